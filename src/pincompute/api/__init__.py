@@ -1,0 +1,1 @@
+"""Every kind the platform owns or reads, as values. No I/O, no clock."""

@@ -1,0 +1,124 @@
+"""Slim views of the built-in Kubernetes kinds that the platform reads."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from pincompute.api.conditions import Condition
+from pincompute.api.meta import Object, Resource, Struct
+
+
+class ContainerStateRunning(Struct):
+    started_at: datetime | None = None
+
+
+class ContainerStateWaiting(Struct):
+    reason: str = ""
+    message: str = ""
+
+
+class ContainerStateTerminated(Struct):
+    exit_code: int = 0
+    reason: str = ""
+    message: str = ""
+    finished_at: datetime | None = None
+
+
+class ContainerState(Struct):
+    running: ContainerStateRunning | None = None
+    waiting: ContainerStateWaiting | None = None
+    terminated: ContainerStateTerminated | None = None
+
+
+class ContainerStatus(Struct):
+    name: str
+    image: str = ""
+    image_id: str = msgspec.field(default="", name="imageID")
+    container_id: str = msgspec.field(default="", name="containerID")
+    ready: bool = False
+    restart_count: int = 0
+    state: ContainerState | None = None
+
+
+class ResourceRequirements(Struct):
+    requests: dict[str, str | int | float] = {}
+    limits: dict[str, str | int | float] = {}
+
+
+class Container(Struct):
+    name: str
+    image: str = ""
+    restart_policy: str = ""
+    resources: ResourceRequirements = ResourceRequirements()
+
+
+class PodSpec(Struct):
+    node_name: str = ""
+    containers: tuple[Container, ...] = ()
+    init_containers: tuple[Container, ...] = ()
+
+
+class PodStatus(Struct):
+    phase: str = ""
+    reason: str = ""
+    message: str = ""
+    pod_ip: str = msgspec.field(default="", name="podIP")
+    start_time: datetime | None = None
+    conditions: tuple[Condition, ...] = ()
+    container_statuses: tuple[ContainerStatus, ...] = ()
+    init_container_statuses: tuple[ContainerStatus, ...] = ()
+
+
+class Pod(Object):
+    spec: PodSpec = PodSpec()
+    status: PodStatus = PodStatus()
+
+
+class Taint(Struct):
+    key: str
+    effect: str
+    value: str = ""
+
+
+class NodeSpec(Struct):
+    unschedulable: bool = False
+    taints: tuple[Taint, ...] = ()
+
+
+class NodeStatus(Struct):
+    allocatable: dict[str, str] = {}
+    conditions: tuple[Condition, ...] = ()
+
+
+class Node(Object):
+    spec: NodeSpec = NodeSpec()
+    status: NodeStatus = NodeStatus()
+
+
+class Namespace(Object):
+    pass
+
+
+class Secret(Object):
+    data: dict[str, str] = {}
+
+
+class LeaseSpec(Struct):
+    holder_identity: str = ""
+    lease_duration_seconds: int = 0
+    acquire_time: datetime | None = None
+    renew_time: datetime | None = None
+    lease_transitions: int = 0
+
+
+class Lease(Object):
+    spec: LeaseSpec = LeaseSpec()
+
+
+PODS = Resource("", "v1", "Pod", "pods", True, Pod)
+NODES = Resource("", "v1", "Node", "nodes", False, Node)
+NAMESPACES = Resource("", "v1", "Namespace", "namespaces", False, Namespace)
+SECRETS = Resource("", "v1", "Secret", "secrets", True, Secret)
+LEASES = Resource("coordination.k8s.io", "v1", "Lease", "leases", True, Lease)

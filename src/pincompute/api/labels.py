@@ -1,0 +1,27 @@
+"""Names the platform writes on objects: labels, annotations, finalizers, namespaces."""
+
+from pincompute.api.meta import GROUP
+
+PROJECT = f"{GROUP}/project"  # on namespaces: the project they are
+APP = f"{GROUP}/app"  # on pods: name of the workload they belong to
+WORKLOAD = f"{GROUP}/workload"  # on pods: kind of that workload, PinApp or PinPod
+REVISION = f"{GROUP}/revision"  # on pods: hash of the whole template
+TIER = f"{GROUP}/tier"
+ZONE = f"{GROUP}/zone"
+CLUSTER = f"{GROUP}/cluster"
+SHARD_UID = f"{GROUP}/shard-uid"  # on pods: uid of the shard that made them
+ORIGIN_UID = f"{GROUP}/origin-uid"  # on shards and pods: uid of the host object
+MANAGED_BY = "app.kubernetes.io/managed-by"
+PINCOMPUTE = "pincompute"  # value of MANAGED_BY on everything the platform made
+
+ORDINAL = f"{GROUP}/ordinal"  # annotation on pods: which replica of its shard
+SHAPE = f"{GROUP}/shape"  # annotation on pods: hash of everything an in-place update cannot change
+IN_PLACE = f"{GROUP}/in-place-update"  # annotation on pods: JSON, container -> id of the container it replaces
+
+SHARDS_FINALIZER = f"{GROUP}/shards"  # on workloads: shards may still exist in members
+DRAIN_FINALIZER = f"{GROUP}/drain"  # on MemberClusters: work may still run there
+PODS_FINALIZER = f"{GROUP}/pods"  # on shards: pods may still run
+
+SYSTEM_NAMESPACE = "pincompute-system"
+HOST = "host"  # name of the host cluster among clusters
+LOCAL = "local"  # name by which an operator knows the one cluster it serves

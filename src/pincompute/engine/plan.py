@@ -1,0 +1,124 @@
+"""A plan is data: what to do, in which order, and when to look again. It can be printed, compared, dry-run, refused.
+
+Seven promises (DESIGN.md): same in, same out; no choices left for the doer; promise, touch, report; pinned to what was
+read; creates before deletes; unknown changes nothing; empty when done.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from pincompute.api.meta import Key, Manifest, Object, Resource
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """One object in one cluster. `cluster` is labels.HOST or a member's name."""
+
+    cluster: str
+    resource: Resource[Object]
+    key: Key
+
+    def __str__(self) -> str:
+        return f"{self.resource.kind} {self.key} in {self.cluster}"
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """POST. A name that exists already means the view was stale: look again."""
+
+    ref: Ref
+    body: Manifest
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """Server-side apply of the fields in `body` under the controller's field manager. Creates what is missing.
+
+    `uid`: refuse (conflict) unless the object exists with this uid; empty when it may have to be created. A foreign object
+    of the same name, one without our managed-by label, is never taken over (S-002): the engine refuses.
+    """
+
+    ref: Ref
+    body: Manifest
+    why: str
+    uid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """Merge patch (strategic for built-in kinds) pinned to the version it was decided from."""
+
+    ref: Ref
+    body: Manifest
+    uid: str
+    resource_version: str
+    why: str
+    subresource: Literal["", "status"] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Delete with preconditions; gone already is success. `resource_version` empty pins the uid alone."""
+
+    ref: Ref
+    uid: str
+    why: str
+    resource_version: str = ""
+    propagation: Literal["Background", "Foreground", "Orphan"] = "Background"
+
+
+@dataclass(frozen=True, slots=True)
+class Confirm:
+    """Ask the API server itself, not a cache, whether the object is still what the plan was decided from; else conflict.
+
+    Stands before creates and deletes that a stale view would get wrong (S-345, PERFORMANCE F5).
+    """
+
+    ref: Ref
+    uid: str
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmSet:
+    """Ask the API server whether exactly the objects with these uids carry the label; else conflict."""
+
+    cluster: str
+    resource: Resource[Object]
+    namespace: str
+    label: str
+    value: str
+    uids: frozenset[str]
+
+
+Action: TypeAlias = Create | Apply | Patch | Delete | Confirm | ConfirmSet
+Stage: TypeAlias = tuple[Action, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Stages run in order, the actions of one stage at the same time; a stage that fails stops the later ones.
+
+    `wake_after` (seconds) asks for another look even without news; `why` explains a plan that does nothing.
+    """
+
+    stages: tuple[Stage, ...] = ()
+    wake_after: float | None = None
+    why: str = ""
+
+    @property
+    def settled(self) -> bool:
+        """Nothing to do: the definition of converged."""
+        return not any(self.stages)
+
+    @property
+    def actions(self) -> tuple[Action, ...]:
+        return tuple(action for stage in self.stages for action in stage)
+
+
+def plan(*stages: Stage, wake_after: float | None = None, why: str = "") -> Plan:
+    """A plan without its empty stages."""
+    return Plan(tuple(stage for stage in stages if stage), wake_after, why)

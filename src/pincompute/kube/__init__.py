@@ -1,0 +1,1 @@
+"""The only door to Kubernetes: transport, watch caches, writes, leases."""

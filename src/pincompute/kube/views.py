@@ -1,0 +1,52 @@
+"""What a controller may see: caches of one kind in one cluster, and how much they can be trusted.
+
+An unsynced or silent cache is *unknown*, never empty (S-010): `observe` calls `known()` on every view whose emptiness or
+silence would matter, and the engine leaves everything as it is when that raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol, TypeVar
+
+from pincompute.api.meta import Key, Object, Resource
+
+T = TypeVar("T", bound=Object)
+T_co = TypeVar("T_co", bound=Object, covariant=True)
+
+
+class Unknown(Exception):  # noqa: N818 - an answer, not an error
+    """The world cannot be seen well enough to decide. Nothing is changed; the key is looked at again on news."""
+
+
+class View(Protocol[T_co]):
+    """Read side of one kind in one cluster. Returned objects are shared and immutable."""
+
+    @property
+    def synced(self) -> bool:
+        """The first list is complete."""
+        ...
+
+    def get(self, key: Key) -> T_co | None: ...
+
+    def list(self, namespace: str = "") -> Iterable[T_co]: ...
+
+    def by(self, index: str, value: str) -> Iterable[T_co]:
+        """Objects that the named index files under `value`; indexes are declared when the cache is made."""
+        ...
+
+
+class Views(Protocol):
+    """All views of a process."""
+
+    def view(self, cluster: str, resource: Resource[T]) -> View[T]:
+        """Raises Unknown when that cluster is not connected or that kind has not synced there."""
+        ...
+
+    def members(self) -> tuple[str, ...]:
+        """Names of the member clusters this process is connected to, sorted."""
+        ...
+
+    def reachable(self, cluster: str) -> bool:
+        """The cluster's API server answered within the liveness deadline."""
+        ...

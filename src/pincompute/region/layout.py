@@ -1,0 +1,121 @@
+"""Where everything of a region is: paths, addresses and ports, all derived from its home and its specification. No I/O.
+
+Regions lie side by side: each has a `slot`, and every address, port and interface name follows from it.
+
+    10.(64+slot).0.0/24             bridge: .1 the machine (API servers, registry), .10+i the node of member i
+    10.(64+slot).16*(1+i).0/20      pods of member i
+    10.(128+slot).16*i.0/20         Services of cluster i (0 is the host); .10 is its DNS
+    16000+200*slot ...              ports, ten to a cluster, on the bridge address or on loopback
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+MAX_MEMBERS = 14  # pod ranges that fit below one /16
+MAX_SLOTS = 32
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True):
+    """A member cluster of the region. `index` is never used twice while the region lives, so addresses stay."""
+
+    name: str
+    zone: str
+    index: int
+
+
+class RegionSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What the region should be; kept in the home as `region.json`.
+
+    `real_nodes` is false where root or cgroups are missing: then only simulated nodes run.
+    """
+
+    slot: int
+    members: tuple[Member, ...]
+    real_nodes: bool = True
+    simulated_nodes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Ports of one cluster's control plane."""
+
+    apiserver: int
+    etcd: int
+    etcd_peer: int
+    controller_manager: int
+    scheduler: int
+    kwok: int
+    operator: int
+    dns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Paths, names and addresses of a region."""
+
+    home: Path
+    spec: RegionSpec
+
+    @property
+    def prefix(self) -> str:
+        """Begins the name of every link, namespace and cgroup of this region: at most 5 characters of a link's 15."""
+        return f"pc{self.spec.slot}"
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.home / "kubeconfig"
+
+    @property
+    def logs(self) -> Path:
+        return self.home / "logs"
+
+    @property
+    def pki(self) -> Path:
+        return self.home / "pki"
+
+    def cluster_dir(self, cluster: str) -> Path:
+        return self.home / "clusters" / cluster
+
+    def node_dir(self, member: Member) -> Path:
+        return self.home / "nodes" / self.node_name(member)
+
+    @property
+    def bridge(self) -> str:
+        return f"{self.prefix}-br"
+
+    @property
+    def address(self) -> str:
+        """Where API servers and the registry listen."""
+        return f"10.{64 + self.spec.slot}.0.1" if self.spec.real_nodes else "127.0.0.1"
+
+    @property
+    def registry(self) -> str:
+        return f"{self.address}:{16190 + 200 * self.spec.slot}"
+
+    def node_name(self, member: Member) -> str:
+        return f"{member.name}-node-0"
+
+    def node_address(self, member: Member) -> str:
+        return f"10.{64 + self.spec.slot}.0.{10 + member.index}"
+
+    def pod_range(self, member: Member) -> str:
+        return f"10.{64 + self.spec.slot}.{16 * (1 + member.index)}.0/20"
+
+    def service_range(self, index: int) -> str:
+        """Services of a cluster; index 0 is the host, member i has 1 + i."""
+        return f"10.{128 + self.spec.slot}.{16 * index}.0/20"
+
+    def dns_address(self, index: int) -> str:
+        return f"10.{128 + self.spec.slot}.{16 * index}.10"
+
+    def ports(self, index: int) -> Ports:
+        """Ports of a cluster; index 0 is the host, member i has 1 + i."""
+        base = 16000 + 200 * self.spec.slot + 10 * index
+        return Ports(*range(base, base + 8))
+
+    def api_url(self, index: int) -> str:
+        return f"https://{self.address}:{self.ports(index).apiserver}"

@@ -1,0 +1,51 @@
+"""A program the supervisor keeps running, as data: the supervisor reads it from a file, so it can be restarted alone."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+
+class HttpReady(msgspec.Struct, frozen=True, kw_only=True, tag="http"):
+    """Ready when GET answers 200. `ca`, `cert`, `key` are paths; empty for plain HTTP."""
+
+    url: str
+    ca: str = ""
+    cert: str = ""
+    key: str = ""
+
+
+class TcpReady(msgspec.Struct, frozen=True, kw_only=True, tag="tcp"):
+    """Ready when the port accepts a connection."""
+
+    host: str
+    port: int
+
+
+class FileReady(msgspec.Struct, frozen=True, kw_only=True, tag="file"):
+    """Ready when the path exists (a socket, a pid file)."""
+
+    path: str
+
+
+Ready: TypeAlias = HttpReady | TcpReady | FileReady
+
+
+class Program(msgspec.Struct, frozen=True, kw_only=True):
+    """`name` is unique in the region and names its log, `<home>/logs/<name>.log` ("a1-kubelet").
+
+    `prepare` are commands run to completion before each start (idempotent set-up of links, mounts); `needs` names programs
+    that must be ready first; `stop_after` names programs that must have ended before this one is stopped (an API server ends
+    before its etcd). A program is ended by SIGTERM to its process group, then SIGKILL after `grace` seconds.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    environment: dict[str, str] = {}
+    directory: str = "/"
+    prepare: tuple[tuple[str, ...], ...] = ()
+    ready: Ready | None = None
+    needs: tuple[str, ...] = ()
+    stop_after: tuple[str, ...] = ()
+    grace: float = 10.0
