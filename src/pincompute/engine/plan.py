@@ -74,12 +74,13 @@ class Delete:
 class Confirm:
     """Ask the API server itself, not a cache, whether the object is still what the plan was decided from; else conflict.
 
-    Stands before creates and deletes that a stale view would get wrong (S-345, PERFORMANCE F5).
+    Stands before creates and deletes that a stale view would get wrong (PERFORMANCE F5). An empty `uid` confirms that no
+    object of this name exists; a zero `generation` accepts any.
     """
 
     ref: Ref
     uid: str
-    generation: int
+    generation: int = 0
 
 
 @dataclass(frozen=True, slots=True)
