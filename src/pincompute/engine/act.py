@@ -1,0 +1,159 @@
+"""Carries out one action of a plan, after refusing what its controller's card does not allow.
+
+Nothing here decides: an action is done as it stands, or it fails. Only three things are added to what the plan says: the
+object's name and kind, the pins, and the question whether an object about to be touched is ours at all (S-002).
+"""
+
+from __future__ import annotations
+
+from pincompute.api.labels import MANAGED_BY, PINCOMPUTE
+from pincompute.api.meta import Manifest, Object
+from pincompute.engine.controller import Card, Verb, Where
+from pincompute.engine.outcomes import ForeignError, LaneError, Stale
+from pincompute.engine.plan import Action, Apply, Confirm, ConfirmSet, Create, Delete, Patch, Ref
+from pincompute.engine.ports import Writer
+from pincompute.kube import errors
+from pincompute.kube.views import Unknown, Views
+
+
+async def perform(action: Action, card: Card, views: Views, writer: Writer) -> None:
+    """Raises what went wrong; `outcomes.classify` says what that means."""
+    check_lane(action, card)
+    match action:
+        case Create():
+            await writer.create(action.ref.resource, manifest(action.ref, action.body), card.name)
+        case Apply():
+            await _apply(action, card, views, writer)
+        case Patch():
+            await _patch(action, card, writer)
+        case Delete():
+            await _delete(action, views, writer)
+        case Confirm():
+            await _confirm(action, writer)
+        case ConfirmSet():
+            await _confirm_set(action, writer)
+
+
+def check_lane(action: Action, card: Card) -> None:
+    """Refuses kinds, verbs and places that are not on the card, writes that pin nothing, and unmarked children."""
+    cluster = action.cluster if isinstance(action, ConfirmSet) else action.ref.cluster
+    resource = action.resource if isinstance(action, ConfirmSet) else action.ref.resource
+    wanted, where = verb_of(action), where_of(cluster)
+    if wanted is None:
+        if not any(lane.resource == resource and lane.where == where for lane in (*card.reads, *card.writes)):
+            raise LaneError(f"{card.name} asks about {resource} in {where}, which its card does not name")
+    elif not any(w.resource == resource and w.where == where and wanted in w.verbs for w in card.writes):
+        raise LaneError(f"{card.name} may not {wanted} {resource} in {where}: add it to the card's writes")
+    match action:
+        case Create() | Apply() if not is_marked(action.body):
+            raise LaneError(f"{card.name} makes {action.ref} without the label {MANAGED_BY}: {PINCOMPUTE}")
+        case Patch() if not (action.uid and action.resource_version):
+            raise LaneError(f"{card.name} patches {action.ref} without the uid and version it was decided from")
+        case Delete() if not action.uid:
+            raise LaneError(f"{card.name} deletes {action.ref} without its uid")
+        case _:
+            return
+
+
+def verb_of(action: Action) -> Verb | None:
+    """The card's word for an action; None for questions."""
+    match action:
+        case Create():
+            return "create"
+        case Apply():
+            return "apply"
+        case Patch():
+            return "status" if action.subresource == "status" else "patch"
+        case Delete():
+            return "delete"
+        case Confirm() | ConfirmSet():
+            return None
+
+
+def where_of(cluster: str) -> Where:
+    """The card's word for a cluster."""
+    match cluster:
+        case "host":
+            return "host"
+        case "local":
+            return "local"
+        case _:
+            return "members"
+
+
+def manifest(ref: Ref, body: Manifest, **pins: str) -> Manifest:
+    """The body under the name, kind and pins it must have."""
+    names = {"name": ref.key.name, **({"namespace": ref.key.namespace} if ref.key.namespace else {})}
+    return {
+        **body,
+        "apiVersion": ref.resource.api_version,
+        "kind": ref.resource.kind,
+        "metadata": {**body.get("metadata", {}), **names, **pins},
+    }
+
+
+def is_marked(body: Manifest) -> bool:
+    labels = body.get("metadata", {}).get("labels", {})
+    return labels.get(MANAGED_BY) == PINCOMPUTE
+
+
+def is_ours(obj: Object) -> bool:
+    return obj.metadata.labels.get(MANAGED_BY) == PINCOMPUTE
+
+
+async def _apply(action: Apply, card: Card, views: Views, writer: Writer) -> None:
+    """Pinned to the object that was seen to be ours; the server is asked when the cache does not show one."""
+    seen = _cached(action.ref, views)
+    if seen is None or not is_ours(seen) or (action.uid and action.uid != seen.metadata.uid):
+        seen = await writer.get(action.ref.resource, action.ref.key)
+    if seen is not None and not is_ours(seen):
+        raise ForeignError(f"{action.ref} exists without the label {MANAGED_BY}: {PINCOMPUTE}, so it is not taken over")
+    present = seen.metadata.uid if seen is not None else ""
+    if action.uid and action.uid != present:
+        raise Stale(f"{action.ref} has uid {present or '(none)'}, not {action.uid}")
+    pins = {"uid": present} if present else {}
+    await writer.apply(action.ref.resource, manifest(action.ref, action.body, **pins), card.name)
+
+
+async def _patch(action: Patch, card: Card, writer: Writer) -> None:
+    body = manifest(action.ref, action.body, uid=action.uid, resourceVersion=action.resource_version)
+    try:
+        await writer.patch(action.ref.resource, action.ref.key, body, action.subresource, card.name)
+    except errors.NotFound as gone:
+        raise Stale(f"{action.ref} is gone") from gone
+
+
+async def _delete(action: Delete, views: Views, writer: Writer) -> None:
+    seen = _cached(action.ref, views)
+    if seen is not None and seen.metadata.uid == action.uid and not is_ours(seen):
+        raise ForeignError(f"{action.ref} has no label {MANAGED_BY}: {PINCOMPUTE}, so it is not deleted")
+    try:
+        await writer.delete(action.ref.resource, action.ref.key, action.uid, action.resource_version, action.propagation)
+    except errors.NotFound:
+        return  # gone is what was wanted
+
+
+async def _confirm(action: Confirm, writer: Writer) -> None:
+    seen = await writer.get(action.ref.resource, action.ref.key)
+    uid = seen.metadata.uid if seen is not None else ""
+    if uid != action.uid:
+        raise Stale(f"{action.ref} has uid {uid or '(none)'}, not {action.uid or '(none)'}")
+    if seen is not None and action.generation and seen.metadata.generation != action.generation:
+        raise Stale(f"{action.ref} is at generation {seen.metadata.generation}, not {action.generation}")
+
+
+async def _confirm_set(action: ConfirmSet, writer: Writer) -> None:
+    uids = await writer.uids(action.resource, action.namespace, action.label, action.value)
+    if uids != action.uids:
+        raise Stale(
+            f"{action.resource} with {action.label}={action.value} in {action.cluster}: "
+            f"{len(uids - action.uids)} are not in the cache, {len(action.uids - uids)} are gone"
+        )
+
+
+def _cached(ref: Ref, views: Views) -> Object | None:
+    """What the cache shows; None also when it shows nothing reliable."""
+    try:
+        return views.view(ref.cluster, ref.resource).get(ref.key)
+    except Unknown:
+        return None

@@ -1,0 +1,266 @@
+"""The loop: news from caches becomes keys, keys become looks, and what a look came to decides when the next one is.
+
+Outcomes are interpreted in `_Worker._settle` and nowhere else; controllers raise, only this module logs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pincompute.api.meta import Key, Object
+from pincompute.engine import act, reconcile
+from pincompute.engine.controller import Card, Controller, Reads
+from pincompute.engine.metrics import Metrics
+from pincompute.engine.outcomes import Outcome
+from pincompute.engine.plan import ConfirmSet
+from pincompute.engine.ports import Clusters, Lease, Unfenced
+from pincompute.engine.queue import Backoff, Item, Priority, Queue
+from pincompute.engine.reconcile import Done, Look
+from pincompute.kube.views import Unknown
+
+log = logging.getLogger("pincompute.engine")
+
+SOON = Backoff(base=0.02, cap=5.0)  # conflicts: the cache will have caught up
+TRANSIENT = Backoff(base=0.2, cap=60.0)
+FAR = Backoff(base=30.0, cap=600.0)  # refused: only somebody's change helps, and that is news
+BUG = Backoff(base=30.0, cap=600.0)
+BUG_HOLD = 1.0  # seconds; a poison object that changes all the time is not looked at all the time
+BLIND = 30.0  # seconds until an unknown key is looked at without news
+AGAIN = 1.0  # seconds until a look after writing, in case what was written is no news to the controller
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why a key is not getting anywhere, for the object's condition."""
+
+    outcome: Outcome
+    message: str
+
+
+OnTrouble = Callable[[Card, Key, "Trouble | None"], None]
+"""Told when a key is refused or meets a bug, and with None when it is over."""
+
+
+def ignore_trouble(_card: Card, _key: Key, _trouble: Trouble | None) -> None:
+    """The default: metrics and logs only."""
+
+
+def utcnow() -> datetime:
+    return datetime.now(UTC)
+
+
+class Engine:
+    """Runs controllers over the clusters of one process until it is cancelled."""
+
+    def __init__(
+        self,
+        controllers: Iterable[Controller[Any]],
+        clusters: Clusters,
+        lease: Lease | None = None,
+        *,
+        concurrency: int = 8,
+        metrics: Metrics | None = None,
+        on_trouble: OnTrouble = ignore_trouble,
+        now: Callable[[], datetime] = utcnow,
+        rng: random.Random | None = None,
+    ) -> None:
+        """`concurrency` is the number of keys each controller looks at at the same time."""
+        self.metrics = metrics or Metrics()
+        self._clusters = clusters
+        self._lease = lease or Unfenced()
+        self._concurrency = concurrency
+        doer = reconcile.Doer(clusters, self._lease)
+        self._workers = [
+            _Worker(controller, clusters, doer, self.metrics, on_trouble, now, rng or random.Random())  # noqa: S311 - jitter
+            for controller in controllers
+        ]
+        for worker in self._workers:
+            worker.listen()
+
+    async def run(self) -> None:
+        """Looks at keys while the lease is held; caches keep filling the queues while it is not."""
+        async with asyncio.TaskGroup() as group:
+            for worker in self._workers:
+                for n in range(self._concurrency):
+                    group.create_task(worker.run(self._lease), name=f"{worker.card.name}-{n}")
+
+    @property
+    def idle(self) -> bool:
+        """No key is ready or being looked at."""
+        return all(worker.queue.idle for worker in self._workers)
+
+    def look_at(self, controller: str, key: Key) -> None:
+        """Asks for a look from outside, as if there were news."""
+        for worker in self._workers:
+            if worker.card.name == controller:
+                worker.queue.add(key)
+
+
+class _Worker:
+    """One controller, its queue and its metrics."""
+
+    def __init__(
+        self,
+        controller: Controller[Any],
+        clusters: Clusters,
+        doer: reconcile.Doer,
+        metrics: Metrics,
+        on_trouble: OnTrouble,
+        now: Callable[[], datetime],
+        rng: random.Random,
+    ) -> None:
+        self.card = controller.card
+        self.queue: Queue[Key] = Queue(rng=rng)
+        self._controller = controller
+        self._clusters = clusters
+        self._doer = doer
+        self._metrics = metrics
+        self._on_trouble = on_trouble
+        self._now = now
+        self._troubled: set[Key] = set()
+        metrics.watch_queue(self.card.name, self.queue.__len__, lambda: len(self.queue.failing()))
+
+    def listen(self) -> None:
+        for reads in self.card.reads:
+            self._clusters.listen(reads.where, reads.resource, _Ear(self, reads))
+        self._clusters.on_contact(self.on_contact)
+
+    def on_change(self, reads: Reads, cluster: str, obj: Object, *, initial: bool) -> None:
+        priority = Priority.BACKGROUND if initial else Priority.NEWS
+        try:
+            for key in reads.keys(cluster, obj):
+                self.queue.add(key, priority)
+        except Exception:
+            log.exception("keys of a card failed", extra=self._facts(obj.key, cluster=cluster, kind=reads.resource.kind))
+            self._metrics.looks.labels(self.card.name, Outcome.BUG).inc()
+
+    def on_contact(self, cluster: str) -> None:
+        """Everything that the cluster's objects concern is looked at again: what was unknown may be known, or the reverse."""
+        where = act.where_of(cluster)
+        for reads in self.card.reads:
+            if reads.where != where:
+                continue
+            for obj in self._visible(cluster, reads):
+                self.on_change(reads, cluster, obj, initial=True)
+
+    def _visible(self, cluster: str, reads: Reads) -> Sequence[Object]:
+        try:
+            return list(self._clusters.view(cluster, reads.resource).list())
+        except Unknown:
+            return ()
+
+    async def run(self, lease: Lease) -> None:
+        while True:
+            await lease.held()
+            item = await self.queue.take()
+            began = time.monotonic()
+            look = await self._look(item.key)
+            self._measure(item, look, began)
+            self._settle(item, look)
+
+    async def _look(self, key: Key) -> Look:
+        look = reconcile.think(self._controller, key, self._clusters, self._now())
+        if look.outcome is not Outcome.SETTLED or look.plan.settled:
+            return look
+        return await self._doer.carry_out(self._controller, look.plan)
+
+    def _settle(self, item: Item[Key], look: Look) -> None:
+        """The one place where outcomes become delays, logs and conditions."""
+        hold = self.card.coalesce if look.wrote else 0.0
+        match look.outcome:
+            case Outcome.SETTLED:
+                self.queue.done(item, hold=hold)
+            case Outcome.ACTED:
+                self.queue.done(item, hold=hold)
+                self.queue.add_after(item.key, max(AGAIN, hold))
+            case Outcome.UNKNOWN:
+                self.queue.done(item, hold=hold)
+                self.queue.add_after(item.key, BLIND)
+            case Outcome.FENCED:
+                self.queue.retry(item, SOON)
+            case Outcome.CONFLICT:
+                self.queue.retry(item, SOON, hold=hold)
+            case Outcome.TRANSIENT:
+                self.queue.retry(item, TRANSIENT, hold=max(hold, look.retry_after))
+            case Outcome.REFUSED:
+                self.queue.retry(item, FAR, hold=hold)
+            case Outcome.BUG:
+                self.queue.retry(item, BUG, hold=BUG_HOLD)
+        if look.plan.wake_after is not None and look.outcome in _KEPT:
+            self.queue.add_after(item.key, look.plan.wake_after)
+        self._report(item.key, look)
+
+    def _report(self, key: Key, look: Look) -> None:
+        trouble = Trouble(look.outcome, str(look.error)) if look.outcome in _TROUBLES else None
+        if trouble is not None:
+            self._troubled.add(key)
+            self._on_trouble(self.card, key, trouble)
+        elif key in self._troubled and look.outcome in _KEPT:
+            self._troubled.discard(key)
+            self._on_trouble(self.card, key, None)
+        for done in look.done:
+            self._log_action(key, done)
+        self._log_outcome(key, look)
+
+    def _log_action(self, key: Key, done: Done) -> None:
+        facts = self._facts(key, **_facts_of(done))
+        if done.outcome is Outcome.ACTED:
+            log.info("acted", extra=facts)
+        elif done.outcome is Outcome.REFUSED:
+            log.warning("refused: somebody must change something", extra=facts)
+
+    def _log_outcome(self, key: Key, look: Look) -> None:
+        match look.outcome:
+            case Outcome.BUG:
+                log.error("bug in a controller, its key is degraded", extra=self._facts(key, alert=True), exc_info=look.error)
+            case Outcome.TRANSIENT:
+                log.warning("no success yet, backing off", extra=self._facts(key, error=str(look.error)))
+            case Outcome.UNKNOWN | Outcome.CONFLICT | Outcome.FENCED:
+                log.debug("looked in vain", extra=self._facts(key, outcome=str(look.outcome), error=str(look.error)))
+            case _:
+                return
+
+    def _measure(self, item: Item[Key], look: Look, began: float) -> None:
+        name, now = self.card.name, time.monotonic()
+        self._metrics.looks.labels(name, look.outcome).inc()
+        self._metrics.duration.labels(name).observe(now - began)
+        if look.outcome in _KEPT:
+            self._metrics.latency.labels(name).observe(max(0.0, now - item.since))
+        for done in look.done:
+            resource = done.action.resource if isinstance(done.action, ConfirmSet) else done.action.ref.resource
+            verb = act.verb_of(done.action) or "confirm"
+            self._metrics.writes.labels(name, resource.kind, verb, done.outcome).inc()
+
+    def _facts(self, key: Key, **more: Any) -> dict[str, Any]:
+        return {"controller": self.card.name, "key": str(key), **more}
+
+
+class _Ear:
+    """A listener that remembers which line of the card it listens for."""
+
+    def __init__(self, worker: _Worker, reads: Reads) -> None:
+        self._worker = worker
+        self._reads = reads
+
+    def __call__(self, cluster: str, obj: Object, *, initial: bool) -> None:
+        self._worker.on_change(self._reads, cluster, obj, initial=initial)
+
+
+_KEPT = frozenset({Outcome.SETTLED, Outcome.ACTED})
+_TROUBLES = frozenset({Outcome.REFUSED, Outcome.BUG})
+
+
+def _facts_of(done: Done) -> dict[str, Any]:
+    facts: dict[str, Any] = {"verb": act.verb_of(done.action) or "confirm"}
+    if isinstance(done.action, ConfirmSet):
+        facts |= {"kind": done.action.resource.kind, "cluster": done.action.cluster}
+    else:
+        facts |= {"ref": str(done.action.ref), "why": getattr(done.action, "why", "")}
+    return facts if done.error is None else {**facts, "error": str(done.error)}

@@ -1,0 +1,48 @@
+"""What the engine measures, in a registry of its own so that two engines in one process do not meet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+
+
+class Metrics:
+    """Names follow the OpenMetrics conventions; labels are bounded by the number of controllers, kinds and verbs."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or CollectorRegistry()
+        self.looks = Counter(
+            "pincompute_reconcile", "Looks at a key, by outcome.", ("controller", "outcome"), registry=self.registry
+        )
+        self.duration = Histogram(
+            "pincompute_reconcile_duration_seconds",
+            "Time from taking a key to giving it back.",
+            ("controller",),
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self.latency = Histogram(
+            "pincompute_reconcile_latency_seconds",
+            "Time from the first news about a key to the end of the look that succeeded, retries included.",
+            ("controller",),
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self.depth = Gauge("pincompute_queue_depth", "Keys that wait for a worker.", ("controller",), registry=self.registry)
+        self.failing = Gauge(
+            "pincompute_queue_failing", "Keys whose last look failed.", ("controller",), registry=self.registry
+        )
+        self.writes = Counter(
+            "pincompute_writes",
+            "Actions carried out, by what became of them.",
+            ("controller", "kind", "verb", "outcome"),
+            registry=self.registry,
+        )
+
+    def watch_queue(self, controller: str, depth: Callable[[], int], failing: Callable[[], int]) -> None:
+        """Gauges that ask when they are scraped."""
+        self.depth.labels(controller).set_function(depth)
+        self.failing.labels(controller).set_function(failing)

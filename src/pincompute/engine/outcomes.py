@@ -1,0 +1,79 @@
+"""What became of a look at a key, and the one place that says what every error means.
+
+Conflict: what was read is old, look again soon. Transient: nobody's fault, back off. Refused: somebody must change
+something, report it and try again far later. Bug: ours, degraded. Unknown: not an error, wait for news.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pincompute.kube import errors
+from pincompute.kube.views import Unknown
+
+
+class Outcome(StrEnum):
+    SETTLED = "settled"  # nothing to do, or the look's plan was carried out
+    ACTED = "acted"
+    UNKNOWN = "unknown"
+    FENCED = "fenced"  # the lease is gone: somebody else may be writing
+    CONFLICT = "conflict"
+    TRANSIENT = "transient"
+    REFUSED = "refused"
+    BUG = "bug"
+
+
+class Stale(Exception):  # noqa: N818 - an answer, not an error
+    """The API server does not show what the plan was decided from."""
+
+
+class Fenced(Exception):  # noqa: N818 - an answer, not an error
+    """The lease is not held, so nothing was written."""
+
+
+class ForeignError(Exception):
+    """An object of the wanted name exists and is not ours (S-002)."""
+
+
+class LaneError(Exception):
+    """A plan touches what its controller's card does not name, or in a way that no plan may."""
+
+
+def classify(error: Exception) -> Outcome:
+    """What an error that came out of an action means; anything unforeseen is a bug."""
+    match error:
+        case Stale() | errors.Conflict():
+            return Outcome.CONFLICT
+        case Unknown():
+            return Outcome.UNKNOWN
+        case Fenced():
+            return Outcome.FENCED
+        case ForeignError():
+            return Outcome.REFUSED
+        case TimeoutError() | errors.Unreachable():
+            return Outcome.TRANSIENT
+        case errors.Refused():
+            return _of_refusal(error)
+        case _:
+            return Outcome.BUG
+
+
+def _of_refusal(error: errors.Refused) -> Outcome:
+    match error:
+        case errors.Unavailable() | errors.TooManyRequests() | errors.Gone() | errors.Unauthorized():
+            return Outcome.TRANSIENT
+        case errors.NotFound():
+            return Outcome.TRANSIENT  # the namespace or the CRD is not there yet
+        case errors.Forbidden() if any(cause.reason == "NamespaceTerminating" for cause in error.causes):
+            return Outcome.TRANSIENT
+        case _:
+            return Outcome.REFUSED
+
+
+URGENCY = (Outcome.BUG, Outcome.FENCED, Outcome.TRANSIENT, Outcome.CONFLICT, Outcome.UNKNOWN, Outcome.REFUSED)
+"""Of several actions that failed together, the first of these decides when to look again."""
+
+
+def of_stage(outcomes: list[Outcome]) -> Outcome:
+    """The outcome of actions that ran at the same time."""
+    return next((outcome for outcome in URGENCY if outcome in outcomes), Outcome.ACTED)

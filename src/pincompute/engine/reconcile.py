@@ -1,0 +1,109 @@
+"""One look at one key: observe, decide, act stage by stage, and what came of it.
+
+Knows nothing of queues and time-outs between looks; the laws run the same code over the in-memory API server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from pincompute.api.meta import Key
+from pincompute.engine import act
+from pincompute.engine.controller import Controller
+from pincompute.engine.outcomes import Fenced, Outcome, classify, of_stage
+from pincompute.engine.plan import Action, ConfirmSet, Plan, Stage
+from pincompute.engine.ports import Clusters, Lease
+from pincompute.kube.views import Unknown, Views
+
+ACTION_TIMEOUT = 30.0  # seconds; the transport's own deadlines are shorter
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """An action and what became of it."""
+
+    action: Action
+    outcome: Outcome
+    error: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look came to. `error` explains the outcome; `retry_after` is what a server asked for, in seconds."""
+
+    outcome: Outcome
+    plan: Plan = field(default_factory=Plan)
+    done: tuple[Done, ...] = ()
+    error: Exception | None = None
+
+    @property
+    def wrote(self) -> bool:
+        return any(d.outcome is Outcome.ACTED and act.verb_of(d.action) is not None for d in self.done)
+
+    @property
+    def retry_after(self) -> float:
+        return max((getattr(d.error, "retry_after", 0.0) for d in self.done), default=0.0)
+
+
+def think(controller: Controller[Any], key: Key, views: Views, now: datetime) -> Look:
+    """The half without I/O. Exceptions of `observe` and `decide` are bugs of the controller, and stay with its key (F12)."""
+    try:
+        seen = controller.observe(key, views, now)
+        plan = Plan() if seen is None else controller.decide(seen)
+    except Unknown as unknown:
+        return Look(Outcome.UNKNOWN, error=unknown)
+    except Exception as bug:  # noqa: BLE001 - the engine is where bugs of controllers are caught
+        return Look(Outcome.BUG, error=bug)
+    return Look(Outcome.SETTLED, plan)
+
+
+class Doer:
+    """Carries out plans: fenced by the lease, bounded per cluster so that a slow member costs the others nothing (S-014)."""
+
+    def __init__(self, clusters: Clusters, lease: Lease, per_cluster: int = 64) -> None:
+        self._clusters = clusters
+        self._lease = lease
+        self._per_cluster = per_cluster
+        self._slots: dict[str, asyncio.Semaphore] = {}
+
+    async def carry_out(self, controller: Controller[Any], plan: Plan) -> Look:
+        """Stages in order, a stage's actions at the same time; a stage in which something failed is the last."""
+        done: list[Done] = []
+        for stage in plan.stages:
+            results = await self._stage(controller, stage)
+            done.extend(results)
+            outcome = of_stage([r.outcome for r in results])
+            if outcome is not Outcome.ACTED:
+                error = next(r.error for r in results if r.outcome is outcome)
+                return Look(outcome, plan, tuple(done), error)
+        return Look(Outcome.ACTED, plan, tuple(done))
+
+    async def _stage(self, controller: Controller[Any], stage: Stage) -> list[Done]:
+        if len(stage) == 1:
+            return [await self._one(controller, stage[0])]
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._one(controller, action)) for action in stage]
+        return [task.result() for task in tasks]
+
+    async def _one(self, controller: Controller[Any], action: Action) -> Done:
+        cluster = action.cluster if isinstance(action, ConfirmSet) else action.ref.cluster
+        try:
+            async with self._slot(cluster), asyncio.timeout(self._time_left()):
+                await act.perform(action, controller.card, self._clusters, self._clusters.writer(cluster))
+        except Exception as error:  # noqa: BLE001 - classified here, so that the stage's other actions go on
+            return Done(action, classify(error), error)
+        return Done(action, Outcome.ACTED)
+
+    def _slot(self, cluster: str) -> AbstractAsyncContextManager[None]:
+        return self._slots.setdefault(cluster, asyncio.Semaphore(self._per_cluster))
+
+    def _time_left(self) -> float:
+        """A write must not outlive the lease it was begun under."""
+        remaining = self._lease.remaining()
+        if remaining <= 0:
+            raise Fenced("the lease is not held")
+        return min(ACTION_TIMEOUT, remaining)
