@@ -157,7 +157,8 @@ def leaves(layout: Layout, index: int, member: Member | None) -> tuple[Leaf, ...
 
 
 def _ensure_authority(pki: Cluster, name: str, common_name: str, now: datetime) -> None:
-    if _fresh(pki.certificate(name), now) is not None and pki.key(name).exists():
+    held = _fresh(pki.certificate(name), now)
+    if held is not None and _belongs(held, pki.key(name)):
         return
     key = _new_key()
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
@@ -174,7 +175,7 @@ def _ensure_authority(pki: Cluster, name: str, common_name: str, now: datetime) 
 def _ensure_leaf(pki: Cluster, leaf: Leaf, now: datetime) -> None:
     issuer = x509.load_pem_x509_certificate(pki.certificate(leaf.authority).read_bytes())
     held = _fresh(pki.certificate(leaf.name), now)
-    if held is not None and pki.key(leaf.name).exists() and _suits(held, leaf, issuer):
+    if held is not None and _suits(held, leaf, issuer) and _belongs(held, pki.key(leaf.name)):
         return
     key = _new_key()
     certificate = (
@@ -198,6 +199,11 @@ def _suits(held: x509.Certificate, leaf: Leaf, issuer: x509.Certificate) -> bool
         return False
     names = next((e.value for e in held.extensions if isinstance(e.value, x509.SubjectAlternativeName)), ())
     return held.subject == _subject(leaf) and set(names) == {_host(host) for host in leaf.hosts}
+
+
+def _belongs(certificate: x509.Certificate, path: Path) -> bool:
+    """False after a crash between writing the key and writing its certificate."""
+    return path.exists() and _load_key(path).public_key() == certificate.public_key()
 
 
 def _fresh(path: Path, now: datetime) -> x509.Certificate | None:
