@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
-from pincompute.api.conditions import Condition
-from pincompute.api.meta import GROUP, VERSION, Manifest, Object, Resource, Struct
+from pincompute.api.conditions import Conditions
+from pincompute.api.meta import GROUP, VERSION, Manifest, Object, Resource, Struct, doc
 
 Tier: TypeAlias = Literal["Reserved", "OnDemand", "Preemptible"]
 UpdateType: TypeAlias = Literal["InPlaceIfPossible", "Recreate"]
@@ -14,114 +14,145 @@ UpdateType: TypeAlias = Literal["InPlaceIfPossible", "Recreate"]
 class Placement(Struct):
     """Where a workload may run. Everything empty means: anywhere, balanced over all zones."""
 
-    zones: tuple[str, ...] = ()
-    clusters: tuple[str, ...] = ()
-    cluster_selector: dict[str, str] = {}
+    zones: Annotated[
+        tuple[str, ...], doc("Only these zones; empty means every zone.", maxItems=32, x_kubernetes_list_type="set")
+    ] = ()
+    clusters: Annotated[
+        tuple[str, ...], doc("Only these member clusters; empty means every one.", maxItems=128, x_kubernetes_list_type="set")
+    ] = ()
+    cluster_selector: Annotated[dict[str, str], doc("Only member clusters that carry all these labels.", maxProperties=32)] = {}
 
 
 class Update(Struct):
     """How a change of the template reaches running pods."""
 
-    type: UpdateType = "InPlaceIfPossible"
-    max_unavailable: int | str = "25%"
-    max_surge: int | str = "25%"
-    min_ready_seconds: int = 0
+    type: Annotated[
+        UpdateType,
+        doc(
+            "InPlaceIfPossible restarts only the containers whose image changed and keeps the pod; Recreate always replaces pods."
+        ),
+    ] = "InPlaceIfPossible"
+    max_unavailable: Annotated[
+        int | str, doc("How many replicas may be down during an update: a number, or a percentage of replicas, rounded down.")
+    ] = "25%"
+    max_surge: Annotated[
+        int | str, doc("How many replicas may be added during an update: a number, or a percentage of replicas, rounded up.")
+    ] = "25%"
+    min_ready_seconds: Annotated[
+        int, doc("For how long a new pod must be ready before it counts as available.", minimum=0, maximum=86400)
+    ] = 0
 
 
 class PinAppSpec(Struct):
-    template: Manifest
-    replicas: int = 1
-    tier: Tier = "OnDemand"
-    placement: Placement = Placement()
-    update: Update = Update()
+    template: Annotated[
+        Manifest,
+        doc("The pods to run: a full Kubernetes pod template. Containers without requests get 100m CPU and 128Mi memory."),
+    ]
+    replicas: Annotated[int, doc("How many pods to run, over all zones.", minimum=0, maximum=100000)] = 1
+    tier: Annotated[
+        Tier, doc("Reserved has guaranteed capacity, OnDemand shares a pool, Preemptible gives way when others need room.")
+    ] = "OnDemand"
+    placement: Annotated[Placement, doc("Where pods may run; by default balanced over all zones.")] = Placement()
+    update: Annotated[Update, doc("How a change of the template reaches running pods.")] = Update()
 
 
 class PinPodSpec(Struct):
-    template: Manifest
-    tier: Tier = "OnDemand"
-    placement: Placement = Placement()
-    update: Update = Update()
+    template: Annotated[
+        Manifest,
+        doc("The pod to run: a full Kubernetes pod template. Containers without requests get 100m CPU and 128Mi memory."),
+    ]
+    tier: Annotated[
+        Tier, doc("Reserved has guaranteed capacity, OnDemand shares a pool, Preemptible gives way when others need room.")
+    ] = "OnDemand"
+    placement: Annotated[Placement, doc("Where the pod may run; by default anywhere.")] = Placement()
+    update: Annotated[Update, doc("How a change of the template reaches the running pod.")] = Update()
 
 
 class ClusterReplicas(Struct):
     """One line of a placement decision."""
 
-    cluster: str
-    zone: str
-    replicas: int
+    cluster: Annotated[str, doc("Member cluster.")]
+    zone: Annotated[str, doc("Its zone.")]
+    replicas: Annotated[int, doc("How many replicas it should run.")]
 
 
 class Rejection(Struct):
     """Why a cluster did not get (more of) a workload."""
 
-    cluster: str
-    reason: str
-    message: str
+    cluster: Annotated[str, doc("Member cluster.")]
+    reason: Annotated[str, doc("One CamelCase word for programs.")]
+    message: Annotated[str, doc("A sentence: why not, and what would change it.")]
 
 
 class Score(Struct):
     """How a candidate cluster was ranked: the parts add up to the total, each part 0 to 100 times its weight."""
 
-    cluster: str
-    total: int
-    parts: dict[str, int] = {}
+    cluster: Annotated[str, doc("Member cluster.")]
+    total: Annotated[int, doc("Sum of the parts; higher is preferred.")]
+    parts: Annotated[dict[str, int], doc("What each scorer contributed.")] = {}
 
 
 class Scheduling(Struct):
-    """The last scheduling decision, kept so that it can be explained. `generation` is the one it was made for."""
+    """The last scheduling decision, kept so that it can be explained. `generation` is the one it was made for.
 
-    generation: int
-    revision: str = ""
-    placement: tuple[ClusterReplicas, ...] = ()
-    unplaced: int = 0
-    scores: tuple[Score, ...] = ()
-    rejections: tuple[Rejection, ...] = ()
+    `passed_over` names clusters that got nothing only because they were silent: the decision is looked at again when they
+    are back.
+    """
+
+    generation: Annotated[int, doc("metadata.generation the decision was made for.")]
+    revision: Annotated[str, doc("Revision of the template the decision was made for.")] = ""
+    placement: Annotated[tuple[ClusterReplicas, ...], doc("How many replicas each member cluster should run.")] = ()
+    unplaced: Annotated[int, doc("Replicas that no member cluster has room for.")] = 0
+    passed_over: Annotated[tuple[str, ...], doc("Clusters that got nothing only because they were silent.")] = ()
+    scores: Annotated[tuple[Score, ...], doc("How the candidate clusters were ranked.")] = ()
+    rejections: Annotated[tuple[Rejection, ...], doc("Why the other clusters were not candidates, or got no more.")] = ()
 
 
 class ClusterStatus(Struct):
     """What one member reports of its shard; `known` is false while the cluster is silent and the figures are its last."""
 
-    cluster: str
-    zone: str
-    replicas: int = 0
-    ready_replicas: int = 0
-    updated_replicas: int = 0
-    observed_generation: int = 0
-    known: bool = True
-    message: str = ""
+    cluster: Annotated[str, doc("Member cluster.")]
+    zone: Annotated[str, doc("Its zone.")]
+    replicas: Annotated[int, doc("Pods there.")] = 0
+    ready_replicas: Annotated[int, doc("Pods there that are ready.")] = 0
+    available_replicas: Annotated[int, doc("Pods there that have been ready for minReadySeconds.")] = 0
+    updated_replicas: Annotated[int, doc("Pods there of the current revision.")] = 0
+    observed_generation: Annotated[int, doc("metadata.generation that this cluster has acted on.")] = 0
+    known: Annotated[bool, doc("False while the cluster is silent; the figures are its last.")] = True
+    message: Annotated[str, doc("What is wrong there, if anything.")] = ""
 
 
 class WorkloadStatus(Struct):
     """Answers on one screen: is it running, where, which revision, and if not, why not and what to do."""
 
-    observed_generation: int = 0
-    phase: str = ""
-    replicas: int = 0
-    ready_replicas: int = 0
-    available_replicas: int = 0
-    updated_replicas: int = 0
-    unavailable_replicas: int = 0
-    revision: str = ""
-    selector: str = ""
-    where: str = ""
-    message: str = ""
-    scheduling: Scheduling | None = None
-    clusters: tuple[ClusterStatus, ...] = ()
-    conditions: tuple[Condition, ...] = ()
+    observed_generation: Annotated[int, doc("The last metadata.generation that every cluster has acted on.")] = 0
+    phase: Annotated[str, doc("Is it running: one word.")] = ""
+    replicas: Annotated[int, doc("Pods that exist.", default=0)] = 0
+    ready_replicas: Annotated[int, doc("Pods that are ready.", default=0)] = 0
+    available_replicas: Annotated[int, doc("Pods that have been ready for minReadySeconds.")] = 0
+    updated_replicas: Annotated[int, doc("Pods of the current revision.")] = 0
+    unavailable_replicas: Annotated[int, doc("Pods that are wanted and not available.")] = 0
+    revision: Annotated[str, doc("Name of the template's present revision.")] = ""
+    selector: Annotated[str, doc("Label selector of the pods, for the scale subresource.")] = ""
+    where: Annotated[str, doc("Where it runs, for people: replicas by member cluster.")] = ""
+    message: Annotated[str, doc("If it is not running as wanted: why, and what to do.")] = ""
+    scheduling: Annotated[Scheduling | None, doc("The last scheduling decision and its reasons.")] = None
+    clusters: Annotated[tuple[ClusterStatus, ...], doc("What each member cluster reports.")] = ()
+    conditions: Conditions = ()
 
 
 class PinApp(Object):
     """A long-running service: replicas of one pod template, spread over zones."""
 
-    spec: PinAppSpec
-    status: WorkloadStatus = WorkloadStatus()
+    spec: Annotated[PinAppSpec, doc("What should run.")]
+    status: Annotated[WorkloadStatus, doc("What runs, where, and why not.")] = WorkloadStatus()
 
 
 class PinPod(Object):
     """The unit: one pod with per-container update, managed by the platform."""
 
-    spec: PinPodSpec
-    status: WorkloadStatus = WorkloadStatus()
+    spec: Annotated[PinPodSpec, doc("What should run.")]
+    status: Annotated[WorkloadStatus, doc("What runs, where, and why not.")] = WorkloadStatus()
 
 
 PINAPPS = Resource(GROUP, VERSION, "PinApp", "pinapps", True, PinApp)

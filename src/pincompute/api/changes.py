@@ -1,0 +1,37 @@
+"""What changed between two values, as a JSON merge patch (RFC 7386): a write carries the difference and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import msgspec
+
+from pincompute.api.meta import Manifest, Struct
+
+
+def merge_patch(before: Manifest, after: Manifest) -> Manifest:
+    """The patch that turns `before` into `after`; empty when they are equal. Lists are replaced as a whole."""
+    patch: Manifest = {key: None for key in before if key not in after}
+    for key, value in after.items():
+        if key not in before:
+            patch[key] = value
+        elif before[key] != value:
+            patch[key] = _changed(before[key], value)
+    return patch
+
+
+def _changed(before: Any, after: Any) -> Any:
+    if isinstance(before, dict) and isinstance(after, dict):
+        return merge_patch(cast("Manifest", before), cast("Manifest", after))
+    return after
+
+
+def between(before: Struct, after: Struct) -> Manifest:
+    """Merge patch between two structs of one type, with the names they have on the wire."""
+    return {} if before == after else merge_patch(to_json(before), to_json(after))
+
+
+def to_json(value: Struct) -> Manifest:
+    """A struct as JSON data; fields at their default are left out."""
+    built: Manifest = msgspec.to_builtins(value)
+    return built

@@ -1,0 +1,1 @@
+"""Pure arithmetic: placement over zones, room in clusters, in-place rules. No I/O, no clock, no chance."""

@@ -1,0 +1,67 @@
+"""Member clusters as the decisions see them: what the host says of them and what is known of them right now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pincompute.api import conditions
+from pincompute.api.clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS, Capacity, MemberCluster
+from pincompute.api.core import Taint
+from pincompute.api.labels import HOST
+from pincompute.api.meta import Key
+from pincompute.kube.views import Unknown, Views
+
+CAPACITY_KEY = Key("", "local")
+READY = "Ready"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """`reachable`: its API server answers now. `ready`: it has done so for long enough. `capacity` None: not reported."""
+
+    name: str
+    zone: str
+    labels: Mapping[str, str]
+    taints: tuple[Taint, ...]
+    cost: int
+    unschedulable: bool
+    leaving: bool
+    ready: bool
+    reachable: bool
+    capacity: Capacity | None
+
+    @property
+    def open(self) -> bool:
+        """It may receive new replicas."""
+        return self.reachable and self.ready and not self.leaving and not self.unschedulable
+
+
+def observe(views: Views) -> tuple[Member, ...]:
+    """All registered members, by name. Raises Unknown while the host's list of them is not known."""
+    clusters = views.view(HOST, MEMBERCLUSTERS).list()
+    return tuple(_member(cluster, views) for cluster in sorted(clusters, key=lambda c: c.metadata.name))
+
+
+def _member(cluster: MemberCluster, views: Views) -> Member:
+    name = cluster.metadata.name
+    return Member(
+        name=name,
+        zone=cluster.spec.zone,
+        labels=cluster.metadata.labels,
+        taints=cluster.spec.taints,
+        cost=cluster.spec.cost,
+        unschedulable=cluster.spec.unschedulable,
+        leaving=cluster.deleting,
+        ready=conditions.is_true(cluster.status.conditions, READY),
+        reachable=name in views.members() and views.reachable(name),
+        capacity=_capacity(name, views),
+    )
+
+
+def _capacity(name: str, views: Views) -> Capacity | None:
+    try:
+        reported = views.view(name, CLUSTERCAPACITIES).get(CAPACITY_KEY)
+    except Unknown:
+        return None
+    return reported.status.capacity if reported else None

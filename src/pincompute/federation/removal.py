@@ -1,0 +1,115 @@
+"""Removal: a MemberCluster that is being deleted leaves only when its work runs elsewhere (S-007).
+
+Scheduling moves the replicas because the member is leaving, dispatch hands them over; this controller only says when it is
+done. A dead member can be removed too: what cannot be asked is not waited for, but its replicas must be ready elsewhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from pincompute.api import labels
+from pincompute.api.clusters import MEMBERCLUSTERS, MemberCluster
+from pincompute.api.labels import HOST
+from pincompute.api.meta import Key, Object
+from pincompute.engine.controller import Card, Controller, Reads, Writes, own_key
+from pincompute.engine.plan import ConfirmSet, Patch, Plan, Ref, plan
+from pincompute.federation.workloads import KINDS, WorkloadObject
+from pincompute.kube.views import Unknown, Views
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """`placed`: workloads whose placement names the member, or that it last reported for and that are not ready elsewhere.
+
+    `shards`: names of shards still there; None when the member cannot be asked.
+    """
+
+    cluster: MemberCluster
+    placed: tuple[Key, ...]
+    shards: tuple[Key, ...] | None
+
+
+def decide(seen: Seen) -> Plan:
+    cluster = seen.cluster
+    if not cluster.deleting or labels.DRAIN_FINALIZER not in cluster.metadata.finalizers:
+        return Plan()
+    if seen.placed or seen.shards:
+        rest = ", ".join(str(key) for key in (seen.placed or seen.shards or ())[:5])
+        return Plan(why=f"waits until {rest} runs elsewhere")
+    proofs = (
+        ()
+        if seen.shards is None
+        else tuple(
+            ConfirmSet(cluster.metadata.name, k.shard, "", labels.MANAGED_BY, labels.PINCOMPUTE, frozenset()) for k in KINDS
+        )
+    )
+    return plan(proofs, (_release(cluster),))
+
+
+def observe(key: Key, views: Views, _now: datetime) -> Seen | None:
+    cluster = views.view(HOST, MEMBERCLUSTERS).get(key)
+    if cluster is None:
+        return None
+    if not cluster.deleting:
+        return Seen(cluster, (), ())
+    objects = [obj for kind in KINDS for obj in views.view(HOST, kind.workload).list()]
+    placed = tuple(sorted(obj.key for obj in objects if _depends(obj, key.name)))
+    return Seen(cluster, placed, _shards(key.name, views))
+
+
+def _depends(obj: WorkloadObject, cluster: str) -> bool:
+    if obj.deleting:
+        return False
+    made, status = obj.status.scheduling, obj.status
+    if made is None or made.generation != obj.metadata.generation:
+        return made is not None and any(row.cluster == cluster for row in made.placement)
+    if any(row.cluster == cluster for row in made.placement):
+        return True
+    elsewhere = sum(line.ready_replicas for line in status.clusters if line.cluster != cluster and line.known)
+    reported = any(line.cluster == cluster and line.replicas for line in status.clusters)
+    return reported and elsewhere < sum(row.replicas for row in made.placement) + made.unplaced
+
+
+def _shards(cluster: str, views: Views) -> tuple[Key, ...] | None:
+    if not views.reachable(cluster):
+        return None
+    try:
+        return tuple(shard.key for kind in KINDS for shard in views.view(cluster, kind.shard).list())
+    except Unknown:
+        return None
+
+
+def _release(cluster: MemberCluster) -> Patch:
+    meta = cluster.metadata
+    kept = [f for f in meta.finalizers if f != labels.DRAIN_FINALIZER]
+    ref = Ref(HOST, MEMBERCLUSTERS, cluster.key)
+    return Patch(ref, {"metadata": {"finalizers": kept}}, meta.uid, meta.resource_version, "nothing depends on it any more")
+
+
+def _placed_in(_cluster: str, obj: WorkloadObject) -> tuple[Key, ...]:
+    """Members that a workload has something in by its own status."""
+    return tuple({Key("", line.cluster) for line in obj.status.clusters})
+
+
+def _of_cluster(cluster: str, _obj: Object) -> tuple[Key, ...]:
+    return (Key("", cluster),)
+
+
+CONTROLLER = Controller(
+    Card(
+        name="federation.removal",
+        promise="A member leaves the region only when nothing depends on it any more.",
+        key="MemberCluster",
+        reads=(
+            Reads("host", MEMBERCLUSTERS, own_key),
+            *(Reads("host", kind.workload, _placed_in) for kind in KINDS),
+            *(Reads("members", kind.shard, _of_cluster) for kind in KINDS),
+        ),
+        writes=(Writes("host", MEMBERCLUSTERS, ("patch",)),),
+        coalesce=0.5,
+    ),
+    observe,
+    decide,
+)

@@ -1,0 +1,109 @@
+"""One workload's placement: filter, score, divide. Pure; every cluster that got nothing is named with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pincompute.api.workloads import ClusterReplicas, Rejection, Scheduling, Score
+from pincompute.domain import spread
+from pincompute.domain.room import Assumed, replicas_that_fit
+from pincompute.federation.members import Member
+from pincompute.federation.scheduling import filters, scores
+from pincompute.federation.workloads import Workload
+
+KEPT_REASONS = 20  # clusters whose reasons and scores are kept; status stays small with 100 clusters
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A cluster that passed the filters."""
+
+    member: Member
+    candidate: spread.Candidate
+    score: Score
+    silent: Rejection | None
+
+
+def place(workload: Workload, members: tuple[Member, ...], assumed: Mapping[str, Assumed]) -> Scheduling:
+    """Where the workload should run, starting from where it runs by the last decision."""
+    rejected = {m.name: r for m in members if (r := filters.reject(workload, m))}
+    judged = tuple(_judge(workload, m, assumed.get(m.name, Assumed())) for m in members if m.name not in rejected)
+    division = _divide(workload, judged)
+    reasons = (*rejected.values(), *(r for j in judged if (r := _reason(workload, j, division))))
+    zones = {m.name: m.zone for m in members}
+    return Scheduling(
+        generation=workload.generation,
+        revision=workload.rendered.revision,
+        placement=tuple(
+            ClusterReplicas(cluster=cluster, zone=zones[cluster], replicas=count)
+            for cluster, count in sorted(division.replicas.items(), key=lambda row: (zones[row[0]], row[0]))
+        ),
+        unplaced=division.unplaced,
+        passed_over=tuple(j.member.name for j in judged if j.silent),
+        scores=tuple(sorted((j.score for j in judged), key=lambda s: (-s.total, s.cluster))[:KEPT_REASONS]),
+        rejections=tuple(sorted(reasons, key=lambda r: r.cluster)[:KEPT_REASONS]),
+    )
+
+
+def _judge(workload: Workload, member: Member, assumed: Assumed) -> _Judged:
+    silent = filters.silence(member)
+    room = 0 if member.capacity is None else replicas_that_fit(member.capacity, assumed, workload.rendered.requests)
+    score = scores.score(member, assumed)
+    candidate = spread.Candidate(
+        cluster=member.name,
+        zone=member.zone,
+        present=_present(workload, member.name),
+        room=0 if member.unschedulable else room,
+        score=max(1, score.total),
+        open=silent is None,
+    )
+    out = Rejection(cluster=member.name, reason=silent[0], message=f"{member.name} {silent[1]}") if silent else None
+    return _Judged(member, candidate, score, out)
+
+
+def _present(workload: Workload, cluster: str) -> int:
+    made = workload.status.scheduling
+    return next((row.replicas for row in made.placement if row.cluster == cluster), 0) if made else 0
+
+
+def _divide(workload: Workload, judged: tuple[_Judged, ...]) -> spread.Division:
+    candidates = [j.candidate for j in judged]
+    division = spread.divide(workload.replicas, candidates, workload.uid)
+    back = _passed_over(workload) & {j.member.name for j in judged if not j.silent}
+    if not back or division.unplaced:
+        return division
+    # A cluster that was silent at the last decision is back: even out what it missed, and no more.
+    return spread.rebalance([_moved(c, division) for c in candidates], workload.uid)
+
+
+def _passed_over(workload: Workload) -> frozenset[str]:
+    made = workload.status.scheduling
+    return frozenset(made.passed_over) if made else frozenset()
+
+
+def _moved(candidate: spread.Candidate, division: spread.Division) -> spread.Candidate:
+    count = division.replicas.get(candidate.cluster, 0)
+    return spread.Candidate(
+        cluster=candidate.cluster,
+        zone=candidate.zone,
+        present=count,
+        room=candidate.room - (count - candidate.present),
+        score=candidate.score,
+        open=candidate.open,
+    )
+
+
+def _reason(workload: Workload, judged: _Judged, division: spread.Division) -> Rejection | None:
+    """Why a cluster that passed the filters did not get more although some replicas have no place."""
+    if judged.silent:
+        return judged.silent
+    if not division.unplaced:
+        return None
+    name, requests = judged.member.name, workload.rendered.requests
+    if judged.member.unschedulable:
+        return Rejection(cluster=name, reason="Unschedulable", message=f"{name} is closed for new work by its operator")
+    wants = f"cpu {requests.cpu_millis}m and memory {requests.memory_bytes >> 20}Mi"
+    taken = division.replicas.get(name, 0) - judged.candidate.present
+    message = f"{name} has room for {taken} more of {wants} each"
+    return Rejection(cluster=name, reason="InsufficientCapacity", message=message)

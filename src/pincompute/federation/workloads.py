@@ -1,0 +1,138 @@
+"""PinApp and PinPod seen alike: every controller of the federation is written once for all workload kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+import msgspec
+
+from pincompute.api import changes, templates
+from pincompute.api.labels import HOST, SHARDS_FINALIZER
+from pincompute.api.meta import Key, Manifest, Object, Resource
+from pincompute.api.quantity import InvalidQuantityError
+from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS, Shard
+from pincompute.api.templates import Requests
+from pincompute.api.workloads import PINAPPS, PINPODS, PinApp, PinPod, Scheduling, Tier, WorkloadStatus
+from pincompute.engine.plan import Patch, Ref
+
+WorkloadObject: TypeAlias = PinApp | PinPod
+
+TIERS: tuple[Tier, ...] = ("Reserved", "OnDemand", "Preemptible")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A workload kind and the kind of its shards."""
+
+    workload: Resource[Any]
+    shard: Resource[Any]
+
+    @property
+    def name(self) -> str:
+        """As it stands in a controller's name."""
+        return self.workload.kind.lower()
+
+
+PINAPP = Kind(PINAPPS, PINAPPSHARDS)
+PINPOD = Kind(PINPODS, PINPODSHARDS)
+KINDS = (PINAPP, PINPOD)
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A template made ready for the members: defaults injected, named, measured. `problem` is why it could not be."""
+
+    template: Manifest
+    revision: str
+    requests: Requests
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """One PinApp or PinPod as the decisions need it."""
+
+    kind: Kind
+    obj: WorkloadObject
+    replicas: int
+    rendered: Rendered
+
+    @property
+    def key(self) -> Key:
+        return self.obj.key
+
+    @property
+    def uid(self) -> str:
+        return self.obj.metadata.uid
+
+    @property
+    def generation(self) -> int:
+        return self.obj.metadata.generation
+
+    @property
+    def status(self) -> WorkloadStatus:
+        return self.obj.status
+
+    @property
+    def deleting(self) -> bool:
+        return self.obj.deleting
+
+    @property
+    def held(self) -> bool:
+        """Its deletion waits for the federation to clear the members."""
+        return SHARDS_FINALIZER in self.obj.metadata.finalizers
+
+    @property
+    def decision(self) -> Scheduling | None:
+        """The scheduling decision for this very generation; an older one is not one (S-048)."""
+        made = self.status.scheduling
+        return made if made is not None and made.generation == self.generation else None
+
+    @property
+    def ref(self) -> Ref:
+        return Ref(HOST, self.kind.workload, self.key)
+
+
+def read(kind: Kind, obj: WorkloadObject) -> Workload:
+    replicas = obj.spec.replicas if isinstance(obj, PinApp) else 1
+    return Workload(kind, obj, replicas, render(obj))
+
+
+def render(obj: WorkloadObject) -> Rendered:
+    """The object's template rendered, once per generation."""
+    return _render(obj.metadata.uid, obj.metadata.generation, msgspec.json.encode(obj.spec.template))
+
+
+@lru_cache(maxsize=8192)
+def _render(_uid: str, _generation: int, template: bytes) -> Rendered:
+    try:
+        full = templates.normalise(msgspec.json.decode(template))
+    except InvalidQuantityError as problem:
+        return Rendered({}, "", templates.NOTHING, str(problem))
+    return Rendered(full, templates.revision(full), templates.requests(full))
+
+
+def kind_of(resource: Resource[Any]) -> Kind:
+    return next(kind for kind in KINDS if resource in (kind.workload, kind.shard))
+
+
+def with_status(workload: Workload, status: WorkloadStatus, why: str) -> tuple[Patch, ...]:
+    """The one write that makes the workload's status this, pinned to what was read; nothing when nothing changed."""
+    difference = changes.between(workload.status, status)
+    if not difference:
+        return ()
+    meta = workload.obj.metadata
+    return (Patch(workload.ref, {"status": difference}, meta.uid, meta.resource_version, why, "status"),)
+
+
+def shard_of(workload: Workload, shard: Shard | None) -> Shard | None:
+    """The shard if it is this very workload's; one of a deleted namesake is not (S-009)."""
+    return shard if shard is not None and shard.spec.origin.uid == workload.uid else None
+
+
+def same_name(_cluster: str, obj: Object) -> Iterable[Key]:
+    """News about a shard concerns the workload of its name."""
+    return (obj.key,)
