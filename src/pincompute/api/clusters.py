@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
-from pincompute.api.conditions import Condition
+from pincompute.api.conditions import Conditions
 from pincompute.api.core import Taint
-from pincompute.api.meta import GROUP, VERSION, Object, Resource, Struct
+from pincompute.api.meta import GROUP, VERSION, Object, Resource, Struct, doc
 
 
 class SecretReference(Struct):
-    name: str
-    namespace: str = "pincompute-system"
+    name: Annotated[str, doc("Name of the Secret; its key `kubeconfig` holds the file.", minLength=1, maxLength=253)]
+    namespace: Annotated[str, doc("Namespace of the Secret.", minLength=1, maxLength=63)] = "pincompute-system"
 
 
 class FreeNodes(Struct):
@@ -20,82 +20,103 @@ class FreeNodes(Struct):
     `cpu` in milli-cores, `memory` in bytes, `pods` in pod slots.
     """
 
-    cpu: int
-    memory: int
-    pods: int
-    count: int
+    cpu: Annotated[int, doc("Milli-cores free on each.")]
+    memory: Annotated[int, doc("Bytes free on each.")]
+    pods: Annotated[int, doc("Pod slots free on each.")]
+    count: Annotated[int, doc("How many nodes.")]
 
 
 class Capacity(Struct):
     """A cluster's nodes and room. `cpu` in milli-cores, `memory` in bytes."""
 
-    nodes: int = 0
-    ready_nodes: int = 0
-    cpu: int = 0
-    memory: int = 0
-    pods: int = 0
-    requested_cpu: int = 0
-    requested_memory: int = 0
-    running_pods: int = 0
-    pending_pods: int = 0
-    free: tuple[FreeNodes, ...] = ()
+    nodes: Annotated[int, doc("All nodes.")] = 0
+    ready_nodes: Annotated[int, doc("Nodes that are ready and schedulable.")] = 0
+    cpu: Annotated[int, doc("Allocatable milli-cores of ready nodes.")] = 0
+    memory: Annotated[int, doc("Allocatable bytes of ready nodes.")] = 0
+    pods: Annotated[int, doc("Pod slots of ready nodes.")] = 0
+    requested_cpu: Annotated[int, doc("Milli-cores requested by pods.")] = 0
+    requested_memory: Annotated[int, doc("Bytes requested by pods.")] = 0
+    running_pods: Annotated[int, doc("Pods that run.")] = 0
+    pending_pods: Annotated[int, doc("Pods that wait for a node or for their start.")] = 0
+    free: Annotated[tuple[FreeNodes, ...], doc("Free room by node size, largest first.")] = ()
 
 
 class MemberClusterSpec(Struct):
-    zone: str
-    kubeconfig: SecretReference
-    unschedulable: bool = False
-    taints: tuple[Taint, ...] = ()
-    cost: int = 100  # price of one core-hour relative to the others; lower is preferred
+    zone: Annotated[
+        str,
+        doc(
+            "The failure domain all nodes are in. Never changes.",
+            minLength=1,
+            maxLength=15,
+            pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+        ),
+    ]
+    kubeconfig: Annotated[SecretReference, doc("The Secret that holds the credentials for this cluster.")]
+    unschedulable: Annotated[bool, doc("Takes no new work; what runs there stays.")] = False
+    taints: Annotated[
+        tuple[Taint, ...],
+        doc("Keeps work away that does not tolerate them; NoExecute also moves what runs there.", maxItems=32),
+    ] = ()
+    cost: Annotated[
+        int, doc("Price of one core-hour relative to the other clusters; lower is preferred.", minimum=0, maximum=1000000)
+    ] = 100
 
 
 class MemberClusterStatus(Struct):
-    observed_generation: int = 0
-    kubernetes_version: str = ""
-    capacity: Capacity | None = None
-    conditions: tuple[Condition, ...] = ()
+    observed_generation: Annotated[int, doc("The last metadata.generation that was acted on.")] = 0
+    kubernetes_version: Annotated[str, doc("Version its API server reports.")] = ""
+    capacity: Annotated[Capacity | None, doc("Its nodes and room, as last reported.")] = None
+    conditions: Conditions = ()
 
 
 class MemberCluster(Object):
     """A Kubernetes cluster that executes work: one zone, one kubeconfig."""
 
-    spec: MemberClusterSpec
-    status: MemberClusterStatus = MemberClusterStatus()
+    spec: Annotated[MemberClusterSpec, doc("How to reach the cluster and what it may be used for.")]
+    status: Annotated[MemberClusterStatus, doc("Health and room.")] = MemberClusterStatus()
 
 
 class ClusterCapacityStatus(Struct):
-    capacity: Capacity | None = None
+    capacity: Annotated[Capacity | None, doc("Nodes and room.")] = None
 
 
 class ClusterCapacity(Object):
     """Written in each member by its operator, the single object `local`: the cluster's room in a bounded size."""
 
-    status: ClusterCapacityStatus = ClusterCapacityStatus()
+    status: Annotated[ClusterCapacityStatus, doc("Measured by this cluster's operator.")] = ClusterCapacityStatus()
 
 
 ProjectRole: TypeAlias = Literal["viewer", "developer", "operator", "owner"]
 
 
 class ProjectMember(Struct):
-    name: str
-    role: ProjectRole = "developer"
+    name: Annotated[str, doc("User or group name as authentication gives it.", minLength=1, maxLength=253)]
+    role: Annotated[
+        ProjectRole,
+        doc(
+            "viewer reads, developer also changes workloads, operator also acts on running ones, owner also changes the project."
+        ),
+    ] = "developer"
 
 
 class ProjectSpec(Struct):
-    description: str = ""
-    members: tuple[ProjectMember, ...] = ()
+    description: Annotated[str, doc("What the project is for.", maxLength=1024)] = ""
+    members: Annotated[
+        tuple[ProjectMember, ...],
+        doc("Who may do what.", maxItems=500, x_kubernetes_list_type="map", x_kubernetes_list_map_keys=["name"]),
+    ] = ()
 
 
 class ProjectStatus(Struct):
-    observed_generation: int = 0
-    conditions: tuple[Condition, ...] = ()
+    observed_generation: Annotated[int, doc("The last metadata.generation that was acted on.")] = 0
+    conditions: Conditions = ()
 
 
 class Project(Object):
     """A tenant: one namespace of the same name in the host and in every member."""
 
-    spec: ProjectSpec = ProjectSpec()
-    status: ProjectStatus = ProjectStatus()
+    spec: Annotated[ProjectSpec, doc("Who works in it.")] = ProjectSpec()
+    status: Annotated[ProjectStatus, doc("Whether its namespaces exist everywhere.")] = ProjectStatus()
 
 
 MEMBERCLUSTERS = Resource(GROUP, VERSION, "MemberCluster", "memberclusters", False, MemberCluster)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
-from pincompute.api.meta import Struct
+from pincompute.api.meta import Struct, doc
 
 ConditionStatus: TypeAlias = Literal["True", "False", "Unknown"]
 
@@ -14,12 +14,18 @@ ConditionStatus: TypeAlias = Literal["True", "False", "Unknown"]
 class Condition(Struct):
     """`last_transition_time` moves only when `status` changes (S-022)."""
 
-    type: str
-    status: ConditionStatus
-    observed_generation: int = 0
-    last_transition_time: datetime | None = None
-    reason: str = ""
-    message: str = ""
+    type: Annotated[str, doc("What is judged, for example Ready.", minLength=1, maxLength=316)]
+    status: Annotated[ConditionStatus, doc("True, False or Unknown.")]
+    observed_generation: Annotated[int, doc("metadata.generation that was looked at.")] = 0
+    last_transition_time: Annotated[datetime | None, doc("When the status last changed.")] = None
+    reason: Annotated[str, doc("One CamelCase word for programs.", maxLength=1024)] = ""
+    message: Annotated[str, doc("A sentence for people: what is so and what to do.", maxLength=32768)] = ""
+
+
+Conditions: TypeAlias = Annotated[
+    tuple[Condition, ...],
+    doc("Standard conditions, one per type.", x_kubernetes_list_type="map", x_kubernetes_list_map_keys=["type"]),
+]
 
 
 def find(conditions: Iterable[Condition], kind: str) -> Condition | None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
 
 from pincompute.api.conditions import Condition
-from pincompute.api.meta import Object, Resource, Struct
+from pincompute.api.meta import Object, Resource, Struct, doc
 
 
 class ContainerStateRunning(Struct):
@@ -40,6 +41,7 @@ class ContainerStatus(Struct):
     ready: bool = False
     restart_count: int = 0
     state: ContainerState | None = None
+    last_state: ContainerState | None = None
 
 
 class ResourceRequirements(Struct):
@@ -58,6 +60,8 @@ class PodSpec(Struct):
     node_name: str = ""
     containers: tuple[Container, ...] = ()
     init_containers: tuple[Container, ...] = ()
+    resources: ResourceRequirements | None = None  # of the pod as a whole; overrides the containers' sum
+    overhead: dict[str, str | int | float] = {}
 
 
 class PodStatus(Struct):
@@ -77,9 +81,15 @@ class Pod(Object):
 
 
 class Taint(Struct):
-    key: str
-    effect: str
-    value: str = ""
+    key: Annotated[str, doc("Name of the taint.", minLength=1, maxLength=317)]
+    effect: Annotated[
+        str,
+        doc(
+            "NoSchedule keeps new work away; NoExecute also moves running work.",
+            enum=["NoSchedule", "PreferNoSchedule", "NoExecute"],
+        ),
+    ]
+    value: Annotated[str, doc("Value that a toleration must match.", maxLength=63)] = ""
 
 
 class NodeSpec(Struct):

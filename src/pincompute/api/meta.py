@@ -19,6 +19,17 @@ Manifest: TypeAlias = dict[str, Any]
 """A Kubernetes object, or a part of one, as JSON data on its way to or from an API server."""
 
 
+def doc(description: str, **schema: Any) -> msgspec.Meta:
+    """Describes a field for `kubectl explain`; `schema` adds OpenAPI keywords, with `_` for `-` in extensions' names.
+
+    Limits stand only in the generated schema, never in the decoder: the API server enforces them on writes, and an object
+    stored before a limit was tightened must still be readable.
+    """
+    return msgspec.Meta(
+        description=description, extra_json_schema={key.replace("_", "-"): value for key, value in schema.items()}
+    )
+
+
 class Struct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel", gc=False):
     """Base of everything that is decoded from an API server: immutable, camelCase on the wire."""
 

@@ -2,53 +2,55 @@
 
 from __future__ import annotations
 
-from pincompute.api.conditions import Condition
-from pincompute.api.meta import GROUP, VERSION, Manifest, Object, Resource, Struct
+from typing import Annotated
+
+from pincompute.api.conditions import Conditions
+from pincompute.api.meta import GROUP, VERSION, Manifest, Object, Resource, Struct, doc
 from pincompute.api.workloads import Tier, Update
 
 
 class Origin(Struct):
     """The host object a shard comes from; `generation` is the one the shard was rendered from."""
 
-    uid: str
-    generation: int
+    uid: Annotated[str, doc("metadata.uid of the host object.")]
+    generation: Annotated[int, doc("Its metadata.generation when this shard was rendered.")]
 
 
 class Share(Struct):
     """So many replicas of one revision."""
 
-    revision: str
-    template: Manifest
-    replicas: int
+    revision: Annotated[str, doc("Names the template.")]
+    template: Annotated[Manifest, doc("Pod template with defaults filled in; validated on the host.")]
+    replicas: Annotated[int, doc("Pods of this revision.", minimum=0)]
 
 
 class ShardSpec(Struct):
     """The mix of revisions that should run here. A rollout, a rollback and a scale are only a new mix."""
 
-    origin: Origin
-    cluster: str
-    zone: str
-    mix: tuple[Share, ...]
-    tier: Tier = "OnDemand"
-    update: Update = Update()
+    origin: Annotated[Origin, doc("The host object this comes from.")]
+    cluster: Annotated[str, doc("The member cluster this is for.")]
+    zone: Annotated[str, doc("Its zone.")]
+    mix: Annotated[tuple[Share, ...], doc("How many replicas of which revision.", maxItems=16)]
+    tier: Annotated[Tier, doc("Tier of the workload.")] = "OnDemand"
+    update: Annotated[Update, doc("How pods are changed.")] = Update()
 
 
 class ShardStatus(Struct):
     """`observed_generation` is the shard's own; `origin_generation` the host object's it was rendered from (S-020)."""
 
-    observed_generation: int = 0
-    origin_generation: int = 0
-    replicas: int = 0
-    ready_replicas: int = 0
-    available_replicas: int = 0
-    updated_replicas: int = 0
-    message: str = ""
-    conditions: tuple[Condition, ...] = ()
+    observed_generation: Annotated[int, doc("The last metadata.generation of the shard that was acted on.")] = 0
+    origin_generation: Annotated[int, doc("Generation of the host object that was acted on.")] = 0
+    replicas: Annotated[int, doc("Pods here.")] = 0
+    ready_replicas: Annotated[int, doc("Pods here that are ready.")] = 0
+    available_replicas: Annotated[int, doc("Pods here that have been ready for minReadySeconds.")] = 0
+    updated_replicas: Annotated[int, doc("Pods here of the newest revision in the mix.")] = 0
+    message: Annotated[str, doc("What is wrong here, if anything.")] = ""
+    conditions: Conditions = ()
 
 
 class Shard(Object):
-    spec: ShardSpec
-    status: ShardStatus = ShardStatus()
+    spec: Annotated[ShardSpec, doc("What should run in this cluster.")]
+    status: Annotated[ShardStatus, doc("What runs in this cluster.")] = ShardStatus()
 
 
 class PinAppShard(Shard):

@@ -1,0 +1,121 @@
+"""Structs to structural OpenAPI v3 schemas, the form that CustomResourceDefinitions want.
+
+A field's description is its `doc(...)`, else the first paragraph of its struct's docstring. The surprising rule: defaults
+are written into the schema of a spec, so that users see them, and left out of a status, so that a controller reads back
+exactly what it wrote.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, TypeAlias, cast
+
+import msgspec
+from msgspec import inspect as types
+
+from pincompute.api.meta import Manifest, Struct
+
+Schema: TypeAlias = dict[str, Any]
+
+_ANY_OBJECT: Schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+_INT_OR_STRING: Schema = {"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}]}
+
+
+class UndescribedError(Exception):
+    """A field that users see has no description."""
+
+
+def of_struct(struct: type[Struct], *, defaults: bool) -> Schema:
+    """Schema of a struct; `defaults` says whether the API server should fill them in."""
+    return _struct(cast("types.StructType", types.type_info(struct)), defaults=defaults)
+
+
+def first_paragraph(struct: type[Any]) -> str:
+    text = inspect.cleandoc(struct.__dict__.get("__doc__") or "")
+    return " ".join(text.split("\n\n")[0].split())
+
+
+def _struct(info: types.StructType, *, defaults: bool) -> Schema:
+    properties = {field.encode_name: _field(info.cls, field, defaults=defaults) for field in info.fields}
+    required = sorted(field.encode_name for field in info.fields if field.required)
+    made: Schema = {"type": "object", "description": first_paragraph(info.cls), "properties": properties}
+    return made | ({"required": required} if required else {})
+
+
+def _field(owner: type[Any], field: types.Field, *, defaults: bool) -> Schema:
+    made = _schema(field.type, defaults=defaults)
+    if not made.get("description"):
+        raise UndescribedError(f"{owner.__name__}.{field.name} needs a description: Annotated[..., doc('...')]")
+    if defaults and (given := _default(field)) is not None:
+        made["default"] = given
+    return made
+
+
+def _default(field: types.Field) -> Any:
+    """What the API server should fill in; nothing for empty lists, maps and strings, which read the same when absent."""
+    value = field.default_factory() if callable(field.default_factory) else field.default
+    if value is msgspec.NODEFAULT or value is None or value in ("", (), {}):
+        return None
+    return msgspec.to_builtins(value)
+
+
+def _schema(info: types.Type, *, defaults: bool) -> Schema:
+    match info:
+        case types.Metadata():
+            return _schema(info.type, defaults=defaults) | (info.extra_json_schema or {})
+        case types.StructType():
+            return _struct(info, defaults=defaults)
+        case types.UnionType():
+            return _union(info, defaults=defaults)
+        case types.VarTupleType():
+            items = _undescribed(_schema(info.item_type, defaults=defaults))
+            return {"type": "array", "x-kubernetes-list-type": "atomic", "items": items}
+        case types.DictType():
+            return _dictionary(info, defaults=defaults)
+        case _:
+            return _scalar(info)
+
+
+def _scalar(info: types.Type) -> Schema:
+    match info:
+        case types.LiteralType():
+            return {"type": "string", "enum": list(info.values)}
+        case types.BoolType():
+            return {"type": "boolean"}
+        case types.IntType():
+            return {"type": "integer", "format": "int64"}
+        case types.FloatType():
+            return {"type": "number"}
+        case types.StrType():
+            return {"type": "string"}
+        case types.DateTimeType():
+            return {"type": "string", "format": "date-time"}
+        case _:
+            raise TypeError(f"no structural schema for {info}: use a struct, tuple, dict, literal or plain value")
+
+
+def _union(info: types.UnionType, *, defaults: bool) -> Schema:
+    kinds = [kind for kind in info.types if not isinstance(kind, types.NoneType)]
+    if len(kinds) == 1:
+        return _schema(kinds[0], defaults=defaults)
+    if {type(kind) for kind in kinds} == {types.IntType, types.StrType}:
+        return dict(_INT_OR_STRING)
+    raise TypeError(f"no structural schema for the union {info}: only `X | None` and `int | str` have one")
+
+
+def _dictionary(info: types.DictType, *, defaults: bool) -> Schema:
+    if isinstance(info.value_type, types.AnyType):
+        return dict(_ANY_OBJECT)
+    return {"type": "object", "additionalProperties": _undescribed(_schema(info.value_type, defaults=defaults))}
+
+
+def _undescribed(made: Schema) -> Schema:
+    """Elements are described where their list or map is."""
+    return {key: value for key, value in made.items() if key != "description"}
+
+
+def at(schema: Manifest, path: str) -> Schema:
+    """The schema of one field: `at(spec, "template.spec.containers[].ports")`."""
+    for part in path.replace("[]", ".[]").split("."):
+        schema = schema["items"] if part == "[]" else schema["properties"][part]
+    return schema
