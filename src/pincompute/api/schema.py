@@ -13,7 +13,7 @@ from typing import Any, TypeAlias, cast
 import msgspec
 from msgspec import inspect as types
 
-from pincompute.api.meta import Manifest, Struct
+from pincompute.api.meta import Manifest, Object
 
 Schema: TypeAlias = dict[str, Any]
 
@@ -25,9 +25,20 @@ class UndescribedError(Exception):
     """A field that users see has no description."""
 
 
-def of_struct(struct: type[Struct], *, defaults: bool) -> Schema:
-    """Schema of a struct; `defaults` says whether the API server should fill them in."""
-    return _struct(cast("types.StructType", types.type_info(struct)), defaults=defaults)
+def of_kind(kind: type[Object]) -> Schema:
+    """Schema of a whole object. Its metadata is the API server's to check."""
+    info = cast("types.StructType", types.type_info(kind))
+    fields = {field.encode_name: field for field in info.fields if field.name != "metadata"}
+    properties: Schema = {
+        "apiVersion": {"type": "string", "description": "Group and version of this form of the object."},
+        "kind": {"type": "string", "description": "What the object is."},
+        "metadata": {"type": "object"},
+    }
+    for name, field in fields.items():
+        properties[name] = _field(kind, field, defaults=name == "spec")
+    required = [name for name, field in fields.items() if field.required]
+    made: Schema = {"type": "object", "description": first_paragraph(kind), "properties": properties}
+    return made | ({"required": required} if required else {})
 
 
 def first_paragraph(struct: type[Any]) -> str:
@@ -62,7 +73,7 @@ def _default(field: types.Field) -> Any:
 def _schema(info: types.Type, *, defaults: bool) -> Schema:
     match info:
         case types.Metadata():
-            return _schema(info.type, defaults=defaults) | (info.extra_json_schema or {})
+            return _schema(info.type, defaults=defaults) | cast("Schema", info.extra_json_schema or {})  # pyright: ignore[reportUnknownMemberType]
         case types.StructType():
             return _struct(info, defaults=defaults)
         case types.UnionType():

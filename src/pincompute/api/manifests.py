@@ -1,0 +1,22 @@
+"""What a cluster must hold before our processes run against it, in the order to apply it. RBAC is the engine's to add."""
+
+from __future__ import annotations
+
+from pincompute.api import crds, labels
+from pincompute.api.meta import Manifest
+
+
+def host_manifests() -> list[Manifest]:
+    return [_system_namespace(), *crds.host()]
+
+
+def member_manifests() -> list[Manifest]:
+    return [_system_namespace(), *crds.member()]
+
+
+def _system_namespace() -> Manifest:
+    return {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": labels.SYSTEM_NAMESPACE, "labels": {labels.MANAGED_BY: labels.PINCOMPUTE}},
+    }
