@@ -153,7 +153,7 @@ def _clear(workload: Workload, sites: tuple[Site, ...]) -> Plan:
     placed = {row.cluster for row in made.placement} if (made := workload.status.scheduling) else set[str]()
     silent = [s for s in sites if not s.known and (s in mine or s.member.name in placed) and not s.member.leaving]
     if mine or silent:
-        return plan(deletes, why=f"waits for {', '.join(sorted(s.member.name for s in {*mine, *silent}))}")
+        return plan(deletes, why=f"waits for {', '.join(sorted({s.member.name for s in (*mine, *silent)}))}")
     proofs = tuple(_proof(workload, s) for s in sites if s.known)
     return plan(proofs, (_release(workload),))
 

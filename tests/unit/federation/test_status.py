@@ -1,0 +1,89 @@
+"""Aggregated status: S-020, S-021, S-022; the four questions of the first screen."""
+
+from __future__ import annotations
+
+import msgspec
+from federation.worlds import NOW, app, member, shard
+
+from pincompute.api import conditions
+from pincompute.api.workloads import WorkloadStatus
+from pincompute.federation.scheduling.placement import place
+from pincompute.federation.status import Report, Seen, decide
+
+MEMBERS = (member("a1"), member("b1"), member("c1"))
+
+
+def placed_app(**changes):
+    blank = app(**changes)
+    return app(**changes, scheduling=place(blank, MEMBERS, {}))
+
+
+def after(workload, reports) -> WorkloadStatus:
+    """The status once the plan is carried out."""
+    actions = decide(Seen(NOW, workload, reports)).actions
+    if not actions:
+        return workload.status
+    before = msgspec.to_builtins(workload.status)
+    return msgspec.convert({**before, **{k: v for k, v in actions[0].body["status"].items() if v is not None}}, WorkloadStatus)
+
+
+def reports(workload, **ready: int) -> tuple[Report, ...]:
+    return tuple(Report(m, shard(workload, m.name, 2, ready.get(m.name, 2)), known=True) for m in MEMBERS)
+
+
+def test_a_service_that_runs_says_so_and_where_and_which_revision():
+    hello = placed_app()
+    status = after(hello, reports(hello))
+    assert (status.phase, status.where, status.message) == ("Running", "a1:2/2 b1:2/2 c1:2/2", "")
+    assert status.revision == hello.rendered.revision
+    assert conditions.is_true(status.conditions, "Available")
+
+
+def test_observed_generation_waits_for_every_member_that_was_given_replicas():
+    """S-020."""
+    hello = placed_app(generation=2)
+    stale = shard(app(generation=1), "c1", 2)
+    partly = (*reports(hello)[:2], Report(MEMBERS[2], stale, known=True))
+    assert after(hello, partly).observed_generation == 0
+    assert after(hello, reports(hello)).observed_generation == 2
+
+
+def test_a_shard_its_operator_has_not_looked_at_is_not_observed():
+    """S-020 (a)."""
+    hello = placed_app()
+    fresh = shard(hello, "c1", 2)
+    fresh = msgspec.structs.replace(fresh, metadata=msgspec.structs.replace(fresh.metadata, generation=2))
+    status = after(hello, (*reports(hello)[:2], Report(MEMBERS[2], fresh, known=True)))
+    assert status.observed_generation == 0
+    assert status.phase == "Progressing"
+
+
+def test_a_silent_members_last_figures_stay_and_are_marked():
+    """S-021: unknown is not zero."""
+    hello = placed_app()
+    running = app(status=after(hello, reports(hello)))
+    status = after(running, (*reports(running)[:2], Report(member("c1", reachable=False), None, known=False)))
+    line = status.clusters[-1]
+    assert (line.cluster, line.known, line.ready_replicas) == ("c1", False, 2)
+    assert status.ready_replicas == 4
+    assert status.phase == "Degraded"
+    assert "c1 does not answer" in status.message
+
+
+def test_a_status_that_says_the_same_is_not_written_again():
+    hello = placed_app()
+    running = app(status=after(hello, reports(hello)))
+    assert decide(Seen(NOW, running, reports(running))).settled
+
+
+def test_the_reason_of_a_member_reaches_the_first_screen():
+    hello = placed_app()
+    broken = shard(hello, "b1", 2, 0)
+    why = "pod hello-b1-0: cannot pull registry.local/hello:1"
+    broken = msgspec.structs.replace(broken, status=msgspec.structs.replace(broken.status, message=why))
+    status = after(hello, (reports(hello)[0], Report(MEMBERS[1], broken, known=True), reports(hello)[2]))
+    assert status.message == why
+
+
+def test_a_service_scaled_to_zero_is_stopped_not_failed():
+    assert after(placed_app(replicas=0), ()).phase == "Stopped"
