@@ -86,7 +86,7 @@ def _pinpod() -> Manifest:
 
 def _member_cluster() -> Manifest:
     root = schema.of_kind(clusters.MEMBERCLUSTERS.type)
-    rules.attach(root, rules.name(rules.LONGEST_CLUSTER_NAME, "it is part of every pod's name"))
+    rules.attach(root, rules.name(rules.LONGEST_CLUSTER_NAME, "it is part of every pod's name"), rules.RESERVED_CLUSTER_NAMES)
     rules.attach(schema.at(root, "spec.zone"), rules.IMMUTABLE_ZONE)
     columns = (
         Column("Zone", ".spec.zone"),
@@ -103,7 +103,7 @@ def _member_cluster() -> Manifest:
 
 def _project() -> Manifest:
     root = schema.of_kind(clusters.PROJECTS.type)
-    rules.attach(root, rules.name(63, "it names a namespace in every cluster"))
+    rules.attach(root, rules.name(63, "it names a namespace in every cluster"), rules.RESERVED_PROJECT_NAMES)
     columns = (
         Column("Ready", f"{_READY}.status"),
         Column("Description", ".spec.description"),

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from pincompute.api import crds, labels
+from pincompute.api import crds, labels, policies
 from pincompute.api.meta import Manifest
 
 
 def host_manifests() -> list[Manifest]:
-    return [_system_namespace(), *crds.host()]
+    return [_system_namespace(), *crds.host(), *policies.host()]
 
 
 def member_manifests() -> list[Manifest]:
-    return [_system_namespace(), *crds.member()]
+    return [_system_namespace(), *crds.member(), *policies.member()]
 
 
 def _system_namespace() -> Manifest:

@@ -105,4 +105,12 @@ MOUNTS = (
 )
 
 IMMUTABLE_ZONE = Rule("self == oldSelf", "zone never changes: delete this MemberCluster and add one in the other zone")
+RESERVED_CLUSTER_NAMES = Rule(
+    "!(self.metadata.name in ['host', 'local'])",
+    "metadata.name must not be host or local, these name other things: choose another name",
+)
+RESERVED_PROJECT_NAMES = Rule(
+    "!self.metadata.name.startsWith('kube-') && !(self.metadata.name in ['default', 'pincompute-system'])",
+    "metadata.name must not be default, pincompute-system or begin with kube-, a project owns its namespace: choose another name",
+)
 SINGLETON = Rule("self.metadata.name == 'local'", "metadata.name must be local: a cluster measures only itself")

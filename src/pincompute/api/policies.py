@@ -1,0 +1,163 @@
+"""Admission policies: rules that need to know more than the object, and the finalizers that keep deletion orderly.
+
+All of them fail closed: the API server evaluates them itself, so "cannot evaluate" is a mistake of ours and no outage of
+anybody's, while letting one write through could leave pods behind that no object knows (finalizers), or give a project's
+users what only the platform may write (shards).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from pincompute.api import clusters, labels, shards, templates, workloads
+from pincompute.api.meta import GROUP, VERSION, Manifest
+
+Operation: TypeAlias = Literal["CREATE", "UPDATE", "DELETE"]
+
+_ADMISSION = "admissionregistration.k8s.io"
+_WORKLOADS = (workloads.PINAPPS.plural, workloads.PINPODS.plural)
+_INTERNAL = (shards.PINAPPSHARDS.plural, shards.PINPODSHARDS.plural, clusters.CLUSTERCAPACITIES.plural)
+_STATUS_TOO = tuple(f"{plural}/status" for plural in _INTERNAL)
+
+PLATFORM_USER = "pincompute:"  # begins the user name of every process of the platform
+_PLATFORM_ACCOUNT = f"system:serviceaccount:{labels.SYSTEM_NAMESPACE}:"
+_CONTROLLERS = "system:serviceaccount:kube-system:"  # Kubernetes' own: they clear namespaces and collect garbage
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Which requests a policy looks at."""
+
+    group: str
+    version: str
+    resources: tuple[str, ...]
+    operations: tuple[Operation, ...]
+    projects_only: bool = False
+
+    def manifest(self) -> Manifest:
+        rule = {
+            "apiGroups": [self.group],
+            "apiVersions": [self.version],
+            "resources": list(self.resources),
+            "operations": list(self.operations),
+        }
+        selector: Manifest = {"matchExpressions": [{"key": labels.PROJECT, "operator": "Exists"}]} if self.projects_only else {}
+        return {"resourceRules": [rule], **({"namespaceSelector": selector} if selector else {})}
+
+
+def host() -> list[Manifest]:
+    return [
+        *_validating("workloads-in-projects", _WORKLOADS_CREATED, _IN_PROJECT),
+        *_finalizer("workload-finalizer", _WORKLOADS, labels.SHARDS_FINALIZER),
+        *_finalizer("membercluster-finalizer", (clusters.MEMBERCLUSTERS.plural,), labels.DRAIN_FINALIZER),
+    ]
+
+
+def member() -> list[Manifest]:
+    return [
+        *_validating("platform-writes", _INTERNAL_WRITTEN, _BY_PLATFORM),
+        *_validating("requests-and-limits", _PODS_CREATED, _HAS_RESOURCES),
+    ]
+
+
+_WORKLOADS_CREATED = Match(GROUP, VERSION, _WORKLOADS, ("CREATE",))
+_INTERNAL_WRITTEN = Match(GROUP, VERSION, (*_INTERNAL, *_STATUS_TOO), ("CREATE", "UPDATE", "DELETE"))
+_PODS_CREATED = Match("", "v1", ("pods",), ("CREATE",), projects_only=True)
+
+_PROJECT_JSON = f'{{"apiVersion":"{GROUP}/{VERSION}","kind":"Project","metadata":{{"name":"'
+_IN_PROJECT: Manifest = {
+    "validations": [
+        {
+            "expression": f"has(namespaceObject.metadata.labels) && '{labels.PROJECT}' in namespaceObject.metadata.labels",
+            "messageExpression": f"""'namespace ' + request.namespace + ' is not a project: create the Project first, with: '
+                + 'echo \\'{_PROJECT_JSON}' + request.namespace + '"}}}}\\' | kubectl apply -f -'""",
+            "reason": "Forbidden",
+        }
+    ]
+}
+
+_BY_PLATFORM: Manifest = {
+    "validations": [
+        {
+            "expression": "request.userInfo.groups.exists(g, g == 'system:masters') || "
+            f"['{PLATFORM_USER}', '{_PLATFORM_ACCOUNT}', '{_CONTROLLERS}', 'system:kube-controller-manager'].exists(p, "
+            "request.userInfo.username.startsWith(p))",
+            "messageExpression": "'only the platform writes ' + request.resource.resource + ', and ' + request.userInfo.username "
+            "+ ' is not part of it: change the PinApp or PinPod in the host cluster instead'",
+            "reason": "Forbidden",
+        }
+    ]
+}
+
+_HAS_RESOURCES: Manifest = {
+    "variables": [
+        {
+            "name": "containers",
+            "expression": "object.spec.containers + (has(object.spec.initContainers) ? object.spec.initContainers : [])",
+        },
+        {
+            "name": "requests",
+            "expression": "has(object.spec.resources) && has(object.spec.resources.requests) ? object.spec.resources.requests : {}",
+        },
+        {
+            "name": "limits",
+            "expression": "has(object.spec.resources) && has(object.spec.resources.limits) ? object.spec.resources.limits : {}",
+        },
+        {
+            "name": "lacking",
+            "expression": """variables.containers.filter(c,
+                !['cpu', 'memory'].all(r, r in variables.requests
+                    || (has(c.resources) && has(c.resources.requests) && r in c.resources.requests))
+                || !('memory' in variables.limits
+                    || (has(c.resources) && has(c.resources.limits) && 'memory' in c.resources.limits))
+                ).map(c, c.name)""",
+        },
+    ],
+    "validations": [
+        {
+            "expression": "variables.lacking.size() == 0",
+            "messageExpression": "'in a project every container needs resources.requests.cpu, resources.requests.memory and "
+            "resources.limits.memory; incomplete: ' + variables.lacking.join(', ') + '. For example requests: "
+            f"{{cpu: {templates.DEFAULT_CPU}, memory: {templates.DEFAULT_MEMORY}}}, limits: "
+            f"{{memory: {templates.DEFAULT_MEMORY}}}'",
+            "reason": "Invalid",
+        }
+    ],
+}
+
+
+def _validating(name: str, match: Match, body: Manifest) -> list[Manifest]:
+    spec = {"failurePolicy": "Fail", "matchConstraints": match.manifest(), **body}
+    binding: Manifest = {"validationActions": ["Deny"]}
+    return _with_binding("ValidatingAdmissionPolicy", name, spec, binding)
+
+
+def _finalizer(name: str, plurals: tuple[str, ...], finalizer: str) -> list[Manifest]:
+    """Also on update: `kubectl replace` with the user's file would otherwise take the finalizer away."""
+    match = Match(GROUP, VERSION, plurals, ("CREATE", "UPDATE"))
+    lacking = f"!has(object.metadata.finalizers) || !('{finalizer}' in object.metadata.finalizers)"
+    add = f"""has(object.metadata.finalizers)
+        ? [JSONPatch{{op: "add", path: "/metadata/finalizers/-", value: "{finalizer}"}}]
+        : [JSONPatch{{op: "add", path: "/metadata/finalizers", value: ["{finalizer}"]}}]"""
+    spec = {
+        "failurePolicy": "Fail",
+        "reinvocationPolicy": "Never",
+        "matchConstraints": match.manifest(),
+        "matchConditions": [
+            {"name": "lives", "expression": "!has(object.metadata.deletionTimestamp)"},
+            {"name": "lacks-it", "expression": lacking},
+        ],
+        "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": add}}],
+    }
+    return _with_binding("MutatingAdmissionPolicy", name, spec, {})
+
+
+def _with_binding(kind: str, name: str, spec: Manifest, binding: Manifest) -> list[Manifest]:
+    full = f"{name}.{GROUP}"
+    common = {"apiVersion": f"{_ADMISSION}/v1"}
+    metadata = {"name": full, "labels": {labels.MANAGED_BY: labels.PINCOMPUTE}}
+    return [
+        {**common, "kind": kind, "metadata": metadata, "spec": spec},
+        {**common, "kind": f"{kind}Binding", "metadata": metadata, "spec": {"policyName": full, **binding}},
+    ]
