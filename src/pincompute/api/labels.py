@@ -16,7 +16,8 @@ PINCOMPUTE = "pincompute"  # value of MANAGED_BY on everything the platform made
 
 ORDINAL = f"{GROUP}/ordinal"  # annotation on pods: which replica of its shard
 SHAPE = f"{GROUP}/shape"  # annotation on pods: hash of everything an in-place update cannot change
-IN_PLACE = f"{GROUP}/in-place-update"  # annotation on pods: JSON, container -> id of the container it replaces
+IN_PLACE = f"{GROUP}/in-place-update"  # annotation on pods: JSON, container -> id and image of the container it replaces
+TEMPLATE_KEYS = f"{GROUP}/template-keys"  # annotation on pods: JSON, labels and annotations that came from the template
 
 SHARDS_FINALIZER = f"{GROUP}/shards"  # on workloads: shards may still exist in members
 DRAIN_FINALIZER = f"{GROUP}/drain"  # on MemberClusters: work may still run there

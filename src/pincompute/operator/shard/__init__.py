@@ -1,0 +1,280 @@
+"""Converges a shard's pods to the mix of revisions it asks for, in place where only images changed.
+
+One controller per kind of shard, keyed by the shard, because the shard owns the budget of disruptions. The surprising rule:
+a plan that makes or removes pods first asks the API server itself whether the shard and the set of its pods are what the
+plan was decided from, so a cache that is ten minutes old never makes a pod too many (S-345, F5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from pincompute.api import templates
+from pincompute.api.core import NODES, PODS, Pod
+from pincompute.api.labels import LOCAL, SHAPE, SHARD_UID, WORKLOAD
+from pincompute.api.labels import REVISION as REVISION_LABEL
+from pincompute.api.meta import Key, Resource
+from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS, Shard, Share
+from pincompute.domain import in_place, pods, replacement
+from pincompute.domain.replacement import Moves, Replica, Wanted
+from pincompute.engine.controller import Card, Controller, Reads, Writes, own_key
+from pincompute.engine.plan import Action, Confirm, ConfirmSet, Create, Delete, Patch, Plan, Ref, Stage, plan
+from pincompute.kube.views import Unknown, View, Views
+from pincompute.operator.shard import deletion, report
+
+FIRST_BATCH = 8  # creates in the first stage; what refuses one refuses all, so the batches double (slow start)
+LARGEST_BATCH = 500
+RETRY_AFTER = 10.0  # seconds from the creation of a pod to that of its replacement at the earliest
+NAME_TAKEN = 5.0  # seconds until the next look while something else has the name a pod needs
+BY_SHARD = "shard-uid"  # index over pods
+INDEXES: Mapping[Resource[Any], Mapping[str, Callable[[Any], Iterable[str]]]] = {
+    PODS: {BY_SHARD: lambda pod: [uid] if (uid := pod.metadata.labels.get(SHARD_UID)) else []}
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """`pods` are the shard's own, `marked` the uids of all that carry its label, also of such as somebody else made.
+
+    `taken` are names for its pods that other pods have; `draining` nodes that take no new pods.
+    """
+
+    resource: Resource[Any]
+    shard: Shard
+    pods: tuple[Pod, ...]
+    marked: frozenset[str]
+    taken: frozenset[str]
+    draining: frozenset[str]
+    now: datetime
+
+    @property
+    def ref(self) -> Ref:
+        return Ref(LOCAL, self.resource, self.shard.key)
+
+
+@dataclass(frozen=True, slots=True)
+class _Census:
+    """The shard's pods sorted out: replicas to reckon with, ended ones that can go, and when time alone changes that."""
+
+    replicas: tuple[Replica, ...]
+    ended: tuple[Pod, ...]
+    wake_after: float | None
+
+
+def decide(seen: Seen) -> Plan:
+    if seen.shard.deleting:
+        return deletion.decide(seen.ref, seen.shard, seen.pods, seen.marked)
+    census = _census(seen)
+    mix = [Wanted(share.revision, templates.shape(share.template), share.replicas) for share in seen.shard.spec.mix]
+    limits = replacement.limits(seen.shard.spec.update, _total(seen), single=seen.resource == PINPODSHARDS)
+    moves = replacement.moves(mix, census.replicas, limits)
+    creates = _creates(seen, moves, mix)
+    touched = (*_updates(seen, moves), *_deletes(seen, moves, census.ended))
+    blocked = len(moves.create) - len(creates)
+    status = report.decide(seen.ref, seen.shard, seen.pods, census.replicas, seen.now, busy=bool(creates))
+    wake = report.earliest(census.wake_after, status.wake_after, NAME_TAKEN if blocked else None)
+    first, *more = _batches(creates)
+    guard = _guard(seen, moved=bool(creates) or any(isinstance(a, Delete) for a in touched), touched=bool(touched))
+    return plan(guard, (*first, *touched, *status.write), *more, wake_after=wake)
+
+
+def _total(seen: Seen) -> int:
+    return sum(share.replicas for share in seen.shard.spec.mix)
+
+
+def _census(seen: Seen) -> _Census:
+    """An ended pod is replaced no sooner than a while after it was made; until then it stands in for a replica."""
+    replicas: list[Replica] = []
+    ended: list[Pod] = []
+    waits: list[float] = []
+    for pod in seen.pods:
+        age = _age(pod, seen.now)
+        if pod.deleting:
+            continue
+        if not pods.is_finished(pod):
+            replica, wait = _replica(pod, seen)
+            replicas.append(replica)
+            waits += [wait] if wait else []
+        elif age < RETRY_AFTER:
+            replicas.append(Replica(pod.metadata.name, _revision(pod), "", ready=False, available=False))
+            waits.append(RETRY_AFTER - age)
+        else:
+            ended.append(pod)
+    return _Census(tuple(replicas), tuple(ended), min(waits, default=None))
+
+
+def _replica(pod: Pod, seen: Seen) -> tuple[Replica, float]:
+    """And the seconds until a ready pod has been so for long enough."""
+    updating = in_place.is_pending(pod)
+    since = None if updating else pods.ready_since(pod)
+    wait = 0.0
+    if since is not None:
+        wait = max(0.0, seen.shard.spec.update.min_ready_seconds - (seen.now - since).total_seconds())
+    created = pod.metadata.creation_timestamp
+    replica = Replica(
+        name=pod.metadata.name,
+        revision=_revision(pod),
+        shape=pod.metadata.annotations.get(SHAPE, ""),
+        ordinal=pods.ordinal(pod),
+        created=created.timestamp() if created else 0.0,
+        ready=since is not None,
+        available=since is not None and not wait,
+        updating=updating,
+        draining=pod.spec.node_name in seen.draining,
+    )
+    return replica, wait
+
+
+def _revision(pod: Pod) -> str:
+    return pod.metadata.labels.get(REVISION_LABEL, "")
+
+
+def _age(pod: Pod, now: datetime) -> float:
+    created = pod.metadata.creation_timestamp
+    return (now - created).total_seconds() if created else 0.0
+
+
+def _guard(seen: Seen, *, moved: bool, touched: bool) -> Stage:
+    """Proof that the view is not stale: of the shard before anything, of the whole set before pods come or go."""
+    if not moved and not touched:
+        return ()
+    metadata = seen.shard.metadata
+    shard = Confirm(seen.ref, metadata.uid, metadata.generation)
+    if not moved:
+        return (shard,)
+    return (shard, ConfirmSet(LOCAL, PODS, metadata.namespace, SHARD_UID, metadata.uid, seen.marked))
+
+
+def _creates(seen: Seen, moves: Moves, mix: list[Wanted]) -> list[Create]:
+    """Pods with the lowest free ordinals; fewer than wanted when a name is not free yet."""
+    taken = seen.taken | {pod.metadata.name for pod in seen.pods}
+    shares = {share.revision: share for share in seen.shard.spec.mix}
+    shapes = {wanted.revision: wanted.shape for wanted in mix}
+    free = pods.free_names(seen.resource, seen.shard, taken, len(moves.create))
+    return [
+        _create(seen, shares[revision], shapes[revision], ordinal, name)
+        for revision, (ordinal, name) in zip(moves.create, free, strict=False)
+    ]
+
+
+def _create(seen: Seen, share: Share, shape: str, ordinal: int, name: str) -> Create:
+    marks = pods.marks(seen.resource, seen.shard, share, shape, ordinal)
+    ref = Ref(LOCAL, PODS, Key(seen.shard.metadata.namespace, name))
+    return Create(ref, pods.render(seen.resource, seen.shard, share, marks, name), f"a replica of {share.revision} is missing")
+
+
+def _updates(seen: Seen, moves: Moves) -> list[Patch]:
+    by_name = {pod.metadata.name: pod for pod in seen.pods}
+    shares = {share.revision: share for share in seen.shard.spec.mix}
+    return [_update(seen, by_name[name], shares[revision]) for name, revision in moves.update]
+
+
+def _update(seen: Seen, pod: Pod, share: Share) -> Patch:
+    metadata = pod.metadata
+    marks = pods.marks(seen.resource, seen.shard, share, metadata.annotations[SHAPE], pods.ordinal(pod))
+    return Patch(
+        Ref(LOCAL, PODS, pod.key),
+        in_place.patch(pod, share.template, marks),
+        metadata.uid,
+        metadata.resource_version,
+        f"takes {share.revision} in place",
+    )
+
+
+def _deletes(seen: Seen, moves: Moves, ended: Iterable[Pod]) -> list[Delete]:
+    by_name = {pod.metadata.name: pod for pod in seen.pods}
+    return [
+        *(_delete(pod, f"ended: {pod.status.reason or pod.status.phase}") for pod in ended),
+        *(_delete(by_name[name], "surplus of the mix") for name in moves.delete),
+    ]
+
+
+def _delete(pod: Pod, why: str) -> Delete:
+    return Delete(Ref(LOCAL, PODS, pod.key), pod.metadata.uid, why, pod.metadata.resource_version)
+
+
+def _batches(actions: list[Create]) -> list[tuple[Action, ...]]:
+    """At least one batch, which may be empty."""
+    rest, size = iter(actions), FIRST_BATCH
+    batches: list[tuple[Action, ...]] = [tuple(islice(rest, size))]
+    while batch := tuple(islice(rest, size := min(2 * size, LARGEST_BATCH))):
+        batches.append(batch)
+    return batches
+
+
+def controller_for(resource: Resource[Any]) -> Controller[Seen]:
+    """The controller of one kind of shard."""
+
+    def observe(key: Key, views: Views, now: datetime) -> Seen | None:
+        shard: Shard | None = _synced(views, resource).get(key)
+        return _observe(resource, shard, views, now) if shard is not None else None
+
+    def shard_of(_cluster: str, pod: Pod) -> Iterable[Key]:
+        if pod.metadata.labels.get(WORKLOAD) != workload:
+            return ()
+        owners = pod.metadata.owner_references
+        return [Key(pod.metadata.namespace, owner.name) for owner in owners if owner.kind == resource.kind]
+
+    workload = pods.workload_kind(resource)
+    card = Card(
+        name=f"operator.{workload.lower()}-shard",
+        promise=f"Every {resource.kind} has the pods of its mix, and says how they are.",
+        key=f"the {resource.kind}",
+        reads=(
+            Reads("local", resource, own_key),
+            Reads("local", PODS, shard_of),
+            Reads("local", NODES, _nothing),
+        ),
+        writes=(
+            Writes("local", resource, ("patch", "status")),
+            Writes("local", PODS, ("create", "patch", "delete")),
+        ),
+        coalesce=0.2,
+    )
+    return Controller(card, observe, decide)
+
+
+def _nothing(_cluster: str, _obj: Any) -> Iterable[Key]:
+    """Nodes only break ties, so their news wakes nobody."""
+    return ()
+
+
+def _observe(resource: Resource[Any], shard: Shard, views: Views, now: datetime) -> Seen:
+    """Raises Unknown until pods and nodes are known: an empty cache would double every pod (S-010)."""
+    view, nodes = _synced(views, PODS), _synced(views, NODES)
+    uid = shard.metadata.uid
+    marked: tuple[Pod, ...] = tuple(view.by(BY_SHARD, uid))
+    own = tuple(sorted((p for p in marked if pods.belongs_to(p, uid)), key=lambda p: p.metadata.name))
+    on = {pod.spec.node_name for pod in own if pod.spec.node_name}
+    return Seen(
+        resource=resource,
+        shard=shard,
+        pods=own,
+        marked=frozenset(pod.metadata.uid for pod in marked),
+        taken=_taken(resource, shard, own, view),
+        draining=frozenset(n for n in on if (node := nodes.get(Key("", n))) is not None and node.spec.unschedulable),
+        now=now,
+    )
+
+
+def _taken(resource: Resource[Any], shard: Shard, own: tuple[Pod, ...], view: View[Pod]) -> frozenset[str]:
+    """Names that pods of others have, among the first that could be needed."""
+    mine = {pod.metadata.name for pod in own}
+    reach = len(own) + 2 * sum(share.replicas for share in shard.spec.mix)
+    candidates = (name for _, name in islice(pods.names(resource, shard), reach))
+    namespace = shard.metadata.namespace
+    return frozenset(name for name in candidates if name not in mine and view.get(Key(namespace, name)) is not None)
+
+
+def _synced(views: Views, resource: Resource[Any]) -> View[Any]:
+    view = views.view(LOCAL, resource)
+    if not view.synced:
+        raise Unknown(f"{resource} have not synced")
+    return view
+
+
+CONTROLLERS = (controller_for(PINAPPSHARDS), controller_for(PINPODSHARDS))

@@ -1,0 +1,119 @@
+"""What a shard says of itself: how many replicas, and in one sentence why not all of them are ready.
+
+One write, only when something changed, carrying only what changed. A shard that was born a moment ago says nothing until
+its first pods are made: their own news brings the next look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from pincompute.api import changes, conditions
+from pincompute.api.conditions import Condition
+from pincompute.api.core import Pod
+from pincompute.api.shards import Shard, ShardStatus
+from pincompute.domain.replacement import Replica
+from pincompute.engine.plan import Patch, Ref
+from pincompute.operator.shard import trouble
+from pincompute.operator.shard.trouble import Trouble
+
+NEWBORN = 2.0  # seconds in which a shard whose pods are being made says nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The write, if there is something to say, and when to look again for something that time alone changes."""
+
+    write: tuple[Patch, ...] = ()
+    wake_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Count:
+    total: int
+    live: int
+    ready: int
+    available: int
+    updated: int
+
+    @property
+    def complete(self) -> bool:
+        return self.live == self.total == self.updated == self.available
+
+
+def decide(ref: Ref, shard: Shard, pods: Sequence[Pod], replicas: Sequence[Replica], now: datetime, *, busy: bool) -> Report:
+    """`busy`: pods are being made right now."""
+    troubles = trouble.find(pods, {r.name for r in replicas if not r.ready}, now)
+    status = _status(shard, _count(shard, replicas), troubles[0] if troubles else None, now)
+    wake = earliest(*(t.wake_after for t in troubles))
+    change = changes.between(shard.status, status)
+    if not change or (busy and _newborn(shard, now)):
+        return Report(wake_after=earliest(wake, NEWBORN if change else None))
+    metadata = shard.metadata
+    patch = Patch(ref, {"status": change}, metadata.uid, metadata.resource_version, "its pods changed", "status")
+    return Report((patch,), wake)
+
+
+def earliest(*seconds: float | None) -> float | None:
+    return min((s for s in seconds if s is not None), default=None)
+
+
+def _newborn(shard: Shard, now: datetime) -> bool:
+    created = shard.metadata.creation_timestamp
+    return not shard.status.observed_generation and created is not None and (now - created).total_seconds() < NEWBORN
+
+
+def _count(shard: Shard, replicas: Sequence[Replica]) -> _Count:
+    """A replica that is being updated in place counts as updated once no container of the former revision runs."""
+    wanted = {share.revision: share.replicas for share in shard.spec.mix}
+    held = {revision: sum(r.revision == revision and not r.updating for r in replicas) for revision in wanted}
+    return _Count(
+        total=sum(wanted.values()),
+        live=len(replicas),
+        ready=sum(r.ready for r in replicas),
+        available=sum(r.available for r in replicas),
+        updated=sum(min(held[revision], wanted[revision]) for revision in wanted),
+    )
+
+
+def _status(shard: Shard, count: _Count, worst: Trouble | None, now: datetime) -> ShardStatus:
+    generation = shard.metadata.generation
+    message = _message(count, worst)
+    return ShardStatus(
+        observed_generation=generation,
+        origin_generation=shard.spec.origin.generation,
+        replicas=count.live,
+        ready_replicas=count.ready,
+        available_replicas=count.available,
+        updated_replicas=count.updated,
+        message=message,
+        conditions=conditions.merge(
+            shard.status.conditions, (_ready(generation, count, worst, message), _progressing(generation, count)), now
+        ),
+    )
+
+
+def _message(count: _Count, worst: Trouble | None) -> str:
+    missing = max(0, count.total - count.ready)
+    if not missing:
+        return ""
+    if worst is None:
+        return f"{missing} of {count.total} replicas have no pod yet"
+    where = f"{worst.pod}: " if worst.pod else ""
+    return f"{missing} of {count.total} replicas are not ready; {where}{worst.message}"
+
+
+def _ready(generation: int, count: _Count, worst: Trouble | None, message: str) -> Condition:
+    if count.ready >= count.total:
+        return Condition(type="Ready", status="True", observed_generation=generation, reason="AllReady")
+    reason = worst.reason if worst else "PodsMissing"
+    return Condition(type="Ready", status="False", observed_generation=generation, reason=reason, message=message)
+
+
+def _progressing(generation: int, count: _Count) -> Condition:
+    if count.complete:
+        return Condition(type="Progressing", status="False", observed_generation=generation, reason="Settled")
+    reason = "Scaling" if count.live != count.total else "Updating" if count.updated < count.total else "Starting"
+    return Condition(type="Progressing", status="True", observed_generation=generation, reason=reason)

@@ -1,0 +1,146 @@
+"""Why a pod is not ready, in one sentence that says what to do about it.
+
+Of all pods in trouble the most telling one speaks: a container that fails tells more than a pod that waits for a node, and
+that more than one that is still starting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum
+
+from pincompute.api import conditions
+from pincompute.api.core import ContainerStateTerminated, ContainerStatus, Pod
+
+PATIENCE = 10.0  # seconds a running container may be unready before its probe is named as the reason
+LONGEST = 400  # characters of a message from elsewhere
+
+_IMAGE = ("ImagePullBackOff", "ErrImagePull", "ErrImageNeverPull", "RegistryUnavailable", "InvalidImageName")
+_CONFIGURATION = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
+
+
+class Rank(IntEnum):
+    """Lower tells more."""
+
+    FAILING = 0
+    ENDED = 1
+    UNSCHEDULABLE = 2
+    UNREADY = 3
+    STARTING = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """`pod` is empty where its name says nothing; `wake_after`: seconds until time alone makes it another trouble."""
+
+    rank: Rank
+    reason: str
+    message: str
+    pod: str = ""
+    wake_after: float | None = None
+
+
+def find(pods: Sequence[Pod], unready: AbstractSet[str], now: datetime) -> list[Trouble]:
+    """The troubles of the pods that are named, most telling first."""
+    return sorted((_of(p, now) for p in pods if p.metadata.name in unready), key=lambda t: (t.rank, t.pod, t.reason))
+
+
+def _of(pod: Pod, now: datetime) -> Trouble:
+    found = next(_candidates(pod, now), None)
+    return found or Trouble(Rank.STARTING, "Starting", "pods are starting")
+
+
+def _candidates(pod: Pod, now: datetime) -> Iterator[Trouble]:
+    name = pod.metadata.name
+    statuses = (*pod.status.init_container_statuses, *pod.status.container_statuses)
+    if pod.status.phase in ("Failed", "Succeeded"):
+        yield _ended(pod)
+    for status in statuses:
+        yield from _failing(name, status)
+    yield from _unscheduled(pod)
+    for status in statuses:
+        yield from _unready(name, status, now)
+    yield from _cut_off(pod)
+
+
+def _ended(pod: Pod) -> Trouble:
+    why = pod.status.message or next(_exits(pod), "its containers have ended")
+    return Trouble(
+        Rank.ENDED, pod.status.reason or pod.status.phase, f"pod ended: {_short(why)}; it is replaced", pod.metadata.name
+    )
+
+
+def _exits(pod: Pod) -> Iterator[str]:
+    for status in pod.status.container_statuses:
+        if status.state and status.state.terminated:
+            yield f"container {status.name} ended with {_exit(status.state.terminated)}"
+
+
+def _failing(pod: str, status: ContainerStatus) -> Iterator[Trouble]:
+    waiting = status.state.waiting if status.state else None
+    if waiting is not None and waiting.reason in _IMAGE:
+        text = f"cannot pull image {status.image} of container {status.name}: {_short(waiting.message) or waiting.reason}"
+        yield Trouble(Rank.FAILING, waiting.reason, f"{text}; check the image's name and tag, and the registry", pod)
+    elif waiting is not None and waiting.reason in _CONFIGURATION:
+        text = f"container {status.name} cannot be made: {_short(waiting.message)}; correct the template or what it refers to"
+        yield Trouble(Rank.FAILING, waiting.reason, text, pod)
+    elif (ended := _last_exit(status)) is not None and not status.ready:
+        reason = waiting.reason if waiting is not None and waiting.reason else "ContainerEnded"
+        yield Trouble(Rank.FAILING, reason, _crash(status, ended), pod)
+
+
+def _last_exit(status: ContainerStatus) -> ContainerStateTerminated | None:
+    """How it ended when it is down now; one that runs again may still get ready."""
+    if status.state is None or status.state.running is not None:
+        return None
+    if status.state.terminated is not None:
+        return status.state.terminated if status.state.terminated.exit_code else None
+    return status.last_state.terminated if status.last_state else None
+
+
+def _crash(status: ContainerStatus, ended: ContainerStateTerminated) -> str:
+    remedy = "raise its memory limit" if ended.reason == "OOMKilled" else "look at the logs of its last run"
+    return f"container {status.name} ended with {_exit(ended)} after {status.restart_count} restarts; {remedy}"
+
+
+def _exit(ended: ContainerStateTerminated) -> str:
+    details = ": ".join(part for part in (ended.reason, _short(ended.message)) if part)
+    return f"exit code {ended.exit_code}" + (f" ({details})" if details else "")
+
+
+def _unscheduled(pod: Pod) -> Iterator[Trouble]:
+    scheduled = conditions.find(pod.status.conditions, "PodScheduled")
+    if scheduled is not None and scheduled.status == "False":
+        text = f"no node takes it: {_short(scheduled.message)}; ask for less, or add nodes"
+        yield Trouble(Rank.UNSCHEDULABLE, scheduled.reason or "Unschedulable", text, pod.metadata.name)
+
+
+def _unready(pod: str, status: ContainerStatus, now: datetime) -> Iterator[Trouble]:
+    running = status.state.running if status.state else None
+    if running is None or running.started_at is None or status.ready:
+        return
+    left = PATIENCE - (now - running.started_at).total_seconds()
+    if left > 0:
+        yield Trouble(Rank.STARTING, "Starting", "pods are starting", wake_after=left)
+        return
+    text = f"container {status.name} runs but its probe fails; check the probe's path and port, and the container's logs"
+    yield Trouble(Rank.UNREADY, "ProbeFailing", text, pod)
+
+
+def _cut_off(pod: Pod) -> Iterator[Trouble]:
+    """All containers are ready, the pod is not: its node does not report, or a readiness gate is closed."""
+    ready = conditions.find(pod.status.conditions, "Ready")
+    statuses = pod.status.container_statuses
+    if ready is None or not pod.spec.node_name or not statuses or not all(s.ready for s in statuses):
+        return
+    why = _short(ready.message) or ready.reason or "no reason is given"
+    yield Trouble(Rank.UNREADY, ready.reason or "NotReady", f"on node {pod.spec.node_name}: {why}", pod.metadata.name)
+
+
+def _short(text: str) -> str:
+    """One line of bounded length, without the final full stop."""
+    line = " ".join(text.split()).rstrip(".")
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]}…"
