@@ -1,0 +1,49 @@
+# Two commands are all: `make up` and `make test`. Both install and build what is missing.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+PYTHON ?= python3
+
+.PHONY: help up down test check unit stories deep bench generate clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "  \033[36m%-10s\033[0m %s\n", $$1, $$2}'
+
+up: .venv/ready ## a whole region on this machine, with examples/hello in three zones
+	$(BIN)/pincompute region up
+
+down: .venv/ready ## stop the region; nothing is left behind (data stays, `pincompute region down --purge` removes it)
+	$(BIN)/pincompute region down
+
+test: .venv/ready ## every test: checks, units, laws, contract, stories and faults on an embedded region
+	$(MAKE) --no-print-directory check
+	$(BIN)/pincompute region build
+	$(BIN)/pytest
+
+check: .venv/ready ## formatting, lint, types, import contracts; changes nothing
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+
+unit: .venv/ready ## the fast tests only
+	$(BIN)/pytest -m "not region"
+
+deep: .venv/ready ## the laws with many more examples
+	LAW_PROFILE=deep $(BIN)/pytest tests/laws
+
+bench: .venv/ready ## benchmarks: tables, and JSON lines under benchmarks/results
+	$(BIN)/pincompute region build
+	$(BIN)/python -m benchmarks
+
+generate: .venv/ready ## CRDs, policies, RBAC and controller pages from the code (may write files)
+	$(BIN)/python tools/generate.py
+
+clean: ## remove the Python environment
+	rm -rf .venv
+
+# System packages, then Python packages by hash from the lock file.
+.venv/ready: requirements.lock pyproject.toml tools/setup.sh
+	bash tools/setup.sh $(PYTHON)
+	touch $@

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Makes .venv from the lock file and, as root on a Debian-like machine, installs the few system packages a region needs.
+# On other machines `pincompute region doctor` names what is missing.
+set -euo pipefail
+python=${1:-python3}
+cd "$(dirname "$0")/.."
+
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+  echo "pincompute needs Python 3.11 or newer; $("$python" --version) is installed. Try: make PYTHON=python3.11 up" >&2
+  exit 1
+}
+
+# What each package is for: link and namespace tools, kube-proxy's rules, runc's seccomp filter, the C parts of runc and pause.
+packages=()
+command -v ip >/dev/null || packages+=(iproute2)
+command -v nft >/dev/null || packages+=(nftables)
+command -v gcc >/dev/null || packages+=(gcc libc6-dev)
+command -v pkg-config >/dev/null || packages+=(pkg-config)
+command -v nsenter >/dev/null || packages+=(util-linux)
+[ -e /usr/include/seccomp.h ] || packages+=(libseccomp-dev)
+if [ ${#packages[@]} -gt 0 ] && command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
+  echo "installing ${packages[*]}"
+  apt-get -qq update
+  DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends "${packages[@]}" >/dev/null
+fi
+
+[ -x .venv/bin/python ] || "$python" -m venv .venv
+.venv/bin/python -m pip --quiet --disable-pip-version-check install "uv==0.13.8"
+.venv/bin/uv pip sync --quiet --python .venv/bin/python --require-hashes requirements.lock
+.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --editable .
