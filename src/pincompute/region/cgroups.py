@@ -7,6 +7,7 @@ node and refuses processes until both are set; a child in v2 has only the contro
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -30,17 +31,22 @@ def hierarchies(mounts: str | None = None) -> tuple[Hierarchy, ...]:
 
 
 def ensure(group: str, trees: tuple[Hierarchy, ...] | None = None) -> None:
-    """Make `group` ("/pincompute-pc0/a1-node-0") usable under every controller."""
+    """Make `group` ("/pincompute-pc0/a1-node-0") and let its children use every controller."""
     for tree in trees if trees is not None else hierarchies():
         here = tree.path
         for part in PurePosixPath(group).parts[1:]:
-            parent, here = here, here / part
-            if tree.unified:
-                _hand_down(parent)
-            here.mkdir(exist_ok=True)
-            _copy_cpuset(parent, here)
+            _make_child(tree, here, part)
+            here /= part
         if tree.unified:
             _hand_down(here)
+
+
+def enter(group: str, leaf: str) -> None:
+    """Move this process, and so whatever it starts, into a leaf of `group`: in v2 only leaves may hold processes."""
+    ensure(group)
+    for tree in hierarchies():
+        child = _make_child(tree, tree.path / group.lstrip("/"), leaf)
+        (child / "cgroup.procs").write_text(str(os.getpid()))
 
 
 def exists(group: str) -> tuple[Path, ...]:
@@ -73,6 +79,15 @@ def _bottom_up(folder: Path) -> Iterator[Path]:
         for child in [entry for entry in folder.iterdir() if entry.is_dir()]:
             yield from _bottom_up(child)
     yield folder
+
+
+def _make_child(tree: Hierarchy, parent: Path, name: str) -> Path:
+    if tree.unified:
+        _hand_down(parent)
+    child = parent / name
+    child.mkdir(exist_ok=True)
+    _copy_cpuset(parent, child)
+    return child
 
 
 def _copy_cpuset(parent: Path, child: Path) -> None:

@@ -15,12 +15,13 @@ import yaml
 
 from pincompute.api.labels import CLUSTER, ZONE
 from pincompute.api.meta import Manifest
-from pincompute.region import network, pki
+from pincompute.region import network, pki, registry
 from pincompute.region.layout import Layout, Member
 from pincompute.region.node_init import CONTAINERD_SOCKET, Process, Settings
 from pincompute.region.program import HttpReady, Program
 
-PAUSE = "pincompute/pause:1"  # in the region's registry; made by `pause.build`
+PAUSE = "pincompute/pause:1"  # in the region's registry, made from the folder `pause` beside this file
+PAUSE_SOURCE = Path(__file__).parent / "pause"
 KUBELET_HEALTH = 10248
 PROXY_HEALTH = 10256
 POD_SLOTS = 250
@@ -75,7 +76,7 @@ def programs(layout: Layout, member: Member, binaries: Path) -> tuple[Program, .
             argv=(*enter, *isolate, *init),
             prepare=network.node_commands(layout, member),
             ready=HttpReady(url=f"http://{node.address}:{KUBELET_HEALTH}/healthz"),
-            needs=(f"{member.name}-apiserver", "registry"),
+            needs=(f"{member.name}-apiserver", registry.NAME),
             grace=15.0,
         ),
     )
@@ -88,7 +89,8 @@ def configuration(layout: Layout, member: Member, binaries: Path) -> dict[Path, 
     return {
         at / "init.json": msgspec.json.encode(settings(node)),
         at / "containerd.toml": containerd(node).encode(),
-        at / "registry" / layout.registry.replace(":", "_") / "hosts.toml": registry_hosts(layout).encode(),
+        at / "registry" / registry.HOST / "hosts.toml": registry_hosts(layout).encode(),
+        at / "registry" / layout.registry / "hosts.toml": registry_hosts(layout).encode(),
         at / "cni" / "10-pincompute.conflist": msgspec.json.format(msgspec.json.encode(cni(node))),
         at / "kubelet.yaml": _yaml(kubelet(node)),
         at / "kube-proxy.yaml": _yaml(kube_proxy(node)),
@@ -130,7 +132,7 @@ address = "{CONTAINERD_SOCKET}"
 snapshotter = "overlayfs"
 
 [plugins."io.containerd.cri.v1.images".pinned_images]
-sandbox = "{node.layout.registry}/{PAUSE}"
+sandbox = "{registry.HOST}/{PAUSE}"
 
 [plugins."io.containerd.cri.v1.images".registry]
 config_path = "{at}/registry"

@@ -104,7 +104,7 @@ def arrange(settings: Settings) -> None:
     _bind(settings.kubelet_directory, "/var/lib/kubelet")
     _show_kernel_settings()
     Path("/proc/sys/net/ipv4/ip_forward").write_text("1")  # of this network namespace
-    cgroups.ensure(settings.cgroup)
+    cgroups.enter(settings.cgroup, "system")  # daemons and shims; kubelet puts pods beside it
 
 
 def keep_running(settings: Settings, daemons: list[Daemon]) -> None:

@@ -1,4 +1,7 @@
-"""The region's OCI registry: images live in the home and are pulled by every node over the bridge. No I/O here."""
+"""The region's OCI registry: images live in the home and are pulled by every node over the bridge. No I/O here.
+
+Manifests call it `registry.internal`, whatever its address is: nodes translate the name, so a manifest fits every region.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from pincompute.region.layout import Layout
 from pincompute.region.program import HttpReady, Program
 
 NAME = "registry"
+HOST = "registry.internal"
 QUIET = {"OTEL_TRACES_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "none"}  # it would look for a collector on loopback
 
 
