@@ -1,0 +1,167 @@
+"""Sets of fields in the form of `managedFields.fieldsV1`, and how two objects differ in such sets.
+
+A set is a tree: `{"f:spec": {"f:replicas": {}}}`. An empty node is a member; a node that is a member and has members below
+it carries `"."`. No set contains an empty branch.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+from pincompute.kube.memory.shapes import Shape
+
+Fields: TypeAlias = dict[str, Any]
+
+SELF = "."
+
+
+def of(value: Any, shape: Shape) -> Fields:
+    """All fields that a value sets."""
+    if isinstance(value, dict) and value and not shape.atomic:
+        return {f"f:{name}": of(part, shape.field(name)) for name, part in value.items()}
+    if isinstance(value, list) and (shape.keys or shape.each):
+        return {shape.element(item): _item(item, shape) for item in value}
+    return {}
+
+
+def _item(item: Any, shape: Shape) -> Fields:
+    return {} if shape.each else {SELF: {}, **of(item, shape.item)}
+
+
+def union(one: Fields, other: Fields) -> Fields:
+    """Both must be sets proper: an empty one is the empty set only at the root."""
+    merged = dict(one)
+    for name, node in other.items():
+        mine = merged.get(name)
+        merged[name] = node if mine is None else _both(mine, node)
+    return merged
+
+
+def _both(one: Fields, other: Fields) -> Fields:
+    if not one:
+        return other if not other or SELF in other else {SELF: {}, **other}
+    if not other:
+        return one if SELF in one else {SELF: {}, **one}
+    return union(one, other)
+
+
+def _member(node: Fields) -> bool:
+    return not node or SELF in node
+
+
+def _normal(member: bool, below: Fields) -> Fields | None:
+    """The node, or None where nothing is left of it."""
+    if below:
+        return {SELF: {}, **below} if member else below
+    return {} if member else None
+
+
+def _combine(one: Fields, other: Fields, *, keep: bool) -> Fields:
+    """Members of `one` that are in `other` (keep), or are not."""
+    result: Fields = {}
+    for name, node in one.items():
+        if name == SELF:
+            continue
+        against = other.get(name)
+        if against is None:
+            if not keep:
+                result[name] = node
+            continue
+        left = _normal(_member(node) and _member(against) is keep, _combine(node, against, keep=keep))
+        if left is not None:
+            result[name] = left
+    return result
+
+
+def intersection(one: Fields, other: Fields) -> Fields:
+    return _combine(one, other, keep=True)
+
+
+def difference(one: Fields, other: Fields) -> Fields:
+    return _combine(one, other, keep=False)
+
+
+def without(fields: Fields, *roots: tuple[str, ...]) -> Fields:
+    """The set without everything at and below the given paths."""
+    for root in roots:
+        fields = _without(fields, root)
+    return fields
+
+
+def _without(fields: Fields, path: tuple[str, ...]) -> Fields:
+    head, *tail = path
+    if head not in fields:
+        return fields
+    rest = {name: node for name, node in fields.items() if name != head}
+    left = _without(fields[head], tuple(tail)) if tail else {}
+    return {**rest, head: left} if left else rest
+
+
+def paths(fields: Fields, prefix: str = "") -> list[str]:
+    """The members as an API server names them in a conflict: `.spec.containers[name="main"].image`."""
+    found: list[str] = []
+    for name, node in fields.items():
+        if name == SELF:
+            continue
+        here = prefix + _step(name)
+        if _member(node):
+            found.append(here)
+        found.extend(paths(node, here))
+    return found
+
+
+def _step(name: str) -> str:
+    kind, _, rest = name.partition(":")
+    match kind:
+        case "f":
+            return f".{rest}"
+        case "k":
+            return "[" + rest.strip("{}").replace('":', "=").replace(',"', ",").lstrip('"') + "]"
+        case _:
+            return f"[={rest}]"
+
+
+Difference: TypeAlias = tuple[Fields | None, Fields | None]
+"""What the newer value sets differently or anew, and what it no longer has; None where there is nothing of the kind."""
+
+
+def compare(old: Any, new: Any, shape: Shape) -> Difference:
+    if old == new:
+        return None, None
+    if isinstance(old, dict) and isinstance(new, dict) and not shape.atomic:
+        return _compare_maps(old, new, shape)
+    if isinstance(old, list) and isinstance(new, list) and (shape.keys or shape.each):
+        return _compare_items(old, new, shape)
+    return {}, None
+
+
+def _compare_maps(old: dict[str, Any], new: dict[str, Any], shape: Shape) -> Difference:
+    before = {f"f:{name}": (part, shape.field(name)) for name, part in old.items()}
+    after = {f"f:{name}": (part, shape.field(name)) for name, part in new.items()}
+    return _compare_parts(before, after, items=False)
+
+
+def _compare_items(old: list[Any], new: list[Any], shape: Shape) -> Difference:
+    before = {shape.element(item): (item, shape.item) for item in old}
+    after = {shape.element(item): (item, shape.item) for item in new}
+    return _compare_parts(before, after, items=True)
+
+
+def _compare_parts(before: dict[str, tuple[Any, Shape]], after: dict[str, tuple[Any, Shape]], *, items: bool) -> Difference:
+    written: Fields = {}
+    removed = {name: _whole(*part, item=items) for name, part in before.items() if name not in after}
+    for name, (part, shape) in after.items():
+        if name not in before:
+            written[name] = _whole(part, shape, item=items)
+            continue
+        changed, gone = compare(before[name][0], part, shape)
+        if changed is not None:
+            written[name] = changed
+        if gone is not None:
+            removed[name] = gone
+    return written or None, removed or None
+
+
+def _whole(value: Any, shape: Shape, *, item: bool) -> Fields:
+    fields = of(value, shape)
+    return {SELF: {}, **fields} if item and fields else fields

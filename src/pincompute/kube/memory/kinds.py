@@ -1,0 +1,98 @@
+"""What the store knows of a resource type: how it is served, checked, merged and born."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+from pincompute.api import core
+from pincompute.api.meta import Manifest, Object, Resource
+from pincompute.kube.memory import refusals, shapes
+from pincompute.kube.memory.shapes import Shape
+
+CONFIGMAPS = Resource("", "v1", "ConfigMap", "configmaps", True, Object)
+SERVICES = Resource("", "v1", "Service", "services", True, Object)
+SERVICEACCOUNTS = Resource("", "v1", "ServiceAccount", "serviceaccounts", True, Object)
+EVENTS = Resource("", "v1", "Event", "events", True, Object)
+DEPLOYMENTS = Resource("apps", "v1", "Deployment", "deployments", True, Object)
+CRDS = Resource("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", False, Object)
+
+BUILT_IN: tuple[Resource[Any], ...] = (
+    core.NAMESPACES,
+    core.PODS,
+    core.NODES,
+    core.SECRETS,
+    core.LEASES,
+    CONFIGMAPS,
+    SERVICES,
+    SERVICEACCOUNTS,
+    EVENTS,
+    DEPLOYMENTS,
+    CRDS,
+)
+
+_WITH_STATUS = ("namespaces", "pods", "nodes", "services", "deployments", "customresourcedefinitions")
+_WITH_GENERATION = ("pods", "deployments", "customresourcedefinitions")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """`schema` is there for custom kinds only; `scale` holds the paths of the scale subresource, as a CRD names them.
+
+    Custom kinds differ in three ways: an update must name the version it was read at, a status write leaves metadata alone,
+    and there is no strategic merge patch.
+    """
+
+    resource: Resource[Any]
+    shape: Shape
+    status: bool = True
+    generations: bool = True
+    custom: bool = True
+    schema: Manifest | None = None
+    scale: Manifest | None = None
+
+    def hidden(self, subresource: str) -> tuple[tuple[str, ...], ...]:
+        """Roots that a write through this door leaves alone."""
+        if subresource != "status":
+            return (("f:status",),) if self.status else ()
+        return (("f:spec",), ("f:metadata",)) if self.custom else (("f:spec",),)
+
+
+def built_in(resource: Resource[Any]) -> Kind:
+    plural = resource.plural
+    return Kind(
+        resource,
+        shapes.SERVICE if plural == "services" else shapes.BUILT_IN,
+        status=plural in _WITH_STATUS,
+        generations=plural in _WITH_GENERATION,
+        custom=False,
+    )
+
+
+def custom(resource: Resource[Any], *, status: bool, schema: Manifest | None, scale: Manifest | None) -> Kind:
+    """A kind without a schema keeps every field and merges by field."""
+    shape = shapes.read(schema) if schema else Shape(fields={"metadata": shapes.BUILT_IN}, rest=shapes.DEDUCED)
+    return Kind(resource, shape, status=status, schema=schema, scale=scale)
+
+
+def defined(definition: Manifest) -> Kind:
+    """The kind that a CustomResourceDefinition describes; the store serves its one storage version."""
+    spec: Manifest = definition["spec"]
+    version = next((v for v in spec["versions"] if v.get("storage")), None)
+    if version is None:
+        raise refusals.bad_request("spec.versions: expected one version with storage: true")
+    resource = Resource(
+        group=spec["group"],
+        version=version["name"],
+        kind=spec["names"]["kind"],
+        plural=spec["names"]["plural"],
+        namespaced=spec["scope"] == "Namespaced",
+        type=Object,
+    )
+    subresources: Manifest = version.get("subresources") or {}
+    return custom(
+        resource,
+        status="status" in subresources,
+        schema=cast("Manifest | None", (version.get("schema") or {}).get("openAPIV3Schema")),
+        scale=subresources.get("scale"),
+    )
