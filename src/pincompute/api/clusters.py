@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Literal, TypeAlias
 
 from pincompute.api.conditions import Conditions
@@ -78,6 +79,7 @@ class MemberCluster(Object):
 
 class ClusterCapacityStatus(Struct):
     capacity: Annotated[Capacity | None, doc("Nodes and room.")] = None
+    measured_at: Annotated[datetime | None, doc("When the capacity was measured; it has not changed since.")] = None
 
 
 class ClusterCapacity(Object):
