@@ -1,0 +1,38 @@
+"""Python's cyclic garbage collector, held off while large lists are decoded.
+
+Slim objects hold no cycles, yet each of thousands of allocations a page would have the collector walk everything that is
+already cached: twice the time, and stalls of 130 ms. After a first sync the survivors are frozen, out of its sight.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class _Holds:
+    count: int = 0
+
+
+_holds = _Holds()
+
+
+@contextmanager
+def held() -> Generator[None]:
+    """No collections while any list is in progress."""
+    _holds.count += 1
+    gc.disable()
+    try:
+        yield
+    finally:
+        _holds.count -= 1
+        if not _holds.count:
+            gc.enable()
+
+
+def freeze() -> None:
+    """What lives now is left alone by later collections; it is still freed when nothing refers to it."""
+    gc.freeze()

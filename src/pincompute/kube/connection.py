@@ -1,0 +1,183 @@
+"""HTTP to one API server: sessions, sockets, credentials, and every failure turned into an error of ours.
+
+Requests and watches have separate pools, so that watches, which hold a connection for minutes, never use up the room of
+requests.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+from yarl import URL
+
+from pincompute.kube.breaker import Breaker
+from pincompute.kube.clock import Clock
+from pincompute.kube.config import ClusterConfig, ConfigError
+from pincompute.kube.credentials import Credentials
+from pincompute.kube.errors import Request, Unauthorized, Unreachable, refusal
+
+CONNECT_DEADLINE = 5.0  # seconds for TCP and TLS
+IN_FLIGHT = 64  # requests at the same time; more wait for a free connection
+KEEP_ALIVE = 75.0  # seconds an idle connection is kept
+READ_BUFFER = 1 << 20  # bytes; lists come in megabytes
+
+_QUIET = 5  # seconds without traffic before the kernel asks whether the peer still lives
+_ASK_EVERY = 2
+_ASK_TIMES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One HTTP request."""
+
+    request: Request
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes | None = None
+
+
+@dataclass(slots=True)
+class Connection:
+    """The pools and credentials of one cluster."""
+
+    config: ClusterConfig
+    cluster: str
+    user_agent: str
+    clock: Clock
+    breaker: Breaker
+    _credentials: Credentials = field(init=False)
+    _requests: aiohttp.ClientSession | None = field(default=None, init=False)
+    _streams: aiohttp.ClientSession | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self._credentials = Credentials(self.config, self.clock)
+
+    def use(self, config: ClusterConfig) -> None:
+        """New credentials for the same server; streams that are open go on."""
+        self.config = config
+        self._credentials = Credentials(config, self.clock)
+
+    async def close(self) -> None:
+        sessions, self._requests, self._streams = (self._requests, self._streams), None, None
+        for session in sessions:
+            if session is not None:
+                await session.close()
+
+    async def exchange(self, call: Call, seconds: float) -> bytes:
+        """The body of a successful answer."""
+        if self._requests is None:
+            self._requests = self._session(IN_FLIGHT)
+        limits = aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_DEADLINE)
+        async with self._answer(self._requests, call, limits) as response:
+            try:
+                return await response.read()
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                self.breaker.silent()
+                raise _unreachable(call.request, error) from error
+
+    @asynccontextmanager
+    async def stream(self, call: Call, inactivity: float) -> AsyncGenerator[AsyncIterator[bytes]]:
+        """An answer without an end, in pieces; `inactivity`: seconds without a byte after which it counts as broken."""
+        if self._streams is None:
+            self._streams = self._session(0)
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_DEADLINE, sock_read=inactivity)
+        async with self._answer(self._streams, call, limits) as response:
+            yield self._pieces(call.request, response)
+
+    async def _pieces(self, request: Request, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+        try:
+            async for piece in response.content.iter_any():
+                yield piece
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise _unreachable(request, error) from error
+
+    @asynccontextmanager
+    async def _answer(
+        self, session: aiohttp.ClientSession, call: Call, limits: aiohttp.ClientTimeout
+    ) -> AsyncGenerator[aiohttp.ClientResponse]:
+        """The answer, once its head is here and says success."""
+        response = await self._send(session, call, limits)
+        async with response:
+            self.breaker.answered()
+            if response.status < 300:
+                yield response
+                return
+            body = await _rest(call.request, response)
+            error = refusal(call.request, response.status, body, response.headers.get("Retry-After", ""))
+            if isinstance(error, Unauthorized):
+                self._credentials.refused()
+            raise error
+
+    async def _send(self, session: aiohttp.ClientSession, call: Call, limits: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
+        options = await self._identify(call)
+        try:
+            return await session.request(
+                call.request.verb,
+                URL(self.config.server + call.request.path),
+                params=call.query,
+                data=call.body,
+                timeout=limits,
+                allow_redirects=False,  # a redirect would carry the credentials elsewhere
+                proxy=self.config.proxy or None,
+                **options,
+            )
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            self.breaker.silent()
+            raise _unreachable(call.request, error) from error
+
+    async def _identify(self, call: Call) -> dict[str, Any]:
+        try:
+            identity = await self._credentials.identity()
+        except ConfigError as error:
+            raise Unreachable(call.request, str(error), sent=False) from error
+        headers = dict(call.headers)
+        if identity.authorization:
+            headers["Authorization"] = identity.authorization
+        options: dict[str, Any] = {"headers": headers}
+        if identity.context is not None:
+            options["ssl"] = identity.context
+        if self.config.server_name:
+            options["server_hostname"] = self.config.server_name
+        return options
+
+    def _session(self, limit: int) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=limit, keepalive_timeout=KEEP_ALIVE, socket_factory=_socket),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": self.user_agent},
+            read_bufsize=READ_BUFFER,
+        )
+
+
+async def _rest(request: Request, response: aiohttp.ClientResponse) -> bytes:
+    try:
+        return await response.read()
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise _unreachable(request, error) from error
+
+
+def _unreachable(request: Request, error: Exception) -> Unreachable:
+    """`sent` is false where the failure shows that no byte of the request reached the server."""
+    sent = not isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
+    return Unreachable(request, str(error) or type(error).__name__, sent=sent)
+
+
+def _socket(address: tuple[Any, ...]) -> socket.socket:
+    """A socket on which the kernel notices within seconds that the peer is gone without a word (half-open TCP)."""
+    family, kind, protocol, _, _ = address
+    made = socket.socket(family, kind, protocol)
+    made.setblocking(False)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_KEEPIDLE"):
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _QUIET)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _ASK_EVERY)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _ASK_TIMES)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * (_QUIET + _ASK_EVERY * _ASK_TIMES))
+    return made

@@ -1,0 +1,161 @@
+"""The objects of one kind in one cluster, with their indexes: what a cache knows. No I/O.
+
+Versions only rise: whatever arrives, from a watch, a list, or the answer to a write of ours, an object is never replaced by
+an older state of itself, and one that we deleted never comes back. Lists and watches may therefore lag behind our own
+writes without taking the cache back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Generic, Literal, TypeAlias, TypeVar
+
+from msgspec.structs import replace
+
+from pincompute.api.meta import Key, Object
+
+T = TypeVar("T", bound=Object)
+
+Event: TypeAlias = Literal["ADDED", "MODIFIED", "DELETED"]
+Index: TypeAlias = Callable[[T], Iterable[str]]
+"""The values under which an object is filed."""
+
+Listener: TypeAlias = Callable[[Event, T, T | None], None]
+"""Gets the event, the object (its last known state when DELETED), and what was known before."""
+
+
+def version(resource_version: str) -> int:
+    """Resource versions of one cluster compare as numbers (KEP-5504)."""
+    return int(resource_version or 0)
+
+
+class Store(Generic[T]):
+    """Objects by namespace and name."""
+
+    def __init__(self, indexes: Mapping[str, Index[T]]) -> None:
+        self._indexes = dict(indexes)
+        self._objects: dict[str, dict[str, T]] = {}
+        self._filed: dict[str, dict[str, dict[Key, None]]] = {name: {} for name in indexes}
+        self._buried: set[str] = set()  # uids of objects that we deleted and the watch has not yet
+        self._listeners: list[Listener[T]] = []
+
+    def listen(self, listener: Listener[T]) -> None:
+        self._listeners.append(listener)
+
+    def get(self, key: Key) -> T | None:
+        return self._objects.get(key.namespace, {}).get(key.name)
+
+    def all(self, namespace: str = "") -> Sequence[T]:
+        if namespace:
+            return tuple(self._objects.get(namespace, {}).values())
+        return tuple(obj for objects in self._objects.values() for obj in objects.values())
+
+    def by(self, index: str, value: str) -> Sequence[T]:
+        if index not in self._filed:
+            raise LookupError(f"no index {index!r}; declared: {', '.join(self._filed) or 'none'}")
+        keys = self._filed[index].get(value, ())
+        return tuple(self._objects[key.namespace][key.name] for key in keys)
+
+    def __len__(self) -> int:
+        return sum(len(objects) for objects in self._objects.values())
+
+    def put(self, obj: T) -> None:
+        """A state of an object, perhaps an old one."""
+        if obj.metadata.uid in self._buried:
+            return
+        old = self.get(obj.key)
+        if old is not None and version(old.metadata.resource_version) >= version(obj.metadata.resource_version):
+            return
+        self._set(obj, old)
+
+    def remove(self, obj: T) -> None:
+        """The watch saw this object go; `obj` is its last state, under the version of its deletion."""
+        self._buried.discard(obj.metadata.uid)
+        old = self.get(obj.key)
+        if old is not None and version(old.metadata.resource_version) <= version(obj.metadata.resource_version):
+            self._drop(old)
+
+    def bury(self, key: Key, uid: str) -> None:
+        """We deleted this object and the API server said that it is gone."""
+        self._buried.add(uid)
+        old = self.get(key)
+        if old is not None and old.metadata.uid == uid:
+            self._drop(old)
+
+    def listing(self) -> Listing[T]:
+        return Listing(self)
+
+    def reset(self, obj: T) -> None:
+        """The truth of a server whose versions went backwards, after a restore from a backup."""
+        old = self.get(obj.key)
+        if old != obj:
+            self._set(obj, old)
+
+    def settle(self, seen: set[Key], upto: int | None) -> None:
+        """End of a list: what it did not show is gone, unless it is newer than the list (`upto` None: no exception)."""
+        for old in self.all():
+            newer = upto is not None and version(old.metadata.resource_version) > upto
+            if old.key not in seen and not newer:
+                self._drop(old)
+
+    def _set(self, obj: T, old: T | None) -> None:
+        if old is not None and old.metadata.uid != obj.metadata.uid:
+            self._drop(old)  # deleted and made again between two looks
+            old = None
+        self._refile(obj.key, old, obj)
+        self._objects.setdefault(obj.metadata.namespace, {})[obj.metadata.name] = obj
+        if old is None:
+            self._publish("ADDED", obj, None)
+        elif _differ(old, obj):
+            self._publish("MODIFIED", obj, old)
+
+    def _drop(self, old: T) -> None:
+        self._refile(old.key, old, None)
+        objects = self._objects[old.metadata.namespace]
+        del objects[old.metadata.name]
+        if not objects:
+            del self._objects[old.metadata.namespace]
+        self._publish("DELETED", old, old)
+
+    def _refile(self, key: Key, old: T | None, new: T | None) -> None:
+        for name, values in self._indexes.items():
+            before = frozenset(values(old)) if old is not None else frozenset[str]()
+            after = frozenset(values(new)) if new is not None else frozenset[str]()
+            filed = self._filed[name]
+            for value in before - after:
+                del filed[value][key]
+                if not filed[value]:
+                    del filed[value]
+            for value in after - before:
+                filed.setdefault(value, {})[key] = None
+
+    def _publish(self, event: Event, obj: T, old: T | None) -> None:
+        for listener in self._listeners:
+            listener(event, obj, old)
+
+
+class Listing(Generic[T]):
+    """A list in progress. Objects take effect page by page, absences only when the last page is here."""
+
+    def __init__(self, store: Store[T]) -> None:
+        self._store = store
+        self._seen: set[Key] = set()
+
+    def page(self, objects: Iterable[T], rolled_back: bool) -> None:
+        accept = self._store.reset if rolled_back else self._store.put
+        for obj in objects:
+            self._seen.add(obj.key)
+            accept(obj)
+
+    def present(self, key: Key) -> None:
+        """On the list, though it could not be read."""
+        self._seen.add(key)
+
+    def end(self, resource_version: str, rolled_back: bool) -> None:
+        self._store.settle(self._seen, None if rolled_back else version(resource_version))
+
+
+def _differ(old: Object, new: Object) -> bool:
+    """Whether anything that a slim object shows has changed; a new version alone is no news."""
+    meta = replace(old.metadata, resource_version=new.metadata.resource_version)
+    return replace(old, metadata=meta) != new

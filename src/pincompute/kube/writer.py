@@ -1,0 +1,76 @@
+"""Writes to one cluster whose answers are in its caches before the call returns: we read our own writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pincompute.api.meta import Key, Manifest, Object, Resource
+from pincompute.kube import writes
+from pincompute.kube.applied import Applied
+from pincompute.kube.cache import WatchCache
+from pincompute.kube.errors import NotFound
+from pincompute.kube.transport import Client
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """`caches` are those of the same cluster."""
+
+    client: Client
+    caches: Mapping[Resource[Any], WatchCache[Any]]
+    _applied: Applied = field(default_factory=Applied)
+
+    async def get(self, resource: Resource[Any], key: Key) -> Object | None:
+        """The object's metadata from the API server itself; None when there is none."""
+        return await writes.current(self.client, resource, key)
+
+    async def uids(self, resource: Resource[Any], namespace: str, label: str, value: str) -> frozenset[str]:
+        """Uids of the objects that carry the label, from the API server itself."""
+        return await writes.uids(self.client, resource, namespace, label, value)
+
+    async def create(self, resource: Resource[Any], body: Manifest, manager: str) -> None:
+        self._written(resource, await writes.create(self.client, resource, body, manager))
+
+    async def apply(self, resource: Resource[Any], body: Manifest, manager: str) -> None:
+        """Sends nothing when the cache shows that nothing would change (S-004). `metadata.uid` in the body pins it."""
+        meta = body["metadata"]
+        key = Key(meta.get("namespace", ""), meta["name"])
+        cache, place = self.caches.get(resource), (resource, key, manager)
+        seen: Object | None = cache.get(key) if cache is not None and cache.synced else None
+        pin = meta.get("uid") or (seen.metadata.uid if seen is not None else "")
+        if seen is not None and seen.metadata.uid == pin and self._applied.holds(place, body, seen):
+            return
+        answer = await writes.apply(self.client, resource, key, body, manager)
+        self._applied.remember(place, body, answer)
+        self._written(resource, answer)
+
+    async def patch(
+        self, resource: Resource[Any], key: Key, body: Manifest, subresource: writes.Subresource, manager: str
+    ) -> None:
+        self._written(resource, await writes.patch(self.client, resource, key, body, manager, subresource))
+
+    async def delete(
+        self, resource: Resource[Any], key: Key, uid: str, resource_version: str, propagation: writes.Propagation
+    ) -> None:
+        """Raises NotFound when it was gone already, and the cache has learnt it."""
+        try:
+            left = await writes.delete(self.client, resource, key, uid, resource_version, propagation)
+        except NotFound:
+            self._deleted(resource, key, uid)
+            raise
+        if left is None:
+            self._deleted(resource, key, uid)
+        else:
+            self._written(resource, left)
+
+    def _written(self, resource: Resource[Any], answer: Object) -> None:
+        cache = self.caches.get(resource)
+        if cache is not None:
+            cache.written(answer)
+
+    def _deleted(self, resource: Resource[Any], key: Key, uid: str) -> None:
+        cache = self.caches.get(resource)
+        if cache is not None:
+            cache.deleted(key, uid)
