@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pincompute.api.conditions import Conditions
 from pincompute.api.core import Taint
-from pincompute.api.meta import GROUP, VERSION, Object, Resource, Struct, doc
+from pincompute.api.meta import GROUP, NAME, VERSION, Object, Resource, Struct, doc
 
 
 class SecretReference(Struct):
@@ -49,7 +49,7 @@ class MemberClusterSpec(Struct):
             "The failure domain all nodes are in. Never changes.",
             minLength=1,
             maxLength=15,
-            pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+            pattern=NAME,
         ),
     ]
     kubeconfig: Annotated[SecretReference, doc("The Secret that holds the credentials for this cluster.")]
@@ -96,7 +96,7 @@ class ProjectMember(Struct):
     role: Annotated[
         ProjectRole,
         doc(
-            "viewer reads, developer also changes workloads, operator also acts on running ones, owner also changes the project."
+            "viewer reads, developer changes workloads, operator also acts on running ones, owner also changes the project."
         ),
     ] = "developer"
 

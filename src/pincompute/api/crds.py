@@ -63,8 +63,8 @@ def member() -> list[Manifest]:
 
 def _pinapp() -> Manifest:
     root = schema.of_kind(workloads.PINAPPS.type)
-    rules.attach(root, rules.name(rules.LONGEST_APP_NAME, "pods are named <app>-<cluster>-<number>"))
-    rules.attach(schema.at(root, "spec.update"), *rules.UPDATE)
+    _attach(root, rules.name(rules.LONGEST_APP_NAME, "pods are named <app>-<cluster>-<number>"))
+    _attach(schema.at(root, "spec.update"), *rules.UPDATE)
     _set_template(root, *rules.SERVICE_POD_SPEC)
     scale = {
         "specReplicasPath": ".spec.replicas",
@@ -78,16 +78,16 @@ def _pinapp() -> Manifest:
 
 def _pinpod() -> Manifest:
     root = schema.of_kind(workloads.PINPODS.type)
-    rules.attach(root, rules.name(rules.LONGEST_APP_NAME, "its pod is named <name>-<cluster>-0"))
-    rules.attach(schema.at(root, "spec.update"), *rules.UPDATE)
+    _attach(root, rules.name(rules.LONGEST_APP_NAME, "its pod is named <name>-<cluster>-0"))
+    _attach(schema.at(root, "spec.update"), *rules.UPDATE)
     _set_template(root)
     return _definition(workloads.PINPODS, root, _WORKLOAD_COLUMNS, ("pp",))
 
 
 def _member_cluster() -> Manifest:
     root = schema.of_kind(clusters.MEMBERCLUSTERS.type)
-    rules.attach(root, rules.name(rules.LONGEST_CLUSTER_NAME, "it is part of every pod's name"), rules.RESERVED_CLUSTER_NAMES)
-    rules.attach(schema.at(root, "spec.zone"), rules.IMMUTABLE_ZONE)
+    _attach(root, rules.name(rules.LONGEST_CLUSTER_NAME, "it is part of every pod's name"), rules.RESERVED_CLUSTER_NAMES)
+    _attach(schema.at(root, "spec.zone"), rules.IMMUTABLE_ZONE)
     columns = (
         Column("Zone", ".spec.zone"),
         Column("Ready", f"{_READY}.status"),
@@ -103,7 +103,7 @@ def _member_cluster() -> Manifest:
 
 def _project() -> Manifest:
     root = schema.of_kind(clusters.PROJECTS.type)
-    rules.attach(root, rules.name(63, "it names a namespace in every cluster"), rules.RESERVED_PROJECT_NAMES)
+    _attach(root, rules.name(63, "it names a namespace in every cluster"), rules.RESERVED_PROJECT_NAMES)
     columns = (
         Column("Ready", f"{_READY}.status"),
         Column("Description", ".spec.description"),
@@ -119,7 +119,7 @@ def _shard(resource: Resource[Any], short: str) -> Manifest:
 
 def _cluster_capacity() -> Manifest:
     root = schema.of_kind(clusters.CLUSTERCAPACITIES.type)
-    rules.attach(root, rules.SINGLETON)
+    _attach(root, rules.SINGLETON)
     columns = (
         Column("Nodes", ".status.capacity.readyNodes", "integer"),
         Column("CPU", ".status.capacity.cpu", "integer", "Milli-cores"),
@@ -132,12 +132,19 @@ def _cluster_capacity() -> Manifest:
 
 def _set_template(root: Schema, *more: rules.Rule) -> None:
     template = copy.deepcopy(podtemplate.schema())
+    for part in ("labels", "annotations"):
+        _attach(schema.at(template, f"metadata.{part}"), *rules.KEYS)
     pod = schema.at(template, "spec")
-    rules.attach(pod, *rules.POD_SPEC, *rules.MOUNTS, *more)
+    _attach(pod, *rules.POD_SPEC, *more)
     for where in ("containers", "initContainers"):
-        rules.attach(schema.at(pod, f"{where}[].ports"), *rules.PORTS)
+        _attach(schema.at(pod, f"{where}[].ports"), rules.PORTS)
+        _attach(schema.at(pod, f"{where}[].resources"), rules.REQUESTS_FIT)
     spec = schema.at(root, "spec")
     spec["properties"]["template"] = template | {"description": spec["properties"]["template"]["description"]}
+
+
+def _attach(part: Schema, *more: rules.Rule) -> None:
+    part.setdefault("x-kubernetes-validations", []).extend(rule.manifest() for rule in more)
 
 
 def _definition(

@@ -14,6 +14,7 @@ import msgspec
 
 GROUP = "pincompute.io"
 VERSION = "v1alpha1"
+NAME = "^[a-z]([-a-z0-9]*[a-z0-9])?$"  # names of apps, clusters, zones, projects: DNS labels that begin with a letter
 
 Manifest: TypeAlias = dict[str, Any]
 """A Kubernetes object, or a part of one, as JSON data on its way to or from an API server."""

@@ -13,7 +13,7 @@ from functools import cache
 from importlib import resources
 from typing import Any, TypeAlias
 
-from pincompute.api import quantity
+from pincompute.api import rules
 from pincompute.api.meta import Manifest
 
 Schema: TypeAlias = dict[str, Any]
@@ -24,8 +24,8 @@ LONGEST_DESCRIPTION = 240  # characters; first sentences up to here
 QUANTITY: Schema = {
     "x-kubernetes-int-or-string": True,
     "anyOf": [{"type": "integer"}, {"type": "string"}],
-    "pattern": quantity.PATTERN,
     "maxLength": 64,
+    "x-kubernetes-validations": [rules.QUANTITY.manifest()],
 }
 _INT_OR_STRING: Schema = {"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}]}
 
@@ -38,13 +38,14 @@ _TEMPLATE_METADATA = ("name", "namespace", "labels", "annotations", "finalizers"
 _NOT_IN_TEMPLATES = {"io.k8s.api.core.v1.PodSpec": ("ephemeralContainers",)}
 
 _DNS_LABEL: Schema = {"minLength": 1, "maxLength": 63, "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"}
+_LABEL_VALUE: Schema = {"type": "string", "maxLength": 63, "pattern": "^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$"}
 _PORT: Schema = {"minimum": 1, "maximum": 65535}
 _CONTAINER: dict[str, Schema] = {
     "name": _DNS_LABEL,
     "image": {"minLength": 1, "maxLength": 1024},
     "imagePullPolicy": {"enum": ["Always", "IfNotPresent", "Never"]},
     "terminationMessagePolicy": {"enum": ["File", "FallbackToLogsOnError"]},
-    "ports": {"maxItems": 128},
+    "ports": {"maxItems": 64},
     "volumeMounts": {"maxItems": 64},
 }
 _TIGHTENED: dict[str, dict[str, Schema]] = {
@@ -58,15 +59,20 @@ _TIGHTENED: dict[str, dict[str, Schema]] = {
     "PodSpec": {
         "containers": {"minItems": 1, "maxItems": 32},
         "initContainers": {"maxItems": 32},
-        "volumes": {"maxItems": 128},
+        "volumes": {"maxItems": 64},
+        "overhead": {"maxProperties": 32},
         "restartPolicy": {"enum": ["Always", "OnFailure", "Never"]},
         "dnsPolicy": {"enum": ["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"]},
         "terminationGracePeriodSeconds": {"minimum": 0},
     },
     "ObjectMeta": {
-        "labels": {"maxProperties": 64},
+        "labels": {"maxProperties": 64, "additionalProperties": _LABEL_VALUE},
         "annotations": {"maxProperties": 256},
     },
+    "ResourceRequirements": {"requests": {"maxProperties": 32}, "limits": {"maxProperties": 32}},
+    "VolumeResourceRequirements": {"requests": {"maxProperties": 32}, "limits": {"maxProperties": 32}},
+    # Deep in four nested lists: a rule there could cost too much, a pattern costs nothing.
+    "ResourceFieldSelector": {"divisor": {"x-kubernetes-validations": None, "pattern": "^[0-9]+([KMGTPE]i|[mkMGTPE])?$"}},
     "EnvVar": {"name": {"minLength": 1}},
     "Volume": {"name": _DNS_LABEL},
     "VolumeMount": {"name": _DNS_LABEL, "mountPath": {"minLength": 1}},
@@ -128,7 +134,7 @@ class _Extraction:
         for absent in _NOT_IN_TEMPLATES.get(name, ()):
             del properties[absent]
         for key, limits in _TIGHTENED.get(short, {}).items():
-            properties[key] |= limits
+            properties[key] = _tighten(properties[key], limits)
         required = {*made.get("required", ()), *_REQUIRED.get(short, ())}
         parts = {"properties": properties} if properties else {}
         return made | parts | ({"required": sorted(required)} if required else {})
@@ -152,6 +158,11 @@ class _Extraction:
         made = self._inline(source)
         made.pop("description", None)
         return made
+
+
+def _tighten(part: Schema, limits: Schema) -> Schema:
+    """With the limits added; a limit of None takes a keyword away."""
+    return {keyword: value for keyword, value in (part | limits).items() if value is not None}
 
 
 def _require_keys(listing: Schema) -> None:

@@ -83,8 +83,8 @@ _BY_PLATFORM: Manifest = {
             "expression": "request.userInfo.groups.exists(g, g == 'system:masters') || "
             f"['{PLATFORM_USER}', '{_PLATFORM_ACCOUNT}', '{_CONTROLLERS}', 'system:kube-controller-manager'].exists(p, "
             "request.userInfo.username.startsWith(p))",
-            "messageExpression": "'only the platform writes ' + request.resource.resource + ', and ' + request.userInfo.username "
-            "+ ' is not part of it: change the PinApp or PinPod in the host cluster instead'",
+            "messageExpression": "'only the platform writes ' + request.resource.resource + ', and ' "
+            "+ request.userInfo.username + ' is not part of it: change the PinApp or PinPod in the host cluster instead'",
             "reason": "Forbidden",
         }
     ]
@@ -94,16 +94,10 @@ _HAS_RESOURCES: Manifest = {
     "variables": [
         {
             "name": "containers",
-            "expression": "object.spec.containers + (has(object.spec.initContainers) ? object.spec.initContainers : [])",
+            "expression": "object.spec.containers + object.spec.?initContainers.orValue([])",
         },
-        {
-            "name": "requests",
-            "expression": "has(object.spec.resources) && has(object.spec.resources.requests) ? object.spec.resources.requests : {}",
-        },
-        {
-            "name": "limits",
-            "expression": "has(object.spec.resources) && has(object.spec.resources.limits) ? object.spec.resources.limits : {}",
-        },
+        {"name": "requests", "expression": "object.spec.?resources.?requests.orValue({})"},  # of the pod as a whole
+        {"name": "limits", "expression": "object.spec.?resources.?limits.orValue({})"},
         {
             "name": "lacking",
             "expression": """variables.containers.filter(c,

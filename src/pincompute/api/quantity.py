@@ -12,8 +12,10 @@ from typing import Literal, TypeAlias
 
 Notation: TypeAlias = Literal["DecimalSI", "BinarySI", "DecimalExponent"]
 
-PATTERN = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?$"
-"""What a quantity looks like, also as an OpenAPI pattern (RE2 and Python agree on it)."""
+EXPECTED = (
+    "write a number and, if wanted, one suffix of n u m k M G T P E, Ki Mi Gi Ti Pi Ei, or an exponent, "
+    'for example "500m", "1.5", "128Mi", "2e3"'
+)
 
 UNIT = 10**9  # nanos in one
 LARGEST = (2**63 - 1) * UNIT
@@ -127,7 +129,4 @@ def _decimal(nanos: int, *, exponential: bool) -> str:
 
 
 def _complaint(text: str) -> str:
-    return (
-        f'"{text[:64]}" is not a quantity: write a number and, if wanted, one suffix of n u m k M G T P E, Ki Mi Gi Ti Pi Ei, '
-        'or an exponent, for example "500m", "1.5", "128Mi", "2e3"'
-    )
+    return f'"{text[:64]}" is not a quantity: {EXPECTED}'

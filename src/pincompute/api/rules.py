@@ -1,116 +1,232 @@
-"""What a schema cannot say: CEL rules of the kinds, evaluated by the API server on every write. No webhook is needed.
+"""What a schema cannot say: rules of the kinds, each in CEL for the API server and in Python for our own programs.
 
-Every rule names the field (by where it stands) and the remedy (in its message). The surprising rule: the API server refuses
-a schema whose rules *might* cost too much, so every list and string that a rule walks over has a limit.
+The API server evaluates the CEL on every write, so no webhook is needed; `validation` evaluates the Python, so that a user
+gets all problems before anything is sent. A contract test proves that both give the same verdicts. The surprising rule: the
+API server refuses a schema whose rules *might* cost too much, so every list and string a rule walks over has a limit.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from pincompute.api.meta import Manifest
-from pincompute.api.podtemplate import Schema
+from pincompute.api import labels, quantity
+from pincompute.api.meta import GROUP, NAME, Manifest
 
 LONGEST_APP_NAME = 40  # a pod is <app>-<cluster>-<ordinal>, and its name must fit a label's 63 characters
-LONGEST_CLUSTER_NAME = 15  # also the zone's; <app>-<cluster>-<ordinal> again
-NAME_PATTERN = "^[a-z]([-a-z0-9]*[a-z0-9])?$"
+LONGEST_CLUSTER_NAME = 15  # <app>-<cluster>-<ordinal> again
+LONGEST_NAMESPACE_NAME = 63
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`rule` must be true. `path` points at the field below, where the rule does not stand on the field itself."""
+    """Something that must be true of a value. `path` names the field below it that is at fault, if one is.
 
-    rule: str
-    message: str
+    `holds` says in Python what `cel` says; it is None where the answer needs the object before the change. It may count on
+    the types of the schema, not on anything being there.
+    """
+
+    cel: str
+    problem: str
+    remedy: str
+    holds: Callable[[Any], bool] | None = None
     path: str = ""
 
     def manifest(self) -> Manifest:
-        path = {"fieldPath": self.path} if self.path else {}
-        return {"rule": self.rule, "message": self.message, **path}
+        path = {"fieldPath": f".{self.path}"} if self.path else {}
+        return {"rule": self.cel, "message": f"{self.problem}: {self.remedy}", **path}
 
 
-def attach(schema: Schema, *rules: Rule) -> None:
-    schema.setdefault("x-kubernetes-validations", []).extend(rule.manifest() for rule in rules)
+def _parsed(value: str | int) -> quantity.Quantity | None:
+    try:
+        return quantity.parse(value)
+    except quantity.InvalidQuantityError:
+        return None
+
+
+QUANTITY = Rule(
+    "type(self) == int ? self >= 0 : isQuantity(string(self)) && !string(self).startsWith('-')",
+    "must be a quantity, not below zero",
+    quantity.EXPECTED,
+    lambda value: _parsed(value) is not None and not str(value).startswith("-"),
+)
+
+
+def _requests_fit(resources: Manifest) -> bool:
+    wants, limits = (_amounts(resources.get(part)) for part in ("requests", "limits"))
+    return all(wanted <= limits[name] for name, wanted in wants.items() if name in limits)
+
+
+def _amounts(quantities: Manifest | None) -> dict[str, quantity.Quantity]:
+    """Those that are quantities; the others are another rule's to report."""
+    parsed = {name: _parsed(value) for name, value in (quantities or {}).items()}
+    return {name: amount for name, amount in parsed.items() if amount is not None}
+
+
+REQUESTS_FIT = Rule(
+    "!has(self.requests) || !has(self.limits) || self.requests.all(r, !(r in self.limits) || "
+    "!isQuantity(string(self.requests[r])) || !isQuantity(string(self.limits[r])) || "
+    "quantity(string(self.requests[r])).compareTo(quantity(string(self.limits[r]))) <= 0)",
+    "requests must not be above limits",
+    "lower the request or raise the limit",
+    _requests_fit,
+    "requests",
+)
 
 
 def name(longest: int, why: str) -> Rule:
     """On the root: metadata.name is a DNS label of at most so many characters."""
     return Rule(
-        f"self.metadata.name.size() <= {longest} && self.metadata.name.matches('{NAME_PATTERN}')",
-        f"metadata.name must be at most {longest} lower-case letters, digits and '-', begin with a letter and not end "
-        f"with '-' ({why}): choose another name",
+        f"self.metadata.name.size() <= {longest} && self.metadata.name.matches('{NAME}')",
+        f"metadata.name must be at most {longest} lower-case letters, digits and '-', begin with a letter and not end with '-'",
+        f"choose another name ({why})",
+        lambda root: len(_name(root)) <= longest and re.search(NAME, _name(root)) is not None,
     )
 
 
-_COUNT_OR_PERCENT = "(type(self.{0}) == int ? self.{0} >= 0 : string(self.{0}).matches('^(100|[0-9]{{1,2}})%$'))"
-_ZERO = "(type(self.{0}) == int ? self.{0} == 0 : string(self.{0}) == '0%')"
-_MUST_BE_COUNT = 'must be a number from 0, or a percentage from "0%" to "100%": write for example 1 or "25%"'
+def _name(root: Manifest) -> str:
+    return root["metadata"].get("name", "")
+
+
+_PERCENT = "^(100|[0-9]{1,2})%$"
+
+
+def _count_or_percent(field: str) -> Rule:
+    return Rule(
+        f"!has(self.{field}) || (type(self.{field}) == int ? self.{field} >= 0 : string(self.{field}).matches('{_PERCENT}'))",
+        f'{field} must be a number from 0, or a percentage from "0%" to "100%"',
+        'write for example 1 or "25%"',
+        lambda update: _is_count_or_percent(update.get(field, 0)),
+        field,
+    )
+
+
+def _is_count_or_percent(value: str | int) -> bool:
+    return value >= 0 if isinstance(value, int) else re.search(_PERCENT, value) is not None
+
+
+def _is_zero(field: str) -> str:
+    return f"(type(self.{field}) == int ? self.{field} == 0 : string(self.{field}).matches('^0{{1,2}}%$'))"
+
 
 UPDATE = (
+    _count_or_percent("maxUnavailable"),
+    _count_or_percent("maxSurge"),
     Rule(
-        "!has(self.maxUnavailable) || " + _COUNT_OR_PERCENT.format("maxUnavailable"),
-        f"maxUnavailable {_MUST_BE_COUNT}",
-        ".maxUnavailable",
-    ),
-    Rule("!has(self.maxSurge) || " + _COUNT_OR_PERCENT.format("maxSurge"), f"maxSurge {_MUST_BE_COUNT}", ".maxSurge"),
-    Rule(
-        f"!has(self.maxUnavailable) || !has(self.maxSurge) || !({_ZERO.format('maxUnavailable')} && {_ZERO.format('maxSurge')})",
-        "maxUnavailable and maxSurge must not both be zero, or no update could ever begin: raise one of them",
-        ".maxUnavailable",
+        f"!has(self.maxUnavailable) || !has(self.maxSurge) || !({_is_zero('maxUnavailable')} && {_is_zero('maxSurge')})",
+        "maxUnavailable and maxSurge must not both be zero, or no update could ever begin",
+        "raise one of them",
+        lambda update: not {update.get("maxUnavailable", "25%"), update.get("maxSurge", "25%")} <= {0, "0%", "00%"},
+        "maxUnavailable",
     ),
 )
+
+
+def _containers(spec: Manifest, where: str = "containers") -> list[Manifest]:
+    return spec.get(where) or []
+
+
+def _names(items: list[Manifest]) -> list[str]:
+    return [item["name"] for item in items if item.get("name")]
+
+
+def _refused(field: str, remedy: str) -> Rule:
+    return Rule(
+        f"!has(self.{field}) || !self.{field}", f"{field} must not be true", remedy, lambda spec: not spec.get(field), field
+    )
+
+
+def _mounts_exist(where: str) -> Rule:
+    return Rule(
+        f"!has(self.{where}) || self.{where}.all(c, !has(c.volumeMounts) || c.volumeMounts.all(m, has(self.volumes) && "
+        "self.volumes.exists(v, v.name == m.name)))",
+        "every name in volumeMounts must be that of a volume in volumes",
+        "add the volume, or correct the name",
+        lambda spec: _mounted(spec, where) <= set(_names(spec.get("volumes") or [])),
+        where,
+    )
+
+
+def _mounted(spec: Manifest, where: str) -> set[str]:
+    return {name for container in _containers(spec, where) for name in _names(container.get("volumeMounts") or [])}
+
 
 POD_SPEC = (
     Rule(
         "!has(self.initContainers) || self.containers.all(c, !self.initContainers.exists(i, i.name == c.name))",
-        "container names must be unique across containers and initContainers: rename one",
-        ".initContainers",
+        "container names must be unique across containers and initContainers",
+        "rename one",
+        lambda spec: not set(_names(_containers(spec))) & set(_names(_containers(spec, "initContainers"))),
+        "initContainers",
     ),
-    Rule(
-        "!has(self.hostNetwork) || !self.hostNetwork",
-        "hostNetwork must not be true, pods use the pod network: remove it, and declare ports in containers[].ports",
-        ".hostNetwork",
-    ),
-    Rule("!has(self.hostPID) || !self.hostPID", "hostPID must not be true: remove it", ".hostPID"),
-    Rule("!has(self.hostIPC) || !self.hostIPC", "hostIPC must not be true: remove it", ".hostIPC"),
+    _mounts_exist("containers"),
+    _mounts_exist("initContainers"),
+    _refused("hostNetwork", "remove it, pods use the pod network; declare ports in containers[].ports"),
+    _refused("hostPID", "remove it"),
+    _refused("hostIPC", "remove it"),
 )
 
 SERVICE_POD_SPEC = (
     Rule(
         "!has(self.restartPolicy) || self.restartPolicy == 'Always'",
-        "restartPolicy must be Always, since a PinApp runs until it is deleted: remove it",
-        ".restartPolicy",
+        "restartPolicy must be Always, since a PinApp runs until it is deleted",
+        "remove it",
+        lambda spec: spec.get("restartPolicy", "Always") == "Always",
+        "restartPolicy",
     ),
     Rule(
         "!has(self.activeDeadlineSeconds)",
-        "activeDeadlineSeconds must not be set, since a PinApp runs until it is deleted: remove it",
-        ".activeDeadlineSeconds",
+        "activeDeadlineSeconds must not be set, since a PinApp runs until it is deleted",
+        "remove it",
+        lambda spec: "activeDeadlineSeconds" not in spec,
+        "activeDeadlineSeconds",
     ),
 )
 
-PORTS = (
+PORTS = Rule(
+    "self.all(p, !has(p.name) || self.exists_one(q, has(q.name) && q.name == p.name))",
+    "port names must be unique within a container",
+    "rename one",
+    lambda ports: len(_names(ports)) == len(set(_names(ports))),
+)
+
+_KEY = re.compile(r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+
+KEYS = (
     Rule(
-        "self.all(p, !has(p.name) || self.exists_one(q, has(q.name) && q.name == p.name))",
-        "port names must be unique within a container: rename one",
+        "self.all(k, !format.qualifiedName().validate(k).hasValue())",
+        "every key must be a name of at most 63 letters, digits, '-', '_' and '.', after a DNS name and '/' if wanted",
+        "correct the key, for example example.com/team",
+        lambda mapping: all(_KEY.fullmatch(key) for key in mapping),
     ),
-)
-
-MOUNTS = (
     Rule(
-        "self.containers.all(c, !has(c.volumeMounts) || c.volumeMounts.all(m, has(self.volumes) && "
-        "self.volumes.exists(v, v.name == m.name)))",
-        "every volumeMounts[].name must be the name of a volume of the template: add it to volumes, or correct the name",
-        ".containers",
+        f"self.all(k, !k.startsWith('{GROUP}/'))",
+        f"keys that begin with {GROUP}/ are the platform's",
+        "remove the key",
+        lambda mapping: not any(key.startswith(f"{GROUP}/") for key in mapping),
     ),
 )
 
-IMMUTABLE_ZONE = Rule("self == oldSelf", "zone never changes: delete this MemberCluster and add one in the other zone")
+IMMUTABLE_ZONE = Rule(
+    "self == oldSelf", "zone never changes", "delete this MemberCluster and add one with another name in the other zone"
+)
 RESERVED_CLUSTER_NAMES = Rule(
-    "!(self.metadata.name in ['host', 'local'])",
-    "metadata.name must not be host or local, these name other things: choose another name",
+    f"!(self.metadata.name in ['{labels.HOST}', '{labels.LOCAL}'])",
+    f"metadata.name must not be {labels.HOST} or {labels.LOCAL}, which mean other things",
+    "choose another name",
+    lambda root: _name(root) not in (labels.HOST, labels.LOCAL),
 )
 RESERVED_PROJECT_NAMES = Rule(
-    "!self.metadata.name.startsWith('kube-') && !(self.metadata.name in ['default', 'pincompute-system'])",
-    "metadata.name must not be default, pincompute-system or begin with kube-, a project owns its namespace: choose another name",
+    f"!self.metadata.name.startsWith('kube-') && !(self.metadata.name in ['default', '{labels.SYSTEM_NAMESPACE}'])",
+    f"metadata.name must not be default or {labels.SYSTEM_NAMESPACE} or begin with kube-, since a project owns its namespace",
+    "choose another name",
+    lambda root: not _name(root).startswith("kube-") and _name(root) not in ("default", labels.SYSTEM_NAMESPACE),
 )
-SINGLETON = Rule("self.metadata.name == 'local'", "metadata.name must be local: a cluster measures only itself")
+SINGLETON = Rule(
+    f"self.metadata.name == '{labels.LOCAL}'",
+    f"metadata.name must be {labels.LOCAL}",
+    "a cluster measures only itself",
+    lambda root: _name(root) == labels.LOCAL,
+)

@@ -5,20 +5,25 @@ from __future__ import annotations
 from typing import Annotated, Literal, TypeAlias
 
 from pincompute.api.conditions import Conditions
-from pincompute.api.meta import GROUP, VERSION, Manifest, Object, Resource, Struct, doc
+from pincompute.api.meta import GROUP, NAME, VERSION, Manifest, Object, Resource, Struct, doc
 
 Tier: TypeAlias = Literal["Reserved", "OnDemand", "Preemptible"]
 UpdateType: TypeAlias = Literal["InPlaceIfPossible", "Recreate"]
+
+
+ZoneName: TypeAlias = Annotated[str, doc("A zone.", minLength=1, maxLength=15, pattern=NAME)]
+ClusterName: TypeAlias = Annotated[str, doc("A member cluster.", minLength=1, maxLength=15, pattern=NAME)]
 
 
 class Placement(Struct):
     """Where a workload may run. Everything empty means: anywhere, balanced over all zones."""
 
     zones: Annotated[
-        tuple[str, ...], doc("Only these zones; empty means every zone.", maxItems=32, x_kubernetes_list_type="set")
+        tuple[ZoneName, ...], doc("Only these zones; empty means every zone.", maxItems=32, x_kubernetes_list_type="set")
     ] = ()
     clusters: Annotated[
-        tuple[str, ...], doc("Only these member clusters; empty means every one.", maxItems=128, x_kubernetes_list_type="set")
+        tuple[ClusterName, ...],
+        doc("Only these member clusters; empty means every one.", maxItems=128, x_kubernetes_list_type="set"),
     ] = ()
     cluster_selector: Annotated[dict[str, str], doc("Only member clusters that carry all these labels.", maxProperties=32)] = {}
 
@@ -28,9 +33,7 @@ class Update(Struct):
 
     type: Annotated[
         UpdateType,
-        doc(
-            "InPlaceIfPossible restarts only the containers whose image changed and keeps the pod; Recreate always replaces pods."
-        ),
+        doc("InPlaceIfPossible restarts only containers whose image changed and keeps the pod; Recreate replaces pods."),
     ] = "InPlaceIfPossible"
     max_unavailable: Annotated[
         int | str, doc("How many replicas may be down during an update: a number, or a percentage of replicas, rounded down.")
