@@ -4,8 +4,8 @@
     pc0-br 10.64.0.1/24 ── pc0-v0 ══════ eth0 10.64.0.10/24 ── cni0 10.64.16.1/20 ── pods
     route 10.64.16.0/20 via 10.64.0.10    default via 10.64.0.1
 
-Pods of different zones meet on the machine: it forwards what comes in on the bridge. Forwarding is switched on for the bridge
-alone, so nothing of the machine's own settings changes and the setting goes when the bridge goes.
+Pods of different zones meet on the machine: it forwards what comes in on the bridge, and only back to the bridge. Forwarding
+is switched on for the bridge alone, so the setting goes when the bridge goes; a rule refuses what would leave the region.
 
 Run as a module it connects one node: `python -m pincompute.region.network '{"bridge": ...}'`.
 """
@@ -83,16 +83,14 @@ def connect(node: NodeNetwork) -> None:
         ip("route", "replace", range_, "via", node.address, "dev", node.bridge)
 
 
+def table(bridge: str) -> str:
+    """The nftables table that keeps the traffic of a bridge inside its region."""
+    return f"pincompute_{bridge.removesuffix('-br')}"
+
+
 def ip(*arguments: str) -> str:
-    """Run iproute2; its error is the kernel's own words."""
-    command = ("ip", *arguments)
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
-    except FileNotFoundError as missing:
-        raise NetworkError("the program `ip` is missing: install the package iproute2 (or iproute)") from missing
-    if done.returncode != 0:
-        raise NetworkError(f"`{' '.join(command)}` failed: {done.stderr.strip()}")
-    return done.stdout
+    """Run iproute2; an error carries the kernel's own words."""
+    return _run(("ip", *arguments))
 
 
 def _ensure_bridge(bridge: str, address: str) -> None:
@@ -100,7 +98,26 @@ def _ensure_bridge(bridge: str, address: str) -> None:
         ip("link", "add", "name", bridge, "type", "bridge")
     ip("address", "replace", f"{address}/24", "dev", bridge)
     ip("link", "set", bridge, "up")
+    _run(
+        ("nft", "-f", "-"),
+        f"""\
+add table inet {table(bridge)}
+add chain inet {table(bridge)} forward {{ type filter hook forward priority filter; policy accept; }}
+flush chain inet {table(bridge)} forward
+add rule inet {table(bridge)} forward iifname "{bridge}" oifname != "{bridge}" reject
+""",
+    )
     Path(f"/proc/sys/net/ipv4/conf/{bridge}/forwarding").write_text("1")
+
+
+def _run(command: tuple[str, ...], entered: str = "") -> str:
+    try:
+        done = subprocess.run(command, input=entered, capture_output=True, text=True, timeout=SECONDS, check=False)
+    except FileNotFoundError as missing:
+        raise NetworkError(f"the program `{command[0]}` is missing: install iproute2 (or iproute) and nftables") from missing
+    if done.returncode != 0:
+        raise NetworkError(f"`{' '.join(command)}` failed: {done.stderr.strip()}")
+    return done.stdout
 
 
 if __name__ == "__main__":

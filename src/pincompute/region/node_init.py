@@ -104,6 +104,7 @@ def arrange(settings: Settings) -> None:
     _bind(settings.kubelet_directory, "/var/lib/kubelet")
     _show_kernel_settings()
     Path("/proc/sys/net/ipv4/ip_forward").write_text("1")  # of this network namespace
+    cgroups.remove(settings.cgroup)  # those of an earlier life; kubelet would look 3 s for each container they name
     cgroups.enter(settings.cgroup, "system")  # daemons and shims; kubelet puts pods beside it
 
 
