@@ -1,7 +1,7 @@
-"""Writes everything under `deploy/` that is made from code. `make generate` runs it; a test compares, so it cannot be forgotten.
+"""Writes everything under `deploy/` that is made from code. `make generate` runs it; a test compares.
 
-    kubectl apply --server-side -f deploy/host
-    kubectl apply --server-side -f deploy/member
+kubectl apply --server-side -f deploy/host
+kubectl apply --server-side -f deploy/member
 """
 
 from __future__ import annotations

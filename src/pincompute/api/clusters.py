@@ -95,9 +95,7 @@ class ProjectMember(Struct):
     name: Annotated[str, doc("User or group name as authentication gives it.", minLength=1, maxLength=253)]
     role: Annotated[
         ProjectRole,
-        doc(
-            "viewer reads, developer changes workloads, operator also acts on running ones, owner also changes the project."
-        ),
+        doc("viewer reads, developer changes workloads, operator also acts on running ones, owner also changes the project."),
     ] = "developer"
 
 

@@ -63,7 +63,7 @@ def member() -> list[Manifest]:
 
 def _pinapp() -> Manifest:
     root = schema.of_kind(workloads.PINAPPS.type)
-    _attach(root, rules.name(rules.LONGEST_APP_NAME, "pods are named <app>-<cluster>-<number>"))
+    _attach(root, rules.WORKLOAD_NAME)
     _attach(schema.at(root, "spec.update"), *rules.UPDATE)
     _set_template(root, *rules.SERVICE_POD_SPEC)
     scale = {
@@ -78,7 +78,7 @@ def _pinapp() -> Manifest:
 
 def _pinpod() -> Manifest:
     root = schema.of_kind(workloads.PINPODS.type)
-    _attach(root, rules.name(rules.LONGEST_APP_NAME, "its pod is named <name>-<cluster>-0"))
+    _attach(root, rules.WORKLOAD_NAME)
     _attach(schema.at(root, "spec.update"), *rules.UPDATE)
     _set_template(root)
     return _definition(workloads.PINPODS, root, _WORKLOAD_COLUMNS, ("pp",))
@@ -86,7 +86,7 @@ def _pinpod() -> Manifest:
 
 def _member_cluster() -> Manifest:
     root = schema.of_kind(clusters.MEMBERCLUSTERS.type)
-    _attach(root, rules.name(rules.LONGEST_CLUSTER_NAME, "it is part of every pod's name"), rules.RESERVED_CLUSTER_NAMES)
+    _attach(root, rules.CLUSTER_NAME, rules.RESERVED_CLUSTER_NAMES)
     _attach(schema.at(root, "spec.zone"), rules.IMMUTABLE_ZONE)
     columns = (
         Column("Zone", ".spec.zone"),
@@ -103,7 +103,7 @@ def _member_cluster() -> Manifest:
 
 def _project() -> Manifest:
     root = schema.of_kind(clusters.PROJECTS.type)
-    _attach(root, rules.name(63, "it names a namespace in every cluster"), rules.RESERVED_PROJECT_NAMES)
+    _attach(root, rules.PROJECT_NAME, rules.RESERVED_PROJECT_NAMES)
     columns = (
         Column("Ready", f"{_READY}.status"),
         Column("Description", ".spec.description"),

@@ -15,10 +15,6 @@ from typing import Any
 from pincompute.api import labels, quantity
 from pincompute.api.meta import GROUP, NAME, Manifest
 
-LONGEST_APP_NAME = 40  # a pod is <app>-<cluster>-<ordinal>, and its name must fit a label's 63 characters
-LONGEST_CLUSTER_NAME = 15  # <app>-<cluster>-<ordinal> again
-LONGEST_NAMESPACE_NAME = 63
-
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -76,19 +72,23 @@ REQUESTS_FIT = Rule(
 )
 
 
-def name(longest: int, why: str) -> Rule:
+def _named(longest: int, why: str) -> Rule:
     """On the root: metadata.name is a DNS label of at most so many characters."""
     return Rule(
         f"self.metadata.name.size() <= {longest} && self.metadata.name.matches('{NAME}')",
         f"metadata.name must be at most {longest} lower-case letters, digits and '-', begin with a letter and not end with '-'",
         f"choose another name ({why})",
-        lambda root: len(_name(root)) <= longest and re.search(NAME, _name(root)) is not None,
+        lambda root: len(_name(root)) <= longest and re.fullmatch(NAME, _name(root)) is not None,
     )
 
 
 def _name(root: Manifest) -> str:
     return root["metadata"].get("name", "")
 
+
+WORKLOAD_NAME = _named(40, "pods are named <workload>-<cluster>-<number>, in 63 characters")
+CLUSTER_NAME = _named(15, "it is part of every pod's name")
+PROJECT_NAME = _named(63, "it names a namespace in every cluster")
 
 _PERCENT = "^(100|[0-9]{1,2})%$"
 
@@ -104,7 +104,7 @@ def _count_or_percent(field: str) -> Rule:
 
 
 def _is_count_or_percent(value: str | int) -> bool:
-    return value >= 0 if isinstance(value, int) else re.search(_PERCENT, value) is not None
+    return value >= 0 if isinstance(value, int) else re.fullmatch(_PERCENT, value) is not None
 
 
 def _is_zero(field: str) -> str:
@@ -230,3 +230,24 @@ SINGLETON = Rule(
     "a cluster measures only itself",
     lambda root: _name(root) == labels.LOCAL,
 )
+
+BY_CEL = {
+    rule.cel: rule
+    for rule in (
+        WORKLOAD_NAME,
+        CLUSTER_NAME,
+        PROJECT_NAME,
+        QUANTITY,
+        REQUESTS_FIT,
+        *UPDATE,
+        *POD_SPEC,
+        *SERVICE_POD_SPEC,
+        PORTS,
+        *KEYS,
+        IMMUTABLE_ZONE,
+        RESERVED_CLUSTER_NAMES,
+        RESERVED_PROJECT_NAMES,
+        SINGLETON,
+    )
+}
+"""Every rule by what a CustomResourceDefinition says of it."""
