@@ -53,12 +53,6 @@ def is_pending(pod: Pod) -> bool:
     return any(old.id and ids.get(name) == old.id for name, old in record.items())
 
 
-def restarts(pod: Pod, template: Manifest) -> bool:
-    """Whether taking this template would end a container; labels and annotations change without notice."""
-    present = _images(pod)
-    return any(present.get(name) != image for name, image in templates.images(template).items())
-
-
 def _record(pod: Pod, wanted: Mapping[str, str], changed: Mapping[str, str]) -> dict[str, Replaced]:
     """Containers to wait for: those that change now, and those that an earlier update has not brought down yet."""
     ids, images, before = _ids(pod), _images(pod), _recorded(pod)
