@@ -1,0 +1,106 @@
+"""Connections: the process is connected to exactly the members that are registered, with the credentials of their Secrets.
+
+Not a controller, because it writes nothing: it follows MemberClusters and Secrets, and changes what this process watches. A
+kubeconfig that cannot be used leaves the member unreachable, with the reason in the log; the others are not concerned (S-012).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import logging
+
+from pincompute.api.clusters import MEMBERCLUSTERS, MemberCluster
+from pincompute.api.core import SECRETS, Secret
+from pincompute.api.labels import HOST, SYSTEM_NAMESPACE
+from pincompute.api.meta import Key, Object
+from pincompute.kube import config
+from pincompute.kube.cache import Scope
+from pincompute.kube.clusters import Clusters
+from pincompute.kube.config import ClusterConfig, ConfigError
+from pincompute.kube.views import Unknown, Views
+
+log = logging.getLogger(__name__)
+
+KUBECONFIG = "kubeconfig"  # key of the Secret's data
+AT_LEAST_EVERY = 30.0  # seconds; news is followed at once
+
+
+class Connections:
+    """Keeps `Clusters` in step with what the host says."""
+
+    def __init__(self, clusters: Clusters) -> None:
+        self._clusters = clusters
+        self._news = asyncio.Event()
+        self._used: dict[str, ClusterConfig] = {}
+        self._said: dict[str, str] = {}
+        clusters.declare("host", SECRETS, scope=Scope(namespace=SYSTEM_NAMESPACE))
+        clusters.listen("host", MEMBERCLUSTERS, self._changed)
+        clusters.listen("host", SECRETS, self._changed)
+        clusters.on_contact(self._contact)
+
+    async def run(self) -> None:
+        """Follows the host until cancelled."""
+        while True:
+            self._news.clear()
+            await self._follow()
+            try:
+                async with asyncio.timeout(AT_LEAST_EVERY):
+                    await self._news.wait()
+            except TimeoutError:
+                continue
+
+    def _changed(self, cluster: str, obj: Object, *, initial: bool) -> None:  # noqa: ARG002 - the listener's signature
+        self._news.set()
+
+    def _contact(self, cluster: str) -> None:
+        if cluster == HOST:
+            self._news.set()
+
+    async def _follow(self) -> None:
+        try:
+            wanted = configs(self._clusters)
+        except Unknown:
+            return
+        for gone in set(self._clusters.members()) - set(wanted):
+            self._used.pop(gone, None)
+            await self._clusters.remove(gone)
+            log.info("member disconnected", extra={"cluster": gone})
+        for name, found in wanted.items():
+            await self._use(name, found)
+
+    async def _use(self, name: str, found: ClusterConfig | str) -> None:
+        if isinstance(found, str):
+            if self._said.get(name) != found:
+                log.error("member has no usable kubeconfig", extra={"cluster": name, "problem": found})
+            self._said[name] = found
+            return
+        self._said.pop(name, None)
+        if self._used.get(name) != found:
+            self._used[name] = found
+            await self._clusters.add(name, found)
+            log.info("member connected", extra={"cluster": name, "server": found.server})
+
+
+def configs(views: Views) -> dict[str, ClusterConfig | str]:
+    """By member: how to reach it, or in words why that is not known. Raises Unknown while the host cannot be seen."""
+    secrets = views.view(HOST, SECRETS)
+    members = views.view(HOST, MEMBERCLUSTERS).list()
+    return {m.metadata.name: _config(m, secrets.get(Key(*_reference(m)))) for m in members}
+
+
+def _reference(member: MemberCluster) -> tuple[str, str]:
+    return member.spec.kubeconfig.namespace, member.spec.kubeconfig.name
+
+
+def _config(member: MemberCluster, secret: Secret | None) -> ClusterConfig | str:
+    where = f"Secret {'/'.join(_reference(member))}"
+    if secret is None:
+        return f"{where} does not exist; create it with the member's kubeconfig under the key {KUBECONFIG}"
+    if KUBECONFIG not in secret.data:
+        return f"{where} has no key {KUBECONFIG}; it must hold the member's kubeconfig"
+    try:
+        return config.from_bytes(base64.b64decode(secret.data[KUBECONFIG], validate=True), where)
+    except (ConfigError, binascii.Error) as problem:
+        return str(problem)

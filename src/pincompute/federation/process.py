@@ -1,0 +1,38 @@
+"""The federation process: which controllers run, and what they watch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pincompute import __version__
+from pincompute.api.labels import HOST
+from pincompute.engine.controller import Controller
+from pincompute.engine.process import Process
+from pincompute.federation import dispatch, health, projects, removal, scheduling, status, sweep
+from pincompute.federation.connections import Connections
+from pincompute.federation.workloads import KINDS
+from pincompute.kube import config
+from pincompute.kube.clusters import Clusters
+
+NAME = "pincompute-federation"
+
+CONTROLLERS: tuple[Controller[Any], ...] = (
+    projects.CONTROLLER,
+    scheduling.CONTROLLER,
+    *dispatch.CONTROLLERS,
+    *status.CONTROLLERS,
+    health.CONTROLLER,
+    removal.CONTROLLER,
+    sweep.CONTROLLER,
+)
+
+
+async def run(kubeconfig: Path, context: str, port: int) -> None:
+    """Run until told to end. Raises ConfigError when the kubeconfig cannot be used."""
+    host = config.load(kubeconfig, context)
+    clusters = Clusters(user_agent=f"{NAME}/{__version__}")
+    for kind in KINDS:
+        clusters.declare("host", kind.workload, {"tier": lambda obj: (obj.spec.tier,)})
+    connections = Connections(clusters)
+    await Process(NAME, HOST, host, port, CONTROLLERS, lambda _clusters: connections.run()).run(clusters)
