@@ -100,9 +100,9 @@ def _message(count: _Count, worst: Trouble | None) -> str:
     if not missing:
         return ""
     if worst is None:
-        return f"{missing} of {count.total} replicas have no pod yet"
+        return f"{missing} of {count.total} replicas not ready; their pods are not made yet"
     where = f"{worst.pod}: " if worst.pod else ""
-    return f"{missing} of {count.total} replicas are not ready; {where}{worst.message}"
+    return f"{missing} of {count.total} replicas not ready; {where}{worst.message}"
 
 
 def _ready(generation: int, count: _Count, worst: Trouble | None, message: str) -> Condition:

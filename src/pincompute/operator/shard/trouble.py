@@ -103,7 +103,7 @@ def _last_exit(status: ContainerStatus) -> ContainerStateTerminated | None:
 
 def _crash(status: ContainerStatus, ended: ContainerStateTerminated) -> str:
     remedy = "raise its memory limit" if ended.reason == "OOMKilled" else "look at the logs of its last run"
-    return f"container {status.name} ended with {_exit(ended)} after {status.restart_count} restarts; {remedy}"
+    return f"container {status.name} ended with {_exit(ended)}, restarts: {status.restart_count}; {remedy}"
 
 
 def _exit(ended: ContainerStateTerminated) -> str:
