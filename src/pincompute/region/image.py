@@ -22,6 +22,7 @@ import msgspec
 import msgspec.yaml
 
 from pincompute.region import layers
+from pincompute.region.errors import RegionError
 
 RECIPE = "image.yaml"
 SECONDS = 120.0  # compiling or pushing one image
@@ -33,7 +34,7 @@ MACHINES = {"x86_64": "linux/amd64", "aarch64": "linux/arm64"}
 MANIFESTS = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
 
 
-class ImageError(ValueError):
+class ImageError(RegionError):
     """The image cannot be made; the message names what is wrong and what to do."""
 
 

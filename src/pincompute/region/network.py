@@ -18,6 +18,7 @@ from pathlib import Path
 
 import msgspec
 
+from pincompute.region.errors import RegionError
 from pincompute.region.layout import Layout, Member
 
 NAMESPACES = Path("/run/netns")
@@ -25,7 +26,7 @@ LINKS = Path("/sys/class/net")
 SECONDS = 20.0  # an `ip` command takes milliseconds; it waits only for the kernel's network lock
 
 
-class NetworkError(RuntimeError):
+class NetworkError(RegionError):
     """The kernel refused a link, an address or a route; the message carries the command and its answer."""
 
 
