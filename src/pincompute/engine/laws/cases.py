@@ -1,0 +1,63 @@
+"""What is put on trial: processes with their controllers, and a scenario they have to cope with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from pincompute.api.meta import Resource
+from pincompute.engine.controller import Card, Controller
+from pincompute.engine.laws.worlds import Index, Indexes, World
+
+Step: TypeAlias = Callable[[World], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """Controllers that run together. `clusters` maps the names they know clusters by to the world's: an operator's `local`
+    is some member."""
+
+    controllers: tuple[Controller[Any], ...]
+    clusters: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A generated world. Everything must be a function of the world alone, because every run starts from the beginning.
+
+    `begin` fills it, `edits` are what users and administrators do then, one after the other; `tick` is what kubelets,
+    schedulers and other controllers do by themselves. `invariant` raises AssertionError and is checked after every write;
+    `outcome` is what must come out in the end, whatever went wrong on the way (None: everything but ids and times).
+    """
+
+    clusters: tuple[str, ...]
+    begin: Step
+    edits: tuple[Step, ...] = ()
+    tick: Step = lambda _world: None
+    invariant: Step = lambda _world: None
+    outcome: Callable[[World], Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """`collapses`: the outcome does not depend on how far the controllers got between two edits."""
+
+    processes: tuple[Process, ...]
+    scenario: Scenario
+    indexes: Indexes = field(default_factory=dict[Resource[Any], Mapping[str, Index]])
+    collapses: bool = True
+
+    def world(self) -> World:
+        world = World(self.scenario.clusters, self.resources)
+        self.scenario.begin(world)
+        return world
+
+    @property
+    def cards(self) -> tuple[Card, ...]:
+        return tuple(controller.card for process in self.processes for controller in process.controllers)
+
+    @property
+    def resources(self) -> tuple[Resource[Any], ...]:
+        """Every kind that some card names."""
+        return tuple(dict.fromkeys(lane.resource for card in self.cards for lane in (*card.reads, *card.writes)))

@@ -1,0 +1,204 @@
+"""What a process sees of a world and how it writes to it: the engine's ports over the in-memory API server, synchronous.
+
+A lens bends the sight: it shows all or some of the world as it was some writes ago.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, TypeAlias, TypeVar
+
+import msgspec
+
+from pincompute.api.labels import HOST, LOCAL
+from pincompute.api.meta import Key, Manifest, Object, Resource
+from pincompute.engine import act
+from pincompute.engine.controller import Card
+from pincompute.engine.laws.worlds import BUILT_IN, FixedView, Indexes, Spot, World
+from pincompute.engine.outcomes import LaneError
+from pincompute.engine.ports import Propagation, Subresource
+from pincompute.kube.errors import NotFound, Request, Unreachable
+from pincompute.kube.views import Unknown
+
+T = TypeVar("T", bound=Object)
+Order: TypeAlias = Callable[[list[Any]], list[Any]]
+
+
+@dataclass
+class Lens:
+    """Shows spots as they were `delay` writes before. A frozen lens stays at the versions of the moment it was put on."""
+
+    delay: int = 0
+    frozen: bool = False
+    shows_old: Callable[[Spot], bool] = lambda _spot: True
+    _since: dict[str, int] = field(default_factory=dict)
+
+    def put_on(self, world: World) -> None:
+        self._since = {cluster: world.version(cluster) for cluster in world.stores}
+
+    def version(self, world: World, spot: Spot) -> int | None:
+        """None for the present."""
+        if not self.shows_old(spot):
+            return None
+        now = self._since[spot[0]] if self.frozen else world.version(spot[0])
+        return now - self.delay
+
+
+class Fault(StrEnum):
+    """What happens at one write."""
+
+    CRASH_BEFORE = "crash before the write"
+    CRASH_AFTER = "crash after the write"
+    ANSWER_LOST = "the write happens, its answer is lost"
+    NOT_SENT = "the write does not happen, the controller is told so"
+
+
+class Crash(BaseException):
+    """The process is gone, and with it everything it had in memory."""
+
+
+class Sight:
+    """`Views` of one process, for one controller: kinds that its card does not name are refused."""
+
+    def __init__(
+        self, world: World, clusters: Mapping[str, str], card: Card, indexes: Indexes, lens: Lens | None, order: Order
+    ) -> None:
+        self._world = world
+        self._clusters = clusters
+        self._lanes = {(reads.where, reads.resource) for reads in card.reads}
+        self._card = card
+        self._indexes = indexes
+        self._lens = lens
+        self._order = order
+
+    def view(self, cluster: str, resource: Resource[T]) -> FixedView[T]:
+        if (act.where_of(cluster), resource) not in self._lanes:
+            raise LaneError(f"{self._card.name} looks at {resource} in {cluster}, which its card does not name")
+        name = self._clusters.get(cluster)
+        if name is None or name in self._world.cut:
+            raise Unknown(f"{cluster} is not connected")
+        if (name, resource) in self._world.blind:
+            raise Unknown(f"{resource} of {cluster} has not synced")
+        at = self._lens.version(self._world, (name, resource)) if self._lens else None
+        at = self._world.silent.get(name, at)
+        return FixedView(self._world.objects(name, resource, at), self._indexes.get(resource, {}), self._order)
+
+    def members(self) -> tuple[str, ...]:
+        known = (c for c, name in self._clusters.items() if c not in (HOST, LOCAL) and name not in self._world.cut)
+        return tuple(sorted(known))
+
+    def reachable(self, cluster: str) -> bool:
+        name = self._clusters.get(cluster)
+        return name is not None and name not in self._world.cut and name not in self._world.silent
+
+
+class Hand:
+    """`Writer` to one cluster. Every write is counted; `faults` says what goes wrong at which."""
+
+    def __init__(self, world: World, cluster: str, faults: Mapping[int, Fault], written: Callable[[str], None]) -> None:
+        self._world = world
+        self._store = world.stores[cluster]
+        self._cluster = cluster
+        self._faults = faults
+        self._written = written
+
+    async def get(self, resource: Resource[Any], key: Key) -> Object | None:
+        self._reach()
+        try:
+            return msgspec.convert(self._store.get(resource, key), resource.type)
+        except NotFound:
+            return None
+
+    async def uids(self, resource: Resource[Any], namespace: str, label: str, value: str) -> frozenset[str]:
+        self._reach()
+        page = self._store.list(resource, namespace, f"{label}={value}")
+        return frozenset(item["metadata"]["uid"] for item in page.items)
+
+    async def create(self, resource: Resource[Any], body: Manifest, manager: str) -> None:
+        namespace = body["metadata"].get("namespace", "")
+        self._write("create", body, lambda: self._store.create(resource, namespace, body, manager=manager))
+
+    async def apply(self, resource: Resource[Any], body: Manifest, manager: str) -> None:
+        key = Key(body["metadata"].get("namespace", ""), body["metadata"]["name"])
+        self._write(
+            "apply",
+            body,
+            lambda: self._store.patch(resource, key, body, content_type="apply-patch", manager=manager, force=True),
+        )
+
+    async def patch(self, resource: Resource[Any], key: Key, body: Manifest, subresource: Subresource, manager: str) -> None:
+        self._write(
+            f"patch {subresource}".rstrip(),
+            body,
+            lambda: self._store.patch(
+                resource,
+                key,
+                body,
+                content_type="strategic-merge-patch" if resource in BUILT_IN else "merge-patch",
+                manager=manager,
+                subresource=subresource,
+            ),
+        )
+
+    async def delete(
+        self, resource: Resource[Any], key: Key, uid: str, resource_version: str, propagation: Propagation
+    ) -> None:
+        self._write(
+            f"delete {resource.kind} {key}",
+            {},
+            lambda: self._store.delete(resource, key, uid=uid, resource_version=resource_version, propagation=propagation),
+        )
+
+    def _write(self, verb: str, body: Manifest, do: Callable[[], Any]) -> None:
+        self._reach()
+        number, self._world.writes = self._world.writes, self._world.writes + 1
+        fault = self._faults.get(number)
+        if fault is Fault.CRASH_BEFORE:
+            raise Crash
+        if fault is Fault.NOT_SENT:
+            raise self._unreachable("connection refused")
+        do()
+        self._written(_sentence(number, self._cluster, verb, body) + (f" [{fault}]" if fault else ""))
+        if fault is Fault.CRASH_AFTER:
+            raise Crash
+        if fault is Fault.ANSWER_LOST:
+            raise self._unreachable("connection reset before the answer")
+
+    def _reach(self) -> None:
+        if self._cluster in self._world.silent or self._cluster in self._world.cut:
+            raise self._unreachable("timed out")
+
+    def _unreachable(self, message: str) -> Unreachable:
+        return Unreachable(Request(self._cluster, "request", ""), message)
+
+
+def _sentence(number: int, cluster: str, verb: str, body: Manifest) -> str:
+    if not body:
+        return f"{number}: {verb} in {cluster}"
+    metadata = body["metadata"]
+    name = Key(metadata.get("namespace", ""), metadata["name"])
+    rest = {name: part for name, part in body.items() if name not in ("metadata", "apiVersion", "kind")}
+    pins = {name: part for name, part in metadata.items() if name not in ("name", "namespace", "labels")}
+    return f"{number}: {verb} {body['kind']} {name} in {cluster}: {str(rest)[:300]} {str(pins)[:200]}"
+
+
+def in_order(objects: list[Any]) -> list[Any]:
+    return objects
+
+
+def reversed_order(objects: list[Any]) -> list[Any]:
+    return objects[::-1]
+
+
+def spots(case_cards: Iterable[Card], clusters: Mapping[str, str]) -> tuple[Spot, ...]:
+    """Every kind in every cluster that the cards of one process read."""
+    found = {
+        (name, reads.resource): None
+        for card in case_cards
+        for reads in card.reads
+        for cluster, name in clusters.items()
+        if act.where_of(cluster) == reads.where
+    }
+    return tuple(found)

@@ -1,0 +1,175 @@
+"""The laws. Each runs a case undisturbed and then disturbed, and compares; `LAWS` has them by name."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from pincompute.api.meta import Key
+from pincompute.engine.laws import effects, outcomes
+from pincompute.engine.laws.cases import Case
+from pincompute.engine.laws.sight import Fault, Lens, reversed_order, spots
+from pincompute.engine.laws.trials import Broken, Seat, Trial
+from pincompute.engine.laws.worlds import Spot
+from pincompute.engine.outcomes import Outcome
+from pincompute.engine.plan import Plan
+from pincompute.engine.reconcile import Look
+
+OLDEST = 16  # writes that a stale view may be behind
+
+
+@dataclass(frozen=True, slots=True)
+class Chance:
+    """Where the disturbances are. `thorough`: at every place there is; else at `few` places that the generator picks."""
+
+    rng: random.Random
+    thorough: bool = False
+    few: int = 3
+
+    def places(self, count: int) -> Iterable[int]:
+        return range(count) if self.thorough or count <= self.few else sorted(self.rng.sample(range(count), self.few))
+
+
+Law: TypeAlias = Callable[[Case, Chance], None]
+
+
+def settles(case: Case, _chance: Chance) -> None:
+    """It comes to rest, stays in its lane, keeps the invariant after every write, and at rest nothing is left to do."""
+    Trial(case).run()
+
+
+def is_deterministic(case: Case, _chance: Chance) -> None:
+    """Same in, same out: twice the same plan, and the same plan however the caches order their objects."""
+
+    def twice(trial: Trial, seat: Seat, key: Key, look: Look) -> None:
+        for order, what in ((None, "a second time"), (reversed_order, "with the caches in another order")):
+            again = trial.think(seat, key, trial.sight(seat, order))
+            if _unordered(again.plan) != _unordered(look.plan) or again.outcome is not look.outcome:
+                raise trial.broken(f"{seat.controller.card.name} plans otherwise {what}:\n{look.plan}\n{again.plan}")
+
+    Trial(case, hook=twice).run()
+
+
+def survives_any_order(case: Case, _chance: Chance) -> None:
+    """The actions of a stage may happen in any order."""
+    _compare(case, Trial(case).run(), Trial(case, order=reversed_order))
+
+
+def survives_crashes(case: Case, chance: Chance) -> None:
+    """It may die before, after and in the middle of any action; the write may happen and its answer be lost."""
+    undisturbed = Trial(case).run()
+    for number in chance.places(undisturbed.world.writes):
+        for fault in Fault if chance.thorough else chance.rng.sample(list(Fault), 2):
+            _compare(case, undisturbed, Trial(case, faults={number: fault}))
+
+
+def survives_stale_views(case: Case, chance: Chance) -> None:
+    """It may decide from views some writes old: all of them, those of one cluster, or one kind in one cluster."""
+    undisturbed = Trial(case).run()
+    for start in chance.places(undisturbed.looks):
+        lens = _lens(case, chance.rng)
+        length = chance.rng.choice((1, 2, 4, 12, 30))
+        crash = chance.rng.randrange(2 * undisturbed.world.writes + 2)  # half of the time there is none
+        faults = {crash: Fault.CRASH_AFTER}
+        _compare(case, undisturbed, Trial(case, lens=lens, lens_window=(start, start + length), faults=faults))
+
+
+def survives_unobserved_states(case: Case, _chance: Chance) -> None:
+    """Users may be faster than the controllers: what comes out is what was wanted last."""
+    if case.collapses:
+        _compare(case, Trial(case).run(), Trial(case, patient=False))
+
+
+def never_acts_on_unknown(case: Case, chance: Chance) -> None:
+    """With a kind unsynced, or a cluster silent or not connected, nothing goes and nothing comes that would not otherwise."""
+
+    def blindfold(trial: Trial, seat: Seat, key: Key, look: Look) -> None:
+        if not chance.thorough and chance.rng.random() > 0.3:
+            return
+        seeing = effects.of(trial, seat, look.plan)
+        for what, darken in _darkenings(trial, seat):
+            with darken():
+                blind = trial.think(seat, key, trial.sight(seat))
+            if blind.outcome is Outcome.UNKNOWN:
+                continue
+            if unfounded := effects.of(trial, seat, blind.plan).more_than(seeing):
+                raise trial.broken(f"{seat.controller.card.name} does not know {what}, yet {unfounded}")
+
+    Trial(case, hook=blindfold).run()
+
+
+LAWS: dict[str, Law] = {
+    "settles": settles,
+    "is deterministic": is_deterministic,
+    "survives any order": survives_any_order,
+    "survives crashes": survives_crashes,
+    "survives stale views": survives_stale_views,
+    "survives unobserved states": survives_unobserved_states,
+    "never acts on unknown": never_acts_on_unknown,
+}
+
+
+def uphold(name: str, case: Case, chance: Chance) -> None:
+    """Raises Broken, with the law's name, when it does not hold."""
+    try:
+        LAWS[name](case, chance)
+    except Broken as broken:
+        broken.law = broken.law or name
+        raise
+
+
+def _compare(case: Case, undisturbed: Trial, disturbed: Trial) -> None:
+    disturbed.run()
+    wanted, got = outcomes.of(case, undisturbed.world), outcomes.of(case, disturbed.world)
+    if found := outcomes.difference(wanted, got):
+        raise disturbed.broken(f"the end is not that of the undisturbed run: {found}")
+
+
+def _lens(case: Case, rng: random.Random) -> Lens:
+    everything = [spot for process in case.processes for spot in spots(case.cards, process.clusters)]
+    cluster, resource = rng.choice(everything)
+    shows_old: Callable[[Spot], bool] = rng.choice(
+        (
+            lambda _spot: True,
+            lambda spot: spot[0] == cluster,
+            lambda spot: spot == (cluster, resource),
+        )
+    )
+    return Lens(delay=rng.randint(1, OLDEST), frozen=rng.random() < 0.5, shows_old=shows_old)
+
+
+def _unordered(plan: Plan) -> tuple[Any, ...]:
+    return tuple(sorted(map(repr, stage)) for stage in plan.stages), plan.wake_after, plan.why
+
+
+def _darkenings(trial: Trial, seat: Seat) -> Iterator[tuple[str, Callable[[], Any]]]:
+    world, clusters = trial.world, seat.process.clusters
+    for cluster, resource in spots([seat.controller.card], clusters):
+        yield f"{resource} of {cluster}", lambda spot=(cluster, resource): _in(world.blind, spot)
+    for cluster in dict.fromkeys(clusters.values()):
+        yield f"{cluster} (not connected)", lambda cluster=cluster: _in(world.cut, cluster)
+        yield f"{cluster} (silent)", lambda cluster=cluster: _silent(trial, cluster)
+
+
+@contextmanager
+def _in(dark: set[Any], what: Any) -> Generator[None]:
+    before = what in dark
+    dark.add(what)
+    try:
+        yield
+    finally:
+        if not before:
+            dark.discard(what)
+
+
+@contextmanager
+def _silent(trial: Trial, cluster: str) -> Generator[None]:
+    before = dict(trial.world.silent)
+    trial.world.silence(cluster)
+    try:
+        yield
+    finally:
+        trial.world.silent = before

@@ -1,0 +1,268 @@
+"""One run of a case from its beginning to rest, with whatever is made to go wrong on the way.
+
+It keeps the engine's promises without its clockwork: a key is looked at when one of its card's reads has news, when its plan
+asked for it, after it has written, and after a failure; never just so. At rest every key is looked at once more, and a plan
+that is not empty then is a change that nobody was woken for.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, TypeAlias
+
+from pincompute.api.clusters import MEMBERCLUSTERS
+from pincompute.api.labels import HOST
+from pincompute.api.meta import Key, Object, Resource
+from pincompute.engine import act, reconcile
+from pincompute.engine.controller import Controller
+from pincompute.engine.laws.cases import Case, Process
+from pincompute.engine.laws.sight import Crash, Fault, Hand, Lens, Order, Sight, in_order
+from pincompute.engine.outcomes import ForeignError, Outcome, classify
+from pincompute.engine.plan import Action, ConfirmSet, Plan
+from pincompute.engine.reconcile import Look
+
+PAUSES = (1.0, 5.0, 30.0, 900.0)  # seconds between rounds in which nothing happens; rest is when all have passed
+ROUNDS = 150
+AGAIN = {Outcome.UNKNOWN: 30.0, Outcome.REFUSED: 60.0}  # seconds; everything else that failed is looked at next round
+
+
+class Broken(AssertionError):  # noqa: N818 - a verdict
+    """A law does not hold. `law` is filled in by the suite."""
+
+    def __init__(self, message: str, trace: list[str]) -> None:
+        super().__init__(message)
+        self.message = message
+        self.law = ""
+        self.trace = trace
+
+    def __str__(self) -> str:
+        return "\n".join([f"{self.law}: {self.message}", "what was done before:", *(f"  {line}" for line in self.trace[-40:])])
+
+
+@dataclass
+class Seat:
+    """One controller in its process, with the keys it has ever heard of and those it must look at."""
+
+    process: Process
+    controller: Controller[Any]
+    known: dict[Key, None] = field(default_factory=dict)
+    dirty: dict[Key, None] = field(default_factory=dict)
+    wakes: dict[Key, datetime] = field(default_factory=dict)
+
+    def news(self, cluster: str, resource: Resource[Any], obj: Object) -> None:
+        """`cluster` is the world's name; the card's functions get the process's."""
+        for mine, name in self.process.clusters.items():
+            if name != cluster:
+                continue
+            for reads in self.controller.card.reads:
+                if reads.resource == resource and reads.where == act.where_of(mine):
+                    keys = dict.fromkeys(reads.keys(mine, obj))
+                    self.known |= keys
+                    self.dirty |= keys
+
+    def restart(self) -> None:
+        """After a start everything that is listed is news, and nothing else is remembered."""
+        self.dirty = dict(self.known)
+        self.wakes.clear()
+
+    def due(self, now: datetime) -> list[Key]:
+        keys = [*self.dirty, *(key for key, time in self.wakes.items() if time <= now and key not in self.dirty)]
+        self.dirty = {}
+        return sorted(keys)
+
+
+Hook: TypeAlias = Callable[["Trial", Seat, Key, Look], None]
+
+
+class Trial:
+    """`faults` by number of the write; `lens` is worn from look `lens_from` for `lens_for` looks; `hook` sees every look."""
+
+    def __init__(
+        self,
+        case: Case,
+        *,
+        faults: Mapping[int, Fault] | None = None,
+        lens: Lens | None = None,
+        lens_window: tuple[int, int] = (0, 0),
+        order: Order = in_order,
+        hook: Hook | None = None,
+        patient: bool = True,
+    ) -> None:
+        self.case = case
+        self.trace: list[str] = []
+        self.looks = 0
+        self._faults = faults or {}
+        self._lens = lens
+        self._window = range(*lens_window)
+        self._wearing = False
+        self._order = order
+        self._hook = hook
+        self._patient = patient
+        self.seats = [Seat(process, controller) for process in case.processes for controller in process.controllers]
+        self.world = case.world()
+        self.world.listen(self._news)
+        for cluster, resource, obj in self.world.every():
+            self._news(cluster, resource, obj)
+
+    def run(self) -> Trial:
+        """From the beginning to rest; an impatient trial lets users go on before the controllers are done."""
+        for edit in self.case.scenario.edits:
+            self._settle() if self._patient else self._rounds(1)
+            edit(self.world)
+            self.trace.append("-- edit --")
+            self._contact()
+        self._settle()
+        if self._wearing:
+            self._window = range(0)
+            self._change_glasses()
+            self._settle()
+        self._check_woken()
+        return self
+
+    def _contact(self) -> None:
+        """An edit may have changed which clusters answer; what that concerns is news, as in the engine."""
+        clusters = self.world.objects(HOST, MEMBERCLUSTERS) if HOST in self.world.stores else {}
+        for seat in self.seats:
+            for obj in clusters.values():
+                seat.news(HOST, MEMBERCLUSTERS, obj)
+            seat.dirty |= seat.known if self.world.silent or self.world.cut or self.world.blind else {}
+
+    def _news(self, cluster: str, resource: Resource[Any], obj: Object) -> None:
+        for seat in self.seats:
+            seat.news(cluster, resource, obj)
+
+    def _settle(self) -> None:
+        quiet = 0
+        for _ in range(ROUNDS):
+            quiet = 0 if self._round() else quiet + 1
+            if quiet == len(PAUSES):
+                return
+            self.world.pass_time(PAUSES[quiet])
+        raise self.broken(f"does not settle: still busy after {ROUNDS} rounds")
+
+    def _rounds(self, count: int) -> None:
+        for _ in range(count):
+            self._round()
+            self.world.pass_time(1.0)
+
+    def _round(self) -> bool:
+        """True when something changed."""
+        before = {cluster: self.world.version(cluster) for cluster in self.world.stores}
+        self.case.scenario.tick(self.world)
+        busy = False
+        try:
+            for seat in self.seats:
+                for key in seat.due(self.world.now):
+                    busy |= self._look(seat, key)
+        except Crash:
+            self.trace.append("-- crash, restart --")
+            for seat in self.seats:
+                seat.restart()
+            busy = True
+        return busy or any(self.world.version(cluster) != version for cluster, version in before.items())
+
+    def _look(self, seat: Seat, key: Key) -> bool:
+        """True when the key is not at rest."""
+        self._change_glasses()
+        self.looks += 1
+        sight = self.sight(seat)
+        seat.wakes.pop(key, None)
+        look = self.think(seat, key, sight)
+        if self._hook is not None:
+            self._hook(self, seat, key, look)
+        outcome = look.outcome if look.plan.settled else self._carry_out(seat, look.plan, sight)
+        now = self.world.now
+        if look.plan.wake_after is not None and outcome in (Outcome.SETTLED, Outcome.ACTED):
+            seat.wakes[key] = now + timedelta(seconds=look.plan.wake_after)
+        if outcome in AGAIN:
+            seat.wakes[key] = now + timedelta(seconds=AGAIN[outcome])
+        elif outcome is not Outcome.SETTLED:
+            seat.dirty[key] = None
+        return outcome is Outcome.ACTED
+
+    def sight(self, seat: Seat, order: Order | None = None) -> Sight:
+        lens = self._lens if self._wearing else None
+        process, card = seat.process, seat.controller.card
+        return Sight(self.world, process.clusters, card, self.case.indexes, lens, order or self._order)
+
+    def think(self, seat: Seat, key: Key, sight: Sight) -> Look:
+        look = reconcile.think(seat.controller, key, sight, self.world.now)
+        if look.outcome is Outcome.BUG and look.error is not None:
+            where = traceback.extract_tb(look.error.__traceback__)[-1]
+            what = f"{type(look.error).__name__}: {look.error} ({where.filename}:{where.lineno})"
+            raise self.broken(f"{seat.controller.card.name} failed on {key}: {what}") from look.error
+        return look
+
+    def hand(self, seat: Seat, cluster: str) -> Hand:
+        return Hand(self.world, seat.process.clusters[cluster], self._faults, self._written)
+
+    def _written(self, sentence: str) -> None:
+        self.trace.append(sentence)
+        try:
+            self.case.scenario.invariant(self.world)
+        except AssertionError as error:
+            raise self.broken(f"the invariant does not hold: {error}") from error
+
+    def _carry_out(self, seat: Seat, plan: Plan, sight: Sight) -> Outcome:
+        for stage in plan.stages:
+            outcomes = [self._act(seat, action, sight) for action in self._order(list(stage))]
+            failed = next((o for o in outcomes if o is not Outcome.ACTED), None)
+            if failed is not None:
+                return failed
+        return Outcome.ACTED
+
+    def _act(self, seat: Seat, action: Action, sight: Sight) -> Outcome:
+        card = seat.controller.card
+        try:
+            finish(act.perform(action, card, sight, self.hand(seat, cluster_of(action))))
+        except Broken:
+            raise
+        except Exception as error:
+            outcome = classify(error)
+            if outcome is Outcome.BUG or (outcome is Outcome.REFUSED and not isinstance(error, ForeignError)):
+                raise self.broken(f"{card.name}: {type(error).__name__}: {error}") from error
+            self.trace.append(f"   {card.name}: {outcome}: {str(error)[:200]}")
+            return outcome
+        return Outcome.ACTED
+
+    def _change_glasses(self) -> None:
+        if self._lens is None or (self.looks in self._window) is self._wearing:
+            return
+        self._wearing = not self._wearing
+        self.trace.append("-- old view --" if self._wearing else "-- present view --")
+        if self._wearing:
+            self._lens.put_on(self.world)
+        else:
+            for seat in self.seats:
+                seat.dirty |= seat.known
+
+    def _check_woken(self) -> None:
+        for seat, key in self._everything():
+            look = self.think(seat, key, self.sight(seat))
+            if not look.plan.settled:
+                todo = "; ".join(str(action)[:300] for action in look.plan.actions)
+                raise self.broken(f"{seat.controller.card.name} was not woken for {key}, which needs: {todo}")
+
+    def _everything(self) -> Iterator[tuple[Seat, Key]]:
+        for seat in self.seats:
+            for key in sorted(seat.known):
+                yield seat, key
+
+    def broken(self, message: str) -> Broken:
+        return Broken(message, self.trace)
+
+
+def cluster_of(action: Action) -> str:
+    return action.cluster if isinstance(action, ConfirmSet) else action.ref.cluster
+
+
+def finish(work: Coroutine[Any, Any, None]) -> None:
+    """Runs a coroutine that never has to wait."""
+    try:
+        work.send(None)
+    except StopIteration:
+        return
+    raise RuntimeError("a law's writer must not wait")

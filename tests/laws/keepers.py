@@ -1,0 +1,90 @@
+"""Generated worlds for the example controller."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+from typing import Any
+
+import keeper
+from hypothesis import strategies as st
+from keeper import CONFIGMAPS, FINALIZER, KEEPERS
+
+from pincompute.api.core import NAMESPACES
+from pincompute.api.labels import HOST, ORIGIN_UID
+from pincompute.api.meta import Key
+from pincompute.engine.controller import Controller
+from pincompute.engine.laws import Case, Process, Scenario, World
+
+CLUSTERS = (HOST, "a1", "b1")
+NAMESPACE = "shop"
+PROCESSES = {name: name for name in CLUSTERS}
+
+counts = st.integers(0, 3)
+names = st.sampled_from(("kay", "lee"))
+edits = st.one_of(
+    st.tuples(st.just("count"), names, counts),
+    st.tuples(st.just("delete"), names, st.just(0)),
+    st.tuples(st.just("make"), names, counts),
+    st.tuples(st.just("wipe"), names, st.integers(0, 2)),
+)
+
+
+def begin(world: World, keepers: dict[str, int], foreign: bool) -> None:
+    for cluster in CLUSTERS:
+        world.make(cluster, NAMESPACES, {"metadata": {"name": NAMESPACE}})
+    if foreign:
+        world.make("b1", CONFIGMAPS, {"metadata": {"name": "mine-1", "namespace": NAMESPACE}})
+    for name, count in keepers.items():
+        make(world, name, count)
+
+
+def make(world: World, name: str, count: int) -> None:
+    if Key(NAMESPACE, name) not in world.objects(HOST, KEEPERS):
+        metadata = {"name": name, "namespace": NAMESPACE, "finalizers": [FINALIZER]}
+        world.make(HOST, KEEPERS, {"metadata": metadata, "spec": {"count": count}})
+
+
+def apply(world: World, edit: tuple[str, str, int]) -> None:
+    what, name, number = edit
+    key = Key(NAMESPACE, name)
+    match what:
+        case "count":
+            world.edit(HOST, KEEPERS, key, {"spec": {"count": number}})
+        case "delete":
+            world.remove(HOST, KEEPERS, key)
+        case "make":
+            make(world, name, number)
+        case _:
+            world.remove("a1", CONFIGMAPS, Key(NAMESPACE, f"{name}-{number}"))
+
+
+def invariant(world: World) -> None:
+    """Nothing foreign is touched, and nothing is kept for a keeper that has released its name."""
+    for cluster in ("a1", "b1"):
+        for config in world.objects(cluster, CONFIGMAPS).values():
+            if config.metadata.name.startswith("mine"):
+                assert not config.metadata.labels, f"{config.key} is not ours"
+    uids = {keeper.metadata.uid for keeper in world.objects(HOST, KEEPERS).values()}
+    for cluster in ("a1", "b1"):
+        for config in world.objects(cluster, CONFIGMAPS).values():
+            origin = config.metadata.labels.get(ORIGIN_UID)
+            assert origin is None or origin in uids, f"{config.key} in {cluster} is left behind"
+
+
+@st.composite
+def cases(draw: st.DrawFn, controller: Controller[Any] = keeper.CONTROLLER) -> Case:
+    keepers = draw(st.dictionaries(names, counts, max_size=2))
+    steps = draw(st.lists(edits, max_size=3))
+    scenario = Scenario(
+        CLUSTERS,
+        partial(begin, keepers=keepers, foreign=draw(st.booleans())),
+        tuple(partial(apply, edit=step) for step in steps),
+        invariant=invariant,
+    )
+    return Case((Process((controller,), PROCESSES),), scenario, collapses=not any(step[0] == "make" for step in steps))
+
+
+def with_controller(case: Case, controller: Controller[Any]) -> Case:
+    """The same world with another controller in it."""
+    return dataclasses.replace(case, processes=(dataclasses.replace(case.processes[0], controllers=(controller,)),))

@@ -1,0 +1,21 @@
+"""The suite on the smallest complete controller."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from keepers import cases
+
+from pincompute.engine.laws import LAWS, Case, Chance, uphold
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_the_example_controller(law: str) -> None:
+    @given(case=cases(), seed=st.integers(0, 2**32))
+    def holds(case: Case, seed: int) -> None:
+        uphold(law, case, Chance(random.Random(seed)))
+
+    holds()
