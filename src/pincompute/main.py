@@ -51,7 +51,7 @@ def operator(*, kubeconfig: Kubeconfig, context: str, port: Port = 0, log_format
 
 
 @app.command
-def install(role: Literal["host", "member"], /, *, kubeconfig: Kubeconfig, context: str, server_version: bool = False) -> None:
+def install(role: Literal["host", "member"], /, *, kubeconfig: Kubeconfig, context: str) -> None:
     """Install or update CRDs, admission policies and RBAC in a cluster that exists. Doing it again is harmless."""
     from pincompute import installation
 
@@ -75,12 +75,15 @@ def explain(
 
 
 def run() -> None:
-    """Entry point of the console script: a refusal is one message on stderr, not a traceback."""
-    from pincompute.errors import UserError
+    """Entry point of the console script: what a user can mend is one message on stderr and exit status 1."""
+    from pincompute.explaining import NoSuchWorkload
+    from pincompute.kube.config import ConfigError
+    from pincompute.kube.errors import KubeError
+    from pincompute.region.errors import RegionError
 
     try:
         app()
-    except UserError as refusal:
+    except (ConfigError, KubeError, NoSuchWorkload, RegionError) as refusal:
         print(refusal, file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:

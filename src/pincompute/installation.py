@@ -1,0 +1,80 @@
+"""What a cluster must hold before our processes run against it: kinds, admission policies, and the rights of each process.
+
+Rights come from the controllers' cards, so a process may do what its controllers say they do and nothing else; beyond the
+cards stand only its lease and, for the federation, the Secrets with the members' kubeconfigs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from pincompute.api import manifests
+from pincompute.api.labels import MANAGED_BY, PINCOMPUTE, SYSTEM_NAMESPACE
+from pincompute.api.meta import Manifest
+from pincompute.engine import rbac
+from pincompute.federation import process as federation
+from pincompute.operator import process as operator
+from pincompute.region import install as clusters
+
+Role: TypeAlias = Literal["host", "member"]
+
+RBAC = "rbac.authorization.k8s.io"
+_LEASES: Manifest = {
+    "apiGroups": ["coordination.k8s.io"],
+    "resources": ["leases"],
+    "verbs": ["get", "create", "update", "patch"],
+}
+_SECRETS: Manifest = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list", "watch"]}
+
+
+def of(role: Role) -> list[Manifest]:
+    """Everything for a host or a member cluster, in the order to apply it."""
+    return (
+        [*manifests.host_manifests(), *_host_rights()] if role == "host" else [*manifests.member_manifests(), *_member_rights()]
+    )
+
+
+async def install(role: Role, kubeconfig: Path, context: str) -> None:
+    """Bring a cluster up to date by server-side apply; doing it again changes nothing."""
+    async with clusters.client(kubeconfig, context) as client:
+        await clusters.Installer(client).apply_all(of(role))
+
+
+def _host_rights() -> list[Manifest]:
+    cards = [c.card for c in federation.CONTROLLERS]
+    return [
+        *_granted("federation", rbac.cluster_role(federation.NAME, cards, "host")),
+        *_granted("federation", _system_role(federation.NAME, _LEASES, _SECRETS)),
+    ]
+
+
+def _member_rights() -> list[Manifest]:
+    federated = [c.card for c in federation.CONTROLLERS]
+    local = [c.card for c in operator.CONTROLLERS]
+    return [
+        *_granted("federation", rbac.cluster_role(federation.NAME, federated, "members")),
+        *_granted("operator", rbac.cluster_role(operator.NAME, local, "local")),
+        *_granted("operator", _system_role(operator.NAME, _LEASES)),
+    ]
+
+
+def _system_role(name: str, *rules: Manifest) -> Manifest:
+    metadata = {"name": name, "namespace": SYSTEM_NAMESPACE, "labels": {MANAGED_BY: PINCOMPUTE}}
+    return {"apiVersion": f"{RBAC}/v1", "kind": "Role", "metadata": metadata, "rules": list(rules)}
+
+
+def _granted(process: str, role: Manifest) -> list[Manifest]:
+    """The role and its binding: to the process's certificate name, and to its service account where it runs as a pod."""
+    subjects = [
+        {"apiGroup": RBAC, "kind": "User", "name": f"pincompute:{process}"},
+        {"kind": "ServiceAccount", "name": f"pincompute-{process}", "namespace": SYSTEM_NAMESPACE},
+    ]
+    binding = {
+        "apiVersion": f"{RBAC}/v1",
+        "kind": f"{role['kind']}Binding",
+        "metadata": role["metadata"],
+        "roleRef": {"apiGroup": RBAC, "kind": role["kind"], "name": role["metadata"]["name"]},
+        "subjects": subjects,
+    }
+    return [role, binding]
