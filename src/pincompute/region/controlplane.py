@@ -45,7 +45,11 @@ def programs(layout: Layout, member: Member | None, binaries: Path) -> tuple[Pro
 def etcd(layout: Layout, name: str, index: int, binaries: Path) -> Program:
     ports, credentials, directory = layout.ports(index), pki.cluster(layout, name), layout.cluster_dir(name) / "etcd"
     client, peer = f"https://127.0.0.1:{ports.etcd}", f"https://127.0.0.1:{ports.etcd_peer}"
-    certificate, key, authority = credentials.certificate(pki.ETCD), credentials.key(pki.ETCD), credentials.certificate(pki.ETCD_CA)
+    certificate, key, authority = (
+        credentials.certificate(pki.ETCD),
+        credentials.key(pki.ETCD),
+        credentials.certificate(pki.ETCD_CA),
+    )
     return Program(
         name=f"{name}-etcd",
         argv=(

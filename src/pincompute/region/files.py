@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
@@ -41,4 +41,17 @@ def lock(path: Path) -> Iterator[None]:
             flock(file, LOCK_EX | LOCK_NB)
         except BlockingIOError:
             raise Locked(path) from None
+        yield
+
+
+@contextmanager
+def wait_lock(path: Path, held: Callable[[], None]) -> Iterator[None]:
+    """As `lock`, but wait for it; `held` is called once when there is something to wait for."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as file:
+        try:
+            flock(file, LOCK_EX | LOCK_NB)
+        except BlockingIOError:
+            held()
+            flock(file, LOCK_EX)
         yield

@@ -110,7 +110,9 @@ def admin_kubeconfig(layout: Layout) -> bytes:
     """One context per cluster, certificates inside, so that the file may be copied elsewhere."""
     names = {"host": 0} | {member.name: 1 + member.index for member in layout.spec.members}
     entries = [embedded_kubeconfig(layout, name, index, ADMIN) for name, index in names.items()]
-    merged = entries[0] | {part: [item for entry in entries for item in entry[part]] for part in ("clusters", "users", "contexts")}
+    merged = entries[0] | {
+        part: [item for entry in entries for item in entry[part]] for part in ("clusters", "users", "contexts")
+    }
     return yaml.safe_dump(merged, sort_keys=False).encode()
 
 
@@ -182,10 +184,14 @@ def _ensure_leaf(pki: Cluster, leaf: Leaf, now: datetime) -> None:
         _builder(_subject(leaf), issuer.subject, key, now, LEAF_LIFE)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(
+            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]), critical=False
+        )
     )
     if leaf.hosts:
-        certificate = certificate.add_extension(x509.SubjectAlternativeName([_host(host) for host in leaf.hosts]), critical=False)
+        certificate = certificate.add_extension(
+            x509.SubjectAlternativeName([_host(host) for host in leaf.hosts]), critical=False
+        )
     signed = certificate.sign(_load_key(pki.key(leaf.authority)), hashes.SHA256())
     files.write(pki.key(leaf.name), _private_pem(key))
     files.write(pki.certificate(leaf.name), signed.public_bytes(serialization.Encoding.PEM), 0o644)

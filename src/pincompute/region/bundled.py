@@ -1,0 +1,17 @@
+"""Folders that belong to pincompute and are no Python: in the checkout beside `src`, in an installed wheel inside the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pincompute.region.errors import RegionError
+
+PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def folder(name: str) -> Path:
+    """`control-plane` or `examples`."""
+    for candidate in (PACKAGE / "bundled" / name, PACKAGE.parents[1] / name):
+        if candidate.is_dir():
+            return candidate
+    raise RegionError(f"the folder {name} of pincompute is missing: install pincompute again, or run it from its checkout")

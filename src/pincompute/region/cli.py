@@ -1,0 +1,207 @@
+"""`pincompute region …`: the commands of the embedded region. Everything else is imported when a command runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, Parameter
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from pincompute.region.progress import Progress
+
+app = App(name="region", help="A whole region on this machine. Its state lies in $PINCOMPUTE_HOME (~/.pincompute).")
+
+Count = Annotated[int, Parameter(help="how many; at least 0")]
+
+
+@app.command
+def up(
+    *,
+    simulated_nodes: Annotated[int | None, Parameter(help="simulated nodes of each member; unchanged when left out")] = None,
+    keep_build_cache: Annotated[bool, Parameter(help="keep the Go caches (10 GB) after building", negative="")] = False,
+    example: Annotated[bool, Parameter(help="run examples/hello and wait until it answers")] = True,
+) -> None:
+    """Bring the region up, or back up, or repair it; doing it twice is harmless."""
+    from pincompute.region import home, lifecycle
+
+    _natural("--simulated-nodes", simulated_nodes or 0)
+    place = home.path()
+    with _reporting("the region is half up: `pincompute region up` continues, `pincompute region down` ends it") as progress:
+        answers = lifecycle.up(place, lifecycle.Wish(simulated_nodes, keep_build_cache, example), progress)
+        for answer in answers:
+            progress.say(f"zone {answer.zone}: [bold]{answer.url}[/bold] answers: {answer.text.splitlines()[0]}")
+        progress.say(f"up. Try: [bold]kubectl --kubeconfig {place}/kubeconfig --context host get pinapps -A[/bold]")
+
+
+@app.command
+def down(*, purge: Annotated[bool, Parameter(help="remove all data of the region too", negative="")] = False) -> None:
+    """End everything. Data stays for the next `up`, unless purged."""
+    from pincompute.region import home, lifecycle
+
+    place = home.path()
+    with _reporting("the region is half down: `pincompute region down` continues") as progress:
+        lifecycle.down(place, progress)
+        if purge:
+            lifecycle.purge(place, progress)
+
+
+@app.command
+def status() -> None:
+    """Show every program: state, since when, and why not."""
+    import time
+
+    from pincompute.region import control, home, progress
+    from pincompute.region.errors import RegionError
+
+    place = home.path()
+    with _reporting(""):
+        try:
+            state = control.ask(place, "status", 10.0)
+        except control.NotRunning:
+            raise RegionError(f"the region in {place} is not up: `pincompute region up`") from None
+    Console().print(progress.table(state.programs, time.time()))
+    sys.exit(0 if all(program.phase == "ready" for program in state.programs) else 1)
+
+
+@app.command
+def logs(
+    name: Annotated[str, Parameter(help="a program as `status` names it; left out: list the logs there are")] = "",
+    /,
+    *,
+    follow: Annotated[bool, Parameter(alias="-f", help="go on as more is written", negative="")] = False,
+    lines: Annotated[int, Parameter(alias="-n", help="how many of the last lines")] = 100,
+) -> None:
+    """Print the log of a program."""
+    from pincompute.region import home
+    from pincompute.region.errors import RegionError
+
+    folder = home.path() / "logs"
+    known = sorted(path.stem for path in folder.glob("*.log"))
+    with _reporting(""):
+        if not name:
+            print("\n".join(known))  # noqa: T201 - the answer
+            return
+        if name not in known:
+            raise RegionError(f"no log of {name!r}: expected one of {', '.join(known) or 'none, since no region ran here yet'}")
+    os.execvp("tail", ["tail", f"-n{lines}", *(["-F"] if follow else []), str(folder / f"{name}.log")])
+
+
+@app.command
+def doctor() -> None:
+    """Say what this machine lacks for a region, and how to get it."""
+    from rich.table import Table
+
+    from pincompute.region import checkup
+
+    found = checkup.examine()
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("THING", "", "FOUND", "REMEDY"):
+        shown.add_column(column, overflow="fold")
+    marks = {"ok": "[green]ok[/green]", "degraded": "[yellow]degraded[/yellow]", "missing": "[bold red]missing[/bold red]"}
+    for finding in found:
+        shown.add_row(finding.thing, marks[finding.level], finding.detail, finding.remedy)
+    Console().print(shown)
+    sys.exit(1 if any(finding.level == "missing" for finding in found) else 0)
+
+
+@app.command
+def add_member(
+    *,
+    name: Annotated[str, Parameter(help="of the new cluster: a DNS label of at most 15 characters")],
+    zone: Annotated[str, Parameter(help="the failure domain it is in, such as d")],
+) -> None:
+    """Add a member cluster to the running region."""
+    from pincompute.region import home, membership
+
+    with _reporting(f"the member is half there: repeat the command, or `pincompute region remove-member {name}`") as progress:
+        membership.add(home.path(), name, zone, progress)
+
+
+@app.command
+def remove_member(
+    name: str,
+    /,
+) -> None:
+    """Move the work of a member elsewhere, then take the member out."""
+    from pincompute.region import home, membership
+
+    with _reporting("the member is half removed: repeat the command") as progress:
+        membership.remove(home.path(), name, progress)
+
+
+@app.command
+def add_nodes(name: str, /, *, count: Count) -> None:
+    """Have at least this many simulated nodes in a member."""
+    from pincompute.region import home, membership
+
+    _natural("--count", count)
+    with _reporting("some nodes may be missing: repeat the command") as progress:
+        membership.add_nodes(home.path(), name, count, progress)
+
+
+images = App(name="image", help="Images in the region's registry.")
+app.command(images)
+
+
+@images.command
+def build(
+    directory: Annotated[Path, Parameter(help="the folder; its image.yaml says what goes in")],
+    /,
+    *,
+    tag: Annotated[str, Parameter(help="name and version, such as hello:1")],
+) -> None:
+    """Make an OCI image of a folder and push it to the region's registry."""
+    from pincompute.region import home, image, lifecycle
+
+    with _reporting("nothing was pushed") as progress:
+        layout = lifecycle.existing(home.path())
+        programs = lifecycle.find_binaries(progress, keep_build_cache=False)
+        built = image.build(directory, tag, layout.registry, programs)
+        progress.say(f"{built.reference} {'pushed' if built.built else 'was there already'} ({built.digest})")
+
+
+@contextmanager
+def _reporting(interrupted: str) -> Iterator[Progress]:
+    """Show progress; turn what a user can do something about into one message and an exit status."""
+    from pincompute.kube.config import ConfigError
+    from pincompute.kube.errors import KubeError
+    from pincompute.region.errors import RegionError
+    from pincompute.region.image import ImageError
+    from pincompute.region.network import NetworkError
+    from pincompute.region.progress import Progress
+
+    try:
+        with Progress(Console(stderr=True, highlight=False)) as progress:
+            yield progress
+    except (RegionError, NetworkError, ImageError, KubeError, ConfigError) as error:
+        _fail(str(error), 1)
+    except OSError as error:
+        _fail(f"{error.filename or 'the system'}: {error.strerror or error}", 1)
+    except KeyboardInterrupt:
+        _fail(f"interrupted; {interrupted}", 130)
+
+
+def _natural(option: str, value: int) -> None:
+    if value < 0:
+        _fail(f"{option} {value}: expected a number that is not negative", 1)
+
+
+def _fail(message: str, status: int) -> None:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error:[/bold red] {_escaped(message)}")
+    sys.exit(status)
+
+
+def _escaped(message: str) -> str:
+    from rich.markup import escape
+
+    return escape(message)
+
+
+if __name__ == "__main__":
+    app()

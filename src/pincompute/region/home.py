@@ -1,0 +1,63 @@
+"""The folder a region lives in: which one, its specification, and the lock that lets one command change it at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from pincompute.region import files
+from pincompute.region.errors import RegionError
+from pincompute.region.layout import Layout, RegionSpec
+from pincompute.region.slots import SPEC
+
+VARIABLE = "PINCOMPUTE_HOME"
+
+
+def path() -> Path:
+    """$PINCOMPUTE_HOME, else ~/.pincompute; with links resolved, because processes are recognised by it."""
+    chosen = os.environ.get(VARIABLE)
+    return Path(chosen).expanduser().resolve() if chosen else (Path.home() / ".pincompute").resolve()
+
+
+def load(home: Path) -> Layout | None:
+    """The region that was made here, up or not; None when there is none."""
+    try:
+        return Layout(home, msgspec.json.decode((home / SPEC).read_bytes(), type=RegionSpec))
+    except FileNotFoundError:
+        return None
+    except msgspec.DecodeError as error:
+        raise RegionError(
+            f"{home / SPEC} is damaged ({error}): `pincompute region down --purge` clears the region away"
+        ) from error
+
+
+def save(layout: Layout) -> None:
+    files.write(layout.home / SPEC, msgspec.json.format(msgspec.json.encode(layout.spec)))
+
+
+def create(home: Path) -> None:
+    """Keys lie in it, so only its owner looks inside."""
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        home.chmod(0o711 if os.geteuid() == 0 else 0o700)  # containers of other users walk through it to their volumes
+        (home / "logs").mkdir(exist_ok=True)
+    except OSError as error:
+        raise RegionError(
+            f"the home {home} cannot be made ({error.strerror}): set {VARIABLE} to a folder you may write to"
+        ) from error
+
+
+@contextmanager
+def changing(home: Path) -> Iterator[None]:
+    """While this command changes the region, no other may."""
+    try:
+        with files.lock(home / "region.lock"):
+            yield
+    except files.Locked:
+        raise RegionError(
+            f"another command is changing the region in {home}: wait until it has ended, then repeat this one"
+        ) from None

@@ -1,0 +1,131 @@
+"""Puts manifests into a cluster by server-side apply. Repeating it changes nothing; kinds are looked up in the cluster itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from pincompute.api.meta import Manifest
+from pincompute.kube import config
+from pincompute.kube.errors import AlreadyExists, KubeError, NotFound
+from pincompute.kube.transport import Client
+from pincompute.region.errors import RegionError
+
+FIELD_MANAGER = "pincompute-region"
+ESTABLISHED = 30.0  # seconds a new kind has to be served
+
+
+class Served(NamedTuple):
+    """How a kind is addressed."""
+
+    plural: str
+    namespaced: bool
+
+
+class _Resource(msgspec.Struct, frozen=True):
+    name: str
+    kind: str
+    namespaced: bool
+
+
+class _ResourceList(msgspec.Struct, frozen=True):
+    resources: tuple[_Resource, ...]
+
+
+class Installer:
+    """Applies manifests to one cluster and remembers the kinds it serves."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._served: dict[tuple[str, str], Served] = {}
+
+    async def apply_all(self, manifests: Iterable[Manifest]) -> None:
+        """Namespaces and definitions first, all others when these are served."""
+        first: list[Manifest] = []
+        others: list[Manifest] = []
+        for manifest in manifests:
+            (first if manifest["kind"] in ("CustomResourceDefinition", "Namespace") else others).append(manifest)
+        for stage in (first, others):
+            async with asyncio.TaskGroup() as tasks:
+                for manifest in stage:
+                    tasks.create_task(self.apply(manifest))
+
+    async def apply(self, manifest: Manifest) -> None:
+        path = await self._path(manifest)
+        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
+        body = msgspec.json.encode(manifest)
+        await self._client.request("PATCH", path, query=query, body=body, content_type="application/apply-patch+yaml")
+
+    async def create_once(self, manifest: Manifest) -> bool:
+        """Create what does not exist yet and leave alone what does; tells whether it was created."""
+        collection = (await self._path(manifest)).rpartition("/")[0]
+        try:
+            await self._client.request("POST", collection, body=msgspec.json.encode(manifest))
+        except AlreadyExists:
+            return False
+        return True
+
+    async def delete(self, manifest: Manifest) -> None:
+        try:
+            await self._client.request("DELETE", await self._path(manifest))
+        except NotFound:
+            return
+
+    async def exists(self, manifest: Manifest) -> bool:
+        try:
+            await self._client.request("GET", await self._path(manifest))
+        except NotFound:
+            return False
+        return True
+
+    async def _path(self, manifest: Manifest) -> str:
+        version, kind, meta = manifest["apiVersion"], manifest["kind"], manifest["metadata"]
+        served = await self._lookup(version, kind)
+        scope = f"/namespaces/{meta.get('namespace', 'default')}" if served.namespaced else ""
+        return f"{_root(version)}{scope}/{served.plural}/{meta['name']}"
+
+    async def _lookup(self, version: str, kind: str) -> Served:
+        """A definition that was applied a moment ago is served after some tens of milliseconds."""
+        try:
+            async with asyncio.timeout(ESTABLISHED):
+                while (version, kind) not in self._served:
+                    await self._discover(version)
+                    if (version, kind) not in self._served:
+                        await asyncio.sleep(0.05)
+        except TimeoutError:
+            raise RegionError(
+                f"cluster {self._client.name} does not serve {kind} of {version}: its CustomResourceDefinition was not accepted; "
+                f"see `kubectl --context {self._client.name} describe crd`"
+            ) from None
+        return self._served[version, kind]
+
+    async def _discover(self, version: str) -> None:
+        try:
+            body = await self._client.request("GET", _root(version))
+        except NotFound:
+            return
+        for resource in msgspec.json.decode(body, type=_ResourceList).resources:
+            if "/" not in resource.name:
+                self._served[version, resource.kind] = Served(resource.name, resource.namespaced)
+
+
+def client(kubeconfig: Path, cluster: str) -> Client:
+    """The administrator's client of one cluster."""
+    return Client(config.load(kubeconfig, cluster), name=cluster, user_agent=FIELD_MANAGER)
+
+
+async def available(api: Client, deadline: float) -> bool:
+    """Whether the API server says it is ready within the deadline."""
+    try:
+        await api.probe(deadline)
+    except KubeError:
+        return False
+    return True
+
+
+def _root(version: str) -> str:
+    return f"/apis/{version}" if "/" in version else f"/api/{version}"

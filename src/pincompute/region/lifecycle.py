@@ -1,0 +1,242 @@
+"""Bringing a region up and down. Every step finds out what is there and adds what is missing, so any of them may be repeated.
+
+`up` after a crash or Ctrl-C at any moment is simply `up` again; `down` works without a supervisor too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from pincompute.region import (
+    assembly,
+    binaries,
+    cleanup,
+    control,
+    demo,
+    doctor,
+    files,
+    golang,
+    home,
+    network,
+    pki,
+    population,
+    ports,
+    processes,
+    slots,
+)
+from pincompute.region.errors import RegionError
+from pincompute.region.layout import Layout, Member, RegionSpec
+from pincompute.region.population import Cluster
+from pincompute.region.progress import Progress
+from pincompute.region.watch import Watch
+
+FIRST_MEMBERS = (("a1", "a"), ("b1", "b"), ("c1", "c"))
+FEWEST_SIMULATED = 3  # nodes of a member that has no real one
+STOP = 120.0  # seconds everything has to end
+GRACE = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the user asked of `up`; None leaves a region that exists as it is."""
+
+    simulated_nodes: int | None = None
+    keep_build_cache: bool = False
+    example: bool = True
+
+
+def up(place: Path, wish: Wish, progress: Progress) -> list[demo.Answer]:
+    """Everything runs, and hello answers in every zone, when this returns."""
+    doctor.check_up()
+    with home.changing(place):
+        layout = _specify(place, wish)
+        programs = find_binaries(progress, keep_build_cache=wish.keep_build_cache)
+        apply(layout, programs)
+        progress.say(f"region in [bold]{place}[/bold], {_described(layout)}")
+        return asyncio.run(_populate(layout, programs, progress, example=wish.example))
+
+
+def down(place: Path, progress: Progress) -> None:
+    """End everything and remove what it left in the kernel; data stays."""
+    if not place.is_dir():
+        return
+    with home.changing(place):
+        end_programs(place)
+        layout = _known(place)
+        if layout is not None:
+            cleanup.remove_all(layout)
+            left = cleanup.leftovers(layout)
+            if left:
+                raise RegionError(f"these are left and could not be removed: {', '.join(left)}; run `down` again as root")
+    progress.say("everything has ended; data and images stay, `pincompute region up` continues with them")
+
+
+def purge(place: Path, progress: Progress) -> None:
+    """Remove the data of a region that is down. Only a folder that `up` made is ever removed."""
+    if not place.is_dir():
+        return
+    layout = _known(place)
+    if layout is None:
+        raise RegionError(f"{place} holds no region ({slots.SPEC} is missing): nothing was removed")
+    shutil.rmtree(place)
+    slots.release(place, layout.spec.slot, slots.directory())
+    progress.say(f"{place} and everything in it are removed")
+
+
+def apply(layout: Layout, programs: Path) -> None:
+    """Write what the programs read and have the supervisor run exactly what the layout wants."""
+    pki.issue(layout, datetime.now(UTC))
+    network.prepare_region(layout)
+    ports.check(ports.wanted(layout), layout.home)
+    for path, data in assembly.configuration(layout, programs).items():
+        files.write(path, data)
+    wanted = assembly.programs(layout, programs)
+    files.write(layout.home / control.PROGRAMS, msgspec.json.format(msgspec.json.encode(wanted)))
+    home.save(layout)
+    supervise(layout.home)
+
+
+def supervise(place: Path) -> None:
+    """Have the supervisor read its programs, or start one; it takes over what a dead predecessor left."""
+    try:
+        answer = control.ask(place, "reload", STOP)
+    except control.NotRunning:
+        _start_supervisor(place)
+        return
+    if answer.error:
+        raise RegionError(f"the supervisor refused its programs: {answer.error}; see {place}/logs/supervisor.log")
+
+
+def end_programs(place: Path) -> None:
+    """By the supervisor, in order, if there is one; then whatever still carries the marks of this region."""
+    try:
+        control.ask(place, "stop", STOP)
+    except (control.NotRunning, TimeoutError):
+        pass  # dead or hanging: what it left is ended below
+    left = asyncio.run(processes.end_all(place, GRACE))
+    if left:
+        raise RegionError(f"these processes do not end: {', '.join(f'{p.program} ({p.pid})' for p in left)}")
+    for name in (control.SOCKET, control.STATE):
+        (place / name).unlink(missing_ok=True)
+
+
+def find_binaries(progress: Progress, *, keep_build_cache: bool) -> Path:
+    """Given by the user, built earlier, or built now."""
+    given = binaries.given(os.environ)
+    if given is not None:
+        return given
+    cache = binaries.Cache(binaries.cache_root(os.environ))
+    try:
+        toolchain = golang.find()
+    except RegionError:
+        complete = cache.complete(None)
+        if complete is None:
+            raise
+        return complete
+    complete = cache.complete(toolchain)
+    if complete is not None:
+        return complete
+    doctor.check_build()
+    built = cache.build(toolchain, progress)
+    if not keep_build_cache:
+        cache.drop_build_cache()
+    return built
+
+
+def existing(place: Path) -> Layout:
+    """The region that runs here, or a message that none does."""
+    layout = home.load(place)
+    if layout is None:
+        raise RegionError(f"there is no region in {place}: make one with `pincompute region up`")
+    return layout
+
+
+async def _populate(layout: Layout, programs: Path, progress: Progress, *, example: bool) -> list[demo.Answer]:
+    watch = Watch(layout.home, progress)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            following = tasks.create_task(watch.follow())
+            answers = await population.populate(Cluster(layout, programs, watch, progress), example=example)
+            following.cancel()
+    except BaseExceptionGroup as group:
+        raise _first(group) from group
+    return answers
+
+
+def _specify(place: Path, wish: Wish) -> Layout:
+    """The layout of the region that is here, or of a new one; in both cases with the slot claimed."""
+    known, claims = home.load(place), slots.directory()
+    if known is None:
+        home.create(place)
+        return _new(place, wish, claims)
+    slots.check(place, known.spec.slot, claims)
+    obstacle = doctor.real_nodes_obstacle() if known.spec.real_nodes else ""
+    if obstacle:
+        raise RegionError(f"the region in {place} has real nodes, and they cannot run now: {obstacle}")
+    if wish.simulated_nodes is None:
+        return known
+    return Layout(
+        place, msgspec.structs.replace(known.spec, simulated_nodes=_simulated(wish.simulated_nodes, known.spec.real_nodes))
+    )
+
+
+def _new(place: Path, wish: Wish, claims: Path) -> Layout:
+    real = not doctor.real_nodes_obstacle()
+    members = tuple(Member(name=name, zone=zone, index=index) for index, (name, zone) in enumerate(FIRST_MEMBERS))
+    spec = RegionSpec(
+        slot=slots.claim(place, claims),
+        members=members,
+        real_nodes=real,
+        simulated_nodes=_simulated(wish.simulated_nodes or 0, real),
+    )
+    layout = Layout(place, spec)
+    home.save(layout)
+    return layout
+
+
+def _simulated(asked: int, real_nodes: bool) -> int:  # noqa: FBT001 - both are values of the specification
+    return asked if real_nodes else max(asked, FEWEST_SIMULATED)
+
+
+def _known(place: Path) -> Layout | None:
+    """As far as can be known: with a damaged specification, the slot that is claimed for this home."""
+    try:
+        return home.load(place)
+    except RegionError:
+        slot = slots.of(place, slots.directory())
+        return None if slot is None else Layout(place, RegionSpec(slot=slot, members=()))
+
+
+def _start_supervisor(place: Path) -> None:
+    environment = os.environ | {processes.HOME: str(place), processes.PROGRAM: processes.SUPERVISOR}
+    command = (sys.executable, "-m", "pincompute.region.supervisor", str(place))
+    done = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, timeout=STOP, check=False)
+    if done.returncode != 0:
+        raise RegionError(done.stderr.strip() or f"the supervisor did not start; see {place}/logs/supervisor.log")
+
+
+def _described(layout: Layout) -> str:
+    members = ", ".join(f"{member.name} in zone {member.zone}" for member in layout.spec.members)
+    obstacle = doctor.real_nodes_obstacle() if not layout.spec.real_nodes else ""
+    simulated = f"; {layout.spec.simulated_nodes} simulated nodes each" if layout.spec.simulated_nodes else ""
+    only = (
+        f"; [yellow]simulated nodes only, because {obstacle or 'it was made that way'}[/yellow]"
+        if not layout.spec.real_nodes
+        else ""
+    )
+    return f"members {members}{simulated}{only}"
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The failure that ended the group: the others were cancelled because of it."""
+    inner = group.exceptions[0]
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner

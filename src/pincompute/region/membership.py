@@ -1,0 +1,157 @@
+"""Members come and go while the region runs. Removing one moves its work first; a repeated command continues where it stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+from pathlib import Path
+
+import msgspec
+
+from pincompute.api.clusters import MEMBERCLUSTERS
+from pincompute.api.labels import HOST
+from pincompute.api.meta import Key
+from pincompute.kube.errors import NotFound
+from pincompute.kube.transport import Client
+from pincompute.region import cleanup, control, home, install, lifecycle, manifests, population, simulated
+from pincompute.region.errors import RegionError
+from pincompute.region.install import Installer
+from pincompute.region.layout import MAX_MEMBERS, Layout, Member
+from pincompute.region.population import Cluster
+from pincompute.region.progress import Progress
+from pincompute.region.watch import Watch
+
+LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+LONGEST = 15  # characters: the name is part of link, namespace and pod names
+MOVING = 600.0  # seconds the work of a member has to move
+
+
+def add(place: Path, name: str, zone: str, progress: Progress) -> None:
+    """A new cluster with its node, registered when it can take work."""
+    check_label("--name", name)
+    check_label("--zone", zone)
+    with home.changing(place):
+        layout = _running(place)
+        grown = layout_with(layout, name, zone)
+        programs = lifecycle.find_binaries(progress, keep_build_cache=False)
+        lifecycle.apply(grown, programs)
+        asyncio.run(_fill(Cluster(grown, programs, Watch(place, progress), progress), name))
+        progress.say(f"member {name} in zone {zone} is part of the region")
+
+
+def remove(place: Path, name: str, progress: Progress) -> None:
+    """Work moves to other members, then the cluster and all it had are gone."""
+    with home.changing(place):
+        layout = _running(place)
+        leaving = member(layout, name)
+        if len(layout.spec.members) == 1:
+            raise RegionError(f"{name} is the last member: `pincompute region down` ends the whole region")
+        progress.say(f"moving the work of {name} to other members")
+        asyncio.run(_unregister(layout, leaving))
+        kept = tuple(m for m in layout.spec.members if m != leaving)
+        shrunk = Layout(place, msgspec.structs.replace(layout.spec, members=kept))
+        lifecycle.apply(shrunk, lifecycle.find_binaries(progress, keep_build_cache=False))
+        cleanup.remove_node(layout, leaving)
+        for folder in (layout.cluster_dir(name), layout.node_dir(leaving), layout.pki / name):
+            shutil.rmtree(folder, ignore_errors=True)
+        progress.say(f"member {name} is gone")
+
+
+def add_nodes(place: Path, name: str, count: int, progress: Progress) -> None:
+    """Simulated nodes beside what the member has."""
+    with home.changing(place):
+        layout = _running(place)
+        chosen = member(layout, name)
+        if not layout.spec.simulated_nodes:
+            raise RegionError(
+                "this region has no simulated nodes: `pincompute region up --simulated-nodes 1` starts what plays them"
+            )
+        asyncio.run(_create_nodes(layout, chosen, count))
+        progress.say(f"member {name} has at least {count} simulated nodes")
+
+
+def layout_with(layout: Layout, name: str, zone: str) -> Layout:
+    """The layout with one more member; the same one when it is there already. An index is used again only when none is left."""
+    members = layout.spec.members
+    same = next((m for m in members if m.name == name), None)
+    if same is not None and same.zone == zone:
+        return layout
+    if same is not None or name == HOST:
+        taken = f"is member of zone {same.zone}" if same else "is the host cluster"
+        raise RegionError(f"--name {name}: already taken, it {taken}; choose another name")
+    highest = max(m.index for m in members)
+    free = [i for i in (*range(highest + 1, MAX_MEMBERS), *range(highest)) if i not in {m.index for m in members}]
+    if not free:
+        raise RegionError(f"the region has {MAX_MEMBERS} members, which is as many as fit: remove one first")
+    added = (*members, Member(name=name, zone=zone, index=free[0]))
+    return Layout(layout.home, msgspec.structs.replace(layout.spec, members=added))
+
+
+def member(layout: Layout, name: str) -> Member:
+    found = next((m for m in layout.spec.members if m.name == name), None)
+    if found is None:
+        known = ", ".join(m.name for m in layout.spec.members)
+        raise RegionError(f"no member is called {name!r}: expected one of {known}")
+    return found
+
+
+def check_label(option: str, value: str) -> None:
+    if len(value) > LONGEST or not LABEL.fullmatch(value):
+        raise RegionError(
+            f"{option} {value!r}: expected at most {LONGEST} lower-case letters, digits and hyphens, with no hyphen at either end"
+        )
+
+
+def _running(place: Path) -> Layout:
+    layout = lifecycle.existing(place)
+    try:
+        control.ask(place, "status", 10.0)
+    except control.NotRunning:
+        raise RegionError(f"the region in {place} is not up: `pincompute region up` first") from None
+    return layout
+
+
+async def _fill(region: Cluster, name: str) -> None:
+    added = member(region.layout, name)
+    async with asyncio.TaskGroup() as tasks:
+        following = tasks.create_task(region.watch.follow())
+        await population.fill_member(region, added)
+        if region.layout.spec.real_nodes:
+            await region.watch.ready(f"{name}-node")
+        async with install.client(region.layout.kubeconfig, HOST) as client:
+            await population.register(region.layout, added, Installer(client))
+        following.cancel()
+
+
+async def _unregister(layout: Layout, leaving: Member) -> None:
+    """Delete the MemberCluster; federation holds it by a finalizer until nothing runs there any more (S-007)."""
+    async with install.client(layout.kubeconfig, HOST) as client:
+        host = Installer(client)
+        secret, cluster = manifests.membership(layout, leaving)
+        await host.delete(cluster)
+        try:
+            async with asyncio.timeout(MOVING):
+                while await _registered(client, leaving.name):
+                    await asyncio.sleep(0.2)
+        except TimeoutError:
+            raise RegionError(
+                f"the work of {leaving.name} has not moved within {MOVING:g} s: `kubectl --context host describe membercluster "
+                f"{leaving.name}` says what holds it; the member stays until you repeat this command"
+            ) from None
+        await host.delete(secret)
+
+
+async def _registered(client: Client, name: str) -> bool:
+    try:
+        await client.get(MEMBERCLUSTERS, Key("", name))
+    except NotFound:
+        return False
+    return True
+
+
+async def _create_nodes(layout: Layout, chosen: Member, count: int) -> None:
+    async with install.client(layout.kubeconfig, chosen.name) as client:
+        installer = Installer(client)
+        for manifest in simulated.nodes(chosen, count):
+            await installer.create_once(manifest)

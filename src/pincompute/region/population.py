@@ -1,0 +1,129 @@
+"""What a region holds once its programs run: definitions, members, images, the demo project and examples/hello.
+
+Clusters are filled side by side, each as soon as its API server is ready.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pincompute.api.labels import HOST
+from pincompute.region import assembly, demo, dns, image, install, manifests, node, registry, simulated
+from pincompute.region.errors import RegionError
+from pincompute.region.install import Installer
+from pincompute.region.layout import Layout, Member
+from pincompute.region.progress import Progress
+from pincompute.region.watch import Watch
+
+PAUSE = Path(__file__).parent / "pause"
+INSTALLING = 60.0  # seconds the platform's definitions have to be accepted
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """The clusters of a region while they are filled."""
+
+    layout: Layout
+    binaries: Path
+    watch: Watch
+    progress: Progress
+
+
+async def populate(region: Cluster, *, example: bool) -> list[demo.Answer]:
+    """Fill every cluster; with the example, wait until it answers."""
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_fill_host(region, example=example))
+        tasks.create_task(_push_images(region))
+        for member in region.layout.spec.members:
+            tasks.create_task(fill_member(region, member))
+    region.progress.say("definitions, members and images are in place")
+    if not example:
+        return []
+    return await _see_answers(region)
+
+
+async def fill_member(region: Cluster, member: Member) -> None:
+    """Everything a member holds before work comes."""
+    await region.watch.ready(f"{member.name}-apiserver")
+    await _install_platform(region.layout, "member", member.name)
+    wanted = [*dns.manifests(region.layout, 1 + member.index), *simulated.manifests()]
+    async with install.client(region.layout.kubeconfig, member.name) as client:
+        installer = Installer(client)
+        await installer.apply_all(wanted)
+        for manifest in simulated.nodes(member, region.layout.spec.simulated_nodes):
+            await installer.create_once(manifest)
+
+
+async def register(layout: Layout, member: Member, host: Installer) -> None:
+    """Tell the host of a member."""
+    for manifest in manifests.membership(layout, member):
+        await host.apply(manifest)
+
+
+async def _fill_host(region: Cluster, *, example: bool) -> None:
+    await region.watch.ready(f"{HOST}-apiserver")
+    await _install_platform(region.layout, "host", HOST)
+    async with install.client(region.layout.kubeconfig, HOST) as client:
+        host = Installer(client)
+        for member in region.layout.spec.members:
+            await register(region.layout, member, host)
+        if example:
+            await host.create_once(manifests.demo_project())
+            await _create_in_project(host)
+
+
+async def _create_in_project(host: Installer) -> None:
+    """The app's namespace appears when federation has seen the project."""
+    project = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": manifests.DEMO}}
+    try:
+        async with asyncio.timeout(INSTALLING):
+            while not await host.exists(project):
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        raise RegionError(
+            f"project {manifests.DEMO} got no namespace within {INSTALLING:g} s: see `pincompute region logs {assembly.FEDERATION}`"
+        ) from None
+    await host.create_once(demo.app())
+
+
+async def _push_images(region: Cluster) -> None:
+    if not region.layout.spec.real_nodes:
+        return
+    await region.watch.ready(registry.NAME)
+    for folder, tag in ((PAUSE, node.PAUSE), (demo.image_folder(), demo.IMAGE)):
+        await asyncio.to_thread(image.build, folder, tag, region.layout.registry, region.binaries)
+
+
+async def _install_platform(layout: Layout, role: Literal["host", "member"], cluster: str) -> None:
+    """By a process of its own: what the platform installs is put together in `main`, above this layer."""
+    command = ("-m", "pincompute.main", "install", role, f"--kubeconfig={layout.kubeconfig}", f"--context={cluster}")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    try:
+        async with asyncio.timeout(INSTALLING):
+            said, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    if process.returncode:
+        raise RegionError(f"the platform could not be installed in {cluster}: {said.decode(errors='replace').strip()}")
+
+
+async def _see_answers(region: Cluster) -> list[demo.Answer]:
+    layout = region.layout
+    async with AsyncExitStack() as stack:
+        host = await stack.enter_async_context(install.client(layout.kubeconfig, HOST))
+        if not layout.spec.real_nodes:
+            await demo.placed(host)
+            return []
+        members = {
+            member: await stack.enter_async_context(install.client(layout.kubeconfig, member.name))
+            for member in layout.spec.members
+        }
+        return await demo.answers(host, members)

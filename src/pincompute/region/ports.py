@@ -1,0 +1,87 @@
+"""Who holds a port. Asked before the region starts, so that a port in use is named instead of a program failing over it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+
+from pincompute.region import processes
+from pincompute.region.errors import RegionError
+from pincompute.region.home import VARIABLE
+from pincompute.region.layout import Layout
+
+
+def wanted(layout: Layout) -> tuple[tuple[str, int, str], ...]:
+    """Address, port and purpose of everything the region listens on."""
+    found = [(layout.registry.rpartition(":")[0], int(layout.registry.rpartition(":")[2]), "registry")]
+    for name, index in (("host", 0), *((member.name, 1 + member.index) for member in layout.spec.members)):
+        ports = layout.ports(index)
+        found.append((layout.address, ports.apiserver, f"{name}-apiserver"))
+        for port, purpose in (
+            (ports.etcd, "etcd"),
+            (ports.etcd_peer, "etcd, its peer port"),
+            (ports.controller_manager, "controller-manager"),
+            (ports.scheduler, "scheduler"),
+            (ports.operator, "operator" if index else "federation"),
+        ):
+            found.append(("127.0.0.1", port, f"{name}-{purpose}"))
+    return tuple(found)
+
+
+def check(listeners: Iterable[tuple[str, int, str]], home: Path) -> None:
+    """Refuse with the port, its purpose and the process that holds it; the region's own processes may hold theirs."""
+    for address, port, purpose in listeners:
+        if _free(address, port):
+            continue
+        pid = holder(port)
+        if pid and processes.inspect(pid, home) is not None:
+            continue
+        raise RegionError(
+            f"port {port} on {address}, wanted by {purpose}, is held by {_name(pid)}: end that process, "
+            f"or start the region in another {VARIABLE}, which gets other ports"
+        )
+
+
+def holder(port: int) -> int:
+    """Process id of what listens on the port; 0 when it belongs to another user and cannot be seen."""
+    inodes = {f"socket:[{inode}]" for table in ("tcp", "tcp6") for inode in _listening(Path("/proc/net") / table, port)}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal() and inodes & _sockets(entry):
+            return int(entry.name)
+    return 0
+
+
+def _name(pid: int) -> str:
+    if not pid:
+        return "a process of another user"
+    command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    return f"process {pid} ({command[:120]})"
+
+
+def _free(address: str, port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError as error:
+            return error.errno != errno.EADDRINUSE
+    return True
+
+
+def _listening(table: Path, port: int) -> Iterable[str]:
+    if not table.exists():
+        return
+    for line in table.read_text().splitlines()[1:]:
+        fields = line.split()
+        if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:  # 0A: LISTEN
+            yield fields[9]
+
+
+def _sockets(process: Path) -> set[str]:
+    try:
+        return {os.readlink(link) for link in (process / "fd").iterdir()}
+    except OSError:
+        return set()

@@ -1,0 +1,117 @@
+"""What the user sees while a region comes up: a live table on a terminal, one line per event anywhere else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress import ProgressColumn, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from pincompute.region.runner import Phase, ProgramState
+
+STYLES: dict[Phase, str] = {
+    "ready": "green",
+    "starting": "yellow",
+    "waiting": "dim",
+    "backoff": "bold red",
+    "stopping": "yellow",
+    "stopped": "dim",
+}
+
+
+class Progress:
+    """Tells about steps and programs; made for one command."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._begun = time.monotonic()
+        self._told: dict[str, Phase] = {}
+        self._live: Live | None = None
+
+    def __enter__(self) -> Progress:
+        if self._console.is_terminal:
+            self._live = Live(console=self._console, refresh_per_second=8, transient=True)
+            self._live.start()
+        return self
+
+    def __exit__(self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    @property
+    def elapsed(self) -> float:
+        return time.monotonic() - self._begun
+
+    def say(self, message: str) -> None:
+        """A step that is done or begins."""
+        self._console.print(Text(f"{self.elapsed:6.1f} s  ", style="dim") + Text.from_markup(message))
+
+    def show(self, states: Iterable[ProgramState]) -> None:
+        """The present state of every program."""
+        states = tuple(states)
+        if self._live is not None:
+            self._live.update(table(states, time.time()))
+            return
+        for state in states:
+            if state.phase in ("ready", "backoff") and self._told.get(state.name) != state.phase:
+                self._told[state.name] = state.phase
+                self.say(f"{state.name} {state.phase}{f': {state.reason}' if state.phase == 'backoff' else ''}")
+
+    @contextmanager
+    def task(self, name: str, seconds: float, left: float) -> Iterator[None]:
+        """Something that takes long: time passed, and about how long this (`seconds`) and all the rest (`left`) should take."""
+        if self._live is not None:
+            self._live.update(_bar(name, seconds, left))
+        yield
+        if self._live is not None:
+            self._live.update("")
+
+
+class _Passed(ProgressColumn):
+    """A bar that follows the clock against what was measured: a build says nothing about how far it is."""
+
+    def render(self, task: Task) -> ProgressBar:
+        seconds: float = task.fields["seconds"]
+        return ProgressBar(total=seconds, completed=min(task.elapsed or 0.0, 0.97 * seconds), width=30)
+
+
+def _bar(name: str, seconds: float, left: float) -> Bars:
+    bars = Bars(
+        SpinnerColumn(), TextColumn("{task.description}"), _Passed(), TimeElapsedColumn(), TextColumn("{task.fields[of]}")
+    )
+    bars.add_task(name, total=None, seconds=seconds, of=f"of about {age(seconds)}; {age(left)} with the rest")
+    return bars
+
+
+def table(states: Iterable[ProgramState], now: float) -> Table:
+    """Programs with state, age, restarts and the reason for what is not well."""
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("PROGRAM", "STATE", "SINCE", "PID", "RESTARTS", "WHY"):
+        shown.add_column(column, no_wrap=column != "WHY", overflow="ellipsis")
+    for state in states:
+        why = state.reason or (f"before: {state.last_end}" if state.last_end else "")
+        shown.add_row(
+            state.name,
+            Text(state.phase, style=STYLES[state.phase]),
+            age(now - state.since),
+            str(state.pid or ""),
+            str(state.restarts or ""),
+            Text(why),
+        )
+    return shown
+
+
+def age(seconds: float) -> str:
+    """As kubectl prints it: 12s, 5m, 3h, 4d."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= 2 * size:
+            return f"{int(seconds // size)}{unit}"
+    return f"{max(0, int(seconds))}s"
