@@ -1,7 +1,7 @@
 """Kubernetes quantities ("100m", "1.5Gi", "12e6"), exact: an integer count of 10^-9 and the notation it is written in.
 
-Two surprising rules, both Kubernetes': what is finer than 10^-9 is rounded away from zero, never to nothing, and what is
-larger than 2^63-1 becomes 2^63-1. Suffixes are case-sensitive: `k` is 1000, `K` is nothing, `M` is mega and `m` is milli.
+Two surprising rules: what is finer than 10^-9 is rounded away from zero, never to nothing, as in Kubernetes; and what is
+larger than 2^63-1 becomes 2^63-1, where Kubernetes would wrap around in some places (S-086). Suffixes are case-sensitive: `k` is 1000, `K` is nothing, `M` is mega and `m` is milli.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LARGEST = (2**63 - 1) * UNIT
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _BINARY = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
 _DECIMAL_SUFFIX = {exponent: suffix for suffix, exponent in _DECIMAL.items()}
-_PARTS = re.compile(r"([+-]?)([0-9]*)(?:\.([0-9]*))?([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?")
+_PARTS = re.compile(r"([+-]?)([0-9]*)(?:\.([0-9]*))?([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]{1,18})?")
 _FAR = 64  # an exponent beyond this, less the digits written, is out of range whatever stands before it
 
 
@@ -56,13 +56,13 @@ class Quantity:
 
     @property
     def millis(self) -> int:
-        """In thousandths, rounded up."""
-        return -(-self.nanos // 10**6)
+        """In thousandths, rounded away from zero."""
+        return _away_from_zero(self.nanos, 10**6)
 
     @property
     def whole(self) -> int:
-        """In units, rounded up."""
-        return -(-self.nanos // UNIT)
+        """In units, rounded away from zero."""
+        return _away_from_zero(self.nanos, UNIT)
 
 
 ZERO = Quantity(0)
@@ -101,6 +101,10 @@ def memory_bytes(value: str | float) -> int:
 def canonical(value: str | float) -> str:
     """The one way to write a value that Kubernetes would write too: "0.5" is "500m", "1024Mi" is "1Gi"."""
     return str(parse(value))
+
+
+def _away_from_zero(nanos: int, divisor: int) -> int:
+    return -(-nanos // divisor) if nanos > 0 else nanos // divisor
 
 
 def _scaled(digits: int, exponent: int) -> int:

@@ -43,7 +43,8 @@ def _parsed(value: str | int) -> quantity.Quantity | None:
 
 
 QUANTITY = Rule(
-    "type(self) == int ? self >= 0 : isQuantity(string(self)) && !string(self).startsWith('-')",
+    # isQuantity takes "." and "+k" for zero, hence the digit
+    "type(self) == int ? self >= 0 : isQuantity(string(self)) && string(self).matches('^[+]?[.]?[0-9]')",
     "must be a quantity, not below zero",
     quantity.EXPECTED,
     lambda value: _parsed(value) is not None and not str(value).startswith("-"),
