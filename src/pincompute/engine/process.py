@@ -19,7 +19,7 @@ from pincompute.api.labels import SYSTEM_NAMESPACE
 from pincompute.api.meta import Key
 from pincompute.engine import health
 from pincompute.engine.controller import Controller
-from pincompute.engine.loop import Engine
+from pincompute.engine.loop import Engine, OnTrouble, ignore_trouble
 from pincompute.engine.metrics import Metrics
 from pincompute.kube.clusters import Clusters
 from pincompute.kube.config import ClusterConfig
@@ -46,6 +46,7 @@ class Process:
     port: int
     controllers: Iterable[Controller[Any]]
     alongside: Alongside = nothing_alongside
+    on_trouble: OnTrouble = ignore_trouble
 
     async def run(self, clusters: Clusters) -> None:
         """Runs until it is told to end. `clusters` has been told what to watch beyond what the cards name."""
@@ -53,7 +54,7 @@ class Process:
         stop = _stopping()
         async with clusters:
             lease = _DeferredLease(clusters, self.home, Key(SYSTEM_NAMESPACE, self.name))
-            engine = Engine(self.controllers, clusters, lease, metrics=metrics)
+            engine = Engine(self.controllers, clusters, lease, metrics=metrics, on_trouble=self.on_trouble)
             await clusters.add(self.home, self.config)
             lease.connect()
             async with (

@@ -14,8 +14,8 @@ from typing import Any
 
 from pincompute.api import changes
 from pincompute.api.clusters import CLUSTERCAPACITIES, Capacity, ClusterCapacity, ClusterCapacityStatus
-from pincompute.api.core import NODES, PODS
-from pincompute.api.labels import LOCAL, MANAGED_BY, PINCOMPUTE
+from pincompute.api.core import NAMESPACES, NODES, PODS, Namespace
+from pincompute.api.labels import LOCAL, MANAGED_BY, PINCOMPUTE, SYSTEM_NAMESPACE
 from pincompute.api.meta import Key
 from pincompute.domain import capacity
 from pincompute.engine.controller import Card, Controller, Reads, Writes, own_key
@@ -74,6 +74,11 @@ def _synced(views: Views, resource: Any) -> View[Any]:
     return view
 
 
+def _start(_cluster: str, namespace: Namespace) -> Iterable[Key]:
+    """The first look, before there is anything to be woken by: the platform's namespace is always there."""
+    return (KEY,) if namespace.metadata.name == SYSTEM_NAMESPACE else ()
+
+
 def _nothing(_cluster: str, _obj: Any) -> Iterable[Key]:
     return ()
 
@@ -85,6 +90,7 @@ CONTROLLER: Controller[Seen] = Controller(
         key="the ClusterCapacity `local`",
         reads=(
             Reads("local", CLUSTERCAPACITIES, own_key),
+            Reads("local", NAMESPACES, _start),
             Reads("local", NODES, _nothing),
             Reads("local", PODS, _nothing),
         ),

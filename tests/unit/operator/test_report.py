@@ -17,9 +17,13 @@ from pincompute.api.core import (
     ContainerStatus,
 )
 from pincompute.api.labels import IN_PLACE
+from pincompute.api.meta import Key
 from pincompute.api.shards import PinAppShard, ShardStatus
+from pincompute.engine.loop import Trouble
+from pincompute.engine.outcomes import Outcome
 from pincompute.engine.plan import Patch
-from pincompute.operator.shard import decide
+from pincompute.operator.shard import CONTROLLERS, decide
+from pincompute.operator.shard.refusals import Refusals
 
 V1 = share("hello:1")
 V2 = share("hello:2")
@@ -152,3 +156,19 @@ def test_a_container_that_started_a_moment_ago_is_given_time():
     plan = decide(seen(shard(V1), pod(0, V1), starting))
     assert plan.wake_after == 6.0
     assert status(shard(V1), pod(0, V1), starting).message == "1 of 2 replicas not ready; pods are starting"
+
+
+def test_a_refusal_by_the_api_server_tells_most():
+    text = 'pods "hello-a1-1" is forbidden: exceeded quota: small, requested: pods=1, used: pods=1, limited: pods=1'
+    plan = decide(seen(shard(V1, created=NOW), pod(0, V1), refused=text))
+    found = next(a for a in plan.actions if isinstance(a, Patch) and a.subresource == "status").body["status"]
+    assert found["message"] == f"1 of 2 replicas not ready; more pods are refused: {text}; raise the quota or ask for less"
+
+
+def test_refusals_are_kept_until_an_attempt_succeeds():
+    refusals, card, key = Refusals(), CONTROLLERS[0].card, Key("demo", "hello")
+    refusals.note(card, key, Trouble(Outcome.REFUSED, "POST /api/v1/namespaces/demo/pods on local: exceeded quota: one"))
+    refusals.note(card, key, Trouble(Outcome.REFUSED, "POST /api/v1/namespaces/demo/pods on local: exceeded quota: two"))
+    assert refusals.of(card.name, key) == "exceeded quota: one"
+    refusals.note(card, key, None)
+    assert refusals.of(card.name, key) == ""

@@ -24,7 +24,8 @@ from pincompute.domain.replacement import Moves, Replica, Wanted
 from pincompute.engine.controller import Card, Controller, Reads, Writes, own_key
 from pincompute.engine.plan import Action, Confirm, ConfirmSet, Create, Delete, Patch, Plan, Ref, Stage, plan
 from pincompute.kube.views import Unknown, View, Views
-from pincompute.operator.shard import deletion, report
+from pincompute.operator.shard import deletion, report, trouble
+from pincompute.operator.shard.refusals import Refusals
 
 FIRST_BATCH = 8  # creates in the first stage; what refuses one refuses all, so the batches double (slow start)
 LARGEST_BATCH = 500
@@ -40,7 +41,8 @@ INDEXES: Mapping[Resource[Any], Mapping[str, Callable[[Any], Iterable[str]]]] = 
 class Seen:
     """`pods` are the shard's own, `marked` the uids of all that carry its label, also of such as somebody else made.
 
-    `taken` are names for its pods that other pods have; `draining` nodes that take no new pods.
+    `taken` are names for its pods that other pods have; `draining` nodes that take no new pods; `refused` is why the API
+    server did not take a pod at the last attempt.
     """
 
     resource: Resource[Any]
@@ -50,6 +52,7 @@ class Seen:
     taken: frozenset[str]
     draining: frozenset[str]
     now: datetime
+    refused: str = ""
 
     @property
     def ref(self) -> Ref:
@@ -75,7 +78,9 @@ def decide(seen: Seen) -> Plan:
     creates = _creates(seen, moves, mix)
     touched = (*_updates(seen, moves), *_deletes(seen, moves, census.ended))
     blocked = len(moves.create) - len(creates)
-    status = report.decide(seen.ref, seen.shard, seen.pods, census.replicas, seen.now, busy=bool(creates))
+    unready = {replica.name for replica in census.replicas if not replica.ready}
+    troubles = trouble.find(seen.pods, unready, seen.now, seen.refused)
+    status = report.decide(seen.ref, seen.shard, census.replicas, troubles, seen.now, busy=bool(creates) and not seen.refused)
     wake = report.earliest(census.wake_after, status.wake_after, NAME_TAKEN if blocked else None)
     first, *more = _batches(creates)
     guard = _guard(seen, moved=bool(creates) or any(isinstance(a, Delete) for a in touched), touched=bool(touched))
@@ -206,12 +211,12 @@ def _batches(actions: list[Create]) -> list[tuple[Action, ...]]:
     return batches
 
 
-def controller_for(resource: Resource[Any]) -> Controller[Seen]:
+def controller_for(resource: Resource[Any], refusals: Refusals) -> Controller[Seen]:
     """The controller of one kind of shard."""
 
     def observe(key: Key, views: Views, now: datetime) -> Seen | None:
         shard: Shard | None = _synced(views, resource).get(key)
-        return _observe(resource, shard, views, now) if shard is not None else None
+        return _observe(resource, shard, views, now, refusals.of(card.name, key)) if shard is not None else None
 
     def shard_of(_cluster: str, pod: Pod) -> Iterable[Key]:
         if pod.metadata.labels.get(WORKLOAD) != workload:
@@ -243,7 +248,7 @@ def _nothing(_cluster: str, _obj: Any) -> Iterable[Key]:
     return ()
 
 
-def _observe(resource: Resource[Any], shard: Shard, views: Views, now: datetime) -> Seen:
+def _observe(resource: Resource[Any], shard: Shard, views: Views, now: datetime, refused: str) -> Seen:
     """Raises Unknown until pods and nodes are known: an empty cache would double every pod (S-010)."""
     view, nodes = _synced(views, PODS), _synced(views, NODES)
     uid = shard.metadata.uid
@@ -258,6 +263,7 @@ def _observe(resource: Resource[Any], shard: Shard, views: Views, now: datetime)
         taken=_taken(resource, shard, own, view),
         draining=frozenset(n for n in on if (node := nodes.get(Key("", n))) is not None and node.spec.unschedulable),
         now=now,
+        refused=refused,
     )
 
 
@@ -277,4 +283,9 @@ def _synced(views: Views, resource: Resource[Any]) -> View[Any]:
     return view
 
 
-CONTROLLERS = (controller_for(PINAPPSHARDS), controller_for(PINPODSHARDS))
+def controllers(refusals: Refusals) -> tuple[Controller[Seen], ...]:
+    """Of every kind of shard. The engine has to tell `refusals` about troubles."""
+    return (controller_for(PINAPPSHARDS, refusals), controller_for(PINPODSHARDS, refusals))
+
+
+CONTROLLERS = controllers(Refusals())

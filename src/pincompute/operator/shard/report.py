@@ -12,11 +12,9 @@ from datetime import datetime
 
 from pincompute.api import changes, conditions
 from pincompute.api.conditions import Condition
-from pincompute.api.core import Pod
 from pincompute.api.shards import Shard, ShardStatus
 from pincompute.domain.replacement import Replica
 from pincompute.engine.plan import Patch, Ref
-from pincompute.operator.shard import trouble
 from pincompute.operator.shard.trouble import Trouble
 
 NEWBORN = 2.0  # seconds in which a shard whose pods are being made says nothing
@@ -43,9 +41,10 @@ class _Count:
         return self.live == self.total == self.updated == self.available
 
 
-def decide(ref: Ref, shard: Shard, pods: Sequence[Pod], replicas: Sequence[Replica], now: datetime, *, busy: bool) -> Report:
-    """`busy`: pods are being made right now."""
-    troubles = trouble.find(pods, {r.name for r in replicas if not r.ready}, now)
+def decide(
+    ref: Ref, shard: Shard, replicas: Sequence[Replica], troubles: Sequence[Trouble], now: datetime, *, busy: bool
+) -> Report:
+    """`troubles` are the most telling first; `busy`: pods are being made right now."""
     status = _status(shard, _count(shard, replicas), troubles[0] if troubles else None, now)
     wake = earliest(*(t.wake_after for t in troubles))
     change = changes.between(shard.status, status)

@@ -25,11 +25,12 @@ _CONFIGURATION = ("CreateContainerConfigError", "CreateContainerError", "RunCont
 class Rank(IntEnum):
     """Lower tells more."""
 
-    FAILING = 0
-    ENDED = 1
-    UNSCHEDULABLE = 2
-    UNREADY = 3
-    STARTING = 4
+    REFUSED = 0
+    FAILING = 1
+    ENDED = 2
+    UNSCHEDULABLE = 3
+    UNREADY = 4
+    STARTING = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +44,16 @@ class Trouble:
     wake_after: float | None = None
 
 
-def find(pods: Sequence[Pod], unready: AbstractSet[str], now: datetime) -> list[Trouble]:
-    """The troubles of the pods that are named, most telling first."""
-    return sorted((_of(p, now) for p in pods if p.metadata.name in unready), key=lambda t: (t.rank, t.pod, t.reason))
+def find(pods: Sequence[Pod], unready: AbstractSet[str], now: datetime, refused: str = "") -> list[Trouble]:
+    """The troubles of the pods that are named, most telling first. `refused` is why the API server takes no more pods."""
+    troubles = [_of(pod, now) for pod in pods if pod.metadata.name in unready]
+    if refused:
+        troubles.append(Trouble(Rank.REFUSED, "PodsRefused", f"more pods are refused: {_short(refused)}; {_remedy(refused)}"))
+    return sorted(troubles, key=lambda t: (t.rank, t.pod, t.reason))
+
+
+def _remedy(refused: str) -> str:
+    return "raise the quota or ask for less" if "exceeded quota" in refused else "correct the template"
 
 
 def _of(pod: Pod, now: datetime) -> Trouble:
