@@ -152,7 +152,7 @@ def _failure(component: Component, place: Place, said: str, *, full: bool) -> Re
     if full:
         free = shutil.disk_usage(place.scratch).free / GIGABYTE
         return RegionError(
-            f"disk full while building {component.name} in {place.scratch}: the build needs about {component.disk:.1f} GB more, "
+            f"disk full while building {component.name} in {place.scratch}: the build takes about {component.disk:.1f} GB, "
             f"{free:.1f} GB are free. Make room, or set PINCOMPUTE_CACHE to a folder on another disk, and run this again: "
             "what is built already is kept"
         )

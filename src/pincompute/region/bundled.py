@@ -1,4 +1,4 @@
-"""Folders that belong to pincompute and are no Python: in the checkout beside `src`, in an installed wheel inside the package."""
+"""Folders of pincompute that are no Python: in the checkout beside `src`, in an installed wheel inside the package."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -40,7 +40,7 @@ class NotRunning(Exception):  # noqa: N818 - a state of the world, not a fault
 
 
 @contextmanager
-def socket_path(home: Path) -> Iterator[str]:
+def socket_path(home: Path) -> Generator[str, None, None]:
     """A short path of the socket, valid inside the block."""
     descriptor = os.open(home, os.O_PATH | os.O_DIRECTORY)
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
@@ -33,7 +33,7 @@ class Locked(Exception):  # noqa: N818 - a state of the world that the caller ex
 
 
 @contextmanager
-def lock(path: Path) -> Iterator[None]:
+def lock(path: Path) -> Generator[None, None, None]:
     """Hold an exclusive lock that the kernel gives back when this process ends, however it ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as file:
@@ -45,7 +45,7 @@ def lock(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def wait_lock(path: Path, held: Callable[[], None]) -> Iterator[None]:
+def wait_lock(path: Path, held: Callable[[], None]) -> Generator[None, None, None]:
     """As `lock`, but wait for it; `held` is called once when there is something to wait for."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as file:

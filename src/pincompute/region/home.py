@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -52,7 +52,7 @@ def create(home: Path) -> None:
 
 
 @contextmanager
-def changing(home: Path) -> Iterator[None]:
+def changing(home: Path) -> Generator[None, None, None]:
     """While this command changes the region, no other may."""
     try:
         with files.lock(home / "region.lock"):

@@ -1,4 +1,4 @@
-"""Puts manifests into a cluster by server-side apply. Repeating it changes nothing; kinds are looked up in the cluster itself."""
+"""Puts manifests into a cluster by server-side apply; repeating it changes nothing. Kinds are looked up in the cluster."""
 
 from __future__ import annotations
 
@@ -75,12 +75,16 @@ class Installer:
         except NotFound:
             return
 
-    async def exists(self, manifest: Manifest) -> bool:
-        try:
-            await self._client.request("GET", await self._path(manifest))
-        except NotFound:
-            return False
-        return True
+    async def appeared(self, manifest: Manifest) -> None:
+        """Return when the object exists; the caller sets the deadline."""
+        path = await self._path(manifest)
+        while True:
+            try:
+                await self._client.request("GET", path)
+            except NotFound:
+                await asyncio.sleep(0.1)
+            else:
+                return
 
     async def _path(self, manifest: Manifest) -> str:
         version, kind, meta = manifest["apiVersion"], manifest["kind"], manifest["metadata"]
@@ -98,8 +102,8 @@ class Installer:
                         await asyncio.sleep(0.05)
         except TimeoutError:
             raise RegionError(
-                f"cluster {self._client.name} does not serve {kind} of {version}: its CustomResourceDefinition was not accepted; "
-                f"see `kubectl --context {self._client.name} describe crd`"
+                f"cluster {self._client.name} does not serve {kind} of {version}: its CustomResourceDefinition was "
+                f"not accepted; see `kubectl --context {self._client.name} describe crd`"
             ) from None
         return self._served[version, kind]
 

@@ -10,9 +10,11 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import msgspec
 
@@ -118,10 +120,8 @@ def supervise(place: Path) -> None:
 
 def end_programs(place: Path) -> None:
     """By the supervisor, in order, if there is one; then whatever still carries the marks of this region."""
-    try:
+    with suppress(control.NotRunning, TimeoutError):  # dead or hanging: what it left is ended below
         control.ask(place, "stop", STOP)
-    except (control.NotRunning, TimeoutError):
-        pass  # dead or hanging: what it left is ended below
     left = asyncio.run(processes.end_all(place, GRACE))
     if left:
         raise RegionError(f"these processes do not end: {', '.join(f'{p.program} ({p.pid})' for p in left)}")
@@ -203,7 +203,7 @@ def _new(place: Path, wish: Wish, claims: Path) -> Layout:
     return layout
 
 
-def _simulated(asked: int, real_nodes: bool) -> int:  # noqa: FBT001 - both are values of the specification
+def _simulated(asked: int, real_nodes: bool) -> int:
     return asked if real_nodes else max(asked, FEWEST_SIMULATED)
 
 
@@ -239,4 +239,4 @@ def _described(layout: Layout) -> str:
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """The failure that ended the group: the others were cancelled because of it."""
     inner = group.exceptions[0]
-    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
+    return _first(cast("BaseExceptionGroup[BaseException]", inner)) if isinstance(inner, BaseExceptionGroup) else inner

@@ -1,4 +1,4 @@
-"""Members come and go while the region runs. Removing one moves its work first; a repeated command continues where it stopped."""
+"""Members come and go while the region runs. Removing one moves its work first; a repeated command continues."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def member(layout: Layout, name: str) -> Member:
 def check_label(option: str, value: str) -> None:
     if len(value) > LONGEST or not LABEL.fullmatch(value):
         raise RegionError(
-            f"{option} {value!r}: expected at most {LONGEST} lower-case letters, digits and hyphens, with no hyphen at either end"
+            f"{option} {value!r}: expected at most {LONGEST} lower-case letters, digits and hyphens, no hyphen at either end"
         )
 
 
@@ -132,8 +132,7 @@ async def _unregister(layout: Layout, leaving: Member) -> None:
         await host.delete(cluster)
         try:
             async with asyncio.timeout(MOVING):
-                while await _registered(client, leaving.name):
-                    await asyncio.sleep(0.2)
+                await _gone(client, leaving.name)
         except TimeoutError:
             raise RegionError(
                 f"the work of {leaving.name} has not moved within {MOVING:g} s: `kubectl --context host describe membercluster "
@@ -142,12 +141,13 @@ async def _unregister(layout: Layout, leaving: Member) -> None:
         await host.delete(secret)
 
 
-async def _registered(client: Client, name: str) -> bool:
+async def _gone(client: Client, name: str) -> None:
     try:
-        await client.get(MEMBERCLUSTERS, Key("", name))
+        while True:
+            await client.get(MEMBERCLUSTERS, Key("", name))
+            await asyncio.sleep(0.2)
     except NotFound:
-        return False
-    return True
+        return
 
 
 async def _create_nodes(layout: Layout, chosen: Member, count: int) -> None:

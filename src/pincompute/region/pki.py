@@ -13,6 +13,7 @@ import ipaddress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import yaml
 from cryptography import x509
@@ -116,7 +117,7 @@ def admin_kubeconfig(layout: Layout) -> bytes:
     return yaml.safe_dump(merged, sort_keys=False).encode()
 
 
-def embedded_kubeconfig(layout: Layout, name: str, index: int, user: str) -> dict[str, object | list[object]]:
+def embedded_kubeconfig(layout: Layout, name: str, index: int, user: str) -> dict[str, Any]:
     """A kubeconfig that stands alone: what a MemberCluster's Secret carries."""
     pki = cluster(layout, name)
     return _kubeconfig(
@@ -290,9 +291,7 @@ def _file_kubeconfig(layout: Layout, name: str, index: int, user: str) -> bytes:
     return yaml.safe_dump(content, sort_keys=False).encode()
 
 
-def _kubeconfig(
-    name: str, server: str, user: str, trust: dict[str, str], credentials: dict[str, str]
-) -> dict[str, object | list[object]]:
+def _kubeconfig(name: str, server: str, user: str, trust: dict[str, str], credentials: dict[str, str]) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Config",

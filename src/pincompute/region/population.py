@@ -82,11 +82,11 @@ async def _create_in_project(host: Installer) -> None:
     project = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": manifests.DEMO}}
     try:
         async with asyncio.timeout(INSTALLING):
-            while not await host.exists(project):
-                await asyncio.sleep(0.1)
+            await host.appeared(project)
     except TimeoutError:
         raise RegionError(
-            f"project {manifests.DEMO} got no namespace within {INSTALLING:g} s: see `pincompute region logs {assembly.FEDERATION}`"
+            f"project {manifests.DEMO} got no namespace within {INSTALLING:g} s: "
+            f"see `pincompute region logs {assembly.FEDERATION}`"
         ) from None
     await host.create_once(demo.app())
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import socket
 from collections.abc import Iterable
 from pathlib import Path
@@ -82,6 +81,6 @@ def _listening(table: Path, port: int) -> Iterable[str]:
 
 def _sockets(process: Path) -> set[str]:
     try:
-        return {os.readlink(link) for link in (process / "fd").iterdir()}
+        return {str(link.readlink()) for link in (process / "fd").iterdir()}
     except OSError:
         return set()

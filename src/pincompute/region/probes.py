@@ -26,13 +26,17 @@ async def obstacle(ready: Ready) -> str:
 async def _look(ready: Ready) -> str:
     match ready:
         case FileReady(path=path):
-            return "" if Path(path).exists() else f"{path} does not exist yet"
+            return _missing(Path(path))
         case TcpReady(host=host, port=port):
             _, writer = await asyncio.open_connection(host, port)
             writer.close()
             return ""
         case HttpReady():
             return await _get(ready)
+
+
+def _missing(path: Path) -> str:
+    return "" if path.exists() else f"{path} does not exist yet"
 
 
 async def _get(ready: HttpReady) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from types import TracebackType
+from typing import Self
 
 from rich.console import Console
 from rich.live import Live
-from rich.progress import ProgressColumn, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
+from rich.progress import ProgressColumn, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -36,7 +37,7 @@ class Progress:
         self._told: dict[str, Phase] = {}
         self._live: Live | None = None
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         if self._console.is_terminal:
             self._live = Live(console=self._console, refresh_per_second=8, transient=True)
             self._live.start()
@@ -52,7 +53,7 @@ class Progress:
 
     def say(self, message: str) -> None:
         """A step that is done or begins."""
-        self._console.print(Text(f"{self.elapsed:6.1f} s  ", style="dim") + Text.from_markup(message))
+        self._console.print(Text(f"{self.elapsed:6.1f} s  ", style="dim") + Text.from_markup(message), soft_wrap=True)
 
     def show(self, states: Iterable[ProgramState]) -> None:
         """The present state of every program."""
@@ -66,7 +67,7 @@ class Progress:
                 self.say(f"{state.name} {state.phase}{f': {state.reason}' if state.phase == 'backoff' else ''}")
 
     @contextmanager
-    def task(self, name: str, seconds: float, left: float) -> Iterator[None]:
+    def task(self, name: str, seconds: float, left: float) -> Generator[None, None, None]:
         """Something that takes long: time passed, and about how long this (`seconds`) and all the rest (`left`) should take."""
         if self._live is not None:
             self._live.update(_bar(name, seconds, left))

@@ -35,7 +35,8 @@ def claim(home: Path, claims: Path) -> int:
         if not any(bridge.overlaps(network) for network in routed) and _take(claims / str(slot), home, slot):
             return slot
     raise RegionError(
-        f"all {MAX_SLOTS} slots of this machine are taken: `down --purge` a region you no longer need; {claims} lists their homes"
+        f"all {MAX_SLOTS} slots of this machine are taken: `down --purge` a region you no longer need; "
+        f"the files in {claims} name their homes"
     )
 
 

@@ -213,7 +213,7 @@ def main(home: Path) -> int:
 
 
 def _failed(message: str) -> int:
-    print(f"the supervisor did not start: {message or 'it died; see logs/supervisor.log in the home'}", file=sys.stderr)  # noqa: T201
+    print(f"the supervisor did not start: {message or 'it died; see logs/supervisor.log in the home'}", file=sys.stderr)
     return 1
 
 
@@ -229,7 +229,7 @@ def _detach(home: Path) -> None:
     os.dup2(output, 2)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    print(time.strftime("%FT%TZ", time.gmtime()), "supervisor", os.getpid(), "for", home, flush=True)  # noqa: T201
+    print(time.strftime("%FT%TZ", time.gmtime()), "supervisor", os.getpid(), "for", home, flush=True)
 
 
 if __name__ == "__main__":
