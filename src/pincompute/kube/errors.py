@@ -85,7 +85,7 @@ class Refused(KubeError):  # noqa: N818 - reads as a sentence where it is caught
     @property
     def causes(self) -> tuple[Cause, ...]:
         """The fields that were not accepted."""
-        return self.status.details.causes if self.status.details is not None else ()
+        return _causes(self.status)
 
 
 class Unauthorized(Refused):
@@ -109,7 +109,7 @@ class AlreadyExists(Conflict):
 
 
 class Gone(Refused):
-    """The resourceVersion or page token is too old: list again."""
+    """The server does not have this resourceVersion or page token, no longer or not yet: list again."""
 
 
 class Invalid(Refused):
@@ -154,10 +154,14 @@ def of_status(request: Request, status: Status, code: int, retry_after: str = ""
     return _kind(status, code)(request, status, seconds)
 
 
+def _causes(status: Status) -> tuple[Cause, ...]:
+    return status.details.causes if status.details is not None else ()
+
+
 def _kind(status: Status, code: int) -> type[Refused]:
     if status.reason == "AlreadyExists":
         return AlreadyExists
-    if status.reason == "Expired":
+    if status.reason == "Expired" or any(cause.reason == "ResourceVersionTooLarge" for cause in _causes(status)):
         return Gone
     if code >= 500:
         return Unavailable
