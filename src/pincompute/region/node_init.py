@@ -38,7 +38,7 @@ KERNEL = {
 FIRST_DELAY, LAST_DELAY = 0.1, 10.0  # seconds between a daemon's end and its next start
 STEADY = 30.0  # a daemon that ran so long starts again after FIRST_DELAY
 POLL = 0.02  # seconds between looks while a start is due or awaited
-GRACE = 3.0  # seconds that daemons, and then containers, have to end by themselves
+GRACE = 3.0  # seconds that kubelet and kube-proxy, then all containers, then containerd have to end
 WATCHED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
 
 
@@ -51,7 +51,7 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """`keep` are folders that stay visible even below a private one."""
+    """`keep` are folders that stay visible even below a private one; `processes` are the container runtime and its users."""
 
     name: str
     logs: str
@@ -86,7 +86,7 @@ def main(path: str) -> None:
     arrange(settings)
     daemons = [Daemon(process) for process in settings.processes]
     keep_running(settings, daemons)
-    stop(daemons)
+    stop(settings, daemons)
 
 
 def arrange(settings: Settings) -> None:
@@ -123,18 +123,30 @@ def keep_running(settings: Settings, daemons: list[Daemon]) -> None:
             _note_end(daemons, pid, status)
 
 
-def stop(daemons: list[Daemon]) -> None:
-    """Daemons first, so that none restarts a container; then whatever else runs in the node."""
-    running = {daemon.pid for daemon in daemons if daemon.pid}
-    for pid in running:
-        os.kill(pid, signal.SIGTERM)
+def stop(settings: Settings, daemons: list[Daemon]) -> None:
+    """Who starts containers first, then the containers, last the runtime, which writes their logs."""
+    runtime, *others = (daemon.pid for daemon in daemons)
+    pods = f"{settings.cgroup}/kubepods"
+    _end(set(others))
+    _terminate(cgroups.processes(pods))
+    _reap_until(lambda _: not cgroups.processes(pods))
+    _end({runtime})
+
+
+def _end(pids: set[int]) -> None:
+    running = pids - {0}
+    _terminate(running)
     _reap_until(lambda ended: running <= ended)
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(-1, signal.SIGTERM)
-    _reap_until(lambda _: not _has_children())
+
+
+def _terminate(pids: set[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
 
 
 def _reap_until(done: Callable[[set[int]], bool]) -> None:
+    """Collect what ends until `done` says so of the collected, for GRACE at most."""
     ended: set[int] = set()
     deadline = time.monotonic() + GRACE
     while not done(ended) and time.monotonic() < deadline:
@@ -147,14 +159,6 @@ def _reap() -> Iterator[tuple[int, int]]:
     with contextlib.suppress(ChildProcessError):
         while (ended := os.waitpid(-1, os.WNOHANG))[0]:
             yield ended[0], os.waitstatus_to_exitcode(ended[1])
-
-
-def _has_children() -> bool:
-    try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        return False
-    return True
 
 
 def _note_end(daemons: list[Daemon], pid: int, code: int) -> None:
