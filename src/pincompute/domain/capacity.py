@@ -90,7 +90,7 @@ def _repels(node: Node) -> bool:
 def _allocatable(node: Node) -> FreeNodes:
     given = node.status.allocatable
     return FreeNodes(
-        cpu=_cpu(given.get("cpu", 0)), memory=_memory(given.get("memory", 0)), pods=int(given.get("pods", 0)), count=1
+        cpu=_cpu(given.get("cpu", 0)), memory=_memory(given.get("memory", 0)), pods=_count(given.get("pods", 0)), count=1
     )
 
 
@@ -181,3 +181,4 @@ def _at_least(one: Amount, other: Amount) -> Amount:
 # A cluster's pods ask for few different amounts: parsing each once makes a pass over 100,000 pods cheap.
 _cpu = lru_cache(maxsize=4096)(quantity.cpu_millis)
 _memory = lru_cache(maxsize=4096)(quantity.memory_bytes)
+_count = lru_cache(maxsize=4096)(lambda value: quantity.parse(value).whole)  # the API server writes 1000 as 1k

@@ -101,5 +101,10 @@ def test_rows_are_bounded_and_never_promise_too_much():
     assert sum(r.cpu * r.count for r in rows) > 0.6 * sum(n.cpu for n in nodes)
 
 
+def test_a_count_of_pods_is_a_quantity_too():
+    big = msgspec.structs.replace(node("n1"), status=msgspec.structs.replace(node("n1").status, allocatable={"pods": "1k"}))
+    assert capacity.measure([big], []).pods == 1000
+
+
 def test_full_nodes_are_left_out():
     assert capacity.rows([FreeNodes(cpu=0, memory=GI, pods=5, count=1), FreeNodes(cpu=5, memory=GI, pods=0, count=1)]) == ()

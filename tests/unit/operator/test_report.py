@@ -93,7 +93,10 @@ CRASHED = ContainerState(terminated=ContainerStateTerminated(exit_code=3, reason
 KILLED = ContainerState(terminated=ContainerStateTerminated(exit_code=137, reason="OOMKilled"))
 BACK_OFF = ContainerStateWaiting(reason="CrashLoopBackOff", message="back-off 10s restarting failed container")
 UNSCHEDULABLE = Condition(
-    type="PodScheduled", status="False", reason="Unschedulable", message="0/3 nodes are available: 3 Insufficient cpu."
+    type="PodScheduled",
+    status="False",
+    reason="Unschedulable",
+    message="0/3 nodes are available: 3 Insufficient cpu. preemption: none.",
 )
 TROUBLES = {
     "image": (

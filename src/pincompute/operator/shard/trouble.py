@@ -122,7 +122,8 @@ def _exit(ended: ContainerStateTerminated) -> str:
 def _unscheduled(pod: Pod) -> Iterator[Trouble]:
     scheduled = conditions.find(pod.status.conditions, "PodScheduled")
     if scheduled is not None and scheduled.status == "False":
-        text = f"no node takes it: {_short(scheduled.message)}; ask for less, or add nodes"
+        verdict = scheduled.message.partition(". ")[0]  # what follows tells of preemption
+        text = f"no node takes it: {_short(verdict)}; ask for less, or add nodes"
         yield Trouble(Rank.UNSCHEDULABLE, scheduled.reason or "Unschedulable", text, pod.metadata.name)
 
 
