@@ -181,4 +181,9 @@ def _at_least(one: Amount, other: Amount) -> Amount:
 # A cluster's pods ask for few different amounts: parsing each once makes a pass over 100,000 pods cheap.
 _cpu = lru_cache(maxsize=4096)(quantity.cpu_millis)
 _memory = lru_cache(maxsize=4096)(quantity.memory_bytes)
-_count = lru_cache(maxsize=4096)(lambda value: quantity.parse(value).whole)  # the API server writes 1000 as 1k
+
+
+@lru_cache(maxsize=4096)
+def _count(value: str | float) -> int:
+    """The API server writes 1000 pods as 1k."""
+    return quantity.parse(value).whole
