@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+ROOT = Path("/sys/fs/cgroup")
 KINDS = ("cgroup", "cgroup2")
 
 
@@ -24,15 +25,16 @@ class Hierarchy:
 
 
 def hierarchies(mounts: str | None = None) -> tuple[Hierarchy, ...]:
-    """Every cgroup tree of this machine; `mounts` in the form of /proc/mounts."""
+    """Every cgroup tree of this machine at its usual place; `mounts` in the form of /proc/mounts."""
     lines = (mounts if mounts is not None else Path("/proc/mounts").read_text()).splitlines()
     fields = (line.split() for line in lines)
-    return tuple(Hierarchy(Path(f[1]), f[2] == "cgroup2") for f in fields if len(f) > 2 and f[2] in KINDS)
+    found = (Hierarchy(Path(at), kind == "cgroup2") for _, at, kind, *_ in fields if kind in KINDS)
+    return tuple(tree for tree in found if tree.path.is_relative_to(ROOT))
 
 
-def ensure(group: str, trees: tuple[Hierarchy, ...] | None = None) -> None:
+def ensure(group: str) -> None:
     """Make `group` ("/pincompute-pc0/a1-node-0") and let its children use every controller."""
-    for tree in trees if trees is not None else hierarchies():
+    for tree in hierarchies():
         here = tree.path
         for part in PurePosixPath(group).parts[1:]:
             _make_child(tree, here, part)
