@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from pincompute.api.clusters import MEMBERCLUSTERS
+from pincompute.api.labels import HOST
 from pincompute.api.meta import Key, Object
 from pincompute.engine import act, reconcile
 from pincompute.engine.controller import Card, Controller, Reads
@@ -142,17 +144,23 @@ class _Worker:
             self._metrics.looks.labels(self.card.name, Outcome.BUG).inc()
 
     def on_contact(self, cluster: str) -> None:
-        """Everything that the cluster's objects concern is looked at again: what was unknown may be known, or the reverse."""
+        """Everything that the cluster's objects concern is looked at again: what was unknown may be known, or the reverse.
+
+        Contact with a member is also news about its MemberCluster, so that a member that has no objects yet is noticed.
+        """
         where = act.where_of(cluster)
         for reads in self.card.reads:
-            if reads.where != where:
-                continue
-            for obj in self._visible(cluster, reads):
-                self.on_change(reads, cluster, obj, initial=True)
+            if reads.where == where:
+                for obj in self._visible(cluster, reads):
+                    self.on_change(reads, cluster, obj, initial=True)
+            if reads.where == "host" and reads.resource == MEMBERCLUSTERS:
+                for obj in self._visible(HOST, reads):
+                    if obj.metadata.name == cluster:
+                        self.on_change(reads, HOST, obj, initial=False)
 
     def _visible(self, cluster: str, reads: Reads) -> Sequence[Object]:
         try:
-            return list(self._clusters.view(cluster, reads.resource).list())
+            return tuple(self._clusters.view(cluster, reads.resource).list())
         except Unknown:
             return ()
 

@@ -20,6 +20,7 @@ from pincompute.engine.ports import Clusters, Lease
 from pincompute.kube.views import Unknown, Views
 
 ACTION_TIMEOUT = 30.0  # seconds; the transport's own deadlines are shorter
+MARGIN = 5.0  # seconds for which a lease is still ours after `remaining()` has reached 0 (kube.lease.Terms.margin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +103,8 @@ class Doer:
         return self._slots.setdefault(cluster, asyncio.Semaphore(self._per_cluster))
 
     def _time_left(self) -> float:
-        """A write must not outlive the lease it was begun under."""
+        """A write must not outlive the lease it was begun under, nor the margin that follows it."""
         remaining = self._lease.remaining()
         if remaining <= 0:
             raise Fenced("the lease is not held")
-        return min(ACTION_TIMEOUT, remaining)
+        return min(ACTION_TIMEOUT, remaining + MARGIN)

@@ -59,7 +59,7 @@ def observe(key: Key, views: Views, now: datetime) -> Seen | None:
     cluster = views.view(HOST, MEMBERCLUSTERS).get(key)
     if cluster is None:
         return None
-    return Seen(now, cluster, next(m for m in members.observe(views) if m.name == key.name))
+    return Seen(now, cluster, next(m for m in members.measured(views) if m.name == key.name))
 
 
 def _contact(seen: Seen) -> Condition:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pincompute.api import conditions
 from pincompute.api.clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS, Capacity, MemberCluster
@@ -18,7 +18,8 @@ READY = "Ready"
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """`reachable`: its API server answers now. `ready`: it has done so for long enough. `capacity` None: not reported."""
+    """`reachable`: its API server answers now. `ready`: it has done so for long enough. `capacity` None: not reported, or not
+    asked for."""
 
     name: str
     zone: str
@@ -43,6 +44,11 @@ def observe(views: Views) -> tuple[Member, ...]:
     return tuple(_member(cluster, views) for cluster in sorted(clusters, key=lambda c: c.metadata.name))
 
 
+def measured(views: Views) -> tuple[Member, ...]:
+    """The same with the room each has, for controllers whose card reads ClusterCapacity."""
+    return tuple(replace(member, capacity=_capacity(member.name, views)) for member in observe(views))
+
+
 def _member(cluster: MemberCluster, views: Views) -> Member:
     name = cluster.metadata.name
     return Member(
@@ -55,7 +61,7 @@ def _member(cluster: MemberCluster, views: Views) -> Member:
         leaving=cluster.deleting,
         ready=conditions.is_true(cluster.status.conditions, READY),
         reachable=name in views.members() and views.reachable(name),
-        capacity=_capacity(name, views),
+        capacity=None,
     )
 
 

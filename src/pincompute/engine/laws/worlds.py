@@ -98,6 +98,11 @@ class World:
             return {}
         return history.now if at is None else history.at(at)
 
+    def history(self, cluster: str, resource: Resource[Any]) -> list[Version]:
+        """All that ever happened to the kind there."""
+        history = self._histories.get((cluster, str(resource)))
+        return history.versions if history else []
+
     def every(self) -> Iterator[tuple[str, Resource[Any], Object]]:
         """Everything in every cluster, in a stable order."""
         for cluster in sorted(self.stores):

@@ -60,7 +60,7 @@ def decide(seen: Seen) -> Plan:
 
 
 def observe(key: Key, views: Views, now: datetime) -> Seen:
-    known = members.observe(views)
+    known = members.measured(views)
     staying = frozenset(m.name for m in known if not m.leaving)
     everything = [w for w in _of_tier(key.name, views) if not w.deleting]
     waiting = sorted((w for w in everything if _undecided(w, staying)), key=_submitted)

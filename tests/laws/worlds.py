@@ -1,0 +1,219 @@
+"""Generated regions: projects, apps, members in zones, and kubelets that do by themselves what kubelets do."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from hypothesis import strategies as st
+
+from pincompute.api.clusters import MEMBERCLUSTERS, PROJECTS
+from pincompute.api.core import NAMESPACES, NODES, PODS, Pod
+from pincompute.api.labels import (
+    APP,
+    DRAIN_FINALIZER,
+    HOST,
+    LOCAL,
+    MANAGED_BY,
+    PINCOMPUTE,
+    PROJECT,
+    SHARD_UID,
+    SHARDS_FINALIZER,
+    SYSTEM_NAMESPACE,
+)
+from pincompute.api.meta import Key, Manifest
+from pincompute.api.shards import PINAPPSHARDS
+from pincompute.api.workloads import PINAPPS
+from pincompute.engine.laws import Case, Process, Scenario, World
+from pincompute.federation import process as federation
+from pincompute.operator import process as operator
+from pincompute.operator.shard import INDEXES
+
+SHOP = "shop"
+ZONES = {"a1": "a", "b1": "b", "c1": "c", "a2": "a"}
+NODE = {"cpu": "8", "memory": "16Gi", "pods": "20"}
+TIER = {PINAPPS: {"tier": lambda obj: (obj.spec.tier,)}}
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What a user or an administrator does; `what` names a method of `Edits`."""
+
+    what: str
+    name: str = "web"
+    number: int = 0
+
+
+def begin(world: World, members: tuple[str, ...], apps: dict[str, int]) -> None:
+    for cluster in (HOST, *members):
+        world.make(cluster, NAMESPACES, {"metadata": {"name": SYSTEM_NAMESPACE}})
+    marks = {MANAGED_BY: PINCOMPUTE, PROJECT: SHOP}
+    world.make(HOST, NAMESPACES, {"metadata": {"name": SHOP, "labels": marks}})
+    world.make(HOST, PROJECTS, {"metadata": {"name": SHOP}, "spec": {}})
+    for member in members:
+        join(world, member)
+    for name, replicas in apps.items():
+        submit(world, name, replicas)
+
+
+def join(world: World, member: str) -> None:
+    spec = {"zone": ZONES[member], "kubeconfig": {"name": member}}
+    world.make(HOST, MEMBERCLUSTERS, {"metadata": {"name": member, "finalizers": [DRAIN_FINALIZER]}, "spec": spec})
+    for number in range(2):
+        name = f"{member}-n{number}"
+        world.make(member, NODES, {"metadata": {"name": name}})
+        ready = [{"type": "Ready", "status": "True"}]
+        world.edit(member, NODES, Key("", name), {"status": {"allocatable": NODE, "conditions": ready}}, "status")
+
+
+def template(image: int, env: int = 0) -> Manifest:
+    main = {"name": "main", "image": f"hello:{image}", "env": [{"name": "N", "value": str(env)}]}
+    return {"spec": {"containers": [main, {"name": "sidecar", "image": "proxy:1"}]}}
+
+
+def submit(world: World, name: str, replicas: int) -> None:
+    if Key(SHOP, name) not in world.objects(HOST, PINAPPS):
+        metadata = {"name": name, "namespace": SHOP, "finalizers": [SHARDS_FINALIZER]}
+        world.make(HOST, PINAPPS, {"metadata": metadata, "spec": {"replicas": replicas, "template": template(1)}})
+
+
+def apply(world: World, edit: Edit, members: tuple[str, ...]) -> None:
+    key, member = Key(SHOP, edit.name), members[edit.number % len(members)]
+    match edit.what:
+        case "submit":
+            submit(world, edit.name, edit.number)
+        case "scale":
+            world.edit(HOST, PINAPPS, key, {"spec": {"replicas": edit.number}})
+        case "image":
+            world.edit(HOST, PINAPPS, key, {"spec": {"template": template(edit.number)}})
+        case "env":
+            world.edit(HOST, PINAPPS, key, {"spec": {"template": template(1, edit.number)}})
+        case "delete":
+            world.remove(HOST, PINAPPS, key)
+        case "kill":
+            for pod in sorted(world.objects(member, PODS))[:1]:
+                world.remove(member, PODS, pod)
+        case "cordon":
+            world.edit(HOST, MEMBERCLUSTERS, Key("", member), {"spec": {"unschedulable": True}})
+        case "leave":
+            world.remove(HOST, MEMBERCLUSTERS, Key("", member))
+        case "silence":
+            world.silence(member)
+        case _:
+            world.silent.clear()
+
+
+def tick(world: World) -> None:
+    """What schedulers and kubelets do, in clusters that are cut off too."""
+    for cluster in sorted(world.stores):
+        for key, pod in sorted(world.objects(cluster, PODS).items()):
+            advance(world, cluster, key, pod)
+
+
+def advance(world: World, cluster: str, key: Key, pod: Pod) -> None:
+    """One step towards what the pod's spec wants."""
+    store = world.stores[cluster]
+    if pod.deleting:
+        store.delete(PODS, key, grace_seconds=0)
+    elif not pod.spec.node_name:
+        nodes = sorted(node.name for node in world.objects(cluster, NODES))
+        node = nodes[sum(map(ord, key.name)) % len(nodes)]
+        store.patch(PODS, key, {"spec": {"nodeName": node}}, content_type="strategic-merge-patch")
+    elif wanted := status_of(world, pod):
+        store.patch(PODS, key, {"status": wanted}, content_type="merge-patch", subresource="status")
+
+
+def status_of(world: World, pod: Pod) -> Manifest | None:
+    """What its kubelet would report now; None when it has. A container gets a new id when its image changes."""
+    running = {status.name: status for status in pod.status.container_statuses}
+    if all(c.name in running and running[c.name].image == c.image for c in pod.spec.containers):
+        return None
+    now = world.now.isoformat().replace("+00:00", "Z")
+    containers = [
+        {
+            "name": c.name,
+            "image": c.image,
+            "imageID": f"sha256:{c.image}",
+            "containerID": f"containerd://{pod.metadata.uid}/{c.name}/{c.image}",
+            "ready": True,
+            "restartCount": 0,
+            "state": {"running": {"startedAt": now}},
+        }
+        for c in pod.spec.containers
+    ]
+    conditions = [{"type": kind, "status": "True", "lastTransitionTime": now} for kind in ("PodScheduled", "Ready")]
+    return {"phase": "Running", "conditions": conditions, "containerStatuses": containers}
+
+
+def invariant(world: World) -> None:
+    """F5: never a pod more than the largest mix and its surge; never a pod without its shard's mark."""
+    for cluster in world.stores:
+        if cluster == HOST:
+            continue
+        live = Counter(p.metadata.labels.get(SHARD_UID, "") for p in world.objects(cluster, PODS).values() if not p.deleting)
+        most: dict[str, int] = {}
+        for version in world.history(cluster, PINAPPSHARDS):
+            if version.obj is not None:
+                size = sum(share.replicas for share in version.obj.spec.mix)
+                most[version.obj.metadata.uid] = max(size, most.get(version.obj.metadata.uid, 0))
+        for uid, count in live.items():
+            assert uid in most, f"a pod in {cluster} belongs to no shard"
+            assert count <= most[uid] + -(-most[uid] // 4), f"{count} pods in {cluster} for a shard of {most[uid]}"
+
+
+def outcome(world: World) -> dict[str, Any]:
+    """What users see: each app runs as many pods as it should, of the wanted images, over the zones; nothing is left over."""
+    pods = [(cluster, pod) for cluster in world.stores if cluster != HOST for pod in world.objects(cluster, PODS).values()]
+    found: dict[str, Any] = {"pods": len(pods)}
+    for key, app in world.objects(HOST, PINAPPS).items():
+        mine = [(cluster, pod) for cluster, pod in pods if pod.metadata.labels.get(APP) == key.name]
+        zones = Counter(ZONES[cluster] for cluster, _ in mine)
+        status = app.status
+        found[str(key)] = {
+            "pods": len(mine),
+            "images": sorted({c.image for _, pod in mine for c in pod.spec.containers}),
+            "ready": (status.ready_replicas, status.updated_replicas, status.phase),
+            "observed": status.observed_generation == app.metadata.generation,
+            "zones": sorted(zones.values()),
+        }
+    found["shards"] = sum(len(world.objects(c, PINAPPSHARDS)) > 0 for c in world.stores if c != HOST)
+    found["members"] = sorted(str(key) for key in world.objects(HOST, MEMBERCLUSTERS))
+    return found
+
+
+def processes(members: tuple[str, ...]) -> tuple[Process, ...]:
+    return (
+        Process(federation.CONTROLLERS, {name: name for name in (HOST, *members)}),
+        *(Process(operator.CONTROLLERS, {LOCAL: member}) for member in members),
+    )
+
+
+calm = st.one_of(
+    st.builds(Edit, st.just("submit"), st.sampled_from(("web", "db")), st.integers(0, 4)),
+    st.builds(Edit, st.just("scale"), st.just("web"), st.integers(0, 6)),
+    st.builds(Edit, st.sampled_from(("image", "env")), st.just("web"), st.integers(1, 3)),
+    st.builds(Edit, st.just("delete"), st.just("web")),
+    st.builds(Edit, st.just("kill"), st.just(""), st.integers(0, 2)),
+)
+stormy = st.builds(Edit, st.sampled_from(("cordon", "leave", "silence", "restore")), st.just(""), st.integers(0, 2))
+
+
+@st.composite
+def regions(draw: st.DrawFn, *, storms: bool = False, most: int = 3) -> Case:
+    """Members in zones with apps in them, and up to `most` edits; with storms also members that go silent, or leave."""
+    members = draw(st.sampled_from((("a1",), ("a1", "b1"), ("a1", "b1", "c1"), ("a1", "a2", "b1"))))
+    apps = draw(st.dictionaries(st.sampled_from(("web", "db")), st.integers(0, 4), min_size=1, max_size=2))
+    edits = draw(st.lists(st.one_of(calm, stormy) if storms else calm, max_size=most))
+    steps = (*edits, Edit("restore")) if storms else tuple(edits)
+    scenario = Scenario(
+        (HOST, *members),
+        partial(begin, members=members, apps=apps),
+        tuple(partial(apply, edit=edit, members=members) for edit in steps),
+        tick,
+        invariant,
+        outcome,
+    )
+    history_free = not any(e.what in ("submit", "kill", "leave", "silence", "cordon") for e in edits)
+    return Case(processes(members), scenario, {**INDEXES, **TIER}, collapses=history_free)
