@@ -5,6 +5,7 @@ The surprising rule: a namespace that exists without our label is somebody else'
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -21,6 +22,8 @@ from pincompute.engine.plan import Apply, Patch, Plan, Ref, plan
 from pincompute.federation import members
 from pincompute.kube.views import Unknown, Views
 
+UNSEEN_POLL = 0.5  # seconds between looks while a member cannot be seen: its first news need not concern a namespace
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -29,6 +32,7 @@ class Seen:
     now: datetime
     project: Project
     namespaces: tuple[tuple[str, Namespace | None], ...]
+    unseen: bool = False
 
 
 def decide(seen: Seen) -> Plan:
@@ -37,7 +41,10 @@ def decide(seen: Seen) -> Plan:
         return Plan(why="is being deleted; its namespaces are the administrator's to remove")
     applies = tuple(_apply(project, cluster) for cluster, there in seen.namespaces if not _prepared(project, there))
     foreign = tuple(cluster for cluster, there in seen.namespaces if there is not None and not _ours(there))
-    return plan(tuple(a for a in applies if a.ref.cluster not in foreign), _report(seen, applies, foreign))
+    wake_after = UNSEEN_POLL if seen.unseen else None
+    return plan(
+        tuple(a for a in applies if a.ref.cluster not in foreign), _report(seen, applies, foreign), wake_after=wake_after
+    )
 
 
 def observe(key: Key, views: Views, now: datetime) -> Seen | None:
@@ -46,13 +53,12 @@ def observe(key: Key, views: Views, now: datetime) -> Seen | None:
         return None
     name = Key("", key.name)
     namespaces = [(HOST, views.view(HOST, NAMESPACES).get(name))]
-    for member in members.observe(views):
-        if member.reachable and not member.leaving:
-            try:
+    staying = [member for member in members.observe(views) if not member.leaving]
+    for member in staying:
+        if member.reachable:
+            with suppress(Unknown):
                 namespaces.append((member.name, views.view(member.name, NAMESPACES).get(name)))
-            except Unknown:
-                continue
-    return Seen(now, project, tuple(namespaces))
+    return Seen(now, project, tuple(namespaces), unseen=len(namespaces) <= len(staying))
 
 
 def manifest(project: str) -> Manifest:
