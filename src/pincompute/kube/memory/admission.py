@@ -27,15 +27,17 @@ _LABEL_VALUE = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?")
 _NAME_RULE = "a lowercase RFC 1123 {what} must consist of lower case alphanumeric characters, '-'{dots}, and must start and end"
 
 
-def addressed(resource: Resource[Any], namespace: str, body: Manifest) -> Manifest:
+def addressed(kind: Kind, namespace: str, body: Manifest) -> Manifest:
     """The body's metadata. Raises when the body is of another kind or is sent to another place than it names."""
-    wanted = (resource.api_version, resource.kind)
-    got = (body.get("apiVersion", wanted[0]), body.get("kind", wanted[1]))
-    if got != wanted:
-        raise refusals.bad_request(
-            f"{got[1]} in version {got[0]!r} cannot be handled as a {resource.kind}: expected apiVersion {wanted[0]!r}"
-        )
+    resource: Resource[Any] = kind.resource
     metadata: Manifest = body.get("metadata") or {}
+    for field, wanted in (("kind", resource.kind), ("apiVersion", resource.api_version)):
+        got = body.get(field, wanted)
+        if got != wanted and kind.custom:
+            cause = Cause(field, f'Invalid value: "{got}": must be {wanted}', "FieldValueInvalid")
+            raise refusals.invalid(resource, metadata.get("name", ""), (cause,))
+        if got != wanted:
+            raise refusals.bad_request(f"{field} {got!r} cannot be handled as a {resource.kind}: expected {wanted!r}")
     if metadata.get("namespace", namespace) != namespace:
         raise refusals.bad_request("the namespace of the provided object does not match the namespace sent on the request")
     return metadata
@@ -92,6 +94,7 @@ def updated(kind: Kind, old: Manifest, body: Manifest, subresource: str) -> Mani
     content = _content(kind, old, body, subresource)
     obj = admitted(kind, {**content, **type_meta})
     _refuse_new_finalizers(kind, old, obj)
+    _refuse_another_uid(kind, old, given)
     return _with_generation(kind, old, obj)
 
 
@@ -115,6 +118,12 @@ def _refuse_new_finalizers(kind: Kind, old: Manifest, obj: Manifest) -> None:
         text = f"Forbidden: {rule}, found new finalizers []string{{{shown}}}"
         causes = (Cause("metadata.finalizers", text, "FieldValueForbidden"),)
         raise refusals.invalid(kind.resource, old["metadata"]["name"], causes)
+
+
+def _refuse_another_uid(kind: Kind, old: Manifest, given: Manifest) -> None:
+    if given.get("uid", old["metadata"]["uid"]) != old["metadata"]["uid"]:
+        cause = Cause("metadata.uid", f'Invalid value: "{given["uid"]}": field is immutable', "FieldValueInvalid")
+        raise refusals.invalid(kind.resource, old["metadata"]["name"], (cause,))
 
 
 def _with_generation(kind: Kind, old: Manifest, obj: Manifest) -> Manifest:

@@ -138,21 +138,21 @@ def compare(old: Any, new: Any, shape: Shape) -> Difference:
 def _compare_maps(old: dict[str, Any], new: dict[str, Any], shape: Shape) -> Difference:
     before = {f"f:{name}": (part, shape.field(name)) for name, part in old.items()}
     after = {f"f:{name}": (part, shape.field(name)) for name, part in new.items()}
-    return _compare_parts(before, after, items=False)
+    return _compare_parts(before, after)
 
 
 def _compare_items(old: list[Any], new: list[Any], shape: Shape) -> Difference:
     before = {shape.element(item): (item, shape.item) for item in old}
     after = {shape.element(item): (item, shape.item) for item in new}
-    return _compare_parts(before, after, items=True)
+    return _compare_parts(before, after)
 
 
-def _compare_parts(before: dict[str, tuple[Any, Shape]], after: dict[str, tuple[Any, Shape]], *, items: bool) -> Difference:
+def _compare_parts(before: dict[str, tuple[Any, Shape]], after: dict[str, tuple[Any, Shape]]) -> Difference:
     written: Fields = {}
-    removed = {name: _whole(*part, item=items) for name, part in before.items() if name not in after}
+    removed = {name: _whole(*part) for name, part in before.items() if name not in after}
     for name, (part, shape) in after.items():
         if name not in before:
-            written[name] = _whole(part, shape, item=items)
+            written[name] = _whole(part, shape)
             continue
         changed, gone = compare(before[name][0], part, shape)
         if changed is not None:
@@ -162,6 +162,10 @@ def _compare_parts(before: dict[str, tuple[Any, Shape]], after: dict[str, tuple[
     return written or None, removed or None
 
 
-def _whole(value: Any, shape: Shape, *, item: bool) -> Fields:
-    fields = of(value, shape)
-    return {SELF: {}, **fields} if item and fields else fields
+def _whole(value: Any, shape: Shape) -> Fields:
+    """A value that was not there before: unlike an applied one it owns its maps themselves, not only what is in them."""
+    if isinstance(value, dict) and value and not shape.atomic:
+        return {SELF: {}, **{f"f:{name}": _whole(part, shape.field(name)) for name, part in value.items()}}
+    if isinstance(value, list) and value and (shape.keys or shape.each):
+        return {SELF: {}, **{shape.element(item): _whole(item, shape.item) for item in value}}
+    return {}

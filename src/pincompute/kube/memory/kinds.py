@@ -51,6 +51,11 @@ class Kind:
     schema: Manifest | None = None
     scale: Manifest | None = None
 
+    @property
+    def empty(self) -> Manifest:
+        """What a creation is compared to: built-in kinds have their parts from the beginning."""
+        return {"metadata": {}} if self.custom else {"metadata": {}, "spec": {}, "status": {}}
+
     def hidden(self, subresource: str) -> tuple[tuple[str, ...], ...]:
         """Roots that a write through this door leaves alone."""
         if subresource != "status":

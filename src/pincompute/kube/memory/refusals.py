@@ -19,12 +19,14 @@ class Details(errors.Details, frozen=True, rename="camel", omit_defaults=True):
 
 _REASONS: dict[int, tuple[str, type[errors.Refused]]] = {
     400: ("BadRequest", errors.Refused),
+    401: ("Unauthorized", errors.Unauthorized),
     403: ("Forbidden", errors.Forbidden),
     404: ("NotFound", errors.NotFound),
     405: ("MethodNotAllowed", errors.Refused),
     406: ("NotAcceptable", errors.Refused),
     409: ("Conflict", errors.Conflict),
     410: ("Expired", errors.Gone),
+    413: ("RequestEntityTooLarge", errors.Refused),
     415: ("UnsupportedMediaType", errors.Refused),
     422: ("Invalid", errors.Invalid),
     429: ("TooManyRequests", errors.TooManyRequests),

@@ -7,7 +7,8 @@ end of namespaces happen at once, before the call that caused them returns; on a
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 from uuid import uuid4
@@ -54,6 +55,7 @@ class Store:
         self._listeners: list[Listener] = []
         self._unsettled: deque[tuple[Resource[Any], Change]] = deque()
         self._settling = False
+        self._rehearsing = False
         self._collector = Collector(self._tables, self)
         for resource in kinds.BUILT_IN:
             self._tables.add_kind(kinds.built_in(resource))
@@ -157,16 +159,18 @@ class Store:
     ) -> Manifest:
         kind = self._tables.kind(resource)
         body = copy(body)
-        metadata = admission.addressed(resource, namespace, body)
+        metadata = admission.addressed(kind, namespace, body)
         if metadata.get("resourceVersion"):
             raise refusals.bad_request("resourceVersion should not be set on objects to be created")
         key = self._new_key(resource, namespace, metadata)
         obj = admission.born(kind, key, body, self._time(), self._uid())
         if self._tables.get(resource, key) is not None:
             raise refusals.already_exists(resource, key.name)
-        empty: Manifest = {"metadata": {}}
-        obj = apply.with_managed(obj, apply.after_update(empty, obj, self._writer(kind, manager, ""), kind.shape))
-        return copy(obj if dry_run else self._commit(kind, key, None, obj))
+        obj = apply.with_managed(obj, apply.after_update(kind.empty, obj, self._writer(kind, manager, ""), kind.shape))
+        if dry_run:
+            with self.rehearsal():
+                return copy(self._commit(kind, key, None, obj))
+        return copy(self._commit(kind, key, None, obj))
 
     def update(
         self, resource: Resource[Any], key: Key, body: Manifest, *, subresource: str = "", manager: str = ""
@@ -178,7 +182,8 @@ class Store:
         if subresource == "scale":
             body = scale.write(kind, old, body)
         else:
-            self._check_identity(resource, key, body)
+            self._check_identity(kind, key, body)
+            self._check_preconditions(resource, key, old, (body.get("metadata") or {}).get("uid", ""), "")
             if kind.custom and not (body.get("metadata") or {}).get("resourceVersion"):
                 cause = Cause("metadata.resourceVersion", "Invalid value: 0: must be specified for an update")
                 raise refusals.invalid(resource, key.name, (cause,))
@@ -204,7 +209,7 @@ class Store:
         if subresource == "scale":
             body = scale.write(kind, old, body)
         else:
-            self._check_identity(resource, key, body)
+            self._check_identity(kind, key, body)
         return self._replace(kind, key, old, body, subresource, manager)
 
     def delete(
@@ -228,6 +233,15 @@ class Store:
         if marked is None:
             return copy(self._commit(kind, key, old, None))
         return copy(old if marked == old else self._commit(kind, key, old, marked))
+
+    @contextmanager
+    def rehearsal(self) -> Iterator[None]:
+        """Writes inside are checked and answered, but nothing is stored (dry run)."""
+        self._rehearsing = True
+        try:
+            yield
+        finally:
+            self._rehearsing = False
 
     def finalize(self, namespace: str) -> None:
         """Let a namespace go that is deleting and empty."""
@@ -273,8 +287,8 @@ class Store:
             cause = Cause("metadata.namespace", f"namespace {namespace} is being terminated", "NamespaceTerminating")
             raise refusals.refuse(403, f'{resource} "{name}" is forbidden: {text}', resource, name, (cause,))
 
-    def _check_identity(self, resource: Resource[Any], key: Key, body: Manifest) -> None:
-        metadata = admission.addressed(resource, key.namespace, body)
+    def _check_identity(self, kind: Kind, key: Key, body: Manifest) -> None:
+        metadata = admission.addressed(kind, key.namespace, body)
         name = metadata.get("name", "")
         if name != key.name:
             raise refusals.bad_request(f"the name of the object ({name}) does not match the name on the URL ({key.name})")
@@ -292,12 +306,12 @@ class Store:
         given: Manifest = body.get("metadata") or {}
         if given.get("resourceVersion", "") not in ("", old["metadata"]["resourceVersion"]):
             raise refusals.conflict(kind.resource, key, _CHANGED_SINCE_READ)
-        self._check_preconditions(kind.resource, key, old, given.get("uid", ""), "")
         door = "" if subresource == "scale" else subresource
         new = admission.updated(kind, old, body, door)
         written = self._writer(kind, manager, subresource)
         new = apply.with_managed(new, apply.after_update(old, apply.with_managed(new, []), written, kind.shape))
-        return copy(self._settle_update(kind, key, old, new))
+        stored = copy(self._settle_update(kind, key, old, new))
+        return scale.read(kind, stored) if subresource == "scale" else stored
 
     def _apply(self, kind: Kind, key: Key, config: Manifest, *, manager: str, force: bool, subresource: str) -> Manifest:
         """Server-side apply; creates what is missing."""
@@ -309,7 +323,7 @@ class Store:
         if (config.get("metadata") or {}).get("managedFields"):
             raise refusals.bad_request("metadata.managedFields must be nil")
         config.setdefault("metadata", {}).setdefault("name", key.name)
-        self._check_identity(resource, key, config)
+        self._check_identity(kind, key, config)
         old = self._tables.get(resource, key)
         writer = self._writer(kind, manager, subresource)
         if old is None:
@@ -350,8 +364,10 @@ class Store:
         return self._commit(kind, key, old, new)
 
     def _commit(self, kind: Kind, key: Key, before: Manifest | None, after: Manifest | None) -> Manifest:
-        version = self._journal.next()
         state: Manifest = after or before or {}
+        if self._rehearsing:
+            return state
+        version = self._journal.next()
         last = {**state, "metadata": {**state["metadata"], "resourceVersion": str(version)}}
         name = str(kind.resource)
         self._tables.put(name, key, before, last if after is not None else None)
