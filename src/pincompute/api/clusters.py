@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pincompute.api.conditions import Conditions
 from pincompute.api.core import Taint
-from pincompute.api.meta import GROUP, NAME, VERSION, Object, Resource, Struct, doc
+from pincompute.api.meta import GROUP, VERSION, Object, Resource, Struct, doc
 
 
 class SecretReference(Struct):
@@ -49,7 +49,6 @@ class MemberClusterSpec(Struct):
             "The failure domain all nodes are in. Never changes.",
             minLength=1,
             maxLength=15,
-            pattern=NAME,
         ),
     ]
     kubeconfig: Annotated[SecretReference, doc("The Secret that holds the credentials for this cluster.")]

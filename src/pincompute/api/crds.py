@@ -65,6 +65,7 @@ def _pinapp() -> Manifest:
     root = schema.of_kind(workloads.PINAPPS.type)
     _attach(root, rules.WORKLOAD_NAME)
     _attach(schema.at(root, "spec.update"), *rules.UPDATE)
+    _set_placement(root)
     _set_template(root, *rules.SERVICE_POD_SPEC)
     scale = {
         "specReplicasPath": ".spec.replicas",
@@ -80,6 +81,7 @@ def _pinpod() -> Manifest:
     root = schema.of_kind(workloads.PINPODS.type)
     _attach(root, rules.WORKLOAD_NAME)
     _attach(schema.at(root, "spec.update"), *rules.UPDATE)
+    _set_placement(root)
     _set_template(root)
     return _definition(workloads.PINPODS, root, _WORKLOAD_COLUMNS, ("pp",))
 
@@ -87,7 +89,7 @@ def _pinpod() -> Manifest:
 def _member_cluster() -> Manifest:
     root = schema.of_kind(clusters.MEMBERCLUSTERS.type)
     _attach(root, rules.CLUSTER_NAME, rules.RESERVED_CLUSTER_NAMES)
-    _attach(schema.at(root, "spec.zone"), rules.IMMUTABLE_ZONE)
+    _attach(schema.at(root, "spec.zone"), rules.DNS_LABEL, rules.IMMUTABLE_ZONE)
     columns = (
         Column("Zone", ".spec.zone"),
         Column("Ready", f"{_READY}.status"),
@@ -128,6 +130,11 @@ def _cluster_capacity() -> Manifest:
         AGE,
     )
     return _definition(clusters.CLUSTERCAPACITIES, root, columns, ("cc",))
+
+
+def _set_placement(root: Schema) -> None:
+    for names in ("zones", "clusters"):
+        _attach(schema.at(root, f"spec.placement.{names}[]"), rules.DNS_LABEL)
 
 
 def _set_template(root: Schema, *more: rules.Rule) -> None:

@@ -21,11 +21,16 @@ Schema: TypeAlias = dict[str, Any]
 ROOT = "io.k8s.api.core.v1.PodTemplateSpec"
 LONGEST_DESCRIPTION = 240  # characters; first sentences up to here
 
+
+def _ruled(*every: rules.Rule) -> Schema:
+    return {"x-kubernetes-validations": [rule.manifest() for rule in every]}
+
+
 QUANTITY: Schema = {
     "x-kubernetes-int-or-string": True,
     "anyOf": [{"type": "integer"}, {"type": "string"}],
     "maxLength": 64,
-    "x-kubernetes-validations": [rules.QUANTITY.manifest()],
+    **_ruled(rules.QUANTITY),
 }
 _INT_OR_STRING: Schema = {"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}]}
 
@@ -37,8 +42,8 @@ _REPLACED: dict[str, Schema] = {
 _TEMPLATE_METADATA = ("name", "namespace", "labels", "annotations", "finalizers", "creationTimestamp")
 _NOT_IN_TEMPLATES = {"io.k8s.api.core.v1.PodSpec": ("ephemeralContainers",)}
 
-_DNS_LABEL: Schema = {"minLength": 1, "maxLength": 63, "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"}
-_LABEL_VALUE: Schema = {"type": "string", "maxLength": 63, "pattern": "^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$"}
+_DNS_LABEL: Schema = {"minLength": 1, "maxLength": 63, **_ruled(rules.DNS_LABEL)}
+_LABEL_VALUE: Schema = {"type": "string", "maxLength": 63, **_ruled(rules.LABEL_VALUE)}
 _PORT: Schema = {"minimum": 1, "maximum": 65535}
 _CONTAINER: dict[str, Schema] = {
     "name": _DNS_LABEL,
@@ -53,7 +58,7 @@ _TIGHTENED: dict[str, dict[str, Schema]] = {
     "ContainerPort": {
         "containerPort": _PORT,
         "hostPort": {"minimum": 0, "maximum": 65535},
-        "name": {"maxLength": 15, "pattern": "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"},
+        "name": {"maxLength": 15, **_ruled(rules.PORT_NAME)},
         "protocol": {"enum": ["TCP", "UDP", "SCTP"], "default": "TCP"},
     },
     "PodSpec": {

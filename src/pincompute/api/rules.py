@@ -51,6 +51,23 @@ QUANTITY = Rule(
 )
 
 
+def _matches(pattern: str, problem: str, remedy: str) -> Rule:
+    """A pattern in words; a pattern in the schema would be shown to users as it is."""
+    return Rule(f"self.matches('{pattern}')", problem, remedy, lambda text: re.fullmatch(pattern, text) is not None)
+
+
+_NAME_WORDS = "must be lower-case letters, digits and '-', and begin and end with a letter or digit"
+DNS_LABEL = _matches("^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", _NAME_WORDS, "for example web-1")
+PORT_NAME = _matches(
+    "^[0-9-]*[a-z][a-z0-9-]*$", "must be lower-case letters, digits and '-', with at least one letter", "for example http"
+)
+LABEL_VALUE = _matches(
+    "^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$",
+    "must be letters, digits, '-', '_' and '.', and begin and end with a letter or digit",
+    "correct the value, or use an annotation",
+)
+
+
 def _requests_fit(resources: Manifest) -> bool:
     wants, limits = (_amounts(resources.get(part)) for part in ("requests", "limits"))
     return all(wanted <= limits[name] for name, wanted in wants.items() if name in limits)
@@ -238,6 +255,9 @@ BY_CEL = {
         WORKLOAD_NAME,
         CLUSTER_NAME,
         PROJECT_NAME,
+        DNS_LABEL,
+        PORT_NAME,
+        LABEL_VALUE,
         QUANTITY,
         REQUESTS_FIT,
         *UPDATE,

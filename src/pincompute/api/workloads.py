@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Annotated, Literal, TypeAlias
 
 from pincompute.api.conditions import Conditions
-from pincompute.api.meta import GROUP, NAME, VERSION, Manifest, Object, Resource, Struct, doc
+from pincompute.api.meta import GROUP, VERSION, Manifest, Object, Resource, Struct, doc
 
 Tier: TypeAlias = Literal["Reserved", "OnDemand", "Preemptible"]
 UpdateType: TypeAlias = Literal["InPlaceIfPossible", "Recreate"]
 
 
-ZoneName: TypeAlias = Annotated[str, doc("A zone.", minLength=1, maxLength=15, pattern=NAME)]
-ClusterName: TypeAlias = Annotated[str, doc("A member cluster.", minLength=1, maxLength=15, pattern=NAME)]
+ZoneName: TypeAlias = Annotated[str, doc("A zone.", minLength=1, maxLength=15)]
+ClusterName: TypeAlias = Annotated[str, doc("A member cluster.", minLength=1, maxLength=15)]
 
 
 class Placement(Struct):

@@ -1,0 +1,262 @@
+"""The kinds and policies of `deploy/` in a real API server: it takes them, refuses bad input in words, and explains itself."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from contract_api import Answer, Api, until
+from contract_real import TOKEN, RealServer
+
+from pincompute.api import clusters, labels, shards, workloads
+from pincompute.api.meta import Resource
+
+ROOT = Path(__file__).parents[2]
+sys.path.append(str(ROOT / "tests/unit/api"))  # the table of inputs is shared with the tests of validation
+
+from inputs import INPUTS, patched  # noqa: E402
+
+pytestmark = pytest.mark.region
+
+RESOURCES: dict[str, Resource[Any]] = {
+    resource.kind: resource for resource in (workloads.PINAPPS, workloads.PINPODS, clusters.MEMBERCLUSTERS, clusters.PROJECTS)
+}
+POD = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "web", "image": "i"}]}}
+SHARD = {
+    "apiVersion": "pincompute.io/v1alpha1",
+    "kind": "PinAppShard",
+    "metadata": {"name": "s"},
+    "spec": {"origin": {"uid": "u", "generation": 1}, "cluster": "a1", "zone": "a", "mix": []},
+}
+
+
+class Kubectl:
+    """kubectl against the real server, as a user types it."""
+
+    def __init__(self, server: RealServer, folder: Path) -> None:
+        self._begin = (
+            str(server.programs / "kubectl"),
+            f"--server={server.url}",
+            f"--token={TOKEN}",
+            "--insecure-skip-tls-verify",
+            f"--cache-dir={folder}",
+            "--kubeconfig=/dev/null",
+        )
+
+        self.in_force = False
+
+    def __call__(self, *argv: str, typed: str = "") -> str:
+        done = subprocess.run((*self._begin, *argv), input=typed, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def kubectl(real_server: RealServer, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
+    """With everything of `deploy/` applied; one server plays host and member."""
+    run = Kubectl(real_server, tmp_path_factory.mktemp("kubectl"))
+    for folder in ("host", "member"):
+        run("apply", "--server-side", "--filename", str(ROOT / "deploy" / folder))
+    run("wait", "--for=condition=Established", "customresourcedefinitions", "--all", "--timeout=30s")
+    return run
+
+
+@pytest.fixture
+async def server(real_server: RealServer, kubectl: Kubectl, unique: str) -> AsyncIterator[Api]:
+    """A client, in a project of the test's own, once the policies are in force."""
+
+    async def compact() -> None: ...
+
+    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"}) as session:
+        api = Api(session, real_server.url, compact, unique)
+        (await api.post("/api/v1/namespaces", {"metadata": {"name": unique, "labels": {labels.PROJECT: unique}}})).ok(201)
+        if not kubectl.in_force:
+            await until(lambda: _policies_in_force(api), "the admission policies to be in force")
+            kubectl.in_force = True
+        yield api
+        await _remove_all(api)
+
+
+async def _policies_in_force(api: Api) -> bool:
+    """Every kind is served (a new one answers 429 at first) and every policy shows, without anything left behind."""
+    app = patched(INPUTS["good"]["least"])
+    elsewhere = await api.post(workloads.PINAPPS.path("default"), app, dryRun="All")
+    here = await api.post(workloads.PINAPPS.path(api.namespace), app, dryRun="All")
+    member = await api.post(clusters.MEMBERCLUSTERS.path(), patched(INPUTS["good"]["a member"]), dryRun="All")
+    pod = await api.post(f"/api/v1/namespaces/{api.namespace}/pods", POD, dryRun="All")
+    shard = await _as_alice(api, "POST", shards.PINAPPSHARDS.path(api.namespace), SHARD, dryRun="All")
+    listed = [(await api.get(resource.path())).code for resource in (*RESOURCES.values(), shards.PINAPPSHARDS)]
+    refused = set(listed) == {200} and elsewhere.code == 403 and pod.code == 422 and "denied request" in str(shard.body)
+    return refused and "finalizers" in here.body["metadata"] and "finalizers" in member.body["metadata"]
+
+
+async def _as_alice(api: Api, verb: str, path: str, body: Any, **query: str) -> Answer:
+    """A user who may do everything by RBAC, and is not of the platform."""
+    binding = {
+        "metadata": {"name": "alice"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "alice"}],
+    }
+    assert (await api.post("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", binding)).code in (201, 409)
+    api.session.headers["Impersonate-User"] = "alice"
+    try:
+        return await api.call(verb, path, body, **query)
+    finally:
+        del api.session.headers["Impersonate-User"]
+
+
+async def _remove_all(api: Api) -> None:
+    """Nobody runs here who would take the finalizers away."""
+    for resource in (workloads.PINAPPS, workloads.PINPODS):
+        for item in (await api.get(resource.path(api.namespace))).ok()["items"]:
+            path = resource.path(api.namespace, item["metadata"]["name"])
+            await api.delete(path)
+            await api.patch(path, {"metadata": {"finalizers": None}})
+    await api.delete(f"/api/v1/namespaces/{api.namespace}")
+
+
+async def _create(api: Api, manifest: dict[str, Any]) -> Answer:
+    path = RESOURCES[manifest["kind"]].path(api.namespace)
+    return await api.post(path, manifest, dryRun="All", fieldValidation="Strict")
+
+
+@pytest.mark.parametrize("name", INPUTS["good"])
+async def test_takes_what_validation_takes(server: Api, name: str) -> None:
+    (await _create(server, patched(INPUTS["good"][name]))).ok(201)
+
+
+@pytest.mark.parametrize("name", INPUTS["bad"])
+async def test_refuses_what_validation_refuses_and_says_why(server: Api, name: str) -> None:
+    case = INPUTS["bad"][name]
+    answer = await _create(server, patched(case))
+    assert answer.code in (400, 422), answer.body
+    assert case["field"] in answer.body["message"]
+    assert case["says"] in answer.body["message"]
+
+
+async def test_a_workload_needs_a_project_and_the_message_has_the_command(server: Api) -> None:
+    answer = await server.post(workloads.PINAPPS.path("default"), patched(INPUTS["good"]["least"]))
+    message = answer.refused(403, "Forbidden")["message"]
+    assert "namespace default is not a project: create the Project first, with: echo '" in message
+    said = json.loads(message.partition("echo '")[2].partition("'")[0])
+    assert said == {"apiVersion": "pincompute.io/v1alpha1", "kind": "Project", "metadata": {"name": "default"}}
+    missing = await server.post(workloads.PINAPPS.path("nowhere"), patched(INPUTS["good"]["least"]))
+    assert missing.refused(404, "NotFound")["message"] == 'namespaces "nowhere" not found'
+
+
+async def test_finalizers_are_there_from_the_start_and_stay_until_deletion(server: Api) -> None:
+    path = workloads.PINAPPS.path(server.namespace, "hello")
+    app = patched(INPUTS["good"]["least"])
+    made = (await server.post(workloads.PINAPPS.path(server.namespace), app)).ok(201)
+    assert made["metadata"]["finalizers"] == [labels.SHARDS_FINALIZER]
+    version = {"name": "hello", "resourceVersion": made["metadata"]["resourceVersion"]}
+    replaced = (await server.put(path, app | {"metadata": version})).ok()
+    assert replaced["metadata"]["finalizers"] == [labels.SHARDS_FINALIZER]
+    (await server.delete(path)).ok()
+    (await server.patch(path, {"metadata": {"finalizers": []}})).ok()
+    await server.until_gone(path)
+
+
+async def test_a_members_zone_never_changes(server: Api, unique: str) -> None:
+    member = patched(INPUTS["good"]["a member"]) | {"metadata": {"name": unique}}
+    path = clusters.MEMBERCLUSTERS.path(name=unique)
+    made = (await server.post(clusters.MEMBERCLUSTERS.path(), member)).ok(201)
+    assert made["metadata"]["finalizers"] == [labels.DRAIN_FINALIZER]
+    message = (await server.patch(path, {"spec": {"zone": "b"}})).refused(422, "Invalid")["message"]
+    assert 'spec.zone: Invalid value: "b": zone never changes: delete this MemberCluster' in message
+    taken = (await server.post(clusters.MEMBERCLUSTERS.path(), member)).refused(409, "AlreadyExists")
+    assert f'"{unique}" already exists' in taken["message"]
+    (await server.delete(path)).ok()
+    (await server.patch(path, {"metadata": {"finalizers": []}})).ok()
+
+
+async def test_only_the_platform_writes_shards(server: Api) -> None:
+    path = shards.PINAPPSHARDS.path(server.namespace)
+    refused = (await _as_alice(server, "POST", path, SHARD)).refused(403, "Forbidden")
+    assert "only the platform writes pinappshards, and alice is not part of it" in refused["message"]
+    (await server.post(path, SHARD)).ok(201)
+    assert (await _as_alice(server, "DELETE", f"{path}/s", None)).code == 403
+    (await server.delete(f"{path}/s")).ok()
+
+
+async def test_a_shard_keeps_template_fields_that_this_member_does_not_know(server: Api) -> None:
+    share = {"revision": "r", "replicas": 1, "template": {"spec": {"fieldOfTomorrow": {"a": [1]}}}}
+    shard = SHARD | {"spec": SHARD["spec"] | {"mix": [share]}}
+    made = (await server.post(shards.PINAPPSHARDS.path(server.namespace), shard, fieldValidation="Strict")).ok(201)
+    assert made["spec"]["mix"] == [share]
+
+
+async def test_pods_of_projects_need_requests_and_limits(server: Api) -> None:
+    """M-158."""
+    path = f"/api/v1/namespaces/{server.namespace}/pods"
+    enough = {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"memory": "1Gi"}}
+    init = {"name": "setup", "image": "i"}
+    message = (await server.post(path, POD, dryRun="All")).refused(422, "Invalid")["message"]
+    assert "every container needs resources.requests.cpu" in message
+    assert "incomplete: web" in message
+    whole = {"containers": [POD["spec"]["containers"][0] | {"resources": enough}]}
+    (await server.post(path, POD | {"spec": whole}, dryRun="All")).ok(201)
+    answer = await server.post(path, POD | {"spec": whole | {"initContainers": [init]}}, dryRun="All")
+    assert "incomplete: setup" in answer.refused(422, "Invalid")["message"]
+    (await server.post(path, POD | {"spec": POD["spec"] | {"resources": enough}}, dryRun="All")).ok(201)
+    (await server.post("/api/v1/namespaces/default/pods", POD, dryRun="All")).ok(201)
+
+
+STATUS = {
+    "phase": "Degraded",
+    "replicas": 6,
+    "readyReplicas": 4,
+    "where": "a1=2 b1=2 c1=2",
+    "revision": "0123456789",
+    "selector": "pincompute.io/app=hello",
+    "message": "b1: image hello:1 cannot be pulled",
+}
+
+
+async def test_get_answers_running_where_revision_and_why_not(server: Api, kubectl: Kubectl) -> None:
+    path = workloads.PINAPPS.path(server.namespace)
+    (await server.post(path, patched(INPUTS["good"]["least"]))).ok(201)
+    (await server.patch(f"{path}/hello/status", {"status": STATUS})).ok()
+    listed = await asyncio.to_thread(kubectl, "get", "pinapps", f"--namespace={server.namespace}")
+    head, line = listed.splitlines()
+    assert head.split() == ["NAME", "PHASE", "WANTED", "READY", "WHERE", "REVISION", "MESSAGE", "AGE"]
+    for cell in ("hello", "Degraded", " 4 ", STATUS["where"], STATUS["revision"], STATUS["message"]):
+        assert cell in line
+    category = await asyncio.to_thread(kubectl, "get", "pincompute", f"--namespace={server.namespace}", "--output=name")
+    assert "pinapp.pincompute.io/hello" in category.split()
+
+
+async def test_scale_subresource(server: Api, kubectl: Kubectl) -> None:
+    path = workloads.PINAPPS.path(server.namespace)
+    (await server.post(path, patched(INPUTS["good"]["least"]))).ok(201)
+    (await server.patch(f"{path}/hello/status", {"status": STATUS})).ok()
+    await asyncio.to_thread(kubectl, "scale", "pa/hello", "--replicas=5", f"--namespace={server.namespace}")
+    scale = (await server.get(f"{path}/hello/scale")).ok()
+    assert scale["spec"] == {"replicas": 5}
+    assert scale["status"] == {"replicas": 6, "selector": STATUS["selector"]}
+
+
+def _described(text: str) -> Iterator[tuple[str, str]]:
+    """Field and description of what `kubectl explain` prints."""
+    lines = text.partition("FIELDS:\n")[2].splitlines()
+    for number, line in enumerate(lines):
+        if line.startswith("  ") and not line.startswith("    ") and "\t<" in line:
+            after = [following.strip() for following in lines[number + 1 : number + 8]]
+            words = [words for words in after if words and not words.startswith(("enum:", "<no"))]
+            yield line.split()[0], words[0] if words else ""
+
+
+@pytest.mark.parametrize(
+    "path", ["pinapp.spec", "pinapp.spec.update", "pinapp.status", "membercluster.spec", "pinapp.spec.template.spec.containers"]
+)
+async def test_explain_describes_every_field(kubectl: Kubectl, path: str) -> None:
+    described = dict(_described(await asyncio.to_thread(kubectl, "explain", path)))
+    assert len(described) >= 4
+    assert all(described.values()), described
