@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from pincompute.api.meta import Key, Object, Resource
-from pincompute.kube import collector, decoding
+from pincompute.kube import collector, decoding, sharing
 from pincompute.kube.backoff import Backoff, Pace
 from pincompute.kube.errors import Gone, KubeError, NotFound, Request, Status, Unreachable, of_status
 from pincompute.kube.framing import Lines, LineTooLongError
@@ -82,6 +82,7 @@ class WatchCache(Generic[T]):
         self._version = ""  # where the next watch starts; empty: list first
         self._newest = 0  # highest version the server has shown
         self._unreadable: dict[Key, str] = {}
+        self._pool: sharing.Pool = {}
 
     @property
     def synced(self) -> bool:
@@ -166,7 +167,7 @@ class WatchCache(Generic[T]):
                 page = await self._page(token, listing)
                 resource_version = page.metadata.resource_version
                 rolled_back = rolled_back or version(resource_version) < self._newest
-                listing.page(page.items or (), rolled_back)
+                listing.page((sharing.share(self._pool, obj) for obj in page.items or ()), rolled_back)
                 token = page.metadata.token
                 if not token:
                     break
@@ -276,7 +277,7 @@ class WatchCache(Generic[T]):
         if kind == "DELETED":
             self._store.remove(obj)
         else:
-            self._store.put(obj)
+            self._store.put(sharing.share(self._pool, obj))
 
     def _advance(self, resource_version: str) -> None:
         """A version below what the server has shown before means that it was restored from a backup: list anew."""

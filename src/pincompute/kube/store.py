@@ -61,12 +61,7 @@ class Store(Generic[T]):
 
     def put(self, obj: T) -> None:
         """A state of an object, perhaps an old one."""
-        if obj.metadata.uid in self._buried:
-            return
-        old = self.get(obj.key)
-        if old is not None and version(old.metadata.resource_version) >= version(obj.metadata.resource_version):
-            return
-        self._set(obj, old)
+        self._put(obj.key, obj)
 
     def remove(self, obj: T) -> None:
         """The watch saw this object go; `obj` is its last state, under the version of its deletion."""
@@ -87,9 +82,10 @@ class Store(Generic[T]):
 
     def reset(self, obj: T) -> None:
         """The truth of a server whose versions went backwards, after a restore from a backup."""
+        self._buried.discard(obj.metadata.uid)
         old = self.get(obj.key)
         if old != obj:
-            self._set(obj, old)
+            self._set(obj.key, obj, old)
 
     def settle(self, seen: set[Key], upto: int | None) -> None:
         """End of a list: what it did not show is gone, unless it is newer than the list (`upto` None: no exception)."""
@@ -98,12 +94,20 @@ class Store(Generic[T]):
             if old.key not in seen and not newer:
                 self._drop(old)
 
-    def _set(self, obj: T, old: T | None) -> None:
+    def _put(self, key: Key, obj: T) -> None:
+        meta = obj.metadata
+        if meta.uid in self._buried:
+            return
+        old = self.get(key)
+        if old is None or version(old.metadata.resource_version) < version(meta.resource_version):
+            self._set(key, obj, old)
+
+    def _set(self, key: Key, obj: T, old: T | None) -> None:
         if old is not None and old.metadata.uid != obj.metadata.uid:
             self._drop(old)  # deleted and made again between two looks
             old = None
-        self._refile(obj.key, old, obj)
-        self._objects.setdefault(obj.metadata.namespace, {})[obj.metadata.name] = obj
+        self._refile(key, old, obj)
+        self._objects.setdefault(key.namespace, {})[obj.metadata.name] = obj
         if old is None:
             self._publish("ADDED", obj, None)
         elif _differ(old, obj):
@@ -119,15 +123,18 @@ class Store(Generic[T]):
 
     def _refile(self, key: Key, old: T | None, new: T | None) -> None:
         for name, values in self._indexes.items():
-            before = frozenset(values(old)) if old is not None else frozenset[str]()
-            after = frozenset(values(new)) if new is not None else frozenset[str]()
-            filed = self._filed[name]
-            for value in before - after:
-                del filed[value][key]
-                if not filed[value]:
-                    del filed[value]
-            for value in after - before:
-                filed.setdefault(value, {})[key] = None
+            before = tuple(values(old)) if old is not None else ()
+            after = tuple(values(new)) if new is not None else ()
+            if before != after:
+                self._move(key, self._filed[name], before, after)
+
+    def _move(self, key: Key, filed: dict[str, dict[Key, None]], before: tuple[str, ...], after: tuple[str, ...]) -> None:
+        for value in before:
+            filed.get(value, {}).pop(key, None)
+            if not filed.get(value, True):
+                del filed[value]
+        for value in after:
+            filed.setdefault(value, {})[key] = None
 
     def _publish(self, event: Event, obj: T, old: T | None) -> None:
         for listener in self._listeners:

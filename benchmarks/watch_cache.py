@@ -1,0 +1,236 @@
+"""How fast a watch cache fills, what it keeps, and how fast it follows: 20,000 pods as they come from a real API server.
+
+    python benchmarks/watch_cache.py [--pods N] [--events N] [--json FILE]
+
+The pods are 16 KB of JSON each (two containers and an init container, environment, probes, affinity, managedFields). A
+second process serves them over loopback from memory, so that what is measured is the client. Memory is the growth of the
+resident set over the process before the sync, after a trim of the allocator.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import ctypes
+import gc
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from rich.console import Console
+from rich.table import Table
+
+from pincompute.api.core import PODS, Pod
+from pincompute.kube.cache import WatchCache
+from pincompute.kube.config import ClusterConfig
+from pincompute.kube.transport import Client
+
+PAGE = 500
+NODES = 200
+
+
+def pod(n: int, version: int) -> dict[str, Any]:
+    """A running pod as the API server writes it, managedFields included."""
+    app = f"app-{n % 300:03}"
+    created = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=n // 15)  # 900 pods a minute
+    now, then = (f"{created + timedelta(seconds=s):%Y-%m-%dT%H:%M:%SZ}" for s in (0, 2))
+    uid = str(UUID(int=(n + 1) << 64 | n * 7919))
+    probe = {"httpGet": {"path": "/healthz", "port": 8080, "scheme": "HTTP"}, "timeoutSeconds": 1, "periodSeconds": 10}
+    env = [{"name": f"SETTING_{i}", "value": f"value-{i}-of-{app}-that-is-long-enough"} for i in range(18)]
+    mounts = [{"name": "token", "readOnly": True, "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"}]
+    size = {"limits": {"cpu": "500m", "memory": "512Mi"}, "requests": {"cpu": "250m", "memory": "256Mi"}}
+
+    def container(name: str, image: str) -> dict[str, Any]:
+        rest = {"livenessProbe": probe, "readinessProbe": probe, "imagePullPolicy": "IfNotPresent", "volumeMounts": mounts}
+        return {"name": name, "image": image, "env": env, "resources": size, **rest}
+
+    def state(name: str, image: str) -> dict[str, Any]:
+        ids = {"imageID": f"{image}@sha256:{n % 7:064x}", "containerID": f"containerd://{n:032x}{hash(name) & 0xFFFFFFFF:032x}"}
+        return {"name": name, "image": image, **ids, "ready": True, "restartCount": 0, "started": True,
+                "state": {"running": {"startedAt": now}}, "lastState": {}}  # fmt: skip
+
+    owned = {f'k:{{"name":"SETTING_{i}"}}': {".": {}, "f:name": {}, "f:value": {}} for i in range(18)}
+    fields = {"f:metadata": {"f:labels": {".": {}, "f:app": {}}}, "f:spec": {"f:containers": {
+        f'k:{{"name":"{c}"}}': {".": {}, "f:env": owned, "f:image": {}, "f:resources": {}} for c in ("main", "proxy")}}}  # fmt: skip
+    managed = [{"manager": m, "operation": "Update", "apiVersion": "v1", "time": now, "fieldsType": "FieldsV1",
+                "fieldsV1": fields} for m in ("operator", "kube-scheduler", "kubelet")]  # fmt: skip
+    condition = [{"type": t, "status": "True", "lastProbeTime": None, "lastTransitionTime": then if "Ready" in t else now} for t in
+                 ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")]  # fmt: skip
+    spread = [{"maxSkew": 1, "topologyKey": k, "whenUnsatisfiable": "ScheduleAnyway", "labelSelector": {"matchLabels":
+               {"app": app}}} for k in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")]  # fmt: skip
+    return {
+        "metadata": {
+            "name": f"{app}-{n:06x}", "namespace": f"project-{n % 50:02}", "uid": uid, "resourceVersion": str(version),
+            "generation": 1, "creationTimestamp": now, "managedFields": managed,
+            "labels": {"pincompute.io/app": app, "pincompute.io/workload": "PinApp", "pincompute.io/tier": "OnDemand",
+                       "pincompute.io/revision": f"rev-{n % 40}", "pincompute.io/shard-uid": str(UUID(int=n % 300)),
+                       "pincompute.io/origin-uid": str(UUID(int=n % 300 + 9)), "pincompute.io/zone": "abc"[n % 3],
+                       "app.kubernetes.io/managed-by": "pincompute"},
+            "annotations": {"pincompute.io/ordinal": str(version % 70), "pincompute.io/shape": f"shape-{n % 300}"},
+            "ownerReferences": [{"apiVersion": "pincompute.io/v1alpha1", "kind": "PinAppShard", "name": app,
+                                 "uid": str(UUID(int=n % 300)), "controller": True, "blockOwnerDeletion": True}],
+        },
+        "spec": {
+            "nodeName": f"node-{n % NODES:04}", "serviceAccountName": "default", "topologySpreadConstraints": spread,
+            "initContainers": [container("prepare", "registry/prepare:1")],
+            "containers": [container("main", f"registry/{app}:7"), container("proxy", "registry/proxy:3")],
+            "volumes": [{"name": "token", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}],
+            "tolerations": [{"key": f"node.kubernetes.io/{t}", "operator": "Exists", "effect": "NoExecute",
+                             "tolerationSeconds": 300} for t in ("not-ready", "unreachable")],
+        },
+        "status": {
+            "phase": "Running", "conditions": condition, "hostIP": "10.0.0.1", "podIP": f"10.1.{n // 250 % 250}.{n % 250}",
+            "startTime": now, "qosClass": "Burstable",
+            "containerStatuses": [state("main", f"registry/{app}:7"), state("proxy", "registry/proxy:3")],
+            "initContainerStatuses": [state("prepare", "registry/prepare:1")],
+        },
+    }  # fmt: skip
+
+
+def encode(obj: Any) -> bytes:
+    return json.dumps(obj, separators=(",", ":")).encode()
+
+
+class Server:
+    """Lists and watches from bytes made beforehand."""
+
+    def __init__(self, pods: int, events: int) -> None:
+        self.pages = [self._page(start, min(start + PAGE, pods), pods) for start in range(0, pods, PAGE)]
+        self.events = [
+            b'{"type":"MODIFIED","object":'
+            + encode({"kind": "Pod", "apiVersion": "v1", **pod(n % pods, pods + n + 1)})
+            + b"}\n"
+            for n in range(events)
+        ]
+
+    def _page(self, start: int, end: int, pods: int) -> bytes:
+        meta = {"resourceVersion": str(pods), **({"continue": str(end)} if end < pods else {})}
+        head = encode({"kind": "PodList", "apiVersion": "v1", "metadata": meta})[:-1]
+        return head + b',"items":[' + b",".join(encode(pod(n, n + 1)) for n in range(start, end)) + b"]}"
+
+    async def run(self) -> None:
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        print(server.sockets[0].getsockname()[1], len(self.pages[0]) // PAGE, flush=True)
+        async with server:
+            await asyncio.to_thread(sys.stdin.read)  # until the client is gone
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                if "watch=1" in head:
+                    await self._stream(writer)
+                else:
+                    token = head.split("continue=")[1].split("&")[0].split(" ")[0] if "continue=" in head else "0"
+                    body = self.pages[int(token) // PAGE]
+                    writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body))
+                    writer.write(body)
+                await writer.drain()
+
+    async def _stream(self, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for line in self.events:
+            writer.write(b"%x\r\n%s\r\n" % (len(line), line))
+            await writer.drain()
+
+
+@dataclass
+class Result:
+    pods: int
+    bytes_of_json_per_pod: int
+    sync_seconds: float
+    sync_cpu_seconds: float
+    kept_bytes_per_pod: int
+    peak_megabytes: int
+    events: int
+    events_per_second: int
+    event_cpu_microseconds: float
+
+
+def resident() -> int:
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+async def measure(port: int, size: int, pods: int, events: int) -> Result:
+    config = ClusterConfig(server=f"http://127.0.0.1:{port}")
+    async with Client(config, name="bench", user_agent="pincompute-benchmark/0.1") as client, asyncio.TaskGroup() as group:
+        cache: WatchCache[Pod] = WatchCache(client, PODS, indexes={"node": lambda p: (p.spec.node_name,)})
+        before, cpu, began = resident(), time.process_time(), time.perf_counter()
+        task = group.create_task(cache.run())
+        await cache.until_synced()
+        synced, synced_cpu = time.perf_counter() - began, time.process_time() - cpu
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        followed, cpu = asyncio.Event(), time.process_time()
+        began = time.perf_counter()
+        cache.listen(lambda _kind, obj, _old: followed.set() if obj.metadata.resource_version == str(pods + events) else None)
+        await asyncio.wait_for(followed.wait(), 60)
+        follow, follow_cpu = time.perf_counter() - began, time.process_time() - cpu
+        kept = (resident() - before) // pods
+        task.cancel()
+    return Result(pods, size, round(synced, 3), round(synced_cpu, 3), kept, peak, events, round(events / follow),
+                  round(follow_cpu / events * 1e6, 1))  # fmt: skip
+
+
+def machine() -> dict[str, Any]:
+    info = Path("/proc/cpuinfo").read_text().splitlines()
+    cpu = next((line.split(":", 1)[1].strip() for line in info if line.startswith("model name")), platform.processor())
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
+    return {
+        "cpu": cpu, "cores": os.cpu_count(), "memory_mb": memory, "kernel": platform.release(),
+        "python": platform.python_version(), "load": os.getloadavg()[0], "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }  # fmt: skip
+
+
+def show(result: Result, described: dict[str, Any]) -> None:
+    table = Table(title=f"Watch cache, {result.pods:,} pods of {result.bytes_of_json_per_pod / 1000:.1f} KB JSON")
+    table.add_column("measured")
+    table.add_column("value", justify="right")
+    table.add_column("goal", justify="right")
+    table.add_row("synced", f"{result.sync_seconds:.2f} s (CPU {result.sync_cpu_seconds:.2f} s)", "1.0 s")
+    table.add_row("kept per pod", f"{result.kept_bytes_per_pod / 1024:.1f} KiB", "5 KiB")
+    table.add_row("peak resident memory", f"{result.peak_megabytes} MB", "")
+    table.add_row("events followed", f"{result.events_per_second:,} /s", "")
+    table.add_row("CPU per event, HTTP to index", f"{result.event_cpu_microseconds} us", "20 us")
+    console = Console()
+    console.print(table)
+    console.print(" · ".join(f"{name} {value}" for name, value in described.items()))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pods", type=int, default=20_000)
+    parser.add_argument("--events", type=int, default=20_000)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        asyncio.run(Server(options.pods, options.events).run())
+        return
+    command = [sys.executable, __file__, "--serve", "--pods", str(options.pods), "--events", str(options.events)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        port, size = map(int, server.stdout.readline().split())
+        result = asyncio.run(measure(port, size, options.pods, options.events))
+        server.kill()
+    described = machine()
+    show(result, described)
+    if options.json:
+        with options.json.open("a") as file:
+            file.write(json.dumps({"benchmark": "watch_cache", **asdict(result), "machine": described}) + "\n")
+
+
+if __name__ == "__main__":
+    main()
