@@ -122,6 +122,7 @@ class Runner:
             return subprocess.Popen(
                 argv,
                 stdin=subprocess.DEVNULL,
+                umask=0o022,  # the supervisor's own 077 would make containers' root folders unreadable to their users
                 stdout=log,
                 stderr=log,
                 cwd=directory,
