@@ -58,7 +58,19 @@ class Installer:
         path = await self._path(manifest)
         query = {"fieldManager": FIELD_MANAGER, "force": "true"}
         body = msgspec.json.encode(manifest)
-        await self._client.request("PATCH", path, query=query, body=body, content_type="application/apply-patch+yaml")
+        async with asyncio.timeout(ESTABLISHED):
+            while not await self._applied(path, query, body):
+                await asyncio.sleep(0.1)
+
+    async def _applied(self, path: str, query: dict[str, str], body: bytes) -> bool:
+        """A kind is discovered a moment before it can be applied; the API server then answers that there can be a delay."""
+        try:
+            await self._client.request("PATCH", path, query=query, body=body, content_type="application/apply-patch+yaml")
+        except NotFound as error:
+            if "There can be a delay" in str(error):
+                return False
+            raise
+        return True
 
     async def create_once(self, manifest: Manifest) -> bool:
         """Create what does not exist yet and leave alone what does; tells whether it was created."""
