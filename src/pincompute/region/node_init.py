@@ -99,7 +99,7 @@ def arrange(settings: Settings) -> None:
     for folder, descriptor in kept:
         if any(Path(folder).is_relative_to(private) for private in PRIVATE):
             Path(folder).mkdir(parents=True, exist_ok=True)
-            _mount("--bind", f"/proc/self/fd/{descriptor}", folder, keep_open=descriptor)
+            _mount("--no-canonicalize", "--bind", f"/proc/self/fd/{descriptor}", folder, keep_open=descriptor)
         os.close(descriptor)
     _bind(settings.kubelet_directory, "/var/lib/kubelet")
     _show_kernel_settings()
