@@ -53,7 +53,10 @@ class Copied(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`image.yaml`. Programs, compiled or taken from this machine, bring the shared libraries they need."""
+    """`image.yaml`. Programs, compiled or taken from this machine, bring the shared libraries they need.
+
+    `{tag}` in a value of `environment` becomes the version the image is built as, "1" for hello:1.
+    """
 
     entrypoint: tuple[str, ...]
     compile: tuple[Compiled, ...] = ()
@@ -104,8 +107,7 @@ class Registry:
 def build(directory: Path, tag: str, registry: str, binaries: Path, environment: dict[str, str] | None = None) -> Image:
     """Make the image of `directory`, push it and point `tag` ("hello:1") to it. `environment` adds to that of the recipe."""
     repository, version = parse_tag(tag)
-    recipe = read_recipe(directory)
-    recipe = msgspec.structs.replace(recipe, environment=recipe.environment | (environment or {}))
+    recipe = configured(read_recipe(directory), version, environment or {})
     door = Registry(registry, binaries / "crane")
     source_tag = f"source-{fingerprint(directory, recipe)}"
     digest, built = door.digest(repository, source_tag), False
@@ -138,6 +140,12 @@ def read_recipe(directory: Path) -> Recipe:
         raise ImageError(f"{file}: {error}") from error
     _check(recipe, file)
     return recipe
+
+
+def configured(recipe: Recipe, version: str, environment: dict[str, str]) -> Recipe:
+    """The recipe with its environment filled in."""
+    named = {name: value.replace("{tag}", version) for name, value in recipe.environment.items()}
+    return msgspec.structs.replace(recipe, environment=named | environment)
 
 
 def fingerprint(directory: Path, recipe: Recipe) -> str:

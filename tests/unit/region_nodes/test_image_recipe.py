@@ -120,3 +120,9 @@ def test_program_brings_its_loader_and_libraries_a_script_brings_none(folder: Pa
 def test_values_with_commas_stay_one_argument() -> None:
     assert image._csv("a,b") == '"a,b"'
     assert image._csv("plain") == "plain"
+
+
+def test_image_knows_its_version_and_may_be_told_more(folder: Path) -> None:
+    (folder / "image.yaml").write_text(GOOD + "environment: {VERSION: 'v{tag}', COLOUR: red}\n")
+    made = image.configured(image.read_recipe(folder), "2", {"COLOUR": "blue"})
+    assert made.environment == {"VERSION": "v2", "COLOUR": "blue"}
