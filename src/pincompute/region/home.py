@@ -44,7 +44,8 @@ def create(home: Path) -> None:
     try:
         home.mkdir(parents=True, exist_ok=True)
         home.chmod(0o711 if os.geteuid() == 0 else 0o700)  # containers of other users walk through it to their volumes
-        (home / "logs").mkdir(exist_ok=True)
+        for private in ("logs", "pki", "clusters"):
+            (home / private).mkdir(exist_ok=True, mode=0o700)
     except OSError as error:
         raise RegionError(
             f"the home {home} cannot be made ({error.strerror}): set {VARIABLE} to a folder you may write to"
