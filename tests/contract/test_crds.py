@@ -15,7 +15,7 @@ import pytest
 from contract_api import Answer, Api, until
 from contract_real import TOKEN, RealServer
 
-from pincompute.api import clusters, labels, shards, workloads
+from pincompute.api import clusters, labels, podlimits, podtemplate, shards, workloads
 from pincompute.api.meta import Resource
 
 ROOT = Path(__file__).parents[2]
@@ -241,6 +241,27 @@ async def test_scale_subresource(server: Api, kubectl: Kubectl) -> None:
     scale = (await server.get(f"{path}/hello/scale")).ok()
     assert scale["spec"] == {"replicas": 5}
     assert scale["status"] == {"replicas": 6, "selector": STATUS["selector"]}
+
+
+def _without_words(value: Any) -> Any:
+    """Without what the served document says more of than the module's: descriptions, and choices, which we list."""
+    if isinstance(value, dict):
+        left_out = ("description", "enum") if "properties" not in value or "type" in value else ()
+        return {key: _without_words(part) for key, part in value.items() if key not in left_out}
+    return [_without_words(part) for part in value] if isinstance(value, list) else value
+
+
+async def test_the_pod_templates_schema_is_that_of_this_kubernetes_version(server: Api) -> None:
+    document = (await server.get("/openapi/v3/api/v1")).ok()
+    assert _without_words(podtemplate.extract(document)) == _without_words(podtemplate.schema())
+
+
+async def test_choices_are_those_of_this_kubernetes_version(server: Api) -> None:
+    kinds = (await server.get("/openapi/v3/api/v1")).ok()["components"]["schemas"]
+    for kind, fields in podlimits.CHOICES.items():
+        properties = kinds[f"io.k8s.api.core.v1.{kind}"]["properties"]
+        served = {field: {*properties[field]["enum"], ""} for field in fields}
+        assert served == {field: {*values, ""} for field, values in fields.items()}
 
 
 def _described(text: str) -> Iterator[tuple[str, str]]:

@@ -11,86 +11,22 @@ import json
 import re
 from functools import cache
 from importlib import resources
-from typing import Any, TypeAlias
 
-from pincompute.api import rules
+from pincompute.api import podlimits
 from pincompute.api.meta import Manifest
-
-Schema: TypeAlias = dict[str, Any]
+from pincompute.api.podlimits import Schema
 
 ROOT = "io.k8s.api.core.v1.PodTemplateSpec"
 LONGEST_DESCRIPTION = 240  # characters; first sentences up to here
 
-
-def _ruled(*every: rules.Rule) -> Schema:
-    return {"x-kubernetes-validations": [rule.manifest() for rule in every]}
-
-
-QUANTITY: Schema = {
-    "x-kubernetes-int-or-string": True,
-    "anyOf": [{"type": "integer"}, {"type": "string"}],
-    "maxLength": 64,
-    **_ruled(rules.QUANTITY),
-}
 _INT_OR_STRING: Schema = {"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}]}
-
 _REPLACED: dict[str, Schema] = {
-    "io.k8s.apimachinery.pkg.api.resource.Quantity": QUANTITY,
+    "io.k8s.apimachinery.pkg.api.resource.Quantity": podlimits.QUANTITY,
     "io.k8s.apimachinery.pkg.util.intstr.IntOrString": _INT_OR_STRING,
 }
 # The parts of metadata that mean something in a template; tools write creationTimestamp: null into it.
 _TEMPLATE_METADATA = ("name", "namespace", "labels", "annotations", "finalizers", "creationTimestamp")
-_NOT_IN_TEMPLATES = {"io.k8s.api.core.v1.PodSpec": ("ephemeralContainers",)}
-
-_DNS_LABEL: Schema = {"minLength": 1, "maxLength": 63, **_ruled(rules.DNS_LABEL)}
-_LABEL_VALUE: Schema = {"type": "string", "maxLength": 63, **_ruled(rules.LABEL_VALUE)}
-_PORT: Schema = {"minimum": 1, "maximum": 65535}
-_CONTAINER: dict[str, Schema] = {
-    "name": _DNS_LABEL,
-    "image": {"minLength": 1, "maxLength": 1024},
-    "imagePullPolicy": {"enum": ["Always", "IfNotPresent", "Never"]},
-    "terminationMessagePolicy": {"enum": ["File", "FallbackToLogsOnError"]},
-    "ports": {"maxItems": 64},
-    "volumeMounts": {"maxItems": 64},
-}
-_TIGHTENED: dict[str, dict[str, Schema]] = {
-    "Container": _CONTAINER,
-    "ContainerPort": {
-        "containerPort": _PORT,
-        "hostPort": {"minimum": 0, "maximum": 65535},
-        "name": {"maxLength": 15, **_ruled(rules.PORT_NAME)},
-        "protocol": {"enum": ["TCP", "UDP", "SCTP"], "default": "TCP"},
-    },
-    "PodSpec": {
-        "containers": {"minItems": 1, "maxItems": 32},
-        "initContainers": {"maxItems": 32},
-        "volumes": {"maxItems": 64},
-        "overhead": {"maxProperties": 32},
-        "restartPolicy": {"enum": ["Always", "OnFailure", "Never"]},
-        "dnsPolicy": {"enum": ["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"]},
-        "terminationGracePeriodSeconds": {"minimum": 0},
-    },
-    "ObjectMeta": {
-        "labels": {"maxProperties": 64, "additionalProperties": _LABEL_VALUE},
-        "annotations": {"maxProperties": 256},
-    },
-    "ResourceRequirements": {"requests": {"maxProperties": 32}, "limits": {"maxProperties": 32}},
-    "VolumeResourceRequirements": {"requests": {"maxProperties": 32}, "limits": {"maxProperties": 32}},
-    # Deep in four nested lists: a rule there could cost too much, a pattern costs nothing.
-    "ResourceFieldSelector": {"divisor": {"x-kubernetes-validations": None, "pattern": "^[0-9]+([KMGTPE]i|[mkMGTPE])?$"}},
-    "EnvVar": {"name": {"minLength": 1}},
-    "Volume": {"name": _DNS_LABEL},
-    "VolumeMount": {"name": _DNS_LABEL, "mountPath": {"minLength": 1}},
-    "Probe": {name: {"minimum": 0} for name in ("initialDelaySeconds", "periodSeconds", "timeoutSeconds", "failureThreshold")},
-    "Toleration": {
-        "effect": {"enum": ["", "NoSchedule", "PreferNoSchedule", "NoExecute"]},
-        "operator": {"enum": ["", "Equal", "Exists", "Lt", "Gt"]},
-    },
-    "TopologySpreadConstraint": {
-        "whenUnsatisfiable": {"enum": ["DoNotSchedule", "ScheduleAnyway"]},
-        "maxSkew": {"minimum": 1},
-    },
-}
+_NOT_IN_TEMPLATES = {"PodSpec": ("ephemeralContainers",)}
 _REQUIRED = {"Container": ("image",), "PodTemplateSpec": ("spec",)}
 _KEPT = ("type", "format", "required", "x-kubernetes-list-type", "x-kubernetes-list-map-keys", "x-kubernetes-map-type")
 
@@ -109,6 +45,7 @@ def extract(document: Manifest) -> Schema:
 def first_sentences(text: str, longest: int = LONGEST_DESCRIPTION) -> str:
     """Whole sentences from the beginning, as many as fit, at least one; without links and layout."""
     flat = re.sub(r"\s+", " ", text).strip()
+    flat = flat.partition(" Possible enum values:")[0]
     flat = re.sub(r" ?(More info:?|For more information,? [Ss]ee|[Ss]ee) https?://\S+", "", flat)
     sentences = re.split(r"(?<=[.!?]) (?=[A-Z\"'*-])", flat)
     chosen = sentences[0]
@@ -136,9 +73,9 @@ class _Extraction:
         if short == "ObjectMeta":
             properties = {key: properties[key] for key in _TEMPLATE_METADATA}
             properties["creationTimestamp"]["nullable"] = True
-        for absent in _NOT_IN_TEMPLATES.get(name, ()):
+        for absent in _NOT_IN_TEMPLATES.get(short, ()):
             del properties[absent]
-        for key, limits in _TIGHTENED.get(short, {}).items():
+        for key, limits in podlimits.of(short).items():
             properties[key] = _tighten(properties[key], limits)
         required = {*made.get("required", ()), *_REQUIRED.get(short, ())}
         parts = {"properties": properties} if properties else {}

@@ -59,6 +59,8 @@ def _field(owner: type[Any], field: types.Field, *, defaults: bool) -> Schema:
         raise UndescribedError(f"{owner.__name__}.{field.name} needs a description: Annotated[..., doc('...')]")
     if defaults and (given := _default(field)) is not None:
         made["default"] = given
+        if not isinstance(given, dict):
+            made["description"] += f" Default: {str(given).lower() if isinstance(given, bool) else given}."
     return made
 
 

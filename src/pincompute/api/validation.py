@@ -14,7 +14,7 @@ from typing import Any, TypeAlias, cast
 
 from pincompute.api import crds, rules
 from pincompute.api.meta import Manifest
-from pincompute.api.podtemplate import Schema
+from pincompute.api.podlimits import Schema
 
 Json: TypeAlias = Any
 

@@ -147,14 +147,14 @@ class WorkloadStatus(Struct):
 class PinApp(Object):
     """A long-running service: replicas of one pod template, spread over zones."""
 
-    spec: Annotated[PinAppSpec, doc("What should run.")]
+    spec: Annotated[PinAppSpec, doc("What should run: so many pods of one template, where, and how a change reaches them.")]
     status: Annotated[WorkloadStatus, doc("What runs, where, and why not.")] = WorkloadStatus()
 
 
 class PinPod(Object):
     """The unit: one pod with per-container update, managed by the platform."""
 
-    spec: Annotated[PinPodSpec, doc("What should run.")]
+    spec: Annotated[PinPodSpec, doc("What should run: one pod, where, and how a change reaches it.")]
     status: Annotated[WorkloadStatus, doc("What runs, where, and why not.")] = WorkloadStatus()
 
 
