@@ -45,16 +45,21 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Which objects of the kind: all of a namespace (all when empty) that the selectors match."""
+    """Which objects of the kind: all of a namespace (all when empty) that have the labels and match the field selector."""
 
     namespace: str = ""
-    labels: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
     fields: str = ""
 
     @property
     def query(self) -> dict[str, str]:
-        selectors = {"labelSelector": self.labels, "fieldSelector": self.fields}
+        selectors = {"labelSelector": ",".join(f"{k}={v}" for k, v in self.labels.items()), "fieldSelector": self.fields}
         return {name: value for name, value in selectors.items() if value}
+
+    def shows(self, obj: Object) -> bool:
+        """Whether the object belongs here, as far as slim objects tell: fields are not judged."""
+        meta = obj.metadata
+        return self.namespace in ("", meta.namespace) and all(meta.labels.get(k) == v for k, v in self.labels.items())
 
 
 class WatchCache(Generic[T]):
@@ -114,8 +119,11 @@ class WatchCache(Generic[T]):
         self._on_synced.append(callback)
 
     def written(self, obj: T) -> None:
-        """The answer to a write of ours, visible at once. Objects outside the cache's scope must not be given."""
-        self._store.put(obj)
+        """The answer to a write of ours, visible at once."""
+        if self._scope.shows(obj):
+            self._store.put(obj)
+        else:
+            self._store.remove(obj)
 
     def deleted(self, key: Key, uid: str) -> None:
         """The API server said that our delete left nothing of the object."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import pytest
 from aiohttp import web
-from conftest import eventually, shown, watching
 from torture import Seen, Torture, event, status
+from watching import eventually, shown, watching
 
 from pincompute.api.core import Pod
 

@@ -6,11 +6,13 @@ import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from aiohttp import web
 
 Body = dict[str, Any]
+DROP = web.Response(status=500)
+"""Answer that cuts the connection instead: the client cannot know what became of its request."""
 
 
 @dataclass(slots=True)
@@ -41,6 +43,7 @@ class Torture:
     """`answer` may return a response instead of the honest one; `gone_as_status` picks how an old version is refused."""
 
     objects: dict[str, Body] = field(default_factory=dict)
+    hold: asyncio.Event | None = None  # while it is not set, requests are not answered
     version: int = 100
     floor: int = 0
     gone_as_status: bool = False
@@ -51,7 +54,7 @@ class Torture:
     port: int = 0
     _runner: web.AppRunner | None = None
 
-    async def __aenter__(self) -> Torture:
+    async def __aenter__(self) -> Self:
         await self.start()
         return self
 
@@ -145,7 +148,11 @@ class Torture:
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         seen = Seen(request.method, request.path, dict(request.query), dict(request.headers))
         self.requests.append(seen)
+        if self.hold is not None:
+            await self.hold.wait()
         answer = self.answer(seen)
+        if answer is DROP and request.transport is not None:
+            request.transport.abort()
         if answer is not None:
             return answer
         if request.path == "/readyz":
