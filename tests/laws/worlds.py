@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -39,7 +40,7 @@ TIER = {PINAPPS: {"tier": lambda obj: (obj.spec.tier,)}}
 
 @dataclass(frozen=True)
 class Edit:
-    """What a user or an administrator does; `what` names a method of `Edits`."""
+    """What a user or an administrator does; `what` is a name in `EDITS`."""
 
     what: str
     name: str = "web"
@@ -80,29 +81,30 @@ def submit(world: World, name: str, replicas: int) -> None:
 
 
 def apply(world: World, edit: Edit, members: tuple[str, ...]) -> None:
-    key, member = Key(SHOP, edit.name), members[edit.number % len(members)]
-    match edit.what:
-        case "submit":
-            submit(world, edit.name, edit.number)
-        case "scale":
-            world.edit(HOST, PINAPPS, key, {"spec": {"replicas": edit.number}})
-        case "image":
-            world.edit(HOST, PINAPPS, key, {"spec": {"template": template(edit.number)}})
-        case "env":
-            world.edit(HOST, PINAPPS, key, {"spec": {"template": template(1, edit.number)}})
-        case "delete":
-            world.remove(HOST, PINAPPS, key)
-        case "kill":
-            for pod in sorted(world.objects(member, PODS))[:1]:
-                world.remove(member, PODS, pod)
-        case "cordon":
-            world.edit(HOST, MEMBERCLUSTERS, Key("", member), {"spec": {"unschedulable": True}})
-        case "leave":
-            world.remove(HOST, MEMBERCLUSTERS, Key("", member))
-        case "silence":
-            world.silence(member)
-        case _:
-            world.silent.clear()
+    EDITS[edit.what](world, edit, members[edit.number % len(members)])
+
+
+def change(world: World, edit: Edit, spec: Manifest) -> None:
+    world.edit(HOST, PINAPPS, Key(SHOP, edit.name), {"spec": spec})
+
+
+def kill(world: World, member: str) -> None:
+    for pod in sorted(world.objects(member, PODS))[:1]:
+        world.remove(member, PODS, pod)
+
+
+EDITS: dict[str, Callable[[World, Edit, str], None]] = {
+    "submit": lambda world, edit, _: submit(world, edit.name, edit.number),
+    "scale": lambda world, edit, _: change(world, edit, {"replicas": edit.number}),
+    "image": lambda world, edit, _: change(world, edit, {"template": template(edit.number)}),
+    "env": lambda world, edit, _: change(world, edit, {"template": template(1, edit.number)}),
+    "delete": lambda world, edit, _: world.remove(HOST, PINAPPS, Key(SHOP, edit.name)),
+    "kill": lambda world, _, member: kill(world, member),
+    "cordon": lambda world, _, member: world.edit(HOST, MEMBERCLUSTERS, Key("", member), {"spec": {"unschedulable": True}}),
+    "leave": lambda world, _, member: world.remove(HOST, MEMBERCLUSTERS, Key("", member)),
+    "silence": lambda world, _, member: world.silence(member),
+    "restore": lambda world, *_: world.silent.clear(),
+}
 
 
 def tick(world: World) -> None:
@@ -178,7 +180,8 @@ def outcome(world: World) -> dict[str, Any]:
             "observed": status.observed_generation == app.metadata.generation,
             "zones": sorted(zones.values()),
         }
-    found["shards"] = sum(len(world.objects(c, PINAPPSHARDS)) > 0 for c in world.stores if c != HOST)
+    shards = [shard for c in world.stores if c != HOST for shard in world.objects(c, PINAPPSHARDS)]
+    found["left over"] = [str(key) for key in shards if key not in world.objects(HOST, PINAPPS)]
     found["members"] = sorted(str(key) for key in world.objects(HOST, MEMBERCLUSTERS))
     return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from pincompute.api.meta import Key
@@ -15,7 +15,7 @@ from pincompute.engine.laws.sight import Fault, Lens, reversed_order, spots
 from pincompute.engine.laws.trials import Broken, Seat, Trial
 from pincompute.engine.laws.worlds import Spot
 from pincompute.engine.outcomes import Outcome
-from pincompute.engine.plan import Plan
+from pincompute.engine.plan import Action, ConfirmSet, Plan
 from pincompute.engine.reconcile import Look
 
 OLDEST = 16  # writes that a stale view may be behind
@@ -48,7 +48,7 @@ def is_deterministic(case: Case, _chance: Chance) -> None:
         for order, what in ((None, "a second time"), (reversed_order, "with the caches in another order")):
             again = trial.think(seat, key, trial.sight(seat, order))
             if _unordered(again.plan) != _unordered(look.plan) or again.outcome is not look.outcome:
-                raise trial.broken(f"{seat.controller.card.name} plans otherwise {what}:\n{look.plan}\n{again.plan}")
+                raise trial.broken(f"{seat.controller.card.name} plans otherwise {what}:\n  {look.plan}\n  {again.plan}")
 
     Trial(case, hook=twice).run()
 
@@ -142,7 +142,14 @@ def _lens(case: Case, rng: random.Random) -> Lens:
 
 
 def _unordered(plan: Plan) -> tuple[Any, ...]:
-    return tuple(sorted(map(repr, stage)) for stage in plan.stages), plan.wake_after, plan.why
+    return tuple(sorted(map(_spelled, stage)) for stage in plan.stages), plan.wake_after, plan.why
+
+
+def _spelled(action: Action) -> str:
+    """As text in which the order of a set shows nothing."""
+    return (
+        repr(replace(action, uids=frozenset())) + str(sorted(action.uids)) if isinstance(action, ConfirmSet) else repr(action)
+    )
 
 
 def _darkenings(trial: Trial, seat: Seat) -> Iterator[tuple[str, Callable[[], Any]]]:

@@ -26,6 +26,7 @@ from pincompute.engine.reconcile import Look
 
 PAUSES = (1.0, 5.0, 30.0, 900.0)  # seconds between rounds in which nothing happens; rest is when all have passed
 ROUNDS = 150
+SHOWN = 40  # lines of the trace in a verdict
 AGAIN = {Outcome.UNKNOWN: 30.0, Outcome.REFUSED: 60.0}  # seconds; everything else that failed is looked at next round
 
 
@@ -39,7 +40,8 @@ class Broken(AssertionError):  # noqa: N818 - a verdict
         self.trace = trace
 
     def __str__(self) -> str:
-        return "\n".join([f"{self.law}: {self.message}", "what was done before:", *(f"  {line}" for line in self.trace[-40:])])
+        before = (f"  {line[:200]}" for line in self.trace[-SHOWN:])
+        return "\n".join([f"{self.law}: {self.message}", "what was done before:", *before])
 
 
 @dataclass
