@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Literal, TypeAlias
 
 from pincompute.api.conditions import Conditions
@@ -141,6 +142,7 @@ class WorkloadStatus(Struct):
     message: Annotated[str, doc("If it is not running as wanted: why, and what to do.")] = ""
     scheduling: Annotated[Scheduling | None, doc("The last scheduling decision and its reasons.")] = None
     clusters: Annotated[tuple[ClusterStatus, ...], doc("What each member cluster reports.")] = ()
+    last_update_time: Annotated[datetime | None, doc("When this status was last changed.")] = None
     conditions: Conditions = ()
 
 

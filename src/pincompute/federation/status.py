@@ -9,7 +9,7 @@ silent member's last figures stay, marked `known: false`: unknown is not zero.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
@@ -26,7 +26,7 @@ from pincompute.federation.members import Member
 from pincompute.federation.workloads import KINDS, Kind, Workload
 from pincompute.kube.views import Unknown, Views
 
-COALESCE = 0.25  # seconds; a start of many pods costs a few host writes, not one for each pod
+PACE = timedelta(seconds=2)  # between writes of mere progress: a start of many pods costs a few host writes, not one for each
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,27 @@ def decide(seen: Seen) -> Plan:
         return Plan(why="is being deleted")
     lines = _lines(workload, seen.reports)
     status = _status(workload, lines, _observed(workload, seen.reports), seen.now)
-    return plan(workloads.with_status(workload, status, f"{status.phase}: {status.message or status.where}"))
+    if status == workload.status:
+        return Plan()
+    if not _urgent(workload.status, status) and (wait := _since_last(workload) + PACE - seen.now) > timedelta():
+        return Plan(wake_after=wait.total_seconds(), why="mere progress; it is written at a pace")
+    stamped = msgspec.structs.replace(status, last_update_time=seen.now)
+    return plan(workloads.with_status(workload, stamped, f"{status.phase}: {status.message or status.where}"))
+
+
+def _urgent(before: WorkloadStatus, after: WorkloadStatus) -> bool:
+    """People and scripts wait for a change of phase; a member that falls silent or answers again is news as well."""
+    if before.phase and before.phase != after.phase:
+        return True
+    return after.phase == "Running" != before.phase or _silent(before) != _silent(after)
+
+
+def _silent(status: WorkloadStatus) -> frozenset[str]:
+    return frozenset(line.cluster for line in status.clusters if not line.known)
+
+
+def _since_last(workload: Workload) -> datetime:
+    return workload.status.last_update_time or workload.obj.metadata.creation_timestamp or datetime.min.replace(tzinfo=UTC)
 
 
 def observe_for(kind: Kind, key: Key, views: Views, now: datetime) -> Seen | None:
@@ -207,7 +227,6 @@ def _controller(kind: Kind) -> Controller[Seen]:
                 Reads("members", kind.shard, workloads.same_name),
             ),
             writes=(Writes("host", kind.workload, ("status",)),),
-            coalesce=COALESCE,
         ),
         lambda key, views, now: observe_for(kind, key, views, now),
         decide,

@@ -8,7 +8,7 @@ from federation.worlds import NOW, app, member, shard
 from pincompute.api import conditions
 from pincompute.api.workloads import WorkloadStatus
 from pincompute.federation.scheduling.placement import place
-from pincompute.federation.status import Report, Seen, decide
+from pincompute.federation.status import PACE, Report, Seen, decide
 
 MEMBERS = (member("a1"), member("b1"), member("c1"))
 
@@ -18,9 +18,12 @@ def placed_app(**changes):
     return app(**changes, scheduling=place(blank, MEMBERS, {}))
 
 
-def after(workload, reports) -> WorkloadStatus:
+LATER = NOW + PACE
+
+
+def after(workload, reports, at=LATER) -> WorkloadStatus:
     """The status once the plan is carried out."""
-    actions = decide(Seen(NOW, workload, reports)).actions
+    actions = decide(Seen(at, workload, reports)).actions
     if not actions:
         return workload.status
     before = msgspec.to_builtins(workload.status)
@@ -87,3 +90,14 @@ def test_the_reason_of_a_member_reaches_the_first_screen():
 
 def test_a_service_scaled_to_zero_is_stopped_not_failed():
     assert after(placed_app(replicas=0), ()).phase == "Stopped"
+
+
+def test_mere_progress_is_written_at_a_pace_and_the_end_of_it_at_once():
+    """Few writes: a start of many pods must not write the host's status once for each pod."""
+    hello = placed_app()
+    begun = app(status=after(hello, reports(hello, a1=0, b1=0, c1=0)))
+    soon = LATER + PACE / 4
+    progress = decide(Seen(soon, begun, reports(begun, a1=1, b1=0, c1=0)))
+    assert progress.settled
+    assert progress.wake_after == (PACE * 3 / 4).total_seconds()
+    assert after(begun, reports(begun), at=soon).phase == "Running"
