@@ -17,6 +17,8 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from pincompute import __version__
+from pincompute.api.meta import Manifest
+from pincompute.region import platform
 
 app = App(
     name="pincompute",
@@ -74,6 +76,12 @@ def explain(
     asyncio.run(explaining.explain(kind, project, name, kubeconfig, context))
 
 
+def _definitions(role: platform.Role) -> list[Manifest]:
+    from pincompute import installation
+
+    return installation.of(role)
+
+
 def run() -> None:
     """Entry point of the console script: what a user can mend is one message on stderr and exit status 1."""
     from pincompute.explaining import NoSuchWorkload
@@ -81,6 +89,7 @@ def run() -> None:
     from pincompute.kube.errors import KubeError
     from pincompute.region.errors import RegionError
 
+    platform.provide(_definitions)
     try:
         app()
     except (ConfigError, KubeError, NoSuchWorkload, RegionError) as refusal:

@@ -202,7 +202,3 @@ def _escaped(message: str) -> str:
     from rich.markup import escape
 
     return escape(message)
-
-
-if __name__ == "__main__":
-    app()

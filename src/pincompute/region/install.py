@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -16,6 +16,7 @@ from pincompute.kube.transport import Client
 from pincompute.region.errors import RegionError
 
 FIELD_MANAGER = "pincompute-region"
+CONTENT = {"PATCH": "application/apply-patch+yaml", "POST": "application/json"}
 ESTABLISHED = 30.0  # seconds a new kind has to be served
 
 
@@ -55,28 +56,14 @@ class Installer:
                     tasks.create_task(self.apply(manifest))
 
     async def apply(self, manifest: Manifest) -> None:
-        path = await self._path(manifest)
         query = {"fieldManager": FIELD_MANAGER, "force": "true"}
-        body = msgspec.json.encode(manifest)
-        async with asyncio.timeout(ESTABLISHED):
-            while not await self._applied(path, query, body):
-                await asyncio.sleep(0.1)
-
-    async def _applied(self, path: str, query: dict[str, str], body: bytes) -> bool:
-        """A kind is discovered a moment before it can be applied; the API server then answers that there can be a delay."""
-        try:
-            await self._client.request("PATCH", path, query=query, body=body, content_type="application/apply-patch+yaml")
-        except NotFound as error:
-            if "There can be a delay" in str(error):
-                return False
-            raise
-        return True
+        await self._write("PATCH", await self._path(manifest), manifest, query)
 
     async def create_once(self, manifest: Manifest) -> bool:
         """Create what does not exist yet and leave alone what does; tells whether it was created."""
         collection = (await self._path(manifest)).rpartition("/")[0]
         try:
-            await self._client.request("POST", collection, body=msgspec.json.encode(manifest))
+            await self._write("POST", collection, manifest, {})
         except AlreadyExists:
             return False
         return True
@@ -97,6 +84,20 @@ class Installer:
                 await asyncio.sleep(0.1)
             else:
                 return
+
+    async def _write(self, verb: Literal["PATCH", "POST"], path: str, manifest: Manifest, query: dict[str, str]) -> None:
+        """A kind is discovered a moment before it can be written; the API server then answers that there can be a delay."""
+        body = msgspec.json.encode(manifest)
+        async with asyncio.timeout(ESTABLISHED):
+            while True:
+                try:
+                    await self._client.request(verb, path, query=query, body=body, content_type=CONTENT[verb])
+                except NotFound as error:
+                    if "There can be a delay" not in str(error):
+                        raise
+                    await asyncio.sleep(0.1)
+                else:
+                    return
 
     async def _path(self, manifest: Manifest) -> str:
         version, kind, meta = manifest["apiVersion"], manifest["kind"], manifest["metadata"]

@@ -6,14 +6,12 @@ Clusters are filled side by side, each as soon as its API server is ready.
 from __future__ import annotations
 
 import asyncio
-import sys
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from pincompute.api.labels import HOST
-from pincompute.region import assembly, demo, dns, image, install, manifests, node, registry, simulated
+from pincompute.region import assembly, demo, dns, image, install, manifests, node, platform, registry, simulated
 from pincompute.region.errors import RegionError
 from pincompute.region.install import Installer
 from pincompute.region.layout import Layout, Member
@@ -21,7 +19,7 @@ from pincompute.region.progress import Progress
 from pincompute.region.watch import Watch
 
 PAUSE = Path(__file__).parent / "pause"
-INSTALLING = 60.0  # seconds the platform's definitions have to be accepted
+PREPARING = 60.0  # seconds federation has to prepare a project
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +47,12 @@ async def populate(region: Cluster, *, example: bool) -> list[demo.Answer]:
 
 async def fill_member(region: Cluster, member: Member) -> None:
     """Everything a member holds before work comes."""
+    wanted = [
+        *await asyncio.to_thread(platform.definitions, "member"),
+        *dns.manifests(region.layout, 1 + member.index),
+        *simulated.manifests(),
+    ]
     await region.watch.ready(f"{member.name}-apiserver")
-    await _install_platform(region.layout, "member", member.name)
-    wanted = [*dns.manifests(region.layout, 1 + member.index), *simulated.manifests()]
     async with install.client(region.layout.kubeconfig, member.name) as client:
         installer = Installer(client)
         await installer.apply_all(wanted)
@@ -66,10 +67,11 @@ async def register(layout: Layout, member: Member, host: Installer) -> None:
 
 
 async def _fill_host(region: Cluster, *, example: bool) -> None:
+    definitions = await asyncio.to_thread(platform.definitions, "host")
     await region.watch.ready(f"{HOST}-apiserver")
-    await _install_platform(region.layout, "host", HOST)
     async with install.client(region.layout.kubeconfig, HOST) as client:
         host = Installer(client)
+        await host.apply_all(definitions)
         for member in region.layout.spec.members:
             await register(region.layout, member, host)
         if example:
@@ -81,11 +83,11 @@ async def _create_in_project(host: Installer) -> None:
     """The app's namespace appears when federation has seen the project."""
     project = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": manifests.DEMO}}
     try:
-        async with asyncio.timeout(INSTALLING):
+        async with asyncio.timeout(PREPARING):
             await host.appeared(project)
     except TimeoutError:
         raise RegionError(
-            f"project {manifests.DEMO} got no namespace within {INSTALLING:g} s: "
+            f"project {manifests.DEMO} got no namespace within {PREPARING:g} s: "
             f"see `pincompute region logs {assembly.FEDERATION}`"
         ) from None
     await host.create_once(demo.app())
@@ -97,22 +99,6 @@ async def _push_images(region: Cluster) -> None:
     await region.watch.ready(registry.NAME)
     for folder, tag in ((PAUSE, node.PAUSE), (demo.image_folder(), demo.IMAGE)):
         await asyncio.to_thread(image.build, folder, tag, region.layout.registry, region.binaries)
-
-
-async def _install_platform(layout: Layout, role: Literal["host", "member"], cluster: str) -> None:
-    """By a process of its own: what the platform installs is put together in `main`, above this layer."""
-    command = ("-m", "pincompute.main", "install", role, f"--kubeconfig={layout.kubeconfig}", f"--context={cluster}")
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-    )
-    try:
-        async with asyncio.timeout(INSTALLING):
-            said, _ = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-    if process.returncode:
-        raise RegionError(f"the platform could not be installed in {cluster}: {said.decode(errors='replace').strip()}")
 
 
 async def _see_answers(region: Cluster) -> list[demo.Answer]:
