@@ -16,6 +16,8 @@ from pincompute.api.meta import Key, Object
 
 T = TypeVar("T", bound=Object)
 
+GONE = 8192  # uids remembered; far more than writes can be on their way
+
 Event: TypeAlias = Literal["ADDED", "MODIFIED", "DELETED"]
 Index: TypeAlias = Callable[[T], Iterable[str]]
 """The values under which an object is filed."""
@@ -37,6 +39,7 @@ class Store(Generic[T]):
         self._objects: dict[str, dict[str, T]] = {}
         self._filed: dict[str, dict[str, dict[Key, None]]] = {name: {} for name in indexes}
         self._buried: set[str] = set()  # uids of objects that we deleted and the watch has not yet
+        self._gone: dict[str, None] = {}  # uids that the watch saw go lately, before the answer to a write of ours came
         self._listeners: list[Listener[T]] = []
 
     def listen(self, listener: Listener[T]) -> None:
@@ -66,6 +69,7 @@ class Store(Generic[T]):
     def remove(self, obj: T) -> None:
         """The watch saw this object go; `obj` is its last state, under the version of its deletion."""
         self._buried.discard(obj.metadata.uid)
+        self._remember_gone(obj.metadata.uid)
         old = self.get(obj.key)
         if old is not None and version(old.metadata.resource_version) <= version(obj.metadata.resource_version):
             self._drop(old)
@@ -83,6 +87,7 @@ class Store(Generic[T]):
     def reset(self, obj: T) -> None:
         """The truth of a server whose versions went backwards, after a restore from a backup."""
         self._buried.discard(obj.metadata.uid)
+        self._gone.pop(obj.metadata.uid, None)
         old = self.get(obj.key)
         if old != obj:
             self._set(obj.key, obj, old)
@@ -92,11 +97,17 @@ class Store(Generic[T]):
         for old in self.all():
             newer = upto is not None and version(old.metadata.resource_version) > upto
             if old.key not in seen and not newer:
+                self._remember_gone(old.metadata.uid)
                 self._drop(old)
+
+    def _remember_gone(self, uid: str) -> None:
+        self._gone[uid] = None
+        if len(self._gone) > GONE:
+            del self._gone[next(iter(self._gone))]
 
     def _put(self, key: Key, obj: T) -> None:
         meta = obj.metadata
-        if meta.uid in self._buried:
+        if meta.uid in self._buried or meta.uid in self._gone:
             return
         old = self.get(key)
         if old is None or version(old.metadata.resource_version) < version(meta.resource_version):

@@ -50,6 +50,16 @@ def test_own_delete_is_not_undone_by_late_events() -> None:
     assert log.events == [("ADDED", "web"), ("DELETED", "web")]
 
 
+def test_an_answer_that_comes_after_the_watch_saw_the_object_go_does_not_bring_it_back() -> None:
+    """The answer to a delete is the object's last state; over two connections it may come after the event."""
+    log = Log()
+    log.store.put(pod(version=5))
+    log.store.remove(pod(version=7))
+    log.store.put(pod(version=7, node="late"))
+    assert log.store.get(WEB) is None
+    assert log.events == [("ADDED", "web"), ("DELETED", "web")]
+
+
 def test_name_used_again_after_own_delete() -> None:
     log = Log()
     log.store.put(pod(version=5))
