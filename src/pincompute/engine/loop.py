@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from pincompute.api.clusters import MEMBERCLUSTERS
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Key, Object
 from pincompute.engine import act, reconcile
@@ -35,6 +34,7 @@ FAR = Backoff(base=30.0, cap=600.0)  # refused: only somebody's change helps, an
 BUG = Backoff(base=30.0, cap=600.0)
 BUG_HOLD = 1.0  # seconds; a poison object that changes all the time is not looked at all the time
 BLIND = 30.0  # seconds until an unknown key is looked at without news
+CONTACT = 0.05  # seconds in which news about contact with a cluster are gathered
 AGAIN = 1.0  # seconds until a look after writing, in case what was written is no news to the controller
 
 
@@ -127,6 +127,7 @@ class _Worker:
         self._on_trouble = on_trouble
         self._now = now
         self._troubled: set[Key] = set()
+        self._contacts: set[str] = set()
         metrics.watch_queue(self.card.name, self.queue.__len__, lambda: len(self.queue.failing()))
 
     def listen(self) -> None:
@@ -144,19 +145,30 @@ class _Worker:
             self._metrics.looks.labels(self.card.name, Outcome.BUG).inc()
 
     def on_contact(self, cluster: str) -> None:
-        """Everything that the cluster's objects concern is looked at again: what was unknown may be known, or the reverse.
+        """Contact made or lost, a kind synced: many of these come together, so they are answered together."""
+        if cluster not in self._contacts:
+            self._contacts.add(cluster)
+            asyncio.get_running_loop().call_later(CONTACT, self._look_around, cluster)
 
-        Contact with a member is also news about its MemberCluster, so that a member that has no objects yet is noticed.
+    def _look_around(self, cluster: str) -> None:
+        """Everything that the cluster may concern is looked at again: what was unknown may be known, or the reverse.
+
+        For a member that is also every object on the host: one may wait for that member without having anything there yet.
         """
+        self._contacts.discard(cluster)
+        places = {r.where for r in self.card.reads}
         where = act.where_of(cluster)
+        if where not in places:
+            return
         for reads in self.card.reads:
             if reads.where == where:
-                for obj in self._visible(cluster, reads):
-                    self.on_change(reads, cluster, obj, initial=True)
-            if reads.where == "host" and reads.resource == MEMBERCLUSTERS:
-                for obj in self._visible(HOST, reads):
-                    if obj.metadata.name == cluster:
-                        self.on_change(reads, HOST, obj, initial=False)
+                self._enqueue(cluster, reads)
+            elif reads.where == "host":
+                self._enqueue(HOST, reads)
+
+    def _enqueue(self, cluster: str, reads: Reads) -> None:
+        for obj in self._visible(cluster, reads):
+            self.on_change(reads, cluster, obj, initial=True)
 
     def _visible(self, cluster: str, reads: Reads) -> Sequence[Object]:
         try:

@@ -15,7 +15,7 @@ from pincompute.api.meta import Key, Object
 from pincompute.api.shards import Shard
 from pincompute.engine.controller import Card, Controller, Reads, Writes
 from pincompute.engine.plan import Confirm, Delete, Plan, Ref, plan
-from pincompute.federation.workloads import KINDS, Kind
+from pincompute.federation.workloads import KINDS, Kind, WorkloadObject
 from pincompute.kube.views import Views
 
 PACE = 20  # deletions in one run; an orphan has no hurry, and a mistake would be slow
@@ -69,6 +69,14 @@ def _of_cluster(cluster: str, _obj: Object) -> tuple[Key, ...]:
     return (Key("", cluster),)
 
 
+def _of_unheld(_cluster: str, obj: WorkloadObject) -> tuple[Key, ...]:
+    """The members of a workload that can vanish without dispatch having cleared them; what is missed is found at a start."""
+    made = obj.status.scheduling
+    if made is None or labels.SHARDS_FINALIZER in obj.metadata.finalizers:
+        return ()
+    return tuple(Key("", row.cluster) for row in made.placement)
+
+
 CONTROLLER = Controller(
     Card(
         name="federation.sweep",
@@ -76,8 +84,7 @@ CONTROLLER = Controller(
         key="MemberCluster",
         reads=(
             *(Reads("members", kind.shard, _of_cluster) for kind in KINDS),
-            # A vanished workload's members are its last reported ones; the rest is found when the process starts.
-            *(Reads("host", kind.workload, lambda _cluster, _obj: ()) for kind in KINDS),
+            *(Reads("host", kind.workload, _of_unheld) for kind in KINDS),
         ),
         writes=tuple(Writes("members", kind.shard, ("delete",)) for kind in KINDS),
         coalesce=1.0,
