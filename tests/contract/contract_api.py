@@ -132,8 +132,8 @@ async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
     """Poll until it holds; fail when it does not within the test's patience."""
     try:
         async with asyncio.timeout(PATIENCE):
-            while not await condition():
-                await asyncio.sleep(0.05)  # noqa: ASYNC110 - the server is in another process
+            while not await condition():  # noqa: ASYNC110 - the server is in another process
+                await asyncio.sleep(0.05)
     except TimeoutError:
         raise AssertionError(f"waited {PATIENCE} s in vain for {what}") from None
 

@@ -13,6 +13,7 @@ from pincompute.api import core
 from pincompute.api.meta import Key, Manifest, Resource
 from pincompute.kube.errors import Cause
 from pincompute.kube.memory import refusals, schemas
+from pincompute.kube.memory.jsondata import items, part
 from pincompute.kube.memory.kinds import Kind
 
 GRACEFUL = ("foregroundDeletion", "orphan")
@@ -53,7 +54,7 @@ def born(kind: Kind, key: Key, body: Manifest, time: str, uid: str) -> Manifest:
         metadata["namespace"] = key.namespace
     if kind.generations:
         metadata["generation"] = 1
-    rest = {name: part for name, part in body.items() if name != "status" or not kind.status}
+    rest = {name: value for name, value in body.items() if name != "status" or not kind.status}
     obj = {**rest, "apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata}
     return admitted(kind, _completed(resource, key, obj))
 
@@ -74,10 +75,10 @@ def _completed(resource: Resource[Any], key: Key, obj: Manifest) -> Manifest:
 
 
 def _quality(pod: Manifest) -> str:
-    resources = [c.get("resources") or {} for c in pod.get("spec", {}).get("containers", [])]
+    resources = [part(c, "resources") for c in items(part(pod, "spec"), "containers")]
     if not any(r.get("requests") or r.get("limits") for r in resources):
         return "BestEffort"
-    limited = all({"cpu", "memory"} <= set(r.get("limits") or {}) for r in resources)
+    limited = all({"cpu", "memory"} <= set(part(r, "limits")) for r in resources)
     exact = all((r.get("requests") or r.get("limits")) == r.get("limits") for r in resources)
     return "Guaranteed" if limited and exact else "Burstable"
 
@@ -100,11 +101,11 @@ def updated(kind: Kind, old: Manifest, body: Manifest, subresource: str) -> Mani
 
 def _content(kind: Kind, old: Manifest, body: Manifest, subresource: str) -> Manifest:
     if subresource == "status":
-        base = {name: part for name, part in old.items() if name != "status"}
+        base = {name: value for name, value in old.items() if name != "status"}
         return base | ({"status": body["status"]} if body.get("status") is not None else {})
     if not kind.status:
         return body
-    base = {name: part for name, part in body.items() if name != "status"}
+    base = {name: value for name, value in body.items() if name != "status"}
     return base | ({"status": old["status"]} if "status" in old else {})
 
 
@@ -137,7 +138,7 @@ def _counted(kind: Kind, obj: Manifest) -> Manifest:
     if not kind.custom:
         return obj.get("spec", {})
     apart = ("metadata", "status") if kind.status else ("metadata",)
-    return {name: part for name, part in obj.items() if name not in apart}
+    return {name: value for name, value in obj.items() if name not in apart}
 
 
 def admitted(kind: Kind, obj: Manifest) -> Manifest:
@@ -201,7 +202,7 @@ def deleting(kind: Kind, old: Manifest, now: datetime, propagation: str, grace_s
     namespace = str(kind.resource) == "namespaces"
     if not finalizers and not grace and not namespace:
         return None
-    rest = {name: part for name, part in metadata.items() if name != "finalizers"}
+    rest = {name: value for name, value in metadata.items() if name != "finalizers"}
     marks: Manifest = {"finalizers": finalizers} if finalizers else {}
     if not namespace:
         marks["deletionGracePeriodSeconds"] = min(grace, metadata.get("deletionGracePeriodSeconds", grace))

@@ -14,6 +14,7 @@ from pincompute.api.meta import Manifest
 from pincompute.kube.errors import Cause
 from pincompute.kube.memory import fields, refusals
 from pincompute.kube.memory.fields import Fields
+from pincompute.kube.memory.jsondata import is_list, is_map
 from pincompute.kube.memory.shapes import Shape
 
 _SERVER_OWNED = (
@@ -149,10 +150,10 @@ def _detail(entry: Manifest) -> str:
 
 def merge(live: Any, config: Any, shape: Shape) -> Any:
     """`live` with everything that the configuration sets; keyed items and set members are added or merged, in its order."""
-    if isinstance(live, dict) and isinstance(config, dict) and not shape.atomic:
+    if is_map(live) and is_map(config) and not shape.atomic:
         merged = {name: merge(live.get(name), part, shape.field(name)) for name, part in config.items()}
         return {**live, **merged}
-    if isinstance(live, list) and isinstance(config, list) and (shape.keys or shape.each):
+    if is_list(live) and is_list(config) and (shape.keys or shape.each):
         return _merge_items(live, config, shape)
     return config
 
@@ -170,28 +171,31 @@ def _prune(merged: Manifest, before: Fields, wanted: Fields, others: list[Manife
     kept: Fields = wanted
     for entry in others:
         kept = fields.union(kept, entry["fieldsV1"])
-    return _remove(merged, dropped, kept, shape)
+    content = {name: part for name, part in merged.items() if name != "metadata"}
+    metadata = _remove(merged["metadata"], dropped.get("f:metadata", {}), kept.get("f:metadata", {}), shape.field("metadata"))
+    return {**(_remove(content, dropped, kept, shape) or {}), "metadata": metadata}
 
 
 def _remove(value: Any, dropped: Fields, kept: Fields, shape: Shape) -> Any:
-    """The value without dropped fields; what holds something kept stays, with the keys that name it."""
-    if isinstance(value, dict):
-        parts = {name: (part, f"f:{name}", shape.field(name)) for name, part in value.items()}
-        left = {name: _rest(*part, dropped, kept) for name, part in parts.items() if not _goes(part[1], dropped, kept)}
-        return _with_keys(left, value, shape)
-    if isinstance(value, list) and (shape.keys or shape.each):
+    """The value without dropped fields. A map that keeps nothing is null: custom kinds then fail validation, as they do
+    on a real API server when a manager empties a map that it still applies."""
+    if is_map(value):
+        left = {
+            name: _rest(part, f"f:{name}", shape.field(name), dropped, kept)
+            for name, part in value.items()
+            if not _goes(f"f:{name}", dropped, kept)
+        }
+        return left or None
+    if is_list(value) and (shape.keys or shape.each):
         named = [(item, shape.element(item)) for item in value]
-        return [
-            _rest(item, name, Shape(fields=shape.item.fields, rest=shape.item.rest, keys=shape.keys), dropped, kept)
-            for item, name in named
-            if not _goes(name, dropped, kept)
-        ]
+        left = [_item(item, name, shape, dropped, kept) for item, name in named if not _goes(name, dropped, kept)]
+        return left or None
     return value
 
 
 def _goes(name: str, dropped: Fields, kept: Fields) -> bool:
-    node = dropped.get(name)
-    return node is not None and (not node or fields.SELF in node) and name not in kept
+    """It goes with all that is in it, defaults too, when nobody owns any of it."""
+    return name in dropped and name not in kept
 
 
 def _rest(value: Any, name: str, shape: Shape, dropped: Fields, kept: Fields) -> Any:
@@ -199,6 +203,10 @@ def _rest(value: Any, name: str, shape: Shape, dropped: Fields, kept: Fields) ->
     return _remove(value, below, kept.get(name, {}), shape) if below else value
 
 
-def _with_keys(left: Manifest, value: Manifest, shape: Shape) -> Manifest:
+def _item(item: Any, name: str, shape: Shape, dropped: Fields, kept: Fields) -> Any:
     """A keyed item that stays keeps its keys."""
-    return {key: value[key] for key, _ in shape.keys if key in value} | left
+    if shape.each:
+        return item
+    keys: Manifest = {key: item[key] for key, _ in shape.keys if key in item}
+    left: Manifest | None = _rest(item, name, shape.item, dropped, kept)
+    return {**keys, **(left or {})}

@@ -25,7 +25,7 @@ class Faults:
     refusal: Refusal | None = None
     stale_at: str = ""  # reads show the objects as they were at this version
     gone_as_status: bool = False  # a watch from a compacted version gets HTTP 410, not an ERROR event
-    bookmarks: bool = True
+    bookmark_every: float = 60.0  # seconds, as a real API server's
     affects: Callable[[str, str], bool] = lambda _verb, _path: True
 
     def clear(self) -> None:

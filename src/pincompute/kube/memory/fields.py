@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
+from pincompute.kube.memory.jsondata import is_list, is_map
 from pincompute.kube.memory.shapes import Shape
 
 Fields: TypeAlias = dict[str, Any]
@@ -17,9 +18,9 @@ SELF = "."
 
 def of(value: Any, shape: Shape) -> Fields:
     """All fields that a value sets."""
-    if isinstance(value, dict) and value and not shape.atomic:
+    if is_map(value) and value and not shape.atomic:
         return {f"f:{name}": of(part, shape.field(name)) for name, part in value.items()}
-    if isinstance(value, list) and (shape.keys or shape.each):
+    if is_list(value) and (shape.keys or shape.each):
         return {shape.element(item): _item(item, shape) for item in value}
     return {}
 
@@ -128,9 +129,9 @@ Difference: TypeAlias = tuple[Fields | None, Fields | None]
 def compare(old: Any, new: Any, shape: Shape) -> Difference:
     if old == new:
         return None, None
-    if isinstance(old, dict) and isinstance(new, dict) and not shape.atomic:
+    if is_map(old) and is_map(new) and not shape.atomic:
         return _compare_maps(old, new, shape)
-    if isinstance(old, list) and isinstance(new, list) and (shape.keys or shape.each):
+    if is_list(old) and is_list(new) and (shape.keys or shape.each):
         return _compare_items(old, new, shape)
     return {}, None
 
@@ -164,8 +165,8 @@ def _compare_parts(before: dict[str, tuple[Any, Shape]], after: dict[str, tuple[
 
 def _whole(value: Any, shape: Shape) -> Fields:
     """A value that was not there before: unlike an applied one it owns its maps themselves, not only what is in them."""
-    if isinstance(value, dict) and value and not shape.atomic:
+    if is_map(value) and value and not shape.atomic:
         return {SELF: {}, **{f"f:{name}": _whole(part, shape.field(name)) for name, part in value.items()}}
-    if isinstance(value, list) and value and (shape.keys or shape.each):
+    if is_list(value) and value and (shape.keys or shape.each):
         return {SELF: {}, **{shape.element(item): _whole(item, shape.item) for item in value}}
     return {}

@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 from pincompute.api.core import NAMESPACES
 from pincompute.api.meta import Key, Manifest, Resource
 from pincompute.kube.memory.journal import Change
+from pincompute.kube.memory.jsondata import items, part
 from pincompute.kube.memory.tables import Tables
 
 Propagation: TypeAlias = Literal["Background", "Foreground", "Orphan"]
@@ -63,7 +64,7 @@ class Collector:
     def _judge(self, resource: Resource[Any], key: Key) -> None:
         """Delete an object that lost all its owners; drop its references to those that are gone."""
         obj = self.tables.get(resource, key)
-        references: list[Manifest] = obj["metadata"].get("ownerReferences", []) if obj else []
+        references: list[Manifest] = items(part(obj, "metadata"), "ownerReferences")
         if obj is None or not references or "deletionTimestamp" in obj["metadata"]:
             return
         solid = [r for r in references if self._owner(r["uid"], key.namespace) is not None]
@@ -78,7 +79,7 @@ class Collector:
         if ORPHAN in finalizers:
             for kind, name in list(self.tables.owned(uid)):
                 dependent = self.tables.get(kind, name)
-                references = dependent["metadata"]["ownerReferences"] if dependent else []
+                references = items(part(dependent, "metadata"), "ownerReferences")
                 self._edit(kind, name, {"ownerReferences": [r for r in references if r["uid"] != uid] or None})
             self._edit(resource, key, {"finalizers": [f for f in finalizers if f != ORPHAN] or None})
         elif FOREGROUND in finalizers:
@@ -125,5 +126,5 @@ class Collector:
 
 
 def _blocks(dependent: Manifest | None, uid: str) -> bool:
-    references = dependent["metadata"].get("ownerReferences", []) if dependent else []
+    references = items(part(dependent, "metadata"), "ownerReferences")
     return any(r["uid"] == uid and r.get("blockOwnerDeletion") for r in references)

@@ -8,6 +8,7 @@ from typing import Any, cast
 from pincompute.api import core
 from pincompute.api.meta import Manifest, Object, Resource
 from pincompute.kube.memory import refusals, shapes
+from pincompute.kube.memory.jsondata import part
 from pincompute.kube.memory.shapes import Shape
 
 CONFIGMAPS = Resource("", "v1", "ConfigMap", "configmaps", True, Object)
@@ -98,6 +99,6 @@ def defined(definition: Manifest) -> Kind:
     return custom(
         resource,
         status="status" in subresources,
-        schema=cast("Manifest | None", (version.get("schema") or {}).get("openAPIV3Schema")),
+        schema=cast("Manifest | None", part(version, "schema").get("openAPIV3Schema")),
         scale=subresources.get("scale"),
     )

@@ -6,11 +6,12 @@ Strategic merge follows list keys, `$patch: delete|replace` and `$deleteFromPrim
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from pincompute.api.meta import Manifest
 from pincompute.kube.errors import Invalid
 from pincompute.kube.memory import refusals
+from pincompute.kube.memory.jsondata import is_list, is_map
 
 _LIST_KEYS = {
     "containers": "name",
@@ -36,10 +37,10 @@ _DELETE_VALUES = "$deleteFromPrimitiveList/"
 
 def merge(target: Any, patch: Any) -> Any:
     """JSON merge patch: null removes, objects merge, everything else replaces."""
-    if not isinstance(patch, dict):
+    if not is_map(patch):
         return patch
-    result: Manifest = dict(cast("Manifest", target)) if isinstance(target, dict) else {}
-    for name, part in cast("Manifest", patch).items():
+    result: Manifest = dict(target) if is_map(target) else {}
+    for name, part in patch.items():
         if part is None:
             result.pop(name, None)
         else:
@@ -49,12 +50,12 @@ def merge(target: Any, patch: Any) -> Any:
 
 def strategic(target: Any, patch: Any) -> Any:
     """Strategic merge of a map."""
-    if not isinstance(patch, dict):
+    if not is_map(patch):
         return patch
-    changes = cast("Manifest", patch)
+    changes = patch
     if changes.get("$patch") == "replace":
         return {name: part for name, part in changes.items() if name != "$patch"}
-    result: Manifest = dict(cast("Manifest", target)) if isinstance(target, dict) else {}
+    result: Manifest = dict(target) if is_map(target) else {}
     for name, part in changes.items():
         _strategic_field(result, name, part)
     return result
@@ -68,8 +69,8 @@ def _strategic_field(result: Manifest, name: str, part: Any) -> None:
         result[field] = [item for item in result.get(field, []) if item not in part]
     elif part is None:
         result.pop(name, None)
-    elif isinstance(part, list):
-        result[name] = _strategic_list(name, result.get(name) or [], cast("list[Any]", part))
+    elif is_list(part):
+        result[name] = _strategic_list(name, result.get(name) or [], part)
     else:
         result[name] = strategic(result.get(name), part)
 
@@ -102,9 +103,9 @@ def _key(name: str, patch: list[Any]) -> str:
 
 def json_patch(document: Any, operations: Any) -> Any:
     """Each operation works on a copy of the path it touches; the document itself stays."""
-    if not isinstance(operations, list):
+    if not is_list(operations):
         raise refusals.bad_request("a JSON patch must be a list of operations")
-    for operation in cast("list[Manifest]", operations):
+    for operation in operations:
         document = _operate(document, operation)
     return document
 
@@ -151,9 +152,9 @@ def _look(document: Any, path: list[str]) -> Any:
 
 def _place(container: Any, part: str, path: list[str]) -> Any:
     """The key or index that exists; a path into nothing is the caller's mistake."""
-    if isinstance(container, dict) and part in container:
+    if is_map(container) and part in container:
         return part
-    if isinstance(container, list) and part.isdigit() and int(part) < len(cast("list[Any]", container)):
+    if is_list(container) and part.isdigit() and int(part) < len(container):
         return int(part)
     raise refusals.refuse(422, f"the path /{'/'.join(path)} of the JSON patch does not exist at {part!r}")
 
@@ -162,7 +163,7 @@ def _edit(document: Any, path: list[str], what: str, value: Any) -> Any:
     if not path:
         return value
     head, *rest = path
-    copy: Any = list(cast("list[Any]", document)) if isinstance(document, list) else dict(document or {})
+    copy: Any = list(document) if is_list(document) else dict(document or {})
     if rest:
         place = _place(copy, head, path)
         copy[place] = _edit(copy[place], rest, what, value)
@@ -176,10 +177,10 @@ def _edit(document: Any, path: list[str], what: str, value: Any) -> Any:
 
 
 def _add(container: Any, part: str, value: Any, path: list[str]) -> None:
-    if isinstance(container, dict):
+    if is_map(container):
         container[part] = value
         return
-    items = cast("list[Any]", container)
+    items = container
     if part == "-":
         items.append(value)
     elif part.isdigit() and int(part) <= len(items):

@@ -6,6 +6,7 @@ from typing import Any
 
 from pincompute.api.meta import Manifest
 from pincompute.kube.memory import refusals
+from pincompute.kube.memory.jsondata import is_map, part
 from pincompute.kube.memory.kinds import Kind
 
 
@@ -28,8 +29,8 @@ def read(kind: Kind, obj: Manifest) -> Manifest:
 def write(kind: Kind, obj: Manifest, scale: Manifest) -> Manifest:
     """The object with the replicas of the scale, and with its version, if it names one."""
     path = _paths(kind)["specReplicasPath"].strip(".").split(".")
-    scaled = _put(obj, path, (scale.get("spec") or {}).get("replicas", 0))
-    version = (scale.get("metadata") or {}).get("resourceVersion", "")
+    scaled = _put(obj, path, part(scale, "spec").get("replicas", 0))
+    version = part(scale, "metadata").get("resourceVersion", "")
     return {**scaled, "metadata": {**obj["metadata"], "resourceVersion": version}}
 
 
@@ -42,7 +43,7 @@ def _paths(kind: Kind) -> Manifest:
 def _look(obj: Manifest, path: str) -> Any:
     found: Any = obj
     for name in path.strip(".").split("."):
-        found = (found or {}).get(name)
+        found = found.get(name) if is_map(found) else None
     return found
 
 

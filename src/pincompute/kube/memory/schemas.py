@@ -9,10 +9,11 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 
 from pincompute.api.meta import Manifest
 from pincompute.kube.errors import Cause
+from pincompute.kube.memory.jsondata import is_list, is_map
 
 _PRESERVE = "x-kubernetes-preserve-unknown-fields"
 _EMBEDDED = "x-kubernetes-embedded-resource"
@@ -22,23 +23,23 @@ _TYPE_META = ("apiVersion", "kind", "metadata")
 
 def prune(value: Any, schema: Manifest, *, root: bool = False) -> Any:
     """The value without unknown fields; what the schema does not look into stays as it is."""
-    if isinstance(value, list):
+    if is_list(value):
         items = schema.get("items", {})
-        return [prune(item, items) for item in cast("list[Any]", value)]
-    if not isinstance(value, dict):
+        return [prune(item, items) for item in value]
+    if not is_map(value):
         return value
     properties: Manifest = schema.get("properties", {})
     extra = schema.get("additionalProperties")
     keep_all = schema.get(_PRESERVE) or extra is True
     kept = _TYPE_META if root or schema.get(_EMBEDDED) else ()
     result: Manifest = {}
-    for name, part in cast("Manifest", value).items():
+    for name, part in value.items():
         if name in kept:
             result[name] = part
         elif name in properties:
             result[name] = prune(part, properties[name])
-        elif isinstance(extra, dict):
-            result[name] = prune(part, cast("Manifest", extra))
+        elif is_map(extra):
+            result[name] = prune(part, extra)
         elif keep_all:
             result[name] = part
     return result
@@ -46,22 +47,22 @@ def prune(value: Any, schema: Manifest, *, root: bool = False) -> Any:
 
 def unknown(value: Any, schema: Manifest, path: str = "", *, root: bool = False) -> list[str]:
     """Paths of the fields that pruning drops, for strict field validation."""
-    if isinstance(value, list):
+    if is_list(value):
         items = schema.get("items", {})
-        return [name for i, item in enumerate(cast("list[Any]", value)) for name in unknown(item, items, f"{path}[{i}]")]
-    if not isinstance(value, dict):
+        return [name for i, item in enumerate(value) for name in unknown(item, items, f"{path}[{i}]")]
+    if not is_map(value):
         return []
     properties: Manifest = schema.get("properties", {})
     extra = schema.get("additionalProperties")
     kept = _TYPE_META if root or schema.get(_EMBEDDED) else ()
     found: list[str] = []
-    for name, part in cast("Manifest", value).items():
+    for name, part in value.items():
         here = f"{path}.{name}" if path else name
-        known = properties.get(name, extra if isinstance(extra, dict) else None)
+        known = properties.get(name, extra if is_map(extra) else None)
         if name in kept:
             continue
         if known is not None:
-            found.extend(unknown(part, cast("Manifest", known), here))
+            found.extend(unknown(part, known, here))
         elif not schema.get(_PRESERVE) and extra is not True:
             found.append(here)
     return found
@@ -69,15 +70,15 @@ def unknown(value: Any, schema: Manifest, path: str = "", *, root: bool = False)
 
 def fill(value: Any, schema: Manifest) -> Any:
     """The value with the defaults of the schema; a null where a default stands counts as absent."""
-    if isinstance(value, list):
+    if is_list(value):
         items = schema.get("items", {})
-        return [fill(item, items) for item in cast("list[Any]", value)]
-    if not isinstance(value, dict):
+        return [fill(item, items) for item in value]
+    if not is_map(value):
         return value
-    result = dict(cast("Manifest", value))
+    result = dict(value)
     extra = schema.get("additionalProperties")
-    if isinstance(extra, dict):
-        return {name: fill(part, cast("Manifest", extra)) for name, part in result.items()}
+    if is_map(extra):
+        return {name: fill(part, extra) for name, part in result.items()}
     for name, part in schema.get("properties", {}).items():
         if "default" in part and (name not in result or (result[name] is None and not part.get("nullable"))):
             result[name] = part["default"]
@@ -208,9 +209,9 @@ def _duplicates(value: list[Any], schema: Manifest, path: str) -> Iterator[Cause
 
 
 def _shown_name(name: Any) -> str:
-    if not isinstance(name, dict):
+    if not is_map(name):
         return _shown(name)
-    return "{" + ",".join(f'"{key}":{_shown(part)}' for key, part in cast("Manifest", name).items()) + "}"
+    return "{" + ",".join(f'"{key}":{_shown(part)}' for key, part in name.items()) + "}"
 
 
 def _check_map(value: Manifest, schema: Manifest, path: str) -> Iterator[Cause]:
@@ -225,9 +226,9 @@ def _check_map(value: Manifest, schema: Manifest, path: str) -> Iterator[Cause]:
     properties: Manifest = schema.get("properties", {})
     extra = schema.get("additionalProperties")
     for name, part in value.items():
-        known = properties.get(name, extra if isinstance(extra, dict) else None)
+        known = properties.get(name, extra if is_map(extra) else None)
         if known is not None:
-            yield from violations(part, cast("Manifest", known), f"{path}.{name}" if path else name)
+            yield from violations(part, known, f"{path}.{name}" if path else name)
 
 
 _CHECKS: dict[str, Callable[[Any, Manifest, str], Iterator[Cause]]] = {

@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Mapping
-
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import msgspec
 import yaml
@@ -20,6 +19,7 @@ from pincompute.api.meta import Key, Manifest
 from pincompute.kube import errors
 from pincompute.kube.memory import answers, refusals, routes, schemas, watches
 from pincompute.kube.memory.faults import Faults
+from pincompute.kube.memory.garbage import Propagation
 from pincompute.kube.memory.routes import Target
 from pincompute.kube.memory.store import ContentType, Store
 
@@ -252,9 +252,18 @@ class MemoryServer:
             key,
             uid=conditions.get("uid", ""),
             resource_version=conditions.get("resourceVersion", ""),
-            propagation=options.get("propagationPolicy") or request.query.get("propagationPolicy", ""),
+            propagation=_propagation(options.get("propagationPolicy") or request.query.get("propagationPolicy", "")),
             grace_seconds=None if grace is None else int(grace),
         )
+
+
+def _propagation(asked: str) -> Propagation | Literal[""]:
+    match asked:
+        case "" | "Background" | "Foreground" | "Orphan":
+            return asked
+        case _:
+            text = f'Unsupported value: "{asked}": supported values: "Background", "Foreground", "Orphan"'
+            raise refusals.refuse(422, f"DeleteOptions.meta.k8s.io is invalid: propagationPolicy: {text}")
 
 
 def _is_watch(query: Mapping[str, str]) -> bool:

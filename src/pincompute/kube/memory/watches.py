@@ -17,8 +17,6 @@ from pincompute.kube.memory.journal import Event
 from pincompute.kube.memory.routes import Target
 from pincompute.kube.memory.store import Store
 
-BOOKMARK_EVERY = 60.0  # seconds
-_LAST_BOOKMARK = 2.0  # seconds before the end
 _LONGEST = 3600.0
 _INITIAL_END = {"annotations": {"k8s.io/initial-events-end": "true"}}
 
@@ -64,7 +62,7 @@ async def events(store: Store, target: Target, wanted: Options, faults: Faults) 
 async def _events(store: Store, target: Target, wanted: Options, faults: Faults) -> AsyncIterator[Event]:
     resource, loop = target.kind.resource, asyncio.get_running_loop()
     end = loop.time() + wanted.seconds
-    bookmark_at = min(loop.time() + BOOKMARK_EVERY, end - _LAST_BOOKMARK)
+    bookmark_at = loop.time() + faults.bookmark_every
     news = asyncio.Event()
     unsubscribe = store.subscribe(lambda _resource, _event: news.set())
     try:
@@ -78,9 +76,9 @@ async def _events(store: Store, target: Target, wanted: Options, faults: Faults)
             for event in store.events(resource, since, target.namespace, wanted.label_selector, wanted.field_selector):
                 yield event
             since = store.resource_version
-            if wanted.bookmarks and faults.bookmarks and loop.time() >= bookmark_at:
+            if wanted.bookmarks and loop.time() >= bookmark_at:
                 yield store.bookmark(resource)
-                bookmark_at = loop.time() + BOOKMARK_EVERY
+                bookmark_at = loop.time() + faults.bookmark_every
             next_at = min(end, bookmark_at) if wanted.bookmarks and bookmark_at > loop.time() else end
             await _wait(news, next_at - loop.time())
     finally:

@@ -1,0 +1,106 @@
+"""Who may be written: names, places, identity and preconditions, each refused as a real API server refuses it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pincompute.api.core import NAMESPACES
+from pincompute.api.meta import Key, Manifest, Resource
+from pincompute.kube.errors import Cause
+from pincompute.kube.memory import admission, refusals
+from pincompute.kube.memory.jsondata import part
+from pincompute.kube.memory.kinds import Kind
+from pincompute.kube.memory.tables import Tables
+
+_CHANGED_SINCE_READ = "the object has been modified; please apply your changes to the latest version and try again"
+
+
+def door(tables: Tables, resource: Resource[Any], subresource: str) -> Kind:
+    """The kind, if it has this subresource."""
+    kind = tables.kind(resource)
+    served = {"": True, "status": kind.status, "scale": kind.scale is not None}
+    if not served.get(subresource, False):
+        raise refusals.refuse(404, "the server could not find the requested resource")
+    return kind
+
+
+def new_key(tables: Tables, resource: Resource[Any], namespace: str, metadata: Manifest, suffix: str) -> Key:
+    """Where a new object goes; `suffix` completes a generated name."""
+    name = metadata.get("name") or ""
+    if not name and metadata.get("generateName"):
+        name = metadata["generateName"] + suffix
+    if not name:
+        cause = Cause("metadata.name", "Required value: name or generateName is required", "FieldValueRequired")
+        raise refusals.invalid(resource, "", (cause,))
+    if bool(namespace) is not resource.namespaced:
+        expected = "a namespace" if resource.namespaced else "no namespace"
+        raise refusals.bad_request(f"{resource.plural} {name!r}: expected {expected}, got {namespace!r}")
+    if namespace:
+        _namespace(tables, resource, namespace, name)
+    return Key(namespace, name)
+
+
+def _namespace(tables: Tables, resource: Resource[Any], namespace: str, name: str) -> None:
+    found = tables.get(NAMESPACES, Key("", namespace))
+    if found is None:
+        raise refusals.not_found(NAMESPACES, namespace)
+    if "deletionTimestamp" in found["metadata"]:
+        text = f"unable to create new content in namespace {namespace} because it is being terminated"
+        cause = Cause("metadata.namespace", f"namespace {namespace} is being terminated", "NamespaceTerminating")
+        raise refusals.refuse(403, f'{resource} "{name}" is forbidden: {text}', resource, name, (cause,))
+
+
+def identity(kind: Kind, key: Key, body: Manifest) -> None:
+    """The body must be of the kind and name it is sent to."""
+    metadata = admission.addressed(kind, key.namespace, body)
+    name = metadata.get("name", "")
+    if name != key.name:
+        raise refusals.bad_request(f"the name of the object ({name}) does not match the name on the URL ({key.name})")
+
+
+def replacement(kind: Kind, key: Key, old: Manifest, body: Manifest) -> None:
+    """A whole new state: for custom kinds it must name the version it was made from."""
+    identity(kind, key, body)
+    metadata = part(body, "metadata")
+    preconditions(kind.resource, key, old, metadata.get("uid", ""), "")
+    if kind.custom and not metadata.get("resourceVersion"):
+        cause = Cause("metadata.resourceVersion", "Invalid value: 0: must be specified for an update", "FieldValueInvalid")
+        raise refusals.invalid(kind.resource, key.name, (cause,))
+
+
+def version(resource: Resource[Any], key: Key, old: Manifest, body: Manifest) -> None:
+    """A version in the body must be the present one."""
+    if part(body, "metadata").get("resourceVersion") not in (None, "", old["metadata"]["resourceVersion"]):
+        raise refusals.conflict(resource, key, _CHANGED_SINCE_READ)
+
+
+def preconditions(resource: Resource[Any], key: Key, old: Manifest, uid: str, resource_version: str) -> None:
+    for label, wanted, got in (
+        ("UID", uid, old["metadata"]["uid"]),
+        ("ResourceVersion", resource_version, old["metadata"]["resourceVersion"]),
+    ):
+        if wanted and wanted != got:
+            why = f"Precondition failed: {label} in precondition: {wanted}, {label} in object meta: {got}"
+            raise refusals.conflict(resource, key, why)
+
+
+def applicable(kind: Kind, key: Key, config: Manifest, manager: str) -> Manifest:
+    """A configuration as it can be applied."""
+    if not manager:
+        text = "PatchOptions.meta.k8s.io is invalid: fieldManager: Required value: is required for apply patch"
+        raise refusals.bad_request(text)
+    metadata = {"name": key.name, **part(config, "metadata")}
+    if metadata.get("managedFields"):
+        raise refusals.bad_request("metadata.managedFields must be nil")
+    config = {**config, "metadata": metadata}
+    identity(kind, key, config)
+    return config
+
+
+def creatable_by_apply(kind: Kind, key: Key, metadata: Manifest, subresource: str) -> None:
+    """An apply of status, or one that names a uid or a version, is not meant to create."""
+    if subresource:
+        raise refusals.not_found(kind.resource, key.name)
+    wanted = metadata.get("uid") or metadata.get("resourceVersion")
+    if wanted:
+        raise refusals.conflict(kind.resource, key, f"Precondition failed: in precondition: {wanted}, in object meta: ")

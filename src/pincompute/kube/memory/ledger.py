@@ -1,0 +1,92 @@
+"""Where writes come to rest: tables, history and listeners move together, then consequences follow until none is left."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+from pincompute.api.meta import Key, Manifest, Resource
+from pincompute.kube.memory import refusals
+from pincompute.kube.memory.journal import Change, Event, Journal
+from pincompute.kube.memory.jsondata import copy
+from pincompute.kube.memory.kinds import Kind
+from pincompute.kube.memory.tables import Tables
+
+Listener: TypeAlias = Callable[[Resource[Any], Event], None]
+Consequences: TypeAlias = Callable[[Resource[Any], Change], None]
+
+
+class Ledger:
+    """`consequences` is called for every change, after the write that caused it; its own writes are changes too."""
+
+    def __init__(self, consequences: Consequences) -> None:
+        self.tables = Tables()
+        self.journal = Journal()
+        self.listeners: list[Listener] = []
+        self._consequences = consequences
+        self._unsettled: deque[tuple[Resource[Any], Change]] = deque()
+        self._settling = False
+        self._rehearsing = False
+
+    def find(self, resource: Resource[Any], key: Key) -> Manifest:
+        self.tables.kind(resource)
+        obj = self.tables.get(resource, key)
+        if obj is None:
+            raise refusals.not_found(resource, key.name)
+        return obj
+
+    def as_of(self, resource: Resource[Any], version: int) -> dict[Key, Manifest]:
+        """The objects of a kind at a version."""
+        objects = self.tables.objects[str(resource)]
+        return objects if version == self.journal.version else self.journal.rewind(str(resource), objects, version)
+
+    @contextmanager
+    def rehearsal(self) -> Generator[None]:
+        """Commits inside answer, but store nothing."""
+        self._rehearsing = True
+        try:
+            yield
+        finally:
+            self._rehearsing = False
+
+    def replace(self, kind: Kind, key: Key, old: Manifest, new: Manifest) -> Manifest:
+        """Store a new state, unless nothing changed or the last thing that kept a deleting object is gone."""
+        if new == old:
+            return old
+        metadata = new["metadata"]
+        ending = "deletionTimestamp" in metadata and not metadata.get("finalizers")
+        if ending and not metadata.get("deletionGracePeriodSeconds") and str(kind.resource) != "namespaces":
+            self.commit(kind, key, old, None)
+            return new
+        return self.commit(kind, key, old, new)
+
+    def commit(self, kind: Kind, key: Key, before: Manifest | None, after: Manifest | None) -> Manifest:
+        """The object as it is now, or as it last was; None stands for absence."""
+        state: Manifest = after or before or {}
+        if self._rehearsing:
+            return state
+        version = self.journal.next()
+        last = {**state, "metadata": {**state["metadata"], "resourceVersion": str(version)}}
+        stored = last if after is not None else None
+        name = str(kind.resource)
+        self.tables.put(name, key, before, stored)
+        change = Change(version, name, key, before, stored, last)
+        self.journal.add(change)
+        for listener in tuple(self.listeners):
+            event = change.event()
+            listener(kind.resource, Event(event.type, copy(event.object), event.resource_version))
+        self._unsettled.append((kind.resource, change))
+        self._settle()
+        return last
+
+    def _settle(self) -> None:
+        if self._settling:
+            return
+        self._settling = True
+        try:
+            while self._unsettled:
+                self._consequences(*self._unsettled.popleft())
+        finally:
+            self._settling = False
