@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import msgspec
 
-from pincompute.api.meta import Manifest
+from pincompute.api.meta import GROUP, Manifest, Object
 from pincompute.kube import config
 from pincompute.kube.errors import AlreadyExists, KubeError, NotFound
 from pincompute.kube.transport import Client
 from pincompute.region.errors import RegionError
 
 FIELD_MANAGER = "pincompute-region"
+DEFINITION = "CustomResourceDefinition"
+DIGEST = f"{GROUP}/manifest-digest"
+METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 CONTENT = {"PATCH": "application/apply-patch+yaml", "POST": "application/json"}
 ESTABLISHED = 30.0  # seconds a new kind has to be served
 
@@ -49,15 +53,28 @@ class Installer:
         first: list[Manifest] = []
         others: list[Manifest] = []
         for manifest in manifests:
-            (first if manifest["kind"] in ("CustomResourceDefinition", "Namespace") else others).append(manifest)
+            (first if manifest["kind"] in (DEFINITION, "Namespace") else others).append(manifest)
         for stage in (first, others):
             async with asyncio.TaskGroup() as tasks:
                 for manifest in stage:
                     tasks.create_task(self.apply(manifest))
 
     async def apply(self, manifest: Manifest) -> None:
-        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
-        await self._write("PATCH", await self._path(manifest), manifest, query)
+        path, query = await self._path(manifest), {"fieldManager": FIELD_MANAGER, "force": "true"}
+        if manifest["kind"] != DEFINITION:
+            await self._write("PATCH", path, manifest, query)
+            return
+        digest = hashlib.blake2b(msgspec.json.encode(manifest, order="sorted"), digest_size=8).hexdigest()
+        if await self._digest(path) != digest:
+            await self._write("PATCH", path, _annotated(manifest, digest), query)
+
+    async def _digest(self, path: str) -> str:
+        """Of the definition that is there. Applying a large schema takes an API server seconds, changed or not."""
+        try:
+            body = await self._client.request("GET", path, accept=METADATA_ONLY)
+        except NotFound:
+            return ""
+        return msgspec.json.decode(body, type=Object).metadata.annotations.get(DIGEST, "")
 
     async def create_once(self, manifest: Manifest) -> bool:
         """Create what does not exist yet and leave alone what does; tells whether it was created."""
@@ -91,7 +108,9 @@ class Installer:
         async with asyncio.timeout(ESTABLISHED):
             while True:
                 try:
-                    await self._client.request(verb, path, query=query, body=body, content_type=CONTENT[verb])
+                    await self._client.request(
+                        verb, path, query=query, body=body, content_type=CONTENT[verb], deadline=ESTABLISHED
+                    )
                 except NotFound as error:
                     if "There can be a delay" not in str(error):
                         raise
@@ -142,6 +161,11 @@ async def available(api: Client, deadline: float) -> bool:
     except KubeError:
         return False
     return True
+
+
+def _annotated(manifest: Manifest, digest: str) -> Manifest:
+    meta = manifest["metadata"]
+    return manifest | {"metadata": meta | {"annotations": meta.get("annotations", {}) | {DIGEST: digest}}}
 
 
 def _root(version: str) -> str:
