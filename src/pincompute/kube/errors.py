@@ -142,8 +142,15 @@ def refusal(request: Request, code: int, body: bytes, retry_after: str = "") -> 
     try:
         status = _decoder.decode(body)
     except msgspec.MsgspecError:
-        status = Status(code=code, message=body[:200].decode(errors="replace").strip())
+        status = Status(code=code, message=_text(body))
     return of_status(request, status, code, retry_after)
+
+
+def _text(body: bytes) -> str:
+    """Of a failed health check only the checks that failed; of anything else the beginning."""
+    text = body.decode(errors="replace")
+    failed = [line for line in text.splitlines() if line.startswith("[-]")]
+    return "; ".join(failed) or text[:200].strip()
 
 
 def of_status(request: Request, status: Status, code: int, retry_after: str = "") -> Refused:

@@ -7,6 +7,7 @@ writes without taking the cache back.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Generic, Literal, TypeAlias, TypeVar
 
@@ -16,7 +17,8 @@ from pincompute.api.meta import Key, Object
 
 T = TypeVar("T", bound=Object)
 
-GONE = 8192  # uids remembered; far more than writes can be on their way
+GONE = 8192  # uids remembered; far more than answers and events can be on their way
+FOREVER = sys.maxsize  # a version above all others
 
 Event: TypeAlias = Literal["ADDED", "MODIFIED", "DELETED"]
 Index: TypeAlias = Callable[[T], Iterable[str]]
@@ -38,8 +40,7 @@ class Store(Generic[T]):
         self._indexes = dict(indexes)
         self._objects: dict[str, dict[str, T]] = {}
         self._filed: dict[str, dict[str, dict[Key, None]]] = {name: {} for name in indexes}
-        self._buried: set[str] = set()  # uids of objects that we deleted and the watch has not yet
-        self._gone: dict[str, None] = {}  # uids that the watch saw go lately, before the answer to a write of ours came
+        self._gone: dict[str, int] = {}  # uids that went lately, and the version up to which they are gone
         self._listeners: list[Listener[T]] = []
 
     def listen(self, listener: Listener[T]) -> None:
@@ -67,16 +68,19 @@ class Store(Generic[T]):
         self._put(obj.key, obj)
 
     def remove(self, obj: T) -> None:
-        """The watch saw this object go; `obj` is its last state, under the version of its deletion."""
-        self._buried.discard(obj.metadata.uid)
-        self._remember_gone(obj.metadata.uid)
+        """This object went; `obj` is its last state, under the version of its deletion.
+
+        Where a selector narrows the cache, it may only have left the selection, and come back in a later version.
+        """
+        last = version(obj.metadata.resource_version)
+        self._remember_gone(obj.metadata.uid, last)
         old = self.get(obj.key)
-        if old is not None and version(old.metadata.resource_version) <= version(obj.metadata.resource_version):
+        if old is not None and version(old.metadata.resource_version) <= last:
             self._drop(old)
 
     def bury(self, key: Key, uid: str) -> None:
         """We deleted this object and the API server said that it is gone."""
-        self._buried.add(uid)
+        self._remember_gone(uid, FOREVER)
         old = self.get(key)
         if old is not None and old.metadata.uid == uid:
             self._drop(old)
@@ -86,31 +90,32 @@ class Store(Generic[T]):
 
     def reset(self, obj: T) -> None:
         """The truth of a server whose versions went backwards, after a restore from a backup."""
-        self._buried.discard(obj.metadata.uid)
-        self._gone.pop(obj.metadata.uid, None)
         old = self.get(obj.key)
         if old != obj:
             self._set(obj.key, obj, old)
 
     def settle(self, seen: set[Key], upto: int | None) -> None:
         """End of a list: what it did not show is gone, unless it is newer than the list (`upto` None: no exception)."""
+        if upto is None:
+            self._gone.clear()
         for old in self.all():
             newer = upto is not None and version(old.metadata.resource_version) > upto
             if old.key not in seen and not newer:
-                self._remember_gone(old.metadata.uid)
+                self._remember_gone(old.metadata.uid, upto or 0)
                 self._drop(old)
 
-    def _remember_gone(self, uid: str) -> None:
-        self._gone[uid] = None
+    def _remember_gone(self, uid: str, upto: int) -> None:
+        self._gone[uid] = max(upto, self._gone.pop(uid, 0))
         if len(self._gone) > GONE:
             del self._gone[next(iter(self._gone))]
 
     def _put(self, key: Key, obj: T) -> None:
         meta = obj.metadata
-        if meta.uid in self._buried or meta.uid in self._gone:
+        number = version(meta.resource_version)
+        if number <= self._gone.get(meta.uid, -1):
             return
         old = self.get(key)
-        if old is None or version(old.metadata.resource_version) < version(meta.resource_version):
+        if old is None or version(old.metadata.resource_version) < number:
             self._set(key, obj, old)
 
     def _set(self, key: Key, obj: T, old: T | None) -> None:

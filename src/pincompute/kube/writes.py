@@ -12,7 +12,7 @@ import msgspec
 
 from pincompute.api.meta import Key, Manifest, Object, Resource, Struct
 from pincompute.kube import decoding
-from pincompute.kube.errors import NotFound
+from pincompute.kube.errors import Conflict, Invalid, NotFound
 from pincompute.kube.transport import Client
 
 T = TypeVar("T", bound=Object)
@@ -50,7 +50,7 @@ async def apply(client: Client, resource: Resource[T], key: Key, body: Manifest,
     named = _named(key, body, {"uid": uid} if uid else {})
     query = {"fieldManager": manager, "force": "true"}
     path = resource.path(key.namespace, key.name)
-    answer = await client.request("PATCH", path, query=query, body=_encode(resource, named), content_type=_APPLY)
+    answer = await _pinned(client, path, query, _encode(resource, named), _APPLY)
     return decoding.object_decoder(resource.type).decode(answer)
 
 
@@ -60,9 +60,7 @@ async def patch(
     """Merge patch, strategic where the kind is built in; pinned by metadata.uid and metadata.resourceVersion in `body`."""
     path = resource.path(key.namespace, key.name, subresource)
     content_type = _STRATEGIC if _built_in(resource) else _MERGE
-    answer = await client.request(
-        "PATCH", path, query={"fieldManager": manager}, body=msgspec.json.encode(body), content_type=content_type
-    )
+    answer = await _pinned(client, path, {"fieldManager": manager}, msgspec.json.encode(body), content_type)
     return decoding.object_decoder(resource.type).decode(answer)
 
 
@@ -103,6 +101,16 @@ async def uids(client: Client, resource: Resource[Any], namespace: str, label: s
         if not page.metadata.token:
             return frozenset(found)
         query["continue"] = page.metadata.token
+
+
+async def _pinned(client: Client, path: str, query: dict[str, str], body: bytes, content_type: str) -> bytes:
+    """PATCH. API servers answer a uid that is not the object's with Invalid, though it is a failed precondition."""
+    try:
+        return await client.request("PATCH", path, query=query, body=body, content_type=content_type)
+    except Invalid as error:
+        if any(cause.field == "metadata.uid" for cause in error.causes):
+            raise Conflict(error.request, error.status) from error
+        raise
 
 
 def _named(key: Key, body: Manifest, pins: dict[str, str]) -> Manifest:

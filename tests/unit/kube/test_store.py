@@ -60,6 +60,14 @@ def test_an_answer_that_comes_after_the_watch_saw_the_object_go_does_not_bring_i
     assert log.events == [("ADDED", "web"), ("DELETED", "web")]
 
 
+def test_object_that_left_a_selection_may_come_back() -> None:
+    log = Log()
+    log.store.put(pod(version=5))
+    log.store.remove(pod(version=7))
+    log.store.put(pod(version=8, node="back"))
+    assert log.store.get(WEB) == pod(version=8, node="back")
+
+
 def test_name_used_again_after_own_delete() -> None:
     log = Log()
     log.store.put(pod(version=5))
