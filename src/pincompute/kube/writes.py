@@ -104,13 +104,17 @@ async def uids(client: Client, resource: Resource[Any], namespace: str, label: s
 
 
 async def _pinned(client: Client, path: str, query: dict[str, str], body: bytes, content_type: str) -> bytes:
-    """PATCH. API servers answer a uid that is not the object's with Invalid, though it is a failed precondition."""
     try:
         return await client.request("PATCH", path, query=query, body=body, content_type=content_type)
     except Invalid as error:
-        if any(cause.field == "metadata.uid" for cause in error.causes):
-            raise Conflict(error.request, error.status) from error
-        raise
+        raise of_patch(error) from error
+
+
+def of_patch(error: Invalid) -> Conflict | Invalid:
+    """API servers answer a patch of a uid that is not the object's with Invalid, though it is a failed precondition."""
+    if any(cause.field == "metadata.uid" for cause in error.causes):
+        return Conflict(error.request, error.status)
+    return error
 
 
 def _named(key: Key, body: Manifest, pins: dict[str, str]) -> Manifest:

@@ -19,8 +19,9 @@ from pincompute.engine.controller import Card
 from pincompute.engine.laws.worlds import BUILT_IN, FixedView, Indexes, Spot, World
 from pincompute.engine.outcomes import LaneError
 from pincompute.engine.ports import Propagation, Subresource
-from pincompute.kube.errors import NotFound, Request, Unreachable
+from pincompute.kube.errors import Invalid, NotFound, Request, Unreachable
 from pincompute.kube.views import Unknown
+from pincompute.kube.writes import of_patch
 
 T = TypeVar("T", bound=Object)
 Order: TypeAlias = Callable[[list[Any]], list[Any]]
@@ -159,7 +160,10 @@ class Hand:
             raise Crash
         if fault is Fault.NOT_SENT:
             raise self._unreachable("connection refused")
-        do()
+        try:
+            do()
+        except Invalid as error:
+            raise of_patch(error) from error
         self._written(_sentence(number, self._cluster, verb, body) + (f" [{fault}]" if fault else ""))
         if fault is Fault.CRASH_AFTER:
             raise Crash
