@@ -67,7 +67,7 @@ def _of_member(layout: Layout, member: Member, binaries: Path) -> list[Program]:
     nodes = [_marked(program, _of_node(layout, member, binaries)) for program in node.programs(layout, member, binaries)]
     coredns = _marked(dns.program(layout, index, binaries), dns.configuration(layout, index))
     found = [*controlplane.programs(layout, member, binaries), coredns, *nodes, operator(layout, member)]
-    if layout.spec.simulated_nodes:
+    if layout.simulated_nodes(member):
         found.append(simulated.program(layout, member, binaries))
     return found
 

@@ -138,7 +138,7 @@ def remove_member(
 
 @app.command
 def add_nodes(name: str, /, *, count: Count) -> None:
-    """Have at least this many simulated nodes in a member."""
+    """Add simulated nodes to a member."""
     from pincompute.region import home, membership
 
     _natural("--count", count)

@@ -20,11 +20,15 @@ MAX_SLOTS = 32
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
-    """A member cluster of the region. `index` is never used twice while the region lives, so addresses stay."""
+    """A member cluster of the region. `index` is never used twice while the region lives, so addresses stay.
+
+    `simulated_nodes` were asked for this member alone; it has them or the region's number, whichever is more.
+    """
 
     name: str
     zone: str
     index: int
+    simulated_nodes: int = 0
 
 
 class RegionSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,6 +105,9 @@ class Layout:
 
     def node_address(self, member: Member) -> str:
         return f"10.{64 + self.spec.slot}.0.{10 + member.index}"
+
+    def simulated_nodes(self, member: Member) -> int:
+        return max(self.spec.simulated_nodes, member.simulated_nodes)
 
     def pod_range(self, member: Member) -> str:
         return f"10.{64 + self.spec.slot}.{16 * (1 + member.index)}.0/20"

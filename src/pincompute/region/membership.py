@@ -59,16 +59,16 @@ def remove(place: Path, name: str, progress: Progress) -> None:
 
 
 def add_nodes(place: Path, name: str, count: int, progress: Progress) -> None:
-    """Simulated nodes beside what the member has."""
+    """So many simulated nodes beside what the member has. Recorded first, so that `up` completes what was interrupted."""
     with home.changing(place):
         layout = _running(place)
         chosen = member(layout, name)
-        if not layout.spec.simulated_nodes:
-            raise RegionError(
-                "this region has no simulated nodes: `pincompute region up --simulated-nodes 1` starts what plays them"
-            )
-        asyncio.run(_create_nodes(layout, chosen, count))
-        progress.say(f"member {name} has at least {count} simulated nodes")
+        grown = msgspec.structs.replace(chosen, simulated_nodes=layout.simulated_nodes(chosen) + count)
+        members = tuple(grown if m == chosen else m for m in layout.spec.members)
+        wanted = Layout(place, msgspec.structs.replace(layout.spec, members=members))
+        lifecycle.apply(wanted, lifecycle.find_binaries(progress, keep_build_cache=False))
+        asyncio.run(_create_nodes(wanted, grown))
+        progress.say(f"member {name} has {grown.simulated_nodes} simulated nodes")
 
 
 def layout_with(layout: Layout, name: str, zone: str) -> Layout:
@@ -150,8 +150,8 @@ async def _gone(client: Client, name: str) -> None:
         return
 
 
-async def _create_nodes(layout: Layout, chosen: Member, count: int) -> None:
+async def _create_nodes(layout: Layout, chosen: Member) -> None:
     async with install.client(layout.kubeconfig, chosen.name) as client:
         installer = Installer(client)
-        for manifest in simulated.nodes(chosen, count):
+        for manifest in simulated.nodes(chosen, layout.simulated_nodes(chosen)):
             await installer.create_once(manifest)

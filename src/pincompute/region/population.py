@@ -56,7 +56,7 @@ async def fill_member(region: Cluster, member: Member) -> None:
     async with install.client(region.layout.kubeconfig, member.name) as client:
         installer = Installer(client)
         await installer.apply_all(wanted)
-        for manifest in simulated.nodes(member, region.layout.spec.simulated_nodes):
+        for manifest in simulated.nodes(member, region.layout.simulated_nodes(member)):
             await installer.create_once(manifest)
 
 

@@ -32,25 +32,29 @@ def wanted(layout: Layout) -> tuple[tuple[str, int, str], ...]:
 
 def check(listeners: Iterable[tuple[str, int, str]], home: Path) -> None:
     """Refuse with the port, its purpose and the process that holds it; the region's own processes may hold theirs."""
-    for address, port, purpose in listeners:
-        if _free(address, port):
-            continue
-        pid = holder(port)
-        if pid and processes.inspect(pid, home) is not None:
-            continue
-        raise RegionError(
-            f"port {port} on {address}, wanted by {purpose}, is held by {_name(pid)}: end that process, "
-            f"or start the region in another {VARIABLE}, which gets other ports"
-        )
+    taken = [listener for listener in listeners if not _free(*listener[:2])]
+    if not taken:
+        return
+    own = {socket for process in processes.of_home(home) for socket in _sockets(Path(f"/proc/{process.pid}"))}
+    for address, port, purpose in taken:
+        if own.isdisjoint(_inodes(port)):
+            raise RegionError(
+                f"port {port} on {address}, wanted by {purpose}, is held by {_name(holder(port))}: end that process, "
+                f"or start the region in another {VARIABLE}, which gets other ports"
+            )
 
 
 def holder(port: int) -> int:
     """Process id of what listens on the port; 0 when it belongs to another user and cannot be seen."""
-    inodes = {f"socket:[{inode}]" for table in ("tcp", "tcp6") for inode in _listening(Path("/proc/net") / table, port)}
+    inodes = _inodes(port)
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal() and inodes & _sockets(entry):
             return int(entry.name)
     return 0
+
+
+def _inodes(port: int) -> set[str]:
+    return {f"socket:[{inode}]" for table in ("tcp", "tcp6") for inode in _listening(Path("/proc/net") / table, port)}
 
 
 def _name(pid: int) -> str:

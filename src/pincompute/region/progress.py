@@ -61,6 +61,8 @@ class Progress:
         if self._live is not None:
             self._live.update(table(states, time.time()))
             return
+        if not self._told:  # what runs already when the command begins is no news
+            self._told = {state.name: state.phase for state in states}
         for state in states:
             if state.phase in ("ready", "backoff") and self._told.get(state.name) != state.phase:
                 self._told[state.name] = state.phase
