@@ -39,6 +39,7 @@ class Capacity(Struct):
     requested_memory: Annotated[int, doc("Bytes requested by pods.")] = 0
     running_pods: Annotated[int, doc("Pods that run.")] = 0
     pending_pods: Annotated[int, doc("Pods that wait for a node or for their start.")] = 0
+    kubelet_version: Annotated[str, doc("Oldest version among its nodes.")] = ""
     free: Annotated[tuple[FreeNodes, ...], doc("Free room by node size, largest first.")] = ()
 
 
@@ -64,7 +65,6 @@ class MemberClusterSpec(Struct):
 
 class MemberClusterStatus(Struct):
     observed_generation: Annotated[int, doc("The last metadata.generation that was acted on.")] = 0
-    kubernetes_version: Annotated[str, doc("Version its API server reports.")] = ""
     capacity: Annotated[Capacity | None, doc("Its nodes and room, as last reported.")] = None
     conditions: Conditions = ()
 

@@ -97,7 +97,12 @@ class NodeSpec(Struct):
     taints: tuple[Taint, ...] = ()
 
 
+class NodeInfo(Struct):
+    kubelet_version: str = ""
+
+
 class NodeStatus(Struct):
+    node_info: NodeInfo = NodeInfo()
     allocatable: dict[str, str] = {}
     conditions: tuple[Condition, ...] = ()
 

@@ -95,7 +95,7 @@ def _member_cluster() -> Manifest:
         Column("Ready", f"{_READY}.status"),
         Column("Nodes", ".status.capacity.readyNodes", "integer", "Nodes that are ready"),
         Column("Pods", ".status.capacity.runningPods", "integer", "Pods that run"),
-        Column("Version", ".status.kubernetesVersion"),
+        Column("Version", ".status.capacity.kubeletVersion"),
         Column("Message", f"{_READY}.message"),
         AGE,
         Column("Unschedulable", ".spec.unschedulable", "boolean", "Takes no new work", 1),

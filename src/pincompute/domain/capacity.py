@@ -7,6 +7,7 @@ never promise a fit that no node has.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -50,6 +51,12 @@ def measure(nodes: Iterable[Node], pods: Iterable[Pod]) -> Capacity:
     return _sum(tuple(nodes), used, running, pending)
 
 
+def _release(version: str) -> tuple[int, ...]:
+    """v1.9.3 is older than v1.10.0, whatever the alphabet says; what follows the three numbers does not count."""
+    numbers = re.match(r"v?(\d+)\.(\d+)\.(\d+)", version)
+    return tuple(map(int, numbers.groups())) if numbers else ()
+
+
 def _take(use: _Use, amount: Amount) -> None:
     use.cpu += amount[0]
     use.memory += amount[1]
@@ -66,6 +73,7 @@ def _sum(nodes: Sequence[Node], used: Mapping[str, _Use], running: int, pending:
         cpu=sum(room.cpu for room in rooms),
         memory=sum(room.memory for room in rooms),
         pods=sum(room.pods for room in rooms),
+        kubelet_version=min((n.status.node_info.kubelet_version for n in nodes), key=_release, default=""),
         requested_cpu=sum(use.cpu for use in _on(usable, used)),
         requested_memory=sum(use.memory for use in _on(usable, used)),
         running_pods=running,

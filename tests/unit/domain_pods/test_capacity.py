@@ -8,7 +8,7 @@ import pytest
 from pincompute.api import templates
 from pincompute.api.clusters import Capacity, FreeNodes
 from pincompute.api.conditions import Condition
-from pincompute.api.core import Node, NodeSpec, NodeStatus, Pod, PodSpec, PodStatus, Taint
+from pincompute.api.core import Node, NodeInfo, NodeSpec, NodeStatus, Pod, PodSpec, PodStatus, Taint
 from pincompute.api.meta import ObjectMeta
 from pincompute.domain import capacity
 
@@ -108,3 +108,10 @@ def test_a_count_of_pods_is_a_quantity_too():
 
 def test_full_nodes_are_left_out():
     assert capacity.rows([FreeNodes(cpu=0, memory=GI, pods=5, count=1), FreeNodes(cpu=5, memory=GI, pods=0, count=1)]) == ()
+
+
+def test_the_oldest_version_is_told_by_number_not_by_the_alphabet():
+    versions = ("v1.10.0", "v1.9.3")
+    nodes = [Node(metadata=ObjectMeta(name=v), status=NodeStatus(node_info=NodeInfo(kubelet_version=v))) for v in versions]
+    assert capacity.measure(nodes, ()).kubelet_version == "v1.9.3"
+    assert capacity.measure((), ()).kubelet_version == ""
