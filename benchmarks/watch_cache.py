@@ -56,45 +56,92 @@ def pod(n: int, version: int) -> dict[str, Any]:
 
     def state(name: str, image: str) -> dict[str, Any]:
         ids = {"imageID": f"{image}@sha256:{n % 7:064x}", "containerID": f"containerd://{n:032x}{hash(name) & 0xFFFFFFFF:032x}"}
-        return {"name": name, "image": image, **ids, "ready": True, "restartCount": 0, "started": True,
-                "state": {"running": {"startedAt": now}}, "lastState": {}}  # fmt: skip
+        return {
+            "name": name,
+            "image": image,
+            **ids,
+            "ready": True,
+            "restartCount": 0,
+            "started": True,
+            "state": {"running": {"startedAt": now}},
+            "lastState": {},
+        }
 
     owned = {f'k:{{"name":"SETTING_{i}"}}': {".": {}, "f:name": {}, "f:value": {}} for i in range(18)}
-    fields = {"f:metadata": {"f:labels": {".": {}, "f:app": {}}}, "f:spec": {"f:containers": {
-        f'k:{{"name":"{c}"}}': {".": {}, "f:env": owned, "f:image": {}, "f:resources": {}} for c in ("main", "proxy")}}}  # fmt: skip
-    managed = [{"manager": m, "operation": "Update", "apiVersion": "v1", "time": now, "fieldsType": "FieldsV1",
-                "fieldsV1": fields} for m in ("operator", "kube-scheduler", "kubelet")]  # fmt: skip
-    condition = [{"type": t, "status": "True", "lastProbeTime": None, "lastTransitionTime": then if "Ready" in t else now} for t in
-                 ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")]  # fmt: skip
-    spread = [{"maxSkew": 1, "topologyKey": k, "whenUnsatisfiable": "ScheduleAnyway", "labelSelector": {"matchLabels":
-               {"app": app}}} for k in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")]  # fmt: skip
+    containers = {f'k:{{"name":"{c}"}}': {"f:env": owned, "f:image": {}, "f:resources": {}} for c in ("main", "proxy")}
+    fields = {"f:metadata": {"f:labels": {".": {}, "f:app": {}}}, "f:spec": {"f:containers": containers}}
+    managed = [
+        {"manager": m, "operation": "Update", "apiVersion": "v1", "time": now, "fieldsType": "FieldsV1", "fieldsV1": fields}
+        for m in ("operator", "kube-scheduler", "kubelet")
+    ]
+    condition = [
+        {"type": t, "status": "True", "lastProbeTime": None, "lastTransitionTime": at}
+        for t, at in (
+            ("PodReadyToStartContainers", now),
+            ("Initialized", now),
+            ("Ready", then),
+            ("ContainersReady", then),
+            ("PodScheduled", now),
+        )
+    ]
+    spread = [
+        {"maxSkew": 1, "topologyKey": k, "whenUnsatisfiable": "ScheduleAnyway", "labelSelector": {"matchLabels": {"app": app}}}
+        for k in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
+    ]
     return {
         "metadata": {
-            "name": f"{app}-{n:06x}", "namespace": f"project-{n % 50:02}", "uid": uid, "resourceVersion": str(version),
-            "generation": 1, "creationTimestamp": now, "managedFields": managed,
-            "labels": {"pincompute.io/app": app, "pincompute.io/workload": "PinApp", "pincompute.io/tier": "OnDemand",
-                       "pincompute.io/revision": f"rev-{n % 40}", "pincompute.io/shard-uid": str(UUID(int=n % 300)),
-                       "pincompute.io/origin-uid": str(UUID(int=n % 300 + 9)), "pincompute.io/zone": "abc"[n % 3],
-                       "app.kubernetes.io/managed-by": "pincompute"},
+            "name": f"{app}-{n:06x}",
+            "namespace": f"project-{n % 50:02}",
+            "uid": uid,
+            "resourceVersion": str(version),
+            "generation": 1,
+            "creationTimestamp": now,
+            "managedFields": managed,
+            "labels": {
+                "pincompute.io/app": app,
+                "pincompute.io/workload": "PinApp",
+                "pincompute.io/tier": "OnDemand",
+                "pincompute.io/revision": f"rev-{n % 40}",
+                "pincompute.io/shard-uid": str(UUID(int=n % 300)),
+                "pincompute.io/origin-uid": str(UUID(int=n % 300 + 9)),
+                "pincompute.io/zone": "abc"[n % 3],
+                "app.kubernetes.io/managed-by": "pincompute",
+            },
             "annotations": {"pincompute.io/ordinal": str(version % 70), "pincompute.io/shape": f"shape-{n % 300}"},
-            "ownerReferences": [{"apiVersion": "pincompute.io/v1alpha1", "kind": "PinAppShard", "name": app,
-                                 "uid": str(UUID(int=n % 300)), "controller": True, "blockOwnerDeletion": True}],
+            "ownerReferences": [
+                {
+                    "apiVersion": "pincompute.io/v1alpha1",
+                    "kind": "PinAppShard",
+                    "name": app,
+                    "uid": str(UUID(int=n % 300)),
+                    "controller": True,
+                    "blockOwnerDeletion": True,
+                }
+            ],
         },
         "spec": {
-            "nodeName": f"node-{n % NODES:04}", "serviceAccountName": "default", "topologySpreadConstraints": spread,
+            "nodeName": f"node-{n % NODES:04}",
+            "serviceAccountName": "default",
+            "topologySpreadConstraints": spread,
             "initContainers": [container("prepare", "registry/prepare:1")],
             "containers": [container("main", f"registry/{app}:7"), container("proxy", "registry/proxy:3")],
             "volumes": [{"name": "token", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}],
-            "tolerations": [{"key": f"node.kubernetes.io/{t}", "operator": "Exists", "effect": "NoExecute",
-                             "tolerationSeconds": 300} for t in ("not-ready", "unreachable")],
+            "tolerations": [
+                {"key": f"node.kubernetes.io/{t}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
+                for t in ("not-ready", "unreachable")
+            ],
         },
         "status": {
-            "phase": "Running", "conditions": condition, "hostIP": "10.0.0.1", "podIP": f"10.1.{n // 250 % 250}.{n % 250}",
-            "startTime": now, "qosClass": "Burstable",
+            "phase": "Running",
+            "conditions": condition,
+            "hostIP": "10.0.0.1",
+            "podIP": f"10.1.{n // 250 % 250}.{n % 250}",
+            "startTime": now,
+            "qosClass": "Burstable",
             "containerStatuses": [state("main", f"registry/{app}:7"), state("proxy", "registry/proxy:3")],
             "initContainerStatuses": [state("prepare", "registry/prepare:1")],
         },
-    }  # fmt: skip
+    }
 
 
 def encode(obj: Any) -> bytes:
@@ -180,8 +227,17 @@ async def measure(port: int, size: int, pods: int, events: int) -> Result:
         follow, follow_cpu = time.perf_counter() - began, time.process_time() - cpu
         kept = (resident() - before) // pods
         task.cancel()
-    return Result(pods, size, round(synced, 3), round(synced_cpu, 3), kept, peak, events, round(events / follow),
-                  round(follow_cpu / events * 1e6, 1))  # fmt: skip
+    return Result(
+        pods,
+        size,
+        round(synced, 3),
+        round(synced_cpu, 3),
+        kept,
+        peak,
+        events,
+        round(events / follow),
+        round(follow_cpu / events * 1e6, 1),
+    )
 
 
 def machine() -> dict[str, Any]:
@@ -189,9 +245,14 @@ def machine() -> dict[str, Any]:
     cpu = next((line.split(":", 1)[1].strip() for line in info if line.startswith("model name")), platform.processor())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
     return {
-        "cpu": cpu, "cores": os.cpu_count(), "memory_mb": memory, "kernel": platform.release(),
-        "python": platform.python_version(), "load": os.getloadavg()[0], "date": datetime.now(UTC).isoformat(timespec="seconds"),
-    }  # fmt: skip
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "memory_mb": memory,
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "load": round(os.getloadavg()[0], 2),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
 
 
 def show(result: Result, described: dict[str, Any]) -> None:

@@ -5,7 +5,6 @@ Only silence counts as failure; any HTTP answer, an error too, shows that the AP
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 
 from pincompute.kube.clock import SYSTEM, Clock
@@ -20,10 +19,6 @@ class Breaker:
     clock: Clock = SYSTEM
     failures: int = 0
     _probe_at: float = field(default=0.0, init=False)
-    _closed: asyncio.Event = field(default_factory=asyncio.Event, init=False)
-
-    def __post_init__(self) -> None:
-        self._closed.set()
 
     @property
     def open(self) -> bool:
@@ -41,14 +36,8 @@ class Breaker:
 
     def answered(self) -> None:
         self.failures = 0
-        self._closed.set()
 
     def silent(self) -> None:
         self.failures += 1
         if self.open:
             self._probe_at = self.clock.monotonic() + self.cooldown
-            self._closed.clear()
-
-    async def until_closed(self) -> None:
-        """Returns when the cluster answers again; at once when it does."""
-        await self._closed.wait()

@@ -83,6 +83,7 @@ class WatchCache(Generic[T]):
         self._store = Store(indexes or {})
         self._backoff = Backoff(timing.pace, client.clock)
         self._synced = asyncio.Event()
+        self._nudged = asyncio.Event()
         self._on_synced: list[Callable[[], None]] = []
         self._version = ""  # where the next watch starts; empty: list first
         self._newest = 0  # highest version the server has shown
@@ -129,6 +130,11 @@ class WatchCache(Generic[T]):
         """The API server said that our delete left nothing of the object."""
         self._store.bury(key, uid)
 
+    def nudge(self) -> None:
+        """The cluster answers again: whatever is waited for, try now."""
+        self._backoff.failures = 0
+        self._nudged.set()
+
     async def run(self) -> None:
         """Lists and watches until cancelled."""
         while True:
@@ -160,12 +166,10 @@ class WatchCache(Generic[T]):
 
     async def _pause(self, seconds: float) -> None:
         """Waits, but no longer than until a silent cluster answers again."""
-        if not self._client.breaker.open:
-            await self._client.clock.sleep(seconds)
-            return
+        self._nudged.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._client.breaker.until_closed()
+                await self._nudged.wait()
 
     async def _list(self) -> None:
         listing, token, rolled_back = self._store.listing(), "", False

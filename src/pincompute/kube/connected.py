@@ -62,7 +62,11 @@ class Connected:
 
     async def _probe(self) -> None:
         while True:
+            before = self.trouble
             await self._ask()
+            if before and not self.trouble:
+                for cache in self.caches.values():
+                    cache.nudge()
             if self.reachable != self._was_reachable:
                 self._was_reachable = not self._was_reachable
                 self.on_contact()

@@ -164,7 +164,15 @@ async def _rest(request: Request, response: aiohttp.ClientResponse) -> bytes:
 def _unreachable(request: Request, error: Exception) -> Unreachable:
     """`sent` is false where the failure shows that no byte of the request reached the server."""
     sent = not isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
-    return Unreachable(request, str(error) or type(error).__name__, sent=sent)
+    return Unreachable(request, _why(error), sent=sent)
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"the certificate of {error.host}:{error.port} is not accepted: {error.certificate_error}"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"cannot connect to {error.host}:{error.port}: {error.os_error.strerror or error.os_error}"
+    return str(error) or "no answer within the deadline"
 
 
 def _socket(address: tuple[Any, ...]) -> socket.socket:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 from aiohttp import web
@@ -13,6 +14,7 @@ from watching import HURRY, eventually
 
 from pincompute.api.core import NODES, PODS, Pod
 from pincompute.api.meta import Key
+from pincompute.kube.backoff import Pace
 from pincompute.kube.clusters import Clusters
 from pincompute.kube.config import ClusterConfig
 from pincompute.kube.connected import Liveness
@@ -165,3 +167,14 @@ async def test_listeners_hear_of_members_that_come_later(server: Torture) -> Non
         await eventually(lambda: server.streams)
         server.put("second")
         await eventually(lambda: heard == [("late", "first", True), ("late", "second", False)])
+
+
+async def test_watches_do_not_wait_out_their_backoff_when_the_member_is_back(server: Torture) -> None:
+    patient = replace(HURRY, pace=Pace(base=3600.0, cap=3600.0))
+    server.answer = lambda _seen: status(503, "", "starting")
+    async with Clusters(user_agent="pincompute-test/0.1", timing=patient, liveness=QUICK) as clusters:
+        clusters.declare("members", PODS)
+        await clusters.add("a1", ClusterConfig(server=server.address))
+        await eventually(lambda: clusters.cache("a1", PODS).trouble and clusters.trouble("a1") == "starting")
+        server.answer = lambda _seen: None
+        await asyncio.wait_for(clusters.until_synced("a1"), 20)
