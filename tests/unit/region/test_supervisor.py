@@ -1,0 +1,273 @@
+"""The supervisor with real processes: order, restarts, reasons, and being replaced while its programs run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from pincompute.region import control, files, lifecycle, processes
+from pincompute.region.program import FileReady, Program, TcpReady
+from pincompute.region.runner import ProgramState
+
+DEADLINE = 20.0
+
+
+class Region:
+    """A home with a supervisor and programs of the test's choice."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+
+    def want(self, *programs: Program) -> None:
+        files.write(self.home / control.PROGRAMS, msgspec.json.encode(programs))
+        lifecycle.supervise(self.home)
+
+    def state(self, name: str) -> ProgramState:
+        return next(p for p in control.ask(self.home, "status", 5.0).programs if p.name == name)
+
+    def supervisor(self) -> int:
+        return control.ask(self.home, "status", 5.0).pid
+
+    def until(self, name: str, holds: Callable[[ProgramState], bool]) -> ProgramState:
+        end = time.monotonic() + DEADLINE
+        while not holds(state := self.state(name)):
+            assert time.monotonic() < end, state
+            time.sleep(0.02)
+        return state
+
+    def ready(self, name: str) -> ProgramState:
+        return self.until(name, lambda state: state.phase == "ready")
+
+    def written(self, name: str) -> str:
+        path = self.home / name
+        return path.read_text() if path.exists() else ""
+
+
+@pytest.fixture
+def region(tmp_path: Path) -> Iterator[Region]:
+    home = tmp_path / "home"
+    home.mkdir()
+    made = Region(home)
+    yield made
+    lifecycle.end_programs(home)
+    assert not list(processes.of_home(home))
+
+
+def shell(name: str, script: str, **rest: object) -> Program:
+    return msgspec.convert({"name": name, "argv": ("/bin/sh", "-c", script), "grace": 3.0, **rest}, Program)
+
+
+def sleeper(name: str, **rest: object) -> Program:
+    return shell(name, "exec sleep 600", **rest)
+
+
+def gone(pid: int) -> None:
+    end = time.monotonic() + DEADLINE
+    while Path(f"/proc/{pid}").exists():
+        assert time.monotonic() < end, pid
+        time.sleep(0.02)
+
+
+def kill_supervisor(region: Region) -> None:
+    pid = region.supervisor()
+    os.kill(pid, signal.SIGKILL)
+    gone(pid)
+
+
+def test_a_program_starts_when_what_it_needs_is_ready(region: Region) -> None:
+    at = region.home
+    first = shell(
+        "first",
+        f"echo begun >>{at}/order; while [ ! -e {at}/go ]; do sleep 0.02; done; echo ready >>{at}/order; "
+        f"touch {at}/first-ready; exec sleep 600",
+        ready=FileReady(path=f"{at}/first-ready"),
+    )
+    second = shell("second", f"echo second >>{at}/order; exec sleep 600", needs=("first",))
+    region.want(second, first)
+    region.until("second", lambda state: state.reason == "waits for first")
+    region.until("first", lambda state: "does not exist yet" in state.reason)
+    (at / "go").touch()
+    region.ready("second")
+    assert region.written("order").split() == ["begun", "ready", "second"]
+
+
+def test_a_program_that_dies_is_started_again_and_says_why(region: Region) -> None:
+    at = region.home
+    region.want(shell("frail", f"test -e {at}/well && exec sleep 600; echo no such luck >&2; exit 7"))
+    state = region.until("frail", lambda state: state.restarts >= 2)
+    assert "ended with status 7" in state.last_end
+    assert "no such luck" in state.last_end
+    (at / "well").touch()
+    assert region.ready("frail").restarts >= 2
+
+
+def test_a_program_that_is_killed_is_started_again(region: Region) -> None:
+    region.want(sleeper("steady"))
+    before = region.ready("steady")
+    os.kill(before.pid, signal.SIGKILL)
+    after = region.until("steady", lambda state: state.phase == "ready" and state.pid != before.pid)
+    assert "ended by signal 9" in after.last_end
+
+
+def test_a_program_that_cannot_be_started_is_shown_and_tried_again(region: Region) -> None:
+    program = Program(name="absent", argv=(str(region.home / "absent"),))
+    region.want(program, sleeper("other"))
+    assert "cannot be started" in region.until("absent", lambda state: state.restarts >= 1).last_end
+    region.ready("other")
+    (region.home / "absent").write_text("#!/bin/sh\nexec sleep 600\n")
+    (region.home / "absent").chmod(0o755)
+    region.ready("absent")
+
+
+def test_prepare_runs_before_each_start_and_its_failure_is_the_reason(region: Region) -> None:
+    at = region.home
+    prepare = (("sh", "-c", f"echo prepared >>{at}/order"), ("sh", "-c", f"test -e {at}/allowed || (echo not allowed; exit 3)"))
+    region.want(sleeper("careful", prepare=prepare))
+    state = region.until("careful", lambda state: state.restarts >= 1)
+    assert "failed with status 3: not allowed" in state.last_end
+    (at / "allowed").touch()
+    pid = region.ready("careful").pid
+    ran = len(region.written("order").split())
+    os.kill(pid, signal.SIGKILL)
+    region.until("careful", lambda state: state.phase == "ready" and state.pid != pid)
+    assert len(region.written("order").split()) == ran + 1
+
+
+def test_a_successor_takes_over_what_runs_as_wanted(region: Region) -> None:
+    programs = (sleeper("one"), sleeper("two"))
+    region.want(*programs)
+    pids = {name: region.ready(name).pid for name in ("one", "two")}
+    kill_supervisor(region)
+    os.kill(pids["two"], signal.SIGKILL)
+    region.want(*programs)
+    assert region.ready("one").pid == pids["one"]
+    assert region.ready("two").pid != pids["two"]
+    os.kill(pids["one"], signal.SIGKILL)  # what was taken over is looked after like any other
+    region.until("one", lambda state: state.phase == "ready" and state.pid != pids["one"])
+
+
+def test_a_successor_ends_what_is_not_wanted_any_more(region: Region) -> None:
+    region.want(sleeper("kept"), sleeper("dropped"), sleeper("changed"))
+    pids = {name: region.ready(name).pid for name in ("kept", "dropped", "changed")}
+    kill_supervisor(region)
+    region.want(sleeper("kept"), sleeper("changed", environment={"NEW": "yes"}))
+    gone(pids["dropped"])
+    gone(pids["changed"])
+    assert region.ready("kept").pid == pids["kept"]
+    region.ready("changed")
+
+
+def test_a_change_of_the_wanted_list_touches_only_what_changed(region: Region) -> None:
+    region.want(sleeper("kept"), sleeper("dropped"), sleeper("changed"))
+    pids = {name: region.ready(name).pid for name in ("kept", "dropped", "changed")}
+    supervisor = region.supervisor()
+    region.want(sleeper("kept"), sleeper("changed", grace=2.0), sleeper("added"))
+    assert not Path(f"/proc/{pids['dropped']}").exists(), "the answer comes when it has ended"
+    assert region.ready("changed").pid != pids["changed"]
+    region.ready("added")
+    assert (region.ready("kept").pid, region.supervisor()) == (pids["kept"], supervisor)
+
+
+def test_programs_end_after_those_they_must_outlive(region: Region) -> None:
+    at = region.home
+    bye = "trap 'echo {name} >>{at}/ends; exit 0' TERM; while :; do sleep 0.05; done"
+    store = shell("store", bye.format(name="store", at=at), stop_after=("server",))
+    server = shell("server", bye.format(name="server", at=at), stop_after=("client",))
+    client = shell("client", bye.format(name="client", at=at))
+    region.want(store, server, client)
+    for name in ("store", "server", "client"):
+        region.ready(name)
+    control.ask(region.home, "stop", DEADLINE)
+    assert region.written("ends").split() == ["client", "server", "store"]
+
+
+def test_a_program_that_ignores_the_signal_is_killed_with_its_children(region: Region) -> None:
+    at = region.home
+    script = f"trap '' TERM; sleep 600 & echo $! >{at}/child; while :; do sleep 0.05; done"
+    region.want(shell("stubborn", script, grace=0.2, ready=FileReady(path=f"{at}/child")))
+    pid = region.ready("stubborn").pid
+    child = int(region.written("child"))
+    control.ask(region.home, "stop", DEADLINE)
+    gone(pid)
+    gone(child)
+
+
+def test_stopping_leaves_no_process_no_socket_and_no_state(region: Region) -> None:
+    region.want(sleeper("one"))
+    region.ready("one")
+    supervisor = region.supervisor()
+    assert control.ask(region.home, "stop", DEADLINE).programs == ()
+    gone(supervisor)
+    assert not (region.home / control.SOCKET).exists()
+    assert not (region.home / control.STATE).exists()
+
+
+def test_everything_ends_without_a_supervisor_too(region: Region) -> None:
+    region.want(sleeper("one"), sleeper("two"))
+    pids = [region.ready(name).pid for name in ("one", "two")]
+    kill_supervisor(region)
+    lifecycle.end_programs(region.home)
+    for pid in pids:
+        gone(pid)
+
+
+def test_processes_of_others_are_not_touched(region: Region, tmp_path: Path) -> None:
+    marks = ({processes.HOME: str(region.home)}, {processes.HOME: str(tmp_path), processes.PROGRAM: "one"})
+    others = [subprocess.Popen(("sleep", "600"), env={"PATH": os.environ["PATH"], **mark}) for mark in marks]
+    try:
+        region.want(sleeper("one"))
+        region.ready("one")
+        lifecycle.end_programs(region.home)
+        assert [other.poll() for other in others] == [None, None]
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+
+
+def test_two_supervisors_never_share_a_home(region: Region) -> None:
+    region.want(sleeper("one"))
+    pid = region.supervisor()
+    with pytest.raises(lifecycle.RegionError, match="another supervisor already runs"):
+        lifecycle._start_supervisor(region.home)
+    assert region.supervisor() == pid
+
+
+def test_a_list_that_cannot_be_read_changes_nothing(region: Region) -> None:
+    region.want(sleeper("one"))
+    pid = region.ready("one").pid
+    (region.home / control.PROGRAMS).write_text('[{"name": "two"}]')
+    with pytest.raises(lifecycle.RegionError, match="refused its programs"):
+        lifecycle.supervise(region.home)
+    assert region.state("one").pid == pid
+
+
+def test_readiness_by_port_waits_for_the_port(region: Region) -> None:
+    port = free_port()
+    script = f"exec python3 -m http.server {port} --bind 127.0.0.1"
+    region.want(shell("web", script, ready=TcpReady(host="127.0.0.1", port=port), environment={"PYTHONUNBUFFERED": "1"}))
+    region.ready("web")
+    assert asyncio.run(connects(port))
+
+
+async def connects(port: int) -> bool:
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.close()
+    await writer.wait_closed()
+    return True
+
+
+def free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
