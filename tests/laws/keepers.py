@@ -34,7 +34,7 @@ def begin(world: World, keepers: dict[str, int], foreign: bool) -> None:
     for cluster in CLUSTERS:
         world.make(cluster, NAMESPACES, {"metadata": {"name": NAMESPACE}})
     if foreign:
-        world.make("b1", CONFIGMAPS, {"metadata": {"name": "mine-1", "namespace": NAMESPACE}})
+        world.make("b1", CONFIGMAPS, {"metadata": {"name": "kay-7", "namespace": NAMESPACE}})
     for name, count in keepers.items():
         make(world, name, count)
 
@@ -63,13 +63,21 @@ def invariant(world: World) -> None:
     """Nothing foreign is touched, and nothing is kept for a keeper that has released its name."""
     for cluster in ("a1", "b1"):
         for config in world.objects(cluster, CONFIGMAPS).values():
-            if config.metadata.name.startswith("mine"):
+            if config.metadata.name.endswith("-7"):
                 assert not config.metadata.labels, f"{config.key} is not ours"
     uids = {keeper.metadata.uid for keeper in world.objects(HOST, KEEPERS).values()}
     for cluster in ("a1", "b1"):
         for config in world.objects(cluster, CONFIGMAPS).values():
             origin = config.metadata.labels.get(ORIGIN_UID)
             assert origin is None or origin in uids, f"{config.key} in {cluster} is left behind"
+
+
+def goal(world: World) -> None:
+    """Deleted keepers are gone, and the others tell the truth about what they were asked last."""
+    for key, kept in world.objects(HOST, KEEPERS).items():
+        assert not kept.deleting, f"{key} was deleted and is still there"
+        assert kept.status.kept == 2 * kept.spec.count, f"{key} says {kept.status.kept}"
+        assert kept.status.observed_generation == kept.metadata.generation
 
 
 @st.composite
@@ -81,6 +89,7 @@ def cases(draw: st.DrawFn, controller: Controller[Any] = keeper.CONTROLLER) -> C
         partial(begin, keepers=keepers, foreign=draw(st.booleans())),
         tuple(partial(apply, edit=step) for step in steps),
         invariant=invariant,
+        goal=goal,
     )
     return Case((Process((controller,), PROCESSES),), scenario, collapses=not any(step[0] == "make" for step in steps))
 

@@ -163,6 +163,51 @@ def invariant(world: World) -> None:
         for uid, count in live.items():
             assert uid in most, f"a pod in {cluster} belongs to no shard"
             assert count <= most[uid] + -(-most[uid] // 4), f"{count} pods in {cluster} for a shard of {most[uid]}"
+    found = says_done_too_soon(world)
+    assert not found, found
+
+
+def says_done_too_soon(world: World) -> str:
+    """S-020: the status may name the present generation only when no member still reports an older one.
+
+    A member that joins the placement later has reported none; the status does not go back for it.
+    """
+    for key, app in world.objects(HOST, PINAPPS).items():
+        if app.status.observed_generation != app.metadata.generation:
+            continue
+        for cluster in world.stores:
+            shard = world.objects(cluster, PINAPPSHARDS).get(key)
+            placed = {row.cluster for row in app.status.scheduling.placement} if app.status.scheduling else ()
+            reported = shard.status.origin_generation if shard is not None and cluster in placed else 0
+            if 0 < reported < app.metadata.generation:
+                return f"S-020: {key} says that generation {app.metadata.generation} is done, {cluster} has not seen it"
+    return ""
+
+
+def goal(world: World) -> None:
+    """Every app runs what was asked for last, evenly over the zones (N2); what was deleted is gone; the status says so."""
+    apps = world.objects(HOST, PINAPPS)
+    for key, app in apps.items():
+        assert not app.deleting, f"{key} was deleted and is still there"
+        mine = [(c, p) for c in world.stores if c != HOST for p in world.objects(c, PODS).values() if is_of(p, key)]
+        assert len(mine) == app.spec.replicas, f"{len(mine)} pods of {key}, wanted {app.spec.replicas}"
+        wanted = {c["image"] for c in app.spec.template["spec"]["containers"]}
+        assert all({c.image for c in pod.spec.containers} == wanted for _, pod in mine), f"old images in {key}"
+        zones = Counter(ZONES[cluster] for cluster, _ in mine)
+        spread = [zones[zone] for zone in {ZONES[c] for c in world.stores if c != HOST}]
+        assert max(spread) - min(spread) <= 1, f"{key} is uneven: {dict(zones)}"
+        status = app.status
+        assert (status.ready_replicas, status.phase) == (app.spec.replicas, "Running" if app.spec.replicas else "Stopped")
+        assert status.observed_generation == app.metadata.generation, f"the status of {key} is old"
+    for cluster in world.stores:
+        for key in world.objects(cluster, PINAPPSHARDS):
+            assert key in apps, f"{key} in {cluster} is left over"
+        for pod in world.objects(cluster, PODS).values():
+            assert any(is_of(pod, key) for key in apps), f"{pod.key} in {cluster} is left over"
+
+
+def is_of(pod: Pod, app: Key) -> bool:
+    return pod.metadata.labels.get(APP) == app.name
 
 
 def outcome(world: World) -> dict[str, Any]:
@@ -216,6 +261,7 @@ def regions(draw: st.DrawFn, *, storms: bool = False, most: int = 3) -> Case:
         tuple(partial(apply, edit=edit, members=members) for edit in steps),
         tick,
         invariant,
+        (lambda _world: None) if storms else goal,
         outcome,
     )
     history_free = not any(e.what in ("submit", "kill", "leave", "silence", "cordon") for e in edits)

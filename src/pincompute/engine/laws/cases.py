@@ -27,8 +27,9 @@ class Scenario:
     """A generated world. Everything must be a function of the world alone, because every run starts from the beginning.
 
     `begin` fills it, `edits` are what users and administrators do then, one after the other; `tick` is what kubelets,
-    schedulers and other controllers do by themselves. `invariant` raises AssertionError and is checked after every write;
-    `outcome` is what must come out in the end, whatever went wrong on the way (None: everything but ids and times).
+    schedulers and other controllers do by themselves. `invariant` and `goal` raise AssertionError: the one is checked after
+    every write, the other at rest. `outcome` is what must come out in the end, whatever went wrong on the way (None:
+    everything but ids and times).
     """
 
     clusters: tuple[str, ...]
@@ -36,6 +37,7 @@ class Scenario:
     edits: tuple[Step, ...] = ()
     tick: Step = lambda _world: None
     invariant: Step = lambda _world: None
+    goal: Step = lambda _world: None
     outcome: Callable[[World], Any] | None = None
 
 

@@ -5,6 +5,7 @@ A lens bends the sight: it shows all or some of the world as it was some writes 
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -45,6 +46,36 @@ class Lens:
             return None
         now = self._since[spot[0]] if self.frozen else world.version(spot[0])
         return now - self.delay
+
+
+@dataclass(frozen=True, slots=True)
+class Darkness:
+    """A kind that has not synced, or (no kind) a cluster that is silent or, if `cut`, not connected."""
+
+    cluster: str
+    resource: Resource[Any] | None = None
+    cut: bool = False
+
+    def __str__(self) -> str:
+        if self.resource is not None:
+            return f"{self.resource} of {self.cluster} has not synced"
+        return f"{self.cluster} is {'not connected' if self.cut else 'silent'}"
+
+    def fall(self, world: World) -> None:
+        if self.resource is not None:
+            world.blind.add((self.cluster, self.resource))
+        elif self.cut:
+            world.cut.add(self.cluster)
+        else:
+            world.silence(self.cluster)
+
+    def lift(self, world: World) -> None:
+        if self.resource is not None:
+            world.blind.discard((self.cluster, self.resource))
+        elif self.cut:
+            world.cut.discard(self.cluster)
+        else:
+            world.silent.pop(self.cluster, None)
 
 
 class Fault(StrEnum):
@@ -194,6 +225,10 @@ def in_order(objects: list[Any]) -> list[Any]:
 
 def reversed_order(objects: list[Any]) -> list[Any]:
     return objects[::-1]
+
+
+def shuffled(rng: random.Random) -> Order:
+    return lambda objects: rng.sample(objects, len(objects))
 
 
 def spots(case_cards: Iterable[Card], clusters: Mapping[str, str]) -> tuple[Spot, ...]:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from pincompute.api.meta import Key
+from pincompute.engine.controller import Card
 from pincompute.engine.laws import effects, outcomes
-from pincompute.engine.laws.cases import Case
-from pincompute.engine.laws.sight import Fault, Lens, reversed_order, spots
+from pincompute.engine.laws.cases import Case, Process
+from pincompute.engine.laws.sight import Darkness, Fault, Lens, reversed_order, shuffled, spots
 from pincompute.engine.laws.trials import Broken, Seat, Trial
 from pincompute.engine.laws.worlds import Spot
-from pincompute.engine.outcomes import Outcome
 from pincompute.engine.plan import Action, ConfirmSet, Plan
 from pincompute.engine.reconcile import Look
 
@@ -53,9 +52,11 @@ def is_deterministic(case: Case, _chance: Chance) -> None:
     Trial(case, hook=twice).run()
 
 
-def survives_any_order(case: Case, _chance: Chance) -> None:
-    """The actions of a stage may happen in any order."""
-    _compare(case, Trial(case).run(), Trial(case, order=reversed_order))
+def survives_any_order(case: Case, chance: Chance) -> None:
+    """Keys may be looked at, and the actions of a stage may happen, in any order."""
+    undisturbed = Trial(case).run()
+    for order in (reversed_order, shuffled(chance.rng)):
+        _compare(case, undisturbed, Trial(case, order=order))
 
 
 def survives_crashes(case: Case, chance: Chance) -> None:
@@ -74,7 +75,7 @@ def survives_stale_views(case: Case, chance: Chance) -> None:
         length = chance.rng.choice((1, 2, 4, 12, 30))
         crash = chance.rng.randrange(2 * undisturbed.world.writes + 2)  # half of the time there is none
         faults = {crash: Fault.CRASH_AFTER}
-        _compare(case, undisturbed, Trial(case, lens=lens, lens_window=(start, start + length), faults=faults))
+        _compare(case, undisturbed, Trial(case, lens=lens, window=range(start, start + length), faults=faults))
 
 
 def survives_unobserved_states(case: Case, _chance: Chance) -> None:
@@ -84,21 +85,27 @@ def survives_unobserved_states(case: Case, _chance: Chance) -> None:
 
 
 def never_acts_on_unknown(case: Case, chance: Chance) -> None:
-    """With a kind unsynced, or a cluster silent or not connected, nothing goes and nothing comes that would not otherwise."""
+    """With a kind unsynced, or a cluster silent or not connected, nothing goes and nothing comes that would not otherwise;
+    and after a while of darkness at any time all is as it should be."""
 
     def blindfold(trial: Trial, seat: Seat, key: Key, look: Look) -> None:
         if not chance.thorough and chance.rng.random() > 0.3:
             return
         seeing = effects.of(trial, seat, look.plan)
-        for what, darken in _darkenings(trial, seat):
-            with darken():
-                blind = trial.think(seat, key, trial.sight(seat))
-            if blind.outcome is Outcome.UNKNOWN:
+        for dark in _darknesses(seat.process, [seat.controller.card]):
+            if _is_dark(trial, dark):
                 continue
+            dark.fall(trial.world)
+            blind = trial.think(seat, key, trial.sight(seat))
+            dark.lift(trial.world)
             if unfounded := effects.of(trial, seat, blind.plan).more_than(seeing):
-                raise trial.broken(f"{seat.controller.card.name} does not know {what}, yet {unfounded}")
+                raise trial.broken(f"{seat.controller.card.name}, when {dark}, {unfounded}")
 
-    Trial(case, hook=blindfold).run()
+    undisturbed = Trial(case, hook=blindfold).run()
+    everything = [dark for process in case.processes for dark in _darknesses(process, case.cards)]
+    for start in chance.places(undisturbed.looks):
+        length = chance.rng.choice((2, 5, 10, 20))
+        Trial(case, dark=chance.rng.choice(everything), window=range(start, start + length)).run()
 
 
 LAWS: dict[str, Law] = {
@@ -152,31 +159,12 @@ def _spelled(action: Action) -> str:
     )
 
 
-def _darkenings(trial: Trial, seat: Seat) -> Iterator[tuple[str, Callable[[], Any]]]:
-    world, clusters = trial.world, seat.process.clusters
-    for cluster, resource in spots([seat.controller.card], clusters):
-        yield f"{resource} of {cluster}", lambda spot=(cluster, resource): _in(world.blind, spot)
-    for cluster in dict.fromkeys(clusters.values()):
-        yield f"{cluster} (not connected)", lambda cluster=cluster: _in(world.cut, cluster)
-        yield f"{cluster} (silent)", lambda cluster=cluster: _silent(trial, cluster)
+def _darknesses(process: Process, cards: Iterable[Card]) -> list[Darkness]:
+    kinds = [Darkness(cluster, resource) for cluster, resource in spots(cards, process.clusters)]
+    clusters = dict.fromkeys(process.clusters.values())
+    return [*kinds, *(Darkness(cluster, cut=cut) for cluster in clusters for cut in (False, True))]
 
 
-@contextmanager
-def _in(dark: set[Any], what: Any) -> Generator[None]:
-    before = what in dark
-    dark.add(what)
-    try:
-        yield
-    finally:
-        if not before:
-            dark.discard(what)
-
-
-@contextmanager
-def _silent(trial: Trial, cluster: str) -> Generator[None]:
-    before = dict(trial.world.silent)
-    trial.world.silence(cluster)
-    try:
-        yield
-    finally:
-        trial.world.silent = before
+def _is_dark(trial: Trial, dark: Darkness) -> bool:
+    world = trial.world
+    return dark.cluster in world.silent or dark.cluster in world.cut or (dark.cluster, dark.resource) in world.blind

@@ -18,10 +18,10 @@ from pincompute.api.labels import HOST
 from pincompute.api.meta import Key, Object, Resource
 from pincompute.engine import act, reconcile
 from pincompute.engine.controller import Controller
-from pincompute.engine.laws.cases import Case, Process
-from pincompute.engine.laws.sight import Crash, Fault, Hand, Lens, Order, Sight, in_order
+from pincompute.engine.laws.cases import Case, Process, Step
+from pincompute.engine.laws.sight import Crash, Darkness, Fault, Hand, Lens, Order, Sight, in_order
 from pincompute.engine.outcomes import ForeignError, Outcome, classify
-from pincompute.engine.plan import Action, ConfirmSet, Plan
+from pincompute.engine.plan import Action, Apply, ConfirmSet, Plan
 from pincompute.engine.reconcile import Look
 
 PAUSES = (1.0, 5.0, 30.0, 900.0)  # seconds between rounds in which nothing happens; rest is when all have passed
@@ -80,7 +80,8 @@ Hook: TypeAlias = Callable[["Trial", Seat, Key, Look], None]
 
 
 class Trial:
-    """`faults` by number of the write; `lens` is worn from look `lens_from` for `lens_for` looks; `hook` sees every look."""
+    """`faults` by number of the write; during the looks in `window` the `lens` is worn, or it is dark; `hook` sees every look;
+    `order` is that of everything that has none: listed objects, actions of a stage, controllers, keys."""
 
     def __init__(
         self,
@@ -88,7 +89,8 @@ class Trial:
         *,
         faults: Mapping[int, Fault] | None = None,
         lens: Lens | None = None,
-        lens_window: tuple[int, int] = (0, 0),
+        dark: Darkness | None = None,
+        window: range = range(0),
         order: Order = in_order,
         hook: Hook | None = None,
         patient: bool = True,
@@ -98,8 +100,9 @@ class Trial:
         self.looks = 0
         self._faults = faults or {}
         self._lens = lens
-        self._window = range(*lens_window)
-        self._wearing = False
+        self._dark = dark
+        self._window = window
+        self._disturbed = False
         self._order = order
         self._hook = hook
         self._patient = patient
@@ -117,11 +120,12 @@ class Trial:
             self.trace.append("-- edit --")
             self._contact()
         self._settle()
-        if self._wearing:
+        if self._disturbed:
             self._window = range(0)
-            self._change_glasses()
+            self._disturb()
             self._settle()
         self._check_woken()
+        self._check(self.case.scenario.goal, "the goal is not reached")
         return self
 
     def _contact(self) -> None:
@@ -151,24 +155,25 @@ class Trial:
             self.world.pass_time(1.0)
 
     def _round(self) -> bool:
-        """True when something changed."""
+        """True when something changed or is still to be looked at."""
         before = {cluster: self.world.version(cluster) for cluster in self.world.stores}
         self.case.scenario.tick(self.world)
         busy = False
         try:
-            for seat in self.seats:
-                for key in seat.due(self.world.now):
+            for seat in self._order(list(self.seats)):
+                for key in self._order(seat.due(self.world.now)):
                     busy |= self._look(seat, key)
         except Crash:
             self.trace.append("-- crash, restart --")
             for seat in self.seats:
                 seat.restart()
             busy = True
-        return busy or any(self.world.version(cluster) != version for cluster, version in before.items())
+        news = any(seat.dirty for seat in self.seats)
+        return busy or news or any(self.world.version(cluster) != version for cluster, version in before.items())
 
     def _look(self, seat: Seat, key: Key) -> bool:
         """True when the key is not at rest."""
-        self._change_glasses()
+        self._disturb()
         self.looks += 1
         sight = self.sight(seat)
         seat.wakes.pop(key, None)
@@ -186,7 +191,7 @@ class Trial:
         return outcome is Outcome.ACTED
 
     def sight(self, seat: Seat, order: Order | None = None) -> Sight:
-        lens = self._lens if self._wearing else None
+        lens = self._lens if self._disturbed else None
         process, card = seat.process, seat.controller.card
         return Sight(self.world, process.clusters, card, self.case.indexes, lens, order or self._order)
 
@@ -203,10 +208,13 @@ class Trial:
 
     def _written(self, sentence: str) -> None:
         self.trace.append(sentence)
+        self._check(self.case.scenario.invariant, "the invariant does not hold")
+
+    def _check(self, holds: Step, otherwise: str) -> None:
         try:
-            self.case.scenario.invariant(self.world)
+            holds(self.world)
         except AssertionError as error:
-            raise self.broken(f"the invariant does not hold: {error}") from error
+            raise self.broken(f"{otherwise}: {error}") from error
 
     def _carry_out(self, seat: Seat, plan: Plan, sight: Sight) -> Outcome:
         for stage in plan.stages:
@@ -224,22 +232,26 @@ class Trial:
             raise
         except Exception as error:
             outcome = classify(error)
-            if outcome is Outcome.BUG or (outcome is Outcome.REFUSED and not isinstance(error, ForeignError)):
+            taken = isinstance(error, ForeignError) and isinstance(action, Apply)  # names may be taken; that is reported
+            if outcome is Outcome.BUG or (outcome is Outcome.REFUSED and not taken):
                 raise self.broken(f"{card.name}: {type(error).__name__}: {error}") from error
             self.trace.append(f"   {card.name}: {outcome}: {str(error)[:200]}")
             return outcome
         return Outcome.ACTED
 
-    def _change_glasses(self) -> None:
-        if self._lens is None or (self.looks in self._window) is self._wearing:
+    def _disturb(self) -> None:
+        """Begins or ends the disturbance. Its end is news: contact is restored, kinds have synced."""
+        if (self.looks in self._window) is self._disturbed:
             return
-        self._wearing = not self._wearing
-        self.trace.append("-- old view --" if self._wearing else "-- present view --")
-        if self._wearing:
+        self._disturbed = not self._disturbed
+        if self._lens is not None:
+            self.trace.append("-- old view --" if self._disturbed else "-- present view --")
             self._lens.put_on(self.world)
-        else:
-            for seat in self.seats:
-                seat.dirty |= seat.known
+        if self._dark is not None:
+            self.trace.append(f"-- {self._dark} --" if self._disturbed else "-- light --")
+            self._dark.fall(self.world) if self._disturbed else self._dark.lift(self.world)
+        for seat in self.seats:
+            seat.dirty |= seat.known
 
     def _check_woken(self) -> None:
         for seat, key in self._everything():

@@ -1,0 +1,41 @@
+"""Deliberate bugs: copies of controllers' modules with a line of their source replaced."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import sys
+from types import ModuleType
+from typing import Any
+
+from pincompute.engine.controller import Controller
+from pincompute.engine.laws import Case
+
+
+def mutated(module: ModuleType, *changes: tuple[str, str], **names: Any) -> ModuleType:
+    """A copy of the module with each first text, which must be there once, replaced by the second; `names` are set in it."""
+    source = inspect.getsource(module)
+    for old, new in changes:
+        if source.count(old) != 1:
+            raise LookupError(f"{module.__name__} has {source.count(old)} times, wanted once: {old!r}")
+        source = source.replace(old, new)
+    copy = ModuleType(f"{module.__name__}_mutant")
+    copy.__file__ = module.__file__
+    copy.__package__ = module.__package__
+    sys.modules[copy.__name__] = copy  # dataclasses look their module up
+    exec(compile(source, f"mutant of {module.__file__}", "exec"), vars(copy))
+    vars(copy).update(names)
+    return copy
+
+
+def controllers_of(module: ModuleType) -> tuple[Controller[Any], ...]:
+    return getattr(module, "CONTROLLERS", None) or (module.CONTROLLER,)
+
+
+def infected(case: Case, module: ModuleType) -> Case:
+    """The case with the module's controllers in the place of those of the same names."""
+    mutants = {controller.card.name: controller for controller in controllers_of(module)}
+    processes = tuple(
+        dataclasses.replace(p, controllers=tuple(mutants.get(c.card.name, c) for c in p.controllers)) for p in case.processes
+    )
+    return dataclasses.replace(case, processes=processes)

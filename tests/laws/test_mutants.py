@@ -1,0 +1,213 @@
+"""Deliberate bugs of the kinds that operators really have (PERFORMANCE 2.2), each caught by the law that is there for it.
+
+The suite is only worth what it notices: a mutant that survives is a hole in the laws or in the worlds.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from types import ModuleType
+
+import keeper
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from keepers import cases
+from mutants import infected, mutated
+from worlds import regions
+
+from pincompute.engine.laws import Broken, Case, Chance, uphold
+from pincompute.federation import dispatch, scheduling, status
+from pincompute.operator import shard
+
+TRIES = 400  # worlds until a mutant counts as a survivor; most are caught in the first ten
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """`changes`: texts of the module, and what stands there instead. `law` catches it, saying `verdict`."""
+
+    module: ModuleType
+    law: str
+    verdict: str
+    changes: tuple[tuple[str, str], ...]
+
+    def __init__(self, module: ModuleType, law: str, verdict: str, *changes: tuple[str, str]) -> None:
+        for name, value in (("module", module), ("law", law), ("verdict", verdict), ("changes", changes)):
+            object.__setattr__(self, name, value)
+
+
+MUTANTS: dict[str, Mutant] = {
+    "stale read: acts without proof": Mutant(
+        keeper, "survives stale views", "left behind|not that of", ("proof if makes or drops else ()", "()")
+    ),
+    "lost delete: a deleted keeper's things stay": Mutant(
+        keeper, "settles", "left behind", ("0 if keeper.deleting else keeper.spec.count", "keeper.spec.count")
+    ),
+    "two steps that are not idempotent: notes that it is done, then does it": Mutant(
+        keeper,
+        "survives crashes",
+        "goal is not reached|not that of",
+        (
+            "        return plan(guard, makes, drops)\n",
+            (
+                "        done = keeper.status.observed_generation == keeper.metadata.generation and not keeper.deleting\n"
+                "        return Plan() if done else plan(guard, _report(seen), makes, drops)\n"
+            ),
+        ),
+    ),
+    "acts on an empty, unsynced cache": Mutant(
+        keeper,
+        "never acts on unknown",
+        "would remove finalizer|left behind",
+        (
+            "    everything = views.view(member, CONFIGMAPS).list(keeper.metadata.namespace)\n",
+            (
+                "    try:\n"
+                "        everything = views.view(member, CONFIGMAPS).list(keeper.metadata.namespace)\n"
+                "    except Exception:\n"
+                "        everything = []\n"
+            ),
+        ),
+    ),
+    "counts an unreachable cluster as empty": Mutant(
+        keeper,
+        "never acts on unknown",
+        "would remove finalizer|left behind",
+        ("    silent = tuple(", "    silent = () and tuple("),
+    ),
+    "deletes a foreign object: by name, not by mark": Mutant(
+        keeper,
+        "settles",
+        "ForeignError",
+        ("c.metadata.labels.get(ORIGIN_UID) == keeper.metadata.uid", "c.metadata.name.startswith(keeper.metadata.name)"),
+    ),
+    "deletes without uid": Mutant(keeper, "settles", "without its uid", ("c.key), c.metadata.uid, f", 'c.key), "", f')),
+    "deletes without uid, in the real dispatch": Mutant(
+        dispatch, "settles", "without its uid", ("site.shard.metadata.uid, why)", '"", why)')
+    ),
+    "creates with random names": Mutant(
+        keeper,
+        "is deterministic",
+        "plans otherwise",
+        (
+            'return f"{keeper.metadata.name}-{n}"',
+            "return f\"{keeper.metadata.name}-{n}-{id(object()) + __import__('random').randrange(9**9)}\"",
+        ),
+    ),
+    "depends on the order of the cache": Mutant(
+        keeper,
+        "is deterministic",
+        "in another order",
+        ("return tuple(sorted(mine, key=lambda c: c.metadata.name))", "return tuple(list(mine)[:1])"),
+    ),
+    "an unpinned patch": Mutant(
+        keeper,
+        "settles",
+        "without the uid and version",
+        ('meta.uid, meta.resource_version, f"{kept} are kept"', 'meta.uid, "", f"{kept} are kept"'),
+    ),
+    "an unpinned patch, in the real dispatch": Mutant(
+        dispatch, "settles", "without the uid and version", ("body, meta.uid, meta.resource_version,", 'body, meta.uid, "",')
+    ),
+    "writes an unchanged status each time": Mutant(
+        keeper,
+        "settles",
+        "does not settle",
+        ("    if keeper.status == KeeperStatus", "    if () and keeper.status == KeeperStatus"),
+    ),
+    "writes an unchanged shard each time": Mutant(
+        dispatch, "settles", "does not settle|not woken", ("site.shard.spec == spec", "site.shard.spec is spec")
+    ),
+    "oscillates: makes one more than it keeps": Mutant(
+        keeper,
+        "settles",
+        "does not settle",
+        ("for n in range(wanted)\n        if _name", "for n in range(wanted + 1)\n        if _name"),
+    ),
+    "ignores deletionTimestamp": Mutant(
+        keeper,
+        "settles",
+        "was deleted and is still there",
+        ("_release(keeper) if keeper.deleting else", "() if keeper.deleting else"),
+    ),
+    "ignores deletionTimestamp, in the real dispatch": Mutant(
+        dispatch,
+        "settles",
+        "was deleted and is still there",
+        ("    if workload.deleting:\n", "    if workload.deleting and False:\n"),
+    ),
+    "writes a status for an older generation": Mutant(
+        keeper,
+        "settles",
+        "goal is not reached|does not settle",
+        ('"observedGeneration": meta.generation', '"observedGeneration": max(1, meta.generation - 1)'),
+    ),
+    "touches what its card does not name": Mutant(
+        keeper, "settles", "may not delete", ('CONFIGMAPS, ("apply", "delete")', 'CONFIGMAPS, ("apply",)')
+    ),
+    "reads what its card does not name": Mutant(
+        keeper, "settles", "which its card does not name", (', Reads("members", CONFIGMAPS, _keeper_of))', ",)")
+    ),
+    "is not woken: no key for news of its children": Mutant(
+        keeper,
+        "settles",
+        "was not woken|not reached",
+        ('return (Key(config.metadata.namespace, config.metadata.name.rpartition("-")[0]),)', "return ()"),
+    ),
+    "forgets ConfirmSet: pods are doubled from a stale view, in the real operator": Mutant(
+        shard,
+        "survives stale views",
+        "pods in|already exists|not that of",
+        ("return (shard, ConfirmSet(LOCAL, PODS, metadata.namespace, SHARD_UID, metadata.uid, seen.marked))", "return ()"),
+    ),
+    "releases a workload while a member is silent, in the real dispatch": Mutant(
+        dispatch,
+        "never acts on unknown",
+        "would remove finalizer",
+        ("    if mine or silent:\n", "    if mine and not silent:\n"),
+    ),
+    "takes an unsynced member for an empty one and asks nobody, in the real dispatch": Mutant(
+        dispatch,
+        "never acts on unknown",
+        "would remove finalizer|left over",
+        ("return Site(member, None, known=False, prepared=False)", "return Site(member, None, known=True, prepared=True)"),
+        ("return plan(proofs, (_release(workload),))", "return plan((_release(workload),))"),
+    ),
+    "decides for an older generation, in the real scheduling": Mutant(
+        scheduling,
+        "settles",
+        "goal is not reached|not woken",
+        ("if made is None or made.generation != obj.metadata.generation:", "if made is None:"),
+    ),
+    "says done before the members have begun (S-020), in the real status": Mutant(
+        status,
+        "survives any order",
+        "S-020",
+        ("        if report.shard.status.origin_generation < workload.generation:\n", "        if False:\n"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_the_laws_catch(name: str) -> None:
+    mutant = MUTANTS[name]
+    module = mutated(mutant.module, *mutant.changes)
+    worlds = cases() if mutant.module is keeper else regions()
+
+    @settings(
+        max_examples=TRIES,
+        derandomize=True,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=worlds, seed=st.integers(0, 2**32))
+    def holds(case: Case, seed: int) -> None:
+        uphold(mutant.law, infected(case, module), Chance(random.Random(seed)))
+
+    with pytest.raises(Broken, match=mutant.verdict) as caught:
+        holds()
+    assert caught.value.law == mutant.law
