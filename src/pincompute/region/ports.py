@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from pincompute.region import processes
@@ -84,7 +85,10 @@ def _listening(table: Path, port: int) -> Iterable[str]:
 
 
 def _sockets(process: Path) -> set[str]:
-    try:
-        return {str(link.readlink()) for link in (process / "fd").iterdir()}
-    except OSError:
-        return set()
+    """What the process has open, as the kernel names it; descriptors come and go while one looks."""
+    found: set[str] = set()
+    with suppress(OSError):
+        for link in (process / "fd").iterdir():
+            with suppress(OSError):
+                found.add(str(link.readlink()))
+    return found
