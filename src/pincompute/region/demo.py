@@ -77,9 +77,12 @@ async def placed(host: Client) -> None:
 
 
 async def _zones(host: Client) -> frozenset[str]:
+    """Zones of a placement that stands; one that passed over members which have not come yet is made again with them."""
     found = await host.get(PINAPPS, NAME)
     scheduling = found.status.scheduling
-    return frozenset(line.zone for line in scheduling.placement if line.replicas) if scheduling else frozenset()
+    if scheduling is None or scheduling.passed_over:
+        return frozenset()
+    return frozenset(line.zone for line in scheduling.placement if line.replicas)
 
 
 async def _reach(http: aiohttp.ClientSession, client: Client, zone: str) -> dict[str, Answer]:

@@ -133,6 +133,13 @@ def test_a_cluster_that_is_back_gets_what_it_missed():
     assert back.passed_over == ()
 
 
+def test_a_cluster_whose_nodes_come_later_gets_its_part_then():
+    """N2: a member reports its capacity before its first node has joined."""
+    early = place(app(), (*REGION[:2], member("c1", capacity=capacity(nodes=0))), {})
+    assert (rows(early), reasons(early)) == ({"a1": 3, "b1": 3}, {"c1": "NoReadyNode"})
+    assert rows(place(app(scheduling=early), REGION, {})) == {"a1": 2, "b1": 2, "c1": 2}
+
+
 def test_a_decision_that_stands_is_not_written_again():
     placed = place(app(), REGION, {})
     plan = decide(seen(app(status=WorkloadStatus(scheduling=placed))))

@@ -67,6 +67,8 @@ def silence(member: Member) -> tuple[str, str] | None:
         return ("NotReady", "has not been healthy for long enough")
     if member.capacity is None:
         return ("CapacityUnknown", "has not reported its capacity yet")
+    if not member.capacity.ready_nodes:
+        return ("NoReadyNode", "has no node that is ready")
     return None
 
 
