@@ -18,7 +18,7 @@ from pincompute.api.workloads import Scheduling
 from pincompute.domain import handover
 from pincompute.domain.handover import Holding
 from pincompute.engine.controller import Card, Controller, Reads, Writes, own_key
-from pincompute.engine.plan import Action, Apply, ConfirmSet, Delete, Patch, Plan, Ref, plan
+from pincompute.engine.plan import Action, Apply, Confirm, ConfirmSet, Delete, Patch, Plan, Ref, plan
 from pincompute.federation import members, workloads
 from pincompute.federation.members import Member
 from pincompute.federation.workloads import KINDS, Kind, Workload
@@ -87,7 +87,13 @@ def _converge(workload: Workload, decision: Scheduling, sites: tuple[Site, ...])
         if s.known and workloads.shard_of(workload, s.shard) and now.get(s.member.name, 0) == 0
     )
     unprepared = any(s.known and not s.prepared and now.get(s.member.name) for s in sites)
-    return plan(strangers + applies, deletes, wake_after=NAMESPACE_POLL if unprepared else None)
+    guard = (_current(workload),) if strangers or applies or deletes else ()
+    return plan(guard, strangers + applies, deletes, wake_after=NAMESPACE_POLL if unprepared else None)
+
+
+def _current(workload: Workload) -> Confirm:
+    """An old view of the host must not take the members back to what was wanted before (S-048, F5)."""
+    return Confirm(workload.ref, workload.uid, workload.generation)
 
 
 def _holding(workload: Workload, site: Site, wanted: Mapping[str, int]) -> Holding:

@@ -31,7 +31,7 @@ def test_each_placed_member_gets_a_shard_with_the_origin_and_the_mix():
     hello = app(scheduling=placed(a1=2, b1=4))
     plan = decide(Seen(hello, (site("a1"), site("b1"), site("c1"))))
     assert shares(plan) == {"a1": 2, "b1": 4}
-    body = plan.actions[0].body
+    body = next(a for a in plan.actions if isinstance(a, Apply)).body
     assert body["spec"]["origin"] == {"uid": "uid-hello", "generation": 1}
     assert body["spec"]["mix"][0]["revision"] == hello.rendered.revision
 
