@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
-from pincompute.api.clusters import MEMBERCLUSTERS
-from pincompute.api.labels import HOST
 from pincompute.api.meta import Key, Object, Resource
 from pincompute.engine import act, reconcile
 from pincompute.engine.controller import Controller
@@ -116,9 +114,11 @@ class Trial:
         """From the beginning to rest; an impatient trial lets users go on before the controllers are done."""
         for edit in self.case.scenario.edits:
             self._settle() if self._patient else self._rounds(1)
+            before = self._darkness()
             edit(self.world)
             self.trace.append("-- edit --")
-            self._contact()
+            if self._darkness() != before:
+                self._look_around()
         self._settle()
         if self._disturbed:
             self._window = range(0)
@@ -128,13 +128,13 @@ class Trial:
         self._check(self.case.scenario.goal, "the goal is not reached")
         return self
 
-    def _contact(self) -> None:
-        """An edit may have changed which clusters answer; what that concerns is news, as in the engine."""
-        clusters = self.world.objects(HOST, MEMBERCLUSTERS) if HOST in self.world.stores else {}
+    def _darkness(self) -> tuple[frozenset[Any], ...]:
+        return frozenset(self.world.silent), frozenset(self.world.cut), frozenset(self.world.blind)
+
+    def _look_around(self) -> None:
+        """Contact that is made or lost, or a kind that syncs, is news for all that may wait for it."""
         for seat in self.seats:
-            for obj in clusters.values():
-                seat.news(HOST, MEMBERCLUSTERS, obj)
-            seat.dirty |= seat.known if self.world.silent or self.world.cut or self.world.blind else {}
+            seat.dirty |= seat.known
 
     def _news(self, cluster: str, resource: Resource[Any], obj: Object) -> None:
         for seat in self.seats:
@@ -250,8 +250,7 @@ class Trial:
         if self._dark is not None:
             self.trace.append(f"-- {self._dark} --" if self._disturbed else "-- light --")
             self._dark.fall(self.world) if self._disturbed else self._dark.lift(self.world)
-        for seat in self.seats:
-            seat.dirty |= seat.known
+        self._look_around()
 
     def _check_woken(self) -> None:
         for seat, key in self._everything():
