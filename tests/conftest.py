@@ -1,0 +1,91 @@
+"""One embedded region for all tests that want one. Asking for it marks a test as `region`."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import manifests
+import pytest
+from region import Region, run
+
+from pincompute.api import conditions
+from pincompute.api.clusters import PROJECTS
+from pincompute.api.workloads import PINAPPS, PINPODS
+from pincompute.region import bundled, cleanup, home
+
+KEPT = "PINCOMPUTE_STORIES_HOME"  # a home whose region is used, and left running: for those who work on stories
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "region" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.region)
+
+
+@pytest.fixture(scope="session")
+def region_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where the region lives; nothing of it may be left on the machine in the end."""
+    if kept := os.environ.get(KEPT):
+        yield Path(kept)
+        return
+    place = tmp_path_factory.mktemp("region")
+    try:
+        yield place
+    finally:
+        layout = home.load(place)
+        run(place, "region", "down")
+        assert layout is None or cleanup.leftovers(layout) == []
+        run(place, "region", "down", "--purge")
+        shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def greeting(region_home: Path) -> str:
+    """What `up` said."""
+    done = run(region_home, "region", "up")
+    for version in ("1", "2"):
+        run(
+            region_home,
+            "region",
+            "image",
+            "build",
+            str(bundled.folder("examples") / "hello" / "image"),
+            "--tag",
+            f"hello:{version}",
+        )
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="session")
+def region(region_home: Path, greeting: str) -> Iterator[Region]:
+    """The region, with examples/hello in project demo."""
+    region = Region(region_home)
+    yield region
+    region.census.close()
+
+
+@pytest.fixture
+def project(region: Region, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A project of this test's own, emptied afterwards."""
+    name = f"p{hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:8]}"
+    make_project(region, name)
+    yield name
+    for kind in (PINAPPS, PINPODS):
+        for obj in region.host.list(kind, name):
+            region.delete(kind.kind, name, obj.metadata.name)
+    region.eventually(f"project {name} is empty", lambda: not any(region.host.list(kind, name) for kind in (PINAPPS, PINPODS)))
+
+
+def make_project(region: Region, name: str) -> None:
+    region.apply(manifests.project(name))
+
+    def prepared() -> bool:
+        found = region.host.get(PROJECTS, "", name)
+        return found is not None and conditions.is_true(found.status.conditions, "Ready")
+
+    region.eventually(f"project {name} is ready", prepared)

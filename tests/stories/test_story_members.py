@@ -1,0 +1,93 @@
+"""Members come and go while hello serves; users notice nothing but capacity."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from manifests import example, web
+from region import LOOK, Region
+
+from pincompute.api.clusters import MEMBERCLUSTERS
+
+
+@contextmanager
+def asked_all_the_time(region: Region, project: str, app: str) -> Generator[list[str], None, None]:
+    """A user who asks any ready pod again and again; the list collects the times nobody answered at all."""
+    failures: list[str] = []
+    stop = threading.Event()
+
+    def answers() -> bool:
+        return any(_answers(region, zone, project, app) for zone in sorted(set(region.zones.values())))
+
+    def user() -> None:
+        while not stop.wait(LOOK):
+            if not answers() and not answers():  # a pod may end between being looked up and being asked
+                failures.append("no zone answered")
+
+    thread = threading.Thread(target=user, daemon=True)
+    thread.start()
+    try:
+        yield failures
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _answers(region: Region, zone: str, project: str, app: str) -> bool:
+    try:
+        return region.http(zone, project, app)["app"] == app
+    except (AssertionError, OSError):
+        return False
+
+
+def test_a_member_is_added_used_and_another_removed_while_hello_serves(region: Region, project: str):
+    """S-007, N7, #3: the work moves first; the number of ready replicas never falls below the number wanted."""
+    region.apply(example(project))
+    region.settled(project, "hello")
+    with region.watching(project, "hello") as during, asked_all_the_time(region, project, "hello") as failures:
+        region.run("region", "add-member", "--zone", "d", "--name", "d1")
+        region.meet()
+        region.scale(project, "hello", 8)
+        region.settled(project, "hello", replicas=8)
+        assert region.spread(project, "hello") == {"a": 2, "b": 2, "c": 2, "d": 2}
+
+        region.run("region", "remove-member", "d1")
+        region.meet()
+        assert region.host.get(MEMBERCLUSTERS, "", "d1") is None
+        region.settled(project, "hello", replicas=8)
+    assert failures == []
+    assert during.fewest_ready >= 6
+    assert sorted(region.spread(project, "hello").values()) == [2, 3, 3]
+
+
+def test_two_clusters_in_one_zone_share_its_part(region: Region, project: str):
+    """N2: the zone is the unit of spread, however many clusters it has."""
+    region.run("region", "add-member", "--zone", "a", "--name", "a2")
+    region.meet()
+    try:
+        region.apply(web(project, replicas=6))
+        region.settled(project, "web")
+        assert region.spread(project, "web") == {"a": 2, "b": 2, "c": 2}
+        assert {placed.cluster for placed in region.pods(project, "web")} == {"a1", "a2", "b1", "c1"}
+    finally:
+        with region.watching(project, "web") as during:
+            region.run("region", "remove-member", "a2")
+            region.meet()
+            region.settled(project, "web")
+    assert during.fewest_ready >= 6
+
+
+def test_member_commands_refuse_what_cannot_be(region: Region):
+    """Section 6: the message names the option and the remedy, the status is not 0, and nothing changed."""
+    taken = region.run("region", "add-member", "--zone", "b", "--name", "a1", succeed=False)
+    assert taken.returncode != 0
+    assert "--name a1: already taken, it is member of zone a" in taken.stderr
+    long = region.run("region", "add-member", "--zone", "a", "--name", "a-name-that-is-too-long", succeed=False)
+    assert long.returncode != 0
+    assert "at most 15" in long.stderr
+    nobody = region.run("region", "remove-member", "x9", succeed=False)
+    assert nobody.returncode != 0
+    assert "no member is called 'x9': expected one of a1, b1, c1" in nobody.stderr
+    assert set(region.zones) == {"a1", "b1", "c1"}

@@ -1,0 +1,54 @@
+"""What is deleted leaves nothing, and what bears the same name in another project is not concerned."""
+
+from __future__ import annotations
+
+from conftest import make_project
+from manifests import single, web
+from region import Region
+
+from pincompute.api.workloads import PINAPPS
+
+
+def test_delete_leaves_nothing_in_any_cluster(region: Region, project: str):
+    """S-006, S-008: the host object goes last, when no shard and no pod is left."""
+    region.apply(web(project, replicas=3))
+    region.apply(single(project))
+    region.settled(project, "web")
+    assert region.leftovers(project, "web") != []
+    region.delete("PinApp", project, "web")
+    region.eventually("the app is gone from the host", lambda: region.host.get(PINAPPS, project, "web") is None)
+    assert region.leftovers(project, "web") == []
+    region.delete("PinPod", project, "single")
+    region.eventually("nothing is left of the PinPod", lambda: not region.leftovers(project, "single"))
+
+
+def test_deleted_and_made_again_under_the_same_name(region: Region, project: str):
+    """S-009: the new one's pods are its own, not those of the deleted one."""
+    region.apply(web(project, replicas=3))
+    region.settled(project, "web")
+    old = region.uids(project, "web")
+    region.delete("PinApp", project, "web")
+    region.eventually("the first is gone", lambda: region.host.get(PINAPPS, project, "web") is None)
+    region.apply(web(project, replicas=3))
+    region.settled(project, "web")
+    assert not old & region.uids(project, "web")
+
+
+def test_the_same_name_in_two_projects(region: Region, project: str):
+    """Namespace = project: deleting one leaves the other as it was."""
+    other = f"{project}-x"
+    make_project(region, other)
+    for name in (project, other):
+        region.apply(web(name, replicas=3))
+    for name in (project, other):
+        region.settled(name, "web")
+    assert region.http("a", project, "web")["project"] == project
+    assert region.http("a", other, "web")["project"] == other
+    kept = region.uids(other, "web")
+    with region.watching(other, "web") as during:
+        region.delete("PinApp", project, "web")
+        region.eventually("one is gone", lambda: not region.leftovers(project, "web"))
+    assert region.uids(other, "web") == kept
+    assert during.fewest_ready == 3
+    region.delete("PinApp", other, "web")
+    region.eventually("the other is gone", lambda: not region.leftovers(other, "web"))

@@ -1,0 +1,97 @@
+"""If it does not run, the status says why not and what to do, and what can run goes on running."""
+
+from __future__ import annotations
+
+import pytest
+from cluster import Refusal
+from manifests import web
+from region import Region
+
+from pincompute.api import conditions
+from pincompute.api.core import NODES
+from pincompute.api.quantity import cpu_millis
+
+
+def test_a_bad_image_is_named_and_the_rest_keeps_serving(region: Region, project: str):
+    region.apply(web(project, replicas=3))
+    region.settled(project, "web")
+    with region.watching(project, "web") as during:
+        region.apply(
+            web(project, replicas=3, image="hello:nowhere", update={"type": "Recreate", "maxUnavailable": 0, "maxSurge": 1})
+        )
+
+        def says_why() -> bool:
+            message = region.app(project, "web").status.message
+            return "registry.internal/hello:nowhere" in message and "check the image's name and tag" in message
+
+        region.eventually("the message names the image and the remedy", says_why)
+        assert region.http("a", project, "web")["version"] == "1"
+        region.apply(web(project, replicas=3))
+        region.settled(project, "web")
+    assert during.fewest_ready == 3
+
+
+def test_what_has_no_room_waits_with_the_reason_and_starts_by_itself(region: Region, project: str):
+    """S-038, S-040: nothing is refused; when room appears, it is used."""
+    cores = min(cpu_millis(n.status.allocatable["cpu"]) for m in region.members.values() for n in m.list(NODES)) // 1000
+    most = f"{cores * 1000 - 900}m"
+    region.apply(web(project, "large", replicas=3, cpu=most))
+    region.settled(project, "large")
+    region.apply(web(project, "late", replicas=3, cpu=most))
+
+    def waits() -> bool:
+        status = region.app(project, "late").status
+        scheduled = conditions.find(status.conditions, "Scheduled")
+        assert scheduled is not None
+        return (status.phase, scheduled.status, scheduled.reason) == ("Pending", "False", "InsufficientCapacity")
+
+    region.eventually("late waits for capacity", waits)
+    assert "3 of 3 replicas wait: a1 has room for 0 more" in region.app(project, "late").status.message
+    assert "3 replicas have no place." in region.run("explain", "late", "--project", project).stdout
+    region.delete("PinApp", project, "large")
+    region.settled(project, "late", replicas=3)
+
+
+def refused(region: Region, manifest: dict) -> str:
+    with pytest.raises(Refusal) as refusal:
+        region.apply(manifest)
+    assert refusal.value.code in (400, 403, 404, 422)
+    return refusal.value.message
+
+
+def test_bad_input_is_refused_with_the_field_and_the_remedy(region: Region, project: str):
+    """Issue 3 section 6: at the API server itself, with no code of ours in between."""
+
+    def with_container(**change: object) -> dict:
+        manifest = web(project, "bad")
+        manifest["spec"]["template"]["spec"]["containers"][0] |= change
+        return manifest
+
+    unknown = web(project, "bad")
+    unknown["spec"]["replica"] = 3
+    assert "spec.replica" in refused(region, unknown)
+    assert "spec.replicas" in refused(region, web(project, "bad", replicas="three"))
+    assert "spec.replicas" in refused(region, web(project, "bad", replicas=-1))
+    assert "image" in refused(region, with_container(image=""))
+    quantity = refused(region, with_container(resources={"requests": {"cpu": "half"}}))
+    assert "half" in quantity or "requests" in quantity
+    twice = web(project, "bad")
+    containers = twice["spec"]["template"]["spec"]["containers"]
+    containers.append(containers[0])
+    assert "name" in refused(region, twice)
+    assert "63" in refused(region, web(project, "b" * 64)) or "name" in refused(region, web(project, "b" * 64))
+    nowhere = refused(region, web("nowhere", "bad"))
+    assert "nowhere" in nowhere
+    assert region.leftovers(project, "bad") == []
+
+
+def test_a_zone_that_does_not_exist_waits_with_the_reason(region: Region, project: str):
+    region.apply(web(project, replicas=1, placement={"zones": ["z"]}))
+
+    def says_why() -> bool:
+        return "spec.placement.zones allows z" in region.app(project, "web").status.message
+
+    region.eventually("the message names the zone", says_why)
+    region.apply(web(project, replicas=1, placement={"zones": ["b"]}))
+    region.settled(project, "web", replicas=1)
+    assert region.spread(project, "web") == {"a": 0, "b": 1, "c": 0}

@@ -1,0 +1,125 @@
+"""A new version reaches what runs: in place where only an image changed, else by replacement, never below the budget."""
+
+from __future__ import annotations
+
+from manifests import example, single, web
+from region import Placed, Region, ask
+
+from pincompute.api.core import ContainerStatus
+
+
+def sidecar(placed: Placed) -> ContainerStatus:
+    (status,) = placed.pod.status.init_container_statuses
+    return status
+
+
+def main(placed: Placed) -> ContainerStatus:
+    (status,) = placed.pod.status.container_statuses
+    return status
+
+
+def kept(placed: Placed) -> tuple[object, ...]:
+    """All that an update in place must not change."""
+    side = sidecar(placed)
+    assert side.state is not None
+    assert side.state.running is not None
+    node, address = placed.pod.spec.node_name, placed.pod.status.pod_ip
+    return (
+        placed.uid,
+        placed.pod.metadata.name,
+        node,
+        address,
+        side.container_id,
+        side.restart_count,
+        side.state.running.started_at,
+    )
+
+
+def test_a_new_image_restarts_only_its_container(region: Region, project: str):
+    """S-150, S-153, N16: pod, address and sidecar stay in every pod; half the replicas serve at every moment."""
+    update = {"maxUnavailable": "50%", "maxSurge": 0}
+    region.apply(example(project, update=update))
+    region.settled(project, "hello")
+    before = {placed.uid: placed for placed in region.pods(project, "hello")}
+
+    manifest = example(project, update=update)
+    manifest["spec"]["template"]["spec"]["containers"][0]["image"] = "registry.internal/hello:2"
+    with region.watching(project, "hello") as during:
+        region.apply(manifest)
+        app = region.settled(project, "hello")
+    after = {placed.uid: placed for placed in region.pods(project, "hello")}
+
+    assert [kept(after[uid]) for uid in sorted(before)] == [kept(before[uid]) for uid in sorted(before)]
+    assert all(main(after[uid]).container_id != main(before[uid]).container_id for uid in before)
+    assert {ask(placed.pod)["version"] for placed in after.values()} == {"2"}
+    assert {placed.pod.metadata.labels["pincompute.io/revision"] for placed in after.values()} == {app.status.revision}
+    assert during.most_live == 6
+    assert during.fewest_ready >= 3
+    assert all(fewest >= 1 for fewest in during.fewest_ready_in.values())
+
+
+def test_a_change_of_the_environment_replaces_pods_within_the_budget(region: Region, project: str):
+    """S-151: what is not allowed in place is replaced; nobody is missing, and one more a cluster exists at most."""
+    update = {"maxUnavailable": 0, "maxSurge": 1}
+    region.apply(web(project, replicas=6, color="red", update=update))
+    region.settled(project, "web")
+    before = region.uids(project, "web")
+    with region.watching(project, "web") as during:
+        region.apply(web(project, replicas=6, color="blue", update=update))
+        region.settled(project, "web")
+    assert not before & region.uids(project, "web")
+    assert during.fewest_ready == 6
+    assert max(during.most_live_in.values()) == 3
+    assert region.spread(project, "web") == {"a": 2, "b": 2, "c": 2}
+
+
+def test_recreate_replaces_pods_although_only_the_image_changed(region: Region, project: str):
+    update = {"type": "Recreate", "maxUnavailable": 1, "maxSurge": 0}
+    region.apply(web(project, replicas=3, update=update))
+    region.settled(project, "web")
+    before = region.uids(project, "web")
+    with region.watching(project, "web") as during:
+        region.apply(web(project, replicas=3, image="hello:2", update=update))
+        region.settled(project, "web")
+    assert not before & region.uids(project, "web")
+    assert during.most_live == 3
+    assert region.http("a", project, "web")["version"] == "2"
+
+
+def test_going_back_in_the_middle_of_an_update_ends_with_the_old_version(region: Region, project: str):
+    """S-124, S-154, S-155: a rollback never hangs, and pods that were not touched are not touched."""
+    region.apply(web(project, replicas=6))
+    region.settled(project, "web")
+    before = region.uids(project, "web")
+    region.apply(web(project, replicas=6, image="hello:2"))
+    region.eventually(
+        "the update has begun", lambda: any(p.pod.spec.containers[0].image.endswith(":2") for p in region.pods(project, "web"))
+    )
+    region.apply(web(project, replicas=6))
+    region.settled(project, "web")
+    assert region.uids(project, "web") == before
+    assert {ask(placed.pod)["version"] for placed in region.pods(project, "web")} == {"1"}
+
+
+def test_a_pinpod_runs_alone_and_is_updated_in_place(region: Region, project: str):
+    """#10: one pod, by itself; a new image keeps the pod, a new environment does not, and there are never two."""
+
+    def running(version: str) -> Placed:
+        pod = region.single(project, "single")
+        assert pod.status.phase == "Running"
+        assert pod.status.observed_generation == pod.metadata.generation
+        (placed,) = region.pods(project, "single")
+        assert ask(placed.pod)["version"] == version
+        return placed
+
+    region.apply(single(project))
+    first = region.eventually("the PinPod runs", lambda: running("1"))
+    with region.watching(project, "single") as during:
+        region.apply(single(project, image="hello:2"))
+        second = region.eventually("the PinPod runs version 2", lambda: running("2"))
+        assert (second.uid, second.pod.status.pod_ip) == (first.uid, first.pod.status.pod_ip)
+        manifest = single(project, image="hello:2")
+        manifest["spec"]["template"]["spec"]["containers"][0]["args"] = ["8080", "again"]
+        region.apply(manifest)
+        region.eventually("another pod runs", lambda: running("2").uid != first.uid)
+    assert during.most_live == 1
