@@ -10,11 +10,12 @@ import aiohttp
 import yaml
 
 from pincompute.api import conditions
+from pincompute.api.clusters import MEMBERCLUSTERS
 from pincompute.api.core import PODS, Pod
 from pincompute.api.labels import APP
 from pincompute.api.meta import Key, Manifest
 from pincompute.api.workloads import PINAPPS
-from pincompute.kube.errors import KubeError
+from pincompute.kube.errors import KubeError, NotFound
 from pincompute.kube.transport import Client
 from pincompute.region import bundled
 from pincompute.region.errors import RegionError
@@ -43,6 +44,23 @@ def image_folder() -> Path:
 
 def app() -> Manifest:
     return yaml.safe_load((bundled.folder("examples") / "hello" / "app.yaml").read_bytes())
+
+
+async def exists(host: Client) -> bool:
+    try:
+        await host.get(PINAPPS, NAME)
+    except NotFound:
+        return False
+    return True
+
+
+async def takes_work(host: Client, member: Member) -> None:
+    """Return when the member is ready; the caller sets the deadline."""
+    while True:
+        found = await host.get(MEMBERCLUSTERS, Key("", member.name))
+        if conditions.is_true(found.status.conditions, "Ready"):
+            return
+        await asyncio.sleep(LOOK)
 
 
 async def answers(host: Client, members: dict[Member, Client]) -> list[Answer]:

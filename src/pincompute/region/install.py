@@ -12,7 +12,7 @@ import msgspec
 
 from pincompute.api.meta import GROUP, Manifest, Object
 from pincompute.kube import config
-from pincompute.kube.errors import AlreadyExists, KubeError, NotFound
+from pincompute.kube.errors import AlreadyExists, KubeError, NotFound, Refused
 from pincompute.kube.transport import Client
 from pincompute.region.errors import RegionError
 
@@ -111,7 +111,7 @@ class Installer:
                     await self._client.request(
                         verb, path, query=query, body=body, content_type=CONTENT[verb], deadline=ESTABLISHED
                     )
-                except NotFound as error:
+                except Refused as error:
                     if "There can be a delay" not in str(error):
                         raise
                     await asyncio.sleep(0.1)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pincompute.api.labels import HOST
+from pincompute.kube.transport import Client
 from pincompute.region import assembly, demo, dns, image, install, manifests, node, platform, registry, simulated
 from pincompute.region.errors import RegionError
 from pincompute.region.install import Installer
@@ -76,19 +77,23 @@ async def _fill_host(region: Cluster, *, example: bool) -> None:
             await register(region.layout, member, host)
         if example:
             await host.create_once(manifests.demo_project())
-            await _create_in_project(host)
+            await _create_example(region.layout, client, host)
 
 
-async def _create_in_project(host: Installer) -> None:
-    """The app's namespace appears when federation has seen the project."""
+async def _create_example(layout: Layout, client: Client, host: Installer) -> None:
+    """When its project is prepared and every member takes work: or it would be placed on the first ones and then moved."""
+    if await demo.exists(client):
+        return
     project = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": manifests.DEMO}}
     try:
         async with asyncio.timeout(PREPARING):
             await host.appeared(project)
+            for member in layout.spec.members:
+                await demo.takes_work(client, member)
     except TimeoutError:
         raise RegionError(
-            f"project {manifests.DEMO} got no namespace within {PREPARING:g} s: "
-            f"see `pincompute region logs {assembly.FEDERATION}`"
+            f"project {manifests.DEMO} or a member was not prepared within {PREPARING:g} s: `kubectl --context host get "
+            f"projects,memberclusters` names what is missing; see also `pincompute region logs {assembly.FEDERATION}`"
         ) from None
     await host.create_once(demo.app())
 
@@ -107,6 +112,7 @@ async def _see_answers(region: Cluster) -> list[demo.Answer]:
         host = await stack.enter_async_context(install.client(layout.kubeconfig, HOST))
         if not layout.spec.real_nodes:
             await demo.placed(host)
+            region.progress.say("examples/hello is ready on simulated nodes; they run nothing, so nothing answers")
             return []
         members = {
             member: await stack.enter_async_context(install.client(layout.kubeconfig, member.name))
