@@ -39,6 +39,19 @@ def up(
         progress.say(f"up. Try: [bold]kubectl --kubeconfig {place}/kubeconfig --context host get pinapps -A[/bold]")
 
 
+@app.command(name="build")
+def build_programs(
+    *,
+    keep_build_cache: Annotated[bool, Parameter(help="keep the Go caches (10 GB) after building", negative="")] = False,
+) -> None:
+    """Compile the region's programs from pinned sources, unless they are there. `up` does it by itself."""
+    from pincompute.region import lifecycle
+
+    with _reporting("what is compiled stays: the same command continues") as progress:
+        found = lifecycle.find_binaries(progress, keep_build_cache=keep_build_cache)
+        progress.say(f"the region's programs are in {found}")
+
+
 @app.command
 def down(*, purge: Annotated[bool, Parameter(help="remove all data of the region too", negative="")] = False) -> None:
     """End everything. Data stays for the next `up`, unless purged."""
