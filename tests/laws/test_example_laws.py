@@ -7,7 +7,7 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from keepers import cases
+from keeper_worlds import cases
 
 from pincompute.engine.laws import LAWS, Case, Chance, uphold
 

@@ -1,4 +1,4 @@
-"""The laws on the real controllers, all together: federation and operators in one region."""
+"""The laws on the real controllers: the operator alone in a member, and all together in one region, calm and in storms."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from worlds import regions
+from member_worlds import shards
+from region_worlds import regions
 
 from pincompute.engine.laws import LAWS, Case, Chance, uphold
 
@@ -15,9 +16,19 @@ SHARE = 10  # a region costs ten times as much as one process alone
 
 
 @pytest.mark.parametrize("law", LAWS)
-def test_a_region(law: str) -> None:
+def test_the_operator(law: str) -> None:
+    @given(case=shards(), seed=st.integers(0, 2**32))
+    def holds(case: Case, seed: int) -> None:
+        uphold(law, case, Chance(random.Random(seed), few=2))
+
+    holds()
+
+
+@pytest.mark.parametrize("storms", [False, True], ids=["calm", "stormy"])
+@pytest.mark.parametrize("law", LAWS)
+def test_a_region(law: str, storms: bool) -> None:
     @settings(max_examples=settings().max_examples // SHARE)
-    @given(case=regions(), seed=st.integers(0, 2**32))
+    @given(case=regions(storms=storms), seed=st.integers(0, 2**32))
     def holds(case: Case, seed: int) -> None:
         uphold(law, case, Chance(random.Random(seed)))
 
