@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from cluster import Refusal
 from manifests import web
@@ -10,6 +12,7 @@ from region import Region
 from pincompute.api import conditions
 from pincompute.api.core import NODES
 from pincompute.api.quantity import cpu_millis
+from pincompute.api.workloads import PINAPPS
 
 
 def test_a_bad_image_is_named_and_the_rest_keeps_serving(region: Region, project: str):
@@ -53,8 +56,10 @@ def test_what_has_no_room_waits_with_the_reason_and_starts_by_itself(region: Reg
 
 
 def refused(region: Region, manifest: dict) -> str:
+    """What the API server answers to `kubectl create`."""
+    body, path = json.dumps(manifest).encode(), PINAPPS.path(manifest["metadata"]["namespace"])
     with pytest.raises(Refusal) as refusal:
-        region.apply(manifest)
+        region.host.request("POST", path, body, "application/json", fieldValidation="Strict")
     assert refusal.value.code in (400, 403, 404, 422)
     return refusal.value.message
 

@@ -24,6 +24,7 @@ def test_workloads_survive_down_and_up(region: Region, project: str):
     """Down leaves nothing in the kernel; up brings back what ran, in the same zones."""
     region.apply(web(project, replicas=3))
     region.settled(project, "web")
+    assert region.spread(project, "web") == {"a": 1, "b": 1, "c": 1}
     region.run("region", "down")
     assert cleanup.leftovers(region.layout) == []
     region.run("region", "up")

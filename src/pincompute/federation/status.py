@@ -147,8 +147,8 @@ def _status(workload: Workload, lines: tuple[ClusterStatus, ...], observed: int,
     ready = sum(line.ready_replicas for line in lines if line.known)
     updated = sum(line.updated_replicas for line in lines if line.known)
     available = sum(line.available_replicas for line in lines if line.known)
-    phase = _phase(workload, ready, updated, observed)
-    message = _message(workload, lines, ready)
+    phase = _phase(workload, lines, observed)
+    message = _message(workload, lines, phase)
     return msgspec.structs.replace(
         workload.status,
         observed_generation=observed,
@@ -167,13 +167,18 @@ def _status(workload: Workload, lines: tuple[ClusterStatus, ...], observed: int,
     )
 
 
-def _phase(workload: Workload, ready: int, updated: int, observed: int) -> str:
+def _phase(workload: Workload, lines: tuple[ClusterStatus, ...], observed: int) -> str:
+    """Running only once nothing of a former revision is left: ready replicas of it hide that an update is stuck."""
     if workload.deleting:
         return "Deleting"
     if workload.replicas == 0:
         return "Stopped"
-    current = observed == workload.generation
-    if current and ready >= workload.replicas and updated >= workload.replicas:
+    known = [line for line in lines if line.known]
+    ready = sum(line.ready_replicas for line in known)
+    complete = (
+        min(ready, sum(line.updated_replicas for line in known)) >= workload.replicas >= sum(line.replicas for line in known)
+    )
+    if observed == workload.generation and complete:
         return "Running"
     if workload.decision is None or (not ready and workload.decision.unplaced):
         return "Pending"
@@ -185,16 +190,14 @@ def _was_ready(workload: Workload) -> bool:
     return workload.status.observed_generation == workload.generation and workload.status.phase in ("Running", "Degraded")
 
 
-def _message(workload: Workload, lines: tuple[ClusterStatus, ...], ready: int) -> str:
+def _message(workload: Workload, lines: tuple[ClusterStatus, ...], phase: str) -> str:
     if workload.deleting:
         waiting = ", ".join(line.cluster for line in lines)
         return f"waits until nothing of it is left in {waiting}" if waiting else ""
     scheduled = conditions.find(workload.status.conditions, "Scheduled")
     if scheduled is not None and scheduled.status == "False":
         return scheduled.message
-    if ready >= workload.replicas:
-        return ""
-    return next((line.message for line in lines if line.message), "")
+    return "" if phase in ("Running", "Stopped") else next((line.message for line in lines if line.message), "")
 
 
 def _conditions(workload: Workload, phase: str, message: str, available: int) -> tuple[Condition, ...]:

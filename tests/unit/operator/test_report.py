@@ -148,6 +148,13 @@ def test_the_message_says_why_not_and_what_to_do(facts, reason, sentence):
     assert find(found.conditions, "Ready").reason == reason
 
 
+def test_an_update_that_is_stuck_says_so_although_enough_replicas_are_ready():
+    broken = pod(2, V2, up=False, status=container(waiting=ContainerStateWaiting(reason="ErrImagePull", message="not found")))
+    found = status(shard(V2), pod(0, V1), pod(1, V1), broken)
+    assert found.ready_replicas == 2
+    assert found.message.startswith("the former revision serves on; hello-a1-2: cannot pull image hello:1 of container web")
+
+
 def test_a_container_that_fails_tells_more_than_a_pod_that_waits():
     waits = pod(0, V1, up=False, status=container(), conditions=(UNSCHEDULABLE,))
     fails = pod(1, V1, up=False, status=container(waiting=BACK_OFF, last_state=CRASHED))

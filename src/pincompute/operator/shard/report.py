@@ -15,7 +15,7 @@ from pincompute.api.conditions import Condition
 from pincompute.api.shards import Shard, ShardStatus
 from pincompute.domain.replacement import Replica
 from pincompute.engine.plan import Patch, Ref
-from pincompute.operator.shard.trouble import Trouble
+from pincompute.operator.shard.trouble import Rank, Trouble
 
 NEWBORN = 2.0  # seconds in which a shard whose pods are being made says nothing
 
@@ -95,13 +95,16 @@ def _status(shard: Shard, count: _Count, worst: Trouble | None, now: datetime) -
 
 
 def _message(count: _Count, worst: Trouble | None) -> str:
+    """Enough replicas may be ready although an update is stuck: those of the former revision serve until it is not."""
     missing = max(0, count.total - count.ready)
-    if not missing:
+    stuck = worst is not None and worst.rank is not Rank.STARTING and not count.complete
+    if not missing and not stuck:
         return ""
+    lacking = f"{missing} of {count.total} replicas not ready" if missing else "the former revision serves on"
     if worst is None:
-        return f"{missing} of {count.total} replicas not ready; their pods are not made yet"
+        return f"{lacking}; their pods are not made yet"
     where = f"{worst.pod}: " if worst.pod else ""
-    return f"{missing} of {count.total} replicas not ready; {where}{worst.message}"
+    return f"{lacking}; {where}{worst.message}"
 
 
 def _ready(generation: int, count: _Count, worst: Trouble | None, message: str) -> Condition:
