@@ -25,7 +25,9 @@ app = App(
     help="An open compute platform over many Kubernetes clusters: the server program.",
     version=__version__,
 )
-app.command("pincompute.region.cli:app", name="region")
+app.command(
+    "pincompute.region.cli:app", name="region", help="A whole region on this machine: up, down, status, logs, members, images."
+)
 
 Kubeconfig = Annotated[Path, Parameter(help="kubeconfig file with a context for the cluster")]
 Port = Annotated[int, Parameter(help="loopback port of /livez, /readyz and /metrics; 0 takes a free one")]
