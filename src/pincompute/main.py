@@ -26,7 +26,9 @@ app = App(
     version=__version__,
 )
 app.command(
-    "pincompute.region.cli:app", name="region", help="A whole region on this machine: up, down, status, logs, members, images."
+    "pincompute.region.cli:app",
+    name="region",
+    help="A whole region on this machine. Its state lies in $PINCOMPUTE_HOME (~/.pincompute).",
 )
 
 Kubeconfig = Annotated[Path, Parameter(help="kubeconfig file with a context for the cluster")]
