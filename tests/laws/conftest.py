@@ -19,11 +19,12 @@ settings.register_profile(
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--law-profile", choices=("quick", "deep"), default=os.environ.get("LAW_PROFILE", "quick"))
+    parser.addoption("--law-profile", choices=("quick", "deep"), default=None)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def law_profile(request: pytest.FixtureRequest) -> str:
-    profile: str = request.config.getoption("--law-profile")
+    chosen: str | None = request.config.getoption("--law-profile", default=None)  # absent when run from the whole tree
+    profile = chosen or os.environ.get("LAW_PROFILE", "quick")
     settings.load_profile(profile)
     return profile

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from keeper_worlds import cases
 from member_worlds import shards
 from region_worlds import regions
 
 from pincompute.engine.laws import LAWS, Case, Chance, uphold
 
 SHARE = 10  # a region costs ten times as much as one process alone
+EXHAUSTIVE = 15  # and all places of a crash so much more than a few
 
 
 @pytest.mark.parametrize("law", LAWS)
@@ -20,6 +23,18 @@ def test_the_operator(law: str) -> None:
     @given(case=shards(), seed=st.integers(0, 2**32))
     def holds(case: Case, seed: int) -> None:
         uphold(law, case, Chance(random.Random(seed), few=2))
+
+    holds()
+
+
+@pytest.mark.parametrize("worlds", [cases, shards], ids=["keeper", "operator"])
+def test_every_crash_at_every_write(worlds: Callable[[], st.SearchStrategy[Case]]) -> None:
+    """F7: not a sample of the places but all of them."""
+
+    @settings(max_examples=settings().max_examples // EXHAUSTIVE)
+    @given(case=worlds())
+    def holds(case: Case) -> None:
+        uphold("survives crashes", case, Chance(random.Random(0), thorough=True))
 
     holds()
 
