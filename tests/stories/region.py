@@ -13,7 +13,7 @@ import sys
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -139,11 +139,11 @@ class Region:
         assert found is not None, f"there is no PinPod {project}/{name}"
         return found
 
-    def pods(self, project: str, app: str) -> list[Placed]:
-        """Pods of an app in all members that are not on their way out."""
-        found = [
-            Placed(name, pod) for name, member in self.members.items() for pod in member.list(PODS, project, f"{APP}={app}")
-        ]
+    def pods(self, project: str, app: str, clusters: Iterable[str] | None = None) -> list[Placed]:
+        """Pods of an app that are not on their way out, in all members or in these."""
+        members = self.members
+        chosen = members if clusters is None else members.keys() & set(clusters)
+        found = [Placed(name, pod) for name in sorted(chosen) for pod in members[name].list(PODS, project, f"{APP}={app}")]
         return [placed for placed in found if not placed.pod.deleting]
 
     def uids(self, project: str, app: str) -> set[str]:
@@ -158,8 +158,8 @@ class Region:
 
     def http(self, zone: str, project: str, app: str) -> Manifest:
         """What a ready pod of the app in that zone answers."""
-        zones = self.zones
-        ready = [p for p in self.pods(project, app) if p.ready and zones[p.cluster] == zone]
+        there = [name for name, at in self.zones.items() if at == zone]
+        ready = [p for p in self.pods(project, app, there) if p.ready]
         assert ready, f"no pod of {project}/{app} is ready in zone {zone}"
         return ask(ready[0].pod)
 

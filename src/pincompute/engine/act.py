@@ -138,8 +138,12 @@ async def _confirm(action: Confirm, writer: Writer) -> None:
     uid = seen.metadata.uid if seen is not None else ""
     if uid != action.uid:
         raise Stale(f"{action.ref} has uid {uid or '(none)'}, not {action.uid or '(none)'}")
-    if seen is not None and action.generation and seen.metadata.generation != action.generation:
+    if seen is None:
+        return
+    if action.generation and seen.metadata.generation != action.generation:
         raise Stale(f"{action.ref} is at generation {seen.metadata.generation}, not {action.generation}")
+    if action.resource_version and seen.metadata.resource_version != action.resource_version:
+        raise Stale(f"{action.ref} is at version {seen.metadata.resource_version}, not {action.resource_version}")
 
 
 async def _confirm_set(action: ConfirmSet, writer: Writer) -> None:

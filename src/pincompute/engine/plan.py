@@ -75,12 +75,14 @@ class Confirm:
     """Ask the API server itself, not a cache, whether the object is still what the plan was decided from; else conflict.
 
     Stands before creates and deletes that a stale view would get wrong (PERFORMANCE F5). An empty `uid` confirms that no
-    object of this name exists; a zero `generation` accepts any.
+    object of this name exists; a zero `generation` and an empty `resource_version` accept any. A plan that follows from the
+    object's status needs the version: a status changes without a generation.
     """
 
     ref: Ref
     uid: str
     generation: int = 0
+    resource_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,8 +92,11 @@ def _converge(workload: Workload, decision: Scheduling, sites: tuple[Site, ...])
 
 
 def _current(workload: Workload) -> Confirm:
-    """An old view of the host must not take the members back to what was wanted before (S-048, F5)."""
-    return Confirm(workload.ref, workload.uid, workload.generation)
+    """An old view of the host must not take the members back to what was wanted before (S-048, F5).
+
+    Pinned to the version, because a placement changes without the generation when a member leaves or is back.
+    """
+    return Confirm(workload.ref, workload.uid, resource_version=workload.obj.metadata.resource_version)
 
 
 def _holding(workload: Workload, site: Site, wanted: Mapping[str, int]) -> Holding:

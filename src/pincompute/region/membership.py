@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from pincompute.api import conditions
 from pincompute.api.clusters import MEMBERCLUSTERS
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Key
@@ -24,6 +25,7 @@ from pincompute.region.watch import Watch
 
 LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 LONGEST = 15  # characters: the name is part of link, namespace and pod names
+JOINING = 120.0  # seconds a new member has to take work
 MOVING = 600.0  # seconds the work of a member has to move
 
 
@@ -121,7 +123,24 @@ async def _fill(region: Cluster, name: str) -> None:
             await region.watch.ready(f"{name}-node")
         async with install.client(region.layout.kubeconfig, HOST) as client:
             await population.register(region.layout, added, Installer(client))
+            await _taking_work(client, name)
         following.cancel()
+
+
+async def _taking_work(host: Client, name: str) -> None:
+    """Return when the host trusts the member and knows a node of it: what is submitted next may land there."""
+    try:
+        async with asyncio.timeout(JOINING):
+            while True:
+                status = (await host.get(MEMBERCLUSTERS, Key("", name))).status
+                if conditions.is_true(status.conditions, "Ready") and status.capacity and status.capacity.ready_nodes:
+                    return
+                await asyncio.sleep(0.2)
+    except TimeoutError:
+        raise RegionError(
+            f"{name} is registered but takes no work after {JOINING:g} s: `kubectl --context host describe membercluster "
+            f"{name}` and `pincompute region logs {name}-node` say why; repeat this command when that is mended"
+        ) from None
 
 
 async def _unregister(layout: Layout, leaving: Member) -> None:

@@ -1,0 +1,314 @@
+"""A process takes over with a cache that is ten minutes old: no pod too many, nothing deleted wrongly (F5).
+
+The whole path is real, from the watch caches to the writes, over in-memory API servers. The successor listed everything once;
+since then its watches have been silent while its predecessor went on working. A pod too many, be it for a moment only, would
+be noticed: the store tells of every write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from pincompute.api import labels
+from pincompute.api.clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS, PROJECTS
+from pincompute.api.core import NAMESPACES, PODS
+from pincompute.api.labels import HOST, LOCAL
+from pincompute.api.meta import Key, Manifest, Resource
+from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS
+from pincompute.api.workloads import PINAPPS, PINPODS
+from pincompute.engine.controller import Controller
+from pincompute.engine.loop import Engine
+from pincompute.federation import dispatch, sweep
+from pincompute.federation.workloads import KINDS
+from pincompute.kube.cache import Timing
+from pincompute.kube.clusters import Clusters
+from pincompute.kube.config import ClusterConfig
+from pincompute.kube.memory.journal import Event
+from pincompute.kube.memory.server import MemoryServer
+from pincompute.kube.memory.store import Store
+from pincompute.operator import shard
+from pincompute.operator.shard.refusals import Refusals
+
+SHOP = "shop"
+WEB = Key(SHOP, "web")
+DEADLINE = 20.0
+TEN_MINUTES = timedelta(minutes=10)
+VAIN = 3  # looks after which it is clear what a process makes of its view
+PATIENT = Timing(inactivity=3600.0)  # a silent watch is not given up, so the cache stays as old as it is
+OURS = {"labels": {labels.MANAGED_BY: labels.PINCOMPUTE}}
+
+
+@dataclass
+class History:
+    """What happened to one kind in one store."""
+
+    store: Store
+    resource: Resource[Any]
+    most: int = 0
+    deleted: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.store.subscribe(self._note)
+
+    @property
+    def present(self) -> dict[str, str]:
+        """Uid by name."""
+        return {o["metadata"]["name"]: o["metadata"]["uid"] for o in self.store.list(self.resource, SHOP).items}
+
+    def _note(self, resource: Resource[Any], event: Event) -> None:
+        if str(resource) == str(self.resource):
+            self.most = max(self.most, len(self.present))
+            if event.type == "DELETED":
+                self.deleted.append(event.object["metadata"]["name"])
+
+
+def store(*kinds: Resource[Any]) -> Store:
+    made = Store(resources=kinds)
+    made.create(NAMESPACES, "", {"metadata": {"name": SHOP, **OURS}})
+    return made
+
+
+def template(version: int) -> Manifest:
+    return {"spec": {"containers": [{"name": "web", "image": f"hello:{version}"}]}}
+
+
+@asynccontextmanager
+async def process(
+    controllers: tuple[Controller[Any], ...], stores: dict[str, Store], *, stale: frozenset[str] = frozenset(), age: timedelta
+) -> AsyncIterator[Engine]:
+    """A process that has listed everything; the clusters in `stale` tell it nothing more. Its engine does not run yet."""
+    async with AsyncExitStack() as stack:
+        clusters = Clusters(user_agent="test", timing=PATIENT)
+        for resource, indexes in shard.INDEXES.items():
+            clusters.declare("local", resource, indexes)
+        for kind in KINDS:
+            clusters.declare("host", kind.workload, {"tier": lambda obj: (obj.spec.tier,)})
+        engine = Engine(controllers, clusters, now=lambda: datetime.now(UTC) + age)
+        await stack.enter_async_context(clusters)
+        for name, content in stores.items():
+            server = await stack.enter_async_context(MemoryServer(content))
+            server.faults.affects = lambda verb, _path: verb == "WATCH"
+            server.faults.silent = name in stale
+            await clusters.add(name, ClusterConfig(server.url))
+        async with asyncio.timeout(DEADLINE):
+            for name in stores:
+                await clusters.until_synced(name)
+        yield engine
+
+
+@asynccontextmanager
+async def running(engine: Engine) -> AsyncIterator[None]:
+    task = asyncio.create_task(engine.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def until(holds: Callable[[], bool], what: str) -> None:
+    try:
+        async with asyncio.timeout(DEADLINE):
+            while not holds():  # noqa: ASYNC110 - nobody tells when it holds
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        raise AssertionError(f"not within {DEADLINE:g} s: {what}") from None
+
+
+def looks(engine: Engine, controller: str) -> float:
+    """How often the controller looked at a key, and whatever came of it."""
+    samples = next(iter(engine.metrics.looks.collect())).samples
+    return sum(s.value for s in samples if s.name.endswith("_total") and s.labels["controller"].startswith(controller))
+
+
+async def looked_in_vain(engine: Engine, controller: str) -> None:
+    """It has settled with its view, or has tried again and again."""
+    await until(lambda: looks(engine, controller) >= VAIN or (engine.idle and looks(engine, controller) >= 1), "it has looked")
+
+
+# -- operator -----------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Member:
+    """A member cluster with one shard, and kubelets that make every pod ready at once."""
+
+    store: Store = field(default_factory=lambda: store(PINAPPSHARDS, PINPODSHARDS, CLUSTERCAPACITIES))
+    pods: History = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.pods = History(self.store, PODS)
+        metadata = {"name": "web", "finalizers": [labels.PODS_FINALIZER], **OURS}
+        spec = {"origin": {"uid": "web", "generation": 1}, "cluster": "a1", "zone": "a", "mix": self._mix(6)}
+        self.store.create(PINAPPSHARDS, SHOP, {"metadata": metadata, "spec": spec})
+
+    def scale(self, replicas: int) -> None:
+        self.store.patch(PINAPPSHARDS, WEB, {"spec": {"mix": self._mix(replicas)}}, content_type="merge-patch")
+
+    def power_failure(self) -> None:
+        """All pods are lost at once."""
+        for name in self.pods.present:
+            self.store.delete(PODS, Key(SHOP, name), grace_seconds=0)
+
+    async def converge(self, replicas: int) -> None:
+        """The predecessor works until there are so many ready pods."""
+        async with process(operators(), {LOCAL: self.store}, age=timedelta()) as engine, running(engine):
+            await until(lambda: self._ready() == len(self.pods.present) == replicas, f"{replicas} pods")
+
+    def _ready(self) -> int:
+        status = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+        found = self.store.list(PODS, SHOP).items
+        for pod in found:
+            if pod.get("status", {}).get("phase") != "Running":
+                key = Key(SHOP, pod["metadata"]["name"])
+                self.store.patch(PODS, key, {"status": status}, content_type="merge-patch", subresource="status")
+        return len(found)
+
+    @staticmethod
+    def _mix(replicas: int) -> list[Manifest]:
+        return [{"revision": "v1", "template": template(1), "replicas": replicas}]
+
+
+def operators() -> tuple[Controller[Any], ...]:
+    return shard.controllers(Refusals())
+
+
+async def before_the_first_pod(_member: Member) -> int:
+    """Its view: a shard of six, no pod. Meanwhile: six pods."""
+    return 6
+
+
+async def with_six_pods(member: Member) -> int:
+    """Its view: six of six. Meanwhile: two are wanted."""
+    await member.converge(6)
+    return 2
+
+
+async def between_down_and_up(member: Member) -> int:
+    """Its view: two are wanted and there are six. Meanwhile: six are wanted again."""
+    await member.converge(6)
+    member.scale(2)
+    return 6
+
+
+async def after_a_loss(member: Member) -> int:
+    """Its view: all pods are lost. Meanwhile: others have taken their place."""
+    await member.converge(6)
+    member.power_failure()
+    return 6
+
+
+@pytest.mark.parametrize("view", [before_the_first_pod, with_six_pods, between_down_and_up, after_a_loss])
+async def test_an_operator_with_an_old_cache_makes_no_pod_too_many_and_ends_none(view):
+    """F5, S-010, S-345."""
+    member = Member()
+    wanted = await view(member)
+    old = process(operators(), {LOCAL: member.store}, stale=frozenset({LOCAL}), age=TEN_MINUTES)
+    async with old as successor:
+        member.scale(wanted)
+        await member.converge(wanted)
+        pods, deleted = member.pods.present, list(member.pods.deleted)
+        async with running(successor):
+            await looked_in_vain(successor, "operator.pinapp-shard")
+    assert member.pods.present == pods
+    assert member.pods.deleted == deleted
+    assert member.pods.most == 6
+
+
+# -- federation ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Region:
+    """A host and two members, ready, with the project's namespace everywhere."""
+
+    stores: dict[str, Store]
+
+    @classmethod
+    def empty(cls) -> Region:
+        region = cls({HOST: store(PINAPPS, PINPODS, MEMBERCLUSTERS, PROJECTS)})
+        for name in ("a1", "b1"):
+            region.stores[name] = store(PINAPPSHARDS, PINPODSHARDS, CLUSTERCAPACITIES)
+            spec = {"zone": name[0], "kubeconfig": {"name": name}}
+            region.host.create(MEMBERCLUSTERS, "", {"metadata": {"name": name}, "spec": spec})
+            ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+            change = {"status": ready}
+            region.host.patch(MEMBERCLUSTERS, Key("", name), change, content_type="merge-patch", subresource="status")
+        return region
+
+    @property
+    def host(self) -> Store:
+        return self.stores[HOST]
+
+    def submit(self) -> None:
+        metadata = {"name": "web", "finalizers": [labels.SHARDS_FINALIZER]}
+        self.host.create(PINAPPS, SHOP, {"metadata": metadata, "spec": {"replicas": 3, "template": template(1)}})
+
+    def place(self, cluster: str) -> None:
+        """What scheduling writes: the decision is new, the app's generation is not."""
+        row = {"cluster": cluster, "zone": cluster[0], "replicas": 3}
+        status = {"scheduling": {"generation": 1, "revision": "v1", "placement": [row]}}
+        self.host.patch(PINAPPS, WEB, {"status": status}, content_type="merge-patch", subresource="status")
+
+    def shards(self) -> dict[str, int]:
+        """Replicas by member."""
+        found = {name: self.stores[name].list(PINAPPSHARDS, SHOP).items for name in ("a1", "b1")}
+        return {name: shards[0]["spec"]["mix"][0]["replicas"] for name, shards in found.items() if shards}
+
+    def settle(self) -> None:
+        """What operators do: all replicas are ready, and a shard that is being deleted goes."""
+        for name in ("a1", "b1"):
+            for item in self.stores[name].list(PINAPPSHARDS, SHOP).items:
+                if "deletionTimestamp" in item["metadata"]:
+                    change, subresource = {"metadata": {"finalizers": None}}, ""
+                else:
+                    change, subresource = {"status": {"readyReplicas": item["spec"]["mix"][0]["replicas"]}}, "status"
+                self.stores[name].patch(PINAPPSHARDS, WEB, change, content_type="merge-patch", subresource=subresource)
+
+    async def converge(self, shards: dict[str, int]) -> None:
+        """The predecessor works until the members have these shards."""
+
+        def done() -> bool:
+            self.settle()
+            return self.shards() == shards
+
+        async with process(dispatch.CONTROLLERS, self.stores, age=timedelta()) as engine, running(engine):
+            await until(done, f"shards {shards}")
+
+
+async def test_a_federation_with_an_old_view_of_the_host_does_not_bring_back_an_old_placement():
+    """F5, S-048: replicas moved from a1 to b1 meanwhile; the generation is the same, the decision is not."""
+    region = Region.empty()
+    region.submit()
+    region.place("a1")
+    await region.converge({"a1": 3})
+    old = process(dispatch.CONTROLLERS, region.stores, stale=frozenset({HOST}), age=TEN_MINUTES)
+    async with old as successor:
+        region.place("b1")
+        await region.converge({"b1": 3})
+        histories = {name: History(region.stores[name], PINAPPSHARDS) for name in ("a1", "b1")}
+        async with running(successor):
+            await looked_in_vain(successor, "federation.dispatch.pinapp")
+    assert region.shards() == {"b1": 3}
+    assert histories["a1"].most == 0
+    assert histories["b1"].deleted == []
+
+
+async def test_a_federation_that_does_not_know_an_app_yet_does_not_sweep_its_shards():
+    """F5, S-008, S-010: its view of the host is from before the app was submitted, its view of the members is present."""
+    region = Region.empty()
+    controllers = (*dispatch.CONTROLLERS, sweep.CONTROLLER)
+    async with process(controllers, region.stores, stale=frozenset({HOST}), age=TEN_MINUTES) as successor:
+        region.submit()
+        region.place("a1")
+        await region.converge({"a1": 3})
+        async with running(successor):
+            await looked_in_vain(successor, "federation.sweep")
+    assert region.shards() == {"a1": 3}
