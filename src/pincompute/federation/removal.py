@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from pincompute.api import labels
+from pincompute.api import conditions, labels
 from pincompute.api.clusters import MEMBERCLUSTERS, MemberCluster
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Key, Object
 from pincompute.engine.controller import Card, Controller, Reads, Writes, own_key
 from pincompute.engine.plan import ConfirmSet, Patch, Plan, Ref, plan
+from pincompute.federation import members
 from pincompute.federation.workloads import KINDS, WorkloadObject
 from pincompute.kube.views import Unknown, Views
 
@@ -56,7 +57,7 @@ def observe(key: Key, views: Views, _now: datetime) -> Seen | None:
         return Seen(cluster, (), ())
     objects = [obj for kind in KINDS for obj in views.view(HOST, kind.workload).list()]
     placed = tuple(sorted(obj.key for obj in objects if _depends(obj, key.name)))
-    return Seen(cluster, placed, _shards(key.name, views))
+    return Seen(cluster, placed, _shards(cluster, views))
 
 
 def _depends(obj: WorkloadObject, cluster: str) -> bool:
@@ -72,13 +73,14 @@ def _depends(obj: WorkloadObject, cluster: str) -> bool:
     return reported and elsewhere < sum(row.replicas for row in made.placement) + made.unplaced
 
 
-def _shards(cluster: str, views: Views) -> tuple[Key, ...] | None:
-    if not views.reachable(cluster):
-        return None
-    try:
-        return tuple(shard.key for kind in KINDS for shard in views.view(cluster, kind.shard).list())
-    except Unknown:
-        return None
+def _shards(cluster: MemberCluster, views: Views) -> tuple[Key, ...] | None:
+    """Silence is not death: a member counts as dead when health has given it up, and is unknown until then."""
+    name = cluster.metadata.name
+    if views.reachable(name):
+        return tuple(shard.key for kind in KINDS for shard in views.view(name, kind.shard).list())
+    if conditions.is_true(cluster.status.conditions, members.READY):
+        raise Unknown(f"{name} is silent, but not given up yet")
+    return None
 
 
 def _release(cluster: MemberCluster) -> Patch:
