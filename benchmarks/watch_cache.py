@@ -1,7 +1,5 @@
 """How fast a watch cache fills, what it keeps, and how fast it follows: 20,000 pods as they come from a real API server.
 
-    python benchmarks/watch_cache.py [--pods N] [--events N] [--json FILE]
-
 The pods are 16 KB of JSON each (two containers and an init container, environment, probes, affinity, managedFields). A
 second process serves them over loopback from memory, so that what is measured is the client. Memory is the growth of the
 resident set over the process before the sync, after a trim of the allocator.
@@ -9,32 +7,33 @@ resident set over the process before the sync, after a trim of the allocator.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import ctypes
 import gc
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from rich.console import Console
-from rich.table import Table
+import msgspec
 
+from benchmarks.figures import Figure, at_least, at_most
+from benchmarks.options import Options
+from benchmarks.progress import Say
 from pincompute.api.core import PODS, Pod
 from pincompute.kube.cache import WatchCache
 from pincompute.kube.config import ClusterConfig
 from pincompute.kube.transport import Client
 
+OBJECTS = 20_000
 PAGE = 500
 NODES = 200
 
@@ -240,57 +239,43 @@ async def measure(port: int, size: int, pods: int, events: int) -> Result:
     )
 
 
-def machine() -> dict[str, Any]:
-    info = Path("/proc/cpuinfo").read_text().splitlines()
-    cpu = next((line.split(":", 1)[1].strip() for line in info if line.startswith("model name")), platform.processor())
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
-    return {
-        "cpu": cpu,
-        "cores": os.cpu_count(),
-        "memory_mb": memory,
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-        "load": round(os.getloadavg()[0], 2),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+async def run(options: Options, say: Say) -> list[Figure]:
+    """In processes of their own, so that memory is the cache's alone."""
+    measured = [await asyncio.to_thread(_once) for _ in range(min(3, options.rounds))]
+    say(f"synced in {', '.join(f'{m.sync_seconds:.2f} s' for m in measured)}")
+    best = min(measured, key=lambda m: m.sync_seconds)
+    kind = f"{best.pods:,} pods of {best.bytes_of_json_per_pod / 1000:.1f} KB JSON; best of {len(measured)}"
+    return [
+        Figure("synced", best.sync_seconds, "s", at_most(1.0), f"{kind}; CPU {best.sync_cpu_seconds:.2f} s"),
+        Figure("kept per pod", round(best.kept_bytes_per_pod / 1024, 2), "KiB", at_most(5), "growth of the resident set"),
+        Figure(
+            "events followed",
+            best.events_per_second,
+            "/s",
+            at_least(50_000),
+            "full pods over HTTP; the sender shares the cores",
+        ),
+        Figure("CPU per event", best.event_cpu_microseconds, "us", at_most(20), "HTTP to index"),
+    ]
 
 
-def show(result: Result, described: dict[str, Any]) -> None:
-    table = Table(title=f"Watch cache, {result.pods:,} pods of {result.bytes_of_json_per_pod / 1000:.1f} KB JSON")
-    table.add_column("measured")
-    table.add_column("value", justify="right")
-    table.add_column("goal", justify="right")
-    table.add_row("synced", f"{result.sync_seconds:.2f} s (CPU {result.sync_cpu_seconds:.2f} s)", "1.0 s")
-    table.add_row("kept per pod", f"{result.kept_bytes_per_pod / 1024:.1f} KiB", "5 KiB")
-    table.add_row("peak resident memory", f"{result.peak_megabytes} MB", "")
-    table.add_row("events followed", f"{result.events_per_second:,} /s", "")
-    table.add_row("CPU per event, HTTP to index", f"{result.event_cpu_microseconds} us", "20 us")
-    console = Console()
-    console.print(table)
-    console.print(" · ".join(f"{name} {value}" for name, value in described.items()))
+def _once() -> Result:
+    command = (sys.executable, "-m", "benchmarks.watch_cache", "--measure")
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=300)
+    return msgspec.json.decode(done.stdout, type=Result)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pods", type=int, default=20_000)
-    parser.add_argument("--events", type=int, default=20_000)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.serve:
-        asyncio.run(Server(options.pods, options.events).run())
+    if "--serve" in sys.argv:
+        asyncio.run(Server(OBJECTS, OBJECTS).run())
         return
-    command = [sys.executable, __file__, "--serve", "--pods", str(options.pods), "--events", str(options.events)]
+    command = (sys.executable, "-m", "benchmarks.watch_cache", "--serve")
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         port, size = map(int, server.stdout.readline().split())
-        result = asyncio.run(measure(port, size, options.pods, options.events))
+        result = asyncio.run(measure(port, size, OBJECTS, OBJECTS))
         server.kill()
-    described = machine()
-    show(result, described)
-    if options.json:
-        with options.json.open("a") as file:
-            file.write(json.dumps({"benchmark": "watch_cache", **asdict(result), "machine": described}) + "\n")
+    print(msgspec.json.encode(result).decode())
 
 
 if __name__ == "__main__":

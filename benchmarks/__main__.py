@@ -1,0 +1,79 @@
+"""`python -m benchmarks [NAME ...] [--deep] [--list]`: run benchmarks, show a table with the goals, keep JSON lines."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+from cyclopts import App, Parameter
+from rich.console import Console
+
+from benchmarks import cold_start, figures, launch, machine, propagation, readiness, watch_cache
+from benchmarks.figures import Figure, Result
+from benchmarks.machine import Machine
+from benchmarks.options import Options
+from benchmarks.progress import Say
+from pincompute import installation
+from pincompute.region import platform
+
+Run = Callable[[Options, Say], Awaitable[list[Figure]]]
+
+BENCHMARKS: dict[str, Run] = {
+    "propagation": propagation.run,
+    "readiness": readiness.run,
+    "launch": launch.run,
+    "cold_start": cold_start.run,
+    "watch_cache": watch_cache.run,
+}
+
+WIDTH = 160  # of the table in a log
+
+app = App(name="benchmarks", help=__doc__, version_flags=())
+
+
+@app.default
+def main(
+    *names: str,
+    deep: Annotated[bool, Parameter(help="also what takes minutes", negative="")] = False,
+    rounds: Annotated[int, Parameter(help="repetitions of what is compared side by side")] = 5,
+    keep: Annotated[bool, Parameter(help="append JSON lines to benchmarks/results")] = True,
+) -> None:
+    """Run the named benchmarks, or all of them."""
+    console = Console()
+    if not console.is_terminal:
+        console.width = WIDTH
+    unknown = [name for name in names if name not in BENCHMARKS]
+    if unknown:
+        console.print(f"no benchmark is called {', '.join(unknown)}: expected some of {', '.join(BENCHMARKS)}")
+        sys.exit(2)
+    platform.provide(installation.of)
+    options, say = Options(deep=deep, rounds=rounds), Say(console)
+    results = []
+    for name in names or BENCHMARKS:
+        results.append(_measure(name, options, say))
+        if keep:
+            figures.keep(results[-1])
+    for result in results:
+        console.print(figures.table(result))
+    console.print(_described(results[0].machine), highlight=False)
+
+
+def _measure(name: str, options: Options, say: Say) -> Result:
+    described, began = machine.describe(), time.monotonic()
+    say(f"[bold]{name}[/bold] (load average {described.load})")
+    found = asyncio.run(BENCHMARKS[name](options, say))
+    return Result(name, described, machine.load(), round(time.monotonic() - began, 1), found)
+
+
+def _described(here: Machine) -> str:
+    return (
+        f"{here.cpu}, {here.cores} cores, {here.memory_mb >> 10} GiB, Linux {here.kernel}, Python {here.python}, "
+        f"revision {here.revision}, {here.date}; TLS everywhere, JSON, etcd with fsync, the load generator on the same cores"
+    )
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,53 @@
+"""Cold start: the federation is started when 1,000 apps (5,000 with --deep) are there and nothing was ever done for them.
+
+Converged: every member has every shard. Measured from the start of the process, its imports included.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import AsyncExitStack
+
+from benchmarks import costs, load
+from benchmarks.arrivals import added, watching
+from benchmarks.figures import Figure, at_most
+from benchmarks.options import Options
+from benchmarks.progress import Say
+from benchmarks.region import PROJECT, Region, control_planes, region
+from pincompute.api.shards import PINAPPSHARDS
+from pincompute.region import assembly
+
+
+async def run(options: Options, say: Say) -> list[Figure]:
+    figures: list[Figure] = []
+    for count in (1000, 5000) if options.deep else (1000,):
+        async with region(say, control_planes) as made:
+            for name in made.members:
+                await load.give_room(made.clients[name])
+            figures += await _start(made, count)
+    return figures
+
+
+async def _start(made: Region, count: int) -> list[Figure]:
+    programs = [p for p in made.programs() if control_planes(p)]
+    await made.run(p for p in programs if p.name != assembly.FEDERATION)
+    made.say(f"submitting {count:,} apps while no federation runs")
+    await load.submit_all(made.host, (load.app(n, 2) for n in load.names("cold", count)))
+    async with AsyncExitStack() as stack:
+        watches = [watching(made.clients[n], PINAPPSHARDS, PROJECT, added) for n in made.members]
+        arrivals = [await stack.enter_async_context(watch) for watch in watches]
+        made.say("starting the federation")
+        began = time.monotonic()
+        await made.run(programs)
+        for watch in arrivals:
+            await watch.have(count)
+        seconds = max(max(a.at.values()) for a in arrivals) - began
+        first = min(min(a.at.values()) for a in arrivals) - began
+    pid = made.pids()[assembly.FEDERATION]
+    note = f"{count / seconds:.0f} apps/s; first shard after {first:.1f} s; federation: {_used(pid)}"
+    goal = at_most(30) if count == 5000 else at_most(6)
+    return [Figure(f"{count:,} apps present, all shards in both members", round(seconds, 1), "s", goal, note)]
+
+
+def _used(pid: int) -> str:
+    return f"CPU {costs.cpu({'': pid})['']:.1f} s, {costs.resident(pid) >> 20} MB"

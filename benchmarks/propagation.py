@@ -1,0 +1,116 @@
+"""Propagation: from just before the POST of a PinApp on the host to its shard's ADDED event on a watch in every member.
+
+Host and two members are control planes only (etcd, API server), the federation is the product's own process with everything
+on: schemas, admission policies, scheduling, confirmation, leases. Nothing runs in the members, so no status comes back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from benchmarks import costs, load
+from benchmarks.arrivals import Arrivals, added, watching
+from benchmarks.figures import Figure, at_least, at_most, latencies
+from benchmarks.options import Options
+from benchmarks.progress import Say
+from benchmarks.region import PROJECT, Region, control_planes, region
+from pincompute.api.meta import Key
+from pincompute.api.shards import PINAPPSHARDS
+from pincompute.api.workloads import PINAPPS
+from pincompute.region import assembly
+
+WARM_UP = 20
+SEQUENTIAL = 60
+PAUSE = 0.2  # seconds between two submits
+BURSTS = (200, 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A region whose members are watched for shards."""
+
+    region: Region
+    arrivals: dict[str, Arrivals]
+
+    def last(self, key: Key) -> float:
+        """When the last member had the shard."""
+        return max(a.at[key] for a in self.arrivals.values())
+
+    async def have(self, keys: list[Key]) -> None:
+        wanted = set(keys)
+        for arrivals in self.arrivals.values():
+            await arrivals.until(lambda seen=arrivals.at: wanted <= seen.keys())
+
+
+async def run(_options: Options, say: Say) -> list[Figure]:
+    async with region(say, control_planes) as made, AsyncExitStack() as stack:
+        arrivals: dict[str, Arrivals] = {}
+        for name in made.members:
+            await load.give_room(made.clients[name])
+            watch = watching(made.clients[name], PINAPPSHARDS, PROJECT, added)
+            arrivals[name] = await stack.enter_async_context(watch)
+        bench = Bench(made, arrivals)
+        await _sequential(bench, "warm", WARM_UP)
+        say(f"{SEQUENTIAL} apps, one per {PAUSE:g} s")
+        figures = latencies(
+            "one at a time",
+            await _sequential(bench, "seq", SEQUENTIAL),
+            {50: at_most(20), 99: at_most(40)},
+            "to the last member",
+        )
+        for count in BURSTS:
+            say(f"burst of {count:,} apps")
+            figures += await _burst(bench, count)
+        return figures
+
+
+async def _sequential(bench: Bench, prefix: str, count: int) -> list[float]:
+    taken: list[float] = []
+    for name in load.names(prefix, count):
+        key = Key(PROJECT, name)
+        began = await load.submit(bench.region.host, load.app(name, 2))
+        await bench.have([key])
+        taken.append(bench.last(key) - began)
+        await asyncio.sleep(max(0.0, PAUSE - (time.monotonic() - began)))
+    return taken
+
+
+async def _burst(bench: Bench, count: int) -> list[Figure]:
+    made = bench.region
+    pids = made.pids()
+    requests, cpu = await costs.served(made.host), costs.cpu(pids)
+    names = load.names(f"burst{count}", count)
+    began = time.monotonic()
+    sent = await load.submit_all(made.host, (load.app(n, 2) for n in names))
+    submitted = time.monotonic() - began
+    await bench.have(list(sent))
+    seconds = time.monotonic() - began
+    spent = costs.spent(cpu, costs.cpu(pids))
+    did = await costs.served(made.host) - requests
+    plural, title = PINAPPS.plural, f"burst of {count:,}"
+    waits = [bench.last(key) - at for key, at in sent.items()]
+    big = count == BURSTS[-1]
+    writes = did.writes(plural)
+    return [
+        Figure(
+            f"{title}, on both members",
+            round(count / seconds, 1),
+            "apps/s",
+            at_least(140) if big else None,
+            f"{seconds:.1f} s; the submits alone took {submitted:.1f} s",
+        ),
+        *latencies(title, waits, {}, "to the last member"),
+        Figure(f"{title}, host writes", round(writes / count, 2), "per app", None, did.listed(plural)),
+        Figure(f"{title}, 409s", round(100 * did.conflicts(plural) / writes, 2), "%", at_most(1)),
+        Figure(f"{title}, CPU of host API server", round(1000 * spent["host-apiserver"] / count, 1), "ms/app", at_most(15)),
+        Figure(
+            f"{title}, CPU of federation",
+            round(1000 * spent[assembly.FEDERATION] / count, 1),
+            "ms/app",
+            None,
+            f"{costs.resident(pids[assembly.FEDERATION]) >> 20} MB resident; " + costs.busiest(spent),
+        ),
+    ]
