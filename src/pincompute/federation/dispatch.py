@@ -1,7 +1,8 @@
 """Dispatch: each member has exactly the shards that the placement asks for, and a deleted workload leaves none.
 
 The surprising rule: replicas move by growing first. While the clusters that take over are not ready, those that hand over
-keep what serves (N7). A silent member is left alone; it catches up with the current placement when it answers again.
+keep what serves (N7). A silent member is left alone. When it answers again it catches up with the template at once, with the
+number of replicas only once a decision counts on it again: it may be going to have what it still has (S-061).
 """
 
 from __future__ import annotations
@@ -75,8 +76,7 @@ def _site(kind: Kind, key: Key, member: Member, views: Views) -> Site:
 
 
 def _converge(workload: Workload, decision: Scheduling, sites: tuple[Site, ...]) -> Plan:
-    wanted = {row.cluster: row.replicas for row in decision.placement}
-    now = handover.replicas_now(_holding(workload, site, wanted) for site in sites)
+    now = _replicas_now(workload, decision, sites)
     strangers = tuple(
         _delete(workload, s, "belongs to a deleted workload of this name") for s in sites if _stranger(workload, s)
     )
@@ -97,6 +97,14 @@ def _current(workload: Workload) -> Confirm:
     Pinned to the version, because a placement changes without the generation when a member leaves or is back.
     """
     return Confirm(workload.ref, workload.uid, resource_version=workload.obj.metadata.resource_version)
+
+
+def _replicas_now(workload: Workload, decision: Scheduling, sites: tuple[Site, ...]) -> dict[str, int]:
+    """Members that the decision passed over keep what they have; the others hand over among themselves."""
+    wanted = {row.cluster: row.replicas for row in decision.placement}
+    holdings = [_holding(workload, site, wanted) for site in sites]
+    kept = {h.cluster: h.held for h in holdings if h.cluster in decision.passed_over}
+    return kept | handover.replicas_now(h for h in holdings if h.cluster not in kept)
 
 
 def _holding(workload: Workload, site: Site, wanted: Mapping[str, int]) -> Holding:

@@ -54,6 +54,27 @@ def test_a_silent_member_is_left_alone():
     assert shares(plan) == {"a1": 2}
 
 
+def test_a_member_that_is_back_keeps_its_replicas_until_a_decision_counts_on_it():
+    """S-061, S-126: it gets the present template at once; how many it should run was decided without it."""
+    made = msgspec.structs.replace(placed(2, a1=4), passed_over=("b1",))
+    hello = app(replicas=4, generation=2, scheduling=made)
+    former = app(replicas=6)
+    plan = decide(Seen(hello, (site("a1", shard(former, "a1", 4)), site("b1", shard(former, "b1", 2)))))
+    assert shares(plan) == {"a1": 4, "b1": 2}
+    assert deleted(plan) == {}
+
+
+def test_a_silent_member_does_not_keep_the_others_from_giving_back():
+    made = msgspec.structs.replace(placed(2, a1=2, c1=2), passed_over=("b1",))
+    hello, former = app(replicas=4, generation=2, scheduling=made), app(replicas=8)
+    there = (
+        site("a1", shard(former, "a1", 3)),
+        site("b1", shard(former, "b1", 2), known=False),
+        site("c1", shard(former, "c1", 3)),
+    )
+    assert shares(decide(Seen(hello, there))) == {"a1": 2, "c1": 2}
+
+
 def test_the_old_copy_stays_until_the_new_one_is_ready():
     """N7, S-064."""
     hello = app(replicas=2, scheduling=placed(b1=2))

@@ -124,6 +124,12 @@ def test_scaling_while_a_cluster_is_silent_takes_nothing_from_it():
     assert decision.passed_over == ("c1",)
 
 
+def test_nothing_is_missed_by_a_silent_cluster_when_nothing_is_wanted():
+    before = place(app(), REGION, {})
+    stopped = place(app(replicas=0, generation=2, scheduling=before), (*REGION[:2], member("c1", reachable=False)), {})
+    assert (rows(stopped), stopped.passed_over) == ({}, ())
+
+
 def test_a_cluster_that_is_back_gets_what_it_missed():
     """S-135: the end is the same as if it had never been away."""
     before = place(app(), REGION, {})

@@ -40,7 +40,7 @@ def place(workload: Workload, members: tuple[Member, ...], assumed: Mapping[str,
             for cluster, count in sorted(division.replicas.items(), key=lambda row: (zones[row[0]], row[0]))
         ),
         unplaced=division.unplaced,
-        passed_over=tuple(j.member.name for j in judged if j.silent),
+        passed_over=tuple(j.member.name for j in judged if j.silent and workload.replicas),
         scores=tuple(sorted((j.score for j in judged), key=lambda s: (-s.total, s.cluster))[:KEPT_REASONS]),
         rejections=tuple(sorted(reasons, key=lambda r: r.cluster)[:KEPT_REASONS]),
     )
