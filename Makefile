@@ -5,7 +5,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 PYTHON ?= python3
 
-.PHONY: help up down test check unit stories deep bench generate clean
+.PHONY: help up down test check unit laws deep bench generate clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "  \033[36m%-10s\033[0m %s\n", $$1, $$2}'
@@ -19,7 +19,8 @@ down: .venv/ready ## stop the region; nothing is left behind (data stays, `pinco
 test: .venv/ready ## every test: checks, units, laws, contract, stories and faults on an embedded region
 	$(MAKE) --no-print-directory check
 	$(BIN)/pincompute region build
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 tests/unit tests/laws
+	$(BIN)/pytest tests/contract tests/stories tests/faults
 
 check: .venv/ready ## formatting, lint, types, import contracts; changes nothing
 	$(BIN)/ruff format --check .
@@ -28,10 +29,13 @@ check: .venv/ready ## formatting, lint, types, import contracts; changes nothing
 	$(BIN)/lint-imports
 
 unit: .venv/ready ## the fast tests only
-	$(BIN)/pytest -m "not region"
+	$(BIN)/pytest -n 2 tests/unit
+
+laws: .venv/ready ## the laws of every controller, quick profile
+	$(BIN)/pytest -n 2 tests/laws
 
 deep: .venv/ready ## the laws with many more examples
-	LAW_PROFILE=deep $(BIN)/pytest tests/laws
+	LAW_PROFILE=deep $(BIN)/pytest -n 2 tests/laws
 
 bench: .venv/ready ## benchmarks: tables, and JSON lines under benchmarks/results
 	$(BIN)/pincompute region build
