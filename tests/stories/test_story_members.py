@@ -7,9 +7,10 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
 import pytest
-from manifests import example, web
+from manifests import API, example, web
 from region import LOOK, Region
 
+from pincompute.api import conditions
 from pincompute.api.clusters import MEMBERCLUSTERS
 
 
@@ -104,3 +105,23 @@ def test_member_commands_refuse_what_cannot_be(region: Region):
     assert nobody.returncode != 0
     assert "no member is called 'x9': expected one of a1, b1, c1" in nobody.stderr
     assert set(region.zones) == {"a1", "b1", "c1"}
+
+
+def test_a_member_whose_kubeconfig_does_not_work_says_so_and_can_be_removed(region: Region, project: str):
+    """S-007, S-012: others are not concerned, and a member that never answered does not hold its own removal."""
+    cluster = {"apiVersion": API, "kind": "MemberCluster", "metadata": {"name": "x1"}}
+    region.host.apply(MEMBERCLUSTERS, cluster | {"spec": {"zone": "x", "kubeconfig": {"name": "no-such-secret"}}})
+
+    def says_so() -> bool:
+        found = region.host.get(MEMBERCLUSTERS, "", "x1")
+        assert found is not None
+        condition = conditions.find(found.status.conditions, "Reachable")
+        return condition is not None and condition.status == "False" and "kubeconfig Secret" in condition.message
+
+    try:
+        region.eventually("its condition names the kubeconfig", says_so)
+        region.apply(web(project, replicas=3))
+        region.settled(project, "web")
+    finally:
+        region.host.delete(MEMBERCLUSTERS, "", "x1")
+    region.eventually("it is gone", lambda: region.host.get(MEMBERCLUSTERS, "", "x1") is None)

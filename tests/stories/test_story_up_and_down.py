@@ -3,11 +3,42 @@
 from __future__ import annotations
 
 import os
+import random
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
+import pytest
+from conftest import make_project
 from manifests import web
-from region import Region
+from region import COMMAND, Region, run
 
-from pincompute.region import cleanup, processes
+from pincompute.region import cleanup, home, processes, slots
+from pincompute.region.layout import Layout, Member, RegionSpec
+
+SEED = 20261121
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Layout]:
+    """A second home on this machine, for a region of one member without real nodes; nothing of it is left afterwards."""
+    spec = RegionSpec(
+        slot=slots.claim(tmp_path, slots.directory()),
+        members=(Member(name="a1", zone="a", index=0),),
+        real_nodes=False,
+        simulated_nodes=1,
+    )
+    home.create(tmp_path)
+    layout = Layout(tmp_path, spec)
+    home.save(layout)
+    yield layout
+    run(tmp_path, "region", "down")
+    assert cleanup.leftovers(layout) == []
+    run(tmp_path, "region", "down", "--purge")
+    assert not tmp_path.exists()
 
 
 def test_up_twice_is_harmless(region: Region, project: str):
@@ -57,3 +88,50 @@ def test_up_repairs_after_the_supervisor_was_killed_and_keeps_what_runs(region: 
     after = {process.pid for process in processes.of_home(region.home) if process.leader}
     assert pids - {supervisor} <= after
     assert during.fewest_ready == during.most_live == 3
+
+
+def test_two_regions_run_side_by_side(region: Region, project: str, small: Layout):
+    """The first does not notice that the second comes and goes."""
+    region.apply(web(project, replicas=3))
+    region.settled(project, "web")
+    with region.watching(project, "web") as during:
+        said = run(small.home, "region", "up", "--no-example").stderr
+        assert "simulated nodes only" in said
+        second = Region(small.home)
+        make_project(second, project)
+        second.apply(web(project, replicas=2))
+        second.settled(project, "web")
+        second.census.close()
+        assert second.host.server != region.host.server
+        assert not second.uids(project, "web") & region.uids(project, "web")
+        run(small.home, "region", "down")
+        assert cleanup.leftovers(small) == []
+    assert during.fewest_ready == during.most_live == 3
+    assert region.http("b", project, "web")["zone"] == "b"
+
+
+def test_what_stops_up_half_way_is_named_and_repaired_by_the_next(small: Layout):
+    """Section 6: a port in use, then Ctrl-C again and again; nothing half-done is left that `up` does not repair."""
+    port = small.ports(0).apiserver
+    with socket.create_server((small.address, port)):
+        refused = run(small.home, "region", "up", "--no-example", succeed=False)
+    assert refused.returncode == 1
+    assert str(port) in refused.stderr
+
+    rng = random.Random(SEED)
+    for _ in range(3):
+        command = (str(COMMAND), "region", "up", "--no-example")
+        environment = os.environ | {"PINCOMPUTE_HOME": str(small.home)}
+        with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as up:
+            with suppress(subprocess.TimeoutExpired):
+                up.wait(rng.uniform(0.5, 6))  # a random moment of `up`
+            up.send_signal(signal.SIGINT)
+            _, said = up.communicate(timeout=60)
+        assert up.returncode == 0 or (up.returncode == 130 and "interrupted" in said), said
+
+    run(small.home, "region", "up", "--no-example")
+    second = Region(small.home)
+    make_project(second, "shop")
+    second.apply(web("shop", replicas=1))
+    second.settled("shop", "web")
+    second.census.close()
