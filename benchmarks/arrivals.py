@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -59,21 +59,32 @@ async def watching(client: Client, resource: Resource[Any], namespace: str, sees
     """What happens from now on; objects that are there already are not seen."""
     arrivals = Arrivals(sees)
     page = await client.list_page(resource, namespace, limit=1)
-    query = {"watch": "1", "resourceVersion": page.metadata.resource_version, "timeoutSeconds": "3600"}
-    async with client.stream(resource.path(namespace), query, 3600.0) as pieces, asyncio.TaskGroup() as tasks:
-        reading = tasks.create_task(_read(pieces, resource, arrivals))
+    async with asyncio.TaskGroup() as tasks:
+        reading = tasks.create_task(_follow(client, resource, namespace, page.metadata.resource_version, arrivals))
         try:
             yield arrivals
         finally:
             reading.cancel()
 
 
-async def _read(pieces: Any, resource: Resource[Any], arrivals: Arrivals) -> None:
-    decode = msgspec.json.Decoder(resource.type).decode
+async def _follow(client: Client, resource: Resource[Any], namespace: str, version: str, arrivals: Arrivals) -> None:
+    """An API server ends a watch whose reader is slow, as on a machine that is busy: it is resumed where it ended."""
+    while True:
+        query = {"watch": "1", "resourceVersion": version, "timeoutSeconds": "3600"}
+        async with client.stream(resource.path(namespace), query, 3600.0) as pieces:
+            version = await _read(pieces, msgspec.json.Decoder(resource.type), version, arrivals)
+
+
+async def _read(pieces: AsyncIterator[bytes], decoder: msgspec.json.Decoder[Any], version: str, arrivals: Arrivals) -> str:
+    """To the stream's end; gives the version to resume from."""
     lines = Lines()
     async for piece in pieces:
         now = time.monotonic()
         for line in lines.feed(piece):
             kind, raw = decoding.event_parts(line)
-            arrivals.take(kind, decode(raw), now)
-    raise RuntimeError(f"the watch on {resource} ended while it was needed")
+            if kind == "ERROR":
+                raise RuntimeError(f"the watch failed: {bytes(raw).decode()}")
+            obj = decoder.decode(raw)
+            version = obj.metadata.resource_version
+            arrivals.take(kind, obj, now)
+    return version

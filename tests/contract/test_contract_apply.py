@@ -208,6 +208,15 @@ async def test_apply_pinned_to_a_version_conflicts_when_it_is_old(api: Api) -> N
     (await api.apply(api.widgets("w"), body, "one")).refused(409, "Conflict")
 
 
+async def test_apply_pinned_to_a_version_that_no_object_has_makes_what_is_missing_and_touches_nothing(api: Api) -> None:
+    """So making an object and finding out that somebody else's has its name is one request (S-002)."""
+    pinned = widget("w", metadata={"resourceVersion": "1"}, size=1)
+    made = (await api.apply(api.widgets("w"), pinned, "one")).ok(201)
+    assert made["metadata"]["resourceVersion"] != "1"
+    (await api.apply(api.widgets("w"), {**pinned, "spec": {"size": 2}}, "one")).refused(409, "Conflict")
+    assert (await api.get(api.widgets("w"))).ok()["spec"]["size"] == 1
+
+
 async def test_apply_pinned_to_a_uid_neither_creates_nor_takes_over(api: Api) -> None:
     pinned = widget("w", metadata={"uid": "00000000-0000-4000-8000-000000000000"})
     (await api.apply(api.widgets("w"), pinned, "one")).refused(409, "Conflict")

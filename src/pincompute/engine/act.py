@@ -15,6 +15,8 @@ from pincompute.engine.ports import Writer
 from pincompute.kube import errors
 from pincompute.kube.views import Unknown, Views
 
+NEVER = "1"  # a version that no object ever has: an apply pinned to it makes what is missing and conflicts with what is there
+
 
 async def perform(action: Action, card: Card, views: Views, writer: Writer) -> None:
     """Raises what went wrong; `outcomes.classify` says what that means."""
@@ -102,8 +104,10 @@ def is_ours(obj: Object) -> bool:
 
 
 async def _apply(action: Apply, card: Card, views: Views, writer: Writer) -> None:
-    """Pinned to the object that was seen to be ours; the server is asked when the cache does not show one."""
+    """Pinned to the object that was seen to be ours; what the cache does not show is made, or the server is asked for it."""
     seen = _cached(action.ref, views)
+    if seen is None and not action.uid and await _made(action, card, writer):
+        return
     if seen is None or not is_ours(seen) or (action.uid and action.uid != seen.metadata.uid):
         seen = await writer.get(action.ref.resource, action.ref.key)
     if seen is not None and not is_ours(seen):
@@ -113,6 +117,15 @@ async def _apply(action: Apply, card: Card, views: Views, writer: Writer) -> Non
         raise Stale(f"{action.ref} has uid {present or '(none)'}, not {action.uid}")
     pins = {"uid": present} if present else {}
     await writer.apply(action.ref.resource, manifest(action.ref, action.body, **pins), card.name)
+
+
+async def _made(action: Apply, card: Card, writer: Writer) -> bool:
+    """Makes the object in one request; false when there is one already, which is not touched (S-002)."""
+    try:
+        await writer.apply(action.ref.resource, manifest(action.ref, action.body, resourceVersion=NEVER), card.name)
+    except errors.Conflict:
+        return False
+    return True
 
 
 async def _patch(action: Patch, card: Card, writer: Writer) -> None:

@@ -98,9 +98,8 @@ def applicable(kind: Kind, key: Key, config: Manifest, manager: str) -> Manifest
 
 
 def creatable_by_apply(kind: Kind, key: Key, metadata: Manifest, subresource: str) -> None:
-    """An apply of status, or one that names a uid or a version, is not meant to create."""
+    """An apply of status, or one that names a uid, is not meant to create. One that names a version creates all the same."""
     if subresource:
         raise refusals.not_found(kind.resource, key.name)
-    wanted = metadata.get("uid") or metadata.get("resourceVersion")
-    if wanted:
+    if wanted := metadata.get("uid"):
         raise refusals.conflict(kind.resource, key, f"Precondition failed: in precondition: {wanted}, in object meta: ")
