@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -49,6 +50,7 @@ def main(
     if unknown:
         console.print(f"no benchmark is called {', '.join(unknown)}: expected some of {', '.join(BENCHMARKS)}")
         sys.exit(2)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a region that runs is ended
     platform.provide(installation.of)
     options, say = Options(deep=deep, rounds=rounds), Say(console)
     results = []

@@ -48,7 +48,7 @@ class Card:
     """Who a controller is: RBAC, its page in the docs and the engine's refusals come from here.
 
     `name` is `process.file`; it is also the field manager of every apply. `coalesce` (seconds) is the least time between
-    two runs for one key that both wrote something.
+    two runs for one key that both wrote something; `rest` between any two, for controllers that look at very many objects.
     """
 
     name: str
@@ -57,6 +57,7 @@ class Card:
     reads: tuple[Reads, ...]
     writes: tuple[Writes, ...]
     coalesce: float = 0.0
+    rest: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

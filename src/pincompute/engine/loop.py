@@ -67,7 +67,7 @@ class Engine:
         clusters: Clusters,
         lease: Lease | None = None,
         *,
-        concurrency: int = 8,
+        concurrency: int = 16,
         metrics: Metrics | None = None,
         on_trouble: OnTrouble = ignore_trouble,
         now: Callable[[], datetime] = utcnow,
@@ -193,7 +193,7 @@ class _Worker:
 
     def _settle(self, item: Item[Key], look: Look) -> None:
         """The one place where outcomes become delays, logs and conditions."""
-        hold = self.card.coalesce if look.wrote else 0.0
+        hold = max(self.card.rest, self.card.coalesce if look.wrote else 0.0)
         match look.outcome:
             case Outcome.SETTLED:
                 self.queue.done(item, hold=hold)

@@ -32,6 +32,8 @@ def _lines(controller: Controller[Any]) -> Iterator[str]:
     yield from (f"Looks at one **{card.key}** at a time.", "")
     yield from _reads(card)
     yield from _writes(card)
+    if card.rest:
+        yield from (f"Two runs for one key are at least {card.rest:g} s apart.", "")
     if card.coalesce:
         yield from (f"Two runs for one key that both write are at least {card.coalesce:g} s apart.", "")
 

@@ -87,7 +87,7 @@ CONTROLLER = Controller(
             *(Reads("host", kind.workload, _of_unheld) for kind in KINDS),
         ),
         writes=tuple(Writes("members", kind.shard, ("delete",)) for kind in KINDS),
-        coalesce=1.0,
+        rest=1.0,
     ),
     observe,
     decide,

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, TypeAlias
-
-import msgspec
 
 from pincompute.api import changes, templates
 from pincompute.api.labels import HOST, SHARDS_FINALIZER
@@ -19,6 +16,8 @@ from pincompute.api.workloads import PINAPPS, PINPODS, PinApp, PinPod, Schedulin
 from pincompute.engine.plan import Patch, Ref
 
 WorkloadObject: TypeAlias = PinApp | PinPod
+
+REMEMBERED = 50_000  # workloads whose rendering is kept; the oldest are rendered anew when they are looked at
 
 TIERS: tuple[Tier, ...] = ("Reserved", "OnDemand", "Preemptible")
 
@@ -49,6 +48,9 @@ class Rendered:
     revision: str
     requests: Requests
     problem: str = ""
+
+
+_rendered: dict[str, tuple[int, Manifest, Rendered]] = {}  # by uid, with the generation and template it was made from
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +105,21 @@ def read(kind: Kind, obj: WorkloadObject) -> Workload:
 
 def render(obj: WorkloadObject) -> Rendered:
     """The object's template rendered, once per generation."""
-    return _render(obj.metadata.uid, obj.metadata.generation, msgspec.json.encode(obj.spec.template))
+    uid, generation, template = obj.metadata.uid, obj.metadata.generation, obj.spec.template
+    known = _rendered.get(uid)
+    if known is not None and known[0] == generation and (known[1] is template or known[1] == template):
+        return known[2]
+    _rendered.pop(uid, None)
+    if len(_rendered) >= REMEMBERED:
+        del _rendered[next(iter(_rendered))]
+    made = _render(template)
+    _rendered[uid] = (generation, template, made)
+    return made
 
 
-@lru_cache(maxsize=8192)
-def _render(_uid: str, _generation: int, template: bytes) -> Rendered:
+def _render(template: Manifest) -> Rendered:
     try:
-        full = templates.normalise(msgspec.json.decode(template))
+        full = templates.normalise(template)
     except InvalidQuantityError as problem:
         return Rendered({}, "", templates.NOTHING, str(problem))
     return Rendered(full, templates.revision(full), templates.requests(full))

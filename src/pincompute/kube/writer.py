@@ -8,23 +8,28 @@ from typing import Any
 
 from pincompute.api.meta import Key, Manifest, Object, Resource
 from pincompute.kube import writes
+from pincompute.kube.answers import Answers
 from pincompute.kube.applied import Applied
 from pincompute.kube.cache import WatchCache
 from pincompute.kube.errors import NotFound
 from pincompute.kube.transport import Client
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Writer:
     """`caches` are those of the same cluster."""
 
     client: Client
     caches: Mapping[Resource[Any], WatchCache[Any]]
     _applied: Applied = field(default_factory=Applied)
+    _answers: Answers = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._answers = Answers(self.client.clock)
 
     async def get(self, resource: Resource[Any], key: Key) -> Object | None:
-        """The object's metadata from the API server itself; None when there is none."""
-        return await writes.current(self.client, resource, key)
+        """The object's metadata as the API server has it, or had when it answered our write just now; None: there is none."""
+        return self._answers.fresh(resource, key) or await writes.current(self.client, resource, key)
 
     async def uids(self, resource: Resource[Any], namespace: str, label: str, value: str) -> frozenset[str]:
         """Uids of the objects that carry the label, from the API server itself."""
@@ -66,11 +71,13 @@ class Writer:
             self._written(resource, left)
 
     def _written(self, resource: Resource[Any], answer: Object) -> None:
+        self._answers.note(resource, answer)
         cache = self.caches.get(resource)
         if cache is not None:
             cache.written(answer)
 
     def _deleted(self, resource: Resource[Any], key: Key, uid: str) -> None:
+        self._answers.forget(resource, key)
         cache = self.caches.get(resource)
         if cache is not None:
             cache.deleted(key, uid)

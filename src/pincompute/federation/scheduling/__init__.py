@@ -166,7 +166,10 @@ def _why(decision: Scheduling) -> str:
 
 
 def _tier(_cluster: str, obj: WorkloadObject) -> tuple[Key, ...]:
-    return (Key("", obj.spec.tier),)
+    """Progress of a workload that has its place is no news: room that comes free is told by the members' capacity."""
+    made = obj.status.scheduling
+    stands = made is not None and made.generation == obj.metadata.generation and not (made.unplaced or made.passed_over)
+    return () if stands and not obj.deleting else (Key("", obj.spec.tier),)
 
 
 def _every_tier(_cluster: str, _obj: Object) -> tuple[Key, ...]:
