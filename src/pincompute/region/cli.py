@@ -107,6 +107,19 @@ def logs(
 
 
 @app.command
+def kubectl(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> None:
+    """Run the region's own kubectl, on the host cluster unless --context names another."""
+    import os
+
+    from pincompute.region import home, lifecycle
+
+    with _reporting("") as progress:
+        layout = lifecycle.existing(home.path())
+        program = lifecycle.find_binaries(progress, keep_build_cache=False) / "kubectl"
+    os.execv(program, ("kubectl", f"--kubeconfig={layout.kubeconfig}", *arguments))
+
+
+@app.command
 def doctor() -> None:
     """Say what this machine lacks for a region, and how to get it."""
     from rich.table import Table
