@@ -8,7 +8,7 @@ silent member's last figures stay, marked `known: false`: unknown is not zero.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -49,6 +49,8 @@ def decide(seen: Seen) -> Plan:
     workload = seen.workload
     if workload.deleting and not workload.held:
         return Plan(why="is being deleted")
+    if _undecided(workload):
+        return Plan(why="waits for its first decision, whose write says all there is to say")
     lines = _lines(workload, seen.reports)
     status = _status(workload, lines, _observed(workload, seen.reports), seen.now)
     if status == workload.status:
@@ -57,6 +59,27 @@ def decide(seen: Seen) -> Plan:
         return Plan(wake_after=wait.total_seconds(), why="mere progress; it is written at a pace")
     stamped = msgspec.structs.replace(status, last_update_time=seen.now)
     return plan(workloads.with_status(workload, stamped, f"{status.phase}: {status.message or status.where}"))
+
+
+def _undecided(workload: Workload) -> bool:
+    """Neither placed nor refused: scheduling has not come to it yet."""
+    status = workload.status
+    return not workload.deleting and status.scheduling is None and conditions.find(status.conditions, "Scheduled") is None
+
+
+def before_reports(
+    workload: Workload, decided: WorkloadStatus, everywhere: tuple[Member, ...], now: datetime
+) -> WorkloadStatus:
+    """`decided`, the first decision on a workload, completed by what can be said before any member reports.
+
+    So a new workload costs one write of its status until it runs, not one for the decision and one for its first report.
+    """
+    if workload.status.scheduling is not None or workload.status.phase:
+        return decided
+    new = replace(workload, obj=msgspec.structs.replace(workload.obj, status=decided))
+    lines = _lines(new, tuple(Report(member, None, member.reachable) for member in everywhere))
+    status = _status(new, lines, decided.observed_generation, now)
+    return msgspec.structs.replace(status, last_update_time=now)
 
 
 def _urgent(before: WorkloadStatus, after: WorkloadStatus) -> bool:

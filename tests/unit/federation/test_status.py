@@ -7,6 +7,7 @@ from federation.worlds import NOW, app, member, shard
 
 from pincompute.api import conditions
 from pincompute.api.workloads import WorkloadStatus
+from pincompute.federation import scheduling
 from pincompute.federation.scheduling.placement import place
 from pincompute.federation.status import PACE, Report, Seen, decide
 
@@ -40,6 +41,23 @@ def test_a_service_that_runs_says_so_and_where_and_which_revision():
     assert (status.phase, status.where, status.message) == ("Running", "a1:2/2 b1:2/2 c1:2/2", "")
     assert status.revision == hello.rendered.revision
     assert conditions.is_true(status.conditions, "Available")
+
+
+def test_the_first_decision_is_one_write_with_the_first_status():
+    """What the members report next is the next news; until then there is nothing to add."""
+    new = app()
+    (write,) = scheduling.decide(scheduling.Seen(NOW, (new,), MEMBERS, {})).actions
+    told = msgspec.convert(write.body["status"], WorkloadStatus)
+    assert (told.phase, told.where) == ("Progressing", "a1:0/0 b1:0/0 c1:0/0")
+    waiting = app(status=told)
+    unborn = tuple(Report(m, None, known=True) for m in MEMBERS)
+    assert decide(Seen(LATER, waiting, unborn)).settled
+    assert after(waiting, reports(waiting), at=NOW).phase == "Running"
+
+
+def test_before_the_first_decision_nothing_is_said_however_long_it_takes():
+    """A write here would only make the decision's write conflict."""
+    assert decide(Seen(LATER + PACE, app(), tuple(Report(m, None, known=True) for m in MEMBERS))).settled
 
 
 def test_observed_generation_waits_for_every_member_that_was_given_replicas():

@@ -26,6 +26,7 @@ from pincompute.engine.plan import Patch, Plan, plan
 from pincompute.federation import members, workloads
 from pincompute.federation.members import Member
 from pincompute.federation.scheduling.placement import place
+from pincompute.federation.status import before_reports
 from pincompute.federation.workloads import KINDS, TIERS, Workload, WorkloadObject
 from pincompute.kube.views import Views
 
@@ -53,7 +54,8 @@ def decide(seen: Seen) -> Plan:
             continue
         decision = place(workload, seen.members, assumed)
         _promise(assumed, workload, decision)
-        writes += workloads.with_status(workload, _status(workload, decision, seen.now), _why(decision))
+        decided = before_reports(workload, _status(workload, decision, seen.now), seen.members, seen.now)
+        writes += workloads.with_status(workload, decided, _why(decision))
         if len(writes) >= BATCH:
             break
     return plan(tuple(writes), wake_after=0.0 if len(writes) >= BATCH else None)
