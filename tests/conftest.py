@@ -8,12 +8,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import manifests
 import pytest
+from projects import make_project
 from region import Region, run
 
-from pincompute.api import conditions
-from pincompute.api.clusters import PROJECTS
 from pincompute.api.workloads import PINAPPS, PINPODS
 from pincompute.region import bundled, cleanup, home
 
@@ -79,13 +77,3 @@ def project(region: Region, request: pytest.FixtureRequest) -> Iterator[str]:
         for obj in region.host.list(kind, name):
             region.delete(kind.kind, name, obj.metadata.name)
     region.eventually(f"project {name} is empty", lambda: not any(region.host.list(kind, name) for kind in (PINAPPS, PINPODS)))
-
-
-def make_project(region: Region, name: str) -> None:
-    region.apply(manifests.project(name))
-
-    def prepared() -> bool:
-        found = region.host.get(PROJECTS, "", name)
-        return found is not None and conditions.is_true(found.status.conditions, "Ready")
-
-    region.eventually(f"project {name} is ready", prepared)

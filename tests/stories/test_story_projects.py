@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from conftest import make_project
 from manifests import single, web
+from projects import make_project
 from region import Region
 
 from pincompute.api.workloads import PINAPPS

@@ -12,8 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from conftest import make_project
 from manifests import web
+from projects import make_project
 from region import COMMAND, Region, run
 
 from pincompute.region import cleanup, home, processes, slots

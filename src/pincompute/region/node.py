@@ -117,13 +117,18 @@ def settings(node: Node) -> Settings:
 
 
 def containerd(node: Node) -> str:
-    """Configuration of containerd. `restrict_oom_score_adj`: without CAP_SYS_RESOURCE runc may not lower the score."""
+    """Configuration of containerd. `restrict_oom_score_adj`: without CAP_SYS_RESOURCE runc may not lower the score.
+
+    `required_plugins`: without its CRI plugin, which needs an inotify instance, it ends and is started again, instead of
+    serving a socket no kubelet can use for as long as the node lives.
+    """
     at = node.directory
     return f"""\
 version = 3
 root = "{at}/containerd"
 state = "/run/containerd"
 imports = []
+required_plugins = ["io.containerd.grpc.v1.cri"]
 
 [grpc]
 address = "{CONTAINERD_SOCKET}"
