@@ -95,8 +95,8 @@ class Engine:
 
     @property
     def idle(self) -> bool:
-        """No key is ready or being looked at."""
-        return all(worker.queue.idle for worker in self._workers)
+        """No key is ready or being looked at, and no news about contact is being gathered."""
+        return all(worker.idle for worker in self._workers)
 
     def look_at(self, controller: str, key: Key) -> None:
         """Asks for a look from outside, as if there were news."""
@@ -143,6 +143,10 @@ class _Worker:
         except Exception:
             log.exception("keys of a card failed", extra=self._facts(obj.key, cluster=cluster, kind=reads.resource.kind))
             self._metrics.looks.labels(self.card.name, Outcome.BUG).inc()
+
+    @property
+    def idle(self) -> bool:
+        return self.queue.idle and not self._contacts
 
     def on_contact(self, cluster: str) -> None:
         """Contact made or lost, a kind synced: many of these come together, so they are answered together."""

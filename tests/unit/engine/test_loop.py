@@ -75,6 +75,10 @@ class Bench:
                 await asyncio.wait([task])
         assert task.cancelled(), task
 
+    def acquainted(self) -> bool:
+        """Both clusters have answered, and no look is owed to that any more."""
+        return not any(self.clusters.trouble(name) for name in (HOST, "a1")) and self.engine.idle
+
     def card(self) -> Card:
         return Card(
             name="test.widgets",
@@ -161,6 +165,7 @@ async def test_what_the_server_refuses_is_reported_and_not_hammered() -> None:
         return plan((Apply(ref, {"metadata": OURS}, "why"),))
 
     async with Bench(invalid).running() as bench:
+        await eventually(bench.acquainted)
         bench.make("one")
         await eventually(lambda: bench.troubles)
         name, trouble = bench.troubles[0]
