@@ -20,6 +20,7 @@ T = TypeVar("T", bound=Object)
 Propagation: TypeAlias = Literal["Background", "Foreground", "Orphan"]
 Subresource: TypeAlias = Literal["", "status"]
 
+_UNCHECKED = {"fieldValidation": "Ignore"}  # unknown fields would only be warned of, and the body be parsed twice for that
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
 _STRATEGIC = "application/strategic-merge-patch+json"
@@ -37,7 +38,7 @@ async def create(client: Client, resource: Resource[T], body: Manifest, manager:
     """POST; raises AlreadyExists when the name is taken."""
     namespace = body.get("metadata", {}).get("namespace", "")
     answer = await client.request(
-        "POST", resource.path(namespace), query={"fieldManager": manager}, body=_encode(resource, body)
+        "POST", resource.path(namespace), query={"fieldManager": manager, **_UNCHECKED}, body=_encode(resource, body)
     )
     return decoding.object_decoder(resource.type).decode(answer)
 
@@ -48,7 +49,7 @@ async def apply(client: Client, resource: Resource[T], key: Key, body: Manifest,
     Creates what is missing, unless `uid` says which object it must be: then Conflict.
     """
     named = _named(key, body, {"uid": uid} if uid else {})
-    query = {"fieldManager": manager, "force": "true"}
+    query = {"fieldManager": manager, "force": "true", **_UNCHECKED}
     path = resource.path(key.namespace, key.name)
     answer = await _pinned(client, path, query, _encode(resource, named), _APPLY)
     return decoding.object_decoder(resource.type).decode(answer)
@@ -60,7 +61,7 @@ async def patch(
     """Merge patch, strategic where the kind is built in; pinned by metadata.uid and metadata.resourceVersion in `body`."""
     path = resource.path(key.namespace, key.name, subresource)
     content_type = _STRATEGIC if _built_in(resource) else _MERGE
-    answer = await _pinned(client, path, {"fieldManager": manager}, msgspec.json.encode(body), content_type)
+    answer = await _pinned(client, path, {"fieldManager": manager, **_UNCHECKED}, msgspec.json.encode(body), content_type)
     return decoding.object_decoder(resource.type).decode(answer)
 
 

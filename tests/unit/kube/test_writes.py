@@ -65,7 +65,7 @@ async def test_apply_again_sends_nothing(clusters: Clusters, answers: Writes) ->
     for _ in range(3):
         await writer.apply(PODS, BODY, "m")
     assert answers.sent() == ["PATCH /api/v1/namespaces/default/pods/web application/apply-patch+yaml"]
-    assert answers.server.requests[-1].query == {"fieldManager": "m", "force": "true"}
+    assert answers.server.requests[-1].query == {"fieldManager": "m", "force": "true", "fieldValidation": "Ignore"}
 
 
 CHANGES = {
