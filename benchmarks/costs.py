@@ -71,6 +71,11 @@ def busiest(seconds: dict[str, float]) -> str:
     return ", ".join(f"{name} {s:.1f} s" for name, s in sorted(seconds.items(), key=lambda p: -p[1]) if s >= 0.1)
 
 
+def each(seconds: dict[str, float], count: int) -> str:
+    """For a note: milliseconds for each of so many, by process."""
+    return ", ".join(f"{name} {1000 * s / count:.1f}" for name, s in sorted(seconds.items(), key=lambda p: -p[1]) if s >= 0.1)
+
+
 def resident(pid: int) -> int:
     """Bytes of memory a process holds."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -11,7 +11,7 @@ import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-from benchmarks import costs, load
+from benchmarks import costs, floor, load
 from benchmarks.arrivals import Arrivals, added, watching
 from benchmarks.figures import Figure, at_least, at_most, latencies
 from benchmarks.options import Options
@@ -46,7 +46,17 @@ class Bench:
 
 
 async def run(_options: Options, say: Say) -> list[Figure]:
-    async with region(say, control_planes) as made, AsyncExitStack() as stack:
+    async with region(say, control_planes) as made:
+        figures = await _measure(made)
+        say("the API servers alone")
+        programs = [p for p in made.programs() if control_planes(p)]
+        await made.run(p for p in programs if p.name != assembly.FEDERATION)
+        return figures + await floor.measure(made)
+
+
+async def _measure(made: Region) -> list[Figure]:
+    say = made.say
+    async with AsyncExitStack() as stack:
         arrivals: dict[str, Arrivals] = {}
         for name in made.members:
             await load.give_room(made.clients[name])
