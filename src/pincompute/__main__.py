@@ -1,16 +1,22 @@
-"""The console script. Ctrl-C while Python still imports ends it at once and quietly; afterwards `main` answers it."""
+"""The console script. Ctrl-C while Python still imports is answered without a traceback; afterwards `main` answers it."""
 
 from __future__ import annotations
 
+import os
 import signal
 
 
 def run() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, _interrupted)
     from pincompute import main
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     main.run()
+
+
+def _interrupted(_number: int, _frame: object) -> None:
+    os.write(2, b"interrupted; nothing was begun yet\n")
+    os._exit(130)
 
 
 if __name__ == "__main__":
