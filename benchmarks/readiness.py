@@ -27,6 +27,7 @@ WARM_UP = 10
 SEQUENTIAL = 40
 BURST = 1000
 REPLICAS = 2  # one in each member
+MEMBER_KINDS = ("pinappshards", "pods")
 SETTLE = 5.0  # seconds in which writes that come after `Running` are still counted
 
 
@@ -76,6 +77,8 @@ def _writes(title: str, did: Served, count: int) -> Figure:
 async def _burst(made: Region) -> list[Figure]:
     pids = made.pids()
     before, cpu = await costs.served(made.host), costs.cpu(pids)
+    member = made.clients[made.members[0]]
+    there = await costs.served(member)
     async with watching(made.host, PINAPPS, PROJECT, running) as arrivals:
         began = time.monotonic()
         sent = await load.submit_all(made.host, (load.app(n, REPLICAS) for n in load.names("burst", BURST)))
@@ -85,6 +88,7 @@ async def _burst(made: Region) -> list[Figure]:
         spent = costs.spent(cpu, costs.cpu(pids))
         await asyncio.sleep(SETTLE)
     did = await costs.served(made.host) - before
+    in_member = await costs.served(member) - there
     waits = [arrivals.at[key] - at for key, at in sent.items()]
     title = f"burst of {BURST:,}"
     return [
@@ -97,6 +101,13 @@ async def _burst(made: Region) -> list[Figure]:
         ),
         *latencies(title, waits, {}, "POST to phase Running"),
         _writes(title, did, BURST),
+        Figure(
+            f"{title}, writes in a member",
+            round(in_member.writes(*MEMBER_KINDS) / BURST, 2),
+            "per app",
+            None,
+            in_member.listed(*MEMBER_KINDS),
+        ),
         Figure(f"{title}, 409s", round(100 * did.conflicts(PINAPPS.plural) / did.writes(PINAPPS.plural), 2), "%", at_most(1)),
         Figure(f"{title}, CPU of host API server", _each(spent[f"{HOST}-apiserver"]), "ms/app", at_most(15)),
         Figure(f"{title}, CPU of federation", _each(spent[assembly.FEDERATION]), "ms/app"),
