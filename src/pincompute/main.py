@@ -87,7 +87,16 @@ def _definitions(role: platform.Role) -> list[Manifest]:
 
 
 def run() -> None:
-    """Entry point of the console script: what a user can mend is one message on stderr and exit status 1."""
+    """Entry point of the console script."""
+    try:
+        _refusals_told()
+    except KeyboardInterrupt:
+        print("interrupted; the same command again repairs what is half done", file=sys.stderr)
+        sys.exit(130)
+
+
+def _refusals_told() -> None:
+    """What a user can mend is one message on stderr and exit status 1."""
     from pincompute.explaining import NoSuchWorkload
     from pincompute.kube.config import ConfigError
     from pincompute.kube.errors import KubeError
@@ -99,9 +108,6 @@ def run() -> None:
     except (ConfigError, KubeError, NoSuchWorkload, RegionError) as refusal:
         print(refusal, file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("interrupted; the same command again repairs what is half done", file=sys.stderr)
-        sys.exit(130)
 
 
 if __name__ == "__main__":

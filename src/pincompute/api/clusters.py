@@ -78,7 +78,7 @@ class MemberCluster(Object):
 
 class ClusterCapacityStatus(Struct):
     capacity: Annotated[Capacity | None, doc("Nodes and room.")] = None
-    measured_at: Annotated[datetime | None, doc("When the capacity was measured; it has not changed since.")] = None
+    measured_at: Annotated[datetime | None, doc("When it was measured; all that shards reported before is counted.")] = None
 
 
 class ClusterCapacity(Object):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 from pincompute.api.conditions import Conditions
@@ -45,6 +46,9 @@ class ShardStatus(Struct):
     available_replicas: Annotated[int, doc("Pods here that have been ready for minReadySeconds.")] = 0
     updated_replicas: Annotated[int, doc("Pods here of the newest revision in the mix.")] = 0
     message: Annotated[str, doc("What is wrong here, if anything.")] = ""
+    reported_at: Annotated[
+        datetime | None, doc("When these figures last changed, by the clock of this cluster's operator.")
+    ] = None
     conditions: Conditions = ()
 
 

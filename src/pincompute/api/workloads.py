@@ -78,6 +78,7 @@ class ClusterReplicas(Struct):
     cluster: Annotated[str, doc("Member cluster.")]
     zone: Annotated[str, doc("Its zone.")]
     replicas: Annotated[int, doc("How many replicas it should run.")]
+    added: Annotated[int, doc("So many of them this decision added.")] = 0
 
 
 class Rejection(Struct):
@@ -124,6 +125,7 @@ class ClusterStatus(Struct):
     observed_generation: Annotated[int, doc("metadata.generation that this cluster has acted on.")] = 0
     known: Annotated[bool, doc("False while the cluster is silent; the figures are its last.")] = True
     message: Annotated[str, doc("What is wrong there, if anything.")] = ""
+    reported_at: Annotated[datetime | None, doc("When it reported this, by the clock of that cluster's operator.")] = None
 
 
 class WorkloadStatus(Struct):

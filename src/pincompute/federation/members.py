@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from pincompute.api import conditions
 from pincompute.api.clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS, Capacity, MemberCluster
 from pincompute.api.core import Taint
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Key
+from pincompute.api.workloads import ClusterStatus
 from pincompute.kube.views import Unknown, Views
 
 CAPACITY_KEY = Key("", "local")
@@ -19,7 +21,7 @@ READY = "Ready"
 @dataclass(frozen=True, slots=True)
 class Member:
     """`reachable`: its API server answers now. `ready`: it has done so for long enough. `capacity` None: not reported, or not
-    asked for."""
+    asked for; `measured_at` is by the clock of the member's operator."""
 
     name: str
     zone: str
@@ -31,11 +33,16 @@ class Member:
     ready: bool
     reachable: bool
     capacity: Capacity | None
+    measured_at: datetime | None = None
 
     @property
     def open(self) -> bool:
         """It may receive new replicas."""
         return self.reachable and self.ready and not self.leaving and not self.unschedulable
+
+    def counts(self, line: ClusterStatus) -> bool:
+        """Whether the replicas that this line calls ready are in the measured capacity: it is measured every few seconds."""
+        return self.measured_at is not None and line.reported_at is not None and line.reported_at <= self.measured_at
 
 
 def observe(views: Views) -> tuple[Member, ...]:
@@ -46,7 +53,7 @@ def observe(views: Views) -> tuple[Member, ...]:
 
 def measured(views: Views) -> tuple[Member, ...]:
     """The same with the room each has, for controllers whose card reads ClusterCapacity."""
-    return tuple(replace(member, capacity=_capacity(member.name, views)) for member in observe(views))
+    return tuple(_measured(member, views) for member in observe(views))
 
 
 def _member(cluster: MemberCluster, views: Views) -> Member:
@@ -65,9 +72,9 @@ def _member(cluster: MemberCluster, views: Views) -> Member:
     )
 
 
-def _capacity(name: str, views: Views) -> Capacity | None:
+def _measured(member: Member, views: Views) -> Member:
     try:
-        reported = views.view(name, CLUSTERCAPACITIES).get(CAPACITY_KEY)
+        reported = views.view(member.name, CLUSTERCAPACITIES).get(CAPACITY_KEY)
     except Unknown:
-        return None
-    return reported.status.capacity if reported else None
+        return member
+    return replace(member, capacity=reported.status.capacity, measured_at=reported.status.measured_at) if reported else member

@@ -134,7 +134,7 @@ def _line(report: Report, before: ClusterStatus | None) -> ClusterStatus:
     if report.shard is None:
         return ClusterStatus(cluster=report.member.name, zone=report.member.zone)
     status = report.shard.status
-    return ClusterStatus(
+    line = ClusterStatus(
         cluster=report.member.name,
         zone=report.member.zone,
         replicas=status.replicas,
@@ -143,7 +143,9 @@ def _line(report: Report, before: ClusterStatus | None) -> ClusterStatus:
         updated_replicas=status.updated_replicas,
         observed_generation=status.origin_generation if _current(report.shard) else 0,
         message=status.message,
+        reported_at=before.reported_at if before else None,
     )
+    return line if line == before else msgspec.structs.replace(line, reported_at=status.reported_at)
 
 
 def _current(shard: Shard) -> bool:

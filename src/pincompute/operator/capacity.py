@@ -17,6 +17,7 @@ from pincompute.api.clusters import CLUSTERCAPACITIES, Capacity, ClusterCapacity
 from pincompute.api.core import NAMESPACES, NODES, PODS, Namespace
 from pincompute.api.labels import LOCAL, MANAGED_BY, PINCOMPUTE, SYSTEM_NAMESPACE
 from pincompute.api.meta import Key
+from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS
 from pincompute.domain import capacity
 from pincompute.engine.controller import Card, Controller, Reads, Writes, own_key
 from pincompute.engine.plan import Create, Patch, Plan, Ref, plan
@@ -30,10 +31,14 @@ PODS_PER_SECOND = 5_000  # so many pods lengthen the period by a second: 26 s fo
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """`present` is what was written last, None before the first time; `measured` None while it is too early for a pass."""
+    """`present` is what was written last, None before the first time; `measured` None while it is too early for a pass.
+
+    `reported` is when a shard last reported.
+    """
 
     present: ClusterCapacity | None
     measured: Capacity | None
+    reported: datetime | None
     wait: float
     now: datetime
 
@@ -43,11 +48,13 @@ def decide(seen: Seen) -> Plan:
         return plan((Create(REF, {"metadata": {"labels": {MANAGED_BY: PINCOMPUTE}}}, "nothing is measured yet"),))
     if seen.measured is None:
         return plan(wake_after=seen.wait, why="was measured a moment ago")
-    return plan(_write(seen.present, seen.measured, seen.now), wake_after=seen.wait)
+    return plan(_write(seen.present, seen.measured, seen.reported, seen.now), wake_after=seen.wait)
 
 
-def _write(present: ClusterCapacity, measured: Capacity, now: datetime) -> tuple[Patch, ...]:
-    if present.status.capacity == measured:
+def _write(present: ClusterCapacity, measured: Capacity, reported: datetime | None, now: datetime) -> tuple[Patch, ...]:
+    """Also when only time went by since a shard reported: federation holds promises until a measurement counts them."""
+    last = present.status.measured_at
+    if present.status.capacity == measured and last is not None and (reported is None or reported <= last):
         return ()
     status = ClusterCapacityStatus(capacity=measured, measured_at=now)
     metadata = present.metadata
@@ -63,8 +70,13 @@ def observe(_key: Key, views: Views, now: datetime) -> Seen:
     last = present.status.measured_at if present is not None else None
     age = (now - last).total_seconds() if last is not None else period
     if 0 <= age < period:
-        return Seen(present, None, period - age, now)
-    return Seen(present, capacity.measure(nodes.list(), pods), period, now)
+        return Seen(present, None, None, period - age, now)
+    return Seen(present, capacity.measure(nodes.list(), pods), _reported(views), period, now)
+
+
+def _reported(views: Views) -> datetime | None:
+    shards = (shard for kind in (PINAPPSHARDS, PINPODSHARDS) for shard in _synced(views, kind).list())
+    return max((at for shard in shards if (at := shard.status.reported_at)), default=None)
 
 
 def _synced(views: Views, resource: Any) -> View[Any]:
@@ -93,6 +105,8 @@ CONTROLLER: Controller[Seen] = Controller(
             Reads("local", NAMESPACES, _start),
             Reads("local", NODES, _nothing),
             Reads("local", PODS, _nothing),
+            Reads("local", PINAPPSHARDS, _nothing),
+            Reads("local", PINPODSHARDS, _nothing),
         ),
         writes=(Writes("local", CLUSTERCAPACITIES, ("create", "status")),),
     ),

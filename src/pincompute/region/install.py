@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from pincompute.api.meta import GROUP, Manifest, Object
+from pincompute.api.labels import SYSTEM_NAMESPACE
+from pincompute.api.meta import GROUP, Manifest, Object, Resource
 from pincompute.kube import config
 from pincompute.kube.errors import AlreadyExists, KubeError, NotFound, Refused
 from pincompute.kube.transport import Client
@@ -101,6 +103,12 @@ class Installer:
                 await asyncio.sleep(0.1)
             else:
                 return
+
+    async def writable(self, kind: Resource[Any]) -> None:
+        """Return when the first object of a new kind can be created. Nothing is: it is a dry run of one that is refused."""
+        probe: Manifest = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": {"name": "probe"}}
+        with suppress(Refused):
+            await self._write("POST", kind.path(SYSTEM_NAMESPACE), probe, {"dryRun": "All"})
 
     async def _write(self, verb: Literal["PATCH", "POST"], path: str, manifest: Manifest, query: dict[str, str]) -> None:
         """A kind is discovered a moment before it can be written; the API server then answers that there can be a delay."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import msgspec
+import pytest
 from federation.worlds import NOW, app, capacity, member, template
 
 from pincompute.api.core import Taint
-from pincompute.api.workloads import Placement, Scheduling, WorkloadStatus
+from pincompute.api.workloads import ClusterReplicas, ClusterStatus, Placement, Scheduling, WorkloadStatus
 from pincompute.domain.room import Assumed
-from pincompute.federation.scheduling import BATCH, Seen, decide
+from pincompute.federation.scheduling import BATCH, Seen, decide, ledger
 from pincompute.federation.scheduling.placement import place
 
 REGION = (member("a1"), member("b1"), member("c1"))
@@ -100,6 +102,26 @@ def test_two_workloads_in_one_run_never_use_the_same_room_twice():
 def test_capacity_promised_before_is_not_promised_again():
     decision = place(app(replicas=6), (member("a1", capacity=capacity(nodes=1)),), {"a1": Assumed(3000, 0, 6)})
     assert rows(decision) == {"a1": 2}
+
+
+@pytest.mark.parametrize(
+    ("ready", "reported", "measured", "held"),
+    [
+        (0, None, 0, 2),  # nothing is ready
+        (2, 5, 3, 2),  # ready, but measured before it was
+        (2, 5, 5, 0),
+        (1, 5, 6, 1),
+    ],
+)
+def test_a_promise_is_held_until_the_replicas_are_ready_and_counted(ready, reported, measured, held):
+    """S-035: a ready replica of two seconds ago is not in the measured room yet."""
+    at = {None: None} | {n: NOW + timedelta(seconds=n) for n in range(10)}
+    there = member("a1", measured_at=at[measured])
+    line = ClusterStatus(cluster="a1", zone="a", replicas=2, ready_replicas=ready, reported_at=at[reported])
+    made = Scheduling(generation=1, placement=(ClusterReplicas(cluster="a1", zone="a", replicas=2, added=2),))
+    workload = app(replicas=2, status=WorkloadStatus(scheduling=made, clusters=(line,)))
+    assert ledger([workload.obj], [there]).get("a1", Assumed()).pods == held
+    assert place(workload, (there,), {}).placement[0].added == (2 if held == 2 else 0)
 
 
 def test_a_new_generation_moves_nothing_that_may_stay():

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import msgspec
 import pytest
-from shard_worlds import NOW, Table, Tables, pod, share
+from shard_worlds import NOW, Table, Tables, pod, shard, share
 
 from pincompute.api.clusters import CLUSTERCAPACITIES, Capacity, ClusterCapacity, ClusterCapacityStatus
 from pincompute.api.core import NAMESPACES, NODES, PODS, Namespace
 from pincompute.api.labels import LOCAL
 from pincompute.api.meta import ObjectMeta
+from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS
 from pincompute.engine.plan import Create, Patch
 from pincompute.kube.views import Unknown
 from pincompute.operator.capacity import CONTROLLER, KEY, PERIOD
@@ -23,8 +25,8 @@ def written(capacity: Capacity | None = None, *, seconds_ago: float = 60.0) -> C
     return ClusterCapacity(metadata=ObjectMeta(name=LOCAL, uid="u", resource_version="3"), status=status)
 
 
-def plan(*present: ClusterCapacity, unsynced=None):
-    given = {CLUSTERCAPACITIES: present, NODES: [], PODS: PODS_THERE}
+def plan(*present: ClusterCapacity, unsynced=None, shards=()):
+    given = {CLUSTERCAPACITIES: present, NODES: [], PODS: PODS_THERE, PINAPPSHARDS: shards, PINPODSHARDS: ()}
     views = Tables({kind: Table(kind, objects, synced=kind is not unsynced) for kind, objects in given.items()})
     return CONTROLLER.decide(CONTROLLER.observe(KEY, views, NOW))
 
@@ -43,6 +45,17 @@ def test_nothing_is_written_when_nothing_changed():
     found = plan(written(Capacity(running_pods=1)))
     assert found.settled
     assert found.wake_after == pytest.approx(PERIOD, abs=0.01)
+
+
+def test_an_equal_measurement_is_written_when_a_shard_reported_since():
+    """S-035: federation holds a promise until a measurement counts it, and this one does."""
+    reported = shard(share())
+    reported = msgspec.structs.replace(
+        reported, status=msgspec.structs.replace(reported.status, reported_at=NOW - timedelta(seconds=1))
+    )
+    (patch,) = plan(written(Capacity(running_pods=1)), shards=[reported]).actions
+    assert patch.body == {"status": {"measuredAt": "2026-11-21T12:00:00Z"}}
+    assert plan(written(Capacity(running_pods=1), seconds_ago=0.9 * PERIOD), shards=[reported]).settled
 
 
 def test_a_pass_waits_until_the_last_one_is_a_while_ago():

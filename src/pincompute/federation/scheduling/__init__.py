@@ -2,8 +2,9 @@
 
 The key is the tier's queue, not the workload: the queue owns the constraint, which is the room in the clusters. One run
 decides a batch against one ledger of assumed capacity, so two submits in the same second never use the same room twice
-(S-035); the writes of a batch go out together. The ledger is derived from placements that are not ready yet and is never
-stored. A decision names the generation it was made for; dispatch follows no other (S-048).
+(S-035); the writes of a batch go out together. The ledger is derived from placements and never stored: a promise ends when
+the replicas are ready and the cluster's own measurement counts them. A decision names the generation it was made for;
+dispatch follows no other (S-048).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pincompute.api.clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS
 from pincompute.api.conditions import Condition
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Key, Object
-from pincompute.api.workloads import Scheduling, WorkloadStatus
+from pincompute.api.workloads import ClusterReplicas, ClusterStatus, Scheduling, WorkloadStatus
 from pincompute.domain.room import Assumed
 from pincompute.engine.controller import Card, Controller, Reads, Writes
 from pincompute.engine.plan import Patch, Plan, plan
@@ -66,7 +67,7 @@ def observe(key: Key, views: Views, now: datetime) -> Seen:
     staying = frozenset(m.name for m in known if not m.leaving)
     everything = [w for w in _of_tier(key.name, views) if not w.deleting]
     waiting = sorted((w for w in everything if _undecided(w, staying)), key=_submitted)
-    return Seen(now, tuple(map(_read, waiting)), known, _ledger(everything))
+    return Seen(now, tuple(map(_read, waiting)), known, ledger(everything, known))
 
 
 def _of_tier(tier: str, views: Views) -> Iterator[WorkloadObject]:
@@ -90,19 +91,28 @@ def _undecided(obj: WorkloadObject, staying: frozenset[str]) -> bool:
     return bool(made.unplaced or made.passed_over) or any(row.cluster not in staying for row in made.placement)
 
 
-def _ledger(objects: Iterable[WorkloadObject]) -> dict[str, Assumed]:
-    """Capacity promised to replicas that are not ready yet; released as they become ready."""
+def ledger(objects: Iterable[WorkloadObject], known: Iterable[Member]) -> dict[str, Assumed]:
+    """Capacity promised by cluster: to replicas that are not ready, and to new ones that its measurement does not count yet."""
     assumed: dict[str, Assumed] = {}
+    by_name = {member.name: member for member in known}
     for obj in objects:
         made = obj.status.scheduling
         if made is None:
             continue
-        ready = {c.cluster: c.ready_replicas for c in obj.status.clusters}
+        lines = {line.cluster: line for line in obj.status.clusters}
         for row in made.placement:
-            if (pending := row.replicas - ready.get(row.cluster, 0)) > 0:
+            if pending := _pending(row, lines.get(row.cluster), by_name.get(row.cluster)):
                 requests = workloads.render(obj).requests
                 assumed[row.cluster] = assumed.get(row.cluster, Assumed()).plus(requests, pending)
     return assumed
+
+
+def _pending(row: ClusterReplicas, line: ClusterStatus | None, member: Member | None) -> int:
+    """Readiness is reported at once and room every few seconds: what was added is ready before it is counted."""
+    if line is None:
+        return row.replicas
+    counted = member is not None and member.counts(line)
+    return max(0, row.replicas - line.ready_replicas, 0 if counted else row.added)
 
 
 def _promise(assumed: dict[str, Assumed], workload: Workload, decision: Scheduling) -> None:
@@ -123,7 +133,13 @@ def _status(workload: Workload, decision: Scheduling, now: datetime) -> Workload
 
 def _same(made: Scheduling, decision: Scheduling) -> bool:
     """Scores move all the time; a decision that ends in the same place for the same reasons is not written again."""
-    return msgspec.structs.replace(decision, scores=made.scores) == made
+    return msgspec.structs.replace(decision, scores=made.scores, placement=_places(decision)) == msgspec.structs.replace(
+        made, placement=_places(made)
+    )
+
+
+def _places(decision: Scheduling) -> tuple[ClusterReplicas, ...]:
+    return tuple(msgspec.structs.replace(row, added=0) for row in decision.placement)
 
 
 def _refused(workload: Workload, now: datetime) -> WorkloadStatus:

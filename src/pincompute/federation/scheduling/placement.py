@@ -31,13 +31,13 @@ def place(workload: Workload, members: tuple[Member, ...], assumed: Mapping[str,
     judged = tuple(_judge(workload, m, assumed.get(m.name, Assumed())) for m in members if m.name not in rejected)
     division = _divide(workload, judged)
     reasons = (*rejected.values(), *(r for j in judged if (r := _reason(workload, j, division))))
-    zones = {m.name: m.zone for m in members}
+    known = {m.name: m for m in members}
     return Scheduling(
         generation=workload.generation,
         revision=workload.rendered.revision,
         placement=tuple(
-            ClusterReplicas(cluster=cluster, zone=zones[cluster], replicas=count)
-            for cluster, count in sorted(division.replicas.items(), key=lambda row: (zones[row[0]], row[0]))
+            _row(workload, known[cluster], count)
+            for cluster, count in sorted(division.replicas.items(), key=lambda row: (known[row[0]].zone, row[0]))
         ),
         unplaced=division.unplaced,
         passed_over=tuple(j.member.name for j in judged if j.silent and workload.replicas),
@@ -65,6 +65,16 @@ def _judge(workload: Workload, member: Member, assumed: Assumed) -> _Judged:
 def _present(workload: Workload, cluster: str) -> int:
     made = workload.status.scheduling
     return next((row.replicas for row in made.placement if row.cluster == cluster), 0) if made else 0
+
+
+def _row(workload: Workload, member: Member, count: int) -> ClusterReplicas:
+    """What an earlier decision added and the cluster does not count yet stays added."""
+    made, name = workload.status.scheduling, member.name
+    before = next((row for row in made.placement if row.cluster == name), None) if made else None
+    line = next((line for line in workload.status.clusters if line.cluster == name), None)
+    uncounted = before.added if before and not (line and member.counts(line)) else 0
+    more = max(0, count - (before.replicas if before else 0))
+    return ClusterReplicas(cluster=name, zone=member.zone, replicas=count, added=min(count, more + uncounted))
 
 
 def _divide(workload: Workload, judged: tuple[_Judged, ...]) -> spread.Division:

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
+
 from pincompute.api import changes, conditions
 from pincompute.api.conditions import Condition
 from pincompute.api.shards import Shard, ShardStatus
@@ -47,9 +49,10 @@ def decide(
     """`troubles` are the most telling first; `busy`: pods are being made right now."""
     status = _status(shard, _count(shard, replicas), troubles[0] if troubles else None, now)
     wake = earliest(*(t.wake_after for t in troubles))
-    change = changes.between(shard.status, status)
-    if not change or (busy and _newborn(shard, now)):
-        return Report(wake_after=earliest(wake, NEWBORN if change else None))
+    changed = status != shard.status
+    if not changed or (busy and _newborn(shard, now)):
+        return Report(wake_after=earliest(wake, NEWBORN if changed else None))
+    change = changes.between(shard.status, msgspec.structs.replace(status, reported_at=now))
     metadata = shard.metadata
     patch = Patch(ref, {"status": change}, metadata.uid, metadata.resource_version, "its pods changed", "status")
     return Report((patch,), wake)
@@ -88,6 +91,7 @@ def _status(shard: Shard, count: _Count, worst: Trouble | None, now: datetime) -
         available_replicas=count.available,
         updated_replicas=count.updated,
         message=message,
+        reported_at=shard.status.reported_at,
         conditions=conditions.merge(
             shard.status.conditions, (_ready(generation, count, worst, message), _progressing(generation, count)), now
         ),
