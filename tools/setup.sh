@@ -27,4 +27,4 @@ fi
 [ -x .venv/bin/python ] || "$python" -m venv .venv
 .venv/bin/python -m pip --quiet --disable-pip-version-check install "uv==0.13.8"
 .venv/bin/uv pip sync --quiet --python .venv/bin/python --require-hashes requirements.lock
-.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --editable .
+.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --editable . --editable sdk
