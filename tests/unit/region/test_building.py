@@ -221,4 +221,5 @@ def main(root: str, sources: str, program: str) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell ignores it, and so do its children
     sys.exit(main(*sys.argv[1:]))
