@@ -1,0 +1,104 @@
+"""What is asked, by whom: one request as every part of the gateway sees it.
+
+The surprising rule: a route without a declared operation makes the gateway refuse to start, so nothing is reachable by
+having been forgotten.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, TypeAlias
+
+Resource: TypeAlias = Literal[
+    "apps",
+    "units",
+    "projects",
+    "members",
+    "logs",
+    "shells",
+    "files",
+    "history",
+    "events",
+    "tokens",
+    "roles",
+    "clusters",
+    "audit",
+    "session",
+]
+Verb: TypeAlias = Literal[
+    "get",
+    "list",
+    "watch",
+    "create",
+    "update",
+    "delete",
+    "pause",
+    "resume",
+    "stop",
+    "start",
+    "restart",
+    "scale",
+    "rollback",
+    "open",
+]
+CallerKind: TypeAlias = Literal["user", "service", "platform", "anonymous"]
+
+READS: frozenset[Verb] = frozenset({"get", "list", "watch"})
+RECORDED_READS: frozenset[Resource] = frozenset({"logs", "shells", "files", "audit"})
+OPERATION = "operation"  # key in a route's `opt`
+PUBLIC = "public"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What a route does. `cost` is in tokens of the rate limit; a `stream` stays open; `audited` leaves a record of success."""
+
+    resource: Resource
+    verb: Verb
+    cost: int = 1
+    audited: bool = False
+    stream: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.resource}"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """An authenticated principal. `expires` is in seconds since the epoch; `token_id` names a service token."""
+
+    name: str
+    groups: frozenset[str] = frozenset()
+    kind: CallerKind = "user"
+    token_id: str = ""
+    expires: float = math.inf
+
+
+ANONYMOUS = Caller("anonymous", kind="anonymous")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request. `project` and `name` are empty where the path has none; `source` is the client's address."""
+
+    id: str
+    caller: Caller
+    operation: Operation
+    project: str
+    name: str
+    source: str
+    at: datetime
+
+
+def may(resource: Resource, verb: Verb, *, cost: int = 0, audited: bool | None = None, stream: bool = False) -> dict[str, Any]:
+    """A route's `opt`: it does this. Lists cost more than single reads; writes and looks into containers are audited."""
+    recorded = verb not in READS or resource in RECORDED_READS
+    costs = cost or {"list": 5, "watch": 5}.get(verb, 1 if verb in READS else 2)
+    return {OPERATION: Operation(resource, verb, costs, recorded if audited is None else audited, stream)}
+
+
+def public() -> dict[str, Any]:
+    """A route's `opt`: everybody may, without saying who they are."""
+    return {PUBLIC: True}

@@ -1,0 +1,145 @@
+"""What goes wrong, as RFC 9457 problem details with a stable code, and what the caller can do about it.
+
+The surprising rule: "does not exist" and "may not be seen" are one problem with one text, so that nobody learns by asking
+what they may not see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+import msgspec
+
+MEDIA_TYPE = "application/problem+json"
+TYPES = "https://pincompute.io/problems/"
+
+Headers: TypeAlias = Mapping[str, str]
+
+
+class FieldError(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """One thing wrong with the input: where (`containers[0].image`), what was expected, and a sentence."""
+
+    field: str
+    expected: str
+    message: str
+
+
+class ProblemBody(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """RFC 9457, extended: `code` never changes its meaning; `remedy` says what to do; `errors` names every field."""
+
+    type: str
+    code: str
+    title: str
+    status: int
+    detail: str
+    remedy: str = ""
+    errors: tuple[FieldError, ...] = ()
+    request_id: str = ""
+
+
+CODES: Mapping[str, tuple[int, str]] = {
+    "invalid": (422, "The input cannot be used"),
+    "malformed": (400, "The input cannot be read"),
+    "unsupported-media-type": (415, "The content type is not supported"),
+    "too-large": (413, "The request is too large"),
+    "headers-too-large": (431, "The request's headers are too large"),
+    "unauthenticated": (401, "Who is calling is not known"),
+    "token-expired": (401, "The token has expired"),
+    "forbidden": (403, "This is not allowed"),
+    "not-found": (404, "There is no such thing, or it may not be seen"),
+    "method-not-allowed": (405, "The method is not allowed here"),
+    "conflict": (409, "Something else changed it in the meantime"),
+    "already-exists": (409, "The name is taken"),
+    "key-reused": (409, "The idempotency key was used for another request"),
+    "gone": (410, "It is no longer known"),
+    "precondition-failed": (412, "It is not in the version that was named"),
+    "too-many-requests": (429, "Too many requests"),
+    "internal": (500, "The gateway failed"),
+    "unavailable": (503, "This cannot be answered now"),
+    "timeout": (504, "No answer came in time"),
+}
+"""Status and title by code. A code is never given another meaning, and never removed without a deprecation."""
+
+
+class Problem(Exception):  # noqa: N818 - it reads as what the caller gets
+    """Raised anywhere in the gateway; becomes the answer."""
+
+    def __init__(
+        self,
+        code: str,
+        detail: str,
+        remedy: str = "",
+        *,
+        errors: tuple[FieldError, ...] = (),
+        headers: Headers | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.status, self.title = CODES[code]
+        self.detail = detail
+        self.remedy = remedy
+        self.errors = errors
+        self.headers: Headers = headers or {}
+
+    def body(self, request_id: str = "") -> ProblemBody:
+        return ProblemBody(
+            type=TYPES + self.code,
+            code=self.code,
+            title=self.title,
+            status=self.status,
+            detail=self.detail,
+            remedy=self.remedy,
+            errors=self.errors,
+            request_id=request_id,
+        )
+
+
+def invalid(errors: tuple[FieldError, ...]) -> Problem:
+    """All that is wrong at once."""
+    lines = "; ".join(f"{e.field}: {e.message}" if e.field else e.message for e in errors)
+    return Problem("invalid", lines, "correct the named fields and send it again", errors=errors)
+
+
+def malformed(detail: str, remedy: str = "") -> Problem:
+    return Problem("malformed", detail, remedy)
+
+
+def unauthenticated(detail: str, remedy: str = "log in with `pin login`, or send a service token") -> Problem:
+    return Problem("unauthenticated", detail, remedy, headers={"WWW-Authenticate": 'Bearer realm="pincompute"'})
+
+
+def token_expired(detail: str) -> Problem:
+    challenge = 'Bearer realm="pincompute", error="invalid_token", error_description="expired"'
+    return Problem("token-expired", detail, "log in again with `pin login`", headers={"WWW-Authenticate": challenge})
+
+
+def forbidden(detail: str, remedy: str = "ask an owner of the project for a role that allows it") -> Problem:
+    return Problem("forbidden", detail, remedy)
+
+
+def not_found(what: str) -> Problem:
+    """`what` as the caller named it, such as "app demo/hello"."""
+    return Problem("not-found", f"there is no {what}, or you may not see it", "check the name and the project")
+
+
+def conflict(detail: str, remedy: str = "read it again and repeat the change") -> Problem:
+    return Problem("conflict", detail, remedy)
+
+
+def already_exists(what: str) -> Problem:
+    return Problem("already-exists", f"{what} exists already", "choose another name, or change the one that exists")
+
+
+def too_many(detail: str, retry_after: float) -> Problem:
+    """`retry_after` in seconds."""
+    seconds = max(1, round(retry_after))
+    return Problem("too-many-requests", detail, f"wait {seconds} s", headers={"Retry-After": str(seconds)})
+
+
+def unavailable(detail: str, retry_after: float = 5.0, remedy: str = "try again in a moment") -> Problem:
+    return Problem("unavailable", detail, remedy, headers={"Retry-After": str(max(1, round(retry_after)))})
+
+
+def encode(problem: Problem, request_id: str) -> bytes:
+    return msgspec.json.encode(problem.body(request_id))
