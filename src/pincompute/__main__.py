@@ -1,4 +1,4 @@
-"""The console script. Ctrl-C while Python still imports is answered without a traceback; afterwards `main` answers it."""
+"""The console script. Ctrl-C while Python still imports or clears up is answered without a traceback; else `main` answers it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ def run() -> None:
     from pincompute import main
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    main.run()
+    try:
+        main.run()
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done and said; Python only clears up
 
 
 def _interrupted(_number: int, _frame: object) -> None:
