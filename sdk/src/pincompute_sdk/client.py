@@ -1,0 +1,122 @@
+"""The two clients: `Client` for programs that wait, `AsyncClient` for programs that do other things meanwhile.
+
+    with Client(project="demo") as pin:
+        for app in pin.apps.iterate("demo"):
+            print(app.name, app.status.phase)
+
+Without arguments they use what `pin login` stored, and the PINCOMPUTE_* variables on top of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import httpx2
+import msgspec
+
+from pincompute_sdk.core import configuration, drivers, hooks, retry
+from pincompute_sdk.core.configuration import Context
+from pincompute_sdk.core.drivers import AsyncDriver, SyncDriver
+from pincompute_sdk.core.errors import ConfigurationError
+from pincompute_sdk.core.exchange import Session
+from pincompute_sdk.core.identity import Credentials
+from pincompute_sdk.core.operation import AsyncCaller, SyncCaller
+from pincompute_sdk.generated.asynchronous import AsyncResources
+from pincompute_sdk.generated.synchronous import Resources
+
+
+def context(name: str = "", **over: str) -> Context:
+    """The stored context `name` (or the current one), the environment's values and then `over` on top."""
+    found = configuration.effective(configuration.load(configuration.path()), name=name)
+    given = {field: value for field, value in over.items() if value}
+    if given.get("server", found.server) != found.server:
+        found = msgspec.structs.replace(found, token=given.get("token", ""), refresh_token="", expires=0)
+    if "token" in given:
+        found = msgspec.structs.replace(found, refresh_token="", expires=0)
+    return msgspec.structs.replace(found, **given)
+
+
+class Client(Resources):
+    """Synchronous. Close it, or use it in a `with` block."""
+
+    def __init__(
+        self, using: Context | None = None, *, policy: retry.Policy | None = None, hooks: Sequence[hooks.Hook] = (), **over: str
+    ) -> None:
+        self.context = using or context(**over)
+        credentials, self.session = _session(self.context, policy, hooks)
+        http = httpx2.Client(
+            base_url=self.context.server,
+            verify=drivers.trust(self.context.ca),
+            limits=drivers.CONNECTIONS,
+            follow_redirects=False,
+        )
+        self._driver = SyncDriver(self.session, http, credentials.renew)
+        super().__init__(SyncCaller(self._driver))
+
+    def close(self) -> None:
+        self._driver.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+
+class AsyncClient(AsyncResources):
+    """Asynchronous. Close it, or use it in an `async with` block."""
+
+    def __init__(
+        self, using: Context | None = None, *, policy: retry.Policy | None = None, hooks: Sequence[hooks.Hook] = (), **over: str
+    ) -> None:
+        self.context = using or context(**over)
+        credentials, self.session = _session(self.context, policy, hooks)
+        http = httpx2.AsyncClient(
+            base_url=self.context.server,
+            verify=drivers.trust(self.context.ca),
+            limits=drivers.CONNECTIONS,
+            follow_redirects=False,
+        )
+        self._driver = AsyncDriver(self.session, http, credentials.renew)
+        super().__init__(AsyncCaller(self._driver))
+
+    async def close(self) -> None:
+        await self._driver.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        await self.close()
+
+
+def _session(using: Context, policy: retry.Policy | None, given: Sequence[hooks.Hook]) -> tuple[Credentials, Session]:
+    if not using.server:
+        raise ConfigurationError(
+            "no server is known", remedy="`pin login --server https://HOST:PORT`, or set PINCOMPUTE_SERVER"
+        )
+    if not using.server.startswith(("https://", "http://")):
+        raise ConfigurationError(f"{using.server} is not an address", remedy="write it with its scheme: https://HOST:PORT")
+    credentials = Credentials(using, _keep)
+    session = Session(using.server, credentials.token, credentials.renewable, policy or retry.Policy(), tuple(given))
+    return credentials, session
+
+
+def _keep(renewed: Context) -> None:
+    """Stores renewed tokens in the context they belong to; what cannot be stored still serves this process."""
+    at = configuration.path()
+    stored = configuration.load(at)
+    for name, found in stored.contexts.items():
+        if (found.server, found.issuer, found.user) == (renewed.server, renewed.issuer, renewed.user):
+            tokens: dict[str, Any] = {
+                "token": renewed.token,
+                "refresh_token": renewed.refresh_token,
+                "expires": renewed.expires,
+            }
+            contexts = {**stored.contexts, name: msgspec.structs.replace(found, **tokens)}
+            with contextlib.suppress(OSError):
+                configuration.save(at, msgspec.structs.replace(stored, contexts=contexts))
+            return

@@ -1,0 +1,109 @@
+"""Where the server is and who calls it: `~/.config/pincompute/config.yaml`, overruled by the environment.
+
+The file holds tokens, so it is written with mode 0600 and replaced as a whole; one that others may read is complained about.
+Environment: PINCOMPUTE_SERVER, PINCOMPUTE_TOKEN, PINCOMPUTE_PROJECT, PINCOMPUTE_CA, PINCOMPUTE_CONTEXT, PINCOMPUTE_CONFIG.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from pincompute_sdk.core.errors import ConfigurationError
+
+
+class Context(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, forbid_unknown_fields=True):
+    """One server and one identity there. `expires` is in seconds since the epoch."""
+
+    server: str = ""
+    ca: str = ""
+    project: str = ""
+    token: str = ""
+    refresh_token: str = ""
+    expires: float = 0
+    issuer: str = ""
+    client_id: str = ""
+    user: str = ""
+
+
+class Configuration(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, forbid_unknown_fields=True):
+    current: str = ""
+    contexts: dict[str, Context] = {}
+
+
+def path(environment: Mapping[str, str] = os.environ) -> Path:
+    if environment.get("PINCOMPUTE_CONFIG"):
+        return Path(environment["PINCOMPUTE_CONFIG"])
+    base = environment.get("XDG_CONFIG_HOME") or str(Path(environment.get("HOME", "~")).expanduser() / ".config")
+    return Path(base) / "pincompute" / "config.yaml"
+
+
+def load(at: Path) -> Configuration:
+    """An absent file is an empty configuration."""
+    import yaml
+
+    try:
+        text = at.read_text("utf-8")
+    except FileNotFoundError:
+        return Configuration()
+    except OSError as error:
+        raise ConfigurationError(f"{at} cannot be read", reason=str(error), remedy=f"chown $USER {at}") from error
+    try:
+        return msgspec.convert(yaml.safe_load(text) or {}, Configuration)
+    except (yaml.YAMLError, msgspec.ValidationError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigurationError(
+            f"{at} is not a configuration of pin", reason=reason, remedy="correct it, or remove it and `pin login` again"
+        ) from error
+
+
+def exposed(at: Path) -> bool:
+    """Whether others than the owner may read the file."""
+    try:
+        return bool(at.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))
+    except OSError:
+        return False
+
+
+def save(at: Path, configuration: Configuration) -> None:
+    """Replaces the file in one step, readable by its owner only."""
+    import yaml
+
+    at.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    text = yaml.safe_dump(msgspec.to_builtins(configuration), sort_keys=False)
+    handle, name = tempfile.mkstemp(dir=at.parent, prefix=".config-")  # mode 0600 by mkstemp
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(name).replace(at)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def effective(configuration: Configuration, environment: Mapping[str, str] = os.environ, name: str = "") -> Context:
+    """The chosen context with the environment's values on top of it; a token of the environment is never renewed."""
+    chosen = name or environment.get("PINCOMPUTE_CONTEXT", "") or configuration.current
+    if chosen and chosen not in configuration.contexts:
+        known = ", ".join(sorted(configuration.contexts)) or "none"
+        raise ConfigurationError(
+            f"there is no context {chosen}",
+            reason=f"known: {known}",
+            remedy="choose one of them, or log in: `pin login --context NAME`",
+        )
+    found = configuration.contexts.get(chosen, Context())
+    over = {
+        field: environment[variable]
+        for field, variable in (("server", "PINCOMPUTE_SERVER"), ("project", "PINCOMPUTE_PROJECT"), ("ca", "PINCOMPUTE_CA"))
+        if environment.get(variable)
+    }
+    if over.get("server", found.server) != found.server:
+        found = msgspec.structs.replace(found, token="", refresh_token="", expires=0)  # a token is for its server only
+    if environment.get("PINCOMPUTE_TOKEN"):
+        found = msgspec.structs.replace(found, token=environment["PINCOMPUTE_TOKEN"], refresh_token="", expires=0)
+    return msgspec.structs.replace(found, **over)

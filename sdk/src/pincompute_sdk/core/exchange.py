@@ -1,0 +1,150 @@
+"""One call from request to answer, without I/O: a generator that asks its driver to send, to wait, or to renew the token.
+
+The synchronous and the asynchronous driver run the same generator, so both retry, learn and fail in the same way.
+"""
+
+from __future__ import annotations
+
+import platform
+import random
+import time
+import uuid
+import warnings
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+import pincompute_sdk
+from pincompute_sdk.core import failures, hooks, retry
+from pincompute_sdk.core.messages import Answer, Failed, Outcome, Request
+
+WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Renew:
+    """Get a new access token, if that is possible; the outcome is not waited for here but seen in the next attempt."""
+
+
+Step: TypeAlias = Send | Sleep | Renew
+Exchange: TypeAlias = Generator[Step, Outcome | None, Answer]
+
+
+class DeprecationNotice(UserWarning):
+    """The server tells that this version of the SDK will not be served for ever."""
+
+
+@dataclass(slots=True)
+class Session:
+    """What one client remembers between its calls."""
+
+    server: str
+    token: Callable[[], str]
+    renewable: Callable[[], bool] = lambda: False
+    policy: retry.Policy = field(default_factory=retry.Policy)
+    told: tuple[hooks.Hook, ...] = ()
+    budget: retry.Budget = field(default_factory=retry.Budget)
+    metrics: hooks.Metrics = field(default_factory=hooks.Metrics)
+    written: str = ""  # the newest version that our own writes were answered with
+    server_version: str = ""
+    warned: set[str] = field(default_factory=set[str])
+
+    def dressed(self, request: Request) -> Request:
+        """The request with the headers every call carries."""
+        headers = {"User-Agent": user_agent(), "Accept": "application/json", **request.headers}
+        headers["Pincompute-Sdk"] = pincompute_sdk.__version__
+        token = self.token()
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        if self.written:
+            headers["Pincompute-Min-Version"] = self.written
+        return replace(request, headers=headers)
+
+    def learn(self, request: Request, answer: Answer) -> None:
+        self.server_version = answer.headers.get("pincompute-server", self.server_version)
+        version = answer.headers.get("pincompute-version", "")
+        if request.method in WRITES and answer.ok and _newer(version, self.written):
+            self.written = version
+        self._heed(answer.headers)
+
+    def _heed(self, headers: Mapping[str, str]) -> None:
+        """Warns once per notice, with the version to move to."""
+        notice = headers.get("deprecation", "")
+        if not notice:
+            return
+        target = headers.get("pincompute-sdk", "")
+        wanted = f"pincompute-sdk {target}" if target else "a newer pincompute-sdk"
+        until = f"; it is served until {headers['sunset']}" if headers.get("sunset") else ""
+        text = f"this server has deprecated what pincompute-sdk {pincompute_sdk.__version__} calls: move to {wanted}{until}"
+        if text not in self.warned:
+            self.warned.add(text)
+            warnings.warn(text, DeprecationNotice, stacklevel=2)
+
+    def tell(self, attempt: hooks.Attempt) -> None:
+        for hook in (hooks.log, self.metrics, *self.told):
+            hook(attempt)
+
+
+def exchange(session: Session, request: Request) -> Exchange:
+    """Sends `request` until it is answered well, may not be repeated, or the budget is used up; raises what came of it."""
+    tried, renewed = retry.Tried(0, 0.0), False
+    session.budget.earn()
+    while True:
+        began = time.monotonic()
+        outcome = yield Send(session.dressed(request))
+        if outcome is None:
+            raise TypeError("a driver answers Send with an outcome")
+        tried = retry.Tried(tried.attempts + 1, tried.waited)
+        wait = _pause(session, request, outcome, tried)
+        session.tell(_attempt(request, outcome, time.monotonic() - began, tried.attempts, wait))
+        if isinstance(outcome, Answer):
+            session.learn(request, outcome)
+            if outcome.ok:
+                return outcome
+            if outcome.status == 401 and not renewed and session.renewable():
+                renewed = True
+                yield Renew()
+                continue
+        if wait is None:
+            raise failures.error(session, outcome)
+        yield Sleep(wait)
+        tried = retry.Tried(tried.attempts, tried.waited + wait)
+
+
+def _pause(session: Session, request: Request, outcome: Outcome, tried: retry.Tried) -> float | None:
+    if isinstance(outcome, Answer) and outcome.ok:
+        return None
+    wait = retry.pause(session.policy, request, outcome, tried, random.random())  # noqa: S311 - jitter, not a secret
+    return wait if wait is not None and session.budget.spend() else None
+
+
+def _attempt(request: Request, outcome: Outcome, seconds: float, number: int, wait: float | None) -> hooks.Attempt:
+    failed = isinstance(outcome, Failed)
+    result = outcome.trouble if failed else str(outcome.status)
+    request_id = "" if failed else outcome.request_id
+    return hooks.Attempt(request.method, request.route or request.path, result, seconds, number, request_id, wait)
+
+
+def idempotency_key() -> str:
+    return str(uuid.uuid4())
+
+
+def user_agent() -> str:
+    return f"pincompute-sdk/{pincompute_sdk.__version__} python/{platform.python_version()}"
+
+
+def _newer(version: str, than: str) -> bool:
+    """Versions are opaque but monotonic; numbers of different length compare by value."""
+    if version.isdigit() and than.isdigit():
+        return int(version) > int(than)
+    return bool(version) and version != than

@@ -1,0 +1,73 @@
+"""When a call is tried again, and after how long: a pure decision (S-260).
+
+Only what is safe is repeated: calls whose repetition changes nothing (GET, PUT, DELETE, a POST with an idempotency key), and
+any call that surely was not carried out (refused connection, 429). Waits grow with full jitter up to a cap and never past the
+budget; a `Retry-After` that does not fit into the budget ends the attempts at once instead of hammering.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pincompute_sdk.core.messages import Answer, Failed, Outcome, Request
+
+REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+PASSING = frozenset({429, 502, 503, 504})  # answers of a server that may do better in a moment
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    attempts: int = 6
+    first: float = 0.2  # seconds; doubles with each attempt
+    cap: float = 8.0  # seconds, the longest single wait
+    budget: float = 30.0  # seconds of waiting for one call, all attempts together
+
+
+@dataclass(slots=True)
+class Budget:
+    """Retries of all calls of one client together: at most a fifth of its calls, so that an outage is not multiplied."""
+
+    tokens: float = 10.0
+    most: float = 10.0
+    earned: float = 0.2  # by each call
+
+    def earn(self) -> None:
+        self.tokens = min(self.most, self.tokens + self.earned)
+
+    def spend(self) -> bool:
+        if self.tokens < 1:
+            return False
+        self.tokens -= 1
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What was tried so far: how often, and how many seconds were spent waiting."""
+
+    attempts: int
+    waited: float
+
+
+def pause(policy: Policy, request: Request, outcome: Outcome, tried: Tried, chance: float) -> float | None:
+    """Seconds until the next attempt, or None for no further one; `chance` is in [0, 1)."""
+    if tried.attempts >= policy.attempts or not _passing(outcome) or not _safe(request, outcome):
+        return None
+    longest = min(policy.cap, policy.first * 2 ** (tried.attempts - 1))
+    asked = outcome.retry_after if isinstance(outcome, Answer) else None
+    wait = asked + chance * policy.first if asked is not None else chance * longest
+    return wait if tried.waited + wait <= policy.budget else None
+
+
+def _passing(outcome: Outcome) -> bool:
+    if isinstance(outcome, Failed):
+        return outcome.passing
+    return outcome.status in PASSING
+
+
+def _safe(request: Request, outcome: Outcome) -> bool:
+    if request.method in REPEATABLE or "Idempotency-Key" in request.headers:
+        return True
+    if isinstance(outcome, Failed):
+        return outcome.unsent
+    return outcome.status == 429
