@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated
 
 from pincompute.api.conditions import Conditions
 from pincompute.api.core import Taint
-from pincompute.api.meta import GROUP, VERSION, Object, Resource, Struct, doc
+from pincompute.api.meta import GROUP, NAME, VERSION, Object, Resource, Struct, doc
 
 
 class SecretReference(Struct):
@@ -87,14 +87,23 @@ class ClusterCapacity(Object):
     status: Annotated[ClusterCapacityStatus, doc("Measured by this cluster's operator.")] = ClusterCapacityStatus()
 
 
-ProjectRole: TypeAlias = Literal["viewer", "developer", "operator", "owner"]
-
-
 class ProjectMember(Struct):
-    name: Annotated[str, doc("User or group name as authentication gives it.", minLength=1, maxLength=253)]
+    name: Annotated[
+        str,
+        doc(
+            "User name as authentication gives it; `group:NAME` is everybody in a group, `service:NAME` a service account.",
+            minLength=1,
+            maxLength=260,
+        ),
+    ]
     role: Annotated[
-        ProjectRole,
-        doc("viewer reads, developer changes workloads, operator also acts on running ones, owner also changes the project."),
+        str,
+        doc(
+            "viewer reads, developer changes workloads, operator also acts on running ones, owner also changes the project; "
+            "or the name of a role that the region's gateway defines. A name that is not defined allows nothing.",
+            pattern=NAME,
+            maxLength=63,
+        ),
     ] = "developer"
 
 

@@ -46,6 +46,7 @@ CODES: Mapping[str, tuple[int, str]] = {
     "headers-too-large": (431, "The request's headers are too large"),
     "unauthenticated": (401, "Who is calling is not known"),
     "token-expired": (401, "The token has expired"),
+    "clock-wrong": (401, "Two clocks do not agree"),
     "forbidden": (403, "This is not allowed"),
     "not-found": (404, "There is no such thing, or it may not be seen"),
     "method-not-allowed": (405, "The method is not allowed here"),

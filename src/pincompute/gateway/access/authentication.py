@@ -1,0 +1,78 @@
+"""Who calls? A bearer token of an issuer, a service token, or the certificate of a platform part; else nobody known.
+
+The surprising rule: a token that is sent counts alone. A bad token is refused even when the connection has a good
+certificate, so nobody acts as somebody else than they said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pincompute.gateway import problems
+from pincompute.gateway.access import certificates, claims, tokens
+from pincompute.gateway.access.keys import Fetch
+from pincompute.gateway.access.oidc import Verifier
+from pincompute.gateway.access.tokens import ServiceTokens
+from pincompute.gateway.calls import ANONYMOUS, Caller
+from pincompute.gateway.settings import Issuer
+from pincompute.kube.clock import SYSTEM, Clock
+
+BEARER = "bearer "
+
+
+class Authenticator:
+    """Gives the caller of a request, or the problem why there is none."""
+
+    def __init__(
+        self,
+        issuers: Sequence[Issuer],
+        service: ServiceTokens,
+        leeway: float,
+        clock: Clock = SYSTEM,
+        fetch: Fetch | None = None,
+    ) -> None:
+        """`leeway` in seconds; `fetch` asks issuers, over HTTPS unless another is given."""
+        self._clock = clock
+        self._service = service
+        self._verifier = Verifier(issuers, leeway, self._now, clock.monotonic, fetch)
+
+    async def identify(self, scope: Mapping[str, Any]) -> Caller:
+        """From an ASGI scope; ANONYMOUS when it carries no credential. Raises Problem 401 or 503."""
+        given = [value for name, value in scope["headers"] if name == b"authorization"]
+        if given:
+            return await self._bearer(_token(given))
+        certificate = (scope.get("extensions") or {}).get("tls")
+        return certificates.caller(certificate, self._now()) if certificate else ANONYMOUS
+
+    async def _bearer(self, token: str) -> Caller:
+        if token.startswith(tokens.PREFIX):
+            return await self._of_service(token)
+        return await self._verifier.verify(token)
+
+    async def _of_service(self, secret: str) -> Caller:
+        try:
+            found = await self._service.find(secret)
+        except Exception as problem:
+            raise problems.unavailable(f"service tokens cannot be looked up now: {problem}") from problem
+        if found is None:
+            raise claims.refused("there is no such service token")
+        if self._service.in_force(found.id) is None:
+            raise _ended(found)
+        return tokens.caller(found)
+
+    def _now(self) -> float:
+        return self._clock.wall().timestamp()
+
+
+def _token(given: Sequence[bytes]) -> str:
+    text = given[0].decode("latin-1").strip()
+    if len(given) > 1 or text[: len(BEARER)].lower() != BEARER or not text[len(BEARER) :].strip().isascii():
+        raise problems.unauthenticated("the Authorization header is not `Bearer TOKEN`, once")
+    return text[len(BEARER) :].strip()
+
+
+def _ended(token: tokens.ServiceToken) -> problems.Problem:
+    if token.revoked_at is not None:
+        return claims.refused(f"the service token {token.name!r} was revoked at {token.revoked_at:%Y-%m-%dT%H:%M:%SZ}")
+    return problems.token_expired(f"the service token {token.name!r} expired at {token.expires_at:%Y-%m-%dT%H:%M:%SZ}")

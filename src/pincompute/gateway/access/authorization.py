@@ -1,0 +1,170 @@
+"""May this caller do this, here and now? A pure evaluation, denied by default, asked once per request and again by streams.
+
+The surprising rule: whoever has no right at all in a project gets the same answer for it as for one that does not exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from pincompute.api.clusters import Project, ProjectMember
+from pincompute.gateway.access.rights import ALL, NONE, Rights, right
+from pincompute.gateway.access.roles import BEYOND_TOKENS, EVERYBODY, OF_THE_REGION, Roles
+from pincompute.gateway.access.tokens import Scope, ServiceToken, scope_rights
+from pincompute.gateway.calls import Caller, Operation
+
+GROUP = "group:"
+"""Where a name may be a user's or a group's, a group's begins with this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """`why` names the roles it comes from."""
+
+    why: str
+    allowed: bool = True
+    hidden: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """`hidden`: answer as if the project did not exist."""
+
+    why: str
+    hidden: bool = False
+    allowed: bool = False
+
+
+Decision = Allowed | Denied
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a caller holds in one place: the rights, and the roles they come from. `inside` a project or in the region."""
+
+    rights: Rights
+    roles: tuple[str, ...]
+    inside: bool
+
+
+def evaluate(standing: Standing, operation: Operation) -> Decision:
+    """Deny by default."""
+    if right(operation) in standing.rights:
+        return Allowed(" and ".join(standing.roles) or "anybody known")
+    if standing.inside and not standing.rights:
+        return Denied("no role in this project", hidden=True)
+    held = f"as {' and '.join(standing.roles)}" if standing.roles else "without a role"
+    return Denied(f"{operation} is not allowed {held}")
+
+
+class Authorizer:
+    """Holds nothing about callers: whatever changed since is seen by the next question, so streams ask again."""
+
+    def __init__(
+        self,
+        roles: Roles,
+        project: Callable[[str], Project | None],
+        token: Callable[[str], ServiceToken | None],
+        now: Callable[[], float],
+    ) -> None:
+        """`project` and `token` look up by name and id what is in force now; `now` is in seconds since the epoch."""
+        self._roles = roles
+        self._project = project
+        self._token = token
+        self._now = now
+        self._indexed: dict[str, tuple[tuple[ProjectMember, ...], dict[str, str]]] = {}
+
+    def decide(self, caller: Caller, operation: Operation, project: str = "", name: str = "") -> Decision:
+        """`name` is not looked at yet: rights are given on projects, so that one thing in it is as another."""
+        del name
+        refused = self._ended(caller)
+        return refused or evaluate(self.standing(caller, project), operation)
+
+    def permitted(self, caller: Caller, operation: Operation, projects: Iterable[str]) -> frozenset[str]:
+        """Of these projects the ones in which the caller may do this: what a list over all projects may hold."""
+        if self._ended(caller) is not None:
+            return frozenset()
+        wanted = right(operation)
+        return frozenset(project for project in projects if wanted in self.standing(caller, project).rights)
+
+    def everywhere(self, caller: Caller, operation: Operation) -> bool:
+        """A platform role allows it in every project, also in those to come."""
+        if self._ended(caller) is not None:
+            return False
+        _, held = self._roles.of_platform(names(caller))
+        scope = self._scope(caller)
+        return right(operation) in held and (scope is None or (scope.project == "*" and right(operation) in self._of(scope)))
+
+    def may_grant(self, caller: Caller, project: str, role: str) -> bool:
+        """Nobody gives more than they have."""
+        return self._roles.has(role) and self._roles.of_project(role) <= self.standing(caller, project).rights
+
+    def excess(self, caller: Caller, scope: Scope) -> Rights:
+        """What a token of this scope would allow beyond what the caller may; empty when it may be made."""
+        place = "" if scope.project == "*" else scope.project
+        _, platform = self._roles.of_platform(names(caller))
+        wanted = self._of(scope)
+        return wanted - (platform if not place else self.standing(caller, place).rights)
+
+    def standing(self, caller: Caller, project: str) -> Standing:
+        """What the caller holds in a project, or in the region when it is empty."""
+        if caller.kind == "anonymous":
+            return Standing(NONE, (), bool(project))
+        known = names(caller)
+        platform, held = self._roles.of_platform(known)
+        scope = self._scope(caller)
+        if not project:
+            limit = ALL if scope is None else self._outside(scope)
+            return Standing((held | EVERYBODY) & limit, platform, inside=False)
+        limit = ALL if scope is None else self._inside(scope, project)
+        given = tuple(sorted({role for role in map(self._members(project).get, known) if role}))
+        own = NONE.union(*map(self._roles.of_project, given))
+        return Standing(((held | own) - OF_THE_REGION) & limit, (*platform, *given), inside=True)
+
+    def _ended(self, caller: Caller) -> Denied | None:
+        """A credential that was good when the call came in may not be so any more."""
+        if caller.expires <= self._now():
+            return Denied("the credential has expired")
+        if caller.kind == "service" and self._token(caller.token_id) is None:
+            return Denied("the service token was revoked")
+        return None
+
+    def _scope(self, caller: Caller) -> Scope | None:
+        """Only service tokens are narrowed; one that is gone is narrowed to nothing."""
+        if caller.kind != "service":
+            return None
+        token = self._token(caller.token_id)
+        return Scope(project="") if token is None else token.scope
+
+    def _of(self, scope: Scope) -> Rights:
+        return scope_rights(scope, self._roles.of_project) - BEYOND_TOKENS
+
+    def _inside(self, scope: Scope, project: str) -> Rights:
+        return self._of(scope) if scope.project in ("*", project) else NONE
+
+    def _outside(self, scope: Scope) -> Rights:
+        """A token of one project still may ask who it is, and for lists, which then hold that project only."""
+        if scope.project == "*":
+            return self._of(scope) | SELF
+        return (self._of(scope) & EVERYBODY) | SELF
+
+    def _members(self, project: str) -> dict[str, str]:
+        """Roles by name; indexed once for each state of the project, which may have hundreds of members."""
+        found = self._project(project)
+        if found is None:
+            self._indexed.pop(project, None)
+            return {}
+        indexed = self._indexed.get(project)
+        if indexed is None or indexed[0] is not found.spec.members:
+            indexed = (found.spec.members, {member.name: member.role for member in found.spec.members})
+            self._indexed[project] = indexed
+        return indexed[1]
+
+
+SELF: Rights = frozenset({("session", "get")})
+
+
+def names(caller: Caller) -> frozenset[str]:
+    """All names by which roles may be given to this caller."""
+    return frozenset((caller.name, *(GROUP + group for group in caller.groups)))
