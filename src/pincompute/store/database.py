@@ -1,0 +1,150 @@
+"""One database, SQLite or PostgreSQL: connections, transactions, and failures turned into errors of ours.
+
+SQLite runs in WAL mode, so that readers never wait for the writer. The surprising rule: every writing transaction begins
+IMMEDIATE, because one that reads first and writes later fails at once when another writer came between, whatever the busy
+time-out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from pincompute.store.errors import StoreError, StoreUnavailable
+
+SQLITE = "sqlite+aiosqlite"
+POSTGRESQL = "postgresql+asyncpg"
+_IMMEDIATE = "pincompute_immediate"
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds: until a connection is there, until a statement has answered, until another's lock is free."""
+
+    connect: float = 5.0
+    statement: float = 10.0
+    lock: float = 5.0
+
+
+class Database:
+    """Connections are made when they are needed; `close` ends them all."""
+
+    def __init__(self, url: str, patience: Patience = Patience()) -> None:
+        """Raises StoreError for an address that is no database of ours."""
+        self.url = _parse(url)
+        self.patience = patience
+        self._engine = _engine(self.url, patience)
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.url.drivername == SQLITE
+
+    @property
+    def name(self) -> str:
+        """For people: the address without its password."""
+        return self.url.render_as_string(hide_password=True)
+
+    def insert(self, table: sa.Table) -> Any:
+        """An INSERT that can say ON CONFLICT; both databases say it alike."""
+        return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncGenerator[AsyncConnection]:
+        """A transaction that only reads. Raises StoreUnavailable."""
+        async with self._connection() as connection, connection.begin():
+            yield connection
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncGenerator[AsyncConnection]:
+        """A transaction, committed at the end of the block. Raises StoreUnavailable."""
+        async with self._connection() as connection:
+            await connection.execution_options(**{_IMMEDIATE: True})
+            async with connection.begin():
+                yield connection
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+    async def forget_connections(self) -> None:
+        """The server may be another one now: what is in the pool is of no use."""
+        await self._engine.dispose()
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncGenerator[AsyncConnection]:
+        try:
+            async with self._engine.connect() as connection:
+                yield connection
+        except (DataError, IntegrityError):
+            raise
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            raise StoreUnavailable(f"{self.name} does not answer: {reason(error)}") from error
+
+
+def reason(error: Exception) -> str:
+    """The driver's own words, in one line."""
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    text = " ".join(str(cause).split())
+    return text or type(cause).__name__
+
+
+def _parse(url: str) -> sa.URL:
+    try:
+        parsed = sa.make_url(url)
+    except ArgumentError:
+        raise StoreError("the store's URL cannot be read; expected sqlite+aiosqlite:///… or postgresql+asyncpg://…") from None
+    if parsed.drivername not in (SQLITE, POSTGRESQL):
+        raise StoreError(f"the store's URL begins with {parsed.drivername}; expected {SQLITE} or {POSTGRESQL}")
+    if parsed.drivername == SQLITE and not parsed.database:
+        raise StoreError(f"the store's URL names no file; expected {SQLITE}:////var/lib/pincompute/history.db, or another path")
+    return parsed
+
+
+def _engine(url: sa.URL, patience: Patience) -> AsyncEngine:
+    if url.drivername == POSTGRESQL:
+        return _postgresql(url, patience)
+    return _sqlite(url, patience)
+
+
+def _postgresql(url: sa.URL, patience: Patience) -> AsyncEngine:
+    settings = {
+        "timeout": patience.connect,
+        "command_timeout": patience.statement,
+        "server_settings": {
+            "application_name": "pincompute-gateway",
+            "lock_timeout": str(int(patience.lock * 1000)),
+            "idle_in_transaction_session_timeout": "60000",
+        },
+    }
+    return create_async_engine(
+        url, connect_args=settings, pool_size=4, max_overflow=4, pool_timeout=patience.connect, pool_pre_ping=True
+    )
+
+
+def _sqlite(url: sa.URL, patience: Patience) -> AsyncEngine:
+    Path(url.database or "").expanduser().parent.mkdir(parents=True, exist_ok=True)
+    engine = create_async_engine(url, connect_args={"timeout": patience.lock}, pool_size=4, max_overflow=4)
+    event.listen(engine.sync_engine, "connect", _prepare)
+    event.listen(engine.sync_engine, "begin", _begin)
+    return engine
+
+
+def _prepare(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves
+    cursor = connection.cursor()
+    for pragma in ("auto_vacuum=INCREMENTAL", "journal_mode=WAL", "synchronous=NORMAL"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin(connection: sa.Connection) -> None:
+    immediate = connection.get_execution_options().get(_IMMEDIATE, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")

@@ -1,0 +1,11 @@
+"""What can go wrong between us and the database."""
+
+from __future__ import annotations
+
+
+class StoreError(Exception):
+    """The store cannot be used as it was asked for."""
+
+
+class StoreUnavailable(StoreError):  # noqa: N818 - a state that passes, not a mistake
+    """The database does not answer now. What is written meanwhile waits; what is read must be asked again."""

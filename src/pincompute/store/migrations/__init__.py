@@ -1,0 +1,1 @@
+"""Migrations of the store, in order; a migration that was released never changes."""

@@ -1,0 +1,10 @@
+"""Where alembic begins: it works in the transaction it is handed, so that a migration happens whole or not at all."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from pincompute.store.tables import metadata
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, transactional_ddl=True)
+context.run_migrations()

@@ -1,0 +1,249 @@
+"""What history is made of: one struct for each kind of thing that happened to a workload.
+
+Every record has a natural key, made only from what the objects themselves say, so that several gateways, and one gateway
+after a restart, may all write the same record and it is there once. The surprising rule: a record under a known key replaces
+the former one only when it knows more, which `rank` tells; so an event's count rises and never falls back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from datetime import UTC, datetime
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from pincompute.api.meta import Manifest
+from pincompute.api.workloads import Scheduling
+
+RecordType: TypeAlias = Literal["revision", "decision", "state", "exit", "event", "operation"]
+
+GONE = "Deleted"  # the last state of every workload
+
+_WORTH_COMPRESSING = 512  # bytes; shorter bodies gain nothing
+_SEPARATOR = "\x1f"  # in no name
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel", tag_field="type"):
+    """Something that happened. `workload` is the kind, such as PinApp; `name` is empty for what concerns a whole project."""
+
+    project: str
+    workload: str = ""
+    name: str = ""
+    uid: str = ""
+    at: datetime
+    cluster: str = ""
+    zone: str = ""
+
+    @property
+    def identity(self) -> tuple[str | int, ...]:
+        """What makes it this record and no other, within its type."""
+        raise NotImplementedError
+
+    @property
+    def rank(self) -> int:
+        """How much it knows, compared with others of the same key."""
+        return 0
+
+    @property
+    def until(self) -> datetime:
+        """When it was last so."""
+        return self.at
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What a search by text looks at."""
+        return ()
+
+    @property
+    def type(self) -> str:
+        return str(self.__struct_config__.tag)
+
+    @property
+    def key(self) -> str:
+        """32 hex digits."""
+        text = _SEPARATOR.join((self.type, *(str(part) for part in self.identity)))
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+class Revision(Record, frozen=True, kw_only=True, tag="revision"):
+    """A spec as it was wanted. `revision` names the pod template; `author` and `reason` are known when the gateway wrote it.
+
+    `manager` is the program that wrote the spec, when it was not the gateway.
+    """
+
+    generation: int
+    revision: str = ""
+    spec: Manifest = {}
+    author: str = ""
+    reason: str = ""
+    manager: str = ""
+
+    @property
+    def identity(self) -> tuple[str | int, ...]:
+        return self.uid, self.generation
+
+    @property
+    def rank(self) -> int:
+        return 2 * bool(self.author) + bool(self.manager)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return self.revision, self.author, self.reason, self.manager
+
+
+class Decision(Record, frozen=True, kw_only=True, tag="decision"):
+    """Where it was placed, and why not elsewhere."""
+
+    scheduling: Scheduling
+
+    @property
+    def identity(self) -> tuple[str | int, ...]:
+        return self.uid, self.scheduling.generation, digest(self.scheduling)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        made = self.scheduling
+        return (*(row.cluster for row in made.placement), *(r.reason + " " + r.message for r in made.rejections))
+
+
+class State(Record, frozen=True, kw_only=True, tag="state"):
+    """The workload's phase became another. `before` is empty when it is not known or there was none."""
+
+    after: str
+    before: str = ""
+    message: str = ""
+
+    @property
+    def identity(self) -> tuple[str | int, ...]:
+        if self.after == GONE:
+            return self.uid, GONE
+        return self.uid, self.after, micros(self.at)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return self.before, self.after, self.message
+
+
+class Exit(Record, frozen=True, kw_only=True, tag="exit"):
+    """A container ended, or, when `container` is empty, a whole pod did. `expected`: it had been asked to stop."""
+
+    pod: str
+    pod_uid: str
+    container: str = ""
+    code: int = 0
+    reason: str = ""
+    message: str = ""
+    restarts: int = 0
+    memory_limit: str = ""
+    expected: bool = False
+
+    @property
+    def identity(self) -> tuple[str | int, ...]:
+        return self.pod_uid, self.container, micros(self.at)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return self.pod, self.container, self.reason, self.message, f"exit code {self.code}"
+
+
+class Event(Record, frozen=True, kw_only=True, tag="event"):
+    """A Kubernetes event: `count` times from `at` to `last`. `about` is the kind of the object, `object` its name."""
+
+    event_uid: str
+    about: str
+    object: str
+    reason: str = ""
+    message: str = ""
+    warning: bool = False
+    count: int = 1
+    last: datetime
+    component: str = ""
+
+    @property
+    def identity(self) -> tuple[str | int, ...]:
+        return self.cluster, self.event_uid
+
+    @property
+    def rank(self) -> int:
+        return micros(self.last)
+
+    @property
+    def until(self) -> datetime:
+        return self.last
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return self.about, self.object, self.reason, self.message, self.component
+
+
+class Operation(Record, frozen=True, kw_only=True, tag="operation"):
+    """Somebody did something through the gateway. `generation` is the one it made, 0 when it made none.
+
+    `outcome` is empty until it is known, then "done" or the problem's code; `detail` is what the verb was given.
+    """
+
+    request_id: str
+    verb: str
+    author: str
+    reason: str = ""
+    outcome: str = ""
+    generation: int = 0
+    detail: str = ""
+    source: str = ""
+
+    @property
+    def identity(self) -> tuple[str | int, ...]:
+        return self.request_id, self.project, self.workload, self.name
+
+    @property
+    def rank(self) -> int:
+        return int(bool(self.outcome))
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return self.verb, self.author, self.reason, self.outcome, self.detail, self.request_id
+
+
+AnyRecord: TypeAlias = Revision | Decision | State | Exit | Event | Operation
+TYPES: tuple[RecordType, ...] = ("revision", "decision", "state", "exit", "event", "operation")
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[AnyRecord] = msgspec.json.Decoder(AnyRecord)
+
+
+def digest(scheduling: Scheduling) -> str:
+    return hashlib.blake2b(_encoder.encode(scheduling), digest_size=8).hexdigest()
+
+
+def encode(record: AnyRecord) -> bytes:
+    """One line of JSON, without its end."""
+    return _encoder.encode(record)
+
+
+def decode(line: bytes) -> AnyRecord | None:
+    """None for a record of a type or shape this version does not know: a newer gateway may have written it."""
+    try:
+        return _decoder.decode(line)
+    except msgspec.MsgspecError:
+        return None
+
+
+def pack(line: bytes) -> bytes:
+    """As it is stored: compressed when that is worth it. JSON begins with `{`, zlib with 0x78, so no flag is needed."""
+    return zlib.compress(line) if len(line) > _WORTH_COMPRESSING else line
+
+
+def unpack(body: bytes) -> bytes:
+    return body if body.startswith(b"{") else zlib.decompress(body)
+
+
+def micros(at: datetime) -> int:
+    """Microseconds since the epoch: exact, ordered, and the same in both databases."""
+    whole = at.replace(microsecond=0).timestamp()
+    return int(whole) * 1_000_000 + at.microsecond
+
+
+def moment(stored: int) -> datetime:
+    return datetime.fromtimestamp(stored // 1_000_000, UTC).replace(microsecond=stored % 1_000_000)

@@ -1,0 +1,57 @@
+"""The tables, as statements use them; migrations make them.
+
+All kinds of history stand in one table: a timeline is one walk over one index, and keys, paging and retention are written
+once. What only one kind has is in `body`, which SQL never looks into.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData()
+
+BigId = sa.BigInteger().with_variant(sa.Integer, "sqlite")  # SQLite counts up by itself only for INTEGER
+
+records = sa.Table(
+    "records",
+    metadata,
+    sa.Column("id", BigId, primary_key=True, autoincrement=True),
+    sa.Column("key", sa.String(32), nullable=False),
+    sa.Column("type", sa.String(16), nullable=False),
+    sa.Column("project", sa.String(63), nullable=False),
+    sa.Column("workload", sa.String(63), nullable=False),
+    sa.Column("name", sa.String(253), nullable=False),
+    sa.Column("uid", sa.String(64), nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=False),  # microseconds since the epoch, as are all times
+    sa.Column("until", sa.BigInteger, nullable=False),
+    sa.Column("rank", sa.BigInteger, nullable=False),
+    sa.Column("words", sa.Text, nullable=False),  # casefolded
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("size", sa.Integer, nullable=False),  # bytes the row takes, about
+    sa.UniqueConstraint("key", name="records_key"),
+    sa.Index("records_workload", "project", "name", "at", "id"),
+    sa.Index("records_project", "project", "at", "id"),
+    sa.Index("records_age", "until", "id"),
+    sa.Index("records_latest", "type", "uid", "at"),
+)
+
+idempotency = sa.Table(
+    "idempotency",
+    metadata,
+    sa.Column("caller", sa.String(253), primary_key=True),
+    sa.Column("key", sa.String(255), primary_key=True),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("status", sa.Integer, nullable=False),  # 0 while the first request is under way
+    sa.Column("answer", sa.LargeBinary, nullable=False),
+    sa.Column("expires", sa.BigInteger, nullable=False),
+    sa.Index("idempotency_expires", "expires"),
+)
+
+tokens = sa.Table(
+    "tokens",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("expires", sa.BigInteger, nullable=False),
+    sa.Column("revoked", sa.BigInteger, nullable=True),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+)
