@@ -1,0 +1,177 @@
+"""How single values are written simply: durations, environment, lists of named things."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, cast
+
+from pincompute.gateway.model import lens
+from pincompute.gateway.model.lens import NOTHING, Data, Json, Path, Table, UnsayableError
+
+DURATION = r"^(?=.)([0-9]{1,9}h)?([0-9]{1,9}m)?([0-9]{1,9}s)?$"  # 30s, 2m, 1h30m
+_DURATION = re.compile(DURATION)
+
+
+class _Whole:
+    """A value without parts that could be pointed at."""
+
+    def locate(self, value: Json, path: Path) -> Path:  # noqa: ARG002
+        return ()
+
+
+class Duration(_Whole):
+    """Seconds as text: 90 is "1m30s"."""
+
+    def simplify(self, value: Json) -> tuple[Json, Json]:
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise UnsayableError
+        hours, rest = divmod(value, 3600)
+        minutes, seconds = divmod(rest, 60)
+        said = "".join(f"{count}{unit}" for count, unit in ((hours, "h"), (minutes, "m"), (seconds, "s")) if count)
+        return said or "0s", NOTHING
+
+    def expand(self, value: Json) -> Json:
+        found = _DURATION.match(value)
+        if found is None:
+            raise ValueError(f"{value} is not a duration")
+        hours, minutes, seconds = (int(part[:-1]) if part else 0 for part in found.groups())
+        return hours * 3600 + minutes * 60 + seconds
+
+
+class Quantity(_Whole):
+    """An amount. A fraction such as 0.5, which a resource takes only as text, may be a number here."""
+
+    def simplify(self, value: Json) -> tuple[Json, Json]:
+        return value, NOTHING
+
+    def expand(self, value: Json) -> Json:
+        return str(value) if isinstance(value, float) else value
+
+
+@dataclass(frozen=True, slots=True)
+class Flag(_Whole):
+    """One certain value, said as true."""
+
+    value: str
+
+    def simplify(self, value: Json) -> tuple[Json, Json]:
+        if value != self.value:
+            raise UnsayableError
+        return True, NOTHING
+
+    def expand(self, value: Json) -> Json:
+        return self.value if value else None
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A list of objects without names of their own: said completely, or not at all."""
+
+    table: Table
+
+    def simplify(self, value: Json) -> tuple[Json, Json]:
+        rows = [lens.simplify(self.table, row) for row in _objects(value)]
+        if any(rest for _, rest in rows):
+            raise UnsayableError
+        return [said for said, _ in rows], NOTHING
+
+    def expand(self, value: Json) -> Json:
+        return [lens.expand(self.table, row) for row in value]
+
+    def locate(self, value: Json, path: Path) -> Path:
+        return _row(self.table, value, path)
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """A list of named objects: all of them are said in their order, and of each what can be said."""
+
+    table: Table
+
+    def simplify(self, value: Json) -> tuple[Json, Json]:
+        if not lens.named(value):
+            raise UnsayableError
+        said, rest = list[Data](), list[Data]()
+        for item in cast("list[Data]", value):
+            simple, left = lens.simplify(self.table, {name: part for name, part in item.items() if name != "name"})
+            said.append({"name": item["name"], **simple})
+            if left:
+                rest.append({"name": item["name"], **left})
+        return said, rest or NOTHING
+
+    def expand(self, value: Json) -> Json:
+        return [{**({"name": item["name"]} if "name" in item else {}), **lens.expand(self.table, item)} for item in value]
+
+    def locate(self, value: Json, path: Path) -> Path:
+        return path if path[1:2] == ("name",) else _row(self.table, value, path)
+
+
+def _row(table: Table, rows: Json, path: Path) -> Path:
+    if not path or not isinstance(path[0], int):
+        return ()
+    index = path[0]
+    row: Data = rows[index] if isinstance(rows, list) and index < len(cast("list[Json]", rows)) else {}
+    return (index, *(lens.locate(table, row, path[1:]) or ()))
+
+
+def _objects(value: Json) -> list[Data]:
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in cast("list[Json]", value)):
+        raise UnsayableError
+    return cast("list[Data]", value)
+
+
+_SOURCES: dict[str, tuple[str, dict[str, str]]] = {
+    "secret": ("secretKeyRef", {"secret": "name", "key": "key", "optional": "optional"}),
+    "config": ("configMapKeyRef", {"config": "name", "key": "key", "optional": "optional"}),
+    "field": ("fieldRef", {"field": "fieldPath"}),
+    "resource": ("resourceFieldRef", {"resource": "resource", "container": "containerName", "divisor": "divisor"}),
+}
+"""Where a variable's value may come from: the word that tells it, and its names in both forms."""
+
+
+class Environment:
+    """Variables by name: text, or where it comes from. Their order is kept, since values may refer to earlier ones."""
+
+    def simplify(self, value: Json) -> tuple[Json, Json]:
+        if not lens.named(value):
+            raise UnsayableError
+        return {item["name"]: _simple_source(item) for item in cast("list[Data]", value)}, NOTHING
+
+    def expand(self, value: Json) -> Json:
+        return [_variable(name, source) for name, source in cast("Data", value).items()]
+
+    def locate(self, value: Json, path: Path) -> Path:
+        names = list(cast("Data", value)) if isinstance(value, dict) else []
+        index = path[0] if path else None
+        return (names[index],) if isinstance(index, int) and index < len(names) else ()
+
+
+def _simple_source(item: Data) -> Json:
+    if "value" in item:
+        return item["value"]
+    for kind, names in _SOURCES.values():
+        found = lens.at(item, ("valueFrom", kind))
+        if isinstance(found, dict):
+            return {simple: cast("Data", found)[name] for simple, name in names.items() if name in found}
+    raise UnsayableError
+
+
+def _variable(name: str, source: Json) -> Data:
+    if not isinstance(source, dict):
+        return {"name": name, "value": source}
+    said = cast("Data", source)
+    kind, names = next((_SOURCES[word] for word in _SOURCES if word in said), _SOURCES["secret"])
+    return {"name": name, "valueFrom": {kind: {names[word]: said[word] for word in names if word in said}}}
+
+
+def plain(value: Any) -> Any:
+    """Without nulls, which mean the same as nothing, and without the protocol that is meant where none is said."""
+    if isinstance(value, dict):
+        data = cast("Data", value)
+        return {
+            name: plain(part)
+            for name, part in data.items()
+            if part is not None and not (name == "protocol" and part == "TCP" and "containerPort" in data)
+        }
+    return [plain(part) for part in cast("list[Any]", value)] if isinstance(value, list) else value

@@ -1,0 +1,234 @@
+"""Every kind of the simple model, and the one way in which each is mapped to its resource and back.
+
+A new kind is a struct, a table and an entry in `KINDS`; routes, validation, differences and streams follow from these.
+What no field has words for is shown as `advanced`, a part of the resource's spec that is merged back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar
+
+import msgspec
+
+from pincompute.api.clusters import PROJECTS, ProjectMember
+from pincompute.api.clusters import Project as ProjectObject
+from pincompute.api.conditions import find
+from pincompute.api.meta import GROUP, Manifest, Object, Resource, Struct, doc
+from pincompute.api.workloads import PINAPPS, PINPODS, Tier, Update, ZoneName
+from pincompute.gateway.model import codecs, lens, status, tables
+from pincompute.gateway.model.lens import Data, Table
+from pincompute.gateway.model.parts import Container, Duration, InitContainer, Volume
+from pincompute.gateway.model.status import Status
+
+AUTHOR = f"{GROUP}/author"  # annotation: who wrote the object last
+_HIDDEN = (f"{GROUP}/", "kubectl.kubernetes.io/")  # keys of the platform and of kubectl: not the user's
+
+
+Name: TypeAlias = Annotated[str, doc("Name, unique among its kind in its project.")]
+ProjectName: TypeAlias = Annotated[str, doc("Project it belongs to.")]
+TierName: TypeAlias = Annotated[
+    Tier, doc("Reserved has guaranteed capacity, OnDemand shares a pool, Preemptible gives way when others need room.")
+]
+Zones: TypeAlias = Annotated[tuple[ZoneName, ...], doc("Only these zones; all if not said.")]
+Containers: TypeAlias = Annotated[tuple[Container, ...], doc("What runs: at least one container.")]
+InitContainers: TypeAlias = Annotated[tuple[InitContainer, ...], doc("What runs before the containers, in order.")]
+Volumes: TypeAlias = Annotated[tuple[Volume, ...], doc("Files that containers mount.")]
+GracePeriod: TypeAlias = Annotated[Duration, doc("Time to end after being asked to; 30s if not said.")]
+HowToUpdate: TypeAlias = Annotated[Update, doc("How a change reaches what runs.")]
+Labels: TypeAlias = Annotated[dict[str, str], doc("Words to find it by.")]
+Annotations: TypeAlias = Annotated[dict[str, str], doc("Notes of yours.")]
+Advanced: TypeAlias = Annotated[dict[str, Any], doc("What no other field can say: a part of the resource's spec.")]
+
+# Shown, and without effect in a request, except the version.
+Id: TypeAlias = Annotated[str, doc("Identifies this very object, also among namesakes.")]
+ObjectVersion: TypeAlias = Annotated[str, doc("Changes with every change. In a replacement: the version that is replaced.")]
+Generation: TypeAlias = Annotated[int, doc("Counts the changes of what is asked for.")]
+Author: TypeAlias = Annotated[str, doc("Who changed it last.")]
+Created: TypeAlias = Annotated[datetime, doc("When it was created.")]
+Deleting: TypeAlias = Annotated[datetime, doc("Since when it is being deleted.")]
+
+
+class App(Struct, tag_field="kind", tag="App"):
+    """A long-running service: replicas of the same containers, balanced over zones."""
+
+    name: Name
+    project: ProjectName = ""
+    tier: TierName = "OnDemand"
+    replicas: Annotated[int, doc("How many to run, over all zones.")] = 1
+    zones: Zones = ()
+    containers: Containers = ()
+    init_containers: InitContainers | None = None
+    volumes: Volumes | None = None
+    termination_grace_period: GracePeriod | None = None
+    update: HowToUpdate = Update()
+    labels: Labels | None = None
+    annotations: Annotations | None = None
+    advanced: Advanced | None = None
+    id: Id | None = None
+    version: ObjectVersion | None = None
+    generation: Generation | None = None
+    author: Author | None = None
+    created: Created | None = None
+    deleting: Deleting | None = None
+    status: Annotated[Status | None, doc("What runs now.")] = None
+
+
+class Unit(Struct, tag_field="kind", tag="Unit"):
+    """One replica, managed by the platform, such as a notebook."""
+
+    name: Name
+    project: ProjectName = ""
+    tier: TierName = "OnDemand"
+    zones: Zones = ()
+    containers: Containers = ()
+    init_containers: InitContainers | None = None
+    volumes: Volumes | None = None
+    restart_policy: Annotated[
+        Literal["Always", "OnFailure", "Never"] | None, doc("When a container that ended is started again. Always if not said.")
+    ] = None
+    active_deadline: Annotated[Duration | None, doc("It is ended after this time.")] = None
+    termination_grace_period: GracePeriod | None = None
+    update: HowToUpdate = Update()
+    labels: Labels | None = None
+    annotations: Annotations | None = None
+    advanced: Advanced | None = None
+    id: Id | None = None
+    version: ObjectVersion | None = None
+    generation: Generation | None = None
+    author: Author | None = None
+    created: Created | None = None
+    deleting: Deleting | None = None
+    status: Annotated[Status | None, doc("What runs now.")] = None
+
+
+class ProjectStatus(Struct):
+    ready: Annotated[bool, doc("Workloads can be created.")]
+    message: Annotated[str, doc("What is so, and what to do.")] = ""
+
+
+class Project(Struct, tag_field="kind", tag="Project"):
+    """A tenant: its workloads, its members and what they may do."""
+
+    name: Name
+    description: Annotated[str, doc("What it is for.")] = ""
+    members: Annotated[tuple[ProjectMember, ...], doc("Who may do what.")] = ()
+    labels: Labels | None = None
+    annotations: Annotations | None = None
+    advanced: Advanced | None = None
+    id: Id | None = None
+    version: ObjectVersion | None = None
+    generation: Generation | None = None
+    author: Author | None = None
+    created: Created | None = None
+    deleting: Deleting | None = None
+    status: Annotated[ProjectStatus | None, doc("Whether it is ready.")] = None
+
+
+S = TypeVar("S", App, Unit, Project)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[S]):
+    """One kind in both forms. `path` is its collection in URLs."""
+
+    path: str
+    type: type[S]
+    resource: Resource[Any]
+    table: Table
+    status_of: Callable[[Any], Struct]
+
+    @property
+    def name(self) -> str:
+        return self.type.__name__
+
+    @property
+    def in_project(self) -> bool:
+        return self.resource.namespaced
+
+    def to_simple(self, obj: Object) -> S:
+        """Of a cached object. Whatever an object holds, it can be shown."""
+        about = _about(self, obj)
+        said, rest = _spec(self.table, msgspec.to_builtins(obj.spec))  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownArgumentType]
+        try:
+            return msgspec.convert({**about, **said, **({"advanced": rest} if rest else {})}, self.type)
+        except msgspec.ValidationError:  # an object stored before a rule was made: shown as it is
+            return msgspec.convert({**about, "advanced": {**said, **rest}}, self.type)
+
+    def to_manifest(self, simple: S) -> Manifest:
+        """The resource that a simple object means, without status and without what the API server fills in."""
+        return self.manifest(msgspec.to_builtins(simple))
+
+    def manifest(self, data: Data) -> Manifest:
+        """The same of JSON data of the right shape."""
+        return self.manifest_and_clashes(data)[0]
+
+    def manifest_and_clashes(self, data: Data) -> tuple[Manifest, list[lens.Path]]:
+        """With the places below `advanced` that contradict another field."""
+        names = {"name": data.get("name"), "namespace": data.get("project") if self.in_project else None}
+        notes = {part: data.get(part) for part in ("labels", "annotations")}
+        metadata = {name: value for name, value in {**names, **notes}.items() if value}
+        spec, clashes = lens.merge(lens.expand(self.table, data), data.get("advanced") or {})
+        if self.in_project:
+            pod: Data = spec.setdefault("template", {}).setdefault("spec", {})
+            pod.setdefault("containers", [])
+        head = {"apiVersion": self.resource.api_version, "kind": self.resource.kind}
+        return {**head, "metadata": metadata, "spec": spec}, clashes
+
+    def locate(self, data: Data, field: str) -> str:
+        """Where the user finds in the simple form what `field` names in the resource."""
+        path = lens.parts(field)
+        if path[:1] == ("metadata",):
+            return lens.text(("project", *path[2:]) if path[1:2] == ("namespace",) else path[1:])
+        if path[:1] != ("spec",):
+            return field
+        found = lens.locate(self.table, data, path[1:])
+        return lens.text(found if found is not None else ("advanced", *path[1:]))
+
+
+def _about(kind: Kind[Any], obj: Object) -> Data:
+    """Everything but the spec."""
+    meta = obj.metadata
+    said = {
+        "kind": kind.name,
+        "name": meta.name,
+        "project": meta.namespace if kind.in_project else "",
+        "labels": users(meta.labels),
+        "annotations": users(meta.annotations),
+        "id": meta.uid,
+        "version": meta.resource_version,
+        "generation": meta.generation,
+        "author": meta.annotations.get(AUTHOR),
+        "created": meta.creation_timestamp,
+        "deleting": meta.deletion_timestamp,
+        "status": kind.status_of(obj),
+    }
+    return {name: value for name, value in said.items() if value}
+
+
+def users(mapping: dict[str, str]) -> dict[str, str]:
+    """The user's own labels or annotations."""
+    return {key: value for key, value in mapping.items() if not key.startswith(_HIDDEN)}
+
+
+def _spec(table: Table, spec: Data) -> tuple[Data, Data]:
+    return lens.simplify(table, codecs.plain(spec))
+
+
+def _workload_status(obj: Any) -> Status:
+    return status.status(obj.status, obj.metadata.generation)
+
+
+def _project_status(obj: ProjectObject) -> ProjectStatus:
+    ready = find(obj.status.conditions, "Ready")
+    if ready is None:
+        return ProjectStatus(ready=False, message="it is being prepared")
+    return ProjectStatus(ready=ready.status == "True", message=ready.message)
+
+
+APP: Kind[App] = Kind("apps", App, PINAPPS, tables.APP, _workload_status)
+UNIT: Kind[Unit] = Kind("units", Unit, PINPODS, tables.UNIT, _workload_status)
+PROJECT: Kind[Project] = Kind("projects", Project, PROJECTS, tables.PROJECT, _project_status)
+KINDS: tuple[Kind[Any], ...] = (APP, UNIT, PROJECT)

@@ -1,0 +1,81 @@
+"""A workload's status in the simple model: is it running, where, which revision, and if not, why not and what to do.
+
+Zones and not clusters: users know of zones only. A zone with a cluster that is silent shows its last figures, marked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Annotated
+
+from pincompute.api.meta import Struct, doc
+from pincompute.api.workloads import ClusterStatus, Scheduling, WorkloadStatus
+
+PENDING = "Pending"  # before the platform has looked at it
+
+
+class ZoneStatus(Struct):
+    zone: Annotated[str, doc("Zone.")]
+    wanted: Annotated[int, doc("Replicas that should run there.")] = 0
+    replicas: Annotated[int, doc("Replicas that exist there.")] = 0
+    ready: Annotated[int, doc("Replicas there that are ready.")] = 0
+    updated: Annotated[int, doc("Replicas there of the present revision.")] = 0
+    silent: Annotated[bool, doc("The zone does not answer in part; the figures are its last.")] = False
+    message: Annotated[str, doc("What is wrong there, if anything.")] = ""
+
+
+class Status(Struct):
+    """What runs now."""
+
+    state: Annotated[str, doc("Is it running: one word.")]
+    ready: Annotated[int, doc("Replicas that are ready.")] = 0
+    replicas: Annotated[int, doc("Replicas that exist.")] = 0
+    updated: Annotated[int, doc("Replicas of the present revision.")] = 0
+    available: Annotated[int, doc("Replicas that have been ready for minReadySeconds.")] = 0
+    unplaced: Annotated[int, doc("Replicas that no zone has room for.")] = 0
+    revision: Annotated[str, doc("Name of the present revision.")] = ""
+    settled: Annotated[bool, doc("Every zone acts on what is asked for now; false while news is on its way.")] = False
+    zones: Annotated[tuple[ZoneStatus, ...], doc("Where it runs.")] = ()
+    message: Annotated[str, doc("If it is not running as wanted: why, and what to do.")] = ""
+    changed: Annotated[datetime | None, doc("When this last changed.")] = None
+
+
+def status(seen: WorkloadStatus, generation: int) -> Status:
+    decided = seen.scheduling
+    return Status(
+        state=seen.phase or PENDING,
+        ready=seen.ready_replicas,
+        replicas=seen.replicas,
+        updated=seen.updated_replicas,
+        available=seen.available_replicas,
+        unplaced=decided.unplaced if decided else 0,
+        revision=seen.revision,
+        settled=seen.observed_generation >= generation,
+        zones=zones(decided, seen.clusters),
+        message=seen.message,
+        changed=seen.last_update_time,
+    )
+
+
+def zones(decided: Scheduling | None, clusters: Iterable[ClusterStatus]) -> tuple[ZoneStatus, ...]:
+    """One line a zone, in order, from the decision and from what the clusters report."""
+    wanted = dict[str, int]()
+    for row in decided.placement if decided else ():
+        wanted[row.zone] = wanted.get(row.zone, 0) + row.replicas
+    lines = dict[str, list[ClusterStatus]]()
+    for line in clusters:
+        lines.setdefault(line.zone, []).append(line)
+    return tuple(_zone(zone, wanted.get(zone, 0), lines.get(zone, [])) for zone in sorted({*wanted, *lines}))
+
+
+def _zone(zone: str, wanted: int, lines: list[ClusterStatus]) -> ZoneStatus:
+    return ZoneStatus(
+        zone=zone,
+        wanted=wanted,
+        replicas=sum(line.replicas for line in lines),
+        ready=sum(line.ready_replicas for line in lines),
+        updated=sum(line.updated_replicas for line in lines),
+        silent=not all(line.known for line in lines),
+        message="; ".join(line.message for line in lines if line.message),
+    )

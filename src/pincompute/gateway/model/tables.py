@@ -1,0 +1,84 @@
+"""Which field of the simple model stands for which field of a resource's spec, kind by kind."""
+
+from __future__ import annotations
+
+from pincompute.gateway.model.codecs import Duration, Environment, Flag, Items, Quantity, Rows
+from pincompute.gateway.model.lens import Field, field, table
+
+_DURATION = Duration()
+_QUANTITY = Quantity()
+
+_PORTS = table(field("name", "name"), field("port", "containerPort"), field("protocol", "protocol"))
+_MOUNTS = table(
+    field("volume", "name"),
+    field("path", "mountPath"),
+    field("readOnly", "readOnly"),
+    field("subPath", "subPath"),
+)
+_ENV_FROM = table(field("config", "configMapRef.name"), field("secret", "secretRef.name"), field("prefix", "prefix"))
+
+_RESOURCES: tuple[Field, ...] = (
+    field("resources.cpu", "resources.requests.cpu", _QUANTITY),
+    field("resources.memory", "resources.requests.memory", _QUANTITY),
+    field("resources.storage", "resources.requests/ephemeral-storage", _QUANTITY),
+    field("resources.gpu", "resources.limits/nvidia.com/gpu", _QUANTITY),
+    field("resources.limits.cpu", "resources.limits.cpu", _QUANTITY),
+    field("resources.limits.memory", "resources.limits.memory", _QUANTITY),
+    field("resources.limits.storage", "resources.limits/ephemeral-storage", _QUANTITY),
+)
+
+
+def _probe(simple: str, resource: str) -> tuple[Field, ...]:
+    return (
+        field(f"{simple}.http.path", f"{resource}.httpGet.path"),
+        field(f"{simple}.http.port", f"{resource}.httpGet.port"),
+        field(f"{simple}.http.scheme", f"{resource}.httpGet.scheme"),
+        field(f"{simple}.tcp.port", f"{resource}.tcpSocket.port"),
+        field(f"{simple}.grpc.port", f"{resource}.grpc.port"),
+        field(f"{simple}.grpc.service", f"{resource}.grpc.service"),
+        field(f"{simple}.command", f"{resource}.exec.command"),
+        field(f"{simple}.initialDelay", f"{resource}.initialDelaySeconds", _DURATION),
+        field(f"{simple}.period", f"{resource}.periodSeconds", _DURATION),
+        field(f"{simple}.timeout", f"{resource}.timeoutSeconds", _DURATION),
+        field(f"{simple}.failureThreshold", f"{resource}.failureThreshold"),
+        field(f"{simple}.successThreshold", f"{resource}.successThreshold"),
+    )
+
+
+CONTAINER = table(
+    field("image", "image"),
+    field("command", "command"),
+    field("args", "args"),
+    field("workingDir", "workingDir"),
+    field("env", "env", Environment()),
+    field("envFrom", "envFrom", Rows(_ENV_FROM)),
+    field("ports", "ports", Rows(_PORTS)),
+    *_RESOURCES,
+    *_probe("health", "readinessProbe"),
+    *_probe("liveness", "livenessProbe"),
+    *_probe("startup", "startupProbe"),
+    field("mounts", "volumeMounts", Rows(_MOUNTS)),
+)
+INIT_CONTAINER = CONTAINER + table(field("sidecar", "restartPolicy", Flag("Always")))
+VOLUME = table(
+    field("emptyDir", "emptyDir"),
+    field("config", "configMap.name"),
+    field("secret", "secret.secretName"),
+    field("claim", "persistentVolumeClaim.claimName"),
+)
+
+_WORKLOAD = table(
+    field("tier", "tier"),
+    field("zones", "placement.zones"),
+    field("containers", "template.spec.containers", Items(CONTAINER)),
+    field("initContainers", "template.spec.initContainers", Items(INIT_CONTAINER)),
+    field("volumes", "template.spec.volumes", Items(VOLUME)),
+    field("terminationGracePeriod", "template.spec.terminationGracePeriodSeconds", _DURATION),
+    field("update", "update"),
+)
+APP = table(field("replicas", "replicas")) + _WORKLOAD
+UNIT = _WORKLOAD + table(
+    field("restartPolicy", "template.spec.restartPolicy"),
+    field("activeDeadline", "template.spec.activeDeadlineSeconds", _DURATION),
+)
+PROJECT = table(field("description", "description"), field("members", "members"))
