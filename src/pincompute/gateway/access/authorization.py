@@ -96,6 +96,10 @@ class Authorizer:
         scope = self._scope(caller)
         return right(operation) in held and (scope is None or (scope.project == "*" and right(operation) in self._of(scope)))
 
+    def belongs(self, caller: Caller, project: str) -> bool:
+        """The caller has some right in the project."""
+        return bool(self.standing(caller, project).rights)
+
     def may_grant(self, caller: Caller, project: str, role: str) -> bool:
         """Nobody gives more than they have."""
         return self._roles.has(role) and self._roles.of_project(role) <= self.standing(caller, project).rights

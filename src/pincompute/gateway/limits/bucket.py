@@ -1,0 +1,41 @@
+"""Token-bucket arithmetic: so much a second on average, so much at once. The time is handed in.
+
+The surprising rule: a refusal takes nothing, so whoever waits as long as they are told is served.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Bucket:
+    """Full at first. `rate` is in tokens a second, `burst` how many can be saved up."""
+
+    rate: float
+    burst: float
+    tokens: float
+    at: float
+
+    @classmethod
+    def full(cls, rate: float, burst: float, now: float) -> Bucket:
+        return cls(rate, burst, burst, now)
+
+    def wait(self, cost: float, now: float) -> float:
+        """Seconds until `cost` can be paid; 0 when it can be now. What costs more than a full bucket waits for a full one."""
+        self._fill(now)
+        return max(0.0, (min(cost, self.burst) - self.tokens) / self.rate)
+
+    def take(self, cost: float, now: float) -> None:
+        """May leave a debt, when the cost was more than a full bucket."""
+        self._fill(now)
+        self.tokens -= cost
+
+    def idle(self, now: float) -> bool:
+        """Full: forgetting it changes nothing."""
+        self._fill(now)
+        return self.tokens >= self.burst
+
+    def _fill(self, now: float) -> None:
+        self.tokens = min(self.burst, self.tokens + max(0.0, now - self.at) * self.rate)
+        self.at = now

@@ -1,0 +1,168 @@
+"""How much each caller and project may ask: a rate for both, a fair share of the whole, so many at once, so many streams.
+
+A project's rate is touched only by its members: a stranger who asks for it pays from their own, or they could use it up.
+The surprising rule: who asks again before the time they were told is answered late, so that a loop that ignores
+Retry-After costs nobody anything; who keeps to it never waits here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+
+from pincompute.gateway import problems
+from pincompute.gateway.calls import Caller, Operation
+from pincompute.gateway.limits.bucket import Bucket
+from pincompute.gateway.limits.shares import Shares, Slots
+from pincompute.gateway.settings import Limits
+from pincompute.kube.clock import SYSTEM, Clock
+
+LATEST = 1.0  # seconds that a refusal is held back at most
+PATIENCE = 5.0  # seconds a request waits for a slot
+QUEUE = 256  # requests of one flow that wait for a slot
+REMEMBERED = 20_000  # buckets, before those that are full are dropped
+STRANGERS_RATE, STRANGERS_BURST = 10.0, 100.0  # failed logins of one address, before they are answered late
+
+
+@dataclass(slots=True)
+class _Account:
+    """A bucket, and until when its owner was told to wait."""
+
+    bucket: Bucket
+    told: float = float("-inf")
+
+
+class Limiter:
+    """One for all requests of a gateway."""
+
+    def __init__(self, limits: Limits, belongs: Callable[[Caller, str], bool], clock: Clock = SYSTEM) -> None:
+        """`belongs`: whether a caller has any right in a project."""
+        self._limits = limits
+        self._belongs = belongs
+        self._clock = clock
+        self._accounts: dict[str, _Account] = {}
+        self._shares = Shares(limits.capacity, clock.monotonic())
+        self._slots: Slots[asyncio.Future[None]] = Slots(limits.concurrency)
+        self._streams: dict[str, int] = {}
+
+    def admit(self, caller: Caller, operation: Operation, project: str) -> Admission:
+        """`async with` it: the request runs inside. Entering raises Problem 429."""
+        return Admission(self, caller, operation, project)
+
+    async def stranger(self, source: str) -> None:
+        """An address could not say who calls: too often, and the answer comes late."""
+        now = self._clock.monotonic()
+        account = self._account(f"address {source}", STRANGERS_RATE, STRANGERS_BURST)
+        wait = account.bucket.wait(1.0, now)
+        if wait:
+            await self._clock.sleep(LATEST)
+        else:
+            account.bucket.take(1.0, now)
+
+    async def charge(self, caller: Caller, operation: Operation, project: str) -> str:
+        """Pays for the request; gives the flow it belongs to. Raises Problem 429, late for who does not wait."""
+        now = self._clock.monotonic()
+        own = f"caller {caller.name} {caller.token_id}"
+        flow = f"project {project}" if project and self._belongs(caller, project) else own
+        accounts = [self._account(own, self._limits.caller_rate, self._limits.caller_burst)]
+        if flow != own:
+            accounts.append(self._account(flow, self._limits.rate, self._limits.burst))
+        wait = max(account.bucket.wait(operation.cost, now) for account in accounts)
+        if not wait:
+            wait = self._shares.wait(flow, operation.cost, now)
+        if wait:
+            await self._refuse(accounts[0], operation, flow, wait)
+        for account in accounts:
+            account.bucket.take(operation.cost, now)
+        self._shares.take(flow, operation.cost, now)
+        return flow
+
+    async def hold(self, flow: str) -> None:
+        """A slot, at once or when it is this flow's turn. Raises Problem 429."""
+        if self._slots.take(flow):
+            return
+        if self._slots.waiting(flow) >= QUEUE:
+            raise problems.too_many(f"{QUEUE} requests of {flow} wait already", 1.0)
+        turn = asyncio.get_running_loop().create_future()
+        self._slots.enqueue(flow, turn)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await turn
+        except TimeoutError:
+            self._leave(flow, turn)
+            raise problems.too_many(f"the gateway is busy: no turn for {flow} within {PATIENCE:g} s", 1.0) from None
+        except asyncio.CancelledError:
+            self._leave(flow, turn)
+            raise
+
+    def release(self, flow: str) -> None:
+        for turn in self._slots.release(flow):
+            if not turn.done():
+                turn.set_result(None)
+
+    def open_stream(self, caller: Caller) -> None:
+        """Raises Problem 429."""
+        held = self._streams.get(caller.name, 0)
+        if held >= self._limits.streams:
+            raise problems.too_many(f"{caller.name} has {held} streams open, which is the limit; close one", 10.0)
+        self._streams[caller.name] = held + 1
+
+    def close_stream(self, caller: Caller) -> None:
+        self._streams[caller.name] -= 1
+        if not self._streams[caller.name]:
+            del self._streams[caller.name]
+
+    def _leave(self, flow: str, turn: asyncio.Future[None]) -> None:
+        """Whoever stops waiting may have been given a slot in the same moment."""
+        if not self._slots.withdraw(flow, turn):
+            self.release(flow)
+
+    async def _refuse(self, account: _Account, operation: Operation, flow: str, wait: float) -> None:
+        now = self._clock.monotonic()
+        late = min(LATEST, account.told - now)
+        account.told = max(account.told, now + wait)
+        if late > 0:
+            await self._clock.sleep(late)
+        raise problems.too_many(f"{flow.rstrip()} asks too much: {operation} costs {operation.cost}", wait)
+
+    def _account(self, name: str, rate: float, burst: float) -> _Account:
+        found = self._accounts.get(name)
+        if found is None:
+            if len(self._accounts) >= REMEMBERED:
+                self._sweep()
+            found = self._accounts[name] = _Account(Bucket.full(rate, burst, self._clock.monotonic()))
+        return found
+
+    def _sweep(self) -> None:
+        """Full buckets go; were they few, the oldest go as well, so that one more account never costs a sweep each time."""
+        now = self._clock.monotonic()
+        kept = [(name, account) for name, account in self._accounts.items() if not account.bucket.idle(now)]
+        self._accounts = dict(kept[-REMEMBERED // 2 :])
+
+
+class Admission:
+    """One request between its admission and its end."""
+
+    __slots__ = ("_caller", "_flow", "_limiter", "_operation", "_project")
+
+    def __init__(self, limiter: Limiter, caller: Caller, operation: Operation, project: str) -> None:
+        self._limiter, self._caller, self._operation, self._project = limiter, caller, operation, project
+        self._flow = ""
+
+    async def __aenter__(self) -> None:
+        flow = await self._limiter.charge(self._caller, self._operation, self._project)
+        if self._operation.stream:
+            self._limiter.open_stream(self._caller)
+        else:
+            await self._limiter.hold(flow)
+        self._flow = flow
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._operation.stream:
+            self._limiter.close_stream(self._caller)
+        else:
+            self._limiter.release(self._flow)
