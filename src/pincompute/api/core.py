@@ -132,8 +132,41 @@ class Lease(Object):
     spec: LeaseSpec = LeaseSpec()
 
 
+class ObjectReference(Struct):
+    kind: str = ""
+    namespace: str = ""
+    name: str = ""
+    uid: str = ""
+
+
+class EventSeries(Struct):
+    count: int = 0
+    last_observed_time: datetime | None = None
+
+
+class EventSource(Struct):
+    component: str = ""
+
+
+class Event(Object):
+    """Who writes it decides which of the times and counts are set."""
+
+    involved_object: ObjectReference = ObjectReference()
+    reason: str = ""
+    message: str = ""
+    type: str = ""
+    count: int = 0
+    first_timestamp: datetime | None = None
+    last_timestamp: datetime | None = None
+    event_time: datetime | None = None
+    series: EventSeries | None = None
+    source: EventSource = EventSource()
+    reporting_component: str = ""
+
+
 PODS = Resource("", "v1", "Pod", "pods", True, Pod)
 NODES = Resource("", "v1", "Node", "nodes", False, Node)
 NAMESPACES = Resource("", "v1", "Namespace", "namespaces", False, Namespace)
 SECRETS = Resource("", "v1", "Secret", "secrets", True, Secret)
 LEASES = Resource("coordination.k8s.io", "v1", "Lease", "leases", True, Lease)
+EVENTS = Resource("", "v1", "Event", "events", True, Event)

@@ -1,0 +1,5 @@
+"""Insight: what happened to running and past workloads, and why, recorded and told in sentences."""
+
+from pincompute.gateway.insight.recorder import Recorder
+
+__all__ = ["Recorder"]

@@ -1,0 +1,200 @@
+"""From what an object says now, and what was known of it, to the records of what happened. Pure.
+
+A gateway that was away learns from the objects what they still tell: the present revision and decision, the last exit of each
+container. The surprising rule: times are the objects' own wherever they carry one, because the key of a record must be the
+same for every gateway that sees it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+
+from pincompute.api import conditions, core, labels, templates
+from pincompute.api.core import ContainerStateTerminated, ContainerStatus, Pod
+from pincompute.api.meta import GROUP
+from pincompute.api.quantity import InvalidQuantityError
+from pincompute.api.workloads import PinApp, PinPod
+from pincompute.store.records import GONE, AnyRecord, Decision, Event, Exit, Revision, State, digest
+
+AUTHOR = f"{GROUP}/author"  # annotation of a workload: who wrote it last through the gateway
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The workload something belongs to."""
+
+    project: str
+    workload: str
+    name: str
+    uid: str
+    zone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What has been recorded of a workload."""
+
+    generation: int = 0
+    decision: str = ""
+    phase: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """When, and whether somebody changed the object just now (`live`) or it was so when we came."""
+
+    at: datetime
+    live: bool
+
+
+def of_workload(kind: str, obj: PinApp | PinPod, known: Known, look: Look) -> tuple[tuple[AnyRecord, ...], Known]:
+    """What is new in the workload, and what is known from now on."""
+    meta, status = obj.metadata, obj.status
+    owner = Owner(meta.namespace, kind, meta.name, meta.uid)
+    made, found = status.scheduling, list[AnyRecord]()
+    if meta.generation > known.generation and not (obj.deleting and known.generation):  # a deletion counts it up as well
+        found.append(_revision(owner, obj, look))
+    decided = digest(made) if made is not None else known.decision
+    if made is not None and decided != known.decision:
+        found.append(Decision(**_of(owner), at=_told(obj, look), scheduling=made))
+    phase = status.phase or known.phase
+    if phase != known.phase:
+        at = status.last_update_time or look.at
+        found.append(State(**_of(owner), at=at, before=known.phase, after=phase, message=status.message))
+    return tuple(found), Known(max(meta.generation, known.generation), decided, phase)
+
+
+def of_end(kind: str, obj: PinApp | PinPod, known: Known, at: datetime) -> State:
+    """Nothing of the workload is left."""
+    meta = obj.metadata
+    return State(project=meta.namespace, workload=kind, name=meta.name, uid=meta.uid, at=at, before=known.phase, after=GONE)
+
+
+def owner_of(pod: Pod) -> Owner | None:
+    """None for a pod that is not of a workload of ours."""
+    has = pod.metadata.labels
+    if labels.APP not in has or labels.ORIGIN_UID not in has:
+        return None
+    kind = has.get(labels.WORKLOAD, "")
+    return Owner(pod.metadata.namespace, kind, has[labels.APP], has[labels.ORIGIN_UID], has.get(labels.ZONE, ""))
+
+
+def of_pod(cluster: str, pod: Pod, owner: Owner) -> Iterator[Exit]:
+    """Every end the pod still tells of: at most two for each container, and its own."""
+    for status in pod.status.init_container_statuses:
+        yield from (e for e in _exits(cluster, pod, owner, status) if e.code)  # those that did their work are no news
+    for status in pod.status.container_statuses:
+        yield from _exits(cluster, pod, owner, status)
+    if pod.status.phase == "Failed" and pod.status.reason:
+        yield Exit(
+            **_of(owner),
+            cluster=cluster,
+            at=_failed_at(pod),
+            pod=pod.metadata.name,
+            pod_uid=pod.metadata.uid,
+            reason=pod.status.reason,
+            message=pod.status.message,
+            expected=pod.deleting,
+        )
+
+
+def of_event(cluster: str, event: core.Event, owner: Owner) -> Event | None:
+    """None for an event without any time."""
+    first = event.first_timestamp or event.event_time or event.metadata.creation_timestamp
+    if first is None:
+        return None
+    series = event.series or core.EventSeries()
+    last = series.last_observed_time or event.last_timestamp or first
+    about = event.involved_object
+    return Event(
+        **_of(owner),
+        cluster=cluster,
+        at=first,
+        event_uid=event.metadata.uid,
+        about=about.kind,
+        object=about.name,
+        reason=event.reason,
+        message=event.message.strip(),
+        warning=event.type == "Warning",
+        count=max(series.count, event.count, 1),
+        last=max(first, last),
+        component=event.source.component or event.reporting_component,
+    )
+
+
+def _of(owner: Owner) -> dict[str, str]:
+    named = {"project": owner.project, "workload": owner.workload, "name": owner.name, "uid": owner.uid}
+    return {**named, "zone": owner.zone} if owner.zone else named
+
+
+def _revision(owner: Owner, obj: PinApp | PinPod, look: Look) -> Revision:
+    """The author stands on the object, but only of the first revision is it sure that they wrote it."""
+    meta = obj.metadata
+    first = meta.generation == 1
+    return Revision(
+        **_of(owner),
+        at=(meta.creation_timestamp or look.at) if first else _told(obj, look),
+        generation=meta.generation,
+        revision=_name(obj),
+        spec=msgspec.to_builtins(obj.spec),
+        author=meta.annotations.get(AUTHOR, "") if first else "",
+    )
+
+
+def _name(obj: PinApp | PinPod) -> str:
+    try:
+        return templates.revision(obj.spec.template)
+    except InvalidQuantityError:
+        return ""  # it cannot run; its status says why
+
+
+def _told(obj: PinApp | PinPod, look: Look) -> datetime:
+    """Now, when it happened just now; else the last time the object tells."""
+    return look.at if look.live else obj.status.last_update_time or look.at
+
+
+def _exits(cluster: str, pod: Pod, owner: Owner, status: ContainerStatus) -> Iterator[Exit]:
+    past = status.last_state.terminated if status.last_state else None
+    present = status.state.terminated if status.state else None
+    if past is not None:
+        yield _exit(cluster, pod, owner, status, past)
+    if present is not None and present != past:
+        yield _exit(cluster, pod, owner, status, present)
+
+
+def _exit(cluster: str, pod: Pod, owner: Owner, status: ContainerStatus, ended: ContainerStateTerminated) -> Exit:
+    return Exit(
+        **_of(owner),
+        cluster=cluster,
+        at=ended.finished_at or pod.status.start_time or _created(pod),
+        pod=pod.metadata.name,
+        pod_uid=pod.metadata.uid,
+        container=status.name,
+        code=ended.exit_code,
+        reason=ended.reason,
+        message=ended.message.strip(),
+        restarts=status.restart_count,
+        memory_limit=_memory_limit(pod, status.name),
+        expected=pod.deleting,
+    )
+
+
+def _memory_limit(pod: Pod, container: str) -> str:
+    every = (*pod.spec.containers, *pod.spec.init_containers)
+    return next((str(c.resources.limits.get("memory", "")) for c in every if c.name == container), "")
+
+
+def _failed_at(pod: Pod) -> datetime:
+    ready = conditions.find(pod.status.conditions, "Ready")
+    return (ready.last_transition_time if ready else None) or pod.status.start_time or _created(pod)
+
+
+def _created(pod: Pod) -> datetime:
+    """Every stored object has a creation time."""
+    if pod.metadata.creation_timestamp is None:
+        raise ValueError(f"pod {pod.key} has no creation time")
+    return pod.metadata.creation_timestamp
