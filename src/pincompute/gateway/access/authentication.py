@@ -42,7 +42,8 @@ class Authenticator:
         given = [value for name, value in scope["headers"] if name == b"authorization"]
         if given:
             return await self._bearer(_token(given))
-        certificate = (scope.get("extensions") or {}).get("tls")
+        extensions: Mapping[str, Any] = scope.get("extensions") or {}
+        certificate: Mapping[str, Any] | None = extensions.get("tls", {}).get("client_certificate")
         return certificates.caller(certificate, self._now()) if certificate else ANONYMOUS
 
     async def _bearer(self, token: str) -> Caller:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 from pincompute.gateway import problems
 from pincompute.gateway.access.certificates import PREFIX
 from pincompute.gateway.access.tokens import SERVICE
@@ -31,10 +33,8 @@ def caller(claims: Mapping[str, Any], issuer: Issuer, now: float, leeway: float)
 def _check_audience(claims: Mapping[str, Any], issuer: Issuer) -> None:
     if claims.get("iss") != issuer.url:
         raise refused(f"its issuer is {claims.get('iss')!r}, expected {issuer.url!r}")
-    audience = claims.get("aud")
-    named = audience if isinstance(audience, list) else [audience]
-    if issuer.client_id not in named:
-        raise refused(f"it is meant for {audience!r}, expected {issuer.client_id!r}")
+    if issuer.client_id not in _strings(claims, "aud"):
+        raise refused(f"it is meant for {claims.get('aud')!r}, expected {issuer.client_id!r}")
 
 
 def _check_times(claims: Mapping[str, Any], now: float, leeway: float) -> float:
@@ -62,11 +62,16 @@ def _name(claims: Mapping[str, Any], issuer: Issuer) -> str:
 
 
 def _groups(claims: Mapping[str, Any], issuer: Issuer) -> frozenset[str]:
-    found = claims.get(issuer.groups_claim, [])
-    groups = [found] if isinstance(found, str) else found
-    if not isinstance(groups, list) or not all(isinstance(group, str) for group in groups):
-        raise refused(f"its claim {issuer.groups_claim!r} is no list of group names")
-    return frozenset(groups)
+    return frozenset(_strings(claims, issuer.groups_claim))
+
+
+def _strings(claims: Mapping[str, Any], name: str) -> list[str]:
+    """A claim that is a string or a list of them."""
+    value = claims.get(name, [])
+    try:
+        return msgspec.convert([value] if isinstance(value, str) else value, list[str])
+    except msgspec.ValidationError:
+        raise refused(f"its claim {name!r} is no list of names") from None
 
 
 def _seconds(claims: Mapping[str, Any], name: str) -> float | None:
