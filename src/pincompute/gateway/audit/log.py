@@ -31,7 +31,7 @@ OWED = 10_000  # records that wait in memory for a disk that cannot take them
 class AuditLog:
     """An async context manager; one for a file."""
 
-    def __init__(self, path: Path, settings: Audit, clock: Clock = SYSTEM) -> None:
+    def __init__(self, settings: Audit, path: Path, clock: Clock = SYSTEM) -> None:
         self._path = path
         self._settings = settings
         self._clock = clock
