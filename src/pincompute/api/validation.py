@@ -6,6 +6,7 @@ written down once; a contract test proves that the verdicts are the API server's
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -54,7 +55,7 @@ def problems(manifest: Manifest, zones: Collection[str] | None = None) -> list[P
     schema = _schemas().get((version, kind))
     if schema is None:
         known = ", ".join(sorted(f"{kind} ({version})" for version, kind in _schemas()))
-        return [Problem("kind", f"{_say(kind)} of apiVersion {_say(version)} is not known", f"write one of {known}")]
+        return [Problem("kind", f"{say(kind)} of apiVersion {say(version)} is not known", f"write one of {known}")]
     found = [*_metadata(manifest.get("metadata"))]
     named = isinstance(_at(manifest, "metadata", "name"), str)
     _Walk(found).value(manifest if named else {**manifest, "metadata": {"name": "unjudged"}}, schema, "")
@@ -87,7 +88,7 @@ def _unknown_zones(asked: Json, zones: Collection[str] | None) -> Iterator[Probl
     for index, zone in enumerate(cast("list[Json]", asked)):
         if zone not in zones:
             remedy = f"choose from {', '.join(sorted(zones))}, or leave zones out"
-            yield Problem(f"spec.placement.zones[{index}]", f"zone {_say(zone)} does not exist", remedy)
+            yield Problem(f"spec.placement.zones[{index}]", f"zone {say(zone)} does not exist", remedy)
 
 
 def _at(value: Json, *path: str) -> Json:
@@ -162,12 +163,12 @@ def _wrong_type(value: Json, schema: Schema) -> tuple[str, str] | None:
     if schema.get("x-kubernetes-int-or-string"):
         if isinstance(value, (int, str)) and not isinstance(value, bool):
             return None
-        return f"must be a whole number or text, not {_say(value)}", _WRITE_TEXT.format(_say(value))
+        return f"must be a whole number or text, not {say(value)}", _WRITE_TEXT.format(say(value))
     wanted: str = schema["type"]
     if _TYPES[wanted](value):
         return None
-    remedy = _WRITE_TEXT.format(_say(value)) if wanted == "string" else f"write {_WORDS[wanted]}"
-    return f"must be {_WORDS[wanted]}, not {_say(value)}", remedy
+    remedy = _WRITE_TEXT.format(say(value)) if wanted == "string" else f"write {_WORDS[wanted]}"
+    return f"must be {_WORDS[wanted]}, not {say(value)}", remedy
 
 
 _TYPES: dict[str, Callable[[Json], bool]] = {
@@ -185,7 +186,7 @@ def _beyond_limits(value: Json, schema: Schema) -> Iterator[tuple[str, str]]:
     """Limits of plain values."""
     if "enum" in schema and value not in schema["enum"]:
         choices = ", ".join(choice for choice in schema["enum"] if choice)
-        yield f"must be one of {choices}, not {_say(value)}", f"write one of {choices}"
+        yield f"must be one of {choices}, not {say(value)}", f"write one of {choices}"
     if isinstance(value, str):
         yield from _text_beyond_limits(value, schema)
     elif schema.get("type") == "integer":
@@ -200,7 +201,7 @@ def _text_beyond_limits(value: str, schema: Schema) -> Iterator[tuple[str, str]]
         least, most = schema.get("minLength", 0), schema.get("maxLength", "any number of")
         yield f"must have {least} to {most} characters, not {len(value)}", "write a shorter text" if value else "write a text"
     elif "pattern" in schema and re.fullmatch(schema["pattern"], value) is None:
-        yield f"{_say(value)} must match {schema['pattern']}", "correct the text"
+        yield f"{say(value)} must match {schema['pattern']}", "correct the text"
 
 
 def _duplicates(value: list[Json], schema: Schema) -> Iterator[tuple[int, str]]:
@@ -209,7 +210,7 @@ def _duplicates(value: list[Json], schema: Schema) -> Iterator[tuple[int, str]]:
     seen: set[tuple[Json, ...]] = set()
     for index, item in enumerate(value):
         if kind == "set":
-            key, said = (str(item),), _say(item)
+            key, said = (str(item),), say(item)
         elif kind == "map" and isinstance(item, dict):
             key, said = _map_key(cast("Manifest", item), schema)
         else:
@@ -223,19 +224,27 @@ def _map_key(item: Manifest, schema: Schema) -> tuple[tuple[str, ...], str]:
     properties: dict[str, Schema] = schema["items"]["properties"]
     names: list[str] = schema["x-kubernetes-list-map-keys"]
     values = [item.get(name, properties[name].get("default", "")) for name in names]
-    return tuple(map(str, values)), " and ".join(f"{name} {_say(value)}" for name, value in zip(names, values, strict=True))
+    return tuple(map(str, values)), " and ".join(f"{name} {say(value)}" for name, value in zip(names, values, strict=True))
 
 
 def _unknown(path: str, name: str, known: Collection[str]) -> Problem:
-    near = [candidate for candidate in known if candidate.lower() == name.lower()]
-    return Problem(_join(path, name), "is not a field", f"write {near[0]}" if near else "remove it, or correct its name")
+    near = nearest(name, known)
+    return Problem(_join(path, name), "is not a field", f"write {near}" if near else "remove it, or correct its name")
+
+
+def nearest(name: str, known: Collection[str]) -> str:
+    """The known name that was probably meant; empty when none is alike."""
+    by_lower = {candidate.lower(): candidate for candidate in known}
+    near = difflib.get_close_matches(name.lower(), by_lower, 1, cutoff=0.7)
+    return by_lower[near[0]] if near else ""
 
 
 def _join(path: str, name: str) -> str:
     return f"{path}.{name}" if path and name else path or name
 
 
-def _say(value: Json) -> str:
+def say(value: Json) -> str:
+    """The value as a message shows it."""
     match value:
         case dict():
             return "an object"

@@ -79,7 +79,7 @@ class Rows:
     def expand(self, value: Json) -> Json:
         return [lens.expand(self.table, row) for row in value]
 
-    def locate(self, value: Json, path: Path) -> Path:
+    def locate(self, value: Json, path: Path) -> Path | None:
         return _row(self.table, value, path)
 
 
@@ -103,16 +103,19 @@ class Items:
     def expand(self, value: Json) -> Json:
         return [{**({"name": item["name"]} if "name" in item else {}), **lens.expand(self.table, item)} for item in value]
 
-    def locate(self, value: Json, path: Path) -> Path:
+    def locate(self, value: Json, path: Path) -> Path | None:
         return path if path[1:2] == ("name",) else _row(self.table, value, path)
 
 
-def _row(table: Table, rows: Json, path: Path) -> Path:
+def _row(table: Table, rows: Json, path: Path) -> Path | None:
     if not path or not isinstance(path[0], int):
         return ()
     index = path[0]
     row: Data = rows[index] if isinstance(rows, list) and index < len(cast("list[Json]", rows)) else {}
-    return (index, *(lens.locate(table, row, path[1:]) or ()))
+    if len(path) == 1:
+        return path
+    inside = lens.locate(table, row, path[1:])
+    return None if inside is None else (index, *inside)
 
 
 def _objects(value: Json) -> list[Data]:
@@ -136,7 +139,10 @@ class Environment:
     def simplify(self, value: Json) -> tuple[Json, Json]:
         if not lens.named(value):
             raise UnsayableError
-        return {item["name"]: _simple_source(item) for item in cast("list[Data]", value)}, NOTHING
+        said = {item["name"]: _simple_source(item) for item in cast("list[Data]", value)}
+        if self.expand(said) != value:
+            raise UnsayableError
+        return said, NOTHING
 
     def expand(self, value: Json) -> Json:
         return [_variable(name, source) for name, source in cast("Data", value).items()]

@@ -24,7 +24,7 @@ from pincompute.gateway.model.parts import Container, Duration, InitContainer, V
 from pincompute.gateway.model.status import Status
 
 AUTHOR = f"{GROUP}/author"  # annotation: who wrote the object last
-_HIDDEN = (f"{GROUP}/", "kubectl.kubernetes.io/")  # keys of the platform and of kubectl: not the user's
+HIDDEN = (f"{GROUP}/", "kubectl.kubernetes.io/")  # keys of the platform and of kubectl: not the user's
 
 
 Name: TypeAlias = Annotated[str, doc("Name, unique among its kind in its project.")]
@@ -38,6 +38,8 @@ InitContainers: TypeAlias = Annotated[tuple[InitContainer, ...], doc("What runs 
 Volumes: TypeAlias = Annotated[tuple[Volume, ...], doc("Files that containers mount.")]
 GracePeriod: TypeAlias = Annotated[Duration, doc("Time to end after being asked to; 30s if not said.")]
 HowToUpdate: TypeAlias = Annotated[Update, doc("How a change reaches what runs.")]
+Paused: TypeAlias = Annotated[bool, doc("No change reaches what runs. Kept by a replacement that does not say it.")]
+Stopped: TypeAlias = Annotated[bool, doc("Nothing runs. Kept by a replacement that does not say it.")]
 Labels: TypeAlias = Annotated[dict[str, str], doc("Words to find it by.")]
 Annotations: TypeAlias = Annotated[dict[str, str], doc("Notes of yours.")]
 Advanced: TypeAlias = Annotated[dict[str, Any], doc("What no other field can say: a part of the resource's spec.")]
@@ -64,6 +66,8 @@ class App(Struct, tag_field="kind", tag="App"):
     volumes: Volumes | None = None
     termination_grace_period: GracePeriod | None = None
     update: HowToUpdate = Update()
+    paused: Paused | None = None
+    stopped: Stopped | None = None
     labels: Labels | None = None
     annotations: Annotations | None = None
     advanced: Advanced | None = None
@@ -92,6 +96,8 @@ class Unit(Struct, tag_field="kind", tag="Unit"):
     active_deadline: Annotated[Duration | None, doc("It is ended after this time.")] = None
     termination_grace_period: GracePeriod | None = None
     update: HowToUpdate = Update()
+    paused: Paused | None = None
+    stopped: Stopped | None = None
     labels: Labels | None = None
     annotations: Annotations | None = None
     advanced: Advanced | None = None
@@ -151,7 +157,7 @@ class Kind(Generic[S]):
     def to_simple(self, obj: Object) -> S:
         """Of a cached object. Whatever an object holds, it can be shown."""
         about = _about(self, obj)
-        said, rest = _spec(self.table, msgspec.to_builtins(obj.spec))  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownArgumentType]
+        said, rest = _spec(self.table, _json(obj.spec))  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownArgumentType]
         try:
             return msgspec.convert({**about, **said, **({"advanced": rest} if rest else {})}, self.type)
         except msgspec.ValidationError:  # an object stored before a rule was made: shown as it is
@@ -159,7 +165,7 @@ class Kind(Generic[S]):
 
     def to_manifest(self, simple: S) -> Manifest:
         """The resource that a simple object means, without status and without what the API server fills in."""
-        return self.manifest(msgspec.to_builtins(simple))
+        return self.manifest(_json(simple))
 
     def manifest(self, data: Data) -> Manifest:
         """The same of JSON data of the right shape."""
@@ -188,6 +194,11 @@ class Kind(Generic[S]):
         return lens.text(found if found is not None else ("advanced", *path[1:]))
 
 
+def _json(value: Struct) -> Data:
+    """As JSON data; msgspec would keep tuples, which equal no list."""
+    return msgspec.json.decode(msgspec.json.encode(value))
+
+
 def _about(kind: Kind[Any], obj: Object) -> Data:
     """Everything but the spec."""
     meta = obj.metadata
@@ -210,7 +221,7 @@ def _about(kind: Kind[Any], obj: Object) -> Data:
 
 def users(mapping: dict[str, str]) -> dict[str, str]:
     """The user's own labels or annotations."""
-    return {key: value for key, value in mapping.items() if not key.startswith(_HIDDEN)}
+    return {key: value for key, value in mapping.items() if not key.startswith(HIDDEN)}
 
 
 def _spec(table: Table, spec: Data) -> tuple[Data, Data]:

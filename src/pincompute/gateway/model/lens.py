@@ -1,12 +1,12 @@
 """Two forms of the same data, told by one table of fields: the simple form and the resource's.
 
-The surprising rule: a field is said simply only if saying it back gives exactly the same; whatever is left, stays as it is
-and is merged back. No table can therefore lose anything, however incomplete it is.
+The surprising rule: a codec refuses what it could not say back exactly; whatever no field has words for stays as it is and is
+merged back. No table can therefore lose anything, however incomplete it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from typing import Any, Protocol, TypeAlias, cast
@@ -28,15 +28,15 @@ class Codec(Protocol):
     """How one value is written in both forms."""
 
     def simplify(self, value: Json) -> tuple[Json, Json]:
-        """The simple form and what it leaves out, else NOTHING. Raises UnsayableError."""
+        """The simple form, and what it leaves out or NOTHING; UnsayableError for what `expand` would not give back."""
         ...
 
     def expand(self, value: Json) -> Json:
         """The resource's form of a simple one that has the right shape."""
         ...
 
-    def locate(self, value: Json, path: Path) -> Path:
-        """Where in the simple `value` the part of the resource's form stands that `path` leads to."""
+    def locate(self, value: Json, path: Path) -> Path | None:
+        """Where in the simple `value` the part of the resource's form stands that `path` leads to; None: not in it."""
         ...
 
 
@@ -67,22 +67,24 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """All fields of one object. `tree` has them by the names that lead to them in the resource."""
+    """All fields of one object, also by the names that lead to them in either form."""
 
     fields: tuple[Field, ...]
-    tree: Tree = dataclass_field(init=False)
+    by_resource: Tree = dataclass_field(init=False)
+    by_simple: Tree = dataclass_field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "tree", _tree(self.fields))
+        object.__setattr__(self, "by_resource", _tree(self.fields, lambda each: each.resource))
+        object.__setattr__(self, "by_simple", _tree(self.fields, lambda each: each.simple))
 
     def __add__(self, other: Table) -> Table:
         return Table(self.fields + other.fields)
 
 
-def _tree(fields: Iterable[Field]) -> Tree:
+def _tree(fields: Iterable[Field], path: Callable[[Field], tuple[str, ...]]) -> Tree:
     tree: dict[str, Any] = {}
     for each in fields:
-        put(tree, each.resource, each)
+        put(tree, path(each), each)
     return tree
 
 
@@ -103,7 +105,7 @@ def _names(path: str) -> tuple[str, ...]:
 def simplify(table: Table, value: Data) -> tuple[Data, Data]:
     """The simple form of an object, and what the table has no words for."""
     said: Data = {}
-    return said, _divide(table.tree, value, said)
+    return said, _divide(table.by_resource, value, said)
 
 
 def _divide(tree: Tree, value: Data, said: Data) -> Data:
@@ -127,8 +129,6 @@ def _say(words: Field, part: Json, said: Data) -> Json:
         simple, left = words.codec.simplify(part)
     except UnsayableError:
         return part
-    if left is NOTHING and words.codec.expand(simple) != part:
-        return part
     put(said, words.simple, simple)
     return left
 
@@ -136,11 +136,17 @@ def _say(words: Field, part: Json, said: Data) -> Json:
 def expand(table: Table, simple: Data) -> Data:
     """The resource's form of a simple object, without what is said elsewhere."""
     made: Data = {}
-    for each in table.fields:
-        value = at(simple, each.simple)
-        if value is not NOTHING:
-            put(made, each.resource, each.codec.expand(value))
+    _expand(table.by_simple, simple, made)
     return made
+
+
+def _expand(tree: Tree, simple: Data, made: Data) -> None:
+    for name, part in simple.items():
+        words = tree.get(name)
+        if isinstance(words, Field):
+            put(made, words.resource, words.codec.expand(part))
+        elif words is not None and isinstance(part, dict):
+            _expand(words, cast("Data", part), made)
 
 
 def locate(table: Table, simple: Data, path: Path) -> Path | None:
@@ -148,7 +154,8 @@ def locate(table: Table, simple: Data, path: Path) -> Path | None:
     for each in table.fields:
         depth = len(each.resource)
         if path[:depth] == each.resource:
-            return (*each.simple, *each.codec.locate(at(simple, each.simple), path[depth:]))
+            inside = each.codec.locate(at(simple, each.simple), path[depth:])
+            return None if inside is None else (*each.simple, *inside)
     below = [each.simple for each in table.fields if each.resource[: len(path)] == path]
     return _common(below) or None
 

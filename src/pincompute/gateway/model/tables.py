@@ -8,8 +8,8 @@ from pincompute.gateway.model.lens import Field, field, table
 _DURATION = Duration()
 _QUANTITY = Quantity()
 
-_PORTS = table(field("name", "name"), field("port", "containerPort"), field("protocol", "protocol"))
-_MOUNTS = table(
+PORT = table(field("name", "name"), field("port", "containerPort"), field("protocol", "protocol"))
+MOUNT = table(
     field("volume", "name"),
     field("path", "mountPath"),
     field("readOnly", "readOnly"),
@@ -52,12 +52,12 @@ CONTAINER = table(
     field("workingDir", "workingDir"),
     field("env", "env", Environment()),
     field("envFrom", "envFrom", Rows(_ENV_FROM)),
-    field("ports", "ports", Rows(_PORTS)),
+    field("ports", "ports", Rows(PORT)),
     *_RESOURCES,
     *_probe("health", "readinessProbe"),
     *_probe("liveness", "livenessProbe"),
     *_probe("startup", "startupProbe"),
-    field("mounts", "volumeMounts", Rows(_MOUNTS)),
+    field("mounts", "volumeMounts", Rows(MOUNT)),
 )
 INIT_CONTAINER = CONTAINER + table(field("sidecar", "restartPolicy", Flag("Always")))
 VOLUME = table(
@@ -75,6 +75,8 @@ _WORKLOAD = table(
     field("volumes", "template.spec.volumes", Items(VOLUME)),
     field("terminationGracePeriod", "template.spec.terminationGracePeriodSeconds", _DURATION),
     field("update", "update"),
+    field("paused", "paused"),
+    field("stopped", "stopped"),
 )
 APP = table(field("replicas", "replicas")) + _WORKLOAD
 UNIT = _WORKLOAD + table(

@@ -1,0 +1,200 @@
+"""From a document somebody wrote, in the simple model or as the full resource, to the resource that is wanted.
+
+All problems at once: shapes are judged on what was written, limits and rules on the resource it means, by the schema the API
+server has; every problem names the field as the user wrote it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+from pincompute.api import rules, validation
+from pincompute.api.meta import Manifest
+from pincompute.gateway import problems
+from pincompute.gateway.model import lens, shape
+from pincompute.gateway.model.kinds import HIDDEN, KINDS, Kind, users
+from pincompute.gateway.model.lens import Data
+from pincompute.gateway.problems import FieldError
+
+_LABEL_LENGTH = 63
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What the URL says: the project, empty for kinds outside of projects, and the name, empty when it is for the body to say.
+
+    `zones` are the region's, None when they are not known.
+    """
+
+    project: str = ""
+    name: str = ""
+    zones: Collection[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A resource as it should be. `version` is the one it replaces, empty for whichever there is."""
+
+    kind: Kind[Any]
+    manifest: Manifest
+    version: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.manifest["metadata"]["name"]
+
+
+def read(kind: Kind[Any], document: Data, place: Place) -> Wanted:
+    """Raises Problem with everything that is wrong."""
+    said = document.get("kind", kind.name)
+    if said == kind.resource.kind:
+        return _resource(kind, document, place)
+    if said != kind.name:
+        raise problems.invalid((_wrong_kind(kind, said),))
+    return _simple(kind, document, place)
+
+
+def _wrong_kind(kind: Kind[Any], said: Any) -> FieldError:
+    other = next((each for each in KINDS if said in (each.name, each.resource.kind)), None)
+    expected = f"{kind.name} or {kind.resource.kind}"
+    if other is not None:
+        remedy = f"send it to {other.path} instead"
+    else:
+        near = validation.nearest(str(said), [name for each in KINDS for name in (each.name, each.resource.kind)])
+        remedy = f"write {near or kind.name}"
+    return FieldError("kind", expected, f"must be {expected} here, not {validation.say(said)}: {remedy}")
+
+
+def _simple(kind: Kind[Any], document: Data, place: Place) -> Wanted:
+    data, errors = shape.fit({**_of_place(kind, place), **_without_null(document)}, kind.type)
+    errors += _misplaced(data, place, "")
+    errors += _notes(data, "")
+    manifest, clashes = kind.manifest_and_clashes(data)
+    errors += [_clash(kind, data, path) for path in clashes]
+    found = [(kind.locate(data, p.field), p) for p in validation.problems(manifest, place.zones)]
+    errors += _unheard([(field, p.message, p.remedy) for field, p in found], errors)
+    if errors:
+        raise problems.invalid(tuple(errors))
+    return Wanted(kind, manifest, data.get("version") or "")
+
+
+def _resource(kind: Kind[Any], document: Data, place: Place) -> Wanted:
+    given = document.get("metadata")
+    metadata = _without_null(cast("Data", given)) if isinstance(given, dict) else {}
+    named = {
+        **({"name": place.name} if place.name else {}),
+        **({"namespace": place.project} if place.project else {}),
+        **metadata,
+    }
+    names = {"name": named.get("name"), "project": named.get("namespace", "")}
+    errors = _misplaced(names, place, "metadata.") + _notes(_users_notes(metadata), "metadata.")
+    judged = {**document, "metadata": named} if isinstance(given, dict | None) else document
+    found = validation.problems({name: part for name, part in judged.items() if name != "status"}, place.zones)
+    errors += _unheard([(p.field, p.message, p.remedy) for p in found], errors)
+    if errors:
+        raise problems.invalid(tuple(errors))
+    kept = {name: named[name] for name in ("name", "namespace") if name in named and (name == "name" or kind.in_project)}
+    head = {"apiVersion": document["apiVersion"], "kind": document["kind"]}
+    return Wanted(kind, {**head, "metadata": {**kept, **_users_notes(metadata)}, "spec": document["spec"]})
+
+
+def _of_place(kind: Kind[Any], place: Place) -> Data:
+    name = {"name": place.name} if place.name else {}
+    return {**name, **({"project": place.project} if kind.in_project else {})}
+
+
+def _without_null(data: Data) -> Data:
+    return {name: part for name, part in data.items() if part is not None}
+
+
+def _users_notes(metadata: Data) -> Data:
+    """Labels and annotations without those that the platform or kubectl wrote into the object this was copied from."""
+    notes = {part: metadata[part] for part in ("labels", "annotations") if isinstance(metadata.get(part), dict)}
+    return {part: kept for part, mapping in notes.items() if (kept := users(mapping))}
+
+
+def _misplaced(data: Data, place: Place, prefix: str) -> list[FieldError]:
+    """Name or project in the document are not those of the URL."""
+    words = {"project": "namespace", "name": "name"} if prefix else {"project": "project", "name": "name"}
+    told = {"project": place.project, "name": place.name}
+    return [
+        FieldError(
+            prefix + words[part],
+            told[part],
+            f"must be {told[part]}, as in the URL, not {validation.say(data[part])}: correct one of them",
+        )
+        for part in ("project", "name")
+        if told[part] and data.get(part) not in (None, "", told[part])
+    ]
+
+
+_KEY_WORDS = rules.KEYS[0]
+
+
+def _notes(data: Data, prefix: str) -> list[FieldError]:
+    """Labels and annotations as Kubernetes judges them; a resource's schema does not cover metadata."""
+    return [
+        FieldError(f"{prefix}{field}", expected, f"{expected}: {remedy}")
+        for part in ("labels", "annotations")
+        for field, expected, remedy in _note_problems(part, data.get(part) or {})
+    ]
+
+
+def _note_problems(part: str, notes: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    for key, value in notes.items():
+        field = f"{part}[{key}]"
+        if not isinstance(value, str):
+            yield (
+                field,
+                f"must be text, not {validation.say(value)}",
+                f'write it in quotes, for example "{validation.say(value)}"',
+            )
+            continue
+        if key.startswith(HIDDEN):
+            yield field, "keys that begin so are the platform's", "remove the key"
+        elif not _holds(_KEY_WORDS, {key: value}):
+            yield field, _KEY_WORDS.problem.replace("every key", "the key"), _KEY_WORDS.remedy
+        if (
+            part == "labels"
+            and isinstance(value, str)
+            and not (len(value) <= _LABEL_LENGTH and _holds(rules.LABEL_VALUE, value))
+        ):
+            yield field, f"{rules.LABEL_VALUE.problem}, {_LABEL_LENGTH} characters at most", rules.LABEL_VALUE.remedy
+
+
+def _is_label_value(value: str) -> bool:
+    return len(value) <= _LABEL_LENGTH and _holds(rules.LABEL_VALUE, value)
+
+
+def _holds(rule: rules.Rule, value: Any) -> bool:
+    return rule.holds is None or rule.holds(value)
+
+
+def _clash(kind: Kind[Any], data: Data, path: lens.Path) -> FieldError:
+    other = lens.locate(kind.table, data, path)
+    instead = f"`{lens.text(other)}`" if other else "another field"
+    field = lens.text(("advanced", *path))
+    return FieldError(field, f"nothing that {instead} says", f"contradicts {instead}: write it in one place only")
+
+
+def _unheard(found: Iterable[tuple[str, str, str]], errors: list[FieldError]) -> list[FieldError]:
+    """Without what is only a consequence of an error that is told already, and without repetitions."""
+    heard = [_words(error.field) for error in errors]
+    fresh = dict[tuple[str, str], FieldError]()
+    for field, message, remedy in found:
+        words = _words(field)
+        if not any(_one_in_the_other(words, known) for known in heard):
+            fresh.setdefault((field, message), FieldError(field, message, f"{message}: {remedy}"))
+    return list(fresh.values())
+
+
+def _words(field: str) -> tuple[str, ...]:
+    return tuple(word for word in re.split(r"[.\[\]]+", field) if word)
+
+
+def _one_in_the_other(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    shorter = min(len(one), len(other))
+    return one[:shorter] == other[:shorter]
