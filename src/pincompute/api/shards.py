@@ -34,6 +34,7 @@ class ShardSpec(Struct):
     mix: Annotated[tuple[Share, ...], doc("How many replicas of which revision.", maxItems=16)]
     tier: Annotated[Tier, doc("Tier of the workload.")] = "OnDemand"
     update: Annotated[Update, doc("How pods are changed.")] = Update()
+    paused: Annotated[bool, doc("Pods stay at the revisions they have; only missing ones are made.")] = False
 
 
 class ShardStatus(Struct):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from pincompute.api import quantity
+from pincompute.api.labels import RESTARTED_AT
 from pincompute.api.meta import Manifest
 
 DEFAULT_CPU = "100m"  # requested by a container that names neither request nor limit (SPEC #60)
@@ -88,13 +89,18 @@ def revision(template: Manifest) -> str:
 
 
 def shape(template: Manifest) -> str:
-    """Names everything an in-place update cannot change: all but images that can be replaced, labels and annotations."""
+    """Names everything an in-place update cannot change: all but images that can be replaced, labels and annotations.
+
+    One annotation asks for new pods and nothing else: kubectl's restartedAt.
+    """
     significant = _significant(normalise(template))
     spec = dict[str, Any](significant["spec"])
     for where in _CONTAINER_LISTS:
         if spec.get(where):
             spec[where] = [_without(c, "image") if is_replaceable(where, c) else c for c in spec[where]]
-    metadata = _without(significant.get("metadata") or {}, "labels", "annotations")
+    given: Manifest = significant.get("metadata") or {}
+    restarted = (given.get("annotations") or {}).get(RESTARTED_AT)
+    metadata = _without(given, "labels", "annotations") | ({RESTARTED_AT: restarted} if restarted else {})
     return _hash({"metadata": metadata, "spec": spec})
 
 

@@ -58,6 +58,8 @@ class PinAppSpec(Struct):
     ] = "OnDemand"
     placement: Annotated[Placement, doc("Where pods may run; by default balanced over all zones.")] = Placement()
     update: Annotated[Update, doc("How a change of the template reaches running pods.")] = Update()
+    paused: Annotated[bool, doc("Pods stay as they are, and no change reaches them until this is false again.")] = False
+    stopped: Annotated[bool, doc("No pods run until this is false again; replicas keeps how many there will be.")] = False
 
 
 class PinPodSpec(Struct):
@@ -70,6 +72,8 @@ class PinPodSpec(Struct):
     ] = "OnDemand"
     placement: Annotated[Placement, doc("Where the pod may run; by default anywhere.")] = Placement()
     update: Annotated[Update, doc("How a change of the template reaches the running pod.")] = Update()
+    paused: Annotated[bool, doc("The pod stays as it is, and no change reaches it until this is false again.")] = False
+    stopped: Annotated[bool, doc("No pod runs until this is false again.")] = False
 
 
 class ClusterReplicas(Struct):

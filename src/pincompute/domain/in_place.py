@@ -15,7 +15,7 @@ import msgspec
 from pincompute.api import labels, templates
 from pincompute.api.core import Pod
 from pincompute.api.meta import Manifest, Struct
-from pincompute.domain import pods
+from pincompute.domain import pods, restarts
 from pincompute.domain.pods import Marks
 
 
@@ -73,8 +73,10 @@ def _recorded(pod: Pod) -> dict[str, Replaced]:
 
 
 def _images(pod: Pod) -> dict[str, str]:
+    """By container; another name of the same image, which a restart by request gave it, is no other image."""
     sidecars = [c for c in pod.spec.init_containers if c.restart_policy == "Always"]
-    return {c.name: c.image for c in (*pod.spec.containers, *sidecars)}
+    renamed = restarts.recorded(pod)
+    return {c.name: restarts.image(c, renamed.get(c.name)) for c in (*pod.spec.containers, *sidecars)}
 
 
 def _ids(pod: Pod) -> dict[str, str]:

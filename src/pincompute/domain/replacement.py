@@ -105,6 +105,13 @@ def moves(mix: Sequence[Wanted], replicas: Sequence[Replica], limit: Limits) -> 
     )
 
 
+def kept(mix: Sequence[Wanted], replicas: Sequence[Replica]) -> Moves:
+    """The moves of a paused shard: what is missing altogether is made, nothing is changed or taken away (S-258)."""
+    missing, _surplus = _differences(mix, replicas)
+    lacking = max(0, sum(wanted.replicas for wanted in mix) - len(replicas))
+    return Moves(create=tuple(wanted.revision for wanted in missing[:lacking]))
+
+
 class _Purse:
     """How many available replicas more than `total` there are; every one that is disturbed is paid for."""
 

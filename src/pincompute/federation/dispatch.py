@@ -2,13 +2,16 @@
 
 The surprising rule: replicas move by growing first. While the clusters that take over are not ready, those that hand over
 keep what serves (N7). A silent member is left alone. When it answers again it catches up with the template at once, with the
-number of replicas only once a decision counts on it again: it may be going to have what it still has (S-061).
+number of replicas only once a decision counts on it again: it may be going to have what it still has (S-061). A paused
+workload's shards keep the revisions they have, and where it has to move it moves with them (S-258).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+import msgspec
 
 from pincompute.api import changes, labels
 from pincompute.api.clusters import MEMBERCLUSTERS
@@ -80,7 +83,9 @@ def _converge(workload: Workload, decision: Scheduling, sites: tuple[Site, ...])
     strangers = tuple(
         _delete(workload, s, "belongs to a deleted workload of this name") for s in sites if _stranger(workload, s)
     )
-    applies = tuple(a for s in sites if (a := _apply(workload, s, now.get(s.member.name, 0), decision)))
+    held = _held(workload, sites)
+    mixes = [(site, _mix(workload, site, now.get(site.member.name, 0), held)) for site in sites]
+    applies = tuple(a for site, mix in mixes if (a := _apply(workload, site, mix, decision)))
     deletes = tuple(
         _delete(workload, s, "its replicas run elsewhere")
         for s in sites
@@ -119,29 +124,53 @@ def _stranger(workload: Workload, site: Site) -> bool:
     return site.known and shard is not None and shard.spec.origin.uid != workload.uid and not shard.deleting
 
 
-def _apply(workload: Workload, site: Site, replicas: int, decision: Scheduling) -> Apply | None:
+def _held(workload: Workload, sites: tuple[Site, ...]) -> Share | None:
+    """What runs of a paused workload, for a member that takes over from another."""
+    if not workload.paused:
+        return None
+    shards = (workloads.shard_of(workload, site.shard) for site in sites)
+    return next((share for shard in shards if shard is not None for share in shard.spec.mix), None)
+
+
+def _mix(workload: Workload, site: Site, replicas: int, held: Share | None) -> tuple[Share, ...]:
+    """So many replicas of the present revision; of a paused workload of those that are there."""
+    if replicas == 0:
+        return ()
+    if held is None:
+        rendered = workload.rendered
+        return (Share(revision=rendered.revision, template=rendered.template, replicas=replicas),)
+    own = workloads.shard_of(workload, site.shard)
+    present = own.spec.mix if own is not None else ()
+    if sum(share.replicas for share in present) == replicas:
+        return present
+    return (msgspec.structs.replace(present[0] if present else held, replicas=replicas),)
+
+
+def _apply(workload: Workload, site: Site, mix: tuple[Share, ...], decision: Scheduling) -> Apply | None:
     """The shard this member should have now; None when it has it, or when it cannot be given one."""
-    if replicas == 0 or not site.known or not site.prepared:
+    if not mix or not site.known or not site.prepared:
         return None
     if site.shard is not None and (site.shard.deleting or site.shard.spec.origin.uid != workload.uid):
         return None
-    spec = _spec(workload, site.member, replicas)
+    spec = _spec(workload, site.member, mix)
     if site.shard is not None and site.shard.spec == spec:
         return None
     uid = site.shard.metadata.uid if site.shard else ""
-    why = f"{replicas} replicas of revision {decision.revision} belong in {site.member.name}"
+    count = sum(share.replicas for share in mix)
+    why = f"{count} replicas of revision {decision.revision} belong in {site.member.name}"
     return Apply(_ref(workload, site), manifest(workload, spec), why, uid)
 
 
-def _spec(workload: Workload, member: Member, replicas: int) -> ShardSpec:
-    obj, rendered = workload.obj, workload.rendered
+def _spec(workload: Workload, member: Member, mix: tuple[Share, ...]) -> ShardSpec:
+    obj = workload.obj
     return ShardSpec(
         origin=Origin(uid=workload.uid, generation=workload.generation),
         cluster=member.name,
         zone=member.zone,
-        mix=(Share(revision=rendered.revision, template=rendered.template, replicas=replicas),),
+        mix=mix,
         tier=obj.spec.tier,
         update=obj.spec.update,
+        paused=workload.paused,
     )
 
 

@@ -196,6 +196,8 @@ def _phase(workload: Workload, lines: tuple[ClusterStatus, ...], observed: int) 
     """Running only once nothing of a former revision is left: ready replicas of it hide that an update is stuck."""
     if workload.deleting:
         return "Deleting"
+    if workload.paused:
+        return "Paused"
     if workload.replicas == 0:
         return "Stopped"
     known = [line for line in lines if line.known]
@@ -222,6 +224,8 @@ def _message(workload: Workload, lines: tuple[ClusterStatus, ...], phase: str) -
     scheduled = conditions.find(workload.status.conditions, "Scheduled")
     if scheduled is not None and scheduled.status == "False":
         return scheduled.message
+    if workload.paused:
+        return "no change reaches it while spec.paused is true; resume it to let changes through"
     return "" if phase in ("Running", "Stopped") else next((line.message for line in lines if line.message), "")
 
 

@@ -55,7 +55,7 @@ _rendered: dict[str, tuple[int, Manifest, Rendered]] = {}  # by uid, with the ge
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """One PinApp or PinPod as the decisions need it."""
+    """One PinApp or PinPod as the decisions need it. `replicas` should run now: none while it is stopped."""
 
     kind: Kind
     obj: WorkloadObject
@@ -88,6 +88,10 @@ class Workload:
         return SHARDS_FINALIZER in self.obj.metadata.finalizers
 
     @property
+    def paused(self) -> bool:
+        return self.obj.spec.paused
+
+    @property
     def decision(self) -> Scheduling | None:
         """The scheduling decision for this very generation; an older one is not one (S-048)."""
         made = self.status.scheduling
@@ -99,8 +103,17 @@ class Workload:
 
 
 def read(kind: Kind, obj: WorkloadObject) -> Workload:
-    replicas = obj.spec.replicas if isinstance(obj, PinApp) else 1
-    return Workload(kind, obj, replicas, render(obj))
+    return Workload(kind, obj, _replicas(obj), render(obj))
+
+
+def _replicas(obj: WorkloadObject) -> int:
+    """A paused workload stands by its last decision, whatever it asks for since."""
+    if obj.spec.paused:
+        made = obj.status.scheduling
+        return sum(row.replicas for row in made.placement) + made.unplaced if made else 0
+    if obj.spec.stopped:
+        return 0
+    return obj.spec.replicas if isinstance(obj, PinApp) else 1
 
 
 def render(obj: WorkloadObject) -> Rendered:

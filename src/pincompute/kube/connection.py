@@ -6,11 +6,12 @@ requests.
 
 from __future__ import annotations
 
+import asyncio
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 from yarl import URL
@@ -22,9 +23,12 @@ from pincompute.kube.credentials import Credentials
 from pincompute.kube.errors import Request, Unauthorized, Unreachable, refusal
 
 CONNECT_DEADLINE = 5.0  # seconds for TCP and TLS
+HANDSHAKE_DEADLINE = 20.0  # seconds until a WebSocket is open, which includes the way to the node
 IN_FLIGHT = 64  # requests at the same time; more wait for a free connection
 KEEP_ALIVE = 75.0  # seconds an idle connection is kept
 READ_BUFFER = 1 << 20  # bytes; lists come in megabytes
+LARGEST_MESSAGE = 1 << 20  # bytes of one WebSocket message; a kubelet sends 32 KiB at most
+PING_EVERY = 30.0  # seconds between pings on a WebSocket, so that proxies do not take it for idle
 
 _QUIET = 5  # seconds without traffic before the kernel asks whether the peer still lives
 _ASK_EVERY = 2
@@ -36,7 +40,7 @@ class Call:
     """One HTTP request."""
 
     request: Request
-    query: Mapping[str, str]
+    query: Mapping[str, str] | Sequence[tuple[str, str]]
     headers: Mapping[str, str]
     body: bytes | None = None
 
@@ -88,6 +92,40 @@ class Connection:
         limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_DEADLINE, sock_read=inactivity)
         async with self._answer(self._streams, call, limits) as response:
             yield self._pieces(call.request, response)
+
+    @asynccontextmanager
+    async def websocket(self, call: Call, protocol: str) -> AsyncGenerator[aiohttp.ClientWebSocketResponse]:
+        """A WebSocket that speaks `protocol`; closed when the block ends."""
+        if self._streams is None:
+            self._streams = self._session(0)
+        socket = await self._upgrade(self._streams, call, protocol)
+        async with socket:
+            self.breaker.answered()
+            if socket.protocol != protocol:
+                raise Unreachable(call.request, f"does not speak {protocol}, which Kubernetes 1.30 and later do")
+            yield socket
+
+    async def _upgrade(self, session: aiohttp.ClientSession, call: Call, protocol: str) -> aiohttp.ClientWebSocketResponse:
+        options = await self._identify(call)
+        try:
+            async with asyncio.timeout(HANDSHAKE_DEADLINE):
+                opened: Any = await cast("Any", session).ws_connect(  # its overloads do not fit options in a dict
+                    URL(self.config.server + call.request.path).with_query(call.query),
+                    protocols=(protocol,),
+                    heartbeat=PING_EVERY,
+                    max_msg_size=LARGEST_MESSAGE,
+                    proxy=self.config.proxy or None,
+                    **options,
+                )
+                return opened
+        except aiohttp.WSServerHandshakeError as error:
+            self.breaker.answered()
+            if error.status == 401:
+                self._credentials.refused()
+            raise refusal(call.request, error.status, b"the stream was not opened") from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            self.breaker.silent()
+            raise _unreachable(call.request, error) from error
 
     async def _pieces(self, request: Request, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
         try:

@@ -6,10 +6,12 @@ never repeated here: the caller looks at the world again and decides anew.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from itertools import count
 from typing import Self, TypeVar
+
+import aiohttp
 
 from pincompute import __version__
 from pincompute.api.meta import Key, Object, Resource
@@ -100,6 +102,14 @@ class Client:
         call = self._call("GET", path, query, JSON, None, "")
         self._admit(call.request)
         return self._connection.stream(call, inactivity)
+
+    def websocket(
+        self, path: str, query: Sequence[tuple[str, str]], protocol: str
+    ) -> AbstractAsyncContextManager[aiohttp.ClientWebSocketResponse]:
+        """A WebSocket to a subresource of a pod, such as exec. No retries: what runs there may have begun."""
+        call = Call(Request(self.name, "GET", path), query, {})
+        self._admit(call.request)
+        return self._connection.websocket(call, protocol)
 
     async def probe(self, deadline: float) -> None:
         """Asks /readyz once, past the rate limit and the breaker; an answer closes the breaker."""

@@ -79,6 +79,8 @@ def test_specs_have_defaults_and_statuses_only_the_counts_that_get_shows() -> No
         "tier": "OnDemand",
         "placement": {},
         "update": {},
+        "paused": False,
+        "stopped": False,
     }
     defaulted = [path for path, part in parts(schema.at(root, "status")) if "default" in part]
     assert defaulted == [".replicas", ".readyReplicas"]

@@ -1,9 +1,14 @@
-"""One workload's placement: filter, score, divide. Pure; every cluster that got nothing is named with its reason."""
+"""One workload's placement: filter, score, divide. Pure; every cluster that got nothing is named with its reason.
+
+The surprising rule: a paused workload keeps the placement it has, and moves only out of clusters that leave.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+import msgspec
 
 from pincompute.api.workloads import ClusterReplicas, Rejection, Scheduling, Score
 from pincompute.domain import spread
@@ -27,6 +32,8 @@ class _Judged:
 
 def place(workload: Workload, members: tuple[Member, ...], assumed: Mapping[str, Assumed]) -> Scheduling:
     """Where the workload should run, starting from where it runs by the last decision."""
+    if workload.paused and (kept := _kept(workload, members)) is not None:
+        return kept
     rejected = {m.name: r for m in members if (r := filters.reject(workload, m))}
     judged = tuple(_judge(workload, m, assumed.get(m.name, Assumed())) for m in members if m.name not in rejected)
     division = _divide(workload, judged)
@@ -34,7 +41,7 @@ def place(workload: Workload, members: tuple[Member, ...], assumed: Mapping[str,
     known = {m.name: m for m in members}
     return Scheduling(
         generation=workload.generation,
-        revision=workload.rendered.revision,
+        revision=_revision(workload),
         placement=tuple(
             _row(workload, known[cluster], count)
             for cluster, count in sorted(division.replicas.items(), key=lambda row: (known[row[0]].zone, row[0]))
@@ -44,6 +51,22 @@ def place(workload: Workload, members: tuple[Member, ...], assumed: Mapping[str,
         scores=tuple(sorted((j.score for j in judged), key=lambda s: (-s.total, s.cluster))[:KEPT_REASONS]),
         rejections=tuple(sorted(reasons, key=lambda r: r.cluster)[:KEPT_REASONS]),
     )
+
+
+def _kept(workload: Workload, members: tuple[Member, ...]) -> Scheduling | None:
+    """The last decision, made to hold for this generation too; None when a cluster of it leaves."""
+    made = workload.status.scheduling
+    if made is None:
+        return Scheduling(generation=workload.generation)
+    staying = {member.name for member in members if not member.leaving}
+    if any(row.cluster not in staying for row in made.placement):
+        return None
+    return msgspec.structs.replace(made, generation=workload.generation)
+
+
+def _revision(workload: Workload) -> str:
+    made = workload.status.scheduling
+    return made.revision if workload.paused and made else workload.rendered.revision
 
 
 def _judge(workload: Workload, member: Member, assumed: Assumed) -> _Judged:

@@ -73,8 +73,7 @@ def decide(seen: Seen) -> Plan:
         return deletion.decide(seen.ref, seen.shard, seen.pods, seen.marked)
     census = _census(seen)
     mix = [Wanted(share.revision, templates.shape(share.template), share.replicas) for share in seen.shard.spec.mix]
-    limits = replacement.limits(seen.shard.spec.update, _total(seen), single=seen.resource == PINPODSHARDS)
-    moves = replacement.moves(mix, census.replicas, limits)
+    moves = _moves(seen, mix, census.replicas)
     creates = _creates(seen, moves, mix)
     touched = (*_updates(seen, moves), *_deletes(seen, moves, census.ended))
     blocked = len(moves.create) - len(creates)
@@ -85,6 +84,13 @@ def decide(seen: Seen) -> Plan:
     first, *more = _batches(creates)
     guard = _guard(seen, moved=bool(creates) or any(isinstance(a, Delete) for a in touched), touched=bool(touched))
     return plan(guard, (*first, *touched, *status.write), *more, wake_after=wake)
+
+
+def _moves(seen: Seen, mix: list[Wanted], replicas: tuple[Replica, ...]) -> Moves:
+    if seen.shard.spec.paused:
+        return replacement.kept(mix, replicas)
+    limits = replacement.limits(seen.shard.spec.update, _total(seen), single=seen.resource == PINPODSHARDS)
+    return replacement.moves(mix, replicas, limits)
 
 
 def _total(seen: Seen) -> int:

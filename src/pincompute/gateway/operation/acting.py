@@ -1,0 +1,160 @@
+"""Verbs carried out: read, decide, write once, say what will be. The record of who and why goes with the same write.
+
+What is about one replica or container is recorded on the workload first and done then, so that a request that is sent
+again after an answer was lost is known again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+
+from pincompute.api.labels import HOST
+from pincompute.api.meta import Key, Manifest, Resource
+from pincompute.api.workloads import PINAPPS, PINPODS, PinApp, PinPod
+from pincompute.gateway import problems
+from pincompute.gateway.operation import replicas, verbs
+from pincompute.gateway.operation.backend import ReplicaAccess, Restart
+from pincompute.gateway.operation.replicas import Replica, Replicas, Target
+from pincompute.gateway.operation.verbs import Change, Request, Revision, WorkloadObject
+from pincompute.gateway.reads import Reads
+from pincompute.kube import writes
+from pincompute.kube.errors import Conflict, NotFound
+
+MANAGER = "pincompute-gateway"
+ATTEMPTS = 4  # at a write that others' writes come before
+
+KINDS: dict[str, Resource[Any]] = {PINAPPS.kind: PINAPPS, PINPODS.kind: PINPODS}
+
+
+class Revisions(Protocol):
+    """A workload's history of templates."""
+
+    async def of(self, kind: str, project: str, name: str) -> Sequence[Revision]:
+        """Newest first. Raises Problem while the history cannot be read."""
+        ...
+
+
+class Done(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """A verb was accepted. `changed` is false when the post-state was there already; `watch` shows how it comes about."""
+
+    verb: str
+    project: str
+    name: str
+    changed: bool
+    message: str
+    watch: str
+    generation: int
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verbs:
+    """Carries out verbs. `revisions` is asked for rollbacks only."""
+
+    reads: Reads
+    replicas: Replicas
+    access: ReplicaAccess
+    revisions: Revisions
+
+    async def carry_out(self, target: Target, request: Request) -> Done:
+        """A verb on the whole workload. Raises Problem, KubeError."""
+        if request.verb == "rollback":
+            history = await self.revisions.of(target.kind, target.project, target.name)
+            request = _with_history(request, history)
+        return await self._write(target, request, lambda obj: verbs.decide(obj, request))
+
+    async def restart_replica(self, target: Target, asked: str, request: Request) -> Done:
+        """Ends one replica; its place is taken as its shard's rules say."""
+        obj = self.workload(target)
+        before = verbs.recorded(obj)
+        if before is not None and before.request == request.id and before.uid:
+            return _done(target, obj, request, Change({}, f"{before.on} was restarted by this request before"))
+        there = self.replicas.of(target)
+        victim = replicas.choose(target, there, asked)
+        verbs.may_replace(obj, there, victim)
+        change = Change({}, f"{victim.name} ends and another takes its place")
+        done = await self._record(target, request, change, victim)
+        try:
+            await self.access.replace(victim.place, victim.uid)
+        except (NotFound, Conflict):
+            return done  # it went by itself meanwhile
+        return done
+
+    async def restart_container(self, target: Target, asked: str, container: str, request: Request) -> Done:
+        """Restarts one container of one replica; the others keep running."""
+        there = self.replicas.of(target)
+        replica = replicas.choose(target, there, asked)
+        name = replicas.container_of(replica, container)
+        change = Change({}, f"container {name} of {replica.name} restarts, the others keep running")
+        done = await self._record(target, request, change, replica, name)
+        again = await self.access.restart_container(replica.place, Restart(name, request.by, request.why, request.id))
+        return done if again else msgspec.structs.replace(done, changed=False)
+
+    def workload(self, target: Target) -> WorkloadObject:
+        found: PinApp | PinPod | None = self.reads.get(KINDS[target.kind], target.project, target.name)
+        if found is None:
+            raise problems.not_found(f"{_word(target)} {target.project}/{target.name}")
+        return found
+
+    async def _record(self, target: Target, request: Request, change: Change, replica: Replica, container: str = "") -> Done:
+        """Only says on the workload what is about to be done to a part of it."""
+        obj = self.workload(target)
+        body = verbs.patch(obj, request, change, replica, container)
+        del body["metadata"]["resourceVersion"]  # nothing of it was decided from the object
+        made = await self._patch(target, body)
+        return _done(target, made, request, change, changed=True)
+
+    async def _write(self, target: Target, request: Request, decide: Callable[[WorkloadObject], Change]) -> Done:
+        """Decided anew whenever somebody else's write came first."""
+        for attempt in range(1, ATTEMPTS + 1):
+            obj = self.workload(target) if attempt == 1 else await self._fresh(target)
+            change = decide(obj)
+            if not change.spec:
+                return _done(target, obj, request, change)
+            try:
+                made = await self._patch(target, verbs.patch(obj, request, change))
+            except Conflict:
+                continue
+            return _done(target, made, request, change, changed=True)
+        raise problems.conflict(f"{target.name} is being changed by others all the time", "try again in a moment")
+
+    async def _fresh(self, target: Target) -> WorkloadObject:
+        """From the API server: the cache was not new enough."""
+        try:
+            return await self.reads.clusters.client(HOST).get(KINDS[target.kind], Key(target.project, target.name))
+        except NotFound:
+            raise problems.not_found(f"{_word(target)} {target.project}/{target.name}") from None
+
+    async def _patch(self, target: Target, body: Manifest) -> WorkloadObject:
+        resource = KINDS[target.kind]
+        made = await writes.patch(self.reads.clusters.client(HOST), resource, Key(target.project, target.name), body, MANAGER)
+        self.reads.clusters.cache(HOST, resource).written(made)
+        return made
+
+
+def _with_history(request: Request, history: Sequence[Revision]) -> Request:
+    return Request(
+        verb=request.verb, by=request.by, why=request.why, at=request.at, id=request.id, to=request.to, history=history
+    )
+
+
+def _done(target: Target, obj: WorkloadObject, request: Request, change: Change, *, changed: bool = False) -> Done:
+    plural = KINDS[target.kind].plural
+    return Done(
+        verb=request.verb,
+        project=target.project,
+        name=target.name,
+        changed=changed,
+        message=change.will,
+        watch=f"/v1/projects/{target.project}/{_word(target)}s/{target.name}/watch",
+        generation=obj.metadata.generation,
+        version=f"{plural}.{obj.metadata.resource_version}",
+    )
+
+
+def _word(target: Target) -> str:
+    return "app" if target.kind == PINAPPS.kind else "unit"

@@ -1,0 +1,87 @@
+"""The one way to a replica: its logs, programs in it, its ports, a restart of one container.
+
+Everything above speaks `ReplicaAccess` and never of API servers. `members` implements it over the members' API servers;
+the agent on the nodes will implement it without a change here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from pincompute.api.meta import Key
+from pincompute.kube.streams.channels import Channel, Exit, Size
+from pincompute.kube.streams.exec import Command
+from pincompute.kube.streams.logs import LogOptions
+
+__all__ = ["Channel", "Command", "Exit", "LogOptions", "Place", "Process", "ReplicaAccess", "Restart", "Size", "Tunnel"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one replica is."""
+
+    cluster: str
+    pod: Key
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """Of one container: who asked, why, and the id of the request, by which a repetition is known."""
+
+    container: str
+    by: str
+    why: str
+    request: str
+
+
+class Process(Protocol):
+    """A program that runs in a container."""
+
+    @property
+    def exit(self) -> Exit:
+        """Known once `output` has ended."""
+        ...
+
+    async def write(self, piece: bytes) -> None: ...
+
+    async def end_input(self) -> None: ...
+
+    async def resize(self, size: Size) -> None: ...
+
+    def output(self) -> AsyncIterator[tuple[Channel, bytes]]: ...
+
+
+class Tunnel(Protocol):
+    """One connection to a port of a replica."""
+
+    @property
+    def trouble(self) -> str:
+        """Why the port could not be reached; empty when it could."""
+        ...
+
+    async def write(self, piece: bytes) -> None: ...
+
+    def pieces(self) -> AsyncIterator[bytes]: ...
+
+
+class ReplicaAccess(Protocol):
+    """Every method raises a KubeError, or Unknown when nothing is connected to that cluster."""
+
+    def logs(self, place: Place, options: LogOptions) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """Lines, each beginning with its time in RFC 3339 and a space."""
+        ...
+
+    def exec(self, place: Place, command: Command) -> AbstractAsyncContextManager[Process]: ...
+
+    def forward(self, place: Place, port: int) -> AbstractAsyncContextManager[Tunnel]: ...
+
+    async def restart_container(self, place: Place, restart: Restart) -> bool:
+        """The others keep running. False when this very request was carried out before. Raises Problem."""
+        ...
+
+    async def replace(self, place: Place, uid: str) -> None:
+        """Ends this very replica, so that another takes its place."""
+        ...

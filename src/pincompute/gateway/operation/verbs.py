@@ -1,0 +1,245 @@
+"""What each verb does to a workload: pure functions from the object and a request to a patch, or to the reason why not.
+
+Post-states (S-258). pause: pods stay as they are and no change reaches them. resume: changes reach them again. stop: no pods,
+and the number of replicas is kept in the spec. start: that number again. restart: new pods, as fast as the update's limits
+allow. scale: so many replicas. rollback: an earlier template. The surprising rule: pause and stop are fields of the spec
+beside `replicas`, not changes of it, so that a GitOps tool which applies its manifest again undoes neither.
+
+A verb whose post-state is there already changes nothing, and so does one that comes a second time under its request's id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from pincompute.api import changes, labels, templates
+from pincompute.api.meta import Manifest, Struct
+from pincompute.api.workloads import PinApp, PinPod
+from pincompute.domain import pods, replacement
+from pincompute.gateway import problems
+from pincompute.gateway.operation.replicas import Replica
+from pincompute.gateway.problems import FieldError, Problem
+
+Verb: TypeAlias = Literal["pause", "resume", "stop", "start", "restart", "scale", "rollback"]
+WorkloadObject: TypeAlias = PinApp | PinPod
+
+MOST_REPLICAS = 100_000
+LONGEST_REASON = 1024  # characters
+
+
+class Recorded(Struct):
+    """The last verb, as it stands on the workload: what, who, why, when, and under which request.
+
+    `on` names the replica or container it was about, `uid` the pod; both are empty when it was about the whole workload.
+    """
+
+    verb: str
+    by: str
+    why: str
+    at: datetime
+    request: str
+    on: str = ""
+    uid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One of a workload's history. `good`: it had all its replicas ready once."""
+
+    name: str
+    template: Manifest
+    at: datetime
+    good: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """`id` tells a repetition from a new wish. `replicas` belongs to scale; `to`, a revision or empty, to rollback.
+
+    `history` is of rollback as well, newest first.
+    """
+
+    verb: Verb
+    by: str
+    why: str
+    at: datetime
+    id: str
+    replicas: int | None = None
+    to: str = ""
+    history: Sequence[Revision] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A merge patch of the spec, empty when the post-state is there already, and what will be."""
+
+    spec: Manifest
+    will: str
+
+
+def decide(obj: WorkloadObject, request: Request) -> Change:
+    """Raises Problem when the verb cannot be carried out on the object as it is."""
+    if obj.deleting:
+        raise problems.conflict(f"{_name(obj)} is being deleted", "create it again once it is gone")
+    if len(request.why) > LONGEST_REASON:
+        raise _invalid("reason", f"at most {LONGEST_REASON} characters", f"has {len(request.why)} characters")
+    before = recorded(obj)
+    if before is not None and (before.request, before.verb) == (request.id, request.verb):
+        return Change({}, f"{_name(obj)}: this {request.verb} was done before")
+    return _VERBS[request.verb](obj, request)
+
+
+def patch(obj: WorkloadObject, request: Request, change: Change, about: Replica | None = None, container: str = "") -> Manifest:
+    """The one write: the change, the record of it, and the version that it was decided from."""
+    entry = Recorded(
+        verb=request.verb,
+        by=request.by,
+        why=request.why,
+        at=request.at,
+        request=request.id,
+        on=" ".join(part for part in (about.name if about else "", container) if part),
+        uid=about.uid if about else "",
+    )
+    metadata = {
+        "uid": obj.metadata.uid,
+        "resourceVersion": obj.metadata.resource_version,
+        "annotations": {labels.OPERATION: msgspec.json.encode(entry).decode()},
+    }
+    return {"metadata": metadata, **({"spec": change.spec} if change.spec else {})}
+
+
+def may_replace(obj: WorkloadObject, replicas: Sequence[Replica], victim: Replica) -> None:
+    """One replica goes and another comes, if the update's limits leave room for it. Raises Problem when they do not.
+
+    A replica that serves nobody may always go, and one replica of a small app may, because somebody asked for it.
+    """
+    _not_paused(obj)
+    ready = [r for r in replicas if pods.is_live(r.pod) and pods.ready_since(r.pod) is not None]
+    if victim.uid not in {r.uid for r in ready}:
+        return
+    total = obj.spec.replicas if isinstance(obj, PinApp) else 1
+    allowed = max(1, replacement.limits(obj.spec.update, total, single=isinstance(obj, PinPod)).unavailable)
+    missing = total - len(ready)
+    if missing >= allowed:
+        raise problems.conflict(
+            f"{missing} of {total} replicas of {_name(obj)} are not ready, and its update allows {allowed} to be missing",
+            "wait until they are ready, or raise update.maxUnavailable",
+        )
+
+
+def recorded(obj: WorkloadObject) -> Recorded | None:
+    """None also for a record that somebody else wrote in another form."""
+    text = obj.metadata.annotations.get(labels.OPERATION)
+    try:
+        return msgspec.json.decode(text, type=Recorded) if text else None
+    except msgspec.MsgspecError:
+        return None
+
+
+def _pause(obj: WorkloadObject, _request: Request) -> Change:
+    if obj.spec.paused:
+        return Change({}, f"{_name(obj)} is paused already")
+    return Change({"paused": True}, f"the pods of {_name(obj)} stay as they are; no change reaches them until it is resumed")
+
+
+def _resume(obj: WorkloadObject, _request: Request) -> Change:
+    if not obj.spec.paused:
+        return Change({}, f"{_name(obj)} is not paused")
+    return Change({"paused": False}, f"changes reach {_name(obj)} again, those made meanwhile at once")
+
+
+def _stop(obj: WorkloadObject, _request: Request) -> Change:
+    if obj.spec.stopped:
+        return Change({}, f"{_name(obj)} is stopped already")
+    _not_paused(obj)
+    return Change({"stopped": True}, f"the pods of {_name(obj)} end; start brings {_count(obj)} back")
+
+
+def _start(obj: WorkloadObject, _request: Request) -> Change:
+    if not obj.spec.stopped:
+        return Change({}, f"{_name(obj)} is not stopped")
+    _not_paused(obj)
+    return Change({"stopped": False}, f"{_count(obj)} of {_name(obj)} will run")
+
+
+def _restart(obj: WorkloadObject, request: Request) -> Change:
+    _not_paused(obj)
+    if obj.spec.stopped:
+        raise problems.conflict(f"{_name(obj)} is stopped, so there is nothing to restart", "start it")
+    annotations = {labels.RESTARTED_AT: request.at.isoformat()}
+    spec: Manifest = {"template": {"metadata": {"annotations": annotations}}}
+    return Change(spec, f"every pod of {_name(obj)} is replaced, as fast as its update limits allow")
+
+
+def _scale(obj: WorkloadObject, request: Request) -> Change:
+    if isinstance(obj, PinPod):
+        raise problems.conflict(f"{_name(obj)} is a unit, which is always one pod", "stop it, or deploy an app instead")
+    wanted = request.replicas
+    if wanted is None or not 0 <= wanted <= MOST_REPLICAS:
+        given = "is missing" if wanted is None else f"is {wanted}"
+        raise _invalid("replicas", f"a number from 0 to {MOST_REPLICAS}", given)
+    if obj.spec.replicas == wanted:
+        return Change({}, f"{_name(obj)} has {wanted} replicas already")
+    _not_paused(obj)
+    when = "once it is started" if obj.spec.stopped else "instead of " + str(obj.spec.replicas)
+    return Change({"replicas": wanted}, f"{wanted} replicas of {_name(obj)} will run {when}")
+
+
+def _rollback(obj: WorkloadObject, request: Request) -> Change:
+    present = templates.revision(obj.spec.template)
+    target = _target(obj, request, present)
+    if target.name == present:
+        return Change({}, f"{_name(obj)} has revision {present} already")
+    _not_paused(obj)
+    difference = changes.merge_patch(obj.spec.template, target.template)
+    return Change({"template": difference}, f"{_name(obj)} goes back from revision {present} to {target.name}")
+
+
+def _target(obj: WorkloadObject, request: Request, present: str) -> Revision:
+    """The named revision, or the newest good one before the present."""
+    if not request.to:
+        found = next((r for r in request.history if r.good and r.name != present), None)
+        if found is None:
+            raise problems.conflict(
+                f"no earlier revision of {_name(obj)} is known to have run well", "name a revision of its history"
+            )
+        return found
+    found = next((r for r in request.history if r.name == request.to), None)
+    if found is None:
+        names = ", ".join(r.name for r in request.history[:10]) or "none is known"
+        raise _invalid("revision", f"one of the history: {names}", f"{request.to} is not in the history of {_name(obj)}")
+    return found
+
+
+_VERBS: Mapping[Verb, Callable[[WorkloadObject, Request], Change]] = {
+    "pause": _pause,
+    "resume": _resume,
+    "stop": _stop,
+    "start": _start,
+    "restart": _restart,
+    "scale": _scale,
+    "rollback": _rollback,
+}
+
+
+def _not_paused(obj: WorkloadObject) -> None:
+    if obj.spec.paused:
+        raise problems.conflict(f"{_name(obj)} is paused, so no change reaches it", "resume it first")
+
+
+def _invalid(field: str, expected: str, message: str) -> Problem:
+    return problems.invalid((FieldError(field, expected, message),))
+
+
+def _count(obj: WorkloadObject) -> str:
+    count = obj.spec.replicas if isinstance(obj, PinApp) else 1
+    return f"{count} replica" if count == 1 else f"{count} replicas"
+
+
+def _name(obj: WorkloadObject) -> str:
+    return obj.metadata.name
