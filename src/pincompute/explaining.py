@@ -9,7 +9,7 @@ from typing import Literal
 from rich.console import Console
 
 from pincompute.api.meta import Key
-from pincompute.federation import explanation, workloads
+from pincompute.domain import explanation
 from pincompute.federation.workloads import PINAPP, PINPOD
 from pincompute.kube import config
 from pincompute.kube.errors import NotFound
@@ -35,5 +35,5 @@ async def explain(kind: Literal["pinapp", "pinpod"], project: str, name: str, ku
                 f"kubectl --kubeconfig {path} --context {context} -n {project} get pinapps,pinpods"
             ) from None
     console = Console(highlight=False)
-    for sentence in explanation.sentences(workloads.read(asked, found)):
+    for sentence in explanation.sentences(found):
         console.print(sentence)

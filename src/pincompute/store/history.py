@@ -177,6 +177,8 @@ def _record(at: int, body: bytes) -> AnyRecord | None:
 def _conditions(wanted: Filter) -> list[sa.ColumnElement[bool]]:
     c = table.c
     exact = {"project": wanted.project, "workload": wanted.workload, "name": wanted.name, "uid": wanted.uid}
+    if not all(_storable(value) for value in (*exact.values(), wanted.text)):
+        return [sa.false()]
     found: list[sa.ColumnElement[bool]] = [c[column] == value for column, value in exact.items() if value]
     if wanted.types:
         found.append(c.type.in_(sorted(wanted.types)))
@@ -187,6 +189,11 @@ def _conditions(wanted: Filter) -> list[sa.ColumnElement[bool]]:
     if wanted.text:
         found.append(c.words.contains(wanted.text.casefold(), autoescape=True))
     return found
+
+
+def _storable(text: str) -> bool:
+    """PostgreSQL knows no NUL, and neither database a half of a surrogate pair: nothing stored contains them."""
+    return "\0" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def _behind(cursor: str, *, oldest_first: bool) -> sa.ColumnElement[bool]:

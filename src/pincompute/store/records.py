@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from datetime import UTC, datetime
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, cast
 
 import msgspec
 
@@ -57,8 +57,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rena
         return ()
 
     @property
-    def type(self) -> str:
-        return str(self.__struct_config__.tag)
+    def type(self) -> RecordType:
+        return cast("RecordType", self.__struct_config__.tag)
 
     @property
     def key(self) -> str:

@@ -10,9 +10,9 @@ from types import MappingProxyType
 
 from pincompute.api.workloads import Score
 from pincompute.domain.room import Assumed, used_share
+from pincompute.domain.weights import WEIGHTS
 from pincompute.federation.members import Member
 
-WEIGHTS: Mapping[str, int] = MappingProxyType({"load": 3, "health": 2, "cost": 1})
 CHEAPEST = 100  # relative price that earns the full cost score
 
 

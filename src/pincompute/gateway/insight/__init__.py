@@ -1,5 +1,6 @@
 """Insight: what happened to running and past workloads, and why, recorded and told in sentences."""
 
+from pincompute.gateway.insight.insight import Insight
 from pincompute.gateway.insight.recorder import Recorder
 
-__all__ = ["Recorder"]
+__all__ = ["Insight", "Recorder"]

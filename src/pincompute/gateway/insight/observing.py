@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypedDict
 
 import msgspec
 
@@ -126,9 +127,22 @@ def of_event(cluster: str, event: core.Event, owner: Owner) -> Event | None:
     )
 
 
-def _of(owner: Owner) -> dict[str, str]:
-    named = {"project": owner.project, "workload": owner.workload, "name": owner.name, "uid": owner.uid}
-    return {**named, "zone": owner.zone} if owner.zone else named
+class _Owned(TypedDict):
+    project: str
+    workload: str
+    name: str
+    uid: str
+    zone: str
+
+
+def _of(owner: Owner) -> _Owned:
+    return {
+        "project": owner.project,
+        "workload": owner.workload,
+        "name": owner.name,
+        "uid": owner.uid,
+        "zone": owner.zone,
+    }
 
 
 def _revision(owner: Owner, obj: PinApp | PinPod, look: Look) -> Revision:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pincompute.api.workloads import Scheduling, Score, WorkloadStatus
-from pincompute.federation.scheduling.scores import WEIGHTS
-from pincompute.federation.workloads import Workload
+from pincompute.api.workloads import PinApp, PinPod, Scheduling, Score, WorkloadStatus
+from pincompute.domain.weights import WEIGHTS
 
 
-def sentences(workload: Workload) -> Iterator[str]:
-    status, name = workload.status, workload.key.name
-    yield f"{name} should run {_replicas(workload.replicas)}; {status.ready_replicas} are ready. It is {_phase(status)}."
+def sentences(workload: PinApp | PinPod) -> Iterator[str]:
+    status, meta = workload.status, workload.metadata
+    wanted = workload.spec.replicas if isinstance(workload, PinApp) else 1
+    yield f"{meta.name} should run {_replicas(wanted)}; {status.ready_replicas} are ready. It is {_phase(status)}."
     decision = status.scheduling
     if decision is None:
         yield "No placement has been decided yet: the federation has not seen it, or it waits for its turn."
         return
-    if decision.generation != workload.generation:
+    if decision.generation != meta.generation:
         yield "The last decision is for an older version of it; a new one is being made."
     yield from _placement(decision)
     yield from _refusals(decision)

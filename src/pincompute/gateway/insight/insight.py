@@ -1,0 +1,133 @@
+"""What the routes of insight ask: history from the store, the present from the caches, and both together in sentences."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from pincompute.api.meta import Resource
+from pincompute.api.workloads import PINAPPS, PINPODS, PinApp, PinPod
+from pincompute.gateway import problems
+from pincompute.gateway.insight import explain, timeline
+from pincompute.gateway.insight.entries import Entry
+from pincompute.gateway.insight.explain import Subject
+from pincompute.gateway.reads import Reads
+from pincompute.kube.clock import SYSTEM, Clock
+from pincompute.store.errors import StoreUnavailable
+from pincompute.store.history import CursorError, Filter, Page
+from pincompute.store.records import AnyRecord, Revision
+from pincompute.store.store import Store
+
+OWN_WRITES = 0.5  # seconds to wait for what was recorded just now, so that callers find their own operations
+CONTEXT = 200  # records of a workload an explanation looks back at
+REVISIONS = 100  # earlier revisions looked at to tell what changed
+
+WORDS = {PINAPPS.kind: "app", PINPODS.kind: "unit"}  # as users call them
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """`state` is the phase, or Deleted. `missing`: history could not be asked, so only the present speaks."""
+
+    name: str
+    project: str
+    state: str
+    sentences: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+
+
+class Insight:
+    def __init__(self, reads: Reads, store: Store, clock: Clock = SYSTEM) -> None:
+        self._reads = reads
+        self._store = store
+        self._clock = clock
+
+    @property
+    def waiting(self) -> int:
+        """Records that cannot be seen yet because the store has not taken them."""
+        return self._store.health.waiting
+
+    async def page(self, wanted: Filter, cursor: str, limit: int, *, oldest_first: bool) -> Page:
+        """Raises Problem: 404 when there never was such a workload, 400 for a foreign cursor, 503 without the store."""
+        await self._store.settled(OWN_WRITES)
+        try:
+            page = await self._store.history.page(wanted, cursor, limit, oldest_first=oldest_first)
+            if not page.records and not cursor:
+                await self._must_exist(wanted)
+        except CursorError as error:
+            raise problems.malformed(str(error), "send the cursor of the page before, or none") from None
+        except StoreUnavailable:
+            raise _away() from None
+        return page
+
+    async def timeline(self, wanted: Filter, cursor: str, limit: int, *, oldest_first: bool) -> tuple[tuple[Entry, ...], str]:
+        """Lines in the order that was asked for, and the cursor of the next page."""
+        page = await self.page(wanted, cursor, limit, oldest_first=oldest_first)
+        told = timeline.entries(page.records, await self._before(wanted, page))
+        return (told if oldest_first else told[::-1]), page.cursor
+
+    async def explain(self, resource: Resource[Any], project: str, name: str) -> Explanation:
+        """Raises Problem 404 when there is not and never was such a workload."""
+        obj: PinApp | PinPod | None = self._reads.get(resource, project, name)
+        wanted = Filter(project, resource.kind, name, uid=obj.metadata.uid if obj else "")
+        try:
+            page = await self.page(wanted, "", CONTEXT, oldest_first=False)
+        except problems.Problem as problem:
+            if obj is None or problem.code != "unavailable":
+                raise
+            return self._present(obj, (), ("history",))
+        records = page.records[::-1]
+        return self._present(obj, records, ()) if obj else self._past(project, name, records)
+
+    def explain_all(self, project: str) -> tuple[Explanation, ...]:
+        """All workloads of the project that do not run as they should; from the caches alone."""
+        found = [obj for resource in (PINAPPS, PINPODS) for obj in self._reads.host(resource).list(project)]
+        troubled = [obj for obj in found if obj.status.phase not in ("Running", "Stopped")]
+        return tuple(self._present(obj, (), ()) for obj in sorted(troubled, key=lambda obj: obj.key))
+
+    def _present(self, obj: PinApp | PinPod, records: tuple[AnyRecord, ...], missing: tuple[str, ...]) -> Explanation:
+        subject = Subject(obj, records, self._reads.silent(), self._clock.wall())
+        return Explanation(
+            name=obj.metadata.name,
+            project=obj.metadata.namespace,
+            state=obj.status.phase or "Pending",
+            sentences=tuple(explain.present(subject)),
+            missing=missing,
+        )
+
+    def _past(self, project: str, name: str, records: tuple[AnyRecord, ...]) -> Explanation:
+        """Of the last one that had the name."""
+        uid = next((record.uid for record in reversed(records) if record.uid), "")
+        own = tuple(record for record in records if record.uid in (uid, ""))
+        return Explanation(name=name, project=project, state="Deleted", sentences=tuple(explain.past(name, own)))
+
+    async def _before(self, wanted: Filter, page: Page) -> tuple[Revision, ...]:
+        """Revisions before the page's, of the workloads on it."""
+        changed = [record for record in page.records if isinstance(record, Revision)]
+        if not changed:
+            return ()
+        first = min(record.at for record in changed)
+        earlier = replace(wanted, types=frozenset({"revision"}), since=None, until=first, text="")
+        try:
+            found = await self._store.history.page(earlier, limit=REVISIONS)
+        except StoreUnavailable:
+            raise _away() from None
+        shown = {(record.uid, record.generation) for record in changed}
+        return tuple(r for r in found.records if isinstance(r, Revision) and (r.uid, r.generation) not in shown)
+
+    async def _must_exist(self, wanted: Filter) -> None:
+        if not wanted.name:
+            return
+        resource = PINAPPS if wanted.workload == PINAPPS.kind else PINPODS
+        if self._reads.get(resource, wanted.project, wanted.name) is not None:
+            return
+        if not await self._store.history.workloads(wanted.project, wanted.workload, wanted.name):
+            raise problems.not_found(f"{WORDS[resource.kind]} {wanted.project}/{wanted.name}, now or in the past")
+
+
+def _away() -> problems.Problem:
+    return problems.unavailable(
+        "history cannot be read now: its database does not answer",
+        remedy="try again in a moment; nothing is lost, what happens meanwhile is written down later",
+    )

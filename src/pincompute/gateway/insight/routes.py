@@ -1,0 +1,182 @@
+"""Routes of insight: history, events, timeline and explanation, of a workload that runs or ran, and of a project.
+
+Apps and units have the same routes, made by one function. A name that was used several times has the history of all that had
+it, told apart by `uid`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
+
+import msgspec
+from litestar import get
+from litestar.di import Provide
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import Parameter
+
+from pincompute.api.meta import Resource
+from pincompute.api.workloads import PINAPPS, PINPODS
+from pincompute.gateway.calls import Call, may
+from pincompute.gateway.insight import questions
+from pincompute.gateway.insight.entries import Entry
+from pincompute.gateway.insight.insight import Explanation, Insight
+from pincompute.store.history import Filter, Page
+from pincompute.store.records import TYPES, AnyRecord, RecordType
+
+EVENTS: frozenset[RecordType] = frozenset({"event"})
+CHANGES: frozenset[RecordType] = frozenset(TYPES) - EVENTS
+ALL: frozenset[RecordType] = frozenset(TYPES)
+
+
+class Records(msgspec.Struct, frozen=True, rename="camel"):
+    """The cursor asks for the next page and is empty on the last; `waiting` records are not in the store yet."""
+
+    items: tuple[AnyRecord, ...]
+    cursor: str
+    waiting: int
+
+
+class Timeline(msgspec.Struct, frozen=True, rename="camel"):
+    """The cursor asks for the next page and is empty on the last; `waiting` records are not in the store yet."""
+
+    items: tuple[Entry, ...]
+    cursor: str
+    waiting: int
+
+
+class Explanations(msgspec.Struct, frozen=True, rename="camel"):
+    """Of all workloads of a project that do not run as they should."""
+
+    items: tuple[Explanation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which part of history, and in which order."""
+
+    narrowed: Filter
+    cursor: str
+    limit: int
+    oldest_first: bool
+
+    def about(self, kind: str, name: str, default: frozenset[RecordType]) -> Filter:
+        """`default`: the types this route shows when none was named; the one for events shows nothing else."""
+        types = EVENTS if default == EVENTS else self.narrowed.types or default
+        return replace(self.narrowed, workload=kind, name=name, types=types)
+
+
+def _asked(
+    call: Call,
+    project: str,
+    since: Annotated[str, Parameter(description="Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.")] = "",
+    until: Annotated[str, Parameter(description="Only what began at or before this: RFC 3339, or an age.")] = "",
+    types: Annotated[str, Parameter(query="type", description=f"Only these, with commas between: {', '.join(TYPES)}.")] = "",
+    text: Annotated[str, Parameter(description="Only what contains this, in any case.")] = "",
+    uid: Annotated[str, Parameter(description="Only of the workload with this uid, when a name was used more than once.")] = "",
+    limit: Annotated[int, Parameter(description="Records of a page, 1 to 1000.")] = 100,
+    cursor: Annotated[str, Parameter(description="The cursor of the page before.")] = "",
+    oldest_first: Annotated[bool, Parameter(query="oldestFirst", description="From the oldest to the newest.")] = False,
+) -> Asked:
+    narrowed = Filter(
+        project,
+        uid=uid,
+        types=questions.types(types),
+        since=questions.moment("since", since, call.at),
+        until=questions.moment("until", until, call.at),
+        text=questions.text(text),
+    )
+    return Asked(narrowed, cursor, questions.limit(limit), oldest_first)
+
+
+ASKED: Mapping[str, Provide] = {"asked": Provide(_asked, sync_to_thread=False)}
+
+
+async def _records(insight: Insight, wanted: Filter, asked: Asked) -> Records:
+    page: Page = await insight.page(wanted, asked.cursor, asked.limit, oldest_first=asked.oldest_first)
+    return Records(page.records, page.cursor, insight.waiting)
+
+
+async def _timeline(insight: Insight, wanted: Filter, asked: Asked) -> Timeline:
+    lines, cursor = await insight.timeline(wanted, asked.cursor, asked.limit, oldest_first=asked.oldest_first)
+    return Timeline(lines, cursor, insight.waiting)
+
+
+def _of_workload(resource: Resource[Any], plural: str, word: str) -> tuple[HTTPRouteHandler, ...]:
+    kind, path, tags = resource.kind, f"/v1/projects/{{project:str}}/{plural}/{{name:str}}", ["insight"]
+    lists, looks = may("history", "list"), may("events", "list")
+
+    @get(f"{path}/history", opt=lists, operation_id=f"get{word}History", tags=tags, dependencies=ASKED)
+    async def history(name: str, insight: Insight, asked: Asked) -> Records:
+        """What happened to it: revisions, placements, states, exits and operations, also after its end."""
+        return await _records(insight, asked.about(kind, name, CHANGES), asked)
+
+    @get(f"{path}/events", opt=looks, operation_id=f"get{word}Events", tags=tags, dependencies=ASKED)
+    async def events(name: str, insight: Insight, asked: Asked) -> Records:
+        """Kubernetes events of it and of its pods, each once with its count, longer than Kubernetes keeps them."""
+        return await _records(insight, asked.about(kind, name, EVENTS), asked)
+
+    @get(f"{path}/timeline", opt=lists, operation_id=f"get{word}Timeline", tags=tags, dependencies=ASKED)
+    async def timeline(name: str, insight: Insight, asked: Asked) -> Timeline:
+        """All of it as one story, a sentence each."""
+        return await _timeline(insight, asked.about(kind, name, ALL), asked)
+
+    @get(f"{path}/explain", opt=may("history", "get"), operation_id=f"explain{word}", tags=tags)
+    async def explain(project: str, name: str, insight: Insight) -> Explanation:
+        """Why it runs where it runs, or why it does not run, and what to do."""
+        return await insight.explain(resource, project, name)
+
+    return history, events, timeline, explain
+
+
+@get(
+    "/v1/projects/{project:str}/history",
+    opt=may("history", "list"),
+    operation_id="getProjectHistory",
+    tags=["insight"],
+    dependencies=ASKED,
+)
+async def project_history(insight: Insight, asked: Asked) -> Records:
+    """What happened in the project, also to workloads that are gone."""
+    return await _records(insight, asked.about("", "", CHANGES), asked)
+
+
+@get(
+    "/v1/projects/{project:str}/events",
+    opt=may("events", "list"),
+    operation_id="getProjectEvents",
+    tags=["insight"],
+    dependencies=ASKED,
+)
+async def project_events(insight: Insight, asked: Asked) -> Records:
+    """Kubernetes events of all workloads of the project."""
+    return await _records(insight, asked.about("", "", EVENTS), asked)
+
+
+@get(
+    "/v1/projects/{project:str}/timeline",
+    opt=may("history", "list"),
+    operation_id="getProjectTimeline",
+    tags=["insight"],
+    dependencies=ASKED,
+)
+async def project_timeline(insight: Insight, asked: Asked) -> Timeline:
+    """The project's story, a sentence each."""
+    return await _timeline(insight, asked.about("", "", ALL), asked)
+
+
+@get("/v1/projects/{project:str}/explain", opt=may("history", "get"), operation_id="explainProject", tags=["insight"])
+async def project_explain(project: str, insight: Insight) -> Explanations:
+    """Of every workload of the project that does not run as it should: why, and what to do."""
+    return Explanations(insight.explain_all(project))
+
+
+ROUTES: tuple[HTTPRouteHandler, ...] = (
+    *_of_workload(PINAPPS, "apps", "App"),
+    *_of_workload(PINPODS, "units", "Unit"),
+    project_history,
+    project_events,
+    project_timeline,
+    project_explain,
+)

@@ -1,0 +1,167 @@
+"""Records of all kinds as one ordered story, a sentence each. Pure.
+
+What several records say is told once: an operation and the revision it made, the same event of many pods, a state or decision
+that two gateways recorded at different moments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from pincompute.api.workloads import Scheduling
+from pincompute.gateway.insight import changes, exits, recurring
+from pincompute.gateway.insight.entries import Entry, short
+from pincompute.store.records import GONE, AnyRecord, Decision, Event, Exit, Operation, Revision, State
+
+REASONS = 3  # clusters whose refusal is told
+
+_CAUSE_FIRST = ("operation", "revision", "decision", "state", "exit", "event")
+_PAST = {
+    "create": "created",
+    "update": "changed",
+    "delete": "deleted",
+    "pause": "paused",
+    "resume": "resumed",
+    "stop": "stopped",
+    "start": "started",
+    "restart": "restarted",
+    "scale": "scaled",
+    "rollback": "rolled back",
+    "open": "opened",
+}
+
+
+@dataclass(slots=True)
+class _Told:
+    """What the story has said of each workload so far, by uid."""
+
+    revisions: dict[str, Revision] = field(default_factory=dict[str, Revision])
+    decisions: dict[str, Scheduling] = field(default_factory=dict[str, Scheduling])
+    states: dict[str, str] = field(default_factory=dict[str, str])
+
+
+def entries(records: Iterable[AnyRecord], before: Iterable[Revision] = ()) -> tuple[Entry, ...]:
+    """The oldest first. `before` are earlier revisions, to tell what the first ones changed."""
+    ordered = sorted(records, key=lambda record: (record.at, _CAUSE_FIRST.index(record.type)))
+    told = _Told({r.uid: r for r in sorted(before, key=lambda r: r.generation)})
+    operations = {(o.uid, o.generation): o for o in ordered if isinstance(o, Operation) and o.generation}
+    revised = {(r.uid, r.generation) for r in ordered if isinstance(r, Revision)}
+    lines = [line for record in ordered if (line := _line(record, told, operations, revised)) is not None]
+    events = recurring.entries(record for record in ordered if isinstance(record, Event))
+    return tuple(sorted((*lines, *events), key=lambda entry: (entry.at, _CAUSE_FIRST.index(entry.type))))
+
+
+_Operations: TypeAlias = dict[tuple[str, int], Operation]
+
+
+def _line(record: AnyRecord, told: _Told, operations: _Operations, revised: set[tuple[str, int]]) -> Entry | None:
+    match record:
+        case Operation():
+            merged = (record.uid, record.generation) in revised
+            return None if merged else _entry(record, operation(record), warning=record.outcome not in ("", "done"))
+        case Revision():
+            previous = told.revisions.get(record.uid)
+            told.revisions[record.uid] = record
+            return _entry(record, revision(record, previous, operations.get((record.uid, record.generation))))
+        case Decision():
+            previous_decision = told.decisions.get(record.uid)
+            told.decisions[record.uid] = record.scheduling
+            text = decision(record, previous_decision)
+            return _entry(record, text, warning=record.scheduling.unplaced > 0) if text else None
+        case State():
+            if told.states.get(record.uid) == record.after:
+                return None
+            told.states[record.uid] = record.after
+            return _entry(record, state(record), warning=record.after == "Degraded")
+        case Exit():
+            return _entry(record, exits.sentence(record), warning=bool(exits.cure(record)))
+        case Event():
+            return None  # told in groups
+
+
+def operation(record: Operation) -> str:
+    """`alice stopped hello: night`."""
+    detail = f" ({record.detail})" if record.detail else ""
+    outcome = {"": "; how it ended is not known", "done": ""}.get(record.outcome, f"; it was refused ({record.outcome})")
+    return f"{record.author} {_past(record.verb)} {record.name or record.project}{detail}{_because(record.reason)}{outcome}"
+
+
+def revision(record: Revision, previous: Revision | None, made_by: Operation | None) -> str:
+    """`alice scaled hello from 3 to 6: load test`."""
+    author = made_by.author if made_by else record.author or _somebody(record.manager)
+    reason = _because(made_by.reason if made_by else record.reason)
+    if record.generation == 1:
+        return f"{author} created {record.name}: {changes.contents(record)}{reason}"
+    if previous is None:
+        return f"{author} {_past(made_by.verb if made_by else 'update')} {record.name}: {changes.contents(record)}{reason}"
+    found = changes.between(previous, record)
+    verb = made_by.verb if made_by else ""
+    if len(found) == 1 and found[0].startswith("replicas ") and verb in ("", "update", "scale"):
+        return f"{author} scaled {record.name} {found[0].removeprefix('replicas ')}{reason}"
+    what = f" ({', '.join(found)})" if found else ""
+    return f"{author} {_past(verb or 'update')} {record.name}{what}{reason}"
+
+
+def decision(record: Decision, previous: Scheduling | None) -> str:
+    """`placed 2 in zone a (a1), 2 in zone b (b1)`; empty when nothing moved."""
+    made = record.scheduling
+    parts = list(_moves(made, previous))
+    if made.unplaced and (previous is None or previous.unplaced != made.unplaced or parts):
+        parts.append(_unplaced(made))
+    return f"{record.name}: {', '.join(parts)}" if parts else ""
+
+
+def state(record: State) -> str:
+    if record.after == GONE:
+        return f"{record.name} was deleted; nothing of it is left"
+    change = f"went from {record.before} to {record.after}" if record.before else f"is {record.after}"
+    return f"{record.name} {change}{_because(short(record.message))}"
+
+
+def _moves(made: Scheduling, previous: Scheduling | None) -> Iterator[str]:
+    zones = {row.cluster: row.zone for row in (*(previous.placement if previous else ()), *made.placement)}
+    before = {row.cluster: row.replicas for row in previous.placement} if previous else dict[str, int]()
+    after = {row.cluster: row.replicas for row in made.placement}
+    changed = {cluster: after.get(cluster, 0) - before.get(cluster, 0) for cluster in zones}
+    for verb, sign in (("placed", 1), ("removed", -1)):
+        places = [f"{delta * sign} in {_place(zones[name], name)}" for name, delta in changed.items() if delta * sign > 0]
+        if places:
+            yield f"{verb} {', '.join(places)}"
+
+
+def _unplaced(made: Scheduling) -> str:
+    reasons = "; ".join(short(f"{r.cluster}: {r.message}") for r in made.rejections[:REASONS])
+    more = f"; and {len(made.rejections) - REASONS} clusters more" if len(made.rejections) > REASONS else ""
+    return f"{made.unplaced} without a place" + (f" ({reasons}{more})" if reasons else "")
+
+
+def _place(zone: str, cluster: str) -> str:
+    return f"zone {zone} ({cluster})" if zone else cluster
+
+
+def _entry(record: AnyRecord, sentence: str, *, warning: bool = False) -> Entry:
+    return Entry(
+        at=record.at,
+        type=record.type,
+        sentence=sentence,
+        name=record.name,
+        uid=record.uid,
+        zone=record.zone,
+        cluster=record.cluster,
+        warning=warning,
+    )
+
+
+def _somebody(manager: str) -> str:
+    """Who wrote past the gateway is known only by their program."""
+    return f"somebody with {manager}" if manager else "somebody"
+
+
+def _past(verb: str) -> str:
+    return _PAST.get(verb, f"did {verb} on")
+
+
+def _because(reason: str) -> str:
+    return f": {reason}" if reason else ""
