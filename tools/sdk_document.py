@@ -20,6 +20,7 @@ JSON_TYPES = ("application/json", "application/merge-patch+json")
 EVENTS = "text/event-stream"
 METHODS = ("get", "put", "post", "delete", "patch")
 VERBS = {"get": "get", "put": "replace", "post": "create", "delete": "delete", "patch": "patch"}
+KEYED = frozenset({"pause", "resume", "stop", "start", "restart", "scale", "rollback"})
 SIMPLE = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
 
 
@@ -225,9 +226,14 @@ def _operation(document: Schema, schemas: Schema, route: str, method: str) -> Op
         result=result,
         item=item_type,
         accept=accept,
-        keyed="Idempotency-Key" in wires or (method == "post" and said.get("operationId", "").startswith("create")),
+        keyed=_keyed(method, route, wires),
         events=events,
     )
+
+
+def _keyed(method: str, route: str, wires: set[str]) -> bool:
+    """A key makes a repetition safe: where the document asks for one, and with the verbs, which are known again by it."""
+    return "Idempotency-Key" in wires or (method == "post" and route.rpartition("/")[2] in KEYED)
 
 
 def _parameter(said: Schema, schemas: Schema) -> Parameter:

@@ -46,14 +46,14 @@ class Client(Resources):
         self, using: Context | None = None, *, policy: retry.Policy | None = None, hooks: Sequence[hooks.Hook] = (), **over: str
     ) -> None:
         self.context = using or context(**over)
-        credentials, self.session = _session(self.context, policy, hooks)
+        credentials, self.state = _session(self.context, policy, hooks)
         http = httpx2.Client(
             base_url=self.context.server,
             verify=drivers.trust(self.context.ca),
             limits=drivers.CONNECTIONS,
             follow_redirects=False,
         )
-        self._driver = SyncDriver(self.session, http, credentials.renew)
+        self._driver = SyncDriver(self.state, http, credentials.renew)
         super().__init__(SyncCaller(self._driver))
 
     def close(self) -> None:
@@ -73,14 +73,14 @@ class AsyncClient(AsyncResources):
         self, using: Context | None = None, *, policy: retry.Policy | None = None, hooks: Sequence[hooks.Hook] = (), **over: str
     ) -> None:
         self.context = using or context(**over)
-        credentials, self.session = _session(self.context, policy, hooks)
+        credentials, self.state = _session(self.context, policy, hooks)
         http = httpx2.AsyncClient(
             base_url=self.context.server,
             verify=drivers.trust(self.context.ca),
             limits=drivers.CONNECTIONS,
             follow_redirects=False,
         )
-        self._driver = AsyncDriver(self.session, http, credentials.renew)
+        self._driver = AsyncDriver(self.state, http, credentials.renew)
         super().__init__(AsyncCaller(self._driver))
 
     async def close(self) -> None:

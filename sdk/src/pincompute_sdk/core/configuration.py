@@ -86,6 +86,20 @@ def save(at: Path, configuration: Configuration) -> None:
         raise
 
 
+def region(environment: Mapping[str, str] = os.environ) -> Context:
+    """A region that runs on this machine (`make up`) needs no address: its home tells server and authority."""
+    home = environment.get("PINCOMPUTE_HOME") or str(Path(environment.get("HOME", "~")).expanduser() / ".pincompute")
+    told = Path(home) / "client.yaml"
+    if not told.is_file():
+        return Context()
+    import yaml
+
+    try:
+        return msgspec.convert(yaml.safe_load(told.read_text("utf-8")), Context)
+    except (OSError, yaml.YAMLError, msgspec.ValidationError) as error:
+        raise ConfigurationError(f"{told} cannot be used", reason=str(error), remedy="`make up` writes it anew") from error
+
+
 def effective(configuration: Configuration, environment: Mapping[str, str] = os.environ, name: str = "") -> Context:
     """The chosen context with the environment's values on top of it; a token of the environment is never renewed."""
     chosen = name or environment.get("PINCOMPUTE_CONTEXT", "") or configuration.current
@@ -96,7 +110,7 @@ def effective(configuration: Configuration, environment: Mapping[str, str] = os.
             reason=f"known: {known}",
             remedy="choose one of them, or log in: `pin login --context NAME`",
         )
-    found = configuration.contexts.get(chosen, Context())
+    found = configuration.contexts.get(chosen) or region(environment)
     over = {
         field: environment[variable]
         for field, variable in (("server", "PINCOMPUTE_SERVER"), ("project", "PINCOMPUTE_PROJECT"), ("ca", "PINCOMPUTE_CA"))

@@ -1,14 +1,19 @@
-"""WebSocket connections to the gateway: shells, and tunnels for port-forward.
+"""WebSocket connections to the gateway: shells and one-shot commands, and tunnels for port-forward.
 
-Frames of a shell: binary ones begin with a channel byte (0 input, 1 output, 2 errors, 3 result, 4 size), as Kubernetes' clients
-speak; the result is JSON, `{"exitCode": 0}` or a problem document.
+The framing of a shell is Kubernetes' `v5.channel.k8s.io`: the first byte of a message is its channel; STATUS brings one JSON
+status when the program has ended.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
+
+import msgspec
 
 from pincompute_sdk.core import drivers, failures
 from pincompute_sdk.core.exchange import Session
@@ -17,27 +22,62 @@ from pincompute_sdk.core.messages import Answer, Request
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
 
-INPUT, OUTPUT, ERRORS, RESULT, SIZE = range(5)
+PROTOCOL = "v5.channel.k8s.io"
 KEEP_ALIVE = 20.0  # seconds between pings; proxies cut what is silent for a minute
-OPENING = 15.0
+OPENING = 15.0  # seconds
 LARGEST = 1 << 20  # bytes of one frame
 
 
-async def connect(
-    session: Session, ca: str, path: Mapping[str, str], route: str, query: list[tuple[str, str]]
-) -> ClientConnection:
-    """An open connection; a refusal is the error its problem document says."""
+class Channel(IntEnum):
+    STDIN = 0
+    STDOUT = 1
+    STDERR = 2
+    STATUS = 3
+    RESIZE = 4
+    CLOSE = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How a program ended; `code` is None when it could not be started or its status is not known."""
+
+    code: int | None
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Socket:
+    """Which one: `route` with its path parameters, and the query."""
+
+    route: str
+    path: Mapping[str, str]
+    query: Sequence[tuple[str, str]] = ()
+    protocol: str = ""
+
+    def url(self, server: str) -> str:
+        split = urlsplit(server)
+        filled = self.route
+        for name, value in self.path.items():
+            filled = filled.replace("{" + name + "}", quote(value, safe=""))
+        scheme = "wss" if split.scheme == "https" else "ws"
+        return urlunsplit((scheme, split.netloc, split.path.rstrip("/") + filled, urlencode(self.query), ""))
+
+
+async def connect(session: Session, ca: str, wanted: Socket) -> ClientConnection:
+    """An open connection; a refusal is the error that its problem document says."""
     from websockets.asyncio.client import connect as open_socket
     from websockets.exceptions import InvalidStatus, WebSocketException
+    from websockets.typing import Subprotocol
 
-    url = _url(session.server, route, path, query)
-    headers = dict(session.dressed(Request("GET", route)).headers)
+    url = wanted.url(session.server)
+    headers = dict(session.dressed(Request("GET", wanted.route)).headers)
     agent = headers.pop("User-Agent")
     try:
         return await open_socket(
             url,
             additional_headers=headers,
             user_agent_header=agent,
+            subprotocols=[Subprotocol(wanted.protocol)] if wanted.protocol else None,
             ssl=drivers.trust(ca) if url.startswith("wss:") else None,
             open_timeout=OPENING,
             ping_interval=KEEP_ALIVE,
@@ -51,10 +91,48 @@ async def connect(
         raise failures.error(session, drivers.failed(error)) from error
 
 
-def _url(server: str, route: str, path: Mapping[str, str], query: list[tuple[str, str]]) -> str:
-    split = urlsplit(server)
-    filled = route
-    for name, value in path.items():
-        filled = filled.replace("{" + name + "}", quote(value, safe=""))
-    scheme = "wss" if split.scheme == "https" else "ws"
-    return urlunsplit((scheme, split.netloc, split.path.rstrip("/") + filled, urlencode(query), ""))
+def frame(channel: Channel, payload: bytes) -> bytes:
+    return bytes((channel,)) + payload
+
+
+def size(columns: int, lines: int) -> bytes:
+    return frame(Channel.RESIZE, json.dumps({"Width": columns, "Height": lines}).encode())
+
+
+def end_of_input() -> bytes:
+    return bytes((Channel.CLOSE, Channel.STDIN))
+
+
+class _Cause(msgspec.Struct, frozen=True):
+    reason: str = ""
+    message: str = ""
+
+
+class _Details(msgspec.Struct, frozen=True):
+    causes: tuple[_Cause, ...] = ()
+
+
+class _Status(msgspec.Struct, frozen=True):
+    status: str = ""
+    message: str = ""
+    details: _Details | None = None
+
+
+def exit_of(payload: bytes) -> Exit:
+    """From what came on the STATUS channel."""
+    try:
+        status = msgspec.json.decode(payload, type=_Status)
+    except msgspec.MsgspecError:
+        return Exit(None, payload.decode(errors="replace"))
+    if status.status == "Success":
+        return Exit(0)
+    causes = status.details.causes if status.details else ()
+    code = next((cause.message for cause in causes if cause.reason == "ExitCode"), "")
+    return Exit(int(code) if code.isdigit() else None, status.message)
+
+
+def unpacked(message: Any) -> tuple[Channel, bytes] | None:
+    """None for what is not of this framing."""
+    if not isinstance(message, bytes) or not message or message[0] not in {*Channel}:
+        return None
+    return Channel(message[0]), message[1:]

@@ -8,10 +8,58 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
+from pincompute_sdk.core.drivers import AsyncStream
 from pincompute_sdk.core.events import Event
 from pincompute_sdk.core.operation import AsyncCaller, Input
 from pincompute_sdk.generated import operations as op
-from pincompute_sdk.generated.models import App, AppPage, Diff, Project, ProjectPage, Reason, Replica, ReplicaPage, Session
+from pincompute_sdk.generated.models import (
+    App,
+    AppPage,
+    Cluster,
+    ClusterPage,
+    Diff,
+    Done,
+    Explanation,
+    Member,
+    MemberPage,
+    NewToken,
+    Project,
+    ProjectPage,
+    Reason,
+    Record,
+    RecordPage,
+    Replica,
+    ReplicaPage,
+    RestartBody,
+    RollbackBody,
+    Scale,
+    Session,
+    Token,
+    TokenPage,
+    Unit,
+    Verdict,
+)
+
+
+class AdminResource:
+    """The `admin` of the interface."""
+
+    def __init__(self, caller: AsyncCaller) -> None:
+        self._caller = caller
+
+    async def audit_verify(self, *, within: float = 30.0) -> Verdict:
+        """POST /v1/admin/audit/verify"""
+        return await self._caller.call(op.ADMIN_AUDIT_VERIFY, Input({}, {}, {}, None, within))
+
+    async def clusters(self, *, within: float = 30.0) -> ClusterPage:
+        """GET /v1/admin/clusters"""
+        return await self._caller.call(op.ADMIN_CLUSTERS, Input({}, {}, {}, None, within))
+
+    async def iterate_clusters(self, *, within: float = 30.0) -> AsyncIterator[Cluster]:
+        """Every item, page after page."""
+        async for page in self._caller.pages(op.ADMIN_CLUSTERS, Input({}, {}, {}, None, within)):
+            for item in page.items:
+                yield item
 
 
 class AppsResource:
@@ -39,9 +87,107 @@ class AppsResource:
         """POST /v1/projects/{project}/apps/{name}/diff"""
         return await self._caller.call(op.APPS_DIFF, Input({"project": project, "name": name}, {}, {}, body, within))
 
+    async def events(
+        self,
+        project: str,
+        name: str,
+        *,
+        limit: int | None = None,
+        cursor: str | None = None,
+        within: float = 30.0,
+    ) -> RecordPage:
+        """GET /v1/projects/{project}/apps/{name}/events"""
+        return await self._caller.call(
+            op.APPS_EVENTS, Input({"project": project, "name": name}, {"limit": limit, "cursor": cursor}, {}, None, within)
+        )
+
+    async def iterate_events(
+        self,
+        project: str,
+        name: str,
+        *,
+        limit: int | None = None,
+        within: float = 30.0,
+    ) -> AsyncIterator[Record]:
+        """Every item, page after page."""
+        async for page in self._caller.pages(
+            op.APPS_EVENTS, Input({"project": project, "name": name}, {"limit": limit}, {}, None, within)
+        ):
+            for item in page.items:
+                yield item
+
+    async def explain(self, project: str, name: str, *, within: float = 30.0) -> Explanation:
+        """GET /v1/projects/{project}/apps/{name}/explain"""
+        return await self._caller.call(op.APPS_EXPLAIN, Input({"project": project, "name": name}, {}, {}, None, within))
+
     async def get(self, project: str, name: str, *, within: float = 30.0) -> App:
         """GET /v1/projects/{project}/apps/{name}"""
         return await self._caller.call(op.APPS_GET, Input({"project": project, "name": name}, {}, {}, None, within))
+
+    async def get_files(
+        self,
+        project: str,
+        name: str,
+        *,
+        path: str | None = None,
+        container: str | None = None,
+        replica: str | None = None,
+        within: float = 30.0,
+    ) -> bytes:
+        """GET /v1/projects/{project}/apps/{name}/files"""
+        return await self._caller.call(
+            op.APPS_GET_FILES,
+            Input(
+                {"project": project, "name": name}, {"path": path, "container": container, "replica": replica}, {}, None, within
+            ),
+        )
+
+    async def open_get_files(
+        self,
+        project: str,
+        name: str,
+        *,
+        path: str | None = None,
+        container: str | None = None,
+        replica: str | None = None,
+        within: float = 30.0,
+    ) -> AsyncStream:
+        """As `get_files`, piece by piece; close the stream."""
+        return await self._caller.open(
+            op.APPS_GET_FILES,
+            Input(
+                {"project": project, "name": name}, {"path": path, "container": container, "replica": replica}, {}, None, within
+            ),
+        )
+
+    async def history(
+        self,
+        project: str,
+        name: str,
+        *,
+        limit: int | None = None,
+        cursor: str | None = None,
+        within: float = 30.0,
+    ) -> RecordPage:
+        """GET /v1/projects/{project}/apps/{name}/history"""
+        return await self._caller.call(
+            op.APPS_HISTORY, Input({"project": project, "name": name}, {"limit": limit, "cursor": cursor}, {}, None, within)
+        )
+
+    async def iterate_history(
+        self,
+        project: str,
+        name: str,
+        *,
+        limit: int | None = None,
+        within: float = 30.0,
+    ) -> AsyncIterator[Record]:
+        """Every item, page after page."""
+        async for page in self._caller.pages(
+            op.APPS_HISTORY, Input({"project": project, "name": name}, {"limit": limit}, {}, None, within)
+        ):
+            for item in page.items:
+                yield item
 
     async def list(
         self,
@@ -109,32 +255,164 @@ class AppsResource:
         self,
         *,
         project: str | None = None,
+        tier: str | None = None,
+        zone: str | None = None,
+        state: str | None = None,
+        label: str | None = None,
+        text: str | None = None,
+        sort: str | None = None,
         limit: int | None = None,
         cursor: str | None = None,
         within: float = 30.0,
     ) -> AppPage:
         """GET /v1/apps"""
         return await self._caller.call(
-            op.APPS_LIST_ALL, Input({}, {"project": project, "limit": limit, "cursor": cursor}, {}, None, within)
+            op.APPS_LIST_ALL,
+            Input(
+                {},
+                {
+                    "project": project,
+                    "tier": tier,
+                    "zone": zone,
+                    "state": state,
+                    "label": label,
+                    "text": text,
+                    "sort": sort,
+                    "limit": limit,
+                    "cursor": cursor,
+                },
+                {},
+                None,
+                within,
+            ),
         )
 
     async def iterate_all(
         self,
         *,
         project: str | None = None,
+        tier: str | None = None,
+        zone: str | None = None,
+        state: str | None = None,
+        label: str | None = None,
+        text: str | None = None,
+        sort: str | None = None,
         limit: int | None = None,
         within: float = 30.0,
     ) -> AsyncIterator[App]:
         """Every item, page after page."""
         async for page in self._caller.pages(
-            op.APPS_LIST_ALL, Input({}, {"project": project, "limit": limit}, {}, None, within)
+            op.APPS_LIST_ALL,
+            Input(
+                {},
+                {
+                    "project": project,
+                    "tier": tier,
+                    "zone": zone,
+                    "state": state,
+                    "label": label,
+                    "text": text,
+                    "sort": sort,
+                    "limit": limit,
+                },
+                {},
+                None,
+                within,
+            ),
         ):
             for item in page.items:
                 yield item
 
-    async def pause(self, project: str, name: str, body: Reason | Mapping[str, Any], *, within: float = 30.0) -> App:
+    async def logs(
+        self,
+        project: str,
+        name: str,
+        *,
+        follow: bool | None = None,
+        since: str | None = None,
+        tail: int | None = None,
+        grep: str | None = None,
+        container: str | None = None,
+        replica: str | None = None,
+        previous: bool | None = None,
+        within: float = 30.0,
+    ) -> str:
+        """GET /v1/projects/{project}/apps/{name}/logs"""
+        return await self._caller.call(
+            op.APPS_LOGS,
+            Input(
+                {"project": project, "name": name},
+                {
+                    "follow": follow,
+                    "since": since,
+                    "tail": tail,
+                    "grep": grep,
+                    "container": container,
+                    "replica": replica,
+                    "previous": previous,
+                },
+                {},
+                None,
+                within,
+            ),
+        )
+
+    async def open_logs(
+        self,
+        project: str,
+        name: str,
+        *,
+        follow: bool | None = None,
+        since: str | None = None,
+        tail: int | None = None,
+        grep: str | None = None,
+        container: str | None = None,
+        replica: str | None = None,
+        previous: bool | None = None,
+        within: float = 30.0,
+    ) -> AsyncStream:
+        """As `logs`, piece by piece; close the stream."""
+        return await self._caller.open(
+            op.APPS_LOGS,
+            Input(
+                {"project": project, "name": name},
+                {
+                    "follow": follow,
+                    "since": since,
+                    "tail": tail,
+                    "grep": grep,
+                    "container": container,
+                    "replica": replica,
+                    "previous": previous,
+                },
+                {},
+                None,
+                within,
+            ),
+        )
+
+    async def pause(self, project: str, name: str, body: Reason | Mapping[str, Any], *, within: float = 30.0) -> Done:
         """POST /v1/projects/{project}/apps/{name}/pause"""
         return await self._caller.call(op.APPS_PAUSE, Input({"project": project, "name": name}, {}, {}, body, within))
+
+    async def put_files(
+        self,
+        project: str,
+        name: str,
+        body: bytes,
+        *,
+        path: str | None = None,
+        container: str | None = None,
+        replica: str | None = None,
+        within: float = 30.0,
+    ) -> None:
+        """PUT /v1/projects/{project}/apps/{name}/files"""
+        return await self._caller.call(
+            op.APPS_PUT_FILES,
+            Input(
+                {"project": project, "name": name}, {"path": path, "container": container, "replica": replica}, {}, body, within
+            ),
+        )
 
     async def replace(
         self,
@@ -160,6 +438,59 @@ class AppsResource:
             for item in page.items:
                 yield item
 
+    async def restart(self, project: str, name: str, body: RestartBody | Mapping[str, Any], *, within: float = 30.0) -> Done:
+        """POST /v1/projects/{project}/apps/{name}/restart"""
+        return await self._caller.call(op.APPS_RESTART, Input({"project": project, "name": name}, {}, {}, body, within))
+
+    async def resume(self, project: str, name: str, body: Reason | Mapping[str, Any], *, within: float = 30.0) -> Done:
+        """POST /v1/projects/{project}/apps/{name}/resume"""
+        return await self._caller.call(op.APPS_RESUME, Input({"project": project, "name": name}, {}, {}, body, within))
+
+    async def rollback(self, project: str, name: str, body: RollbackBody | Mapping[str, Any], *, within: float = 30.0) -> Done:
+        """POST /v1/projects/{project}/apps/{name}/rollback"""
+        return await self._caller.call(op.APPS_ROLLBACK, Input({"project": project, "name": name}, {}, {}, body, within))
+
+    async def scale(self, project: str, name: str, body: Scale | Mapping[str, Any], *, within: float = 30.0) -> Done:
+        """POST /v1/projects/{project}/apps/{name}/scale"""
+        return await self._caller.call(op.APPS_SCALE, Input({"project": project, "name": name}, {}, {}, body, within))
+
+    async def start(self, project: str, name: str, body: Reason | Mapping[str, Any], *, within: float = 30.0) -> Done:
+        """POST /v1/projects/{project}/apps/{name}/start"""
+        return await self._caller.call(op.APPS_START, Input({"project": project, "name": name}, {}, {}, body, within))
+
+    async def stop(self, project: str, name: str, body: Reason | Mapping[str, Any], *, within: float = 30.0) -> Done:
+        """POST /v1/projects/{project}/apps/{name}/stop"""
+        return await self._caller.call(op.APPS_STOP, Input({"project": project, "name": name}, {}, {}, body, within))
+
+    async def timeline(
+        self,
+        project: str,
+        name: str,
+        *,
+        limit: int | None = None,
+        cursor: str | None = None,
+        within: float = 30.0,
+    ) -> RecordPage:
+        """GET /v1/projects/{project}/apps/{name}/timeline"""
+        return await self._caller.call(
+            op.APPS_TIMELINE, Input({"project": project, "name": name}, {"limit": limit, "cursor": cursor}, {}, None, within)
+        )
+
+    async def iterate_timeline(
+        self,
+        project: str,
+        name: str,
+        *,
+        limit: int | None = None,
+        within: float = 30.0,
+    ) -> AsyncIterator[Record]:
+        """Every item, page after page."""
+        async for page in self._caller.pages(
+            op.APPS_TIMELINE, Input({"project": project, "name": name}, {"limit": limit}, {}, None, within)
+        ):
+            for item in page.items:
+                yield item
+
     def watch(self, project: str, *, within: float = 30.0) -> AsyncIterator[Event]:
         """
 
@@ -168,11 +499,70 @@ class AppsResource:
         return self._caller.follow(op.APPS_WATCH, Input({"project": project}, {}, {}, None, within))
 
 
+class HistoryResource:
+    """The `history` of the interface."""
+
+    def __init__(self, caller: AsyncCaller) -> None:
+        self._caller = caller
+
+    async def list(
+        self,
+        project: str,
+        *,
+        limit: int | None = None,
+        cursor: str | None = None,
+        within: float = 30.0,
+    ) -> RecordPage:
+        """GET /v1/projects/{project}/history"""
+        return await self._caller.call(
+            op.HISTORY_LIST, Input({"project": project}, {"limit": limit, "cursor": cursor}, {}, None, within)
+        )
+
+    async def iterate(self, project: str, *, limit: int | None = None, within: float = 30.0) -> AsyncIterator[Record]:
+        """Every item, page after page."""
+        async for page in self._caller.pages(op.HISTORY_LIST, Input({"project": project}, {"limit": limit}, {}, None, within)):
+            for item in page.items:
+                yield item
+
+
+class MembersResource:
+    """The `members` of the interface."""
+
+    def __init__(self, caller: AsyncCaller) -> None:
+        self._caller = caller
+
+    async def delete(self, project: str, name: str, *, within: float = 30.0) -> None:
+        """DELETE /v1/projects/{project}/members/{name}"""
+        return await self._caller.call(op.MEMBERS_DELETE, Input({"project": project, "name": name}, {}, {}, None, within))
+
+    async def list(self, project: str, *, within: float = 30.0) -> MemberPage:
+        """GET /v1/projects/{project}/members"""
+        return await self._caller.call(op.MEMBERS_LIST, Input({"project": project}, {}, {}, None, within))
+
+    async def iterate(self, project: str, *, within: float = 30.0) -> AsyncIterator[Member]:
+        """Every item, page after page."""
+        async for page in self._caller.pages(op.MEMBERS_LIST, Input({"project": project}, {}, {}, None, within)):
+            for item in page.items:
+                yield item
+
+    async def replace(self, project: str, name: str, body: Member | Mapping[str, Any], *, within: float = 30.0) -> Member:
+        """PUT /v1/projects/{project}/members/{name}"""
+        return await self._caller.call(op.MEMBERS_REPLACE, Input({"project": project, "name": name}, {}, {}, body, within))
+
+
 class ProjectsResource:
     """The `projects` of the interface."""
 
     def __init__(self, caller: AsyncCaller) -> None:
         self._caller = caller
+
+    async def create(self, body: Project | Mapping[str, Any], *, within: float = 30.0) -> Project:
+        """POST /v1/projects"""
+        return await self._caller.call(op.PROJECTS_CREATE, Input({}, {}, {}, body, within))
+
+    async def get(self, project: str, *, within: float = 30.0) -> Project:
+        """GET /v1/projects/{project}"""
+        return await self._caller.call(op.PROJECTS_GET, Input({"project": project}, {}, {}, None, within))
 
     async def list(self, *, limit: int | None = None, cursor: str | None = None, within: float = 30.0) -> ProjectPage:
         """GET /v1/projects"""
@@ -196,10 +586,51 @@ class SessionResource:
         return await self._caller.call(op.SESSION_GET, Input({}, {}, {}, None, within))
 
 
+class TokensResource:
+    """The `tokens` of the interface."""
+
+    def __init__(self, caller: AsyncCaller) -> None:
+        self._caller = caller
+
+    async def create(self, body: NewToken | Mapping[str, Any], *, within: float = 30.0) -> Token:
+        """POST /v1/tokens"""
+        return await self._caller.call(op.TOKENS_CREATE, Input({}, {}, {}, body, within))
+
+    async def delete(self, name: str, *, within: float = 30.0) -> None:
+        """DELETE /v1/tokens/{name}"""
+        return await self._caller.call(op.TOKENS_DELETE, Input({"name": name}, {}, {}, None, within))
+
+    async def list(self, *, within: float = 30.0) -> TokenPage:
+        """GET /v1/tokens"""
+        return await self._caller.call(op.TOKENS_LIST, Input({}, {}, {}, None, within))
+
+    async def iterate(self, *, within: float = 30.0) -> AsyncIterator[Token]:
+        """Every item, page after page."""
+        async for page in self._caller.pages(op.TOKENS_LIST, Input({}, {}, {}, None, within)):
+            for item in page.items:
+                yield item
+
+
+class UnitsResource:
+    """The `units` of the interface."""
+
+    def __init__(self, caller: AsyncCaller) -> None:
+        self._caller = caller
+
+    async def get(self, project: str, name: str, *, within: float = 30.0) -> Unit:
+        """GET /v1/projects/{project}/units/{name}"""
+        return await self._caller.call(op.UNITS_GET, Input({"project": project, "name": name}, {}, {}, None, within))
+
+
 class AsyncResources:
     """All of pincompute, resource by resource."""
 
     def __init__(self, caller: AsyncCaller) -> None:
+        self.admin = AdminResource(caller)
         self.apps = AppsResource(caller)
+        self.history = HistoryResource(caller)
+        self.members = MembersResource(caller)
         self.projects = ProjectsResource(caller)
         self.session = SessionResource(caller)
+        self.tokens = TokensResource(caller)
+        self.units = UnitsResource(caller)

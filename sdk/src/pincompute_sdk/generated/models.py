@@ -17,31 +17,16 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defa
 
 class App(Model):
     name: str
-    """Name, unique in its project."""
-    labels: dict[str, str] | None = None
-    """Words to find it by."""
-    annotations: dict[str, str] | None = None
-    """Notes of yours."""
-    advanced: dict[str, Any] | None = None
-    """What the other fields cannot say: a part of the resource's spec."""
-    id: str | None = None
-    """Identifies this very object, also among namesakes."""
-    version: str | None = None
-    """Changes with every change. In a replacement: the version that is replaced."""
-    generation: int | None = None
-    """Counts the changes of what is asked for."""
-    author: str | None = None
-    """Who changed it last."""
-    created: datetime | None = None
-    """When it was created."""
-    deleting: datetime | None = None
-    """Since when it is being deleted."""
+    """Name, unique among its kind in its project."""
+    kind: str
     project: str = ""
     """Project it belongs to."""
     tier: str = "OnDemand"
     """Reserved has guaranteed capacity, OnDemand shares a pool, Preemptible gives way when others need room. One of:
     Reserved, OnDemand, Preemptible.
     """
+    replicas: int = 1
+    """How many to run, over all zones."""
     zones: tuple[str, ...] = ()
     """Only these zones; all if not said."""
     containers: tuple[Container, ...] = ()
@@ -54,12 +39,30 @@ class App(Model):
     """Time to end after being asked to; 30s if not said."""
     update: Update = msgspec.field(default_factory=lambda: Update())  # noqa: PLW0108 - it is defined further down
     """How a change reaches what runs."""
+    paused: bool | None = None
+    """No change reaches what runs. Kept by a replacement that does not say it."""
+    stopped: bool | None = None
+    """Nothing runs. Kept by a replacement that does not say it."""
+    labels: dict[str, str] | None = None
+    """Words to find it by."""
+    annotations: dict[str, str] | None = None
+    """Notes of yours."""
+    advanced: dict[str, Any] | None = None
+    """What no other field can say: a part of the resource's spec."""
+    id: str | None = None
+    """Identifies this very object, also among namesakes."""
+    version: str | None = None
+    """Changes with every change. In a replacement: the version that is replaced."""
+    generation: int | None = None
+    """Counts the changes of what is asked for."""
+    author: str | None = None
+    """Who changed it last."""
+    created: datetime | None = None
+    """When it was created."""
+    deleting: datetime | None = None
+    """Since when it is being deleted."""
     status: Status | None = None
-    """What runs now. Says nothing in a request."""
-    kind: str = "App"
-    """App."""
-    replicas: int = 1
-    """How many to run, over all zones."""
+    """What runs now."""
 
 
 class AppPage(Model):
@@ -73,6 +76,19 @@ class Change(Model):
     field: str
     before: Any = None
     after: Any = None
+
+
+class Cluster(Model):
+    name: str
+    zone: str = ""
+    ready: bool = False
+    nodes: int = 0
+    message: str = ""
+
+
+class ClusterPage(Model):
+    items: tuple[Cluster, ...] = ()
+    cursor: str = ""
 
 
 class Container(Model):
@@ -116,6 +132,17 @@ class Diff(Model):
     effect: str = ""
 
 
+class Done(Model):
+    verb: str
+    project: str
+    name: str
+    changed: bool
+    message: str
+    watch: str
+    generation: int
+    version: str = ""
+
+
 class EmptyDir(Model):
     medium: str | None = None
     """Memory keeps it in memory; on the node's disk if not said."""
@@ -149,6 +176,10 @@ class EnvSource(Model):
     """The container whose amount it is; this one if not said."""
     divisor: str | int | None = None
     """The unit of the amount, for example 1Mi."""
+
+
+class Explanation(Model):
+    sentences: tuple[str, ...] = ()
 
 
 class FieldError(Model):
@@ -236,6 +267,16 @@ class Limits(Model):
     """Temporary storage; a replica that takes more is replaced."""
 
 
+class Member(Model):
+    name: str
+    role: str = "developer"
+
+
+class MemberPage(Model):
+    items: tuple[Member, ...] = ()
+    cursor: str = ""
+
+
 class Mount(Model):
     volume: str
     """Name of one of `volumes`."""
@@ -245,6 +286,13 @@ class Mount(Model):
     """The container cannot change it."""
     sub_path: str | None = None
     """Only this path of the volume."""
+
+
+class NewToken(Model):
+    name: str
+    project: str = ""
+    role: str = "developer"
+    days: int = 30
 
 
 class Port(Model):
@@ -275,13 +323,18 @@ class Problem(Model):
 
 class Project(Model):
     name: str
-    """Name, unique in its project."""
+    """Name, unique among its kind in its project."""
+    kind: str
+    description: str = ""
+    """What it is for."""
+    members: tuple[ProjectMember, ...] = ()
+    """Who may do what."""
     labels: dict[str, str] | None = None
     """Words to find it by."""
     annotations: dict[str, str] | None = None
     """Notes of yours."""
     advanced: dict[str, Any] | None = None
-    """What the other fields cannot say: a part of the resource's spec."""
+    """What no other field can say: a part of the resource's spec."""
     id: str | None = None
     """Identifies this very object, also among namesakes."""
     version: str | None = None
@@ -294,22 +347,16 @@ class Project(Model):
     """When it was created."""
     deleting: datetime | None = None
     """Since when it is being deleted."""
-    kind: str = "Project"
-    """Project."""
-    description: str = ""
-    """What it is for."""
-    members: tuple[ProjectMember, ...] = ()
-    """Who may do what."""
     status: ProjectStatus | None = None
-    """Whether it is ready. Says nothing in a request."""
+    """Whether it is ready."""
 
 
 class ProjectMember(Model):
     name: str
-    """User or group name as authentication gives it."""
+    """User name as authentication gives it; `group:NAME` is everybody in a group, `service:NAME` a service account."""
     role: str = "developer"
-    """viewer reads, developer changes workloads, operator also acts on running ones, owner also changes the project. One of:
-    viewer, developer, operator, owner.
+    """viewer reads, developer changes workloads, operator also acts on running ones, owner also changes the project; or the
+    name of a role that the region's gateway defines. A name that is not defined allows nothing.
     """
 
 
@@ -331,6 +378,22 @@ class Reason(Model):
     reason: str = ""
 
 
+class Record(Model):
+    at: datetime | None = None
+    kind: str = ""
+    name: str = ""
+    revision: str = ""
+    author: str = ""
+    reason: str = ""
+    message: str = ""
+
+
+class RecordPage(Model):
+    items: tuple[Record, ...] = ()
+    cursor: str = ""
+    missing: tuple[str, ...] = ()
+
+
 class Replica(Model):
     name: str
     zone: str = ""
@@ -339,6 +402,7 @@ class Replica(Model):
     ready: bool = False
     revision: str = ""
     reason: str = ""
+    started: datetime | None = None
     containers: tuple[ContainerState, ...] = ()
 
 
@@ -359,6 +423,22 @@ class Resources(Model):
     """Temporary storage that is set aside, for example 10Gi."""
     limits: Limits | None = None
     """What it may take at most. Memory: what is set aside, if not said."""
+
+
+class RestartBody(Model):
+    container: str = ""
+    replica: str = ""
+    reason: str = ""
+
+
+class RollbackBody(Model):
+    revision: str = ""
+    reason: str = ""
+
+
+class Scale(Model):
+    replicas: int
+    reason: str = ""
 
 
 class Session(Model):
@@ -398,6 +478,73 @@ class TcpCheck(Model):
     """Number or name of a port."""
 
 
+class Token(Model):
+    id: str = ""
+    name: str = ""
+    project: str = ""
+    role: str = ""
+    created: datetime | None = None
+    expires: datetime | None = None
+    secret: str = ""
+
+
+class TokenPage(Model):
+    items: tuple[Token, ...] = ()
+    cursor: str = ""
+
+
+class Unit(Model):
+    name: str
+    """Name, unique among its kind in its project."""
+    kind: str
+    project: str = ""
+    """Project it belongs to."""
+    tier: str = "OnDemand"
+    """Reserved has guaranteed capacity, OnDemand shares a pool, Preemptible gives way when others need room. One of:
+    Reserved, OnDemand, Preemptible.
+    """
+    zones: tuple[str, ...] = ()
+    """Only these zones; all if not said."""
+    containers: tuple[Container, ...] = ()
+    """What runs: at least one container."""
+    init_containers: tuple[InitContainer, ...] | None = None
+    """What runs before the containers, in order."""
+    volumes: tuple[Volume, ...] | None = None
+    """Files that containers mount."""
+    restart_policy: str | None = None
+    """When a container that ended is started again. Always if not said. One of: Always, OnFailure, Never, null."""
+    active_deadline: str | None = None
+    """It is ended after this time."""
+    termination_grace_period: str | None = None
+    """Time to end after being asked to; 30s if not said."""
+    update: Update = msgspec.field(default_factory=lambda: Update())  # noqa: PLW0108 - it is defined further down
+    """How a change reaches what runs."""
+    paused: bool | None = None
+    """No change reaches what runs. Kept by a replacement that does not say it."""
+    stopped: bool | None = None
+    """Nothing runs. Kept by a replacement that does not say it."""
+    labels: dict[str, str] | None = None
+    """Words to find it by."""
+    annotations: dict[str, str] | None = None
+    """Notes of yours."""
+    advanced: dict[str, Any] | None = None
+    """What no other field can say: a part of the resource's spec."""
+    id: str | None = None
+    """Identifies this very object, also among namesakes."""
+    version: str | None = None
+    """Changes with every change. In a replacement: the version that is replaced."""
+    generation: int | None = None
+    """Counts the changes of what is asked for."""
+    author: str | None = None
+    """Who changed it last."""
+    created: datetime | None = None
+    """When it was created."""
+    deleting: datetime | None = None
+    """Since when it is being deleted."""
+    status: Status | None = None
+    """What runs now."""
+
+
 class Update(Model):
     """How a change reaches what runs."""
 
@@ -411,6 +558,12 @@ class Update(Model):
     """How many replicas may be added during an update: a number, or a percentage of replicas, rounded up."""
     min_ready_seconds: int = 0
     """For how long a new pod must be ready before it counts as available."""
+
+
+class Verdict(Model):
+    ok: bool = True
+    records: int = 0
+    message: str = ""
 
 
 class Volume(Model):

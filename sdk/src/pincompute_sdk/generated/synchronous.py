@@ -8,10 +8,57 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pincompute_sdk.core.drivers import SyncStream
 from pincompute_sdk.core.events import Event
 from pincompute_sdk.core.operation import Input, SyncCaller
 from pincompute_sdk.generated import operations as op
-from pincompute_sdk.generated.models import App, AppPage, Diff, Project, ProjectPage, Reason, Replica, ReplicaPage, Session
+from pincompute_sdk.generated.models import (
+    App,
+    AppPage,
+    Cluster,
+    ClusterPage,
+    Diff,
+    Done,
+    Explanation,
+    Member,
+    MemberPage,
+    NewToken,
+    Project,
+    ProjectPage,
+    Reason,
+    Record,
+    RecordPage,
+    Replica,
+    ReplicaPage,
+    RestartBody,
+    RollbackBody,
+    Scale,
+    Session,
+    Token,
+    TokenPage,
+    Unit,
+    Verdict,
+)
+
+
+class AdminResource:
+    """The `admin` of the interface."""
+
+    def __init__(self, caller: SyncCaller) -> None:
+        self._caller = caller
+
+    def audit_verify(self, *, within: float = 30.0) -> Verdict:
+        """POST /v1/admin/audit/verify"""
+        return self._caller.call(op.ADMIN_AUDIT_VERIFY, Input({}, {}, {}, None, within))
+
+    def clusters(self, *, within: float = 30.0) -> ClusterPage:
+        """GET /v1/admin/clusters"""
+        return self._caller.call(op.ADMIN_CLUSTERS, Input({}, {}, {}, None, within))
+
+    def iterate_clusters(self, *, within: float = 30.0) -> Iterator[Cluster]:
+        """Every item, page after page."""
+        for page in self._caller.pages(op.ADMIN_CLUSTERS, Input({}, {}, {}, None, within)):
+            yield from page.items
 
 
 class AppsResource:
@@ -32,9 +79,91 @@ class AppsResource:
         """POST /v1/projects/{project}/apps/{name}/diff"""
         return self._caller.call(op.APPS_DIFF, Input({"project": project, "name": name}, {}, {}, body, within))
 
+    def events(
+        self,
+        project: str,
+        name: str,
+        *,
+        limit: int | None = None,
+        cursor: str | None = None,
+        within: float = 30.0,
+    ) -> RecordPage:
+        """GET /v1/projects/{project}/apps/{name}/events"""
+        return self._caller.call(
+            op.APPS_EVENTS, Input({"project": project, "name": name}, {"limit": limit, "cursor": cursor}, {}, None, within)
+        )
+
+    def iterate_events(self, project: str, name: str, *, limit: int | None = None, within: float = 30.0) -> Iterator[Record]:
+        """Every item, page after page."""
+        for page in self._caller.pages(
+            op.APPS_EVENTS, Input({"project": project, "name": name}, {"limit": limit}, {}, None, within)
+        ):
+            yield from page.items
+
+    def explain(self, project: str, name: str, *, within: float = 30.0) -> Explanation:
+        """GET /v1/projects/{project}/apps/{name}/explain"""
+        return self._caller.call(op.APPS_EXPLAIN, Input({"project": project, "name": name}, {}, {}, None, within))
+
     def get(self, project: str, name: str, *, within: float = 30.0) -> App:
         """GET /v1/projects/{project}/apps/{name}"""
         return self._caller.call(op.APPS_GET, Input({"project": project, "name": name}, {}, {}, None, within))
+
+    def get_files(
+        self,
+        project: str,
+        name: str,
+        *,
+        path: str | None = None,
+        container: str | None = None,
+        replica: str | None = None,
+        within: float = 30.0,
+    ) -> bytes:
+        """GET /v1/projects/{project}/apps/{name}/files"""
+        return self._caller.call(
+            op.APPS_GET_FILES,
+            Input(
+                {"project": project, "name": name}, {"path": path, "container": container, "replica": replica}, {}, None, within
+            ),
+        )
+
+    def open_get_files(
+        self,
+        project: str,
+        name: str,
+        *,
+        path: str | None = None,
+        container: str | None = None,
+        replica: str | None = None,
+        within: float = 30.0,
+    ) -> SyncStream:
+        """As `get_files`, piece by piece; close the stream."""
+        return self._caller.open(
+            op.APPS_GET_FILES,
+            Input(
+                {"project": project, "name": name}, {"path": path, "container": container, "replica": replica}, {}, None, within
+            ),
+        )
+
+    def history(
+        self,
+        project: str,
+        name: str,
+        *,
+        limit: int | None = None,
+        cursor: str | None = None,
+        within: float = 30.0,
+    ) -> RecordPage:
+        """GET /v1/projects/{project}/apps/{name}/history"""
+        return self._caller.call(
+            op.APPS_HISTORY, Input({"project": project, "name": name}, {"limit": limit, "cursor": cursor}, {}, None, within)
+        )
+
+    def iterate_history(self, project: str, name: str, *, limit: int | None = None, within: float = 30.0) -> Iterator[Record]:
+        """Every item, page after page."""
+        for page in self._caller.pages(
+            op.APPS_HISTORY, Input({"project": project, "name": name}, {"limit": limit}, {}, None, within)
+        ):
+            yield from page.items
 
     def list(
         self,
@@ -101,23 +230,163 @@ class AppsResource:
         self,
         *,
         project: str | None = None,
+        tier: str | None = None,
+        zone: str | None = None,
+        state: str | None = None,
+        label: str | None = None,
+        text: str | None = None,
+        sort: str | None = None,
         limit: int | None = None,
         cursor: str | None = None,
         within: float = 30.0,
     ) -> AppPage:
         """GET /v1/apps"""
         return self._caller.call(
-            op.APPS_LIST_ALL, Input({}, {"project": project, "limit": limit, "cursor": cursor}, {}, None, within)
+            op.APPS_LIST_ALL,
+            Input(
+                {},
+                {
+                    "project": project,
+                    "tier": tier,
+                    "zone": zone,
+                    "state": state,
+                    "label": label,
+                    "text": text,
+                    "sort": sort,
+                    "limit": limit,
+                    "cursor": cursor,
+                },
+                {},
+                None,
+                within,
+            ),
         )
 
-    def iterate_all(self, *, project: str | None = None, limit: int | None = None, within: float = 30.0) -> Iterator[App]:
+    def iterate_all(
+        self,
+        *,
+        project: str | None = None,
+        tier: str | None = None,
+        zone: str | None = None,
+        state: str | None = None,
+        label: str | None = None,
+        text: str | None = None,
+        sort: str | None = None,
+        limit: int | None = None,
+        within: float = 30.0,
+    ) -> Iterator[App]:
         """Every item, page after page."""
-        for page in self._caller.pages(op.APPS_LIST_ALL, Input({}, {"project": project, "limit": limit}, {}, None, within)):
+        for page in self._caller.pages(
+            op.APPS_LIST_ALL,
+            Input(
+                {},
+                {
+                    "project": project,
+                    "tier": tier,
+                    "zone": zone,
+                    "state": state,
+                    "label": label,
+                    "text": text,
+                    "sort": sort,
+                    "limit": limit,
+                },
+                {},
+                None,
+                within,
+            ),
+        ):
             yield from page.items
 
-    def pause(self, project: str, name: str, body: Reason | Mapping[str, Any], *, within: float = 30.0) -> App:
+    def logs(
+        self,
+        project: str,
+        name: str,
+        *,
+        follow: bool | None = None,
+        since: str | None = None,
+        tail: int | None = None,
+        grep: str | None = None,
+        container: str | None = None,
+        replica: str | None = None,
+        previous: bool | None = None,
+        within: float = 30.0,
+    ) -> str:
+        """GET /v1/projects/{project}/apps/{name}/logs"""
+        return self._caller.call(
+            op.APPS_LOGS,
+            Input(
+                {"project": project, "name": name},
+                {
+                    "follow": follow,
+                    "since": since,
+                    "tail": tail,
+                    "grep": grep,
+                    "container": container,
+                    "replica": replica,
+                    "previous": previous,
+                },
+                {},
+                None,
+                within,
+            ),
+        )
+
+    def open_logs(
+        self,
+        project: str,
+        name: str,
+        *,
+        follow: bool | None = None,
+        since: str | None = None,
+        tail: int | None = None,
+        grep: str | None = None,
+        container: str | None = None,
+        replica: str | None = None,
+        previous: bool | None = None,
+        within: float = 30.0,
+    ) -> SyncStream:
+        """As `logs`, piece by piece; close the stream."""
+        return self._caller.open(
+            op.APPS_LOGS,
+            Input(
+                {"project": project, "name": name},
+                {
+                    "follow": follow,
+                    "since": since,
+                    "tail": tail,
+                    "grep": grep,
+                    "container": container,
+                    "replica": replica,
+                    "previous": previous,
+                },
+                {},
+                None,
+                within,
+            ),
+        )
+
+    def pause(self, project: str, name: str, body: Reason | Mapping[str, Any], *, within: float = 30.0) -> Done:
         """POST /v1/projects/{project}/apps/{name}/pause"""
         return self._caller.call(op.APPS_PAUSE, Input({"project": project, "name": name}, {}, {}, body, within))
+
+    def put_files(
+        self,
+        project: str,
+        name: str,
+        body: bytes,
+        *,
+        path: str | None = None,
+        container: str | None = None,
+        replica: str | None = None,
+        within: float = 30.0,
+    ) -> None:
+        """PUT /v1/projects/{project}/apps/{name}/files"""
+        return self._caller.call(
+            op.APPS_PUT_FILES,
+            Input(
+                {"project": project, "name": name}, {"path": path, "container": container, "replica": replica}, {}, body, within
+            ),
+        )
 
     def replace(
         self,
@@ -142,6 +411,51 @@ class AppsResource:
         for page in self._caller.pages(op.APPS_REPLICAS, Input({"project": project, "name": name}, {}, {}, None, within)):
             yield from page.items
 
+    def restart(self, project: str, name: str, body: RestartBody | Mapping[str, Any], *, within: float = 30.0) -> Done:
+        """POST /v1/projects/{project}/apps/{name}/restart"""
+        return self._caller.call(op.APPS_RESTART, Input({"project": project, "name": name}, {}, {}, body, within))
+
+    def resume(self, project: str, name: str, body: Reason | Mapping[str, Any], *, within: float = 30.0) -> Done:
+        """POST /v1/projects/{project}/apps/{name}/resume"""
+        return self._caller.call(op.APPS_RESUME, Input({"project": project, "name": name}, {}, {}, body, within))
+
+    def rollback(self, project: str, name: str, body: RollbackBody | Mapping[str, Any], *, within: float = 30.0) -> Done:
+        """POST /v1/projects/{project}/apps/{name}/rollback"""
+        return self._caller.call(op.APPS_ROLLBACK, Input({"project": project, "name": name}, {}, {}, body, within))
+
+    def scale(self, project: str, name: str, body: Scale | Mapping[str, Any], *, within: float = 30.0) -> Done:
+        """POST /v1/projects/{project}/apps/{name}/scale"""
+        return self._caller.call(op.APPS_SCALE, Input({"project": project, "name": name}, {}, {}, body, within))
+
+    def start(self, project: str, name: str, body: Reason | Mapping[str, Any], *, within: float = 30.0) -> Done:
+        """POST /v1/projects/{project}/apps/{name}/start"""
+        return self._caller.call(op.APPS_START, Input({"project": project, "name": name}, {}, {}, body, within))
+
+    def stop(self, project: str, name: str, body: Reason | Mapping[str, Any], *, within: float = 30.0) -> Done:
+        """POST /v1/projects/{project}/apps/{name}/stop"""
+        return self._caller.call(op.APPS_STOP, Input({"project": project, "name": name}, {}, {}, body, within))
+
+    def timeline(
+        self,
+        project: str,
+        name: str,
+        *,
+        limit: int | None = None,
+        cursor: str | None = None,
+        within: float = 30.0,
+    ) -> RecordPage:
+        """GET /v1/projects/{project}/apps/{name}/timeline"""
+        return self._caller.call(
+            op.APPS_TIMELINE, Input({"project": project, "name": name}, {"limit": limit, "cursor": cursor}, {}, None, within)
+        )
+
+    def iterate_timeline(self, project: str, name: str, *, limit: int | None = None, within: float = 30.0) -> Iterator[Record]:
+        """Every item, page after page."""
+        for page in self._caller.pages(
+            op.APPS_TIMELINE, Input({"project": project, "name": name}, {"limit": limit}, {}, None, within)
+        ):
+            yield from page.items
+
     def watch(self, project: str, *, within: float = 30.0) -> Iterator[Event]:
         """
 
@@ -150,11 +464,61 @@ class AppsResource:
         return self._caller.follow(op.APPS_WATCH, Input({"project": project}, {}, {}, None, within))
 
 
+class HistoryResource:
+    """The `history` of the interface."""
+
+    def __init__(self, caller: SyncCaller) -> None:
+        self._caller = caller
+
+    def list(self, project: str, *, limit: int | None = None, cursor: str | None = None, within: float = 30.0) -> RecordPage:
+        """GET /v1/projects/{project}/history"""
+        return self._caller.call(
+            op.HISTORY_LIST, Input({"project": project}, {"limit": limit, "cursor": cursor}, {}, None, within)
+        )
+
+    def iterate(self, project: str, *, limit: int | None = None, within: float = 30.0) -> Iterator[Record]:
+        """Every item, page after page."""
+        for page in self._caller.pages(op.HISTORY_LIST, Input({"project": project}, {"limit": limit}, {}, None, within)):
+            yield from page.items
+
+
+class MembersResource:
+    """The `members` of the interface."""
+
+    def __init__(self, caller: SyncCaller) -> None:
+        self._caller = caller
+
+    def delete(self, project: str, name: str, *, within: float = 30.0) -> None:
+        """DELETE /v1/projects/{project}/members/{name}"""
+        return self._caller.call(op.MEMBERS_DELETE, Input({"project": project, "name": name}, {}, {}, None, within))
+
+    def list(self, project: str, *, within: float = 30.0) -> MemberPage:
+        """GET /v1/projects/{project}/members"""
+        return self._caller.call(op.MEMBERS_LIST, Input({"project": project}, {}, {}, None, within))
+
+    def iterate(self, project: str, *, within: float = 30.0) -> Iterator[Member]:
+        """Every item, page after page."""
+        for page in self._caller.pages(op.MEMBERS_LIST, Input({"project": project}, {}, {}, None, within)):
+            yield from page.items
+
+    def replace(self, project: str, name: str, body: Member | Mapping[str, Any], *, within: float = 30.0) -> Member:
+        """PUT /v1/projects/{project}/members/{name}"""
+        return self._caller.call(op.MEMBERS_REPLACE, Input({"project": project, "name": name}, {}, {}, body, within))
+
+
 class ProjectsResource:
     """The `projects` of the interface."""
 
     def __init__(self, caller: SyncCaller) -> None:
         self._caller = caller
+
+    def create(self, body: Project | Mapping[str, Any], *, within: float = 30.0) -> Project:
+        """POST /v1/projects"""
+        return self._caller.call(op.PROJECTS_CREATE, Input({}, {}, {}, body, within))
+
+    def get(self, project: str, *, within: float = 30.0) -> Project:
+        """GET /v1/projects/{project}"""
+        return self._caller.call(op.PROJECTS_GET, Input({"project": project}, {}, {}, None, within))
 
     def list(self, *, limit: int | None = None, cursor: str | None = None, within: float = 30.0) -> ProjectPage:
         """GET /v1/projects"""
@@ -177,10 +541,50 @@ class SessionResource:
         return self._caller.call(op.SESSION_GET, Input({}, {}, {}, None, within))
 
 
+class TokensResource:
+    """The `tokens` of the interface."""
+
+    def __init__(self, caller: SyncCaller) -> None:
+        self._caller = caller
+
+    def create(self, body: NewToken | Mapping[str, Any], *, within: float = 30.0) -> Token:
+        """POST /v1/tokens"""
+        return self._caller.call(op.TOKENS_CREATE, Input({}, {}, {}, body, within))
+
+    def delete(self, name: str, *, within: float = 30.0) -> None:
+        """DELETE /v1/tokens/{name}"""
+        return self._caller.call(op.TOKENS_DELETE, Input({"name": name}, {}, {}, None, within))
+
+    def list(self, *, within: float = 30.0) -> TokenPage:
+        """GET /v1/tokens"""
+        return self._caller.call(op.TOKENS_LIST, Input({}, {}, {}, None, within))
+
+    def iterate(self, *, within: float = 30.0) -> Iterator[Token]:
+        """Every item, page after page."""
+        for page in self._caller.pages(op.TOKENS_LIST, Input({}, {}, {}, None, within)):
+            yield from page.items
+
+
+class UnitsResource:
+    """The `units` of the interface."""
+
+    def __init__(self, caller: SyncCaller) -> None:
+        self._caller = caller
+
+    def get(self, project: str, name: str, *, within: float = 30.0) -> Unit:
+        """GET /v1/projects/{project}/units/{name}"""
+        return self._caller.call(op.UNITS_GET, Input({"project": project, "name": name}, {}, {}, None, within))
+
+
 class Resources:
     """All of pincompute, resource by resource."""
 
     def __init__(self, caller: SyncCaller) -> None:
+        self.admin = AdminResource(caller)
         self.apps = AppsResource(caller)
+        self.history = HistoryResource(caller)
+        self.members = MembersResource(caller)
         self.projects = ProjectsResource(caller)
         self.session = SessionResource(caller)
+        self.tokens = TokensResource(caller)
+        self.units = UnitsResource(caller)

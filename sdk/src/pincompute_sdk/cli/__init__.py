@@ -1,0 +1,1 @@
+"""`pin`: the command line. Commands are imported when they are typed, so that it starts fast."""

@@ -1,0 +1,43 @@
+"""Entry of `pin` and `kubectl pin`: finds the command, runs it, and turns whatever happened into an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from pincompute_sdk.cli import commands
+
+INTERRUPTED = 130
+
+
+def run() -> None:
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(arguments: list[str]) -> int:
+    program = "kubectl pin" if Path(sys.argv[0]).name == "kubectl-pin" else "pin"
+    try:
+        code = _run(program, arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read our output has what they wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        sys.stderr.write("\ninterrupted\n")
+        return INTERRUPTED
+    return code
+
+
+def _run(program: str, arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("--help", "-h", "help"):
+        bold, plain = ("\033[1m", "\033[0m") if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else ("", "")
+        sys.stdout.write(commands.overview(program, bold, plain))
+        return 0
+    from pincompute_sdk.cli import dispatch
+
+    return dispatch.run(program, arguments)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,86 @@
+"""`pin deploy`: shows the plan, carries it out, and follows it zone by zone until all that was asked for runs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from pincompute_sdk.cli import following, options, plan, tree
+from pincompute_sdk.cli.listing import APPS
+from pincompute_sdk.cli.live import Picture
+from pincompute_sdk.cli.manifest import checking, reading
+from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Where
+from pincompute_sdk.cli.output import formats
+from pincompute_sdk.client import Client
+from pincompute_sdk.core.errors import InvalidError, NotFoundError
+from pincompute_sdk.generated.models import App
+
+
+def deploy(
+    *,
+    file: Annotated[Path | None, Parameter(name=["--file", "-f"], help="The nearest app.yaml if not said.")] = None,
+    wait: Annotated[bool, Parameter(help="Follow it until it runs.", negative="--detach")] = True,
+    dry_run: Annotated[bool, Parameter(negative="", help="Let the server check everything, and change nothing.")] = False,
+    diff: Annotated[bool, Parameter(negative="", help="Only show what would change.")] = False,
+    timeout: Annotated[float, Parameter(help="Seconds to wait.", show_default=True)] = 600,
+    output: OutputOption = "table",
+    where: Where = ANYWHERE,
+) -> None:
+    """Show the plan, carry it out, and follow it zone by zone."""
+    formats.check(output)
+    manifest = reading.load(file) if file else reading.load(reading.nearest(Path.cwd()))
+    checking.check(manifest)
+    with options.client(where) as pin:
+        project = where.project or str(manifest.data.get("project", "")) or options.project(pin.context)
+        wanted = {**manifest.data, "project": project}
+        try:
+            present = _present(pin, project, str(wanted["name"]))
+            changes = plan.of(pin, project, wanted, present)
+            if output == "table":
+                plan.show(wanted, changes, new=present is None)
+            if diff:
+                return
+            written = _write(pin, project, wanted, present, dry_run=dry_run)
+        except InvalidError as error:
+            raise checking.located(manifest, error) from error
+        if dry_run:
+            _said(written, output, "checked by the server; nothing was changed")
+        elif wait:
+            _follow(pin, project, written, timeout, output)
+        else:
+            _said(written, output, f"accepted; `pin status {written.name} --watch` shows how it goes on")
+
+
+def _present(pin: Client, project: str, name: str) -> App | None:
+    try:
+        return pin.apps.get(project, name)
+    except NotFoundError:
+        return None
+
+
+def _write(pin: Client, project: str, wanted: dict[str, Any], present: App | None, *, dry_run: bool) -> App:
+    if present is None:
+        return pin.apps.create(project, wanted, dry_run=dry_run or None)
+    return pin.apps.replace(project, present.name, wanted, dry_run=dry_run or None)
+
+
+def _follow(pin: Client, project: str, written: App, timeout: float, output: str) -> None:
+    app = written
+    with Picture() as picture:
+        for app in following.versions(pin, project, written.name, timeout):
+            if output == "table":
+                picture.draw(tree.lines(app, ()))
+            if following.settled(app):
+                _said(app, output, f"{app.name} runs: {app.replicas} of {app.replicas} ready")
+                return
+    raise following.late(app, timeout)
+
+
+def _said(app: App, output: str, sentence: str) -> None:
+    if output == "table":
+        sys.stdout.write(sentence + "\n")
+    else:
+        formats.one(APPS, app, output)

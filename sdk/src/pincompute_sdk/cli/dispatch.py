@@ -1,0 +1,66 @@
+"""From arguments to a command, with cyclopts; usage errors and errors of calls become messages and exit codes here."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+import warnings
+from typing import TextIO
+
+from cyclopts import App, Parameter
+from cyclopts.exceptions import CycloptsError
+
+from pincompute_sdk.cli import commands, failure
+from pincompute_sdk.core.errors import PinError
+
+
+def run(program: str, arguments: list[str]) -> int:
+    warnings.showwarning = _warn
+    if arguments[0] == "--version":
+        arguments = ["version"]
+    if commands.find(arguments[0]) is None:
+        return _unknown(program, arguments[0])
+    try:
+        result = app(program)(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        return _usage(program, error)
+    except PinError as error:
+        return failure.report(error)
+    return result if isinstance(result, int) else 0
+
+
+def app(program: str) -> App:
+    root = App(name=program, help_format="plaintext", version_flags=[], default_parameter=Parameter(show_default=False))
+    for group in commands.GROUPS.values():
+        for command in group:
+            alias = [short for short, name in commands.ALIASES.items() if name == command.name]
+            root.command(f"{commands.HERE}.{command.target}", name=command.name, alias=alias, help=command.summary)
+    return root
+
+
+def _unknown(program: str, name: str) -> int:
+    known = [command.name for group in commands.GROUPS.values() for command in group]
+    near = difflib.get_close_matches(name, [*known, *commands.ALIASES], n=1)
+    hint = f"did you mean `{program} {near[0]}`?" if near else f"`{program} --help` lists all commands"
+    return failure.usage(f"there is no command {name}", hint)
+
+
+def _usage(program: str, error: CycloptsError) -> int:
+    message = " ".join(str(error).split())
+    words = " ".join(error.command_chain or ())
+    return failure.usage(message, f"`{program} {words} --help`".replace("  ", " "))
+
+
+def _warn(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Warnings for people: one line, without the place in our code."""
+    del category, filename, lineno, line
+    if os.environ.get("PYTHONWARNINGS") != "ignore":
+        (file or sys.stderr).write(f"warning: {message}\n")

@@ -1,0 +1,108 @@
+"""`pin init`: an app.yaml from this folder (its Dockerfile, its name), or from three questions."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from pincompute_sdk.cli import asking
+from pincompute_sdk.cli.failure import CONFLICT, USAGE, CommandError
+from pincompute_sdk.core import configuration
+
+NAME = re.compile(r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$")
+EXPOSE = re.compile(r"^\s*EXPOSE\s+(?P<ports>.+?)\s*$", re.IGNORECASE | re.MULTILINE)
+REGISTRY = "registry.local"
+TEMPLATE = """\
+# What to run. `pin deploy` shows what will happen and does it; `pin status {name}` shows what runs.
+kind: App
+name: {name}
+{project}tier: OnDemand                # Reserved | OnDemand | Preemptible
+replicas: 2
+containers:
+- name: web
+  image: {image}
+{ports}  resources: {{cpu: 250m, memory: 128Mi}}
+"""
+PORTS = """\
+  ports: [{{name: http, port: {port}}}]
+  health: {{http: {{path: /, port: http}}}}   # change the path to one that answers 200
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the folder tells."""
+
+    name: str
+    image: str
+    port: int  # 0 for none
+
+
+def init(
+    folder: Annotated[Path, Parameter(help="The folder; the present one if not said.")] = Path(),
+    /,
+    *,
+    name: Annotated[str, Parameter(help="Name of the app.")] = "",
+    image: Annotated[str, Parameter(help="Image to run.")] = "",
+    port: Annotated[int | None, Parameter(help="Port it listens on; 0 for none.")] = None,
+    force: Annotated[bool, Parameter(negative="", help="Overwrite an app.yaml that is there.")] = False,
+) -> None:
+    """Write an app.yaml from this folder, or from three questions."""
+    target = folder / "app.yaml"
+    if target.exists() and not force:
+        raise CommandError(f"{target} exists already", remedy="edit it, or overwrite it with --force", code=CONFLICT)
+    found = look(folder.resolve())
+    given = Found(name or found.name, image or found.image, found.port if port is None else port)
+    if not given.image:
+        given = _ask(given, asked=port is not None)
+    _check(given)
+    target.write_text(written(given, _project()), "utf-8")
+    sys.stdout.write(f"{target} is written: app {given.name}, image {given.image}. Next: `pin deploy`\n")
+
+
+def look(folder: Path) -> Found:
+    """Name from the folder, port from the Dockerfile's EXPOSE, image named after the app when there is a Dockerfile."""
+    name = re.sub(r"[^a-z0-9]+", "-", folder.name.lower()).strip("-")
+    name = name if NAME.match(name) else f"app-{name}".strip("-")
+    dockerfile = folder / "Dockerfile"
+    if not dockerfile.is_file():
+        return Found(name, "", 0)
+    exposed = EXPOSE.search(dockerfile.read_text("utf-8", "replace"))
+    number = re.match(r"\d+", exposed["ports"]) if exposed else None
+    return Found(name, f"{REGISTRY}/{name}:1", int(number[0]) if number else 0)
+
+
+def written(found: Found, project: str) -> str:
+    return TEMPLATE.format(
+        name=found.name,
+        image=found.image,
+        project=f"project: {project}\n" if project else "",
+        ports=PORTS.format(port=found.port) if found.port else "",
+    )
+
+
+def _ask(found: Found, *, asked: bool) -> Found:
+    name = asking.text("Name of the app", found.name)
+    image = asking.text("Image to run", f"{REGISTRY}/{name}:1")
+    port = str(found.port) if asked else asking.text("Port it listens on (0 for none)", "8080")
+    if not port.isdigit():
+        raise CommandError(f"{port!r} is not a port", remedy="give a number from 1 to 65535, or 0", code=USAGE)
+    return Found(name, image, int(port))
+
+
+def _check(found: Found) -> None:
+    if not NAME.match(found.name):
+        remedy = "use lower-case letters, digits and '-', beginning with a letter, at most 63"
+        raise CommandError(f"{found.name!r} cannot be a name", remedy=remedy, code=USAGE)
+    if not 0 <= found.port <= 65535:
+        raise CommandError(f"{found.port} is not a port", remedy="give a number from 1 to 65535, or 0", code=USAGE)
+
+
+def _project() -> str:
+    stored = configuration.load(configuration.path())
+    return configuration.effective(stored).project

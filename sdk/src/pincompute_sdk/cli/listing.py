@@ -1,0 +1,80 @@
+"""`pin list`: apps of a project, or of all projects; lists page by page, and says which zones did not answer."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from pincompute_sdk.cli import options
+from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Where
+from pincompute_sdk.cli.output import formats
+from pincompute_sdk.cli.output.formats import View
+from pincompute_sdk.cli.output.table import Column
+from pincompute_sdk.cli.output.words import age
+from pincompute_sdk.client import Client
+from pincompute_sdk.generated.models import App, AppPage
+
+APPS: View[App] = View(
+    kind="app",
+    columns=(
+        Column("name", lambda app: app.name),
+        Column("project", lambda app: app.project, wide=True),
+        Column("state", lambda app: app.status.state if app.status else "", state=True),
+        Column("ready", lambda app: f"{app.status.ready if app.status else 0}/{app.replicas}"),
+        Column("tier", lambda app: app.tier, wide=True),
+        Column("zones", lambda app: ",".join(zone.zone for zone in app.status.zones) if app.status else ""),
+        Column("revision", lambda app: app.status.revision if app.status else "", wide=True),
+        Column("age", lambda app: age(app.created)),
+        Column("message", lambda app: app.status.message if app.status else "", long=True),
+    ),
+    name=lambda app: app.name,
+    nothing="no apps; `pin init` and `pin deploy` make one",
+)
+PAGE = 500
+
+
+def list_(
+    *,
+    everywhere: Annotated[
+        bool, Parameter(name=["--all-projects", "-A"], negative="", help="Of all projects you may see.")
+    ] = False,
+    tier: Annotated[str, Parameter(help="Only of this tier.")] = "",
+    zone: Annotated[str, Parameter(help="Only what runs in this zone.")] = "",
+    state: Annotated[str, Parameter(help="Only in this state, for example Running.")] = "",
+    label: Annotated[str, Parameter(name=["--label", "-l"], help="Only with these labels: key=value,…")] = "",
+    text: Annotated[str, Parameter(help="Only with this text in name, image or labels.")] = "",
+    sort: Annotated[str, Parameter(help="Sort by this field; -field turns the order around.")] = "",
+    output: OutputOption = "table",
+    where: Where = ANYWHERE,
+) -> None:
+    """Apps of a project, or of all of yours."""
+    formats.check(output)
+    with options.client(where) as pin:
+        project = "" if everywhere else options.project(pin.context)
+        asked: dict[str, Any] = {"tier": tier, "zone": zone, "state": state, "label": label, "text": text, "sort": sort}
+        found, missing = list[App](), set[str]()
+        for page in _pages(pin, project, {**asked, "limit": PAGE}):
+            found += page.items
+            missing.update(page.missing)
+    formats.many(APPS, found, "wide" if everywhere and output == "table" else output)
+    warn_of(missing)
+
+
+def _pages(pin: Client, project: str, asked: dict[str, Any]) -> Iterator[AppPage]:
+    cursor: str | None = None
+    while True:
+        page = pin.apps.list(project, **asked, cursor=cursor) if project else pin.apps.list_all(**asked, cursor=cursor)
+        yield page
+        cursor = page.cursor
+        if not cursor:
+            return
+
+
+def warn_of(missing: Iterable[str]) -> None:
+    """A partial answer is never passed off as a whole one."""
+    silent = sorted(missing)
+    if silent:
+        sys.stderr.write(f"warning: {', '.join(silent)} did not answer; what is shown of it may be old or missing\n")

@@ -1,0 +1,147 @@
+"""`pin login`, `logout`, `whoami`. The device flow works everywhere; the browser flow needs a browser on this machine."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+import time
+from dataclasses import replace
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import msgspec
+from cyclopts import Parameter
+
+from pincompute_sdk.cli import loopback, options
+from pincompute_sdk.cli.failure import ACCESS, TIMEOUT, USAGE, CommandError
+from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Where
+from pincompute_sdk.cli.output import formats, terminal
+from pincompute_sdk.cli.output.words import age
+from pincompute_sdk.client import Client
+from pincompute_sdk.core import configuration, identity
+from pincompute_sdk.core.configuration import Context
+from pincompute_sdk.core.errors import PinError
+from pincompute_sdk.core.identity import Grant, Issuer
+
+
+def login(
+    *,
+    browser: Annotated[bool, Parameter(negative="", help="In a browser on this machine, instead of a code.")] = False,
+    token: Annotated[str | None, Parameter(help="A service token; '-' asks for it or reads it from stdin.")] = None,
+    where: Where = ANYWHERE,
+) -> None:
+    """Log in: device flow, --browser, or --token."""
+    using = _target(where)
+    if token is not None:
+        _keep(where, _with_token(using, token))
+        return
+    service = identity.service(using.server, using.ca)
+    if not service.issuer:
+        raise CommandError(f"{using.server} names no issuer to log in at", remedy="use `pin login --token`", code=ACCESS)
+    issuer = Issuer(service.issuer, service.client_id, using.ca)
+    grant = _in_browser(issuer) if browser else _by_device(issuer)
+    placed = msgspec.structs.replace(using, issuer=issuer.url, client_id=issuer.client_id)
+    _keep(where, identity.granted(placed, grant))
+
+
+def _target(where: Where) -> Context:
+    """The context to log in to: one that does not exist yet begins empty."""
+    stored = configuration.load(configuration.path())
+    known = where.context in stored.contexts
+    found = options.context(where if known else replace(where, context=""))
+    if not found.server:
+        remedy = "`pin login --server https://HOST:PORT`; on the machine of a region, set PINCOMPUTE_HOME"
+        raise CommandError("no server is known", remedy=remedy, code=USAGE)
+    return msgspec.structs.replace(found, token="", refresh_token="", expires=0)
+
+
+def _with_token(using: Context, token: str) -> Context:
+    if token == "-":  # noqa: S105 - the word for "ask"
+        token = getpass.getpass("Service token: ") if sys.stdin.isatty() else sys.stdin.readline()
+    return msgspec.structs.replace(using, token=token.strip(), issuer="", client_id="", user="")
+
+
+def _by_device(issuer: Issuer) -> Grant:
+    at = issuer.endpoints()
+    device = issuer.device(at)
+    sys.stderr.write(f"Open {terminal.painted(device.verification_uri, 'cyan', sys.stderr)}\n")
+    sys.stderr.write(f"and enter {terminal.painted(device.user_code, 'bold', sys.stderr)}\n")
+    if device.verification_uri_complete:
+        sys.stderr.write(f"or open {device.verification_uri_complete}\n")
+    sys.stderr.flush()
+    end = time.monotonic() + device.expires_in
+    for grant in issuer.poll(at, device):
+        if grant is not None:
+            return grant
+        if time.monotonic() > end:
+            break
+        time.sleep(device.interval)
+    raise CommandError("the code was not entered in time", remedy="run `pin login` again", code=TIMEOUT)
+
+
+def _in_browser(issuer: Issuer) -> Grant:
+    at = issuer.endpoints()
+    with loopback.Listener() as listener:
+        attempt = identity.browser_login(issuer, at, listener.redirect)
+        sys.stderr.write(f"If no browser opens, open\n{attempt.url}\n")
+        sys.stderr.flush()
+        loopback.browse(attempt.url)
+        code = listener.code(attempt.state)
+    return issuer.exchange_code(at, code, attempt.verifier, attempt.redirect)
+
+
+def _keep(where: Where, context: Context) -> None:
+    """Stored only after the server has accepted the token."""
+    with Client(context) as pin:
+        session = pin.session.get()
+    name = session.name or context.user
+    at = configuration.path()
+    stored = configuration.load(at)
+    called = where.context or stored.current or urlsplit(context.server).hostname or "default"
+    named = msgspec.structs.replace(context, user=name)
+    configuration.save(at, configuration.Configuration(current=called, contexts={**stored.contexts, called: named}))
+    project = f", project {named.project}" if named.project else "; next: `pin project use NAME`"
+    sys.stdout.write(f"logged in to {context.server} as {name} (context {called}{project})\n")
+
+
+def logout(*, where: Where = ANYWHERE) -> None:
+    """Forget the tokens of a context, and revoke them at the issuer."""
+    at = configuration.path()
+    stored = configuration.load(at)
+    called = where.context or stored.current
+    if called not in stored.contexts:
+        raise CommandError("you are not logged in", remedy="`pin login`", code=ACCESS)
+    context = stored.contexts[called]
+    bare = msgspec.structs.replace(context, token="", refresh_token="", expires=0, user="")
+    configuration.save(at, msgspec.structs.replace(stored, contexts={**stored.contexts, called: bare}))
+    sys.stdout.write(f"logged out of {context.server} (context {called})\n")
+    if context.issuer and context.refresh_token:
+        issuer = Issuer(context.issuer, context.client_id, context.ca)
+        try:
+            issuer.revoke(issuer.endpoints(), context.refresh_token)
+        except PinError as error:
+            sys.stderr.write(f"warning: the token is forgotten here but was not revoked: {error}\n")
+
+
+def whoami(*, output: OutputOption = "table", where: Where = ANYWHERE) -> None:
+    """Who you are to the server, and until when."""
+    formats.check(output)
+    with options.client(where) as pin:
+        session = pin.session.get()
+        server, project = pin.context.server, pin.context.project
+    if output not in ("table", "wide"):
+        formats.data(formats.plain(session), output)
+        return
+    groups = f", groups {', '.join(session.groups)}" if session.groups else ""
+    sys.stdout.write(f"{session.name} ({session.kind or 'user'}{groups}) at {server}\n")
+    if project:
+        sys.stdout.write(f"project {project}\n")
+    if session.expires:
+        sys.stdout.write(f"until {session.expires:%Y-%m-%d %H:%M:%S %Z} ({_left(session.expires)})\n")
+
+
+def _left(until: object) -> str:
+    from datetime import UTC, datetime
+
+    now = datetime.now(UTC)
+    return f"in {age(now, until)}" if isinstance(until, datetime) and until > now else "over"

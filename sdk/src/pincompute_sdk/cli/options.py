@@ -1,0 +1,62 @@
+"""Options that many commands share, and the client they lead to."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from pincompute_sdk.cli.failure import USAGE, CommandError
+from pincompute_sdk.core import configuration
+from pincompute_sdk.core.configuration import Context
+
+if TYPE_CHECKING:
+    from pincompute_sdk.client import AsyncClient, Client
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Where to look: each overrules the stored context."""
+
+    project: Annotated[str, Parameter(name=["--project", "-p"], help="Project; the context's if not said.")] = ""
+    context: Annotated[str, Parameter(name="--context", help="Stored context; the current one if not said.")] = ""
+    server: Annotated[str, Parameter(name="--server", help="Address of the gateway.")] = ""
+    ca: Annotated[str, Parameter(name="--ca", help="PEM file of the authority that signed the server's certificate.")] = ""
+
+
+ANYWHERE = Where()
+OutputOption = Annotated[
+    str,
+    Parameter(name=["--output", "-o"], help="table, wide, json, yaml, name, or jsonpath={.status.state}", show_default=True),
+]
+
+
+def context(where: Where) -> Context:
+    """The effective context; complains once about a configuration file that others may read."""
+    from pincompute_sdk.client import context as effective
+
+    at = configuration.path()
+    if configuration.exposed(at):
+        sys.stderr.write(f"warning: {at} holds tokens and others may read it: chmod 600 {at}\n")
+    return effective(where.context, server=where.server, project=where.project, ca=where.ca)
+
+
+def client(where: Where) -> Client:
+    from pincompute_sdk.client import Client
+
+    return Client(context(where))
+
+
+def async_client(where: Where) -> AsyncClient:
+    from pincompute_sdk.client import AsyncClient
+
+    return AsyncClient(context(where))
+
+
+def project(using: Context) -> str:
+    if not using.project:
+        raise CommandError("no project is named", remedy="`pin project use NAME`, or --project NAME", code=USAGE)
+    return using.project

@@ -1,0 +1,85 @@
+"""`--output`: a table for people, or the data itself."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from pincompute_sdk.cli.failure import USAGE, CommandError
+from pincompute_sdk.cli.output import jsonpath, table, terminal
+from pincompute_sdk.cli.output.table import Column
+
+T = TypeVar("T")
+FORMATS = ("table", "wide", "json", "yaml", "name")
+
+
+@dataclass(frozen=True, slots=True)
+class View(Generic[T]):
+    """How things of one kind are shown. `kind` is the singular that `-o name` prints before the name."""
+
+    kind: str
+    columns: Sequence[Column[T]]
+    name: Callable[[T], str]
+    nothing: str = "nothing found"
+
+
+def check(output: str) -> None:
+    """Before anything is asked of the server."""
+    if output not in FORMATS and not output.startswith("jsonpath="):
+        choices = ", ".join(FORMATS) + ", jsonpath=…"
+        raise CommandError(f"there is no output format {output!r}", remedy=f"choose one of {choices}", code=USAGE)
+
+
+def many(view: View[T], rows: Sequence[T], output: str) -> None:
+    check(output)
+    if output in ("table", "wide"):
+        table.show(rows, view.columns, wide=output == "wide", nothing=view.nothing)
+    elif output == "name":
+        sys.stdout.writelines(f"{view.kind}/{view.name(row)}\n" for row in rows)
+    else:
+        data({"items": [plain(row) for row in rows]}, output)
+
+
+def one(view: View[T], row: T, output: str) -> None:
+    """A single thing as data; people get what the command draws instead."""
+    if output == "name":
+        sys.stdout.write(f"{view.kind}/{view.name(row)}\n")
+    else:
+        data(plain(row), output)
+
+
+def data(value: Any, output: str) -> None:
+    if output.startswith("jsonpath="):
+        for found in jsonpath.find(output.removeprefix("jsonpath="), value):
+            sys.stdout.write((found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)) + "\n")
+    elif output == "yaml":
+        _coloured(to_yaml(value), "yaml")
+    else:
+        _coloured(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "json")
+
+
+def plain(row: object) -> Any:
+    """JSON data of a model; its kind stands first, as in a file."""
+    said: Any = msgspec.to_builtins(row, str_keys=True)
+    kind = getattr(row, "kind", "")
+    return {"kind": kind, **said} if kind and isinstance(row, msgspec.Struct) and "kind" not in said else said
+
+
+def to_yaml(value: Any) -> str:
+    import yaml
+
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=120)
+
+
+def _coloured(text: str, language: str) -> None:
+    if not terminal.coloured():
+        sys.stdout.write(text)
+        return
+    from rich.syntax import Syntax
+
+    terminal.console().print(Syntax(text.rstrip("\n"), language, theme="ansi_dark", background_color="default", word_wrap=True))

@@ -1,0 +1,56 @@
+"""What a deploy will change, in words and colours, before it does."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from pincompute_sdk.cli.output import terminal
+from pincompute_sdk.cli.output.words import count
+from pincompute_sdk.client import Client
+from pincompute_sdk.generated.models import App, Change
+
+LONGEST = 60  # characters of a value
+
+
+def of(pin: Client, project: str, wanted: dict[str, Any], present: App | None) -> Sequence[Change]:
+    """The server's own comparison with what it would store; nothing for what is new."""
+    return () if present is None else pin.apps.diff(project, present.name, wanted).changes
+
+
+def show(wanted: dict[str, Any], changes: Sequence[Change], *, new: bool) -> None:
+    title = f"{wanted.get('kind', 'App')} {wanted['project']}/{wanted['name']}"
+    if new:
+        sys.stdout.write(f"{terminal.painted('+ new', 'green')} {title}\n")
+        sys.stdout.writelines(f"    {line}\n" for line in _summary(wanted))
+        return
+    if not changes:
+        sys.stdout.write(f"{title}: nothing to change\n")
+        return
+    sys.stdout.write(f"{terminal.painted('~ change', 'yellow')} {title}\n")
+    sys.stdout.writelines(f"    {line(change)}\n" for change in changes)
+
+
+def line(change: Change) -> str:
+    """`~ replicas: 3 → 6`, `+` for what comes, `-` for what goes."""
+    if change.before is None:
+        return terminal.painted(f"+ {change.field}: {_value(change.after)}", "green")
+    if change.after is None:
+        return terminal.painted(f"- {change.field}: {_value(change.before)}", "red")
+    return terminal.painted(f"~ {change.field}: {_value(change.before)} → {_value(change.after)}", "yellow")
+
+
+def _summary(wanted: dict[str, Any]) -> list[str]:
+    said: list[str] = []
+    if "replicas" in wanted or wanted.get("kind") == "App":
+        said.append(f"{count(wanted.get('replicas', 1), 'replica')}, tier {wanted.get('tier', 'OnDemand')}")
+    said += [f"container {c.get('name')}: {c.get('image', 'no image')}" for c in wanted.get("containers", ())]
+    zones = wanted.get("zones")
+    return [*said, f"zones: {', '.join(zones)}" if zones else "zones: balanced over all"]
+
+
+def _value(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"

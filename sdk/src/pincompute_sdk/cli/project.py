@@ -1,0 +1,111 @@
+"""`pin project`: list, create, use, and who may do what there."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Literal
+
+import msgspec
+from cyclopts import App, Parameter
+
+from pincompute_sdk.cli import options
+from pincompute_sdk.cli.failure import USAGE, CommandError
+from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Where
+from pincompute_sdk.cli.output import formats
+from pincompute_sdk.cli.output.formats import View
+from pincompute_sdk.cli.output.table import Column
+from pincompute_sdk.cli.output.words import age
+from pincompute_sdk.core import configuration
+from pincompute_sdk.core.errors import NotFoundError
+from pincompute_sdk.generated.models import Member, Project
+
+app = App(name="project", help="Projects and their members.", help_format="plaintext", version_flags=[])
+
+PROJECTS: View[Project] = View(
+    kind="project",
+    columns=(
+        Column("name", lambda p: p.name),
+        Column("state", lambda p: "Ready" if p.status and p.status.ready else "Pending", state=True),
+        Column("members", lambda p: str(len(p.members))),
+        Column("age", lambda p: age(p.created)),
+        Column("description", lambda p: p.description or (p.status.message if p.status else ""), long=True),
+    ),
+    name=lambda p: p.name,
+    nothing="no projects; `pin project create NAME` makes one",
+)
+MEMBERS: View[Member] = View(
+    kind="member",
+    columns=(Column("name", lambda m: m.name), Column("role", lambda m: m.role)),
+    name=lambda m: m.name,
+    nothing="no members",
+)
+Role = Literal["viewer", "developer", "operator", "owner"]
+
+
+@app.command(name="list", alias="ls")
+def list_(*, output: OutputOption = "table", where: Where = ANYWHERE) -> None:
+    """Projects you may see."""
+    formats.check(output)
+    with options.client(where) as pin:
+        formats.many(PROJECTS, list(pin.projects.iterate()), output)
+
+
+@app.command
+def create(name: str, /, *, description: str = "", where: Where = ANYWHERE) -> None:
+    """Create a project; you are its owner."""
+    with options.client(where) as pin:
+        made = pin.projects.create({"kind": "Project", "name": name, "description": description})
+    sys.stdout.write(f"project {made.name} is created; `pin project use {made.name}` works in it\n")
+
+
+@app.command
+def use(name: str, /, *, where: Where = ANYWHERE) -> None:
+    """Work in this project from now on."""
+    with options.client(where) as pin:
+        try:
+            pin.projects.get(name)
+        except NotFoundError as error:
+            error.remedy = f"`pin project list` shows yours, `pin project create {name}` makes it"
+            raise
+        used = pin.context
+    at = configuration.path()
+    stored = configuration.load(at)
+    called = where.context or stored.current or "default"
+    base = stored.contexts.get(called) or configuration.Context(server=used.server, ca=used.ca)
+    contexts = {**stored.contexts, called: msgspec.structs.replace(base, project=name)}
+    configuration.save(at, configuration.Configuration(current=stored.current or called, contexts=contexts))
+    sys.stdout.write(f"project {name} (context {called})\n")
+
+
+@app.command
+def members(name: str = "", /, *, output: OutputOption = "table", where: Where = ANYWHERE) -> None:
+    """Who may do what in a project."""
+    formats.check(output)
+    with options.client(where) as pin:
+        formats.many(MEMBERS, pin.members.list(name or options.project(pin.context)).items, output)
+
+
+@app.command
+def grant(
+    member: Annotated[str, Parameter(help="A user, or group:NAME.")],
+    role: Annotated[Role, Parameter(help="viewer reads, developer changes, operator acts, owner decides.")],
+    /,
+    *,
+    where: Where = ANYWHERE,
+) -> None:
+    """Give somebody a role in the project."""
+    with options.client(where) as pin:
+        project = options.project(pin.context)
+        pin.members.replace(project, member, {"name": member, "role": role})
+    sys.stdout.write(f"{member} is {role} of project {project}\n")
+
+
+@app.command
+def revoke(member: str, /, *, where: Where = ANYWHERE) -> None:
+    """Take somebody's role in the project away; open streams end as well."""
+    if not member:
+        raise CommandError("no member is named", remedy="`pin project members` lists them", code=USAGE)
+    with options.client(where) as pin:
+        project = options.project(pin.context)
+        pin.members.delete(project, member)
+    sys.stdout.write(f"{member} has no role of its own in project {project} any more\n")

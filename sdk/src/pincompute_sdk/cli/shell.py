@@ -1,0 +1,51 @@
+"""`pin shell` and `pin exec`: a program in a replica, over one WebSocket, with its exit code as ours."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from pincompute_sdk.cli import attached, options, target
+from pincompute_sdk.cli.failure import USAGE, CommandError
+from pincompute_sdk.cli.options import ANYWHERE, Where
+from pincompute_sdk.cli.target import Target
+from pincompute_sdk.core.sockets import PROTOCOL, Socket
+
+Container = Annotated[str, Parameter(name=["--container", "-c"], help="The first one if not said.")]
+
+
+def shell(name: str, /, *, container: Container = "", where: Where = ANYWHERE) -> int:
+    """A shell in a replica; NAME/REPLICA chooses it. `exit` or Ctrl-D ends it."""
+    wanted = target.parse(name)
+    if not sys.stdin.isatty():
+        raise CommandError("a shell needs a terminal", remedy=f"`pin exec {name} -- COMMAND` runs one command", code=USAGE)
+    return _run(where, wanted, [("container", container), ("tty", "true")], terminal=True)
+
+
+def exec_(
+    name: str,
+    /,
+    *command: Annotated[str, Parameter(allow_leading_hyphen=True, help="The command, behind `--`.")],
+    container: Container = "",
+    stdin: Annotated[bool, Parameter(name=["--stdin", "-i"], negative="", help="Pass our input on.")] = False,
+    tty: Annotated[bool, Parameter(name=["--tty", "-t"], negative="", help="With a terminal of its own.")] = False,
+    where: Where = ANYWHERE,
+) -> int:
+    """Run one command in a replica: `pin exec hello -- ls -l`. Its exit code is passed on."""
+    if not command:
+        raise CommandError("there is no command", remedy=f"`pin exec {name} -- COMMAND`", code=USAGE)
+    query = [("container", container), *(("command", word) for word in command)]
+    query += [("stdin", "true")] if stdin or tty else []
+    query += [("tty", "true")] if tty else []
+    return _run(where, target.parse(name), query, terminal=tty, reading=stdin)
+
+
+def _run(where: Where, wanted: Target, query: list[tuple[str, str]], *, terminal: bool, reading: bool = False) -> int:
+    using = options.async_client(where)
+    path = {"project": options.project(using.context), "kind": wanted.kind, "name": wanted.name}
+    asked = [(name, value) for name, value in [*query, ("replica", wanted.replica)] if value]
+    socket = Socket("/v1/projects/{project}/{kind}/{name}/shell", path, asked, PROTOCOL)
+    return asyncio.run(attached.run(using, socket, terminal=terminal, reading=reading or terminal))

@@ -1,0 +1,47 @@
+"""`pin status`: is it running, where, which revision, and if not, why not and what to do, on one screen."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from pincompute_sdk.cli import options, target, tree
+from pincompute_sdk.cli.following import PACE
+from pincompute_sdk.cli.listing import APPS
+from pincompute_sdk.cli.live import Picture
+from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Where
+from pincompute_sdk.cli.output import formats
+from pincompute_sdk.client import Client
+
+
+def status(
+    name: str,
+    /,
+    *,
+    watch: Annotated[
+        bool, Parameter(name=["--watch", "-w"], negative="", help="Redraw while it changes; Ctrl-C ends.")
+    ] = False,
+    output: OutputOption = "table",
+    where: Where = ANYWHERE,
+) -> None:
+    """The tree of an app: zones, replicas, containers."""
+    formats.check(output)
+    wanted = target.parse(name)
+    with options.client(where) as pin:
+        project = options.project(pin.context)
+        if output not in ("table", "wide"):
+            formats.one(APPS, pin.apps.get(project, wanted.name), output)
+            return
+        if not watch:
+            tree.write(_look(pin, project, wanted.name))
+            return
+        with Picture() as picture:
+            while True:
+                picture.draw(_look(pin, project, wanted.name))
+                time.sleep(PACE)
+
+
+def _look(pin: Client, project: str, name: str) -> list[tree.Line]:
+    return tree.lines(pin.apps.get(project, name), list(pin.apps.iterate_replicas(project, name)))

@@ -1,0 +1,69 @@
+"""`pin token`: service tokens for programs. The secret is shown once, when it is made."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from pincompute_sdk.cli import options
+from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Where
+from pincompute_sdk.cli.output import formats
+from pincompute_sdk.cli.output.formats import View
+from pincompute_sdk.cli.output.table import Column
+from pincompute_sdk.cli.output.words import age
+from pincompute_sdk.generated.models import Token
+
+app = App(name="token", help="Service tokens.", help_format="plaintext", version_flags=[])
+
+TOKENS: View[Token] = View(
+    kind="token",
+    columns=(
+        Column("id", lambda t: t.id),
+        Column("name", lambda t: t.name),
+        Column("project", lambda t: t.project),
+        Column("role", lambda t: t.role),
+        Column("age", lambda t: age(t.created)),
+        Column("expires", lambda t: f"{t.expires:%Y-%m-%d %H:%M}" if t.expires else "never"),
+    ),
+    name=lambda t: t.id,
+    nothing="no tokens",
+)
+
+
+@app.command(name="list", alias="ls")
+def list_(*, output: OutputOption = "table", where: Where = ANYWHERE) -> None:
+    """Your service tokens, without their secrets."""
+    formats.check(output)
+    with options.client(where) as pin:
+        formats.many(TOKENS, list(pin.tokens.iterate()), output)
+
+
+@app.command
+def create(
+    name: str,
+    /,
+    *,
+    role: Annotated[str, Parameter(help="What it may do in the project.", show_default=True)] = "developer",
+    days: Annotated[int, Parameter(help="Valid for so many days.", show_default=True)] = 30,
+    output: OutputOption = "table",
+    where: Where = ANYWHERE,
+) -> None:
+    """Make a service token; its secret is printed once, on stdout."""
+    formats.check(output)
+    with options.client(where) as pin:
+        made = pin.tokens.create({"name": name, "project": options.project(pin.context), "role": role, "days": days})
+    if output != "table":
+        formats.one(TOKENS, made, output)
+        return
+    sys.stderr.write(f"token {made.id} for {name}; keep it now, it is not shown again:\n")
+    sys.stdout.write(f"{made.secret}\n")
+
+
+@app.command
+def revoke(token: str, /, *, where: Where = ANYWHERE) -> None:
+    """Make a token worthless at once."""
+    with options.client(where) as pin:
+        pin.tokens.delete(token)
+    sys.stdout.write(f"token {token} is revoked\n")
