@@ -8,7 +8,8 @@ import os
 import signal
 import socket
 import ssl
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import uvicorn
@@ -67,8 +68,9 @@ def _listening(address: str, port: int) -> socket.socket:
 class _Server(uvicorn.Server):
     """Ends with status 0 when told to, instead of by the signal."""
 
-    def capture_signals(self) -> AbstractContextManager[None]:
-        return nullcontext()
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
 
     def end(self) -> None:
         self.should_exit = True
