@@ -1,4 +1,4 @@
-"""The console script. Ctrl-C while Python still imports or clears up is answered without a traceback; else `main` answers it."""
+"""The console script. Ctrl-C while Python still imports or clears up: no traceback. Else `main` answers it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """What a cluster must hold before our processes run against it: kinds, admission policies, and the rights of each process.
 
 Rights come from the controllers' cards, so a process may do what its controllers say they do and nothing else; beyond the
-cards stand only its lease and, for the federation, the Secrets with the members' kubeconfigs.
+cards stand only its lease and, for the federation and the gateway, the Secrets with the members' kubeconfigs. The gateway has
+no controllers; `gateway/rights.py` says what it needs.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pincompute.api.labels import MANAGED_BY, PINCOMPUTE, SYSTEM_NAMESPACE
 from pincompute.api.meta import Manifest
 from pincompute.engine import rbac
 from pincompute.federation import process as federation
+from pincompute.gateway import rights
 from pincompute.operator import process as operator
 from pincompute.region import install as clusters
 
@@ -46,6 +48,8 @@ def _host_rights() -> list[Manifest]:
     return [
         *_granted("federation", rbac.cluster_role(federation.NAME, cards, "host")),
         *_granted("federation", _system_role(federation.NAME, _LEASES, _SECRETS)),
+        *_granted("gateway", rights.on_host()),
+        *_granted("gateway", _system_role(rights.NAME, _SECRETS)),
     ]
 
 
@@ -56,6 +60,7 @@ def _member_rights() -> list[Manifest]:
         *_granted("federation", rbac.cluster_role(federation.NAME, federated, "members")),
         *_granted("operator", rbac.cluster_role(operator.NAME, local, "local")),
         *_granted("operator", _system_role(operator.NAME, _LEASES)),
+        *_granted("gateway", rights.in_members()),
     ]
 
 

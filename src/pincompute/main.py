@@ -3,6 +3,8 @@
 pincompute region up        a whole region on this machine
 pincompute federation       the control loop of a region, beside its host cluster
 pincompute operator         the control loop of one member cluster
+pincompute gateway serve    the only door for users: API, logs, shells, history
+pincompute issuer           a small OIDC issuer for development
 pincompute install          CRDs, policies and RBAC into a cluster that exists
 pincompute explain NAME     why a workload runs where it runs
 """
@@ -32,6 +34,7 @@ app.command(
 )
 
 Kubeconfig = Annotated[Path, Parameter(help="kubeconfig file with a context for the cluster")]
+Settings = Annotated[Path, Parameter(help="the gateway's settings, a YAML file")]
 Port = Annotated[int, Parameter(help="loopback port of /livez, /readyz and /metrics; 0 takes a free one")]
 LogFormat = Annotated[Literal["json", "text"], Parameter(help="json for machines, text for people")]
 
@@ -54,6 +57,51 @@ def operator(*, kubeconfig: Kubeconfig, context: str, port: Port = 0, log_format
 
     logs.configure(log_format)
     asyncio.run(process.run(kubeconfig, context, port))
+
+
+gateway = App(name="gateway", help="The only door for users: one address, whoever calls and whatever cluster it is about.")
+app.command(gateway)
+
+
+@gateway.command
+def serve(
+    *, kubeconfig: Kubeconfig, config: Settings, context: str = "host", port: Port = 0, log_format: LogFormat = "json"
+) -> None:
+    """Serve users until told to end. Stateless but for its store and its audit log: run as many as you like."""
+    import uvloop
+
+    from pincompute.engine import logs
+    from pincompute.gateway import process, settings
+
+    logs.configure(log_format)
+    uvloop.run(process.run(kubeconfig, context, settings.load(config), port))
+
+
+@gateway.command
+def openapi() -> None:
+    """Print the interface as OpenAPI 3.1."""
+    from pincompute.gateway import composition
+
+    sys.stdout.write(composition.printed_document())
+
+
+@app.command
+def issuer(
+    *,
+    folder: Annotated[Path, Parameter(help="where users and keys lie; made when it is not there")],
+    url: Annotated[str, Parameter(help="the issuer's own address, as it stands in tokens")],
+    address: str = "127.0.0.1",
+    port: Port = 8444,
+    certificate: Path | None = None,
+    key: Path | None = None,
+    log_format: LogFormat = "json",
+) -> None:
+    """Run the small OIDC issuer for development. Production has an issuer of its own; name it in the gateway's settings."""
+    from pincompute.engine import logs
+    from pincompute.issuer import process
+
+    logs.configure(log_format)
+    asyncio.run(process.run(folder, url, address, port, certificate, key))
 
 
 @app.command
@@ -98,6 +146,8 @@ def run() -> None:
 def _refusals_told() -> None:
     """What a user can mend is one message on stderr and exit status 1."""
     from pincompute.explaining import NoSuchWorkload
+    from pincompute.gateway.settings import SettingsError
+    from pincompute.issuer.errors import IssuerError
     from pincompute.kube.config import ConfigError
     from pincompute.kube.errors import KubeError
     from pincompute.region.errors import RegionError
@@ -105,7 +155,7 @@ def _refusals_told() -> None:
     platform.provide(_definitions)
     try:
         app()
-    except (ConfigError, KubeError, NoSuchWorkload, RegionError) as refusal:
+    except (ConfigError, KubeError, NoSuchWorkload, RegionError, SettingsError, IssuerError) as refusal:
         print(refusal, file=sys.stderr)
         sys.exit(1)
 

@@ -10,10 +10,10 @@ from pincompute.api.labels import HOST
 from pincompute.engine.controller import Controller
 from pincompute.engine.process import Process
 from pincompute.federation import dispatch, health, projects, removal, scheduling, status, sweep
-from pincompute.federation.connections import Connections
 from pincompute.federation.workloads import KINDS
 from pincompute.kube import config
 from pincompute.kube.clusters import Clusters
+from pincompute.kube.membership import Membership
 
 NAME = "pincompute-federation"
 
@@ -34,5 +34,5 @@ async def run(kubeconfig: Path, context: str, port: int) -> None:
     clusters = Clusters(user_agent=f"{NAME}/{__version__}")
     for kind in KINDS:
         clusters.declare("host", kind.workload, {"tier": lambda obj: (obj.spec.tier,)})
-    connections = Connections(clusters)
-    await Process(NAME, HOST, host, port, CONTROLLERS, lambda _clusters: connections.run()).run(clusters)
+    membership = Membership(clusters)
+    await Process(NAME, HOST, host, port, CONTROLLERS, lambda _clusters: membership.run()).run(clusters)

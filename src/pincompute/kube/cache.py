@@ -87,6 +87,7 @@ class WatchCache(Generic[T]):
         self._on_synced: list[Callable[[], None]] = []
         self._version = ""  # where the next watch starts; empty: list first
         self._newest = 0  # highest version the server has shown
+        self._awaited: list[tuple[int, asyncio.Event]] = []
         self._unreadable: dict[Key, str] = {}
         self._pool: sharing.Pool = {}
 
@@ -96,6 +97,22 @@ class WatchCache(Generic[T]):
 
     async def until_synced(self) -> None:
         await self._synced.wait()
+
+    @property
+    def newest(self) -> int:
+        """The highest version that the server has shown of this kind."""
+        return self._newest
+
+    async def until(self, number: int) -> None:
+        """Return when the server has shown this version of the kind or a later one; the caller sets the deadline."""
+        if self.synced and self._newest >= number:
+            return
+        waiting = (number, asyncio.Event())
+        self._awaited.append(waiting)
+        try:
+            await waiting[1].wait()
+        finally:
+            self._awaited.remove(waiting)
 
     def get(self, key: Key) -> T | None:
         """Raises Unknown for an object that exists but cannot be decoded."""
@@ -191,6 +208,7 @@ class WatchCache(Generic[T]):
             self._synced.set()
             for callback in self._on_synced:
                 callback()
+        self._tell()
 
     async def _page(self, token: str, listing: Listing[T]) -> decoding.Page[T]:
         query = {**self._scope.query, "limit": str(self._timing.page), **({"continue": token} if token else {})}
@@ -297,6 +315,13 @@ class WatchCache(Generic[T]):
         if number < self._newest:
             raise Gone(self._request(), Status(code=410, message="the server's versions went backwards"))
         self._version, self._newest = resource_version, number
+        if self._awaited:
+            self._tell()
+
+    def _tell(self) -> None:
+        for number, shown in self._awaited:
+            if self.synced and number <= self._newest:
+                shown.set()
 
     def _status(self, raw: memoryview) -> KubeError:
         status = msgspec.json.decode(raw, type=Status)

@@ -1,4 +1,4 @@
-"""Connections: the process is connected to exactly the members that are registered, with the credentials of their Secrets.
+"""Membership: a process is connected to exactly the members that are registered, with the credentials of their Secrets.
 
 Not a controller, because it writes nothing: it follows MemberClusters and Secrets, and changes what this process watches. A
 kubeconfig that cannot be used leaves the member unreachable, with the reason in the log; the others are not concerned (S-012).
@@ -10,6 +10,7 @@ import asyncio
 import base64
 import binascii
 import logging
+from collections.abc import Sequence
 
 from pincompute.api.clusters import MEMBERCLUSTERS, MemberCluster
 from pincompute.api.core import SECRETS, Secret
@@ -23,15 +24,17 @@ from pincompute.kube.views import Unknown, Views
 
 log = logging.getLogger(__name__)
 
-KUBECONFIG = "kubeconfig"  # key of the Secret's data
+KUBECONFIG = "kubeconfig"  # key of the Secret's data; "PROCESS.kubeconfig" holds a process's own, if it has one
 AT_LEAST_EVERY = 30.0  # seconds; news is followed at once
 
 
-class Connections:
+class Membership:
     """Keeps `Clusters` in step with what the host says."""
 
-    def __init__(self, clusters: Clusters) -> None:
+    def __init__(self, clusters: Clusters, process: str = "") -> None:
+        """`process` names the key with credentials of its own that it prefers."""
         self._clusters = clusters
+        self._keys = (f"{process}.{KUBECONFIG}", KUBECONFIG) if process else (KUBECONFIG,)
         self._news = asyncio.Event()
         self._used: dict[str, ClusterConfig] = {}
         self._said: dict[str, str] = {}
@@ -60,7 +63,7 @@ class Connections:
 
     async def _follow(self) -> None:
         try:
-            wanted = configs(self._clusters)
+            wanted = configs(self._clusters, self._keys)
         except Unknown:
             return
         for gone in set(self._clusters.members()) - set(wanted):
@@ -83,24 +86,25 @@ class Connections:
             log.info("member connected", extra={"cluster": name, "server": found.server})
 
 
-def configs(views: Views) -> dict[str, ClusterConfig | str]:
+def configs(views: Views, keys: Sequence[str] = (KUBECONFIG,)) -> dict[str, ClusterConfig | str]:
     """By member: how to reach it, or in words why that is not known. Raises Unknown while the host cannot be seen."""
     secrets = views.view(HOST, SECRETS)
     members = views.view(HOST, MEMBERCLUSTERS).list()
-    return {m.metadata.name: _config(m, secrets.get(Key(*_reference(m)))) for m in members}
+    return {m.metadata.name: _config(m, secrets.get(Key(*_reference(m))), keys) for m in members}
 
 
 def _reference(member: MemberCluster) -> tuple[str, str]:
     return member.spec.kubeconfig.namespace, member.spec.kubeconfig.name
 
 
-def _config(member: MemberCluster, secret: Secret | None) -> ClusterConfig | str:
+def _config(member: MemberCluster, secret: Secret | None, keys: Sequence[str]) -> ClusterConfig | str:
     where = f"Secret {'/'.join(_reference(member))}"
     if secret is None:
         return f"{where} does not exist; create it with the member's kubeconfig under the key {KUBECONFIG}"
-    if KUBECONFIG not in secret.data:
+    key = next((key for key in keys if key in secret.data), None)
+    if key is None:
         return f"{where} has no key {KUBECONFIG}; it must hold the member's kubeconfig"
     try:
-        return config.from_bytes(base64.b64decode(secret.data[KUBECONFIG], validate=True), where)
+        return config.from_bytes(base64.b64decode(secret.data[key], validate=True), where)
     except (ConfigError, binascii.Error) as problem:
         return str(problem)

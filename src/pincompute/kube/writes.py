@@ -21,6 +21,7 @@ Propagation: TypeAlias = Literal["Background", "Foreground", "Orphan"]
 Subresource: TypeAlias = Literal["", "status"]
 
 _UNCHECKED = {"fieldValidation": "Ignore"}  # unknown fields would only be warned of, and the body be parsed twice for that
+_DRY_RUN = {"dryRun": "All"}  # judged, and not done
 _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
 _STRATEGIC = "application/strategic-merge-patch+json"
@@ -34,12 +35,11 @@ class _Answer(Struct):
     kind: str = ""
 
 
-async def create(client: Client, resource: Resource[T], body: Manifest, manager: str) -> T:
+async def create(client: Client, resource: Resource[T], body: Manifest, manager: str, *, dry_run: bool = False) -> T:
     """POST; raises AlreadyExists when the name is taken."""
     namespace = body.get("metadata", {}).get("namespace", "")
-    answer = await client.request(
-        "POST", resource.path(namespace), query={"fieldManager": manager, **_UNCHECKED}, body=_encode(resource, body)
-    )
+    query = {"fieldManager": manager, **_UNCHECKED, **(_DRY_RUN if dry_run else {})}
+    answer = await client.request("POST", resource.path(namespace), query=query, body=_encode(resource, body))
     return decoding.object_decoder(resource.type).decode(answer)
 
 
@@ -56,12 +56,20 @@ async def apply(client: Client, resource: Resource[T], key: Key, body: Manifest,
 
 
 async def patch(
-    client: Client, resource: Resource[T], key: Key, body: Manifest, manager: str, subresource: Subresource = ""
+    client: Client,
+    resource: Resource[T],
+    key: Key,
+    body: Manifest,
+    manager: str,
+    subresource: Subresource = "",
+    *,
+    dry_run: bool = False,
 ) -> T:
     """Merge patch, strategic where the kind is built in; pinned by metadata.uid and metadata.resourceVersion in `body`."""
     path = resource.path(key.namespace, key.name, subresource)
     content_type = _STRATEGIC if _built_in(resource) else _MERGE
-    answer = await _pinned(client, path, {"fieldManager": manager, **_UNCHECKED}, msgspec.json.encode(body), content_type)
+    query = {"fieldManager": manager, **_UNCHECKED, **(_DRY_RUN if dry_run else {})}
+    answer = await _pinned(client, path, query, msgspec.json.encode(body), content_type)
     return decoding.object_decoder(resource.type).decode(answer)
 
 

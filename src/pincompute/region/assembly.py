@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from pincompute.api.labels import HOST
-from pincompute.region import controlplane, dns, node, pki, registry, simulated
+from pincompute.region import controlplane, dns, gateway, node, pki, registry, simulated
 from pincompute.region.layout import Layout, Member
 from pincompute.region.program import HttpReady, Program
 
@@ -20,7 +20,7 @@ CONFIGURATION = "PINCOMPUTE_CONFIGURATION"
 
 def programs(layout: Layout, binaries: Path) -> tuple[Program, ...]:
     """Everything the supervisor keeps running."""
-    found = [*controlplane.programs(layout, None, binaries), federation(layout)]
+    found = [*controlplane.programs(layout, None, binaries), federation(layout), *gateway.programs(layout)]
     found.append(_marked(registry.program(layout, binaries), registry.configuration(layout)))
     for member in layout.spec.members:
         found += _of_member(layout, member, binaries)
@@ -29,7 +29,7 @@ def programs(layout: Layout, binaries: Path) -> tuple[Program, ...]:
 
 def configuration(layout: Layout, binaries: Path) -> dict[Path, bytes]:
     """Every file the programs read, to be written before they start."""
-    found = dict(registry.configuration(layout))
+    found = dict(registry.configuration(layout)) | gateway.configuration(layout)
     for member in layout.spec.members:
         found |= dns.configuration(layout, 1 + member.index) | _of_node(layout, member, binaries)
     return found

@@ -28,7 +28,7 @@ def up(
     example: Annotated[bool, Parameter(help="run examples/hello and wait until it answers")] = True,
 ) -> None:
     """Bring the region up, or back up, or repair it; doing it twice is harmless."""
-    from pincompute.region import home, lifecycle
+    from pincompute.region import gateway, home, lifecycle
 
     _natural("--simulated-nodes", simulated_nodes or 0)
     place = home.path()
@@ -36,7 +36,10 @@ def up(
         answers = lifecycle.up(place, lifecycle.Wish(simulated_nodes, keep_build_cache, example), progress)
         for answer in answers:
             progress.say(f"zone {answer.zone}: [bold]{answer.url}[/bold] answers: {answer.text.splitlines()[0]}")
-        progress.say(f"up. Try: [bold]kubectl --kubeconfig {place}/kubeconfig --context host get pinapps -A[/bold]")
+        layout = lifecycle.existing(place)
+        progress.say(f"users: {gateway.url(layout)}; user dev, password in {layout.issuer_dir}/{gateway.PASSWORDS}")
+        progress.say(f"administrators: kubectl --kubeconfig {layout.kubeconfig} --context host get pinapps -A")
+        progress.say("up. Try: [bold]pin login[/bold], then [bold]pin status hello[/bold]")
 
 
 @app.command(name="build")

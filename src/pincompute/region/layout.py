@@ -5,7 +5,8 @@ Regions lie side by side: each has a `slot`, and every address, port and interfa
     10.(64+slot).0.0/24             bridge: .1 the machine (API servers, registry), .10+i the node of member i
     10.(64+slot).16*(1+i).0/20      pods of member i
     10.(128+slot).16*i.0/20         Services of cluster i (0 is the host); .10 is its DNS
-    16000+200*slot ...              ports, ten to a cluster, on the bridge address or on loopback
+    16000+200*slot ...              ports, ten to a cluster, on the bridge address or on loopback; 190 and up: registry,
+                                    gateway, issuer
 """
 
 from __future__ import annotations
@@ -99,6 +100,28 @@ class Layout:
     @property
     def registry(self) -> str:
         return f"{self.address}:{16190 + 200 * self.spec.slot}"
+
+    @property
+    def gateway(self) -> str:
+        """Address and port of the gateway, the one door for users."""
+        return f"{self.address}:{16191 + 200 * self.spec.slot}"
+
+    @property
+    def gateway_health(self) -> int:
+        return 16192 + 200 * self.spec.slot
+
+    @property
+    def issuer(self) -> str:
+        """Address and port of the issuer of users' tokens."""
+        return f"{self.address}:{16193 + 200 * self.spec.slot}"
+
+    @property
+    def gateway_dir(self) -> Path:
+        return self.home / "gateway"
+
+    @property
+    def issuer_dir(self) -> Path:
+        return self.home / "issuer"
 
     def node_name(self, member: Member) -> str:
         return f"{member.name}-node-0"

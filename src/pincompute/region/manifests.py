@@ -16,18 +16,22 @@ DEMO = "demo"
 
 
 def membership(layout: Layout, member: Member) -> tuple[Manifest, Manifest]:
-    """The Secret with federation's credential for a member, and its MemberCluster."""
+    """The Secret with federation's and the gateway's credentials for a member, and its MemberCluster."""
     name = secret_name(member.name)
-    kubeconfig = pki.embedded_kubeconfig(layout, member.name, 1 + member.index, pki.FEDERATION)
+    held = {"kubeconfig": pki.FEDERATION, f"{pki.GATEWAY}.kubeconfig": pki.GATEWAY}
     secret: Manifest = {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {"name": name, "namespace": SYSTEM_NAMESPACE, "labels": {MANAGED_BY: PINCOMPUTE}},
         "type": "Opaque",
-        "stringData": {"kubeconfig": yaml.safe_dump(kubeconfig, sort_keys=False)},
+        "stringData": {key: _kubeconfig(layout, member, user) for key, user in held.items()},
     }
     spec: Manifest = {"zone": member.zone, "kubeconfig": {"name": name, "namespace": SYSTEM_NAMESPACE}}
     return secret, _object(MEMBERCLUSTERS, member.name, spec)
+
+
+def _kubeconfig(layout: Layout, member: Member, user: str) -> str:
+    return yaml.safe_dump(pki.embedded_kubeconfig(layout, member.name, 1 + member.index, user), sort_keys=False)
 
 
 def secret_name(member: str) -> str:
@@ -35,7 +39,8 @@ def secret_name(member: str) -> str:
 
 
 def demo_project() -> Manifest:
-    return _object(PROJECTS, DEMO, {"description": "The first project: examples/hello runs here"})
+    members = [{"name": "dev", "role": "owner"}]
+    return _object(PROJECTS, DEMO, {"description": "The first project: examples/hello runs here", "members": members})
 
 
 def _object(resource: Resource[Any], name: str, spec: Manifest) -> Manifest:

@@ -37,6 +37,8 @@ COREDNS = "coredns"
 KWOK = "kwok"
 FEDERATION = "federation"
 OPERATOR = "operator"
+GATEWAY = "gateway"
+GATEWAY_SERVER = "gateway-server"
 APISERVER = "apiserver"
 APISERVER_KUBELET = "apiserver-kubelet"
 ETCD = "etcd"
@@ -54,6 +56,7 @@ USERS = {
     KWOK: ("pincompute:kwok", ""),
     FEDERATION: ("pincompute:federation", ""),
     OPERATOR: ("pincompute:operator", ""),
+    GATEWAY: ("pincompute:gateway", ""),
 }
 """File name of each user of a cluster -> common name and group that RBAC sees."""
 
@@ -138,7 +141,7 @@ def _issue_cluster(layout: Layout, name: str, index: int, member: Member | None,
         files.write(pki.service_account_key, _private_pem(_new_key()))
     for leaf in leaves(layout, index, member):
         _ensure_leaf(pki, leaf, now)
-        if leaf.authority == CA and leaf.name not in (APISERVER, APISERVER_KUBELET):
+        if leaf.authority == CA and leaf.name not in (APISERVER, APISERVER_KUBELET, GATEWAY_SERVER):
             files.write(pki.kubeconfig(leaf.name), _file_kubeconfig(layout, name, index, leaf.name))
 
 
@@ -154,7 +157,7 @@ def leaves(layout: Layout, index: int, member: Member | None) -> tuple[Leaf, ...
         Leaf(ETCD_CLIENT, "kube-apiserver", authority=ETCD_CA),
     )
     if member is None:
-        return users + servers
+        return (*users, *servers, Leaf(GATEWAY_SERVER, "pincompute-gateway", hosts=(layout.address, "127.0.0.1", "localhost")))
     node = layout.node_name(member)
     return (*users, *servers, Leaf(kubelet(node), f"system:node:{node}", "system:nodes", (node, layout.node_address(member))))
 

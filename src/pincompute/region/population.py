@@ -13,7 +13,7 @@ from pathlib import Path
 from pincompute.api.labels import HOST
 from pincompute.api.workloads import PINAPPS, PINPODS
 from pincompute.kube.transport import Client
-from pincompute.region import assembly, demo, dns, image, install, manifests, node, platform, registry, simulated
+from pincompute.region import assembly, demo, dns, gateway, image, install, manifests, node, platform, registry, simulated
 from pincompute.region.errors import RegionError
 from pincompute.region.install import Installer
 from pincompute.region.layout import Layout, Member
@@ -39,6 +39,8 @@ async def populate(region: Cluster, *, example: bool) -> list[demo.Answer]:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_fill_host(region, example=example))
         tasks.create_task(_push_images(region))
+        for program in (gateway.GATEWAY, gateway.ISSUER):
+            tasks.create_task(region.watch.ready(program))
         for member in region.layout.spec.members:
             tasks.create_task(fill_member(region, member))
     region.progress.say("definitions, members and images are in place")

@@ -16,7 +16,11 @@ from pincompute.region.layout import Layout
 
 def wanted(layout: Layout) -> tuple[tuple[str, int, str], ...]:
     """Address, port and purpose of everything the region listens on."""
-    found = [(layout.registry.rpartition(":")[0], int(layout.registry.rpartition(":")[2]), "registry")]
+    found = [
+        (layout.address, int(where.rpartition(":")[2]), purpose)
+        for where, purpose in ((layout.registry, "registry"), (layout.gateway, "gateway"), (layout.issuer, "issuer"))
+    ]
+    found.append(("127.0.0.1", layout.gateway_health, "gateway, its health port"))
     for name, index in (("host", 0), *((member.name, 1 + member.index) for member in layout.spec.members)):
         ports = layout.ports(index)
         found.append((layout.address, ports.apiserver, f"{name}-apiserver"))

@@ -6,6 +6,7 @@ What no field has words for is shown as `advanced`, a part of the resource's spe
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -163,6 +164,10 @@ class Kind(Generic[S]):
         except msgspec.ValidationError:  # an object stored before a rule was made: shown as it is
             return msgspec.convert({**about, "advanced": {**said, **rest}}, self.type)
 
+    def of_manifest(self, manifest: Manifest) -> S:
+        """Of a resource that is wanted and not there yet."""
+        return self.to_simple(msgspec.convert(manifest, self.resource.type))
+
     def to_manifest(self, simple: S) -> Manifest:
         """The resource that a simple object means, without status and without what the API server fills in."""
         return self.manifest(_json(simple))
@@ -209,7 +214,7 @@ def _about(kind: Kind[Any], obj: Object) -> Data:
         "labels": users(meta.labels),
         "annotations": users(meta.annotations),
         "id": meta.uid,
-        "version": meta.resource_version,
+        "version": version(obj),
         "generation": meta.generation,
         "author": meta.annotations.get(AUTHOR),
         "created": meta.creation_timestamp,
@@ -217,6 +222,14 @@ def _about(kind: Kind[Any], obj: Object) -> Data:
         "status": kind.status_of(obj),
     }
     return {name: value for name, value in said.items() if value}
+
+
+def version(obj: Object) -> str:
+    """Of what is asked for: another one after every change by a user, the same however the status moves."""
+    meta = obj.metadata
+    notes = (users(meta.labels), users(meta.annotations))
+    said = msgspec.json.encode((meta.uid, meta.generation, notes), order="deterministic")
+    return hashlib.blake2s(said, digest_size=8).hexdigest()
 
 
 def users(mapping: dict[str, str]) -> dict[str, str]:

@@ -153,14 +153,14 @@ def choose(target: Target, found: Iterable[Replica], asked: str) -> Replica:
         raise problems.conflict(f"{target.name} has no replica now", "start it, or look at its status")
     if not asked:
         return living[0]
-    chosen = next((replica for replica in living if _named(replica, asked)), None)
+    chosen = next((replica for replica in living if is_named(replica, asked)), None)
     if chosen is None:
         names = ", ".join(replica.name for replica in sorted(living, key=lambda r: r.number)[:10])
         raise problems.not_found(f"replica {target.name}/{asked}; there are {names}")
     return chosen
 
 
-def _named(replica: Replica, asked: str) -> bool:
+def is_named(replica: Replica, asked: str) -> bool:
     metadata = replica.pod.metadata
     return asked in (str(replica.number), f"{replica.cluster}-{pods.ordinal(replica.pod)}", metadata.name)
 

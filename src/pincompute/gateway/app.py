@@ -1,0 +1,178 @@
+"""The gateway's application: every route behind the door, every failure a problem document, one OpenAPI document."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, cast
+
+from litestar import Litestar, Request, Response, Router, get
+from litestar.config.app import AppConfig
+from litestar.di import Provide
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.handlers.base import BaseRouteHandler
+from litestar.openapi.config import OpenAPIConfig
+from litestar.types import ControllerRouterHandler, Scope
+
+from pincompute import __version__
+from pincompute.gateway import document, problems
+from pincompute.gateway.calls import OPERATION, PUBLIC, Call, public
+from pincompute.gateway.door import CALL, Door, Guards, request_id
+from pincompute.gateway.problems import Problem
+from pincompute.gateway.reads import Reads
+from pincompute.gateway.settings import Settings
+from pincompute.kube import errors
+from pincompute.kube.views import Unknown
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What routes are given. `given` are further parameters by name: each a service that a group of routes needs."""
+
+    settings: Settings
+    reads: Reads
+    guards: Guards
+    given: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+def build(parts: Parts, routes: Sequence[ControllerRouterHandler]) -> Litestar:
+    """Raises RuntimeError for a route that does not say which operation it is."""
+    services = {"settings": parts.settings, "reads": parts.reads, **parts.given}
+    app = Litestar(
+        route_handlers=[*routes, healthz, well_known],
+        dependencies={
+            "call": Provide(_call, sync_to_thread=False),
+            **{name: Provide(_giving(service), sync_to_thread=False) for name, service in services.items()},
+        },
+        middleware=[partial(Door, guards=parts.guards)],
+        exception_handlers={
+            Problem: _problem,
+            HTTPException: _http,
+            errors.KubeError: _kube,
+            Unknown: _unknown,
+            Exception: _failure,
+        },
+        openapi_config=OpenAPIConfig(
+            title="pincompute",
+            version=__version__,
+            openapi_router=Router("/openapi.json", route_handlers=[], opt=public(), include_in_schema=False),
+            render_plugins=[document.Plugin()],
+        ),
+        request_max_body_size=parts.settings.limits.body,
+        on_app_init=[_quiet],
+    )
+    _check(app)
+    return app
+
+
+def _quiet(config: AppConfig) -> AppConfig:
+    config.logging_config = None
+    return config
+
+
+def _check(app: Litestar) -> None:
+    """Deny by default: what nobody thought about does not start."""
+    for route in app.routes:
+        for handler in _handlers(route):
+            if OPERATION not in handler.opt and PUBLIC not in handler.opt and not _of_framework(handler):
+                raise RuntimeError(f"route {route.path} declares no operation: give it opt=may(...) or opt=public()")
+
+
+def _handlers(route: Any) -> Sequence[BaseRouteHandler]:
+    return getattr(route, "route_handlers", None) or [route.route_handler]
+
+
+def _of_framework(handler: BaseRouteHandler) -> bool:
+    """Litestar's own answer to OPTIONS."""
+    return getattr(handler, "http_methods", None) == {"OPTIONS"}
+
+
+@get("/healthz", opt=public(), include_in_schema=False, media_type="text/plain")
+async def healthz() -> str:
+    """The event loop turns; readiness is on the health port."""
+    return "ok\n"
+
+
+@get("/.well-known/pincompute", opt=public(), operation_id="getService", tags=["service"])
+async def well_known(settings: Settings) -> document.Service:
+    """What a client must know before it has a token: the version, and where to log in."""
+    issuer = settings.issuers[0] if settings.issuers else None
+    return document.Service(
+        version=__version__, issuer=issuer.url if issuer else "", client_id=issuer.client_id if issuer else ""
+    )
+
+
+def _call(scope: Scope) -> Call:
+    return scope[CALL]  # type: ignore[literal-required]
+
+
+def _giving(service: Any) -> Callable[[], Any]:
+    def give() -> Any:
+        return service
+
+    return give
+
+
+def _problem(request: Request[Any, Any, Any], problem: Problem) -> Response[bytes]:
+    identity = request_id(request.scope)
+    return Response(
+        problems.encode(problem, identity),
+        status_code=problem.status,
+        media_type=problems.MEDIA_TYPE,
+        headers={**problem.headers, "X-Request-Id": identity},
+    )
+
+
+_OF_STATUS = {404: "not-found", 405: "method-not-allowed", 413: "too-large", 415: "unsupported-media-type"}
+
+
+def _http(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    """The framework's own refusals, in our words."""
+    if isinstance(error, ValidationException):
+        return _problem(request, problems.malformed(_validation(error), "see /openapi.json for what is expected"))
+    code = _OF_STATUS.get(error.status_code, "malformed" if error.status_code < 500 else "internal")
+    detail = f"there is nothing at {request.url.path}" if code == "not-found" else error.detail
+    return _problem(request, Problem(code, detail, "see /openapi.json for what there is", headers=error.headers))
+
+
+def _validation(error: ValidationException) -> str:
+    entries = cast("list[dict[str, Any]]", error.extra or [])
+    lines = [f"{entry['key']}: {entry['message']}" for entry in entries if "key" in entry and "message" in entry]
+    return "; ".join(lines) or error.detail
+
+
+def _kube(request: Request[Any, Any, Any], error: errors.KubeError) -> Response[bytes]:
+    """What the host's API server refused is the caller's to mend; that it does not answer is not."""
+    return _problem(request, of_kube(error))
+
+
+def of_kube(error: errors.KubeError) -> Problem:
+    match error:
+        case errors.NotFound():
+            return problems.not_found("object of that name")
+        case errors.AlreadyExists():
+            return problems.already_exists("an object of that name")
+        case errors.Conflict():
+            return problems.conflict("the object was changed by somebody else in the meantime")
+        case errors.Invalid():
+            fields = tuple(problems.FieldError(c.field, c.reason, c.message) for c in error.causes)
+            return problems.invalid(fields or (problems.FieldError("", "", str(error)),))
+        case errors.Refused():
+            return problems.forbidden(error.status.message, "change the input so that the region's rules allow it")
+        case _:
+            return problems.unavailable(f"the region's host does not answer: {error}")
+
+
+def _unknown(request: Request[Any, Any, Any], unknown: Unknown) -> Response[bytes]:
+    return _problem(request, problems.unavailable(str(unknown)))
+
+
+def _failure(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    identity = request_id(request.scope)
+    log.error("request failed", exc_info=error, extra={"request_id": identity, "path": request.url.path})
+    detail = "the gateway failed; its log has the details under this request id"
+    return _problem(request, Problem("internal", detail, f"report the request id {identity}"))

@@ -1,0 +1,122 @@
+"""The gateway put together: every service it is made of, every group of routes, and what runs in the background."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from litestar import Litestar
+from litestar.types import ControllerRouterHandler
+
+from pincompute.api.clusters import PROJECTS, Project
+from pincompute.api.labels import HOST
+from pincompute.api.meta import Key
+from pincompute.gateway import app, document
+from pincompute.gateway.access import Authenticator, Authorizer, Roles, ServiceTokens
+from pincompute.gateway.access.tokens import ServiceToken
+from pincompute.gateway.audit import AuditLog
+from pincompute.gateway.calls import Caller
+from pincompute.gateway.door import Guards
+from pincompute.gateway.insight import Insight, Recorder
+from pincompute.gateway.insight import routes as insight
+from pincompute.gateway.limits import Limiter
+from pincompute.gateway.operation import routes as operation
+from pincompute.gateway.operation.acting import Verbs
+from pincompute.gateway.operation.members import MembersAccess
+from pincompute.gateway.operation.replicas import Replicas
+from pincompute.gateway.past import StoredRevisions
+from pincompute.gateway.reads import Reads
+from pincompute.gateway.settings import Settings
+from pincompute.gateway.workloads import apps
+from pincompute.kube.clusters import Clusters
+from pincompute.kube.views import Unknown
+from pincompute.store.store import Store
+from pincompute.store.tokens import Tokens
+
+ROUTES: Sequence[ControllerRouterHandler] = (*apps.ROUTES, *operation.ROUTES, *insight.ROUTES)
+GIVEN = ("store", "tokens", "authorizer", "audit", "verbs", "insight")  # services that routes ask for by name
+
+
+@dataclass(frozen=True, slots=True)
+class Composition:
+    """A gateway that can be served; `background` must run while it is."""
+
+    settings: Settings
+    clusters: Clusters
+    app: Litestar
+    store: Store
+    tokens: ServiceTokens
+    recorder: Recorder
+
+    @property
+    def address(self) -> str:
+        return f"{self.settings.listen.address}:{self.settings.listen.port}"
+
+    def background(self) -> tuple[Coroutine[Any, Any, None], ...]:
+        return self.tokens.run(), self.recorder.run()
+
+    def missing(self) -> tuple[str, ...]:
+        """What it waits for before it can answer; a store that is away is no reason not to."""
+        waits = [f"contact with the host: {self.clusters.trouble(HOST)}"] if not self.clusters.reachable(HOST) else []
+        try:
+            self.clusters.view(HOST, PROJECTS)
+        except Unknown as unknown:
+            waits.append(str(unknown))
+        return tuple(waits)
+
+
+@asynccontextmanager
+async def compose(settings: Settings, clusters: Clusters) -> AsyncGenerator[Composition]:
+    """To be entered before the first cluster is added. Raises what a part raises that its settings do not suit."""
+    async with (
+        Store.open(settings.database, spool=settings.path("spool")) as store,
+        AuditLog(settings.audit, settings.path(settings.audit.file)) as audit,
+    ):
+        tokens = ServiceTokens(Tokens(store.database, ServiceToken))
+        reads = Reads(clusters)
+        authorizer = Authorizer(Roles(settings.access), _projects(clusters), tokens.in_force, time.time)
+        guards = Guards(
+            authenticator=Authenticator(settings.issuers, tokens, settings.access.leeway),
+            limiter=Limiter(settings.limits, _belongs(authorizer)),
+            authorizer=authorizer,
+            audit=audit,
+        )
+        replicas = Replicas(reads)
+        given: Mapping[str, Any] = {
+            "store": store,
+            "tokens": tokens,
+            "authorizer": authorizer,
+            "audit": audit,
+            "verbs": Verbs(reads, replicas, MembersAccess(clusters), StoredRevisions(store)),
+            "insight": Insight(reads, store),
+        }
+        built = app.build(app.Parts(settings, reads, guards, given), ROUTES)
+        yield Composition(settings, clusters, built, store, tokens, Recorder(clusters, store))
+
+
+def _projects(clusters: Clusters) -> Any:
+    def find(name: str) -> Project | None:
+        return clusters.view(HOST, PROJECTS).get(Key("", name))
+
+    return find
+
+
+def _belongs(authorizer: Authorizer) -> Any:
+    def belongs(caller: Caller, project: str) -> bool:
+        return bool(authorizer.standing(caller, project).rights)
+
+    return belongs
+
+
+def printed_document() -> str:
+    """The OpenAPI document, without a region."""
+    clusters = Clusters(user_agent="document")
+    unused: Any = None
+    guards = Guards(unused, unused, unused, unused)
+    parts = app.Parts(Settings(), Reads(clusters), guards, dict.fromkeys(GIVEN))
+    found = document.of(app.build(parts, ROUTES))
+    return msgspec.json.format(msgspec.json.encode(found)).decode() + "\n"

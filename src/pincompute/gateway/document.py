@@ -1,0 +1,70 @@
+"""The OpenAPI document of the gateway: what Litestar reads from the routes, completed by what holds for all of them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from litestar import Litestar, Request
+from litestar.enums import OpenAPIMediaType
+from litestar.openapi.plugins import OpenAPIRenderPlugin
+
+from pincompute.gateway.problems import CODES, MEDIA_TYPE, ProblemBody
+
+PROBLEM = "Problem"
+METHODS = ("get", "put", "post", "delete", "patch")
+
+
+class Service(msgspec.Struct, frozen=True, rename="camel"):
+    """The gateway's version, and the OIDC issuer and client id with which to log in; empty when there is none."""
+
+    version: str
+    issuer: str
+    client_id: str
+
+
+class Plugin(OpenAPIRenderPlugin):
+    """Serves the completed document; made once."""
+
+    def __init__(self) -> None:
+        super().__init__(path=["/", "/openapi.json"], media_type=OpenAPIMediaType.OPENAPI_JSON)
+        self._made = b""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:  # noqa: ARG002
+        self._made = self._made or msgspec.json.encode(completed(copy.deepcopy(openapi_schema)))
+        return self._made
+
+
+def of(app: Litestar) -> dict[str, Any]:
+    return completed(app.openapi_schema.to_schema())
+
+
+def completed(found: dict[str, Any]) -> dict[str, Any]:
+    """Every operation may answer with a problem document; all but public ones want a bearer token."""
+    schemas = found.setdefault("components", {}).setdefault("schemas", {})
+    (body,), refs = msgspec.json.schema_components([ProblemBody], ref_template="#/components/schemas/{name}")
+    schemas |= refs
+    schemas[PROBLEM] = {**refs.get("ProblemBody", body), "title": PROBLEM}
+    schemas.pop("ProblemBody", None)
+    schemas[PROBLEM]["properties"]["code"] = {"type": "string", "enum": sorted(CODES)}
+    found["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
+    found["security"] = [{"bearer": []}]
+    answer = {
+        "description": "A problem document (RFC 9457)",
+        "content": {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{PROBLEM}"}}},
+    }
+    for operation in _operations(found):
+        responses: dict[str, Any] = operation.setdefault("responses", {})
+        responses.pop("400", None)
+        responses["default"] = answer
+        if operation.get("operationId") == "getService":
+            operation["security"] = []
+    return found
+
+
+def _operations(found: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    paths: dict[str, dict[str, Any]] = found.get("paths", {})
+    for item in paths.values():
+        yield from (item[method] for method in METHODS if method in item)

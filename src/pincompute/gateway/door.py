@@ -1,0 +1,201 @@
+"""What every request passes: who calls, how much, whether they may, and the record of it. Plain ASGI, around each route.
+
+The order is the promise: identity, then limits, then rights, then the route, then the record; what is refused on the way is
+recorded as well. The surprising rule: a caller who may not see a thing gets the answer of one that does not exist.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from pincompute.gateway import problems
+from pincompute.gateway.calls import ANONYMOUS, OPERATION, PUBLIC, Call, Caller, Operation
+from pincompute.gateway.problems import Problem
+
+log = logging.getLogger(__name__)
+
+CALL = "pincompute.call"  # key in the ASGI scope
+REQUEST_ID = "pincompute.request-id"
+LONGEST_ID = 64
+LONGEST_REASON = 120  # bytes of a close frame's reason
+
+
+class Decision(Protocol):
+    """`hidden`: the caller may not even know whether it exists. `why` is for the audit record."""
+
+    @property
+    def allowed(self) -> bool: ...
+
+    @property
+    def hidden(self) -> bool: ...
+
+    @property
+    def why(self) -> str: ...
+
+
+class Identifies(Protocol):
+    async def identify(self, scope: Any) -> Caller:
+        """Raises Problem 401."""
+        ...
+
+
+class Decides(Protocol):
+    def decide(self, caller: Caller, operation: Operation, project: str, name: str) -> Decision: ...
+
+
+class Admits(Protocol):
+    def admit(self, caller: Caller, operation: Operation, project: str) -> Any:
+        """An async context in which the request runs. Raises Problem 429."""
+        ...
+
+
+class Records(Protocol):
+    async def begin(self, call: Call) -> None:
+        """Before what leaves a record. Raises Problem 503 when a record is a must and cannot be written."""
+        ...
+
+    async def record(self, call: Call, *, allowed: bool, status: int, why: str = "") -> None:
+        """The outcome, or a denial. Never raises."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Guards:
+    """What stands at the door."""
+
+    authenticator: Identifies
+    limiter: Admits
+    authorizer: Decides
+    audit: Records
+
+
+class Door:
+    """One for each route: Litestar wraps every route's application in it."""
+
+    def __init__(self, app: ASGIApp, guards: Guards) -> None:
+        self._app = app
+        self._guards = guards
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._pass(scope, receive, send)
+            return
+        answer = _Status(send)
+        try:
+            await self._pass(scope, receive, answer)
+        except Problem as problem:
+            await _close(scope, answer, problem)
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
+        options = scope["route_handler"].opt
+        if PUBLIC in options:
+            await self._app(scope, receive, send)
+            return
+        operation: Operation = options[OPERATION]
+        caller = await self._guards.authenticator.identify(scope)
+        call = _call(scope, caller, operation)
+        scope[CALL] = call  # type: ignore[literal-required]
+        async with self._guards.limiter.admit(caller, operation, call.project):
+            await self._authorize(call)
+            await self._serve(call, scope, receive, send)
+
+    async def _authorize(self, call: Call) -> None:
+        decision = self._guards.authorizer.decide(call.caller, call.operation, call.project, call.name)
+        if decision.allowed:
+            return
+        problem = _refusal(call, decision)
+        await self._guards.audit.record(call, allowed=False, status=problem.status, why=decision.why)
+        raise problem
+
+    async def _serve(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
+        if not call.operation.audited:
+            await self._app(scope, receive, send)
+            return
+        await self._guards.audit.begin(call)
+        answer = _Status(send)
+        try:
+            await self._app(scope, receive, answer)
+        except Problem as problem:
+            answer.status = problem.status
+            raise
+        finally:
+            await self._guards.audit.record(call, allowed=True, status=answer.status or 500)
+
+
+class _Status:
+    """Remembers the status of the answer that passes through."""
+
+    def __init__(self, send: Send) -> None:
+        self.status = 0
+        self._send = send
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        elif message["type"] == "websocket.accept":
+            self.status = 101
+        await self._send(message)
+
+
+async def _close(scope: Scope, answer: _Status, problem: Problem) -> None:
+    """A WebSocket that was not accepted yet gets the problem document; an open one a close code and the reason."""
+    if answer.status or "websocket.http.response" not in (scope["extensions"] or {}):
+        reason = problem.detail.encode()[:LONGEST_REASON].decode(errors="ignore")
+        await answer({"type": "websocket.close", "code": 4000 + problem.status, "reason": reason})
+        return
+    headers = {"content-type": problems.MEDIA_TYPE, "x-request-id": request_id(scope), **problem.headers}
+    await answer(
+        {
+            "type": "websocket.http.response.start",
+            "status": problem.status,
+            "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
+        }
+    )
+    body = problems.encode(problem, request_id(scope))
+    await answer({"type": "websocket.http.response.body", "body": body, "more_body": False})
+
+
+def _call(scope: Scope, caller: Caller, operation: Operation) -> Call:
+    path = scope["path_params"]
+    client: tuple[str, int] | None = scope["client"]
+    return Call(
+        id=request_id(scope),
+        caller=caller,
+        operation=operation,
+        project=str(path.get("project", "")),
+        name=str(path.get("name", "")),
+        source=client[0] if client else "",
+        at=datetime.now(UTC),
+    )
+
+
+def _refusal(call: Call, decision: Decision) -> Problem:
+    if call.caller == ANONYMOUS:
+        return problems.unauthenticated("this needs a caller who is known")
+    if decision.hidden:
+        return problems.not_found(what(call))
+    return problems.forbidden(f"{call.caller.name} may not {call.operation} here: {decision.why}")
+
+
+def what(call: Call) -> str:
+    """The thing a call is about, as its problem names it."""
+    if call.project and call.name:
+        kind = call.operation.resource if call.operation.resource in ("apps", "units", "members") else "workloads"
+        return f"{kind.removesuffix('s')} {call.project}/{call.name}"
+    return f"project {call.project}" if call.project else call.operation.resource
+
+
+def request_id(scope: Any) -> str:
+    """The caller's own, if it is harmless to print; else a new one."""
+    known = scope.get(REQUEST_ID)
+    if known is None:
+        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"").decode("latin-1")
+        usable = 0 < len(given) <= LONGEST_ID and given.replace("-", "").isalnum() and given.isascii()
+        known = scope[REQUEST_ID] = given if usable else uuid.uuid4().hex
+    return known

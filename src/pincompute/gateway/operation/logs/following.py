@@ -1,0 +1,215 @@
+"""Lines as they are written, over restarts, moves, rotations and breaks (S-261).
+
+A log that ends or breaks is asked for again from its watermark, so that nothing is lost or doubled. The surprising rule: a
+quiet log is asked for again once a minute as well, because kubelets lose those who follow when a log is rotated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from pincompute.api.core import ContainerStateTerminated, ContainerStatus
+from pincompute.domain import pods
+from pincompute.gateway.operation.backend import LogOptions, ReplicaAccess
+from pincompute.gateway.operation.logs import files, lines, sources
+from pincompute.gateway.operation.logs.lines import Source
+from pincompute.gateway.operation.logs.ordering import WAIT, Reorder, Skew
+from pincompute.gateway.operation.logs.outbox import Outbox
+from pincompute.gateway.operation.logs.queries import LogQuery
+from pincompute.gateway.operation.logs.watermarks import Watermark
+from pincompute.gateway.operation.replicas import Replica, Replicas, Target
+from pincompute.kube.errors import KubeError
+from pincompute.kube.views import Unknown
+
+PAUSE = 0.5  # seconds before a log that ended or broke is asked for again
+LONGEST_PAUSE = 10.0
+LOOK = 30.0  # seconds between looks at what there is when no news comes
+FRESH = 2_000_000_000  # nanoseconds after opening a log until its lines are taken for written just now
+
+
+@dataclass(slots=True)
+class _Followed:
+    """One source: the run of its container that is being read, and how far."""
+
+    source: Source
+    watermark: Watermark
+    restarts: int
+    skew: Skew = field(default_factory=Skew)
+    gap: bool = False
+
+
+@dataclass(slots=True)
+class Following:
+    """All sources of a query, for as long as the workload exists."""
+
+    target: Target
+    query: LogQuery
+    replicas: Replicas
+    access: ReplicaAccess
+    out: Outbox
+    now: Callable[[], int]
+    exists: Callable[[], bool]
+    marks: dict[tuple[str, str], Watermark]
+    _order: Reorder = field(init=False)
+    _news: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+
+    def __post_init__(self) -> None:
+        self._order = Reorder(self.out.offer)
+
+    async def run(self) -> None:
+        with self.replicas.news(self.target) as self._news:
+            async with asyncio.TaskGroup() as group:
+                flusher = group.create_task(self._flush())
+                await self._follow_all(group)
+                flusher.cancel()
+        self._order.flush(self.now() + WAIT)
+
+    async def _follow_all(self, group: asyncio.TaskGroup) -> None:
+        """Starts to follow whatever appears; each source's task ends by itself when its replica is gone."""
+        tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
+        places: dict[int, Replica] = {replica.number: replica for replica in self.replicas.of(self.target)}
+        while True:
+            self._news.clear()
+            there = self.replicas.of(self.target)
+            self._tell_moves(places, there)
+            chosen = sources.select(self.target, there, self.query)
+            for source in chosen:
+                if source.key not in tasks:
+                    tasks[source.key] = group.create_task(self._follow(source))
+            alive = {source.key for source in chosen}
+            tasks = {key: task for key, task in tasks.items() if key in alive or not task.done()}
+            if not self.exists() and not there:
+                self._mark("ended", f"{self.target.name} does not exist any more")
+                break
+            await self._wait(LOOK)
+        for task in tasks.values():
+            task.cancel()
+
+    def _tell_moves(self, places: dict[int, Replica], there: tuple[Replica, ...]) -> None:
+        """A living replica under a number that another one had: it has moved, or was replaced where it was."""
+        for replica in there:
+            if not pods.is_live(replica.pod):
+                continue
+            before = places.get(replica.number)
+            places[replica.number] = replica
+            if before is None:
+                self._mark("started", f"{replica.name} started in {replica.cluster}", replica)
+            elif before.uid != replica.uid and before.cluster != replica.cluster:
+                self._mark("moved", f"{replica.name} moved from {before.cluster} to {replica.cluster}", replica)
+            elif before.uid != replica.uid:
+                self._mark("replaced", f"{replica.name} was replaced in {replica.cluster}", replica)
+
+    async def _follow(self, source: Source) -> None:
+        status = source.replica.status(source.container)
+        known = source.key in self.marks
+        watermark = self.marks.setdefault(source.key, Watermark())
+        followed = _Followed(source, watermark, status.restart_count if status and known else 0)
+        pause = PAUSE
+        while (replica := self._replica(source)) is not None:
+            status = replica.status(source.container)
+            if not replica.answers:
+                self._tell_gap(followed)
+                await self._wait(LOOK)
+            elif status is None or not status.container_id:
+                await self._wait(LOOK)
+            elif await self._read(followed, status):
+                pause = PAUSE
+            else:
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _read(self, followed: _Followed, status: ContainerStatus) -> bool:
+        """Reads one run of the container until its log ends or breaks; false when nothing new came of it."""
+        await self._catch_up(followed, status)
+        if followed.gap:
+            followed.gap = False
+            self._mark("back", f"{followed.source.replica.cluster} answers again", followed.source.replica)
+        before = followed.watermark.newest
+        with suppress(KubeError, Unknown):
+            await self._pass_on(followed, previous=False, follow=True)
+        return followed.watermark.newest > before
+
+    async def _catch_up(self, followed: _Followed, status: ContainerStatus) -> None:
+        """The container restarted: the rest of what it wrote before, then the mark."""
+        if self.query.file or status.restart_count <= followed.restarts:
+            return
+        with suppress(KubeError, Unknown):
+            await self._pass_on(followed, previous=True, follow=False)
+        followed.restarts = status.restart_count
+        ended = status.last_state.terminated if status.last_state else None
+        name = followed.source.container
+        self._mark("restarted", f"{name} restarted{_exit(ended)}", followed.source.replica, name)
+
+    async def _pass_on(self, followed: _Followed, *, previous: bool, follow: bool) -> None:
+        source, watermark = followed.source, followed.watermark
+        watermark.reopened()
+        opened = self.now()
+        since = watermark.since or self.query.since
+        if self.query.file:
+            stream = files.lines(self.access, source, self.query, follow=True)
+        else:
+            stream = self.access.logs(
+                source.replica.place, LogOptions(source.container, since, previous=previous, follow=follow)
+            )
+        async with stream as raws:
+            async for raw in raws:
+                self._take(followed, raw, opened)
+
+    def _take(self, followed: _Followed, raw: bytes, opened: int) -> None:
+        arrived = self.now()
+        source = followed.source
+        if self.query.file:
+            stamped = lines.untimed(raw, source, arrived, self.query.file)
+        else:
+            stamped = lines.parse(raw, source, arrived)
+            if not followed.watermark.is_new(stamped.at, raw):
+                return
+            if followed.skew.judge(stamped.at, arrived, fresh=arrived - opened > FRESH):
+                self._tell_skew(followed)
+        if self.query.pattern is None or self.query.pattern.matches(stamped.line.text):
+            self._order.push(arrived if followed.skew.offset else stamped.at, stamped, arrived)
+
+    async def _flush(self) -> None:
+        while True:
+            await asyncio.sleep(WAIT / 3e9)
+            self._order.flush(self.now())
+
+    def _replica(self, source: Source) -> Replica | None:
+        return next((r for r in self.replicas.of(self.target) if r.uid == source.replica.uid), None)
+
+    async def _wait(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
+
+    def _tell_gap(self, followed: _Followed) -> None:
+        if followed.gap:
+            return
+        followed.gap = True
+        replica = followed.source.replica
+        self._mark("gap", f"{replica.cluster} does not answer: no lines of {replica.name} until it is back", replica)
+
+    def _tell_skew(self, followed: _Followed) -> None:
+        replica, offset = followed.source.replica, followed.skew.offset / 1e9
+        if not offset:
+            self._mark("skew", f"the clock of {replica.name}'s node is right again", replica)
+            return
+        way = "behind" if offset > 0 else "ahead"
+        text = f"the clock of {replica.name}'s node is {abs(offset):.0f} s {way}; its lines are ordered by their arrival"
+        self._mark("skew", text, replica)
+
+    def _mark(self, kind: lines.Mark, text: str, replica: Replica | None = None, container: str = "") -> None:
+        """In its place among the lines that wait for each other."""
+        at = self.now()
+        source = Source(replica, container) if replica else None
+        self._order.push(at, lines.mark(kind, text, at, source), at)
+
+
+def _exit(ended: ContainerStateTerminated | None) -> str:
+    if ended is None:
+        return ""
+    reason = f" ({ended.reason})" if ended.reason not in ("", "Error", "Completed") else ""
+    return f", exit code {ended.exit_code}{reason}"

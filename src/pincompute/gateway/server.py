@@ -1,0 +1,90 @@
+"""Serves the application over TLS with uvicorn. A client certificate, where one is sent, is shown to the application.
+
+uvicorn drops the certificate; the protocol below keeps what ASGI's TLS extension would carry (LIBRARIES.md 2.2).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+from litestar import Litestar
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from pincompute.gateway.settings import Settings
+
+LARGEST_FRAME = 1 << 20  # bytes; frames of shells are small, a larger one ends the connection (S-257)
+DRAIN = 10  # seconds that open requests have to end
+KEEP_ALIVE = 75  # seconds; longer than most load balancers' own
+
+
+class _Http(HttpToolsProtocol):
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        _show_certificate(self.transport, self.scope)
+
+
+def _show_certificate(transport: Any, scope: Any) -> None:
+    certificate = transport.get_extra_info("peercert")
+    if certificate:
+        scope.setdefault("extensions", {})["tls"] = {"client_certificate": certificate}
+
+
+class Server(uvicorn.Server):
+    """Signals belong to the process, not to the server."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+def make(app: Litestar, settings: Settings) -> Server:
+    limits, listen = settings.limits, settings.listen
+    config = uvicorn.Config(
+        app,
+        host=listen.address,
+        port=listen.port,
+        http=_Http,
+        ws="websockets-sansio",
+        ws_max_size=LARGEST_FRAME,
+        ws_ping_interval=30.0,
+        loop="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=limits.connections,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=DRAIN,
+        h11_max_incomplete_event_size=limits.headers,
+    )
+    config.load()
+    config.ssl = _tls(settings) if listen.certificate else None
+    return Server(config)
+
+
+def _tls(settings: Settings) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(settings.path(settings.listen.certificate), settings.path(settings.listen.key))
+    if settings.listen.client_ca:
+        context.load_verify_locations(settings.path(settings.listen.client_ca))
+        context.verify_mode = ssl.CERT_OPTIONAL
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+async def serve(server: Server) -> None:
+    """Until cancelled; then open requests are let end."""
+    running = asyncio.create_task(server.serve())
+    try:
+        await asyncio.shield(running)
+    except asyncio.CancelledError:
+        server.should_exit = True
+        await running
+        raise

@@ -1,0 +1,122 @@
+"""The gateway's configuration: a YAML file, strictly read. What is not said has the default that stands here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import yaml
+
+
+class SettingsError(Exception):
+    """The file cannot be used. The message names the file, the field, and what was expected."""
+
+
+class _Section(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    pass
+
+
+class Listen(_Section):
+    """Where the gateway listens. `client_ca` is the authority of client certificates of platform parts."""
+
+    address: str = "127.0.0.1"
+    port: int = 8443
+    certificate: str = ""
+    key: str = ""
+    client_ca: str = ""
+
+
+class Issuer(_Section):
+    """An OIDC issuer whose tokens are accepted. `ca` is a file with the authority of its certificate."""
+
+    url: str
+    client_id: str = "pincompute"
+    username_claim: str = "preferred_username"
+    groups_claim: str = "groups"
+    ca: str = ""
+
+
+class RoleRule(_Section):
+    """Verbs on resources; "*" stands for all."""
+
+    resources: tuple[str, ...]
+    verbs: tuple[str, ...]
+
+
+class Access(_Section):
+    """`platform_roles`: role to the users and groups (`group:NAME`) that have it; `custom_roles`: role to its rules."""
+
+    platform_roles: dict[str, tuple[str, ...]] = {}
+    custom_roles: dict[str, tuple[RoleRule, ...]] = {}
+    leeway: float = 30.0  # seconds that clocks may differ
+
+
+class Limits(_Section):
+    """Tokens a second (a read costs 1, a write 2, a list 5) of a project, of one caller, of all together; sizes in bytes."""
+
+    rate: float = 200.0
+    burst: float = 400.0
+    caller_rate: float = 100.0
+    caller_burst: float = 200.0
+    capacity: float = 5000.0
+    concurrency: int = 256
+    body: int = 3 * 1024 * 1024
+    headers: int = 32 * 1024
+    connections: int = 12_000
+    streams: int = 64
+
+
+class Audit(_Section):
+    """`fail_open`: go on without a record when it cannot be written; otherwise what would need one is refused.
+
+    `rotate` in bytes; `keep` finished files, all when it is 0; `sync` to the disk before going on, within 0.1 s, or when the
+    system likes.
+    """
+
+    file: str = "audit.log"
+    fail_open: bool = False
+    rotate: int = 64 * 1024 * 1024
+    keep: int = 0
+    sync: Literal["always", "soon", "never"] = "soon"
+
+
+class Shells(_Section):
+    """`origins` are the consoles' addresses that may open shells from a browser."""
+
+    origins: tuple[str, ...] = ()
+    idle: float = 1800.0
+    transcripts: bool = False
+
+
+class Settings(_Section):
+    """Relative paths are relative to the file's folder. `store` is a database's URL; empty: SQLite in that folder."""
+
+    listen: Listen = Listen()
+    issuers: tuple[Issuer, ...] = ()
+    access: Access = Access()
+    limits: Limits = Limits()
+    audit: Audit = Audit()
+    shells: Shells = Shells()
+    store: str = ""
+    folder: str = "."
+
+    def path(self, name: str) -> Path:
+        return Path(self.folder, name)
+
+    @property
+    def database(self) -> str:
+        return self.store or f"sqlite+aiosqlite:///{self.path('gateway.db')}"
+
+
+def load(file: Path) -> Settings:
+    """Raises SettingsError."""
+    try:
+        content: Any = yaml.safe_load(file.read_text("utf-8")) or {}
+        return msgspec.structs.replace(msgspec.convert(content, Settings), folder=str(file.parent.resolve()))
+    except OSError as problem:
+        raise SettingsError(f"{file} cannot be read: {problem.strerror}; name the gateway's settings with --config") from None
+    except yaml.YAMLError as problem:
+        raise SettingsError(f"{file} is not YAML: {problem}") from None
+    except msgspec.ValidationError as problem:
+        raise SettingsError(f"{file}: {problem}; see docs/gateway.md for the settings") from None

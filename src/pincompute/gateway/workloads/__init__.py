@@ -1,0 +1,1 @@
+"""The workload API: what users want to run."""

@@ -1,0 +1,71 @@
+"""Answers of reads and writes: ready JSON with its freshness in headers, and what a request says in its own."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeAlias
+
+from litestar import Response
+from litestar.params import Parameter
+
+from pincompute.api.meta import Object
+from pincompute.gateway.model import Kind
+from pincompute.gateway.model.kinds import version
+from pincompute.gateway.reads import Freshness, Reads, Version
+
+JSON = "application/json"
+VERSION = "Pincompute-Version"
+AGE = "Pincompute-Age"
+PARTIAL = "Pincompute-Partial"
+REPEATED = "Idempotency-Replayed"
+
+MinVersion: TypeAlias = Annotated[
+    str,
+    Parameter(
+        header="Pincompute-Min-Version", description="Answer from this state or a later one: an answer's Pincompute-Version."
+    ),
+]
+IfMatch: TypeAlias = Annotated[
+    str, Parameter(header="If-Match", description="Only if the object is in this version (its ETag).")
+]
+DryRun: TypeAlias = Annotated[bool, Parameter(query="dryRun", description="Judge it as if it were done, and do nothing.")]
+IdempotencyKey: TypeAlias = Annotated[
+    str,
+    Parameter(
+        header="Idempotency-Key", max_length=255, description="The same request under the same key is done once: send it again."
+    ),
+]
+LastEventId: TypeAlias = Annotated[str, Parameter(header="Last-Event-ID", description="Resume behind this event.")]
+
+
+def fresh(freshness: Freshness, missing: tuple[str, ...] = ()) -> dict[str, str]:
+    """Partial: the host or a member is silent, and what is said of it is its last."""
+    partial = [*(() if freshness.reachable else ("host",)), *missing]
+    headers = {VERSION: str(freshness.version), AGE: f"{freshness.age:.3f}"}
+    return {**headers, PARTIAL: ",".join(partial)} if partial else headers
+
+
+def read(body: bytes, headers: dict[str, str]) -> Response[bytes]:
+    return Response(body, media_type=JSON, headers=headers)
+
+
+def written(kind: Kind[Any], obj: Object | None, body: bytes, status: int = 200) -> Response[bytes]:
+    """With the version that other gateways can be asked for, so that they show the write as well."""
+    number = int(obj.metadata.resource_version or 0) if obj is not None else 0
+    headers = {VERSION: str(Version(kind.resource.plural, number)), "ETag": etag(obj)} if obj is not None else {}
+    return Response(body, media_type=JSON, status_code=status, headers=headers)
+
+
+async def caught_up(reads: Reads, wanted: str) -> None:
+    """Waits for the state that the caller has seen already. Raises Problem."""
+    if wanted:
+        await reads.at_least(Version.parse(wanted))
+
+
+def expected(if_match: str) -> str:
+    """The version of an If-Match header; empty for none and for `*`."""
+    return if_match.removeprefix("W/").strip('"') if if_match != "*" else ""
+
+
+def etag(obj: Object) -> str:
+    """Of what is asked for; the status moves without it."""
+    return f'"{version(obj)}"'

@@ -1,0 +1,95 @@
+"""What a write will bring about, in a sentence: what is certain now, and what the platform decides in a moment."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from pincompute.api.meta import Manifest, Object
+from pincompute.api.workloads import PinApp, PinPod
+from pincompute.gateway.model import Kind
+from pincompute.gateway.model.difference import Change
+
+WATCH = "watch it to see it happen"
+_UNSEEN = ("labels", "annotations", "description", "members")  # changes that no replica notices
+
+
+def creation(kind: Kind[Any], name: str, spec: Manifest, zones: Collection[str]) -> str:
+    if not kind.in_project:
+        return f"{name} is being prepared in every zone; workloads can be created in a moment"
+    replicas = spec.get("replicas", 1)
+    if not replicas:
+        return f"{name} is created without replicas; scale it to run some"
+    return f"{_count(replicas)} of {name} will run {_where(spec, replicas, zones)}; {WATCH}"
+
+
+def _where(spec: Manifest, replicas: int, zones: Collection[str]) -> str:
+    asked: Sequence[str] = (spec.get("placement") or {}).get("zones") or sorted(zones)
+    if not asked:
+        return "as soon as there is a zone to run in"
+    if len(asked) == 1:
+        return f"in zone {asked[0]}, if it has room"
+    if replicas == 1:
+        return f"in one of the zones {_and(asked)}, which the platform chooses in a moment"
+    least, more = divmod(replicas, len(asked))
+    each = f"{least}" if not more else f"{least} or {least + 1}"
+    return f"balanced over the zones {_and(asked)}, {each} in each as far as there is room"
+
+
+def change(obj: Object, changes: Sequence[Change]) -> str:
+    name = obj.metadata.name
+    if not changes:
+        return f"nothing changes: {name} is already as asked for"
+    seen = [each for each in changes if each.field.split(".")[0].split("[")[0] not in _UNSEEN]
+    if not seen:
+        return (
+            f"{_and(sorted({each.field.split('.')[0].split('[')[0] for each in changes}))} of {name} changed; nothing restarts"
+        )
+    if isinstance(obj, (PinApp, PinPod)) and obj.spec.stopped:
+        return f"{name} is stopped: the change is kept and takes effect when it is started"
+    if isinstance(obj, (PinApp, PinPod)) and obj.spec.paused:
+        return f"{name} is paused: the change is kept and takes effect when it is resumed"
+    return f"{_effect(name, [each for each in changes if _root(each.field) not in _UNSEEN])}; {WATCH}"
+
+
+def _root(field: str) -> str:
+    return field.split(".", maxsplit=1)[0].split("[", maxsplit=1)[0]
+
+
+def _effect(name: str, changes: Sequence[Change]) -> str:
+    fields = {each.field for each in changes}
+    if fields == {"replicas"}:
+        return f"{name} goes from {_given(changes[0].before)} to {_count(_given(changes[0].after))}"
+    if fields <= {"zones", "tier"}:
+        return f"{name} moves so that its {_and(sorted(fields))} is as asked for; what runs stays until as much runs elsewhere"
+    if fields <= {"update.maxSurge", "update.maxUnavailable", "update.minReadySeconds", "update.type", "update"}:
+        return f"the next update of {name} goes as asked for; nothing restarts now"
+    images = [field for field in fields if field.startswith(("containers[", "initContainers[")) and field.endswith("].image")]
+    if len(images) == len(fields):
+        return f"the changed containers of {name} restart in place with the new image, step by step"
+    return f"the replicas of {name} are updated step by step"
+
+
+def deletion(obj: Object) -> tuple[str, tuple[str, ...]]:
+    """What happens, and what the deletion still waits for."""
+    name = obj.metadata.name
+    if not isinstance(obj, (PinApp, PinPod)):
+        return f"{name} is being deleted", ("its workloads, and what is left of it in the zones",)
+    waits = [f"{_count(obj.status.replicas)} must end"] if obj.status.replicas else []
+    silent = [line for line in obj.status.clusters if not line.known]
+    waits += [f"{line.cluster} in zone {line.zone} does not answer; what runs there must end" for line in silent]
+    if obj.metadata.finalizers and not waits:
+        waits.append("the platform confirms that nothing of it is left")
+    return f"{name} is being deleted: what runs gets its time to end", tuple(waits)
+
+
+def _given(replicas: int | None) -> int:
+    return 1 if replicas is None else replicas
+
+
+def _count(replicas: int) -> str:
+    return "1 replica" if replicas == 1 else f"{replicas} replicas"
+
+
+def _and(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -1,0 +1,72 @@
+"""What a write answers with: the object as it is now, what will happen, and where to watch it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Generic, TypeVar
+
+import msgspec
+
+from pincompute.api.meta import Object, Struct, doc
+from pincompute.gateway.model import Kind, encoded
+from pincompute.gateway.model.difference import Change
+
+S = TypeVar("S")
+
+
+class Links(Struct):
+    """Where to look next."""
+
+    self: Annotated[str, doc("The object.")]
+    watch: Annotated[str, doc("Its changes as they happen.")]
+    events: Annotated[str, doc("What happened to it.")] = ""
+    explain: Annotated[str, doc("Why it runs where it runs, or why not.")] = ""
+
+
+class Written(Struct, Generic[S]):
+    """The answer to a write. With dryRun nothing was written, and the item is as it would be."""
+
+    item: S
+    message: Annotated[str, doc("What will happen, in a sentence.")]
+    links: Annotated[Links, doc("Where to look next.")]
+    changes: Annotated[tuple[Change, ...], doc("What changes.")] = ()
+    waits_for: Annotated[tuple[str, ...], doc("What still has to happen until a deletion is complete.")] = ()
+    dry_run: Annotated[bool, doc("Nothing was written.")] = False
+
+
+class Difference(Struct):
+    """What would change if the document were sent."""
+
+    changes: Annotated[tuple[Change, ...], doc("Field by field; empty when nothing would change.")] = ()
+    text: Annotated[str, doc("The same as a unified diff of YAML.")] = ""
+    creates: Annotated[bool, doc("There is no such object yet.")] = False
+    message: Annotated[str, doc("What would happen, in a sentence.")] = ""
+
+
+class Listed(Struct, Generic[S]):
+    """One page of a list."""
+
+    items: tuple[S, ...]
+    cursor: Annotated[str, doc("Asks for the next page; absent on the last.")] = ""
+    missing: Annotated[tuple[str, ...], doc("Zones and clusters that do not answer; what is said of them is their last.")] = ()
+    version: Annotated[str, doc("The state that the list shows; lists of later states have later ones.")] = ""
+
+
+def encode(written: Written[Any]) -> bytes:
+    return msgspec.json.encode(written)
+
+
+def raw(obj: Object) -> msgspec.Raw:
+    """An object in the simple model, as it is encoded already."""
+    return msgspec.Raw(encoded(obj))
+
+
+def links(kind: Kind[Any], project: str, name: str) -> Links:
+    if not kind.in_project:
+        return Links(self=f"/v1/{kind.path}/{name}", watch=f"/v1/{kind.path}/watch")
+    root = f"/v1/projects/{project}/{kind.path}/{name}"
+    return Links(self=root, watch=f"{root}/watch", events=f"{root}/events", explain=f"{root}/explain")
+
+
+def what(kind: Kind[Any], project: str, name: str) -> str:
+    """As problems name it."""
+    return f"{kind.name.lower()} {project}/{name}" if project else f"{kind.name.lower()} {name}"

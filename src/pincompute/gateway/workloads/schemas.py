@@ -1,0 +1,34 @@
+"""How routes whose bodies are read by hand tell the OpenAPI document what they take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from litestar.openapi.spec import OpenAPIMediaType, Operation, Reference, RequestBody, Schema
+
+from pincompute.gateway.model import Kind
+from pincompute.gateway.model.documents import YAML_TYPES
+
+
+def takes(kind: Kind[Any]) -> type[Operation]:
+    """The simple model, as JSON or YAML, or the full resource."""
+    return _operation(kind, ("application/json", YAML_TYPES[0]), f"{kind.name} in the simple model, or a {kind.resource.kind}")
+
+
+def takes_patch(kind: Kind[Any]) -> type[Operation]:
+    """A JSON merge patch (RFC 7386) of the simple model."""
+    return _operation(kind, ("application/merge-patch+json", "application/json"), f"Merge patch of the {kind.name}")
+
+
+def _operation(kind: Kind[Any], types: tuple[str, ...], description: str) -> type[Operation]:
+    patch = types[0].endswith("patch+json")
+    schema = Schema(type=None, title=f"{kind.name}Patch") if patch else Reference(f"#/components/schemas/{kind.name}")
+    content = {media_type: OpenAPIMediaType(schema=schema) for media_type in types}
+
+    @dataclass
+    class WithBody(Operation):
+        def __post_init__(self) -> None:
+            self.request_body = RequestBody(content=content, description=description, required=True)
+
+    return WithBody

@@ -1,0 +1,246 @@
+"""Writes of users: create once, replace, patch, delete. Each goes to the host's API server and is in the cache when it returns.
+
+The surprising rule: a change is sent as the difference to what is there, pinned to the version it was computed from, and
+computed anew when that was not the newest; so nobody's other change is undone, and a status that moves all the time does not
+make a user's version stale.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from pincompute.api import changes, labels
+from pincompute.api.clusters import MEMBERCLUSTERS, PROJECTS
+from pincompute.api.labels import HOST
+from pincompute.api.meta import GROUP, Key, Manifest, Object
+from pincompute.gateway import problems
+from pincompute.gateway.model import AUTHOR, Kind, codecs
+from pincompute.gateway.model.kinds import users, version
+from pincompute.gateway.model.reading import Wanted
+from pincompute.gateway.problems import FieldError, Problem
+from pincompute.gateway.reads import Reads
+from pincompute.kube import errors, writes
+
+MANAGER = "pincompute-gateway"
+IDEMPOTENCY = f"{GROUP}/idempotency"  # annotation: digests of the key and of the request that created the object
+ATTEMPTS = 5  # looks at an object that others change at the same time
+KEPT = ("paused", "stopped")  # fields of the spec that verbs set: a replacement that does not say them leaves them
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who writes, and the key by which a repetition of a creation is known; empty when there is none.
+
+    `dry_run`: everything is judged as if it were written, and nothing is.
+    """
+
+    name: str
+    key: str = ""
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """`repeated`: an earlier request with the same key had created it."""
+
+    obj: Object
+    repeated: bool = False
+
+
+class Writing:
+    """Of one kind."""
+
+    def __init__(self, kind: Kind[Any], reads: Reads) -> None:
+        self._kind = kind
+        self._reads = reads
+
+    async def create(self, wanted: Wanted, author: Author) -> Created:
+        """Raises Problem; with a key, the same request sent again finds what the first has made."""
+        digest = _digest(wanted.manifest)
+        self._refuse_reused(wanted, author, digest)
+        notes = {AUTHOR: author.name, **({IDEMPOTENCY: f"{_key(author)}.{digest}"} if author.key else {})}
+        body = _annotated(wanted.manifest, notes)
+        try:
+            made = await writes.create(
+                self._reads.clusters.client(HOST), self._kind.resource, body, MANAGER, dry_run=author.dry_run
+            )
+        except errors.AlreadyExists:
+            return await self._existing(wanted, author, digest)
+        except errors.Refused as refusal:
+            raise self._problem(refusal, wanted) from refusal
+        if not author.dry_run:
+            self._reads.clusters.cache(HOST, self._kind.resource).written(made)
+        return Created(made)
+
+    def _refuse_reused(self, wanted: Wanted, author: Author, digest: str) -> None:
+        """The key was used for something else, under another name."""
+        if not author.key:
+            return
+        prefix, namespace = f"{_key(author)}.", wanted.manifest["metadata"].get("namespace", "")
+        for obj in self._reads.host(self._kind.resource).list(namespace):
+            mark = obj.metadata.annotations.get(IDEMPOTENCY, "")
+            if mark.startswith(prefix) and mark != prefix + digest:
+                raise _reused(obj)
+
+    async def _existing(self, wanted: Wanted, author: Author, digest: str) -> Created:
+        found = await self._current(wanted.manifest["metadata"].get("namespace", ""), wanted.name)
+        mark = found.metadata.annotations.get(IDEMPOTENCY, "")
+        if author.key and mark == f"{_key(author)}.{digest}":
+            return Created(found, repeated=True)
+        if author.key and mark.startswith(f"{_key(author)}."):
+            raise _reused(found)
+        if found.deleting:
+            raise problems.conflict(
+                f"{self._what(found)} is still being deleted", "wait until it is gone, then create it again"
+            )
+        raise problems.already_exists(self._what(found))
+
+    async def change(self, wanted: Callable[[Object], Wanted], project: str, name: str, author: Author) -> Object:
+        """`wanted` says for the object as it is how it should be. Raises Problem."""
+        obj = self._reads.get(self._kind.resource, project, name)
+        for _ in range(ATTEMPTS):
+            if obj is None:
+                raise problems.not_found(f"{self._kind.name.lower()} {Key(project, name)}")
+            target = wanted(obj)
+            patch = self.difference(obj, target)
+            if not patch:
+                return obj
+            try:
+                return await self._patch(obj, _annotated(patch, {AUTHOR: author.name}), author)
+            except errors.Conflict:
+                obj = await self._current(project, name)
+            except errors.Refused as refusal:
+                raise self._problem(refusal, target) from refusal
+        raise problems.conflict(f"{Key(project, name)} is changed by others all the time", "try again in a moment")
+
+    def difference(self, obj: Object, wanted: Wanted) -> Manifest:
+        """The merge patch that makes the object as wanted; empty when it is. Raises Problem for another version."""
+        self._refuse_other_version(obj, wanted.version)
+        if obj.deleting:
+            raise problems.conflict(f"{self._what(obj)} is being deleted", "create it again once it is gone")
+        patch: Manifest = {}
+        before, after = spec_of(obj), kept(spec_of(obj), wanted.manifest["spec"])
+        if codecs.plain(before) != codecs.plain(after):
+            patch["spec"] = changes.merge_patch(before, after)
+        metadata = _notes(obj, wanted.manifest["metadata"])
+        return {**patch, **({"metadata": metadata} if metadata else {})}
+
+    def _refuse_other_version(self, obj: Object, wanted: str) -> None:
+        if wanted and wanted != version(obj):
+            raise Problem(
+                "precondition-failed",
+                f"{self._what(obj)} is in version {version(obj)}, not {wanted}",
+                "read it again, and decide whether your change still holds",
+            )
+
+    async def delete(self, project: str, name: str, wanted_version: str) -> Object | None:
+        """The object as it is on its way out; None when nothing of it is left. Deleting again is no error."""
+        obj = self._reads.get(self._kind.resource, project, name)
+        if obj is None:
+            raise problems.not_found(f"{self._kind.name.lower()} {Key(project, name)}")
+        if wanted_version and wanted_version != version(obj):
+            raise Problem(
+                "precondition-failed", f"{self._what(obj)} is in version {version(obj)}", "read it again, then decide"
+            )
+        client, resource = self._reads.clusters.client(HOST), self._kind.resource
+        cache = self._reads.clusters.cache(HOST, resource)
+        try:
+            left = obj if obj.deleting else await writes.delete(client, resource, obj.key, obj.metadata.uid)
+        except errors.NotFound:
+            left = None
+        if left is None:
+            cache.deleted(obj.key, obj.metadata.uid)
+        else:
+            cache.written(left)
+        return left
+
+    async def _patch(self, obj: Object, patch: Manifest, author: Author) -> Object:
+        pins = {"uid": obj.metadata.uid, "resourceVersion": obj.metadata.resource_version}
+        body = {**patch, "metadata": {**patch.get("metadata", {}), **pins}}
+        client, resource = self._reads.clusters.client(HOST), self._kind.resource
+        made = await writes.patch(client, resource, obj.key, body, MANAGER, dry_run=author.dry_run)
+        if not author.dry_run:
+            self._reads.clusters.cache(HOST, resource).written(made)
+        return made
+
+    async def _current(self, project: str, name: str) -> Any:
+        """Past the cache."""
+        try:
+            return await self._reads.clusters.client(HOST).get(self._kind.resource, Key(project, name))
+        except errors.NotFound:
+            raise problems.not_found(f"{self._kind.name.lower()} {Key(project, name)}") from None
+
+    def _problem(self, refusal: errors.Refused, wanted: Wanted) -> Problem | errors.Refused:
+        """What the API server refused, at the fields as the user wrote them."""
+        project = wanted.manifest["metadata"].get("namespace", "")
+        if isinstance(refusal, errors.Invalid) and refusal.causes:
+            return problems.invalid(tuple(FieldError(c.field, c.reason, c.message) for c in refusal.causes))
+        missing = isinstance(refusal, errors.NotFound | errors.Forbidden) and project
+        if missing and self._reads.get(PROJECTS, "", project) is None:
+            return problems.not_found(f"project {project}")
+        if (missing and "not a project" in refusal.message) or (missing and isinstance(refusal, errors.NotFound)):
+            return problems.unavailable(f"project {project} is being prepared", 1.0)
+        return refusal
+
+    def _what(self, obj: Object) -> str:
+        return f"{self._kind.name.lower()} {obj.key}"
+
+
+def zones(reads: Reads) -> Collection[str]:
+    """Of the region, as far as they are known."""
+    return {member.spec.zone for member in reads.host(MEMBERCLUSTERS).list()}
+
+
+def kept(before: Manifest, after: Manifest) -> Manifest:
+    """`after` with what verbs have set and a replacement does not speak of."""
+    made = {**{name: before[name] for name in KEPT if name in before}, **after}
+    restarted = _restarted(before)
+    if restarted and not _restarted(after) and "template" in after:
+        metadata: Manifest = after["template"].get("metadata") or {}
+        annotations = {**(metadata.get("annotations") or {}), labels.RESTARTED_AT: restarted}
+        made["template"] = {**after["template"], "metadata": {**metadata, "annotations": annotations}}
+    return made
+
+
+def _restarted(spec: Manifest) -> str:
+    metadata: Manifest = (spec.get("template") or {}).get("metadata") or {}
+    return (metadata.get("annotations") or {}).get(labels.RESTARTED_AT, "")
+
+
+def spec_of(obj: Any) -> Manifest:
+    """As JSON data."""
+    return msgspec.json.decode(msgspec.json.encode(obj.spec))
+
+
+def _notes(obj: Object, wanted: Manifest) -> Manifest:
+    """Merge patch of labels and annotations that are the user's."""
+    notes = {"labels": users(obj.metadata.labels), "annotations": users(obj.metadata.annotations)}
+    patches = {part: changes.merge_patch(before, wanted.get(part) or {}) for part, before in notes.items()}
+    return {part: patch for part, patch in patches.items() if patch}
+
+
+def _annotated(body: Manifest, notes: dict[str, str]) -> Manifest:
+    metadata: Manifest = body.get("metadata") or {}
+    return {**body, "metadata": {**metadata, "annotations": {**(metadata.get("annotations") or {}), **notes}}}
+
+
+def _reused(obj: Object) -> Problem:
+    return Problem(
+        "key-reused",
+        f"this Idempotency-Key was used for another request, which created {obj.metadata.name}",
+        "use a new key for a new request",
+    )
+
+
+def _key(author: Author) -> str:
+    """Keys are each caller's own."""
+    return hashlib.blake2s(f"{author.name}\0{author.key}".encode(), digest_size=10).hexdigest()
+
+
+def _digest(manifest: Manifest) -> str:
+    return hashlib.blake2s(msgspec.json.encode(manifest, order="deterministic"), digest_size=10).hexdigest()
