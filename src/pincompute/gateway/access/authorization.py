@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from pincompute.api.clusters import Project, ProjectMember
 from pincompute.gateway.access.rights import ALL, NONE, Rights, right
-from pincompute.gateway.access.roles import BEYOND_TOKENS, EVERYBODY, OF_THE_REGION, Roles
+from pincompute.gateway.access.roles import BEYOND_TOKENS, EVERYBODY, LISTS, OF_THE_REGION, SELF, Roles
 from pincompute.gateway.access.tokens import Scope, ServiceToken, scope_rights
 from pincompute.gateway.calls import Caller, Operation
 
@@ -114,20 +114,23 @@ class Authorizer:
     def standing(self, caller: Caller, project: str) -> Standing:
         """What the caller holds in a project, or in the region when it is empty."""
         if caller.kind == "anonymous":
-            return Standing(NONE, (), bool(project))
+            return Standing(NONE, (), inside=bool(project))
         known = names(caller)
         platform, held = self._roles.of_platform(known)
         scope = self._scope(caller)
         if not project:
             limit = ALL if scope is None else self._outside(scope)
-            return Standing((held | EVERYBODY) & limit, platform, inside=False)
+            basic = SELF if caller.kind == "platform" else EVERYBODY
+            return Standing((held | basic) & limit, platform, inside=False)
         limit = ALL if scope is None else self._inside(scope, project)
         given = tuple(sorted({role for role in map(self._members(project).get, known) if role}))
         own = NONE.union(*map(self._roles.of_project, given))
         return Standing(((held | own) - OF_THE_REGION) & limit, (*platform, *given), inside=True)
 
     def _ended(self, caller: Caller) -> Denied | None:
-        """A credential that was good when the call came in may not be so any more."""
+        """A credential that was good when the call came in may not be so any more; without one nobody is told anything."""
+        if caller.kind == "anonymous":
+            return Denied("who calls is not known")
         if caller.expires <= self._now():
             return Denied("the credential has expired")
         if caller.kind == "service" and self._token(caller.token_id) is None:
@@ -151,7 +154,7 @@ class Authorizer:
         """A token of one project still may ask who it is, and for lists, which then hold that project only."""
         if scope.project == "*":
             return self._of(scope) | SELF
-        return (self._of(scope) & EVERYBODY) | SELF
+        return (self._of(scope) & LISTS) | SELF
 
     def _members(self, project: str) -> dict[str, str]:
         """Roles by name; indexed once for each state of the project, which may have hundreds of members."""
@@ -164,9 +167,6 @@ class Authorizer:
             indexed = (found.spec.members, {member.name: member.role for member in found.spec.members})
             self._indexed[project] = indexed
         return indexed[1]
-
-
-SELF: Rights = frozenset({("session", "get")})
 
 
 def names(caller: Caller) -> frozenset[str]:

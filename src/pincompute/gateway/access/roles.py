@@ -15,8 +15,18 @@ WORKLOADS = ("apps", "units")
 
 VIEWER = of((*WORKLOADS, "projects", "members", "history", "events", "logs"), READ)
 DEVELOPER = VIEWER | of(WORKLOADS, ("create", "update", "delete", "scale", "rollback"))
-OPERATOR = DEVELOPER | of(WORKLOADS, ("pause", "resume", "stop", "start", "restart")) | of(("shells", "files"), ("*",))
-OWNER = OPERATOR | of(("projects",), ("update", "delete")) | of(("members", "tokens"), ("*",))
+OPERATOR = (
+    DEVELOPER
+    | of(WORKLOADS, ("pause", "resume", "stop", "start", "restart"))
+    | of(("shells",), ("get", "list", "create", "open"))
+    | of(("files",), ("get", "list", "create", "update", "delete"))
+)
+OWNER = (
+    OPERATOR
+    | of(("projects",), ("update", "delete"))
+    | of(("members",), ("create", "update", "delete"))
+    | of(("tokens",), ("get", "list", "create", "delete"))
+)
 
 PROJECT_ROLES: Mapping[str, Rights] = {"viewer": VIEWER, "developer": DEVELOPER, "operator": OPERATOR, "owner": OWNER}
 
@@ -31,13 +41,14 @@ PLATFORM_ROLES: Mapping[str, Rights] = {
 OF_THE_REGION: Rights = of(("clusters", "audit", "roles", "session"), ("*",)) | of(("projects",), ("create",))
 """Rights that mean nothing inside a project; only a platform role or everybody's rights give them."""
 
-EVERYBODY: Rights = (
-    of(("session",), ("get",))
-    | of(("roles",), ("get", "list"))
-    | of(("tokens",), ("get", "list", "create", "delete"))
-    | of((*WORKLOADS, "projects", "history", "events"), ("list", "watch"))
-)
-"""What whoever is known may ask outside of a project: lists hold only what they may see, tokens only their own."""
+SELF: Rights = of(("session",), ("get",))
+"""What nobody known is refused: to ask who they are."""
+
+LISTS: Rights = of((*WORKLOADS, "projects", "history", "events"), ("list", "watch"))
+"""Over all projects: whoever is known may ask, and gets what they may see."""
+
+EVERYBODY: Rights = SELF | LISTS | of(("roles",), ("get", "list")) | of(("tokens",), ("get", "list", "create", "delete"))
+"""What every person may ask outside of a project: lists hold only what they may see, tokens only their own."""
 
 BEYOND_TOKENS: Rights = of(("tokens",), ("create", "update", "delete"))
 """A service token never makes, changes or removes service tokens, whatever its scope says."""

@@ -1,0 +1,90 @@
+"""Every operation x every kind of caller x every kind of place, against a table written by hand (OWASP API1 and API5)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from deciding import World, user
+
+from pincompute.gateway.access import Scope
+from pincompute.gateway.access.rights import RESOURCES, VERBS
+from pincompute.gateway.calls import ANONYMOUS, Caller, Operation
+
+TABLE: dict[str, dict[str, dict[str, str]]] = yaml.safe_load(Path(__file__).with_name("matrix.yaml").read_text())
+PLACES = {"member": "demo", "other": "other", "absent": "nothing", "region": ""}
+
+PEOPLE: dict[str, Caller] = {
+    "anonymous": ANONYMOUS,
+    "expired owner": Caller("olga", expires=0.0),
+    "user without a role": user("mallory", "somegroup"),
+    "user with a role that is not defined": user("nick"),
+    "viewer": user("vera"),
+    "viewer through a group": user("gerd", "readers"),
+    "user whose name is that of a viewers' group": user("readers"),
+    "developer": user("dev"),
+    "operator": user("op"),
+    "owner": user("olga"),
+    "custom role restarter": user("rita"),
+    "platform admin": user("anna", "admins"),
+    "platform auditor": user("audrey"),
+    "platform viewer": user("wim", "watchers"),
+    "platform operator": user("oncall"),
+    "project creator": user("carl", "staff"),
+    "platform part without a role": Caller("pincompute:operator", kind="platform"),
+}
+
+
+async def _revoked(world: World) -> Caller:
+    found = await world.service(user("olga"), Scope("demo", role="owner"))
+    await world.tokens.revoke(found.token_id)
+    return found
+
+
+ADMIN = user("anna", "admins")
+TOKENS: dict[str, Callable[[World], Awaitable[Caller]]] = {
+    "token of an owner, as developer": lambda world: world.service(user("olga"), Scope("demo", role="developer")),
+    "token of a viewer, as owner": lambda world: world.service(user("vera"), Scope("demo", role="owner")),
+    "token of an owner, for two operations": lambda world: world.service(
+        user("olga"), Scope("demo", operations=("apps:get", "apps:restart"))
+    ),
+    "token of an owner, for another project": lambda world: world.service(user("olga"), Scope("other", role="owner")),
+    "token of an admin, as viewer everywhere": lambda world: world.service(ADMIN, Scope("*", role="viewer")),
+    "token of an admin, for everything": lambda world: world.service(ADMIN, Scope("*", operations=("*:*",))),
+    "token of a service account": lambda world: world.service(user("olga"), Scope("demo", role="owner"), "service:ci"),
+    "token that was revoked": _revoked,
+}
+
+
+def test_the_table_knows_every_kind_of_caller() -> None:
+    assert set(TABLE) == {*PEOPLE, *TOKENS}
+    assert all(set(places) == set(PLACES) for places in TABLE.values())
+    named = {resource for places in TABLE.values() for place in places.values() for resource in place} - {"otherwise"}
+    assert named <= set(RESOURCES)
+
+
+@pytest.mark.parametrize("kind", TABLE)
+@pytest.mark.parametrize("place", PLACES)
+async def test_matrix(kind: str, place: str) -> None:
+    world = World()
+    caller = PEOPLE[kind] if kind in PEOPLE else await TOKENS[kind](world)
+    wrong = {}
+    for resource in RESOURCES:
+        for verb in VERBS:
+            found = world.authorizer.decide(caller, Operation(resource, verb), PLACES[place], "hello")
+            got = "allowed" if found.allowed else "hidden" if found.hidden else "denied"
+            wanted = _wanted(TABLE[kind][place], resource, verb)
+            if got != wanted:
+                wrong[f"{resource}:{verb}"] = f"{got}, expected {wanted}"
+    assert wrong == {}
+
+
+def _wanted(row: dict[str, Any], resource: str, verb: str) -> str:
+    if resource in row:
+        if verb in row[resource].split():
+            return "allowed"
+        return "denied" if row["otherwise"] == "allowed" else row["otherwise"]
+    return row["otherwise"]
