@@ -26,6 +26,21 @@ def _changed(before: Any, after: Any) -> Any:
     return after
 
 
+def apply(before: Manifest, patch: Manifest) -> Manifest:
+    """`before` changed as the merge patch says; the inverse of `merge_patch`."""
+    made = {key: value for key, value in before.items() if key not in patch}
+    for key, value in patch.items():
+        if value is not None:
+            made[key] = _applied(before.get(key), value)
+    return made
+
+
+def _applied(before: Any, patch: Any) -> Any:
+    if not isinstance(patch, dict):
+        return patch
+    return apply(cast("Manifest", before) if isinstance(before, dict) else {}, cast("Manifest", patch))
+
+
 def between(before: Struct, after: Struct) -> Manifest:
     """Merge patch between two structs of one type, with the names they have on the wire."""
     return {} if before == after else merge_patch(to_json(before), to_json(after))

@@ -141,7 +141,7 @@ S = TypeVar("S", App, Unit, Project)
 class Kind(Generic[S]):
     """One kind in both forms. `path` is its collection in URLs."""
 
-    path: str
+    path: Literal["apps", "units", "projects"]
     type: type[S]
     resource: Resource[Any]
     table: Table

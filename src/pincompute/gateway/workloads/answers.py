@@ -18,15 +18,12 @@ AGE = "Pincompute-Age"
 PARTIAL = "Pincompute-Partial"
 REPEATED = "Idempotency-Replayed"
 
-MinVersion: TypeAlias = Annotated[
-    str,
-    Parameter(
-        header="Pincompute-Min-Version", description="Answer from this state or a later one: an answer's Pincompute-Version."
-    ),
-]
-IfMatch: TypeAlias = Annotated[
-    str, Parameter(header="If-Match", description="Only if the object is in this version (its ETag).")
-]
+_MIN_VERSION = "Answer from this state or a later one: an answer's Pincompute-Version."
+_IF_MATCH = "Only if the object is in this version: its ETag."
+
+MinVersion: TypeAlias = Annotated[str, Parameter(header="Pincompute-Min-Version", description=_MIN_VERSION)]
+IfMatch: TypeAlias = Annotated[str, Parameter(header="If-Match", description=_IF_MATCH)]
+Cursor: TypeAlias = Annotated[str, Parameter(description="The cursor of the page before.")]
 DryRun: TypeAlias = Annotated[bool, Parameter(query="dryRun", description="Judge it as if it were done, and do nothing.")]
 IdempotencyKey: TypeAlias = Annotated[
     str,

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
+from litestar import Response
+from litestar.response import Stream as StreamResponse
 
 from pincompute.api.clusters import PROJECTS
 from pincompute.api.meta import Object
+from pincompute.gateway import problems
 from pincompute.gateway.calls import Call, Caller, Operation
-from pincompute.gateway.model import Kind, joined
-from pincompute.gateway.reads import Freshness, Reads
-from pincompute.gateway.workloads import queries
+from pincompute.gateway.model import Kind, encoded, joined
+from pincompute.gateway.reads import Reads
+from pincompute.gateway.workloads import answers, outcomes, queries, watching
 from pincompute.gateway.workloads.feeds import Feeds
 from pincompute.gateway.workloads.queries import Query
 from pincompute.gateway.workloads.watching import Stream, View
 from pincompute.kube.clusters import Clusters
 
 REMEMBERED = 256  # lists whose bytes are kept, for those who ask the same again
+
+
+Names: TypeAlias = tuple[str, str]
+"""Project, empty for kinds outside of projects, and name."""
+Seen: TypeAlias = tuple[str, tuple[str, ...]]
+"""The version that a list shows, and the members that are silent."""
 
 
 class Permits(Protocol):
@@ -36,13 +45,6 @@ class Asked:
     project: str
     query: Query
     name: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    body: bytes
-    freshness: Freshness
-    missing: tuple[str, ...]
 
 
 class _Tail(msgspec.Struct, omit_defaults=True):
@@ -62,34 +64,51 @@ class Catalog:
         self._feeds = Feeds(clusters)
         self._kept: dict[tuple[Any, ...], tuple[Any, bytes]] = {}
 
-    def listed(self, kind: Kind[Any], asked: Asked, cursor: str) -> Answer:
-        """One page. The same list of an unchanged state is the same bytes as before."""
-        freshness = self._reads.freshness(kind.resource)
-        missing = self._reads.silent()
-        projects = self._projects(kind, asked)
+    async def shown(self, kind: Kind[Any], names: Names, min_version: str) -> Response[bytes]:
+        """Raises Problem."""
+        await answers.caught_up(self._reads, min_version)
+        found = self._reads.get(kind.resource, *names)
+        if found is None:
+            raise problems.not_found(outcomes.what(kind, *names))
+        headers = answers.fresh(self._reads.freshness(kind.resource))
+        return answers.read(encoded(found), {**headers, "ETag": answers.etag(found)})
+
+    async def listed(self, kind: Kind[Any], asked: Asked, cursor: str, min_version: str) -> Response[bytes]:
+        """One page. Raises Problem."""
+        await answers.caught_up(self._reads, min_version)
+        freshness, missing = self._reads.freshness(kind.resource), self._reads.silent()
+        body = self._page(kind, asked, cursor, (str(freshness.version), missing))
+        return answers.read(body, answers.fresh(freshness, missing))
+
+    def _page(self, kind: Kind[Any], asked: Asked, cursor: str, seen: Seen) -> bytes:
+        """The same page of an unchanged state is the same bytes as before."""
+        projects = self._projects(asked)
         place = (kind.path, projects, asked.query, cursor)
-        state = (self._feeds.of(kind.resource).end, freshness.version, missing)
+        state = (self._feeds.of(kind.resource).end, seen)
         known = self._kept.get(place)
         if known is not None and known[0] == state:
-            return Answer(known[1], freshness, missing)
+            return known[1]
         page = queries.page(self._objects(kind, projects), asked.query, cursor)
-        tail = msgspec.json.encode(_Tail(str(freshness.version), page.cursor, missing))
+        version, missing = seen
+        tail = msgspec.json.encode(_Tail(version, page.cursor, missing))
         body = b'{"items":' + joined(page.objects) + b"," + tail[1:]
         self._keep(place, (state, body))
-        return Answer(body, freshness, missing)
+        return body
 
-    def stream(self, kind: Kind[Any], asked: Asked, last_id: str) -> AsyncGenerator[bytes]:
-        """Events of what is asked for, until the caller may not see it any more."""
+    def stream(self, kind: Kind[Any], asked: Asked, last_id: str) -> StreamResponse:
+        """Events of what is asked for, until the caller may not see it any more. Raises Problem."""
+        self._reads.host(kind.resource)  # before it has synced there is nothing to begin with
         view = View(
-            everything=lambda: self._objects(kind, self._projects(kind, asked)),
+            everything=lambda: self._objects(kind, self._projects(asked)),
             sees=lambda obj: asked.name in ("", obj.metadata.name) and asked.query.matches(obj),
-            allowed=lambda: self._projects(kind, asked),
+            allowed=lambda: self._projects(asked),
             project_of=project_of(kind),
         )
-        self._reads.host(kind.resource)  # before it has synced there is nothing to begin with
-        return Stream(self._feeds.of(kind.resource), self._feeds.instance, view).events(last_id)
+        events = Stream(self._feeds.of(kind.resource), self._feeds.instance, view).events(last_id)
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamResponse(events, media_type=watching.MEDIA_TYPE, headers=headers)
 
-    def _projects(self, kind: Kind[Any], asked: Asked) -> frozenset[str]:
+    def _projects(self, asked: Asked) -> frozenset[str]:
         """Those asked for in which the caller may do this."""
         among = (asked.project,) if asked.project else [p.metadata.name for p in self._reads.host(PROJECTS).list()]
         return self._permits.permitted(asked.call.caller, asked.call.operation, among)
@@ -107,7 +126,7 @@ class Catalog:
         self._kept[place] = made
 
 
-def project_of(kind: Kind[Any]) -> Any:
+def project_of(kind: Kind[Any]) -> Callable[[Object], str]:
     """The project an object is in, or is."""
     if kind.in_project:
         return lambda obj: obj.metadata.namespace

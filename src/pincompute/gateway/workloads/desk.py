@@ -12,15 +12,14 @@ from litestar import Request, Response
 from pincompute.api import changes
 from pincompute.api.meta import Object
 from pincompute.gateway import problems
-from pincompute.gateway.calls import Call
-from pincompute.gateway.model import Kind, documents, encoded
+from pincompute.gateway.model import Kind, documents
 from pincompute.gateway.model.difference import Change, asked, text
 from pincompute.gateway.model.difference import changes as differences
 from pincompute.gateway.model.lens import Data
 from pincompute.gateway.model.reading import Place, Wanted, read
 from pincompute.gateway.reads import Reads
 from pincompute.gateway.workloads import answers, forecast, outcomes
-from pincompute.gateway.workloads.outcomes import Difference, Written
+from pincompute.gateway.workloads.outcomes import Difference, WrittenItem
 from pincompute.gateway.workloads.writing import Author, Writing, kept, spec_of, zones
 
 Names: TypeAlias = tuple[str, str]
@@ -34,14 +33,6 @@ class Desk:
     async def document(self, request: Request[Any, Any, Any]) -> Data:
         """Raises Problem."""
         return documents.parse(await request.body(), request.headers.get("content-type", ""))
-
-    def author(self, call: Call, key: str = "", *, dry_run: bool = False) -> Author:
-        return Author(call.caller.name, key, dry_run)
-
-    def shown(self, kind: Kind[Any], project: str, name: str) -> Response[bytes]:
-        found = self._found(kind, (project, name))
-        headers = answers.fresh(self._reads.freshness(kind.resource))
-        return answers.read(encoded(found), {**headers, "ETag": answers.etag(found)})
 
     async def create(self, kind: Kind[Any], project: str, document: Data, author: Author) -> Response[bytes]:
         known = zones(self._reads)
@@ -70,7 +61,7 @@ class Desk:
         found = self._found(kind, names)
         left = found if dry_run else await Writing(kind, self._reads).delete(*names, version)
         message, waits = forecast.deletion(left) if left is not None else (f"{names[1]} is gone", ())
-        written = Written(
+        written = WrittenItem(
             item=outcomes.raw(left or found),
             message=message,
             links=outcomes.links(kind, *names),
@@ -116,4 +107,4 @@ class Desk:
         """A dry run's object is of no version that exists, so its bytes are not kept."""
         item = msgspec.Raw(msgspec.json.encode(kind.to_simple(obj))) if author.dry_run else outcomes.raw(obj)
         links = outcomes.links(kind, obj.metadata.namespace, obj.metadata.name)
-        return outcomes.encode(Written(item=item, message=message, links=links, changes=found, dry_run=author.dry_run))
+        return outcomes.encode(WrittenItem(item=item, message=message, links=links, changes=found, dry_run=author.dry_run))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any
 
 import msgspec
 
 from pincompute.api.meta import Object, Struct, doc
 from pincompute.gateway.model import Kind, encoded
 from pincompute.gateway.model.difference import Change
-
-S = TypeVar("S")
 
 
 class Links(Struct):
@@ -22,15 +20,20 @@ class Links(Struct):
     explain: Annotated[str, doc("Why it runs where it runs, or why not.")] = ""
 
 
-class Written(Struct, Generic[S]):
+class Written(Struct):
     """The answer to a write. With dryRun nothing was written, and the item is as it would be."""
 
-    item: S
     message: Annotated[str, doc("What will happen, in a sentence.")]
     links: Annotated[Links, doc("Where to look next.")]
     changes: Annotated[tuple[Change, ...], doc("What changes.")] = ()
     waits_for: Annotated[tuple[str, ...], doc("What still has to happen until a deletion is complete.")] = ()
     dry_run: Annotated[bool, doc("Nothing was written.")] = False
+
+
+class WrittenItem(Written):
+    """With the object as it is encoded already."""
+
+    item: msgspec.Raw
 
 
 class Difference(Struct):
@@ -42,16 +45,26 @@ class Difference(Struct):
     message: Annotated[str, doc("What would happen, in a sentence.")] = ""
 
 
-class Listed(Struct, Generic[S]):
+class Listed(Struct):
     """One page of a list."""
 
-    items: tuple[S, ...]
     cursor: Annotated[str, doc("Asks for the next page; absent on the last.")] = ""
-    missing: Annotated[tuple[str, ...], doc("Zones and clusters that do not answer; what is said of them is their last.")] = ()
+    missing: Annotated[tuple[str, ...], doc("Clusters that do not answer; what is said of them is their last.")] = ()
     version: Annotated[str, doc("The state that the list shows; lists of later states have later ones.")] = ""
 
 
-def encode(written: Written[Any]) -> bytes:
+def written(kind: Kind[Any]) -> type[Written]:
+    """The answer to a write of this kind, for the OpenAPI document."""
+    return msgspec.defstruct(f"{kind.name}Written", [("item", kind.type)], bases=(Written,), kw_only=True, rename="camel")
+
+
+def listed(kind: Kind[Any]) -> type[Listed]:
+    """A list of this kind, for the OpenAPI document."""
+    items: Any = tuple[kind.type, ...]
+    return msgspec.defstruct(f"{kind.name}List", [("items", items)], bases=(Listed,), kw_only=True, rename="camel")
+
+
+def encode(written: Written) -> bytes:
     return msgspec.json.encode(written)
 
 

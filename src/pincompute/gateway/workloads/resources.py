@@ -15,206 +15,148 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import Parameter
 from litestar.response import Stream
 
-from pincompute.gateway.calls import Call, may
+from pincompute.gateway.calls import Call, Verb, may
 from pincompute.gateway.model import Kind
-from pincompute.gateway.reads import Reads
-from pincompute.gateway.workloads import answers, queries, watching
-from pincompute.gateway.workloads.answers import DryRun, IdempotencyKey, IfMatch, LastEventId, MinVersion
+from pincompute.gateway.workloads import answers, outcomes, queries, watching
+from pincompute.gateway.workloads.answers import Cursor, DryRun, IdempotencyKey, IfMatch, LastEventId, MinVersion
 from pincompute.gateway.workloads.catalog import Asked, Catalog
 from pincompute.gateway.workloads.desk import Desk
-from pincompute.gateway.workloads.outcomes import Difference, Listed, Written
+from pincompute.gateway.workloads.outcomes import Difference
 from pincompute.gateway.workloads.queries import LONGEST_PAGE, SORTS, USUAL_PAGE, Query
 from pincompute.gateway.workloads.schemas import takes, takes_patch
+from pincompute.gateway.workloads.writing import Author
 
 Body = Request[Any, Any, Any]
 
 
-def _query(
+_SORTS = "|".join(("", *SORTS))
+
+
+def _filters(
     tier: Annotated[str, Parameter(description="Only of this tier.")] = "",
     zone: Annotated[str, Parameter(description="Only what runs, or is asked to run, in this zone.")] = "",
-    state: Annotated[str, Parameter(description="Only in this state, for example Running.")] = "",
+    in_state: Annotated[str, Parameter(query="state", description="Only in this state, for example Running.")] = "",
     label: Annotated[list[str] | None, Parameter(description="Only with this label: key=value, or key; all of them.")] = None,
     text: Annotated[str, Parameter(description="Only what mentions this: name, labels, images, message.")] = "",
-    sort: Annotated[
-        str, Parameter(description=f"One of {', '.join(SORTS)}; by name if not said.", pattern="|".join(("", *SORTS)))
-    ] = "",
+    sort: Annotated[str, Parameter(description="By name if not said.", pattern=f"^({_SORTS})$")] = "",
     limit: Annotated[int, Parameter(description="Objects of a page.", ge=1, le=LONGEST_PAGE)] = USUAL_PAGE,
 ) -> Query:
-    return Query(tier, zone, state, queries.labels(label or ()), text, sort, limit)
+    return Query(tier, zone, in_state, queries.labels(label or ()), text, sort, limit)
 
 
-_GIVEN = {"query": Provide(_query, sync_to_thread=False)}
+_FILTERED = {"filters": Provide(_filters, sync_to_thread=False)}
+
+
+def describe(kind: Kind[Any], verb: Verb, name: str, answer: ResponseSpec, *status: int) -> dict[str, Any]:
+    """What a route does, for the door and for the OpenAPI document; the first status is the usual one."""
+    opt = may(kind.path, verb, stream=verb == "watch")
+    answers = dict.fromkeys(status or (200,), answer)
+    return {"opt": opt, "operation_id": name, "status_code": next(iter(answers)), "responses": answers, "tags": [kind.path]}
 
 
 def routes(kind: Kind[Any]) -> tuple[HTTPRouteHandler, ...]:
     """Of a kind that lives in projects."""
-    return (*reading(kind), *writing(kind))
+    return (*lists(kind), *streams(kind), *changes(kind))
 
 
-def reading(kind: Kind[Any]) -> tuple[HTTPRouteHandler, ...]:
-    root = f"/v1/projects/{{project:str}}/{kind.path}"
-    listed, tags = {200: ResponseSpec(Listed[kind.type], description="A page of the list")}, [kind.path]
-    events = {200: ResponseSpec(str, description="Server-sent events", media_type=watching.MEDIA_TYPE)}
+def lists(kind: Kind[Any]) -> tuple[HTTPRouteHandler, ...]:
+    page = ResponseSpec(outcomes.listed(kind), description="A page of the list")
+    item = ResponseSpec(kind.type, description="The object")
 
-    @get(
-        f"/v1/{kind.path}",
-        opt=may(kind.path, "list"),
-        operation_id=f"listAll{kind.name}s",
-        responses=listed,
-        tags=tags,
-        dependencies=_GIVEN,
-    )
+    @get(f"/v1/{kind.path}", dependencies=_FILTERED, **describe(kind, "list", f"listAll{kind.name}s", page))
     async def list_all(
         call: Call,
         catalog: Catalog,
-        reads: Reads,
-        query: Query,
-        project: str = "",
-        cursor: str = "",
+        filters: Query,
+        project: Annotated[str, Parameter(description="Only of this project.")] = "",
+        cursor: Cursor = "",
         min_version: MinVersion = "",
     ) -> Response[bytes]:
         """Of all projects that the caller may see."""
-        await answers.caught_up(reads, min_version)
-        found = catalog.listed(kind, Asked(call, project, query), cursor)
-        return answers.read(found.body, answers.fresh(found.freshness, found.missing))
+        return await catalog.listed(kind, Asked(call, project, filters), cursor, min_version)
 
-    @get(root, opt=may(kind.path, "list"), operation_id=f"list{kind.name}s", responses=listed, tags=tags, dependencies=_GIVEN)
+    @get(_root(kind), dependencies=_FILTERED, **describe(kind, "list", f"list{kind.name}s", page))
     async def list_some(
-        project: str, call: Call, catalog: Catalog, reads: Reads, query: Query, cursor: str = "", min_version: MinVersion = ""
+        project: str, call: Call, catalog: Catalog, filters: Query, cursor: Cursor = "", min_version: MinVersion = ""
     ) -> Response[bytes]:
         """Of one project."""
-        await answers.caught_up(reads, min_version)
-        found = catalog.listed(kind, Asked(call, project, query), cursor)
-        return answers.read(found.body, answers.fresh(found.freshness, found.missing))
+        return await catalog.listed(kind, Asked(call, project, filters), cursor, min_version)
 
-    @get(
-        f"/v1/{kind.path}/watch",
-        opt=may(kind.path, "watch", stream=True),
-        operation_id=f"watchAll{kind.name}s",
-        responses=events,
-        tags=tags,
-        dependencies=_GIVEN,
-    )
+    @get(_one(kind), **describe(kind, "get", f"get{kind.name}", item))
+    async def get_one(project: str, name: str, catalog: Catalog, min_version: MinVersion = "") -> Response[bytes]:
+        """One, as it is now."""
+        return await catalog.shown(kind, (project, name), min_version)
+
+    return list_all, list_some, get_one
+
+
+def streams(kind: Kind[Any]) -> tuple[HTTPRouteHandler, ...]:
+    events = ResponseSpec(str, description="Server-sent events", media_type=watching.MEDIA_TYPE)
+
+    @get(f"/v1/{kind.path}/watch", dependencies=_FILTERED, **describe(kind, "watch", f"watchAll{kind.name}s", events))
     async def watch_all(
-        call: Call, catalog: Catalog, query: Query, project: str = "", last_event_id: LastEventId = ""
+        call: Call, catalog: Catalog, filters: Query, project: str = "", last_event_id: LastEventId = ""
     ) -> Stream:
         """Changes in all projects that the caller may see, as they happen."""
-        return _stream(catalog, kind, Asked(call, project, query), last_event_id)
+        return catalog.stream(kind, Asked(call, project, filters), last_event_id)
 
-    @get(
-        f"{root}/watch",
-        opt=may(kind.path, "watch", stream=True),
-        operation_id=f"watch{kind.name}s",
-        responses=events,
-        tags=tags,
-        dependencies=_GIVEN,
-    )
-    async def watch_some(project: str, call: Call, catalog: Catalog, query: Query, last_event_id: LastEventId = "") -> Stream:
+    @get(f"{_root(kind)}/watch", dependencies=_FILTERED, **describe(kind, "watch", f"watch{kind.name}s", events))
+    async def watch_some(project: str, call: Call, catalog: Catalog, filters: Query, last_event_id: LastEventId = "") -> Stream:
         """Changes in one project, as they happen."""
-        return _stream(catalog, kind, Asked(call, project, query), last_event_id)
+        return catalog.stream(kind, Asked(call, project, filters), last_event_id)
 
-    @get(
-        f"{root}/{{name:str}}/watch",
-        opt=may(kind.path, "watch", stream=True),
-        operation_id=f"watch{kind.name}",
-        responses=events,
-        tags=tags,
-    )
+    @get(f"{_one(kind)}/watch", **describe(kind, "watch", f"watch{kind.name}", events))
     async def watch_one(project: str, name: str, call: Call, catalog: Catalog, last_event_id: LastEventId = "") -> Stream:
         """Changes of one, as they happen."""
-        return _stream(catalog, kind, Asked(call, project, Query(), name), last_event_id)
+        return catalog.stream(kind, Asked(call, project, Query(), name), last_event_id)
 
-    @get(
-        f"{root}/{{name:str}}",
-        opt=may(kind.path, "get"),
-        operation_id=f"get{kind.name}",
-        responses={200: ResponseSpec(kind.type)},
-        tags=tags,
-    )
-    async def get_one(project: str, name: str, desk: Desk, reads: Reads, min_version: MinVersion = "") -> Response[bytes]:
-        """One, as it is now."""
-        await answers.caught_up(reads, min_version)
-        return desk.shown(kind, project, name)
-
-    return list_all, list_some, watch_all, watch_some, watch_one, get_one
+    return watch_all, watch_some, watch_one
 
 
-def _stream(catalog: Catalog, kind: Kind[Any], asked: Asked, last_id: str) -> Stream:
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return Stream(catalog.stream(kind, asked, last_id), media_type=watching.MEDIA_TYPE, headers=headers)
+def changes(kind: Kind[Any]) -> tuple[HTTPRouteHandler, ...]:
+    written = ResponseSpec(outcomes.written(kind), description="As it is now, and what will happen")
+    document, merge = takes(kind), takes_patch(kind)
 
-
-def writing(kind: Kind[Any]) -> tuple[HTTPRouteHandler, ...]:
-    root = f"/v1/projects/{{project:str}}/{kind.path}"
-    one, tags = f"{root}/{{name:str}}", [kind.path]
-    spec = ResponseSpec(Written[kind.type], description="As it is now, and what will happen")
-
-    @post(
-        root,
-        opt=may(kind.path, "create"),
-        operation_id=f"create{kind.name}",
-        responses={201: spec},
-        tags=tags,
-        operation_class=takes(kind),
-    )
+    @post(_root(kind), operation_class=document, **describe(kind, "create", f"create{kind.name}", written, 201, 200))
     async def create(
         project: str, request: Body, call: Call, desk: Desk, key: IdempotencyKey = "", dry_run: DryRun = False
     ) -> Response[bytes]:
         """Create one. With an Idempotency-Key it may be sent again."""
-        document = await desk.document(request)
-        return await desk.create(kind, project, document, desk.author(call, key, dry_run=dry_run))
+        return await desk.create(kind, project, await desk.document(request), Author(call.caller.name, key, dry_run))
 
-    @put(
-        one,
-        opt=may(kind.path, "update"),
-        operation_id=f"replace{kind.name}",
-        responses={200: spec},
-        tags=tags,
-        operation_class=takes(kind),
-    )
+    @put(_one(kind), operation_class=document, **describe(kind, "update", f"replace{kind.name}", written))
     async def replace(
         project: str, name: str, request: Body, call: Call, desk: Desk, if_match: IfMatch = "", dry_run: DryRun = False
     ) -> Response[bytes]:
         """Make it as the document says."""
-        document = await desk.document(request)
-        return await desk.replace(
-            kind, (project, name), document, desk.author(call, dry_run=dry_run), answers.expected(if_match)
-        )
+        author = Author(call.caller.name, dry_run=dry_run)
+        return await desk.replace(kind, (project, name), await desk.document(request), author, answers.expected(if_match))
 
-    @patch(
-        one,
-        opt=may(kind.path, "update"),
-        operation_id=f"patch{kind.name}",
-        responses={200: spec},
-        tags=tags,
-        operation_class=takes_patch(kind),
-    )
+    @patch(_one(kind), operation_class=merge, **describe(kind, "update", f"patch{kind.name}", written))
     async def change(
         project: str, name: str, request: Body, call: Call, desk: Desk, if_match: IfMatch = "", dry_run: DryRun = False
     ) -> Response[bytes]:
         """Change what the merge patch says, in the simple model."""
-        document = await desk.document(request)
-        return await desk.patch(kind, (project, name), document, desk.author(call, dry_run=dry_run), answers.expected(if_match))
+        author = Author(call.caller.name, dry_run=dry_run)
+        return await desk.patch(kind, (project, name), await desk.document(request), author, answers.expected(if_match))
 
-    @delete(
-        one, opt=may(kind.path, "delete"), operation_id=f"delete{kind.name}", status_code=202, responses={202: spec}, tags=tags
-    )
+    @delete(_one(kind), **describe(kind, "delete", f"delete{kind.name}", written, 202))
     async def remove(project: str, name: str, desk: Desk, if_match: IfMatch = "", dry_run: DryRun = False) -> Response[bytes]:
         """Delete it: answered when accepted, with what it still waits for. Asking again is harmless."""
         return await desk.delete(kind, (project, name), answers.expected(if_match), dry_run=dry_run)
 
-    @post(
-        f"{one}/diff",
-        opt=may(kind.path, "get", cost=2),
-        operation_id=f"diff{kind.name}",
-        status_code=200,
-        responses={200: ResponseSpec(Difference)},
-        tags=tags,
-        operation_class=takes(kind),
-    )
+    @post(f"{_one(kind)}/diff", operation_class=document, **describe(kind, "get", f"diff{kind.name}", ResponseSpec(Difference)))
     async def diff(project: str, name: str, request: Body, desk: Desk) -> Response[bytes]:
         """What would change if the document were sent; nothing is written."""
         found = desk.difference(kind, (project, name), await desk.document(request))
         return answers.read(msgspec.json.encode(found), {})
 
     return create, replace, change, remove, diff
+
+
+def _root(kind: Kind[Any]) -> str:
+    return f"/v1/projects/{{project:str}}/{kind.path}"
+
+
+def _one(kind: Kind[Any]) -> str:
+    return f"{_root(kind)}/{{name:str}}"
