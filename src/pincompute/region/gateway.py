@@ -51,7 +51,7 @@ def _settings(layout: Layout) -> dict[str, Any]:
     return {
         "listen": {"address": address, "port": int(port)} | _certificate(layout) | {"clientCa": str(_authority(layout))},
         "issuers": [{"url": issuer_url(layout), "ca": str(_authority(layout))}],
-        "access": {"platformRoles": {"admin": ["group:admins"]}},
+        "access": {"platformRoles": {"admin": ["group:admins", "pincompute:admin"]}},
     }
 
 
