@@ -10,7 +10,8 @@ cd "$(dirname "$0")/.."
   exit 1
 }
 
-# What each package is for: link and namespace tools, kube-proxy's rules, runc's seccomp filter, the C parts of runc and pause.
+# What each package is for: link and namespace tools, kube-proxy's rules, runc's seccomp filter, the C parts of runc and pause, the
+# database that tests of history run against beside SQLite.
 packages=()
 command -v ip >/dev/null || packages+=(iproute2)
 command -v nft >/dev/null || packages+=(nftables)
@@ -18,6 +19,7 @@ command -v gcc >/dev/null || packages+=(gcc libc6-dev)
 command -v pkg-config >/dev/null || packages+=(pkg-config)
 command -v nsenter >/dev/null || packages+=(util-linux)
 [ -e /usr/include/seccomp.h ] || packages+=(libseccomp-dev)
+ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || packages+=(postgresql)
 if [ ${#packages[@]} -gt 0 ] && command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
   echo "installing ${packages[*]}"
   apt-get -qq update

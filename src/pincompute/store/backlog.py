@@ -60,6 +60,10 @@ class Backlog:
     async def until_news(self) -> None:
         await self._news.wait()
 
+    def wake(self) -> None:
+        """Ends `until_news` although there may be none."""
+        self._news.set()
+
     async def until_empty(self) -> None:
         await self._empty.wait()
 

@@ -19,11 +19,12 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from pincompute.store.errors import StoreError, StoreUnavailable
+from pincompute.store.errors import StoreError, StoreRefused, StoreUnavailable
 
 SQLITE = "sqlite+aiosqlite"
 POSTGRESQL = "postgresql+asyncpg"
 _IMMEDIATE = "pincompute_immediate"
+_WRONG_VALUE = ("22", "23")  # SQLSTATE classes: data exception, integrity constraint violation
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class Database:
 
     @asynccontextmanager
     async def writing(self) -> AsyncGenerator[AsyncConnection]:
-        """A transaction, committed at the end of the block. Raises StoreUnavailable."""
+        """A transaction, committed at the end of the block. Raises StoreUnavailable, StoreRefused."""
         async with self._connection() as connection:
             await connection.execution_options(**{_IMMEDIATE: True})
             async with connection.begin():
@@ -83,10 +84,18 @@ class Database:
         try:
             async with self._engine.connect() as connection:
                 yield connection
-        except (DataError, IntegrityError):
-            raise
         except (SQLAlchemyError, OSError, TimeoutError) as error:
+            if _for_good(error):
+                raise StoreRefused(f"{self.name} does not take it: {reason(error)}") from error
             raise StoreUnavailable(f"{self.name} does not answer: {reason(error)}") from error
+
+
+def _for_good(error: Exception) -> bool:
+    """The value itself is wrong, by SQL's own classes: not the connection, not the moment."""
+    if isinstance(error, (DataError, IntegrityError)):
+        return True
+    state = getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None
+    return str(state or "")[:2] in _WRONG_VALUE
 
 
 def reason(error: Exception) -> str:
@@ -140,8 +149,12 @@ def _sqlite(url: sa.URL, patience: Patience) -> AsyncEngine:
 def _prepare(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # we say BEGIN ourselves
     cursor = connection.cursor()
-    for pragma in ("auto_vacuum=INCREMENTAL", "journal_mode=WAL", "synchronous=NORMAL"):
-        cursor.execute(f"PRAGMA {pragma}")
+    try:
+        for pragma in ("auto_vacuum=INCREMENTAL", "journal_mode=WAL", "synchronous=NORMAL"):
+            cursor.execute(f"PRAGMA {pragma}")
+    except Exception:
+        connection.close()  # the pool has not taken it yet, so nobody else would
+        raise
     cursor.close()
 
 

@@ -9,3 +9,7 @@ class StoreError(Exception):
 
 class StoreUnavailable(StoreError):  # noqa: N818 - a state that passes, not a mistake
     """The database does not answer now. What is written meanwhile waits; what is read must be asked again."""
+
+
+class StoreRefused(StoreError):  # noqa: N818 - an answer
+    """The database will never take this value, however often it is tried."""

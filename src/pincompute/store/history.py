@@ -14,10 +14,10 @@ from typing import Any
 
 import sqlalchemy as sa
 from msgspec.structs import replace
-from sqlalchemy.exc import DataError, IntegrityError
 
 from pincompute.store import records
 from pincompute.store.database import Database
+from pincompute.store.errors import StoreRefused
 from pincompute.store.records import AnyRecord, RecordType, micros, moment
 from pincompute.store.tables import records as table
 
@@ -76,7 +76,7 @@ class History:
         rows.sort(key=lambda row: row["key"])  # the same order everywhere, so that two gateways never wait for each other
         try:
             await self._write(rows)
-        except (DataError, IntegrityError):
+        except StoreRefused:
             return refused + await self._one_by_one(rows)
         return refused
 
@@ -139,7 +139,7 @@ class History:
         for row in rows:
             try:
                 await self._write([row])
-            except (DataError, IntegrityError):
+            except StoreRefused:
                 refused += 1
         return refused
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -71,6 +72,7 @@ class Store:
         self._backlog = Backlog(spool, options.memory, options.disk)
         self._backoff = Backoff(options.pace, clock)
         self._ready = asyncio.Event()
+        self._ending = asyncio.Event()  # tasks end between transactions: a driver cut off in one leaks
         self._trouble = "has not been reached yet"
         self._written = self._refused = 0
         self._group = asyncio.TaskGroup()
@@ -95,7 +97,10 @@ class Store:
     ) -> None:
         if not self._trouble:
             await self.settled(self._options.patience.statement)
-        for task in self._tasks:
+        self._ending.set()
+        self._backlog.wake()
+        _, late = await asyncio.wait(self._tasks, timeout=self._options.patience.connect + self._options.patience.statement)
+        for task in late:
             task.cancel()
         await self._group.__aexit__(kind, error, traceback)
         self._backlog.close()
@@ -132,7 +137,7 @@ class Store:
 
     async def _write(self) -> None:
         await self._make_ready()
-        while True:
+        while not self._ending.is_set():
             await self._backlog.until_news()
             batch = self._backlog.peek(self._options.batch)
             try:
@@ -146,7 +151,7 @@ class Store:
             self._fine()
 
     async def _make_ready(self) -> None:
-        while True:
+        while not self._ending.is_set():
             try:
                 await schema.migrate(self._url)
             except StoreError as error:
@@ -162,7 +167,13 @@ class Store:
         self._trouble = str(error)
         self._backlog.spill()
         await self.database.forget_connections()
-        await self._clock.sleep(self._backoff.next())
+        await self._pause(self._backoff.next())
+
+    async def _pause(self, seconds: float) -> None:
+        """At most so long, less when the process ends."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._ending.wait()
 
     def _fine(self) -> None:
         if self._trouble:
@@ -171,12 +182,11 @@ class Store:
         self._backoff.failures = 0
 
     async def _sweep(self) -> None:
-        await self._ready.wait()
-        while True:
+        while not self._ending.is_set():
+            await self._pause(self._options.sweep)
             try:
                 removed = await self._retention.sweep(self._clock.wall())
             except StoreUnavailable as error:
                 log.info("retention waits: %s", error)
             else:
                 log.debug("retention", extra={"removed": removed})
-            await self._clock.sleep(self._options.sweep)

@@ -1,0 +1,112 @@
+"""Idempotency keys, service tokens, and retention."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import msgspec
+from histories import DEADLINE, NOW, after, everything, exit_of, opened, revision, state
+
+from pincompute.kube.clock import Clock
+from pincompute.store.idempotency import KEPT, UNDER_WAY, Claim, Idempotency
+from pincompute.store.retention import BATCH, Limits, Retention
+from pincompute.store.store import Store
+from pincompute.store.tokens import Tokens
+
+
+class Time:
+    """A wall clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+        self.clock = replace(Clock(), wall=lambda: self.now)
+
+
+async def test_a_request_sent_twice_is_done_once(url: str, tmp_path: Path) -> None:
+    """S-259."""
+    async with opened(url, tmp_path / "spool") as store:
+        await store.until_ready()
+        keys = store.idempotency
+        assert await keys.claim("alice", "k1", "digest") == Claim("new")
+        assert await keys.claim("alice", "k1", "digest") == Claim("under-way")
+        await keys.answered("alice", "k1", 201, b"made")
+        assert await keys.claim("alice", "k1", "digest") == Claim("done", 201, b"made")
+        assert await keys.claim("alice", "k1", "another") == Claim("other-request")
+        assert await keys.claim("bob", "k1", "digest") == Claim("new"), "keys are the caller's own"
+
+
+async def test_of_many_at_once_one_goes_ahead(url: str, tmp_path: Path) -> None:
+    async with opened(url, tmp_path / "spool") as store:
+        await store.until_ready()
+        claims = await asyncio.gather(*(store.idempotency.claim("alice", "k1", "digest") for _ in range(8)))
+        assert sorted(claim.state for claim in claims) == ["new", *["under-way"] * 7]
+
+
+async def test_a_key_is_free_again_when_nothing_was_done_or_nobody_came_back(url: str, tmp_path: Path) -> None:
+    time = Time()
+    async with opened(url, tmp_path / "spool") as store:
+        await store.until_ready()
+        keys = Idempotency(store.database, time.clock)
+        assert (await keys.claim("alice", "k1", "digest")).state == "new"
+        await keys.released("alice", "k1")
+        assert (await keys.claim("alice", "k1", "digest")).state == "new"
+        time.now += UNDER_WAY
+        assert (await keys.claim("alice", "k1", "another")).state == "new"
+        await keys.answered("alice", "k1", 201, b"made")
+        await keys.released("alice", "k1")
+        time.now += KEPT - timedelta(seconds=1)
+        assert (await keys.claim("alice", "k1", "another")).state == "done", "an answer is not released"
+        time.now += timedelta(seconds=1)
+        assert (await keys.claim("alice", "k1", "third")).state == "new"
+
+
+class Token(msgspec.Struct, frozen=True):
+    id: str
+    expires_at: datetime
+    revoked_at: datetime | None = None
+
+
+async def test_tokens_are_kept_and_stay_revoked_since_the_first_time(url: str, tmp_path: Path) -> None:
+    async with opened(url, tmp_path / "spool") as store:
+        await store.until_ready()
+        tokens = Tokens(store.database, Token)
+        for name in ("t1", "t2"):
+            await tokens.add(Token(name, after(60)))
+        assert await tokens.revoke("t1", after(1))
+        assert await tokens.revoke("t1", after(2))
+        assert not await tokens.revoke("nobody", after(3))
+        assert list(await tokens.everything()) == [Token("t1", after(60), after(1)), Token("t2", after(60))]
+
+
+async def _filled(store: Store) -> None:
+    store.record(*(exit_of(1, second) for second in range(BATCH + 100)), revision(at=NOW), state(BATCH + 200))
+    assert await store.settled(DEADLINE)
+
+
+async def test_what_is_too_old_goes_and_revisions_stay_longer(url: str, tmp_path: Path) -> None:
+    async with opened(url, tmp_path / "spool") as store:
+        await _filled(store)
+        limits = Limits(age=timedelta(seconds=110), age_of_revisions=timedelta(days=1))
+        assert await Retention(store.database, limits).sweep(after(BATCH + 200)) == BATCH + 90
+        wanted = [revision(at=NOW), *(exit_of(1, s) for s in range(BATCH + 90, BATCH + 100)), state(BATCH + 200)]
+        assert await everything(store) == wanted
+
+
+async def test_what_is_too_much_goes_the_oldest_first(url: str, tmp_path: Path) -> None:
+    async with opened(url, tmp_path / "spool") as store:
+        await _filled(store)
+        before = await everything(store)
+        size = await Retention(store.database, Limits()).size()
+        retention = Retention(store.database, Limits(age=timedelta(days=9), size=size - 1))
+        removed = await retention.sweep(NOW)
+        assert removed == BATCH
+        assert await everything(store) == before[BATCH:]
+
+
+async def test_nothing_goes_while_there_is_room(url: str, tmp_path: Path) -> None:
+    async with opened(url, tmp_path / "spool") as store:
+        await _filled(store)
+        assert await Retention(store.database, Limits()).sweep(after(BATCH)) == 0

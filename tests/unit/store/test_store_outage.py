@@ -1,0 +1,140 @@
+"""No write is lost while the database is away, and none is doubled when it is back."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from histories import DEADLINE, everything, exit_of, opened, state
+from postgresql import Server
+
+from pincompute.store.errors import StoreError, StoreUnavailable
+from pincompute.store.history import Filter
+from pincompute.store.store import Store
+
+
+async def eventually(condition: Callable[[], Any]) -> None:
+    async with asyncio.timeout(DEADLINE):
+        while not condition():  # noqa: ASYNC110 - the condition is about another task, which sets no event
+            await asyncio.sleep(0.005)
+
+
+@contextmanager
+def away(url: str, request: pytest.FixtureRequest) -> Iterator[None]:
+    """The database cannot be written: PostgreSQL is down, SQLite's only lock is held by somebody."""
+    if url.startswith("sqlite"):
+        holder = sqlite3.connect(url.partition("///")[2], isolation_level=None)
+        holder.execute("BEGIN EXCLUSIVE")
+        try:
+            yield
+        finally:
+            holder.rollback()
+            holder.close()
+        return
+    server: Server = request.getfixturevalue("postgresql")
+    server.stop()
+    try:
+        yield
+    finally:
+        server.start()
+
+
+async def _noticed(store: Store) -> None:
+    await eventually(lambda: store.health.trouble)
+
+
+async def test_what_is_recorded_during_an_outage_is_there_once_and_in_order(
+    url: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    wanted = [exit_of(1, seconds) for seconds in range(60)]
+    async with opened(url, tmp_path / "spool", memory=10, batch=7) as store:
+        store.record(*wanted[:5])
+        assert await store.settled(DEADLINE)
+        with away(url, request):
+            for number, record in enumerate(wanted[5:]):
+                store.record(record)
+                if number == 10:
+                    await _noticed(store)
+            assert store.health.waiting == 55
+            assert store.health.on_disk > 0, "a process that dies now must not take them with it"
+        assert await store.settled(DEADLINE), store.health
+        assert await everything(store) == wanted
+        assert (store.health.written, store.health.lost, store.health.trouble) == (60, 0, "")
+
+
+async def test_what_one_process_could_not_write_the_next_does(url: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    wanted = [exit_of(1, seconds) for seconds in range(30)]
+    first = opened(url, tmp_path / "spool", memory=10, batch=7)
+    await first.__aenter__()
+    await first.until_ready()
+    with away(url, request):
+        first.record(*wanted[:20])
+        await _noticed(first)
+        first.record(*wanted[20:])
+        await first.__aexit__(None, None, None)
+    async with opened(url, tmp_path / "spool") as second:
+        assert await second.settled(DEADLINE)
+        assert await everything(second) == wanted
+
+
+async def test_a_gateway_starts_while_the_database_is_away(url: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    if url.startswith("sqlite"):
+        sqlite3.connect(url.partition("///")[2]).close()
+    with away(url, request):
+        store = opened(url, tmp_path / "spool")
+        await store.__aenter__()
+        store.record(state(1))
+        with pytest.raises(StoreUnavailable, match="does not answer"):
+            await store.history.page(Filter("demo"))
+    try:
+        assert await store.settled(DEADLINE)
+        assert await everything(store) == [state(1)]
+    finally:
+        await store.__aexit__(None, None, None)
+
+
+async def test_a_crash_in_the_middle_of_a_spool_doubles_nothing(url: str, tmp_path: Path) -> None:
+    """The segment is read again from its beginning; a line that was cut off is left out."""
+    from pincompute.store import records
+
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    wanted = [exit_of(1, seconds) for seconds in range(10)]
+    lines = b"".join(records.encode(record) + b"\n" for record in wanted)
+    (spool / "1000000000.jsonl").write_bytes(lines + b'{"type":"exit","proj')
+    async with opened(url, spool, batch=3) as store:
+        store.record(wanted[0], wanted[9])
+        assert await store.settled(DEADLINE)
+        assert await everything(store) == wanted
+    assert list(spool.glob("*.jsonl")) == []
+
+
+async def test_what_finds_no_room_is_counted(url: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    async with opened(url, tmp_path / "spool", memory=5, disk=2000) as store:
+        await store.until_ready()
+        with away(url, request):
+            store.record(*(exit_of(1, seconds) for seconds in range(100)))
+            lost = store.health.lost
+            assert 0 < lost < 95
+        assert await store.settled(DEADLINE)
+        assert len(await everything(store)) == 100 - store.health.lost
+
+
+async def test_two_gateways_do_not_share_a_spool(url: str, tmp_path: Path) -> None:
+    async with opened(url, tmp_path / "spool"):
+        with pytest.raises(StoreError, match="used by another gateway"):
+            await opened(url, tmp_path / "spool").__aenter__()
+
+
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [("mysql://x", "begins with mysql"), ("nonsense", "cannot be read"), ("sqlite+aiosqlite://", "names no file")],
+)
+def test_an_address_of_another_database_is_refused_with_what_was_expected(bad: str, says: str, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=says):
+        opened(bad, tmp_path / "spool")
