@@ -30,7 +30,7 @@ class Written(Struct):
     dry_run: Annotated[bool, doc("Nothing was written.")] = False
 
 
-class WrittenItem(Written):
+class WrittenItem(Written, kw_only=True):
     """With the object as it is encoded already."""
 
     item: msgspec.Raw
