@@ -7,6 +7,7 @@ older client; in parameters it is a Literal.
 
 from __future__ import annotations
 
+import builtins
 import json
 import keyword
 import re
@@ -21,6 +22,7 @@ EVENTS = "text/event-stream"
 METHODS = ("get", "put", "post", "delete", "patch")
 VERBS = {"get": "get", "put": "replace", "post": "create", "delete": "delete", "patch": "patch"}
 KEYED = frozenset({"pause", "resume", "stop", "start", "restart", "scale", "rollback"})
+TAGS = ("type", "kind")  # fields with one value each, by which objects are told apart
 SIMPLE = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
 
 
@@ -38,6 +40,7 @@ class Model:
     name: str
     doc: str
     fields: tuple[Field, ...]
+    tag: str  # class arguments that tell the options of a union apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +110,23 @@ def _is_model(schema: Schema) -> bool:
 
 def _model(name: str, schema: Schema, schemas: Schema) -> Model:
     required = set(schema.get("required", ()))
-    found = [_field(wire, of, wire in required, schemas) for wire, of in schema["properties"].items()]
+    tag = _tag(schema)
+    said = {wire: of for wire, of in schema["properties"].items() if not (tag and wire == tag[0])}
+    found = [_field(wire, of, wire in required, schemas) for wire, of in said.items()]
     ordered = sorted(found, key=lambda f: f.default is not None)
-    return Model(class_name(name), _sentence(schema.get("description", "")), tuple(ordered))
+    arguments = f', tag_field="{tag[0]}", tag="{tag[1]}"' if tag else ""
+    return Model(class_name(name), _sentence(schema.get("description", "")), tuple(ordered), arguments)
+
+
+def _tag(schema: Schema) -> tuple[str, str] | None:
+    """Field and value: a `type` or `kind` that must be there and has one value. It is then always written."""
+    properties: Schema = schema.get("properties", {})
+    for name in TAGS:
+        said: Schema = properties.get(name, {}) if name in schema.get("required", ()) else {}
+        values: list[Any] = said.get("enum", [said.get("const")])
+        if len(values) == 1 and isinstance(values[0], str):
+            return name, values[0]
+    return None
 
 
 def _field(wire: str, schema: Schema, required: bool, schemas: Schema) -> Field:
@@ -156,7 +173,8 @@ def _type(schema: Schema, schemas: Schema, *, literal: bool = False) -> str:
         return _target_name(reference) if _is_model(target) else _type(target, schemas, literal=literal)
     for union in ("anyOf", "oneOf"):
         if union in schema:
-            return _union([_type(option, schemas, literal=literal) for option in schema[union]])
+            tagged = all(_tag(_resolve(option, schemas)) for option in schema[union] if option.get("type") != "null")
+            return _union([_type(option, schemas, literal=literal) for option in schema[union]], tagged=tagged)
     if "enum" in schema or "const" in schema:
         return _enumeration(schema, literal)
     kind: Any = schema.get("type")
@@ -184,10 +202,12 @@ def _enumeration(schema: Schema, literal: bool) -> str:
     return _union(sorted(kinds, key=lambda kind: kind == "None"))
 
 
-def _union(options: list[str]) -> str:
-    """msgspec decodes at most one struct, one list and one map of a union; what it could not is Any."""
+def _union(options: list[str], *, tagged: bool = False) -> str:
+    """msgspec decodes at most one untagged struct, list or map of a union; what it could not is Any."""
     flat = list(dict.fromkeys(part for option in options for part in option.split(" | ")))
     plain = {"str", "int", "float", "bool", "None", "datetime"}
+    if tagged and "Any" not in flat:
+        return " | ".join(sorted(flat, key=lambda part: part == "None"))
     if "Any" in flat or len([part for part in flat if part not in plain]) > 1 or {"str", "datetime"} <= set(flat):
         return "Any"
     return " | ".join(sorted(flat, key=lambda part: part == "None"))
@@ -209,6 +229,7 @@ def _operation(document: Schema, schemas: Schema, route: str, method: str) -> Op
     item = document["paths"][route]
     said = item[method]
     parameters = [_parameter(p, schemas) for p in (*item.get("parameters", ()), *said.get("parameters", ()))]
+    parameters.sort(key=lambda p: route.find("{" + p.wire + "}") if p.place == "path" else len(route))
     result, item_type, accept, events = _answer(said, schemas)
     body, content, required = _request(said, schemas)
     resource, name = _name(document, route, method, paged=bool(item_type))
@@ -241,7 +262,15 @@ def _parameter(said: Schema, schemas: Schema) -> Parameter:
     kind = _type(schema, schemas, literal=True)
     required = bool(said.get("required")) or said["in"] == "path"
     described = _sentence(said.get("description") or schema.get("description", ""))
-    return Parameter(snake(said["name"]), said["name"], said["in"], kind.removesuffix(" | None"), required, described)
+    name = snake(said["name"])
+    return Parameter(
+        f"{name}_" if hasattr(builtins, name) else name,
+        said["name"],
+        said["in"],
+        kind.removesuffix(" | None"),
+        required,
+        described,
+    )
 
 
 def _request(said: Schema, schemas: Schema) -> tuple[str, str, bool]:

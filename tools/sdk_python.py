@@ -52,7 +52,7 @@ def models(interface: Interface) -> str:
 
 
 def _class(model: Model) -> str:
-    lines = [f"class {model.name}(Model):"]
+    lines = [f"class {model.name}(Model{model.tag}):"]
     lines += _docstring(model.doc, 4) if model.doc else []
     if model.doc and model.fields:
         lines.append("")
@@ -103,7 +103,7 @@ def client(interface: Interface, style: Style) -> str:
     kind = "asynchronous" if style is ASYNC else "synchronous"
     head = HEADER.format(doc=f"The {kind} client's resources.") + "from __future__ import annotations\n\n"
     head += f"from collections.abc import {style.iterator}, Mapping\nfrom typing import Any, Literal\n\n"
-    head += f"from pincompute_sdk.core.drivers import {style.stream}\nfrom pincompute_sdk.core.events import Event\n"
+    head += f"from pincompute_sdk.core.drivers import {style.stream}\nfrom pincompute_sdk.core.events import ServerEvent\n"
     head += f"from pincompute_sdk.core.operation import {style.caller}, Input\n"
     head += "from pincompute_sdk.generated import operations as op\n"
     head += _imports("pincompute_sdk.generated.models", sorted(used)) + "\n"
@@ -160,7 +160,7 @@ def _stream(operation: Operation, style: Style) -> list[str]:
 
 def _events(operation: Operation, name: str, style: Style) -> list[str]:
     """Without `await` in both: the iterator itself waits."""
-    signature = _signature(f"    def {name}", operation, f"{style.iterator}[Event]")
+    signature = _signature(f"    def {name}", operation, f"{style.iterator}[ServerEvent]")
     doc = operation.doc if name == operation.name else f"As `{operation.name}`, as events."
     doc = f"{doc}\n\nTaken up again behind the last event after every drop."
     call = f"        return self._caller.follow(op.{operation.constant}, {_input(operation)})"
@@ -171,10 +171,7 @@ def _signature(head: str, operation: Operation, result: str, *, paging: bool = F
     required = [f"{p.name}: {p.type}" for p in _parameters(operation, paging) if p.required]
     optional = [f"{p.name}: {p.type} | None = None" for p in _parameters(operation, paging) if not p.required]
     if operation.body:
-        (required if operation.body_required else optional).insert(
-            len(required) if operation.body_required else 0,
-            f"body: {_given(operation.body)}" + ("" if operation.body_required else " | None = None"),
-        )
+        required.append(f"body: {_given(operation.body)}" + ("" if operation.body_required else " | None = None"))
     optional.append("within: float = 30.0")
     line = f"{head}(self, {', '.join([*required, '*', *optional])}) -> {result}:"
     if len(line) <= WIDTH:

@@ -1,4 +1,4 @@
-"""The two clients: `Client` for programs that wait, `AsyncClient` for programs that do other things meanwhile.
+"""`Client`, for programs that wait; `AsyncClient`, for those that do other things meanwhile, is in `asynchronous`.
 
     with Client(project="demo") as pin:
         for app in pin.apps.iterate("demo"):
@@ -19,12 +19,11 @@ import msgspec
 
 from pincompute_sdk.core import configuration, drivers, hooks, retry
 from pincompute_sdk.core.configuration import Context
-from pincompute_sdk.core.drivers import AsyncDriver, SyncDriver
+from pincompute_sdk.core.drivers import SyncDriver
 from pincompute_sdk.core.errors import ConfigurationError
 from pincompute_sdk.core.exchange import Session
 from pincompute_sdk.core.identity import Credentials
-from pincompute_sdk.core.operation import AsyncCaller, SyncCaller
-from pincompute_sdk.generated.asynchronous import AsyncResources
+from pincompute_sdk.core.operation import SyncCaller
 from pincompute_sdk.generated.synchronous import Resources
 
 
@@ -46,7 +45,7 @@ class Client(Resources):
         self, using: Context | None = None, *, policy: retry.Policy | None = None, hooks: Sequence[hooks.Hook] = (), **over: str
     ) -> None:
         self.context = using or context(**over)
-        credentials, self.state = _session(self.context, policy, hooks)
+        credentials, self.state = session_of(self.context, policy, hooks)
         http = httpx2.Client(
             base_url=self.context.server,
             verify=drivers.trust(self.context.ca),
@@ -66,34 +65,7 @@ class Client(Resources):
         self.close()
 
 
-class AsyncClient(AsyncResources):
-    """Asynchronous. Close it, or use it in an `async with` block."""
-
-    def __init__(
-        self, using: Context | None = None, *, policy: retry.Policy | None = None, hooks: Sequence[hooks.Hook] = (), **over: str
-    ) -> None:
-        self.context = using or context(**over)
-        credentials, self.state = _session(self.context, policy, hooks)
-        http = httpx2.AsyncClient(
-            base_url=self.context.server,
-            verify=drivers.trust(self.context.ca),
-            limits=drivers.CONNECTIONS,
-            follow_redirects=False,
-        )
-        self._driver = AsyncDriver(self.state, http, credentials.renew)
-        super().__init__(AsyncCaller(self._driver))
-
-    async def close(self) -> None:
-        await self._driver.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        await self.close()
-
-
-def _session(using: Context, policy: retry.Policy | None, given: Sequence[hooks.Hook]) -> tuple[Credentials, Session]:
+def session_of(using: Context, policy: retry.Policy | None, given: Sequence[hooks.Hook]) -> tuple[Credentials, Session]:
     if not using.server:
         raise ConfigurationError(
             "no server is known", remedy="`pin login --server https://HOST:PORT`, or set PINCOMPUTE_SERVER"

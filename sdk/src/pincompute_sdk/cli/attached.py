@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING
 
 from pincompute_sdk.cli.failure import FAILURE, CommandError
 from pincompute_sdk.cli.output import terminal as screen
-from pincompute_sdk.client import AsyncClient
 from pincompute_sdk.core import sockets
 from pincompute_sdk.core.sockets import Channel, Exit, Socket
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
+
+    from pincompute_sdk.asynchronous import AsyncClient
 
 PIECE = 32 * 1024  # bytes read from our input at once
 

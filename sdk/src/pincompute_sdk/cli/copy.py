@@ -7,7 +7,7 @@ import sys
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -15,7 +15,9 @@ from pincompute_sdk.cli import options, target
 from pincompute_sdk.cli.failure import NOT_FOUND, USAGE, CommandError
 from pincompute_sdk.cli.options import ANYWHERE, Where
 from pincompute_sdk.cli.target import Target
-from pincompute_sdk.client import Client
+
+if TYPE_CHECKING:
+    from pincompute_sdk.client import Client
 
 PATIENCE = 600.0  # seconds for one archive
 

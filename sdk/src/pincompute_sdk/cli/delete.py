@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -11,8 +11,10 @@ from pincompute_sdk.cli import asking, following, options, target, tree
 from pincompute_sdk.cli.failure import TIMEOUT, CommandError
 from pincompute_sdk.cli.live import Picture
 from pincompute_sdk.cli.options import ANYWHERE, Where
-from pincompute_sdk.client import Client
 from pincompute_sdk.core.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from pincompute_sdk.client import Client
 
 
 def delete(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -14,9 +14,11 @@ from pincompute_sdk.cli.live import Picture
 from pincompute_sdk.cli.manifest import checking, reading
 from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Where
 from pincompute_sdk.cli.output import formats
-from pincompute_sdk.client import Client
 from pincompute_sdk.core.errors import InvalidError, NotFoundError
 from pincompute_sdk.generated.models import App
+
+if TYPE_CHECKING:
+    from pincompute_sdk.client import Client
 
 
 def deploy(

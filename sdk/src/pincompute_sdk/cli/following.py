@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from pincompute_sdk.cli.failure import TIMEOUT, CommandError
-from pincompute_sdk.client import Client
 from pincompute_sdk.generated.models import App
+
+if TYPE_CHECKING:
+    from pincompute_sdk.client import Client
 
 PACE = 0.5  # seconds between two looks
 

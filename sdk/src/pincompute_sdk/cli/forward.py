@@ -13,13 +13,14 @@ from cyclopts import Parameter
 from pincompute_sdk.cli import options, target
 from pincompute_sdk.cli.failure import FAILURE, USAGE, CommandError
 from pincompute_sdk.cli.options import ANYWHERE, Where
-from pincompute_sdk.client import AsyncClient
 from pincompute_sdk.core import sockets
 from pincompute_sdk.core.errors import PinError
 from pincompute_sdk.core.sockets import Socket
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
+
+    from pincompute_sdk.asynchronous import AsyncClient
 
 PIECE = 64 * 1024
 

@@ -3,79 +3,98 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 from cyclopts import Parameter
 
-from pincompute_sdk.cli import options, target
+from pincompute_sdk.cli import options, target, told
 from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Where
 from pincompute_sdk.cli.output import formats, terminal
 from pincompute_sdk.cli.output.formats import View
 from pincompute_sdk.cli.output.table import Column
 from pincompute_sdk.cli.output.words import age
-from pincompute_sdk.generated.models import Record
+from pincompute_sdk.generated.models import Decision, Entry, Event, Exit, Operation, Revision, State
 
-HISTORY: View[Record] = View(
+AnyRecord: TypeAlias = Revision | Decision | State | Exit | Event | Operation
+
+HISTORY: View[AnyRecord] = View(
     kind="record",
     columns=(
         Column("age", lambda r: age(r.at)),
-        Column("when", lambda r: f"{r.at:%Y-%m-%d %H:%M:%S}" if r.at else "", wide=True),
-        Column("what", lambda r: r.kind),
+        Column("when", lambda r: f"{r.at:%Y-%m-%d %H:%M:%S}", wide=True),
+        Column("what", told.kind),
         Column("name", lambda r: r.name, wide=True),
-        Column("revision", lambda r: r.revision),
-        Column("who", lambda r: r.author),
-        Column("why", lambda r: r.reason),
-        Column("message", lambda r: r.message, long=True),
+        Column("zone", lambda r: r.zone),
+        Column("who", told.author),
+        Column("told", told.sentence, long=True),
     ),
     name=lambda r: r.name,
     nothing="nothing is recorded",
 )
+STORY: View[Entry] = View(
+    kind="entry",
+    columns=(
+        Column("when", lambda e: f"{e.at:%m-%d %H:%M:%S}"),
+        Column("name", lambda e: e.name, wide=True),
+        Column("what", lambda e: e.type, wide=True),
+        Column("times", lambda e: f"{e.count}x" if e.count > 1 else "", wide=True),
+        Column("told", lambda e: e.sentence, long=True),
+    ),
+    name=lambda e: e.name,
+    nothing="nothing is recorded",
+)
 Limit = Annotated[int, Parameter(name=["--limit", "-n"], help="So many at most, newest first.", show_default=True)]
+Since = Annotated[str, Parameter(help="Only from this on: 15m, 2h, 3d, or a time.")]
 
 
-def history(name: str = "", /, *, limit: Limit = 50, output: OutputOption = "table", where: Where = ANYWHERE) -> None:
+def history(
+    name: str = "", /, *, limit: Limit = 50, since: Since = "", output: OutputOption = "table", where: Where = ANYWHERE
+) -> None:
     """Every change and who made it; without a name, of the whole project, deleted apps included."""
     formats.check(output)
     with options.client(where) as pin:
         project = options.project(pin.context)
         if name:
-            found = pin.apps.history(project, target.parse(name).name, limit=limit).items
+            found = pin.apps.history(project, target.parse(name).name, limit=limit, since=since).items
         else:
-            found = pin.history.list(project, limit=limit).items
-    _show(found, output if name or output != "table" else "wide")
+            found = pin.history.list(project, limit=limit, since=since).items
+    formats.many(HISTORY, found, output if name or output != "table" else "wide")
 
 
-def events(name: str, /, *, limit: Limit = 50, output: OutputOption = "table", where: Where = ANYWHERE) -> None:
+def events(
+    name: str, /, *, limit: Limit = 50, since: Since = "", output: OutputOption = "table", where: Where = ANYWHERE
+) -> None:
     """What happened to it lately, each thing once with its count."""
     formats.check(output)
     with options.client(where) as pin:
-        _show(pin.apps.events(options.project(pin.context), target.parse(name).name, limit=limit).items, output)
-
-
-def timeline(name: str, /, *, limit: Limit = 50, output: OutputOption = "table", where: Where = ANYWHERE) -> None:
-    """Its life in order, in sentences."""
-    formats.check(output)
-    with options.client(where) as pin:
-        found = pin.apps.timeline(options.project(pin.context), target.parse(name).name, limit=limit).items
-    if output not in ("table", "wide"):
-        _show(found, output)
-        return
-    for record in found:
-        at = f"{record.at:%m-%d %H:%M:%S}" if record.at else ""
-        sys.stdout.write(f"{terminal.painted(at, 'dim')}  {record.message}\n")
-
-
-def explain(name: str, /, *, output: OutputOption = "table", where: Where = ANYWHERE) -> None:
-    """Why it runs where it runs, or why it does not run yet."""
-    formats.check(output)
-    with options.client(where) as pin:
-        found = pin.apps.explain(options.project(pin.context), target.parse(name).name)
-    if output in ("table", "wide"):
-        sys.stdout.writelines(f"{sentence}\n" for sentence in found.sentences)
-    else:
-        formats.data(formats.plain(found), output)
-
-
-def _show(found: Sequence[Record], output: str) -> None:
+        found = pin.apps.events(options.project(pin.context), target.parse(name).name, limit=limit, since=since).items
     formats.many(HISTORY, found, output)
+
+
+def timeline(
+    name: str = "", /, *, limit: Limit = 50, since: Since = "", output: OutputOption = "table", where: Where = ANYWHERE
+) -> None:
+    """Its life in order, in sentences; without a name, the project's."""
+    formats.check(output)
+    with options.client(where) as pin:
+        project = options.project(pin.context)
+        if name:
+            found = pin.apps.timeline(project, target.parse(name).name, limit=limit, since=since).items
+        else:
+            found = pin.timeline.list(project, limit=limit, since=since).items
+    formats.many(STORY, sorted(found, key=lambda entry: entry.at), output)
+
+
+def explain(name: str = "", /, *, output: OutputOption = "table", where: Where = ANYWHERE) -> None:
+    """Why it runs where it runs, or why it does not run yet; without a name, of all that do not run as they should."""
+    formats.check(output)
+    with options.client(where) as pin:
+        project = options.project(pin.context)
+        found = (pin.apps.explain(project, target.parse(name).name),) if name else pin.explain.get(project).items
+    if output not in ("table", "wide"):
+        formats.data(formats.plain(found[0]) if name else {"items": [formats.plain(one) for one in found]}, output)
+        return
+    for explanation in found:
+        if not name:
+            sys.stdout.write(terminal.painted(explanation.name, "bold") + "\n")
+        sys.stdout.writelines(f"{sentence}\n" for sentence in explanation.sentences)

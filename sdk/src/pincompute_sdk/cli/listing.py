@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -14,7 +14,6 @@ from pincompute_sdk.cli.output import formats
 from pincompute_sdk.cli.output.formats import View
 from pincompute_sdk.cli.output.table import Column
 from pincompute_sdk.cli.output.words import age
-from pincompute_sdk.client import Client
 from pincompute_sdk.generated.models import App, AppPage
 
 APPS: View[App] = View(
@@ -33,6 +32,9 @@ APPS: View[App] = View(
     name=lambda app: app.name,
     nothing="no apps; `pin init` and `pin deploy` make one",
 )
+
+if TYPE_CHECKING:
+    from pincompute_sdk.client import Client
 PAGE = 500
 
 

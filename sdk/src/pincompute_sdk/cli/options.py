@@ -13,7 +13,8 @@ from pincompute_sdk.core import configuration
 from pincompute_sdk.core.configuration import Context
 
 if TYPE_CHECKING:
-    from pincompute_sdk.client import AsyncClient, Client
+    from pincompute_sdk.asynchronous import AsyncClient
+    from pincompute_sdk.client import Client
 
 
 @Parameter(name="*")
@@ -51,7 +52,7 @@ def client(where: Where) -> Client:
 
 
 def async_client(where: Where) -> AsyncClient:
-    from pincompute_sdk.client import AsyncClient
+    from pincompute_sdk.asynchronous import AsyncClient
 
     return AsyncClient(context(where))
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pincompute_sdk.cli.output import terminal
 from pincompute_sdk.cli.output.words import count
-from pincompute_sdk.client import Client
 from pincompute_sdk.generated.models import App, Change
+
+if TYPE_CHECKING:
+    from pincompute_sdk.client import Client
 
 LONGEST = 60  # characters of a value
 

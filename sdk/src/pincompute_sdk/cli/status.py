@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -13,7 +13,9 @@ from pincompute_sdk.cli.listing import APPS
 from pincompute_sdk.cli.live import Picture
 from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Where
 from pincompute_sdk.cli.output import formats
-from pincompute_sdk.client import Client
+
+if TYPE_CHECKING:
+    from pincompute_sdk.client import Client
 
 
 def status(

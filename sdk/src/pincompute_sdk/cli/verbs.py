@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from pincompute_sdk.cli import options, target
 from pincompute_sdk.cli.failure import USAGE, CommandError
 from pincompute_sdk.cli.options import ANYWHERE, Where
-from pincompute_sdk.client import Client
 from pincompute_sdk.generated.models import Done
+
+if TYPE_CHECKING:
+    from pincompute_sdk.client import Client
 
 Reason = Annotated[str, Parameter(name=["--reason", "-r"], help="Why; it is kept in the history.")]
 

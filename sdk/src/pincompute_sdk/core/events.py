@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from pincompute_sdk.core.messages import Request
 
+RESET = "reset"  # the event with which a server takes back what it sent before
 SILENCE = 45.0  # seconds without even a heartbeat after which a stream counts as dropped
 FIRST = 0.5  # seconds before the first attempt to resume; doubles
 CAP = 10.0
@@ -17,7 +18,7 @@ PATIENCE = 12  # attempts in a row that brought no event
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class ServerEvent:
     """`name` is "message" when the server names none; `id` resumes behind this event."""
 
     name: str
@@ -35,16 +36,16 @@ class Parser:
     id: str = ""
     retry: float | None = None
 
-    def feed(self, piece: bytes) -> list[Event]:
+    def feed(self, piece: bytes) -> list[ServerEvent]:
         *lines, self.pending = (self.pending + piece).replace(b"\r\n", b"\n").split(b"\n")
-        found: list[Event] = []
+        found: list[ServerEvent] = []
         for line in lines:
             event = self._line(line.decode("utf-8", "replace"))
             if event is not None:
                 found.append(event)
         return found
 
-    def _line(self, line: str) -> Event | None:
+    def _line(self, line: str) -> ServerEvent | None:
         if not line:
             return self._dispatch()
         name, _, value = line.partition(":")
@@ -62,10 +63,12 @@ class Parser:
                 pass  # a comment keeps the connection alive
         return None
 
-    def _dispatch(self) -> Event | None:
+    def _dispatch(self) -> ServerEvent | None:
         data, name = self.data, self.name or "message"
+        if name == RESET:  # the whole state follows; until it is there, there is no place to resume at
+            self.id = ""
         self.data, self.name = [], ""
-        return Event(name, "\n".join(data), self.id) if data else None
+        return ServerEvent(name, "\n".join(data), self.id) if data else None
 
 
 @dataclass(slots=True)
@@ -85,7 +88,7 @@ class Resuming:
             headers["Last-Event-ID"] = self.last_id
         return replace(self.request, headers=headers, timeout=SILENCE)
 
-    def handed(self, event: Event) -> None:
+    def handed(self, event: ServerEvent) -> None:
         self.last_id = event.id
         self.failures = 0
 

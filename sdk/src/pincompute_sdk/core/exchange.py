@@ -144,7 +144,9 @@ def user_agent() -> str:
 
 
 def _newer(version: str, than: str) -> bool:
-    """Versions are opaque but monotonic; numbers of different length compare by value."""
-    if version.isdigit() and than.isdigit():
-        return int(version) > int(than)
+    """A version is `kind.number` and only grows; of another kind, the one that was written last counts."""
+    kind, _, number = version.rpartition(".")
+    before, _, least = than.rpartition(".")
+    if kind == before and number.isdigit() and least.isdigit():
+        return int(number) > int(least)
     return bool(version) and version != than

@@ -14,7 +14,7 @@ import msgspec
 from pincompute_sdk.core import failures
 from pincompute_sdk.core.drivers import AsyncDriver, AsyncStream, Dropped, SyncDriver, SyncStream
 from pincompute_sdk.core.errors import ConfigurationError, StreamEndedError
-from pincompute_sdk.core.events import Event, Resuming
+from pincompute_sdk.core.events import Resuming, ServerEvent
 from pincompute_sdk.core.exchange import idempotency_key
 from pincompute_sdk.core.messages import Answer, Request
 
@@ -96,7 +96,7 @@ class SyncCaller:
             if not cursor:
                 return
 
-    def follow(self, operation: Operation[Any], given: Input) -> Iterator[Event]:
+    def follow(self, operation: Operation[Any], given: Input) -> Iterator[ServerEvent]:
         """Events for ever, resumed behind the last one after every drop; ends with the server's `end` event."""
         state = Resuming(request(operation, given))
         while True:
@@ -137,7 +137,7 @@ class AsyncCaller:
             if not cursor:
                 return
 
-    async def follow(self, operation: Operation[Any], given: Input) -> AsyncIterator[Event]:
+    async def follow(self, operation: Operation[Any], given: Input) -> AsyncIterator[ServerEvent]:
         state = Resuming(request(operation, given))
         while True:
             stream = await self.driver.open(state.next())

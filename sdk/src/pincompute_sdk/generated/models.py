@@ -15,10 +15,9 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defa
     """Base: camelCase on the wire, fields that this SDK does not know are skipped."""
 
 
-class App(Model):
+class App(Model, tag_field="kind", tag="App"):
     name: str
     """Name, unique among its kind in its project."""
-    kind: str
     project: str = ""
     """Project it belongs to."""
     tier: str = "OnDemand"
@@ -91,6 +90,17 @@ class ClusterPage(Model):
     cursor: str = ""
 
 
+class ClusterReplicas(Model):
+    cluster: str
+    """Member cluster."""
+    zone: str
+    """Its zone."""
+    replicas: int
+    """How many replicas it should run."""
+    added: int = 0
+    """So many of them this decision added."""
+
+
 class Container(Model):
     name: str
     """Lower-case letters, digits and '-', unique in the workload."""
@@ -127,6 +137,17 @@ class ContainerState(Model):
     reason: str = ""
 
 
+class Decision(Model, tag_field="type", tag="decision"):
+    project: str
+    at: datetime
+    scheduling: Scheduling
+    workload: str = ""
+    name: str = ""
+    uid: str = ""
+    cluster: str = ""
+    zone: str = ""
+
+
 class Diff(Model):
     changes: tuple[Change, ...] = ()
     effect: str = ""
@@ -148,6 +169,20 @@ class EmptyDir(Model):
     """Memory keeps it in memory; on the node's disk if not said."""
     size_limit: str | int | None = None
     """A replica that puts more into it is replaced."""
+
+
+class Entry(Model):
+    at: datetime
+    type: str
+    """One of: revision, decision, state, exit, event, operation."""
+    sentence: str
+    name: str = ""
+    uid: str = ""
+    zone: str = ""
+    cluster: str = ""
+    warning: bool = False
+    until: datetime | None = None
+    count: int = 1
 
 
 class EnvFrom(Model):
@@ -178,8 +213,54 @@ class EnvSource(Model):
     """The unit of the amount, for example 1Mi."""
 
 
+class Event(Model, tag_field="type", tag="event"):
+    project: str
+    at: datetime
+    event_uid: str
+    about: str
+    object: str
+    last: datetime
+    workload: str = ""
+    name: str = ""
+    uid: str = ""
+    cluster: str = ""
+    zone: str = ""
+    reason: str = ""
+    message: str = ""
+    warning: bool = False
+    count: int = 1
+    component: str = ""
+
+
+class Exit(Model, tag_field="type", tag="exit"):
+    project: str
+    at: datetime
+    pod: str
+    pod_uid: str
+    workload: str = ""
+    name: str = ""
+    uid: str = ""
+    cluster: str = ""
+    zone: str = ""
+    container: str = ""
+    code: int = 0
+    reason: str = ""
+    message: str = ""
+    restarts: int = 0
+    memory_limit: str = ""
+    expected: bool = False
+
+
 class Explanation(Model):
-    sentences: tuple[str, ...] = ()
+    name: str
+    project: str
+    state: str
+    sentences: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+
+
+class Explanations(Model):
+    items: tuple[Explanation, ...]
 
 
 class FieldError(Model):
@@ -295,6 +376,24 @@ class NewToken(Model):
     days: int = 30
 
 
+class Operation(Model, tag_field="type", tag="operation"):
+    project: str
+    at: datetime
+    request_id: str
+    verb: str
+    author: str
+    workload: str = ""
+    name: str = ""
+    uid: str = ""
+    cluster: str = ""
+    zone: str = ""
+    reason: str = ""
+    outcome: str = ""
+    generation: int = 0
+    detail: str = ""
+    source: str = ""
+
+
 class Port(Model):
     port: int
     """Number from 1 to 65535 the container listens on."""
@@ -321,10 +420,9 @@ class Problem(Model):
     request_id: str = ""
 
 
-class Project(Model):
+class Project(Model, tag_field="kind", tag="Project"):
     name: str
     """Name, unique among its kind in its project."""
-    kind: str
     description: str = ""
     """What it is for."""
     members: tuple[ProjectMember, ...] = ()
@@ -394,6 +492,21 @@ class RecordPage(Model):
     missing: tuple[str, ...] = ()
 
 
+class Records(Model):
+    items: tuple[Revision | Decision | State | Exit | Event | Operation, ...]
+    cursor: str
+    waiting: int
+
+
+class Rejection(Model):
+    cluster: str
+    """Member cluster."""
+    reason: str
+    """One CamelCase word for programs."""
+    message: str
+    """A sentence: why not, and what would change it."""
+
+
 class Replica(Model):
     name: str
     zone: str = ""
@@ -431,7 +544,34 @@ class RestartBody(Model):
     reason: str = ""
 
 
+class Restarting(Model):
+    reason: str = ""
+    replica: str = ""
+    container: str = ""
+
+
+class Revision(Model, tag_field="type", tag="revision"):
+    project: str
+    at: datetime
+    generation: int
+    workload: str = ""
+    name: str = ""
+    uid: str = ""
+    cluster: str = ""
+    zone: str = ""
+    revision: str = ""
+    spec: dict[str, Any] = {}
+    author: str = ""
+    reason: str = ""
+    manager: str = ""
+
+
 class RollbackBody(Model):
+    revision: str = ""
+    reason: str = ""
+
+
+class RollingBack(Model):
     revision: str = ""
     reason: str = ""
 
@@ -441,11 +581,61 @@ class Scale(Model):
     reason: str = ""
 
 
+class Scaling(Model):
+    replicas: int
+    reason: str = ""
+
+
+class Scheduling(Model):
+    generation: int
+    """metadata.generation the decision was made for."""
+    revision: str = ""
+    """Revision of the template the decision was made for."""
+    placement: tuple[ClusterReplicas, ...] = ()
+    """How many replicas each member cluster should run."""
+    unplaced: int = 0
+    """Replicas that no member cluster has room for."""
+    passed_over: tuple[str, ...] = ()
+    """Clusters that got nothing only because they were silent."""
+    scores: tuple[Score, ...] = ()
+    """How the candidate clusters were ranked."""
+    rejections: tuple[Rejection, ...] = ()
+    """Why the other clusters were not candidates, or got no more."""
+
+
+class Score(Model):
+    cluster: str
+    """Member cluster."""
+    total: int
+    """Sum of the parts; higher is preferred."""
+    parts: dict[str, int] = {}
+    """What each scorer contributed."""
+
+
+class Service(Model):
+    version: str
+    issuer: str
+    client_id: str
+
+
 class Session(Model):
     name: str
     kind: str = ""
     groups: tuple[str, ...] = ()
     expires: datetime | None = None
+
+
+class State(Model, tag_field="type", tag="state"):
+    project: str
+    at: datetime
+    after: str
+    workload: str = ""
+    name: str = ""
+    uid: str = ""
+    cluster: str = ""
+    zone: str = ""
+    before: str = ""
+    message: str = ""
 
 
 class Status(Model):
@@ -478,6 +668,12 @@ class TcpCheck(Model):
     """Number or name of a port."""
 
 
+class Timeline(Model):
+    items: tuple[Entry, ...]
+    cursor: str
+    waiting: int
+
+
 class Token(Model):
     id: str = ""
     name: str = ""
@@ -493,10 +689,9 @@ class TokenPage(Model):
     cursor: str = ""
 
 
-class Unit(Model):
+class Unit(Model, tag_field="kind", tag="Unit"):
     name: str
     """Name, unique among its kind in its project."""
-    kind: str
     project: str = ""
     """Project it belongs to."""
     tier: str = "OnDemand"

@@ -13,13 +13,16 @@ from pincompute_sdk.generated.models import (
     Diff,
     Done,
     Explanation,
+    Explanations,
     Member,
     MemberPage,
     Project,
     ProjectPage,
-    RecordPage,
+    Records,
     ReplicaPage,
+    Service,
     Session,
+    Timeline,
     Token,
     TokenPage,
     Unit,
@@ -31,11 +34,11 @@ ADMIN_CLUSTERS = Operation("GET", "/v1/admin/clusters", ClusterPage)
 APPS_CREATE = Operation("POST", "/v1/projects/{project}/apps", App, keyed=True)
 APPS_DELETE = Operation("DELETE", "/v1/projects/{project}/apps/{name}", App)
 APPS_DIFF = Operation("POST", "/v1/projects/{project}/apps/{name}/diff", Diff)
-APPS_EVENTS = Operation("GET", "/v1/projects/{project}/apps/{name}/events", RecordPage)
+APPS_EVENTS = Operation("GET", "/v1/projects/{project}/apps/{name}/events", Records)
 APPS_EXPLAIN = Operation("GET", "/v1/projects/{project}/apps/{name}/explain", Explanation)
 APPS_GET = Operation("GET", "/v1/projects/{project}/apps/{name}", App)
 APPS_GET_FILES = Operation("GET", "/v1/projects/{project}/apps/{name}/files", bytes, accept="application/x-tar")
-APPS_HISTORY = Operation("GET", "/v1/projects/{project}/apps/{name}/history", RecordPage)
+APPS_HISTORY = Operation("GET", "/v1/projects/{project}/apps/{name}/history", Records)
 APPS_LIST = Operation("GET", "/v1/projects/{project}/apps", AppPage)
 APPS_LIST_ALL = Operation("GET", "/v1/apps", AppPage)
 APPS_LOGS = Operation("GET", "/v1/projects/{project}/apps/{name}/logs", str, accept="text/plain")
@@ -49,17 +52,32 @@ APPS_ROLLBACK = Operation("POST", "/v1/projects/{project}/apps/{name}/rollback",
 APPS_SCALE = Operation("POST", "/v1/projects/{project}/apps/{name}/scale", Done, keyed=True)
 APPS_START = Operation("POST", "/v1/projects/{project}/apps/{name}/start", Done, keyed=True)
 APPS_STOP = Operation("POST", "/v1/projects/{project}/apps/{name}/stop", Done, keyed=True)
-APPS_TIMELINE = Operation("GET", "/v1/projects/{project}/apps/{name}/timeline", RecordPage)
+APPS_TIMELINE = Operation("GET", "/v1/projects/{project}/apps/{name}/timeline", Timeline)
 APPS_WATCH = Operation("GET", "/v1/projects/{project}/apps/watch", type(None), accept="text/event-stream")
-HISTORY_LIST = Operation("GET", "/v1/projects/{project}/history", RecordPage)
+EVENTS_LIST = Operation("GET", "/v1/projects/{project}/events", Records)
+EXPLAIN_GET = Operation("GET", "/v1/projects/{project}/explain", Explanations)
+HISTORY_LIST = Operation("GET", "/v1/projects/{project}/history", Records)
 MEMBERS_DELETE = Operation("DELETE", "/v1/projects/{project}/members/{name}", type(None))
 MEMBERS_LIST = Operation("GET", "/v1/projects/{project}/members", MemberPage)
 MEMBERS_REPLACE = Operation("PUT", "/v1/projects/{project}/members/{name}", Member)
 PROJECTS_CREATE = Operation("POST", "/v1/projects", Project, keyed=True)
 PROJECTS_GET = Operation("GET", "/v1/projects/{project}", Project)
 PROJECTS_LIST = Operation("GET", "/v1/projects", ProjectPage)
+SERVICE_GET = Operation("GET", "/.well-known/pincompute", Service)
 SESSION_GET = Operation("GET", "/v1/session", Session)
+TIMELINE_LIST = Operation("GET", "/v1/projects/{project}/timeline", Timeline)
 TOKENS_CREATE = Operation("POST", "/v1/tokens", Token)
 TOKENS_DELETE = Operation("DELETE", "/v1/tokens/{name}", type(None))
 TOKENS_LIST = Operation("GET", "/v1/tokens", TokenPage)
+UNITS_EVENTS = Operation("GET", "/v1/projects/{project}/units/{name}/events", Records)
+UNITS_EXPLAIN = Operation("GET", "/v1/projects/{project}/units/{name}/explain", Explanation)
 UNITS_GET = Operation("GET", "/v1/projects/{project}/units/{name}", Unit)
+UNITS_HISTORY = Operation("GET", "/v1/projects/{project}/units/{name}/history", Records)
+UNITS_PAUSE = Operation("POST", "/v1/projects/{project}/units/{name}/pause", Done, keyed=True)
+UNITS_RESTART = Operation("POST", "/v1/projects/{project}/units/{name}/restart", Done, keyed=True)
+UNITS_RESUME = Operation("POST", "/v1/projects/{project}/units/{name}/resume", Done, keyed=True)
+UNITS_ROLLBACK = Operation("POST", "/v1/projects/{project}/units/{name}/rollback", Done, keyed=True)
+UNITS_SCALE = Operation("POST", "/v1/projects/{project}/units/{name}/scale", Done, keyed=True)
+UNITS_START = Operation("POST", "/v1/projects/{project}/units/{name}/start", Done, keyed=True)
+UNITS_STOP = Operation("POST", "/v1/projects/{project}/units/{name}/stop", Done, keyed=True)
+UNITS_TIMELINE = Operation("GET", "/v1/projects/{project}/units/{name}/timeline", Timeline)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pincompute_sdk.core.drivers import SyncStream
-from pincompute_sdk.core.events import Event
+from pincompute_sdk.core.events import ServerEvent
 from pincompute_sdk.core.operation import Input, SyncCaller
 from pincompute_sdk.generated import operations as op
 from pincompute_sdk.generated.models import (
@@ -17,23 +17,32 @@ from pincompute_sdk.generated.models import (
     AppPage,
     Cluster,
     ClusterPage,
+    Decision,
     Diff,
     Done,
+    Entry,
+    Event,
+    Exit,
     Explanation,
+    Explanations,
     Member,
     MemberPage,
     NewToken,
+    Operation,
     Project,
     ProjectPage,
     Reason,
-    Record,
-    RecordPage,
+    Records,
     Replica,
     ReplicaPage,
-    RestartBody,
-    RollbackBody,
-    Scale,
+    Restarting,
+    Revision,
+    RollingBack,
+    Scaling,
+    Service,
     Session,
+    State,
+    Timeline,
     Token,
     TokenPage,
     Unit,
@@ -84,19 +93,88 @@ class AppsResource:
         project: str,
         name: str,
         *,
+        since: str | None = None,
+        until: str | None = None,
+        type_: str | None = None,
+        text: str | None = None,
+        uid: str | None = None,
         limit: int | None = None,
         cursor: str | None = None,
+        oldest_first: bool | None = None,
         within: float = 30.0,
-    ) -> RecordPage:
-        """GET /v1/projects/{project}/apps/{name}/events"""
+    ) -> Records:
+        """GET /v1/projects/{project}/apps/{name}/events
+
+        since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
+        until: Only what began at or before this: RFC 3339, or an age.
+        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        text: Only what contains this, in any case.
+        uid: Only of the workload with this uid, when a name was used more than once.
+        limit: Records of a page, 1 to 1000.
+        cursor: The cursor of the page before.
+        oldest_first: From the oldest to the newest.
+        """
         return self._caller.call(
-            op.APPS_EVENTS, Input({"project": project, "name": name}, {"limit": limit, "cursor": cursor}, {}, None, within)
+            op.APPS_EVENTS,
+            Input(
+                {"project": project, "name": name},
+                {
+                    "since": since,
+                    "until": until,
+                    "type": type_,
+                    "text": text,
+                    "uid": uid,
+                    "limit": limit,
+                    "cursor": cursor,
+                    "oldestFirst": oldest_first,
+                },
+                {},
+                None,
+                within,
+            ),
         )
 
-    def iterate_events(self, project: str, name: str, *, limit: int | None = None, within: float = 30.0) -> Iterator[Record]:
-        """Every item, page after page."""
+    def iterate_events(
+        self,
+        project: str,
+        name: str,
+        *,
+        since: str | None = None,
+        until: str | None = None,
+        type_: str | None = None,
+        text: str | None = None,
+        uid: str | None = None,
+        limit: int | None = None,
+        oldest_first: bool | None = None,
+        within: float = 30.0,
+    ) -> Iterator[Revision | Decision | State | Exit | Event | Operation]:
+        """Every item, page after page.
+
+        since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
+        until: Only what began at or before this: RFC 3339, or an age.
+        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        text: Only what contains this, in any case.
+        uid: Only of the workload with this uid, when a name was used more than once.
+        limit: Records of a page, 1 to 1000.
+        oldest_first: From the oldest to the newest.
+        """
         for page in self._caller.pages(
-            op.APPS_EVENTS, Input({"project": project, "name": name}, {"limit": limit}, {}, None, within)
+            op.APPS_EVENTS,
+            Input(
+                {"project": project, "name": name},
+                {
+                    "since": since,
+                    "until": until,
+                    "type": type_,
+                    "text": text,
+                    "uid": uid,
+                    "limit": limit,
+                    "oldestFirst": oldest_first,
+                },
+                {},
+                None,
+                within,
+            ),
         ):
             yield from page.items
 
@@ -149,19 +227,88 @@ class AppsResource:
         project: str,
         name: str,
         *,
+        since: str | None = None,
+        until: str | None = None,
+        type_: str | None = None,
+        text: str | None = None,
+        uid: str | None = None,
         limit: int | None = None,
         cursor: str | None = None,
+        oldest_first: bool | None = None,
         within: float = 30.0,
-    ) -> RecordPage:
-        """GET /v1/projects/{project}/apps/{name}/history"""
+    ) -> Records:
+        """GET /v1/projects/{project}/apps/{name}/history
+
+        since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
+        until: Only what began at or before this: RFC 3339, or an age.
+        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        text: Only what contains this, in any case.
+        uid: Only of the workload with this uid, when a name was used more than once.
+        limit: Records of a page, 1 to 1000.
+        cursor: The cursor of the page before.
+        oldest_first: From the oldest to the newest.
+        """
         return self._caller.call(
-            op.APPS_HISTORY, Input({"project": project, "name": name}, {"limit": limit, "cursor": cursor}, {}, None, within)
+            op.APPS_HISTORY,
+            Input(
+                {"project": project, "name": name},
+                {
+                    "since": since,
+                    "until": until,
+                    "type": type_,
+                    "text": text,
+                    "uid": uid,
+                    "limit": limit,
+                    "cursor": cursor,
+                    "oldestFirst": oldest_first,
+                },
+                {},
+                None,
+                within,
+            ),
         )
 
-    def iterate_history(self, project: str, name: str, *, limit: int | None = None, within: float = 30.0) -> Iterator[Record]:
-        """Every item, page after page."""
+    def iterate_history(
+        self,
+        project: str,
+        name: str,
+        *,
+        since: str | None = None,
+        until: str | None = None,
+        type_: str | None = None,
+        text: str | None = None,
+        uid: str | None = None,
+        limit: int | None = None,
+        oldest_first: bool | None = None,
+        within: float = 30.0,
+    ) -> Iterator[Revision | Decision | State | Exit | Event | Operation]:
+        """Every item, page after page.
+
+        since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
+        until: Only what began at or before this: RFC 3339, or an age.
+        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        text: Only what contains this, in any case.
+        uid: Only of the workload with this uid, when a name was used more than once.
+        limit: Records of a page, 1 to 1000.
+        oldest_first: From the oldest to the newest.
+        """
         for page in self._caller.pages(
-            op.APPS_HISTORY, Input({"project": project, "name": name}, {"limit": limit}, {}, None, within)
+            op.APPS_HISTORY,
+            Input(
+                {"project": project, "name": name},
+                {
+                    "since": since,
+                    "until": until,
+                    "type": type_,
+                    "text": text,
+                    "uid": uid,
+                    "limit": limit,
+                    "oldestFirst": oldest_first,
+                },
+                {},
+                None,
+                within,
+            ),
         ):
             yield from page.items
 
@@ -365,7 +512,7 @@ class AppsResource:
             ),
         )
 
-    def pause(self, project: str, name: str, body: Reason | Mapping[str, Any], *, within: float = 30.0) -> Done:
+    def pause(self, project: str, name: str, body: Reason | Mapping[str, Any] | None = None, *, within: float = 30.0) -> Done:
         """POST /v1/projects/{project}/apps/{name}/pause"""
         return self._caller.call(op.APPS_PAUSE, Input({"project": project, "name": name}, {}, {}, body, within))
 
@@ -411,27 +558,41 @@ class AppsResource:
         for page in self._caller.pages(op.APPS_REPLICAS, Input({"project": project, "name": name}, {}, {}, None, within)):
             yield from page.items
 
-    def restart(self, project: str, name: str, body: RestartBody | Mapping[str, Any], *, within: float = 30.0) -> Done:
+    def restart(
+        self,
+        project: str,
+        name: str,
+        body: Restarting | Mapping[str, Any] | None = None,
+        *,
+        within: float = 30.0,
+    ) -> Done:
         """POST /v1/projects/{project}/apps/{name}/restart"""
         return self._caller.call(op.APPS_RESTART, Input({"project": project, "name": name}, {}, {}, body, within))
 
-    def resume(self, project: str, name: str, body: Reason | Mapping[str, Any], *, within: float = 30.0) -> Done:
+    def resume(self, project: str, name: str, body: Reason | Mapping[str, Any] | None = None, *, within: float = 30.0) -> Done:
         """POST /v1/projects/{project}/apps/{name}/resume"""
         return self._caller.call(op.APPS_RESUME, Input({"project": project, "name": name}, {}, {}, body, within))
 
-    def rollback(self, project: str, name: str, body: RollbackBody | Mapping[str, Any], *, within: float = 30.0) -> Done:
+    def rollback(
+        self,
+        project: str,
+        name: str,
+        body: RollingBack | Mapping[str, Any] | None = None,
+        *,
+        within: float = 30.0,
+    ) -> Done:
         """POST /v1/projects/{project}/apps/{name}/rollback"""
         return self._caller.call(op.APPS_ROLLBACK, Input({"project": project, "name": name}, {}, {}, body, within))
 
-    def scale(self, project: str, name: str, body: Scale | Mapping[str, Any], *, within: float = 30.0) -> Done:
+    def scale(self, project: str, name: str, body: Scaling | Mapping[str, Any], *, within: float = 30.0) -> Done:
         """POST /v1/projects/{project}/apps/{name}/scale"""
         return self._caller.call(op.APPS_SCALE, Input({"project": project, "name": name}, {}, {}, body, within))
 
-    def start(self, project: str, name: str, body: Reason | Mapping[str, Any], *, within: float = 30.0) -> Done:
+    def start(self, project: str, name: str, body: Reason | Mapping[str, Any] | None = None, *, within: float = 30.0) -> Done:
         """POST /v1/projects/{project}/apps/{name}/start"""
         return self._caller.call(op.APPS_START, Input({"project": project, "name": name}, {}, {}, body, within))
 
-    def stop(self, project: str, name: str, body: Reason | Mapping[str, Any], *, within: float = 30.0) -> Done:
+    def stop(self, project: str, name: str, body: Reason | Mapping[str, Any] | None = None, *, within: float = 30.0) -> Done:
         """POST /v1/projects/{project}/apps/{name}/stop"""
         return self._caller.call(op.APPS_STOP, Input({"project": project, "name": name}, {}, {}, body, within))
 
@@ -440,28 +601,203 @@ class AppsResource:
         project: str,
         name: str,
         *,
+        since: str | None = None,
+        until: str | None = None,
+        type_: str | None = None,
+        text: str | None = None,
+        uid: str | None = None,
         limit: int | None = None,
         cursor: str | None = None,
+        oldest_first: bool | None = None,
         within: float = 30.0,
-    ) -> RecordPage:
-        """GET /v1/projects/{project}/apps/{name}/timeline"""
+    ) -> Timeline:
+        """GET /v1/projects/{project}/apps/{name}/timeline
+
+        since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
+        until: Only what began at or before this: RFC 3339, or an age.
+        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        text: Only what contains this, in any case.
+        uid: Only of the workload with this uid, when a name was used more than once.
+        limit: Records of a page, 1 to 1000.
+        cursor: The cursor of the page before.
+        oldest_first: From the oldest to the newest.
+        """
         return self._caller.call(
-            op.APPS_TIMELINE, Input({"project": project, "name": name}, {"limit": limit, "cursor": cursor}, {}, None, within)
+            op.APPS_TIMELINE,
+            Input(
+                {"project": project, "name": name},
+                {
+                    "since": since,
+                    "until": until,
+                    "type": type_,
+                    "text": text,
+                    "uid": uid,
+                    "limit": limit,
+                    "cursor": cursor,
+                    "oldestFirst": oldest_first,
+                },
+                {},
+                None,
+                within,
+            ),
         )
 
-    def iterate_timeline(self, project: str, name: str, *, limit: int | None = None, within: float = 30.0) -> Iterator[Record]:
-        """Every item, page after page."""
+    def iterate_timeline(
+        self,
+        project: str,
+        name: str,
+        *,
+        since: str | None = None,
+        until: str | None = None,
+        type_: str | None = None,
+        text: str | None = None,
+        uid: str | None = None,
+        limit: int | None = None,
+        oldest_first: bool | None = None,
+        within: float = 30.0,
+    ) -> Iterator[Entry]:
+        """Every item, page after page.
+
+        since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
+        until: Only what began at or before this: RFC 3339, or an age.
+        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        text: Only what contains this, in any case.
+        uid: Only of the workload with this uid, when a name was used more than once.
+        limit: Records of a page, 1 to 1000.
+        oldest_first: From the oldest to the newest.
+        """
         for page in self._caller.pages(
-            op.APPS_TIMELINE, Input({"project": project, "name": name}, {"limit": limit}, {}, None, within)
+            op.APPS_TIMELINE,
+            Input(
+                {"project": project, "name": name},
+                {
+                    "since": since,
+                    "until": until,
+                    "type": type_,
+                    "text": text,
+                    "uid": uid,
+                    "limit": limit,
+                    "oldestFirst": oldest_first,
+                },
+                {},
+                None,
+                within,
+            ),
         ):
             yield from page.items
 
-    def watch(self, project: str, *, within: float = 30.0) -> Iterator[Event]:
+    def watch(self, project: str, *, within: float = 30.0) -> Iterator[ServerEvent]:
         """
 
         Taken up again behind the last event after every drop.
         """
         return self._caller.follow(op.APPS_WATCH, Input({"project": project}, {}, {}, None, within))
+
+
+class EventsResource:
+    """The `events` of the interface."""
+
+    def __init__(self, caller: SyncCaller) -> None:
+        self._caller = caller
+
+    def list(
+        self,
+        project: str,
+        *,
+        since: str | None = None,
+        until: str | None = None,
+        type_: str | None = None,
+        text: str | None = None,
+        uid: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+        oldest_first: bool | None = None,
+        within: float = 30.0,
+    ) -> Records:
+        """GET /v1/projects/{project}/events
+
+        since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
+        until: Only what began at or before this: RFC 3339, or an age.
+        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        text: Only what contains this, in any case.
+        uid: Only of the workload with this uid, when a name was used more than once.
+        limit: Records of a page, 1 to 1000.
+        cursor: The cursor of the page before.
+        oldest_first: From the oldest to the newest.
+        """
+        return self._caller.call(
+            op.EVENTS_LIST,
+            Input(
+                {"project": project},
+                {
+                    "since": since,
+                    "until": until,
+                    "type": type_,
+                    "text": text,
+                    "uid": uid,
+                    "limit": limit,
+                    "cursor": cursor,
+                    "oldestFirst": oldest_first,
+                },
+                {},
+                None,
+                within,
+            ),
+        )
+
+    def iterate(
+        self,
+        project: str,
+        *,
+        since: str | None = None,
+        until: str | None = None,
+        type_: str | None = None,
+        text: str | None = None,
+        uid: str | None = None,
+        limit: int | None = None,
+        oldest_first: bool | None = None,
+        within: float = 30.0,
+    ) -> Iterator[Revision | Decision | State | Exit | Event | Operation]:
+        """Every item, page after page.
+
+        since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
+        until: Only what began at or before this: RFC 3339, or an age.
+        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        text: Only what contains this, in any case.
+        uid: Only of the workload with this uid, when a name was used more than once.
+        limit: Records of a page, 1 to 1000.
+        oldest_first: From the oldest to the newest.
+        """
+        for page in self._caller.pages(
+            op.EVENTS_LIST,
+            Input(
+                {"project": project},
+                {
+                    "since": since,
+                    "until": until,
+                    "type": type_,
+                    "text": text,
+                    "uid": uid,
+                    "limit": limit,
+                    "oldestFirst": oldest_first,
+                },
+                {},
+                None,
+                within,
+            ),
+        ):
+            yield from page.items
+
+
+class ExplainResource:
+    """The `explain` of the interface."""
+
+    def __init__(self, caller: SyncCaller) -> None:
+        self._caller = caller
+
+    def get(self, project: str, *, within: float = 30.0) -> Explanations:
+        """GET /v1/projects/{project}/explain"""
+        return self._caller.call(op.EXPLAIN_GET, Input({"project": project}, {}, {}, None, within))
 
 
 class HistoryResource:
@@ -470,15 +806,92 @@ class HistoryResource:
     def __init__(self, caller: SyncCaller) -> None:
         self._caller = caller
 
-    def list(self, project: str, *, limit: int | None = None, cursor: str | None = None, within: float = 30.0) -> RecordPage:
-        """GET /v1/projects/{project}/history"""
+    def list(
+        self,
+        project: str,
+        *,
+        since: str | None = None,
+        until: str | None = None,
+        type_: str | None = None,
+        text: str | None = None,
+        uid: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+        oldest_first: bool | None = None,
+        within: float = 30.0,
+    ) -> Records:
+        """GET /v1/projects/{project}/history
+
+        since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
+        until: Only what began at or before this: RFC 3339, or an age.
+        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        text: Only what contains this, in any case.
+        uid: Only of the workload with this uid, when a name was used more than once.
+        limit: Records of a page, 1 to 1000.
+        cursor: The cursor of the page before.
+        oldest_first: From the oldest to the newest.
+        """
         return self._caller.call(
-            op.HISTORY_LIST, Input({"project": project}, {"limit": limit, "cursor": cursor}, {}, None, within)
+            op.HISTORY_LIST,
+            Input(
+                {"project": project},
+                {
+                    "since": since,
+                    "until": until,
+                    "type": type_,
+                    "text": text,
+                    "uid": uid,
+                    "limit": limit,
+                    "cursor": cursor,
+                    "oldestFirst": oldest_first,
+                },
+                {},
+                None,
+                within,
+            ),
         )
 
-    def iterate(self, project: str, *, limit: int | None = None, within: float = 30.0) -> Iterator[Record]:
-        """Every item, page after page."""
-        for page in self._caller.pages(op.HISTORY_LIST, Input({"project": project}, {"limit": limit}, {}, None, within)):
+    def iterate(
+        self,
+        project: str,
+        *,
+        since: str | None = None,
+        until: str | None = None,
+        type_: str | None = None,
+        text: str | None = None,
+        uid: str | None = None,
+        limit: int | None = None,
+        oldest_first: bool | None = None,
+        within: float = 30.0,
+    ) -> Iterator[Revision | Decision | State | Exit | Event | Operation]:
+        """Every item, page after page.
+
+        since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
+        until: Only what began at or before this: RFC 3339, or an age.
+        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        text: Only what contains this, in any case.
+        uid: Only of the workload with this uid, when a name was used more than once.
+        limit: Records of a page, 1 to 1000.
+        oldest_first: From the oldest to the newest.
+        """
+        for page in self._caller.pages(
+            op.HISTORY_LIST,
+            Input(
+                {"project": project},
+                {
+                    "since": since,
+                    "until": until,
+                    "type": type_,
+                    "text": text,
+                    "uid": uid,
+                    "limit": limit,
+                    "oldestFirst": oldest_first,
+                },
+                {},
+                None,
+                within,
+            ),
+        ):
             yield from page.items
 
 
@@ -530,6 +943,17 @@ class ProjectsResource:
             yield from page.items
 
 
+class ServiceResource:
+    """The `service` of the interface."""
+
+    def __init__(self, caller: SyncCaller) -> None:
+        self._caller = caller
+
+    def get(self, *, within: float = 30.0) -> Service:
+        """GET /.well-known/pincompute"""
+        return self._caller.call(op.SERVICE_GET, Input({}, {}, {}, None, within))
+
+
 class SessionResource:
     """The `session` of the interface."""
 
@@ -539,6 +963,101 @@ class SessionResource:
     def get(self, *, within: float = 30.0) -> Session:
         """GET /v1/session"""
         return self._caller.call(op.SESSION_GET, Input({}, {}, {}, None, within))
+
+
+class TimelineResource:
+    """The `timeline` of the interface."""
+
+    def __init__(self, caller: SyncCaller) -> None:
+        self._caller = caller
+
+    def list(
+        self,
+        project: str,
+        *,
+        since: str | None = None,
+        until: str | None = None,
+        type_: str | None = None,
+        text: str | None = None,
+        uid: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+        oldest_first: bool | None = None,
+        within: float = 30.0,
+    ) -> Timeline:
+        """GET /v1/projects/{project}/timeline
+
+        since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
+        until: Only what began at or before this: RFC 3339, or an age.
+        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        text: Only what contains this, in any case.
+        uid: Only of the workload with this uid, when a name was used more than once.
+        limit: Records of a page, 1 to 1000.
+        cursor: The cursor of the page before.
+        oldest_first: From the oldest to the newest.
+        """
+        return self._caller.call(
+            op.TIMELINE_LIST,
+            Input(
+                {"project": project},
+                {
+                    "since": since,
+                    "until": until,
+                    "type": type_,
+                    "text": text,
+                    "uid": uid,
+                    "limit": limit,
+                    "cursor": cursor,
+                    "oldestFirst": oldest_first,
+                },
+                {},
+                None,
+                within,
+            ),
+        )
+
+    def iterate(
+        self,
+        project: str,
+        *,
+        since: str | None = None,
+        until: str | None = None,
+        type_: str | None = None,
+        text: str | None = None,
+        uid: str | None = None,
+        limit: int | None = None,
+        oldest_first: bool | None = None,
+        within: float = 30.0,
+    ) -> Iterator[Entry]:
+        """Every item, page after page.
+
+        since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
+        until: Only what began at or before this: RFC 3339, or an age.
+        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        text: Only what contains this, in any case.
+        uid: Only of the workload with this uid, when a name was used more than once.
+        limit: Records of a page, 1 to 1000.
+        oldest_first: From the oldest to the newest.
+        """
+        for page in self._caller.pages(
+            op.TIMELINE_LIST,
+            Input(
+                {"project": project},
+                {
+                    "since": since,
+                    "until": until,
+                    "type": type_,
+                    "text": text,
+                    "uid": uid,
+                    "limit": limit,
+                    "oldestFirst": oldest_first,
+                },
+                {},
+                None,
+                within,
+            ),
+        ):
+            yield from page.items
 
 
 class TokensResource:
@@ -571,9 +1090,325 @@ class UnitsResource:
     def __init__(self, caller: SyncCaller) -> None:
         self._caller = caller
 
+    def events(
+        self,
+        project: str,
+        name: str,
+        *,
+        since: str | None = None,
+        until: str | None = None,
+        type_: str | None = None,
+        text: str | None = None,
+        uid: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+        oldest_first: bool | None = None,
+        within: float = 30.0,
+    ) -> Records:
+        """GET /v1/projects/{project}/units/{name}/events
+
+        since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
+        until: Only what began at or before this: RFC 3339, or an age.
+        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        text: Only what contains this, in any case.
+        uid: Only of the workload with this uid, when a name was used more than once.
+        limit: Records of a page, 1 to 1000.
+        cursor: The cursor of the page before.
+        oldest_first: From the oldest to the newest.
+        """
+        return self._caller.call(
+            op.UNITS_EVENTS,
+            Input(
+                {"project": project, "name": name},
+                {
+                    "since": since,
+                    "until": until,
+                    "type": type_,
+                    "text": text,
+                    "uid": uid,
+                    "limit": limit,
+                    "cursor": cursor,
+                    "oldestFirst": oldest_first,
+                },
+                {},
+                None,
+                within,
+            ),
+        )
+
+    def iterate_events(
+        self,
+        project: str,
+        name: str,
+        *,
+        since: str | None = None,
+        until: str | None = None,
+        type_: str | None = None,
+        text: str | None = None,
+        uid: str | None = None,
+        limit: int | None = None,
+        oldest_first: bool | None = None,
+        within: float = 30.0,
+    ) -> Iterator[Revision | Decision | State | Exit | Event | Operation]:
+        """Every item, page after page.
+
+        since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
+        until: Only what began at or before this: RFC 3339, or an age.
+        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        text: Only what contains this, in any case.
+        uid: Only of the workload with this uid, when a name was used more than once.
+        limit: Records of a page, 1 to 1000.
+        oldest_first: From the oldest to the newest.
+        """
+        for page in self._caller.pages(
+            op.UNITS_EVENTS,
+            Input(
+                {"project": project, "name": name},
+                {
+                    "since": since,
+                    "until": until,
+                    "type": type_,
+                    "text": text,
+                    "uid": uid,
+                    "limit": limit,
+                    "oldestFirst": oldest_first,
+                },
+                {},
+                None,
+                within,
+            ),
+        ):
+            yield from page.items
+
+    def explain(self, project: str, name: str, *, within: float = 30.0) -> Explanation:
+        """GET /v1/projects/{project}/units/{name}/explain"""
+        return self._caller.call(op.UNITS_EXPLAIN, Input({"project": project, "name": name}, {}, {}, None, within))
+
     def get(self, project: str, name: str, *, within: float = 30.0) -> Unit:
         """GET /v1/projects/{project}/units/{name}"""
         return self._caller.call(op.UNITS_GET, Input({"project": project, "name": name}, {}, {}, None, within))
+
+    def history(
+        self,
+        project: str,
+        name: str,
+        *,
+        since: str | None = None,
+        until: str | None = None,
+        type_: str | None = None,
+        text: str | None = None,
+        uid: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+        oldest_first: bool | None = None,
+        within: float = 30.0,
+    ) -> Records:
+        """GET /v1/projects/{project}/units/{name}/history
+
+        since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
+        until: Only what began at or before this: RFC 3339, or an age.
+        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        text: Only what contains this, in any case.
+        uid: Only of the workload with this uid, when a name was used more than once.
+        limit: Records of a page, 1 to 1000.
+        cursor: The cursor of the page before.
+        oldest_first: From the oldest to the newest.
+        """
+        return self._caller.call(
+            op.UNITS_HISTORY,
+            Input(
+                {"project": project, "name": name},
+                {
+                    "since": since,
+                    "until": until,
+                    "type": type_,
+                    "text": text,
+                    "uid": uid,
+                    "limit": limit,
+                    "cursor": cursor,
+                    "oldestFirst": oldest_first,
+                },
+                {},
+                None,
+                within,
+            ),
+        )
+
+    def iterate_history(
+        self,
+        project: str,
+        name: str,
+        *,
+        since: str | None = None,
+        until: str | None = None,
+        type_: str | None = None,
+        text: str | None = None,
+        uid: str | None = None,
+        limit: int | None = None,
+        oldest_first: bool | None = None,
+        within: float = 30.0,
+    ) -> Iterator[Revision | Decision | State | Exit | Event | Operation]:
+        """Every item, page after page.
+
+        since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
+        until: Only what began at or before this: RFC 3339, or an age.
+        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        text: Only what contains this, in any case.
+        uid: Only of the workload with this uid, when a name was used more than once.
+        limit: Records of a page, 1 to 1000.
+        oldest_first: From the oldest to the newest.
+        """
+        for page in self._caller.pages(
+            op.UNITS_HISTORY,
+            Input(
+                {"project": project, "name": name},
+                {
+                    "since": since,
+                    "until": until,
+                    "type": type_,
+                    "text": text,
+                    "uid": uid,
+                    "limit": limit,
+                    "oldestFirst": oldest_first,
+                },
+                {},
+                None,
+                within,
+            ),
+        ):
+            yield from page.items
+
+    def pause(self, project: str, name: str, body: Reason | Mapping[str, Any] | None = None, *, within: float = 30.0) -> Done:
+        """POST /v1/projects/{project}/units/{name}/pause"""
+        return self._caller.call(op.UNITS_PAUSE, Input({"project": project, "name": name}, {}, {}, body, within))
+
+    def restart(
+        self,
+        project: str,
+        name: str,
+        body: Restarting | Mapping[str, Any] | None = None,
+        *,
+        within: float = 30.0,
+    ) -> Done:
+        """POST /v1/projects/{project}/units/{name}/restart"""
+        return self._caller.call(op.UNITS_RESTART, Input({"project": project, "name": name}, {}, {}, body, within))
+
+    def resume(self, project: str, name: str, body: Reason | Mapping[str, Any] | None = None, *, within: float = 30.0) -> Done:
+        """POST /v1/projects/{project}/units/{name}/resume"""
+        return self._caller.call(op.UNITS_RESUME, Input({"project": project, "name": name}, {}, {}, body, within))
+
+    def rollback(
+        self,
+        project: str,
+        name: str,
+        body: RollingBack | Mapping[str, Any] | None = None,
+        *,
+        within: float = 30.0,
+    ) -> Done:
+        """POST /v1/projects/{project}/units/{name}/rollback"""
+        return self._caller.call(op.UNITS_ROLLBACK, Input({"project": project, "name": name}, {}, {}, body, within))
+
+    def scale(self, project: str, name: str, body: Scaling | Mapping[str, Any], *, within: float = 30.0) -> Done:
+        """POST /v1/projects/{project}/units/{name}/scale"""
+        return self._caller.call(op.UNITS_SCALE, Input({"project": project, "name": name}, {}, {}, body, within))
+
+    def start(self, project: str, name: str, body: Reason | Mapping[str, Any] | None = None, *, within: float = 30.0) -> Done:
+        """POST /v1/projects/{project}/units/{name}/start"""
+        return self._caller.call(op.UNITS_START, Input({"project": project, "name": name}, {}, {}, body, within))
+
+    def stop(self, project: str, name: str, body: Reason | Mapping[str, Any] | None = None, *, within: float = 30.0) -> Done:
+        """POST /v1/projects/{project}/units/{name}/stop"""
+        return self._caller.call(op.UNITS_STOP, Input({"project": project, "name": name}, {}, {}, body, within))
+
+    def timeline(
+        self,
+        project: str,
+        name: str,
+        *,
+        since: str | None = None,
+        until: str | None = None,
+        type_: str | None = None,
+        text: str | None = None,
+        uid: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+        oldest_first: bool | None = None,
+        within: float = 30.0,
+    ) -> Timeline:
+        """GET /v1/projects/{project}/units/{name}/timeline
+
+        since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
+        until: Only what began at or before this: RFC 3339, or an age.
+        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        text: Only what contains this, in any case.
+        uid: Only of the workload with this uid, when a name was used more than once.
+        limit: Records of a page, 1 to 1000.
+        cursor: The cursor of the page before.
+        oldest_first: From the oldest to the newest.
+        """
+        return self._caller.call(
+            op.UNITS_TIMELINE,
+            Input(
+                {"project": project, "name": name},
+                {
+                    "since": since,
+                    "until": until,
+                    "type": type_,
+                    "text": text,
+                    "uid": uid,
+                    "limit": limit,
+                    "cursor": cursor,
+                    "oldestFirst": oldest_first,
+                },
+                {},
+                None,
+                within,
+            ),
+        )
+
+    def iterate_timeline(
+        self,
+        project: str,
+        name: str,
+        *,
+        since: str | None = None,
+        until: str | None = None,
+        type_: str | None = None,
+        text: str | None = None,
+        uid: str | None = None,
+        limit: int | None = None,
+        oldest_first: bool | None = None,
+        within: float = 30.0,
+    ) -> Iterator[Entry]:
+        """Every item, page after page.
+
+        since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
+        until: Only what began at or before this: RFC 3339, or an age.
+        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        text: Only what contains this, in any case.
+        uid: Only of the workload with this uid, when a name was used more than once.
+        limit: Records of a page, 1 to 1000.
+        oldest_first: From the oldest to the newest.
+        """
+        for page in self._caller.pages(
+            op.UNITS_TIMELINE,
+            Input(
+                {"project": project, "name": name},
+                {
+                    "since": since,
+                    "until": until,
+                    "type": type_,
+                    "text": text,
+                    "uid": uid,
+                    "limit": limit,
+                    "oldestFirst": oldest_first,
+                },
+                {},
+                None,
+                within,
+            ),
+        ):
+            yield from page.items
 
 
 class Resources:
@@ -582,9 +1417,13 @@ class Resources:
     def __init__(self, caller: SyncCaller) -> None:
         self.admin = AdminResource(caller)
         self.apps = AppsResource(caller)
+        self.events = EventsResource(caller)
+        self.explain = ExplainResource(caller)
         self.history = HistoryResource(caller)
         self.members = MembersResource(caller)
         self.projects = ProjectsResource(caller)
+        self.service = ServiceResource(caller)
         self.session = SessionResource(caller)
+        self.timeline = TimelineResource(caller)
         self.tokens = TokensResource(caller)
         self.units = UnitsResource(caller)

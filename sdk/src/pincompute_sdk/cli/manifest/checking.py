@@ -63,7 +63,8 @@ def _unknown(value: Any, of: msgspec.inspect.Type, path: str) -> Iterator[tuple[
     """Paths of fields that do not exist, with those that do."""
     of = _chosen(value, of)
     if isinstance(of, msgspec.inspect.StructType) and isinstance(value, dict):
-        known = {field.encode_name: field.type for field in of.fields}
+        known: dict[str, msgspec.inspect.Type] = {field.encode_name: field.type for field in of.fields}
+        known |= {of.tag_field: msgspec.inspect.StrType()} if of.tag_field else {}
         for name, inner in cast("dict[str, Any]", value).items():
             at = f"{path}.{name}" if path else str(name)
             if name in known:

@@ -65,9 +65,7 @@ def data(value: Any, output: str) -> None:
 
 def plain(row: object) -> Any:
     """JSON data of a model; its kind stands first, as in a file."""
-    said: Any = msgspec.to_builtins(row, str_keys=True)
-    kind = getattr(row, "kind", "")
-    return {"kind": kind, **said} if kind and isinstance(row, msgspec.Struct) and "kind" not in said else said
+    return msgspec.to_builtins(row, str_keys=True)
 
 
 def to_yaml(value: Any) -> str:

@@ -1,0 +1,229 @@
+"""Every way a call can fail has its own class and its own words (issue: unreachable, not trusted, clock, token, versions)."""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+import socket
+import ssl
+import warnings
+from pathlib import Path
+
+import pincompute_sdk
+import pytest
+from answering import Reply, answering, document, problem
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from pincompute_sdk import Client, errors
+from pincompute_sdk.core import retry
+from pincompute_sdk.core.configuration import Context
+from pincompute_sdk.core.exchange import DeprecationNotice
+
+from pincompute.gateway.problems import CODES
+
+ONCE = retry.Policy(attempts=1)
+APP = {"name": "hello"}
+NOW = dt.datetime.now(dt.UTC)
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_every_code_of_the_gateway_has_a_class(code: str) -> None:
+    status, _ = CODES[code]
+    with (
+        answering(problem(status, code, detail="why", remedy="what to do")) as server,
+        _client(server.url) as pin,
+        pytest.raises(errors.Problem) as caught,
+    ):
+        pin.apps.get("demo", "hello")
+    assert caught.value.document.code == code
+    assert (caught.value.reason, caught.value.remedy, caught.value.request_id) == ("why", "what to do", "r-1")
+
+
+def test_refused_fields_are_named() -> None:
+    fields = [{"field": "containers[0].image", "expected": "an image", "message": "is missing"}]
+    with (
+        answering(problem(422, "invalid", errors=fields)) as server,
+        _client(server.url) as pin,
+        pytest.raises(errors.InvalidError) as caught,
+    ):
+        pin.apps.create("demo", APP)
+    assert [(f.field, f.message) for f in caught.value.fields] == [("containers[0].image", "is missing")]
+
+
+def test_nothing_listens() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with _client(f"http://127.0.0.1:{port}") as pin, pytest.raises(errors.UnreachableError, match="nothing listens there"):
+        pin.apps.get("demo", "hello")
+
+
+def test_a_name_that_does_not_exist() -> None:
+    with _client("http://gateway.invalid") as pin, pytest.raises(errors.UnreachableError, match="cannot be resolved"):
+        pin.apps.get("demo", "hello")
+
+
+def test_an_answer_that_breaks_off() -> None:
+    with (
+        answering(Reply(200, b'{"na', drop=True)) as server,
+        _client(server.url) as pin,
+        pytest.raises(errors.UnreachableError, match="closed before the answer"),
+    ):
+        pin.apps.get("demo", "hello")
+
+
+def test_silence() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+        with _client(url) as pin, pytest.raises(errors.UnreachableError, match="did not answer in time"):
+            pin.apps.get("demo", "hello", within=0.2)
+
+
+def test_a_certificate_that_nobody_vouches_for(tmp_path: Path) -> None:
+    tls = _certificate(tmp_path, NOW - dt.timedelta(days=1), NOW + dt.timedelta(days=1))
+    with (
+        answering(document(APP), tls=tls) as server,
+        _client(server.url) as pin,
+        pytest.raises(errors.UntrustedServerError) as caught,
+    ):
+        pin.apps.get("demo", "hello")
+    assert "PINCOMPUTE_CA" in caught.value.remedy
+
+
+def test_a_certificate_that_is_trusted_by_name(tmp_path: Path) -> None:
+    tls = _certificate(tmp_path, NOW - dt.timedelta(days=1), NOW + dt.timedelta(days=1))
+    ca = str(tmp_path / "server.crt")
+    with answering(document(APP), tls=tls) as server, Client(Context(server=server.url, ca=ca), policy=ONCE) as pin:
+        assert pin.apps.get("demo", "hello").name == "hello"
+
+
+@pytest.mark.parametrize("days", [-10, 10])
+def test_a_certificate_that_is_not_of_this_time_points_at_the_clock(tmp_path: Path, days: int) -> None:
+    begins = NOW + dt.timedelta(days=days - 1)
+    tls = _certificate(tmp_path, begins, begins + dt.timedelta(days=2))
+    ca = str(tmp_path / "server.crt")
+    with (
+        answering(document(APP), tls=tls) as server,
+        Client(Context(server=server.url, ca=ca), policy=ONCE) as pin,
+        pytest.raises(errors.UntrustedServerError) as caught,
+    ):
+        pin.apps.get("demo", "hello")
+    assert "clock" in caught.value.remedy
+
+
+def test_plain_http_where_tls_is_spoken_is_told() -> None:
+    with (
+        answering(document(APP)) as server,
+        _client(server.url.replace("http:", "https:")) as pin,
+        pytest.raises(errors.UntrustedServerError, match="does not speak TLS"),
+    ):
+        pin.apps.get("demo", "hello")
+
+
+def test_a_refused_token_and_a_wrong_clock() -> None:
+    theirs = (NOW - dt.timedelta(minutes=10)).strftime("%a, %d %b %Y %H:%M:%S GMT")
+    refusal = problem(401, "unauthenticated")
+    with (
+        answering(Reply(401, refusal.body, {**refusal.headers, "Date": theirs})) as server,
+        _client(server.url) as pin,
+        pytest.raises(errors.ClockError, match="10 minutes ahead of the server's clock"),
+    ):
+        pin.apps.get("demo", "hello")
+
+
+def test_an_expired_token_says_log_in() -> None:
+    with (
+        answering(problem(401, "token-expired")) as server,
+        _client(server.url) as pin,
+        pytest.raises(errors.TokenExpiredError) as caught,
+    ):
+        pin.apps.get("demo", "hello")
+    assert "pin login" in caught.value.remedy
+
+
+OLDER, NEWER = "0.0.9", "9.0.0"
+
+
+@pytest.mark.parametrize(("version", "words"), [(OLDER, "older than this SDK"), (NEWER, "newer than this SDK")])
+def test_a_call_the_server_does_not_know(version: str, words: str) -> None:
+    with (
+        answering(Reply(404, b"Not Found", {"Pincompute-Server": version})) as server,
+        _client(server.url) as pin,
+        pytest.raises(errors.VersionError, match=words) as caught,
+    ):
+        pin.apps.get("demo", "hello")
+    assert version in caught.value.remedy
+
+
+def test_a_server_that_is_none() -> None:
+    with (
+        answering(Reply(404, b"<h1>nginx</h1>")) as server,
+        _client(server.url) as pin,
+        pytest.raises(errors.VersionError, match="does not answer as a pincompute server"),
+    ):
+        pin.apps.get("demo", "hello")
+
+
+def test_an_answer_of_another_shape() -> None:
+    with (
+        answering(document({"name": 7}, Pincompute_Server=NEWER)) as server,
+        _client(server.url) as pin,
+        pytest.raises(errors.VersionError, match="shape this SDK does not know"),
+    ):
+        pin.apps.get("demo", "hello")
+
+
+def test_fields_of_a_newer_server_are_skipped() -> None:
+    with answering(document({**APP, "invented": {"later": 1}, "tier": "Platinum"})) as server, _client(server.url) as pin:
+        assert pin.apps.get("demo", "hello").tier == "Platinum"
+
+
+def test_deprecation_names_the_version_to_move_to_and_is_said_once() -> None:
+    calls = f"this server has deprecated what pincompute-sdk {pincompute_sdk.__version__} calls"
+    want = f"{calls}: move to pincompute-sdk 0.4.0; it is served until Wed, 01 Jul 2026 00:00:00 GMT"
+    reply = document(APP, Deprecation="@1767225600", Sunset="Wed, 01 Jul 2026 00:00:00 GMT", Pincompute_Sdk="0.4.0")
+    with answering(reply) as server, _client(server.url) as pin, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        pin.apps.get("demo", "hello")
+        pin.apps.get("demo", "hello")
+    assert [str(w.message) for w in caught if w.category is DeprecationNotice] == [want]
+
+
+def test_what_was_written_is_read(tmp_path: Path) -> None:
+    """S-250: the version of the last write goes with every later call; a lower one does not replace it."""
+    replies = [document(APP, 201, Pincompute_Version=f"pinapps.{n}") for n in (99, 100, 98)]
+    with answering(*replies, document(APP)) as server, _client(server.url) as pin:
+        for _ in range(3):
+            pin.apps.create("demo", APP)
+        pin.apps.get("demo", "hello")
+    sent = [asked.headers.get("pincompute-min-version") for asked in server.asked]
+    assert sent == [None, "pinapps.99", "pinapps.100", "pinapps.100"]
+
+
+def _client(url: str) -> Client:
+    return Client(Context(server=url), policy=ONCE)
+
+
+def _certificate(folder: Path, begins: dt.datetime, ends: dt.datetime) -> ssl.SSLContext:
+    """Self-signed for 127.0.0.1; the certificate is its own authority, in server.crt."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(begins)
+        .not_valid_after(ends)
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "server.crt").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (folder / "server.key").write_bytes(private)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "server.crt", folder / "server.key")
+    return context
