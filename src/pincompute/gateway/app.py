@@ -78,7 +78,9 @@ def _check(app: Litestar) -> None:
     """Deny by default: what nobody thought about does not start."""
     for route in app.routes:
         for handler in _handlers(route):
-            if OPERATION not in handler.opt and PUBLIC not in handler.opt and not _of_framework(handler):
+            if _of_framework(handler):
+                handler.opt |= public()
+            if OPERATION not in handler.opt and PUBLIC not in handler.opt:
                 raise RuntimeError(f"route {route.path} declares no operation: give it opt=may(...) or opt=public()")
 
 
@@ -87,7 +89,7 @@ def _handlers(route: Any) -> Sequence[BaseRouteHandler]:
 
 
 def _of_framework(handler: BaseRouteHandler) -> bool:
-    """Litestar's own answer to OPTIONS."""
+    """Litestar's own answer to OPTIONS: the methods that the document names as well."""
     return getattr(handler, "http_methods", None) == {"OPTIONS"}
 
 

@@ -61,10 +61,29 @@ def completed(found: dict[str, Any]) -> dict[str, Any]:
         responses["default"] = answer
         if operation.get("operationId") == "getService":
             operation["security"] = []
+    _link(found["paths"])
     return found
+
+
+def _link(paths: dict[str, dict[str, Any]]) -> None:
+    """Whoever has created something is told what can be done with it: the operations below the collection's path."""
+    for path, item in paths.items():
+        created = item.get("post", {}).get("responses", {}).get("201")
+        if created is not None:
+            one = f"{path}/{{name}}"
+            given = {"name": "$response.body#/item/name"} | (
+                {"project": "$request.path.project"} if "{project}" in path else {}
+            )
+            below = (each for place, each in paths.items() if place == one or place.startswith(f"{one}/"))
+            names = [found["operationId"] for each in below for found in _of(each)]
+            created["links"] = {name: {"operationId": name, "parameters": given} for name in names}
 
 
 def _operations(found: dict[str, Any]) -> Iterator[dict[str, Any]]:
     paths: dict[str, dict[str, Any]] = found.get("paths", {})
     for item in paths.values():
-        yield from (item[method] for method in METHODS if method in item)
+        yield from _of(item)
+
+
+def _of(item: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    return (item[method] for method in METHODS if method in item)

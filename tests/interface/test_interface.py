@@ -1,0 +1,69 @@
+"""The gateway keeps to its OpenAPI document, and no input makes it fail: every check of schemathesis, over HTTP.
+
+Quick in `make test`; INTERFACE_PROFILE=deep makes 20,000 calls and more. A finding is printed with the call that shows it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gateway.serving import Running, running
+
+from pincompute.gateway.settings import Limits
+
+CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
+PLENTY = 1e9  # tokens a second: limits have tests of their own
+UNLIMITED = Limits(rate=PLENTY, burst=PLENTY, caller_rate=PLENTY, caller_burst=PLENTY, capacity=PLENTY)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """`examples` of each operation and phase; `calls` that must have been made for the test to mean anything."""
+
+    examples: int
+    calls: int
+    phases: str
+    seconds: float
+    seed: str = ""
+
+
+PROFILES = {
+    "quick": Profile(examples=2, calls=300, phases="fuzzing,stateful", seconds=240, seed="1"),
+    "deep": Profile(examples=150, calls=20_000, phases="examples,coverage,fuzzing,stateful", seconds=7200),
+}
+
+
+async def test_every_operation_is_as_documented_whatever_is_sent(tmp_path: Path):
+    profile = PROFILES[os.environ.get("INTERFACE_PROFILE", "quick")]
+    async with running(tmp_path, limits=UNLIMITED) as gateway:
+        await gateway.ask("alice", "POST", "/v1/projects/shop/apps", {"name": "hello", "image": "registry.example/hello:1"})
+        report, printed = await _run(gateway, profile, tmp_path / "report.json")
+        status, _, _ = await gateway.ask("alice", "GET", "/v1/projects/shop/apps")
+    assert report["exit_code"] == 0, printed
+    assert report["complete"], printed
+    assert report["test_cases"]["generated"] >= profile.calls, printed
+    assert status == 200
+
+
+async def _run(gateway: Running, profile: Profile, report: Path) -> tuple[dict[str, Any], str]:
+    command = [
+        *(sys.executable, "-m", "schemathesis.cli", f"--config-file={CONFIGURATION}", "run", f"{gateway.url}/openapi.json"),
+        *("--checks=all", f"--phases={profile.phases}", f"--max-examples={profile.examples}", "--no-color"),
+        *("--report=json", f"--report-json-path={report}", *((f"--seed={profile.seed}",) if profile.seed else ())),
+    ]
+    program = await asyncio.create_subprocess_exec(
+        *command,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={**os.environ, "GATEWAY_TOKEN": await gateway.token("alice")},
+        cwd=report.parent,
+    )
+    async with asyncio.timeout(profile.seconds):
+        printed, _ = await program.communicate()
+    return json.loads(report.read_text()), printed.decode()
