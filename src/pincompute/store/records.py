@@ -20,6 +20,7 @@ from pincompute.api.workloads import Scheduling
 RecordType: TypeAlias = Literal["revision", "decision", "state", "exit", "event", "operation"]
 
 GONE = "Deleted"  # the last state of every workload
+DONE = "done"  # outcome of an operation
 
 _WORTH_COMPRESSING = 512  # bytes; shorter bodies gain nothing
 _SEPARATOR = "\x1f"  # in no name
@@ -195,11 +196,11 @@ class Operation(Record, frozen=True, kw_only=True, tag="operation"):
 
     @property
     def identity(self) -> tuple[str | int, ...]:
-        return self.request_id, self.project, self.workload, self.name
+        return self.request_id, micros(self.at), self.project, self.workload, self.name  # callers may repeat their ids
 
     @property
     def rank(self) -> int:
-        return int(bool(self.outcome))
+        return 2 * bool(self.outcome) + bool(self.generation)
 
     @property
     def words(self) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pincompute.api.workloads import PinApp, PinPod
 from pincompute.domain import explanation
 from pincompute.gateway.insight import exits, timeline
-from pincompute.store.records import GONE, AnyRecord, Event, Exit, Operation, Revision, State
+from pincompute.store.records import DONE, GONE, AnyRecord, Event, Exit, Operation, Revision, State
 
 LATELY = timedelta(hours=1)
 TOLD = 3  # kinds of failure, the latest first
@@ -92,7 +92,7 @@ def _last_change(records: tuple[AnyRecord, ...]) -> Iterator[str]:
 
 
 def _by(records: tuple[AnyRecord, ...]) -> str:
-    deletions = [r for r in records if isinstance(r, Operation) and r.verb == "delete" and r.outcome in ("", "done")]
+    deletions = [r for r in records if isinstance(r, Operation) and r.verb == "delete" and r.outcome in ("", DONE)]
     if not deletions:
         return ""
     last = deletions[-1]

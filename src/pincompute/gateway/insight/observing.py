@@ -16,12 +16,10 @@ import msgspec
 
 from pincompute.api import conditions, core, labels, templates
 from pincompute.api.core import ContainerStateTerminated, ContainerStatus, Pod
-from pincompute.api.meta import GROUP
 from pincompute.api.quantity import InvalidQuantityError
 from pincompute.api.workloads import PinApp, PinPod
-from pincompute.store.records import GONE, AnyRecord, Decision, Event, Exit, Revision, State, digest
-
-AUTHOR = f"{GROUP}/author"  # annotation of a workload: who wrote it last through the gateway
+from pincompute.gateway.operation import verbs
+from pincompute.store.records import DONE, GONE, AnyRecord, Decision, Event, Exit, Operation, Revision, State, digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +40,7 @@ class Known:
     generation: int = 0
     decision: str = ""
     phase: str = ""
+    operation: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +56,11 @@ def of_workload(kind: str, obj: PinApp | PinPod, known: Known, look: Look) -> tu
     meta, status = obj.metadata, obj.status
     owner = Owner(meta.namespace, kind, meta.name, meta.uid)
     made, found = status.scheduling, list[AnyRecord]()
+    done = _operation(owner, obj, known)
+    if done is not None and done.key != known.operation:
+        found.append(done)
     if meta.generation > known.generation and not (obj.deleting and known.generation):  # a deletion counts it up as well
-        found.append(_revision(owner, obj, look))
+        found.append(_revision(owner, obj, look, done if done in found else None))
     decided = digest(made) if made is not None else known.decision
     if made is not None and decided != known.decision:
         found.append(Decision(**_of(owner), at=_told(obj, look), scheduling=made))
@@ -66,7 +68,8 @@ def of_workload(kind: str, obj: PinApp | PinPod, known: Known, look: Look) -> tu
     if phase != known.phase:
         at = status.last_update_time or look.at
         found.append(State(**_of(owner), at=at, before=known.phase, after=phase, message=status.message))
-    return tuple(found), Known(max(meta.generation, known.generation), decided, phase)
+    operation = done.key if done is not None else known.operation
+    return tuple(found), Known(max(meta.generation, known.generation), decided, phase, operation)
 
 
 def of_end(kind: str, obj: PinApp | PinPod, known: Known, at: datetime) -> State:
@@ -145,17 +148,37 @@ def _of(owner: Owner) -> _Owned:
     }
 
 
-def _revision(owner: Owner, obj: PinApp | PinPod, look: Look) -> Revision:
-    """The author stands on the object, but only of the first revision is it sure that they wrote it."""
+def _operation(owner: Owner, obj: PinApp | PinPod, known: Known) -> Operation | None:
+    """The last one, which stands on the object; it made the generation that came with it, if just one came."""
+    last, meta = verbs.recorded(obj), obj.metadata
+    if last is None:
+        return None
+    made = 0 if last.on or meta.generation != known.generation + 1 else meta.generation
+    return Operation(
+        **_of(owner),
+        at=last.at,
+        request_id=last.request,
+        verb=last.verb,
+        author=last.by,
+        reason=last.why,
+        detail=last.on,
+        outcome=DONE,
+        generation=made,
+    )
+
+
+def _revision(owner: Owner, obj: PinApp | PinPod, look: Look, made_by: Operation | None) -> Revision:
     meta = obj.metadata
-    first = meta.generation == 1
+    known = made_by is not None and made_by.generation == meta.generation
+    at = made_by.at if made_by is not None and known else _told(obj, look)
     return Revision(
         **_of(owner),
-        at=(meta.creation_timestamp or look.at) if first else _told(obj, look),
+        at=(meta.creation_timestamp or at) if meta.generation == 1 else at,
         generation=meta.generation,
         revision=_name(obj),
         spec=msgspec.to_builtins(obj.spec),
-        author=meta.annotations.get(AUTHOR, "") if first else "",
+        author=made_by.author if made_by is not None and known else "",
+        reason=made_by.reason if made_by is not None and known else "",
     )
 
 

@@ -85,7 +85,7 @@ class Recorder:
         return len(self._news)
 
     def operated(self, operation: Operation) -> None:
-        """Somebody did something through this gateway: before it is done, and again with its outcome."""
+        """Somebody did what leaves no trace on the object itself."""
         self._record((operation,))
 
     def _changed(self, cluster: str, obj: Object, *, initial: bool) -> None:
@@ -106,12 +106,14 @@ class Recorder:
         history = self._store.history
         states = {uid: r for uid, r in (await history.latest("state")).items() if isinstance(r, State) and r.after != GONE}
         revisions, decisions = await history.latest("revision"), await history.latest("decision")
+        operations = await history.latest("operation")
         for uid, state in states.items():
-            revision, decision = revisions.get(uid), decisions.get(uid)
+            revision, decision, operation = revisions.get(uid), decisions.get(uid), operations.get(uid)
             self._workloads[uid] = Known(
                 revision.generation if isinstance(revision, Revision) else 0,
                 digest(decision.scheduling) if isinstance(decision, Decision) else "",
                 state.after,
+                operation.key if operation is not None else "",
             )
         return states
 

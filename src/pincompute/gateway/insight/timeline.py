@@ -13,7 +13,7 @@ from typing import TypeAlias
 from pincompute.api.workloads import Scheduling
 from pincompute.gateway.insight import changes, exits, recurring
 from pincompute.gateway.insight.entries import Entry, short
-from pincompute.store.records import GONE, AnyRecord, Decision, Event, Exit, Operation, Revision, State
+from pincompute.store.records import DONE, GONE, AnyRecord, Decision, Event, Exit, Operation, Revision, State
 
 REASONS = 3  # clusters whose refusal is told
 
@@ -60,7 +60,7 @@ def _line(record: AnyRecord, told: _Told, operations: _Operations, revised: set[
     match record:
         case Operation():
             merged = (record.uid, record.generation) in revised
-            return None if merged else _entry(record, operation(record), warning=record.outcome not in ("", "done"))
+            return None if merged else _entry(record, operation(record), warning=record.outcome not in ("", DONE))
         case Revision():
             previous = told.revisions.get(record.uid)
             told.revisions[record.uid] = record
@@ -84,7 +84,7 @@ def _line(record: AnyRecord, told: _Told, operations: _Operations, revised: set[
 def operation(record: Operation) -> str:
     """`alice stopped hello: night`."""
     detail = f" ({record.detail})" if record.detail else ""
-    outcome = {"": "; how it ended is not known", "done": ""}.get(record.outcome, f"; it was refused ({record.outcome})")
+    outcome = {"": "; how it ended is not known", DONE: ""}.get(record.outcome, f"; it was refused ({record.outcome})")
     return f"{record.author} {_past(record.verb)} {record.name or record.project}{detail}{_because(record.reason)}{outcome}"
 
 

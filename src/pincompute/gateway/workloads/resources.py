@@ -12,13 +12,13 @@ from litestar import Request, Response, delete, get, patch, post, put
 from litestar.di import Provide
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 from litestar.response import Stream
 
 from pincompute.gateway.calls import Call, Verb, may
 from pincompute.gateway.model import Kind
 from pincompute.gateway.workloads import answers, outcomes, queries, watching
-from pincompute.gateway.workloads.answers import Cursor, DryRun, IdempotencyKey, IfMatch, LastEventId, MinVersion
+from pincompute.gateway.workloads.answers import Cursor, DryRun, IdempotencyKey, IfMatch, Labels, LastEventId, MinVersion
 from pincompute.gateway.workloads.catalog import Asked, Catalog
 from pincompute.gateway.workloads.desk import Desk
 from pincompute.gateway.workloads.outcomes import Difference
@@ -33,13 +33,13 @@ _SORTS = "|".join(("", *SORTS))
 
 
 def _filters(
-    tier: Annotated[str, Parameter(description="Only of this tier.")] = "",
-    zone: Annotated[str, Parameter(description="Only what runs, or is asked to run, in this zone.")] = "",
-    in_state: Annotated[str, Parameter(query="state", description="Only in this state, for example Running.")] = "",
-    label: Annotated[list[str] | None, Parameter(description="Only with this label: key=value, or key; all of them.")] = None,
-    text: Annotated[str, Parameter(description="Only what mentions this: name, labels, images, message.")] = "",
-    sort: Annotated[str, Parameter(description="By name if not said.", pattern=f"^({_SORTS})$")] = "",
-    limit: Annotated[int, Parameter(description="Objects of a page.", ge=1, le=LONGEST_PAGE)] = USUAL_PAGE,
+    tier: Annotated[str, QueryParameter(description="Only of this tier.")] = "",
+    zone: Annotated[str, QueryParameter(description="Only what runs, or is asked to run, in this zone.")] = "",
+    in_state: Annotated[str, QueryParameter(name="state", description="Only in this state, for example Running.")] = "",
+    label: Labels = None,
+    text: Annotated[str, QueryParameter(description="Only what mentions this: name, labels, images, message.")] = "",
+    sort: Annotated[str, QueryParameter(description="By name if not said.", pattern=f"^({_SORTS})$")] = "",
+    limit: Annotated[int, QueryParameter(description="Objects of a page.", ge=1, le=LONGEST_PAGE)] = USUAL_PAGE,
 ) -> Query:
     return Query(tier, zone, in_state, queries.labels(label or ()), text, sort, limit)
 
@@ -68,7 +68,7 @@ def lists(kind: Kind[Any]) -> tuple[HTTPRouteHandler, ...]:
         call: Call,
         catalog: Catalog,
         filters: Query,
-        project: Annotated[str, Parameter(description="Only of this project.")] = "",
+        project: Annotated[str, QueryParameter(description="Only of this project.")] = "",
         cursor: Cursor = "",
         min_version: MinVersion = "",
     ) -> Response[bytes]:
@@ -122,14 +122,14 @@ def changes(kind: Kind[Any]) -> tuple[HTTPRouteHandler, ...]:
         project: str, request: Body, call: Call, desk: Desk, key: IdempotencyKey = "", dry_run: DryRun = False
     ) -> Response[bytes]:
         """Create one. With an Idempotency-Key it may be sent again."""
-        return await desk.create(kind, project, await desk.document(request), Author(call.caller.name, key, dry_run))
+        return await desk.create(kind, project, await desk.document(request), Author(call, key, dry_run))
 
     @put(_one(kind), operation_class=document, **describe(kind, "update", f"replace{kind.name}", written))
     async def replace(
         project: str, name: str, request: Body, call: Call, desk: Desk, if_match: IfMatch = "", dry_run: DryRun = False
     ) -> Response[bytes]:
         """Make it as the document says."""
-        author = Author(call.caller.name, dry_run=dry_run)
+        author = Author(call, dry_run=dry_run)
         return await desk.replace(kind, (project, name), await desk.document(request), author, answers.expected(if_match))
 
     @patch(_one(kind), operation_class=merge, **describe(kind, "update", f"patch{kind.name}", written))
@@ -137,7 +137,7 @@ def changes(kind: Kind[Any]) -> tuple[HTTPRouteHandler, ...]:
         project: str, name: str, request: Body, call: Call, desk: Desk, if_match: IfMatch = "", dry_run: DryRun = False
     ) -> Response[bytes]:
         """Change what the merge patch says, in the simple model."""
-        author = Author(call.caller.name, dry_run=dry_run)
+        author = Author(call, dry_run=dry_run)
         return await desk.patch(kind, (project, name), await desk.document(request), author, answers.expected(if_match))
 
     @delete(_one(kind), **describe(kind, "delete", f"delete{kind.name}", written, 202))

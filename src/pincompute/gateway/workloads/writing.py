@@ -19,9 +19,11 @@ from pincompute.api.clusters import MEMBERCLUSTERS, PROJECTS
 from pincompute.api.labels import HOST
 from pincompute.api.meta import GROUP, Key, Manifest, Object
 from pincompute.gateway import problems
+from pincompute.gateway.calls import Call
 from pincompute.gateway.model import AUTHOR, Kind, codecs
 from pincompute.gateway.model.kinds import users, version
 from pincompute.gateway.model.reading import Wanted
+from pincompute.gateway.operation.verbs import Recorded
 from pincompute.gateway.problems import FieldError, Problem
 from pincompute.gateway.reads import Reads
 from pincompute.kube import errors, writes
@@ -34,14 +36,18 @@ KEPT = ("paused", "stopped")  # fields of the spec that verbs set: a replacement
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Who writes, and the key by which a repetition of a creation is known; empty when there is none.
+    """Who writes, by which request, and the key by which a repetition of a creation is known; empty when there is none.
 
     `dry_run`: everything is judged as if it were written, and nothing is.
     """
 
-    name: str
+    call: Call
     key: str = ""
     dry_run: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.call.caller.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +69,7 @@ class Writing:
         """Raises Problem; with a key, the same request sent again finds what the first has made."""
         digest = _digest(wanted.manifest)
         self._refuse_reused(wanted, author, digest)
-        notes = {AUTHOR: author.name, **({IDEMPOTENCY: f"{_key(author)}.{digest}"} if author.key else {})}
+        notes = {**_signed(author, "create"), **({IDEMPOTENCY: f"{_key(author)}.{digest}"} if author.key else {})}
         body = _annotated(wanted.manifest, notes)
         try:
             made = await writes.create(
@@ -111,7 +117,7 @@ class Writing:
             if not patch:
                 return obj
             try:
-                return await self._patch(obj, _annotated(patch, {AUTHOR: author.name}), author)
+                return await self._patch(obj, _annotated(patch, _signed(author, "update")), author)
             except errors.Conflict:
                 obj = await self._current(project, name)
             except errors.Refused as refusal:
@@ -235,6 +241,12 @@ def _reused(obj: Object) -> Problem:
         f"this Idempotency-Key was used for another request, which created {obj.metadata.name}",
         "use a new key for a new request",
     )
+
+
+def _signed(author: Author, verb: str) -> dict[str, str]:
+    """Who wrote it last, and by which request, with the write itself: so it is known although the gateway dies."""
+    entry = Recorded(verb=verb, by=author.name, why="", at=author.call.at, request=author.call.id)
+    return {AUTHOR: author.name, labels.OPERATION: msgspec.json.encode(entry).decode()}
 
 
 def _key(author: Author) -> str:
