@@ -232,7 +232,7 @@ def _operation(document: Schema, schemas: Schema, route: str, method: str) -> Op
     parameters.sort(key=lambda p: route.find("{" + p.wire + "}") if p.place == "path" else len(route))
     result, item_type, accept, events = _answer(said, schemas)
     body, content, required = _request(said, schemas)
-    resource, name = _name(document, route, method, paged=bool(item_type))
+    resource, name = _name(document, route, method, listed=_items(_good(said), schemas) is not None)
     wires = {p.wire for p in parameters}
     return Operation(
         resource=resource,
@@ -286,8 +286,7 @@ def _request(said: Schema, schemas: Schema) -> tuple[str, str, bool]:
 
 def _answer(said: Schema, schemas: Schema) -> tuple[str, str, str, bool]:
     """Python type, type of a page's items, media types to ask for, and whether it can be followed as events."""
-    good = [of for status, of in said.get("responses", {}).items() if status.startswith("2")]
-    content: Schema = good[0].get("content", {}) if good else {}
+    content = _good(said)
     whole = [media for media in content if media != EVENTS]
     events = EVENTS in content
     if not whole:
@@ -295,12 +294,24 @@ def _answer(said: Schema, schemas: Schema) -> tuple[str, str, str, bool]:
     if whole[0] not in JSON_TYPES:
         return ("str" if whole[0].startswith("text/") else "bytes"), "", whole[0], events
     schema = content[whole[0]].get("schema", {})
-    items = _resolve(schema, schemas).get("properties", {}).get("items", {}).get("items")
+    items = _items(content, schemas)
     cursor = "cursor" in _resolve(schema, schemas).get("properties", {})
     return _type(schema, schemas), _type(items, schemas) if items and cursor else "", whole[0], events
 
 
-def _name(document: Schema, route: str, method: str, *, paged: bool) -> tuple[str, str]:
+def _good(said: Schema) -> Schema:
+    """The content of the answer to a call that went well, by media type."""
+    found = [of for status, of in said.get("responses", {}).items() if status.startswith("2")]
+    return found[0].get("content", {}) if found else {}
+
+
+def _items(content: Schema, schemas: Schema) -> Schema | None:
+    """The schema of a list's items; None for what is no list."""
+    schema: Schema = next((of.get("schema", {}) for media, of in content.items() if media in JSON_TYPES), {})
+    return _resolve(schema, schemas).get("properties", {}).get("items", {}).get("items")
+
+
+def _name(document: Schema, route: str, method: str, *, listed: bool) -> tuple[str, str]:
     parts = [part for part in route.split("/") if part]
     if parts[0] != "v1":
         return document["paths"][route][method].get("tags", ["service"])[0], VERBS[method]
@@ -312,9 +323,9 @@ def _name(document: Schema, route: str, method: str, *, paged: bool) -> tuple[st
     if words:
         many = sum(m in document["paths"][route] for m in METHODS) > 1
         name = "_".join([VERBS[method] if method != "put" else "put", *words] if many else words)
+        name += "_one" if route.replace("/{name}", "") != route and route.replace("/{name}", "") in document["paths"] else ""
     else:
-        listed = method == "get" and not own[-1].startswith("{") and paged
-        name = "list" if listed else VERBS[method]
+        name = "list" if method == "get" and not own[-1].startswith("{") and listed else VERBS[method]
     twin = f"/v1/projects/{{project}}/{'/'.join(parts)}"
     return resource, f"{name}_all" if not in_project and twin in document["paths"] else name
 

@@ -32,9 +32,9 @@ def delete(
         project = options.project(pin.context)
         if not yes and not asking.confirmed(f"Delete {wanted} of project {project} and all its replicas?"):
             raise CommandError("nothing was deleted", remedy="answer y, or add --yes")
-        pin.apps.delete(project, wanted.name)
+        accepted = pin.apps.delete(project, wanted.name)
         if not wait:
-            sys.stdout.write(f"{wanted} is being deleted; `pin history {wanted.name}` keeps its life\n")
+            sys.stdout.write(f"{accepted.message}; `pin history {wanted.name}` keeps its life\n")
             return
         _follow(pin, project, wanted.name, timeout)
     sys.stdout.write(f"{wanted} is deleted\n")

@@ -14,8 +14,8 @@ from pincompute_sdk.cli.live import Picture
 from pincompute_sdk.cli.manifest import checking, reading
 from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Where
 from pincompute_sdk.cli.output import formats
-from pincompute_sdk.core.errors import InvalidError, NotFoundError
-from pincompute_sdk.generated.models import App
+from pincompute_sdk.core.errors import InvalidError
+from pincompute_sdk.generated.models import App, AppWritten
 
 if TYPE_CHECKING:
     from pincompute_sdk.client import Client
@@ -39,34 +39,26 @@ def deploy(
         project = where.project or str(manifest.data.get("project", "")) or options.project(pin.context)
         wanted = {**manifest.data, "project": project}
         try:
-            present = _present(pin, project, str(wanted["name"]))
-            changes = plan.of(pin, project, wanted, present)
+            planned = pin.apps.diff(project, str(wanted["name"]), wanted)
             if output == "table":
-                plan.show(wanted, changes, new=present is None)
+                plan.show(wanted, planned)
             if diff:
                 return
-            written = _write(pin, project, wanted, present, dry_run=dry_run)
+            written = _write(pin, project, wanted, new=planned.creates, dry_run=dry_run)
         except InvalidError as error:
             raise checking.located(manifest, error) from error
         if dry_run:
-            _said(written, output, "checked by the server; nothing was changed")
+            _said(written.item, output, f"{written.message}\nchecked by the server; nothing was changed")
         elif wait:
-            _follow(pin, project, written, timeout, output)
+            _follow(pin, project, written.item, timeout, output)
         else:
-            _said(written, output, f"accepted; `pin status {written.name} --watch` shows how it goes on")
+            _said(written.item, output, f"{written.message}; `pin status {wanted['name']} --watch` shows how")
 
 
-def _present(pin: Client, project: str, name: str) -> App | None:
-    try:
-        return pin.apps.get(project, name)
-    except NotFoundError:
-        return None
-
-
-def _write(pin: Client, project: str, wanted: dict[str, Any], present: App | None, *, dry_run: bool) -> App:
-    if present is None:
+def _write(pin: Client, project: str, wanted: dict[str, Any], *, new: bool, dry_run: bool) -> AppWritten:
+    if new:
         return pin.apps.create(project, wanted, dry_run=dry_run or None)
-    return pin.apps.replace(project, present.name, wanted, dry_run=dry_run or None)
+    return pin.apps.replace(project, str(wanted["name"]), wanted, dry_run=dry_run or None)
 
 
 def _follow(pin: Client, project: str, written: App, timeout: float, output: str) -> None:

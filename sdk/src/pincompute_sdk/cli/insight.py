@@ -90,7 +90,7 @@ def explain(name: str = "", /, *, output: OutputOption = "table", where: Where =
     formats.check(output)
     with options.client(where) as pin:
         project = options.project(pin.context)
-        found = (pin.apps.explain(project, target.parse(name).name),) if name else pin.explain.get(project).items
+        found = (pin.apps.explain(project, target.parse(name).name),) if name else pin.explain.list(project).items
     if output not in ("table", "wide"):
         formats.data(formats.plain(found[0]) if name else {"items": [formats.plain(one) for one in found]}, output)
         return

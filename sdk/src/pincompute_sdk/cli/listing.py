@@ -14,7 +14,7 @@ from pincompute_sdk.cli.output import formats
 from pincompute_sdk.cli.output.formats import View
 from pincompute_sdk.cli.output.table import Column
 from pincompute_sdk.cli.output.words import age
-from pincompute_sdk.generated.models import App, AppPage
+from pincompute_sdk.generated.models import App, AppList
 
 APPS: View[App] = View(
     kind="app",
@@ -65,7 +65,7 @@ def list_(
     warn_of(missing)
 
 
-def _pages(pin: Client, project: str, asked: dict[str, Any]) -> Iterator[AppPage]:
+def _pages(pin: Client, project: str, asked: dict[str, Any]) -> Iterator[AppList]:
     cursor: str | None = None
     while True:
         page = pin.apps.list(project, **asked, cursor=cursor) if project else pin.apps.list_all(**asked, cursor=cursor)

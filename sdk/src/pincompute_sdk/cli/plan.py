@@ -4,35 +4,29 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pincompute_sdk.cli.output import terminal
 from pincompute_sdk.cli.output.words import count
-from pincompute_sdk.generated.models import App, Change
-
-if TYPE_CHECKING:
-    from pincompute_sdk.client import Client
+from pincompute_sdk.generated.models import Change, Difference
 
 LONGEST = 60  # characters of a value
 
 
-def of(pin: Client, project: str, wanted: dict[str, Any], present: App | None) -> Sequence[Change]:
-    """The server's own comparison with what it would store; nothing for what is new."""
-    return () if present is None else pin.apps.diff(project, present.name, wanted).changes
-
-
-def show(wanted: dict[str, Any], changes: Sequence[Change], *, new: bool) -> None:
+def show(wanted: dict[str, Any], planned: Difference) -> None:
+    """From the server's own comparison with what it would store."""
     title = f"{wanted.get('kind', 'App')} {wanted['project']}/{wanted['name']}"
-    if new:
+    if planned.creates:
         sys.stdout.write(f"{terminal.painted('+ new', 'green')} {title}\n")
         sys.stdout.writelines(f"    {line}\n" for line in _summary(wanted))
         return
-    if not changes:
+    if not planned.changes:
         sys.stdout.write(f"{title}: nothing to change\n")
         return
     sys.stdout.write(f"{terminal.painted('~ change', 'yellow')} {title}\n")
-    sys.stdout.writelines(f"    {line(change)}\n" for change in changes)
+    sys.stdout.writelines(f"    {line(change)}\n" for change in planned.changes)
+    if planned.message:
+        sys.stdout.write(f"    {planned.message}\n")
 
 
 def line(change: Change) -> str:

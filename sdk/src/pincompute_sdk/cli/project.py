@@ -17,7 +17,7 @@ from pincompute_sdk.cli.output.table import Column
 from pincompute_sdk.cli.output.words import age
 from pincompute_sdk.core import configuration
 from pincompute_sdk.core.errors import NotFoundError
-from pincompute_sdk.generated.models import Member, Project
+from pincompute_sdk.generated.models import Project, ProjectMember
 
 app = App(name="project", help="Projects and their members.", help_format="plaintext", version_flags=[])
 
@@ -33,7 +33,7 @@ PROJECTS: View[Project] = View(
     name=lambda p: p.name,
     nothing="no projects; `pin project create NAME` makes one",
 )
-MEMBERS: View[Member] = View(
+MEMBERS: View[ProjectMember] = View(
     kind="member",
     columns=(Column("name", lambda m: m.name), Column("role", lambda m: m.role)),
     name=lambda m: m.name,
@@ -55,7 +55,7 @@ def create(name: str, /, *, description: str = "", where: Where = ANYWHERE) -> N
     """Create a project; you are its owner."""
     with options.client(where) as pin:
         made = pin.projects.create({"kind": "Project", "name": name, "description": description})
-    sys.stdout.write(f"project {made.name} is created; `pin project use {made.name}` works in it\n")
+    sys.stdout.write(f"{made.message}; `pin project use {name}` works in it\n")
 
 
 @app.command
@@ -96,7 +96,7 @@ def grant(
     """Give somebody a role in the project."""
     with options.client(where) as pin:
         project = options.project(pin.context)
-        pin.members.replace(project, member, {"name": member, "role": role})
+        pin.members.replace(project, member, {"role": role})
     sys.stdout.write(f"{member} is {role} of project {project}\n")
 
 

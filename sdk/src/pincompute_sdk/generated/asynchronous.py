@@ -14,29 +14,32 @@ from pincompute_sdk.core.operation import AsyncCaller, Input
 from pincompute_sdk.generated import operations as op
 from pincompute_sdk.generated.models import (
     App,
-    AppPage,
+    AppList,
+    AppWritten,
     Cluster,
     ClusterPage,
     Decision,
-    Diff,
+    Difference,
     Done,
     Entry,
     Event,
     Exit,
     Explanation,
     Explanations,
-    Member,
-    MemberPage,
+    MemberList,
     NewToken,
     Operation,
     Project,
-    ProjectPage,
+    ProjectList,
+    ProjectMember,
+    ProjectWritten,
     Reason,
     Records,
     Replica,
     ReplicaPage,
     Restarting,
     Revision,
+    Role,
     RollingBack,
     Scaling,
     Service,
@@ -46,6 +49,8 @@ from pincompute_sdk.generated.models import (
     Token,
     TokenPage,
     Unit,
+    UnitList,
+    UnitWritten,
     Verdict,
 )
 
@@ -84,15 +89,32 @@ class AppsResource:
         *,
         dry_run: bool | None = None,
         within: float = 30.0,
-    ) -> App:
-        """POST /v1/projects/{project}/apps"""
+    ) -> AppWritten:
+        """POST /v1/projects/{project}/apps
+
+        dry_run: Judge it as if it were done, and do nothing.
+        """
         return await self._caller.call(op.APPS_CREATE, Input({"project": project}, {"dryRun": dry_run}, {}, body, within))
 
-    async def delete(self, project: str, name: str, *, within: float = 30.0) -> App:
-        """DELETE /v1/projects/{project}/apps/{name}"""
-        return await self._caller.call(op.APPS_DELETE, Input({"project": project, "name": name}, {}, {}, None, within))
+    async def delete(
+        self,
+        project: str,
+        name: str,
+        *,
+        if_match: str | None = None,
+        dry_run: bool | None = None,
+        within: float = 30.0,
+    ) -> AppWritten:
+        """DELETE /v1/projects/{project}/apps/{name}
 
-    async def diff(self, project: str, name: str, body: App | Mapping[str, Any], *, within: float = 30.0) -> Diff:
+        if_match: Only if the object is in this version: its ETag.
+        dry_run: Judge it as if it were done, and do nothing.
+        """
+        return await self._caller.call(
+            op.APPS_DELETE, Input({"project": project, "name": name}, {"dryRun": dry_run}, {"If-Match": if_match}, None, within)
+        )
+
+    async def diff(self, project: str, name: str, body: App | Mapping[str, Any], *, within: float = 30.0) -> Difference:
         """POST /v1/projects/{project}/apps/{name}/diff"""
         return await self._caller.call(op.APPS_DIFF, Input({"project": project, "name": name}, {}, {}, body, within))
 
@@ -329,14 +351,24 @@ class AppsResource:
         tier: str | None = None,
         zone: str | None = None,
         state: str | None = None,
-        label: str | None = None,
+        label: tuple[str, ...] | None = None,
         text: str | None = None,
         sort: str | None = None,
         limit: int | None = None,
         cursor: str | None = None,
         within: float = 30.0,
-    ) -> AppPage:
-        """GET /v1/projects/{project}/apps"""
+    ) -> AppList:
+        """GET /v1/projects/{project}/apps
+
+        tier: Only of this tier.
+        zone: Only what runs, or is asked to run, in this zone.
+        state: Only in this state, for example Running.
+        label: Only with this label: key=value, or key; all of them.
+        text: Only what mentions this: name, labels, images, message.
+        sort: By name if not said.
+        limit: Objects of a page.
+        cursor: The cursor of the page before.
+        """
         return await self._caller.call(
             op.APPS_LIST,
             Input(
@@ -364,13 +396,22 @@ class AppsResource:
         tier: str | None = None,
         zone: str | None = None,
         state: str | None = None,
-        label: str | None = None,
+        label: tuple[str, ...] | None = None,
         text: str | None = None,
         sort: str | None = None,
         limit: int | None = None,
         within: float = 30.0,
     ) -> AsyncIterator[App]:
-        """Every item, page after page."""
+        """Every item, page after page.
+
+        tier: Only of this tier.
+        zone: Only what runs, or is asked to run, in this zone.
+        state: Only in this state, for example Running.
+        label: Only with this label: key=value, or key; all of them.
+        text: Only what mentions this: name, labels, images, message.
+        sort: By name if not said.
+        limit: Objects of a page.
+        """
         async for page in self._caller.pages(
             op.APPS_LIST,
             Input(
@@ -387,24 +428,34 @@ class AppsResource:
     async def list_all(
         self,
         *,
-        project: str | None = None,
         tier: str | None = None,
         zone: str | None = None,
         state: str | None = None,
-        label: str | None = None,
+        label: tuple[str, ...] | None = None,
         text: str | None = None,
         sort: str | None = None,
         limit: int | None = None,
+        project: str | None = None,
         cursor: str | None = None,
         within: float = 30.0,
-    ) -> AppPage:
-        """GET /v1/apps"""
+    ) -> AppList:
+        """GET /v1/apps
+
+        tier: Only of this tier.
+        zone: Only what runs, or is asked to run, in this zone.
+        state: Only in this state, for example Running.
+        label: Only with this label: key=value, or key; all of them.
+        text: Only what mentions this: name, labels, images, message.
+        sort: By name if not said.
+        limit: Objects of a page.
+        project: Only of this project.
+        cursor: The cursor of the page before.
+        """
         return await self._caller.call(
             op.APPS_LIST_ALL,
             Input(
                 {},
                 {
-                    "project": project,
                     "tier": tier,
                     "zone": zone,
                     "state": state,
@@ -412,6 +463,7 @@ class AppsResource:
                     "text": text,
                     "sort": sort,
                     "limit": limit,
+                    "project": project,
                     "cursor": cursor,
                 },
                 {},
@@ -423,23 +475,32 @@ class AppsResource:
     async def iterate_all(
         self,
         *,
-        project: str | None = None,
         tier: str | None = None,
         zone: str | None = None,
         state: str | None = None,
-        label: str | None = None,
+        label: tuple[str, ...] | None = None,
         text: str | None = None,
         sort: str | None = None,
         limit: int | None = None,
+        project: str | None = None,
         within: float = 30.0,
     ) -> AsyncIterator[App]:
-        """Every item, page after page."""
+        """Every item, page after page.
+
+        tier: Only of this tier.
+        zone: Only what runs, or is asked to run, in this zone.
+        state: Only in this state, for example Running.
+        label: Only with this label: key=value, or key; all of them.
+        text: Only what mentions this: name, labels, images, message.
+        sort: By name if not said.
+        limit: Objects of a page.
+        project: Only of this project.
+        """
         async for page in self._caller.pages(
             op.APPS_LIST_ALL,
             Input(
                 {},
                 {
-                    "project": project,
                     "tier": tier,
                     "zone": zone,
                     "state": state,
@@ -447,6 +508,7 @@ class AppsResource:
                     "text": text,
                     "sort": sort,
                     "limit": limit,
+                    "project": project,
                 },
                 {},
                 None,
@@ -524,6 +586,25 @@ class AppsResource:
             ),
         )
 
+    async def patch(
+        self,
+        project: str,
+        name: str,
+        body: dict[str, Any],
+        *,
+        if_match: str | None = None,
+        dry_run: bool | None = None,
+        within: float = 30.0,
+    ) -> AppWritten:
+        """PATCH /v1/projects/{project}/apps/{name}
+
+        if_match: Only if the object is in this version: its ETag.
+        dry_run: Judge it as if it were done, and do nothing.
+        """
+        return await self._caller.call(
+            op.APPS_PATCH, Input({"project": project, "name": name}, {"dryRun": dry_run}, {"If-Match": if_match}, body, within)
+        )
+
     async def pause(
         self,
         project: str,
@@ -560,12 +641,18 @@ class AppsResource:
         name: str,
         body: App | Mapping[str, Any],
         *,
+        if_match: str | None = None,
         dry_run: bool | None = None,
         within: float = 30.0,
-    ) -> App:
-        """PUT /v1/projects/{project}/apps/{name}"""
+    ) -> AppWritten:
+        """PUT /v1/projects/{project}/apps/{name}
+
+        if_match: Only if the object is in this version: its ETag.
+        dry_run: Judge it as if it were done, and do nothing.
+        """
         return await self._caller.call(
-            op.APPS_REPLACE, Input({"project": project, "name": name}, {"dryRun": dry_run}, {}, body, within)
+            op.APPS_REPLACE,
+            Input({"project": project, "name": name}, {"dryRun": dry_run}, {"If-Match": if_match}, body, within),
         )
 
     async def replicas(self, project: str, name: str, *, within: float = 30.0) -> ReplicaPage:
@@ -728,12 +815,93 @@ class AppsResource:
             for item in page.items:
                 yield item
 
-    def watch(self, project: str, *, within: float = 30.0) -> AsyncIterator[ServerEvent]:
+    def watch(
+        self,
+        project: str,
+        *,
+        tier: str | None = None,
+        zone: str | None = None,
+        state: str | None = None,
+        label: tuple[str, ...] | None = None,
+        text: str | None = None,
+        sort: str | None = None,
+        limit: int | None = None,
+        within: float = 30.0,
+    ) -> AsyncIterator[ServerEvent]:
+        """
+
+        Taken up again behind the last event after every drop.
+
+        tier: Only of this tier.
+        zone: Only what runs, or is asked to run, in this zone.
+        state: Only in this state, for example Running.
+        label: Only with this label: key=value, or key; all of them.
+        text: Only what mentions this: name, labels, images, message.
+        sort: By name if not said.
+        limit: Objects of a page.
+        """
+        return self._caller.follow(
+            op.APPS_WATCH,
+            Input(
+                {"project": project},
+                {"tier": tier, "zone": zone, "state": state, "label": label, "text": text, "sort": sort, "limit": limit},
+                {},
+                None,
+                within,
+            ),
+        )
+
+    def watch_all(
+        self,
+        *,
+        tier: str | None = None,
+        zone: str | None = None,
+        state: str | None = None,
+        label: tuple[str, ...] | None = None,
+        text: str | None = None,
+        sort: str | None = None,
+        limit: int | None = None,
+        project: str | None = None,
+        within: float = 30.0,
+    ) -> AsyncIterator[ServerEvent]:
+        """
+
+        Taken up again behind the last event after every drop.
+
+        tier: Only of this tier.
+        zone: Only what runs, or is asked to run, in this zone.
+        state: Only in this state, for example Running.
+        label: Only with this label: key=value, or key; all of them.
+        text: Only what mentions this: name, labels, images, message.
+        sort: By name if not said.
+        limit: Objects of a page.
+        """
+        return self._caller.follow(
+            op.APPS_WATCH_ALL,
+            Input(
+                {},
+                {
+                    "tier": tier,
+                    "zone": zone,
+                    "state": state,
+                    "label": label,
+                    "text": text,
+                    "sort": sort,
+                    "limit": limit,
+                    "project": project,
+                },
+                {},
+                None,
+                within,
+            ),
+        )
+
+    def watch_one(self, project: str, name: str, *, within: float = 30.0) -> AsyncIterator[ServerEvent]:
         """
 
         Taken up again behind the last event after every drop.
         """
-        return self._caller.follow(op.APPS_WATCH, Input({"project": project}, {}, {}, None, within))
+        return self._caller.follow(op.APPS_WATCH_ONE, Input({"project": project, "name": name}, {}, {}, None, within))
 
 
 class EventsResource:
@@ -838,9 +1006,9 @@ class ExplainResource:
     def __init__(self, caller: AsyncCaller) -> None:
         self._caller = caller
 
-    async def get(self, project: str, *, within: float = 30.0) -> Explanations:
+    async def list(self, project: str, *, within: float = 30.0) -> Explanations:
         """GET /v1/projects/{project}/explain"""
-        return await self._caller.call(op.EXPLAIN_GET, Input({"project": project}, {}, {}, None, within))
+        return await self._caller.call(op.EXPLAIN_LIST, Input({"project": project}, {}, {}, None, within))
 
 
 class HistoryResource:
@@ -945,21 +1113,23 @@ class MembersResource:
     def __init__(self, caller: AsyncCaller) -> None:
         self._caller = caller
 
+    async def create(self, project: str, body: ProjectMember | Mapping[str, Any], *, within: float = 30.0) -> ProjectMember:
+        """POST /v1/projects/{project}/members"""
+        return await self._caller.call(op.MEMBERS_CREATE, Input({"project": project}, {}, {}, body, within))
+
     async def delete(self, project: str, name: str, *, within: float = 30.0) -> None:
         """DELETE /v1/projects/{project}/members/{name}"""
         return await self._caller.call(op.MEMBERS_DELETE, Input({"project": project, "name": name}, {}, {}, None, within))
 
-    async def list(self, project: str, *, within: float = 30.0) -> MemberPage:
+    async def get(self, project: str, name: str, *, within: float = 30.0) -> ProjectMember:
+        """GET /v1/projects/{project}/members/{name}"""
+        return await self._caller.call(op.MEMBERS_GET, Input({"project": project, "name": name}, {}, {}, None, within))
+
+    async def list(self, project: str, *, within: float = 30.0) -> MemberList:
         """GET /v1/projects/{project}/members"""
         return await self._caller.call(op.MEMBERS_LIST, Input({"project": project}, {}, {}, None, within))
 
-    async def iterate(self, project: str, *, within: float = 30.0) -> AsyncIterator[Member]:
-        """Every item, page after page."""
-        async for page in self._caller.pages(op.MEMBERS_LIST, Input({"project": project}, {}, {}, None, within)):
-            for item in page.items:
-                yield item
-
-    async def replace(self, project: str, name: str, body: Member | Mapping[str, Any], *, within: float = 30.0) -> Member:
+    async def replace(self, project: str, name: str, body: Role | Mapping[str, Any], *, within: float = 30.0) -> ProjectMember:
         """PUT /v1/projects/{project}/members/{name}"""
         return await self._caller.call(op.MEMBERS_REPLACE, Input({"project": project, "name": name}, {}, {}, body, within))
 
@@ -970,23 +1140,142 @@ class ProjectsResource:
     def __init__(self, caller: AsyncCaller) -> None:
         self._caller = caller
 
-    async def create(self, body: Project | Mapping[str, Any], *, within: float = 30.0) -> Project:
-        """POST /v1/projects"""
-        return await self._caller.call(op.PROJECTS_CREATE, Input({}, {}, {}, body, within))
+    async def create(
+        self,
+        body: Project | Mapping[str, Any],
+        *,
+        dry_run: bool | None = None,
+        within: float = 30.0,
+    ) -> ProjectWritten:
+        """POST /v1/projects
+
+        dry_run: Judge it as if it were done, and do nothing.
+        """
+        return await self._caller.call(op.PROJECTS_CREATE, Input({}, {"dryRun": dry_run}, {}, body, within))
+
+    async def delete(
+        self,
+        project: str,
+        *,
+        if_match: str | None = None,
+        dry_run: bool | None = None,
+        within: float = 30.0,
+    ) -> ProjectWritten:
+        """DELETE /v1/projects/{project}
+
+        if_match: Only if the object is in this version: its ETag.
+        dry_run: Judge it as if it were done, and do nothing.
+        """
+        return await self._caller.call(
+            op.PROJECTS_DELETE, Input({"project": project}, {"dryRun": dry_run}, {"If-Match": if_match}, None, within)
+        )
 
     async def get(self, project: str, *, within: float = 30.0) -> Project:
         """GET /v1/projects/{project}"""
         return await self._caller.call(op.PROJECTS_GET, Input({"project": project}, {}, {}, None, within))
 
-    async def list(self, *, limit: int | None = None, cursor: str | None = None, within: float = 30.0) -> ProjectPage:
-        """GET /v1/projects"""
-        return await self._caller.call(op.PROJECTS_LIST, Input({}, {"limit": limit, "cursor": cursor}, {}, None, within))
+    async def list(
+        self,
+        *,
+        label: tuple[str, ...] | None = None,
+        text: str | None = None,
+        sort: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+        within: float = 30.0,
+    ) -> ProjectList:
+        """GET /v1/projects
 
-    async def iterate(self, *, limit: int | None = None, within: float = 30.0) -> AsyncIterator[Project]:
-        """Every item, page after page."""
-        async for page in self._caller.pages(op.PROJECTS_LIST, Input({}, {"limit": limit}, {}, None, within)):
+        label: Only with this label: key=value, or key; all of them.
+        text: Only what mentions this: name, labels, description.
+        sort: By name if not said.
+        limit: Projects of a page.
+        cursor: The cursor of the page before.
+        """
+        return await self._caller.call(
+            op.PROJECTS_LIST,
+            Input({}, {"label": label, "text": text, "sort": sort, "limit": limit, "cursor": cursor}, {}, None, within),
+        )
+
+    async def iterate(
+        self,
+        *,
+        label: tuple[str, ...] | None = None,
+        text: str | None = None,
+        sort: str | None = None,
+        limit: int | None = None,
+        within: float = 30.0,
+    ) -> AsyncIterator[Project]:
+        """Every item, page after page.
+
+        label: Only with this label: key=value, or key; all of them.
+        text: Only what mentions this: name, labels, description.
+        sort: By name if not said.
+        limit: Projects of a page.
+        """
+        async for page in self._caller.pages(
+            op.PROJECTS_LIST, Input({}, {"label": label, "text": text, "sort": sort, "limit": limit}, {}, None, within)
+        ):
             for item in page.items:
                 yield item
+
+    async def patch(
+        self,
+        project: str,
+        body: dict[str, Any],
+        *,
+        if_match: str | None = None,
+        dry_run: bool | None = None,
+        within: float = 30.0,
+    ) -> ProjectWritten:
+        """PATCH /v1/projects/{project}
+
+        if_match: Only if the object is in this version: its ETag.
+        dry_run: Judge it as if it were done, and do nothing.
+        """
+        return await self._caller.call(
+            op.PROJECTS_PATCH, Input({"project": project}, {"dryRun": dry_run}, {"If-Match": if_match}, body, within)
+        )
+
+    async def replace(
+        self,
+        project: str,
+        body: Project | Mapping[str, Any],
+        *,
+        if_match: str | None = None,
+        dry_run: bool | None = None,
+        within: float = 30.0,
+    ) -> ProjectWritten:
+        """PUT /v1/projects/{project}
+
+        if_match: Only if the object is in this version: its ETag.
+        dry_run: Judge it as if it were done, and do nothing.
+        """
+        return await self._caller.call(
+            op.PROJECTS_REPLACE, Input({"project": project}, {"dryRun": dry_run}, {"If-Match": if_match}, body, within)
+        )
+
+    def watch(
+        self,
+        *,
+        label: tuple[str, ...] | None = None,
+        text: str | None = None,
+        sort: str | None = None,
+        limit: int | None = None,
+        within: float = 30.0,
+    ) -> AsyncIterator[ServerEvent]:
+        """
+
+        Taken up again behind the last event after every drop.
+
+        label: Only with this label: key=value, or key; all of them.
+        text: Only what mentions this: name, labels, description.
+        sort: By name if not said.
+        limit: Projects of a page.
+        """
+        return self._caller.follow(
+            op.PROJECTS_WATCH, Input({}, {"label": label, "text": text, "sort": sort, "limit": limit}, {}, None, within)
+        )
 
 
 class ServiceResource:
@@ -1137,6 +1426,43 @@ class UnitsResource:
 
     def __init__(self, caller: AsyncCaller) -> None:
         self._caller = caller
+
+    async def create(
+        self,
+        project: str,
+        body: Unit | Mapping[str, Any],
+        *,
+        dry_run: bool | None = None,
+        within: float = 30.0,
+    ) -> UnitWritten:
+        """POST /v1/projects/{project}/units
+
+        dry_run: Judge it as if it were done, and do nothing.
+        """
+        return await self._caller.call(op.UNITS_CREATE, Input({"project": project}, {"dryRun": dry_run}, {}, body, within))
+
+    async def delete(
+        self,
+        project: str,
+        name: str,
+        *,
+        if_match: str | None = None,
+        dry_run: bool | None = None,
+        within: float = 30.0,
+    ) -> UnitWritten:
+        """DELETE /v1/projects/{project}/units/{name}
+
+        if_match: Only if the object is in this version: its ETag.
+        dry_run: Judge it as if it were done, and do nothing.
+        """
+        return await self._caller.call(
+            op.UNITS_DELETE,
+            Input({"project": project, "name": name}, {"dryRun": dry_run}, {"If-Match": if_match}, None, within),
+        )
+
+    async def diff(self, project: str, name: str, body: Unit | Mapping[str, Any], *, within: float = 30.0) -> Difference:
+        """POST /v1/projects/{project}/units/{name}/diff"""
+        return await self._caller.call(op.UNITS_DIFF, Input({"project": project, "name": name}, {}, {}, body, within))
 
     async def events(
         self,
@@ -1328,6 +1654,199 @@ class UnitsResource:
             for item in page.items:
                 yield item
 
+    async def list(
+        self,
+        project: str,
+        *,
+        tier: str | None = None,
+        zone: str | None = None,
+        state: str | None = None,
+        label: tuple[str, ...] | None = None,
+        text: str | None = None,
+        sort: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+        within: float = 30.0,
+    ) -> UnitList:
+        """GET /v1/projects/{project}/units
+
+        tier: Only of this tier.
+        zone: Only what runs, or is asked to run, in this zone.
+        state: Only in this state, for example Running.
+        label: Only with this label: key=value, or key; all of them.
+        text: Only what mentions this: name, labels, images, message.
+        sort: By name if not said.
+        limit: Objects of a page.
+        cursor: The cursor of the page before.
+        """
+        return await self._caller.call(
+            op.UNITS_LIST,
+            Input(
+                {"project": project},
+                {
+                    "tier": tier,
+                    "zone": zone,
+                    "state": state,
+                    "label": label,
+                    "text": text,
+                    "sort": sort,
+                    "limit": limit,
+                    "cursor": cursor,
+                },
+                {},
+                None,
+                within,
+            ),
+        )
+
+    async def iterate(
+        self,
+        project: str,
+        *,
+        tier: str | None = None,
+        zone: str | None = None,
+        state: str | None = None,
+        label: tuple[str, ...] | None = None,
+        text: str | None = None,
+        sort: str | None = None,
+        limit: int | None = None,
+        within: float = 30.0,
+    ) -> AsyncIterator[Unit]:
+        """Every item, page after page.
+
+        tier: Only of this tier.
+        zone: Only what runs, or is asked to run, in this zone.
+        state: Only in this state, for example Running.
+        label: Only with this label: key=value, or key; all of them.
+        text: Only what mentions this: name, labels, images, message.
+        sort: By name if not said.
+        limit: Objects of a page.
+        """
+        async for page in self._caller.pages(
+            op.UNITS_LIST,
+            Input(
+                {"project": project},
+                {"tier": tier, "zone": zone, "state": state, "label": label, "text": text, "sort": sort, "limit": limit},
+                {},
+                None,
+                within,
+            ),
+        ):
+            for item in page.items:
+                yield item
+
+    async def list_all(
+        self,
+        *,
+        tier: str | None = None,
+        zone: str | None = None,
+        state: str | None = None,
+        label: tuple[str, ...] | None = None,
+        text: str | None = None,
+        sort: str | None = None,
+        limit: int | None = None,
+        project: str | None = None,
+        cursor: str | None = None,
+        within: float = 30.0,
+    ) -> UnitList:
+        """GET /v1/units
+
+        tier: Only of this tier.
+        zone: Only what runs, or is asked to run, in this zone.
+        state: Only in this state, for example Running.
+        label: Only with this label: key=value, or key; all of them.
+        text: Only what mentions this: name, labels, images, message.
+        sort: By name if not said.
+        limit: Objects of a page.
+        project: Only of this project.
+        cursor: The cursor of the page before.
+        """
+        return await self._caller.call(
+            op.UNITS_LIST_ALL,
+            Input(
+                {},
+                {
+                    "tier": tier,
+                    "zone": zone,
+                    "state": state,
+                    "label": label,
+                    "text": text,
+                    "sort": sort,
+                    "limit": limit,
+                    "project": project,
+                    "cursor": cursor,
+                },
+                {},
+                None,
+                within,
+            ),
+        )
+
+    async def iterate_all(
+        self,
+        *,
+        tier: str | None = None,
+        zone: str | None = None,
+        state: str | None = None,
+        label: tuple[str, ...] | None = None,
+        text: str | None = None,
+        sort: str | None = None,
+        limit: int | None = None,
+        project: str | None = None,
+        within: float = 30.0,
+    ) -> AsyncIterator[Unit]:
+        """Every item, page after page.
+
+        tier: Only of this tier.
+        zone: Only what runs, or is asked to run, in this zone.
+        state: Only in this state, for example Running.
+        label: Only with this label: key=value, or key; all of them.
+        text: Only what mentions this: name, labels, images, message.
+        sort: By name if not said.
+        limit: Objects of a page.
+        project: Only of this project.
+        """
+        async for page in self._caller.pages(
+            op.UNITS_LIST_ALL,
+            Input(
+                {},
+                {
+                    "tier": tier,
+                    "zone": zone,
+                    "state": state,
+                    "label": label,
+                    "text": text,
+                    "sort": sort,
+                    "limit": limit,
+                    "project": project,
+                },
+                {},
+                None,
+                within,
+            ),
+        ):
+            for item in page.items:
+                yield item
+
+    async def patch(
+        self,
+        project: str,
+        name: str,
+        body: dict[str, Any],
+        *,
+        if_match: str | None = None,
+        dry_run: bool | None = None,
+        within: float = 30.0,
+    ) -> UnitWritten:
+        """PATCH /v1/projects/{project}/units/{name}
+
+        if_match: Only if the object is in this version: its ETag.
+        dry_run: Judge it as if it were done, and do nothing.
+        """
+        return await self._caller.call(
+            op.UNITS_PATCH, Input({"project": project, "name": name}, {"dryRun": dry_run}, {"If-Match": if_match}, body, within)
+        )
+
     async def pause(
         self,
         project: str,
@@ -1338,6 +1857,26 @@ class UnitsResource:
     ) -> Done:
         """POST /v1/projects/{project}/units/{name}/pause"""
         return await self._caller.call(op.UNITS_PAUSE, Input({"project": project, "name": name}, {}, {}, body, within))
+
+    async def replace(
+        self,
+        project: str,
+        name: str,
+        body: Unit | Mapping[str, Any],
+        *,
+        if_match: str | None = None,
+        dry_run: bool | None = None,
+        within: float = 30.0,
+    ) -> UnitWritten:
+        """PUT /v1/projects/{project}/units/{name}
+
+        if_match: Only if the object is in this version: its ETag.
+        dry_run: Judge it as if it were done, and do nothing.
+        """
+        return await self._caller.call(
+            op.UNITS_REPLACE,
+            Input({"project": project, "name": name}, {"dryRun": dry_run}, {"If-Match": if_match}, body, within),
+        )
 
     async def restart(
         self,
@@ -1488,6 +2027,94 @@ class UnitsResource:
         ):
             for item in page.items:
                 yield item
+
+    def watch(
+        self,
+        project: str,
+        *,
+        tier: str | None = None,
+        zone: str | None = None,
+        state: str | None = None,
+        label: tuple[str, ...] | None = None,
+        text: str | None = None,
+        sort: str | None = None,
+        limit: int | None = None,
+        within: float = 30.0,
+    ) -> AsyncIterator[ServerEvent]:
+        """
+
+        Taken up again behind the last event after every drop.
+
+        tier: Only of this tier.
+        zone: Only what runs, or is asked to run, in this zone.
+        state: Only in this state, for example Running.
+        label: Only with this label: key=value, or key; all of them.
+        text: Only what mentions this: name, labels, images, message.
+        sort: By name if not said.
+        limit: Objects of a page.
+        """
+        return self._caller.follow(
+            op.UNITS_WATCH,
+            Input(
+                {"project": project},
+                {"tier": tier, "zone": zone, "state": state, "label": label, "text": text, "sort": sort, "limit": limit},
+                {},
+                None,
+                within,
+            ),
+        )
+
+    def watch_all(
+        self,
+        *,
+        tier: str | None = None,
+        zone: str | None = None,
+        state: str | None = None,
+        label: tuple[str, ...] | None = None,
+        text: str | None = None,
+        sort: str | None = None,
+        limit: int | None = None,
+        project: str | None = None,
+        within: float = 30.0,
+    ) -> AsyncIterator[ServerEvent]:
+        """
+
+        Taken up again behind the last event after every drop.
+
+        tier: Only of this tier.
+        zone: Only what runs, or is asked to run, in this zone.
+        state: Only in this state, for example Running.
+        label: Only with this label: key=value, or key; all of them.
+        text: Only what mentions this: name, labels, images, message.
+        sort: By name if not said.
+        limit: Objects of a page.
+        """
+        return self._caller.follow(
+            op.UNITS_WATCH_ALL,
+            Input(
+                {},
+                {
+                    "tier": tier,
+                    "zone": zone,
+                    "state": state,
+                    "label": label,
+                    "text": text,
+                    "sort": sort,
+                    "limit": limit,
+                    "project": project,
+                },
+                {},
+                None,
+                within,
+            ),
+        )
+
+    def watch_one(self, project: str, name: str, *, within: float = 30.0) -> AsyncIterator[ServerEvent]:
+        """
+
+        Taken up again behind the last event after every drop.
+        """
+        return self._caller.follow(op.UNITS_WATCH_ONE, Input({"project": project, "name": name}, {}, {}, None, within))
 
 
 class AsyncResources:

@@ -64,17 +64,37 @@ class App(Model, tag_field="kind", tag="App"):
     """What runs now."""
 
 
-class AppPage(Model):
-    items: tuple[App, ...] = ()
+class AppList(Model):
+    items: tuple[App, ...]
     cursor: str = ""
+    """Asks for the next page; absent on the last."""
     missing: tuple[str, ...] = ()
+    """Clusters that do not answer; what is said of them is their last."""
     version: str = ""
+    """The state that the list shows; lists of later states have later ones."""
+
+
+class AppWritten(Model):
+    message: str
+    """What will happen, in a sentence."""
+    links: Links
+    """Where to look next."""
+    item: App
+    changes: tuple[Change, ...] = ()
+    """What changes."""
+    waits_for: tuple[str, ...] = ()
+    """What still has to happen until a deletion is complete."""
+    dry_run: bool = False
+    """Nothing was written."""
 
 
 class Change(Model):
     field: str
+    """Where, for example containers[0].image."""
     before: Any = None
+    """What it is."""
     after: Any = None
+    """What it becomes."""
 
 
 class Cluster(Model):
@@ -148,9 +168,15 @@ class Decision(Model, tag_field="type", tag="decision"):
     zone: str = ""
 
 
-class Diff(Model):
+class Difference(Model):
     changes: tuple[Change, ...] = ()
-    effect: str = ""
+    """Field by field; empty when nothing would change."""
+    text: str = ""
+    """The same as a unified diff of YAML."""
+    creates: bool = False
+    """There is no such object yet."""
+    message: str = ""
+    """What would happen, in a sentence."""
 
 
 class Done(Model):
@@ -348,14 +374,22 @@ class Limits(Model):
     """Temporary storage; a replica that takes more is replaced."""
 
 
-class Member(Model):
-    name: str
-    role: str = "developer"
+class Links(Model):
+    """Where to look next."""
+
+    self: str
+    """The object."""
+    watch: str
+    """Its changes as they happen."""
+    events: str = ""
+    """What happened to it."""
+    explain: str = ""
+    """Why it runs where it runs, or why not."""
 
 
-class MemberPage(Model):
-    items: tuple[Member, ...] = ()
-    cursor: str = ""
+class MemberList(Model):
+    items: tuple[ProjectMember, ...]
+    """Everybody with a role in the project."""
 
 
 class Mount(Model):
@@ -449,6 +483,16 @@ class Project(Model, tag_field="kind", tag="Project"):
     """Whether it is ready."""
 
 
+class ProjectList(Model):
+    items: tuple[Project, ...]
+    cursor: str = ""
+    """Asks for the next page; absent on the last."""
+    missing: tuple[str, ...] = ()
+    """Clusters that do not answer; what is said of them is their last."""
+    version: str = ""
+    """The state that the list shows; lists of later states have later ones."""
+
+
 class ProjectMember(Model):
     name: str
     """User name as authentication gives it; `group:NAME` is everybody in a group, `service:NAME` a service account."""
@@ -458,13 +502,6 @@ class ProjectMember(Model):
     """
 
 
-class ProjectPage(Model):
-    items: tuple[Project, ...] = ()
-    cursor: str = ""
-    missing: tuple[str, ...] = ()
-    version: str = ""
-
-
 class ProjectStatus(Model):
     ready: bool
     """Workloads can be created."""
@@ -472,24 +509,22 @@ class ProjectStatus(Model):
     """What is so, and what to do."""
 
 
+class ProjectWritten(Model):
+    message: str
+    """What will happen, in a sentence."""
+    links: Links
+    """Where to look next."""
+    item: Project
+    changes: tuple[Change, ...] = ()
+    """What changes."""
+    waits_for: tuple[str, ...] = ()
+    """What still has to happen until a deletion is complete."""
+    dry_run: bool = False
+    """Nothing was written."""
+
+
 class Reason(Model):
     reason: str = ""
-
-
-class Record(Model):
-    at: datetime | None = None
-    kind: str = ""
-    name: str = ""
-    revision: str = ""
-    author: str = ""
-    reason: str = ""
-    message: str = ""
-
-
-class RecordPage(Model):
-    items: tuple[Record, ...] = ()
-    cursor: str = ""
-    missing: tuple[str, ...] = ()
 
 
 class Records(Model):
@@ -538,12 +573,6 @@ class Resources(Model):
     """What it may take at most. Memory: what is set aside, if not said."""
 
 
-class RestartBody(Model):
-    container: str = ""
-    replica: str = ""
-    reason: str = ""
-
-
 class Restarting(Model):
     reason: str = ""
     replica: str = ""
@@ -566,18 +595,13 @@ class Revision(Model, tag_field="type", tag="revision"):
     manager: str = ""
 
 
-class RollbackBody(Model):
-    revision: str = ""
-    reason: str = ""
+class Role(Model):
+    role: str
+    """viewer, developer, operator, owner, or a role of this region."""
 
 
 class RollingBack(Model):
     revision: str = ""
-    reason: str = ""
-
-
-class Scale(Model):
-    replicas: int
     reason: str = ""
 
 
@@ -738,6 +762,30 @@ class Unit(Model, tag_field="kind", tag="Unit"):
     """Since when it is being deleted."""
     status: Status | None = None
     """What runs now."""
+
+
+class UnitList(Model):
+    items: tuple[Unit, ...]
+    cursor: str = ""
+    """Asks for the next page; absent on the last."""
+    missing: tuple[str, ...] = ()
+    """Clusters that do not answer; what is said of them is their last."""
+    version: str = ""
+    """The state that the list shows; lists of later states have later ones."""
+
+
+class UnitWritten(Model):
+    message: str
+    """What will happen, in a sentence."""
+    links: Links
+    """Where to look next."""
+    item: Unit
+    changes: tuple[Change, ...] = ()
+    """What changes."""
+    waits_for: tuple[str, ...] = ()
+    """What still has to happen until a deletion is complete."""
+    dry_run: bool = False
+    """Nothing was written."""
 
 
 class Update(Model):

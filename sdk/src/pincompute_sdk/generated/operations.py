@@ -8,16 +8,18 @@ from __future__ import annotations
 from pincompute_sdk.core.operation import Operation
 from pincompute_sdk.generated.models import (
     App,
-    AppPage,
+    AppList,
+    AppWritten,
     ClusterPage,
-    Diff,
+    Difference,
     Done,
     Explanation,
     Explanations,
-    Member,
-    MemberPage,
+    MemberList,
     Project,
-    ProjectPage,
+    ProjectList,
+    ProjectMember,
+    ProjectWritten,
     Records,
     ReplicaPage,
     Service,
@@ -26,25 +28,28 @@ from pincompute_sdk.generated.models import (
     Token,
     TokenPage,
     Unit,
+    UnitList,
+    UnitWritten,
     Verdict,
 )
 
 ADMIN_AUDIT_VERIFY = Operation("POST", "/v1/admin/audit/verify", Verdict)
 ADMIN_CLUSTERS = Operation("GET", "/v1/admin/clusters", ClusterPage)
-APPS_CREATE = Operation("POST", "/v1/projects/{project}/apps", App, keyed=True)
-APPS_DELETE = Operation("DELETE", "/v1/projects/{project}/apps/{name}", App)
-APPS_DIFF = Operation("POST", "/v1/projects/{project}/apps/{name}/diff", Diff)
+APPS_CREATE = Operation("POST", "/v1/projects/{project}/apps", AppWritten, keyed=True)
+APPS_DELETE = Operation("DELETE", "/v1/projects/{project}/apps/{name}", AppWritten)
+APPS_DIFF = Operation("POST", "/v1/projects/{project}/apps/{name}/diff", Difference)
 APPS_EVENTS = Operation("GET", "/v1/projects/{project}/apps/{name}/events", Records)
 APPS_EXPLAIN = Operation("GET", "/v1/projects/{project}/apps/{name}/explain", Explanation)
 APPS_GET = Operation("GET", "/v1/projects/{project}/apps/{name}", App)
 APPS_GET_FILES = Operation("GET", "/v1/projects/{project}/apps/{name}/files", bytes, accept="application/x-tar")
 APPS_HISTORY = Operation("GET", "/v1/projects/{project}/apps/{name}/history", Records)
-APPS_LIST = Operation("GET", "/v1/projects/{project}/apps", AppPage)
-APPS_LIST_ALL = Operation("GET", "/v1/apps", AppPage)
+APPS_LIST = Operation("GET", "/v1/projects/{project}/apps", AppList)
+APPS_LIST_ALL = Operation("GET", "/v1/apps", AppList)
 APPS_LOGS = Operation("GET", "/v1/projects/{project}/apps/{name}/logs", str, accept="text/plain")
+APPS_PATCH = Operation("PATCH", "/v1/projects/{project}/apps/{name}", AppWritten, content="application/merge-patch+json")
 APPS_PAUSE = Operation("POST", "/v1/projects/{project}/apps/{name}/pause", Done, keyed=True)
 APPS_PUT_FILES = Operation("PUT", "/v1/projects/{project}/apps/{name}/files", type(None), content="application/x-tar")
-APPS_REPLACE = Operation("PUT", "/v1/projects/{project}/apps/{name}", App)
+APPS_REPLACE = Operation("PUT", "/v1/projects/{project}/apps/{name}", AppWritten)
 APPS_REPLICAS = Operation("GET", "/v1/projects/{project}/apps/{name}/replicas", ReplicaPage)
 APPS_RESTART = Operation("POST", "/v1/projects/{project}/apps/{name}/restart", Done, keyed=True)
 APPS_RESUME = Operation("POST", "/v1/projects/{project}/apps/{name}/resume", Done, keyed=True)
@@ -54,26 +59,41 @@ APPS_START = Operation("POST", "/v1/projects/{project}/apps/{name}/start", Done,
 APPS_STOP = Operation("POST", "/v1/projects/{project}/apps/{name}/stop", Done, keyed=True)
 APPS_TIMELINE = Operation("GET", "/v1/projects/{project}/apps/{name}/timeline", Timeline)
 APPS_WATCH = Operation("GET", "/v1/projects/{project}/apps/watch", type(None), accept="text/event-stream")
+APPS_WATCH_ALL = Operation("GET", "/v1/apps/watch", type(None), accept="text/event-stream")
+APPS_WATCH_ONE = Operation("GET", "/v1/projects/{project}/apps/{name}/watch", type(None), accept="text/event-stream")
 EVENTS_LIST = Operation("GET", "/v1/projects/{project}/events", Records)
-EXPLAIN_GET = Operation("GET", "/v1/projects/{project}/explain", Explanations)
+EXPLAIN_LIST = Operation("GET", "/v1/projects/{project}/explain", Explanations)
 HISTORY_LIST = Operation("GET", "/v1/projects/{project}/history", Records)
+MEMBERS_CREATE = Operation("POST", "/v1/projects/{project}/members", ProjectMember)
 MEMBERS_DELETE = Operation("DELETE", "/v1/projects/{project}/members/{name}", type(None))
-MEMBERS_LIST = Operation("GET", "/v1/projects/{project}/members", MemberPage)
-MEMBERS_REPLACE = Operation("PUT", "/v1/projects/{project}/members/{name}", Member)
-PROJECTS_CREATE = Operation("POST", "/v1/projects", Project, keyed=True)
+MEMBERS_GET = Operation("GET", "/v1/projects/{project}/members/{name}", ProjectMember)
+MEMBERS_LIST = Operation("GET", "/v1/projects/{project}/members", MemberList)
+MEMBERS_REPLACE = Operation("PUT", "/v1/projects/{project}/members/{name}", ProjectMember)
+PROJECTS_CREATE = Operation("POST", "/v1/projects", ProjectWritten, keyed=True)
+PROJECTS_DELETE = Operation("DELETE", "/v1/projects/{project}", ProjectWritten)
 PROJECTS_GET = Operation("GET", "/v1/projects/{project}", Project)
-PROJECTS_LIST = Operation("GET", "/v1/projects", ProjectPage)
+PROJECTS_LIST = Operation("GET", "/v1/projects", ProjectList)
+PROJECTS_PATCH = Operation("PATCH", "/v1/projects/{project}", ProjectWritten, content="application/merge-patch+json")
+PROJECTS_REPLACE = Operation("PUT", "/v1/projects/{project}", ProjectWritten)
+PROJECTS_WATCH = Operation("GET", "/v1/projects/watch", type(None), accept="text/event-stream")
 SERVICE_GET = Operation("GET", "/.well-known/pincompute", Service)
 SESSION_GET = Operation("GET", "/v1/session", Session)
 TIMELINE_LIST = Operation("GET", "/v1/projects/{project}/timeline", Timeline)
 TOKENS_CREATE = Operation("POST", "/v1/tokens", Token)
 TOKENS_DELETE = Operation("DELETE", "/v1/tokens/{name}", type(None))
 TOKENS_LIST = Operation("GET", "/v1/tokens", TokenPage)
+UNITS_CREATE = Operation("POST", "/v1/projects/{project}/units", UnitWritten, keyed=True)
+UNITS_DELETE = Operation("DELETE", "/v1/projects/{project}/units/{name}", UnitWritten)
+UNITS_DIFF = Operation("POST", "/v1/projects/{project}/units/{name}/diff", Difference)
 UNITS_EVENTS = Operation("GET", "/v1/projects/{project}/units/{name}/events", Records)
 UNITS_EXPLAIN = Operation("GET", "/v1/projects/{project}/units/{name}/explain", Explanation)
 UNITS_GET = Operation("GET", "/v1/projects/{project}/units/{name}", Unit)
 UNITS_HISTORY = Operation("GET", "/v1/projects/{project}/units/{name}/history", Records)
+UNITS_LIST = Operation("GET", "/v1/projects/{project}/units", UnitList)
+UNITS_LIST_ALL = Operation("GET", "/v1/units", UnitList)
+UNITS_PATCH = Operation("PATCH", "/v1/projects/{project}/units/{name}", UnitWritten, content="application/merge-patch+json")
 UNITS_PAUSE = Operation("POST", "/v1/projects/{project}/units/{name}/pause", Done, keyed=True)
+UNITS_REPLACE = Operation("PUT", "/v1/projects/{project}/units/{name}", UnitWritten)
 UNITS_RESTART = Operation("POST", "/v1/projects/{project}/units/{name}/restart", Done, keyed=True)
 UNITS_RESUME = Operation("POST", "/v1/projects/{project}/units/{name}/resume", Done, keyed=True)
 UNITS_ROLLBACK = Operation("POST", "/v1/projects/{project}/units/{name}/rollback", Done, keyed=True)
@@ -81,3 +101,6 @@ UNITS_SCALE = Operation("POST", "/v1/projects/{project}/units/{name}/scale", Don
 UNITS_START = Operation("POST", "/v1/projects/{project}/units/{name}/start", Done, keyed=True)
 UNITS_STOP = Operation("POST", "/v1/projects/{project}/units/{name}/stop", Done, keyed=True)
 UNITS_TIMELINE = Operation("GET", "/v1/projects/{project}/units/{name}/timeline", Timeline)
+UNITS_WATCH = Operation("GET", "/v1/projects/{project}/units/watch", type(None), accept="text/event-stream")
+UNITS_WATCH_ALL = Operation("GET", "/v1/units/watch", type(None), accept="text/event-stream")
+UNITS_WATCH_ONE = Operation("GET", "/v1/projects/{project}/units/{name}/watch", type(None), accept="text/event-stream")

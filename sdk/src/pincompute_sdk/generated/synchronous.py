@@ -14,29 +14,32 @@ from pincompute_sdk.core.operation import Input, SyncCaller
 from pincompute_sdk.generated import operations as op
 from pincompute_sdk.generated.models import (
     App,
-    AppPage,
+    AppList,
+    AppWritten,
     Cluster,
     ClusterPage,
     Decision,
-    Diff,
+    Difference,
     Done,
     Entry,
     Event,
     Exit,
     Explanation,
     Explanations,
-    Member,
-    MemberPage,
+    MemberList,
     NewToken,
     Operation,
     Project,
-    ProjectPage,
+    ProjectList,
+    ProjectMember,
+    ProjectWritten,
     Reason,
     Records,
     Replica,
     ReplicaPage,
     Restarting,
     Revision,
+    Role,
     RollingBack,
     Scaling,
     Service,
@@ -46,6 +49,8 @@ from pincompute_sdk.generated.models import (
     Token,
     TokenPage,
     Unit,
+    UnitList,
+    UnitWritten,
     Verdict,
 )
 
@@ -76,15 +81,39 @@ class AppsResource:
     def __init__(self, caller: SyncCaller) -> None:
         self._caller = caller
 
-    def create(self, project: str, body: App | Mapping[str, Any], *, dry_run: bool | None = None, within: float = 30.0) -> App:
-        """POST /v1/projects/{project}/apps"""
+    def create(
+        self,
+        project: str,
+        body: App | Mapping[str, Any],
+        *,
+        dry_run: bool | None = None,
+        within: float = 30.0,
+    ) -> AppWritten:
+        """POST /v1/projects/{project}/apps
+
+        dry_run: Judge it as if it were done, and do nothing.
+        """
         return self._caller.call(op.APPS_CREATE, Input({"project": project}, {"dryRun": dry_run}, {}, body, within))
 
-    def delete(self, project: str, name: str, *, within: float = 30.0) -> App:
-        """DELETE /v1/projects/{project}/apps/{name}"""
-        return self._caller.call(op.APPS_DELETE, Input({"project": project, "name": name}, {}, {}, None, within))
+    def delete(
+        self,
+        project: str,
+        name: str,
+        *,
+        if_match: str | None = None,
+        dry_run: bool | None = None,
+        within: float = 30.0,
+    ) -> AppWritten:
+        """DELETE /v1/projects/{project}/apps/{name}
 
-    def diff(self, project: str, name: str, body: App | Mapping[str, Any], *, within: float = 30.0) -> Diff:
+        if_match: Only if the object is in this version: its ETag.
+        dry_run: Judge it as if it were done, and do nothing.
+        """
+        return self._caller.call(
+            op.APPS_DELETE, Input({"project": project, "name": name}, {"dryRun": dry_run}, {"If-Match": if_match}, None, within)
+        )
+
+    def diff(self, project: str, name: str, body: App | Mapping[str, Any], *, within: float = 30.0) -> Difference:
         """POST /v1/projects/{project}/apps/{name}/diff"""
         return self._caller.call(op.APPS_DIFF, Input({"project": project, "name": name}, {}, {}, body, within))
 
@@ -319,14 +348,24 @@ class AppsResource:
         tier: str | None = None,
         zone: str | None = None,
         state: str | None = None,
-        label: str | None = None,
+        label: tuple[str, ...] | None = None,
         text: str | None = None,
         sort: str | None = None,
         limit: int | None = None,
         cursor: str | None = None,
         within: float = 30.0,
-    ) -> AppPage:
-        """GET /v1/projects/{project}/apps"""
+    ) -> AppList:
+        """GET /v1/projects/{project}/apps
+
+        tier: Only of this tier.
+        zone: Only what runs, or is asked to run, in this zone.
+        state: Only in this state, for example Running.
+        label: Only with this label: key=value, or key; all of them.
+        text: Only what mentions this: name, labels, images, message.
+        sort: By name if not said.
+        limit: Objects of a page.
+        cursor: The cursor of the page before.
+        """
         return self._caller.call(
             op.APPS_LIST,
             Input(
@@ -354,13 +393,22 @@ class AppsResource:
         tier: str | None = None,
         zone: str | None = None,
         state: str | None = None,
-        label: str | None = None,
+        label: tuple[str, ...] | None = None,
         text: str | None = None,
         sort: str | None = None,
         limit: int | None = None,
         within: float = 30.0,
     ) -> Iterator[App]:
-        """Every item, page after page."""
+        """Every item, page after page.
+
+        tier: Only of this tier.
+        zone: Only what runs, or is asked to run, in this zone.
+        state: Only in this state, for example Running.
+        label: Only with this label: key=value, or key; all of them.
+        text: Only what mentions this: name, labels, images, message.
+        sort: By name if not said.
+        limit: Objects of a page.
+        """
         for page in self._caller.pages(
             op.APPS_LIST,
             Input(
@@ -376,24 +424,34 @@ class AppsResource:
     def list_all(
         self,
         *,
-        project: str | None = None,
         tier: str | None = None,
         zone: str | None = None,
         state: str | None = None,
-        label: str | None = None,
+        label: tuple[str, ...] | None = None,
         text: str | None = None,
         sort: str | None = None,
         limit: int | None = None,
+        project: str | None = None,
         cursor: str | None = None,
         within: float = 30.0,
-    ) -> AppPage:
-        """GET /v1/apps"""
+    ) -> AppList:
+        """GET /v1/apps
+
+        tier: Only of this tier.
+        zone: Only what runs, or is asked to run, in this zone.
+        state: Only in this state, for example Running.
+        label: Only with this label: key=value, or key; all of them.
+        text: Only what mentions this: name, labels, images, message.
+        sort: By name if not said.
+        limit: Objects of a page.
+        project: Only of this project.
+        cursor: The cursor of the page before.
+        """
         return self._caller.call(
             op.APPS_LIST_ALL,
             Input(
                 {},
                 {
-                    "project": project,
                     "tier": tier,
                     "zone": zone,
                     "state": state,
@@ -401,6 +459,7 @@ class AppsResource:
                     "text": text,
                     "sort": sort,
                     "limit": limit,
+                    "project": project,
                     "cursor": cursor,
                 },
                 {},
@@ -412,23 +471,32 @@ class AppsResource:
     def iterate_all(
         self,
         *,
-        project: str | None = None,
         tier: str | None = None,
         zone: str | None = None,
         state: str | None = None,
-        label: str | None = None,
+        label: tuple[str, ...] | None = None,
         text: str | None = None,
         sort: str | None = None,
         limit: int | None = None,
+        project: str | None = None,
         within: float = 30.0,
     ) -> Iterator[App]:
-        """Every item, page after page."""
+        """Every item, page after page.
+
+        tier: Only of this tier.
+        zone: Only what runs, or is asked to run, in this zone.
+        state: Only in this state, for example Running.
+        label: Only with this label: key=value, or key; all of them.
+        text: Only what mentions this: name, labels, images, message.
+        sort: By name if not said.
+        limit: Objects of a page.
+        project: Only of this project.
+        """
         for page in self._caller.pages(
             op.APPS_LIST_ALL,
             Input(
                 {},
                 {
-                    "project": project,
                     "tier": tier,
                     "zone": zone,
                     "state": state,
@@ -436,6 +504,7 @@ class AppsResource:
                     "text": text,
                     "sort": sort,
                     "limit": limit,
+                    "project": project,
                 },
                 {},
                 None,
@@ -512,6 +581,25 @@ class AppsResource:
             ),
         )
 
+    def patch(
+        self,
+        project: str,
+        name: str,
+        body: dict[str, Any],
+        *,
+        if_match: str | None = None,
+        dry_run: bool | None = None,
+        within: float = 30.0,
+    ) -> AppWritten:
+        """PATCH /v1/projects/{project}/apps/{name}
+
+        if_match: Only if the object is in this version: its ETag.
+        dry_run: Judge it as if it were done, and do nothing.
+        """
+        return self._caller.call(
+            op.APPS_PATCH, Input({"project": project, "name": name}, {"dryRun": dry_run}, {"If-Match": if_match}, body, within)
+        )
+
     def pause(self, project: str, name: str, body: Reason | Mapping[str, Any] | None = None, *, within: float = 30.0) -> Done:
         """POST /v1/projects/{project}/apps/{name}/pause"""
         return self._caller.call(op.APPS_PAUSE, Input({"project": project, "name": name}, {}, {}, body, within))
@@ -541,12 +629,18 @@ class AppsResource:
         name: str,
         body: App | Mapping[str, Any],
         *,
+        if_match: str | None = None,
         dry_run: bool | None = None,
         within: float = 30.0,
-    ) -> App:
-        """PUT /v1/projects/{project}/apps/{name}"""
+    ) -> AppWritten:
+        """PUT /v1/projects/{project}/apps/{name}
+
+        if_match: Only if the object is in this version: its ETag.
+        dry_run: Judge it as if it were done, and do nothing.
+        """
         return self._caller.call(
-            op.APPS_REPLACE, Input({"project": project, "name": name}, {"dryRun": dry_run}, {}, body, within)
+            op.APPS_REPLACE,
+            Input({"project": project, "name": name}, {"dryRun": dry_run}, {"If-Match": if_match}, body, within),
         )
 
     def replicas(self, project: str, name: str, *, within: float = 30.0) -> ReplicaPage:
@@ -686,12 +780,93 @@ class AppsResource:
         ):
             yield from page.items
 
-    def watch(self, project: str, *, within: float = 30.0) -> Iterator[ServerEvent]:
+    def watch(
+        self,
+        project: str,
+        *,
+        tier: str | None = None,
+        zone: str | None = None,
+        state: str | None = None,
+        label: tuple[str, ...] | None = None,
+        text: str | None = None,
+        sort: str | None = None,
+        limit: int | None = None,
+        within: float = 30.0,
+    ) -> Iterator[ServerEvent]:
+        """
+
+        Taken up again behind the last event after every drop.
+
+        tier: Only of this tier.
+        zone: Only what runs, or is asked to run, in this zone.
+        state: Only in this state, for example Running.
+        label: Only with this label: key=value, or key; all of them.
+        text: Only what mentions this: name, labels, images, message.
+        sort: By name if not said.
+        limit: Objects of a page.
+        """
+        return self._caller.follow(
+            op.APPS_WATCH,
+            Input(
+                {"project": project},
+                {"tier": tier, "zone": zone, "state": state, "label": label, "text": text, "sort": sort, "limit": limit},
+                {},
+                None,
+                within,
+            ),
+        )
+
+    def watch_all(
+        self,
+        *,
+        tier: str | None = None,
+        zone: str | None = None,
+        state: str | None = None,
+        label: tuple[str, ...] | None = None,
+        text: str | None = None,
+        sort: str | None = None,
+        limit: int | None = None,
+        project: str | None = None,
+        within: float = 30.0,
+    ) -> Iterator[ServerEvent]:
+        """
+
+        Taken up again behind the last event after every drop.
+
+        tier: Only of this tier.
+        zone: Only what runs, or is asked to run, in this zone.
+        state: Only in this state, for example Running.
+        label: Only with this label: key=value, or key; all of them.
+        text: Only what mentions this: name, labels, images, message.
+        sort: By name if not said.
+        limit: Objects of a page.
+        """
+        return self._caller.follow(
+            op.APPS_WATCH_ALL,
+            Input(
+                {},
+                {
+                    "tier": tier,
+                    "zone": zone,
+                    "state": state,
+                    "label": label,
+                    "text": text,
+                    "sort": sort,
+                    "limit": limit,
+                    "project": project,
+                },
+                {},
+                None,
+                within,
+            ),
+        )
+
+    def watch_one(self, project: str, name: str, *, within: float = 30.0) -> Iterator[ServerEvent]:
         """
 
         Taken up again behind the last event after every drop.
         """
-        return self._caller.follow(op.APPS_WATCH, Input({"project": project}, {}, {}, None, within))
+        return self._caller.follow(op.APPS_WATCH_ONE, Input({"project": project, "name": name}, {}, {}, None, within))
 
 
 class EventsResource:
@@ -795,9 +970,9 @@ class ExplainResource:
     def __init__(self, caller: SyncCaller) -> None:
         self._caller = caller
 
-    def get(self, project: str, *, within: float = 30.0) -> Explanations:
+    def list(self, project: str, *, within: float = 30.0) -> Explanations:
         """GET /v1/projects/{project}/explain"""
-        return self._caller.call(op.EXPLAIN_GET, Input({"project": project}, {}, {}, None, within))
+        return self._caller.call(op.EXPLAIN_LIST, Input({"project": project}, {}, {}, None, within))
 
 
 class HistoryResource:
@@ -901,20 +1076,23 @@ class MembersResource:
     def __init__(self, caller: SyncCaller) -> None:
         self._caller = caller
 
+    def create(self, project: str, body: ProjectMember | Mapping[str, Any], *, within: float = 30.0) -> ProjectMember:
+        """POST /v1/projects/{project}/members"""
+        return self._caller.call(op.MEMBERS_CREATE, Input({"project": project}, {}, {}, body, within))
+
     def delete(self, project: str, name: str, *, within: float = 30.0) -> None:
         """DELETE /v1/projects/{project}/members/{name}"""
         return self._caller.call(op.MEMBERS_DELETE, Input({"project": project, "name": name}, {}, {}, None, within))
 
-    def list(self, project: str, *, within: float = 30.0) -> MemberPage:
+    def get(self, project: str, name: str, *, within: float = 30.0) -> ProjectMember:
+        """GET /v1/projects/{project}/members/{name}"""
+        return self._caller.call(op.MEMBERS_GET, Input({"project": project, "name": name}, {}, {}, None, within))
+
+    def list(self, project: str, *, within: float = 30.0) -> MemberList:
         """GET /v1/projects/{project}/members"""
         return self._caller.call(op.MEMBERS_LIST, Input({"project": project}, {}, {}, None, within))
 
-    def iterate(self, project: str, *, within: float = 30.0) -> Iterator[Member]:
-        """Every item, page after page."""
-        for page in self._caller.pages(op.MEMBERS_LIST, Input({"project": project}, {}, {}, None, within)):
-            yield from page.items
-
-    def replace(self, project: str, name: str, body: Member | Mapping[str, Any], *, within: float = 30.0) -> Member:
+    def replace(self, project: str, name: str, body: Role | Mapping[str, Any], *, within: float = 30.0) -> ProjectMember:
         """PUT /v1/projects/{project}/members/{name}"""
         return self._caller.call(op.MEMBERS_REPLACE, Input({"project": project, "name": name}, {}, {}, body, within))
 
@@ -925,22 +1103,135 @@ class ProjectsResource:
     def __init__(self, caller: SyncCaller) -> None:
         self._caller = caller
 
-    def create(self, body: Project | Mapping[str, Any], *, within: float = 30.0) -> Project:
-        """POST /v1/projects"""
-        return self._caller.call(op.PROJECTS_CREATE, Input({}, {}, {}, body, within))
+    def create(self, body: Project | Mapping[str, Any], *, dry_run: bool | None = None, within: float = 30.0) -> ProjectWritten:
+        """POST /v1/projects
+
+        dry_run: Judge it as if it were done, and do nothing.
+        """
+        return self._caller.call(op.PROJECTS_CREATE, Input({}, {"dryRun": dry_run}, {}, body, within))
+
+    def delete(
+        self,
+        project: str,
+        *,
+        if_match: str | None = None,
+        dry_run: bool | None = None,
+        within: float = 30.0,
+    ) -> ProjectWritten:
+        """DELETE /v1/projects/{project}
+
+        if_match: Only if the object is in this version: its ETag.
+        dry_run: Judge it as if it were done, and do nothing.
+        """
+        return self._caller.call(
+            op.PROJECTS_DELETE, Input({"project": project}, {"dryRun": dry_run}, {"If-Match": if_match}, None, within)
+        )
 
     def get(self, project: str, *, within: float = 30.0) -> Project:
         """GET /v1/projects/{project}"""
         return self._caller.call(op.PROJECTS_GET, Input({"project": project}, {}, {}, None, within))
 
-    def list(self, *, limit: int | None = None, cursor: str | None = None, within: float = 30.0) -> ProjectPage:
-        """GET /v1/projects"""
-        return self._caller.call(op.PROJECTS_LIST, Input({}, {"limit": limit, "cursor": cursor}, {}, None, within))
+    def list(
+        self,
+        *,
+        label: tuple[str, ...] | None = None,
+        text: str | None = None,
+        sort: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+        within: float = 30.0,
+    ) -> ProjectList:
+        """GET /v1/projects
 
-    def iterate(self, *, limit: int | None = None, within: float = 30.0) -> Iterator[Project]:
-        """Every item, page after page."""
-        for page in self._caller.pages(op.PROJECTS_LIST, Input({}, {"limit": limit}, {}, None, within)):
+        label: Only with this label: key=value, or key; all of them.
+        text: Only what mentions this: name, labels, description.
+        sort: By name if not said.
+        limit: Projects of a page.
+        cursor: The cursor of the page before.
+        """
+        return self._caller.call(
+            op.PROJECTS_LIST,
+            Input({}, {"label": label, "text": text, "sort": sort, "limit": limit, "cursor": cursor}, {}, None, within),
+        )
+
+    def iterate(
+        self,
+        *,
+        label: tuple[str, ...] | None = None,
+        text: str | None = None,
+        sort: str | None = None,
+        limit: int | None = None,
+        within: float = 30.0,
+    ) -> Iterator[Project]:
+        """Every item, page after page.
+
+        label: Only with this label: key=value, or key; all of them.
+        text: Only what mentions this: name, labels, description.
+        sort: By name if not said.
+        limit: Projects of a page.
+        """
+        for page in self._caller.pages(
+            op.PROJECTS_LIST, Input({}, {"label": label, "text": text, "sort": sort, "limit": limit}, {}, None, within)
+        ):
             yield from page.items
+
+    def patch(
+        self,
+        project: str,
+        body: dict[str, Any],
+        *,
+        if_match: str | None = None,
+        dry_run: bool | None = None,
+        within: float = 30.0,
+    ) -> ProjectWritten:
+        """PATCH /v1/projects/{project}
+
+        if_match: Only if the object is in this version: its ETag.
+        dry_run: Judge it as if it were done, and do nothing.
+        """
+        return self._caller.call(
+            op.PROJECTS_PATCH, Input({"project": project}, {"dryRun": dry_run}, {"If-Match": if_match}, body, within)
+        )
+
+    def replace(
+        self,
+        project: str,
+        body: Project | Mapping[str, Any],
+        *,
+        if_match: str | None = None,
+        dry_run: bool | None = None,
+        within: float = 30.0,
+    ) -> ProjectWritten:
+        """PUT /v1/projects/{project}
+
+        if_match: Only if the object is in this version: its ETag.
+        dry_run: Judge it as if it were done, and do nothing.
+        """
+        return self._caller.call(
+            op.PROJECTS_REPLACE, Input({"project": project}, {"dryRun": dry_run}, {"If-Match": if_match}, body, within)
+        )
+
+    def watch(
+        self,
+        *,
+        label: tuple[str, ...] | None = None,
+        text: str | None = None,
+        sort: str | None = None,
+        limit: int | None = None,
+        within: float = 30.0,
+    ) -> Iterator[ServerEvent]:
+        """
+
+        Taken up again behind the last event after every drop.
+
+        label: Only with this label: key=value, or key; all of them.
+        text: Only what mentions this: name, labels, description.
+        sort: By name if not said.
+        limit: Projects of a page.
+        """
+        return self._caller.follow(
+            op.PROJECTS_WATCH, Input({}, {"label": label, "text": text, "sort": sort, "limit": limit}, {}, None, within)
+        )
 
 
 class ServiceResource:
@@ -1089,6 +1380,43 @@ class UnitsResource:
 
     def __init__(self, caller: SyncCaller) -> None:
         self._caller = caller
+
+    def create(
+        self,
+        project: str,
+        body: Unit | Mapping[str, Any],
+        *,
+        dry_run: bool | None = None,
+        within: float = 30.0,
+    ) -> UnitWritten:
+        """POST /v1/projects/{project}/units
+
+        dry_run: Judge it as if it were done, and do nothing.
+        """
+        return self._caller.call(op.UNITS_CREATE, Input({"project": project}, {"dryRun": dry_run}, {}, body, within))
+
+    def delete(
+        self,
+        project: str,
+        name: str,
+        *,
+        if_match: str | None = None,
+        dry_run: bool | None = None,
+        within: float = 30.0,
+    ) -> UnitWritten:
+        """DELETE /v1/projects/{project}/units/{name}
+
+        if_match: Only if the object is in this version: its ETag.
+        dry_run: Judge it as if it were done, and do nothing.
+        """
+        return self._caller.call(
+            op.UNITS_DELETE,
+            Input({"project": project, "name": name}, {"dryRun": dry_run}, {"If-Match": if_match}, None, within),
+        )
+
+    def diff(self, project: str, name: str, body: Unit | Mapping[str, Any], *, within: float = 30.0) -> Difference:
+        """POST /v1/projects/{project}/units/{name}/diff"""
+        return self._caller.call(op.UNITS_DIFF, Input({"project": project, "name": name}, {}, {}, body, within))
 
     def events(
         self,
@@ -1278,9 +1606,220 @@ class UnitsResource:
         ):
             yield from page.items
 
+    def list(
+        self,
+        project: str,
+        *,
+        tier: str | None = None,
+        zone: str | None = None,
+        state: str | None = None,
+        label: tuple[str, ...] | None = None,
+        text: str | None = None,
+        sort: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+        within: float = 30.0,
+    ) -> UnitList:
+        """GET /v1/projects/{project}/units
+
+        tier: Only of this tier.
+        zone: Only what runs, or is asked to run, in this zone.
+        state: Only in this state, for example Running.
+        label: Only with this label: key=value, or key; all of them.
+        text: Only what mentions this: name, labels, images, message.
+        sort: By name if not said.
+        limit: Objects of a page.
+        cursor: The cursor of the page before.
+        """
+        return self._caller.call(
+            op.UNITS_LIST,
+            Input(
+                {"project": project},
+                {
+                    "tier": tier,
+                    "zone": zone,
+                    "state": state,
+                    "label": label,
+                    "text": text,
+                    "sort": sort,
+                    "limit": limit,
+                    "cursor": cursor,
+                },
+                {},
+                None,
+                within,
+            ),
+        )
+
+    def iterate(
+        self,
+        project: str,
+        *,
+        tier: str | None = None,
+        zone: str | None = None,
+        state: str | None = None,
+        label: tuple[str, ...] | None = None,
+        text: str | None = None,
+        sort: str | None = None,
+        limit: int | None = None,
+        within: float = 30.0,
+    ) -> Iterator[Unit]:
+        """Every item, page after page.
+
+        tier: Only of this tier.
+        zone: Only what runs, or is asked to run, in this zone.
+        state: Only in this state, for example Running.
+        label: Only with this label: key=value, or key; all of them.
+        text: Only what mentions this: name, labels, images, message.
+        sort: By name if not said.
+        limit: Objects of a page.
+        """
+        for page in self._caller.pages(
+            op.UNITS_LIST,
+            Input(
+                {"project": project},
+                {"tier": tier, "zone": zone, "state": state, "label": label, "text": text, "sort": sort, "limit": limit},
+                {},
+                None,
+                within,
+            ),
+        ):
+            yield from page.items
+
+    def list_all(
+        self,
+        *,
+        tier: str | None = None,
+        zone: str | None = None,
+        state: str | None = None,
+        label: tuple[str, ...] | None = None,
+        text: str | None = None,
+        sort: str | None = None,
+        limit: int | None = None,
+        project: str | None = None,
+        cursor: str | None = None,
+        within: float = 30.0,
+    ) -> UnitList:
+        """GET /v1/units
+
+        tier: Only of this tier.
+        zone: Only what runs, or is asked to run, in this zone.
+        state: Only in this state, for example Running.
+        label: Only with this label: key=value, or key; all of them.
+        text: Only what mentions this: name, labels, images, message.
+        sort: By name if not said.
+        limit: Objects of a page.
+        project: Only of this project.
+        cursor: The cursor of the page before.
+        """
+        return self._caller.call(
+            op.UNITS_LIST_ALL,
+            Input(
+                {},
+                {
+                    "tier": tier,
+                    "zone": zone,
+                    "state": state,
+                    "label": label,
+                    "text": text,
+                    "sort": sort,
+                    "limit": limit,
+                    "project": project,
+                    "cursor": cursor,
+                },
+                {},
+                None,
+                within,
+            ),
+        )
+
+    def iterate_all(
+        self,
+        *,
+        tier: str | None = None,
+        zone: str | None = None,
+        state: str | None = None,
+        label: tuple[str, ...] | None = None,
+        text: str | None = None,
+        sort: str | None = None,
+        limit: int | None = None,
+        project: str | None = None,
+        within: float = 30.0,
+    ) -> Iterator[Unit]:
+        """Every item, page after page.
+
+        tier: Only of this tier.
+        zone: Only what runs, or is asked to run, in this zone.
+        state: Only in this state, for example Running.
+        label: Only with this label: key=value, or key; all of them.
+        text: Only what mentions this: name, labels, images, message.
+        sort: By name if not said.
+        limit: Objects of a page.
+        project: Only of this project.
+        """
+        for page in self._caller.pages(
+            op.UNITS_LIST_ALL,
+            Input(
+                {},
+                {
+                    "tier": tier,
+                    "zone": zone,
+                    "state": state,
+                    "label": label,
+                    "text": text,
+                    "sort": sort,
+                    "limit": limit,
+                    "project": project,
+                },
+                {},
+                None,
+                within,
+            ),
+        ):
+            yield from page.items
+
+    def patch(
+        self,
+        project: str,
+        name: str,
+        body: dict[str, Any],
+        *,
+        if_match: str | None = None,
+        dry_run: bool | None = None,
+        within: float = 30.0,
+    ) -> UnitWritten:
+        """PATCH /v1/projects/{project}/units/{name}
+
+        if_match: Only if the object is in this version: its ETag.
+        dry_run: Judge it as if it were done, and do nothing.
+        """
+        return self._caller.call(
+            op.UNITS_PATCH, Input({"project": project, "name": name}, {"dryRun": dry_run}, {"If-Match": if_match}, body, within)
+        )
+
     def pause(self, project: str, name: str, body: Reason | Mapping[str, Any] | None = None, *, within: float = 30.0) -> Done:
         """POST /v1/projects/{project}/units/{name}/pause"""
         return self._caller.call(op.UNITS_PAUSE, Input({"project": project, "name": name}, {}, {}, body, within))
+
+    def replace(
+        self,
+        project: str,
+        name: str,
+        body: Unit | Mapping[str, Any],
+        *,
+        if_match: str | None = None,
+        dry_run: bool | None = None,
+        within: float = 30.0,
+    ) -> UnitWritten:
+        """PUT /v1/projects/{project}/units/{name}
+
+        if_match: Only if the object is in this version: its ETag.
+        dry_run: Judge it as if it were done, and do nothing.
+        """
+        return self._caller.call(
+            op.UNITS_REPLACE,
+            Input({"project": project, "name": name}, {"dryRun": dry_run}, {"If-Match": if_match}, body, within),
+        )
 
     def restart(
         self,
@@ -1409,6 +1948,94 @@ class UnitsResource:
             ),
         ):
             yield from page.items
+
+    def watch(
+        self,
+        project: str,
+        *,
+        tier: str | None = None,
+        zone: str | None = None,
+        state: str | None = None,
+        label: tuple[str, ...] | None = None,
+        text: str | None = None,
+        sort: str | None = None,
+        limit: int | None = None,
+        within: float = 30.0,
+    ) -> Iterator[ServerEvent]:
+        """
+
+        Taken up again behind the last event after every drop.
+
+        tier: Only of this tier.
+        zone: Only what runs, or is asked to run, in this zone.
+        state: Only in this state, for example Running.
+        label: Only with this label: key=value, or key; all of them.
+        text: Only what mentions this: name, labels, images, message.
+        sort: By name if not said.
+        limit: Objects of a page.
+        """
+        return self._caller.follow(
+            op.UNITS_WATCH,
+            Input(
+                {"project": project},
+                {"tier": tier, "zone": zone, "state": state, "label": label, "text": text, "sort": sort, "limit": limit},
+                {},
+                None,
+                within,
+            ),
+        )
+
+    def watch_all(
+        self,
+        *,
+        tier: str | None = None,
+        zone: str | None = None,
+        state: str | None = None,
+        label: tuple[str, ...] | None = None,
+        text: str | None = None,
+        sort: str | None = None,
+        limit: int | None = None,
+        project: str | None = None,
+        within: float = 30.0,
+    ) -> Iterator[ServerEvent]:
+        """
+
+        Taken up again behind the last event after every drop.
+
+        tier: Only of this tier.
+        zone: Only what runs, or is asked to run, in this zone.
+        state: Only in this state, for example Running.
+        label: Only with this label: key=value, or key; all of them.
+        text: Only what mentions this: name, labels, images, message.
+        sort: By name if not said.
+        limit: Objects of a page.
+        """
+        return self._caller.follow(
+            op.UNITS_WATCH_ALL,
+            Input(
+                {},
+                {
+                    "tier": tier,
+                    "zone": zone,
+                    "state": state,
+                    "label": label,
+                    "text": text,
+                    "sort": sort,
+                    "limit": limit,
+                    "project": project,
+                },
+                {},
+                None,
+                within,
+            ),
+        )
+
+    def watch_one(self, project: str, name: str, *, within: float = 30.0) -> Iterator[ServerEvent]:
+        """
+
+        Taken up again behind the last event after every drop.
+        """
+        return self._caller.follow(op.UNITS_WATCH_ONE, Input({"project": project, "name": name}, {}, {}, None, within))
 
 
 class Resources:
