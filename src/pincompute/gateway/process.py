@@ -17,6 +17,7 @@ from pincompute.engine import health
 from pincompute.engine.metrics import Metrics
 from pincompute.gateway import server
 from pincompute.gateway.composition import Composition, compose
+from pincompute.gateway.insight import Figures
 from pincompute.gateway.settings import Settings
 from pincompute.kube import config
 from pincompute.kube.clusters import Clusters
@@ -35,6 +36,7 @@ async def run(kubeconfig: Path, context: str, settings: Settings, port: int) -> 
     metrics = Metrics()
     stop = _stopping()
     async with compose(settings, clusters) as parts, clusters:
+        Figures(metrics.registry, parts.recorder, parts.store)
         await clusters.add(HOST, host)
         async with health.serve(metrics.registry, port, parts.missing), asyncio.TaskGroup() as group:
             tasks = [group.create_task(part) for part in (membership.run(), *parts.background(), _serve(parts))]
