@@ -102,9 +102,11 @@ class Store:
         _, late = await asyncio.wait(self._tasks, timeout=self._options.patience.connect + self._options.patience.statement)
         for task in late:
             task.cancel()
-        await self._group.__aexit__(kind, error, traceback)
-        self._backlog.close()
-        await self.database.close()
+        try:
+            await self._group.__aexit__(kind, error, traceback)
+        finally:
+            self._backlog.close()
+            await self.database.close()
 
     def record(self, *records: AnyRecord) -> None:
         """Takes them at once; they are in the database a moment later, or when it is back."""

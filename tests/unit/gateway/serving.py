@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
+from aiohttp import web
+from joserfc import jwt
+from joserfc.jwk import ECKey
 
 from pincompute.api.clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS, PROJECTS
 from pincompute.api.core import NAMESPACES
 from pincompute.api.labels import HOST
 from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS
 from pincompute.api.workloads import PINAPPS, PINPODS
-from pincompute.gateway import server
+from pincompute.gateway import server, settings
 from pincompute.gateway.access.tokens import Scope
 from pincompute.gateway.calls import Caller
 from pincompute.gateway.composition import Composition, compose
@@ -32,6 +37,53 @@ KINDS = (PINAPPS, PINPODS, PROJECTS, MEMBERCLUSTERS, PINAPPSHARDS, PINPODSHARDS,
 ROLES = {"alice": "owner", "olga": "operator", "dan": "developer", "vera": "viewer"}
 
 
+class Answer(NamedTuple):
+    status: int
+    text: str
+
+    @property
+    def body(self) -> Any:
+        return json.loads(self.text)
+
+
+@dataclass(frozen=True)
+class Issuer:
+    """Gives out keys and tokens as an OIDC issuer does, without asking anybody for a password."""
+
+    url: str
+    key: ECKey
+
+    def token(self, name: str, *groups: str) -> str:
+        now = int(time.time())
+        claims = {"iss": self.url, "aud": "pincompute", "sub": name, "preferred_username": name, "groups": list(groups)}
+        header = {"alg": "ES256", "kid": self.key.kid}
+        return jwt.encode(header, {**claims, "iat": now, "nbf": now, "exp": now + 3600}, self.key)
+
+
+@asynccontextmanager
+async def issuing() -> AsyncIterator[Issuer]:
+    key = ECKey.generate_key("P-256", auto_kid=True)
+    port = _free_port()
+    url = f"http://127.0.0.1:{port}"
+
+    async def discovery(_: web.Request) -> web.Response:
+        return web.json_response({"issuer": url, "jwks_uri": f"{url}/keys"})
+
+    async def keys(_: web.Request) -> web.Response:
+        return web.json_response({"keys": [key.as_dict(private=False, use="sig", alg="ES256")]})
+
+    application = web.Application()
+    application.router.add_get("/.well-known/openid-configuration", discovery)
+    application.router.add_get("/keys", keys)
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        yield Issuer(url, key)
+    finally:
+        await runner.cleanup()
+
+
 @dataclass
 class Running:
     """`url` is the gateway's; `alice` and the others of ROLES are members of project shop, `root` is an administrator."""
@@ -41,12 +93,18 @@ class Running:
     host: MemoryServer
     member: MemoryServer
     http: aiohttp.ClientSession
+    issuer: Issuer
 
     async def token(self, subject: str, project: str = "*") -> str:
         """A service token with all that its subject may do."""
         scope = Scope(project, operations=("*:*",))
         secret, _ = await self.gateway.tokens.create("test", Caller(subject), subject, scope, timedelta(hours=1))
         return secret
+
+    async def send(self, method: str, path: str, body: Any, bearer: str) -> Answer:
+        headers = {"Authorization": f"Bearer {bearer}"}
+        async with self.http.request(method, self.url + path, json=body, headers=headers) as answer:
+            return Answer(answer.status, await answer.text())
 
     async def ask(self, subject: str, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any, Any]:
         """Status, decoded body and headers."""
@@ -58,7 +116,15 @@ class Running:
 @asynccontextmanager
 async def running(folder: Path, **changes: Any) -> AsyncIterator[Running]:
     """Everything is synced when the block begins."""
-    settings = Settings(
+    async with issuing() as issuer:
+        issuers = (settings.Issuer(url=issuer.url),)
+        async with _running(folder, issuer, {"issuers": issuers, **changes}) as found:
+            yield found
+
+
+@asynccontextmanager
+async def _running(folder: Path, issuer: Issuer, changes: dict[str, Any]) -> AsyncIterator[Running]:
+    asked = Settings(
         **{
             "listen": Listen(port=_free_port()),
             "access": Access(platform_roles={"admin": ("root",)}),
@@ -72,10 +138,10 @@ async def running(folder: Path, **changes: Any) -> AsyncIterator[Running]:
             memory.store.register(kind)
     _project(host)
     clusters = Clusters(user_agent="test")
-    async with host, member, compose(settings, clusters) as gateway, clusters, aiohttp.ClientSession() as http:
+    async with host, member, compose(asked, clusters) as gateway, clusters, aiohttp.ClientSession() as http:
         await clusters.add(HOST, ClusterConfig(host.url))
         await clusters.add("a1", ClusterConfig(member.url))
-        serving = server.make(gateway.app, settings)
+        serving = server.make(gateway.app, asked)
         tasks = [asyncio.create_task(part) for part in (*gateway.background(), server.serve(serving))]
         try:
             async with asyncio.timeout(WITHIN):
@@ -83,7 +149,7 @@ async def running(folder: Path, **changes: Any) -> AsyncIterator[Running]:
                 await clusters.until_synced("a1")
                 while not serving.started:  # noqa: ASYNC110 - uvicorn has no event for it
                     await asyncio.sleep(0.01)
-            yield Running(f"http://127.0.0.1:{settings.listen.port}", gateway, host, member, http)
+            yield Running(f"http://127.0.0.1:{asked.listen.port}", gateway, host, member, http, issuer)
         finally:
             for task in tasks:
                 task.cancel()

@@ -1,0 +1,1 @@
+"""Who one is, tokens for programs, roles, and what administrators look at."""
