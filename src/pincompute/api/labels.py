@@ -18,6 +18,7 @@ ORDINAL = f"{GROUP}/ordinal"  # annotation on pods: which replica of its shard
 SHAPE = f"{GROUP}/shape"  # annotation on pods: hash of everything an in-place update cannot change
 IN_PLACE = f"{GROUP}/in-place-update"  # annotation on pods: JSON, container -> id and image of the container it replaces
 TEMPLATE_KEYS = f"{GROUP}/template-keys"  # annotation on pods: JSON, labels and annotations that came from the template
+TRANSCRIPTS = f"{GROUP}/transcripts"  # annotation on projects: "true" records what its shells show
 OPERATION = f"{GROUP}/operation"  # annotation on workloads: JSON, the last verb, who asked for it and why
 RESTARTS = f"{GROUP}/restarts"  # annotation on pods: JSON, container -> its restart by request
 RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"  # annotation on templates: another value makes new pods, as kubectl does

@@ -5,23 +5,27 @@ The only thing they do is to turn a request into values, and an answer into byte
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Annotated
 
 import msgspec
-from litestar import Request as HttpRequest
 from litestar import Response, post
+from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath, HeaderParameter, JSONBody
 from litestar.types import ControllerRouterHandler
 
-from pincompute.api.workloads import PINAPPS, PINPODS
 from pincompute.gateway.calls import Call, may
 from pincompute.gateway.operation.acting import Done, Verbs
+from pincompute.gateway.operation.logs import routes as logs
+from pincompute.gateway.operation.paths import KINDS, PLURALS, Plural, named, path
 from pincompute.gateway.operation.replicas import Target
+from pincompute.gateway.operation.shells import routes as shells
 from pincompute.gateway.operation.verbs import Request, Verb
 
-Plural: TypeAlias = Literal["apps", "units"]
-
-KINDS: dict[Plural, str] = {"apps": PINAPPS.kind, "units": PINPODS.kind}
+IdempotencyKey = Annotated[
+    str,
+    HeaderParameter(name="Idempotency-Key", description="The same key again is the same wish.", max_length=128),
+]
 _PLAIN: tuple[Verb, ...] = ("pause", "resume", "stop", "start")
 
 
@@ -57,21 +61,18 @@ class RollingBack(_Body):
     reason: str = ""
 
 
-def path(plural: Plural, tail: str) -> str:
-    return f"/v1/projects/{{project:str}}/{plural}/{{name:str}}/{tail}"
-
-
-def named(verb: str, plural: Plural, thing: str = "") -> dict[str, Any]:
-    """How a route stands in the OpenAPI document."""
-    return {"operation_id": f"{verb}{plural.removesuffix('s').capitalize()}{thing}", "tags": [plural]}
-
-
 def _plain(plural: Plural, verb: Verb) -> HTTPRouteHandler:
     @post(path(plural, verb), opt=may(plural, verb), status_code=200, **named(verb, plural))
     async def handle(
-        project: str, name: str, call: Call, request: HttpRequest[Any, Any, Any], verbs: Verbs, data: Reason | None = None
+        project: FromPath[str],
+        name: FromPath[str],
+        call: NamedDependency[Call],
+        verbs: NamedDependency[Verbs],
+        data: JSONBody[Reason | None] = None,
+        key: IdempotencyKey = "",
     ) -> Response[Done]:
-        asked = _request(verb, call, request, data.reason if data else "")
+        """Answers what will be, and where to watch it come about; a second time it changes nothing."""
+        asked = _request(verb, call, key, data.reason if data else "")
         return _answer(await verbs.carry_out(Target(KINDS[plural], project, name), asked))
 
     return handle
@@ -80,10 +81,16 @@ def _plain(plural: Plural, verb: Verb) -> HTTPRouteHandler:
 def _restart(plural: Plural) -> HTTPRouteHandler:
     @post(path(plural, "restart"), opt=may(plural, "restart"), status_code=200, **named("restart", plural))
     async def handle(
-        project: str, name: str, call: Call, request: HttpRequest[Any, Any, Any], verbs: Verbs, data: Restarting | None = None
+        project: FromPath[str],
+        name: FromPath[str],
+        call: NamedDependency[Call],
+        verbs: NamedDependency[Verbs],
+        data: JSONBody[Restarting | None] = None,
+        key: IdempotencyKey = "",
     ) -> Response[Done]:
+        """All of it, one replica, or one container of a replica."""
         body, target = data or Restarting(), Target(KINDS[plural], project, name)
-        asked = _request("restart", call, request, body.reason)
+        asked = _request("restart", call, key, body.reason)
         if body.container:
             return _answer(await verbs.restart_container(target, body.replica, body.container, asked))
         if body.replica:
@@ -96,9 +103,15 @@ def _restart(plural: Plural) -> HTTPRouteHandler:
 def _scale(plural: Plural) -> HTTPRouteHandler:
     @post(path(plural, "scale"), opt=may(plural, "scale"), status_code=200, **named("scale", plural))
     async def handle(
-        project: str, name: str, call: Call, request: HttpRequest[Any, Any, Any], verbs: Verbs, data: Scaling
+        project: FromPath[str],
+        name: FromPath[str],
+        call: NamedDependency[Call],
+        verbs: NamedDependency[Verbs],
+        data: JSONBody[Scaling],
+        key: IdempotencyKey = "",
     ) -> Response[Done]:
-        asked = _request("scale", call, request, data.reason, replicas=data.replicas)
+        """So many replicas; of what is stopped, so many once it is started."""
+        asked = _request("scale", call, key, data.reason, replicas=data.replicas)
         return _answer(await verbs.carry_out(Target(KINDS[plural], project, name), asked))
 
     return handle
@@ -107,21 +120,24 @@ def _scale(plural: Plural) -> HTTPRouteHandler:
 def _rollback(plural: Plural) -> HTTPRouteHandler:
     @post(path(plural, "rollback"), opt=may(plural, "rollback"), status_code=200, **named("rollback", plural))
     async def handle(
-        project: str, name: str, call: Call, request: HttpRequest[Any, Any, Any], verbs: Verbs, data: RollingBack | None = None
+        project: FromPath[str],
+        name: FromPath[str],
+        call: NamedDependency[Call],
+        verbs: NamedDependency[Verbs],
+        data: JSONBody[RollingBack | None] = None,
+        key: IdempotencyKey = "",
     ) -> Response[Done]:
+        """To an earlier revision."""
         body = data or RollingBack()
-        asked = _request("rollback", call, request, body.reason, to=body.revision)
+        asked = _request("rollback", call, key, body.reason, to=body.revision)
         return _answer(await verbs.carry_out(Target(KINDS[plural], project, name), asked))
 
     return handle
 
 
-def _request(
-    verb: Verb, call: Call, request: HttpRequest[Any, Any, Any], why: str, *, replicas: int | None = None, to: str = ""
-) -> Request:
-    """An Idempotency-Key tells a repetition; without one every request is a wish of its own."""
-    key = request.headers.get("Idempotency-Key", "") or call.id
-    return Request(verb=verb, by=call.caller.name, why=why, at=call.at, id=key, replicas=replicas, to=to)
+def _request(verb: Verb, call: Call, key: str, why: str, *, replicas: int | None = None, to: str = "") -> Request:
+    """Without a key every request is a wish of its own."""
+    return Request(verb=verb, by=call.caller.name, why=why, at=call.at, id=key or call.id, replicas=replicas, to=to)
 
 
 def _answer(done: Done) -> Response[Done]:
@@ -129,7 +145,9 @@ def _answer(done: Done) -> Response[Done]:
 
 
 def _of(plural: Plural) -> tuple[ControllerRouterHandler, ...]:
-    return (*(_plain(plural, verb) for verb in _PLAIN), _restart(plural), _scale(plural), _rollback(plural))
+    plain = (_plain(plural, verb) for verb in _PLAIN)
+    verbs = (*plain, _restart(plural), _scale(plural), _rollback(plural))
+    return (*verbs, logs.route(plural), *shells.routes(plural))
 
 
-ROUTES: tuple[ControllerRouterHandler, ...] = (*_of("apps"), *_of("units"))
+ROUTES: tuple[ControllerRouterHandler, ...] = tuple(route for plural in PLURALS for route in _of(plural))

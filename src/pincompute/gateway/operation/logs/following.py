@@ -27,6 +27,7 @@ from pincompute.kube.views import Unknown
 PAUSE = 0.5  # seconds before a log that ended or broke is asked for again
 LONGEST_PAUSE = 10.0
 LOOK = 30.0  # seconds between looks at what there is when no news comes
+HELD = 5_000_000_000  # nanoseconds that a log was followed for before its end counts as an orderly one
 FRESH = 2_000_000_000  # nanoseconds after opening a log until its lines are taken for written just now
 
 
@@ -71,19 +72,21 @@ class Following:
         """Starts to follow whatever appears; each source's task ends by itself when its replica is gone."""
         tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
         places: dict[int, Replica] = {replica.number: replica for replica in self.replicas.of(self.target)}
+        first = True
         while True:
             self._news.clear()
             there = self.replicas.of(self.target)
             self._tell_moves(places, there)
-            chosen = sources.select(self.target, there, self.query)
+            chosen = sources.select(there, self.query)
             for source in chosen:
                 if source.key not in tasks:
-                    tasks[source.key] = group.create_task(self._follow(source))
+                    tasks[source.key] = group.create_task(self._follow(_followed(source, self.marks, present=first)))
             alive = {source.key for source in chosen}
             tasks = {key: task for key, task in tasks.items() if key in alive or not task.done()}
             if not self.exists() and not there:
                 self._mark("ended", f"{self.target.name} does not exist any more")
                 break
+            first = False
             await self._wait(LOOK)
         for task in tasks.values():
             task.cancel()
@@ -102,12 +105,8 @@ class Following:
             elif before.uid != replica.uid:
                 self._mark("replaced", f"{replica.name} was replaced in {replica.cluster}", replica)
 
-    async def _follow(self, source: Source) -> None:
-        status = source.replica.status(source.container)
-        known = source.key in self.marks
-        watermark = self.marks.setdefault(source.key, Watermark())
-        followed = _Followed(source, watermark, status.restart_count if status and known else 0)
-        pause = PAUSE
+    async def _follow(self, followed: _Followed) -> None:
+        source, pause = followed.source, PAUSE
         while (replica := self._replica(source)) is not None:
             status = replica.status(source.container)
             if not replica.answers:
@@ -127,10 +126,10 @@ class Following:
         if followed.gap:
             followed.gap = False
             self._mark("back", f"{followed.source.replica.cluster} answers again", followed.source.replica)
-        before = followed.watermark.newest
+        before, opened = followed.watermark.newest, self.now()
         with suppress(KubeError, Unknown):
             await self._pass_on(followed, previous=False, follow=True)
-        return followed.watermark.newest > before
+        return followed.watermark.newest > before or self.now() - opened > HELD
 
     async def _catch_up(self, followed: _Followed, status: ContainerStatus) -> None:
         """The container restarted: the rest of what it wrote before, then the mark."""
@@ -206,6 +205,14 @@ class Following:
         at = self.now()
         source = Source(replica, container) if replica else None
         self._order.push(at, lines.mark(kind, text, at, source), at)
+
+
+def _followed(source: Source, marks: dict[tuple[str, str], Watermark], *, present: bool) -> _Followed:
+    """`present`: it was there from the beginning, so its former restarts and its silence are no news."""
+    status = source.replica.status(source.container)
+    restarts = status.restart_count if present and status is not None else 0
+    watermark = marks.setdefault(source.key, Watermark())
+    return _Followed(source, watermark, restarts, gap=present and not source.replica.answers)
 
 
 def _exit(ended: ContainerStateTerminated | None) -> str:

@@ -15,6 +15,7 @@ from pincompute.gateway.operation.replicas import Replica
 Mark: TypeAlias = Literal[
     "", "started", "moved", "replaced", "restarted", "ended", "gap", "back", "skew", "dropped", "denied", "trouble"
 ]
+NDJSON = "application/x-ndjson"
 SECOND = 1_000_000_000  # nanoseconds
 _OVERHEAD = 300  # bytes a line takes in memory beside its text
 
@@ -138,6 +139,6 @@ def as_event(line: LogLine, cursor: str) -> bytes:
 
 ENCODERS: dict[str, Encoder] = {
     "text/plain": as_text,
-    "application/x-ndjson": as_json,
+    NDJSON: as_json,
     "text/event-stream": as_event,
 }

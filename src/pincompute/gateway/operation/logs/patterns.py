@@ -13,6 +13,8 @@ import re2
 from pincompute.gateway import problems
 from pincompute.gateway.problems import FieldError
 
+_RE2: Any = re2  # has no types
+
 LONGEST = 1000  # characters of a pattern
 MEMORY = 8 << 20  # bytes one pattern may use
 
@@ -29,13 +31,13 @@ def compiled(text: str) -> Pattern:
     """Raises Problem when it cannot be used."""
     if len(text) > LONGEST:
         raise _invalid(f"has {len(text)} characters, at most {LONGEST} are taken")
-    options: Any = re2.Options()
+    options = _RE2.Options()
     options.max_mem = MEMORY
     options.log_errors = False
     try:
-        return Pattern(re2.compile(text, options))
-    except re2.error as error:
-        why: Any = error.args[0]
+        return Pattern(_RE2.compile(text, options))
+    except _RE2.error as error:
+        why = error.args[0]
         raise _invalid(why.decode(errors="replace") if isinstance(why, bytes) else str(why)) from None
 
 

@@ -13,7 +13,7 @@ from pincompute.gateway.operation.logs.lines import SECOND
 from pincompute.gateway.operation.logs.patterns import Pattern
 from pincompute.gateway.problems import FieldError
 
-MOST_LINES = 100_000  # of `tail`
+MOST_LINES = 10_000  # of `tail`
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
 
@@ -85,9 +85,7 @@ def _since(text: str, now: datetime) -> str:
     duration = _DURATION.fullmatch(text)
     if duration is not None:
         days, hours, minutes, seconds = (int(part or 0) for part in duration.groups())
-        ago = timedelta(
-            days=min(days, 36500), hours=min(hours, 10**6), minutes=min(minutes, 10**8), seconds=min(seconds, 10**9)
-        )
+        ago = min(timedelta(days=36500), timedelta(seconds=min(10**10, ((days * 24 + hours) * 60 + minutes) * 60 + seconds)))
         return (now - ago).astimezone(UTC).isoformat().replace("+00:00", "Z")
     try:
         return lines.rfc3339(lines.nanoseconds(text))

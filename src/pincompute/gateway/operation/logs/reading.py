@@ -9,7 +9,7 @@ import asyncio
 import heapq
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
 from pincompute.api.core import ContainerStatus
@@ -29,7 +29,10 @@ AHEAD = 256  # lines of one source that wait for the others' in a merge
 
 @dataclass(slots=True)
 class Reading:
-    """`now` gives the time in nanoseconds since the epoch; `exists` says whether the workload still does."""
+    """`now` gives the time in nanoseconds since the epoch; `exists` says whether the workload still does.
+
+    `placed` are the clusters where it has, or should have, replicas.
+    """
 
     target: Target
     query: LogQuery
@@ -38,12 +41,13 @@ class Reading:
     out: Outbox
     now: Callable[[], int]
     exists: Callable[[], bool]
+    placed: frozenset[str]
     marks: dict[tuple[str, str], Watermark] = field(default_factory=dict[tuple[str, str], Watermark], init=False)
 
     async def run(self) -> None:
         """Until all is told, or for as long as the workload exists; then the outbox is closed."""
         try:
-            chosen = sources.select(self.target, self.replicas.of(self.target), self.query)
+            chosen = sources.select(self.replicas.of(self.target), self.query)
             self._tell_silent(chosen)
             await self._past([source for source in chosen if source.replica.answers])
             if self.query.follow:
@@ -55,7 +59,7 @@ class Reading:
 
     def _tell_silent(self, chosen: Sequence[Source]) -> None:
         """A silent cluster is a gap that is seen, not an error and not nothing."""
-        missing: dict[str, set[str]] = {cluster: set() for cluster in self.replicas.silent()}
+        missing: dict[str, set[str]] = {cluster: set() for cluster in self.replicas.silent() if cluster in self.placed}
         for source in chosen:
             if not source.replica.answers:
                 missing.setdefault(source.replica.cluster, set()).add(source.replica.name)
@@ -81,29 +85,22 @@ class Reading:
     async def _read(self, source: Source, feed: asyncio.Queue[Stamped | None]) -> None:
         watermark = self.marks[source.key] = Watermark()
         try:
-            async with aclosing(self._written(source)) as raws:
+            async with self._written(source) as raws:
                 async for raw in raws:
                     stamped = self._stamped(raw, source)
                     if watermark.is_new(stamped.at, raw) and self._wanted(stamped):
                         await feed.put(stamped)
         except (KubeError, Unknown) as error:
             if not (isinstance(error, Refused) and _has_none(source.replica.status(source.container), self.query)):
-                await feed.put(
-                    lines.mark("trouble", f"the log of {source.replica.name} {source.container}: {error}", self.now())
-                )
-        finally:
-            await feed.put(None)
+                text = f"the log of {source.replica.name} {source.container} cannot be read: {error}"
+                await feed.put(lines.mark("trouble", text, self.now()))
+        await feed.put(None)
 
-    async def _written(self, source: Source) -> AsyncIterator[bytes]:
+    def _written(self, source: Source) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         if self.query.file:
-            async with files.lines(self.access, source, self.query, follow=False) as found:
-                async for raw in found:
-                    yield raw
-            return
+            return files.lines(self.access, source, self.query, follow=False)
         options = LogOptions(source.container, self.query.since, self._tail(), self.query.previous)
-        async with self.access.logs(source.replica.place, options) as found:
-            async for raw in found:
-                yield raw
+        return self.access.logs(source.replica.place, options)
 
     def _tail(self) -> int:
         """One line at least, so that it is known where to go on; all of them when they are chosen by a pattern here."""

@@ -26,13 +26,13 @@ def check(obj: WorkloadObject, target: Target, there: Sequence[Replica], query: 
         naming.choose(target, there, query.replica)
     if query.file:
         _check_file(obj, query)
-    if len(select(target, there, query)) > MOST:
+    if len(select(there, query)) > MOST:
         raise problems.invalid(
             (FieldError("container", f"at most {MOST} logs in one stream", "name a replica or a container to narrow it"),)
         )
 
 
-def select(target: Target, there: Iterable[Replica], query: LogQuery) -> tuple[Source, ...]:
+def select(there: Iterable[Replica], query: LogQuery) -> tuple[Source, ...]:
     """One for each container that the query means; a file is read in the named container, or in the first."""
     found = tuple(there)
     if query.replica:

@@ -1,0 +1,120 @@
+"""Routes of logs, of apps and of units."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from litestar import Request, get
+from litestar.di import NamedDependency, Provide
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi import ResponseSpec
+from litestar.params import FromPath, FromQuery, HeaderParameter, QueryParameter
+
+from pincompute.api.workloads import WorkloadStatus
+from pincompute.gateway.calls import Call, may
+from pincompute.gateway.operation.acting import Verbs
+from pincompute.gateway.operation.backend import ReplicaAccess
+from pincompute.gateway.operation.logs import queries, sources
+from pincompute.gateway.operation.logs.answers import LogResponse, Pages, Streaming, media_type
+from pincompute.gateway.operation.logs.lines import ENCODERS, NDJSON, LogLine
+from pincompute.gateway.operation.logs.outbox import Budget, Outbox
+from pincompute.gateway.operation.logs.queries import LogQuery
+from pincompute.gateway.operation.logs.reading import Reading
+from pincompute.gateway.operation.paths import KINDS, Plural, named, path
+from pincompute.gateway.operation.replicas import Replicas, Target
+from pincompute.gateway.operation.rights import Rights
+from pincompute.gateway.problems import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Logs:
+    """The service behind the routes."""
+
+    verbs: Verbs
+    replicas: Replicas
+    access: ReplicaAccess
+    rights: Rights
+    budget: Budget = field(default_factory=Budget)
+
+    def open(self, target: Target, query: LogQuery, accept: str, call: Call) -> LogResponse:
+        """Raises Problem for what the workload does not have; later troubles are marks in the stream."""
+        obj = self.verbs.workload(target)
+        sources.check(obj, target, self.replicas.of(target), query)
+        wanted, out = media_type(accept), Outbox(self.budget)
+        reading = Reading(
+            target, query, self.replicas, self.access, out, time.time_ns, lambda: self._exists(target), _placed(obj.status)
+        )
+        pages = Pages(ENCODERS[wanted], query.after)
+        streaming = Streaming(reading.run, out, pages, call, self.rights, events=wanted == "text/event-stream")
+        return LogResponse(streaming, wanted)
+
+    def _exists(self, target: Target) -> bool:
+        try:
+            self.verbs.workload(target)
+        except Problem as problem:
+            return problem.code != "not-found"
+        return True
+
+
+def _placed(status: WorkloadStatus) -> frozenset[str]:
+    rows = status.scheduling.placement if status.scheduling else ()
+    return frozenset((*(row.cluster for row in rows), *(line.cluster for line in status.clusters)))
+
+
+_Since = Annotated[str, QueryParameter(description="A duration such as 10m, or a time in RFC 3339.")]
+_Tail = Annotated[int | None, QueryParameter(description="Only so many of the newest lines, of all replicas together.")]
+_Grep = Annotated[str, QueryParameter(description="Only lines that match this regular expression (RE2).")]
+_File = Annotated[str, QueryParameter(description="A file on one of the container's volumes, instead of its console.")]
+_After = Annotated[str, HeaderParameter(name="Last-Event-ID", description="Go on after this event of a former stream.")]
+_ANSWERS = {200: ResponseSpec(LogLine, description="Lines, also as text/plain and text/event-stream", media_type=NDJSON)}
+
+
+async def _query(
+    after: _After = "",
+    replica: FromQuery[str] = "",
+    container: FromQuery[str] = "",
+    since: _Since = "",
+    tail: _Tail = None,
+    grep: _Grep = "",
+    file: _File = "",
+    previous: FromQuery[bool] = False,
+    follow: FromQuery[bool] = False,
+) -> LogQuery:
+    return queries.read(
+        datetime.now(UTC),
+        replica=replica,
+        container=container,
+        since=since,
+        tail=tail,
+        grep=grep,
+        previous=previous,
+        follow=follow,
+        file=file,
+        after=after,
+    )
+
+
+def route(plural: Plural) -> HTTPRouteHandler:
+    @get(
+        path(plural, "logs"),
+        opt=may("logs", "get", cost=5, stream=True),
+        dependencies={"wanted": Provide(_query)},
+        responses=_ANSWERS,
+        **named("get", plural, "Logs"),
+    )
+    async def handle(
+        project: FromPath[str],
+        name: FromPath[str],
+        call: NamedDependency[Call],
+        wanted: NamedDependency[LogQuery],
+        logs: NamedDependency[Logs],
+        request: Request[Any, Any, Any],
+    ) -> LogResponse:
+        """What its containers write, of all replicas in the order of time: past, and live with `follow`."""
+        target = Target(KINDS[plural], project, name)
+        return logs.open(target, wanted, request.headers.get("Accept", ""), call)
+
+    return handle

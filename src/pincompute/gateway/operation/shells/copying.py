@@ -1,0 +1,155 @@
+"""Files out of and into a replica, as tar streams through `tar` in its container.
+
+The surprising rule: an answer begins only when the first bytes are there, so that "there is no tar" and "no such file" are
+problems and not broken downloads; what goes wrong later breaks the transfer off, so that nobody takes a part for the whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import posixpath
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import msgspec
+
+from pincompute.gateway import problems
+from pincompute.gateway.operation.backend import Channel, Command, Exit, Place, Process, ReplicaAccess
+from pincompute.gateway.operation.shells import archives, commands
+from pincompute.gateway.operation.shells.commands import Kept
+from pincompute.gateway.problems import FieldError, Problem
+
+LONGEST_PATH = 4096
+SILENCE = 60.0  # seconds without a byte after which a copy has failed
+
+
+class Copied(msgspec.Struct, frozen=True, rename="camel"):
+    """What was copied in: to which replica and folder, and how many bytes of the tar stream."""
+
+    replica: str
+    container: str
+    path: str
+    bytes: int
+
+
+class CopyBroken(Exception):  # noqa: N818 - the transfer is over
+    """What was sent is not all there is."""
+
+
+def check_path(path: str) -> str:
+    """Raises Problem for one that is not absolute, or climbs."""
+    normal = posixpath.normpath(path) if path else ""
+    if not path.startswith("/") or len(path) > LONGEST_PATH or "\0" in path or ".." in path.split("/"):
+        raise problems.invalid((FieldError("path", "an absolute path without ..", f"{path[:200]!r} is not one"),))
+    return "/" + normal.lstrip("/")
+
+
+@dataclass(slots=True)
+class Download:
+    """`first` is there; the rest comes with `rest`, which raises CopyBroken when it is not all that there should be."""
+
+    first: bytes
+    _pieces: AsyncIterator[bytes]
+    _limit: int
+
+    async def rest(self) -> AsyncIterator[bytes]:
+        size = len(self.first)
+        async for piece in self._pieces:
+            size += len(piece)
+            if size > self._limit:
+                raise CopyBroken(f"more than {self._limit} bytes")
+            yield piece
+
+
+@asynccontextmanager
+async def out_of(
+    access: ReplicaAccess, place: Place, container: str, path: str, limit: int = archives.LARGEST
+) -> AsyncGenerator[Download]:
+    """A tar stream of the file or folder. Raises Problem, KubeError."""
+    folder, name = posixpath.split(path)
+    argv = ("tar", "-c", "-f", "-", "-C", folder, "--", name or ".")
+    async with access.exec(place, Command(argv, container)) as process:
+        told = _Told(process, container)
+        pieces = told.pieces()
+        try:
+            first = await anext(pieces, b"")
+        except CopyBroken:
+            first = b""
+        if not first:
+            raise told.problem(path)
+        yield Download(first, pieces, limit)
+
+
+async def into(
+    access: ReplicaAccess, place: Place, container: str, path: str, body: AsyncIterator[bytes], limit: int = archives.LARGEST
+) -> int:
+    """Unpacks a tar stream under the folder; gives its size. Raises Problem, KubeError. What came before a problem is there."""
+    check = archives.Check(limit)
+    argv = ("tar", "-x", "-m", "-f", "-", "-C", path)
+    async with access.exec(place, Command(argv, container, stdin=True)) as process, asyncio.TaskGroup() as group:
+        told = _Told(process, container)
+        ended = group.create_task(told.drain())
+        await _send(process, check, body, ended)
+        await ended
+    if process.exit.code != 0:
+        raise told.problem(path)
+    return check.size
+
+
+async def _send(process: Process, check: archives.Check, body: AsyncIterator[bytes], ended: asyncio.Task[None]) -> None:
+    async for piece in body:
+        if ended.done():
+            return
+        check.feed(piece)
+        for start in range(0, len(piece), commands.PIECE):
+            await process.write(piece[start : start + commands.PIECE])
+    check.end()
+    await process.end_input()
+
+
+@dataclass(slots=True)
+class _Told:
+    """What tar says while it works, and what that means."""
+
+    process: Process
+    container: str
+    errors: Kept = field(default_factory=lambda: Kept(4096))
+
+    async def pieces(self) -> AsyncGenerator[bytes]:
+        output = self.process.output()
+        while True:
+            try:
+                async with asyncio.timeout(SILENCE):
+                    channel, piece = await anext(output)
+            except StopAsyncIteration:
+                break
+            except TimeoutError:
+                raise CopyBroken(f"nothing came for {SILENCE:.0f} s") from None
+            if channel is Channel.STDOUT:
+                yield piece
+            else:
+                self.errors.add(piece)
+        if self.process.exit.code != 0 and self.errors.data:
+            raise CopyBroken(self.errors.text)
+
+    async def drain(self) -> None:
+        async for channel, piece in self.process.output():
+            if channel is not Channel.STDOUT:
+                self.errors.add(piece)
+
+    def problem(self, path: str) -> Problem:
+        return explained(self.process.exit, self.errors.text, self.container, path)
+
+
+def explained(ended: Exit, words: str, container: str, path: str) -> Problem:
+    """Why tar did not do it."""
+    if commands.is_missing(ended) and "tar:" not in words:
+        return problems.conflict(
+            f"the image of container {container} has no tar, through which files are copied",
+            "use an image with tar, or put the files on a volume",
+        )
+    said = " ".join((words or ended.message).split())[:400]
+    if "No such file" in said or "can't change directory" in said:
+        return problems.not_found(f"file {path} in container {container} ({said})")
+    return problems.conflict(f"tar in container {container} did not do it: {said}", "check the path and its permissions")

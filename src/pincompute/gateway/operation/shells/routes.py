@@ -1,0 +1,134 @@
+"""Routes of shells, commands, files and ports, of apps and of units. The protocol of a shell is in the package's docstring."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Request, get, post, put, websocket
+from litestar.di import NamedDependency
+from litestar.handlers import HTTPRouteHandler, WebsocketRouteHandler
+from litestar.openapi import ResponseSpec
+from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.types import ControllerRouterHandler
+
+from pincompute.gateway.calls import Call, may
+from pincompute.gateway.operation.paths import KINDS, Plural, named, path
+from pincompute.gateway.operation.replicas import Target
+from pincompute.gateway.operation.shells import archives, commands
+from pincompute.gateway.operation.shells.answers import DownloadResponse
+from pincompute.gateway.operation.shells.commands import CommandResult
+from pincompute.gateway.operation.shells.copying import Copied
+from pincompute.gateway.operation.shells.service import Shells
+from pincompute.gateway.operation.sockets import Socket
+
+TAR = "application/x-tar"
+
+_Replica = Annotated[str, QueryParameter(description="A number, or cluster-number; the first that is ready if not said.")]
+_Container = Annotated[str, QueryParameter(description="The first of the replica if not said.")]
+
+
+class Running(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True, omit_defaults=True):
+    """A program with its arguments, what it is given to read, and how long it may take."""
+
+    command: tuple[str, ...]
+    replica: str = ""
+    container: str = ""
+    stdin: str = ""
+    timeout_seconds: float = commands.DEADLINE
+
+
+def routes(plural: Plural) -> tuple[ControllerRouterHandler, ...]:
+    return (_shell(plural), _exec(plural), _files_out(plural), _files_in(plural), _forward(plural))
+
+
+def _shell(plural: Plural) -> WebsocketRouteHandler:
+    @websocket(path(plural, "shell"), opt=may("shells", "open", stream=True))
+    async def handle(
+        socket: Socket,
+        project: FromPath[str],
+        name: FromPath[str],
+        call: NamedDependency[Call],
+        shells: NamedDependency[Shells],
+    ) -> None:
+        """A program with a terminal, a shell if none is named."""
+        await shells.serve_shell(socket, Target(KINDS[plural], project, name), call)
+
+    return handle
+
+
+def _exec(plural: Plural) -> HTTPRouteHandler:
+    @post(path(plural, "exec"), opt=may("shells", "open", cost=5), status_code=200, **named("exec", plural))
+    async def handle(
+        project: FromPath[str],
+        name: FromPath[str],
+        call: NamedDependency[Call],
+        shells: NamedDependency[Shells],
+        data: JSONBody[Running],
+    ) -> CommandResult:
+        """Runs one command to its end in one replica."""
+        commands.check(data.command, data.stdin, data.timeout_seconds)
+        found = shells.find(Target(KINDS[plural], project, name), data.replica, data.container)
+        return await shells.run(found, call, data.command, data.stdin.encode(), data.timeout_seconds)
+
+    return handle
+
+
+def _files_out(plural: Plural) -> HTTPRouteHandler:
+    answers = {200: ResponseSpec(bytes, description="A tar stream", media_type=TAR)}
+
+    @get(
+        path(plural, "files"), opt=may("files", "get", cost=5, stream=True), responses=answers, **named("get", plural, "Files")
+    )
+    async def handle(
+        project: FromPath[str],
+        name: FromPath[str],
+        call: NamedDependency[Call],
+        shells: NamedDependency[Shells],
+        place: Annotated[str, QueryParameter(name="path", description="An absolute path in the container.", min_length=1)],
+        replica: _Replica = "",
+        container: _Container = "",
+    ) -> DownloadResponse:
+        """A file or folder of a replica, as a tar stream."""
+        found = shells.find(Target(KINDS[plural], project, name), replica, container)
+        return await shells.download(found, place, call)
+
+    return handle
+
+
+def _files_in(plural: Plural) -> HTTPRouteHandler:
+    @put(
+        path(plural, "files"),
+        opt=may("files", "update", cost=5, stream=True),
+        request_max_body_size=archives.LARGEST,
+        **named("put", plural, "Files"),
+    )
+    async def handle(
+        project: FromPath[str],
+        name: FromPath[str],
+        shells: NamedDependency[Shells],
+        request: Request[Any, Any, Any],
+        place: Annotated[str, QueryParameter(name="path", description="A folder in the container.", min_length=1)],
+        replica: _Replica = "",
+        container: _Container = "",
+    ) -> Copied:
+        """Unpacks the body, a tar stream, under a folder of a replica."""
+        found = shells.find(Target(KINDS[plural], project, name), replica, container)
+        return await shells.upload(found, place, request.stream())
+
+    return handle
+
+
+def _forward(plural: Plural) -> WebsocketRouteHandler:
+    @websocket(path(plural, "forward"), opt=may("shells", "open", stream=True))
+    async def handle(
+        socket: Socket,
+        project: FromPath[str],
+        name: FromPath[str],
+        call: NamedDependency[Call],
+        shells: NamedDependency[Shells],
+    ) -> None:
+        """One connection to a port of a replica."""
+        await shells.serve_port(socket, Target(KINDS[plural], project, name), call)
+
+    return handle
