@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, TypeAlias
 
 from litestar import Response
-from litestar.params import Parameter
+from litestar.params import HeaderParameter, QueryParameter
 
 from pincompute.api.meta import Object
 from pincompute.gateway.model import Kind
@@ -19,19 +19,17 @@ PARTIAL = "Pincompute-Partial"
 REPEATED = "Idempotency-Replayed"
 
 _MIN_VERSION = "Answer from this state or a later one: an answer's Pincompute-Version."
+_LABELS = "Only with this label: key=value, or key; several mean all of them."
+_KEY = "The same request under the same key is done once: it may be sent again."
 _IF_MATCH = "Only if the object is in this version: its ETag."
 
-MinVersion: TypeAlias = Annotated[str, Parameter(header="Pincompute-Min-Version", description=_MIN_VERSION)]
-IfMatch: TypeAlias = Annotated[str, Parameter(header="If-Match", description=_IF_MATCH)]
-Cursor: TypeAlias = Annotated[str, Parameter(description="The cursor of the page before.")]
-DryRun: TypeAlias = Annotated[bool, Parameter(query="dryRun", description="Judge it as if it were done, and do nothing.")]
-IdempotencyKey: TypeAlias = Annotated[
-    str,
-    Parameter(
-        header="Idempotency-Key", max_length=255, description="The same request under the same key is done once: send it again."
-    ),
-]
-LastEventId: TypeAlias = Annotated[str, Parameter(header="Last-Event-ID", description="Resume behind this event.")]
+MinVersion: TypeAlias = Annotated[str, HeaderParameter(name="Pincompute-Min-Version", description=_MIN_VERSION)]
+IfMatch: TypeAlias = Annotated[str, HeaderParameter(name="If-Match", description=_IF_MATCH)]
+Cursor: TypeAlias = Annotated[str, QueryParameter(description="The cursor of the page before.")]
+DryRun: TypeAlias = Annotated[bool, QueryParameter(name="dryRun", description="Judge it as if it were done, and do nothing.")]
+IdempotencyKey: TypeAlias = Annotated[str, HeaderParameter(name="Idempotency-Key", max_length=255, description=_KEY)]
+Labels: TypeAlias = Annotated[list[str] | None, QueryParameter(description=_LABELS)]
+LastEventId: TypeAlias = Annotated[str, HeaderParameter(name="Last-Event-ID", description="Resume behind this event.")]
 
 
 def fresh(freshness: Freshness, missing: tuple[str, ...] = ()) -> dict[str, str]:

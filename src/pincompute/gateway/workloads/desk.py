@@ -34,6 +34,10 @@ class Desk:
         """Raises Problem."""
         return documents.parse(await request.body(), request.headers.get("content-type", ""))
 
+    def present(self, kind: Kind[Any], names: Names) -> Data:
+        """What is asked for now. Raises Problem when there is none."""
+        return asked(kind.to_simple(self._found(kind, names)))
+
     async def create(self, kind: Kind[Any], project: str, document: Data, author: Author) -> Response[bytes]:
         known = zones(self._reads)
         wanted = read(kind, document, Place(project, "", known))

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from pincompute.api.clusters import Project
 from pincompute.api.meta import Object
 from pincompute.gateway import problems
 from pincompute.gateway.model import status
@@ -163,13 +164,17 @@ def _has(obj: Object, key: str, value: str | None) -> bool:
 
 
 def _mentions(obj: Any, text: str) -> bool:
-    """In its name, project, labels, images, or in what its status says."""
+    """In its name, project, labels, images, or in what is said of it."""
     meta = obj.metadata
-    words = (meta.name, meta.namespace, *meta.labels.values(), obj.status.message, *_images(obj))
+    words = (meta.name, meta.namespace, *meta.labels.values(), *_said(obj))
     return any(text in word.lower() for word in words)
 
 
-def _images(obj: Any) -> Iterable[str]:
+def _said(obj: Any) -> Iterable[str]:
+    if isinstance(obj, Project):
+        yield obj.spec.description
+        return
+    yield obj.status.message
     spec: dict[str, Any] = obj.spec.template.get("spec") or {}
     for where in ("containers", "initContainers"):
         yield from (str(container.get("image", "")) for container in spec.get(where) or ())

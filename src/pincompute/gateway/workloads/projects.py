@@ -1,0 +1,169 @@
+"""Projects and their members: who founds a project owns it, and one that still has workloads is not deleted."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from litestar import Response, delete, get, patch, post, put
+from litestar.di import Provide
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import QueryParameter
+from litestar.response import Stream
+
+from pincompute.api.clusters import ProjectMember
+from pincompute.api.meta import Struct, doc
+from pincompute.gateway import problems
+from pincompute.gateway.access import Authorizer
+from pincompute.gateway.calls import Call, may
+from pincompute.gateway.model import APP, PROJECT, UNIT
+from pincompute.gateway.reads import Reads
+from pincompute.gateway.workloads import answers, outcomes, queries, watching
+from pincompute.gateway.workloads.answers import Cursor, DryRun, IdempotencyKey, IfMatch, Labels, LastEventId, MinVersion
+from pincompute.gateway.workloads.catalog import Asked, Catalog
+from pincompute.gateway.workloads.desk import Desk
+from pincompute.gateway.workloads.members import OWNER, Members
+from pincompute.gateway.workloads.queries import LONGEST_PAGE, USUAL_PAGE, Query
+from pincompute.gateway.workloads.resources import Body, describe
+from pincompute.gateway.workloads.schemas import takes, takes_patch
+from pincompute.gateway.workloads.writing import Author
+
+_ALL = "/v1/projects"
+_ONE = "/v1/projects/{project:str}"
+_MEMBERS = f"{_ONE}/members"
+_PAGE = ResponseSpec(outcomes.listed(PROJECT), description="A page of the list")
+_WRITTEN = ResponseSpec(outcomes.written(PROJECT), description="As it is now, and what will happen")
+_ITEM = ResponseSpec(PROJECT.type, description="The project")
+_EVENTS = ResponseSpec(str, description="Server-sent events", media_type=watching.MEDIA_TYPE)
+
+
+class Role(Struct):
+    role: Annotated[str, doc("viewer, developer, operator, owner, or a role of this region.")]
+
+
+class MemberList(Struct):
+    items: Annotated[tuple[ProjectMember, ...], doc("Everybody with a role in the project.")]
+
+
+def _filters(
+    label: Labels = None,
+    text: Annotated[str, QueryParameter(description="Only what mentions this: name, labels, description.")] = "",
+    sort: Annotated[str, QueryParameter(description="By name if not said.", pattern="^(|name|created|-name|-created)$")] = "",
+    limit: Annotated[int, QueryParameter(description="Projects of a page.", ge=1, le=LONGEST_PAGE)] = USUAL_PAGE,
+) -> Query:
+    return Query(labels=queries.labels(label or ()), text=text, sort=sort, limit=limit)
+
+
+_FILTERED = {"filters": Provide(_filters, sync_to_thread=False)}
+
+
+@get(_ALL, dependencies=_FILTERED, **describe(PROJECT, "list", "listProjects", _PAGE))
+async def list_projects(
+    call: Call, catalog: Catalog, filters: Query, cursor: Cursor = "", min_version: MinVersion = ""
+) -> Response[bytes]:
+    """All that the caller may see."""
+    return await catalog.listed(PROJECT, Asked(call, "", filters), cursor, min_version)
+
+
+@get(f"{_ALL}/watch", dependencies=_FILTERED, **describe(PROJECT, "watch", "watchProjects", _EVENTS))
+async def watch_projects(call: Call, catalog: Catalog, filters: Query, last_event_id: LastEventId = "") -> Stream:
+    """Changes of all projects that the caller may see, as they happen."""
+    return catalog.stream(PROJECT, Asked(call, "", filters), last_event_id)
+
+
+@get(_ONE, **describe(PROJECT, "get", "getProject", _ITEM))
+async def get_project(project: str, catalog: Catalog, min_version: MinVersion = "") -> Response[bytes]:
+    """One, as it is now."""
+    return await catalog.shown(PROJECT, ("", project), min_version)
+
+
+@post(_ALL, operation_class=takes(PROJECT), **describe(PROJECT, "create", "createProject", _WRITTEN, 201, 200))
+async def create_project(
+    request: Body, call: Call, desk: Desk, key: IdempotencyKey = "", dry_run: DryRun = False
+) -> Response[bytes]:
+    """Found a project. Whoever does owns it."""
+    document = await desk.document(request)
+    if document.get("kind", PROJECT.name) == PROJECT.name and document.get("members") is None:
+        document = {**document, "members": [{"name": call.caller.name, "role": OWNER}]}
+    return await desk.create(PROJECT, "", document, Author(call, key, dry_run))
+
+
+@put(_ONE, operation_class=takes(PROJECT), **describe(PROJECT, "update", "replaceProject", _WRITTEN))
+async def replace_project(
+    project: str, request: Body, call: Call, desk: Desk, if_match: IfMatch = "", dry_run: DryRun = False
+) -> Response[bytes]:
+    """Make it as the document says; members that it does not speak of stay."""
+    document = await desk.document(request)
+    if document.get("members") is None:
+        document = {**document, "members": desk.present(PROJECT, ("", project)).get("members", [])}
+    _refuse_members(desk, project, document)
+    author = Author(call, dry_run=dry_run)
+    return await desk.replace(PROJECT, ("", project), document, author, answers.expected(if_match))
+
+
+@patch(_ONE, operation_class=takes_patch(PROJECT), **describe(PROJECT, "update", "patchProject", _WRITTEN))
+async def patch_project(
+    project: str, request: Body, call: Call, desk: Desk, if_match: IfMatch = "", dry_run: DryRun = False
+) -> Response[bytes]:
+    """Change what the merge patch says."""
+    document = await desk.document(request)
+    _refuse_members(desk, project, document)
+    author = Author(call, dry_run=dry_run)
+    return await desk.patch(PROJECT, ("", project), document, author, answers.expected(if_match))
+
+
+def _refuse_members(desk: Desk, project: str, document: dict[str, Any]) -> None:
+    """Members have rules of their own, which only their own routes check."""
+    said: Any = document.get("members")
+    spec: Any = document.get("spec")
+    said = spec.get("members", said) if isinstance(spec, dict) else said
+    if said is not None and said != desk.present(PROJECT, ("", project)).get("members", []):
+        raise problems.invalid(
+            (problems.FieldError("members", "the present members", f"members change one at a time: use {_MEMBERS}/{{name}}"),)
+        )
+
+
+@delete(_ONE, **describe(PROJECT, "delete", "deleteProject", _WRITTEN, 202))
+async def delete_project(
+    project: str, desk: Desk, reads: Reads, if_match: IfMatch = "", dry_run: DryRun = False
+) -> Response[bytes]:
+    """Delete an empty project."""
+    left = [(kind, obj) for kind in (APP, UNIT) for obj in reads.host(kind.resource).list(project)]
+    if left:
+        names = ", ".join(f"{kind.name.lower()} {obj.metadata.name}" for kind, obj in left[:10])
+        raise problems.conflict(f"project {project} still has {len(left)} workloads: {names}", "delete these first")
+    return await desk.delete(PROJECT, ("", project), answers.expected(if_match), dry_run=dry_run)
+
+
+@get(_MEMBERS, opt=may("members", "list"), operation_id="listMembers", tags=["members"])
+async def list_members(call: Call, reads: Reads, authorizer: Authorizer) -> MemberList:
+    """Everybody with a role in the project."""
+    return MemberList(items=Members(reads, authorizer, call).all())
+
+
+@get(f"{_MEMBERS}/{{name:str}}", opt=may("members", "get"), operation_id="getMember", tags=["members"])
+async def get_member(name: str, call: Call, reads: Reads, authorizer: Authorizer) -> ProjectMember:
+    return Members(reads, authorizer, call).get(name)
+
+
+@post(_MEMBERS, opt=may("members", "create"), operation_id="addMember", status_code=201, tags=["members"])
+async def add_member(data: ProjectMember, call: Call, reads: Reads, authorizer: Authorizer) -> ProjectMember:
+    """A user, or a group as group:NAME. Adding the same member again is harmless."""
+    return await Members(reads, authorizer, call).add(data, only_new=True)
+
+
+@put(f"{_MEMBERS}/{{name:str}}", opt=may("members", "update"), operation_id="setMember", tags=["members"])
+async def set_member(name: str, data: Role, call: Call, reads: Reads, authorizer: Authorizer) -> ProjectMember:
+    """Add a member, or give them another role."""
+    return await Members(reads, authorizer, call).add(ProjectMember(name=name, role=data.role), only_new=False)
+
+
+@delete(f"{_MEMBERS}/{{name:str}}", opt=may("members", "delete"), operation_id="removeMember", tags=["members"])
+async def remove_member(name: str, call: Call, reads: Reads, authorizer: Authorizer) -> None:
+    """Their rights in the project end at once, open streams included."""
+    await Members(reads, authorizer, call).remove(name)
+
+
+ROUTES = (
+    *(list_projects, watch_projects, get_project, create_project, replace_project, patch_project, delete_project),
+    *(list_members, get_member, add_member, set_member, remove_member),
+)
