@@ -19,6 +19,7 @@ Schema: TypeAlias = Mapping[str, Any]
 
 JSON_TYPES = ("application/json", "application/merge-patch+json")
 EVENTS = "text/event-stream"
+LINES = "application/x-ndjson"
 METHODS = ("get", "put", "post", "delete", "patch")
 VERBS = {"get": "get", "put": "replace", "post": "create", "delete": "delete", "patch": "patch"}
 KEYED = frozenset({"pause", "resume", "stop", "start", "restart", "scale", "rollback"})
@@ -68,7 +69,8 @@ class Operation:
     item: str  # of a page: the type of its items
     accept: str
     keyed: bool
-    events: bool
+    events: bool  # can be followed, and taken up again
+    lines: bool  # one JSON value a line
 
     @property
     def constant(self) -> str:
@@ -248,7 +250,8 @@ def _operation(document: Schema, schemas: Schema, route: str, method: str) -> Op
         item=item_type,
         accept=accept,
         keyed=_keyed(method, route, wires),
-        events=events,
+        events=events or "Last-Event-ID" in wires,
+        lines=accept == LINES,
     )
 
 
@@ -291,6 +294,8 @@ def _answer(said: Schema, schemas: Schema) -> tuple[str, str, str, bool]:
     events = EVENTS in content
     if not whole:
         return "None", "", EVENTS if events else "application/json", events
+    if whole[0] == LINES:
+        return _type(content[LINES].get("schema", {}), schemas), "", LINES, events
     if whole[0] not in JSON_TYPES:
         return ("str" if whole[0].startswith("text/") else "bytes"), "", whole[0], events
     schema = content[whole[0]].get("schema", {})
@@ -307,7 +312,8 @@ def _good(said: Schema) -> Schema:
 
 def _items(content: Schema, schemas: Schema) -> Schema | None:
     """The schema of a list's items; None for what is no list."""
-    schema: Schema = next((of.get("schema", {}) for media, of in content.items() if media in JSON_TYPES), {})
+    media = next((media for media in content if media in JSON_TYPES), "")
+    schema: Schema = content[media].get("schema", {}) if media else {}
     return _resolve(schema, schemas).get("properties", {}).get("items", {}).get("items")
 
 

@@ -123,10 +123,10 @@ def _methods(operation: Operation, style: Style) -> Iterator[list[str]]:
     if operation.accept == "text/event-stream":
         yield _events(operation, operation.name, style)
         return
-    yield _plain(operation, style)
+    yield _lines(operation, style) if operation.lines else _plain(operation, style)
     if operation.item:
         yield _items(operation, style)
-    if operation.accept not in ("application/json", "application/merge-patch+json"):
+    if operation.accept not in ("application/json", "application/merge-patch+json") and not operation.lines:
         yield _stream(operation, style)
     if operation.events:
         yield _events(operation, f"follow_{operation.name}", style)
@@ -137,6 +137,13 @@ def _plain(operation: Operation, style: Style) -> list[str]:
     result = operation.result
     call = f"        return {style.wait}self._caller.call(op.{operation.constant}, {_input(operation)})"
     return [*_signature(head, operation, result), *_docs(operation, operation.doc), call]
+
+
+def _lines(operation: Operation, style: Style) -> list[str]:
+    """Without `await` in both: the iterator itself waits."""
+    signature = _signature(f"    def {operation.name}", operation, f"{style.iterator}[{operation.result}]")
+    call = f"        return self._caller.lines(op.{operation.constant}, {_input(operation)})"
+    return [*signature, *_docs(operation, operation.doc), call]
 
 
 def _items(operation: Operation, style: Style) -> list[str]:

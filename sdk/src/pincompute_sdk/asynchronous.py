@@ -31,7 +31,8 @@ class AsyncClient(AsyncResources):
             follow_redirects=False,
         )
         self._driver = AsyncDriver(self.state, http, credentials.renew)
-        super().__init__(AsyncCaller(self._driver))
+        self.caller = AsyncCaller(self._driver)
+        super().__init__(self.caller)
 
     async def close(self) -> None:
         await self._driver.close()

@@ -53,7 +53,8 @@ class Client(Resources):
             follow_redirects=False,
         )
         self._driver = SyncDriver(self.state, http, credentials.renew)
-        super().__init__(SyncCaller(self._driver))
+        self.caller = SyncCaller(self._driver)
+        super().__init__(self.caller)
 
     def close(self) -> None:
         self._driver.close()

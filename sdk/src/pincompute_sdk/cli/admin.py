@@ -9,11 +9,13 @@ from cyclopts import App
 from pincompute_sdk.cli import options
 from pincompute_sdk.cli.failure import FAILURE
 from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Where
-from pincompute_sdk.cli.output import formats
+from pincompute_sdk.cli.output import formats, terminal
 from pincompute_sdk.cli.output.formats import View
 from pincompute_sdk.cli.output.table import Column
+from pincompute_sdk.cli.output.words import count
 from pincompute_sdk.generated.models import Cluster
 
+PATIENCE = 300.0  # seconds: a log of years is read whole
 app = App(name="admin", help="For administrators: audit, clusters.", help_format="plaintext", version_flags=[])
 audit = App(name="audit", help="The audit log.", help_format="plaintext", version_flags=[])
 app.command(audit)
@@ -41,9 +43,18 @@ def clusters(*, output: OutputOption = "table", where: Where = ANYWHERE) -> None
 
 
 @audit.command
-def verify(*, where: Where = ANYWHERE) -> int:
+def verify(*, output: OutputOption = "table", where: Where = ANYWHERE) -> int:
     """Prove that no record was changed, removed or added; exit code 1 if one was."""
+    formats.check(output)
     with options.client(where) as pin:
-        verdict = pin.admin.audit_verify()
-    sys.stdout.write(f"{verdict.message or ('unbroken' if verdict.ok else 'broken')}: {verdict.records} records\n")
-    return 0 if verdict.ok else FAILURE
+        report = pin.admin.audit_verify(within=PATIENCE)
+    if output != "table":
+        formats.data(formats.plain(report), output)
+        return FAILURE if report.faults else 0
+    said = f"{report.records} records in {count(report.files, 'file')}, head {report.head[:16]}"
+    if not report.faults:
+        sys.stdout.write(f"{terminal.painted('unbroken', 'green')}: {said}\n")
+        return 0
+    sys.stdout.write(f"{terminal.painted('broken', 'bold red')}: {said}\n")
+    sys.stdout.writelines(f"  {fault.file}:{fault.line}: {fault.what}\n" for fault in report.faults)
+    return FAILURE

@@ -33,6 +33,8 @@ async def run(using: AsyncClient, wanted: Socket, *, terminal: bool, reading: bo
     async with using:
         connection = await sockets.connect(using.state, using.context.ca, wanted)
         async with connection:
+            if not reading:
+                await connection.send(sockets.end_of_input())
             with _raw() if terminal and sys.stdin.isatty() else contextlib.nullcontext():
                 ended = await _attend(connection, terminal=terminal, reading=reading)
     return _code(ended)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 import tarfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,11 +15,14 @@ from pincompute_sdk.cli import options, target
 from pincompute_sdk.cli.failure import NOT_FOUND, USAGE, CommandError
 from pincompute_sdk.cli.options import ANYWHERE, Where
 from pincompute_sdk.cli.target import Target
+from pincompute_sdk.core.operation import Input
+from pincompute_sdk.generated import operations as op
 
 if TYPE_CHECKING:
     from pincompute_sdk.client import Client
 
 PATIENCE = 600.0  # seconds for one archive
+UPLOAD = replace(op.APPS_PUT_FILES, content="application/x-tar")  # the document does not describe the body, a raw stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +73,9 @@ def _into(pin: Client, project: str, source: Path, there: Remote, container: str
     with tarfile.open(fileobj=packed, mode="w") as archive:
         archive.add(source, arcname=name)
     query = {"path": str(folder), "container": container, "replica": there.target.replica}
-    pin.apps.put_files(project, there.target.name, packed.getvalue(), **query, within=PATIENCE)
-    sys.stdout.write(f"{source} is at {there.target.name}:{folder / name}\n")
+    path = {"project": project, "name": there.target.name}
+    done = pin.caller.call(UPLOAD, Input(path, query, {}, packed.getvalue(), PATIENCE))
+    sys.stdout.write(f"{source} is at {done.replica}:{folder / name}\n")
 
 
 def _out_of(pin: Client, project: str, here: Remote, destination: Path, container: str) -> None:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Any
 from zlib import crc32
 
+import msgspec
 from cyclopts import Parameter
 
 from pincompute_sdk.cli import options, target
-from pincompute_sdk.cli.failure import CommandError
 from pincompute_sdk.cli.options import ANYWHERE, Where
 from pincompute_sdk.cli.output import terminal
-from pincompute_sdk.core.drivers import Dropped
+from pincompute_sdk.generated.models import LogLine
 
 PALETTE = ("cyan", "green", "yellow", "magenta", "blue")
-FOLLOWED = 3600.0 * 24  # seconds between two pieces of a followed stream
+PATIENCE = 120.0  # seconds between two pieces
 
 
 def logs(
@@ -27,53 +26,35 @@ def logs(
         bool, Parameter(name=["--follow", "-f"], negative="", help="Go on as lines come, over restarts.")
     ] = False,
     since: Annotated[str, Parameter(help="Only younger than this: 30s, 10m, 2h.")] = "",
-    tail: Annotated[
-        int | None, Parameter(name=["--tail", "-n"], help="Only so many of the last lines of each replica.")
-    ] = None,
-    grep: Annotated[str, Parameter(help="Only lines with this text.")] = "",
+    tail: Annotated[int | None, Parameter(name=["--tail", "-n"], help="Only so many of the newest lines.")] = None,
+    grep: Annotated[str, Parameter(help="Only lines that match this regular expression.")] = "",
     container: Annotated[str, Parameter(name=["--container", "-c"], help="Of this container.")] = "",
+    file: Annotated[str, Parameter(help="A file on a volume of the container, instead of its console.")] = "",
     previous: Annotated[bool, Parameter(negative="", help="Of the run before the last restart.")] = False,
     where: Where = ANYWHERE,
 ) -> None:
     """Logs of all replicas, merged by time; NAME/REPLICA for one."""
     wanted = target.parse(name)
     with options.client(where) as pin:
-        stream = pin.apps.open_logs(
-            options.project(pin.context),
-            wanted.name,
-            follow=follow or None,
-            since=since,
-            tail=tail,
-            grep=grep,
-            container=container,
-            replica=wanted.replica,
-            previous=previous or None,
-            within=FOLLOWED if follow else 60.0,
+        project = options.project(pin.context)
+        asked: dict[str, Any] = {"since": since, "tail": tail, "grep": grep, "file": file, "container": container}
+        asked["replica"] = wanted.replica
+        if follow:
+            for event in pin.apps.follow_logs(project, wanted.name, **asked, follow=True):
+                _print(msgspec.json.decode(event.data, type=LogLine))
+            return
+        for line in pin.apps.logs(project, wanted.name, **asked, previous=previous or None, within=PATIENCE):
+            _print(line)
+
+
+def _print(line: LogLine) -> None:
+    """The prefix in the colour of its replica: the same replica, the same colour. What is no line of a log is marked."""
+    if line.mark:
+        about = " ".join(part for part in (line.replica, line.container) if part)
+        sys.stderr.write(
+            terminal.painted(f"-- {about + ': ' if about else ''}{line.text or line.mark}", "dim", sys.stderr) + "\n"
         )
-        try:
-            _print(stream)
-        finally:
-            stream.close()
-
-
-def _print(pieces: Iterable[bytes]) -> None:
-    """Line by line, as they come; a connection that is lost in the middle is an error, not an end."""
-    pending = b""
-    try:
-        for piece in pieces:
-            *whole, pending = (pending + piece).split(b"\n")
-            for line in whole:
-                sys.stdout.write(_line(line.decode("utf-8", "replace")) + "\n")
-            sys.stdout.flush()
-    except Dropped as error:
-        raise CommandError("the logs were cut", reason=str(error), remedy="run it again with --since") from error
-    if pending:
-        sys.stdout.write(_line(pending.decode("utf-8", "replace")) + "\n")
-
-
-def _line(text: str) -> str:
-    """The prefix in the colour of its replica: the same replica, the same colour."""
-    prefix, gap, rest = text.partition(" ")
-    if not gap or not terminal.coloured():
-        return text
-    return f"{terminal.painted(prefix, PALETTE[crc32(prefix.encode()) % len(PALETTE)])} {rest}"
+        return
+    prefix = f"{line.replica} {line.container}"
+    sys.stdout.write(f"{terminal.painted(prefix, PALETTE[crc32(prefix.encode()) % len(PALETTE)])} {line.text}\n")
+    sys.stdout.flush()

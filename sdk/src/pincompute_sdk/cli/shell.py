@@ -12,7 +12,7 @@ from pincompute_sdk.cli import attached, options, target
 from pincompute_sdk.cli.failure import USAGE, CommandError
 from pincompute_sdk.cli.options import ANYWHERE, Where
 from pincompute_sdk.cli.target import Target
-from pincompute_sdk.core.sockets import PROTOCOL, Socket
+from pincompute_sdk.core.sockets import Socket
 
 Container = Annotated[str, Parameter(name=["--container", "-c"], help="The first one if not said.")]
 
@@ -38,8 +38,7 @@ def exec_(
     if not command:
         raise CommandError("there is no command", remedy=f"`pin exec {name} -- COMMAND`", code=USAGE)
     query = [("container", container), *(("command", word) for word in command)]
-    query += [("stdin", "true")] if stdin or tty else []
-    query += [("tty", "true")] if tty else []
+    query += [("tty", "true" if tty else "false")]
     return _run(where, target.parse(name), query, terminal=tty, reading=stdin)
 
 
@@ -47,5 +46,5 @@ def _run(where: Where, wanted: Target, query: list[tuple[str, str]], *, terminal
     using = options.async_client(where)
     path = {"project": options.project(using.context), "kind": wanted.kind, "name": wanted.name}
     asked = [(name, value) for name, value in [*query, ("replica", wanted.replica)] if value]
-    socket = Socket("/v1/projects/{project}/{kind}/{name}/shell", path, asked, PROTOCOL)
+    socket = Socket("/v1/projects/{project}/{kind}/{name}/shell", path, asked)
     return asyncio.run(attached.run(using, socket, terminal=terminal, reading=reading or terminal))

@@ -37,7 +37,7 @@ def list_(*, output: OutputOption = "table", where: Where = ANYWHERE) -> None:
     """Your service tokens, without their secrets."""
     formats.check(output)
     with options.client(where) as pin:
-        formats.many(TOKENS, list(pin.tokens.iterate()), output)
+        formats.many(TOKENS, pin.tokens.list().items, output)
 
 
 @app.command

@@ -86,6 +86,21 @@ class SyncCaller:
     def open(self, operation: Operation[Any], given: Input) -> SyncStream:
         return self.driver.open(request(operation, given))
 
+    def lines(self, operation: Operation[T], given: Input) -> Iterator[T]:
+        """One value a line, as they come; a stream that breaks off is an error, not an end."""
+        stream = self.open(operation, given)
+        pending = b""
+        try:
+            for piece in stream:
+                *whole, pending = (pending + piece).split(b"\n")
+                yield from (_line(self, operation, line) for line in whole if line)
+        except Dropped as error:
+            raise _broken(operation, error) from error
+        finally:
+            stream.close()
+        if pending:
+            yield _line(self, operation, pending)
+
     def pages(self, operation: Operation[T], given: Input) -> Iterator[T]:
         """Page after page; the cursor is the server's."""
         cursor = ""
@@ -128,6 +143,22 @@ class AsyncCaller:
     async def open(self, operation: Operation[Any], given: Input) -> AsyncStream:
         return await self.driver.open(request(operation, given))
 
+    async def lines(self, operation: Operation[T], given: Input) -> AsyncIterator[T]:
+        stream = await self.open(operation, given)
+        pending = b""
+        try:
+            async for piece in stream:
+                *whole, pending = (pending + piece).split(b"\n")
+                for line in whole:
+                    if line:
+                        yield _line(self, operation, line)
+        except Dropped as error:
+            raise _broken(operation, error) from error
+        finally:
+            await stream.close()
+        if pending:
+            yield _line(self, operation, pending)
+
     async def pages(self, operation: Operation[T], given: Input) -> AsyncIterator[T]:
         cursor = ""
         while True:
@@ -153,6 +184,17 @@ class AsyncCaller:
             finally:
                 await stream.close()
             await asyncio.sleep(_patience(state))
+
+
+def _line(caller: SyncCaller | AsyncCaller, operation: Operation[T], line: bytes) -> T:
+    return decode(operation, Answer(200, {}, line), caller.driver.session.server_version)
+
+
+def _broken(operation: Operation[Any], error: Dropped) -> StreamEndedError:
+    what = operation.route.rpartition("/")[2]
+    return StreamEndedError(
+        f"the {what} broke off", reason=str(error), remedy="ask again from where they ended, or follow them"
+    )
 
 
 def _patience(state: Resuming) -> float:

@@ -22,7 +22,6 @@ from pincompute_sdk.core.messages import Answer, Request
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
 
-PROTOCOL = "v5.channel.k8s.io"
 KEEP_ALIVE = 20.0  # seconds between pings; proxies cut what is silent for a minute
 OPENING = 15.0  # seconds
 LARGEST = 1 << 20  # bytes of one frame
@@ -52,7 +51,6 @@ class Socket:
     route: str
     path: Mapping[str, str]
     query: Sequence[tuple[str, str]] = ()
-    protocol: str = ""
 
     def url(self, server: str) -> str:
         split = urlsplit(server)
@@ -67,7 +65,6 @@ async def connect(session: Session, ca: str, wanted: Socket) -> ClientConnection
     """An open connection; a refusal is the error that its problem document says."""
     from websockets.asyncio.client import connect as open_socket
     from websockets.exceptions import InvalidStatus, WebSocketException
-    from websockets.typing import Subprotocol
 
     url = wanted.url(session.server)
     headers = dict(session.dressed(Request("GET", wanted.route)).headers)
@@ -77,7 +74,6 @@ async def connect(session: Session, ca: str, wanted: Socket) -> ClientConnection
             url,
             additional_headers=headers,
             user_agent_header=agent,
-            subprotocols=[Subprotocol(wanted.protocol)] if wanted.protocol else None,
             ssl=drivers.trust(ca) if url.startswith("wss:") else None,
             open_timeout=OPENING,
             ping_interval=KEEP_ALIVE,

@@ -16,8 +16,9 @@ from pincompute_sdk.generated.models import (
     App,
     AppList,
     AppWritten,
-    Cluster,
     ClusterPage,
+    CommandResult,
+    Copied,
     Decision,
     Difference,
     Done,
@@ -26,6 +27,7 @@ from pincompute_sdk.generated.models import (
     Exit,
     Explanation,
     Explanations,
+    LogLine,
     MemberList,
     NewToken,
     Operation,
@@ -37,10 +39,12 @@ from pincompute_sdk.generated.models import (
     Records,
     Replica,
     ReplicaPage,
+    Report,
     Restarting,
     Revision,
-    Role,
+    RolePage,
     RollingBack,
+    Running,
     Scaling,
     Service,
     Session,
@@ -51,7 +55,7 @@ from pincompute_sdk.generated.models import (
     Unit,
     UnitList,
     UnitWritten,
-    Verdict,
+    WorkloadsProjectsRole,
 )
 
 
@@ -61,19 +65,13 @@ class AdminResource:
     def __init__(self, caller: AsyncCaller) -> None:
         self._caller = caller
 
-    async def audit_verify(self, *, within: float = 30.0) -> Verdict:
+    async def audit_verify(self, *, within: float = 30.0) -> Report:
         """POST /v1/admin/audit/verify"""
         return await self._caller.call(op.ADMIN_AUDIT_VERIFY, Input({}, {}, {}, None, within))
 
     async def clusters(self, *, within: float = 30.0) -> ClusterPage:
         """GET /v1/admin/clusters"""
         return await self._caller.call(op.ADMIN_CLUSTERS, Input({}, {}, {}, None, within))
-
-    async def iterate_clusters(self, *, within: float = 30.0) -> AsyncIterator[Cluster]:
-        """Every item, page after page."""
-        async for page in self._caller.pages(op.ADMIN_CLUSTERS, Input({}, {}, {}, None, within)):
-            for item in page.items:
-                yield item
 
 
 class AppsResource:
@@ -209,6 +207,10 @@ class AppsResource:
             for item in page.items:
                 yield item
 
+    async def exec(self, project: str, name: str, body: Running | Mapping[str, Any], *, within: float = 30.0) -> CommandResult:
+        """POST /v1/projects/{project}/apps/{name}/exec"""
+        return await self._caller.call(op.APPS_EXEC, Input({"project": project, "name": name}, {}, {}, body, within))
+
     async def explain(self, project: str, name: str, *, within: float = 30.0) -> Explanation:
         """GET /v1/projects/{project}/apps/{name}/explain"""
         return await self._caller.call(op.APPS_EXPLAIN, Input({"project": project, "name": name}, {}, {}, None, within))
@@ -221,17 +223,22 @@ class AppsResource:
         self,
         project: str,
         name: str,
+        path: str,
         *,
-        path: str | None = None,
-        container: str | None = None,
         replica: str | None = None,
+        container: str | None = None,
         within: float = 30.0,
     ) -> bytes:
-        """GET /v1/projects/{project}/apps/{name}/files"""
+        """GET /v1/projects/{project}/apps/{name}/files
+
+        path: An absolute path in the container.
+        replica: A number, or cluster-number; the first that is ready if not said.
+        container: The first of the replica if not said.
+        """
         return await self._caller.call(
             op.APPS_GET_FILES,
             Input(
-                {"project": project, "name": name}, {"path": path, "container": container, "replica": replica}, {}, None, within
+                {"project": project, "name": name}, {"path": path, "replica": replica, "container": container}, {}, None, within
             ),
         )
 
@@ -239,17 +246,22 @@ class AppsResource:
         self,
         project: str,
         name: str,
+        path: str,
         *,
-        path: str | None = None,
-        container: str | None = None,
         replica: str | None = None,
+        container: str | None = None,
         within: float = 30.0,
     ) -> AsyncStream:
-        """As `get_files`, piece by piece; close the stream."""
+        """As `get_files`, piece by piece; close the stream.
+
+        path: An absolute path in the container.
+        replica: A number, or cluster-number; the first that is ready if not said.
+        container: The first of the replica if not said.
+        """
         return await self._caller.open(
             op.APPS_GET_FILES,
             Input(
-                {"project": project, "name": name}, {"path": path, "container": container, "replica": replica}, {}, None, within
+                {"project": project, "name": name}, {"path": path, "replica": replica, "container": container}, {}, None, within
             ),
         )
 
@@ -363,7 +375,7 @@ class AppsResource:
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
         state: Only in this state, for example Running.
-        label: Only with this label: key=value, or key; all of them.
+        label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
         sort: By name if not said.
         limit: Objects of a page.
@@ -407,7 +419,7 @@ class AppsResource:
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
         state: Only in this state, for example Running.
-        label: Only with this label: key=value, or key; all of them.
+        label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
         sort: By name if not said.
         limit: Objects of a page.
@@ -444,7 +456,7 @@ class AppsResource:
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
         state: Only in this state, for example Running.
-        label: Only with this label: key=value, or key; all of them.
+        label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
         sort: By name if not said.
         limit: Objects of a page.
@@ -490,7 +502,7 @@ class AppsResource:
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
         state: Only in this state, for example Running.
-        label: Only with this label: key=value, or key; all of them.
+        label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
         sort: By name if not said.
         limit: Objects of a page.
@@ -518,33 +530,41 @@ class AppsResource:
             for item in page.items:
                 yield item
 
-    async def logs(
+    def logs(
         self,
         project: str,
         name: str,
         *,
-        follow: bool | None = None,
+        replica: str | None = None,
+        container: str | None = None,
         since: str | None = None,
         tail: int | None = None,
         grep: str | None = None,
-        container: str | None = None,
-        replica: str | None = None,
+        file: str | None = None,
         previous: bool | None = None,
+        follow: bool | None = None,
         within: float = 30.0,
-    ) -> str:
-        """GET /v1/projects/{project}/apps/{name}/logs"""
-        return await self._caller.call(
+    ) -> AsyncIterator[LogLine]:
+        """GET /v1/projects/{project}/apps/{name}/logs
+
+        since: A duration such as 10m, or a time in RFC 3339.
+        tail: Only so many of the newest lines, of all replicas together.
+        grep: Only lines that match this regular expression (RE2).
+        file: A file on one of the container's volumes, instead of its console.
+        """
+        return self._caller.lines(
             op.APPS_LOGS,
             Input(
                 {"project": project, "name": name},
                 {
-                    "follow": follow,
+                    "replica": replica,
+                    "container": container,
                     "since": since,
                     "tail": tail,
                     "grep": grep,
-                    "container": container,
-                    "replica": replica,
+                    "file": file,
                     "previous": previous,
+                    "follow": follow,
                 },
                 {},
                 None,
@@ -552,33 +572,43 @@ class AppsResource:
             ),
         )
 
-    async def open_logs(
+    def follow_logs(
         self,
         project: str,
         name: str,
         *,
-        follow: bool | None = None,
+        replica: str | None = None,
+        container: str | None = None,
         since: str | None = None,
         tail: int | None = None,
         grep: str | None = None,
-        container: str | None = None,
-        replica: str | None = None,
+        file: str | None = None,
         previous: bool | None = None,
+        follow: bool | None = None,
         within: float = 30.0,
-    ) -> AsyncStream:
-        """As `logs`, piece by piece; close the stream."""
-        return await self._caller.open(
+    ) -> AsyncIterator[ServerEvent]:
+        """As `logs`, as events.
+
+        Taken up again behind the last event after every drop.
+
+        since: A duration such as 10m, or a time in RFC 3339.
+        tail: Only so many of the newest lines, of all replicas together.
+        grep: Only lines that match this regular expression (RE2).
+        file: A file on one of the container's volumes, instead of its console.
+        """
+        return self._caller.follow(
             op.APPS_LOGS,
             Input(
                 {"project": project, "name": name},
                 {
-                    "follow": follow,
+                    "replica": replica,
+                    "container": container,
                     "since": since,
                     "tail": tail,
                     "grep": grep,
-                    "container": container,
-                    "replica": replica,
+                    "file": file,
                     "previous": previous,
+                    "follow": follow,
                 },
                 {},
                 None,
@@ -620,18 +650,22 @@ class AppsResource:
         self,
         project: str,
         name: str,
-        body: bytes,
+        path: str,
         *,
-        path: str | None = None,
-        container: str | None = None,
         replica: str | None = None,
+        container: str | None = None,
         within: float = 30.0,
-    ) -> None:
-        """PUT /v1/projects/{project}/apps/{name}/files"""
+    ) -> Copied:
+        """PUT /v1/projects/{project}/apps/{name}/files
+
+        path: A folder in the container.
+        replica: A number, or cluster-number; the first that is ready if not said.
+        container: The first of the replica if not said.
+        """
         return await self._caller.call(
             op.APPS_PUT_FILES,
             Input(
-                {"project": project, "name": name}, {"path": path, "container": container, "replica": replica}, {}, body, within
+                {"project": project, "name": name}, {"path": path, "replica": replica, "container": container}, {}, None, within
             ),
         )
 
@@ -835,7 +869,7 @@ class AppsResource:
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
         state: Only in this state, for example Running.
-        label: Only with this label: key=value, or key; all of them.
+        label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
         sort: By name if not said.
         limit: Objects of a page.
@@ -871,7 +905,7 @@ class AppsResource:
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
         state: Only in this state, for example Running.
-        label: Only with this label: key=value, or key; all of them.
+        label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
         sort: By name if not said.
         limit: Objects of a page.
@@ -1129,7 +1163,14 @@ class MembersResource:
         """GET /v1/projects/{project}/members"""
         return await self._caller.call(op.MEMBERS_LIST, Input({"project": project}, {}, {}, None, within))
 
-    async def replace(self, project: str, name: str, body: Role | Mapping[str, Any], *, within: float = 30.0) -> ProjectMember:
+    async def replace(
+        self,
+        project: str,
+        name: str,
+        body: WorkloadsProjectsRole | Mapping[str, Any],
+        *,
+        within: float = 30.0,
+    ) -> ProjectMember:
         """PUT /v1/projects/{project}/members/{name}"""
         return await self._caller.call(op.MEMBERS_REPLACE, Input({"project": project, "name": name}, {}, {}, body, within))
 
@@ -1186,7 +1227,7 @@ class ProjectsResource:
     ) -> ProjectList:
         """GET /v1/projects
 
-        label: Only with this label: key=value, or key; all of them.
+        label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, description.
         sort: By name if not said.
         limit: Projects of a page.
@@ -1208,7 +1249,7 @@ class ProjectsResource:
     ) -> AsyncIterator[Project]:
         """Every item, page after page.
 
-        label: Only with this label: key=value, or key; all of them.
+        label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, description.
         sort: By name if not said.
         limit: Projects of a page.
@@ -1268,7 +1309,7 @@ class ProjectsResource:
 
         Taken up again behind the last event after every drop.
 
-        label: Only with this label: key=value, or key; all of them.
+        label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, description.
         sort: By name if not said.
         limit: Projects of a page.
@@ -1276,6 +1317,17 @@ class ProjectsResource:
         return self._caller.follow(
             op.PROJECTS_WATCH, Input({}, {"label": label, "text": text, "sort": sort, "limit": limit}, {}, None, within)
         )
+
+
+class RolesResource:
+    """The `roles` of the interface."""
+
+    def __init__(self, caller: AsyncCaller) -> None:
+        self._caller = caller
+
+    async def list(self, *, within: float = 30.0) -> RolePage:
+        """GET /v1/roles"""
+        return await self._caller.call(op.ROLES_LIST, Input({}, {}, {}, None, within))
 
 
 class ServiceResource:
@@ -1414,12 +1466,6 @@ class TokensResource:
         """GET /v1/tokens"""
         return await self._caller.call(op.TOKENS_LIST, Input({}, {}, {}, None, within))
 
-    async def iterate(self, *, within: float = 30.0) -> AsyncIterator[Token]:
-        """Every item, page after page."""
-        async for page in self._caller.pages(op.TOKENS_LIST, Input({}, {}, {}, None, within)):
-            for item in page.items:
-                yield item
-
 
 class UnitsResource:
     """The `units` of the interface."""
@@ -1555,6 +1601,10 @@ class UnitsResource:
             for item in page.items:
                 yield item
 
+    async def exec(self, project: str, name: str, body: Running | Mapping[str, Any], *, within: float = 30.0) -> CommandResult:
+        """POST /v1/projects/{project}/units/{name}/exec"""
+        return await self._caller.call(op.UNITS_EXEC, Input({"project": project, "name": name}, {}, {}, body, within))
+
     async def explain(self, project: str, name: str, *, within: float = 30.0) -> Explanation:
         """GET /v1/projects/{project}/units/{name}/explain"""
         return await self._caller.call(op.UNITS_EXPLAIN, Input({"project": project, "name": name}, {}, {}, None, within))
@@ -1562,6 +1612,52 @@ class UnitsResource:
     async def get(self, project: str, name: str, *, within: float = 30.0) -> Unit:
         """GET /v1/projects/{project}/units/{name}"""
         return await self._caller.call(op.UNITS_GET, Input({"project": project, "name": name}, {}, {}, None, within))
+
+    async def get_files(
+        self,
+        project: str,
+        name: str,
+        path: str,
+        *,
+        replica: str | None = None,
+        container: str | None = None,
+        within: float = 30.0,
+    ) -> bytes:
+        """GET /v1/projects/{project}/units/{name}/files
+
+        path: An absolute path in the container.
+        replica: A number, or cluster-number; the first that is ready if not said.
+        container: The first of the replica if not said.
+        """
+        return await self._caller.call(
+            op.UNITS_GET_FILES,
+            Input(
+                {"project": project, "name": name}, {"path": path, "replica": replica, "container": container}, {}, None, within
+            ),
+        )
+
+    async def open_get_files(
+        self,
+        project: str,
+        name: str,
+        path: str,
+        *,
+        replica: str | None = None,
+        container: str | None = None,
+        within: float = 30.0,
+    ) -> AsyncStream:
+        """As `get_files`, piece by piece; close the stream.
+
+        path: An absolute path in the container.
+        replica: A number, or cluster-number; the first that is ready if not said.
+        container: The first of the replica if not said.
+        """
+        return await self._caller.open(
+            op.UNITS_GET_FILES,
+            Input(
+                {"project": project, "name": name}, {"path": path, "replica": replica, "container": container}, {}, None, within
+            ),
+        )
 
     async def history(
         self,
@@ -1673,7 +1769,7 @@ class UnitsResource:
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
         state: Only in this state, for example Running.
-        label: Only with this label: key=value, or key; all of them.
+        label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
         sort: By name if not said.
         limit: Objects of a page.
@@ -1717,7 +1813,7 @@ class UnitsResource:
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
         state: Only in this state, for example Running.
-        label: Only with this label: key=value, or key; all of them.
+        label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
         sort: By name if not said.
         limit: Objects of a page.
@@ -1754,7 +1850,7 @@ class UnitsResource:
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
         state: Only in this state, for example Running.
-        label: Only with this label: key=value, or key; all of them.
+        label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
         sort: By name if not said.
         limit: Objects of a page.
@@ -1800,7 +1896,7 @@ class UnitsResource:
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
         state: Only in this state, for example Running.
-        label: Only with this label: key=value, or key; all of them.
+        label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
         sort: By name if not said.
         limit: Objects of a page.
@@ -1827,6 +1923,92 @@ class UnitsResource:
         ):
             for item in page.items:
                 yield item
+
+    def logs(
+        self,
+        project: str,
+        name: str,
+        *,
+        replica: str | None = None,
+        container: str | None = None,
+        since: str | None = None,
+        tail: int | None = None,
+        grep: str | None = None,
+        file: str | None = None,
+        previous: bool | None = None,
+        follow: bool | None = None,
+        within: float = 30.0,
+    ) -> AsyncIterator[LogLine]:
+        """GET /v1/projects/{project}/units/{name}/logs
+
+        since: A duration such as 10m, or a time in RFC 3339.
+        tail: Only so many of the newest lines, of all replicas together.
+        grep: Only lines that match this regular expression (RE2).
+        file: A file on one of the container's volumes, instead of its console.
+        """
+        return self._caller.lines(
+            op.UNITS_LOGS,
+            Input(
+                {"project": project, "name": name},
+                {
+                    "replica": replica,
+                    "container": container,
+                    "since": since,
+                    "tail": tail,
+                    "grep": grep,
+                    "file": file,
+                    "previous": previous,
+                    "follow": follow,
+                },
+                {},
+                None,
+                within,
+            ),
+        )
+
+    def follow_logs(
+        self,
+        project: str,
+        name: str,
+        *,
+        replica: str | None = None,
+        container: str | None = None,
+        since: str | None = None,
+        tail: int | None = None,
+        grep: str | None = None,
+        file: str | None = None,
+        previous: bool | None = None,
+        follow: bool | None = None,
+        within: float = 30.0,
+    ) -> AsyncIterator[ServerEvent]:
+        """As `logs`, as events.
+
+        Taken up again behind the last event after every drop.
+
+        since: A duration such as 10m, or a time in RFC 3339.
+        tail: Only so many of the newest lines, of all replicas together.
+        grep: Only lines that match this regular expression (RE2).
+        file: A file on one of the container's volumes, instead of its console.
+        """
+        return self._caller.follow(
+            op.UNITS_LOGS,
+            Input(
+                {"project": project, "name": name},
+                {
+                    "replica": replica,
+                    "container": container,
+                    "since": since,
+                    "tail": tail,
+                    "grep": grep,
+                    "file": file,
+                    "previous": previous,
+                    "follow": follow,
+                },
+                {},
+                None,
+                within,
+            ),
+        )
 
     async def patch(
         self,
@@ -1857,6 +2039,29 @@ class UnitsResource:
     ) -> Done:
         """POST /v1/projects/{project}/units/{name}/pause"""
         return await self._caller.call(op.UNITS_PAUSE, Input({"project": project, "name": name}, {}, {}, body, within))
+
+    async def put_files(
+        self,
+        project: str,
+        name: str,
+        path: str,
+        *,
+        replica: str | None = None,
+        container: str | None = None,
+        within: float = 30.0,
+    ) -> Copied:
+        """PUT /v1/projects/{project}/units/{name}/files
+
+        path: A folder in the container.
+        replica: A number, or cluster-number; the first that is ready if not said.
+        container: The first of the replica if not said.
+        """
+        return await self._caller.call(
+            op.UNITS_PUT_FILES,
+            Input(
+                {"project": project, "name": name}, {"path": path, "replica": replica, "container": container}, {}, None, within
+            ),
+        )
 
     async def replace(
         self,
@@ -2048,7 +2253,7 @@ class UnitsResource:
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
         state: Only in this state, for example Running.
-        label: Only with this label: key=value, or key; all of them.
+        label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
         sort: By name if not said.
         limit: Objects of a page.
@@ -2084,7 +2289,7 @@ class UnitsResource:
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
         state: Only in this state, for example Running.
-        label: Only with this label: key=value, or key; all of them.
+        label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
         sort: By name if not said.
         limit: Objects of a page.
@@ -2128,6 +2333,7 @@ class AsyncResources:
         self.history = HistoryResource(caller)
         self.members = MembersResource(caller)
         self.projects = ProjectsResource(caller)
+        self.roles = RolesResource(caller)
         self.service = ServiceResource(caller)
         self.session = SessionResource(caller)
         self.timeline = TimelineResource(caller)

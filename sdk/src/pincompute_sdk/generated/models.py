@@ -99,15 +99,22 @@ class Change(Model):
 
 class Cluster(Model):
     name: str
-    zone: str = ""
-    ready: bool = False
+    """Name."""
+    zone: str
+    """Its zone."""
+    ready: bool
+    """It takes work."""
     nodes: int = 0
+    """Nodes, as last reported."""
+    pods: int = 0
+    """Pods that run, as last reported."""
     message: str = ""
+    """If it is not ready: why."""
 
 
 class ClusterPage(Model):
-    items: tuple[Cluster, ...] = ()
-    cursor: str = ""
+    items: tuple[Cluster, ...]
+    """By name."""
 
 
 class ClusterReplicas(Model):
@@ -119,6 +126,16 @@ class ClusterReplicas(Model):
     """How many replicas it should run."""
     added: int = 0
     """So many of them this decision added."""
+
+
+class CommandResult(Model):
+    replica: str
+    container: str
+    stdout: str
+    stderr: str
+    exit_code: int | None = None
+    message: str = ""
+    truncated: bool = False
 
 
 class Container(Model):
@@ -155,6 +172,13 @@ class ContainerState(Model):
     state: str = ""
     restarts: int = 0
     reason: str = ""
+
+
+class Copied(Model):
+    replica: str
+    container: str
+    path: str
+    bytes: int
 
 
 class Decision(Model, tag_field="type", tag="decision"):
@@ -297,6 +321,12 @@ class FieldError(Model):
     message: str
 
 
+class Finding(Model):
+    file: str
+    line: int
+    what: str
+
+
 class GrpcCheck(Model):
     port: int
     """Number of a port."""
@@ -387,6 +417,18 @@ class Links(Model):
     """Why it runs where it runs, or why not."""
 
 
+class LogLine(Model):
+    time: str
+    zone: str = ""
+    cluster: str = ""
+    replica: str = ""
+    container: str = ""
+    text: str = ""
+    mark: str = ""
+    """One of: , started, moved, replaced, restarted, ended, gap, back, skew, dropped, denied, trouble."""
+    file: str = ""
+
+
 class MemberList(Model):
     items: tuple[ProjectMember, ...]
     """Everybody with a role in the project."""
@@ -405,9 +447,15 @@ class Mount(Model):
 
 class NewToken(Model):
     name: str
-    project: str = ""
-    role: str = "developer"
+    """What it is for."""
+    project: str
+    """The project it is for; * for all."""
+    role: str = ""
+    """At most what this role may; together with operations what both allow."""
+    operations: tuple[str, ...] = ()
+    """Such as apps:get or logs:*; empty for all of the role."""
     days: int = 30
+    """Days until it ends."""
 
 
 class Operation(Model, tag_field="type", tag="operation"):
@@ -560,6 +608,16 @@ class ReplicaPage(Model):
     missing: tuple[str, ...] = ()
 
 
+class Report(Model):
+    files: int
+    records: int
+    first: int
+    last: int
+    head: str
+    faults: tuple[Finding, ...] = ()
+    torn: tuple[Finding, ...] = ()
+
+
 class Resources(Model):
     cpu: int | float | str | None = None
     """Cores that are set aside, for example 2, 0.5 or 250m. 100m if not said."""
@@ -595,14 +653,22 @@ class Revision(Model, tag_field="type", tag="revision"):
     manager: str = ""
 
 
-class Role(Model):
-    role: str
-    """viewer, developer, operator, owner, or a role of this region."""
+class RolePage(Model):
+    items: tuple[AdministrationRoutesRole, ...]
+    """By name."""
 
 
 class RollingBack(Model):
     revision: str = ""
     reason: str = ""
+
+
+class Running(Model):
+    command: tuple[str, ...]
+    replica: str = ""
+    container: str = ""
+    stdin: str = ""
+    timeout_seconds: float = 60.0
 
 
 class Scaling(Model):
@@ -644,9 +710,15 @@ class Service(Model):
 
 class Session(Model):
     name: str
-    kind: str = ""
+    """Name."""
+    kind: str
+    """user, service or platform."""
     groups: tuple[str, ...] = ()
+    """Groups that the issuer named."""
+    roles: tuple[str, ...] = ()
+    """Platform roles."""
     expires: datetime | None = None
+    """When the credential ends."""
 
 
 class State(Model, tag_field="type", tag="state"):
@@ -699,18 +771,31 @@ class Timeline(Model):
 
 
 class Token(Model):
-    id: str = ""
-    name: str = ""
-    project: str = ""
+    id: str
+    """Names the token, also to revoke it."""
+    name: str
+    """What it is for."""
+    subject: str
+    """In whose name it acts."""
+    project: str
+    """The project it is for; * for all."""
+    created: datetime
+    """When it was made."""
+    expires: datetime
+    """When it ends."""
     role: str = ""
-    created: datetime | None = None
-    expires: datetime | None = None
+    """At most what this role may."""
+    operations: tuple[str, ...] = ()
+    """At most these operations."""
+    revoked: datetime | None = None
+    """When it was revoked."""
     secret: str = ""
+    """To be sent as a bearer token; never shown again."""
 
 
 class TokenPage(Model):
-    items: tuple[Token, ...] = ()
-    cursor: str = ""
+    items: tuple[Token, ...]
+    """Newest first."""
 
 
 class Unit(Model, tag_field="kind", tag="Unit"):
@@ -803,12 +888,6 @@ class Update(Model):
     """For how long a new pod must be ready before it counts as available."""
 
 
-class Verdict(Model):
-    ok: bool = True
-    records: int = 0
-    message: str = ""
-
-
 class Volume(Model):
     name: str
     """Name that mounts use."""
@@ -837,3 +916,15 @@ class ZoneStatus(Model):
     """The zone does not answer in part; the figures are its last."""
     message: str = ""
     """What is wrong there, if anything."""
+
+
+class AdministrationRoutesRole(Model):
+    name: str
+    """As a project's member carries it."""
+    operations: tuple[str, ...]
+    """What it allows, such as apps:get."""
+
+
+class WorkloadsProjectsRole(Model):
+    role: str
+    """viewer, developer, operator, owner, or a role of this region."""

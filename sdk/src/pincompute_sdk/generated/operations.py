@@ -11,10 +11,13 @@ from pincompute_sdk.generated.models import (
     AppList,
     AppWritten,
     ClusterPage,
+    CommandResult,
+    Copied,
     Difference,
     Done,
     Explanation,
     Explanations,
+    LogLine,
     MemberList,
     Project,
     ProjectList,
@@ -22,6 +25,8 @@ from pincompute_sdk.generated.models import (
     ProjectWritten,
     Records,
     ReplicaPage,
+    Report,
+    RolePage,
     Service,
     Session,
     Timeline,
@@ -30,25 +35,25 @@ from pincompute_sdk.generated.models import (
     Unit,
     UnitList,
     UnitWritten,
-    Verdict,
 )
 
-ADMIN_AUDIT_VERIFY = Operation("POST", "/v1/admin/audit/verify", Verdict)
+ADMIN_AUDIT_VERIFY = Operation("POST", "/v1/admin/audit/verify", Report)
 ADMIN_CLUSTERS = Operation("GET", "/v1/admin/clusters", ClusterPage)
 APPS_CREATE = Operation("POST", "/v1/projects/{project}/apps", AppWritten, keyed=True)
 APPS_DELETE = Operation("DELETE", "/v1/projects/{project}/apps/{name}", AppWritten)
 APPS_DIFF = Operation("POST", "/v1/projects/{project}/apps/{name}/diff", Difference)
 APPS_EVENTS = Operation("GET", "/v1/projects/{project}/apps/{name}/events", Records)
+APPS_EXEC = Operation("POST", "/v1/projects/{project}/apps/{name}/exec", CommandResult)
 APPS_EXPLAIN = Operation("GET", "/v1/projects/{project}/apps/{name}/explain", Explanation)
 APPS_GET = Operation("GET", "/v1/projects/{project}/apps/{name}", App)
 APPS_GET_FILES = Operation("GET", "/v1/projects/{project}/apps/{name}/files", bytes, accept="application/x-tar")
 APPS_HISTORY = Operation("GET", "/v1/projects/{project}/apps/{name}/history", Records)
 APPS_LIST = Operation("GET", "/v1/projects/{project}/apps", AppList)
 APPS_LIST_ALL = Operation("GET", "/v1/apps", AppList)
-APPS_LOGS = Operation("GET", "/v1/projects/{project}/apps/{name}/logs", str, accept="text/plain")
+APPS_LOGS = Operation("GET", "/v1/projects/{project}/apps/{name}/logs", LogLine, accept="application/x-ndjson")
 APPS_PATCH = Operation("PATCH", "/v1/projects/{project}/apps/{name}", AppWritten, content="application/merge-patch+json")
 APPS_PAUSE = Operation("POST", "/v1/projects/{project}/apps/{name}/pause", Done, keyed=True)
-APPS_PUT_FILES = Operation("PUT", "/v1/projects/{project}/apps/{name}/files", type(None), content="application/x-tar")
+APPS_PUT_FILES = Operation("PUT", "/v1/projects/{project}/apps/{name}/files", Copied)
 APPS_REPLACE = Operation("PUT", "/v1/projects/{project}/apps/{name}", AppWritten)
 APPS_REPLICAS = Operation("GET", "/v1/projects/{project}/apps/{name}/replicas", ReplicaPage)
 APPS_RESTART = Operation("POST", "/v1/projects/{project}/apps/{name}/restart", Done, keyed=True)
@@ -76,6 +81,7 @@ PROJECTS_LIST = Operation("GET", "/v1/projects", ProjectList)
 PROJECTS_PATCH = Operation("PATCH", "/v1/projects/{project}", ProjectWritten, content="application/merge-patch+json")
 PROJECTS_REPLACE = Operation("PUT", "/v1/projects/{project}", ProjectWritten)
 PROJECTS_WATCH = Operation("GET", "/v1/projects/watch", type(None), accept="text/event-stream")
+ROLES_LIST = Operation("GET", "/v1/roles", RolePage)
 SERVICE_GET = Operation("GET", "/.well-known/pincompute", Service)
 SESSION_GET = Operation("GET", "/v1/session", Session)
 TIMELINE_LIST = Operation("GET", "/v1/projects/{project}/timeline", Timeline)
@@ -86,13 +92,17 @@ UNITS_CREATE = Operation("POST", "/v1/projects/{project}/units", UnitWritten, ke
 UNITS_DELETE = Operation("DELETE", "/v1/projects/{project}/units/{name}", UnitWritten)
 UNITS_DIFF = Operation("POST", "/v1/projects/{project}/units/{name}/diff", Difference)
 UNITS_EVENTS = Operation("GET", "/v1/projects/{project}/units/{name}/events", Records)
+UNITS_EXEC = Operation("POST", "/v1/projects/{project}/units/{name}/exec", CommandResult)
 UNITS_EXPLAIN = Operation("GET", "/v1/projects/{project}/units/{name}/explain", Explanation)
 UNITS_GET = Operation("GET", "/v1/projects/{project}/units/{name}", Unit)
+UNITS_GET_FILES = Operation("GET", "/v1/projects/{project}/units/{name}/files", bytes, accept="application/x-tar")
 UNITS_HISTORY = Operation("GET", "/v1/projects/{project}/units/{name}/history", Records)
 UNITS_LIST = Operation("GET", "/v1/projects/{project}/units", UnitList)
 UNITS_LIST_ALL = Operation("GET", "/v1/units", UnitList)
+UNITS_LOGS = Operation("GET", "/v1/projects/{project}/units/{name}/logs", LogLine, accept="application/x-ndjson")
 UNITS_PATCH = Operation("PATCH", "/v1/projects/{project}/units/{name}", UnitWritten, content="application/merge-patch+json")
 UNITS_PAUSE = Operation("POST", "/v1/projects/{project}/units/{name}/pause", Done, keyed=True)
+UNITS_PUT_FILES = Operation("PUT", "/v1/projects/{project}/units/{name}/files", Copied)
 UNITS_REPLACE = Operation("PUT", "/v1/projects/{project}/units/{name}", UnitWritten)
 UNITS_RESTART = Operation("POST", "/v1/projects/{project}/units/{name}/restart", Done, keyed=True)
 UNITS_RESUME = Operation("POST", "/v1/projects/{project}/units/{name}/resume", Done, keyed=True)

@@ -16,8 +16,9 @@ from pincompute_sdk.generated.models import (
     App,
     AppList,
     AppWritten,
-    Cluster,
     ClusterPage,
+    CommandResult,
+    Copied,
     Decision,
     Difference,
     Done,
@@ -26,6 +27,7 @@ from pincompute_sdk.generated.models import (
     Exit,
     Explanation,
     Explanations,
+    LogLine,
     MemberList,
     NewToken,
     Operation,
@@ -37,10 +39,12 @@ from pincompute_sdk.generated.models import (
     Records,
     Replica,
     ReplicaPage,
+    Report,
     Restarting,
     Revision,
-    Role,
+    RolePage,
     RollingBack,
+    Running,
     Scaling,
     Service,
     Session,
@@ -51,7 +55,7 @@ from pincompute_sdk.generated.models import (
     Unit,
     UnitList,
     UnitWritten,
-    Verdict,
+    WorkloadsProjectsRole,
 )
 
 
@@ -61,18 +65,13 @@ class AdminResource:
     def __init__(self, caller: SyncCaller) -> None:
         self._caller = caller
 
-    def audit_verify(self, *, within: float = 30.0) -> Verdict:
+    def audit_verify(self, *, within: float = 30.0) -> Report:
         """POST /v1/admin/audit/verify"""
         return self._caller.call(op.ADMIN_AUDIT_VERIFY, Input({}, {}, {}, None, within))
 
     def clusters(self, *, within: float = 30.0) -> ClusterPage:
         """GET /v1/admin/clusters"""
         return self._caller.call(op.ADMIN_CLUSTERS, Input({}, {}, {}, None, within))
-
-    def iterate_clusters(self, *, within: float = 30.0) -> Iterator[Cluster]:
-        """Every item, page after page."""
-        for page in self._caller.pages(op.ADMIN_CLUSTERS, Input({}, {}, {}, None, within)):
-            yield from page.items
 
 
 class AppsResource:
@@ -207,6 +206,10 @@ class AppsResource:
         ):
             yield from page.items
 
+    def exec(self, project: str, name: str, body: Running | Mapping[str, Any], *, within: float = 30.0) -> CommandResult:
+        """POST /v1/projects/{project}/apps/{name}/exec"""
+        return self._caller.call(op.APPS_EXEC, Input({"project": project, "name": name}, {}, {}, body, within))
+
     def explain(self, project: str, name: str, *, within: float = 30.0) -> Explanation:
         """GET /v1/projects/{project}/apps/{name}/explain"""
         return self._caller.call(op.APPS_EXPLAIN, Input({"project": project, "name": name}, {}, {}, None, within))
@@ -219,17 +222,22 @@ class AppsResource:
         self,
         project: str,
         name: str,
+        path: str,
         *,
-        path: str | None = None,
-        container: str | None = None,
         replica: str | None = None,
+        container: str | None = None,
         within: float = 30.0,
     ) -> bytes:
-        """GET /v1/projects/{project}/apps/{name}/files"""
+        """GET /v1/projects/{project}/apps/{name}/files
+
+        path: An absolute path in the container.
+        replica: A number, or cluster-number; the first that is ready if not said.
+        container: The first of the replica if not said.
+        """
         return self._caller.call(
             op.APPS_GET_FILES,
             Input(
-                {"project": project, "name": name}, {"path": path, "container": container, "replica": replica}, {}, None, within
+                {"project": project, "name": name}, {"path": path, "replica": replica, "container": container}, {}, None, within
             ),
         )
 
@@ -237,17 +245,22 @@ class AppsResource:
         self,
         project: str,
         name: str,
+        path: str,
         *,
-        path: str | None = None,
-        container: str | None = None,
         replica: str | None = None,
+        container: str | None = None,
         within: float = 30.0,
     ) -> SyncStream:
-        """As `get_files`, piece by piece; close the stream."""
+        """As `get_files`, piece by piece; close the stream.
+
+        path: An absolute path in the container.
+        replica: A number, or cluster-number; the first that is ready if not said.
+        container: The first of the replica if not said.
+        """
         return self._caller.open(
             op.APPS_GET_FILES,
             Input(
-                {"project": project, "name": name}, {"path": path, "container": container, "replica": replica}, {}, None, within
+                {"project": project, "name": name}, {"path": path, "replica": replica, "container": container}, {}, None, within
             ),
         )
 
@@ -360,7 +373,7 @@ class AppsResource:
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
         state: Only in this state, for example Running.
-        label: Only with this label: key=value, or key; all of them.
+        label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
         sort: By name if not said.
         limit: Objects of a page.
@@ -404,7 +417,7 @@ class AppsResource:
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
         state: Only in this state, for example Running.
-        label: Only with this label: key=value, or key; all of them.
+        label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
         sort: By name if not said.
         limit: Objects of a page.
@@ -440,7 +453,7 @@ class AppsResource:
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
         state: Only in this state, for example Running.
-        label: Only with this label: key=value, or key; all of them.
+        label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
         sort: By name if not said.
         limit: Objects of a page.
@@ -486,7 +499,7 @@ class AppsResource:
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
         state: Only in this state, for example Running.
-        label: Only with this label: key=value, or key; all of them.
+        label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
         sort: By name if not said.
         limit: Objects of a page.
@@ -518,28 +531,36 @@ class AppsResource:
         project: str,
         name: str,
         *,
-        follow: bool | None = None,
+        replica: str | None = None,
+        container: str | None = None,
         since: str | None = None,
         tail: int | None = None,
         grep: str | None = None,
-        container: str | None = None,
-        replica: str | None = None,
+        file: str | None = None,
         previous: bool | None = None,
+        follow: bool | None = None,
         within: float = 30.0,
-    ) -> str:
-        """GET /v1/projects/{project}/apps/{name}/logs"""
-        return self._caller.call(
+    ) -> Iterator[LogLine]:
+        """GET /v1/projects/{project}/apps/{name}/logs
+
+        since: A duration such as 10m, or a time in RFC 3339.
+        tail: Only so many of the newest lines, of all replicas together.
+        grep: Only lines that match this regular expression (RE2).
+        file: A file on one of the container's volumes, instead of its console.
+        """
+        return self._caller.lines(
             op.APPS_LOGS,
             Input(
                 {"project": project, "name": name},
                 {
-                    "follow": follow,
+                    "replica": replica,
+                    "container": container,
                     "since": since,
                     "tail": tail,
                     "grep": grep,
-                    "container": container,
-                    "replica": replica,
+                    "file": file,
                     "previous": previous,
+                    "follow": follow,
                 },
                 {},
                 None,
@@ -547,33 +568,43 @@ class AppsResource:
             ),
         )
 
-    def open_logs(
+    def follow_logs(
         self,
         project: str,
         name: str,
         *,
-        follow: bool | None = None,
+        replica: str | None = None,
+        container: str | None = None,
         since: str | None = None,
         tail: int | None = None,
         grep: str | None = None,
-        container: str | None = None,
-        replica: str | None = None,
+        file: str | None = None,
         previous: bool | None = None,
+        follow: bool | None = None,
         within: float = 30.0,
-    ) -> SyncStream:
-        """As `logs`, piece by piece; close the stream."""
-        return self._caller.open(
+    ) -> Iterator[ServerEvent]:
+        """As `logs`, as events.
+
+        Taken up again behind the last event after every drop.
+
+        since: A duration such as 10m, or a time in RFC 3339.
+        tail: Only so many of the newest lines, of all replicas together.
+        grep: Only lines that match this regular expression (RE2).
+        file: A file on one of the container's volumes, instead of its console.
+        """
+        return self._caller.follow(
             op.APPS_LOGS,
             Input(
                 {"project": project, "name": name},
                 {
-                    "follow": follow,
+                    "replica": replica,
+                    "container": container,
                     "since": since,
                     "tail": tail,
                     "grep": grep,
-                    "container": container,
-                    "replica": replica,
+                    "file": file,
                     "previous": previous,
+                    "follow": follow,
                 },
                 {},
                 None,
@@ -608,18 +639,22 @@ class AppsResource:
         self,
         project: str,
         name: str,
-        body: bytes,
+        path: str,
         *,
-        path: str | None = None,
-        container: str | None = None,
         replica: str | None = None,
+        container: str | None = None,
         within: float = 30.0,
-    ) -> None:
-        """PUT /v1/projects/{project}/apps/{name}/files"""
+    ) -> Copied:
+        """PUT /v1/projects/{project}/apps/{name}/files
+
+        path: A folder in the container.
+        replica: A number, or cluster-number; the first that is ready if not said.
+        container: The first of the replica if not said.
+        """
         return self._caller.call(
             op.APPS_PUT_FILES,
             Input(
-                {"project": project, "name": name}, {"path": path, "container": container, "replica": replica}, {}, body, within
+                {"project": project, "name": name}, {"path": path, "replica": replica, "container": container}, {}, None, within
             ),
         )
 
@@ -800,7 +835,7 @@ class AppsResource:
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
         state: Only in this state, for example Running.
-        label: Only with this label: key=value, or key; all of them.
+        label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
         sort: By name if not said.
         limit: Objects of a page.
@@ -836,7 +871,7 @@ class AppsResource:
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
         state: Only in this state, for example Running.
-        label: Only with this label: key=value, or key; all of them.
+        label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
         sort: By name if not said.
         limit: Objects of a page.
@@ -1092,7 +1127,14 @@ class MembersResource:
         """GET /v1/projects/{project}/members"""
         return self._caller.call(op.MEMBERS_LIST, Input({"project": project}, {}, {}, None, within))
 
-    def replace(self, project: str, name: str, body: Role | Mapping[str, Any], *, within: float = 30.0) -> ProjectMember:
+    def replace(
+        self,
+        project: str,
+        name: str,
+        body: WorkloadsProjectsRole | Mapping[str, Any],
+        *,
+        within: float = 30.0,
+    ) -> ProjectMember:
         """PUT /v1/projects/{project}/members/{name}"""
         return self._caller.call(op.MEMBERS_REPLACE, Input({"project": project, "name": name}, {}, {}, body, within))
 
@@ -1143,7 +1185,7 @@ class ProjectsResource:
     ) -> ProjectList:
         """GET /v1/projects
 
-        label: Only with this label: key=value, or key; all of them.
+        label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, description.
         sort: By name if not said.
         limit: Projects of a page.
@@ -1165,7 +1207,7 @@ class ProjectsResource:
     ) -> Iterator[Project]:
         """Every item, page after page.
 
-        label: Only with this label: key=value, or key; all of them.
+        label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, description.
         sort: By name if not said.
         limit: Projects of a page.
@@ -1224,7 +1266,7 @@ class ProjectsResource:
 
         Taken up again behind the last event after every drop.
 
-        label: Only with this label: key=value, or key; all of them.
+        label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, description.
         sort: By name if not said.
         limit: Projects of a page.
@@ -1232,6 +1274,17 @@ class ProjectsResource:
         return self._caller.follow(
             op.PROJECTS_WATCH, Input({}, {"label": label, "text": text, "sort": sort, "limit": limit}, {}, None, within)
         )
+
+
+class RolesResource:
+    """The `roles` of the interface."""
+
+    def __init__(self, caller: SyncCaller) -> None:
+        self._caller = caller
+
+    def list(self, *, within: float = 30.0) -> RolePage:
+        """GET /v1/roles"""
+        return self._caller.call(op.ROLES_LIST, Input({}, {}, {}, None, within))
 
 
 class ServiceResource:
@@ -1369,11 +1422,6 @@ class TokensResource:
         """GET /v1/tokens"""
         return self._caller.call(op.TOKENS_LIST, Input({}, {}, {}, None, within))
 
-    def iterate(self, *, within: float = 30.0) -> Iterator[Token]:
-        """Every item, page after page."""
-        for page in self._caller.pages(op.TOKENS_LIST, Input({}, {}, {}, None, within)):
-            yield from page.items
-
 
 class UnitsResource:
     """The `units` of the interface."""
@@ -1508,6 +1556,10 @@ class UnitsResource:
         ):
             yield from page.items
 
+    def exec(self, project: str, name: str, body: Running | Mapping[str, Any], *, within: float = 30.0) -> CommandResult:
+        """POST /v1/projects/{project}/units/{name}/exec"""
+        return self._caller.call(op.UNITS_EXEC, Input({"project": project, "name": name}, {}, {}, body, within))
+
     def explain(self, project: str, name: str, *, within: float = 30.0) -> Explanation:
         """GET /v1/projects/{project}/units/{name}/explain"""
         return self._caller.call(op.UNITS_EXPLAIN, Input({"project": project, "name": name}, {}, {}, None, within))
@@ -1515,6 +1567,52 @@ class UnitsResource:
     def get(self, project: str, name: str, *, within: float = 30.0) -> Unit:
         """GET /v1/projects/{project}/units/{name}"""
         return self._caller.call(op.UNITS_GET, Input({"project": project, "name": name}, {}, {}, None, within))
+
+    def get_files(
+        self,
+        project: str,
+        name: str,
+        path: str,
+        *,
+        replica: str | None = None,
+        container: str | None = None,
+        within: float = 30.0,
+    ) -> bytes:
+        """GET /v1/projects/{project}/units/{name}/files
+
+        path: An absolute path in the container.
+        replica: A number, or cluster-number; the first that is ready if not said.
+        container: The first of the replica if not said.
+        """
+        return self._caller.call(
+            op.UNITS_GET_FILES,
+            Input(
+                {"project": project, "name": name}, {"path": path, "replica": replica, "container": container}, {}, None, within
+            ),
+        )
+
+    def open_get_files(
+        self,
+        project: str,
+        name: str,
+        path: str,
+        *,
+        replica: str | None = None,
+        container: str | None = None,
+        within: float = 30.0,
+    ) -> SyncStream:
+        """As `get_files`, piece by piece; close the stream.
+
+        path: An absolute path in the container.
+        replica: A number, or cluster-number; the first that is ready if not said.
+        container: The first of the replica if not said.
+        """
+        return self._caller.open(
+            op.UNITS_GET_FILES,
+            Input(
+                {"project": project, "name": name}, {"path": path, "replica": replica, "container": container}, {}, None, within
+            ),
+        )
 
     def history(
         self,
@@ -1625,7 +1723,7 @@ class UnitsResource:
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
         state: Only in this state, for example Running.
-        label: Only with this label: key=value, or key; all of them.
+        label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
         sort: By name if not said.
         limit: Objects of a page.
@@ -1669,7 +1767,7 @@ class UnitsResource:
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
         state: Only in this state, for example Running.
-        label: Only with this label: key=value, or key; all of them.
+        label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
         sort: By name if not said.
         limit: Objects of a page.
@@ -1705,7 +1803,7 @@ class UnitsResource:
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
         state: Only in this state, for example Running.
-        label: Only with this label: key=value, or key; all of them.
+        label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
         sort: By name if not said.
         limit: Objects of a page.
@@ -1751,7 +1849,7 @@ class UnitsResource:
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
         state: Only in this state, for example Running.
-        label: Only with this label: key=value, or key; all of them.
+        label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
         sort: By name if not said.
         limit: Objects of a page.
@@ -1778,6 +1876,92 @@ class UnitsResource:
         ):
             yield from page.items
 
+    def logs(
+        self,
+        project: str,
+        name: str,
+        *,
+        replica: str | None = None,
+        container: str | None = None,
+        since: str | None = None,
+        tail: int | None = None,
+        grep: str | None = None,
+        file: str | None = None,
+        previous: bool | None = None,
+        follow: bool | None = None,
+        within: float = 30.0,
+    ) -> Iterator[LogLine]:
+        """GET /v1/projects/{project}/units/{name}/logs
+
+        since: A duration such as 10m, or a time in RFC 3339.
+        tail: Only so many of the newest lines, of all replicas together.
+        grep: Only lines that match this regular expression (RE2).
+        file: A file on one of the container's volumes, instead of its console.
+        """
+        return self._caller.lines(
+            op.UNITS_LOGS,
+            Input(
+                {"project": project, "name": name},
+                {
+                    "replica": replica,
+                    "container": container,
+                    "since": since,
+                    "tail": tail,
+                    "grep": grep,
+                    "file": file,
+                    "previous": previous,
+                    "follow": follow,
+                },
+                {},
+                None,
+                within,
+            ),
+        )
+
+    def follow_logs(
+        self,
+        project: str,
+        name: str,
+        *,
+        replica: str | None = None,
+        container: str | None = None,
+        since: str | None = None,
+        tail: int | None = None,
+        grep: str | None = None,
+        file: str | None = None,
+        previous: bool | None = None,
+        follow: bool | None = None,
+        within: float = 30.0,
+    ) -> Iterator[ServerEvent]:
+        """As `logs`, as events.
+
+        Taken up again behind the last event after every drop.
+
+        since: A duration such as 10m, or a time in RFC 3339.
+        tail: Only so many of the newest lines, of all replicas together.
+        grep: Only lines that match this regular expression (RE2).
+        file: A file on one of the container's volumes, instead of its console.
+        """
+        return self._caller.follow(
+            op.UNITS_LOGS,
+            Input(
+                {"project": project, "name": name},
+                {
+                    "replica": replica,
+                    "container": container,
+                    "since": since,
+                    "tail": tail,
+                    "grep": grep,
+                    "file": file,
+                    "previous": previous,
+                    "follow": follow,
+                },
+                {},
+                None,
+                within,
+            ),
+        )
+
     def patch(
         self,
         project: str,
@@ -1800,6 +1984,29 @@ class UnitsResource:
     def pause(self, project: str, name: str, body: Reason | Mapping[str, Any] | None = None, *, within: float = 30.0) -> Done:
         """POST /v1/projects/{project}/units/{name}/pause"""
         return self._caller.call(op.UNITS_PAUSE, Input({"project": project, "name": name}, {}, {}, body, within))
+
+    def put_files(
+        self,
+        project: str,
+        name: str,
+        path: str,
+        *,
+        replica: str | None = None,
+        container: str | None = None,
+        within: float = 30.0,
+    ) -> Copied:
+        """PUT /v1/projects/{project}/units/{name}/files
+
+        path: A folder in the container.
+        replica: A number, or cluster-number; the first that is ready if not said.
+        container: The first of the replica if not said.
+        """
+        return self._caller.call(
+            op.UNITS_PUT_FILES,
+            Input(
+                {"project": project, "name": name}, {"path": path, "replica": replica, "container": container}, {}, None, within
+            ),
+        )
 
     def replace(
         self,
@@ -1969,7 +2176,7 @@ class UnitsResource:
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
         state: Only in this state, for example Running.
-        label: Only with this label: key=value, or key; all of them.
+        label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
         sort: By name if not said.
         limit: Objects of a page.
@@ -2005,7 +2212,7 @@ class UnitsResource:
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
         state: Only in this state, for example Running.
-        label: Only with this label: key=value, or key; all of them.
+        label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
         sort: By name if not said.
         limit: Objects of a page.
@@ -2049,6 +2256,7 @@ class Resources:
         self.history = HistoryResource(caller)
         self.members = MembersResource(caller)
         self.projects = ProjectsResource(caller)
+        self.roles = RolesResource(caller)
         self.service = ServiceResource(caller)
         self.session = SessionResource(caller)
         self.timeline = TimelineResource(caller)
