@@ -56,6 +56,7 @@ def of_workload(kind: str, obj: PinApp | PinPod, known: Known, look: Look) -> tu
     meta, status = obj.metadata, obj.status
     owner = Owner(meta.namespace, kind, meta.name, meta.uid)
     made, found = status.scheduling, list[AnyRecord]()
+    seen = look.at if look.live else status.last_update_time or look.at  # when the status came to say what it says
     done = _operation(owner, obj, known)
     if done is not None and done.key != known.operation:
         found.append(done)
@@ -63,7 +64,7 @@ def of_workload(kind: str, obj: PinApp | PinPod, known: Known, look: Look) -> tu
         found.append(_revision(owner, obj, look, done if done in found else None))
     decided = digest(made) if made is not None else known.decision
     if made is not None and decided != known.decision:
-        found.append(Decision(**_of(owner), at=_told(obj, look), scheduling=made))
+        found.append(Decision(**_of(owner), at=seen, scheduling=made))
     phase = status.phase or known.phase
     if phase != known.phase:
         at = status.last_update_time or look.at
@@ -170,7 +171,7 @@ def _operation(owner: Owner, obj: PinApp | PinPod, known: Known) -> Operation | 
 def _revision(owner: Owner, obj: PinApp | PinPod, look: Look, made_by: Operation | None) -> Revision:
     meta = obj.metadata
     known = made_by is not None and made_by.generation == meta.generation
-    at = made_by.at if made_by is not None and known else _told(obj, look)
+    at = made_by.at if made_by is not None and known else _changed_at(obj, look)
     return Revision(
         **_of(owner),
         at=(meta.creation_timestamp or at) if meta.generation == 1 else at,
@@ -189,9 +190,13 @@ def _name(obj: PinApp | PinPod) -> str:
         return ""  # it cannot run; its status says why
 
 
-def _told(obj: PinApp | PinPod, look: Look) -> datetime:
-    """Now, when it happened just now; else the last time the object tells."""
-    return look.at if look.live else obj.status.last_update_time or look.at
+def _changed_at(obj: PinApp | PinPod, look: Look) -> datetime:
+    """Now, when it happened just now; else when the status was last written, if it was written for this generation."""
+    status = obj.status
+    answered = status.scheduling is not None and status.scheduling.generation == obj.metadata.generation
+    if look.live or not answered or status.last_update_time is None:
+        return look.at
+    return status.last_update_time
 
 
 def _exits(cluster: str, pod: Pod, owner: Owner, status: ContainerStatus) -> Iterator[Exit]:

@@ -14,7 +14,7 @@ import msgspec
 from litestar import get
 from litestar.di import Provide
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import Parameter
+from litestar.params import Parameter, QueryParameter
 
 from pincompute.api.meta import Resource
 from pincompute.api.workloads import PINAPPS, PINPODS
@@ -72,12 +72,12 @@ def _asked(
     project: str,
     since: Annotated[str, Parameter(description="Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.")] = "",
     until: Annotated[str, Parameter(description="Only what began at or before this: RFC 3339, or an age.")] = "",
-    types: Annotated[str, Parameter(query="type", description=f"Only these, with commas between: {', '.join(TYPES)}.")] = "",
+    types: Annotated[str, QueryParameter(name="type", description=f"Only these, by commas: {', '.join(TYPES)}.")] = "",
     text: Annotated[str, Parameter(description="Only what contains this, in any case.")] = "",
     uid: Annotated[str, Parameter(description="Only of the workload with this uid, when a name was used more than once.")] = "",
     limit: Annotated[int, Parameter(description="Records of a page, 1 to 1000.")] = 100,
     cursor: Annotated[str, Parameter(description="The cursor of the page before.")] = "",
-    oldest_first: Annotated[bool, Parameter(query="oldestFirst", description="From the oldest to the newest.")] = False,
+    oldest_first: Annotated[bool, QueryParameter(name="oldestFirst", description="From the oldest to the newest.")] = False,
 ) -> Asked:
     narrowed = Filter(
         project,

@@ -1,0 +1,188 @@
+"""From objects to records: what is new is recorded, what is known is not, and times are the objects' own."""
+
+from __future__ import annotations
+
+import pytest
+from stories import NOW, OF_HELLO, after, app, done, pod, scheduling, terminated
+
+from pincompute.api import core
+from pincompute.api.conditions import Condition
+from pincompute.api.core import ContainerStatus
+from pincompute.api.meta import ObjectMeta
+from pincompute.gateway.insight import observing
+from pincompute.gateway.insight.observing import Known, Look
+from pincompute.store.records import Decision, Exit, Operation, Revision, State
+
+LIVE = Look(after(500), live=True)
+CAME = Look(after(500), live=False)
+
+
+def told(obj: object, known: Known, look: Look = LIVE) -> tuple[dict[type, object], Known]:
+    found, then = observing.of_workload("PinApp", obj, known, look)  # type: ignore[arg-type]
+    return {type(record): record for record in found}, then
+
+
+def test_a_new_app_has_a_first_revision_at_its_creation() -> None:
+    found, known = told(app(), Known())
+    first = found[Revision]
+    assert isinstance(first, Revision)
+    assert (first.at, first.generation, first.spec["replicas"], first.uid) == (NOW, 1, 3, "uid-hello")
+    assert len(first.revision) == 10
+    assert list(found) == [Revision]
+    assert told(app(), known) == ({}, known), "the same again is no news"
+
+
+def test_a_change_by_the_gateway_has_its_author_reason_and_request() -> None:
+    found, known = told(app(2, done=done(), replicas=6), Known(generation=1))
+    made, by = found[Revision], found[Operation]
+    assert isinstance(made, Revision)
+    assert isinstance(by, Operation)
+    assert (made.author, made.reason, made.at) == ("alice", "load test", after(5))
+    assert (by.request_id, by.generation, by.verb) == ("r1", 2, "scale")
+    assert told(app(2, done=done(), replicas=6), known)[0] == {}
+
+
+def test_a_change_past_the_gateway_has_no_author_although_an_old_one_still_stands_on_the_object() -> None:
+    _, known = told(app(2, done=done()), Known(generation=1))
+    found, _ = told(app(3, done=done(), replicas=9), known)
+    assert list(found) == [Revision]
+    assert found[Revision].author == ""  # type: ignore[attr-defined]
+
+
+def test_who_made_which_of_several_unseen_changes_is_not_guessed() -> None:
+    found, _ = told(app(5, done=done()), Known(generation=2), CAME)
+    assert found[Revision].author == ""  # type: ignore[attr-defined]
+    assert found[Operation].generation == 0  # type: ignore[attr-defined]
+
+
+def test_an_operation_on_one_replica_makes_no_revision() -> None:
+    found, _ = told(app(1, done=done("restart", on="hello-a1-0")), Known(generation=1))
+    assert list(found) == [Operation]
+    assert found[Operation].detail == "hello-a1-0"  # type: ignore[attr-defined]
+
+
+def test_a_deletion_counts_the_generation_up_and_is_no_revision() -> None:
+    from msgspec.structs import replace
+
+    obj = app(2)
+    leaving = replace(obj, metadata=replace(obj.metadata, deletion_timestamp=NOW))
+    assert told(leaving, Known(generation=1))[0] == {}
+    assert list(told(leaving, Known())[0]) == [Revision], "but what it was must be known at least once"
+
+
+def test_a_decision_is_recorded_once_and_again_when_it_changes() -> None:
+    found, known = told(app(scheduling=scheduling(a1=3)), Known(generation=1))
+    assert list(found) == [Decision]
+    assert told(app(scheduling=scheduling(a1=3), ready_replicas=2), known)[0] == {}
+    assert list(told(app(scheduling=scheduling(a1=2, b1=1)), known)[0]) == [Decision]
+
+
+def test_what_was_decided_before_we_came_has_the_time_the_object_tells() -> None:
+    found, _ = told(app(scheduling=scheduling(a1=3)), Known(generation=1), CAME)
+    assert found[Decision].at == after(60)  # type: ignore[attr-defined]
+
+
+def test_a_change_that_nobody_answered_yet_happened_just_now_for_all_we_know() -> None:
+    """The status tells of the time before it."""
+    for made, at in ((1, after(500)), (2, after(60))):
+        found, _ = told(app(2, scheduling=scheduling(made)), Known(generation=1), CAME)
+        assert found[Revision].at == at  # type: ignore[attr-defined]
+
+
+def test_a_phase_is_recorded_when_it_changes_at_the_time_of_the_status() -> None:
+    found, known = told(app(phase="Degraded", message="why"), Known(generation=1, phase="Running"))
+    assert found == {State: State(**OF_HELLO, at=after(60), before="Running", after="Degraded", message="why")}
+    assert told(app(phase="Degraded", message="other"), known)[0] == {}
+    assert told(app(phase=""), known)[1].phase == "Degraded", "a status that is not written yet ends nothing"
+
+
+EXITS = {
+    "a container that was killed for its memory": (
+        pod(ContainerStatus(name="web", restart_count=4, last_state=terminated())),
+        [("web", 137, "OOMKilled", "32Mi", False)],
+    ),
+    "one that is down now and was down before": (
+        pod(ContainerStatus(name="web", state=terminated(1, 200, "Error"), last_state=terminated())),
+        [("web", 137, "OOMKilled", "32Mi", False), ("web", 1, "Error", "32Mi", False)],
+    ),
+    "one that was asked to end": (
+        pod(ContainerStatus(name="web", state=terminated(143, 95, "Error")), deleting=True),
+        [("web", 143, "Error", "32Mi", True)],
+    ),
+    "an init container that failed": (
+        pod(initial=(ContainerStatus(name="init", state=terminated(2, 1, "Error")),)),
+        [("init", 2, "Error", "", False)],
+    ),
+    "an init container that did its work is no news": (
+        pod(initial=(ContainerStatus(name="init", state=terminated(0, 1, "Completed")),)),
+        [],
+    ),
+    "a pod that was evicted": (
+        pod(phase="Failed", reason="Evicted", message="The node was low on resource: memory."),
+        [("", 0, "Evicted", "", False)],
+    ),
+    "a pod that runs": (pod(ContainerStatus(name="web", ready=True), phase="Running"), []),
+}
+
+
+@pytest.mark.parametrize("case", EXITS)
+def test_exits(case: str) -> None:
+    seen, want = EXITS[case]
+    owner = observing.owner_of(seen)
+    assert owner is not None
+    found = list(observing.of_pod("b1", seen, owner))
+    assert [(e.container, e.code, e.reason, e.memory_limit, e.expected) for e in found] == want
+    assert all((e.uid, e.name, e.zone, e.cluster) == ("uid-hello", "hello", "b", "b1") for e in found)
+
+
+def test_an_exit_is_the_same_record_while_it_moves_from_present_to_past() -> None:
+    now = pod(ContainerStatus(name="web", restart_count=0, state=terminated()))
+    then = pod(ContainerStatus(name="web", restart_count=1, last_state=terminated()))
+    owner = observing.owner_of(now)
+    assert owner is not None
+    keys = [[e.key for e in observing.of_pod("b1", seen, owner)] for seen in (now, then)]
+    assert keys[0] == keys[1] != []
+
+
+def test_an_evicted_pod_fell_when_it_stopped_being_ready() -> None:
+    fell = Condition(type="Ready", status="False", last_transition_time=after(7))
+    seen = pod(phase="Failed", reason="Evicted", conditions=(fell,))
+    owner = observing.owner_of(seen)
+    assert owner is not None
+    (found,) = observing.of_pod("b1", seen, owner)
+    assert isinstance(found, Exit)
+    assert found.at == after(7)
+
+
+def kube_event(**changes: object) -> core.Event:
+    meta = ObjectMeta(name="e", namespace="demo", uid="e1", creation_timestamp=NOW)
+    about = core.ObjectReference(kind="Pod", namespace="demo", name="hello-b1-0", uid="p1")
+    return core.Event(metadata=meta, **{"involved_object": about, "reason": "Killing", "type": "Warning", **changes})  # type: ignore[arg-type]
+
+
+TIMES = {
+    "as kubelet writes them": (
+        {"count": 4, "first_timestamp": after(1), "last_timestamp": after(9)},
+        (4, after(1), after(9)),
+    ),
+    "as kube-scheduler writes them": (
+        {"event_time": after(2), "series": core.EventSeries(count=3, last_observed_time=after(8))},
+        (3, after(2), after(8)),
+    ),
+    "with nothing but its creation": ({}, (1, NOW, NOW)),
+    "with a last time before its first": (
+        {"first_timestamp": after(5), "last_timestamp": after(1)},
+        (1, after(5), after(5)),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TIMES)
+def test_counts_and_times_of_events(case: str) -> None:
+    facts, want = TIMES[case]
+    owner = observing.owner_of(pod())
+    assert owner is not None
+    found = observing.of_event("b1", kube_event(**facts), owner)
+    assert found is not None
+    assert (found.count, found.at, found.last) == want
+    assert (found.warning, found.about, found.object, found.name) == (True, "Pod", "hello-b1-0", "hello")
