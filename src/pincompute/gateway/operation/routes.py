@@ -15,6 +15,7 @@ from litestar.params import FromPath, HeaderParameter, JSONBody
 from litestar.types import ControllerRouterHandler
 
 from pincompute.gateway.calls import Call, may
+from pincompute.gateway.operation import standing
 from pincompute.gateway.operation.acting import Done, Verbs
 from pincompute.gateway.operation.logs import routes as logs
 from pincompute.gateway.operation.paths import KINDS, PLURALS, Plural, named, path
@@ -147,7 +148,7 @@ def _answer(done: Done) -> Response[Done]:
 def _of(plural: Plural) -> tuple[ControllerRouterHandler, ...]:
     plain = (_plain(plural, verb) for verb in _PLAIN)
     verbs = (*plain, _restart(plural), _scale(plural), _rollback(plural))
-    return (*verbs, logs.route(plural), *shells.routes(plural))
+    return (*verbs, standing.route(plural), logs.route(plural), *shells.routes(plural))
 
 
 ROUTES: tuple[ControllerRouterHandler, ...] = tuple(route for plural in PLURALS for route in _of(plural))
