@@ -46,4 +46,4 @@ def status(
 
 
 def _look(pin: Client, project: str, name: str) -> list[tree.Line]:
-    return tree.lines(pin.apps.get(project, name), list(pin.apps.iterate_replicas(project, name)))
+    return tree.lines(pin.apps.get(project, name), pin.apps.replicas(project, name).items)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pincompute_sdk.cli.output import terminal
 from pincompute_sdk.cli.output.words import age
-from pincompute_sdk.generated.models import App, Replica, ZoneStatus
+from pincompute_sdk.generated.models import App, ReplicaStanding, ZoneStatus
 
 BAR = 12  # cells of a zone's bar
 
@@ -25,7 +25,7 @@ class Line:
         return self.indent + "".join(text for text, _ in self.parts)
 
 
-def lines(app: App, replicas: Sequence[Replica]) -> list[Line]:
+def lines(app: App, replicas: Sequence[ReplicaStanding]) -> list[Line]:
     return [*_head(app), *_zones(app, replicas)]
 
 
@@ -43,7 +43,7 @@ def _head(app: App) -> Iterator[Line]:
         yield Line("", ((status.message, "yellow" if state != "Running" else ""),))
 
 
-def _zones(app: App, replicas: Sequence[Replica]) -> Iterator[Line]:
+def _zones(app: App, replicas: Sequence[ReplicaStanding]) -> Iterator[Line]:
     zones = app.status.zones if app.status else ()
     for index, zone in enumerate(zones):
         last = index == len(zones) - 1
@@ -72,7 +72,7 @@ def bar(done: int, whole: int) -> str:
     return "█" * filled + "░" * (BAR - filled)
 
 
-def _replica(replica: Replica, indent: str, *, last: bool) -> Iterator[Line]:
+def _replica(replica: ReplicaStanding, indent: str, *, last: bool) -> Iterator[Line]:
     reason = f"  {replica.reason}" if replica.reason else ""
     old = f"  {age(replica.started)}" if replica.started else ""
     parts = (

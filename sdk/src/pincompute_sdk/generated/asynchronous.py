@@ -37,8 +37,7 @@ from pincompute_sdk.generated.models import (
     ProjectWritten,
     Reason,
     Records,
-    Replica,
-    ReplicaPage,
+    ReplicaList,
     Report,
     Restarting,
     Revision,
@@ -135,7 +134,7 @@ class AppsResource:
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -180,7 +179,7 @@ class AppsResource:
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -284,7 +283,7 @@ class AppsResource:
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -329,7 +328,7 @@ class AppsResource:
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -689,15 +688,9 @@ class AppsResource:
             Input({"project": project, "name": name}, {"dryRun": dry_run}, {"If-Match": if_match}, body, within),
         )
 
-    async def replicas(self, project: str, name: str, *, within: float = 30.0) -> ReplicaPage:
+    async def replicas(self, project: str, name: str, *, within: float = 30.0) -> ReplicaList:
         """GET /v1/projects/{project}/apps/{name}/replicas"""
         return await self._caller.call(op.APPS_REPLICAS, Input({"project": project, "name": name}, {}, {}, None, within))
-
-    async def iterate_replicas(self, project: str, name: str, *, within: float = 30.0) -> AsyncIterator[Replica]:
-        """Every item, page after page."""
-        async for page in self._caller.pages(op.APPS_REPLICAS, Input({"project": project, "name": name}, {}, {}, None, within)):
-            for item in page.items:
-                yield item
 
     async def restart(
         self,
@@ -777,7 +770,7 @@ class AppsResource:
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -822,7 +815,7 @@ class AppsResource:
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -962,7 +955,7 @@ class EventsResource:
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -1006,7 +999,7 @@ class EventsResource:
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -1069,7 +1062,7 @@ class HistoryResource:
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -1113,7 +1106,7 @@ class HistoryResource:
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -1376,7 +1369,7 @@ class TimelineResource:
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -1420,7 +1413,7 @@ class TimelineResource:
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -1529,7 +1522,7 @@ class UnitsResource:
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -1574,7 +1567,7 @@ class UnitsResource:
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -1678,7 +1671,7 @@ class UnitsResource:
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -1723,7 +1716,7 @@ class UnitsResource:
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -2083,6 +2076,10 @@ class UnitsResource:
             Input({"project": project, "name": name}, {"dryRun": dry_run}, {"If-Match": if_match}, body, within),
         )
 
+    async def replicas(self, project: str, name: str, *, within: float = 30.0) -> ReplicaList:
+        """GET /v1/projects/{project}/units/{name}/replicas"""
+        return await self._caller.call(op.UNITS_REPLICAS, Input({"project": project, "name": name}, {}, {}, None, within))
+
     async def restart(
         self,
         project: str,
@@ -2161,7 +2158,7 @@ class UnitsResource:
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -2206,7 +2203,7 @@ class UnitsResource:
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.

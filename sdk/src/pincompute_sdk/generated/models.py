@@ -167,11 +167,19 @@ class Container(Model):
     """Volumes it sees, and where."""
 
 
-class ContainerState(Model):
+class ContainerStanding(Model):
     name: str
-    state: str = ""
+    """Container."""
+    state: str
+    """Running, Waiting or Terminated; Unknown before the node has told."""
+    ready: bool = False
+    """It gets traffic."""
     restarts: int = 0
+    """How often it was started again."""
+    image: str = ""
+    """What it runs."""
     reason: str = ""
+    """Why it does not run, or why it ended before."""
 
 
 class Copied(Model):
@@ -590,22 +598,32 @@ class Rejection(Model):
     """A sentence: why not, and what would change it."""
 
 
-class Replica(Model):
-    name: str
-    zone: str = ""
-    cluster: str = ""
-    state: str = ""
-    ready: bool = False
-    revision: str = ""
-    reason: str = ""
-    started: datetime | None = None
-    containers: tuple[ContainerState, ...] = ()
-
-
-class ReplicaPage(Model):
-    items: tuple[Replica, ...] = ()
-    cursor: str = ""
+class ReplicaList(Model):
+    items: tuple[ReplicaStanding, ...]
+    """In the order of their numbers."""
     missing: tuple[str, ...] = ()
+    """Clusters that do not answer; what is said of them is their last."""
+
+
+class ReplicaStanding(Model):
+    name: str
+    """As other calls take it, for example hello/3."""
+    zone: str
+    """Where it runs."""
+    state: str
+    """Running, Starting, Pending, Terminating, Succeeded or Failed; Unknown while its zone is silent."""
+    ready: bool = False
+    """All its containers get traffic."""
+    revision: str = ""
+    """The revision it runs."""
+    started: datetime | None = None
+    """Since when it is on its node."""
+    address: str = ""
+    """Its address inside the region."""
+    reason: str = ""
+    """Why it does not run, if it does not."""
+    containers: tuple[ContainerStanding, ...] = ()
+    """Its containers, then its sidecars."""
 
 
 class Report(Model):

@@ -24,7 +24,7 @@ from pincompute_sdk.generated.models import (
     ProjectMember,
     ProjectWritten,
     Records,
-    ReplicaPage,
+    ReplicaList,
     Report,
     RolePage,
     Service,
@@ -55,7 +55,7 @@ APPS_PATCH = Operation("PATCH", "/v1/projects/{project}/apps/{name}", AppWritten
 APPS_PAUSE = Operation("POST", "/v1/projects/{project}/apps/{name}/pause", Done, keyed=True)
 APPS_PUT_FILES = Operation("PUT", "/v1/projects/{project}/apps/{name}/files", Copied)
 APPS_REPLACE = Operation("PUT", "/v1/projects/{project}/apps/{name}", AppWritten)
-APPS_REPLICAS = Operation("GET", "/v1/projects/{project}/apps/{name}/replicas", ReplicaPage)
+APPS_REPLICAS = Operation("GET", "/v1/projects/{project}/apps/{name}/replicas", ReplicaList)
 APPS_RESTART = Operation("POST", "/v1/projects/{project}/apps/{name}/restart", Done, keyed=True)
 APPS_RESUME = Operation("POST", "/v1/projects/{project}/apps/{name}/resume", Done, keyed=True)
 APPS_ROLLBACK = Operation("POST", "/v1/projects/{project}/apps/{name}/rollback", Done, keyed=True)
@@ -104,6 +104,7 @@ UNITS_PATCH = Operation("PATCH", "/v1/projects/{project}/units/{name}", UnitWrit
 UNITS_PAUSE = Operation("POST", "/v1/projects/{project}/units/{name}/pause", Done, keyed=True)
 UNITS_PUT_FILES = Operation("PUT", "/v1/projects/{project}/units/{name}/files", Copied)
 UNITS_REPLACE = Operation("PUT", "/v1/projects/{project}/units/{name}", UnitWritten)
+UNITS_REPLICAS = Operation("GET", "/v1/projects/{project}/units/{name}/replicas", ReplicaList)
 UNITS_RESTART = Operation("POST", "/v1/projects/{project}/units/{name}/restart", Done, keyed=True)
 UNITS_RESUME = Operation("POST", "/v1/projects/{project}/units/{name}/resume", Done, keyed=True)
 UNITS_ROLLBACK = Operation("POST", "/v1/projects/{project}/units/{name}/rollback", Done, keyed=True)

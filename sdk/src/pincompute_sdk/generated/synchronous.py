@@ -37,8 +37,7 @@ from pincompute_sdk.generated.models import (
     ProjectWritten,
     Reason,
     Records,
-    Replica,
-    ReplicaPage,
+    ReplicaList,
     Report,
     Restarting,
     Revision,
@@ -135,7 +134,7 @@ class AppsResource:
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -180,7 +179,7 @@ class AppsResource:
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -283,7 +282,7 @@ class AppsResource:
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -328,7 +327,7 @@ class AppsResource:
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -678,14 +677,9 @@ class AppsResource:
             Input({"project": project, "name": name}, {"dryRun": dry_run}, {"If-Match": if_match}, body, within),
         )
 
-    def replicas(self, project: str, name: str, *, within: float = 30.0) -> ReplicaPage:
+    def replicas(self, project: str, name: str, *, within: float = 30.0) -> ReplicaList:
         """GET /v1/projects/{project}/apps/{name}/replicas"""
         return self._caller.call(op.APPS_REPLICAS, Input({"project": project, "name": name}, {}, {}, None, within))
-
-    def iterate_replicas(self, project: str, name: str, *, within: float = 30.0) -> Iterator[Replica]:
-        """Every item, page after page."""
-        for page in self._caller.pages(op.APPS_REPLICAS, Input({"project": project, "name": name}, {}, {}, None, within)):
-            yield from page.items
 
     def restart(
         self,
@@ -744,7 +738,7 @@ class AppsResource:
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -789,7 +783,7 @@ class AppsResource:
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -928,7 +922,7 @@ class EventsResource:
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -972,7 +966,7 @@ class EventsResource:
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -1034,7 +1028,7 @@ class HistoryResource:
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -1078,7 +1072,7 @@ class HistoryResource:
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -1333,7 +1327,7 @@ class TimelineResource:
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -1377,7 +1371,7 @@ class TimelineResource:
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -1485,7 +1479,7 @@ class UnitsResource:
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -1530,7 +1524,7 @@ class UnitsResource:
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -1633,7 +1627,7 @@ class UnitsResource:
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -1678,7 +1672,7 @@ class UnitsResource:
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -2028,6 +2022,10 @@ class UnitsResource:
             Input({"project": project, "name": name}, {"dryRun": dry_run}, {"If-Match": if_match}, body, within),
         )
 
+    def replicas(self, project: str, name: str, *, within: float = 30.0) -> ReplicaList:
+        """GET /v1/projects/{project}/units/{name}/replicas"""
+        return self._caller.call(op.UNITS_REPLICAS, Input({"project": project, "name": name}, {}, {}, None, within))
+
     def restart(
         self,
         project: str,
@@ -2085,7 +2083,7 @@ class UnitsResource:
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
@@ -2130,7 +2128,7 @@ class UnitsResource:
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only what began at or before this: RFC 3339, or an age.
-        type_: Only these, with commas between: revision, decision, state, exit, event, operation.
+        type_: Only these, by commas: revision, decision, state, exit, event, operation.
         text: Only what contains this, in any case.
         uid: Only of the workload with this uid, when a name was used more than once.
         limit: Records of a page, 1 to 1000.
