@@ -145,6 +145,7 @@ async def _running(folder: Path, issuer: Issuer, changes: dict[str, Any]) -> Asy
         tasks = [asyncio.create_task(part) for part in (*gateway.background(), server.serve(serving))]
         try:
             async with asyncio.timeout(WITHIN):
+                await gateway.store.until_ready()
                 await clusters.until_synced(HOST)
                 await clusters.until_synced("a1")
                 while not serving.started:  # noqa: ASYNC110 - uvicorn has no event for it
