@@ -11,7 +11,6 @@ import logging
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from pincompute.kube.backoff import Backoff, Pace
@@ -92,9 +91,7 @@ class Store:
         ]
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *raised: object) -> None:
         if not self._trouble:
             await self.settled(self._options.patience.statement)
         self._ending.set()
@@ -103,7 +100,7 @@ class Store:
         for task in late:
             task.cancel()
         try:
-            await self._group.__aexit__(kind, error, traceback)
+            await self._group.__aexit__(None, None, None)  # what the block raised is not the tasks' and stays as it is
         finally:
             self._backlog.close()
             await self.database.close()

@@ -12,9 +12,9 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import get
-from litestar.di import Provide
+from litestar.di import NamedDependency, Provide
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import Parameter, QueryParameter
+from litestar.params import FromPath, QueryParameter
 
 from pincompute.api.meta import Resource
 from pincompute.api.workloads import PINAPPS, PINPODS
@@ -68,15 +68,19 @@ class Asked:
 
 
 def _asked(
-    call: Call,
-    project: str,
-    since: Annotated[str, Parameter(description="Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.")] = "",
-    until: Annotated[str, Parameter(description="Only what began at or before this: RFC 3339, or an age.")] = "",
+    call: NamedDependency[Call],
+    project: FromPath[str],
+    since: Annotated[
+        str, QueryParameter(description="Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.")
+    ] = "",
+    until: Annotated[str, QueryParameter(description="Only what began at or before this: RFC 3339, or an age.")] = "",
     types: Annotated[str, QueryParameter(name="type", description=f"Only these, by commas: {', '.join(TYPES)}.")] = "",
-    text: Annotated[str, Parameter(description="Only what contains this, in any case.")] = "",
-    uid: Annotated[str, Parameter(description="Only of the workload with this uid, when a name was used more than once.")] = "",
-    limit: Annotated[int, Parameter(description="Records of a page, 1 to 1000.")] = 100,
-    cursor: Annotated[str, Parameter(description="The cursor of the page before.")] = "",
+    text: Annotated[str, QueryParameter(description="Only what contains this, in any case.")] = "",
+    uid: Annotated[
+        str, QueryParameter(description="Only of the workload with this uid, when a name was used more than once.")
+    ] = "",
+    limit: Annotated[int, QueryParameter(description="Records of a page, 1 to 1000.")] = 100,
+    cursor: Annotated[str, QueryParameter(description="The cursor of the page before.")] = "",
     oldest_first: Annotated[bool, QueryParameter(name="oldestFirst", description="From the oldest to the newest.")] = False,
 ) -> Asked:
     narrowed = Filter(
@@ -108,22 +112,22 @@ def _of_workload(resource: Resource[Any], plural: str, word: str) -> tuple[HTTPR
     lists, looks = may("history", "list"), may("events", "list")
 
     @get(f"{path}/history", opt=lists, operation_id=f"get{word}History", tags=tags, dependencies=ASKED)
-    async def history(name: str, insight: Insight, asked: Asked) -> Records:
+    async def history(name: FromPath[str], insight: NamedDependency[Insight], asked: NamedDependency[Asked]) -> Records:
         """What happened to it: revisions, placements, states, exits and operations, also after its end."""
         return await _records(insight, asked.about(kind, name, CHANGES), asked)
 
     @get(f"{path}/events", opt=looks, operation_id=f"get{word}Events", tags=tags, dependencies=ASKED)
-    async def events(name: str, insight: Insight, asked: Asked) -> Records:
+    async def events(name: FromPath[str], insight: NamedDependency[Insight], asked: NamedDependency[Asked]) -> Records:
         """Kubernetes events of it and of its pods, each once with its count, longer than Kubernetes keeps them."""
         return await _records(insight, asked.about(kind, name, EVENTS), asked)
 
     @get(f"{path}/timeline", opt=lists, operation_id=f"get{word}Timeline", tags=tags, dependencies=ASKED)
-    async def timeline(name: str, insight: Insight, asked: Asked) -> Timeline:
+    async def timeline(name: FromPath[str], insight: NamedDependency[Insight], asked: NamedDependency[Asked]) -> Timeline:
         """All of it as one story, a sentence each."""
         return await _timeline(insight, asked.about(kind, name, ALL), asked)
 
     @get(f"{path}/explain", opt=may("history", "get"), operation_id=f"explain{word}", tags=tags)
-    async def explain(project: str, name: str, insight: Insight) -> Explanation:
+    async def explain(project: FromPath[str], name: FromPath[str], insight: NamedDependency[Insight]) -> Explanation:
         """Why it runs where it runs, or why it does not run, and what to do."""
         return await insight.explain(resource, project, name)
 
@@ -137,7 +141,7 @@ def _of_workload(resource: Resource[Any], plural: str, word: str) -> tuple[HTTPR
     tags=["insight"],
     dependencies=ASKED,
 )
-async def project_history(insight: Insight, asked: Asked) -> Records:
+async def project_history(insight: NamedDependency[Insight], asked: NamedDependency[Asked]) -> Records:
     """What happened in the project, also to workloads that are gone."""
     return await _records(insight, asked.about("", "", CHANGES), asked)
 
@@ -149,7 +153,7 @@ async def project_history(insight: Insight, asked: Asked) -> Records:
     tags=["insight"],
     dependencies=ASKED,
 )
-async def project_events(insight: Insight, asked: Asked) -> Records:
+async def project_events(insight: NamedDependency[Insight], asked: NamedDependency[Asked]) -> Records:
     """Kubernetes events of all workloads of the project."""
     return await _records(insight, asked.about("", "", EVENTS), asked)
 
@@ -161,13 +165,13 @@ async def project_events(insight: Insight, asked: Asked) -> Records:
     tags=["insight"],
     dependencies=ASKED,
 )
-async def project_timeline(insight: Insight, asked: Asked) -> Timeline:
+async def project_timeline(insight: NamedDependency[Insight], asked: NamedDependency[Asked]) -> Timeline:
     """The project's story, a sentence each."""
     return await _timeline(insight, asked.about("", "", ALL), asked)
 
 
 @get("/v1/projects/{project:str}/explain", opt=may("history", "get"), operation_id="explainProject", tags=["insight"])
-async def project_explain(project: str, insight: Insight) -> Explanations:
+async def project_explain(project: FromPath[str], insight: NamedDependency[Insight]) -> Explanations:
     """Of every workload of the project that does not run as it should: why, and what to do."""
     return Explanations(insight.explain_all(project))
 
