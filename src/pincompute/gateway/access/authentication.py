@@ -60,7 +60,7 @@ class Authenticator:
             raise claims.refused("there is no such service token")
         if self._service.in_force(found.id) is None:
             raise _ended(found)
-        return tokens.caller(found)
+        return self._service.caller(found)
 
     def _now(self) -> float:
         return self._clock.wall().timestamp()

@@ -20,9 +20,7 @@ GROUP = "group:"
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """`why` names the roles it comes from."""
-
-    why: str
+    why: str = ""
     allowed: bool = True
     hidden: bool = False
 
@@ -38,6 +36,9 @@ class Denied:
 
 Decision = Allowed | Denied
 
+ALLOWED = Allowed()
+REMEMBERED = 20_000  # standings
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -51,15 +52,22 @@ class Standing:
 def evaluate(standing: Standing, operation: Operation) -> Decision:
     """Deny by default."""
     if right(operation) in standing.rights:
-        return Allowed(" and ".join(standing.roles) or "anybody known")
+        return ALLOWED
     if standing.inside and not standing.rights:
         return Denied("no role in this project", hidden=True)
     held = f"as {' and '.join(standing.roles)}" if standing.roles else "without a role"
     return Denied(f"{operation} is not allowed {held}")
 
 
+Members = tuple[ProjectMember, ...]
+NOBODY: Members = ()
+
+
 class Authorizer:
-    """Holds nothing about callers: whatever changed since is seen by the next question, so streams ask again."""
+    """Whatever changed since the last question is seen by the next one, so streams ask again.
+
+    What a caller holds is remembered together with the very objects it was read from, and computed anew when one is another.
+    """
 
     def __init__(
         self,
@@ -73,7 +81,8 @@ class Authorizer:
         self._project = project
         self._token = token
         self._now = now
-        self._indexed: dict[str, tuple[tuple[ProjectMember, ...], dict[str, str]]] = {}
+        self._indexed: dict[str, tuple[Members, dict[str, str]]] = {}
+        self._standings: dict[tuple[Caller, str], tuple[Members, ServiceToken | None, Standing]] = {}
 
     def decide(self, caller: Caller, operation: Operation, project: str = "", name: str = "") -> Decision:
         """`name` is not looked at yet: rights are given on projects, so that one thing in it is as another."""
@@ -113,6 +122,19 @@ class Authorizer:
 
     def standing(self, caller: Caller, project: str) -> Standing:
         """What the caller holds in a project, or in the region when it is empty."""
+        found = self._project(project) if project else None
+        members = found.spec.members if found is not None else NOBODY
+        token = self._token(caller.token_id) if caller.kind == "service" else None
+        known = self._standings.get((caller, project))
+        if known is not None and known[0] is members and known[1] is token:
+            return known[2]
+        standing = self._judge(caller, project, members)
+        if len(self._standings) >= REMEMBERED:
+            self._standings.clear()
+        self._standings[caller, project] = (members, token, standing)
+        return standing
+
+    def _judge(self, caller: Caller, project: str, members: Members) -> Standing:
         if caller.kind == "anonymous":
             return Standing(NONE, (), inside=bool(project))
         known = names(caller)
@@ -123,7 +145,8 @@ class Authorizer:
             basic = SELF if caller.kind == "platform" else EVERYBODY
             return Standing((held | basic) & limit, platform, inside=False)
         limit = ALL if scope is None else self._inside(scope, project)
-        given = tuple(sorted({role for role in map(self._members(project).get, known) if role}))
+        roles = self._index(project, members)
+        given = tuple(sorted({roles[name] for name in known if name in roles}))
         own = NONE.union(*map(self._roles.of_project, given))
         return Standing(((held | own) - OF_THE_REGION) & limit, (*platform, *given), inside=True)
 
@@ -134,7 +157,7 @@ class Authorizer:
         if caller.expires <= self._now():
             return Denied("the credential has expired")
         if caller.kind == "service" and self._token(caller.token_id) is None:
-            return Denied("the service token was revoked")
+            return Denied("the service token is not in force any more")
         return None
 
     def _scope(self, caller: Caller) -> Scope | None:
@@ -156,17 +179,14 @@ class Authorizer:
             return self._of(scope) | SELF
         return (self._of(scope) & LISTS) | SELF
 
-    def _members(self, project: str) -> dict[str, str]:
-        """Roles by name; indexed once for each state of the project, which may have hundreds of members."""
-        found = self._project(project)
-        if found is None:
-            self._indexed.pop(project, None)
-            return {}
-        indexed = self._indexed.get(project)
-        if indexed is None or indexed[0] is not found.spec.members:
-            indexed = (found.spec.members, {member.name: member.role for member in found.spec.members})
-            self._indexed[project] = indexed
-        return indexed[1]
+    def _index(self, project: str, members: Members) -> dict[str, str]:
+        """Roles by name, once for each state of the project, which may have hundreds of members."""
+        known = self._indexed.get(project)
+        if known is None or known[0] is not members:
+            if len(self._indexed) >= REMEMBERED:
+                self._indexed.clear()
+            known = self._indexed[project] = (members, {member.name: member.role for member in members})
+        return known[1]
 
 
 def names(caller: Caller) -> frozenset[str]:

@@ -99,6 +99,7 @@ class ServiceTokens:
         self._entropy = entropy
         self._by_id: dict[str, ServiceToken] = {}
         self._by_digest: dict[str, ServiceToken] = {}
+        self._callers: dict[str, Caller] = {}
         self._looked = float("-inf")
         self._looking = asyncio.Lock()
 
@@ -117,6 +118,7 @@ class ServiceTokens:
             tokens = await self._storage.everything()
             self._by_id = {token.id: token for token in tokens}
             self._by_digest = {token.digest: token for token in tokens}
+            self._callers.clear()
 
     async def create(
         self, name: str, caller: Caller, subject: str, scope: Scope, lifetime: timedelta
@@ -165,6 +167,13 @@ class ServiceTokens:
         if token is None or token.revoked_at is not None or token.expires_at <= self._clock.wall():
             return None
         return token
+
+    def caller(self, token: ServiceToken) -> Caller:
+        """As whom the bearer of a token calls."""
+        known = self._callers.get(token.id)
+        if known is None:
+            known = self._callers[token.id] = caller(token)
+        return known
 
     def all(self) -> tuple[ServiceToken, ...]:
         """Newest first; revoked and expired ones as well, for whoever wants to know what there was."""

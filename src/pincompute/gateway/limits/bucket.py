@@ -23,19 +23,22 @@ class Bucket:
 
     def wait(self, cost: float, now: float) -> float:
         """Seconds until `cost` can be paid; 0 when it can be now. What costs more than a full bucket waits for a full one."""
-        self._fill(now)
-        return max(0.0, (min(cost, self.burst) - self.tokens) / self.rate)
+        self.fill(now)
+        needed = min(self.burst, cost)
+        return 0.0 if self.tokens >= needed else (needed - self.tokens) / self.rate
 
-    def take(self, cost: float, now: float) -> None:
-        """May leave a debt, when the cost was more than a full bucket."""
-        self._fill(now)
+    def take(self, cost: float) -> None:
+        """At the time of the last `wait` or `fill`. Leaves a debt when the cost was more than a full bucket."""
         self.tokens -= cost
+
+    def fill(self, now: float) -> None:
+        """To what has been saved up until now."""
+        if now > self.at:
+            saved = self.tokens + (now - self.at) * self.rate
+            self.tokens = min(self.burst, saved)
+            self.at = now
 
     def idle(self, now: float) -> bool:
         """Full: forgetting it changes nothing."""
-        self._fill(now)
+        self.fill(now)
         return self.tokens >= self.burst
-
-    def _fill(self, now: float) -> None:
-        self.tokens = min(self.burst, self.tokens + max(0.0, now - self.at) * self.rate)
-        self.at = now

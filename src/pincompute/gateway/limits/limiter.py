@@ -1,4 +1,4 @@
-"""How much each caller and project may ask: a rate for both, a fair share of the whole, so many at once, so many streams.
+"""How much each caller and project may ask: a rate for both, turns for all, so many streams.
 
 A project's rate is touched only by its members: a stranger who asks for it pays from their own, or they could use it up.
 The surprising rule: who asks again before the time they were told is answered late, so that a loop that ignores
@@ -8,6 +8,7 @@ Retry-After costs nobody anything; who keeps to it never waits here.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
@@ -15,13 +16,13 @@ from types import TracebackType
 from pincompute.gateway import problems
 from pincompute.gateway.calls import Caller, Operation
 from pincompute.gateway.limits.bucket import Bucket
-from pincompute.gateway.limits.shares import Shares, Slots
+from pincompute.gateway.limits.turns import Turns
 from pincompute.gateway.settings import Limits
 from pincompute.kube.clock import SYSTEM, Clock
 
 LATEST = 1.0  # seconds that a refusal is held back at most
-PATIENCE = 5.0  # seconds a request waits for a slot
-QUEUE = 256  # requests of one flow that wait for a slot
+PATIENCE = 5.0  # seconds a request waits for its turn
+QUEUE = 256  # requests of one flow that wait for theirs
 REMEMBERED = 20_000  # buckets, before those that are full are dropped
 STRANGERS_RATE, STRANGERS_BURST = 10.0, 100.0  # failed logins of one address, before they are answered late
 
@@ -43,50 +44,49 @@ class Limiter:
         self._belongs = belongs
         self._clock = clock
         self._accounts: dict[str, _Account] = {}
-        self._shares = Shares(limits.capacity, clock.monotonic())
-        self._slots: Slots[asyncio.Future[None]] = Slots(limits.concurrency)
+        self._turns: Turns[asyncio.Future[None]] = Turns(limits.concurrency, limits.capacity, clock.monotonic())
+        self._timer: asyncio.TimerHandle | None = None
         self._streams: dict[str, int] = {}
 
     def admit(self, caller: Caller, operation: Operation, project: str) -> Admission:
         """`async with` it: the request runs inside. Entering raises Problem 429."""
         return Admission(self, caller, operation, project)
 
-    async def stranger(self, source: str) -> None:
-        """An address could not say who calls: too often, and the answer comes late."""
-        now = self._clock.monotonic()
+    async def stranger(self, source: str) -> bool:
+        """An address could not say who calls. Too often, and the answer comes late and leaves no record: then this is false."""
         account = self._account(f"address {source}", STRANGERS_RATE, STRANGERS_BURST)
-        wait = account.bucket.wait(1.0, now)
-        if wait:
+        if account.bucket.wait(1.0, self._clock.monotonic()):
             await self._clock.sleep(LATEST)
-        else:
-            account.bucket.take(1.0, now)
+            return False
+        account.bucket.take(1.0)
+        return True
 
     async def charge(self, caller: Caller, operation: Operation, project: str) -> str:
         """Pays for the request; gives the flow it belongs to. Raises Problem 429, late for who does not wait."""
-        now = self._clock.monotonic()
-        own = f"caller {caller.name} {caller.token_id}"
+        now, cost = self._clock.monotonic(), operation.cost
+        own = f"caller {caller.name} {caller.token_id}" if caller.token_id else f"caller {caller.name}"
         flow = f"project {project}" if project and self._belongs(caller, project) else own
-        accounts = [self._account(own, self._limits.caller_rate, self._limits.caller_burst)]
-        if flow != own:
-            accounts.append(self._account(flow, self._limits.rate, self._limits.burst))
-        wait = max(account.bucket.wait(operation.cost, now) for account in accounts)
-        if not wait:
-            wait = self._shares.wait(flow, operation.cost, now)
+        personal = self._account(own, self._limits.caller_rate, self._limits.caller_burst)
+        common = self._account(flow, self._limits.rate, self._limits.burst) if flow != own else None
+        wait = personal.bucket.wait(cost, now)
+        if not wait and common is not None:
+            wait = common.bucket.wait(cost, now)
         if wait:
-            await self._refuse(accounts[0], operation, flow, wait)
-        for account in accounts:
-            account.bucket.take(operation.cost, now)
-        self._shares.take(flow, operation.cost, now)
+            await self._refuse(personal, operation, flow, wait)
+        personal.bucket.take(cost)
+        if common is not None:
+            common.bucket.take(cost)
         return flow
 
-    async def hold(self, flow: str) -> None:
-        """A slot, at once or when it is this flow's turn. Raises Problem 429."""
-        if self._slots.take(flow):
+    async def start(self, flow: str, cost: float) -> None:
+        """At once, or when it is this flow's turn. Raises Problem 429."""
+        if self._turns.take(flow, cost, self._clock.monotonic()):
             return
-        if self._slots.waiting(flow) >= QUEUE:
+        if self._turns.waiting(flow) >= QUEUE:
             raise problems.too_many(f"{QUEUE} requests of {flow} wait already", 1.0)
         turn = asyncio.get_running_loop().create_future()
-        self._slots.enqueue(flow, turn)
+        self._turns.enqueue(flow, cost, turn)
+        self._serve()
         try:
             async with asyncio.timeout(PATIENCE):
                 await turn
@@ -97,10 +97,9 @@ class Limiter:
             self._leave(flow, turn)
             raise
 
-    def release(self, flow: str) -> None:
-        for turn in self._slots.release(flow):
-            if not turn.done():
-                turn.set_result(None)
+    def end(self, flow: str) -> None:
+        self._turns.release(flow)
+        self._serve()
 
     def open_stream(self, caller: Caller) -> None:
         """Raises Problem 429."""
@@ -115,9 +114,22 @@ class Limiter:
             del self._streams[caller.name]
 
     def _leave(self, flow: str, turn: asyncio.Future[None]) -> None:
-        """Whoever stops waiting may have been given a slot in the same moment."""
-        if not self._slots.withdraw(flow, turn):
-            self.release(flow)
+        """Whoever stops waiting may have been started in the same moment."""
+        if not self._turns.withdraw(flow, turn):
+            self.end(flow)
+
+    def _serve(self) -> None:
+        """Starts whoever can start, and comes back when the next one can."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        now = self._clock.monotonic()
+        for turn in self._turns.serve(now):
+            if not turn.done():
+                turn.set_result(None)
+        due = self._turns.due(now)
+        if due < math.inf:
+            self._timer = asyncio.get_running_loop().call_later(due, self._serve)
 
     async def _refuse(self, account: _Account, operation: Operation, flow: str, wait: float) -> None:
         now = self._clock.monotonic()
@@ -125,7 +137,7 @@ class Limiter:
         account.told = max(account.told, now + wait)
         if late > 0:
             await self._clock.sleep(late)
-        raise problems.too_many(f"{flow.rstrip()} asks too much: {operation} costs {operation.cost}", wait)
+        raise problems.too_many(f"{flow} asks too much: {operation} costs {operation.cost}", wait)
 
     def _account(self, name: str, rate: float, burst: float) -> _Account:
         found = self._accounts.get(name)
@@ -156,7 +168,7 @@ class Admission:
         if self._operation.stream:
             self._limiter.open_stream(self._caller)
         else:
-            await self._limiter.hold(flow)
+            await self._limiter.start(flow, self._operation.cost)
         self._flow = flow
 
     async def __aexit__(
@@ -165,4 +177,4 @@ class Admission:
         if self._operation.stream:
             self._limiter.close_stream(self._caller)
         else:
-            self._limiter.release(self._flow)
+            self._limiter.end(self._flow)
