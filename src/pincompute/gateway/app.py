@@ -19,7 +19,7 @@ from litestar.types import ControllerRouterHandler, Scope
 from pincompute import __version__
 from pincompute.gateway import document, problems
 from pincompute.gateway.calls import OPERATION, PUBLIC, Call, public
-from pincompute.gateway.door import CALL, Door, Guards, request_id
+from pincompute.gateway.door import ALLOW, CALL, Door, Guards, request_id
 from pincompute.gateway.problems import Problem
 from pincompute.gateway.reads import Reads
 from pincompute.gateway.settings import Settings
@@ -79,7 +79,7 @@ def _check(app: Litestar) -> None:
     for route in app.routes:
         for handler in _handlers(route):
             if _of_framework(handler):
-                handler.opt |= public()
+                handler.opt |= public() | {ALLOW: ", ".join(sorted(route.methods))}
             if OPERATION not in handler.opt and PUBLIC not in handler.opt:
                 raise RuntimeError(f"route {route.path} declares no operation: give it opt=may(...) or opt=public()")
 
@@ -89,7 +89,7 @@ def _handlers(route: Any) -> Sequence[BaseRouteHandler]:
 
 
 def _of_framework(handler: BaseRouteHandler) -> bool:
-    """Litestar's own answer to OPTIONS: the methods that the document names as well."""
+    """Litestar's own answer to OPTIONS, which knows the methods of the first handler of a path only: the door gives it."""
     return getattr(handler, "http_methods", None) == {"OPTIONS"}
 
 

@@ -59,24 +59,37 @@ def completed(found: dict[str, Any]) -> dict[str, Any]:
         responses: dict[str, Any] = operation.setdefault("responses", {})
         responses.pop("400", None)
         responses["default"] = answer
+        _admit_no_body(operation)
         if operation.get("operationId") == "getService":
             operation["security"] = []
-    _link(found["paths"])
+    _link(found["paths"], schemas)
     return found
 
 
-def _link(paths: dict[str, dict[str, Any]]) -> None:
+def _admit_no_body(operation: dict[str, Any]) -> None:
+    """A body that may be null may be left out as well."""
+    body = operation.get("requestBody", {})
+    for content in body.get("content", {}).values():
+        if {"type": "null"} in content["schema"].get("oneOf", ()):
+            body["required"] = False
+
+
+def _link(paths: dict[str, dict[str, Any]], schemas: dict[str, Any]) -> None:
     """Whoever has created something is told what can be done with it: the operations below the collection's path."""
     for path, item in paths.items():
         created = item.get("post", {}).get("responses", {}).get("201")
         if created is not None:
             one = f"{path}/{{name}}"
-            given = {"name": "$response.body#/item/name"} | (
-                {"project": "$request.path.project"} if "{project}" in path else {}
-            )
             below = (each for place, each in paths.items() if place == one or place.startswith(f"{one}/"))
             names = [found["operationId"] for each in below for found in _of(each)]
+            given = {"name": _name_in(created, schemas)} | ({"project": "$request.path.project"} if "{project}" in path else {})
             created["links"] = {name: {"operationId": name, "parameters": given} for name in names}
+
+
+def _name_in(answer: dict[str, Any], schemas: dict[str, Any]) -> str:
+    """Where an answer says how the created thing is called: it is the answer, or its item."""
+    _, _, schema = answer["content"]["application/json"]["schema"].get("$ref", "").rpartition("/")
+    return "$response.body#/item/name" if "item" in schemas.get(schema, {}).get("properties", {}) else "$response.body#/name"
 
 
 def _operations(found: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -20,6 +20,7 @@ from pincompute.gateway.problems import Problem
 
 log = logging.getLogger(__name__)
 
+ALLOW = "allow"  # key in a route's `opt`: the methods of its path, for OPTIONS
 CALL = "pincompute.call"  # key in the ASGI scope
 REQUEST_ID = "pincompute.request-id"
 LONGEST_ID = 64
@@ -94,6 +95,9 @@ class Door:
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         options = scope["route_handler"].opt
+        if ALLOW in options:
+            await _name_methods(options[ALLOW], send)
+            return
         if PUBLIC in options:
             await self._app(scope, receive, send)
             return
@@ -141,6 +145,11 @@ class _Status:
         elif message["type"] == "websocket.accept":
             self.status = 101
         await self._send(message)
+
+
+async def _name_methods(methods: str, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 204, "headers": [(b"allow", methods.encode())]})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _close(scope: Scope, answer: _Status, problem: Problem) -> None:
