@@ -51,6 +51,7 @@ CODES: Mapping[str, tuple[int, str]] = {
     "not-found": (404, "There is no such thing, or it may not be seen"),
     "method-not-allowed": (405, "The method is not allowed here"),
     "conflict": (409, "Something else changed it in the meantime"),
+    "wrong-state": (409, "It is not in a state for this"),
     "already-exists": (409, "The name is taken"),
     "key-reused": (409, "The idempotency key was used for another request"),
     "gone": (410, "It is no longer known"),
@@ -126,6 +127,11 @@ def not_found(what: str) -> Problem:
 
 def conflict(detail: str, remedy: str = "read it again and repeat the change") -> Problem:
     return Problem("conflict", detail, remedy)
+
+
+def wrong_state(detail: str, remedy: str) -> Problem:
+    """The thing is there, and this cannot be done to it as it is."""
+    return Problem("wrong-state", detail, remedy)
 
 
 def already_exists(what: str) -> Problem:

@@ -113,6 +113,7 @@ class Connection:
                     URL(self.config.server + call.request.path).with_query(call.query),
                     protocols=(protocol,),
                     heartbeat=PING_EVERY,
+                    autoping=False,  # see streams.messages
                     max_msg_size=LARGEST_MESSAGE,
                     proxy=self.config.proxy or None,
                     **options,

@@ -10,8 +10,8 @@ from pincompute.api.core import PODS
 from pincompute.api.meta import Manifest
 from pincompute.domain import restarts
 from pincompute.domain.restarts import Impossible
+from pincompute.gateway import problems
 from pincompute.gateway.operation.backend import Command, LogOptions, Place, Process, Restart, Tunnel
-from pincompute.gateway.problems import Problem
 from pincompute.kube import writes
 from pincompute.kube.clusters import Clusters
 from pincompute.kube.errors import Conflict
@@ -43,7 +43,7 @@ class MembersAccess:
             pod = await client.get(PODS, place.pod)
             patch = restarts.decide(pod, asked)
             if isinstance(patch, Impossible):
-                raise Problem("conflict", patch.why, patch.remedy)
+                raise problems.wrong_state(patch.why, patch.remedy)
             if not patch:
                 return False
             pins: Manifest = {"uid": pod.metadata.uid, "resourceVersion": pod.metadata.resource_version}

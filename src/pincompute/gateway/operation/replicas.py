@@ -150,7 +150,7 @@ def choose(target: Target, found: Iterable[Replica], asked: str) -> Replica:
     """The replica of that name: a number, `<cluster>-<ordinal>` or a pod's name; without one, the first that is ready."""
     living = sorted(found, key=lambda r: (not pods.is_live(r.pod), pods.ready_since(r.pod) is None, r.number))
     if not living:
-        raise problems.conflict(f"{target.name} has no replica now", "start it, or look at its status")
+        raise problems.wrong_state(f"{target.name} has no replica now", "start it, or look at its status")
     if not asked:
         return living[0]
     chosen = next((replica for replica in living if is_named(replica, asked)), None)

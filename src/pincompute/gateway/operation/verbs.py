@@ -85,7 +85,7 @@ class Change:
 def decide(obj: WorkloadObject, request: Request) -> Change:
     """Raises Problem when the verb cannot be carried out on the object as it is."""
     if obj.deleting:
-        raise problems.conflict(f"{_name(obj)} is being deleted", "create it again once it is gone")
+        raise problems.wrong_state(f"{_name(obj)} is being deleted", "create it again once it is gone")
     if len(request.why) > LONGEST_REASON:
         raise _invalid("reason", f"at most {LONGEST_REASON} characters", f"has {len(request.why)} characters")
     before = recorded(obj)
@@ -126,7 +126,7 @@ def may_replace(obj: WorkloadObject, replicas: Sequence[Replica], victim: Replic
     allowed = max(1, replacement.limits(obj.spec.update, total, single=isinstance(obj, PinPod)).unavailable)
     missing = total - len(ready)
     if missing >= allowed:
-        raise problems.conflict(
+        raise problems.wrong_state(
             f"{missing} of {total} replicas of {_name(obj)} are not ready, and its update allows {allowed} to be missing",
             "wait until they are ready, or raise update.maxUnavailable",
         )
@@ -170,7 +170,7 @@ def _start(obj: WorkloadObject, _request: Request) -> Change:
 def _restart(obj: WorkloadObject, request: Request) -> Change:
     _not_paused(obj)
     if obj.spec.stopped:
-        raise problems.conflict(f"{_name(obj)} is stopped, so there is nothing to restart", "start it")
+        raise problems.wrong_state(f"{_name(obj)} is stopped, so there is nothing to restart", "start it")
     annotations = {labels.RESTARTED_AT: request.at.isoformat()}
     spec: Manifest = {"template": {"metadata": {"annotations": annotations}}}
     return Change(spec, f"every pod of {_name(obj)} is replaced, as fast as its update limits allow")
@@ -178,7 +178,7 @@ def _restart(obj: WorkloadObject, request: Request) -> Change:
 
 def _scale(obj: WorkloadObject, request: Request) -> Change:
     if isinstance(obj, PinPod):
-        raise problems.conflict(f"{_name(obj)} is a unit, which is always one pod", "stop it, or deploy an app instead")
+        raise problems.wrong_state(f"{_name(obj)} is a unit, which is always one pod", "stop it, or deploy an app instead")
     wanted = request.replicas
     if wanted is None or not 0 <= wanted <= MOST_REPLICAS:
         given = "is missing" if wanted is None else f"is {wanted}"
@@ -205,7 +205,7 @@ def _target(obj: WorkloadObject, request: Request, present: str) -> Revision:
     if not request.to:
         found = next((r for r in request.history if r.good and r.name != present), None)
         if found is None:
-            raise problems.conflict(
+            raise problems.wrong_state(
                 f"no earlier revision of {_name(obj)} is known to have run well", "name a revision of its history"
             )
         return found
@@ -229,7 +229,7 @@ _VERBS: Mapping[Verb, Callable[[WorkloadObject, Request], Change]] = {
 
 def _not_paused(obj: WorkloadObject) -> None:
     if obj.spec.paused:
-        raise problems.conflict(f"{_name(obj)} is paused, so no change reaches it", "resume it first")
+        raise problems.wrong_state(f"{_name(obj)} is paused, so no change reaches it", "resume it first")
 
 
 def _invalid(field: str, expected: str, message: str) -> Problem:

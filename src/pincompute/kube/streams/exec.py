@@ -17,7 +17,7 @@ import aiohttp
 from pincompute.api.core import PODS
 from pincompute.api.meta import Key
 from pincompute.kube.errors import Request, Unreachable
-from pincompute.kube.streams import channels
+from pincompute.kube.streams import channels, messages
 from pincompute.kube.streams.channels import Channel, Exit, Size
 from pincompute.kube.transport import Client
 
@@ -53,7 +53,7 @@ class Process:
         """Pieces of STDOUT and STDERR until the program has ended. Raises Unreachable when the stream breaks before."""
         self.exit = Exit(None, "the stream ended before the program's status came")
         while True:
-            message = await self._socket.receive()
+            message = await messages.receive(self._socket)
             if message.type is not aiohttp.WSMsgType.BINARY:
                 self._ended(message)
                 return

@@ -16,6 +16,7 @@ import aiohttp
 from pincompute.api.core import PODS
 from pincompute.api.meta import Key
 from pincompute.kube.errors import Request, Unreachable
+from pincompute.kube.streams import messages
 from pincompute.kube.transport import Client
 
 PROTOCOL = "v4.channel.k8s.io"
@@ -42,7 +43,7 @@ class Tunnel:
         """What the port sends, until either side ends."""
         greeted = set[int]()
         while True:
-            message = await self._socket.receive()
+            message = await messages.receive(self._socket)
             if message.type is not aiohttp.WSMsgType.BINARY:
                 return
             data: bytes = message.data

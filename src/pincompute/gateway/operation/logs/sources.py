@@ -53,7 +53,7 @@ def _check_file(obj: WorkloadObject, query: LogQuery) -> None:
     chosen = next(c for c in containers if c["name"] == (query.container or first))
     mounts = [mount["mountPath"].rstrip("/") or "/" for mount in chosen.get("volumeMounts") or ()]
     if not any(query.file.startswith(posixpath.join(mount, "")) for mount in mounts):
-        declared = ", ".join(mounts) or "it declares none"
+        declared = ", ".join(mounts) or "no volume"
         raise problems.invalid(
             (FieldError("file", "a path under a volume of the container", f"{chosen['name']} mounts {declared}"),)
         )

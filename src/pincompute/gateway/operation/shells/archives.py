@@ -1,7 +1,8 @@
-"""Tar streams on their way into a replica, looked at as they pass: how large they are and where their members would land.
+"""Tar streams on their way into and out of replicas, looked at as they pass: how large they are, where their members would
+land, and whether they are whole. Nothing is kept but the header in hand.
 
-Names that are absolute or climb, and links, are refused before a byte of the member is sent: what is copied in stays under
-the folder that was named. Nothing is kept but the header in hand.
+On the way in, names that are absolute or climb, and links, are refused before a byte of the member is sent: what is copied
+in stays under the folder that was named.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ _FILES = (b"0", b"\0", b"7", b"5")  # regular files of either kind, contiguous o
 
 
 @dataclass(slots=True)
-class Check:
-    """Fed with every piece in order. `feed` raises Problem; what it returned before may have been sent already."""
+class Archive:
+    """Fed with every piece in order. `feed` raises Problem. `whole`: the blocks of zeros at its end have come."""
 
     limit: int = LARGEST
     size: int = 0
+    whole: bool = False
     _header: bytearray = field(default_factory=bytearray, init=False)
     _skip: int = field(default=0, init=False)  # bytes of the present member's content that are still to come
     _names: bytearray | None = field(default=None, init=False)  # content of a member that names the next one
@@ -65,6 +67,7 @@ class Check:
 
     def _member(self, header: bytes) -> None:
         if not header.strip(b"\0"):
+            self.whole = True
             return
         self._kind = header[156:157]
         size = _number(header[124:136])
@@ -76,11 +79,10 @@ class Check:
             return
         name = self._renamed or _name(header)
         self._renamed = ""
-        _check(name)
-        if self._kind not in _FILES:
-            raise problems.malformed(
-                f"{name} is a link or a device; only files and folders are copied", "copy what it points to"
-            )
+        self._judge(name)
+
+    def _judge(self, name: str) -> None:
+        """Whether a member may pass."""
 
     def _named(self) -> None:
         """The content of a member that says how the next one is named."""
@@ -92,9 +94,17 @@ class Check:
             self._renamed = _pax_path(content) or self._renamed
 
 
-def _check(name: str) -> None:
-    if name.startswith("/") or ".." in name.split("/") or not name:
-        raise problems.malformed(f"{name[:200]!r} in the tar stream leads out of the folder it is copied to")
+@dataclass(slots=True)
+class Incoming(Archive):
+    """One that is to be unpacked. What was fed before a Problem may have been sent already."""
+
+    def _judge(self, name: str) -> None:
+        if name.startswith("/") or ".." in name.split("/") or not name:
+            raise problems.malformed(f"{name[:200]!r} in the tar stream leads out of the folder it is copied to")
+        if self._kind not in _FILES:
+            raise problems.malformed(
+                f"{name} is a link or a device; only files and folders are copied", "copy what it points to"
+            )
 
 
 def _name(header: bytes) -> str:

@@ -9,6 +9,7 @@ import msgspec
 
 from pincompute.gateway import problems
 from pincompute.gateway.operation.backend import Channel, Command, Exit, Place, Process, ReplicaAccess
+from pincompute.gateway.operation.failures import single
 from pincompute.gateway.problems import FieldError, Problem
 
 LARGEST_OUTPUT = 1 << 20  # bytes kept of output, and of errors
@@ -65,11 +66,13 @@ async def run(access: ReplicaAccess, place: Place, command: Command, given: byte
     """Raises Problem when it takes longer; the program is then left to itself. Raises KubeError."""
     stdout, stderr = Kept(), Kept()
     try:
-        async with asyncio.timeout(seconds), access.exec(place, command) as process, asyncio.TaskGroup() as group:
-            writing = group.create_task(_write(process, given))
-            async for channel, piece in process.output():
-                (stdout if channel is Channel.STDOUT else stderr).add(piece)
-            writing.cancel()
+        async with asyncio.timeout(seconds), access.exec(place, command) as process:
+            with single():
+                async with asyncio.TaskGroup() as group:
+                    writing = group.create_task(_write(process, given))
+                    async for channel, piece in process.output():
+                        (stdout if channel is Channel.STDOUT else stderr).add(piece)
+                    writing.cancel()
     except TimeoutError:
         said = f"; it said: {stdout.text[-200:]}" if stdout.data else ""
         raise Problem(
@@ -96,6 +99,13 @@ def check(argv: tuple[str, ...], given: str, seconds: float) -> None:
         wrong.append(FieldError("timeoutSeconds", f"more than 0 and at most {LONGEST:.0f}", f"is {seconds}"))
     if wrong:
         raise problems.invalid(tuple(wrong))
+
+
+def explained(ended: Exit, argv: tuple[str, ...], container: str) -> str:
+    """What a user needs of the chain of words in which a runtime says why it did not start a program."""
+    if ended.code is None and is_missing(ended):
+        return f"the image of container {container} has no program {argv[0]}"
+    return "" if ended.code is not None else ended.message
 
 
 def is_missing(ended: Exit) -> bool:

@@ -16,11 +16,14 @@ import msgspec
 
 from pincompute.gateway import problems
 from pincompute.gateway.operation.backend import Channel, Command, Exit, Place, Process, ReplicaAccess
+from pincompute.gateway.operation.failures import single
 from pincompute.gateway.operation.shells import archives, commands
 from pincompute.gateway.operation.shells.commands import Kept
 from pincompute.gateway.problems import FieldError, Problem
 
 LONGEST_PATH = 4096
+PACK = 'tar -c -f - -C "$1" -- "$2" && { read -r _; true; }'
+"""The surprising end: a connection that its other side closes may lose what was not read yet, so the reader says when."""
 SILENCE = 60.0  # seconds without a byte after which a copy has failed
 
 
@@ -51,14 +54,9 @@ class Download:
 
     first: bytes
     _pieces: AsyncIterator[bytes]
-    _limit: int
 
     async def rest(self) -> AsyncIterator[bytes]:
-        size = len(self.first)
         async for piece in self._pieces:
-            size += len(piece)
-            if size > self._limit:
-                raise CopyBroken(f"more than {self._limit} bytes")
             yield piece
 
 
@@ -68,36 +66,40 @@ async def out_of(
 ) -> AsyncGenerator[Download]:
     """A tar stream of the file or folder. Raises Problem, KubeError."""
     folder, name = posixpath.split(path)
-    argv = ("tar", "-c", "-f", "-", "-C", folder, "--", name or ".")
-    async with access.exec(place, Command(argv, container)) as process:
+    argv = ("sh", "-c", PACK, "sh", folder, name or ".")
+    async with access.exec(place, Command(argv, container, stdin=True)) as process:
         told = _Told(process, container)
-        pieces = told.pieces()
+        pieces = told.pieces(archives.Archive(limit))
         try:
             first = await anext(pieces, b"")
         except CopyBroken:
             first = b""
+        if first and not first.strip(b"\0"):  # tar ends an archive of nothing with zeros
+            await told.drain()
+            first = b""
         if not first:
             raise told.problem(path)
-        yield Download(first, pieces, limit)
+        yield Download(first, pieces)
 
 
 async def into(
     access: ReplicaAccess, place: Place, container: str, path: str, body: AsyncIterator[bytes], limit: int = archives.LARGEST
 ) -> int:
     """Unpacks a tar stream under the folder; gives its size. Raises Problem, KubeError. What came before a problem is there."""
-    check = archives.Check(limit)
+    check = archives.Incoming(limit)
     argv = ("tar", "-x", "-m", "-f", "-", "-C", path)
-    async with access.exec(place, Command(argv, container, stdin=True)) as process, asyncio.TaskGroup() as group:
+    async with access.exec(place, Command(argv, container, stdin=True)) as process:
         told = _Told(process, container)
-        ended = group.create_task(told.drain())
-        await _send(process, check, body, ended)
-        await ended
+        with single():
+            async with asyncio.TaskGroup() as group:
+                ended = group.create_task(told.drain())
+                await _send(process, check, body, ended)
     if process.exit.code != 0:
         raise told.problem(path)
     return check.size
 
 
-async def _send(process: Process, check: archives.Check, body: AsyncIterator[bytes], ended: asyncio.Task[None]) -> None:
+async def _send(process: Process, check: archives.Incoming, body: AsyncIterator[bytes], ended: asyncio.Task[None]) -> None:
     async for piece in body:
         if ended.done():
             return
@@ -116,7 +118,8 @@ class _Told:
     container: str
     errors: Kept = field(default_factory=lambda: Kept(4096))
 
-    async def pieces(self) -> AsyncGenerator[bytes]:
+    async def pieces(self, archive: archives.Archive) -> AsyncGenerator[bytes]:
+        """All of the archive; tar's shell waits for the end of its input, which it gets when the archive is here."""
         output = self.process.output()
         while True:
             try:
@@ -126,10 +129,16 @@ class _Told:
                 break
             except TimeoutError:
                 raise CopyBroken(f"nothing came for {SILENCE:.0f} s") from None
-            if channel is Channel.STDOUT:
-                yield piece
-            else:
+            if channel is not Channel.STDOUT:
                 self.errors.add(piece)
+                continue
+            before = archive.whole
+            archive.feed(piece)
+            if archive.whole and not before:
+                await self.process.end_input()
+            yield piece
+        if not archive.whole:
+            raise CopyBroken(self.errors.text or self.process.exit.message)
         if self.process.exit.code != 0 and self.errors.data:
             raise CopyBroken(self.errors.text)
 
@@ -144,12 +153,12 @@ class _Told:
 
 def explained(ended: Exit, words: str, container: str, path: str) -> Problem:
     """Why tar did not do it."""
-    if commands.is_missing(ended) and "tar:" not in words:
-        return problems.conflict(
+    if commands.is_missing(ended):
+        return problems.wrong_state(
             f"the image of container {container} has no tar, through which files are copied",
             "use an image with tar, or put the files on a volume",
         )
     said = " ".join((words or ended.message).split())[:400]
     if "No such file" in said or "can't change directory" in said:
         return problems.not_found(f"file {path} in container {container} ({said})")
-    return problems.conflict(f"tar in container {container} did not do it: {said}", "check the path and its permissions")
+    return problems.wrong_state(f"tar in container {container} did not do it: {said}", "check the path and its permissions")

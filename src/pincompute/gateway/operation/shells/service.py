@@ -88,7 +88,7 @@ class Shells:
             stdout=output.stdout.text,
             stderr=output.stderr.text,
             exit_code=output.exit.code,
-            message=output.exit.message,
+            message=commands.explained(output.exit, argv, found.container),
             truncated=output.stdout.truncated or output.stderr.truncated,
         )
 
@@ -171,9 +171,9 @@ def not_reached(error: KubeError | Unknown, what: Found | Target) -> Problem:
     name = what.replica.name if isinstance(what, Found) else what.name
     match error:
         case NotFound():
-            return problems.conflict(f"{name} has just gone", "look again which replicas there are")
+            return problems.wrong_state(f"{name} has just gone", "look again which replicas there are")
         case Refused():
             remedy = "wait until it runs, or choose another replica"
-            return problems.conflict(f"nothing could be opened in {name}: {error.message}", remedy)
+            return problems.wrong_state(f"nothing could be opened in {name}: {error.message}", remedy)
         case _:
             return problems.unavailable(f"the cluster of {name} does not answer: {error}")
