@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from desks import Running, running
+from desks import Running
 
 from pincompute.api.meta import Key
 from pincompute.api.workloads import PINAPPS
 
 APPS = "/v1/projects/shop/apps"
-
-
-@pytest.fixture
-async def gateway(tmp_path: Path) -> AsyncIterator[Running]:
-    async with running(tmp_path) as found:
-        yield found
 
 
 def app(name: str = "hello", **more: Any) -> dict[str, Any]:

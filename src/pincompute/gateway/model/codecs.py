@@ -111,10 +111,10 @@ def _row(table: Table, rows: Json, path: Path) -> Path | None:
     if not path or not isinstance(path[0], int):
         return ()
     index = path[0]
-    row: Data = rows[index] if isinstance(rows, list) and index < len(cast("list[Json]", rows)) else {}
     if len(path) == 1:
         return path
-    inside = lens.locate(table, row, path[1:])
+    known: list[Data] = cast("list[Data]", rows) if isinstance(rows, list) else []
+    inside = lens.locate(table, known[index] if index < len(known) else {}, path[1:])
     return None if inside is None else (index, *inside)
 
 

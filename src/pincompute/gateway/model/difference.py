@@ -42,8 +42,8 @@ def _changes(before: Json, after: Json, path: Path) -> Iterator[Change]:
         old, new = cast("Data", before), cast("Data", after)
         for name in dict.fromkeys((*old, *new)):
             yield from _changes(old.get(name), new.get(name), (*path, name))
-    elif lens.named(before) and lens.named(after) and before and after:
-        yield from _of_named(before, after, path)
+    elif lens.named(before) and lens.named(after):
+        yield from _of_named(cast("list[Data]", before), cast("list[Data]", after), path)
     else:
         yield Change(field=lens.text(path), before=before, after=after)
 

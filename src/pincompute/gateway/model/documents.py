@@ -7,13 +7,12 @@ anchors may not blow a small text up.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, cast
 
 import msgspec
 import yaml
 import yaml.constructor
-import yaml.resolver
 
 from pincompute.gateway import problems
 from pincompute.gateway.problems import Problem
@@ -88,9 +87,9 @@ def _yaml(body: bytes) -> Any:
         raise problems.malformed(
             f"there is a second document from line {line} on, where one is allowed", "send each document by itself"
         )
-    loader = _Loader(b"")
+    construct = cast("Callable[[yaml.Node], Any]", _Loader(b"").construct_document)  # pyright: ignore[reportUnknownMemberType]
     try:
-        return loader.construct_document(first)
+        return construct(first)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         at = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
@@ -98,9 +97,9 @@ def _yaml(body: bytes) -> Any:
 
 
 def _documents(body: bytes) -> Iterator[yaml.Node]:
-    for node in yaml.compose_all(body, _Loader):
-        if not _is_empty(node):
-            yield node
+    compose = cast("Callable[..., Iterator[yaml.Node]]", yaml.compose_all)  # pyright: ignore[reportUnknownMemberType]
+    nodes = compose(body, _Loader)
+    return (node for node in nodes if not _is_empty(node))
 
 
 def _is_empty(node: yaml.Node) -> bool:

@@ -17,6 +17,7 @@ import msgspec
 from pincompute.api.clusters import PROJECTS, ProjectMember
 from pincompute.api.clusters import Project as ProjectObject
 from pincompute.api.conditions import find
+from pincompute.api.labels import RESTARTED_AT
 from pincompute.api.meta import GROUP, Manifest, Object, Resource, Struct, doc
 from pincompute.api.workloads import PINAPPS, PINPODS, Tier, Update, ZoneName
 from pincompute.gateway.model import codecs, lens, status, tables
@@ -24,6 +25,7 @@ from pincompute.gateway.model.lens import Data, Table
 from pincompute.gateway.model.parts import Container, Duration, InitContainer, Volume
 from pincompute.gateway.model.status import Status
 
+RESTARTED = ("template", "metadata", "annotations", RESTARTED_AT)  # set by restart; kept by whoever replaces the template
 AUTHOR = f"{GROUP}/author"  # annotation: who wrote the object last
 HIDDEN = (f"{GROUP}/", "kubectl.kubernetes.io/")  # keys of the platform and of kubectl: not the user's
 
@@ -158,11 +160,12 @@ class Kind(Generic[S]):
     def to_simple(self, obj: Object) -> S:
         """Of a cached object. Whatever an object holds, it can be shown."""
         about = _about(self, obj)
-        said, rest = _spec(self.table, _json(obj.spec))  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownArgumentType]
+        spec = _json(obj.spec)
+        said, rest = _spec(self.table, spec)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownArgumentType]
         try:
             return msgspec.convert({**about, **said, **({"advanced": rest} if rest else {})}, self.type)
         except msgspec.ValidationError:  # an object stored before a rule was made: shown as it is
-            return msgspec.convert({**about, "advanced": {**said, **rest}}, self.type)
+            return msgspec.convert({**about, "advanced": spec}, self.type)
 
     def of_manifest(self, manifest: Manifest) -> S:
         """Of a resource that is wanted and not there yet."""
@@ -238,7 +241,7 @@ def users(mapping: dict[str, str]) -> dict[str, str]:
 
 
 def _spec(table: Table, spec: Data) -> tuple[Data, Data]:
-    return lens.simplify(table, codecs.plain(spec))
+    return lens.simplify(table, lens.without(codecs.plain(spec), RESTARTED))
 
 
 def _workload_status(obj: Any) -> Status:

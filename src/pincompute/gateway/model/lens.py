@@ -112,13 +112,11 @@ def _divide(tree: Tree, value: Data, said: Data) -> Data:
     """Adds to `said` what there are words for, and gives the rest."""
     rest: Data = {}
     for name, part in value.items():
-        words = tree.get(name)
+        words, left = tree.get(name), part
         if isinstance(words, Field):
             left = _say(words, part, said)
         elif words is not None and isinstance(part, dict) and part:
             left = _divide(words, cast("Data", part), said) or NOTHING
-        else:
-            left = part
         if left is not NOTHING:
             rest[name] = left
     return rest
@@ -184,6 +182,16 @@ def put(value: Data, path: tuple[str, ...], part: Json) -> None:
     value[path[-1]] = part
 
 
+def without(value: Data, path: tuple[str, ...]) -> Data:
+    """A copy without what stands at the path, and without the objects that leaves empty."""
+    if at(value, path) is NOTHING:
+        return value
+    name, below = path[0], path[1:]
+    left: Data = without(value[name], below) if below else {}
+    others = {key: part for key, part in value.items() if key != name}
+    return {**others, name: left} if left else others
+
+
 def merge(value: Data, more: Data, path: Path = ()) -> tuple[Data, list[Path]]:
     """`value` with `more` added to it, and the places where both say something and disagree.
 
@@ -201,12 +209,7 @@ def _merged(value: Json, more: Json, path: Path) -> tuple[Json, list[Path]]:
         return more, []
     if isinstance(value, dict) and isinstance(more, dict):
         return merge(cast("Data", value), cast("Data", more), path)
-    if (
-        isinstance(value, list)
-        and isinstance(more, list)
-        and named(cast("list[Json]", value))
-        and named(cast("list[Json]", more))
-    ):
+    if named(value) and named(more):
         return _merged_lists(cast("list[Data]", value), cast("list[Data]", more), path)
     return more, [] if value == more else [path]
 

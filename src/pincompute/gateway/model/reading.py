@@ -50,7 +50,7 @@ class Wanted:
 def read(kind: Kind[Any], document: Data, place: Place) -> Wanted:
     """Raises Problem with everything that is wrong."""
     said = document.get("kind", kind.name)
-    if said == kind.resource.kind:
+    if said == kind.resource.kind and (said != kind.name or "apiVersion" in document):  # a Project is called so in both
         return _resource(kind, document, place)
     if said != kind.name:
         raise problems.invalid((_wrong_kind(kind, said),))
@@ -147,21 +147,14 @@ def _note_problems(part: str, notes: dict[str, Any]) -> Iterator[tuple[str, str,
     for key, value in notes.items():
         field = f"{part}[{key}]"
         if not isinstance(value, str):
-            yield (
-                field,
-                f"must be text, not {validation.say(value)}",
-                f'write it in quotes, for example "{validation.say(value)}"',
-            )
+            said = validation.say(value)
+            yield field, f"must be text, not {said}", f'write it in quotes, for example "{said}"'
             continue
         if key.startswith(HIDDEN):
             yield field, "keys that begin so are the platform's", "remove the key"
         elif not _holds(_KEY_WORDS, {key: value}):
             yield field, _KEY_WORDS.problem.replace("every key", "the key"), _KEY_WORDS.remedy
-        if (
-            part == "labels"
-            and isinstance(value, str)
-            and not (len(value) <= _LABEL_LENGTH and _holds(rules.LABEL_VALUE, value))
-        ):
+        if part == "labels" and not _is_label_value(value):
             yield field, f"{rules.LABEL_VALUE.problem}, {_LABEL_LENGTH} characters at most", rules.LABEL_VALUE.remedy
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, cast
 
 from pincompute.api.meta import Manifest, Object
 from pincompute.api.workloads import PinApp, PinPod
-from pincompute.gateway.model import Kind
+from pincompute.gateway.model import Kind, lens
 from pincompute.gateway.model.difference import Change
 
 WATCH = "watch it to see it happen"
@@ -24,7 +24,8 @@ def creation(kind: Kind[Any], name: str, spec: Manifest, zones: Collection[str])
 
 
 def _where(spec: Manifest, replicas: int, zones: Collection[str]) -> str:
-    asked: Sequence[str] = (spec.get("placement") or {}).get("zones") or sorted(zones)
+    named: Any = lens.at(spec, ("placement", "zones"))
+    asked = cast("Sequence[str]", named) if isinstance(named, list) and named else sorted(zones)
     if not asked:
         return "as soon as there is a zone to run in"
     if len(asked) == 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import msgspec
 
@@ -55,13 +55,15 @@ class Listed(Struct):
 
 def written(kind: Kind[Any]) -> type[Written]:
     """The answer to a write of this kind, for the OpenAPI document."""
-    return msgspec.defstruct(f"{kind.name}Written", [("item", kind.type)], bases=(Written,), kw_only=True, rename="camel")
+    made = msgspec.defstruct(f"{kind.name}Written", [("item", kind.type)], bases=(Written,), kw_only=True, rename="camel")
+    return cast("type[Written]", made)
 
 
 def listed(kind: Kind[Any]) -> type[Listed]:
     """A list of this kind, for the OpenAPI document."""
     items: Any = tuple[kind.type, ...]
-    return msgspec.defstruct(f"{kind.name}List", [("items", items)], bases=(Listed,), kw_only=True, rename="camel")
+    made = msgspec.defstruct(f"{kind.name}List", [("items", items)], bases=(Listed,), kw_only=True, rename="camel")
+    return cast("type[Listed]", made)
 
 
 def encode(written: Written) -> bytes:

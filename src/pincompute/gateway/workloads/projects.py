@@ -15,7 +15,7 @@ from pincompute.api.meta import Struct, doc
 from pincompute.gateway import problems
 from pincompute.gateway.access import Authorizer
 from pincompute.gateway.calls import Call, may
-from pincompute.gateway.model import APP, PROJECT, UNIT
+from pincompute.gateway.model import APP, PROJECT, UNIT, lens
 from pincompute.gateway.reads import Reads
 from pincompute.gateway.workloads import answers, outcomes, queries, watching
 from pincompute.gateway.workloads.answers import Cursor, DryRun, IdempotencyKey, IfMatch, Labels, LastEventId, MinVersion
@@ -113,10 +113,9 @@ async def patch_project(
 
 def _refuse_members(desk: Desk, project: str, document: dict[str, Any]) -> None:
     """Members have rules of their own, which only their own routes check."""
-    said: Any = document.get("members")
-    spec: Any = document.get("spec")
-    said = spec.get("members", said) if isinstance(spec, dict) else said
-    if said is not None and said != desk.present(PROJECT, ("", project)).get("members", []):
+    present = desk.present(PROJECT, ("", project)).get("members", [])
+    asked = [lens.at(document, path) for path in (("members",), ("spec", "members"))]
+    if any(said not in (lens.NOTHING, None, present) for said in asked):
         raise problems.invalid(
             (problems.FieldError("members", "the present members", f"members change one at a time: use {_MEMBERS}/{{name}}"),)
         )

@@ -20,8 +20,8 @@ from pincompute.api.labels import HOST
 from pincompute.api.meta import GROUP, Key, Manifest, Object
 from pincompute.gateway import problems
 from pincompute.gateway.calls import Call
-from pincompute.gateway.model import AUTHOR, Kind, codecs
-from pincompute.gateway.model.kinds import users, version
+from pincompute.gateway.model import AUTHOR, Kind, codecs, lens
+from pincompute.gateway.model.kinds import RESTARTED, users, version
 from pincompute.gateway.model.reading import Wanted
 from pincompute.gateway.operation.verbs import Recorded
 from pincompute.gateway.problems import FieldError, Problem
@@ -205,17 +205,10 @@ def zones(reads: Reads) -> Collection[str]:
 def kept(before: Manifest, after: Manifest) -> Manifest:
     """`after` with what verbs have set and a replacement does not speak of."""
     made = {**{name: before[name] for name in KEPT if name in before}, **after}
-    restarted = _restarted(before)
-    if restarted and not _restarted(after) and "template" in after:
-        metadata: Manifest = after["template"].get("metadata") or {}
-        annotations = {**(metadata.get("annotations") or {}), labels.RESTARTED_AT: restarted}
-        made["template"] = {**after["template"], "metadata": {**metadata, "annotations": annotations}}
-    return made
-
-
-def _restarted(spec: Manifest) -> str:
-    metadata: Manifest = (spec.get("template") or {}).get("metadata") or {}
-    return (metadata.get("annotations") or {}).get(labels.RESTARTED_AT, "")
+    restarted = lens.at(before, RESTARTED)
+    if restarted is lens.NOTHING or lens.at(after, RESTARTED) is not lens.NOTHING:
+        return made
+    return changes.apply(made, {"template": {"metadata": {"annotations": {labels.RESTARTED_AT: restarted}}}})
 
 
 def spec_of(obj: Any) -> Manifest:

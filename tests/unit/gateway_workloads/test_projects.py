@@ -1,0 +1,70 @@
+"""Projects and their members."""
+
+from __future__ import annotations
+
+from desks import Running
+
+from pincompute.api.workloads import PINAPPS
+
+MEMBERS = "/v1/projects/shop/members"
+
+
+async def test_who_founds_a_project_owns_it(gateway: Running) -> None:
+    status, made, _ = await gateway.ask("carl", "POST", "/v1/projects", {"name": "lab", "description": "tries"})
+    assert status == 201, made
+    assert made["item"]["members"] == [{"name": "carl", "role": "owner"}]
+    assert [item["name"] for item in (await gateway.ask("carl", "GET", "/v1/projects"))[1]["items"]] == ["lab"]
+    status, problem, _ = await gateway.ask("vera", "POST", "/v1/projects", {"name": "other"})
+    assert (status, problem["code"]) == (403, "forbidden")
+    status, problem, _ = await gateway.ask("carl", "POST", "/v1/projects", {"name": "kube-system"})
+    assert (status, problem["errors"][0]["field"]) == (422, "name")
+
+
+async def test_a_project_is_changed_but_not_its_members(gateway: Running) -> None:
+    status, changed, _ = await gateway.ask("alice", "PATCH", "/v1/projects/shop", {"description": "sells"})
+    assert (status, changed["item"]["description"]) == (200, "sells")
+    status, replaced, _ = await gateway.ask("alice", "PUT", "/v1/projects/shop", {"description": "buys", "labels": {"a": "b"}})
+    assert (status, replaced["item"]["description"], len(replaced["item"]["members"])) == (200, "buys", 4)
+    status, problem, _ = await gateway.ask("alice", "PATCH", "/v1/projects/shop", {"members": []})
+    assert (status, problem["errors"][0]["field"]) == (422, "members")
+
+
+async def test_a_project_with_workloads_is_not_deleted(gateway: Running) -> None:
+    spec = {"template": {"spec": {"containers": [{"name": "web", "image": "i"}]}}}
+    gateway.host.store.create(PINAPPS, "shop", {"metadata": {"name": "ant", "namespace": "shop"}, "spec": spec})
+    await gateway.caught_up()
+    status, problem, _ = await gateway.ask("alice", "DELETE", "/v1/projects/shop")
+    assert (status, problem["code"]) == (409, "conflict")
+    assert "app ant" in problem["detail"]
+    assert (await gateway.ask("alice", "DELETE", "/v1/projects/shop/apps/ant"))[0] == 202
+    assert (await gateway.ask("alice", "DELETE", "/v1/projects/shop"))[0] == 202
+    assert (await gateway.ask("root", "GET", "/v1/projects/shop"))[0] == 404
+
+
+async def test_members_come_and_go_and_change_their_role(gateway: Running) -> None:
+    status, added, _ = await gateway.ask("alice", "POST", MEMBERS, {"name": "group:web", "role": "developer"})
+    assert (status, added) == (201, {"name": "group:web", "role": "developer"})
+    assert (await gateway.ask("alice", "POST", MEMBERS, {"name": "group:web", "role": "developer"}))[0] == 201
+    assert (await gateway.ask("alice", "POST", MEMBERS, {"name": "group:web", "role": "viewer"}))[0] == 409
+    assert (await gateway.ask("alice", "PUT", f"{MEMBERS}/vera", {"role": "operator"}))[0] == 200
+    assert (await gateway.ask("alice", "GET", f"{MEMBERS}/vera"))[1]["role"] == "operator"
+    assert (await gateway.ask("alice", "DELETE", f"{MEMBERS}/vera"))[0] == 204
+    status, _, _ = await gateway.ask("vera", "GET", "/v1/projects/shop/apps")
+    assert status == 404
+    _, everybody, _ = await gateway.ask("alice", "GET", MEMBERS)
+    assert [member["name"] for member in everybody["items"]] == ["alice", "olga", "dan", "group:web"]
+
+
+async def test_the_last_owner_stays(gateway: Running) -> None:
+    for method, body in (("DELETE", None), ("PUT", {"role": "viewer"})):
+        status, problem, _ = await gateway.ask("alice", method, f"{MEMBERS}/alice", body)
+        assert (status, problem["code"]) == (409, "conflict"), method
+    assert (await gateway.ask("root", "DELETE", f"{MEMBERS}/alice"))[0] == 204
+
+
+async def test_only_owners_change_members_and_roles_must_exist(gateway: Running) -> None:
+    status, problem, _ = await gateway.ask("olga", "POST", MEMBERS, {"name": "olaf", "role": "viewer"})
+    assert (status, problem["code"]) == (403, "forbidden")
+    status, problem, _ = await gateway.ask("alice", "POST", MEMBERS, {"name": "olaf", "role": "king"})
+    assert (status, problem["code"]) == (403, "forbidden")
+    assert "king" in problem["detail"]
