@@ -98,6 +98,8 @@ EDITS: dict[str, Callable[[World, Edit, str], None]] = {
     "scale": lambda world, edit, _: change(world, edit, {"replicas": edit.number}),
     "image": lambda world, edit, _: change(world, edit, {"template": template(edit.number)}),
     "env": lambda world, edit, _: change(world, edit, {"template": template(1, edit.number)}),
+    "pause": lambda world, edit, _: change(world, edit, {"paused": True}),
+    "resume": lambda world, edit, _: change(world, edit, {"paused": False}),
     "delete": lambda world, edit, _: world.remove(HOST, PINAPPS, Key(SHOP, edit.name)),
     "kill": lambda world, _, member: kill(world, member),
     "cordon": lambda world, _, member: world.edit(HOST, MEMBERCLUSTERS, Key("", member), {"spec": {"unschedulable": True}}),
@@ -253,6 +255,7 @@ calm = st.one_of(
     st.builds(Edit, st.just("submit"), st.sampled_from(("web", "db")), st.integers(0, 4)),
     st.builds(Edit, st.just("scale"), st.just("web"), st.integers(0, 6)),
     st.builds(Edit, st.sampled_from(("image", "env")), st.just("web"), st.integers(1, 3)),
+    st.builds(Edit, st.sampled_from(("pause", "resume")), st.just("web")),
     st.builds(Edit, st.just("delete"), st.just("web")),
     st.builds(Edit, st.just("kill"), st.just(""), st.integers(0, 2)),
 )
@@ -265,7 +268,8 @@ def regions(draw: st.DrawFn, *, storms: bool = False, most: int = 3) -> Case:
     members = draw(st.sampled_from((("a1",), ("a1", "b1"), ("a1", "b1", "c1"), ("a1", "a2", "b1"))))
     apps = draw(st.dictionaries(st.sampled_from(("web", "db")), st.integers(0, 4), min_size=1, max_size=2))
     edits = draw(st.lists(st.one_of(calm, stormy) if storms else calm, max_size=most))
-    steps = (*edits, Edit("restore")) if storms else tuple(edits)
+    resumed = (Edit("resume", "web"),) if any(e.what == "pause" for e in edits) else ()
+    steps = (*edits, *resumed, Edit("restore")) if storms else (*edits, *resumed)
     scenario = Scenario(
         (HOST, *members),
         partial(begin, members=members, apps=apps),
