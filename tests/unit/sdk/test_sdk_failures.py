@@ -25,6 +25,7 @@ from pincompute.gateway.problems import CODES
 
 ONCE = retry.Policy(attempts=1)
 APP = {"name": "hello"}
+WRITTEN = {"message": "will be", "links": {"self": "/", "watch": "/"}, "item": APP}
 NOW = dt.datetime.now(dt.UTC)
 
 
@@ -122,7 +123,7 @@ def test_plain_http_where_tls_is_spoken_is_told() -> None:
 
 
 def test_a_refused_token_and_a_wrong_clock() -> None:
-    theirs = (NOW - dt.timedelta(minutes=10)).strftime("%a, %d %b %Y %H:%M:%S GMT")
+    theirs = (dt.datetime.now(dt.UTC) - dt.timedelta(minutes=10)).strftime("%a, %d %b %Y %H:%M:%S GMT")
     refusal = problem(401, "unauthenticated")
     with (
         answering(Reply(401, refusal.body, {**refusal.headers, "Date": theirs})) as server,
@@ -192,7 +193,7 @@ def test_deprecation_names_the_version_to_move_to_and_is_said_once() -> None:
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:
     """S-250: the version of the last write goes with every later call; a lower one does not replace it."""
-    replies = [document(APP, 201, Pincompute_Version=f"pinapps.{n}") for n in (99, 100, 98)]
+    replies = [document(WRITTEN, 201, Pincompute_Version=f"pinapps.{n}") for n in (99, 100, 98)]
     with answering(*replies, document(APP)) as server, _client(server.url) as pin:
         for _ in range(3):
             pin.apps.create("demo", APP)

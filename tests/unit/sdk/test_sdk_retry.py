@@ -18,6 +18,7 @@ KEYED = Request("POST", "/", headers={"Idempotency-Key": "k"})
 BUSY, BROKEN, SLOW_DOWN = Answer(503, {}), Answer(500, {}), Answer(429, {"retry-after": "3"})
 DROPPED, REFUSED = Failed("dropped", ""), Failed("refused", "")
 APP = {"name": "hello", "project": "demo", "replicas": 2}
+WRITTEN = {"message": "will be", "links": {"self": "/", "watch": "/"}, "item": APP}
 
 CASES: dict[str, tuple[Request, Outcome, retry.Tried, float | None]] = {
     "the first wait is at most the first step": (GET, BUSY, retry.Tried(1, 0), 0.1),
@@ -69,7 +70,7 @@ def test_a_read_is_repeated_until_it_is_answered() -> None:
 
 
 def test_a_create_is_repeated_under_one_key() -> None:
-    with answering(problem(503, "unavailable"), document(APP, 201)) as server, _client(server.url) as pin:
+    with answering(problem(503, "unavailable"), document(WRITTEN, 201)) as server, _client(server.url) as pin:
         pin.apps.create("demo", APP)
         keys = {asked.headers["idempotency-key"] for asked in server.asked}
         assert len(server.asked) == 2

@@ -15,6 +15,21 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defa
     """Base: camelCase on the wire, fields that this SDK does not know are skipped."""
 
 
+class Update(Model):
+    """How a change reaches what runs."""
+
+    type: str = "InPlaceIfPossible"
+    """InPlaceIfPossible restarts only containers whose image changed and keeps the pod; Recreate replaces pods. One of:
+    InPlaceIfPossible, Recreate.
+    """
+    max_unavailable: int | str = "25%"
+    """How many replicas may be down during an update: a number, or a percentage of replicas, rounded down."""
+    max_surge: int | str = "25%"
+    """How many replicas may be added during an update: a number, or a percentage of replicas, rounded up."""
+    min_ready_seconds: int = 0
+    """For how long a new pod must be ready before it counts as available."""
+
+
 class App(Model, tag_field="kind", tag="App"):
     name: str
     """Name, unique among its kind in its project."""
@@ -36,7 +51,7 @@ class App(Model, tag_field="kind", tag="App"):
     """Files that containers mount."""
     termination_grace_period: str | None = None
     """Time to end after being asked to; 30s if not said."""
-    update: Update = msgspec.field(default_factory=lambda: Update())  # noqa: PLW0108 - it is defined further down
+    update: Update = Update()
     """How a change reaches what runs."""
     paused: bool | None = None
     """No change reaches what runs. Kept by a replacement that does not say it."""
@@ -500,7 +515,7 @@ class Problem(Model):
     code: str
     """One of: already-exists, clock-wrong, conflict, forbidden, gone, headers-too-large, internal, invalid, key-reused,
     malformed, method-not-allowed, not-found, precondition-failed, timeout, token-expired, too-large, too-many-requests,
-    unauthenticated, unavailable, unsupported-media-type.
+    unauthenticated, unavailable, unsupported-media-type, wrong-state.
     """
     title: str
     status: int
@@ -611,7 +626,7 @@ class ReplicaStanding(Model):
     zone: str
     """Where it runs."""
     state: str
-    """Running, Starting, Pending, Terminating, Succeeded or Failed; Unknown while its zone is silent."""
+    """Running, Starting, Pending, Terminating, Succeeded, Failed; Unknown while its zone is silent."""
     ready: bool = False
     """All its containers get traffic."""
     revision: str = ""
@@ -839,7 +854,7 @@ class Unit(Model, tag_field="kind", tag="Unit"):
     """It is ended after this time."""
     termination_grace_period: str | None = None
     """Time to end after being asked to; 30s if not said."""
-    update: Update = msgspec.field(default_factory=lambda: Update())  # noqa: PLW0108 - it is defined further down
+    update: Update = Update()
     """How a change reaches what runs."""
     paused: bool | None = None
     """No change reaches what runs. Kept by a replacement that does not say it."""
@@ -889,21 +904,6 @@ class UnitWritten(Model):
     """What still has to happen until a deletion is complete."""
     dry_run: bool = False
     """Nothing was written."""
-
-
-class Update(Model):
-    """How a change reaches what runs."""
-
-    type: str = "InPlaceIfPossible"
-    """InPlaceIfPossible restarts only containers whose image changed and keeps the pod; Recreate replaces pods. One of:
-    InPlaceIfPossible, Recreate.
-    """
-    max_unavailable: int | str = "25%"
-    """How many replicas may be down during an update: a number, or a percentage of replicas, rounded down."""
-    max_surge: int | str = "25%"
-    """How many replicas may be added during an update: a number, or a percentage of replicas, rounded up."""
-    min_ready_seconds: int = 0
-    """For how long a new pod must be ready before it counts as available."""
 
 
 class Volume(Model):

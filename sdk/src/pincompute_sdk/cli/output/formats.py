@@ -65,7 +65,7 @@ def data(value: Any, output: str) -> None:
 
 def plain(row: object) -> Any:
     """JSON data of a model; its kind stands first, as in a file."""
-    return msgspec.to_builtins(row, str_keys=True)
+    return msgspec.json.decode(msgspec.json.encode(row))
 
 
 def to_yaml(value: Any) -> str:

@@ -1,0 +1,232 @@
+"""`pin` as a user types it, against the whole gateway over API servers in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+from gateway.serving import Running, running
+from pincompute_sdk.cli.__main__ import main
+
+APP = """\
+kind: App
+name: hello
+replicas: 3
+containers:
+- name: web
+  image: registry.internal/hello:1
+  ports: [{name: http, port: 8080}]
+"""
+
+
+@dataclass(frozen=True)
+class Said:
+    code: int
+    out: str
+    err: str
+
+
+Pin = Callable[..., Awaitable[Said]]
+
+
+@pytest.fixture
+async def gateway(tmp_path: Path) -> AsyncIterator[Running]:
+    async with running(tmp_path / "gateway") as served:
+        yield served
+
+
+@pytest.fixture
+async def pin(gateway: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Pin:
+    """Runs a command as a member of project shop, in a folder with an app.yaml."""
+    (tmp_path / "app.yaml").write_text(APP)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PINCOMPUTE_SERVER", gateway.url)
+    monkeypatch.setenv("PINCOMPUTE_PROJECT", "shop")
+    monkeypatch.setenv("PINCOMPUTE_CONFIG", str(tmp_path / "config.yaml"))
+
+    async def run(*arguments: str, user: str = "alice") -> Said:
+        monkeypatch.setenv("PINCOMPUTE_TOKEN", gateway.issuer.token(user) if user else "")
+        capsys.readouterr()
+        code = await asyncio.to_thread(main, list(arguments))
+        said = capsys.readouterr()
+        return Said(code, said.out, said.err)
+
+    return run
+
+
+async def test_deploy_shows_the_plan_and_creates(pin: Pin) -> None:
+    said = await pin("deploy", "--detach")
+    assert said.code == 0, said.err
+    assert "+ new App shop/hello" in said.out
+    assert "3 replicas" in said.out
+    listed = await pin("list")
+    assert listed.out.splitlines()[0].split()[:3] == ["NAME", "STATE", "READY"]
+    assert listed.out.splitlines()[1].split()[:3] == ["hello", "Pending", "0/3"]
+
+
+async def test_a_second_deploy_shows_what_changes_and_nothing_else(pin: Pin) -> None:
+    await pin("deploy", "--detach")
+    assert "nothing to change" in (await pin("deploy", "--diff")).out
+    _write("app.yaml", APP.replace("replicas: 3", "replicas: 5"))
+    said = await pin("deploy", "--diff")
+    assert said.out.splitlines()[:2] == ["~ change App shop/hello", "    ~ replicas: 3 → 5"]
+    assert "0/3" in (await pin("list")).out
+
+
+async def test_a_dry_run_changes_nothing(pin: Pin) -> None:
+    said = await pin("deploy", "--dry-run")
+    assert said.code == 0, said.err
+    assert "nothing was changed" in said.out
+    assert "no apps" in (await pin("list")).err
+
+
+async def test_a_deploy_that_does_not_settle_ends_with_6(pin: Pin) -> None:
+    said = await pin("deploy", "--timeout", "1")
+    assert said.code == 6
+    assert "pin explain hello" in said.err
+
+
+async def test_what_the_server_refuses_is_pointed_at_in_the_file(pin: Pin) -> None:
+    _write("app.yaml", APP.replace("name: web", "name: Web_1"))
+    said = await pin("deploy")
+    assert said.code == 2
+    assert "app.yaml:5:3: containers[0].name" in said.err
+    assert "no apps" in (await pin("list")).err
+
+
+OUTPUTS = {
+    "name": "app/hello\n",
+    "jsonpath={.items[*].containers[0].image}": "registry.internal/hello:1\n",
+}
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+async def test_outputs(pin: Pin, output: str) -> None:
+    await pin("deploy", "--detach")
+    assert (await pin("list", "-o", output)).out == OUTPUTS[output]
+
+
+async def test_json_and_yaml_are_the_same_data(pin: Pin) -> None:
+    await pin("deploy", "--detach")
+    found = json.loads((await pin("list", "-o", "json")).out)
+    assert yaml.safe_load((await pin("list", "-o", "yaml")).out) == found
+    assert found["items"][0]["kind"] == "App"
+
+
+async def test_what_is_shown_can_be_deployed_again(pin: Pin) -> None:
+    await pin("deploy", "--detach")
+    _write("again.yaml", (await pin("status", "hello", "-o", "yaml")).out)
+    said = await pin("deploy", "-f", "again.yaml", "--diff")
+    assert "nothing to change" in said.out, said
+
+
+async def test_status_is_a_tree(pin: Pin) -> None:
+    await pin("deploy", "--detach")
+    said = await pin("status", "hello")
+    assert said.out.splitlines()[0] == "hello  Pending  0/3 ready"
+    assert "\033[" not in said.out
+
+
+VERBS = {
+    "pause": ("paused", True),
+    "stop": ("stopped", True),
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+async def test_verbs(pin: Pin, verb: str) -> None:
+    """S-258: said twice, it is done once."""
+    field, want = VERBS[verb]
+    await pin("deploy", "--detach")
+    first = await pin(verb, "hello", "--reason", "a test")
+    assert first.code == 0, first.err
+    assert "already" in (await pin(verb, "hello")).out
+    assert json.loads((await pin("status", "hello", "-o", "json")).out)[field] is want
+
+
+async def test_scale(pin: Pin) -> None:
+    await pin("deploy", "--detach")
+    assert (await pin("scale", "hello", "7")).code == 0
+    assert (await pin("status", "hello", "-o", "jsonpath={.replicas}")).out == "7\n"
+    assert (await pin("scale", "hello", "-1")).code == 2
+
+
+async def test_delete_asks_for_a_yes(pin: Pin) -> None:
+    await pin("deploy", "--detach")
+    refused = await pin("delete", "hello")
+    assert (refused.code, "--yes" in refused.err) == (2, True)
+    assert (await pin("delete", "hello", "--yes")).code == 0
+
+
+FAILURES: dict[str, tuple[tuple[str, ...], str, int]] = {
+    "what does not exist": (("status", "missing"), "alice", 3),
+    "a project that may not be seen": (("list", "-p", "secret"), "mallory", 3),
+    "what a viewer may not do": (("scale", "hello", "2"), "vera", 4),
+    "somebody unknown": (("list",), "", 4),
+    "a name that is taken": (("project", "create", "shop"), "root", 5),
+    "a wrong option": (("list", "--bogus"), "alice", 2),
+    "an argument that is missing": (("scale", "hello"), "alice", 2),
+    "a name that is none": (("status", "a/b/c"), "alice", 2),
+}
+
+
+@pytest.mark.parametrize("case", FAILURES)
+async def test_exit_codes(pin: Pin, case: str) -> None:
+    """Every failure has its code, a remedy, and nothing on stdout."""
+    arguments, user, code = FAILURES[case]
+    await pin("deploy", "--detach")
+    said = await pin(*arguments, user=user)
+    assert (said.code, said.out) == (code, ""), said
+    assert said.err.startswith("error: ")
+    assert "  remedy: " in said.err
+
+
+async def test_projects_and_members(pin: Pin) -> None:
+    assert (await pin("project", "create", "lab", "--description", "for tests", user="root")).code == 0
+    assert "lab" in (await pin("project", "list", user="root")).out
+    assert (await pin("project", "grant", "zoe", "operator")).code == 0
+    assert ["zoe", "operator"] in [line.split() for line in (await pin("project", "members")).out.splitlines()]
+    assert (await pin("project", "revoke", "zoe")).code == 0
+    assert "zoe" not in (await pin("project", "members")).out
+
+
+async def test_the_project_in_use_is_remembered(pin: Pin, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (await pin("project", "use", "shop")).code == 0
+    monkeypatch.delenv("PINCOMPUTE_PROJECT")
+    assert "no apps" in (await pin("list")).err
+    assert (await pin("project", "use", "absent")).code == 3
+
+
+async def test_a_token_works_until_it_is_revoked(pin: Pin, gateway: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = json.loads((await pin("token", "create", "robot", "--role", "viewer", "-o", "json")).out)
+    assert made["secret"] not in (await pin("token", "list", "-o", "json")).out
+    login = await pin("login", "--server", gateway.url, "--token", made["secret"])
+    assert login.code == 0, login.err
+    assert (await pin("token", "revoke", made["id"])).code == 0
+    monkeypatch.setenv("PINCOMPUTE_TOKEN", made["secret"])
+    assert await asyncio.to_thread(main, ["whoami"]) == 4
+
+
+async def test_who_am_i(pin: Pin) -> None:
+    assert (await pin("whoami", "-o", "jsonpath={.name}")).out.strip().endswith("alice")
+
+
+async def test_the_audit_log_is_proved_and_clusters_are_listed(pin: Pin) -> None:
+    await pin("deploy", "--detach")
+    proof = await pin("admin", "audit", "verify", user="root")
+    assert (proof.code, proof.out.startswith("unbroken: ")) == (0, True), proof
+    assert "a1" in (await pin("admin", "clusters", user="root")).out
+    assert (await pin("admin", "clusters")).code == 4
+
+
+async def test_versions_of_both_sides(pin: Pin, gateway: Running) -> None:
+    assert f"at {gateway.url}" in (await pin("version")).out
+
+
+def _write(name: str, text: str) -> None:
+    Path(name).write_text(text)
