@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +31,8 @@ class Finding(msgspec.Struct, frozen=True, rename="camel"):
 
 class Report(msgspec.Struct, frozen=True, rename="camel"):
     """`faults` are changed, missing or foreign lines; `torn` lines a crash left; `head` is the hash of the last record.
+
+    `first` is later than 1 when older files are gone, as they are where only so many are kept.
 
     Whoever keeps `head` elsewhere and gives it to the next verification also finds a log that was cut off at its end.
     """
@@ -62,7 +65,8 @@ def verify(path: Path, head: str = "") -> Report:
     found = files.all_of(path)
     if not found:
         raise FileNotFoundError(2, "there is no audit log", str(path))
-    return msgspec.structs.replace(judge(_lines(found), head), files=len(found))
+    report = judge(_lines(found), head)
+    return msgspec.structs.replace(report, files=len(found), faults=(*report.faults, *_misnamed(found)))
 
 
 def judge(lines: Iterable[Line], head: str = "") -> Report:
@@ -77,6 +81,16 @@ def _lines(found: Iterable[Path]) -> Iterator[Line]:
     for file in found:
         for number, content, whole in files.lines(file):
             yield Line(str(file), number, content, whole)
+
+
+def _misnamed(found: Iterable[Path]) -> Iterator[Finding]:
+    """Finished files are named by their first record: one that begins later has lost its beginning."""
+    for file in found:
+        number, content, _ = next(files.lines(file), (0, b"", False))
+        with suppress(chain.Damaged):
+            named = file.suffix[1:]
+            if number and named.isdigit() and chain.decode(content).seq != int(named):
+                yield Finding(str(file), 1, f"is not record {int(named)}, with which this file began")
 
 
 @dataclass(slots=True)
