@@ -86,7 +86,10 @@ T_co = TypeVar("T_co", bound=Object, covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Resource(Generic[T_co]):
-    """One resource type: where it is served and the struct its objects decode to."""
+    """One resource type: where it is served and the struct its objects decode to.
+
+    Without `bookmarks` a watch may be silent for as long as nothing happens; API servers send none for events.
+    """
 
     group: str
     version: str
@@ -94,6 +97,7 @@ class Resource(Generic[T_co]):
     plural: str
     namespaced: bool
     type: type[T_co]
+    bookmarks: bool = True
 
     @property
     def api_version(self) -> str:

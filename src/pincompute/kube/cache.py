@@ -257,6 +257,8 @@ class WatchCache(Generic[T]):
         """One watch to its end; gives the seconds to wait before the next one."""
         clock, timing = self._client.clock, self._timing
         seconds = timing.watch_shortest + clock.random() * (timing.watch_longest - timing.watch_shortest)
+        if not self.resource.bookmarks:
+            seconds = min(seconds, timing.inactivity * 2 / 3)  # silence is no sign: it ends before it would count as broken
         query = {
             **self._scope.query,
             "watch": "1",

@@ -92,6 +92,25 @@ def test_what_came_at_the_same_moment_stands_in_the_order_of_cause() -> None:
     assert [line.type for line in timeline.entries(records)] == ["operation", "revision", "decision", "state", "exit", "event"]
 
 
+def test_within_a_second_what_was_wanted_comes_before_what_came_of_it() -> None:
+    """Kubelet's times are cut to the second, so a container seems to end before somebody asked for it."""
+    records = [event(0, reason="Killing", message="stopping"), operation("restart", 0.4), state("Degraded", 0.2)]
+    assert [line.type for line in timeline.entries(records)] == ["operation", "event", "state"]
+
+
+def test_looks_into_containers_have_words_of_their_own() -> None:
+    records = [
+        operation("open", 1, detail="shells"),
+        operation("get", 2, detail="files"),
+        operation("update", 3, detail="files"),
+    ]
+    assert [line.sentence for line in timeline.entries(records)] == [
+        "alice opened a shell or ran a command in hello",
+        "alice copied files out of hello",
+        "alice copied files into hello",
+    ]
+
+
 def test_earlier_revisions_tell_what_the_first_on_a_page_changed() -> None:
     (line,) = timeline.entries([revision(7, 10, spec=spec(9), author="bob")], [revision(5, 1, spec=spec(1)), revision(6, 2)])
     assert line.sentence == "bob scaled hello from 3 to 9"

@@ -10,10 +10,12 @@ import pytest
 from torture import Seen, Torture, status
 from watching import HURRY, eventually, shown, watching
 
-from pincompute.api.core import PODS, Pod
+from pincompute.api.core import EVENTS, PODS, Pod
 from pincompute.api.meta import Key
 from pincompute.kube import decoding
-from pincompute.kube.cache import Scope
+from pincompute.kube.cache import Scope, Timing, WatchCache
+from pincompute.kube.config import ClusterConfig
+from pincompute.kube.transport import Client
 from pincompute.kube.views import Unknown
 
 
@@ -53,6 +55,18 @@ async def test_watch_asks_for_bookmarks_and_an_end(server: Torture) -> None:
     assert watch.query["labelSelector"] == "app=web"
     assert watch.query["fieldSelector"] == "spec.nodeName=n1"
     assert 240 <= int(watch.query["timeoutSeconds"]) <= 480
+
+
+async def test_a_watch_without_bookmarks_ends_before_its_silence_would_count_as_a_failure(server: Torture) -> None:
+    """API servers send none for events, and nothing may happen for hours."""
+    async with Client(ClusterConfig(server=server.address), name="a1") as client:
+        cache = WatchCache(client, EVENTS)
+        task = asyncio.create_task(cache.run())
+        await eventually(lambda: any(seen.watch for seen in server.requests))
+        task.cancel()
+        await asyncio.wait([task])
+    watch = next(seen for seen in server.requests if seen.watch)
+    assert int(watch.query["timeoutSeconds"]) < Timing().inactivity
 
 
 async def test_own_write_is_visible_before_the_watch_shows_it(server: Torture) -> None:

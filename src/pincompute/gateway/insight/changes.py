@@ -20,7 +20,7 @@ def between(before: Revision, after: Revision) -> tuple[str, ...]:
 
 def contents(revision: Revision) -> str:
     """`3 replicas of hello:1`, for one that has no predecessor."""
-    images = ", ".join(_short(image) for image in _images(revision.spec).values() if image)
+    images = ", ".join(dict.fromkeys(_short(image) for image in _images(revision.spec).values() if image))
     replicas = revision.spec.get("replicas", 1)
     count = "1 replica" if replicas == 1 else f"{replicas} replicas"
     return f"{count} of {images}" if images else count

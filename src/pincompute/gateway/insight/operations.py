@@ -15,7 +15,7 @@ from pincompute.gateway.insight.recorder import Recorder
 from pincompute.gateway.reads import Reads
 from pincompute.store.records import DONE, Operation
 
-_DETAIL = {"shells": "a shell", "files": "files"}
+_INSIDE = ("shells", "files")  # resources that lead into containers
 _KINDS = {"apps": PINAPPS, "units": PINPODS}
 
 
@@ -37,8 +37,8 @@ class Operations:
 
     def _remember(self, call: Call) -> None:
         operation = call.operation
-        if operation.resource in _DETAIL and call.name:
-            self.recorder.operated(_operation(call, self._find(call), _DETAIL[operation.resource]))
+        if operation.resource in _INSIDE and call.name:
+            self.recorder.operated(_operation(call, self._find(call), operation.resource))
         elif operation.verb == "delete" and operation.resource in _KINDS:
             obj = self._find(call)
             if obj is None or obj.deleting:  # else it was a dry run

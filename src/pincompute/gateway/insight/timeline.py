@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TypeAlias
 
 from pincompute.api.workloads import Scheduling
@@ -29,7 +30,11 @@ _PAST = {
     "restart": "restarted",
     "scale": "scaled",
     "rollback": "rolled back",
-    "open": "opened",
+}
+_INSIDE = {
+    ("open", "shells"): "opened a shell or ran a command in",
+    ("get", "files"): "copied files out of",
+    ("update", "files"): "copied files into",
 }
 
 
@@ -50,7 +55,13 @@ def entries(records: Iterable[AnyRecord], before: Iterable[Revision] = ()) -> tu
     revised = {(r.uid, r.generation) for r in ordered if isinstance(r, Revision)}
     lines = [line for record in ordered if (line := _line(record, told, operations, revised)) is not None]
     events = recurring.entries(record for record in ordered if isinstance(record, Event))
-    return tuple(sorted((*lines, *events), key=lambda entry: (entry.at, _CAUSE_FIRST.index(entry.type))))
+    return tuple(sorted((*lines, *events), key=_order))
+
+
+def _order(entry: Entry) -> tuple[datetime, bool, datetime, int]:
+    """Kubernetes counts whole seconds, we do not: within a second what was wanted comes before what came of it."""
+    cause = _CAUSE_FIRST.index(entry.type)
+    return entry.at.replace(microsecond=0), cause > _CAUSE_FIRST.index("decision"), entry.at, cause
 
 
 _Operations: TypeAlias = dict[tuple[str, int], Operation]
@@ -83,9 +94,11 @@ def _line(record: AnyRecord, told: _Told, operations: _Operations, revised: set[
 
 def operation(record: Operation) -> str:
     """`alice stopped hello: night`."""
-    detail = f" ({record.detail})" if record.detail else ""
+    inside = _INSIDE.get((record.verb, record.detail))
+    done = inside or _past(record.verb)
+    detail = f" ({record.detail})" if record.detail and not inside else ""
     outcome = {"": "; how it ended is not known", DONE: ""}.get(record.outcome, f"; it was refused ({record.outcome})")
-    return f"{record.author} {_past(record.verb)} {record.name or record.project}{detail}{_because(record.reason)}{outcome}"
+    return f"{record.author} {done} {record.name or record.project}{detail}{_because(record.reason)}{outcome}"
 
 
 def revision(record: Revision, previous: Revision | None, made_by: Operation | None) -> str:
