@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from litestar import Litestar, Request
@@ -60,6 +60,8 @@ def completed(found: dict[str, Any]) -> dict[str, Any]:
         responses.pop("400", None)
         responses["default"] = answer
         _admit_no_body(operation)
+        _offer_text(responses)
+        _close(operation.get("requestBody", {}), schemas)
         if operation.get("operationId") == "getService":
             operation["security"] = []
     _link(found["paths"], schemas)
@@ -72,6 +74,31 @@ def _admit_no_body(operation: dict[str, Any]) -> None:
     for content in body.get("content", {}).values():
         if {"type": "null"} in content["schema"].get("oneOf", ()):
             body["required"] = False
+
+
+def _offer_text(responses: dict[str, Any]) -> None:
+    """What is told line by line is told as text or as events as well, if the caller prefers."""
+    content = responses.get("200", {}).get("content", {})
+    if "application/x-ndjson" in content:
+        content |= {kind: {"schema": {"type": "string"}} for kind in ("text/plain", "text/event-stream")}
+
+
+def _close(part: Any, schemas: dict[str, Any]) -> None:
+    """Whatever a body can hold refuses fields that it does not know; the document says so for whoever generates bodies."""
+    if isinstance(part, list):
+        for each in cast("list[Any]", part):
+            _close(each, schemas)
+    if not isinstance(part, dict):
+        return
+    found = cast("dict[str, Any]", part)
+    if "properties" in found and "additionalProperties" not in found:
+        found["additionalProperties"] = False
+    reference = found.get("$ref", "")
+    named = schemas.get(reference.rpartition("/")[2]) if reference else None
+    if named is not None and named.get("additionalProperties") is not False:
+        _close(named, schemas)
+    for each in found.values():
+        _close(each, schemas)
 
 
 def _link(paths: dict[str, dict[str, Any]], schemas: dict[str, Any]) -> None:

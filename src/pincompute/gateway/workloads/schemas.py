@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from litestar.openapi.spec import OpenAPIMediaType, Operation, Reference, RequestBody, Schema
+from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, Operation, Reference, RequestBody, Schema
 
 from pincompute.gateway.model import Kind
 from pincompute.gateway.model.documents import YAML_TYPES
@@ -23,7 +23,9 @@ def takes_patch(kind: Kind[Any]) -> type[Operation]:
 
 def _operation(kind: Kind[Any], types: tuple[str, ...], description: str) -> type[Operation]:
     patch = types[0].endswith("patch+json")
-    schema = Schema(type=None, title=f"{kind.name}Patch") if patch else Reference(f"#/components/schemas/{kind.name}")
+    schema = (
+        Schema(type=OpenAPIType.OBJECT, title=f"{kind.name}Patch") if patch else Reference(f"#/components/schemas/{kind.name}")
+    )
     content = {media_type: OpenAPIMediaType(schema=schema) for media_type in types}
 
     @dataclass

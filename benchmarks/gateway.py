@@ -1,0 +1,197 @@
+"""The gateway beside kube-apiserver: the same questions, from the same load generator, about the same objects, in turns.
+
+Both sides: TLS, keep-alive, JSON without compression, authorization; the API server knows its caller by client certificate,
+the gateway by service token, with limits (set too high to be reached) and audit on. The load generator is a process of its
+own on the same two cores and costs both sides the same per answer, so the ratios are lower bounds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import subprocess
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import msgspec
+import yaml
+
+from benchmarks import costs, freshness, load, trace
+from benchmarks.figures import Figure, Goal, at_least, at_most, middle
+from benchmarks.gateway_load import Orders, Seen
+from benchmarks.options import Options
+from benchmarks.progress import Say
+from benchmarks.region import PROJECT, Region, control_planes, region
+from benchmarks.sides import Side, sides
+from pincompute.api.core import PODS
+from pincompute.api.meta import Key
+from pincompute.api.workloads import PINAPPS
+from pincompute.kube import writes
+from pincompute.region import files
+from pincompute.region import gateway as programs
+
+APPS = 1000
+CONNECTIONS = 16
+LISTERS = 4  # connections that list: enough to keep a server busy, few enough not to measure queues only
+SECONDS = 3.0
+PODS_CACHED = 20_000
+UNREACHED = 1e7  # tokens a second: the limits' work is done, nobody is refused
+
+
+async def run(options: Options, say: Say) -> list[Figure]:
+    async with region(say, control_planes, members=1) as made:
+        say(f"{APPS:,} apps with status")
+        await _fill(made)
+        async with _gateway(made), aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
+            ours, theirs = await sides(made, http)
+            await _until_listed(ours, http)
+            figures = [
+                *await _compare(Comparison("GET of one app", _one(), 3, 0.25, CONNECTIONS), ours, theirs, options, say),
+                *await _compare(Comparison(f"LIST of {APPS:,}", _all(), 50, None, LISTERS), ours, theirs, options, say),
+            ]
+            figures += await freshness.measure(made, ours, http, say)
+            figures += await trace.measure(made, ours, theirs, http, say)
+            figures += await _memory(made, say) if options.deep else []
+        return figures
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """`paths` at the gateway and at the API server; the rate shall be `times` as high, the P99 `share` of theirs."""
+
+    name: str
+    paths: tuple[str, str]
+    times: float
+    share: float | None
+    connections: int
+
+
+@dataclass(slots=True)
+class Rounds:
+    seen: list[Seen] = field(default_factory=list)
+
+    def middle(self, name: str) -> float:
+        return middle([getattr(seen, name) for seen in self.seen], 6)
+
+
+def _one() -> tuple[str, str]:
+    name = load.names("app", 1)[0]
+    return f"/v1/projects/{PROJECT}/apps/{name}", f"{PINAPPS.path(PROJECT)}/{name}"
+
+
+def _all() -> tuple[str, str]:
+    """The API server's cheapest list, from its own cache."""
+    return f"/v1/projects/{PROJECT}/apps?limit={APPS}", f"{PINAPPS.path(PROJECT)}?resourceVersion=0"
+
+
+async def _compare(wanted: Comparison, ours: Side, theirs: Side, options: Options, say: Say) -> list[Figure]:
+    """In turns, so that a mood of the machine meets both."""
+    say(f"{wanted.name}, {options.rounds} rounds of {SECONDS:g} s on each side")
+    mine, other = Rounds(), Rounds()
+    for _ in range(options.rounds):
+        for side, path, rounds in ((ours, wanted.paths[0], mine), (theirs, wanted.paths[1], other)):
+            orders = side.orders(path, connections=wanted.connections, seconds=SECONDS)
+            rounds.seen.append(await asyncio.to_thread(_load, orders))
+    rate, rate_other = mine.middle("rate"), other.middle("rate")
+    tail, tail_other = 1000 * mine.middle("p99"), 1000 * other.middle("p99")
+    size = f"{mine.middle('size') / 1000:,.1f} KB beside {other.middle('size') / 1000:,.1f} KB"
+    refused = sum(seen.refused for seen in (*mine.seen, *other.seen))
+    busy = (
+        f"the load generator itself used {mine.middle('cpu') / SECONDS:.0%} and {other.middle('cpu') / SECONDS:.0%} of a core"
+    )
+    return [
+        Figure(f"{wanted.name}, gateway", round(rate, 1), "/s", None, f"{size}; {busy}; {refused} refused"),
+        Figure(f"{wanted.name}, kube-apiserver", round(rate_other, 1), "/s", None, "medians of rounds in turns"),
+        Figure(f"{wanted.name}, ratio", round(rate / rate_other, 2), "x", at_least(wanted.times)),
+        Figure(f"{wanted.name}, gateway P99", round(tail, 1), "ms", None, f"P50 {1000 * mine.middle('p50'):.1f} ms"),
+        Figure(
+            f"{wanted.name}, kube-apiserver P99", round(tail_other, 1), "ms", None, f"P50 {1000 * other.middle('p50'):.1f} ms"
+        ),
+        Figure(f"{wanted.name}, P99 ratio", round(tail / tail_other, 2), "x", _share(wanted.share)),
+    ]
+
+
+def _share(share: float | None) -> Goal | None:
+    return at_most(share) if share else None
+
+
+def _load(orders: Orders) -> Seen:
+    command = (sys.executable, "-m", "benchmarks.gateway_load")
+    done = subprocess.run(command, input=msgspec.json.encode(orders), stdout=subprocess.PIPE, check=True, timeout=60)
+    return msgspec.json.decode(done.stdout, type=Seen)
+
+
+@asynccontextmanager
+async def _gateway(made: Region) -> AsyncGenerator[None]:
+    """In the place of the federation, which would write while reads are measured."""
+    path = programs.settings(made.layout)
+    settings: dict[str, Any] = yaml.safe_load(path.read_text())
+    rates = dict.fromkeys(("rate", "burst", "callerRate", "callerBurst", "capacity"), UNREACHED)
+    limits = {**rates, "streams": 1000}
+    files.write(path, yaml.safe_dump({**settings, "limits": limits}).encode())
+    kept = [p for p in made.programs() if p.name.endswith(("-etcd", "-apiserver")) or p.name == programs.GATEWAY]
+    await made.run(kept)
+    yield
+
+
+async def _fill(made: Region) -> None:
+    names = load.names("app", APPS)
+    await load.submit_all(made.host, (load.app(name, 2) for name in names))
+    left = iter(names)
+
+    async def say_status() -> None:
+        for name in left:
+            await writes.patch(made.host, PINAPPS, Key(PROJECT, name), {"status": STATUS}, load.MANAGER, "status")
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(load.SENDERS):
+            tasks.create_task(say_status())
+
+
+STATUS: dict[str, Any] = {
+    "phase": "Running",
+    "observedGeneration": 1,
+    "replicas": 2,
+    "readyReplicas": 2,
+    "updatedReplicas": 2,
+    "availableReplicas": 2,
+    "scheduling": {"generation": 1, "revision": "r", "placement": [{"cluster": "a1", "zone": "a", "replicas": 2}]},
+    "clusters": [{"cluster": "a1", "zone": "a", "replicas": 2, "readyReplicas": 2, "updatedReplicas": 2, "known": True}],
+}
+
+
+async def _until_listed(side: Side, http: aiohttp.ClientSession) -> None:
+    async with asyncio.timeout(60):
+        while True:
+            async with http.get(side.url(_all()[0]), headers=side.headers, ssl=side.tls()) as answer:
+                if answer.status == 200 and len((await answer.json())["items"]) >= APPS:
+                    return
+            await asyncio.sleep(0.1)
+
+
+async def _memory(made: Region, say: Say) -> list[Figure]:
+    """Pods are made straight in the member; the gateway's resident set is read before and after."""
+    say(f"{PODS_CACHED:,} pods")
+    member, pid = made.clients[made.members[0]], made.pids()[programs.GATEWAY]
+    before, left = costs.resident(pid), iter(load.names("pod", PODS_CACHED))
+    account = b'{"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"default"}}'
+    await member.request("POST", f"/api/v1/namespaces/{PROJECT}/serviceaccounts", body=account)
+
+    async def create() -> None:
+        for name in left:
+            labels = {"app.kubernetes.io/managed-by": "pincompute", "pincompute.io/app": f"app-{hash(name) % APPS:05}"}
+            spec = load.template(name)["spec"]
+            body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels}, "spec": spec}
+            await member.request("POST", PODS.path(PROJECT), body=msgspec.json.encode(body), deadline=60.0)
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(load.SENDERS):
+            tasks.create_task(create())
+    await asyncio.sleep(2.0)  # the last events of the watch
+    after = costs.resident(pid)
+    note = f"{before >> 20} MB before; {math.ceil((after - before) / PODS_CACHED / 1024)} KiB a pod"
+    return [Figure(f"memory with {PODS_CACHED:,} pods cached", after >> 20, "MB", None, note)]

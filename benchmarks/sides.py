@@ -1,0 +1,61 @@
+"""The two servers that are compared: where they are, and how a client of theirs says who it is."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from benchmarks.gateway_load import Orders
+from benchmarks.region import Region
+from pincompute.api.labels import HOST
+from pincompute.kube import config
+from pincompute.region import gateway, pki
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """`certificate` and `key` are files; empty when a header says who calls."""
+
+    base: str
+    ca: str
+    headers: dict[str, str] = field(default_factory=dict[str, str])
+    certificate: str = ""
+    key: str = ""
+
+    def url(self, path: str) -> str:
+        return self.base + path
+
+    def tls(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=self.ca)
+        if self.certificate:
+            context.load_cert_chain(self.certificate, self.key)
+        return context
+
+    def orders(self, path: str, *, connections: int, seconds: float) -> Orders:
+        place = urlsplit(self.base)
+        return Orders(
+            address=place.hostname or "",
+            port=place.port or 443,
+            paths=(path,),
+            ca=self.ca,
+            headers=self.headers,
+            certificate=self.certificate,
+            key=self.key,
+            connections=connections,
+            seconds=seconds,
+        )
+
+
+async def sides(made: Region, http: aiohttp.ClientSession) -> tuple[Side, Side]:
+    """The gateway with a service token, the host's API server with an administrator's certificate."""
+    host = pki.cluster(made.layout, HOST)
+    ca, certificate, key = (str(p) for p in (host.certificate(pki.CA), host.certificate(pki.ADMIN), host.key(pki.ADMIN)))
+    door = Side(gateway.url(made.layout), ca, {}, certificate, key)
+    wanted = {"name": "benchmark", "project": "*", "operations": ["*:*"]}
+    async with http.post(door.url("/v1/tokens"), json=wanted, ssl=door.tls()) as answer:
+        secret = (await answer.json())["secret"]
+    server = config.load(made.layout.kubeconfig, HOST).server
+    return Side(door.base, ca, {"Authorization": f"Bearer {secret}"}), Side(server, ca, {}, certificate, key)
