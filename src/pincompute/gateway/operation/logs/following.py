@@ -55,26 +55,25 @@ class Following:
     exists: Callable[[], bool]
     marks: dict[tuple[str, str], Watermark]
     _order: Reorder = field(init=False)
-    _news: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     def __post_init__(self) -> None:
         self._order = Reorder(self.out.offer)
 
     async def run(self) -> None:
-        with self.replicas.news(self.target) as self._news:
+        with self.replicas.news(self.target) as news:
             async with asyncio.TaskGroup() as group:
                 flusher = group.create_task(self._flush())
-                await self._follow_all(group)
+                await self._follow_all(group, news)
                 flusher.cancel()
         self._order.flush(self.now() + WAIT)
 
-    async def _follow_all(self, group: asyncio.TaskGroup) -> None:
+    async def _follow_all(self, group: asyncio.TaskGroup, news: asyncio.Event) -> None:
         """Starts to follow whatever appears; each source's task ends by itself when its replica is gone."""
         tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
         places: dict[int, Replica] = {replica.number: replica for replica in self.replicas.of(self.target)}
         first = True
         while True:
-            self._news.clear()
+            news.clear()
             there = self.replicas.of(self.target)
             self._tell_moves(places, there)
             chosen = sources.select(there, self.query)
@@ -87,7 +86,7 @@ class Following:
                 self._mark("ended", f"{self.target.name} does not exist any more")
                 break
             first = False
-            await self._wait(LOOK)
+            await _wait(news)
         for task in tasks.values():
             task.cancel()
 
@@ -106,19 +105,21 @@ class Following:
                 self._mark("replaced", f"{replica.name} was replaced in {replica.cluster}", replica)
 
     async def _follow(self, followed: _Followed) -> None:
+        """With news of its own: an event that somebody else is to clear would never let this wait."""
         source, pause = followed.source, PAUSE
-        while (replica := self._replica(source)) is not None:
-            status = replica.status(source.container)
-            if not replica.answers:
-                self._tell_gap(followed)
-                await self._wait(LOOK)
-            elif status is None or not status.container_id:
-                await self._wait(LOOK)
-            elif await self._read(followed, status):
-                pause = PAUSE
-            else:
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
+        with self.replicas.news(self.target) as news:
+            while (replica := self._replica(source, news)) is not None:
+                status = replica.status(source.container)
+                if not replica.answers:
+                    self._tell_gap(followed)
+                    await _wait(news)
+                elif status is None or not status.container_id:
+                    await _wait(news)
+                elif await self._read(followed, status):
+                    pause = PAUSE
+                else:
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, LONGEST_PAUSE)
 
     async def _read(self, followed: _Followed, status: ContainerStatus) -> bool:
         """Reads one run of the container until its log ends or breaks; false when nothing new came of it."""
@@ -176,13 +177,10 @@ class Following:
             await asyncio.sleep(WAIT / 3e9)
             self._order.flush(self.now())
 
-    def _replica(self, source: Source) -> Replica | None:
+    def _replica(self, source: Source, news: asyncio.Event) -> Replica | None:
+        """As it is now; whatever comes after this look is news."""
+        news.clear()
         return next((r for r in self.replicas.of(self.target) if r.uid == source.replica.uid), None)
-
-    async def _wait(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._news.wait()
 
     def _tell_gap(self, followed: _Followed) -> None:
         if followed.gap:
@@ -205,6 +203,12 @@ class Following:
         at = self.now()
         source = Source(replica, container) if replica else None
         self._order.push(at, lines.mark(kind, text, at, source), at)
+
+
+async def _wait(news: asyncio.Event) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LOOK):
+            await news.wait()
 
 
 def _followed(source: Source, marks: dict[tuple[str, str], Watermark], *, present: bool) -> _Followed:
