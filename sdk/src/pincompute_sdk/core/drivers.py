@@ -218,7 +218,7 @@ def failed(error: BaseException) -> Failed:
             case _:
                 continue
     message = str(error) or type(error).__name__
-    if isinstance(error, httpx2.TimeoutException):
+    if isinstance(error, httpx2.TimeoutException | TimeoutError):
         return Failed("timeout", message)
     if isinstance(error, httpx2.ConnectError) and "refused" in message.lower():
         return Failed("refused", message)
