@@ -7,7 +7,7 @@ recorded as well. The surprising rule: a caller who may not see a thing gets the
 from __future__ import annotations
 
 import logging
-import uuid
+import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -53,6 +53,10 @@ class Decides(Protocol):
 class Admits(Protocol):
     def admit(self, caller: Caller, operation: Operation, project: str) -> Any:
         """An async context in which the request runs. Raises Problem 429."""
+        ...
+
+    async def stranger(self, source: str) -> bool:
+        """An address sent a credential that is not good; false when it does so too often to be recorded each time."""
         ...
 
 
@@ -102,12 +106,22 @@ class Door:
             await self._app(scope, receive, send)
             return
         operation: Operation = options[OPERATION]
-        caller = await self._guards.authenticator.identify(scope)
+        caller = await self._identify(scope, operation)
         call = _call(scope, caller, operation)
         scope[CALL] = call  # type: ignore[literal-required]
         async with self._guards.limiter.admit(caller, operation, call.project):
             await self._authorize(call)
             await self._serve(call, scope, receive, send)
+
+    async def _identify(self, scope: Scope, operation: Operation) -> Caller:
+        """A credential that is not good is a denial as well, recorded as long as its address does not make it a flood."""
+        try:
+            return await self._guards.authenticator.identify(scope)
+        except Problem as problem:
+            call = _call(scope, ANONYMOUS, operation)
+            if await self._guards.limiter.stranger(call.source):
+                await self._guards.audit.record(call, allowed=False, status=problem.status, why=problem.detail)
+            raise
 
     async def _authorize(self, call: Call) -> None:
         decision = self._guards.authorizer.decide(call.caller, call.operation, call.project, call.name)
@@ -206,5 +220,5 @@ def request_id(scope: Any) -> str:
     if known is None:
         given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"").decode("latin-1")
         usable = 0 < len(given) <= LONGEST_ID and given.replace("-", "").isalnum() and given.isascii()
-        known = scope[REQUEST_ID] = given if usable else uuid.uuid4().hex
+        known = scope[REQUEST_ID] = given if usable else secrets.token_hex(16)
     return known

@@ -13,8 +13,8 @@ from typing import Any
 
 import uvicorn
 from litestar import Litestar
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from pincompute.gateway.limits.connections import LimitedHttp
 from pincompute.gateway.settings import Settings
 
 LARGEST_FRAME = 1 << 20  # bytes; frames of shells are small, a larger one ends the connection (S-257)
@@ -22,7 +22,7 @@ DRAIN = 10  # seconds that open requests have to end
 KEEP_ALIVE = 75  # seconds; longer than most load balancers' own
 
 
-class _Http(HttpToolsProtocol):
+class _Http(LimitedHttp):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         _show_certificate(self.transport, self.scope)
