@@ -14,6 +14,7 @@ from pincompute.api import templates as pod_templates
 from pincompute.api.quantity import InvalidQuantityError
 from pincompute.gateway.model import APP, KINDS, PROJECT, UNIT, Kind, codecs
 from pincompute.gateway.model.difference import asked
+from pincompute.gateway.model.kinds import stated
 
 EXAMPLES = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
@@ -25,7 +26,7 @@ def resource(kind: Kind[Any], spec: dict[str, Any], **metadata: Any) -> Any:
 
 def spec_of(obj: Any) -> dict[str, Any]:
     """Without what means nothing: nulls, and defaults of the kind's own fields."""
-    return codecs.plain(msgspec.json.decode(msgspec.json.encode(obj.spec)))
+    return codecs.plain(stated(obj.spec))
 
 
 def there_and_back(kind: Kind[Any], spec: dict[str, Any]) -> None:

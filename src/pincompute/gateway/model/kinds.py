@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar
 
 import msgspec
@@ -160,8 +161,8 @@ class Kind(Generic[S]):
     def to_simple(self, obj: Object) -> S:
         """Of a cached object. Whatever an object holds, it can be shown."""
         about = _about(self, obj)
-        spec = _json(obj.spec)
-        said, rest = _spec(self.table, spec)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownArgumentType]
+        spec = stated(_spec_of(obj))
+        said, rest = _spec(self.table, spec)
         try:
             return msgspec.convert({**about, **said, **({"advanced": rest} if rest else {})}, self.type)
         except msgspec.ValidationError:  # an object stored before a rule was made: shown as it is
@@ -170,6 +171,11 @@ class Kind(Generic[S]):
     def of_manifest(self, manifest: Manifest) -> S:
         """Of a resource that is wanted and not there yet."""
         return self.to_simple(msgspec.convert(manifest, self.resource.type))
+
+    def spec_of(self, manifest: Manifest) -> Data:
+        """The spec of a resource, stated."""
+        wanted: Any = msgspec.convert(manifest, self.resource.type)
+        return stated(wanted.spec)
 
     def to_manifest(self, simple: S) -> Manifest:
         """The resource that a simple object means, without status and without what the API server fills in."""
@@ -202,7 +208,28 @@ class Kind(Generic[S]):
         return lens.text(found if found is not None else ("advanced", *path[1:]))
 
 
-def _json(value: Struct) -> Data:
+def _spec_of(obj: Any) -> Struct:
+    return obj.spec
+
+
+def stated(value: Struct) -> Data:
+    """As JSON data, without what is at its default: said or not, it means the same."""
+    made: Data = {}
+    for name, said, default in _defaults(type(value)):
+        part = getattr(value, name)
+        if part != default:
+            made[said] = stated(part) if isinstance(part, Struct) else _json(part)
+    return made
+
+
+@cache
+def _defaults(kind: type[Struct]) -> tuple[tuple[str, str, Any], ...]:
+    """Of each field its name, its name on the wire, and what it is if nothing is said."""
+    found = msgspec.structs.fields(kind)
+    return tuple((f.name, f.encode_name, f.default_factory() if callable(f.default_factory) else f.default) for f in found)
+
+
+def _json(value: Any) -> Any:
     """As JSON data; msgspec would keep tuples, which equal no list."""
     return msgspec.json.decode(msgspec.json.encode(value))
 

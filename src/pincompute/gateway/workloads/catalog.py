@@ -27,6 +27,8 @@ REMEMBERED = 256  # lists whose bytes are kept, for those who ask the same again
 
 Names: TypeAlias = tuple[str, str]
 """Project, empty for kinds outside of projects, and name."""
+Bytes: TypeAlias = tuple[bytes, dict[str, str]]
+"""A body and the headers that belong to it."""
 Seen: TypeAlias = tuple[str, tuple[str, ...]]
 """The version that a list shows, and the members that are silent."""
 
@@ -67,18 +69,26 @@ class Catalog:
     async def shown(self, kind: Kind[Any], names: Names, min_version: str) -> Response[bytes]:
         """Raises Problem."""
         await answers.caught_up(self._reads, min_version)
-        found = self._reads.get(kind.resource, *names)
-        if found is None:
-            raise problems.not_found(outcomes.what(kind, *names))
-        headers = answers.fresh(self._reads.freshness(kind.resource))
-        return answers.read(encoded(found), {**headers, "ETag": answers.etag(found)})
+        return answers.read(*self.one(kind, names))
 
     async def listed(self, kind: Kind[Any], asked: Asked, cursor: str, min_version: str) -> Response[bytes]:
         """One page. Raises Problem."""
         await answers.caught_up(self._reads, min_version)
+        return answers.read(*self.page(kind, asked, cursor))
+
+    def one(self, kind: Kind[Any], names: Names) -> Bytes:
+        """As the cache has it now. Raises Problem."""
+        found = self._reads.get(kind.resource, *names)
+        if found is None:
+            raise problems.not_found(outcomes.what(kind, *names))
+        headers = answers.fresh(self._reads.freshness(kind.resource))
+        return encoded(found), {**headers, "ETag": answers.etag(found)}
+
+    def page(self, kind: Kind[Any], asked: Asked, cursor: str = "") -> Bytes:
+        """As the cache has it now. Raises Problem."""
         freshness, missing = self._reads.freshness(kind.resource), self._reads.silent()
         body = self._page(kind, asked, cursor, (str(freshness.version), missing))
-        return answers.read(body, answers.fresh(freshness, missing))
+        return body, answers.fresh(freshness, missing)
 
     def _page(self, kind: Kind[Any], asked: Asked, cursor: str, seen: Seen) -> bytes:
         """The same page of an unchanged state is the same bytes as before."""

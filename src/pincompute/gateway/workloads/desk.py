@@ -82,7 +82,7 @@ class Desk:
         if obj is None:
             message = forecast.creation(kind, names[1], wanted.manifest["spec"], known)
             return Difference(changes=differences({}, after), text=text(None, after), creates=True, message=message)
-        kept_spec = kept(spec_of(obj), wanted.manifest["spec"])
+        kept_spec = kept(spec_of(obj), kind.spec_of(wanted.manifest))
         after = asked(kind.of_manifest({**wanted.manifest, "spec": kept_spec}))
         before = asked(kind.to_simple(obj))
         found = differences(before, after)

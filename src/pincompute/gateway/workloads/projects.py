@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from litestar import Response, delete, get, patch, post, put
-from litestar.di import Provide
+from litestar.di import NamedDependency, Provide
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import QueryParameter
+from litestar.params import FromPath, JSONBody, QueryParameter
 from litestar.response import Stream
 
 from pincompute.api.clusters import ProjectMember
@@ -58,27 +58,38 @@ _FILTERED = {"filters": Provide(_filters, sync_to_thread=False)}
 
 @get(_ALL, dependencies=_FILTERED, **describe(PROJECT, "list", "listProjects", _PAGE))
 async def list_projects(
-    call: Call, catalog: Catalog, filters: Query, cursor: Cursor = "", min_version: MinVersion = ""
+    call: NamedDependency[Call],
+    catalog: NamedDependency[Catalog],
+    filters: NamedDependency[Query],
+    cursor: Cursor = "",
+    min_version: MinVersion = "",
 ) -> Response[bytes]:
     """All that the caller may see."""
     return await catalog.listed(PROJECT, Asked(call, "", filters), cursor, min_version)
 
 
 @get(f"{_ALL}/watch", dependencies=_FILTERED, **describe(PROJECT, "watch", "watchProjects", _EVENTS))
-async def watch_projects(call: Call, catalog: Catalog, filters: Query, last_event_id: LastEventId = "") -> Stream:
+async def watch_projects(
+    call: NamedDependency[Call],
+    catalog: NamedDependency[Catalog],
+    filters: NamedDependency[Query],
+    last_event_id: LastEventId = "",
+) -> Stream:
     """Changes of all projects that the caller may see, as they happen."""
     return catalog.stream(PROJECT, Asked(call, "", filters), last_event_id)
 
 
 @get(_ONE, **describe(PROJECT, "get", "getProject", _ITEM))
-async def get_project(project: str, catalog: Catalog, min_version: MinVersion = "") -> Response[bytes]:
+async def get_project(
+    project: FromPath[str], catalog: NamedDependency[Catalog], min_version: MinVersion = ""
+) -> Response[bytes]:
     """One, as it is now."""
     return await catalog.shown(PROJECT, ("", project), min_version)
 
 
 @post(_ALL, operation_class=takes(PROJECT), **describe(PROJECT, "create", "createProject", _WRITTEN, 201, 200))
 async def create_project(
-    request: Body, call: Call, desk: Desk, key: IdempotencyKey = "", dry_run: DryRun = False
+    request: Body, call: NamedDependency[Call], desk: NamedDependency[Desk], key: IdempotencyKey = "", dry_run: DryRun = False
 ) -> Response[bytes]:
     """Found a project. Whoever does owns it."""
     document = await desk.document(request)
@@ -89,7 +100,12 @@ async def create_project(
 
 @put(_ONE, operation_class=takes(PROJECT), **describe(PROJECT, "update", "replaceProject", _WRITTEN))
 async def replace_project(
-    project: str, request: Body, call: Call, desk: Desk, if_match: IfMatch = "", dry_run: DryRun = False
+    project: FromPath[str],
+    request: Body,
+    call: NamedDependency[Call],
+    desk: NamedDependency[Desk],
+    if_match: IfMatch = "",
+    dry_run: DryRun = False,
 ) -> Response[bytes]:
     """Make it as the document says; members that it does not speak of stay."""
     document = await desk.document(request)
@@ -102,7 +118,12 @@ async def replace_project(
 
 @patch(_ONE, operation_class=takes_patch(PROJECT), **describe(PROJECT, "update", "patchProject", _WRITTEN))
 async def patch_project(
-    project: str, request: Body, call: Call, desk: Desk, if_match: IfMatch = "", dry_run: DryRun = False
+    project: FromPath[str],
+    request: Body,
+    call: NamedDependency[Call],
+    desk: NamedDependency[Desk],
+    if_match: IfMatch = "",
+    dry_run: DryRun = False,
 ) -> Response[bytes]:
     """Change what the merge patch says."""
     document = await desk.document(request)
@@ -123,7 +144,11 @@ def _refuse_members(desk: Desk, project: str, document: dict[str, Any]) -> None:
 
 @delete(_ONE, **describe(PROJECT, "delete", "deleteProject", _WRITTEN, 202))
 async def delete_project(
-    project: str, desk: Desk, reads: Reads, if_match: IfMatch = "", dry_run: DryRun = False
+    project: FromPath[str],
+    desk: NamedDependency[Desk],
+    reads: NamedDependency[Reads],
+    if_match: IfMatch = "",
+    dry_run: DryRun = False,
 ) -> Response[bytes]:
     """Delete an empty project."""
     left = [(kind, obj) for kind in (APP, UNIT) for obj in reads.host(kind.resource).list(project)]
@@ -134,30 +159,47 @@ async def delete_project(
 
 
 @get(_MEMBERS, opt=may("members", "list"), operation_id="listMembers", tags=["members"])
-async def list_members(call: Call, reads: Reads, authorizer: Authorizer) -> MemberList:
+async def list_members(
+    call: NamedDependency[Call], reads: NamedDependency[Reads], authorizer: NamedDependency[Authorizer]
+) -> MemberList:
     """Everybody with a role in the project."""
     return MemberList(items=Members(reads, authorizer, call).all())
 
 
 @get(f"{_MEMBERS}/{{name:str}}", opt=may("members", "get"), operation_id="getMember", tags=["members"])
-async def get_member(name: str, call: Call, reads: Reads, authorizer: Authorizer) -> ProjectMember:
+async def get_member(
+    name: FromPath[str], call: NamedDependency[Call], reads: NamedDependency[Reads], authorizer: NamedDependency[Authorizer]
+) -> ProjectMember:
     return Members(reads, authorizer, call).get(name)
 
 
 @post(_MEMBERS, opt=may("members", "create"), operation_id="addMember", status_code=201, tags=["members"])
-async def add_member(data: ProjectMember, call: Call, reads: Reads, authorizer: Authorizer) -> ProjectMember:
+async def add_member(
+    data: JSONBody[ProjectMember],
+    call: NamedDependency[Call],
+    reads: NamedDependency[Reads],
+    authorizer: NamedDependency[Authorizer],
+) -> ProjectMember:
     """A user, or a group as group:NAME. Adding the same member again is harmless."""
     return await Members(reads, authorizer, call).add(data, only_new=True)
 
 
 @put(f"{_MEMBERS}/{{name:str}}", opt=may("members", "update"), operation_id="setMember", tags=["members"])
-async def set_member(name: str, data: Role, call: Call, reads: Reads, authorizer: Authorizer) -> ProjectMember:
+async def set_member(
+    name: FromPath[str],
+    data: JSONBody[Role],
+    call: NamedDependency[Call],
+    reads: NamedDependency[Reads],
+    authorizer: NamedDependency[Authorizer],
+) -> ProjectMember:
     """Add a member, or give them another role."""
     return await Members(reads, authorizer, call).add(ProjectMember(name=name, role=data.role), only_new=False)
 
 
 @delete(f"{_MEMBERS}/{{name:str}}", opt=may("members", "delete"), operation_id="removeMember", tags=["members"])
-async def remove_member(name: str, call: Call, reads: Reads, authorizer: Authorizer) -> None:
+async def remove_member(
+    name: FromPath[str], call: NamedDependency[Call], reads: NamedDependency[Reads], authorizer: NamedDependency[Authorizer]
+) -> None:
     """Their rights in the project end at once, open streams included."""
     await Members(reads, authorizer, call).remove(name)
 

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, Response, delete, get, patch, post, put
-from litestar.di import Provide
+from litestar.di import NamedDependency, Provide
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import QueryParameter
+from litestar.params import FromPath, FromQuery, QueryParameter
 from litestar.response import Stream
 
 from pincompute.gateway.calls import Call, Verb, may
@@ -65,9 +65,9 @@ def lists(kind: Kind[Any]) -> tuple[HTTPRouteHandler, ...]:
 
     @get(f"/v1/{kind.path}", dependencies=_FILTERED, **describe(kind, "list", f"listAll{kind.name}s", page))
     async def list_all(
-        call: Call,
-        catalog: Catalog,
-        filters: Query,
+        call: NamedDependency[Call],
+        catalog: NamedDependency[Catalog],
+        filters: NamedDependency[Query],
         project: Annotated[str, QueryParameter(description="Only of this project.")] = "",
         cursor: Cursor = "",
         min_version: MinVersion = "",
@@ -77,13 +77,20 @@ def lists(kind: Kind[Any]) -> tuple[HTTPRouteHandler, ...]:
 
     @get(_root(kind), dependencies=_FILTERED, **describe(kind, "list", f"list{kind.name}s", page))
     async def list_some(
-        project: str, call: Call, catalog: Catalog, filters: Query, cursor: Cursor = "", min_version: MinVersion = ""
+        project: FromPath[str],
+        call: NamedDependency[Call],
+        catalog: NamedDependency[Catalog],
+        filters: NamedDependency[Query],
+        cursor: Cursor = "",
+        min_version: MinVersion = "",
     ) -> Response[bytes]:
         """Of one project."""
         return await catalog.listed(kind, Asked(call, project, filters), cursor, min_version)
 
     @get(_one(kind), **describe(kind, "get", f"get{kind.name}", item))
-    async def get_one(project: str, name: str, catalog: Catalog, min_version: MinVersion = "") -> Response[bytes]:
+    async def get_one(
+        project: FromPath[str], name: FromPath[str], catalog: NamedDependency[Catalog], min_version: MinVersion = ""
+    ) -> Response[bytes]:
         """One, as it is now."""
         return await catalog.shown(kind, (project, name), min_version)
 
@@ -95,18 +102,34 @@ def streams(kind: Kind[Any]) -> tuple[HTTPRouteHandler, ...]:
 
     @get(f"/v1/{kind.path}/watch", dependencies=_FILTERED, **describe(kind, "watch", f"watchAll{kind.name}s", events))
     async def watch_all(
-        call: Call, catalog: Catalog, filters: Query, project: str = "", last_event_id: LastEventId = ""
+        call: NamedDependency[Call],
+        catalog: NamedDependency[Catalog],
+        filters: NamedDependency[Query],
+        project: FromQuery[str] = "",
+        last_event_id: LastEventId = "",
     ) -> Stream:
         """Changes in all projects that the caller may see, as they happen."""
         return catalog.stream(kind, Asked(call, project, filters), last_event_id)
 
     @get(f"{_root(kind)}/watch", dependencies=_FILTERED, **describe(kind, "watch", f"watch{kind.name}s", events))
-    async def watch_some(project: str, call: Call, catalog: Catalog, filters: Query, last_event_id: LastEventId = "") -> Stream:
+    async def watch_some(
+        project: FromPath[str],
+        call: NamedDependency[Call],
+        catalog: NamedDependency[Catalog],
+        filters: NamedDependency[Query],
+        last_event_id: LastEventId = "",
+    ) -> Stream:
         """Changes in one project, as they happen."""
         return catalog.stream(kind, Asked(call, project, filters), last_event_id)
 
     @get(f"{_one(kind)}/watch", **describe(kind, "watch", f"watch{kind.name}", events))
-    async def watch_one(project: str, name: str, call: Call, catalog: Catalog, last_event_id: LastEventId = "") -> Stream:
+    async def watch_one(
+        project: FromPath[str],
+        name: FromPath[str],
+        call: NamedDependency[Call],
+        catalog: NamedDependency[Catalog],
+        last_event_id: LastEventId = "",
+    ) -> Stream:
         """Changes of one, as they happen."""
         return catalog.stream(kind, Asked(call, project, Query(), name), last_event_id)
 
@@ -119,14 +142,25 @@ def changes(kind: Kind[Any]) -> tuple[HTTPRouteHandler, ...]:
 
     @post(_root(kind), operation_class=document, **describe(kind, "create", f"create{kind.name}", written, 201, 200))
     async def create(
-        project: str, request: Body, call: Call, desk: Desk, key: IdempotencyKey = "", dry_run: DryRun = False
+        project: FromPath[str],
+        request: Body,
+        call: NamedDependency[Call],
+        desk: NamedDependency[Desk],
+        key: IdempotencyKey = "",
+        dry_run: DryRun = False,
     ) -> Response[bytes]:
         """Create one. With an Idempotency-Key it may be sent again."""
         return await desk.create(kind, project, await desk.document(request), Author(call, key, dry_run))
 
     @put(_one(kind), operation_class=document, **describe(kind, "update", f"replace{kind.name}", written))
     async def replace(
-        project: str, name: str, request: Body, call: Call, desk: Desk, if_match: IfMatch = "", dry_run: DryRun = False
+        project: FromPath[str],
+        name: FromPath[str],
+        request: Body,
+        call: NamedDependency[Call],
+        desk: NamedDependency[Desk],
+        if_match: IfMatch = "",
+        dry_run: DryRun = False,
     ) -> Response[bytes]:
         """Make it as the document says."""
         author = Author(call, dry_run=dry_run)
@@ -134,19 +168,31 @@ def changes(kind: Kind[Any]) -> tuple[HTTPRouteHandler, ...]:
 
     @patch(_one(kind), operation_class=merge, **describe(kind, "update", f"patch{kind.name}", written))
     async def change(
-        project: str, name: str, request: Body, call: Call, desk: Desk, if_match: IfMatch = "", dry_run: DryRun = False
+        project: FromPath[str],
+        name: FromPath[str],
+        request: Body,
+        call: NamedDependency[Call],
+        desk: NamedDependency[Desk],
+        if_match: IfMatch = "",
+        dry_run: DryRun = False,
     ) -> Response[bytes]:
         """Change what the merge patch says, in the simple model."""
         author = Author(call, dry_run=dry_run)
         return await desk.patch(kind, (project, name), await desk.document(request), author, answers.expected(if_match))
 
     @delete(_one(kind), **describe(kind, "delete", f"delete{kind.name}", written, 202))
-    async def remove(project: str, name: str, desk: Desk, if_match: IfMatch = "", dry_run: DryRun = False) -> Response[bytes]:
+    async def remove(
+        project: FromPath[str],
+        name: FromPath[str],
+        desk: NamedDependency[Desk],
+        if_match: IfMatch = "",
+        dry_run: DryRun = False,
+    ) -> Response[bytes]:
         """Delete it: answered when accepted, with what it still waits for. Asking again is harmless."""
         return await desk.delete(kind, (project, name), answers.expected(if_match), dry_run=dry_run)
 
     @post(f"{_one(kind)}/diff", operation_class=document, **describe(kind, "get", f"diff{kind.name}", ResponseSpec(Difference)))
-    async def diff(project: str, name: str, request: Body, desk: Desk) -> Response[bytes]:
+    async def diff(project: FromPath[str], name: FromPath[str], request: Body, desk: NamedDependency[Desk]) -> Response[bytes]:
         """What would change if the document were sent; nothing is written."""
         found = desk.difference(kind, (project, name), await desk.document(request))
         return answers.read(msgspec.json.encode(found), {})

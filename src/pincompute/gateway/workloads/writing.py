@@ -21,7 +21,7 @@ from pincompute.api.meta import GROUP, Key, Manifest, Object
 from pincompute.gateway import problems
 from pincompute.gateway.calls import Call
 from pincompute.gateway.model import AUTHOR, Kind, codecs, lens
-from pincompute.gateway.model.kinds import RESTARTED, users, version
+from pincompute.gateway.model.kinds import RESTARTED, stated, users, version
 from pincompute.gateway.model.reading import Wanted
 from pincompute.gateway.operation.verbs import Recorded
 from pincompute.gateway.problems import FieldError, Problem
@@ -130,7 +130,8 @@ class Writing:
         if obj.deleting:
             raise problems.conflict(f"{self._what(obj)} is being deleted", "create it again once it is gone")
         patch: Manifest = {}
-        before, after = spec_of(obj), kept(spec_of(obj), wanted.manifest["spec"])
+        before = spec_of(obj)
+        after = kept(before, self._kind.spec_of(wanted.manifest))
         if codecs.plain(before) != codecs.plain(after):
             patch["spec"] = changes.merge_patch(before, after)
         metadata = _notes(obj, wanted.manifest["metadata"])
@@ -212,8 +213,8 @@ def kept(before: Manifest, after: Manifest) -> Manifest:
 
 
 def spec_of(obj: Any) -> Manifest:
-    """As JSON data."""
-    return msgspec.json.decode(msgspec.json.encode(obj.spec))
+    """As it is stated."""
+    return stated(obj.spec)
 
 
 def _notes(obj: Object, wanted: Manifest) -> Manifest:
