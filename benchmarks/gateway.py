@@ -11,8 +11,6 @@ import asyncio
 import math
 import subprocess
 import sys
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,14 +37,16 @@ CONNECTIONS = 16
 LISTERS = 4  # connections that list: enough to keep a server busy, few enough not to measure queues only
 SECONDS = 3.0
 PODS_CACHED = 20_000
+STREAMS = 1000
 UNREACHED = 1e7  # tokens a second: the limits' work is done, nobody is refused
 
 
 async def run(options: Options, say: Say) -> list[Figure]:
     async with region(say, control_planes, members=1) as made:
+        await _serve(made)
         say(f"{APPS:,} apps with status")
         await _fill(made)
-        async with _gateway(made), aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
             ours, theirs = await sides(made, http)
             await _until_listed(ours, http)
             figures = [
@@ -125,17 +125,13 @@ def _load(orders: Orders) -> Seen:
     return msgspec.json.decode(done.stdout, type=Seen)
 
 
-@asynccontextmanager
-async def _gateway(made: Region) -> AsyncGenerator[None]:
-    """In the place of the federation, which would write while reads are measured."""
+async def _serve(made: Region) -> None:
+    """The gateway instead of the federation, which would write while reads are measured."""
     path = programs.settings(made.layout)
     settings: dict[str, Any] = yaml.safe_load(path.read_text())
     rates = dict.fromkeys(("rate", "burst", "callerRate", "callerBurst", "capacity"), UNREACHED)
-    limits = {**rates, "streams": 1000}
-    files.write(path, yaml.safe_dump({**settings, "limits": limits}).encode())
-    kept = [p for p in made.programs() if p.name.endswith(("-etcd", "-apiserver")) or p.name == programs.GATEWAY]
-    await made.run(kept)
-    yield
+    files.write(path, yaml.safe_dump({**settings, "limits": {**rates, "streams": STREAMS}}).encode())
+    await made.run(p for p in made.programs() if p.name.endswith(("-etcd", "-apiserver")) or p.name == programs.GATEWAY)
 
 
 async def _fill(made: Region) -> None:

@@ -20,6 +20,7 @@ from pincompute import __version__
 from pincompute.gateway import document, problems
 from pincompute.gateway.calls import OPERATION, PUBLIC, Call, public
 from pincompute.gateway.door import ALLOW, CALL, Door, Guards, request_id
+from pincompute.gateway.front import Front
 from pincompute.gateway.problems import Problem
 from pincompute.gateway.reads import Reads
 from pincompute.gateway.settings import Settings
@@ -66,6 +67,8 @@ def build(parts: Parts, routes: Sequence[ControllerRouterHandler]) -> Litestar:
         on_app_init=[_quiet],
     )
     _check(app)
+    if "catalog" in parts.given:
+        app.asgi_handler = Front(app.asgi_handler, parts.guards, parts.given["catalog"])
     return app
 
 

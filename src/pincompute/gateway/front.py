@@ -1,0 +1,107 @@
+"""The most frequent requests, answered without the router: one object, and the first page of a project's list.
+
+They pass the same door as the same operations; the router costs more than all the rest of such an answer. Whatever is not
+plainly one of them goes to the router. The surprising rule: so does what fails here unexpectedly, because there every failure
+is put into words.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from litestar.types import ASGIApp, Receive, Send
+
+from pincompute.gateway import problems
+from pincompute.gateway.calls import may
+from pincompute.gateway.door import CALL, Door, Guards, request_id
+from pincompute.gateway.model import KINDS, Kind
+from pincompute.gateway.problems import Problem
+from pincompute.gateway.workloads.catalog import Asked, Catalog
+from pincompute.gateway.workloads.queries import Query
+
+log = logging.getLogger(__name__)
+
+ROOT = "/v1/projects/"
+EVERYTHING = Query()
+WATCH = "watch"  # stands where a name could
+ROUTED_HEADERS = frozenset({b"pincompute-min-version"})  # who sends one of these wants more than a plain read
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """Stands where the door expects a route."""
+
+    opt: dict[str, Any]
+    door: Door
+
+
+class Front:
+    """ASGI around the router."""
+
+    def __init__(self, router: ASGIApp, guards: Guards, catalog: Catalog) -> None:
+        self._router = router
+        self._catalog = catalog
+        kinds = [kind for kind in KINDS if kind.in_project]
+        self._ones = {kind.path: self._read(kind, "get", self._one, guards) for kind in kinds}
+        self._lists = {kind.path: self._read(kind, "list", self._list, guards) for kind in kinds}
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        read = self._match(scope) if scope["type"] == "http" else None
+        if read is None:
+            await self._router(scope, receive, send)
+            return
+        scope["route_handler"] = read
+        try:
+            await read.door(scope, receive, send)
+        except Problem as problem:
+            await _refuse(problem, request_id(scope), send)
+        except Exception:
+            log.debug("left to the router", exc_info=True)
+            await self._router(scope, receive, send)
+
+    def _match(self, scope: Any) -> _Read | None:
+        """Also says which project and name in the scope."""
+        if scope["method"] != "GET" or scope["query_string"] or not scope["path"].startswith(ROOT):
+            return None
+        if any(name in ROUTED_HEADERS for name, _ in scope["headers"]):
+            return None
+        match scope["path"][len(ROOT) :].split("/"):
+            case [project, kind, name] if project and name and name != WATCH:
+                scope["path_params"] = {"project": project, "name": name}
+                return self._ones.get(kind)
+            case [project, kind] if project:
+                scope["path_params"] = {"project": project}
+                return self._lists.get(kind)
+            case _:
+                return None
+
+    def _read(self, kind: Kind[Any], verb: Any, answer: Any, guards: Guards) -> _Read:
+        return _Read(may(kind.path, verb), Door(partial(answer, kind), guards))
+
+    async def _one(self, kind: Kind[Any], scope: Any, _: Receive, send: Send) -> None:
+        names = scope["path_params"]
+        await _answer(*self._catalog.one(kind, (names["project"], names["name"])), send)
+
+    async def _list(self, kind: Kind[Any], scope: Any, _: Receive, send: Send) -> None:
+        call = scope[CALL]
+        await _answer(*self._catalog.page(kind, Asked(call, call.project, EVERYTHING)), send)
+
+
+async def _answer(body: bytes, headers: dict[str, str], send: Send) -> None:
+    lines = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    lines += [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": 200, "headers": lines})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+async def _refuse(problem: Problem, identity: str, send: Send) -> None:
+    body = problems.encode(problem, identity)
+    headers = {"content-type": problems.MEDIA_TYPE, "content-length": str(len(body)), "x-request-id": identity}
+    lines: Sequence[tuple[str, str]] = [*headers.items(), *problem.headers.items()]
+    encoded = [(name.lower().encode(), value.encode("latin-1")) for name, value in lines]
+    await send({"type": "http.response.start", "status": problem.status, "headers": encoded})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
