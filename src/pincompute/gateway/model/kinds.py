@@ -190,10 +190,10 @@ class Kind(Generic[S]):
         names = {"name": data.get("name"), "namespace": data.get("project") if self.in_project else None}
         notes = {part: data.get(part) for part in ("labels", "annotations")}
         metadata = {name: value for name, value in {**names, **notes}.items() if value}
-        spec, clashes = lens.merge(lens.expand(self.table, data), data.get("advanced") or {})
+        said = lens.expand(self.table, data)
         if self.in_project:
-            pod: Data = spec.setdefault("template", {}).setdefault("spec", {})
-            pod.setdefault("containers", [])
+            said.setdefault("template", {}).setdefault("spec", {}).setdefault("containers", [])
+        spec, clashes = lens.merge(said, data.get("advanced") or {})
         head = {"apiVersion": self.resource.api_version, "kind": self.resource.kind}
         return {**head, "metadata": metadata, "spec": spec}, clashes
 

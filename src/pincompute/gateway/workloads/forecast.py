@@ -65,7 +65,7 @@ def _effect(name: str, changes: Sequence[Change]) -> str:
         return f"{name} moves so that its {_and(sorted(fields))} is as asked for; what runs stays until as much runs elsewhere"
     if fields <= {"update.maxSurge", "update.maxUnavailable", "update.minReadySeconds", "update.type", "update"}:
         return f"the next update of {name} goes as asked for; nothing restarts now"
-    images = [field for field in fields if field.startswith(("containers[", "initContainers[")) and field.endswith("].image")]
+    images = [field for field in fields if field.startswith(("containers", "initContainers")) and field.endswith(".image")]
     if len(images) == len(fields):
         return f"the changed containers of {name} restart in place with the new image, step by step"
     return f"the replicas of {name} are updated step by step"
