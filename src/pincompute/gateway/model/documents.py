@@ -57,6 +57,16 @@ def _json(body: bytes) -> Any:
         if "truncated" in text:
             reason = "it ends in the middle" if body.strip() else "it is empty"
         raise problems.malformed(f"the JSON cannot be read: {place(body, at)}: {reason}", "correct it there") from None
+    except UnicodeDecodeError:  # in a string; where in the body is not said
+        at = place(body, _first_odd_byte(body))
+        raise problems.malformed(f"the JSON cannot be read: {at}: it is not UTF-8", "save it as UTF-8") from None
+
+
+def _first_odd_byte(body: bytes) -> int:
+    try:
+        return len(body.decode())
+    except UnicodeDecodeError as error:
+        return error.start
 
 
 def place(body: bytes, at: int) -> str:

@@ -28,6 +28,7 @@ Item = TypeVar("Item")
 
 ON_HOST: tuple[Resource[Any], ...] = (PINAPPS, PINPODS, PROJECTS, MEMBERCLUSTERS)
 BY_WORKLOAD = "workload"  # index over pods: "PROJECT/NAME" of the app or unit they belong to
+LONGEST_NUMBER = 20  # digits of a version: more would not fit the 64 bits that API servers count with
 CATCH_UP = 2.0  # seconds to wait for a version that another gateway has answered already
 
 
@@ -45,7 +46,7 @@ class Version:
     def parse(text: str) -> Version:
         """Raises Problem when it is not one of ours."""
         kind, _, number = text.partition(".")
-        if not number.isdecimal() or kind not in {r.plural for r in ON_HOST}:
+        if not number.isdecimal() or len(number) > LONGEST_NUMBER or kind not in {r.plural for r in ON_HOST}:
             raise problems.malformed(
                 f"Pincompute-Min-Version: {text[:80]!r} is not a version", "send what an answer's Pincompute-Version said"
             )

@@ -22,6 +22,7 @@ from pincompute.gateway.workloads.feeds import Journal, News
 
 HEARTBEAT = 15.0  # seconds between signs of life while nothing changes
 RECHECK = 3.0  # seconds between questions for the right
+LONGEST_NUMBER = 20  # digits of a position
 BATCH = 200  # events sent in one piece
 MEDIA_TYPE = "text/event-stream"
 
@@ -90,7 +91,8 @@ class Stream:
 
     def _position(self, last_id: str) -> int | None:
         instance, _, number = last_id.partition("-")
-        return int(number) if instance == self._instance and number.isdecimal() else None
+        known = instance == self._instance and number.isdecimal() and len(number) <= LONGEST_NUMBER
+        return int(number) if known else None
 
     def _whole(self, position: int) -> Iterator[bytes]:
         """In pieces, each of objects as they were at one moment: nothing is awaited between reading and encoding them."""
