@@ -5,7 +5,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 PYTHON ?= python3
 
-.PHONY: help up down test check unit laws deep bench generate clean
+.PHONY: help up down test check unit laws interface deep bench generate clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "  \033[36m%-10s\033[0m %s\n", $$1, $$2}'
@@ -16,10 +16,10 @@ up: .venv/ready ## a whole region on this machine, with examples/hello in three 
 down: .venv/ready ## stop the region; nothing is left behind (data stays, `pincompute region down --purge` removes it)
 	$(BIN)/pincompute region down
 
-test: .venv/ready ## every test: checks, units, laws, contract, stories and faults on an embedded region
+test: .venv/ready ## every test: checks, units, laws, interface, contract, stories and faults on an embedded region
 	$(MAKE) --no-print-directory check
 	$(BIN)/pincompute region build
-	$(BIN)/pytest -n 2 tests/unit tests/laws
+	$(BIN)/pytest -n 2 tests/unit tests/laws tests/interface
 	$(BIN)/pytest tests/contract tests/stories tests/faults
 
 check: .venv/ready ## formatting, lint, types, import contracts; changes nothing
@@ -34,8 +34,12 @@ unit: .venv/ready ## the fast tests only
 laws: .venv/ready ## the laws of every controller, quick profile
 	$(BIN)/pytest -n 2 tests/laws
 
-deep: .venv/ready ## the laws with many more examples
+interface: .venv/ready ## the gateway held to its OpenAPI document by schemathesis, quick profile
+	$(BIN)/pytest tests/interface
+
+deep: .venv/ready ## the laws, and calls of the gateway, with many more examples
 	LAW_PROFILE=deep $(BIN)/pytest -n 2 tests/laws
+	INTERFACE_PROFILE=deep $(BIN)/pytest tests/interface
 
 bench: .venv/ready ## benchmarks: tables, and JSON lines under benchmarks/results
 	$(BIN)/pincompute region build
