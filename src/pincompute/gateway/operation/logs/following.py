@@ -141,7 +141,10 @@ class Following:
         followed.restarts = status.restart_count
         ended = status.last_state.terminated if status.last_state else None
         name = followed.source.container
-        self._mark("restarted", f"{name} restarted{_exit(ended)}", followed.source.replica, name)
+        text = f"{name} restarted{_exit(ended)}"
+        at = int(ended.finished_at.timestamp() * 1e9) if ended is not None and ended.finished_at is not None else self.now()
+        line = lines.mark("restarted", text, at, Source(followed.source.replica, name))
+        self._order.push(at + followed.skew.offset, line, self.now())
 
     async def _pass_on(self, followed: _Followed, *, previous: bool, follow: bool) -> None:
         source, watermark = followed.source, followed.watermark
@@ -198,10 +201,10 @@ class Following:
         text = f"the clock of {replica.name}'s node is {abs(offset):.0f} s {way}; its lines are ordered by their arrival"
         self._mark("skew", text, replica)
 
-    def _mark(self, kind: lines.Mark, text: str, replica: Replica | None = None, container: str = "") -> None:
+    def _mark(self, kind: lines.Mark, text: str, replica: Replica | None = None) -> None:
         """In its place among the lines that wait for each other."""
         at = self.now()
-        source = Source(replica, container) if replica else None
+        source = Source(replica, "") if replica else None
         self._order.push(at, lines.mark(kind, text, at, source), at)
 
 

@@ -1,0 +1,113 @@
+"""A paused workload keeps its pods as they are, on the host and in the members; a stopped one has none (S-258)."""
+
+from __future__ import annotations
+
+import msgspec
+from federation.worlds import NOW, app, member, shard, template
+
+from pincompute.api.meta import Manifest
+from pincompute.api.workloads import ClusterReplicas, PinApp, Scheduling
+from pincompute.domain import replacement
+from pincompute.domain.replacement import Moves, Replica, Wanted
+from pincompute.engine.plan import Apply
+from pincompute.federation import dispatch, status, workloads
+from pincompute.federation.dispatch import Site
+from pincompute.federation.scheduling.placement import place
+from pincompute.federation.workloads import PINAPP, Workload
+
+
+def placed(generation: int, **counts: int) -> Scheduling:
+    rows = tuple(ClusterReplicas(cluster=c, zone=c[0], replicas=n) for c, n in counts.items())
+    return Scheduling(generation=generation, revision="before", placement=rows)
+
+
+def with_spec(workload: Workload, **spec: object) -> Workload:
+    obj = workload.obj
+    assert isinstance(obj, PinApp)
+    return workloads.read(PINAPP, msgspec.structs.replace(obj, spec=msgspec.structs.replace(obj.spec, **spec)))
+
+
+def paused(pod: Manifest | None = None, **counts: int) -> Workload:
+    """Paused at generation 1, and since then changed in every respect."""
+    changed = app(replicas=9, generation=2, scheduling=placed(1, **counts), pod=pod or template("registry.local/hello:2"))
+    return with_spec(changed, paused=True)
+
+
+def test_its_placement_holds_for_the_new_generation() -> None:
+    decision = place(paused(a1=2, b1=1), (member("a1"), member("b1"), member("c1")), {})
+    assert decision == msgspec.structs.replace(placed(1, a1=2, b1=1), generation=2)
+
+
+def test_it_moves_out_of_a_cluster_that_leaves_with_as_many_replicas_as_it_had() -> None:
+    decision = place(paused(a1=2, b1=1), (member("a1", leaving=True), member("b1"), member("c1")), {})
+    assert sum(row.replicas for row in decision.placement) == 3
+    assert {row.cluster for row in decision.placement} <= {"b1", "c1"}
+    assert decision.revision == "before"
+
+
+def test_what_was_never_placed_stays_so() -> None:
+    decision = place(with_spec(app(), paused=True), (member("a1"),), {})
+    assert (decision.placement, decision.unplaced) == ((), 0)
+
+
+def applies(workload: Workload, *sites: Site) -> dict[str, Manifest]:
+    plan = dispatch.decide(dispatch.Seen(workload, sites))
+    return {a.ref.cluster: a.body["spec"] for a in plan.actions if isinstance(a, Apply)}
+
+
+def test_its_shards_keep_the_revision_they_have_and_learn_the_generation() -> None:
+    former = app(replicas=2)
+    now = with_spec(app(generation=2, scheduling=placed(2, a1=2), pod=template("registry.local/hello:2")), paused=True)
+    spec = applies(now, Site(member("a1"), shard(former, "a1", 2), known=True, prepared=True))["a1"]
+    assert spec["mix"][0]["revision"] == former.rendered.revision != now.rendered.revision
+    assert (spec["paused"], spec["origin"]["generation"]) == (True, 2)
+
+
+def test_where_it_has_to_move_its_revision_moves_with_it() -> None:
+    former = app(replicas=2)
+    now = with_spec(app(generation=2, scheduling=placed(2, b1=2), pod=template("registry.local/hello:2")), paused=True)
+    sites = (
+        Site(member("a1", leaving=True), shard(former, "a1", 2), known=True, prepared=True),
+        Site(member("b1"), None, known=True, prepared=True),
+    )
+    assert applies(now, *sites)["b1"]["mix"][0]["revision"] == former.rendered.revision
+
+
+def test_resumed_it_gets_what_was_asked_for_meanwhile() -> None:
+    former = app(replicas=2)
+    now = app(generation=3, scheduling=placed(3, a1=2), pod=template("registry.local/hello:2"))
+    held = shard(former, "a1", 2)
+    held = msgspec.structs.replace(held, spec=msgspec.structs.replace(held.spec, paused=True))
+    spec = applies(now, Site(member("a1"), held, known=True, prepared=True))["a1"]
+    assert spec["mix"][0]["revision"] == now.rendered.revision
+    assert "paused" not in spec
+
+
+OLD, NEW = Wanted("old", "shape", 0), Wanted("new", "shape", 3)
+
+
+def test_in_the_middle_of_an_update_its_pods_stay_and_only_a_missing_one_is_made() -> None:
+    there = [Replica("p0", "old", "shape"), Replica("p1", "new", "shape")]
+    assert replacement.kept([NEW], there) == Moves(create=("new",))
+    assert replacement.kept([NEW], [*there, Replica("p2", "old", "shape"), Replica("p3", "old", "shape")]) == Moves()
+
+
+def test_a_stopped_workload_wants_none_and_keeps_its_number() -> None:
+    stopped = with_spec(app(replicas=6), stopped=True)
+    assert stopped.replicas == 0
+    assert isinstance(stopped.obj, PinApp)
+    assert stopped.obj.spec.replicas == 6
+    assert place(stopped, (member("a1"),), {}).placement == ()
+
+
+def test_a_paused_workload_stands_by_its_last_decision_though_it_was_stopped_since() -> None:
+    assert with_spec(paused(a1=2), stopped=True).replicas == 2
+
+
+def test_the_phase_says_so() -> None:
+    workload = with_spec(app(generation=2, scheduling=placed(2, a1=2)), paused=True)
+    report = status.Report(member("a1"), shard(workload, "a1", 2), known=True)
+    plan = status.decide(status.Seen(NOW + status.PACE, workload, (report,)))
+    written = plan.actions[0].body["status"]  # type: ignore[union-attr]
+    assert written["phase"] == "Paused"
+    assert "resume" in written["message"]

@@ -1,0 +1,142 @@
+"""Each verb has a clear post-state, comes twice without harm, and says who and why (S-258)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from workers import NOW, TEMPLATE, app, pod, unit
+
+from pincompute.api import labels, templates
+from pincompute.gateway.operation import verbs
+from pincompute.gateway.operation.replicas import Replica
+from pincompute.gateway.operation.verbs import Request, Revision
+from pincompute.gateway.problems import Problem
+
+
+def asked(verb: Any, **more: Any) -> Request:
+    return Request(**{"verb": verb, "by": "ann", "why": "because", "at": NOW, "id": "r1", **more})
+
+
+POST_STATES = {
+    "pause keeps everything but the switch": ("pause", {}, {}, {"paused": True}),
+    "pause of what is paused changes nothing": ("pause", {"paused": True}, {}, {}),
+    "resume lets changes through": ("resume", {"paused": True}, {}, {"paused": False}),
+    "resume of what is not paused changes nothing": ("resume", {}, {}, {}),
+    "stop leaves the number of replicas": ("stop", {}, {}, {"stopped": True}),
+    "stop of what is stopped changes nothing": ("stop", {"stopped": True}, {}, {}),
+    "start brings that number back": ("start", {"stopped": True}, {}, {"stopped": False}),
+    "start of what runs changes nothing": ("start", {}, {}, {}),
+    "scale sets the number": ("scale", {}, {"replicas": 5}, {"replicas": 5}),
+    "scale to what there is changes nothing": ("scale", {}, {"replicas": 3}, {}),
+    "scale of what is stopped is for later": ("scale", {"stopped": True}, {"replicas": 5}, {"replicas": 5}),
+}
+
+
+@pytest.mark.parametrize("case", POST_STATES)
+def test_post_state(case: str) -> None:
+    verb, spec, more, change = POST_STATES[case]
+    assert verbs.decide(app(**spec), asked(verb, **more)).spec == change
+
+
+REFUSALS = {
+    "a paused app is not stopped": ("stop", {"paused": True}, {}, "wrong-state", "resume it first"),
+    "a paused app is not scaled": ("scale", {"paused": True}, {"replicas": 9}, "wrong-state", "resume it first"),
+    "a paused app is not restarted": ("restart", {"paused": True}, {}, "wrong-state", "resume it first"),
+    "a stopped app has nothing to restart": ("restart", {"stopped": True}, {}, "wrong-state", "start it"),
+    "below zero replicas": ("scale", {}, {"replicas": -1}, "invalid", "correct the named fields and send it again"),
+    "replicas missing": ("scale", {}, {}, "invalid", "correct the named fields and send it again"),
+    "too long a reason": ("pause", {}, {"why": "x" * 2000}, "invalid", "correct the named fields and send it again"),
+    "no good revision": ("rollback", {}, {}, "wrong-state", "name a revision of its history"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_what_cannot_be_done_says_what_to_do(case: str) -> None:
+    verb, spec, more, code, remedy = REFUSALS[case]
+    with pytest.raises(Problem) as caught:
+        verbs.decide(app(**spec), asked(verb, **more))
+    assert (caught.value.code, caught.value.remedy) == (code, remedy)
+
+
+def test_a_restart_replaces_pods_without_being_another_program() -> None:
+    change = verbs.decide(app(), asked("restart")).spec
+    annotations = change["template"]["metadata"]["annotations"]
+    assert annotations == {labels.RESTARTED_AT: NOW.isoformat()}
+    after = {**TEMPLATE, "metadata": {"annotations": annotations}}
+    assert templates.shape(after) != templates.shape(TEMPLATE), "an update in place would restart nothing"
+
+
+def test_other_annotations_are_still_taken_in_place() -> None:
+    noted = {**TEMPLATE, "metadata": {"annotations": {"team": "a"}}}
+    assert templates.shape(noted) == templates.shape(TEMPLATE)
+
+
+def test_the_same_request_again_is_not_another_restart() -> None:
+    request = asked("restart")
+    written = verbs.patch(app(), request, verbs.decide(app(), request))
+    again = app(annotations=written["metadata"]["annotations"])
+    assert verbs.decide(again, asked("restart", at=NOW + timedelta(minutes=1))).spec == {}
+    assert verbs.decide(again, asked("restart", id="r2")).spec != {}
+
+
+def test_who_and_why_stand_in_the_same_write_as_the_change() -> None:
+    body = verbs.patch(app(), asked("stop"), verbs.decide(app(), asked("stop")))
+    assert body["metadata"]["resourceVersion"] == "7"
+    assert body["spec"] == {"stopped": True}
+    entry = msgspec.json.decode(body["metadata"]["annotations"][labels.OPERATION])
+    assert (entry["verb"], entry["by"], entry["why"]) == ("stop", "ann", "because")
+
+
+def test_a_record_that_somebody_else_wrote_is_no_obstacle() -> None:
+    assert verbs.decide(app(annotations={labels.OPERATION: "not json"}), asked("pause")).spec == {"paused": True}
+
+
+def _history() -> tuple[Revision, ...]:
+    def revision(tag: str, *, good: bool) -> Revision:
+        template = {"spec": {"containers": [{"name": "main", "image": f"r/web:{tag}"}]}}
+        return Revision(templates.revision(template), template, NOW, good)
+
+    present = Revision(templates.revision(TEMPLATE), TEMPLATE, NOW, good=False)
+    return (present, revision("broken", good=False), revision("good", good=True))
+
+
+def test_a_rollback_goes_to_the_newest_that_ran_well_and_leaves_nothing_of_the_present() -> None:
+    change = verbs.decide(app(), asked("rollback", history=_history())).spec
+    assert change["template"]["spec"]["containers"] == [{"name": "main", "image": "r/web:good"}]
+    assert change["template"]["spec"]["volumes"] is None
+
+
+def test_a_rollback_goes_to_the_revision_that_is_named() -> None:
+    history = _history()
+    change = verbs.decide(app(), asked("rollback", history=history, to=history[1].name)).spec
+    assert change["template"]["spec"]["containers"][0]["image"] == "r/web:broken"
+    assert verbs.decide(app(), asked("rollback", history=history, to=history[0].name)).spec == {}
+    with pytest.raises(Problem, match="is not in the history"):
+        verbs.decide(app(), asked("rollback", history=history, to="nope"))
+
+
+def test_a_unit_is_always_one() -> None:
+    with pytest.raises(Problem, match="always one pod"):
+        verbs.decide(unit(), asked("scale", replicas=2))
+    assert verbs.decide(unit(), asked("stop")).spec == {"stopped": True}
+
+
+def _replicas(*ready: bool) -> list[Replica]:
+    return [Replica("web", n, "a1", pod("a1", n, ready=r)) for n, r in enumerate(ready)]
+
+
+def test_a_replica_is_restarted_only_while_the_update_limits_leave_room() -> None:
+    obj = app(replicas=4)
+    healthy, short = _replicas(True, True, True, True), _replicas(True, True, True, False)
+    verbs.may_replace(obj, healthy, healthy[0])
+    verbs.may_replace(obj, short, short[3])  # it serves nobody
+    with pytest.raises(Problem, match="1 of 4 replicas"):
+        verbs.may_replace(obj, short, short[0])
+
+
+def test_the_only_replica_may_be_restarted() -> None:
+    only = _replicas(True)
+    verbs.may_replace(app(replicas=1), only, only[0])
