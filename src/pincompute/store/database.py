@@ -75,10 +75,6 @@ class Database:
     async def close(self) -> None:
         await self._engine.dispose()
 
-    async def forget_connections(self) -> None:
-        """The server may be another one now: what is in the pool is of no use."""
-        await self._engine.dispose()
-
     @asynccontextmanager
     async def _connection(self) -> AsyncGenerator[AsyncConnection]:
         try:
@@ -150,8 +146,11 @@ def _prepare(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # we say BEGIN ourselves
     cursor = connection.cursor()
     try:
-        for pragma in ("auto_vacuum=INCREMENTAL", "journal_mode=WAL", "synchronous=NORMAL"):
-            cursor.execute(f"PRAGMA {pragma}")
+        cursor.execute("PRAGMA page_count")
+        if cursor.fetchone()[0] == 0:
+            cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")  # takes the writer's lock, and helps only before the first table
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=NORMAL")
     except Exception:
         connection.close()  # the pool has not taken it yet, so nobody else would
         raise

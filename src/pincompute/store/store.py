@@ -165,7 +165,6 @@ class Store:
             log.warning("history waits: %s", error)
         self._trouble = str(error)
         self._backlog.spill()
-        await self.database.forget_connections()
         await self._pause(self._backoff.next())
 
     async def _pause(self, seconds: float) -> None:
@@ -181,8 +180,10 @@ class Store:
         self._backoff.failures = 0
 
     async def _sweep(self) -> None:
-        while not self._ending.is_set():
+        while True:
             await self._pause(self._options.sweep)
+            if self._ending.is_set():
+                return
             try:
                 removed = await self._retention.sweep(self._clock.wall())
             except StoreUnavailable as error:

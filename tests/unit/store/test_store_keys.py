@@ -11,6 +11,7 @@ import msgspec
 from histories import DEADLINE, NOW, after, everything, exit_of, opened, revision, state
 
 from pincompute.kube.clock import Clock
+from pincompute.store.database import Patience
 from pincompute.store.idempotency import KEPT, UNDER_WAY, Claim, Idempotency
 from pincompute.store.retention import BATCH, Limits, Retention
 from pincompute.store.store import Store
@@ -39,7 +40,7 @@ async def test_a_request_sent_twice_is_done_once(url: str, tmp_path: Path) -> No
 
 
 async def test_of_many_at_once_one_goes_ahead(url: str, tmp_path: Path) -> None:
-    async with opened(url, tmp_path / "spool") as store:
+    async with opened(url, tmp_path / "spool", patience=Patience(lock=DEADLINE)) as store:
         await store.until_ready()
         claims = await asyncio.gather(*(store.idempotency.claim("alice", "k1", "digest") for _ in range(8)))
         assert sorted(claim.state for claim in claims) == ["new", *["under-way"] * 7]

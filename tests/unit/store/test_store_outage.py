@@ -13,8 +13,9 @@ import pytest
 from histories import DEADLINE, everything, exit_of, opened, state
 from postgresql import Server
 
+from pincompute.store.database import Database
 from pincompute.store.errors import StoreError, StoreUnavailable
-from pincompute.store.history import Filter
+from pincompute.store.history import Filter, History
 from pincompute.store.store import Store
 
 
@@ -80,6 +81,29 @@ async def test_what_one_process_could_not_write_the_next_does(url: str, tmp_path
     async with opened(url, tmp_path / "spool") as second:
         assert await second.settled(DEADLINE)
         assert await everything(second) == wanted
+
+
+async def test_readers_do_not_wait_for_a_writer(tmp_path: Path) -> None:
+    """SQLite: also those who come anew while somebody else's transaction is open."""
+    url = f"sqlite+aiosqlite:///{tmp_path}/history.db"
+    async with opened(url, tmp_path / "spool") as store:
+        store.record(state(1))
+        assert await store.settled(DEADLINE)
+    holder = sqlite3.connect(tmp_path / "history.db", isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    database = Database(url)
+    assert (await History(database).page(Filter("demo"))).records == (state(1),)
+    await database.close()
+    holder.rollback()
+    holder.close()
+
+
+async def test_the_file_can_shrink(tmp_path: Path) -> None:
+    async with opened(f"sqlite+aiosqlite:///{tmp_path}/history.db", tmp_path / "spool") as store:
+        await store.until_ready()
+    reader = sqlite3.connect(tmp_path / "history.db")
+    assert reader.execute("PRAGMA auto_vacuum").fetchone() == (2,)
+    reader.close()
 
 
 async def test_a_gateway_starts_while_the_database_is_away(url: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
