@@ -14,7 +14,7 @@ from pincompute_sdk.cli.options import ANYWHERE, Where
 from pincompute_sdk.core.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from pincompute_sdk.client import Client
+    from pincompute_sdk.generated.synchronous import AppsResource, UnitsResource
 
 
 def delete(
@@ -32,22 +32,22 @@ def delete(
         project = options.project(pin.context)
         if not yes and not asking.confirmed(f"Delete {wanted} of project {project} and all its replicas?"):
             raise CommandError("nothing was deleted", remedy="answer y, or add --yes")
-        accepted = pin.apps.delete(project, wanted.name)
+        accepted = options.workloads(pin, wanted.kind).delete(project, wanted.name)
         if not wait:
             sys.stdout.write(f"{accepted.message}; `pin history {wanted.name}` keeps its life\n")
             return
-        _follow(pin, project, wanted.name, timeout)
+        _follow(options.workloads(pin, wanted.kind), project, wanted.name, timeout)
     sys.stdout.write(f"{wanted} is deleted\n")
 
 
-def _follow(pin: Client, project: str, name: str, timeout: float) -> None:
+def _follow(them: AppsResource | UnitsResource, project: str, name: str, timeout: float) -> None:
     blocks = ""
     try:
         with Picture() as picture:
-            for app in following.versions(pin, project, name, timeout):
+            for app in following.versions(them, project, name, timeout):
                 picture.draw(tree.lines(app, ()))
                 blocks = app.status.message if app.status else ""
     except NotFoundError:
         return
     remedy = "it goes on by itself; look again with `pin status`"
-    raise CommandError(f"app {name} is still there after {timeout:.0f} s", reason=blocks, remedy=remedy, code=TIMEOUT)
+    raise CommandError(f"{name} is still there after {timeout:.0f} s", reason=blocks, remedy=remedy, code=TIMEOUT)

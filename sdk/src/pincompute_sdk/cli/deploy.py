@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from pincompute_sdk.cli import following, options, plan, tree
-from pincompute_sdk.cli.listing import APPS
+from pincompute_sdk.cli.listing import view_of
 from pincompute_sdk.cli.live import Picture
 from pincompute_sdk.cli.manifest import checking, reading
 from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Where
 from pincompute_sdk.cli.output import formats
 from pincompute_sdk.core.errors import InvalidError
-from pincompute_sdk.generated.models import App, AppWritten
+from pincompute_sdk.generated.models import App, AppWritten, Unit, UnitWritten
 
 if TYPE_CHECKING:
-    from pincompute_sdk.client import Client
+    from pincompute_sdk.generated.synchronous import AppsResource, UnitsResource
 
 
 def deploy(
@@ -38,43 +38,46 @@ def deploy(
     with options.client(where) as pin:
         project = where.project or str(manifest.data.get("project", "")) or options.project(pin.context)
         wanted = {**manifest.data, "project": project}
+        them = options.workloads(pin, "units" if wanted["kind"] == "Unit" else "apps")
         try:
-            planned = pin.apps.diff(project, str(wanted["name"]), wanted)
+            planned = them.diff(project, str(wanted["name"]), wanted)
             if output == "table":
                 plan.show(wanted, planned)
             if diff:
                 return
-            written = _write(pin, project, wanted, new=planned.creates, dry_run=dry_run)
+            written = _write(them, project, wanted, new=planned.creates, dry_run=dry_run)
         except InvalidError as error:
             raise checking.located(manifest, error) from error
         if dry_run:
             _said(written.item, output, f"{written.message}\nchecked by the server; nothing was changed")
         elif wait:
-            _follow(pin, project, written.item, timeout, output)
+            _follow(them, project, written.item, timeout, output)
         else:
             _said(written.item, output, f"{written.message}; `pin status {wanted['name']} --watch` shows how")
 
 
-def _write(pin: Client, project: str, wanted: dict[str, Any], *, new: bool, dry_run: bool) -> AppWritten:
+def _write(
+    them: AppsResource | UnitsResource, project: str, wanted: dict[str, Any], *, new: bool, dry_run: bool
+) -> AppWritten | UnitWritten:
     if new:
-        return pin.apps.create(project, wanted, dry_run=dry_run or None)
-    return pin.apps.replace(project, str(wanted["name"]), wanted, dry_run=dry_run or None)
+        return them.create(project, wanted, dry_run=dry_run or None)
+    return them.replace(project, str(wanted["name"]), wanted, dry_run=dry_run or None)
 
 
-def _follow(pin: Client, project: str, written: App, timeout: float, output: str) -> None:
+def _follow(them: AppsResource | UnitsResource, project: str, written: App | Unit, timeout: float, output: str) -> None:
     app = written
     with Picture() as picture:
-        for app in following.versions(pin, project, written.name, timeout):
+        for app in following.versions(them, project, written.name, timeout):
             if output == "table":
                 picture.draw(tree.lines(app, ()))
             if following.settled(app):
-                _said(app, output, f"{app.name} runs: {app.replicas} of {app.replicas} ready")
+                _said(app, output, f"{app.name} runs: {tree.wanted(app)} of {tree.wanted(app)} ready")
                 return
     raise following.late(app, timeout)
 
 
-def _said(app: App, output: str, sentence: str) -> None:
+def _said(app: App | Unit, output: str, sentence: str) -> None:
     if output == "table":
         sys.stdout.write(sentence + "\n")
     else:
-        formats.one(APPS, app, output)
+        formats.one(view_of("apps" if isinstance(app, App) else "units"), app, output)

@@ -6,37 +6,38 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from pincompute_sdk.cli import tree
 from pincompute_sdk.cli.failure import TIMEOUT, CommandError
-from pincompute_sdk.generated.models import App
+from pincompute_sdk.generated.models import App, Unit
 
 if TYPE_CHECKING:
-    from pincompute_sdk.client import Client
+    from pincompute_sdk.generated.synchronous import AppsResource, UnitsResource
 
 PACE = 0.5  # seconds between two looks
 
 
-def versions(pin: Client, project: str, name: str, seconds: float) -> Iterator[App]:
-    """The app at every look; raises when time is up."""
+def versions(them: AppsResource | UnitsResource, project: str, name: str, seconds: float) -> Iterator[App | Unit]:
+    """The workload at every look; raises when time is up."""
     end = time.monotonic() + seconds
     while True:
-        yield pin.apps.get(project, name)
+        yield them.get(project, name)
         if time.monotonic() + PACE > end:
             return
         time.sleep(PACE)
 
 
-def settled(app: App) -> bool:
+def settled(app: App | Unit) -> bool:
     """All that was asked for runs, in the present revision, and nothing of the old is left."""
     status = app.status
     if status is None or not status.settled:
         return False
-    return status.ready == status.updated == status.replicas == app.replicas
+    return status.ready == status.updated == status.replicas == tree.wanted(app)
 
 
-def late(app: App, seconds: float) -> CommandError:
+def late(app: App | Unit, seconds: float) -> CommandError:
     message = app.status.message if app.status else ""
     return CommandError(
-        f"app {app.name} is not as wanted after {seconds:.0f} s",
+        f"{app.name} is not as wanted after {seconds:.0f} s",
         reason=message,
         remedy=f"it goes on by itself: `pin status {app.name} --watch`; why: `pin explain {app.name}`",
         code=TIMEOUT,

@@ -38,7 +38,7 @@ def open_(
     local, remote = _ports(ports) if ports else (0, 0)
     with options.client(where) as pin:
         project = options.project(pin.context)
-        app = pin.apps.get(project, wanted.name)
+        app = options.workloads(pin, wanted.kind).get(project, wanted.name)
     declared = [port.port for container in app.containers for port in container.ports or ()]
     remote = remote or (declared[0] if declared else 0)
     if not remote:

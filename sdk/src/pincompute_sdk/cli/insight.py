@@ -55,7 +55,8 @@ def history(
     with options.client(where) as pin:
         project = options.project(pin.context)
         if name:
-            found = pin.apps.history(project, target.parse(name).name, limit=limit, since=since).items
+            wanted = target.parse(name)
+            found = options.workloads(pin, wanted.kind).history(project, wanted.name, limit=limit, since=since).items
         else:
             found = pin.history.list(project, limit=limit, since=since).items
     formats.many(HISTORY, found, output if name or output != "table" else "wide")
@@ -67,7 +68,9 @@ def events(
     """What happened to it lately, each thing once with its count."""
     formats.check(output)
     with options.client(where) as pin:
-        found = pin.apps.events(options.project(pin.context), target.parse(name).name, limit=limit, since=since).items
+        wanted = target.parse(name)
+        them = options.workloads(pin, wanted.kind)
+        found = them.events(options.project(pin.context), wanted.name, limit=limit, since=since).items
     formats.many(HISTORY, found, output)
 
 
@@ -79,7 +82,8 @@ def timeline(
     with options.client(where) as pin:
         project = options.project(pin.context)
         if name:
-            found = pin.apps.timeline(project, target.parse(name).name, limit=limit, since=since).items
+            wanted = target.parse(name)
+            found = options.workloads(pin, wanted.kind).timeline(project, wanted.name, limit=limit, since=since).items
         else:
             found = pin.timeline.list(project, limit=limit, since=since).items
     formats.many(STORY, sorted(found, key=lambda entry: entry.at), output)
@@ -90,7 +94,9 @@ def explain(name: str = "", /, *, output: OutputOption = "table", where: Where =
     formats.check(output)
     with options.client(where) as pin:
         project = options.project(pin.context)
-        found = (pin.apps.explain(project, target.parse(name).name),) if name else pin.explain.list(project).items
+        wanted = target.parse(name) if name else None
+        them = options.workloads(pin, wanted.kind) if wanted else None
+        found = (them.explain(project, wanted.name),) if wanted and them else pin.explain.list(project).items
     if output not in ("table", "wide"):
         formats.data(formats.plain(found[0]) if name else {"items": [formats.plain(one) for one in found]}, output)
         return

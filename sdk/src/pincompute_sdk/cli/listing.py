@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from pincompute_sdk.cli import options
+from pincompute_sdk.cli import options, tree
 from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Where
 from pincompute_sdk.cli.output import formats
 from pincompute_sdk.cli.output.formats import View
 from pincompute_sdk.cli.output.table import Column
 from pincompute_sdk.cli.output.words import age
-from pincompute_sdk.generated.models import App, AppList
+from pincompute_sdk.cli.target import Kind
+from pincompute_sdk.generated.models import App, AppList, Unit, UnitList
 
-APPS: View[App] = View(
+APPS: View[App | Unit] = View(
     kind="app",
     columns=(
         Column("name", lambda app: app.name),
         Column("project", lambda app: app.project, wide=True),
         Column("state", lambda app: app.status.state if app.status else "", state=True),
-        Column("ready", lambda app: f"{app.status.ready if app.status else 0}/{app.replicas}"),
+        Column("ready", lambda app: f"{app.status.ready if app.status else 0}/{tree.wanted(app)}"),
         Column("tier", lambda app: app.tier, wide=True),
         Column("zones", lambda app: ",".join(zone.zone for zone in app.status.zones) if app.status else ""),
         Column("revision", lambda app: app.status.revision if app.status else "", wide=True),
@@ -34,12 +36,17 @@ APPS: View[App] = View(
 )
 
 if TYPE_CHECKING:
-    from pincompute_sdk.client import Client
+    from pincompute_sdk.generated.synchronous import AppsResource, UnitsResource
 PAGE = 500
+
+
+def view_of(kind: Kind) -> View[App | Unit]:
+    return APPS if kind == "apps" else replace(APPS, kind="unit", nothing="no units")
 
 
 def list_(
     *,
+    units: Annotated[bool, Parameter(negative="", help="Units instead of apps.")] = False,
     everywhere: Annotated[
         bool, Parameter(name=["--all-projects", "-A"], negative="", help="Of all projects you may see.")
     ] = False,
@@ -54,21 +61,22 @@ def list_(
 ) -> None:
     """Apps of a project, or of all of yours."""
     formats.check(output)
+    kind: Kind = "units" if units else "apps"
     with options.client(where) as pin:
         project = "" if everywhere else options.project(pin.context)
         asked: dict[str, Any] = {"tier": tier, "zone": zone, "state": state, "label": label, "text": text, "sort": sort}
-        found, missing = list[App](), set[str]()
-        for page in _pages(pin, project, {**asked, "limit": PAGE}):
+        found, missing = list[App | Unit](), set[str]()
+        for page in _pages(options.workloads(pin, kind), project, {**asked, "limit": PAGE}):
             found += page.items
             missing.update(page.missing)
-    formats.many(APPS, found, "wide" if everywhere and output == "table" else output)
+    formats.many(view_of(kind), found, "wide" if everywhere and output == "table" else output)
     warn_of(missing)
 
 
-def _pages(pin: Client, project: str, asked: dict[str, Any]) -> Iterator[AppList]:
+def _pages(them: AppsResource | UnitsResource, project: str, asked: dict[str, Any]) -> Iterator[AppList | UnitList]:
     cursor: str | None = None
     while True:
-        page = pin.apps.list(project, **asked, cursor=cursor) if project else pin.apps.list_all(**asked, cursor=cursor)
+        page = them.list(project, **asked, cursor=cursor) if project else them.list_all(**asked, cursor=cursor)
         yield page
         cursor = page.cursor
         if not cursor:

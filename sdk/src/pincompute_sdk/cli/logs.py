@@ -36,14 +36,14 @@ def logs(
     """Logs of all replicas, merged by time; NAME/REPLICA for one."""
     wanted = target.parse(name)
     with options.client(where) as pin:
-        project = options.project(pin.context)
+        project, them = options.project(pin.context), options.workloads(pin, wanted.kind)
         asked: dict[str, Any] = {"since": since, "tail": tail, "grep": grep, "file": file, "container": container}
         asked["replica"] = wanted.replica
         if follow:
-            for event in pin.apps.follow_logs(project, wanted.name, **asked, follow=True):
+            for event in them.follow_logs(project, wanted.name, **asked, follow=True):
                 _print(msgspec.json.decode(event.data, type=LogLine))
             return
-        for line in pin.apps.logs(project, wanted.name, **asked, previous=previous or None, within=PATIENCE):
+        for line in them.logs(project, wanted.name, **asked, previous=previous or None, within=PATIENCE):
             _print(line)
 
 

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from pincompute_sdk.cli.failure import USAGE, CommandError
+from pincompute_sdk.cli.target import Kind
 from pincompute_sdk.core import configuration
 from pincompute_sdk.core.configuration import Context
 
 if TYPE_CHECKING:
     from pincompute_sdk.asynchronous import AsyncClient
     from pincompute_sdk.client import Client
+    from pincompute_sdk.generated.synchronous import AppsResource, UnitsResource
 
 
 @Parameter(name="*")
@@ -55,6 +57,11 @@ def async_client(where: Where) -> AsyncClient:
     from pincompute_sdk.asynchronous import AsyncClient
 
     return AsyncClient(context(where))
+
+
+def workloads(pin: Client, kind: Kind) -> AppsResource | UnitsResource:
+    """Apps and units have the same calls."""
+    return pin.units if kind == "units" else pin.apps
 
 
 def project(using: Context) -> str:

@@ -29,5 +29,5 @@ def rollback(
         if not yes and not asking.confirmed(f"Roll {wanted.name} back to {to or 'its last good revision'}?"):
             raise CommandError("nothing was changed", remedy="answer y, or add --yes")
         body = {**({"revision": to} if to else {}), **({"reason": reason} if reason else {})}
-        done = pin.apps.rollback(project, wanted.name, body)
+        done = options.workloads(pin, wanted.kind).rollback(project, wanted.name, body)
     sys.stdout.write(f"{done.message}; `pin status {wanted.name} --watch` shows how\n")

@@ -9,13 +9,13 @@ from cyclopts import Parameter
 
 from pincompute_sdk.cli import options, target, tree
 from pincompute_sdk.cli.following import PACE
-from pincompute_sdk.cli.listing import APPS
+from pincompute_sdk.cli.listing import view_of
 from pincompute_sdk.cli.live import Picture
 from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Where
 from pincompute_sdk.cli.output import formats
 
 if TYPE_CHECKING:
-    from pincompute_sdk.client import Client
+    from pincompute_sdk.generated.synchronous import AppsResource, UnitsResource
 
 
 def status(
@@ -32,18 +32,18 @@ def status(
     formats.check(output)
     wanted = target.parse(name)
     with options.client(where) as pin:
-        project = options.project(pin.context)
+        project, them = options.project(pin.context), options.workloads(pin, wanted.kind)
         if output not in ("table", "wide"):
-            formats.one(APPS, pin.apps.get(project, wanted.name), output)
+            formats.one(view_of(wanted.kind), them.get(project, wanted.name), output)
             return
         if not watch:
-            tree.write(_look(pin, project, wanted.name))
+            tree.write(_look(them, project, wanted.name))
             return
         with Picture() as picture:
             while True:
-                picture.draw(_look(pin, project, wanted.name))
+                picture.draw(_look(them, project, wanted.name))
                 time.sleep(PACE)
 
 
-def _look(pin: Client, project: str, name: str) -> list[tree.Line]:
-    return tree.lines(pin.apps.get(project, name), pin.apps.replicas(project, name).items)
+def _look(them: AppsResource | UnitsResource, project: str, name: str) -> list[tree.Line]:
+    return tree.lines(them.get(project, name), them.replicas(project, name).items)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pincompute_sdk.cli.output import terminal
 from pincompute_sdk.cli.output.words import age
-from pincompute_sdk.generated.models import App, ReplicaStanding, ZoneStatus
+from pincompute_sdk.generated.models import App, ReplicaStanding, Unit, ZoneStatus
 
 BAR = 12  # cells of a zone's bar
 
@@ -25,25 +25,30 @@ class Line:
         return self.indent + "".join(text for text, _ in self.parts)
 
 
-def lines(app: App, replicas: Sequence[ReplicaStanding]) -> list[Line]:
+def lines(app: App | Unit, replicas: Sequence[ReplicaStanding]) -> list[Line]:
     return [*_head(app), *_zones(app, replicas)]
 
 
-def _head(app: App) -> Iterator[Line]:
+def wanted(app: App | Unit) -> int:
+    """Replicas that should run; a unit is one. What is stopped should run none."""
+    return 0 if app.stopped else app.replicas if isinstance(app, App) else 1
+
+
+def _head(app: App | Unit) -> Iterator[Line]:
     status = app.status
     state = "Deleting" if app.deleting else status.state if status else "Pending"
-    ready = f"  {status.ready if status else 0}/{app.replicas} ready"
+    ready = f"  {status.ready if status else 0}/{wanted(app)} ready"
     yield Line("", ((app.name, "bold"), ("  ", ""), (state, terminal.style_of(state)), (ready, "")))
     images = ", ".join(container.image or "?" for container in app.containers)
     about = f"{app.project} · {app.tier} · revision {(status.revision if status else '') or '?'} · {images}"
     yield Line("", ((about, "dim"),))
     if status and status.unplaced:
-        yield Line("", ((f"{status.unplaced} of {app.replicas} replicas have no place", "yellow"),))
+        yield Line("", ((f"{status.unplaced} of {wanted(app)} replicas have no place", "yellow"),))
     if status and status.message:
         yield Line("", ((status.message, "yellow" if state != "Running" else ""),))
 
 
-def _zones(app: App, replicas: Sequence[ReplicaStanding]) -> Iterator[Line]:
+def _zones(app: App | Unit, replicas: Sequence[ReplicaStanding]) -> Iterator[Line]:
     zones = app.status.zones if app.status else ()
     for index, zone in enumerate(zones):
         last = index == len(zones) - 1

@@ -14,29 +14,29 @@ from pincompute_sdk.cli.options import ANYWHERE, Where
 from pincompute_sdk.generated.models import Done
 
 if TYPE_CHECKING:
-    from pincompute_sdk.client import Client
+    from pincompute_sdk.generated.synchronous import AppsResource, UnitsResource
 
 Reason = Annotated[str, Parameter(name=["--reason", "-r"], help="Why; it is kept in the history.")]
 
 
 def pause(name: str, /, *, reason: Reason = "", where: Where = ANYWHERE) -> None:
     """Freeze changes; what runs keeps running."""
-    _act(where, name, lambda pin, p, n: pin.apps.pause(p, n, _because(reason)))
+    _act(where, name, lambda them, p, n: them.pause(p, n, _because(reason)))
 
 
 def resume(name: str, /, *, reason: Reason = "", where: Where = ANYWHERE) -> None:
     """Let changes go on after a pause."""
-    _act(where, name, lambda pin, p, n: pin.apps.resume(p, n, _because(reason)))
+    _act(where, name, lambda them, p, n: them.resume(p, n, _because(reason)))
 
 
 def stop(name: str, /, *, reason: Reason = "", where: Where = ANYWHERE) -> None:
     """Scale to zero and remember the count."""
-    _act(where, name, lambda pin, p, n: pin.apps.stop(p, n, _because(reason)))
+    _act(where, name, lambda them, p, n: them.stop(p, n, _because(reason)))
 
 
 def start(name: str, /, *, reason: Reason = "", where: Where = ANYWHERE) -> None:
     """Run as many replicas as before the stop."""
-    _act(where, name, lambda pin, p, n: pin.apps.start(p, n, _because(reason)))
+    _act(where, name, lambda them, p, n: them.start(p, n, _because(reason)))
 
 
 def restart(
@@ -51,7 +51,7 @@ def restart(
     """Restart all replicas in the pace of an update, one replica, or one container."""
     chosen = replica or target.parse(name).replica
     body = {**_because(reason), **({"container": container} if container else {}), **({"replica": chosen} if chosen else {})}
-    _act(where, name, lambda pin, p, n: pin.apps.restart(p, n, body))
+    _act(where, name, lambda them, p, n: them.restart(p, n, body))
 
 
 def scale(name: str, replicas: int, /, *, reason: Reason = "", where: Where = ANYWHERE) -> None:
@@ -59,14 +59,14 @@ def scale(name: str, replicas: int, /, *, reason: Reason = "", where: Where = AN
     if replicas < 0:
         raise CommandError("replicas cannot be negative", remedy="`pin stop` runs none and remembers the count", code=USAGE)
     body = {"replicas": replicas, **_because(reason)}
-    _act(where, name, lambda pin, p, n: pin.apps.scale(p, n, body))
+    _act(where, name, lambda them, p, n: them.scale(p, n, body))
 
 
-def _act(where: Where, name: str, verb: Callable[[Client, str, str], Done]) -> None:
+def _act(where: Where, name: str, verb: Callable[[AppsResource | UnitsResource, str, str], Done]) -> None:
     """The server says what will be."""
     wanted = target.parse(name)
     with options.client(where) as pin:
-        done = verb(pin, options.project(pin.context), wanted.name)
+        done = verb(options.workloads(pin, wanted.kind), options.project(pin.context), wanted.name)
     sys.stdout.write(f"{done.message}\n")
 
 
