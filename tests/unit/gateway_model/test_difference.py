@@ -46,6 +46,7 @@ CREATIONS = {
     "over all zones": ({"replicas": 6}, "6 replicas of x will run balanced over the zones a, b and c, 2 in each"),
     "not evenly": ({"replicas": 7}, "7 replicas of x will run balanced over the zones a, b and c, 2 or 3 in each"),
     "in one zone": ({"replicas": 2, "placement": {"zones": ["b"]}}, "2 replicas of x will run in zone b, if it has room"),
+    "fewer than zones": ({"replicas": 2}, "2 replicas of x will run in 2 of the zones a, b and c"),
     "a single one": ({}, "1 replica of x will run in one of the zones a, b and c"),
     "none yet": ({"replicas": 0}, "x is created without replicas"),
 }
@@ -65,10 +66,16 @@ CHANGES = {
     "nothing": ([], {}, "nothing changes"),
     "a scale": ([("replicas", 3, 5)], {}, "x goes from 3 to 5 replicas"),
     "a scale to none": ([("replicas", None, 0)], {}, "x goes from 1 to 0 replicas"),
-    "an image": ([("containers.web.image", "a", "b")], {}, "the changed containers of x restart in place"),
-    "another command": ([("containers.web.args", None, ["a"])], {}, "the replicas of x are updated step by step"),
+    "an image": ([("containers.web.image", "a", "b")], {}, "x restarts the changed containers in place"),
+    "another command": ([("containers.web.args", None, ["a"])], {}, "x updates its replicas step by step"),
+    "everything": (
+        [("replicas", 2, 3), ("zones", None, ["a"]), ("containers.web.args", None, ["a"])],
+        {},
+        "x goes from 2 to 3 replicas, moves to where the zones asked for allow it",
+    ),
+    "the next update": ([("update.maxSurge", None, 1)], {}, "x takes the next update as asked for"),
     "labels": ([("labels.a", None, "b")], {}, "labels of x changed; nothing restarts"),
-    "where": ([("zones", None, ["a"])], {}, "x moves so that its zones is as asked for"),
+    "where": ([("zones", None, ["a"])], {}, "x moves to where the zones asked for allow it"),
     "paused": ([("replicas", 3, 5)], {"paused": True}, "x is paused: the change is kept"),
     "stopped": ([("replicas", 3, 5)], {"stopped": True}, "x is stopped: the change is kept"),
 }

@@ -119,6 +119,32 @@ async def test_a_replacement_changes_what_it_says_and_keeps_what_verbs_have_set(
     assert same["item"]["generation"] == item["generation"]
 
 
+async def test_the_order_of_variables_alone_restarts_nothing(gateway: Running):
+    """S-131: some clients sort what they send."""
+    first, sorted_ = app(), app()
+    first["containers"][0]["env"] = {"B": "1", "A": "$(B)"}
+    sorted_["containers"][0]["env"] = {"A": "$(B)", "B": "1"}
+    _, made, _ = await gateway.ask("dan", "POST", APPS, first)
+    _, same, _ = await gateway.ask("dan", "PUT", f"{APPS}/hello", sorted_)
+    assert same["message"].startswith("nothing changes")
+    assert same["item"]["generation"] == made["item"]["generation"]
+    sorted_["containers"][0]["env"]["A"] = "2"
+    _, changed, _ = await gateway.ask("dan", "PUT", f"{APPS}/hello", sorted_)
+    assert [change["field"] for change in changed["changes"]] == ["containers.web.env.A"]
+
+
+async def test_a_replacement_keeps_what_a_restart_has_written(gateway: Running):
+    await gateway.ask("dan", "POST", APPS, app())
+    notes = {"kubectl.kubernetes.io/restartedAt": "2026-01-01T00:00:00Z"}
+    patch = {"spec": {"template": {"metadata": {"annotations": notes}}}}
+    gateway.host.store.patch(PINAPPS, Key("shop", "hello"), patch, content_type="merge-patch")
+    await gateway.caught_up()
+    _, changed, _ = await gateway.ask("dan", "PUT", f"{APPS}/hello", app(replicas=4))
+    assert [change["field"] for change in changed["changes"]] == ["replicas"]
+    held = gateway.host.store.get(PINAPPS, Key("shop", "hello"))
+    assert held["spec"]["template"]["metadata"]["annotations"] == notes
+
+
 async def test_a_patch_changes_only_what_it_names(gateway: Running):
     await gateway.ask("dan", "POST", APPS, app(labels={"team": "web"}))
     status, changed, _ = await gateway.ask("dan", "PATCH", f"{APPS}/hello", {"replicas": 4, "labels": {"team": None, "a": "b"}})

@@ -46,7 +46,7 @@ def read(body: bytes, headers: dict[str, str]) -> Response[bytes]:
 def written(kind: Kind[Any], obj: Object | None, body: bytes, status: int = 200) -> Response[bytes]:
     """With the version that other gateways can be asked for, so that they show the write as well."""
     number = int(obj.metadata.resource_version or 0) if obj is not None else 0
-    headers = {VERSION: str(Version(kind.resource.plural, number)), "ETag": etag(obj)} if obj is not None else {}
+    headers = {VERSION: str(Version(kind.resource.plural, number)), "ETag": f'"{version(obj)}"'} if obj is not None else {}
     return Response(body, media_type=JSON, status_code=status, headers=headers)
 
 
@@ -59,8 +59,3 @@ async def caught_up(reads: Reads, wanted: str) -> None:
 def expected(if_match: str) -> str:
     """The version of an If-Match header; empty for none and for `*`."""
     return if_match.removeprefix("W/").strip('"') if if_match != "*" else ""
-
-
-def etag(obj: Object) -> str:
-    """Of what is asked for; the status moves without it."""
-    return f'"{version(obj)}"'

@@ -14,7 +14,7 @@ from pincompute.api.clusters import PROJECTS
 from pincompute.api.meta import Object
 from pincompute.gateway import problems
 from pincompute.gateway.calls import Call, Caller, Operation
-from pincompute.gateway.model import Kind, encoded, joined
+from pincompute.gateway.model import Kind, encoded, etag, joined
 from pincompute.gateway.reads import Reads
 from pincompute.gateway.workloads import answers, outcomes, queries, watching
 from pincompute.gateway.workloads.feeds import Feeds
@@ -82,7 +82,7 @@ class Catalog:
         if found is None:
             raise problems.not_found(outcomes.what(kind, *names))
         headers = answers.fresh(self._reads.freshness(kind.resource))
-        return encoded(found), {**headers, "ETag": answers.etag(found)}
+        return encoded(found), {**headers, "ETag": etag(found)}
 
     def page(self, kind: Kind[Any], asked: Asked, cursor: str = "") -> Bytes:
         """As the cache has it now. Raises Problem."""

@@ -18,9 +18,9 @@ from pincompute.gateway.model.difference import changes as differences
 from pincompute.gateway.model.lens import Data
 from pincompute.gateway.model.reading import Place, Wanted, read
 from pincompute.gateway.reads import Reads
-from pincompute.gateway.workloads import answers, forecast, outcomes
+from pincompute.gateway.workloads import answers, forecast, keeping, outcomes
 from pincompute.gateway.workloads.outcomes import Difference, WrittenItem
-from pincompute.gateway.workloads.writing import Author, Writing, kept, spec_of, zones
+from pincompute.gateway.workloads.writing import Author, Writing, zones
 
 Names: TypeAlias = tuple[str, str]
 """Project, empty for kinds outside of projects, and name."""
@@ -82,7 +82,7 @@ class Desk:
         if obj is None:
             message = forecast.creation(kind, names[1], wanted.manifest["spec"], known)
             return Difference(changes=differences({}, after), text=text(None, after), creates=True, message=message)
-        kept_spec = kept(spec_of(obj), kind.spec_of(wanted.manifest))
+        kept_spec = keeping.kept(keeping.spec_of(obj), kind.spec_of(wanted.manifest))
         after = asked(kind.of_manifest({**wanted.manifest, "spec": kept_spec}))
         before = asked(kind.to_simple(obj))
         found = differences(before, after)

@@ -11,6 +11,8 @@ from pincompute.gateway.model import Kind, lens
 from pincompute.gateway.model.difference import Change
 
 WATCH = "watch it to see it happen"
+_NUMBERS = {1: "one"}
+_PLACES = frozenset({"zones", "tier"})
 _UNSEEN = ("labels", "annotations", "description", "members")  # changes that no replica notices
 
 
@@ -30,8 +32,8 @@ def _where(spec: Manifest, replicas: int, zones: Collection[str]) -> str:
         return "as soon as there is a zone to run in"
     if len(asked) == 1:
         return f"in zone {asked[0]}, if it has room"
-    if replicas == 1:
-        return f"in one of the zones {_and(asked)}, which the platform chooses in a moment"
+    if replicas < len(asked):
+        return f"in {_NUMBERS.get(replicas, str(replicas))} of the zones {_and(asked)}, which the platform chooses in a moment"
     least, more = divmod(replicas, len(asked))
     each = f"{least}" if not more else f"{least} or {least + 1}"
     return f"balanced over the zones {_and(asked)}, {each} in each as far as there is room"
@@ -58,17 +60,25 @@ def _root(field: str) -> str:
 
 
 def _effect(name: str, changes: Sequence[Change]) -> str:
-    fields = {each.field for each in changes}
-    if fields == {"replicas"}:
-        return f"{name} goes from {_given(changes[0].before)} to {_count(_given(changes[0].after))}"
-    if fields <= {"zones", "tier"}:
-        return f"{name} moves so that its {_and(sorted(fields))} is as asked for; what runs stays until as much runs elsewhere"
-    if fields <= {"update.maxSurge", "update.maxUnavailable", "update.minReadySeconds", "update.type", "update"}:
-        return f"the next update of {name} goes as asked for; nothing restarts now"
-    images = [field for field in fields if field.startswith(("containers", "initContainers")) and field.endswith(".image")]
-    if len(images) == len(fields):
-        return f"the changed containers of {name} restart in place with the new image, step by step"
-    return f"the replicas of {name} are updated step by step"
+    """Scaling, moving, updating: each that the changes cause, in this order."""
+    by_root = {_root(each.field): each for each in changes}
+    effects = list[str]()
+    if "replicas" in by_root:
+        scale = by_root["replicas"]
+        effects.append(f"goes from {_given(scale.before)} to {_count(_given(scale.after))}")
+    if moved := sorted(by_root.keys() & _PLACES):
+        effects.append(f"moves to where the {_and(moved)} asked for allow it, and what runs stays until as much runs there")
+    if rest := [each.field for each in changes if _root(each.field) not in {"replicas", *_PLACES}]:
+        effects.append(_update(rest))
+    return f"{name} {_and(effects)}"
+
+
+def _update(fields: Sequence[str]) -> str:
+    if all(_root(field) == "update" for field in fields):
+        return "takes the next update as asked for, without a restart now"
+    if all(_root(field) in ("containers", "initContainers") and field.endswith(".image") for field in fields):
+        return "restarts the changed containers in place with the new image, step by step"
+    return "updates its replicas step by step"
 
 
 def deletion(obj: Object) -> tuple[str, tuple[str, ...]]:

@@ -18,7 +18,8 @@ from pincompute.gateway.model.kinds import users
 from pincompute.gateway.model.reading import Wanted
 from pincompute.gateway.problems import FieldError
 from pincompute.gateway.reads import Reads
-from pincompute.gateway.workloads.writing import Author, Writing, spec_of
+from pincompute.gateway.workloads import keeping
+from pincompute.gateway.workloads.writing import Author, Writing
 
 OWNER = "owner"
 LONGEST_NAME = 253
@@ -111,7 +112,7 @@ class Members:
             members = [{"name": member.name, "role": member.role} for member in change(_members(obj))]
             metadata = {"name": obj.metadata.name, "labels": users(obj.metadata.labels)}
             notes = {"annotations": users(obj.metadata.annotations)}
-            return Wanted(PROJECT, {"metadata": {**metadata, **notes}, "spec": {**spec_of(obj), "members": members}})
+            return Wanted(PROJECT, {"metadata": {**metadata, **notes}, "spec": {**keeping.spec_of(obj), "members": members}})
 
         author = Author(self._call)
         await Writing(PROJECT, self._reads).change(wanted, "", self._call.project, author)

@@ -20,18 +20,18 @@ from pincompute.api.labels import HOST
 from pincompute.api.meta import GROUP, Key, Manifest, Object
 from pincompute.gateway import problems
 from pincompute.gateway.calls import Call
-from pincompute.gateway.model import AUTHOR, Kind, codecs, lens
-from pincompute.gateway.model.kinds import RESTARTED, stated, users, version
+from pincompute.gateway.model import AUTHOR, Kind, codecs
+from pincompute.gateway.model.kinds import users, version
 from pincompute.gateway.model.reading import Wanted
 from pincompute.gateway.operation.verbs import Recorded
 from pincompute.gateway.problems import FieldError, Problem
 from pincompute.gateway.reads import Reads
+from pincompute.gateway.workloads import keeping
 from pincompute.kube import errors, writes
 
 MANAGER = "pincompute-gateway"
 IDEMPOTENCY = f"{GROUP}/idempotency"  # annotation: digests of the key and of the request that created the object
 ATTEMPTS = 5  # looks at an object that others change at the same time
-KEPT = ("paused", "stopped")  # fields of the spec that verbs set: a replacement that does not say them leaves them
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +130,8 @@ class Writing:
         if obj.deleting:
             raise problems.conflict(f"{self._what(obj)} is being deleted", "create it again once it is gone")
         patch: Manifest = {}
-        before = spec_of(obj)
-        after = kept(before, self._kind.spec_of(wanted.manifest))
+        before = keeping.spec_of(obj)
+        after = keeping.kept(before, self._kind.spec_of(wanted.manifest))
         if codecs.plain(before) != codecs.plain(after):
             patch["spec"] = changes.merge_patch(before, after)
         metadata = _notes(obj, wanted.manifest["metadata"])
@@ -201,20 +201,6 @@ class Writing:
 def zones(reads: Reads) -> Collection[str]:
     """Of the region, as far as they are known."""
     return {member.spec.zone for member in reads.host(MEMBERCLUSTERS).list()}
-
-
-def kept(before: Manifest, after: Manifest) -> Manifest:
-    """`after` with what verbs have set and a replacement does not speak of."""
-    made = {**{name: before[name] for name in KEPT if name in before}, **after}
-    restarted = lens.at(before, RESTARTED)
-    if restarted is lens.NOTHING or lens.at(after, RESTARTED) is not lens.NOTHING:
-        return made
-    return changes.apply(made, {"template": {"metadata": {"annotations": {labels.RESTARTED_AT: restarted}}}})
-
-
-def spec_of(obj: Any) -> Manifest:
-    """As it is stated."""
-    return stated(obj.spec)
 
 
 def _notes(obj: Object, wanted: Manifest) -> Manifest:
