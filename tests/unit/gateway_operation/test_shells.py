@@ -60,7 +60,7 @@ class Wire:
 
 async def session(wire: Wire, program: Program, *, idle: float = 60.0, **more: Any) -> End:
     rights = Rights(more.pop("authorizer", Deciding()), time.time)
-    shell = Session(wire, program, CALL, rights, idle, time.monotonic, **more)  # type: ignore[arg-type]
+    shell = Session(wire, program, Command(("sh",), "main"), CALL, rights, idle, time.monotonic, **more)  # type: ignore[arg-type]
     async with asyncio.timeout(10):
         return await shell.run()
 
@@ -273,3 +273,10 @@ def test_a_path_that_cannot_be_used_is_named(path: str) -> None:
     with pytest.raises(Problem) as caught:
         copying.check_path(path)
     assert caught.value.errors[0].field == "path"
+
+
+async def test_an_image_without_a_shell_is_told_in_clear_words() -> None:
+    words = 'OCI runtime exec failed: exec: "sh": executable file not found in $PATH'
+    wire = Wire()
+    await session(wire, Program([], Exit(None, words)))
+    assert channels.exit_of(wire.got[-1][1:]) == Exit(None, "the image of container main has no program sh")

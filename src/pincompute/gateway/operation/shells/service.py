@@ -106,7 +106,7 @@ class Shells:
                 return
             await socket.accept()
             transcript = self._transcript(call, argv, found)
-            await Session(socket, process, call, self.rights, self.policy.idle, time.monotonic, transcript).run()
+            await Session(socket, process, command, call, self.rights, self.policy.idle, time.monotonic, transcript).run()
 
     async def serve_port(self, socket: Socket, target: Target, call: Call) -> None:
         async with AsyncExitStack() as stack:

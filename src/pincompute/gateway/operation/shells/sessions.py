@@ -16,8 +16,9 @@ from litestar.exceptions import WebSocketDisconnect
 
 from pincompute.gateway.calls import Call
 from pincompute.gateway.operation import sockets
-from pincompute.gateway.operation.backend import Channel, Exit, Process, Size
+from pincompute.gateway.operation.backend import Channel, Command, Exit, Process, Size
 from pincompute.gateway.operation.rights import Rights
+from pincompute.gateway.operation.shells import commands
 from pincompute.gateway.operation.shells.transcripts import Transcript, TranscriptLost
 from pincompute.gateway.operation.sockets import Socket
 from pincompute.kube.errors import KubeError
@@ -42,6 +43,7 @@ class Session:
 
     socket: Socket
     process: Process
+    command: Command
     call: Call
     rights: Rights
     idle: float
@@ -125,7 +127,9 @@ class Session:
             return End(sockets.UPSTREAM, error.message)
         except WebSocketDisconnect:
             return End(1001, "the user has gone")
-        return End(1000, exit=self.process.exit)
+        ended = self.process.exit
+        words = commands.explained(ended, self.command.argv, self.command.container)
+        return End(1000, exit=Exit(ended.code, words or ended.message))
 
     async def _guard(self) -> End:
         return End(sockets.WITHDRAWN, await self.rights.until_ended(self.call))

@@ -1,0 +1,167 @@
+"""Streams into pods as an API server serves them: WebSockets over loopback that speak its subprotocols."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from pincompute.api.meta import Key
+from pincompute.kube.config import ClusterConfig
+from pincompute.kube.errors import NotFound, Unreachable
+from pincompute.kube.streams import channels, forward
+from pincompute.kube.streams import exec as programs
+from pincompute.kube.streams.channels import Channel, Exit, Size
+from pincompute.kube.streams.exec import Command
+from pincompute.kube.transport import Client
+
+POD = Key("shop", "web-a1-0")
+Serve = Callable[[web.WebSocketResponse, web.Request], Awaitable[None]]
+
+
+@asynccontextmanager
+async def serving(serve: Serve, *protocols: str) -> AsyncIterator[Client]:
+    async def handle(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse(protocols=protocols, autoclose=False)
+        await socket.prepare(request)
+        await serve(socket, request)
+        await socket.close()
+        return socket
+
+    app = web.Application()
+    app.router.add_get("/api/v1/namespaces/shop/pods/web-a1-0/{stream}", handle)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        async with Client(ClusterConfig(f"http://127.0.0.1:{runner.addresses[0][1]}"), name="a1") as client:
+            yield client
+    finally:
+        await runner.cleanup()
+
+
+def failure(code: int) -> bytes:
+    causes = [{"reason": "ExitCode", "message": str(code)}]
+    status = {"status": "Failure", "reason": "NonZeroExitCode", "message": "it failed", "details": {"causes": causes}}
+    return b"\x03" + json.dumps(status).encode()
+
+
+async def test_a_program_gets_its_input_and_gives_its_output_and_exit() -> None:
+    asked: list[tuple[str, str]] = []
+    got: list[bytes] = []
+
+    async def shell(socket: web.WebSocketResponse, request: web.Request) -> None:
+        asked.extend(request.query.items())
+        await socket.send_bytes(b"\x01")  # a real one greets with an empty message
+        async for message in socket:
+            got.append(message.data)
+            if message.data == channels.end_of_input():
+                break
+        await socket.send_bytes(b"\x01out")
+        await socket.send_bytes(b"\x02err")
+        await socket.send_bytes(failure(3))
+
+    command = Command(("cat", "-n"), "main", stdin=True)
+    async with serving(shell, channels.PROTOCOL) as client, programs.run(client, POD, command) as process:
+        await process.write(b"in")
+        await process.resize(Size(80, 24))
+        await process.end_input()
+        said = [piece async for piece in process.output()]
+    assert said == [(Channel.STDOUT, b"out"), (Channel.STDERR, b"err")]
+    assert process.exit == Exit(3, "it failed")
+    assert got == [b"\x00in", b'\x04{"Width":80,"Height":24}', b"\xff\x00"]
+    assert asked[0] == ("container", "main")
+    assert [value for name, value in asked if name == "command"] == ["cat", "-n"]
+
+
+async def test_everything_that_was_sent_before_the_end_is_read() -> None:
+    """The server pings, closes and is gone, while most of its output is still to be read."""
+
+    async def flood(socket: web.WebSocketResponse, _request: web.Request) -> None:
+        for _ in range(200):
+            await socket.send_bytes(b"\x01" + b"x" * 32_000)
+            await socket.ping()
+        await socket.send_bytes(b'\x03{"status":"Success"}')
+
+    async with (
+        serving(flood, channels.PROTOCOL) as client,
+        programs.run(client, POD, Command(("cat",), "main")) as process,
+    ):
+        size = 0
+        async for _, piece in process.output():
+            size += len(piece)
+    assert (size, process.exit) == (200 * 32_000, Exit(0))
+
+
+async def test_a_stream_that_ends_without_a_status_leaves_the_exit_unknown() -> None:
+    async def silent(socket: web.WebSocketResponse, _request: web.Request) -> None:
+        await socket.send_bytes(b"\x01half")
+
+    async with (
+        serving(silent, channels.PROTOCOL) as client,
+        programs.run(client, POD, Command(("cat",), "main")) as process,
+    ):
+        assert [piece async for _, piece in process.output()] == [b"half"]
+        assert process.exit.code is None
+
+
+async def test_a_stream_that_breaks_says_so() -> None:
+    async def broken(_socket: web.WebSocketResponse, request: web.Request) -> None:
+        assert request.transport is not None
+        request.transport.abort()
+
+    async with (
+        serving(broken, channels.PROTOCOL) as client,
+        programs.run(client, POD, Command(("cat",), "main")) as process,
+    ):
+        with pytest.raises(Unreachable, match="the stream broke"):
+            _ = [piece async for piece in process.output()]
+
+
+async def test_a_server_that_is_too_old_is_named() -> None:
+    async def old(_socket: web.WebSocketResponse, _request: web.Request) -> None:
+        pass
+
+    async with serving(old) as client:
+        with pytest.raises(Unreachable, match=r"1\.30"):
+            async with programs.run(client, POD, Command(("cat",), "main")):
+                pass
+
+
+async def test_a_pod_that_is_not_there_is_not_found() -> None:
+    async def unused(_socket: web.WebSocketResponse, _request: web.Request) -> None:
+        pass
+
+    async with serving(unused, channels.PROTOCOL) as client:
+        with pytest.raises(NotFound):
+            async with programs.run(client, Key("shop", "other"), Command(("cat",), "main")):
+                pass
+
+
+async def test_a_port_is_forwarded_and_why_it_could_not_be_is_told() -> None:
+    got: list[bytes] = []
+
+    async def port(socket: web.WebSocketResponse, request: web.Request) -> None:
+        number = int(request.query["ports"]).to_bytes(2, "little")
+        await socket.send_bytes(b"\x00" + number)
+        await socket.send_bytes(b"\x01" + number)
+        message = await socket.receive()
+        assert message.type is aiohttp.WSMsgType.BINARY
+        got.append(message.data)
+        await socket.send_bytes(b"\x00hi")  # as long as a port's number, and yet data
+        await socket.send_bytes(b"\x01nobody listens")
+
+    async with serving(port, forward.PROTOCOL) as client, forward.open_port(client, POD, 8080) as tunnel:
+        await tunnel.write(b"hello")
+        assert [piece async for piece in tunnel.pieces()] == [b"hi"]
+    assert (got, tunnel.trouble) == ([b"\x00hello"], "nobody listens")
+
+
+@pytest.mark.parametrize("ended", [Exit(0), Exit(7, "it failed"), Exit(None, "not started")])
+def test_an_exit_is_the_same_there_and_back(ended: Exit) -> None:
+    assert channels.exit_of(channels.status_of(ended)) == ended
