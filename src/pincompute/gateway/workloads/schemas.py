@@ -10,7 +10,6 @@ from litestar.openapi.spec import Example, OpenAPIMediaType, OpenAPIType, Operat
 from pincompute.gateway.model import Kind
 from pincompute.gateway.model.documents import YAML_TYPES
 
-
 _WEB = {
     "name": "web",
     "image": "registry.internal/hello:1",
