@@ -49,7 +49,10 @@ class Served:
 
 
 async def served(client: Client) -> Served:
-    body, found = await client.request("GET", "/metrics", accept="text/plain"), Counter[tuple[str, str, str, str]]()
+    body, found = (
+        await client.request("GET", "/metrics", accept="text/plain", deadline=60.0),
+        Counter[tuple[str, str, str, str]](),
+    )
     for match in _LINE.finditer(body):
         labels = {name.decode(): value.decode() for name, value in _LABEL.findall(match["labels"])}
         key = (labels["verb"], labels["resource"], labels["subresource"], labels["code"])

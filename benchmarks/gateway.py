@@ -98,6 +98,7 @@ async def _compare(wanted: Comparison, ours: Side, theirs: Side, options: Option
             rounds.seen.append(await asyncio.to_thread(_load, orders))
     rate, rate_other = mine.middle("rate"), other.middle("rate")
     tail, tail_other = 1000 * mine.middle("p99"), 1000 * other.middle("p99")
+    say(f"{wanted.name}: {rate:,.0f}/s beside {rate_other:,.0f}/s, P99 {tail:.1f} ms beside {tail_other:.1f} ms")
     size = f"{mine.middle('size') / 1000:,.1f} KB beside {other.middle('size') / 1000:,.1f} KB"
     refused = sum(seen.refused for seen in (*mine.seen, *other.seen))
     busy = (
