@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from projects import make_project
 from region import Region, run
+from user import IMAGES, User
 
 from pincompute.api.workloads import PINAPPS, PINPODS
 from pincompute.region import bundled, cleanup, home
@@ -67,12 +68,50 @@ def region(region_home: Path, greeting: str) -> Iterator[Region]:
     region.census.close()
 
 
+@pytest.fixture(scope="session")
+def users(region: Region, tmp_path_factory: pytest.TempPathFactory) -> dict[str, User]:
+    """Everybody the region's issuer knows, logged in, each with a home; the image that their apps talk with is there."""
+    for version in ("1", "2"):
+        region.run("region", "image", "build", str(IMAGES / "talker"), "--tag", f"talker:{version}")
+    found = {name: User(region, name, tmp_path_factory.mktemp(name)) for name in ("dev", "admin")}
+    for user in found.values():
+        assert user.login().status == 0
+    return found
+
+
+@pytest.fixture(scope="session")
+def dev(users: dict[str, User]) -> User:
+    """A developer, who has rights in the projects of which they are a member, and nowhere else."""
+    return users["dev"]
+
+
+@pytest.fixture(scope="session")
+def admin(users: dict[str, User]) -> User:
+    """May do everything everywhere."""
+    return users["admin"]
+
+
+@pytest.fixture(scope="module")
+def shop(region: Region, admin: User, dev: User, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A project that admin founded for dev, one for all stories of a module; emptied afterwards."""
+    name = f"g{hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:8]}"
+    admin.pin("project", "create", name, status=None)
+    admin.pin("project", "grant", "dev", "owner", "--project", name)
+    dev.pin("project", "use", name)
+    yield name
+    _empty(region, name)
+
+
 @pytest.fixture
 def project(region: Region, request: pytest.FixtureRequest) -> Iterator[str]:
     """A project of this test's own, emptied afterwards."""
     name = f"p{hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:8]}"
     make_project(region, name)
     yield name
+    _empty(region, name)
+
+
+def _empty(region: Region, name: str) -> None:
     for kind in (PINAPPS, PINPODS):
         for obj in region.host.list(kind, name):
             region.delete(kind.kind, name, obj.metadata.name)

@@ -1,0 +1,11 @@
+# One numbered line every half second; the numbers of one run have no gap, so that a lost or doubled line shows.
+trap 'exit 0' TERM
+mkdir -p /work
+echo "begin $VERSION"
+n=0
+while true; do
+    n=$((n + 1))
+    echo "tick $n"
+    sleep 0.5 &
+    wait $!
+done
