@@ -86,11 +86,12 @@ class IssuerKeys:
 
     async def get(self, kid: str) -> PublicKey | None:
         """None when the issuer has no such key. Raises Problem 503 when that cannot be known."""
-        now = self._now()
-        if kid in self._keys and now - self._fetched < FRESH:
-            return self._keys[kid]
+        now, known = self._now(), self._keys.get(kid)
+        fresh = now - self._fetched < FRESH or now - self._tried < PAUSE or self._fetching.locked()
+        if known is not None and fresh:
+            return known
         async with self._fetching:  # whoever waited here finds what the one before fetched
-            if now >= self._tried and self._now() - self._tried >= PAUSE:
+            if self._now() - self._tried >= PAUSE:
                 await self._refresh()
         found = self._keys.get(kid)
         if found is None and self._trouble:

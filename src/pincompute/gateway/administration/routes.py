@@ -148,7 +148,7 @@ async def delete_token(
 @get("/v1/roles", opt=may("roles", "list"), operation_id="listRoles", tags=["roles"])
 async def list_roles(roles: NamedDependency[Roles]) -> RolePage:
     """Every role that a member of a project may carry."""
-    return RolePage(items=tuple(Role(name, allowed) for name, allowed in sorted(roles.described().items())))
+    return RolePage(items=tuple(Role(name=name, operations=allowed) for name, allowed in sorted(roles.described().items())))
 
 
 @get("/v1/admin/clusters", opt=may("clusters", "list"), operation_id="listClusters", tags=["admin"])

@@ -64,9 +64,10 @@ class AuditLog:
             self._task.cancel()
             await asyncio.wait([self._task])
         self._flush()
-        if self._file is not None:
-            files.sync(self._file.duplicate())
-            self._file.close()
+        if self._file is None:
+            return
+        await self._sync(self._seq)
+        self._file.close()
 
     @property
     def trouble(self) -> str:

@@ -1,0 +1,35 @@
+"""Service tokens in the real store: what one gateway made, another one knows, also after a restart."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+from deciding import Time, user
+
+from pincompute.gateway.access import Scope, ServiceToken, ServiceTokens
+from pincompute.store.store import Store
+from pincompute.store.tokens import Tokens
+
+
+async def test_tokens_survive_in_the_store(tmp_path: Path) -> None:
+    time, url = Time(), f"sqlite+aiosqlite:///{tmp_path}/gateway.db"
+    scope = Scope("demo", role="developer", operations=("apps:*",))
+    async with Store.open(url, spool=tmp_path / "spool") as store:
+        await store.until_ready()
+        tokens = ServiceTokens(Tokens(store.database, ServiceToken), time.clock)
+        secret, made = await tokens.create("deploys", user("olga", "devs"), "olga", scope, timedelta(days=1))
+        _, other = await tokens.create("gone", user("olga"), "olga", scope, timedelta(days=1))
+        await tokens.revoke(other.id)
+    async with Store.open(url, spool=tmp_path / "spool") as store:
+        await store.until_ready()
+        again = ServiceTokens(Tokens(store.database, ServiceToken), time.clock)
+        assert await again.find(secret) == made
+        assert again.in_force(made.id) == made
+        assert again.in_force(other.id) is None
+        assert [token.revoked_at is None for token in again.all() if token.id == other.id] == [False]
+    assert secret.removeprefix("pct_").encode() not in _on_disk(tmp_path)
+
+
+def _on_disk(folder: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in folder.rglob("*") if file.is_file())
