@@ -36,7 +36,7 @@ class Options:
     pace: Pace = field(default_factory=lambda: Pace(base=0.2, cap=5.0))
     memory: int = 10_000
     disk: int = 256 << 20
-    batch: int = 500
+    batch: int = 200  # more would hold up the event loop for longer than a request may take
     sweep: float = 600.0
 
 

@@ -68,6 +68,22 @@ STORIES: dict[str, tuple[Sequence[AnyRecord], list[str]]] = {
             "pod hello-a1-0: Pulled: Container image already present on machine (2 times)",
         ],
     ),
+    "a crash loop is one line, of several pods as well": (
+        [exit_of(137, 60 * n, reason="OOMKilled", memory_limit="32Mi", pod=f"hello-b1-{n % 2}") for n in range(5)],
+        [
+            (
+                "web in 2 pods ended with exit code 137 (out of memory; limit 32Mi), 5 times: "
+                "raise resources.memory or find the leak"
+            )
+        ],
+    ),
+    "different ends are different lines": (
+        [exit_of(1, 1), exit_of(1, 2), exit_of(2, 3)],
+        [
+            "web in hello-b1-0 (zone b) ended with exit code 1, 2 times: look at the logs of its last run",
+            "web in hello-b1-0 (zone b) ended with exit code 2: look at the logs of its last run",
+        ],
+    ),
     "different events are different lines": (
         [event(0), event(1, reason="Failed", message="no such image")],
         ["pod hello-a1-0: Pulled: Container image already present on machine", "pod hello-a1-0: Failed: no such image"],

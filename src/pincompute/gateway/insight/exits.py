@@ -28,11 +28,13 @@ _REMEDIES_OF_PODS = {
 }
 
 
-def sentence(record: Exit) -> str:
-    """Without a full stop."""
-    told = f"{_who(record)} ended with {how(record)}" if record.container else f"{_who(record)} failed ({_why(record)})"
+def sentence(record: Exit, pods: int = 1, times: int = 1) -> str:
+    """Without a full stop. `pods` and `times`: of how many pods, and how often in all."""
+    who = _who(record) if pods == 1 else " in ".join(part for part in (record.container, f"{pods} pods") if part)
+    told = f"{who} ended with {how(record)}" if record.container else f"{who} failed ({_why(record)})"
+    often = f", {times} times" if times > pods else ""
     remedy = cure(record)
-    return f"{told}: {remedy}" if remedy else told
+    return f"{told}{often}: {remedy}" if remedy else f"{told}{often}"
 
 
 def how(record: Exit) -> str:

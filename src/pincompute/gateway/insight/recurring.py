@@ -1,62 +1,79 @@
-"""The same event of many pods, or the same again and again, told as one line. Pure."""
+"""The same event or end of many pods, or of one again and again, told as one line. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from pincompute.gateway.insight import exits
 from pincompute.gateway.insight.entries import Entry, short
-from pincompute.store.records import Event
+from pincompute.store.records import Event, Exit
 
-NEAR = timedelta(minutes=10)  # the same event again within this is the same line
+NEAR = timedelta(minutes=10)  # the same again within this is the same line
 
 
 @dataclass(slots=True)
 class _Group:
-    """The same event, perhaps of many objects."""
+    """The same thing, perhaps of many objects."""
 
-    first: Event
+    first: Event | Exit
     until: datetime
     count: int
     objects: set[str]
 
 
-def entries(events: Iterable[Event]) -> Iterator[Entry]:
-    open_groups: dict[tuple[str, ...], _Group] = {}
+def entries(records: Iterable[Event | Exit]) -> Iterator[Entry]:
+    """The oldest first. What came again after a longer while is a line of its own."""
+    open_groups: dict[Hashable, _Group] = {}
     closed: list[_Group] = []
-    for event in events:
-        key = (event.uid, event.name, event.about, event.reason, _pattern(event))
-        group = open_groups.get(key)
-        if group is None or event.at - group.until > NEAR:
-            if group is not None:
-                closed.append(group)
-            open_groups[key] = _Group(event, event.last, event.count, {event.object})
+    for record in records:
+        kind, named, count = _kind(record), _object(record), record.count if isinstance(record, Event) else 1
+        group = open_groups.get(kind)
+        if group is None or record.at - group.until > NEAR:
+            closed += (group,) if group else ()
+            open_groups[kind] = _Group(record, record.until, count, {named})
             continue
-        group.until = max(group.until, event.last)
-        group.count += event.count
-        group.objects.add(event.object)
+        group.until = max(group.until, record.until)
+        group.count += count
+        group.objects.add(named)
     yield from (_entry(group) for group in (*closed, *open_groups.values()))
 
 
+def _kind(record: Event | Exit) -> Hashable:
+    """What makes two of them the same to a reader."""
+    if isinstance(record, Exit):
+        return record.uid, record.name, record.container, record.code, record.reason, record.expected
+    return record.uid, record.name, record.about, record.reason, _pattern(record)
+
+
+def _pattern(event: Event) -> str:
+    """The message without what differs from pod to pod: names, and figures such as durations."""
+    return "".join(c for c in event.message.replace(event.object, "") if not c.isdigit()) if event.object else event.message
+
+
+def _object(record: Event | Exit) -> str:
+    return record.object if isinstance(record, Event) else record.pod
+
+
 def _entry(group: _Group) -> Entry:
-    first, many = group.first, len(group.objects)
-    who = f"{many} {first.about.lower()}s" if many > 1 else f"{first.about.lower()} {first.object}"
-    times = f" ({group.count} times)" if group.count > many else ""
+    first, alone = group.first, len(group.objects) == 1
     return Entry(
         at=first.at,
-        type="event",
-        sentence=f"{who}: {first.reason}: {short(first.message)}{times}",
+        type=first.type,
+        sentence=_event(first, group) if isinstance(first, Event) else exits.sentence(first, len(group.objects), group.count),
         name=first.name,
         uid=first.uid,
-        zone=first.zone if many == 1 else "",
-        cluster=first.cluster if many == 1 else "",
-        warning=first.warning,
+        zone=first.zone if alone else "",
+        cluster=first.cluster if alone else "",
+        warning=first.warning if isinstance(first, Event) else bool(exits.cure(first)),
         until=group.until if group.until > first.at else None,
         count=group.count,
     )
 
 
-def _pattern(event: Event) -> str:
-    """The message with what differs from pod to pod left out: names, and figures such as durations."""
-    return "".join(c for c in event.message.replace(event.object, "") if not c.isdigit()) if event.object else event.message
+def _event(first: Event, group: _Group) -> str:
+    many = len(group.objects)
+    who = f"{many} {first.about.lower()}s" if many > 1 else f"{first.about.lower()} {first.object}"
+    times = f" ({group.count} times)" if group.count > many else ""
+    return f"{who}: {first.reason}: {short(first.message)}{times}"

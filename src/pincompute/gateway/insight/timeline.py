@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import TypeAlias
 
 from pincompute.api.workloads import Scheduling
-from pincompute.gateway.insight import changes, exits, recurring
+from pincompute.gateway.insight import changes, recurring
 from pincompute.gateway.insight.entries import Entry, short
 from pincompute.store.records import DONE, GONE, AnyRecord, Decision, Event, Exit, Operation, Revision, State
 
@@ -54,8 +54,8 @@ def entries(records: Iterable[AnyRecord], before: Iterable[Revision] = ()) -> tu
     operations = {(o.uid, o.generation): o for o in ordered if isinstance(o, Operation) and o.generation}
     revised = {(r.uid, r.generation) for r in ordered if isinstance(r, Revision)}
     lines = [line for record in ordered if (line := _line(record, told, operations, revised)) is not None]
-    events = recurring.entries(record for record in ordered if isinstance(record, Event))
-    return tuple(sorted((*lines, *events), key=_order))
+    repeated = recurring.entries(record for record in ordered if isinstance(record, (Event, Exit)))
+    return tuple(sorted((*lines, *repeated), key=_order))
 
 
 def _order(entry: Entry) -> tuple[datetime, bool, datetime, int]:
@@ -86,9 +86,7 @@ def _line(record: AnyRecord, told: _Told, operations: _Operations, revised: set[
                 return None
             told.states[record.uid] = record.after
             return _entry(record, state(record), warning=record.after == "Degraded")
-        case Exit():
-            return _entry(record, exits.sentence(record), warning=bool(exits.cure(record)))
-        case Event():
+        case Event() | Exit():
             return None  # told in groups
 
 
