@@ -16,7 +16,7 @@ from pincompute.gateway.model import APP, KINDS, PROJECT, UNIT, Kind, codecs
 from pincompute.gateway.model.difference import asked
 from pincompute.gateway.model.kinds import stated
 
-EXAMPLES = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+EXAMPLES = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
 def resource(kind: Kind[Any], spec: dict[str, Any], **metadata: Any) -> Any:

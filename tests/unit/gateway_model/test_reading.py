@@ -66,6 +66,21 @@ BAD = {
     "a port out of range": (WEB % "ports: [{port: 70000}]", "containers[0].ports[0].port", "must be from 1 to 65535"),
     "a check without a port": (WEB % "health: {http: {path: /}}", "containers[0].health.http.port", "is required"),
     "a duration that is none": (WEB % "health: {period: 10}", "containers[0].health.period", 'write for example "10s"'),
+    "two things to check": (
+        WEB % "health: {http: {port: 80}, tcp: {port: 80}}",
+        "containers[0].health",
+        "has http and tcp, where only one may be said",
+    ),
+    "a volume of two things": (
+        "{name: x, containers: [{name: a, image: i}], volumes: [{name: v, config: c, secret: s}]}",
+        "volumes[0]",
+        "has config and secret",
+    ),
+    "a value from two places": (
+        WEB % "env: {A: {secret: s, key: k, field: f}}",
+        "containers[0].env.A",
+        "has secret and field",
+    ),
     "a variable from nowhere": (WEB % "env: {A: {secret: s}}", "containers[0].env.A", "is required: add key"),
     "a volume that is not there": (WEB % "mounts: [{volume: v, path: /v}]", "containers", "every name in volumeMounts"),
     "a zone that is not there": ("{name: x, zones: [z], containers: [{name: a, image: i}]}", "zones[0]", "choose from a, b"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -153,6 +154,21 @@ async def test_a_patch_changes_only_what_it_names(gateway: Running):
     assert changed["message"].startswith("hello goes from 3 to 4 replicas")
     status, problem, _ = await gateway.ask("dan", "PATCH", f"{APPS}/hello", {"replicaz": 4})
     assert (status, problem["errors"][0]["message"]) == (422, "is not a field: write replicas")
+
+
+async def test_changes_at_the_same_time_are_all_kept(gateway: Running):
+    await gateway.ask("dan", "POST", APPS, app())
+    patches = [gateway.ask("dan", "PATCH", f"{APPS}/hello", {"labels": {f"l{n}": "x"}}) for n in range(20)]
+    assert {status for status, _, _ in await asyncio.gather(*patches)} == {200}
+    _, read, _ = await gateway.ask("dan", "GET", f"{APPS}/hello")
+    assert len(read["labels"]) == 20
+
+
+async def test_one_key_creates_one_at_the_same_time_as_well(gateway: Running):
+    creations = [gateway.ask("dan", "POST", APPS, app(), **{"Idempotency-Key": "k"}) for _ in range(20)]
+    made = await asyncio.gather(*creations)
+    assert {status for status, _, _ in made} == {201}
+    assert len({answer["item"]["id"] for _, answer, _ in made}) == 1
 
 
 async def test_a_write_of_an_older_version_is_refused(gateway: Running):

@@ -14,7 +14,7 @@ from typing import Any, cast
 from pincompute.api import rules, validation
 from pincompute.api.meta import Manifest
 from pincompute.gateway import problems
-from pincompute.gateway.model import lens, shape
+from pincompute.gateway.model import choices, lens, shape
 from pincompute.gateway.model.kinds import HIDDEN, KINDS, Kind, users
 from pincompute.gateway.model.lens import Data
 from pincompute.gateway.problems import FieldError
@@ -71,7 +71,7 @@ def _wrong_kind(kind: Kind[Any], said: Any) -> FieldError:
 def _simple(kind: Kind[Any], document: Data, place: Place) -> Wanted:
     data, errors = shape.fit({**_of_place(kind, place), **_without_null(document)}, kind.type)
     errors += _misplaced(data, place, "")
-    errors += _notes(data, "")
+    errors += [*_notes(data, ""), *choices.problems(data)]
     manifest, clashes = kind.manifest_and_clashes(data)
     errors += [_clash(kind, data, path) for path in clashes]
     found = [(kind.locate(data, p.field), p) for p in validation.problems(manifest, place.zones)]

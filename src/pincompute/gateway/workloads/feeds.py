@@ -21,7 +21,7 @@ from pincompute.kube.cache import WatchCache
 from pincompute.kube.clusters import Clusters
 from pincompute.kube.views import Unknown
 
-LENGTH = 20_000  # events kept of each kind
+LENGTH = 4096  # events kept of each kind; each keeps an old state of its object in memory
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,13 +89,17 @@ async def get_project(
 
 @post(_ALL, operation_class=takes(PROJECT), **describe(PROJECT, "create", "createProject", _WRITTEN, 201, 200))
 async def create_project(
-    request: Body, call: NamedDependency[Call], desk: NamedDependency[Desk], key: IdempotencyKey = "", dry_run: DryRun = False
+    request: Body,
+    call: NamedDependency[Call],
+    desk: NamedDependency[Desk],
+    idempotency_key: IdempotencyKey = "",
+    dry_run: DryRun = False,
 ) -> Response[bytes]:
     """Found a project. Whoever does owns it."""
     document = await desk.document(request)
     if document.get("kind", PROJECT.name) == PROJECT.name and document.get("members") is None:
         document = {**document, "members": [{"name": call.caller.name, "role": OWNER}]}
-    return await desk.create(PROJECT, "", document, Author(call, key, dry_run))
+    return await desk.create(PROJECT, "", document, Author(call, idempotency_key, dry_run))
 
 
 @put(_ONE, operation_class=takes(PROJECT), **describe(PROJECT, "update", "replaceProject", _WRITTEN))

@@ -146,11 +146,11 @@ def changes(kind: Kind[Any]) -> tuple[HTTPRouteHandler, ...]:
         request: Body,
         call: NamedDependency[Call],
         desk: NamedDependency[Desk],
-        key: IdempotencyKey = "",
+        idempotency_key: IdempotencyKey = "",
         dry_run: DryRun = False,
     ) -> Response[bytes]:
         """Create one. With an Idempotency-Key it may be sent again."""
-        return await desk.create(kind, project, await desk.document(request), Author(call, key, dry_run))
+        return await desk.create(kind, project, await desk.document(request), Author(call, idempotency_key, dry_run))
 
     @put(_one(kind), operation_class=document, **describe(kind, "update", f"replace{kind.name}", written))
     async def replace(

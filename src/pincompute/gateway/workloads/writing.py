@@ -7,10 +7,12 @@ make a user's version stale.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -31,7 +33,11 @@ from pincompute.kube import errors, writes
 
 MANAGER = "pincompute-gateway"
 IDEMPOTENCY = f"{GROUP}/idempotency"  # annotation: digests of the key and of the request that created the object
-ATTEMPTS = 5  # looks at an object that others change at the same time
+ATTEMPTS = 8  # looks at an object that others change at the same time
+
+
+_turns: WeakValueDictionary[tuple[str, str, str], asyncio.Lock] = WeakValueDictionary()
+"""Changes of one object take turns here, so that they do not make each other's versions old."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +114,11 @@ class Writing:
 
     async def change(self, wanted: Callable[[Object], Wanted], project: str, name: str, author: Author) -> Object:
         """`wanted` says for the object as it is how it should be. Raises Problem."""
+        turn = _turns.setdefault((self._kind.path, project, name), asyncio.Lock())
+        async with turn:
+            return await self._change(wanted, project, name, author)
+
+    async def _change(self, wanted: Callable[[Object], Wanted], project: str, name: str, author: Author) -> Object:
         obj = self._reads.get(self._kind.resource, project, name)
         for _ in range(ATTEMPTS):
             if obj is None:
