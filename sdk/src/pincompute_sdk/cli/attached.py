@@ -123,7 +123,7 @@ def _raw() -> Generator[None]:
     descriptor = sys.stdin.fileno()
     before = termios.tcgetattr(descriptor)
     try:
-        tty.setraw(descriptor)
+        tty.setraw(descriptor, termios.TCSADRAIN)  # what was typed ahead is for the program
         yield
     finally:
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
