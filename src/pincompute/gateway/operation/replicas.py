@@ -1,7 +1,8 @@
 """The replicas of a workload as users name them: `hello/3` is the fourth, `hello/b1-0` the first in cluster b1.
 
-The surprising rule: numbers belong to this gateway's memory. A replica keeps its number while it lives, and one that takes
-its place, wherever that is, gets the number that came free; a gateway that starts counts by zone, cluster and ordinal.
+The surprising rule: numbers belong to this gateway's memory. A replica keeps its number while it lives, unless it is beyond
+the count; one that takes its place, wherever that is, gets the number that came free. A gateway that starts counts by zone,
+cluster and ordinal.
 """
 
 from __future__ import annotations
@@ -138,7 +139,15 @@ def number(living: Iterable[Pod], before: dict[str, int]) -> dict[str, int]:
     for pod in ordered:
         if pod.metadata.uid not in kept:
             kept[pod.metadata.uid] = next(free)
-    return kept
+    return kept | _closed_up({pod.metadata.uid: kept[pod.metadata.uid] for pod in ordered if pods.is_live(pod)})
+
+
+def _closed_up(living: dict[str, int]) -> dict[str, int]:
+    """After an update with surge there are numbers beyond the count: they become the ones that came free below."""
+    taken = set(living.values())
+    free = (n for n in range(len(living)) if n not in taken)
+    beyond = sorted((n, uid) for uid, n in living.items() if n >= len(living))
+    return {uid: next(free) for _, uid in beyond}
 
 
 def _order(pod: Pod) -> tuple[bool, str, str, int, str]:

@@ -55,6 +55,7 @@ class Following:
     exists: Callable[[], bool]
     marks: dict[tuple[str, str], Watermark]
     _order: Reorder = field(init=False)
+    _named: dict[str, Replica] = field(default_factory=dict[str, Replica], init=False)
 
     def __post_init__(self) -> None:
         self._order = Reorder(self.out.offer)
@@ -92,9 +93,12 @@ class Following:
 
     def _tell_moves(self, places: dict[int, Replica], there: tuple[Replica, ...]) -> None:
         """A living replica under a number that another one had: it has moved, or was replaced where it was."""
-        for replica in there:
-            if not pods.is_live(replica.pod):
-                continue
+        living = [replica for replica in there if pods.is_live(replica.pod)]
+        self._named = {replica.uid: replica for replica in there}
+        renumbered = [n for n, was in places.items() if was.uid in self._named and self._named[was.uid].number != n]
+        for stale in renumbered:
+            del places[stale]
+        for replica in living:
             before = places.get(replica.number)
             places[replica.number] = replica
             if before is None:
@@ -163,7 +167,8 @@ class Following:
 
     def _take(self, followed: _Followed, raw: bytes, opened: int) -> None:
         arrived = self.now()
-        source = followed.source
+        replica = self._named.get(followed.source.replica.uid, followed.source.replica)
+        source = Source(replica, followed.source.container)
         if self.query.file:
             stamped = lines.untimed(raw, source, arrived, self.query.file)
         else:
