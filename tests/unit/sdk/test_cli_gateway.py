@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 import yaml
 from gateway.serving import Running, running
 from pincompute_sdk.cli.__main__ import main
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 APP = """\
 kind: App
@@ -34,13 +37,13 @@ class Said:
 Pin = Callable[..., Awaitable[Said]]
 
 
-@pytest.fixture
-async def gateway(tmp_path: Path) -> AsyncIterator[Running]:
-    async with running(tmp_path / "gateway") as served:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
+    async with running(tmp_path_factory.mktemp("gateway")) as served:
         yield served
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def pin(gateway: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Pin:
     """Runs a command as a member of project shop, in a folder with an app.yaml."""
     (tmp_path / "app.yaml").write_text(APP)
@@ -56,6 +59,7 @@ async def pin(gateway: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         said = capsys.readouterr()
         return Said(code, said.out, said.err)
 
+    await gateway.ask("root", "DELETE", "/v1/projects/shop/apps/hello")
     return run
 
 

@@ -1,0 +1,120 @@
+"""What is printed, and how the program begins and ends, whatever the terminal."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pincompute_sdk.cli import init as writing
+from pincompute_sdk.cli.commands import GROUPS
+from pincompute_sdk.cli.failure import CODES, MEANING, CommandError
+from pincompute_sdk.cli.manifest import checking, reading
+from pincompute_sdk.cli.output import jsonpath, table
+from pincompute_sdk.cli.output.words import age, joined
+from pincompute_sdk.core import errors
+
+PIN = Path(sys.executable).with_name("pin")
+DATA = {"items": [{"name": "a", "n": 1}, {"name": "b", "labels": {"x.y": "z"}}]}
+PATHS = {
+    "{.items[*].name}": ["a", "b"],
+    "$.items[0].n": [1],
+    "items[-1].name": ["b"],
+    ".items[1].labels['x.y']": ["z"],
+    ".items[7].name": [],
+    ".absent": [],
+    "": [DATA],
+}
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_jsonpath(path: str) -> None:
+    assert jsonpath.find(path, DATA) == PATHS[path]
+
+
+@pytest.mark.parametrize("path", [".items[?(@.n==1)]", ".items[", "..name"])
+def test_a_jsonpath_that_is_not_understood(path: str) -> None:
+    with pytest.raises(CommandError, match="is not understood"):
+        jsonpath.find(path, DATA)
+
+
+def test_tables_in_a_pipe_are_aligned_and_whole() -> None:
+    long = "x" * 300
+    assert table.plain(["a", "b"], [["1", long], ["22", ""]]) == f"A   B\n1   {long}\n22  -\n"
+
+
+def test_words() -> None:
+    assert joined(["a", "b", "c"]) == "a, b and c"
+    assert age(None) == ""
+
+
+def test_the_help_is_printed_from_the_table_alone() -> None:
+    """Start-up is fast because nothing else is imported: not cyclopts, not rich, not the HTTP client."""
+    script = "import sys; from pincompute_sdk.cli.__main__ import main; main(['--help']); print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert all(command.name in done.stdout for group in GROUPS.values() for command in group)
+    heavy = {"cyclopts", "rich", "httpx2", "msgspec", "yaml", "asyncio"}
+    assert not heavy & set(done.stderr.split())
+
+
+@pytest.mark.parametrize("command", [command.name for group in GROUPS.values() for command in group])
+def test_every_command_exists_and_has_help(command: str) -> None:
+    done = _pin(command, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"Usage: pin {command}" in done.stdout
+    assert "\033[" not in done.stdout
+
+
+def test_a_command_that_does_not_exist_names_the_nearest() -> None:
+    done = _pin("delpoy")
+    assert done.returncode == 2
+    assert "did you mean `pin deploy`?" in done.stderr
+
+
+def test_output_that_is_closed_early_is_no_error() -> None:
+    done = subprocess.run(
+        ["bash", "-c", f"{PIN} completion bash | head -1; echo ${{PIPESTATUS[0]}}"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "0"
+    assert done.stderr == ""
+
+
+def test_without_a_server_the_remedy_is_a_login() -> None:
+    done = _pin("list", "-p", "demo")
+    assert done.returncode == 2
+    assert "pin login --server" in done.stderr
+
+
+def test_exit_codes_are_documented() -> None:
+    pages = (Path(__file__).parents[3] / "docs" / "cli.md").read_text("utf-8")
+    assert all(f"| {code} | {meaning} |" in pages for code, meaning in MEANING.items())
+    assert all(issubclass(kind, errors.PinError) for kind in CODES)
+
+
+DOCKERFILES = {"FROM a\nEXPOSE 9000/tcp 9001\n": 9000, "FROM a\n": 0}
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES)
+def test_init_reads_the_folder(tmp_path: Path, dockerfile: str) -> None:
+    folder = tmp_path / "My Shop_2"
+    folder.mkdir()
+    (folder / "Dockerfile").write_text(dockerfile)
+    found = writing.look(folder)
+    assert (found.name, found.image, found.port) == ("my-shop-2", "registry.local/my-shop-2:1", DOCKERFILES[dockerfile])
+    checking.check(reading.read(writing.written(found, "demo"), "app.yaml"))
+
+
+def test_init_overwrites_nothing(tmp_path: Path) -> None:
+    (tmp_path / "app.yaml").write_text("mine")
+    done = _pin("init", str(tmp_path), "--image", "x:1")
+    assert (done.returncode, (tmp_path / "app.yaml").read_text()) == (5, "mine")
+
+
+def _pin(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """As a program of its own, with nobody at the terminal and nothing configured."""
+    environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "COLUMNS": "80"}
+    return subprocess.run(
+        [PIN, *arguments], capture_output=True, text=True, check=False, env=environment, stdin=subprocess.DEVNULL
+    )
