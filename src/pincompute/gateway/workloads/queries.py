@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -43,7 +43,7 @@ _SORTS: dict[str, Callable[[Any], str | int]] = {
     "state": _state,
     "ready": lambda obj: obj.status.ready_replicas,
 }
-SORTS = ("name", "created", "state", "ready", "-name", "-created", "-state", "-ready")
+Sort: TypeAlias = Literal["", "name", "created", "state", "ready", "-name", "-created", "-state", "-ready"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,14 +22,11 @@ from pincompute.gateway.workloads.answers import Cursor, DryRun, IdempotencyKey,
 from pincompute.gateway.workloads.catalog import Asked, Catalog
 from pincompute.gateway.workloads.desk import Desk
 from pincompute.gateway.workloads.outcomes import Difference
-from pincompute.gateway.workloads.queries import LONGEST_PAGE, SORTS, USUAL_PAGE, Query
+from pincompute.gateway.workloads.queries import LONGEST_PAGE, USUAL_PAGE, Query, Sort
 from pincompute.gateway.workloads.schemas import takes, takes_patch
 from pincompute.gateway.workloads.writing import Author
 
 Body = Request[Any, Any, Any]
-
-
-_SORTS = "|".join(("", *SORTS))
 
 
 def _filters(
@@ -38,7 +35,7 @@ def _filters(
     in_state: Annotated[str, QueryParameter(name="state", description="Only in this state, for example Running.")] = "",
     label: Labels = None,
     text: Annotated[str, QueryParameter(description="Only what mentions this: name, labels, images, message.")] = "",
-    sort: Annotated[str, QueryParameter(description="By name if not said.", pattern=f"^({_SORTS})$")] = "",
+    sort: Annotated[Sort, QueryParameter(description="By name if not said.")] = "",
     limit: Annotated[int, QueryParameter(description="Objects of a page.", ge=1, le=LONGEST_PAGE)] = USUAL_PAGE,
 ) -> Query:
     return Query(tier, zone, in_state, queries.labels(label or ()), text, sort, limit)
