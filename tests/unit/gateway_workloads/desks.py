@@ -115,7 +115,7 @@ def _app(clusters: Clusters, settings: Settings, audit: AuditLog) -> Any:
     roles = Roles(Access(platform_roles={"admin": ("root",), "project-creator": ("carl",)}))
     authorizer = Authorizer(roles, project, lambda _: None, time.time)
     reads = Reads(clusters)
-    given = {"authorizer": authorizer, "catalog": Catalog(clusters, reads, authorizer), "desk": Desk(reads)}
+    given = {"roles": roles, "authorizer": authorizer, "catalog": Catalog(clusters, reads, authorizer), "desk": Desk(reads)}
     guards = Guards(_ByHeader(), _Unlimited(), authorizer, audit)
     return app.build(app.Parts(settings, reads, guards, given), ROUTES)
 

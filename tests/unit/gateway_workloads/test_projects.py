@@ -20,6 +20,15 @@ async def test_who_founds_a_project_owns_it(gateway: Running) -> None:
     assert (status, problem["errors"][0]["field"]) == (422, "name")
 
 
+async def test_a_new_project_has_an_owner_and_roles_that_exist(gateway: Running) -> None:
+    members = [{"name": "vera", "role": "viewer"}]
+    _, made, _ = await gateway.ask("carl", "POST", "/v1/projects", {"name": "lab", "members": members})
+    assert made["item"]["members"] == [{"name": "carl", "role": "owner"}, *members]
+    members = [{"name": "vera", "role": "king"}]
+    status, problem, _ = await gateway.ask("carl", "POST", "/v1/projects", {"name": "other", "members": members})
+    assert (status, problem["errors"][0]["field"]) == (422, "members[0].role")
+
+
 async def test_a_project_is_changed_but_not_its_members(gateway: Running) -> None:
     status, changed, _ = await gateway.ask("alice", "PATCH", "/v1/projects/shop", {"description": "sells"})
     assert (status, changed["item"]["description"]) == (200, "sells")

@@ -7,13 +7,13 @@ takes them away, so that no project is left that its own people cannot change.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 from pincompute.api.clusters import Project, ProjectMember
 from pincompute.api.meta import Object
 from pincompute.gateway import problems
 from pincompute.gateway.calls import Call, Caller, Operation
-from pincompute.gateway.model import PROJECT
+from pincompute.gateway.model import PROJECT, lens
 from pincompute.gateway.model.kinds import users
 from pincompute.gateway.model.reading import Wanted
 from pincompute.gateway.problems import FieldError
@@ -32,6 +32,12 @@ class Grants(Protocol):
     def may_grant(self, caller: Caller, project: str, role: str) -> bool: ...
 
     def everywhere(self, caller: Caller, operation: Operation) -> bool: ...
+
+
+class Knows(Protocol):
+    """Which roles there are."""
+
+    def has(self, role: str) -> bool: ...
 
 
 class Members:
@@ -116,6 +122,23 @@ class Members:
 
         author = Author(self._call)
         await Writing(PROJECT, self._reads).change(wanted, "", self._call.project, author)
+
+
+def founders(said: Any, founder: str, roles: Knows) -> Any:
+    """The members of a new project, with an owner among them. Raises Problem for a role that there is not."""
+    if not isinstance(said, list | None):
+        return said
+    members = cast("list[Any]", said or [])
+    given = [lens.at(member, ("role",)) for member in members]
+    unknown = [
+        FieldError(f"members[{index}].role", "a role of /v1/roles", f"there is no role {role}: choose one of /v1/roles")
+        for index, role in enumerate(given)
+        if isinstance(role, str) and not roles.has(role)
+    ]
+    if unknown:
+        raise problems.invalid(tuple(unknown))
+    others: list[Any] = [member for member in members if lens.at(member, ("name",)) != founder]
+    return members if OWNER in given else [{"name": founder, "role": OWNER}, *others]
 
 
 def _members(obj: Object) -> tuple[ProjectMember, ...]:

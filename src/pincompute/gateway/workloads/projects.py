@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from litestar import Response, delete, get, patch, post, put
 from litestar.di import NamedDependency, Provide
@@ -13,7 +13,7 @@ from litestar.response import Stream
 from pincompute.api.clusters import ProjectMember
 from pincompute.api.meta import Struct, doc
 from pincompute.gateway import problems
-from pincompute.gateway.access import Authorizer
+from pincompute.gateway.access import Authorizer, Roles
 from pincompute.gateway.calls import Call, may
 from pincompute.gateway.model import APP, PROJECT, UNIT, lens
 from pincompute.gateway.reads import Reads
@@ -21,7 +21,7 @@ from pincompute.gateway.workloads import answers, outcomes, queries, watching
 from pincompute.gateway.workloads.answers import Cursor, DryRun, IdempotencyKey, IfMatch, Labels, LastEventId, MinVersion
 from pincompute.gateway.workloads.catalog import Asked, Catalog
 from pincompute.gateway.workloads.desk import Desk
-from pincompute.gateway.workloads.members import OWNER, Members
+from pincompute.gateway.workloads.members import Members, founders
 from pincompute.gateway.workloads.queries import LONGEST_PAGE, USUAL_PAGE, Query
 from pincompute.gateway.workloads.resources import Body, describe
 from pincompute.gateway.workloads.schemas import takes, takes_patch
@@ -47,7 +47,9 @@ class MemberList(Struct):
 def _filters(
     label: Labels = None,
     text: Annotated[str, QueryParameter(description="Only what mentions this: name, labels, description.")] = "",
-    sort: Annotated[str, QueryParameter(description="By name if not said.", pattern="^(|name|created|-name|-created)$")] = "",
+    sort: Annotated[
+        Literal["", "name", "created", "-name", "-created"], QueryParameter(description="By name if not said.")
+    ] = "",
     limit: Annotated[int, QueryParameter(description="Projects of a page.", ge=1, le=LONGEST_PAGE)] = USUAL_PAGE,
 ) -> Query:
     return Query(labels=queries.labels(label or ()), text=text, sort=sort, limit=limit)
@@ -92,13 +94,14 @@ async def create_project(
     request: Body,
     call: NamedDependency[Call],
     desk: NamedDependency[Desk],
+    roles: NamedDependency[Roles],
     idempotency_key: IdempotencyKey = "",
     dry_run: DryRun = False,
 ) -> Response[bytes]:
-    """Found a project. Whoever does owns it."""
+    """Found a project. Whoever does owns it, unless the document names another owner."""
     document = await desk.document(request)
-    if document.get("kind", PROJECT.name) == PROJECT.name and document.get("members") is None:
-        document = {**document, "members": [{"name": call.caller.name, "role": OWNER}]}
+    if document.get("kind", PROJECT.name) == PROJECT.name:
+        document = {**document, "members": founders(document.get("members"), call.caller.name, roles)}
     return await desk.create(PROJECT, "", document, Author(call, idempotency_key, dry_run))
 
 
