@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pincompute_sdk.asynchronous import AsyncClient
 
 PIECE = 32 * 1024  # bytes read from our input at once
+CLOSING = 5.0  # seconds for the server to say how it closes
 
 
 async def run(using: AsyncClient, wanted: Socket, *, terminal: bool, reading: bool) -> int:
@@ -63,13 +64,24 @@ async def _output(connection: ClientConnection) -> Exit:
                 continue
             channel, payload = unpacked
             if channel is Channel.STATUS:
-                return sockets.exit_of(payload)
+                return await _ended(connection, sockets.exit_of(payload))
             if channel in streams:
                 streams[channel].write(payload)
                 streams[channel].flush()
     except ConnectionClosed as error:
         raise _cut(error.rcvd.reason if error.rcvd else "") from error
     raise _cut(connection.close_reason or "")
+
+
+async def _ended(connection: ClientConnection, ended: Exit) -> Exit:
+    """A session that was cut has a status but no exit code; how it is closed tells it from a command that never began."""
+    if ended.code is None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSING):
+                await connection.wait_closed()
+        if connection.close_code not in (None, 1000):
+            raise _cut(ended.message)
+    return ended
 
 
 async def _input(connection: ClientConnection) -> None:
