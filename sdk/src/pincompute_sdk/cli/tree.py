@@ -110,6 +110,8 @@ def painted(line: Line, room: int) -> str:
     for text, style in line.parts:
         if left <= 0:
             break
+        if not text:
+            continue
         shown = text if len(text) <= left else text[: max(0, left - 1)] + "…"
         said.append(terminal.painted(shown, style))
         left -= len(shown)
