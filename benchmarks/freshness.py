@@ -11,7 +11,7 @@ import aiohttp
 import msgspec
 
 from benchmarks import load
-from benchmarks.figures import Figure, at_most, percentile
+from benchmarks.figures import Figure, at_most, latencies, percentile
 from benchmarks.progress import Say
 from benchmarks.region import PROJECT, Region
 from benchmarks.sides import Side
@@ -33,29 +33,32 @@ class _Item(msgspec.Struct):
 
 async def measure(made: Region, gateway: Side, http: aiohttp.ClientSession, say: Say) -> list[Figure]:
     say(f"{WRITES} writes at the API server, seen at the gateway; {OWN_WRITES:,} own writes, read at once")
-    waits = await _staleness(made, gateway, http)
+    lags, waits = await _staleness(made, gateway, http)
     reads, wrong = await _own_writes(gateway, http)
     note = (
         f"from sending the write to the API server to the event at the gateway, so the write itself is in it; {WRITES} writes"
     )
     own = f"{OWN_WRITES:,} writes through the gateway, each read at once; {wrong} reads did not show it"
     return [
-        Figure("staleness P50", round(1000 * percentile(waits, 50), 1), "ms", None, note),
-        Figure("staleness P99", round(1000 * percentile(waits, 99), 1), "ms", at_most(50), note),
+        *latencies("staleness", lags, {99: at_most(50)}, note),
+        *latencies("write and staleness", waits, {}, whole),
         Figure("own-write reads P99.9", round(1000 * percentile(reads, 99.9), 1), "ms", at_most(110), own),
         Figure("own-write reads that did not show the write", wrong, "", at_most(0)),
     ]
 
 
-async def _staleness(made: Region, gateway: Side, http: aiohttp.ClientSession) -> list[float]:
-    name, waits = load.names("app", 2)[1], list[float]()
+async def _staleness(made: Region, gateway: Side, http: aiohttp.ClientSession) -> tuple[list[float], list[float]]:
+    """Seconds to the event since the API server's answer, where the event does not come first, and since the sending."""
+    name, lags, waits = load.names("app", 2)[1], list[float](), list[float]()
     async with _watching(gateway, http, f"/v1/projects/{PROJECT}/apps/{name}/watch") as saw:
         for number in range(10, 10 + WRITES):
             began = time.monotonic()
             await writes.patch(made.host, PINAPPS, Key(PROJECT, name), {"spec": {"replicas": number}}, load.MANAGER)
-            waits.append(await saw(number) - began)
+            answered, seen = time.monotonic(), await saw(number)
+            lags.append(max(0.0, seen - answered))
+            waits.append(seen - began)
             await asyncio.sleep(PAUSE)
-    return waits
+    return lags, waits
 
 
 @asynccontextmanager
