@@ -35,9 +35,8 @@ async def measure(made: Region, gateway: Side, http: aiohttp.ClientSession, say:
     say(f"{WRITES} writes at the API server, seen at the gateway; {OWN_WRITES:,} own writes, read at once")
     lags, waits = await _staleness(made, gateway, http)
     reads, wrong = await _own_writes(gateway, http)
-    note = (
-        f"from sending the write to the API server to the event at the gateway, so the write itself is in it; {WRITES} writes"
-    )
+    note = f"from the API server's answer to the write to the event at the gateway; {WRITES} writes"
+    whole = "from sending the write to the API server, so the write itself is in it"
     own = f"{OWN_WRITES:,} writes through the gateway, each read at once; {wrong} reads did not show it"
     return [
         *latencies("staleness", lags, {99: at_most(50)}, note),
