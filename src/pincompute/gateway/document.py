@@ -60,6 +60,7 @@ def completed(found: dict[str, Any]) -> dict[str, Any]:
         responses.pop("400", None)
         responses["default"] = answer
         _admit_no_body(operation)
+        _never_null(operation)
         _offer_text(responses)
         _close(operation.get("requestBody", {}), schemas)
         if operation.get("operationId") == "getService":
@@ -74,6 +75,16 @@ def _admit_no_body(operation: dict[str, Any]) -> None:
     for content in body.get("content", {}).values():
         if {"type": "null"} in content["schema"].get("oneOf", ()):
             body["required"] = False
+
+
+def _never_null(operation: dict[str, Any]) -> None:
+    """A parameter is left out, which is what null stands for in the code; nobody can send it."""
+    for parameter in operation.get("parameters", ()):
+        schema: dict[str, Any] = parameter["schema"]
+        options = [each for each in schema.get("oneOf", ()) if each != {"type": "null"}]
+        if len(options) == 1:
+            del schema["oneOf"]
+            parameter["schema"] = options[0] | schema
 
 
 def _offer_text(responses: dict[str, Any]) -> None:
