@@ -78,6 +78,7 @@ class Resuming:
     request: Request
     last_id: str = ""
     failures: int = 0
+    begun: bool = False
     parser: Parser = field(default_factory=Parser)
 
     def next(self) -> Request:
@@ -91,6 +92,7 @@ class Resuming:
     def handed(self, event: ServerEvent) -> None:
         self.last_id = event.id
         self.failures = 0
+        self.begun = True
 
     def wait(self) -> float | None:
         """Seconds until the next attempt; None when patience is over."""

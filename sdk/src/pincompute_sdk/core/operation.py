@@ -13,13 +13,14 @@ import msgspec
 
 from pincompute_sdk.core import failures
 from pincompute_sdk.core.drivers import AsyncDriver, AsyncStream, Dropped, SyncDriver, SyncStream
-from pincompute_sdk.core.errors import ConfigurationError, StreamEndedError
+from pincompute_sdk.core.errors import ConfigurationError, StreamEndedError, UnavailableError, UnreachableError
 from pincompute_sdk.core.events import Resuming, ServerEvent
 from pincompute_sdk.core.exchange import idempotency_key
 from pincompute_sdk.core.messages import Answer, Request
 
 T = TypeVar("T")
 END = "end"  # the event with which a server says that a stream is complete
+AWAY = (UnreachableError, UnavailableError)  # what a stream that has begun outlives: a server that restarts
 Query = Mapping[str, Any]
 
 
@@ -115,7 +116,13 @@ class SyncCaller:
         """Events for ever, resumed behind the last one after every drop; ends with the server's `end` event."""
         state = Resuming(request(operation, given))
         while True:
-            stream = self.driver.open(state.next())
+            try:
+                stream = self.driver.open(state.next())
+            except AWAY:
+                if not state.begun:
+                    raise
+                time.sleep(_patience(state))
+                continue
             try:
                 for piece in stream:
                     for event in state.parser.feed(piece):
@@ -171,7 +178,13 @@ class AsyncCaller:
     async def follow(self, operation: Operation[Any], given: Input) -> AsyncIterator[ServerEvent]:
         state = Resuming(request(operation, given))
         while True:
-            stream = await self.driver.open(state.next())
+            try:
+                stream = await self.driver.open(state.next())
+            except AWAY:
+                if not state.begun:
+                    raise
+                await asyncio.sleep(_patience(state))
+                continue
             try:
                 async for piece in stream:
                     for event in state.parser.feed(piece):
