@@ -28,6 +28,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import IO, NamedTuple
 
+import httpx2
 from pincompute_sdk.client import Client
 from pincompute_sdk.core import configuration
 from pincompute_sdk.core.configuration import Context
@@ -165,6 +166,12 @@ def talker(name: str = "talker", replicas: int = 3, version: int = 1, more: str 
         f"kind: App\nname: {name}\nreplicas: {replicas}\nterminationGracePeriod: 2s\ncontainers:\n"
         f"- {{name: web, {container}}}\n- {{name: side, image: {TALKER}:1, resources: {{cpu: 10m, memory: 32Mi}}}}\n{more}"
     )
+
+
+def plain_client(using: Context, timeout: float = 30.0) -> httpx2.Client:
+    """Plain HTTP, as curl speaks it: no retries and no models between a story and what the gateway answers."""
+    trusted = ssl.create_default_context(cafile=using.ca)
+    return httpx2.Client(base_url=using.server, verify=trusted, trust_env=False, timeout=timeout)
 
 
 # -- a command that goes on -----------------------------------------------------------------------------------------------
