@@ -19,6 +19,7 @@ down: .venv/ready ## stop the region; nothing is left behind (data stays, `pinco
 test: .venv/ready ## every test: checks, units, laws, interface, contract, stories and faults on an embedded region
 	$(MAKE) --no-print-directory check
 	$(BIN)/pincompute region build
+	npm --prefix sdk/typescript ci --silent
 	$(BIN)/pytest -n 2 tests/unit tests/laws tests/interface
 	$(BIN)/pytest tests/contract tests/stories tests/faults
 
@@ -45,8 +46,9 @@ bench: .venv/ready ## benchmarks: tables, and JSON lines under benchmarks/result
 	$(BIN)/pincompute region build
 	$(BIN)/python -m benchmarks
 
-generate: .venv/ready ## CRDs, policies, RBAC and controller pages from the code (may write files)
+generate: .venv/ready ## CRDs, policies, RBAC, controller pages and the SDK's client from the code (may write files)
 	$(BIN)/python tools/generate.py
+	$(BIN)/python tools/generate_sdk.py
 
 clean: ## remove the Python environment
 	rm -rf .venv

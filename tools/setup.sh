@@ -18,6 +18,7 @@ command -v nft >/dev/null || packages+=(nftables)
 command -v gcc >/dev/null || packages+=(gcc libc6-dev)
 command -v pkg-config >/dev/null || packages+=(pkg-config)
 command -v nsenter >/dev/null || packages+=(util-linux)
+command -v npm >/dev/null || packages+=(npm)
 [ -e /usr/include/seccomp.h ] || packages+=(libseccomp-dev)
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || packages+=(postgresql)
 if [ ${#packages[@]} -gt 0 ] && command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then

@@ -18,10 +18,11 @@ from pincompute.api.meta import Key
 from pincompute.gateway import app, document
 from pincompute.gateway.access import Authenticator, Authorizer, Roles, ServiceTokens
 from pincompute.gateway.access.tokens import ServiceToken
+from pincompute.gateway.administration import routes as administration
 from pincompute.gateway.audit import AuditLog
 from pincompute.gateway.calls import Caller
 from pincompute.gateway.door import Guards
-from pincompute.gateway.insight import Insight, Recorder
+from pincompute.gateway.insight import Insight, Operations, Recorder
 from pincompute.gateway.insight import routes as insight
 from pincompute.gateway.limits import Limiter
 from pincompute.gateway.operation import routes as operation
@@ -29,14 +30,33 @@ from pincompute.gateway.operation import services as operations
 from pincompute.gateway.past import StoredRevisions
 from pincompute.gateway.reads import Reads
 from pincompute.gateway.settings import Settings
-from pincompute.gateway.workloads import apps
+from pincompute.gateway.workloads import apps, projects, units
+from pincompute.gateway.workloads.catalog import Catalog
+from pincompute.gateway.workloads.desk import Desk
 from pincompute.kube.clusters import Clusters
 from pincompute.kube.views import Unknown
 from pincompute.store.store import Store
 from pincompute.store.tokens import Tokens
 
-ROUTES: Sequence[ControllerRouterHandler] = (*apps.ROUTES, *operation.ROUTES, *insight.ROUTES)
-GIVEN = ("store", "tokens", "authorizer", "audit", *operations.NAMES, "insight")  # services that routes ask for by name
+ROUTES: Sequence[ControllerRouterHandler] = (
+    *apps.ROUTES,
+    *units.ROUTES,
+    *projects.ROUTES,
+    *operation.ROUTES,
+    *insight.ROUTES,
+    *administration.ROUTES,
+)
+GIVEN = (
+    "roles",
+    "store",
+    "tokens",
+    "authorizer",
+    "audit",
+    *operations.NAMES,
+    "insight",
+    "catalog",
+    "desk",
+)  # services that routes ask for by name
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,23 +96,28 @@ async def compose(settings: Settings, clusters: Clusters) -> AsyncGenerator[Comp
     ):
         tokens = ServiceTokens(Tokens(store.database, ServiceToken))
         reads = Reads(clusters)
-        authorizer = Authorizer(Roles(settings.access), _projects(clusters), tokens.in_force, time.time)
+        roles = Roles(settings.access)
+        authorizer = Authorizer(roles, _projects(clusters), tokens.in_force, time.time)
+        recorder = Recorder(clusters, store)
         guards = Guards(
             authenticator=Authenticator(settings.issuers, tokens, settings.access.leeway),
             limiter=Limiter(settings.limits, _belongs(authorizer)),
             authorizer=authorizer,
-            audit=audit,
+            audit=Operations(audit, recorder, reads),
         )
         given: Mapping[str, Any] = {
+            "roles": roles,
             "store": store,
             "tokens": tokens,
             "authorizer": authorizer,
             "audit": audit,
             **operations.make(reads, authorizer, StoredRevisions(store), settings),
             "insight": Insight(reads, store),
+            "catalog": Catalog(clusters, reads, authorizer),
+            "desk": Desk(reads),
         }
         built = app.build(app.Parts(settings, reads, guards, given), ROUTES)
-        yield Composition(settings, clusters, built, store, tokens, Recorder(clusters, store))
+        yield Composition(settings, clusters, built, store, tokens, recorder)
 
 
 def _projects(clusters: Clusters) -> Any:

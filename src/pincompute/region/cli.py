@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Generator
@@ -39,7 +40,8 @@ def up(
         layout = lifecycle.existing(place)
         progress.say(f"users: {gateway.url(layout)}; user dev, password in {layout.issuer_dir}/{gateway.PASSWORDS}")
         progress.say(f"administrators: kubectl --kubeconfig {layout.kubeconfig} --context host get pinapps -A")
-        progress.say("up. Try: [bold]pin login[/bold], then [bold]pin status hello[/bold]")
+        pin = "pin" if shutil.which("pin") else Path(sys.executable).with_name("pin")
+        progress.say(f"up. Try: [bold]{pin} login[/bold], then [bold]{pin} status hello[/bold]")
 
 
 @app.command(name="build")

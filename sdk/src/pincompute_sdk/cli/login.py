@@ -94,14 +94,21 @@ def _keep(where: Where, context: Context) -> None:
     """Stored only after the server has accepted the token."""
     with Client(context) as pin:
         session = pin.session.get()
+        project = context.project or _only_project(pin)
     name = session.name or context.user
     at = configuration.path()
     stored = configuration.load(at)
     called = where.context or stored.current or urlsplit(context.server).hostname or "default"
-    named = msgspec.structs.replace(context, user=name)
+    named = msgspec.structs.replace(context, user=name, project=project)
     configuration.save(at, configuration.Configuration(current=called, contexts={**stored.contexts, called: named}))
-    project = f", project {named.project}" if named.project else "; next: `pin project use NAME`"
-    sys.stdout.write(f"logged in to {context.server} as {name} (context {called}{project})\n")
+    told = f", project {named.project}" if named.project else "; next: `pin project use NAME`"
+    sys.stdout.write(f"logged in to {context.server} as {name} (context {called}{told})\n")
+
+
+def _only_project(pin: Client) -> str:
+    """Whoever is in one project need not name it."""
+    found = pin.projects.list(limit=2).items
+    return found[0].name if len(found) == 1 else ""
 
 
 def logout(*, where: Where = ANYWHERE) -> None:
