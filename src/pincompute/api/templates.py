@@ -99,7 +99,8 @@ def shape(template: Manifest) -> str:
         if spec.get(where):
             spec[where] = [_without(c, "image") if is_replaceable(where, c) else c for c in spec[where]]
     given: Manifest = significant.get("metadata") or {}
-    restarted = (given.get("annotations") or {}).get(RESTARTED_AT)
+    annotations: Manifest = given.get("annotations") or {}
+    restarted = annotations.get(RESTARTED_AT)
     metadata = _without(given, "labels", "annotations") | ({RESTARTED_AT: restarted} if restarted else {})
     return _hash({"metadata": metadata, "spec": spec})
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from litestar import Litestar, Request, Response, Router, get
 from litestar.config.app import AppConfig
-from litestar.di import Provide
+from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.handlers.base import BaseRouteHandler
 from litestar.openapi.config import OpenAPIConfig
@@ -103,7 +103,7 @@ async def healthz() -> str:
 
 
 @get("/.well-known/pincompute", opt=public(), operation_id="getService", tags=["service"])
-async def well_known(settings: Settings) -> document.Service:
+async def well_known(settings: NamedDependency[Settings]) -> document.Service:
     """What a client must know before it has a token: the version, and where to log in."""
     issuer = settings.issuers[0] if settings.issuers else None
     return document.Service(
