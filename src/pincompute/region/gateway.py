@@ -19,6 +19,7 @@ from pincompute.region.program import HttpReady, Program, TcpReady
 GATEWAY = "gateway"
 ISSUER = "issuer"
 PASSWORDS = "passwords"  # in the issuer's folder, of the users it made
+ROLES = {"admin": ["group:admins", "pincompute:admin"], "project-creator": ["group:developers"]}
 CLIENT = "client.yaml"  # in the home: what a client of this region must know, read by `pin`
 
 
@@ -51,7 +52,7 @@ def _settings(layout: Layout) -> dict[str, Any]:
     return {
         "listen": {"address": address, "port": int(port)} | _certificate(layout) | {"clientCa": str(_authority(layout))},
         "issuers": [{"url": issuer_url(layout), "ca": str(_authority(layout))}],
-        "access": {"platformRoles": {"admin": ["group:admins", "pincompute:admin"]}},
+        "access": {"platformRoles": ROLES},
     }
 
 
