@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
 
-from litestar import Litestar, Request, Response, Router, get
+from litestar import Litestar, Request, Response, get
 from litestar.config.app import AppConfig
 from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException, ValidationException
@@ -17,8 +17,9 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.types import ControllerRouterHandler, Scope
 
 from pincompute import __version__
-from pincompute.gateway import document, problems
+from pincompute.gateway import problems
 from pincompute.gateway.calls import OPERATION, PUBLIC, Call, public
+from pincompute.gateway.document import Document, Service
 from pincompute.gateway.door import ALLOW, CALL, Door, Guards, request_id
 from pincompute.gateway.front import Front
 from pincompute.gateway.problems import Problem
@@ -37,14 +38,15 @@ class Parts:
     settings: Settings
     reads: Reads
     guards: Guards
+    document: Document
     given: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
-def build(parts: Parts, routes: Sequence[ControllerRouterHandler]) -> Litestar:
+def build(parts: Parts, routes: Sequence[ControllerRouterHandler], openapi: OpenAPIConfig | None = None) -> Litestar:
     """Raises RuntimeError for a route that does not say which operation it is."""
-    services = {"settings": parts.settings, "reads": parts.reads, **parts.given}
+    services = {"settings": parts.settings, "reads": parts.reads, "document": parts.document, **parts.given}
     app = Litestar(
-        route_handlers=[*routes, healthz, well_known],
+        route_handlers=[*routes, healthz, well_known, interface],
         dependencies={
             "call": Provide(_call, sync_to_thread=False),
             **{name: Provide(_giving(service), sync_to_thread=False) for name, service in services.items()},
@@ -57,12 +59,7 @@ def build(parts: Parts, routes: Sequence[ControllerRouterHandler]) -> Litestar:
             Unknown: _unknown,
             Exception: _failure,
         },
-        openapi_config=OpenAPIConfig(
-            title="pincompute",
-            version=__version__,
-            openapi_router=Router("/openapi.json", route_handlers=[], opt=public(), include_in_schema=False),
-            render_plugins=[document.Plugin()],
-        ),
+        openapi_config=openapi,
         request_max_body_size=parts.settings.limits.body,
         on_app_init=[_quiet],
     )
@@ -103,12 +100,16 @@ async def healthz() -> str:
 
 
 @get("/.well-known/pincompute", opt=public(), operation_id="getService", tags=["service"])
-async def well_known(settings: NamedDependency[Settings]) -> document.Service:
+async def well_known(settings: NamedDependency[Settings]) -> Service:
     """What a client must know before it has a token: the version, and where to log in."""
     issuer = settings.issuers[0] if settings.issuers else None
-    return document.Service(
-        version=__version__, issuer=issuer.url if issuer else "", client_id=issuer.client_id if issuer else ""
-    )
+    return Service(version=__version__, issuer=issuer.url if issuer else "", client_id=issuer.client_id if issuer else "")
+
+
+@get("/openapi.json", opt=public(), include_in_schema=False, media_type="application/json")
+async def interface(document: NamedDependency[Document]) -> bytes:
+    """This interface, as OpenAPI 3.1."""
+    return document.content
 
 
 def _call(scope: Scope) -> Call:

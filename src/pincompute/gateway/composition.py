@@ -21,6 +21,7 @@ from pincompute.gateway.access.tokens import ServiceToken
 from pincompute.gateway.administration import routes as administration
 from pincompute.gateway.audit import AuditLog
 from pincompute.gateway.calls import Caller
+from pincompute.gateway.document import Document
 from pincompute.gateway.door import Guards
 from pincompute.gateway.insight import Insight, Operations, Recorder
 from pincompute.gateway.insight import routes as insight
@@ -69,13 +70,14 @@ class Composition:
     store: Store
     tokens: ServiceTokens
     recorder: Recorder
+    document: Document
 
     @property
     def address(self) -> str:
         return f"{self.settings.listen.address}:{self.settings.listen.port}"
 
     def background(self) -> tuple[Coroutine[Any, Any, None], ...]:
-        return self.tokens.run(), self.recorder.run()
+        return self.tokens.run(), self.recorder.run(), self.document.make()
 
     def missing(self) -> tuple[str, ...]:
         """What it waits for before it can answer; a store that is away is no reason not to."""
@@ -105,6 +107,7 @@ async def compose(settings: Settings, clusters: Clusters) -> AsyncGenerator[Comp
             authorizer=authorizer,
             audit=Operations(audit, recorder, reads),
         )
+        served = Document(printed_document)
         given: Mapping[str, Any] = {
             "roles": roles,
             "store": store,
@@ -116,8 +119,8 @@ async def compose(settings: Settings, clusters: Clusters) -> AsyncGenerator[Comp
             "catalog": Catalog(clusters, reads, authorizer),
             "desk": Desk(reads),
         }
-        built = app.build(app.Parts(settings, reads, guards, given), ROUTES)
-        yield Composition(settings, clusters, built, store, tokens, recorder)
+        built = app.build(app.Parts(settings, reads, guards, served, given), ROUTES)
+        yield Composition(settings, clusters, built, store, tokens, recorder, served)
 
 
 def _projects(clusters: Clusters) -> Any:
@@ -139,6 +142,6 @@ def printed_document() -> str:
     clusters = Clusters(user_agent="document")
     unused: Any = None
     guards = Guards(unused, unused, unused, unused)
-    parts = app.Parts(Settings(), Reads(clusters), guards, dict.fromkeys(GIVEN))
-    found = document.of(app.build(parts, ROUTES))
+    parts = app.Parts(Settings(), Reads(clusters), guards, unused, dict.fromkeys(GIVEN))
+    found = document.of(app.build(parts, ROUTES, document.CONFIG))
     return msgspec.json.format(msgspec.json.encode(found)).decode() + "\n"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import msgspec
-from litestar import Litestar, Request
-from litestar.enums import OpenAPIMediaType
-from litestar.openapi.plugins import OpenAPIRenderPlugin
+from litestar import Litestar, Router
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
 
+from pincompute import __version__
+from pincompute.gateway import problems
+from pincompute.gateway.calls import public
 from pincompute.gateway.problems import CODES, MEDIA_TYPE, ProblemBody
 
 PROBLEM = "Problem"
@@ -25,16 +28,31 @@ class Service(msgspec.Struct, frozen=True, rename="camel"):
     client_id: str
 
 
-class Plugin(OpenAPIRenderPlugin):
-    """Serves the completed document; made once."""
+class Document:
+    """The document as it is served. Making it takes seconds of processor time, so it is made once, apart from requests."""
 
-    def __init__(self) -> None:
-        super().__init__(path=["/", "/openapi.json"], media_type=OpenAPIMediaType.OPENAPI_JSON)
+    def __init__(self, printed: Callable[[], str]) -> None:
+        self._printed = printed
         self._made = b""
 
-    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:  # noqa: ARG002
-        self._made = self._made or msgspec.json.encode(completed(copy.deepcopy(openapi_schema)))
+    async def make(self) -> None:
+        self._made = (await asyncio.to_thread(self._printed)).encode()
+
+    @property
+    def content(self) -> bytes:
+        """Raises Problem 503 in the first seconds of a gateway."""
+        if not self._made:
+            raise problems.unavailable("the document is being made", 1.0)
         return self._made
+
+
+CONFIG = OpenAPIConfig(
+    title="pincompute",
+    version=__version__,
+    openapi_router=Router("/schema", route_handlers=[], opt=public(), include_in_schema=False),
+    render_plugins=[JsonRenderPlugin()],
+)
+"""For an application that is only there to be documented: the framework's own route would make it inside of a request."""
 
 
 def of(app: Litestar) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pincompute import __version__
 from pincompute.api.labels import HOST
 from pincompute.engine import health
 from pincompute.engine.metrics import Metrics
-from pincompute.gateway import document, server
+from pincompute.gateway import server
 from pincompute.gateway.composition import Composition, compose
 from pincompute.gateway.insight import Figures
 from pincompute.gateway.settings import Settings
@@ -48,8 +48,6 @@ async def run(kubeconfig: Path, context: str, settings: Settings, port: int) -> 
 
 
 async def _serve(parts: Composition) -> None:
-    """The OpenAPI document is made first: that takes seconds, in which nobody would be answered."""
-    await asyncio.to_thread(document.of, parts.app)
     await server.serve(server.make(parts.app, parts.settings))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -59,7 +60,7 @@ async def test_a_route_without_an_operation_does_not_start(gateway: Running):
     @get("/v1/forgotten")
     async def forgotten() -> None: ...
 
-    parts = app.Parts(gateway.gateway.settings, None, None)  # type: ignore[arg-type]
+    parts = app.Parts(gateway.gateway.settings, None, None, None)  # type: ignore[arg-type]
     with pytest.raises(RuntimeError, match="/v1/forgotten declares no operation"):
         app.build(parts, [forgotten])
 
@@ -68,3 +69,11 @@ def test_the_document_names_a_problem_for_every_operation():
     document = printed_document()
     assert '"openapi": "3.1' in document
     assert "#/components/schemas/Problem" in document
+
+
+async def test_the_document_is_made_apart_from_requests_and_then_served(gateway: Running):
+    async with asyncio.timeout(60):
+        while (await gateway.ask("", "GET", "/openapi.json"))[0] == 503:  # noqa: ASYNC110 - it is being made elsewhere
+            await asyncio.sleep(0.1)
+    status, document, _ = await gateway.ask("", "GET", "/openapi.json")
+    assert (status, document["openapi"][:3]) == (200, "3.1")
