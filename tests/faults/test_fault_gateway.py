@@ -191,7 +191,7 @@ def test_slow_and_idle_clients_do_not_hinder_others(region: Region, admin: User,
         with admin.running("logs", APP, "-f", "-c", "web", "--tail", "3", "--project", running) as logs:
             logs.until("all are heard", lambda: sorted(len(n) > 10 for n in heard(logs.out).values()) == [True] * 3)
         for numbers in heard(logs.out).values():
-            assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+            assert numbers == list(range(numbers[0], numbers[0] + len(numbers))), logs.out
     assert APP in dev.pin("list").out
 
 

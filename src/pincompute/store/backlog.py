@@ -88,6 +88,8 @@ class Backlog:
         except SpoolFullError as error:
             log.warning("records stay in memory only", extra={"error": str(error), "records": len(self._memory)})
             return
+        if self._memory:
+            self._from_memory = False  # what was peeked at is now the first of the spool
         self._memory.clear()
 
     def _put(self, line: bytes) -> None:

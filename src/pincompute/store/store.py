@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from pincompute.kube.backoff import Backoff, Pace
 from pincompute.kube.clock import SYSTEM, Clock
@@ -25,6 +26,8 @@ from pincompute.store.records import AnyRecord
 from pincompute.store.retention import Limits, Retention
 
 log = logging.getLogger(__name__)
+
+LONG = 0.1  # seconds in which a database that answers has written a batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +143,7 @@ class Store:
             await self._backlog.until_news()
             batch = self._backlog.peek(self._options.batch)
             try:
-                refused = await self.history.write(batch)
+                refused = await self._patiently(self.history.write(batch))
             except StoreUnavailable as error:
                 await self._wait_after(error)
                 continue
@@ -148,6 +151,17 @@ class Store:
             self._written += len(batch) - refused
             self._refused += refused
             self._fine()
+
+    async def _patiently(self, write: Coroutine[Any, Any, int]) -> int:
+        """A write that takes long may never end: what waits is brought to disk meanwhile, or a kill would take it along."""
+        writing = asyncio.ensure_future(write)
+        try:
+            await asyncio.wait([writing], timeout=LONG)
+            if not writing.done():
+                self._backlog.spill()
+            return await writing
+        finally:
+            writing.cancel()
 
     async def _make_ready(self) -> None:
         while not self._ending.is_set():

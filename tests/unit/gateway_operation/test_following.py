@@ -135,6 +135,19 @@ async def test_a_broken_stream_loses_and_doubles_nothing() -> None:
     assert [text for text in reader.texts if text.startswith("live")] == [f"live {n}" for n in range(20)]
 
 
+async def test_a_runtimes_own_message_is_no_sign_of_how_far_the_log_was_read() -> None:
+    """A kubelet out of inotify instances says so in the log and ends it; what was written meanwhile is asked for."""
+    reader = two()
+    journal = reader.access.journals["web-a1-0"]
+    async with reading(reader, LogQuery(follow=True)):
+        await reader.until(lambda: len(reader.texts) == 6)
+        journal.write(0, "failed to create fsnotify watcher: too many open files")
+        await reader.until(lambda: len(reader.texts) == 7)
+        journal.written.append((EPOCH + 6 * SECOND, "meanwhile"))
+        journal.cut()
+        await reader.until(lambda: "meanwhile" in reader.texts)
+
+
 async def test_a_restart_is_marked_after_the_last_words_of_the_run_before() -> None:
     reader = two()
     journal = reader.access.journals["web-a1-0"]

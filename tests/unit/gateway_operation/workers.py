@@ -162,6 +162,9 @@ class Journal:
 
 
 def raw(at: int, text: str) -> bytes:
+    """Without a time where `at` is 0: a runtime's own message, which comes once and not again."""
+    if not at:
+        return text.encode()
     seconds, rest = divmod(at, SECOND)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z {text}".encode()
 

@@ -6,6 +6,7 @@ again after an answer was lost is known again.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -25,7 +26,8 @@ from pincompute.kube import writes
 from pincompute.kube.errors import Conflict, NotFound
 
 MANAGER = "pincompute-gateway"
-ATTEMPTS = 4  # at a write that others' writes come before
+ATTEMPTS = 10  # at a write that others' writes come before: a workload that is changing has a new status every few milliseconds
+PAUSE = 0.02  # seconds, growing with every attempt
 
 KINDS: dict[str, Resource[Any]] = {PINAPPS.kind: PINAPPS, PINPODS.kind: PINPODS}
 
@@ -118,6 +120,7 @@ class Verbs:
             try:
                 made = await self._patch(target, verbs.patch(obj, request, change))
             except Conflict:
+                await asyncio.sleep(PAUSE * attempt)
                 continue
             return _done(target, made, request, change, changed=True)
         raise problems.conflict(f"{target.name} is being changed by others all the time", "try again in a moment")

@@ -173,7 +173,7 @@ class Following:
             stamped = lines.untimed(raw, source, arrived, self.query.file)
         else:
             stamped = lines.parse(raw, source, arrived)
-            if not followed.watermark.is_new(stamped.at, raw):
+            if lines.is_timed(stamped, raw) and not followed.watermark.is_new(stamped.at, raw):
                 return
             if followed.skew.judge(stamped.at, arrived, fresh=arrived - opened > FRESH):
                 self._tell_skew(followed)

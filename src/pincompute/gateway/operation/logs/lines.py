@@ -67,6 +67,11 @@ def parse(raw: bytes, source: Source, arrived: int) -> Stamped:
     return Stamped(at, _of(source, time, text))
 
 
+def is_timed(line: Stamped, raw: bytes) -> bool:
+    """Whether the node told the time. What a runtime says itself is of now, and tells nothing of how far a log was read."""
+    return raw.startswith(line.line.time.encode() + b" ")
+
+
 def untimed(raw: bytes, source: Source, arrived: int, file: str) -> Stamped:
     """A line of a file, which has the time of its arrival."""
     line = _of(source, rfc3339(arrived), raw)

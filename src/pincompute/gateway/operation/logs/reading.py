@@ -88,7 +88,8 @@ class Reading:
             async with self._written(source) as raws:
                 async for raw in raws:
                     stamped = self._stamped(raw, source)
-                    if watermark.is_new(stamped.at, raw) and self._wanted(stamped):
+                    new = not lines.is_timed(stamped, raw) or watermark.is_new(stamped.at, raw)
+                    if new and self._wanted(stamped):
                         await feed.put(stamped)
         except (KubeError, Unknown) as error:
             if not (isinstance(error, Refused) and _has_none(source.replica.status(source.container), self.query)):
