@@ -20,6 +20,7 @@ from pincompute.gateway import app, composition
 from pincompute.gateway.audit import AuditLog, verify
 from pincompute.gateway.audit import chain as chains
 from pincompute.gateway.calls import OPERATION, Caller, Operation
+from pincompute.gateway.document import Document
 from pincompute.gateway.door import Guards
 from pincompute.gateway.limits import Limiter
 from pincompute.gateway.reads import Reads
@@ -51,7 +52,7 @@ class Gateway:
         limiter = Limiter(UNLIMITED, self.world.authorizer.belongs)
         guards = Guards(self.caller, limiter, self.world.authorizer, self.audit)
         clusters = Clusters(user_agent="test")
-        parts = app.Parts(Settings(), Reads(clusters), guards, dict.fromkeys(composition.GIVEN))
+        parts = app.Parts(Settings(), Reads(clusters), guards, Document(str), dict.fromkeys(composition.GIVEN))
         self.app: Litestar = app.build(parts, composition.ROUTES)
 
     def routes(self) -> Iterator[tuple[str, str, Operation]]:

@@ -25,6 +25,7 @@ from pincompute.gateway import app, server
 from pincompute.gateway.access import Authorizer, Roles
 from pincompute.gateway.audit import AuditLog
 from pincompute.gateway.calls import Caller
+from pincompute.gateway.document import Document
 from pincompute.gateway.door import Guards
 from pincompute.gateway.reads import Reads
 from pincompute.gateway.settings import Access, Limits, Listen, Settings
@@ -117,7 +118,7 @@ def _app(clusters: Clusters, settings: Settings, audit: AuditLog) -> Any:
     reads = Reads(clusters)
     given = {"roles": roles, "authorizer": authorizer, "catalog": Catalog(clusters, reads, authorizer), "desk": Desk(reads)}
     guards = Guards(_ByHeader(), _Unlimited(), authorizer, audit)
-    return app.build(app.Parts(settings, reads, guards, given), ROUTES)
+    return app.build(app.Parts(settings, reads, guards, Document(str), given), ROUTES)
 
 
 def _project(host: MemoryServer) -> None:
