@@ -28,6 +28,7 @@ from pincompute.region import (
     assembly,
     control,
     files,
+    gateway,
     home,
     lifecycle,
     manifests,
@@ -125,8 +126,8 @@ def control_planes(program: Program) -> bool:
 
 
 def everything(program: Program) -> bool:
-    """All but the registry and DNS, which simulated pods have no use for."""
-    return program.name != "registry" and not program.name.endswith("-coredns")
+    """All but the registry and DNS, which simulated pods have no use for, and the door for users, whom nobody plays."""
+    return program.name not in ("registry", gateway.GATEWAY, gateway.ISSUER) and not program.name.endswith("-coredns")
 
 
 def _folder() -> Path:
