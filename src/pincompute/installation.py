@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from pincompute import gateway
 from pincompute.api import manifests
 from pincompute.api.labels import MANAGED_BY, PINCOMPUTE, SYSTEM_NAMESPACE
 from pincompute.api.meta import Manifest
@@ -49,7 +50,7 @@ def _host_rights() -> list[Manifest]:
         *_granted("federation", rbac.cluster_role(federation.NAME, cards, "host")),
         *_granted("federation", _system_role(federation.NAME, _LEASES, _SECRETS)),
         *_granted("gateway", rights.on_host()),
-        *_granted("gateway", _system_role(rights.NAME, _SECRETS)),
+        *_granted("gateway", _system_role(gateway.NAME, _SECRETS)),
     ]
 
 

@@ -51,7 +51,7 @@ class Process:
     async def run(self, clusters: Clusters) -> None:
         """Runs until it is told to end. `clusters` has been told what to watch beyond what the cards name."""
         metrics = Metrics()
-        stop = _stopping()
+        stop = stopping()
         async with clusters:
             lease = _DeferredLease(clusters, self.home, Key(SYSTEM_NAMESPACE, self.name))
             engine = Engine(self.controllers, clusters, lease, metrics=metrics, on_trouble=self.on_trouble)
@@ -95,7 +95,8 @@ class _DeferredLease:
         await self._lease.run()
 
 
-def _stopping() -> asyncio.Event:
+def stopping() -> asyncio.Event:
+    """Set when the process is told to end."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

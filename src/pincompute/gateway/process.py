@@ -8,14 +8,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 from pathlib import Path
 
 from pincompute import __version__
 from pincompute.api.labels import HOST
 from pincompute.engine import health
 from pincompute.engine.metrics import Metrics
-from pincompute.gateway import server
+from pincompute.engine.process import stopping
+from pincompute.gateway import NAME, server
 from pincompute.gateway.composition import Composition, compose
 from pincompute.gateway.insight import Figures
 from pincompute.gateway.settings import Settings
@@ -25,8 +25,6 @@ from pincompute.kube.membership import Membership
 
 log = logging.getLogger(__name__)
 
-NAME = "pincompute-gateway"
-
 
 async def run(kubeconfig: Path, context: str, settings: Settings, port: int) -> None:
     """Until told to end. `port` is of /livez, /readyz and /metrics. Raises ConfigError for an unusable kubeconfig."""
@@ -34,7 +32,7 @@ async def run(kubeconfig: Path, context: str, settings: Settings, port: int) -> 
     clusters = Clusters(user_agent=f"{NAME}/{__version__}")
     membership = Membership(clusters, process="gateway")
     metrics = Metrics()
-    stop = _stopping()
+    stop = stopping()
     async with compose(settings, clusters) as parts, clusters:
         Figures(metrics.registry, parts.recorder, parts.store)
         await clusters.add(HOST, host)
@@ -49,11 +47,3 @@ async def run(kubeconfig: Path, context: str, settings: Settings, port: int) -> 
 
 async def _serve(parts: Composition) -> None:
     await server.serve(server.make(parts.app, parts.settings))
-
-
-def _stopping() -> asyncio.Event:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    return stop

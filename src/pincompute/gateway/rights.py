@@ -13,8 +13,7 @@ from pincompute.api.labels import MANAGED_BY, PINCOMPUTE
 from pincompute.api.meta import Manifest, Resource
 from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS
 from pincompute.api.workloads import PINAPPS, PINPODS
-
-NAME = "pincompute-gateway"
+from pincompute.gateway import NAME
 
 _LOOK = ("get", "list", "watch")
 _WRITE = (*_LOOK, "create", "update", "patch", "delete")

@@ -90,7 +90,12 @@ def test_a_program_starts_when_what_it_needs_is_ready(region: Region) -> None:
         f"touch {at}/first-ready; exec sleep 600",
         ready=FileReady(path=f"{at}/first-ready"),
     )
-    second = shell("second", f"echo second >>{at}/order; exec sleep 600", needs=("first",))
+    second = shell(
+        "second",
+        f"echo second >>{at}/order; touch {at}/second-ready; exec sleep 600",
+        needs=("first",),
+        ready=FileReady(path=f"{at}/second-ready"),
+    )
     region.want(second, first)
     region.until("second", lambda state: state.reason == "waits for first")
     region.until("first", lambda state: "does not exist yet" in state.reason)
@@ -178,11 +183,12 @@ def test_a_change_of_the_wanted_list_touches_only_what_changed(region: Region) -
 
 def test_programs_end_after_those_they_must_outlive(region: Region) -> None:
     at = region.home
-    bye = "trap 'echo {name} >>{at}/ends; exit 0' TERM; while :; do sleep 0.05; done"
-    store = shell("store", bye.format(name="store", at=at), stop_after=("server",))
-    server = shell("server", bye.format(name="server", at=at), stop_after=("client",))
-    client = shell("client", bye.format(name="client", at=at))
-    region.want(store, server, client)
+
+    def polite(name: str, **rest: object) -> Program:
+        script = f"trap 'echo {name} >>{at}/ends; exit 0' TERM; touch {at}/{name}; while :; do sleep 0.05; done"
+        return shell(name, script, ready=FileReady(path=f"{at}/{name}"), **rest)
+
+    region.want(polite("store", stop_after=("server",)), polite("server", stop_after=("client",)), polite("client"))
     for name in ("store", "server", "client"):
         region.ready(name)
     control.ask(region.home, "stop", DEADLINE)
@@ -191,7 +197,7 @@ def test_programs_end_after_those_they_must_outlive(region: Region) -> None:
 
 def test_a_program_that_ignores_the_signal_is_killed_with_its_children(region: Region) -> None:
     at = region.home
-    script = f"trap '' TERM; sleep 600 & echo $! >{at}/child; while :; do sleep 0.05; done"
+    script = f"trap '' TERM; sleep 600 & echo $! >{at}/pid; mv {at}/pid {at}/child; while :; do sleep 0.05; done"
     region.want(shell("stubborn", script, grace=0.2, ready=FileReady(path=f"{at}/child")))
     pid = region.ready("stubborn").pid
     child = int(region.written("child"))

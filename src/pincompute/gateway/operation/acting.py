@@ -16,7 +16,7 @@ import msgspec
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Key, Manifest, Resource
 from pincompute.api.workloads import PINAPPS, PINPODS, PinApp, PinPod
-from pincompute.gateway import problems
+from pincompute.gateway import NAME, problems
 from pincompute.gateway.operation import replicas, verbs
 from pincompute.gateway.operation.backend import ReplicaAccess, Restart
 from pincompute.gateway.operation.replicas import Replica, Replicas, Target
@@ -25,7 +25,6 @@ from pincompute.gateway.reads import Reads
 from pincompute.kube import writes
 from pincompute.kube.errors import Conflict, NotFound
 
-MANAGER = "pincompute-gateway"
 ATTEMPTS = 10  # at a write that others' writes come before: a workload that is changing has a new status every few milliseconds
 PAUSE = 0.02  # seconds, growing with every attempt
 
@@ -134,7 +133,7 @@ class Verbs:
 
     async def _patch(self, target: Target, body: Manifest) -> WorkloadObject:
         resource = KINDS[target.kind]
-        made = await writes.patch(self.reads.clusters.client(HOST), resource, Key(target.project, target.name), body, MANAGER)
+        made = await writes.patch(self.reads.clusters.client(HOST), resource, Key(target.project, target.name), body, NAME)
         self.reads.clusters.cache(HOST, resource).written(made)
         return made
 

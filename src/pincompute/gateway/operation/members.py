@@ -10,7 +10,7 @@ from pincompute.api.core import PODS
 from pincompute.api.meta import Manifest
 from pincompute.domain import restarts
 from pincompute.domain.restarts import Impossible
-from pincompute.gateway import problems
+from pincompute.gateway import NAME, problems
 from pincompute.gateway.operation.backend import Command, LogOptions, Place, Process, Restart, Tunnel
 from pincompute.kube import writes
 from pincompute.kube.clusters import Clusters
@@ -18,7 +18,6 @@ from pincompute.kube.errors import Conflict
 from pincompute.kube.streams import exec as programs
 from pincompute.kube.streams import forward, logs
 
-MANAGER = "pincompute-gateway"
 SILENCE = 60.0  # seconds without a line after which a log is asked for anew: a kubelet may have lost it at a rotation
 ATTEMPTS = 3  # at a patch that others' writes come before
 
@@ -49,7 +48,7 @@ class MembersAccess:
             pins: Manifest = {"uid": pod.metadata.uid, "resourceVersion": pod.metadata.resource_version}
             pinned = {**patch, "metadata": {**patch["metadata"], **pins}}
             try:
-                await self.clusters.writer(place.cluster).patch(PODS, place.pod, pinned, "", MANAGER)
+                await self.clusters.writer(place.cluster).patch(PODS, place.pod, pinned, "", NAME)
             except Conflict:
                 if attempt + 1 == ATTEMPTS:
                     raise

@@ -20,7 +20,7 @@ from pincompute.api import changes, labels
 from pincompute.api.clusters import MEMBERCLUSTERS, PROJECTS
 from pincompute.api.labels import HOST
 from pincompute.api.meta import GROUP, Key, Manifest, Object
-from pincompute.gateway import problems
+from pincompute.gateway import NAME, problems
 from pincompute.gateway.calls import Call
 from pincompute.gateway.model import AUTHOR, Kind, codecs
 from pincompute.gateway.model.kinds import users, version
@@ -31,7 +31,6 @@ from pincompute.gateway.reads import Reads
 from pincompute.gateway.workloads import keeping
 from pincompute.kube import errors, writes
 
-MANAGER = "pincompute-gateway"
 IDEMPOTENCY = f"{GROUP}/idempotency"  # annotation: digests of the key and of the request that created the object
 ATTEMPTS = 8  # looks at an object that others change at the same time
 
@@ -79,7 +78,7 @@ class Writing:
         body = _annotated(wanted.manifest, notes)
         try:
             made = await writes.create(
-                self._reads.clusters.client(HOST), self._kind.resource, body, MANAGER, dry_run=author.dry_run
+                self._reads.clusters.client(HOST), self._kind.resource, body, NAME, dry_run=author.dry_run
             )
         except errors.AlreadyExists:
             return await self._existing(wanted, author, digest)
@@ -181,7 +180,7 @@ class Writing:
         pins = {"uid": obj.metadata.uid, "resourceVersion": obj.metadata.resource_version}
         body = {**patch, "metadata": {**patch.get("metadata", {}), **pins}}
         client, resource = self._reads.clusters.client(HOST), self._kind.resource
-        made = await writes.patch(client, resource, obj.key, body, MANAGER, dry_run=author.dry_run)
+        made = await writes.patch(client, resource, obj.key, body, NAME, dry_run=author.dry_run)
         if not author.dry_run:
             self._reads.clusters.cache(HOST, resource).written(made)
         return made

@@ -41,6 +41,7 @@ class Transcript:
     _decoder: codecs.IncrementalDecoder = field(init=False)
     _written: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _broken: bool = field(default=False, init=False)
+    _writing: asyncio.Future[None] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self._began = self.monotonic()
@@ -78,6 +79,9 @@ class Transcript:
             await asyncio.sleep(EVERY)
 
     async def finish(self) -> None:
+        """Behind what a cancelled `run` was still writing. Raises TranscriptLost."""
+        if self._writing is not None:
+            await self._writing
         await self._write()
 
     def _note(self, kind: str, text: str) -> None:
@@ -88,6 +92,10 @@ class Transcript:
         if not self._waiting:
             return
         piece, self._waiting = bytes(self._waiting), bytearray()
+        self._writing = asyncio.ensure_future(self._append(piece))
+        await asyncio.shield(self._writing)
+
+    async def _append(self, piece: bytes) -> None:
         try:
             await asyncio.to_thread(_append, self.path, piece)
         except OSError as error:
