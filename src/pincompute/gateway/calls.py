@@ -81,7 +81,10 @@ ANONYMOUS = Caller("anonymous", kind="anonymous")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request. `project` and `name` are empty where the path has none; `source` is the client's address."""
+    """One request. `project` and `name` are empty where the path has none; `source` is the client's address.
+
+    `reason` is what the caller says of why; read only from requests that leave a record.
+    """
 
     id: str
     caller: Caller
@@ -90,6 +93,7 @@ class Call:
     name: str
     source: str
     at: datetime
+    reason: str = ""
 
 
 def may(resource: Resource, verb: Verb, *, cost: int = 0, audited: bool | None = None, stream: bool = False) -> dict[str, Any]:

@@ -10,13 +10,20 @@ import msgspec
 from litestar import Litestar, Router
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.routes import HTTPRoute
 
 from pincompute import __version__
-from pincompute.gateway import problems
-from pincompute.gateway.calls import public
+from pincompute.gateway import problems, reasons
+from pincompute.gateway.calls import OPERATION, public
 from pincompute.gateway.problems import CODES, MEDIA_TYPE, ProblemBody
 
 PROBLEM = "Problem"
+REASON = {
+    "name": reasons.HEADER,
+    "in": "header",
+    "description": reasons.DESCRIPTION,
+    "schema": {"type": "string", "pattern": reasons.PATTERN, "maxLength": reasons.LONGEST_ENCODED},
+}
 METHODS = ("get", "put", "post", "delete", "patch")
 
 
@@ -56,7 +63,18 @@ CONFIG = OpenAPIConfig(
 
 
 def of(app: Litestar) -> dict[str, Any]:
-    return completed(app.openapi_schema.to_schema())
+    found = completed(app.openapi_schema.to_schema())
+    recorded = _recorded(app)
+    for operation in _operations(found):
+        if operation.get("operationId") in recorded:
+            operation.setdefault("parameters", []).append(REASON)
+    return found
+
+
+def _recorded(app: Litestar) -> frozenset[Any]:
+    """Ids of the operations that leave a record."""
+    handlers = (handler for route in app.routes if isinstance(route, HTTPRoute) for handler in route.route_handlers)
+    return frozenset(h.operation_id for h in handlers if OPERATION in h.opt and h.opt[OPERATION].audited)
 
 
 def completed(found: dict[str, Any]) -> dict[str, Any]:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import logging
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from pincompute.gateway import problems
+from pincompute.gateway import problems, reasons
 from pincompute.gateway.calls import ANONYMOUS, OPERATION, PUBLIC, Call, Caller, Operation
 from pincompute.gateway.problems import Problem
 
@@ -135,6 +135,7 @@ class Door:
         if not call.operation.audited:
             await self._app(scope, receive, send)
             return
+        call = scope[CALL] = replace(call, reason=reasons.read(scope["headers"]))  # type: ignore[literal-required]
         await self._guards.audit.begin(call)
         answer = _Status(send)
         try:

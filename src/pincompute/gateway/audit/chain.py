@@ -34,6 +34,8 @@ class Torn(msgspec.Struct, frozen=True, omit_defaults=True):
 class Entry(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """`begun` is written before anything happens, `done` with the outcome; a `begun` alone was interrupted.
 
+    `why` it was decided so, `reason` is what the caller said.
+
     `torn` names the remains of a line that a crash left before it, `lost` says how many records could not be written.
     """
 
@@ -51,6 +53,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defa
     allowed: bool | None = None
     status: int = 0
     why: str = ""
+    reason: str = ""
     torn: Torn | None = None
     lost: int = 0
 
@@ -86,6 +89,7 @@ def of_call(call: Call, stage: Stage, time: datetime, *, allowed: bool, status: 
         allowed=allowed,
         status=status,
         why=why,
+        reason=call.reason,
     )
 
 

@@ -65,6 +65,7 @@ def _operation(call: Call, obj: PinApp | PinPod | None, detail: str) -> Operatio
         request_id=call.id,
         verb=call.operation.verb,
         author=call.caller.name,
+        reason=call.reason,
         outcome=DONE,
         detail=detail,
         source=call.source,

@@ -234,8 +234,8 @@ def _reused(obj: Object) -> Problem:
 
 
 def _signed(author: Author, verb: str) -> dict[str, str]:
-    """Who wrote it last, and by which request, with the write itself: so it is known although the gateway dies."""
-    entry = Recorded(verb=verb, by=author.name, why="", at=author.call.at, request=author.call.id)
+    """Who wrote it last, why, and by which request, with the write itself: so it is known although the gateway dies."""
+    entry = Recorded(verb=verb, by=author.name, why=author.call.reason, at=author.call.at, request=author.call.id)
     return {AUTHOR: author.name, labels.OPERATION: msgspec.json.encode(entry).decode()}
 
 
