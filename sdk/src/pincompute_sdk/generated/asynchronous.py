@@ -64,9 +64,14 @@ class AdminResource:
     def __init__(self, caller: AsyncCaller) -> None:
         self._caller = caller
 
-    async def audit_verify(self, *, within: float = 30.0) -> Report:
-        """POST /v1/admin/audit/verify"""
-        return await self._caller.call(op.ADMIN_AUDIT_VERIFY, Input({}, {}, {}, None, within))
+    async def audit_verify(self, *, pincompute_reason: str | None = None, within: float = 30.0) -> Report:
+        """POST /v1/admin/audit/verify
+
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        """
+        return await self._caller.call(
+            op.ADMIN_AUDIT_VERIFY, Input({}, {}, {"Pincompute-Reason": pincompute_reason}, None, within)
+        )
 
     async def clusters(self, *, within: float = 30.0) -> ClusterPage:
         """GET /v1/admin/clusters"""
@@ -85,13 +90,18 @@ class AppsResource:
         body: App | Mapping[str, Any],
         *,
         dry_run: bool | None = None,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> AppWritten:
         """POST /v1/projects/{project}/apps
 
         dry_run: Judge it as if it were done, and do nothing.
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
         """
-        return await self._caller.call(op.APPS_CREATE, Input({"project": project}, {"dryRun": dry_run}, {}, body, within))
+        return await self._caller.call(
+            op.APPS_CREATE,
+            Input({"project": project}, {"dryRun": dry_run}, {"Pincompute-Reason": pincompute_reason}, body, within),
+        )
 
     async def delete(
         self,
@@ -100,15 +110,24 @@ class AppsResource:
         *,
         if_match: str | None = None,
         dry_run: bool | None = None,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> AppWritten:
         """DELETE /v1/projects/{project}/apps/{name}
 
         if_match: Only if the object is in this version: its ETag.
         dry_run: Judge it as if it were done, and do nothing.
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
         """
         return await self._caller.call(
-            op.APPS_DELETE, Input({"project": project, "name": name}, {"dryRun": dry_run}, {"If-Match": if_match}, None, within)
+            op.APPS_DELETE,
+            Input(
+                {"project": project, "name": name},
+                {"dryRun": dry_run},
+                {"If-Match": if_match, "Pincompute-Reason": pincompute_reason},
+                None,
+                within,
+            ),
         )
 
     async def diff(self, project: str, name: str, body: App | Mapping[str, Any], *, within: float = 30.0) -> Difference:
@@ -206,9 +225,22 @@ class AppsResource:
             for item in page.items:
                 yield item
 
-    async def exec(self, project: str, name: str, body: Running | Mapping[str, Any], *, within: float = 30.0) -> CommandResult:
-        """POST /v1/projects/{project}/apps/{name}/exec"""
-        return await self._caller.call(op.APPS_EXEC, Input({"project": project, "name": name}, {}, {}, body, within))
+    async def exec(
+        self,
+        project: str,
+        name: str,
+        body: Running | Mapping[str, Any],
+        *,
+        pincompute_reason: str | None = None,
+        within: float = 30.0,
+    ) -> CommandResult:
+        """POST /v1/projects/{project}/apps/{name}/exec
+
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        """
+        return await self._caller.call(
+            op.APPS_EXEC, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within)
+        )
 
     async def explain(self, project: str, name: str, *, within: float = 30.0) -> Explanation:
         """GET /v1/projects/{project}/apps/{name}/explain"""
@@ -226,6 +258,7 @@ class AppsResource:
         *,
         replica: str | None = None,
         container: str | None = None,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> bytes:
         """GET /v1/projects/{project}/apps/{name}/files
@@ -233,11 +266,16 @@ class AppsResource:
         path: An absolute path in the container.
         replica: A number, or cluster-number; the first that is ready if not said.
         container: The first of the replica if not said.
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
         """
         return await self._caller.call(
             op.APPS_GET_FILES,
             Input(
-                {"project": project, "name": name}, {"path": path, "replica": replica, "container": container}, {}, None, within
+                {"project": project, "name": name},
+                {"path": path, "replica": replica, "container": container},
+                {"Pincompute-Reason": pincompute_reason},
+                None,
+                within,
             ),
         )
 
@@ -249,6 +287,7 @@ class AppsResource:
         *,
         replica: str | None = None,
         container: str | None = None,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> AsyncStream:
         """As `get_files`, piece by piece; close the stream.
@@ -256,11 +295,16 @@ class AppsResource:
         path: An absolute path in the container.
         replica: A number, or cluster-number; the first that is ready if not said.
         container: The first of the replica if not said.
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
         """
         return await self._caller.open(
             op.APPS_GET_FILES,
             Input(
-                {"project": project, "name": name}, {"path": path, "replica": replica, "container": container}, {}, None, within
+                {"project": project, "name": name},
+                {"path": path, "replica": replica, "container": container},
+                {"Pincompute-Reason": pincompute_reason},
+                None,
+                within,
             ),
         )
 
@@ -542,6 +586,7 @@ class AppsResource:
         file: str | None = None,
         previous: bool | None = None,
         follow: bool | None = None,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> AsyncIterator[LogLine]:
         """GET /v1/projects/{project}/apps/{name}/logs
@@ -550,6 +595,7 @@ class AppsResource:
         tail: Only so many of the newest lines, of all replicas together.
         grep: Only lines that match this regular expression (RE2).
         file: A file on one of the container's volumes, instead of its console.
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
         """
         return self._caller.lines(
             op.APPS_LOGS,
@@ -565,7 +611,7 @@ class AppsResource:
                     "previous": previous,
                     "follow": follow,
                 },
-                {},
+                {"Pincompute-Reason": pincompute_reason},
                 None,
                 within,
             ),
@@ -584,6 +630,7 @@ class AppsResource:
         file: str | None = None,
         previous: bool | None = None,
         follow: bool | None = None,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> AsyncIterator[ServerEvent]:
         """As `logs`, as events.
@@ -594,6 +641,7 @@ class AppsResource:
         tail: Only so many of the newest lines, of all replicas together.
         grep: Only lines that match this regular expression (RE2).
         file: A file on one of the container's volumes, instead of its console.
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
         """
         return self._caller.follow(
             op.APPS_LOGS,
@@ -609,7 +657,7 @@ class AppsResource:
                     "previous": previous,
                     "follow": follow,
                 },
-                {},
+                {"Pincompute-Reason": pincompute_reason},
                 None,
                 within,
             ),
@@ -623,15 +671,24 @@ class AppsResource:
         *,
         if_match: str | None = None,
         dry_run: bool | None = None,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> AppWritten:
         """PATCH /v1/projects/{project}/apps/{name}
 
         if_match: Only if the object is in this version: its ETag.
         dry_run: Judge it as if it were done, and do nothing.
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
         """
         return await self._caller.call(
-            op.APPS_PATCH, Input({"project": project, "name": name}, {"dryRun": dry_run}, {"If-Match": if_match}, body, within)
+            op.APPS_PATCH,
+            Input(
+                {"project": project, "name": name},
+                {"dryRun": dry_run},
+                {"If-Match": if_match, "Pincompute-Reason": pincompute_reason},
+                body,
+                within,
+            ),
         )
 
     async def pause(
@@ -640,10 +697,16 @@ class AppsResource:
         name: str,
         body: Reason | Mapping[str, Any] | None = None,
         *,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> Done:
-        """POST /v1/projects/{project}/apps/{name}/pause"""
-        return await self._caller.call(op.APPS_PAUSE, Input({"project": project, "name": name}, {}, {}, body, within))
+        """POST /v1/projects/{project}/apps/{name}/pause
+
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        """
+        return await self._caller.call(
+            op.APPS_PAUSE, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within)
+        )
 
     async def put_files(
         self,
@@ -653,6 +716,7 @@ class AppsResource:
         *,
         replica: str | None = None,
         container: str | None = None,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> Copied:
         """PUT /v1/projects/{project}/apps/{name}/files
@@ -660,11 +724,16 @@ class AppsResource:
         path: A folder in the container.
         replica: A number, or cluster-number; the first that is ready if not said.
         container: The first of the replica if not said.
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
         """
         return await self._caller.call(
             op.APPS_PUT_FILES,
             Input(
-                {"project": project, "name": name}, {"path": path, "replica": replica, "container": container}, {}, None, within
+                {"project": project, "name": name},
+                {"path": path, "replica": replica, "container": container},
+                {"Pincompute-Reason": pincompute_reason},
+                None,
+                within,
             ),
         )
 
@@ -676,16 +745,24 @@ class AppsResource:
         *,
         if_match: str | None = None,
         dry_run: bool | None = None,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> AppWritten:
         """PUT /v1/projects/{project}/apps/{name}
 
         if_match: Only if the object is in this version: its ETag.
         dry_run: Judge it as if it were done, and do nothing.
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
         """
         return await self._caller.call(
             op.APPS_REPLACE,
-            Input({"project": project, "name": name}, {"dryRun": dry_run}, {"If-Match": if_match}, body, within),
+            Input(
+                {"project": project, "name": name},
+                {"dryRun": dry_run},
+                {"If-Match": if_match, "Pincompute-Reason": pincompute_reason},
+                body,
+                within,
+            ),
         )
 
     async def replicas(self, project: str, name: str, *, within: float = 30.0) -> ReplicaList:
@@ -698,10 +775,17 @@ class AppsResource:
         name: str,
         body: Restarting | Mapping[str, Any] | None = None,
         *,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> Done:
-        """POST /v1/projects/{project}/apps/{name}/restart"""
-        return await self._caller.call(op.APPS_RESTART, Input({"project": project, "name": name}, {}, {}, body, within))
+        """POST /v1/projects/{project}/apps/{name}/restart
+
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        """
+        return await self._caller.call(
+            op.APPS_RESTART,
+            Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within),
+        )
 
     async def resume(
         self,
@@ -709,10 +793,17 @@ class AppsResource:
         name: str,
         body: Reason | Mapping[str, Any] | None = None,
         *,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> Done:
-        """POST /v1/projects/{project}/apps/{name}/resume"""
-        return await self._caller.call(op.APPS_RESUME, Input({"project": project, "name": name}, {}, {}, body, within))
+        """POST /v1/projects/{project}/apps/{name}/resume
+
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        """
+        return await self._caller.call(
+            op.APPS_RESUME,
+            Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within),
+        )
 
     async def rollback(
         self,
@@ -720,14 +811,34 @@ class AppsResource:
         name: str,
         body: RollingBack | Mapping[str, Any] | None = None,
         *,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> Done:
-        """POST /v1/projects/{project}/apps/{name}/rollback"""
-        return await self._caller.call(op.APPS_ROLLBACK, Input({"project": project, "name": name}, {}, {}, body, within))
+        """POST /v1/projects/{project}/apps/{name}/rollback
 
-    async def scale(self, project: str, name: str, body: Scaling | Mapping[str, Any], *, within: float = 30.0) -> Done:
-        """POST /v1/projects/{project}/apps/{name}/scale"""
-        return await self._caller.call(op.APPS_SCALE, Input({"project": project, "name": name}, {}, {}, body, within))
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        """
+        return await self._caller.call(
+            op.APPS_ROLLBACK,
+            Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within),
+        )
+
+    async def scale(
+        self,
+        project: str,
+        name: str,
+        body: Scaling | Mapping[str, Any],
+        *,
+        pincompute_reason: str | None = None,
+        within: float = 30.0,
+    ) -> Done:
+        """POST /v1/projects/{project}/apps/{name}/scale
+
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        """
+        return await self._caller.call(
+            op.APPS_SCALE, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within)
+        )
 
     async def start(
         self,
@@ -735,10 +846,16 @@ class AppsResource:
         name: str,
         body: Reason | Mapping[str, Any] | None = None,
         *,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> Done:
-        """POST /v1/projects/{project}/apps/{name}/start"""
-        return await self._caller.call(op.APPS_START, Input({"project": project, "name": name}, {}, {}, body, within))
+        """POST /v1/projects/{project}/apps/{name}/start
+
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        """
+        return await self._caller.call(
+            op.APPS_START, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within)
+        )
 
     async def stop(
         self,
@@ -746,10 +863,16 @@ class AppsResource:
         name: str,
         body: Reason | Mapping[str, Any] | None = None,
         *,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> Done:
-        """POST /v1/projects/{project}/apps/{name}/stop"""
-        return await self._caller.call(op.APPS_STOP, Input({"project": project, "name": name}, {}, {}, body, within))
+        """POST /v1/projects/{project}/apps/{name}/stop
+
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        """
+        return await self._caller.call(
+            op.APPS_STOP, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within)
+        )
 
     async def timeline(
         self,
@@ -1140,13 +1263,31 @@ class MembersResource:
     def __init__(self, caller: AsyncCaller) -> None:
         self._caller = caller
 
-    async def create(self, project: str, body: ProjectMember | Mapping[str, Any], *, within: float = 30.0) -> ProjectMember:
-        """POST /v1/projects/{project}/members"""
-        return await self._caller.call(op.MEMBERS_CREATE, Input({"project": project}, {}, {}, body, within))
+    async def create(
+        self,
+        project: str,
+        body: ProjectMember | Mapping[str, Any],
+        *,
+        pincompute_reason: str | None = None,
+        within: float = 30.0,
+    ) -> ProjectMember:
+        """POST /v1/projects/{project}/members
 
-    async def delete(self, project: str, name: str, *, within: float = 30.0) -> None:
-        """DELETE /v1/projects/{project}/members/{name}"""
-        return await self._caller.call(op.MEMBERS_DELETE, Input({"project": project, "name": name}, {}, {}, None, within))
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        """
+        return await self._caller.call(
+            op.MEMBERS_CREATE, Input({"project": project}, {}, {"Pincompute-Reason": pincompute_reason}, body, within)
+        )
+
+    async def delete(self, project: str, name: str, *, pincompute_reason: str | None = None, within: float = 30.0) -> None:
+        """DELETE /v1/projects/{project}/members/{name}
+
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        """
+        return await self._caller.call(
+            op.MEMBERS_DELETE,
+            Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, None, within),
+        )
 
     async def get(self, project: str, name: str, *, within: float = 30.0) -> ProjectMember:
         """GET /v1/projects/{project}/members/{name}"""
@@ -1162,10 +1303,17 @@ class MembersResource:
         name: str,
         body: WorkloadsProjectsRole | Mapping[str, Any],
         *,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> ProjectMember:
-        """PUT /v1/projects/{project}/members/{name}"""
-        return await self._caller.call(op.MEMBERS_REPLACE, Input({"project": project, "name": name}, {}, {}, body, within))
+        """PUT /v1/projects/{project}/members/{name}
+
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        """
+        return await self._caller.call(
+            op.MEMBERS_REPLACE,
+            Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within),
+        )
 
 
 class ProjectsResource:
@@ -1179,13 +1327,17 @@ class ProjectsResource:
         body: Project | Mapping[str, Any],
         *,
         dry_run: bool | None = None,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> ProjectWritten:
         """POST /v1/projects
 
         dry_run: Judge it as if it were done, and do nothing.
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
         """
-        return await self._caller.call(op.PROJECTS_CREATE, Input({}, {"dryRun": dry_run}, {}, body, within))
+        return await self._caller.call(
+            op.PROJECTS_CREATE, Input({}, {"dryRun": dry_run}, {"Pincompute-Reason": pincompute_reason}, body, within)
+        )
 
     async def delete(
         self,
@@ -1193,15 +1345,24 @@ class ProjectsResource:
         *,
         if_match: str | None = None,
         dry_run: bool | None = None,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> ProjectWritten:
         """DELETE /v1/projects/{project}
 
         if_match: Only if the object is in this version: its ETag.
         dry_run: Judge it as if it were done, and do nothing.
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
         """
         return await self._caller.call(
-            op.PROJECTS_DELETE, Input({"project": project}, {"dryRun": dry_run}, {"If-Match": if_match}, None, within)
+            op.PROJECTS_DELETE,
+            Input(
+                {"project": project},
+                {"dryRun": dry_run},
+                {"If-Match": if_match, "Pincompute-Reason": pincompute_reason},
+                None,
+                within,
+            ),
         )
 
     async def get(self, project: str, *, within: float = 30.0) -> Project:
@@ -1260,15 +1421,24 @@ class ProjectsResource:
         *,
         if_match: str | None = None,
         dry_run: bool | None = None,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> ProjectWritten:
         """PATCH /v1/projects/{project}
 
         if_match: Only if the object is in this version: its ETag.
         dry_run: Judge it as if it were done, and do nothing.
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
         """
         return await self._caller.call(
-            op.PROJECTS_PATCH, Input({"project": project}, {"dryRun": dry_run}, {"If-Match": if_match}, body, within)
+            op.PROJECTS_PATCH,
+            Input(
+                {"project": project},
+                {"dryRun": dry_run},
+                {"If-Match": if_match, "Pincompute-Reason": pincompute_reason},
+                body,
+                within,
+            ),
         )
 
     async def replace(
@@ -1278,15 +1448,24 @@ class ProjectsResource:
         *,
         if_match: str | None = None,
         dry_run: bool | None = None,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> ProjectWritten:
         """PUT /v1/projects/{project}
 
         if_match: Only if the object is in this version: its ETag.
         dry_run: Judge it as if it were done, and do nothing.
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
         """
         return await self._caller.call(
-            op.PROJECTS_REPLACE, Input({"project": project}, {"dryRun": dry_run}, {"If-Match": if_match}, body, within)
+            op.PROJECTS_REPLACE,
+            Input(
+                {"project": project},
+                {"dryRun": dry_run},
+                {"If-Match": if_match, "Pincompute-Reason": pincompute_reason},
+                body,
+                within,
+            ),
         )
 
     def watch(
@@ -1447,13 +1626,27 @@ class TokensResource:
     def __init__(self, caller: AsyncCaller) -> None:
         self._caller = caller
 
-    async def create(self, body: NewToken | Mapping[str, Any], *, within: float = 30.0) -> Token:
-        """POST /v1/tokens"""
-        return await self._caller.call(op.TOKENS_CREATE, Input({}, {}, {}, body, within))
+    async def create(
+        self,
+        body: NewToken | Mapping[str, Any],
+        *,
+        pincompute_reason: str | None = None,
+        within: float = 30.0,
+    ) -> Token:
+        """POST /v1/tokens
 
-    async def delete(self, name: str, *, within: float = 30.0) -> None:
-        """DELETE /v1/tokens/{name}"""
-        return await self._caller.call(op.TOKENS_DELETE, Input({"name": name}, {}, {}, None, within))
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        """
+        return await self._caller.call(op.TOKENS_CREATE, Input({}, {}, {"Pincompute-Reason": pincompute_reason}, body, within))
+
+    async def delete(self, name: str, *, pincompute_reason: str | None = None, within: float = 30.0) -> None:
+        """DELETE /v1/tokens/{name}
+
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        """
+        return await self._caller.call(
+            op.TOKENS_DELETE, Input({"name": name}, {}, {"Pincompute-Reason": pincompute_reason}, None, within)
+        )
 
     async def list(self, *, within: float = 30.0) -> TokenPage:
         """GET /v1/tokens"""
@@ -1472,13 +1665,18 @@ class UnitsResource:
         body: Unit | Mapping[str, Any],
         *,
         dry_run: bool | None = None,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> UnitWritten:
         """POST /v1/projects/{project}/units
 
         dry_run: Judge it as if it were done, and do nothing.
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
         """
-        return await self._caller.call(op.UNITS_CREATE, Input({"project": project}, {"dryRun": dry_run}, {}, body, within))
+        return await self._caller.call(
+            op.UNITS_CREATE,
+            Input({"project": project}, {"dryRun": dry_run}, {"Pincompute-Reason": pincompute_reason}, body, within),
+        )
 
     async def delete(
         self,
@@ -1487,16 +1685,24 @@ class UnitsResource:
         *,
         if_match: str | None = None,
         dry_run: bool | None = None,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> UnitWritten:
         """DELETE /v1/projects/{project}/units/{name}
 
         if_match: Only if the object is in this version: its ETag.
         dry_run: Judge it as if it were done, and do nothing.
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
         """
         return await self._caller.call(
             op.UNITS_DELETE,
-            Input({"project": project, "name": name}, {"dryRun": dry_run}, {"If-Match": if_match}, None, within),
+            Input(
+                {"project": project, "name": name},
+                {"dryRun": dry_run},
+                {"If-Match": if_match, "Pincompute-Reason": pincompute_reason},
+                None,
+                within,
+            ),
         )
 
     async def diff(self, project: str, name: str, body: Unit | Mapping[str, Any], *, within: float = 30.0) -> Difference:
@@ -1594,9 +1800,22 @@ class UnitsResource:
             for item in page.items:
                 yield item
 
-    async def exec(self, project: str, name: str, body: Running | Mapping[str, Any], *, within: float = 30.0) -> CommandResult:
-        """POST /v1/projects/{project}/units/{name}/exec"""
-        return await self._caller.call(op.UNITS_EXEC, Input({"project": project, "name": name}, {}, {}, body, within))
+    async def exec(
+        self,
+        project: str,
+        name: str,
+        body: Running | Mapping[str, Any],
+        *,
+        pincompute_reason: str | None = None,
+        within: float = 30.0,
+    ) -> CommandResult:
+        """POST /v1/projects/{project}/units/{name}/exec
+
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        """
+        return await self._caller.call(
+            op.UNITS_EXEC, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within)
+        )
 
     async def explain(self, project: str, name: str, *, within: float = 30.0) -> Explanation:
         """GET /v1/projects/{project}/units/{name}/explain"""
@@ -1614,6 +1833,7 @@ class UnitsResource:
         *,
         replica: str | None = None,
         container: str | None = None,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> bytes:
         """GET /v1/projects/{project}/units/{name}/files
@@ -1621,11 +1841,16 @@ class UnitsResource:
         path: An absolute path in the container.
         replica: A number, or cluster-number; the first that is ready if not said.
         container: The first of the replica if not said.
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
         """
         return await self._caller.call(
             op.UNITS_GET_FILES,
             Input(
-                {"project": project, "name": name}, {"path": path, "replica": replica, "container": container}, {}, None, within
+                {"project": project, "name": name},
+                {"path": path, "replica": replica, "container": container},
+                {"Pincompute-Reason": pincompute_reason},
+                None,
+                within,
             ),
         )
 
@@ -1637,6 +1862,7 @@ class UnitsResource:
         *,
         replica: str | None = None,
         container: str | None = None,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> AsyncStream:
         """As `get_files`, piece by piece; close the stream.
@@ -1644,11 +1870,16 @@ class UnitsResource:
         path: An absolute path in the container.
         replica: A number, or cluster-number; the first that is ready if not said.
         container: The first of the replica if not said.
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
         """
         return await self._caller.open(
             op.UNITS_GET_FILES,
             Input(
-                {"project": project, "name": name}, {"path": path, "replica": replica, "container": container}, {}, None, within
+                {"project": project, "name": name},
+                {"path": path, "replica": replica, "container": container},
+                {"Pincompute-Reason": pincompute_reason},
+                None,
+                within,
             ),
         )
 
@@ -1930,6 +2161,7 @@ class UnitsResource:
         file: str | None = None,
         previous: bool | None = None,
         follow: bool | None = None,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> AsyncIterator[LogLine]:
         """GET /v1/projects/{project}/units/{name}/logs
@@ -1938,6 +2170,7 @@ class UnitsResource:
         tail: Only so many of the newest lines, of all replicas together.
         grep: Only lines that match this regular expression (RE2).
         file: A file on one of the container's volumes, instead of its console.
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
         """
         return self._caller.lines(
             op.UNITS_LOGS,
@@ -1953,7 +2186,7 @@ class UnitsResource:
                     "previous": previous,
                     "follow": follow,
                 },
-                {},
+                {"Pincompute-Reason": pincompute_reason},
                 None,
                 within,
             ),
@@ -1972,6 +2205,7 @@ class UnitsResource:
         file: str | None = None,
         previous: bool | None = None,
         follow: bool | None = None,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> AsyncIterator[ServerEvent]:
         """As `logs`, as events.
@@ -1982,6 +2216,7 @@ class UnitsResource:
         tail: Only so many of the newest lines, of all replicas together.
         grep: Only lines that match this regular expression (RE2).
         file: A file on one of the container's volumes, instead of its console.
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
         """
         return self._caller.follow(
             op.UNITS_LOGS,
@@ -1997,7 +2232,7 @@ class UnitsResource:
                     "previous": previous,
                     "follow": follow,
                 },
-                {},
+                {"Pincompute-Reason": pincompute_reason},
                 None,
                 within,
             ),
@@ -2011,15 +2246,24 @@ class UnitsResource:
         *,
         if_match: str | None = None,
         dry_run: bool | None = None,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> UnitWritten:
         """PATCH /v1/projects/{project}/units/{name}
 
         if_match: Only if the object is in this version: its ETag.
         dry_run: Judge it as if it were done, and do nothing.
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
         """
         return await self._caller.call(
-            op.UNITS_PATCH, Input({"project": project, "name": name}, {"dryRun": dry_run}, {"If-Match": if_match}, body, within)
+            op.UNITS_PATCH,
+            Input(
+                {"project": project, "name": name},
+                {"dryRun": dry_run},
+                {"If-Match": if_match, "Pincompute-Reason": pincompute_reason},
+                body,
+                within,
+            ),
         )
 
     async def pause(
@@ -2028,10 +2272,17 @@ class UnitsResource:
         name: str,
         body: Reason | Mapping[str, Any] | None = None,
         *,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> Done:
-        """POST /v1/projects/{project}/units/{name}/pause"""
-        return await self._caller.call(op.UNITS_PAUSE, Input({"project": project, "name": name}, {}, {}, body, within))
+        """POST /v1/projects/{project}/units/{name}/pause
+
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        """
+        return await self._caller.call(
+            op.UNITS_PAUSE,
+            Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within),
+        )
 
     async def put_files(
         self,
@@ -2041,6 +2292,7 @@ class UnitsResource:
         *,
         replica: str | None = None,
         container: str | None = None,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> Copied:
         """PUT /v1/projects/{project}/units/{name}/files
@@ -2048,11 +2300,16 @@ class UnitsResource:
         path: A folder in the container.
         replica: A number, or cluster-number; the first that is ready if not said.
         container: The first of the replica if not said.
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
         """
         return await self._caller.call(
             op.UNITS_PUT_FILES,
             Input(
-                {"project": project, "name": name}, {"path": path, "replica": replica, "container": container}, {}, None, within
+                {"project": project, "name": name},
+                {"path": path, "replica": replica, "container": container},
+                {"Pincompute-Reason": pincompute_reason},
+                None,
+                within,
             ),
         )
 
@@ -2064,16 +2321,24 @@ class UnitsResource:
         *,
         if_match: str | None = None,
         dry_run: bool | None = None,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> UnitWritten:
         """PUT /v1/projects/{project}/units/{name}
 
         if_match: Only if the object is in this version: its ETag.
         dry_run: Judge it as if it were done, and do nothing.
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
         """
         return await self._caller.call(
             op.UNITS_REPLACE,
-            Input({"project": project, "name": name}, {"dryRun": dry_run}, {"If-Match": if_match}, body, within),
+            Input(
+                {"project": project, "name": name},
+                {"dryRun": dry_run},
+                {"If-Match": if_match, "Pincompute-Reason": pincompute_reason},
+                body,
+                within,
+            ),
         )
 
     async def replicas(self, project: str, name: str, *, within: float = 30.0) -> ReplicaList:
@@ -2086,10 +2351,17 @@ class UnitsResource:
         name: str,
         body: Restarting | Mapping[str, Any] | None = None,
         *,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> Done:
-        """POST /v1/projects/{project}/units/{name}/restart"""
-        return await self._caller.call(op.UNITS_RESTART, Input({"project": project, "name": name}, {}, {}, body, within))
+        """POST /v1/projects/{project}/units/{name}/restart
+
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        """
+        return await self._caller.call(
+            op.UNITS_RESTART,
+            Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within),
+        )
 
     async def resume(
         self,
@@ -2097,10 +2369,17 @@ class UnitsResource:
         name: str,
         body: Reason | Mapping[str, Any] | None = None,
         *,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> Done:
-        """POST /v1/projects/{project}/units/{name}/resume"""
-        return await self._caller.call(op.UNITS_RESUME, Input({"project": project, "name": name}, {}, {}, body, within))
+        """POST /v1/projects/{project}/units/{name}/resume
+
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        """
+        return await self._caller.call(
+            op.UNITS_RESUME,
+            Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within),
+        )
 
     async def rollback(
         self,
@@ -2108,14 +2387,35 @@ class UnitsResource:
         name: str,
         body: RollingBack | Mapping[str, Any] | None = None,
         *,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> Done:
-        """POST /v1/projects/{project}/units/{name}/rollback"""
-        return await self._caller.call(op.UNITS_ROLLBACK, Input({"project": project, "name": name}, {}, {}, body, within))
+        """POST /v1/projects/{project}/units/{name}/rollback
 
-    async def scale(self, project: str, name: str, body: Scaling | Mapping[str, Any], *, within: float = 30.0) -> Done:
-        """POST /v1/projects/{project}/units/{name}/scale"""
-        return await self._caller.call(op.UNITS_SCALE, Input({"project": project, "name": name}, {}, {}, body, within))
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        """
+        return await self._caller.call(
+            op.UNITS_ROLLBACK,
+            Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within),
+        )
+
+    async def scale(
+        self,
+        project: str,
+        name: str,
+        body: Scaling | Mapping[str, Any],
+        *,
+        pincompute_reason: str | None = None,
+        within: float = 30.0,
+    ) -> Done:
+        """POST /v1/projects/{project}/units/{name}/scale
+
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        """
+        return await self._caller.call(
+            op.UNITS_SCALE,
+            Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within),
+        )
 
     async def start(
         self,
@@ -2123,10 +2423,17 @@ class UnitsResource:
         name: str,
         body: Reason | Mapping[str, Any] | None = None,
         *,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> Done:
-        """POST /v1/projects/{project}/units/{name}/start"""
-        return await self._caller.call(op.UNITS_START, Input({"project": project, "name": name}, {}, {}, body, within))
+        """POST /v1/projects/{project}/units/{name}/start
+
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        """
+        return await self._caller.call(
+            op.UNITS_START,
+            Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within),
+        )
 
     async def stop(
         self,
@@ -2134,10 +2441,16 @@ class UnitsResource:
         name: str,
         body: Reason | Mapping[str, Any] | None = None,
         *,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> Done:
-        """POST /v1/projects/{project}/units/{name}/stop"""
-        return await self._caller.call(op.UNITS_STOP, Input({"project": project, "name": name}, {}, {}, body, within))
+        """POST /v1/projects/{project}/units/{name}/stop
+
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        """
+        return await self._caller.call(
+            op.UNITS_STOP, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within)
+        )
 
     async def timeline(
         self,

@@ -64,9 +64,12 @@ class AdminResource:
     def __init__(self, caller: SyncCaller) -> None:
         self._caller = caller
 
-    def audit_verify(self, *, within: float = 30.0) -> Report:
-        """POST /v1/admin/audit/verify"""
-        return self._caller.call(op.ADMIN_AUDIT_VERIFY, Input({}, {}, {}, None, within))
+    def audit_verify(self, *, pincompute_reason: str | None = None, within: float = 30.0) -> Report:
+        """POST /v1/admin/audit/verify
+
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        """
+        return self._caller.call(op.ADMIN_AUDIT_VERIFY, Input({}, {}, {"Pincompute-Reason": pincompute_reason}, None, within))
 
     def clusters(self, *, within: float = 30.0) -> ClusterPage:
         """GET /v1/admin/clusters"""
@@ -85,13 +88,18 @@ class AppsResource:
         body: App | Mapping[str, Any],
         *,
         dry_run: bool | None = None,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> AppWritten:
         """POST /v1/projects/{project}/apps
 
         dry_run: Judge it as if it were done, and do nothing.
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
         """
-        return self._caller.call(op.APPS_CREATE, Input({"project": project}, {"dryRun": dry_run}, {}, body, within))
+        return self._caller.call(
+            op.APPS_CREATE,
+            Input({"project": project}, {"dryRun": dry_run}, {"Pincompute-Reason": pincompute_reason}, body, within),
+        )
 
     def delete(
         self,
@@ -100,15 +108,24 @@ class AppsResource:
         *,
         if_match: str | None = None,
         dry_run: bool | None = None,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> AppWritten:
         """DELETE /v1/projects/{project}/apps/{name}
 
         if_match: Only if the object is in this version: its ETag.
         dry_run: Judge it as if it were done, and do nothing.
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
         """
         return self._caller.call(
-            op.APPS_DELETE, Input({"project": project, "name": name}, {"dryRun": dry_run}, {"If-Match": if_match}, None, within)
+            op.APPS_DELETE,
+            Input(
+                {"project": project, "name": name},
+                {"dryRun": dry_run},
+                {"If-Match": if_match, "Pincompute-Reason": pincompute_reason},
+                None,
+                within,
+            ),
         )
 
     def diff(self, project: str, name: str, body: App | Mapping[str, Any], *, within: float = 30.0) -> Difference:
@@ -205,9 +222,22 @@ class AppsResource:
         ):
             yield from page.items
 
-    def exec(self, project: str, name: str, body: Running | Mapping[str, Any], *, within: float = 30.0) -> CommandResult:
-        """POST /v1/projects/{project}/apps/{name}/exec"""
-        return self._caller.call(op.APPS_EXEC, Input({"project": project, "name": name}, {}, {}, body, within))
+    def exec(
+        self,
+        project: str,
+        name: str,
+        body: Running | Mapping[str, Any],
+        *,
+        pincompute_reason: str | None = None,
+        within: float = 30.0,
+    ) -> CommandResult:
+        """POST /v1/projects/{project}/apps/{name}/exec
+
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        """
+        return self._caller.call(
+            op.APPS_EXEC, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within)
+        )
 
     def explain(self, project: str, name: str, *, within: float = 30.0) -> Explanation:
         """GET /v1/projects/{project}/apps/{name}/explain"""
@@ -225,6 +255,7 @@ class AppsResource:
         *,
         replica: str | None = None,
         container: str | None = None,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> bytes:
         """GET /v1/projects/{project}/apps/{name}/files
@@ -232,11 +263,16 @@ class AppsResource:
         path: An absolute path in the container.
         replica: A number, or cluster-number; the first that is ready if not said.
         container: The first of the replica if not said.
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
         """
         return self._caller.call(
             op.APPS_GET_FILES,
             Input(
-                {"project": project, "name": name}, {"path": path, "replica": replica, "container": container}, {}, None, within
+                {"project": project, "name": name},
+                {"path": path, "replica": replica, "container": container},
+                {"Pincompute-Reason": pincompute_reason},
+                None,
+                within,
             ),
         )
 
@@ -248,6 +284,7 @@ class AppsResource:
         *,
         replica: str | None = None,
         container: str | None = None,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> SyncStream:
         """As `get_files`, piece by piece; close the stream.
@@ -255,11 +292,16 @@ class AppsResource:
         path: An absolute path in the container.
         replica: A number, or cluster-number; the first that is ready if not said.
         container: The first of the replica if not said.
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
         """
         return self._caller.open(
             op.APPS_GET_FILES,
             Input(
-                {"project": project, "name": name}, {"path": path, "replica": replica, "container": container}, {}, None, within
+                {"project": project, "name": name},
+                {"path": path, "replica": replica, "container": container},
+                {"Pincompute-Reason": pincompute_reason},
+                None,
+                within,
             ),
         )
 
@@ -538,6 +580,7 @@ class AppsResource:
         file: str | None = None,
         previous: bool | None = None,
         follow: bool | None = None,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> Iterator[LogLine]:
         """GET /v1/projects/{project}/apps/{name}/logs
@@ -546,6 +589,7 @@ class AppsResource:
         tail: Only so many of the newest lines, of all replicas together.
         grep: Only lines that match this regular expression (RE2).
         file: A file on one of the container's volumes, instead of its console.
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
         """
         return self._caller.lines(
             op.APPS_LOGS,
@@ -561,7 +605,7 @@ class AppsResource:
                     "previous": previous,
                     "follow": follow,
                 },
-                {},
+                {"Pincompute-Reason": pincompute_reason},
                 None,
                 within,
             ),
@@ -580,6 +624,7 @@ class AppsResource:
         file: str | None = None,
         previous: bool | None = None,
         follow: bool | None = None,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> Iterator[ServerEvent]:
         """As `logs`, as events.
@@ -590,6 +635,7 @@ class AppsResource:
         tail: Only so many of the newest lines, of all replicas together.
         grep: Only lines that match this regular expression (RE2).
         file: A file on one of the container's volumes, instead of its console.
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
         """
         return self._caller.follow(
             op.APPS_LOGS,
@@ -605,7 +651,7 @@ class AppsResource:
                     "previous": previous,
                     "follow": follow,
                 },
-                {},
+                {"Pincompute-Reason": pincompute_reason},
                 None,
                 within,
             ),
@@ -619,20 +665,42 @@ class AppsResource:
         *,
         if_match: str | None = None,
         dry_run: bool | None = None,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> AppWritten:
         """PATCH /v1/projects/{project}/apps/{name}
 
         if_match: Only if the object is in this version: its ETag.
         dry_run: Judge it as if it were done, and do nothing.
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
         """
         return self._caller.call(
-            op.APPS_PATCH, Input({"project": project, "name": name}, {"dryRun": dry_run}, {"If-Match": if_match}, body, within)
+            op.APPS_PATCH,
+            Input(
+                {"project": project, "name": name},
+                {"dryRun": dry_run},
+                {"If-Match": if_match, "Pincompute-Reason": pincompute_reason},
+                body,
+                within,
+            ),
         )
 
-    def pause(self, project: str, name: str, body: Reason | Mapping[str, Any] | None = None, *, within: float = 30.0) -> Done:
-        """POST /v1/projects/{project}/apps/{name}/pause"""
-        return self._caller.call(op.APPS_PAUSE, Input({"project": project, "name": name}, {}, {}, body, within))
+    def pause(
+        self,
+        project: str,
+        name: str,
+        body: Reason | Mapping[str, Any] | None = None,
+        *,
+        pincompute_reason: str | None = None,
+        within: float = 30.0,
+    ) -> Done:
+        """POST /v1/projects/{project}/apps/{name}/pause
+
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        """
+        return self._caller.call(
+            op.APPS_PAUSE, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within)
+        )
 
     def put_files(
         self,
@@ -642,6 +710,7 @@ class AppsResource:
         *,
         replica: str | None = None,
         container: str | None = None,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> Copied:
         """PUT /v1/projects/{project}/apps/{name}/files
@@ -649,11 +718,16 @@ class AppsResource:
         path: A folder in the container.
         replica: A number, or cluster-number; the first that is ready if not said.
         container: The first of the replica if not said.
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
         """
         return self._caller.call(
             op.APPS_PUT_FILES,
             Input(
-                {"project": project, "name": name}, {"path": path, "replica": replica, "container": container}, {}, None, within
+                {"project": project, "name": name},
+                {"path": path, "replica": replica, "container": container},
+                {"Pincompute-Reason": pincompute_reason},
+                None,
+                within,
             ),
         )
 
@@ -665,16 +739,24 @@ class AppsResource:
         *,
         if_match: str | None = None,
         dry_run: bool | None = None,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> AppWritten:
         """PUT /v1/projects/{project}/apps/{name}
 
         if_match: Only if the object is in this version: its ETag.
         dry_run: Judge it as if it were done, and do nothing.
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
         """
         return self._caller.call(
             op.APPS_REPLACE,
-            Input({"project": project, "name": name}, {"dryRun": dry_run}, {"If-Match": if_match}, body, within),
+            Input(
+                {"project": project, "name": name},
+                {"dryRun": dry_run},
+                {"If-Match": if_match, "Pincompute-Reason": pincompute_reason},
+                body,
+                within,
+            ),
         )
 
     def replicas(self, project: str, name: str, *, within: float = 30.0) -> ReplicaList:
@@ -687,14 +769,35 @@ class AppsResource:
         name: str,
         body: Restarting | Mapping[str, Any] | None = None,
         *,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> Done:
-        """POST /v1/projects/{project}/apps/{name}/restart"""
-        return self._caller.call(op.APPS_RESTART, Input({"project": project, "name": name}, {}, {}, body, within))
+        """POST /v1/projects/{project}/apps/{name}/restart
 
-    def resume(self, project: str, name: str, body: Reason | Mapping[str, Any] | None = None, *, within: float = 30.0) -> Done:
-        """POST /v1/projects/{project}/apps/{name}/resume"""
-        return self._caller.call(op.APPS_RESUME, Input({"project": project, "name": name}, {}, {}, body, within))
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        """
+        return self._caller.call(
+            op.APPS_RESTART,
+            Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within),
+        )
+
+    def resume(
+        self,
+        project: str,
+        name: str,
+        body: Reason | Mapping[str, Any] | None = None,
+        *,
+        pincompute_reason: str | None = None,
+        within: float = 30.0,
+    ) -> Done:
+        """POST /v1/projects/{project}/apps/{name}/resume
+
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        """
+        return self._caller.call(
+            op.APPS_RESUME,
+            Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within),
+        )
 
     def rollback(
         self,
@@ -702,22 +805,68 @@ class AppsResource:
         name: str,
         body: RollingBack | Mapping[str, Any] | None = None,
         *,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> Done:
-        """POST /v1/projects/{project}/apps/{name}/rollback"""
-        return self._caller.call(op.APPS_ROLLBACK, Input({"project": project, "name": name}, {}, {}, body, within))
+        """POST /v1/projects/{project}/apps/{name}/rollback
 
-    def scale(self, project: str, name: str, body: Scaling | Mapping[str, Any], *, within: float = 30.0) -> Done:
-        """POST /v1/projects/{project}/apps/{name}/scale"""
-        return self._caller.call(op.APPS_SCALE, Input({"project": project, "name": name}, {}, {}, body, within))
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        """
+        return self._caller.call(
+            op.APPS_ROLLBACK,
+            Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within),
+        )
 
-    def start(self, project: str, name: str, body: Reason | Mapping[str, Any] | None = None, *, within: float = 30.0) -> Done:
-        """POST /v1/projects/{project}/apps/{name}/start"""
-        return self._caller.call(op.APPS_START, Input({"project": project, "name": name}, {}, {}, body, within))
+    def scale(
+        self,
+        project: str,
+        name: str,
+        body: Scaling | Mapping[str, Any],
+        *,
+        pincompute_reason: str | None = None,
+        within: float = 30.0,
+    ) -> Done:
+        """POST /v1/projects/{project}/apps/{name}/scale
 
-    def stop(self, project: str, name: str, body: Reason | Mapping[str, Any] | None = None, *, within: float = 30.0) -> Done:
-        """POST /v1/projects/{project}/apps/{name}/stop"""
-        return self._caller.call(op.APPS_STOP, Input({"project": project, "name": name}, {}, {}, body, within))
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        """
+        return self._caller.call(
+            op.APPS_SCALE, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within)
+        )
+
+    def start(
+        self,
+        project: str,
+        name: str,
+        body: Reason | Mapping[str, Any] | None = None,
+        *,
+        pincompute_reason: str | None = None,
+        within: float = 30.0,
+    ) -> Done:
+        """POST /v1/projects/{project}/apps/{name}/start
+
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        """
+        return self._caller.call(
+            op.APPS_START, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within)
+        )
+
+    def stop(
+        self,
+        project: str,
+        name: str,
+        body: Reason | Mapping[str, Any] | None = None,
+        *,
+        pincompute_reason: str | None = None,
+        within: float = 30.0,
+    ) -> Done:
+        """POST /v1/projects/{project}/apps/{name}/stop
+
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        """
+        return self._caller.call(
+            op.APPS_STOP, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within)
+        )
 
     def timeline(
         self,
@@ -1105,13 +1254,31 @@ class MembersResource:
     def __init__(self, caller: SyncCaller) -> None:
         self._caller = caller
 
-    def create(self, project: str, body: ProjectMember | Mapping[str, Any], *, within: float = 30.0) -> ProjectMember:
-        """POST /v1/projects/{project}/members"""
-        return self._caller.call(op.MEMBERS_CREATE, Input({"project": project}, {}, {}, body, within))
+    def create(
+        self,
+        project: str,
+        body: ProjectMember | Mapping[str, Any],
+        *,
+        pincompute_reason: str | None = None,
+        within: float = 30.0,
+    ) -> ProjectMember:
+        """POST /v1/projects/{project}/members
 
-    def delete(self, project: str, name: str, *, within: float = 30.0) -> None:
-        """DELETE /v1/projects/{project}/members/{name}"""
-        return self._caller.call(op.MEMBERS_DELETE, Input({"project": project, "name": name}, {}, {}, None, within))
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        """
+        return self._caller.call(
+            op.MEMBERS_CREATE, Input({"project": project}, {}, {"Pincompute-Reason": pincompute_reason}, body, within)
+        )
+
+    def delete(self, project: str, name: str, *, pincompute_reason: str | None = None, within: float = 30.0) -> None:
+        """DELETE /v1/projects/{project}/members/{name}
+
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        """
+        return self._caller.call(
+            op.MEMBERS_DELETE,
+            Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, None, within),
+        )
 
     def get(self, project: str, name: str, *, within: float = 30.0) -> ProjectMember:
         """GET /v1/projects/{project}/members/{name}"""
@@ -1127,10 +1294,17 @@ class MembersResource:
         name: str,
         body: WorkloadsProjectsRole | Mapping[str, Any],
         *,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> ProjectMember:
-        """PUT /v1/projects/{project}/members/{name}"""
-        return self._caller.call(op.MEMBERS_REPLACE, Input({"project": project, "name": name}, {}, {}, body, within))
+        """PUT /v1/projects/{project}/members/{name}
+
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        """
+        return self._caller.call(
+            op.MEMBERS_REPLACE,
+            Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within),
+        )
 
 
 class ProjectsResource:
@@ -1139,12 +1313,22 @@ class ProjectsResource:
     def __init__(self, caller: SyncCaller) -> None:
         self._caller = caller
 
-    def create(self, body: Project | Mapping[str, Any], *, dry_run: bool | None = None, within: float = 30.0) -> ProjectWritten:
+    def create(
+        self,
+        body: Project | Mapping[str, Any],
+        *,
+        dry_run: bool | None = None,
+        pincompute_reason: str | None = None,
+        within: float = 30.0,
+    ) -> ProjectWritten:
         """POST /v1/projects
 
         dry_run: Judge it as if it were done, and do nothing.
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
         """
-        return self._caller.call(op.PROJECTS_CREATE, Input({}, {"dryRun": dry_run}, {}, body, within))
+        return self._caller.call(
+            op.PROJECTS_CREATE, Input({}, {"dryRun": dry_run}, {"Pincompute-Reason": pincompute_reason}, body, within)
+        )
 
     def delete(
         self,
@@ -1152,15 +1336,24 @@ class ProjectsResource:
         *,
         if_match: str | None = None,
         dry_run: bool | None = None,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> ProjectWritten:
         """DELETE /v1/projects/{project}
 
         if_match: Only if the object is in this version: its ETag.
         dry_run: Judge it as if it were done, and do nothing.
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
         """
         return self._caller.call(
-            op.PROJECTS_DELETE, Input({"project": project}, {"dryRun": dry_run}, {"If-Match": if_match}, None, within)
+            op.PROJECTS_DELETE,
+            Input(
+                {"project": project},
+                {"dryRun": dry_run},
+                {"If-Match": if_match, "Pincompute-Reason": pincompute_reason},
+                None,
+                within,
+            ),
         )
 
     def get(self, project: str, *, within: float = 30.0) -> Project:
@@ -1218,15 +1411,24 @@ class ProjectsResource:
         *,
         if_match: str | None = None,
         dry_run: bool | None = None,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> ProjectWritten:
         """PATCH /v1/projects/{project}
 
         if_match: Only if the object is in this version: its ETag.
         dry_run: Judge it as if it were done, and do nothing.
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
         """
         return self._caller.call(
-            op.PROJECTS_PATCH, Input({"project": project}, {"dryRun": dry_run}, {"If-Match": if_match}, body, within)
+            op.PROJECTS_PATCH,
+            Input(
+                {"project": project},
+                {"dryRun": dry_run},
+                {"If-Match": if_match, "Pincompute-Reason": pincompute_reason},
+                body,
+                within,
+            ),
         )
 
     def replace(
@@ -1236,15 +1438,24 @@ class ProjectsResource:
         *,
         if_match: str | None = None,
         dry_run: bool | None = None,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> ProjectWritten:
         """PUT /v1/projects/{project}
 
         if_match: Only if the object is in this version: its ETag.
         dry_run: Judge it as if it were done, and do nothing.
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
         """
         return self._caller.call(
-            op.PROJECTS_REPLACE, Input({"project": project}, {"dryRun": dry_run}, {"If-Match": if_match}, body, within)
+            op.PROJECTS_REPLACE,
+            Input(
+                {"project": project},
+                {"dryRun": dry_run},
+                {"If-Match": if_match, "Pincompute-Reason": pincompute_reason},
+                body,
+                within,
+            ),
         )
 
     def watch(
@@ -1404,13 +1615,27 @@ class TokensResource:
     def __init__(self, caller: SyncCaller) -> None:
         self._caller = caller
 
-    def create(self, body: NewToken | Mapping[str, Any], *, within: float = 30.0) -> Token:
-        """POST /v1/tokens"""
-        return self._caller.call(op.TOKENS_CREATE, Input({}, {}, {}, body, within))
+    def create(
+        self,
+        body: NewToken | Mapping[str, Any],
+        *,
+        pincompute_reason: str | None = None,
+        within: float = 30.0,
+    ) -> Token:
+        """POST /v1/tokens
 
-    def delete(self, name: str, *, within: float = 30.0) -> None:
-        """DELETE /v1/tokens/{name}"""
-        return self._caller.call(op.TOKENS_DELETE, Input({"name": name}, {}, {}, None, within))
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        """
+        return self._caller.call(op.TOKENS_CREATE, Input({}, {}, {"Pincompute-Reason": pincompute_reason}, body, within))
+
+    def delete(self, name: str, *, pincompute_reason: str | None = None, within: float = 30.0) -> None:
+        """DELETE /v1/tokens/{name}
+
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        """
+        return self._caller.call(
+            op.TOKENS_DELETE, Input({"name": name}, {}, {"Pincompute-Reason": pincompute_reason}, None, within)
+        )
 
     def list(self, *, within: float = 30.0) -> TokenPage:
         """GET /v1/tokens"""
@@ -1429,13 +1654,18 @@ class UnitsResource:
         body: Unit | Mapping[str, Any],
         *,
         dry_run: bool | None = None,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> UnitWritten:
         """POST /v1/projects/{project}/units
 
         dry_run: Judge it as if it were done, and do nothing.
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
         """
-        return self._caller.call(op.UNITS_CREATE, Input({"project": project}, {"dryRun": dry_run}, {}, body, within))
+        return self._caller.call(
+            op.UNITS_CREATE,
+            Input({"project": project}, {"dryRun": dry_run}, {"Pincompute-Reason": pincompute_reason}, body, within),
+        )
 
     def delete(
         self,
@@ -1444,16 +1674,24 @@ class UnitsResource:
         *,
         if_match: str | None = None,
         dry_run: bool | None = None,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> UnitWritten:
         """DELETE /v1/projects/{project}/units/{name}
 
         if_match: Only if the object is in this version: its ETag.
         dry_run: Judge it as if it were done, and do nothing.
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
         """
         return self._caller.call(
             op.UNITS_DELETE,
-            Input({"project": project, "name": name}, {"dryRun": dry_run}, {"If-Match": if_match}, None, within),
+            Input(
+                {"project": project, "name": name},
+                {"dryRun": dry_run},
+                {"If-Match": if_match, "Pincompute-Reason": pincompute_reason},
+                None,
+                within,
+            ),
         )
 
     def diff(self, project: str, name: str, body: Unit | Mapping[str, Any], *, within: float = 30.0) -> Difference:
@@ -1550,9 +1788,22 @@ class UnitsResource:
         ):
             yield from page.items
 
-    def exec(self, project: str, name: str, body: Running | Mapping[str, Any], *, within: float = 30.0) -> CommandResult:
-        """POST /v1/projects/{project}/units/{name}/exec"""
-        return self._caller.call(op.UNITS_EXEC, Input({"project": project, "name": name}, {}, {}, body, within))
+    def exec(
+        self,
+        project: str,
+        name: str,
+        body: Running | Mapping[str, Any],
+        *,
+        pincompute_reason: str | None = None,
+        within: float = 30.0,
+    ) -> CommandResult:
+        """POST /v1/projects/{project}/units/{name}/exec
+
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        """
+        return self._caller.call(
+            op.UNITS_EXEC, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within)
+        )
 
     def explain(self, project: str, name: str, *, within: float = 30.0) -> Explanation:
         """GET /v1/projects/{project}/units/{name}/explain"""
@@ -1570,6 +1821,7 @@ class UnitsResource:
         *,
         replica: str | None = None,
         container: str | None = None,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> bytes:
         """GET /v1/projects/{project}/units/{name}/files
@@ -1577,11 +1829,16 @@ class UnitsResource:
         path: An absolute path in the container.
         replica: A number, or cluster-number; the first that is ready if not said.
         container: The first of the replica if not said.
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
         """
         return self._caller.call(
             op.UNITS_GET_FILES,
             Input(
-                {"project": project, "name": name}, {"path": path, "replica": replica, "container": container}, {}, None, within
+                {"project": project, "name": name},
+                {"path": path, "replica": replica, "container": container},
+                {"Pincompute-Reason": pincompute_reason},
+                None,
+                within,
             ),
         )
 
@@ -1593,6 +1850,7 @@ class UnitsResource:
         *,
         replica: str | None = None,
         container: str | None = None,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> SyncStream:
         """As `get_files`, piece by piece; close the stream.
@@ -1600,11 +1858,16 @@ class UnitsResource:
         path: An absolute path in the container.
         replica: A number, or cluster-number; the first that is ready if not said.
         container: The first of the replica if not said.
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
         """
         return self._caller.open(
             op.UNITS_GET_FILES,
             Input(
-                {"project": project, "name": name}, {"path": path, "replica": replica, "container": container}, {}, None, within
+                {"project": project, "name": name},
+                {"path": path, "replica": replica, "container": container},
+                {"Pincompute-Reason": pincompute_reason},
+                None,
+                within,
             ),
         )
 
@@ -1883,6 +2146,7 @@ class UnitsResource:
         file: str | None = None,
         previous: bool | None = None,
         follow: bool | None = None,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> Iterator[LogLine]:
         """GET /v1/projects/{project}/units/{name}/logs
@@ -1891,6 +2155,7 @@ class UnitsResource:
         tail: Only so many of the newest lines, of all replicas together.
         grep: Only lines that match this regular expression (RE2).
         file: A file on one of the container's volumes, instead of its console.
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
         """
         return self._caller.lines(
             op.UNITS_LOGS,
@@ -1906,7 +2171,7 @@ class UnitsResource:
                     "previous": previous,
                     "follow": follow,
                 },
-                {},
+                {"Pincompute-Reason": pincompute_reason},
                 None,
                 within,
             ),
@@ -1925,6 +2190,7 @@ class UnitsResource:
         file: str | None = None,
         previous: bool | None = None,
         follow: bool | None = None,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> Iterator[ServerEvent]:
         """As `logs`, as events.
@@ -1935,6 +2201,7 @@ class UnitsResource:
         tail: Only so many of the newest lines, of all replicas together.
         grep: Only lines that match this regular expression (RE2).
         file: A file on one of the container's volumes, instead of its console.
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
         """
         return self._caller.follow(
             op.UNITS_LOGS,
@@ -1950,7 +2217,7 @@ class UnitsResource:
                     "previous": previous,
                     "follow": follow,
                 },
-                {},
+                {"Pincompute-Reason": pincompute_reason},
                 None,
                 within,
             ),
@@ -1964,20 +2231,43 @@ class UnitsResource:
         *,
         if_match: str | None = None,
         dry_run: bool | None = None,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> UnitWritten:
         """PATCH /v1/projects/{project}/units/{name}
 
         if_match: Only if the object is in this version: its ETag.
         dry_run: Judge it as if it were done, and do nothing.
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
         """
         return self._caller.call(
-            op.UNITS_PATCH, Input({"project": project, "name": name}, {"dryRun": dry_run}, {"If-Match": if_match}, body, within)
+            op.UNITS_PATCH,
+            Input(
+                {"project": project, "name": name},
+                {"dryRun": dry_run},
+                {"If-Match": if_match, "Pincompute-Reason": pincompute_reason},
+                body,
+                within,
+            ),
         )
 
-    def pause(self, project: str, name: str, body: Reason | Mapping[str, Any] | None = None, *, within: float = 30.0) -> Done:
-        """POST /v1/projects/{project}/units/{name}/pause"""
-        return self._caller.call(op.UNITS_PAUSE, Input({"project": project, "name": name}, {}, {}, body, within))
+    def pause(
+        self,
+        project: str,
+        name: str,
+        body: Reason | Mapping[str, Any] | None = None,
+        *,
+        pincompute_reason: str | None = None,
+        within: float = 30.0,
+    ) -> Done:
+        """POST /v1/projects/{project}/units/{name}/pause
+
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        """
+        return self._caller.call(
+            op.UNITS_PAUSE,
+            Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within),
+        )
 
     def put_files(
         self,
@@ -1987,6 +2277,7 @@ class UnitsResource:
         *,
         replica: str | None = None,
         container: str | None = None,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> Copied:
         """PUT /v1/projects/{project}/units/{name}/files
@@ -1994,11 +2285,16 @@ class UnitsResource:
         path: A folder in the container.
         replica: A number, or cluster-number; the first that is ready if not said.
         container: The first of the replica if not said.
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
         """
         return self._caller.call(
             op.UNITS_PUT_FILES,
             Input(
-                {"project": project, "name": name}, {"path": path, "replica": replica, "container": container}, {}, None, within
+                {"project": project, "name": name},
+                {"path": path, "replica": replica, "container": container},
+                {"Pincompute-Reason": pincompute_reason},
+                None,
+                within,
             ),
         )
 
@@ -2010,16 +2306,24 @@ class UnitsResource:
         *,
         if_match: str | None = None,
         dry_run: bool | None = None,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> UnitWritten:
         """PUT /v1/projects/{project}/units/{name}
 
         if_match: Only if the object is in this version: its ETag.
         dry_run: Judge it as if it were done, and do nothing.
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
         """
         return self._caller.call(
             op.UNITS_REPLACE,
-            Input({"project": project, "name": name}, {"dryRun": dry_run}, {"If-Match": if_match}, body, within),
+            Input(
+                {"project": project, "name": name},
+                {"dryRun": dry_run},
+                {"If-Match": if_match, "Pincompute-Reason": pincompute_reason},
+                body,
+                within,
+            ),
         )
 
     def replicas(self, project: str, name: str, *, within: float = 30.0) -> ReplicaList:
@@ -2032,14 +2336,35 @@ class UnitsResource:
         name: str,
         body: Restarting | Mapping[str, Any] | None = None,
         *,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> Done:
-        """POST /v1/projects/{project}/units/{name}/restart"""
-        return self._caller.call(op.UNITS_RESTART, Input({"project": project, "name": name}, {}, {}, body, within))
+        """POST /v1/projects/{project}/units/{name}/restart
 
-    def resume(self, project: str, name: str, body: Reason | Mapping[str, Any] | None = None, *, within: float = 30.0) -> Done:
-        """POST /v1/projects/{project}/units/{name}/resume"""
-        return self._caller.call(op.UNITS_RESUME, Input({"project": project, "name": name}, {}, {}, body, within))
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        """
+        return self._caller.call(
+            op.UNITS_RESTART,
+            Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within),
+        )
+
+    def resume(
+        self,
+        project: str,
+        name: str,
+        body: Reason | Mapping[str, Any] | None = None,
+        *,
+        pincompute_reason: str | None = None,
+        within: float = 30.0,
+    ) -> Done:
+        """POST /v1/projects/{project}/units/{name}/resume
+
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        """
+        return self._caller.call(
+            op.UNITS_RESUME,
+            Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within),
+        )
 
     def rollback(
         self,
@@ -2047,22 +2372,70 @@ class UnitsResource:
         name: str,
         body: RollingBack | Mapping[str, Any] | None = None,
         *,
+        pincompute_reason: str | None = None,
         within: float = 30.0,
     ) -> Done:
-        """POST /v1/projects/{project}/units/{name}/rollback"""
-        return self._caller.call(op.UNITS_ROLLBACK, Input({"project": project, "name": name}, {}, {}, body, within))
+        """POST /v1/projects/{project}/units/{name}/rollback
 
-    def scale(self, project: str, name: str, body: Scaling | Mapping[str, Any], *, within: float = 30.0) -> Done:
-        """POST /v1/projects/{project}/units/{name}/scale"""
-        return self._caller.call(op.UNITS_SCALE, Input({"project": project, "name": name}, {}, {}, body, within))
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        """
+        return self._caller.call(
+            op.UNITS_ROLLBACK,
+            Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within),
+        )
 
-    def start(self, project: str, name: str, body: Reason | Mapping[str, Any] | None = None, *, within: float = 30.0) -> Done:
-        """POST /v1/projects/{project}/units/{name}/start"""
-        return self._caller.call(op.UNITS_START, Input({"project": project, "name": name}, {}, {}, body, within))
+    def scale(
+        self,
+        project: str,
+        name: str,
+        body: Scaling | Mapping[str, Any],
+        *,
+        pincompute_reason: str | None = None,
+        within: float = 30.0,
+    ) -> Done:
+        """POST /v1/projects/{project}/units/{name}/scale
 
-    def stop(self, project: str, name: str, body: Reason | Mapping[str, Any] | None = None, *, within: float = 30.0) -> Done:
-        """POST /v1/projects/{project}/units/{name}/stop"""
-        return self._caller.call(op.UNITS_STOP, Input({"project": project, "name": name}, {}, {}, body, within))
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        """
+        return self._caller.call(
+            op.UNITS_SCALE,
+            Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within),
+        )
+
+    def start(
+        self,
+        project: str,
+        name: str,
+        body: Reason | Mapping[str, Any] | None = None,
+        *,
+        pincompute_reason: str | None = None,
+        within: float = 30.0,
+    ) -> Done:
+        """POST /v1/projects/{project}/units/{name}/start
+
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        """
+        return self._caller.call(
+            op.UNITS_START,
+            Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within),
+        )
+
+    def stop(
+        self,
+        project: str,
+        name: str,
+        body: Reason | Mapping[str, Any] | None = None,
+        *,
+        pincompute_reason: str | None = None,
+        within: float = 30.0,
+    ) -> Done:
+        """POST /v1/projects/{project}/units/{name}/stop
+
+        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        """
+        return self._caller.call(
+            op.UNITS_STOP, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within)
+        )
 
     def timeline(
         self,
