@@ -16,6 +16,8 @@ from pincompute_sdk.cli.output import jsonpath, table
 from pincompute_sdk.cli.output.words import age, joined
 from pincompute_sdk.core import errors
 
+from pincompute.region import registry
+
 PIN = Path(sys.executable).with_name("pin")
 DATA = {"items": [{"name": "a", "n": 1}, {"name": "b", "labels": {"x.y": "z"}}]}
 PATHS = {
@@ -102,7 +104,7 @@ def test_init_reads_the_folder(tmp_path: Path, dockerfile: str) -> None:
     folder.mkdir()
     (folder / "Dockerfile").write_text(dockerfile)
     found = writing.look(folder)
-    assert (found.name, found.image, found.port) == ("my-shop-2", "registry.local/my-shop-2:1", DOCKERFILES[dockerfile])
+    assert (found.name, found.image, found.port) == ("my-shop-2", f"{registry.HOST}/my-shop-2:1", DOCKERFILES[dockerfile])
     checking.check(reading.read(writing.written(found, "demo"), "app.yaml"))
 
 

@@ -16,7 +16,7 @@ from pincompute_sdk.core import configuration
 
 NAME = re.compile(r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$")
 EXPOSE = re.compile(r"^\s*EXPOSE\s+(?P<ports>.+?)\s*$", re.IGNORECASE | re.MULTILINE)
-REGISTRY = "registry.local"
+REGISTRY = "registry.internal"  # what every region calls its own registry
 TEMPLATE = """\
 # What to run. `pin deploy` shows what will happen and does it; `pin status {name}` shows what runs.
 kind: App
