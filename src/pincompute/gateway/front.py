@@ -16,16 +16,16 @@ from typing import Any
 from litestar.types import ASGIApp, Receive, Send
 
 from pincompute.gateway import problems
-from pincompute.gateway.calls import may
+from pincompute.gateway.calls import Verb, may
 from pincompute.gateway.door import CALL, Door, Guards, request_id
-from pincompute.gateway.model import KINDS, Kind
+from pincompute.gateway.model import KINDS, RESOURCE, SIMPLE, Form, Kind
 from pincompute.gateway.problems import Problem
 from pincompute.gateway.workloads.catalog import Asked, Catalog
 from pincompute.gateway.workloads.queries import Query
 
 log = logging.getLogger(__name__)
 
-ROOT = "/v1/projects/"
+ROOTS = {"/v1/projects/": SIMPLE, "/v1/resources/projects/": RESOURCE}
 EVERYTHING = Query()
 WATCH = "watch"  # stands where a name could
 ROUTED_HEADERS = frozenset({b"pincompute-min-version"})  # who sends one of these wants more than a plain read
@@ -38,6 +38,10 @@ class _Read:
     opt: dict[str, Any]
     door: Door
 
+    @classmethod
+    def of(cls, kind: Kind[Any], verb: Verb, answer: Any, guards: Guards) -> _Read:
+        return cls(may(kind.path, verb), Door(answer, guards))
+
 
 class Front:
     """ASGI around the router."""
@@ -46,8 +50,15 @@ class Front:
         self._router = router
         self._catalog = catalog
         kinds = [kind for kind in KINDS if kind.in_project]
-        self._ones = {kind.path: self._read(kind, "get", self._one, guards) for kind in kinds}
-        self._lists = {kind.path: self._read(kind, "list", self._list, guards) for kind in kinds}
+        forms = tuple(ROOTS.values())
+        self._ones = {
+            (form, kind.path): _Read.of(kind, "get", partial(self._one, kind, form), guards) for form in forms for kind in kinds
+        }
+        self._lists = {
+            (form, kind.path): _Read.of(kind, "list", partial(self._list, kind, form), guards)
+            for form in forms
+            for kind in kinds
+        }
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         read = self._match(scope) if scope["type"] == "http" else None
@@ -65,30 +76,29 @@ class Front:
 
     def _match(self, scope: Any) -> _Read | None:
         """Also says which project and name in the scope."""
-        if scope["method"] != "GET" or scope["query_string"] or not scope["path"].startswith(ROOT):
+        if scope["method"] != "GET" or scope["query_string"]:
             return None
-        if any(name in ROUTED_HEADERS for name, _ in scope["headers"]):
+        root = next((root for root in ROOTS if scope["path"].startswith(root)), "")
+        if not root or any(name in ROUTED_HEADERS for name, _ in scope["headers"]):
             return None
-        match scope["path"][len(ROOT) :].split("/"):
+        form = ROOTS[root]
+        match scope["path"][len(root) :].split("/"):
             case [project, kind, name] if project and name and name != WATCH:
                 scope["path_params"] = {"project": project, "name": name}
-                return self._ones.get(kind)
+                return self._ones.get((form, kind))
             case [project, kind] if project:
                 scope["path_params"] = {"project": project}
-                return self._lists.get(kind)
+                return self._lists.get((form, kind))
             case _:
                 return None
 
-    def _read(self, kind: Kind[Any], verb: Any, answer: Any, guards: Guards) -> _Read:
-        return _Read(may(kind.path, verb), Door(partial(answer, kind), guards))
-
-    async def _one(self, kind: Kind[Any], scope: Any, _: Receive, send: Send) -> None:
+    async def _one(self, kind: Kind[Any], form: Form, scope: Any, _: Receive, send: Send) -> None:
         names = scope["path_params"]
-        await _answer(*self._catalog.one(kind, (names["project"], names["name"])), send)
+        await _answer(*self._catalog.one(kind, (names["project"], names["name"]), form), send)
 
-    async def _list(self, kind: Kind[Any], scope: Any, _: Receive, send: Send) -> None:
+    async def _list(self, kind: Kind[Any], form: Form, scope: Any, _: Receive, send: Send) -> None:
         call = scope[CALL]
-        await _answer(*self._catalog.page(kind, Asked(call, call.project, EVERYTHING)), send)
+        await _answer(*self._catalog.page(kind, Asked(call, call.project, EVERYTHING, form=form)), send)
 
 
 async def _answer(body: bytes, headers: dict[str, str], send: Send) -> None:

@@ -138,3 +138,19 @@ async def test_a_silent_cluster_makes_a_list_partial_and_no_error(gateway: Runni
     status, listed, headers = await gateway.ask("vera", "GET", APPS)
     assert (status, names(listed), listed["missing"]) == (200, ["ant", "bee", "cat"], ["a1"])
     assert headers["Pincompute-Partial"] == "a1"
+
+
+async def test_resources_in_full_pass_the_same_filters_and_can_be_sent_back(gateway: Running):
+    """Reads of full objects: what is read is a resource as it may be written."""
+    fill(gateway)
+    await gateway.caught_up()
+    status, listed, _ = await gateway.ask("dan", "GET", "/v1/resources/projects/shop/apps?tier=Reserved")
+    assert (status, [item["metadata"]["name"] for item in listed["items"]]) == (200, ["ant"])
+    status, cat, headers = await gateway.ask("dan", "GET", "/v1/resources/projects/shop/apps/cat")
+    assert (status, cat["kind"], cat["status"]["readyReplicas"], cat["spec"]["replicas"]) == (200, "PinApp", 1, 1)
+    _, simple, as_before = await gateway.ask("dan", "GET", f"{APPS}/cat")
+    assert headers["ETag"] == as_before["ETag"]
+    assert simple["kind"] == "App"
+    status, back, _ = await gateway.ask("dan", "PUT", f"{APPS}/cat?dryRun=true", cat)
+    assert (status, back.get("changes", [])) == (200, [])
+    assert (await gateway.ask("mallory", "GET", "/v1/resources/projects/shop/apps/cat"))[0] == 404

@@ -1,53 +1,62 @@
-"""Objects in the simple model as JSON bytes, encoded once a version: a list is a join of what is encoded already."""
+"""Objects as JSON bytes, in the simple model or in full, encoded once a version: a list joins what is encoded already."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
 from pincompute.api.meta import Object
 from pincompute.gateway.model.kinds import KINDS, Kind, version
 
-CAPACITY = 50_000  # objects kept; the oldest are encoded anew when they are asked for
+CAPACITY = 50_000  # objects kept in each form; the oldest are encoded anew when they are asked for
+
+T = TypeVar("T")
 
 
-class _Kept(NamedTuple):
-    """Of one object in one version: its bytes, and the entity tag of what is asked for."""
+class _Made(NamedTuple, Generic[T]):
+    """Of one object in one version."""
 
     resource_version: str
-    body: bytes
-    tag: str
+    value: T
+
+
+class _PerVersion(Generic[T]):
+    """What is made of an object, made once for each version of it."""
+
+    def __init__(self, make: Callable[[Object], T]) -> None:
+        self._make = make
+        self._kept: dict[str, _Made[T]] = {}  # by uid
+
+    def __call__(self, obj: Object) -> T:
+        meta = obj.metadata
+        known = self._kept.get(meta.uid)
+        if known is not None and known.resource_version == meta.resource_version:
+            return known.value
+        value = self._make(obj)
+        if known is None and len(self._kept) >= CAPACITY:
+            del self._kept[next(iter(self._kept))]
+        self._kept[meta.uid] = _Made(meta.resource_version, value)
+        return value
+
+
+class Form:
+    """One of the forms in which objects are shown."""
+
+    def __init__(self, show: Callable[[Kind[Any], Object], Any]) -> None:
+        self.encoded = _PerVersion(lambda obj: _encoder.encode(show(_kinds[type(obj)], obj)))
+
+    def joined(self, objects: Iterable[Object]) -> bytes:
+        """A JSON list of them."""
+        return b"[" + b",".join(map(self.encoded, objects)) + b"]"
 
 
 _encoder = msgspec.json.Encoder()
-_kept: dict[str, _Kept] = {}  # by uid
 _kinds: dict[type[Object], Kind[Any]] = {kind.resource.type: kind for kind in KINDS}
 
+SIMPLE = Form(lambda kind, obj: kind.to_simple(obj))
+RESOURCE = Form(lambda kind, obj: kind.to_resource(obj))
 
-def encoded(obj: Object) -> bytes:
-    """The object's simple form."""
-    return _keep(obj).body
-
-
-def etag(obj: Object) -> str:
-    """Of what is asked for; the status moves without it."""
-    return _keep(obj).tag
-
-
-def joined(objects: Iterable[Object]) -> bytes:
-    """A JSON list of them."""
-    return b"[" + b",".join(map(encoded, objects)) + b"]"
-
-
-def _keep(obj: Object) -> _Kept:
-    meta = obj.metadata
-    known = _kept.get(meta.uid)
-    if known is not None and known.resource_version == meta.resource_version:
-        return known
-    body = _encoder.encode(_kinds[type(obj)].to_simple(obj))
-    if known is None and len(_kept) >= CAPACITY:
-        del _kept[next(iter(_kept))]
-    made = _kept[meta.uid] = _Kept(meta.resource_version, body, f'"{version(obj)}"')
-    return made
+etag = _PerVersion(lambda obj: f'"{version(obj)}"')
+"""Of what is asked for; the status moves without it."""

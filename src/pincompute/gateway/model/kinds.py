@@ -21,7 +21,7 @@ from pincompute.api.conditions import find
 from pincompute.api.labels import RESTARTED_AT
 from pincompute.api.meta import GROUP, Manifest, Object, Resource, Struct, doc
 from pincompute.api.workloads import PINAPPS, PINPODS, Tier, Update, ZoneName
-from pincompute.gateway.model import codecs, lens, status, tables
+from pincompute.gateway.model import codecs, full, lens, status, tables
 from pincompute.gateway.model.lens import Data, Table
 from pincompute.gateway.model.parts import Container, Duration, InitContainer, Volume
 from pincompute.gateway.model.status import Status
@@ -167,6 +167,10 @@ class Kind(Generic[S]):
             return msgspec.convert({**about, **said, **({"advanced": rest} if rest else {})}, self.type)
         except msgspec.ValidationError:  # an object stored before a rule was made: shown as it is
             return msgspec.convert({**about, "advanced": spec}, self.type)
+
+    def to_resource(self, obj: Object) -> Manifest:
+        """Of a cached object, in full."""
+        return full.full(self.resource, obj)
 
     def of_manifest(self, manifest: Manifest) -> S:
         """Of a resource that is wanted and not there yet."""

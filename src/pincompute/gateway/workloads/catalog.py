@@ -14,7 +14,7 @@ from pincompute.api.clusters import PROJECTS
 from pincompute.api.meta import Object
 from pincompute.gateway import problems
 from pincompute.gateway.calls import Call, Caller, Operation
-from pincompute.gateway.model import Kind, encoded, etag, joined
+from pincompute.gateway.model import SIMPLE, Form, Kind, etag
 from pincompute.gateway.reads import Reads
 from pincompute.gateway.workloads import answers, outcomes, queries, watching
 from pincompute.gateway.workloads.feeds import Feeds
@@ -22,7 +22,7 @@ from pincompute.gateway.workloads.queries import Query
 from pincompute.gateway.workloads.watching import Stream, View
 from pincompute.kube.clusters import Clusters
 
-REMEMBERED = 256  # lists whose bytes are kept, for those who ask the same again
+REMEMBERED = 64 << 20  # bytes of lists that are kept, for those who ask the same again
 
 
 Names: TypeAlias = tuple[str, str]
@@ -41,12 +41,13 @@ class Permits(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Which objects: of one project, or of all that the caller may see when it is empty; one name, or all."""
+    """Which objects, and how: of one project, or of all that the caller may see when it is empty; one name, or all."""
 
     call: Call
     project: str
     query: Query
     name: str = ""
+    form: Form = SIMPLE
 
 
 class _Tail(msgspec.Struct, omit_defaults=True):
@@ -64,25 +65,25 @@ class Catalog:
         self._reads = reads
         self._permits = permits
         self._feeds = Feeds(clusters)
-        self._kept: dict[tuple[Any, ...], tuple[Any, bytes]] = {}
+        self._kept = _Kept()
 
-    async def shown(self, kind: Kind[Any], names: Names, min_version: str) -> Response[bytes]:
+    async def shown(self, kind: Kind[Any], names: Names, min_version: str, form: Form = SIMPLE) -> Response[bytes]:
         """Raises Problem."""
         await answers.caught_up(self._reads, min_version)
-        return answers.read(*self.one(kind, names))
+        return answers.read(*self.one(kind, names, form))
 
     async def listed(self, kind: Kind[Any], asked: Asked, cursor: str, min_version: str) -> Response[bytes]:
         """One page. Raises Problem."""
         await answers.caught_up(self._reads, min_version)
         return answers.read(*self.page(kind, asked, cursor))
 
-    def one(self, kind: Kind[Any], names: Names) -> Bytes:
+    def one(self, kind: Kind[Any], names: Names, form: Form = SIMPLE) -> Bytes:
         """As the cache has it now. Raises Problem."""
         found = self._reads.get(kind.resource, *names)
         if found is None:
             raise problems.not_found(outcomes.what(kind, *names))
         headers = answers.fresh(self._reads.freshness(kind.resource))
-        return encoded(found), {**headers, "ETag": etag(found)}
+        return form.encoded(found), {**headers, "ETag": etag(found)}
 
     def page(self, kind: Kind[Any], asked: Asked, cursor: str = "") -> Bytes:
         """As the cache has it now. Raises Problem."""
@@ -93,16 +94,16 @@ class Catalog:
     def _page(self, kind: Kind[Any], asked: Asked, cursor: str, seen: Seen) -> bytes:
         """The same page of an unchanged state is the same bytes as before."""
         projects = self._projects(asked)
-        place = (kind.path, projects, asked.query, cursor)
+        place = (kind.path, asked.form, projects, asked.query, cursor)
         state = (self._feeds.of(kind.resource).end, seen)
-        known = self._kept.get(place)
-        if known is not None and known[0] == state:
-            return known[1]
+        known = self._kept.find(place, state)
+        if known is not None:
+            return known
         page = queries.page(self._objects(kind, projects), asked.query, cursor)
         version, missing = seen
         tail = msgspec.json.encode(_Tail(version, page.cursor, missing))
-        body = b'{"items":' + joined(page.objects) + b"," + tail[1:]
-        self._keep(place, (state, body))
+        body = b'{"items":' + asked.form.joined(page.objects) + b"," + tail[1:]
+        self._kept.keep(place, state, body)
         return body
 
     def stream(self, kind: Kind[Any], asked: Asked, last_id: str) -> StreamResponse:
@@ -130,10 +131,29 @@ class Catalog:
         owner = project_of(kind)
         return [obj for obj in cache.list() if owner(obj) in projects]
 
-    def _keep(self, place: tuple[Any, ...], made: tuple[Any, bytes]) -> None:
-        if place not in self._kept and len(self._kept) >= REMEMBERED:
-            del self._kept[next(iter(self._kept))]
-        self._kept[place] = made
+
+class _Kept:
+    """Lists as they were sent, with the state they show; the oldest go when they are too much memory together."""
+
+    def __init__(self) -> None:
+        self._lists: dict[tuple[Any, ...], tuple[Any, bytes]] = {}
+        self._size = 0
+
+    def find(self, place: tuple[Any, ...], state: Any) -> bytes | None:
+        """None for one that shows another state."""
+        shown, body = self._lists.get(place, (None, b""))
+        return body if shown == state else None
+
+    def keep(self, place: tuple[Any, ...], state: Any, body: bytes) -> None:
+        self._forget(place)
+        self._lists[place] = state, body
+        self._size += len(body)
+        while self._size > REMEMBERED:
+            self._forget(next(iter(self._lists)))
+
+    def _forget(self, place: tuple[Any, ...]) -> None:
+        _, body = self._lists.pop(place, (None, b""))
+        self._size -= len(body)
 
 
 def project_of(kind: Kind[Any]) -> Callable[[Object], str]:

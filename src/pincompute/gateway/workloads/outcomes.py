@@ -7,7 +7,7 @@ from typing import Annotated, Any, cast
 import msgspec
 
 from pincompute.api.meta import Object, Struct, doc
-from pincompute.gateway.model import Kind, encoded
+from pincompute.gateway.model import SIMPLE, Kind
 from pincompute.gateway.model.difference import Change
 
 
@@ -53,6 +53,12 @@ class Listed(Struct):
     version: Annotated[str, doc("The state that the list shows; lists of later states have later ones.")] = ""
 
 
+class ResourceList(Listed, kw_only=True):
+    """One page of a list of resources in full."""
+
+    items: Annotated[tuple[dict[str, Any], ...], doc("Each as the API server has it, without managedFields.")]
+
+
 def written(kind: Kind[Any]) -> type[Written]:
     """The answer to a write of this kind, for the OpenAPI document."""
     made = msgspec.defstruct(f"{kind.name}Written", [("item", kind.type)], bases=(Written,), kw_only=True, rename="camel")
@@ -72,7 +78,7 @@ def encode(written: Written) -> bytes:
 
 def raw(obj: Object) -> msgspec.Raw:
     """An object in the simple model, as it is encoded already."""
-    return msgspec.Raw(encoded(obj))
+    return msgspec.Raw(SIMPLE.encoded(obj))
 
 
 def links(kind: Kind[Any], project: str, name: str) -> Links:

@@ -23,7 +23,7 @@ from pincompute.gateway.workloads.catalog import Asked, Catalog
 from pincompute.gateway.workloads.desk import Desk
 from pincompute.gateway.workloads.members import Members, founders
 from pincompute.gateway.workloads.queries import LONGEST_PAGE, USUAL_PAGE, Query
-from pincompute.gateway.workloads.resources import Body, describe
+from pincompute.gateway.workloads.resources import Body, describe, full
 from pincompute.gateway.workloads.schemas import takes, takes_patch
 from pincompute.gateway.workloads.writing import Author
 
@@ -33,6 +33,7 @@ _MEMBERS = f"{_ONE}/members"
 _PAGE = ResponseSpec(outcomes.listed(PROJECT), description="A page of the list")
 _WRITTEN = ResponseSpec(outcomes.written(PROJECT), description="As it is now, and what will happen")
 _ITEM = ResponseSpec(PROJECT.type, description="The project")
+_FULL = full(PROJECT)
 _EVENTS = ResponseSpec(str, description="Server-sent events", media_type=watching.MEDIA_TYPE)
 
 
@@ -87,6 +88,26 @@ async def get_project(
 ) -> Response[bytes]:
     """One, as it is now."""
     return await catalog.shown(PROJECT, ("", project), min_version)
+
+
+@get(f"{_FULL.root}/projects", dependencies=_FILTERED, **describe(PROJECT, "list", "listProjectResources", _FULL.page))
+async def list_project_resources(
+    call: NamedDependency[Call],
+    catalog: NamedDependency[Catalog],
+    filters: NamedDependency[Query],
+    cursor: Cursor = "",
+    min_version: MinVersion = "",
+) -> Response[bytes]:
+    """All that the caller may see, in full."""
+    return await catalog.listed(PROJECT, Asked(call, "", filters, form=_FULL.form), cursor, min_version)
+
+
+@get(f"{_FULL.root}/projects/{{project:str}}", **describe(PROJECT, "get", "getProjectResource", _FULL.item))
+async def get_project_resource(
+    project: FromPath[str], catalog: NamedDependency[Catalog], min_version: MinVersion = ""
+) -> Response[bytes]:
+    """One in full, as it is now."""
+    return await catalog.shown(PROJECT, ("", project), min_version, _FULL.form)
 
 
 @post(_ALL, operation_class=takes(PROJECT), **describe(PROJECT, "create", "createProject", _WRITTEN, 201, 200))
@@ -212,6 +233,7 @@ async def remove_member(
 
 
 ROUTES = (
-    *(list_projects, watch_projects, get_project, create_project, replace_project, patch_project, delete_project),
+    *(list_projects, list_project_resources, watch_projects, get_project, get_project_resource),
+    *(create_project, replace_project, patch_project, delete_project),
     *(list_members, get_member, add_member, set_member, remove_member),
 )

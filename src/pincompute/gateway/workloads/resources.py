@@ -1,10 +1,12 @@
 """The routes of a kind, the same for every kind: list, get, watch, create, replace, patch, delete, and what would change.
 
-Lists and streams exist twice for kinds in projects: of one project, and of all that the caller may see.
+Lists and streams exist twice for kinds in projects: of one project, and of all that the caller may see. What is read is in the
+simple model, or under `/v1/resources` in full.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
@@ -16,7 +18,7 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 from litestar.response import Stream
 
 from pincompute.gateway.calls import Call, Verb, may
-from pincompute.gateway.model import Kind
+from pincompute.gateway.model import RESOURCE, SIMPLE, Form, Kind
 from pincompute.gateway.workloads import answers, outcomes, queries, watching
 from pincompute.gateway.workloads.answers import Cursor, DryRun, IdempotencyKey, IfMatch, Labels, LastEventId, MinVersion
 from pincompute.gateway.workloads.catalog import Asked, Catalog
@@ -51,16 +53,37 @@ def describe(kind: Kind[Any], verb: Verb, name: str, answer: ResponseSpec, *stat
     return {"opt": opt, "operation_id": name, "status_code": next(iter(answers)), "responses": answers, "tags": [kind.path]}
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A kind in one of the forms in which it is read; `noun` is how operations call it."""
+
+    form: Form
+    root: str
+    noun: str
+    page: ResponseSpec
+    item: ResponseSpec
+
+
+def simple(kind: Kind[Any]) -> Reading:
+    page = ResponseSpec(outcomes.listed(kind), description="A page of the list")
+    return Reading(SIMPLE, "/v1", kind.name, page, ResponseSpec(kind.type, description="The object"))
+
+
+def full(kind: Kind[Any]) -> Reading:
+    page = ResponseSpec(outcomes.ResourceList, description="A page of the list")
+    item = ResponseSpec(dict[str, Any], description=f"The {kind.resource.kind}: the CustomResourceDefinition says its fields")
+    return Reading(RESOURCE, "/v1/resources", f"{kind.name}Resource", page, item)
+
+
 def routes(kind: Kind[Any]) -> tuple[HTTPRouteHandler, ...]:
     """Of a kind that lives in projects."""
-    return (*lists(kind), *streams(kind), *changes(kind))
+    return (*lists(kind, simple(kind)), *lists(kind, full(kind)), *streams(kind), *changes(kind))
 
 
-def lists(kind: Kind[Any]) -> tuple[HTTPRouteHandler, ...]:
-    page = ResponseSpec(outcomes.listed(kind), description="A page of the list")
-    item = ResponseSpec(kind.type, description="The object")
+def lists(kind: Kind[Any], reading: Reading) -> tuple[HTTPRouteHandler, ...]:
+    root, noun, form = reading.root, reading.noun, reading.form
 
-    @get(f"/v1/{kind.path}", dependencies=_FILTERED, **describe(kind, "list", f"listAll{kind.name}s", page))
+    @get(f"{root}/{kind.path}", dependencies=_FILTERED, **describe(kind, "list", f"listAll{noun}s", reading.page))
     async def list_all(
         call: NamedDependency[Call],
         catalog: NamedDependency[Catalog],
@@ -70,9 +93,9 @@ def lists(kind: Kind[Any]) -> tuple[HTTPRouteHandler, ...]:
         min_version: MinVersion = "",
     ) -> Response[bytes]:
         """Of all projects that the caller may see."""
-        return await catalog.listed(kind, Asked(call, project, filters), cursor, min_version)
+        return await catalog.listed(kind, Asked(call, project, filters, form=form), cursor, min_version)
 
-    @get(_root(kind), dependencies=_FILTERED, **describe(kind, "list", f"list{kind.name}s", page))
+    @get(_root(kind, root), dependencies=_FILTERED, **describe(kind, "list", f"list{noun}s", reading.page))
     async def list_some(
         project: FromPath[str],
         call: NamedDependency[Call],
@@ -82,14 +105,14 @@ def lists(kind: Kind[Any]) -> tuple[HTTPRouteHandler, ...]:
         min_version: MinVersion = "",
     ) -> Response[bytes]:
         """Of one project."""
-        return await catalog.listed(kind, Asked(call, project, filters), cursor, min_version)
+        return await catalog.listed(kind, Asked(call, project, filters, form=form), cursor, min_version)
 
-    @get(_one(kind), **describe(kind, "get", f"get{kind.name}", item))
+    @get(_one(kind, root), **describe(kind, "get", f"get{noun}", reading.item))
     async def get_one(
         project: FromPath[str], name: FromPath[str], catalog: NamedDependency[Catalog], min_version: MinVersion = ""
     ) -> Response[bytes]:
         """One, as it is now."""
-        return await catalog.shown(kind, (project, name), min_version)
+        return await catalog.shown(kind, (project, name), min_version, form)
 
     return list_all, list_some, get_one
 
@@ -197,9 +220,9 @@ def changes(kind: Kind[Any]) -> tuple[HTTPRouteHandler, ...]:
     return create, replace, change, remove, diff
 
 
-def _root(kind: Kind[Any]) -> str:
-    return f"/v1/projects/{{project:str}}/{kind.path}"
+def _root(kind: Kind[Any], root: str = "/v1") -> str:
+    return f"{root}/projects/{{project:str}}/{kind.path}"
 
 
-def _one(kind: Kind[Any]) -> str:
-    return f"{_root(kind)}/{{name:str}}"
+def _one(kind: Kind[Any], root: str = "/v1") -> str:
+    return f"{_root(kind, root)}/{{name:str}}"

@@ -17,7 +17,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from pincompute.api.meta import Object
-from pincompute.gateway.model import encoded
+from pincompute.gateway.model import SIMPLE
 from pincompute.gateway.workloads.feeds import Journal, News
 
 HEARTBEAT = 15.0  # seconds between signs of life while nothing changes
@@ -124,4 +124,4 @@ class Stream:
 
 
 def _event(kind: bytes, obj: Object) -> bytes:
-    return b"event: %s\ndata: %s\n\n" % (kind, encoded(obj))
+    return b"event: %s\ndata: %s\n\n" % (kind, SIMPLE.encoded(obj))
