@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
@@ -14,15 +14,17 @@ from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.handlers.base import BaseRouteHandler
 from litestar.openapi.config import OpenAPIConfig
+from litestar.routes import HTTPRoute, WebSocketRoute
 from litestar.types import ControllerRouterHandler, Scope
 
 from pincompute import __version__
-from pincompute.gateway import problems
+from pincompute.gateway import parameters, problems
 from pincompute.gateway.calls import OPERATION, PUBLIC, Call, public
 from pincompute.gateway.document import Document, Service
 from pincompute.gateway.door import ALLOW, CALL, Door, Guards, request_id
 from pincompute.gateway.front import Front
-from pincompute.gateway.problems import Problem
+from pincompute.gateway.parameters import PARAMETERS, Parameters
+from pincompute.gateway.problems import FieldError, Problem
 from pincompute.gateway.reads import Reads
 from pincompute.gateway.settings import Settings
 from pincompute.kube import errors
@@ -75,17 +77,25 @@ def _quiet(config: AppConfig) -> AppConfig:
 
 
 def _check(app: Litestar) -> None:
-    """Deny by default: what nobody thought about does not start."""
+    """Deny by default: what nobody thought about does not start, and no route takes parameters it does not have."""
     for route in app.routes:
-        for handler in _handlers(route):
+        for handler, model in _handlers(route):
+            handler.opt[PARAMETERS] = parameters.of(handler.opt, model)
             if _of_framework(handler):
                 handler.opt |= public() | {ALLOW: ", ".join(sorted(route.methods))}
             if OPERATION not in handler.opt and PUBLIC not in handler.opt:
                 raise RuntimeError(f"route {route.path} declares no operation: give it opt=may(...) or opt=public()")
 
 
-def _handlers(route: Any) -> Sequence[BaseRouteHandler]:
-    return getattr(route, "route_handlers", None) or [route.route_handler]
+def _handlers(route: Any) -> Iterator[tuple[BaseRouteHandler, Any]]:
+    """With what Litestar knows of each one's parameters."""
+    match route:
+        case HTTPRoute():
+            yield from dict.fromkeys(route.route_handler_map.values())
+        case WebSocketRoute():
+            yield route.route_handler, route.handler_parameter_model
+        case _:
+            raise TypeError(f"route {route.path} is of a kind that nothing is known of")
 
 
 def _of_framework(handler: BaseRouteHandler) -> bool:
@@ -139,16 +149,19 @@ _OF_STATUS = {404: "not-found", 405: "method-not-allowed", 413: "too-large", 415
 def _http(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     """The framework's own refusals, in our words."""
     if isinstance(error, ValidationException):
-        return _problem(request, problems.malformed(_validation(error), "see /openapi.json for what is expected"))
+        return _problem(request, _validation(error, request.scope["route_handler"].opt[PARAMETERS]))
     code = _OF_STATUS.get(error.status_code, "malformed" if error.status_code < 500 else "internal")
     detail = f"there is nothing at {request.url.path}" if code == "not-found" else error.detail
     return _problem(request, Problem(code, detail, "see /openapi.json for what there is", headers=error.headers))
 
 
-def _validation(error: ValidationException) -> str:
+def _validation(error: ValidationException, known: Parameters) -> Problem:
     entries = cast("list[dict[str, Any]]", error.extra or [])
-    lines = [f"{entry['key']}: {entry['message']}" for entry in entries if "key" in entry and "message" in entry]
-    return "; ".join(lines) or error.detail
+    found = [(known.name(entry), entry["message"]) for entry in entries if "key" in entry and "message" in entry]
+    remedy = "see /openapi.json for what is expected"
+    if not found:
+        return problems.malformed(error.detail, remedy)
+    return parameters.wrong((FieldError(name, message, message) for name, message in found), remedy)
 
 
 def _kube(request: Request[Any, Any, Any], error: errors.KubeError) -> Response[bytes]:

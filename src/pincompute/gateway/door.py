@@ -14,8 +14,9 @@ from typing import Any, Protocol
 
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from pincompute.gateway import problems, reasons
+from pincompute.gateway import parameters, problems, reasons
 from pincompute.gateway.calls import ANONYMOUS, OPERATION, PUBLIC, Call, Caller, Operation
+from pincompute.gateway.parameters import PARAMETERS
 from pincompute.gateway.problems import Problem
 
 log = logging.getLogger(__name__)
@@ -103,6 +104,7 @@ class Door:
             await _name_methods(options[ALLOW], send)
             return
         if PUBLIC in options:
+            _refuse_unknown(scope)
             await self._app(scope, receive, send)
             return
         operation: Operation = options[OPERATION]
@@ -132,6 +134,7 @@ class Door:
         raise problem
 
     async def _serve(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
+        _refuse_unknown(scope)
         if not call.operation.audited:
             await self._app(scope, receive, send)
             return
@@ -145,6 +148,11 @@ class Door:
             raise
         finally:
             await self._guards.audit.record(call, allowed=True, status=answer.status or 500)
+
+
+def _refuse_unknown(scope: Scope) -> None:
+    if scope["query_string"]:
+        parameters.refuse_unknown(scope["query_string"], scope["route_handler"].opt[PARAMETERS].query)
 
 
 class _Status:

@@ -12,6 +12,7 @@ from litestar.openapi import ResponseSpec
 from litestar.params import FromPath, JSONBody, QueryParameter
 from litestar.types import ControllerRouterHandler
 
+from pincompute.gateway import parameters
 from pincompute.gateway.calls import Call, may
 from pincompute.gateway.operation.paths import KINDS, Plural, named, path
 from pincompute.gateway.operation.replicas import Target
@@ -43,7 +44,9 @@ def routes(plural: Plural) -> tuple[ControllerRouterHandler, ...]:
 
 
 def _shell(plural: Plural) -> WebsocketRouteHandler:
-    @websocket(path(plural, "shell"), opt=may("shells", "open", stream=True))
+    taken = parameters.by_hand("replica", "container", "command", "tty")
+
+    @websocket(path(plural, "shell"), opt=may("shells", "open", stream=True) | taken)
     async def handle(
         socket: Socket,
         project: FromPath[str],
@@ -120,7 +123,9 @@ def _files_in(plural: Plural) -> HTTPRouteHandler:
 
 
 def _forward(plural: Plural) -> WebsocketRouteHandler:
-    @websocket(path(plural, "forward"), opt=may("shells", "open", stream=True))
+    taken = parameters.by_hand("replica", "container", "port")
+
+    @websocket(path(plural, "forward"), opt=may("shells", "open", stream=True) | taken)
     async def handle(
         socket: Socket,
         project: FromPath[str],
