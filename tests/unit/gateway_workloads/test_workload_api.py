@@ -10,6 +10,7 @@ from desks import Running
 
 from pincompute.api.meta import Key
 from pincompute.api.workloads import PINAPPS
+from pincompute.kube import writes
 
 APPS = "/v1/projects/shop/apps"
 
@@ -239,3 +240,26 @@ async def test_deleting_is_answered_when_accepted_and_harmless_to_repeat(gateway
 async def test_a_project_that_does_not_exist_takes_nothing(gateway: Running):
     status, problem, _ = await gateway.ask("root", "POST", "/v1/projects/nowhere/apps", app())
     assert (status, problem["code"]) == (404, "not-found"), problem
+
+
+@pytest.mark.parametrize(("between", "answer"), [({"spec": {"replicas": 9}}, 412), ({"status": {"phase": "Running"}}, 202)])
+async def test_a_write_just_before_a_deletion_of_a_version_counts(
+    gateway: Running, monkeypatch: pytest.MonkeyPatch, between: dict[str, Any], answer: int
+):
+    """What the cache has not seen yet is judged by the API server; a status that moved is no other version."""
+    _, made, _ = await gateway.ask("dan", "POST", APPS, app())
+    key, delete = Key("shop", "hello"), writes.delete
+    subresource = "status" if "status" in between else ""
+
+    async def delete_later(*given: Any) -> Any:
+        monkeypatch.undo()
+        gateway.host.store.patch(PINAPPS, key, between, content_type="merge-patch", subresource=subresource)
+        return await delete(*given)
+
+    monkeypatch.setattr(writes, "delete", delete_later)
+    version = {"If-Match": f'"{made["item"]["version"]}"'}
+    assert (await gateway.ask("dan", "DELETE", f"{APPS}/hello?dryRun=true", **{"If-Match": '"other"'}))[0] == 412
+    status, body, _ = await gateway.ask("dan", "DELETE", f"{APPS}/hello", **version)
+    assert status == answer, body
+    kept = [obj["metadata"]["name"] for obj in gateway.host.store.list(PINAPPS).items]
+    assert kept == (["hello"] if answer == 412 else [])

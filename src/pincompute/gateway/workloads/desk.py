@@ -63,7 +63,7 @@ class Desk:
     async def delete(self, kind: Kind[Any], names: Names, version: str, *, dry_run: bool) -> Response[bytes]:
         """With `dry_run` only what would happen."""
         found = self._found(kind, names)
-        left = found if dry_run else await Writing(kind, self._reads).delete(*names, version)
+        left = await Writing(kind, self._reads).delete(*names, version, dry_run=dry_run)
         message, waits = forecast.deletion(left) if left is not None else (f"{names[1]} is gone", ())
         written = WrittenItem(
             item=outcomes.raw(left or found),

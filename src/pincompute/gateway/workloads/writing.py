@@ -155,19 +155,31 @@ class Writing:
                 "read it again, and decide whether your change still holds",
             )
 
-    async def delete(self, project: str, name: str, wanted_version: str) -> Object | None:
-        """The object as it is on its way out; None when nothing of it is left. Deleting again is no error."""
+    async def delete(self, project: str, name: str, wanted_version: str, *, dry_run: bool = False) -> Object | None:
+        """The object as it is on its way out; None when nothing of it is left. Deleting again is no error.
+
+        With a version the deletion is pinned to what was found to be in it, as a change is. Raises Problem.
+        """
         obj = self._reads.get(self._kind.resource, project, name)
-        if obj is None:
-            raise problems.not_found(f"{self._kind.name.lower()} {Key(project, name)}")
-        if wanted_version and wanted_version != version(obj):
-            raise Problem(
-                "precondition-failed", f"{self._what(obj)} is in version {version(obj)}", "read it again, then decide"
-            )
+        for _ in range(ATTEMPTS):
+            if obj is None:
+                raise problems.not_found(f"{self._kind.name.lower()} {Key(project, name)}")
+            self._refuse_other_version(obj, wanted_version)
+            if dry_run or obj.deleting:
+                return obj
+            try:
+                return await self._delete(obj, obj.metadata.resource_version if wanted_version else "")
+            except errors.Conflict:
+                if not wanted_version:
+                    raise
+                obj = await self._current(project, name)
+        raise problems.conflict(f"{Key(project, name)} is changed by others all the time", "try again in a moment")
+
+    async def _delete(self, obj: Object, pin: str) -> Object | None:
         client, resource = self._reads.clusters.client(HOST), self._kind.resource
         cache = self._reads.clusters.cache(HOST, resource)
         try:
-            left = obj if obj.deleting else await writes.delete(client, resource, obj.key, obj.metadata.uid)
+            left = await writes.delete(client, resource, obj.key, obj.metadata.uid, pin)
         except errors.NotFound:
             left = None
         if left is None:
