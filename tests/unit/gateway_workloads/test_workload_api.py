@@ -157,6 +157,21 @@ async def test_a_patch_changes_only_what_it_names(gateway: Running):
     assert (status, problem["errors"][0]["message"]) == (422, "is not a field: write replicas")
 
 
+@pytest.mark.parametrize(("method", "body"), [("PATCH", {"replicas": 7}), ("PUT", app(replicas=7))], ids=["patch", "replace"])
+async def test_a_change_whose_answer_was_lost_may_be_sent_again(gateway: Running, method: str, body: Any):
+    """S-259, S-260: it made the version that it is refused for otherwise; its key tells that this was itself."""
+    _, _, headers = await gateway.ask("dan", "POST", APPS, app())
+    said = {"Idempotency-Key": "k1", "If-Match": headers["ETag"]}
+    first = await gateway.ask("dan", method, f"{APPS}/hello", body, **said)
+    again = await gateway.ask("dan", method, f"{APPS}/hello", body, **said)
+    assert (first[0], again[0]) == (200, 200)
+    assert again[2]["ETag"] == first[2]["ETag"]
+    other = await gateway.ask("dan", method, f"{APPS}/hello", {**body, "replicas": 9}, **said)
+    assert (other[0], other[1]["code"]) == (409, "key-reused")
+    stranger = await gateway.ask("olga", method, f"{APPS}/hello", body, **said)
+    assert (stranger[0], stranger[1]["code"]) == (412, "precondition-failed")
+
+
 async def test_changes_at_the_same_time_are_all_kept(gateway: Running):
     await gateway.ask("dan", "POST", APPS, app())
     patches = [gateway.ask("dan", "PATCH", f"{APPS}/hello", {"labels": {f"l{n}": "x"}}) for n in range(20)]

@@ -133,6 +133,7 @@ async def replace_project(
     call: NamedDependency[Call],
     desk: NamedDependency[Desk],
     if_match: IfMatch = "",
+    idempotency_key: IdempotencyKey = "",
     dry_run: DryRun = False,
 ) -> Response[bytes]:
     """Make it as the document says; members that it does not speak of stay."""
@@ -140,7 +141,7 @@ async def replace_project(
     if document.get("members") is None:
         document = {**document, "members": desk.present(PROJECT, ("", project)).get("members", [])}
     _refuse_members(desk, project, document)
-    author = Author(call, dry_run=dry_run)
+    author = Author(call, idempotency_key, dry_run)
     return await desk.replace(PROJECT, ("", project), document, author, answers.expected(if_match))
 
 
@@ -151,12 +152,13 @@ async def patch_project(
     call: NamedDependency[Call],
     desk: NamedDependency[Desk],
     if_match: IfMatch = "",
+    idempotency_key: IdempotencyKey = "",
     dry_run: DryRun = False,
 ) -> Response[bytes]:
     """Change what the merge patch says."""
     document = await desk.document(request)
     _refuse_members(desk, project, document)
-    author = Author(call, dry_run=dry_run)
+    author = Author(call, idempotency_key, dry_run)
     return await desk.patch(PROJECT, ("", project), document, author, answers.expected(if_match))
 
 

@@ -180,10 +180,11 @@ def changes(kind: Kind[Any]) -> tuple[HTTPRouteHandler, ...]:
         call: NamedDependency[Call],
         desk: NamedDependency[Desk],
         if_match: IfMatch = "",
+        idempotency_key: IdempotencyKey = "",
         dry_run: DryRun = False,
     ) -> Response[bytes]:
         """Make it as the document says."""
-        author = Author(call, dry_run=dry_run)
+        author = Author(call, idempotency_key, dry_run)
         return await desk.replace(kind, (project, name), await desk.document(request), author, answers.expected(if_match))
 
     @patch(_one(kind), operation_class=merge, **describe(kind, "update", f"patch{kind.name}", written))
@@ -194,10 +195,11 @@ def changes(kind: Kind[Any]) -> tuple[HTTPRouteHandler, ...]:
         call: NamedDependency[Call],
         desk: NamedDependency[Desk],
         if_match: IfMatch = "",
+        idempotency_key: IdempotencyKey = "",
         dry_run: DryRun = False,
     ) -> Response[bytes]:
         """Change what the merge patch says, in the simple model."""
-        author = Author(call, dry_run=dry_run)
+        author = Author(call, idempotency_key, dry_run)
         return await desk.patch(kind, (project, name), await desk.document(request), author, answers.expected(if_match))
 
     @delete(_one(kind), **describe(kind, "delete", f"delete{kind.name}", written, 202))

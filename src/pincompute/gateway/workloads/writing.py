@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -25,7 +25,7 @@ from pincompute.gateway.calls import Call
 from pincompute.gateway.model import AUTHOR, Kind, codecs
 from pincompute.gateway.model.kinds import users, version
 from pincompute.gateway.model.reading import Wanted
-from pincompute.gateway.operation.verbs import Recorded
+from pincompute.gateway.operation.verbs import Recorded, recorded
 from pincompute.gateway.problems import FieldError, Problem
 from pincompute.gateway.reads import Reads
 from pincompute.gateway.workloads import keeping
@@ -41,7 +41,7 @@ _turns: WeakValueDictionary[tuple[str, str, str], asyncio.Lock] = WeakValueDicti
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Who writes, by which request, and the key by which a repetition of a creation is known; empty when there is none.
+    """Who writes, by which request, and the key by which a repetition of it is known; empty when there is none.
 
     `dry_run`: everything is judged as if it were written, and nothing is.
     """
@@ -53,6 +53,11 @@ class Author:
     @property
     def name(self) -> str:
         return self.call.caller.name
+
+    @property
+    def request(self) -> str:
+        """Tells a repetition from a new wish."""
+        return self.key or self.call.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +128,8 @@ class Writing:
             if obj is None:
                 raise problems.not_found(f"{self._kind.name.lower()} {Key(project, name)}")
             target = wanted(obj)
+            if _is_of(obj, author):
+                return self._repeated(obj, target)
             patch = self.difference(obj, target)
             if not patch:
                 return obj
@@ -133,6 +140,16 @@ class Writing:
             except errors.Refused as refusal:
                 raise self._problem(refusal, target) from refusal
         raise problems.conflict(f"{Key(project, name)} is changed by others all the time", "try again in a moment")
+
+    def _repeated(self, obj: Object, wanted: Wanted) -> Object:
+        """Whatever version it was sent for, it made this one."""
+        if self.difference(obj, replace(wanted, version="")):
+            raise Problem(
+                "key-reused",
+                f"this Idempotency-Key was used for another change of {self._what(obj)}, or it was changed since",
+                "read it again, and use a new key for a new request",
+            )
+        return obj
 
     def difference(self, obj: Object, wanted: Wanted) -> Manifest:
         """The merge patch that makes the object as wanted; empty when it is. Raises Problem for another version."""
@@ -247,8 +264,14 @@ def _reused(obj: Object) -> Problem:
 
 def _signed(author: Author, verb: str) -> dict[str, str]:
     """Who wrote it last, why, and by which request, with the write itself: so it is known although the gateway dies."""
-    entry = Recorded(verb=verb, by=author.name, why=author.call.reason, at=author.call.at, request=author.call.id)
+    entry = Recorded(verb=verb, by=author.name, why=author.call.reason, at=author.call.at, request=author.request)
     return {AUTHOR: author.name, labels.OPERATION: msgspec.json.encode(entry).decode()}
+
+
+def _is_of(obj: Any, author: Author) -> bool:
+    """The last write of it was this very request, whose answer got lost."""
+    last = recorded(obj)
+    return last is not None and (last.verb, last.by, last.request) == ("update", author.name, author.request)
 
 
 def _key(author: Author) -> str:
