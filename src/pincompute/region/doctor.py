@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from pincompute.region import facts, golang
+from pincompute.region import facts, golang, inotify
 from pincompute.region.errors import RegionError
 from pincompute.region.facts import Basics, Building
 
@@ -31,7 +31,7 @@ PACKAGES = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the report. `degraded` still gives a region, with simulated nodes only."""
+    """One line of the report. `degraded` still gives a region: with simulated nodes only, or with the fault that it names."""
 
     thing: str
     level: Level
@@ -54,6 +54,7 @@ def findings(basics: Basics, building: Building | None, kernel: Mapping[str, boo
         _cgroup_layout(basics),
         *_programs(basics),
         *_kernel(kernel),
+        _inotify(basics),
         *_building(building, basics.family),
         _enough("memory", basics.memory, MEMORY, "close other programs, or take a machine with more"),
         _enough("disk for the region", space.home, DISK_HOME, "make room, or set PINCOMPUTE_HOME to a folder on another disk"),
@@ -123,6 +124,16 @@ def _kernel(kernel: Mapping[str, bool] | None) -> Iterator[Finding]:
             yield Finding(name, "ok", "works")
         else:
             yield Finding(name, "missing", "does not work", f"modprobe {feature}, or take a kernel that has it")
+
+
+def _inotify(basics: Basics) -> Finding:
+    thing, have = "inotify instances", f"{basics.inotify} of one user"
+    if basics.inotify >= inotify.ENOUGH or not basics.root:  # simulated nodes have no logs
+        return Finding(thing, "ok", have)
+    if basics.inotify_settable:
+        return Finding(thing, "ok", f"{have}; `region up` raises it to {inotify.ENOUGH} until the machine boots again")
+    remedy = f"on the machine itself: sysctl -w fs.inotify.max_user_instances={inotify.ENOUGH}"
+    return Finding(thing, "degraded", f"{have}, {inotify.ENOUGH} needed: many who follow logs are cut off", remedy)
 
 
 def _building(building: Building | None, family: str) -> Iterator[Finding]:

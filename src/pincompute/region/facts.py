@@ -8,7 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from pincompute.region import cgroups, golang
+from pincompute.region import cgroups, golang, inotify
 from pincompute.region.errors import RegionError
 
 GIB = 1 << 30
@@ -28,6 +28,8 @@ class Basics:
     programs: frozenset[str]
     family: str
     memory: float  # GiB available
+    inotify: int  # instances that one user may have
+    inotify_settable: bool
 
     @property
     def cgroups_usable(self) -> bool:
@@ -51,6 +53,8 @@ def basics() -> Basics:
         programs=frozenset(name for name in PROGRAMS if shutil.which(name, path=_path())),
         family=next((family for tool, family in FAMILIES.items() if shutil.which(tool, path=_path())), ""),
         memory=_memory(Path("/proc/meminfo")),
+        inotify=inotify.allowed(),
+        inotify_settable=inotify.settable(),
     )
 
 

@@ -28,6 +28,7 @@ from pincompute.region import (
     files,
     golang,
     home,
+    inotify,
     network,
     pki,
     population,
@@ -98,6 +99,8 @@ def apply(layout: Layout, programs: Path) -> None:
     """Write what the programs read and have the supervisor run exactly what the layout wants."""
     pki.issue(layout, datetime.now(UTC))
     network.prepare_region(layout)
+    if layout.spec.real_nodes:
+        inotify.raise_limit()
     ports.check(ports.wanted(layout), layout.home)
     for path, data in assembly.configuration(layout, programs).items():
         files.write(path, data)

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from pincompute.region import doctor, facts
+from pincompute.region import doctor, facts, inotify
 from pincompute.region.doctor import Finding, Space
 from pincompute.region.facts import Basics, Building
 
-WELL = Basics(root=True, cgroups="v2", programs=frozenset(facts.PROGRAMS), family="apt", memory=16.0)
+WELL = Basics(
+    root=True,
+    cgroups="v2",
+    programs=frozenset(facts.PROGRAMS),
+    family="apt",
+    memory=16.0,
+    inotify=128,
+    inotify_settable=True,
+)
 BUILDER = Building(go="go1.26.8 linux/amd64", go_usable=True, compiler=True, seccomp=True)
 KERNEL = {"veth": True, "bridge": True, "nf_tables": True, "overlay": True}
 ROOM = Space(home=100.0, cache=100.0)
@@ -33,6 +42,7 @@ def test_a_good_machine_lacks_nothing() -> None:
         (replace(WELL, cgroups="mounted read-only"), "control groups", "degraded"),
         (replace(WELL, programs=WELL.programs - {"nft"}), "nft", "missing"),
         (replace(WELL, memory=1.5), "memory", "missing"),
+        (replace(WELL, inotify_settable=False), "inotify instances", "degraded"),
     ],
 )
 def test_what_the_machine_lacks_is_named_with_a_remedy(basics: Basics, thing: str, level: str) -> None:
@@ -65,6 +75,20 @@ def test_a_kernel_without_a_feature_is_named() -> None:
     finding = findings(kernel=KERNEL | {"overlay": False})["kernel: overlay"]
     assert finding.level == "missing"
     assert "modprobe overlay" in finding.remedy
+
+
+def test_few_inotify_instances_are_raised_where_that_is_possible_and_needed() -> None:
+    assert "raises it" in findings()["inotify instances"].detail
+    assert findings(replace(WELL, inotify=4096, inotify_settable=False))["inotify instances"].level == "ok"
+    assert findings(replace(WELL, root=False, inotify_settable=False))["inotify instances"].level == "ok"
+
+
+@pytest.mark.parametrize(("before", "after"), [(128, 1024), (8192, 8192)])
+def test_inotify_instances_are_only_ever_raised(tmp_path: Path, before: int, after: int) -> None:
+    setting = tmp_path / "max_user_instances"
+    setting.write_text(f"{before}\n")
+    inotify.raise_limit(setting)
+    assert inotify.allowed(setting) == after
 
 
 def test_full_disks_are_named_apart() -> None:
