@@ -116,12 +116,13 @@ class Spool:
         return []
 
     def done(self, count: int) -> None:
-        """The first `count` lines of the last `peek` are in the database."""
-        if self._head is None:
+        """The first `count` lines are in the database, also when they were put in front only after they had been looked at."""
+        if not count:
             return
-        for _ in range(min(count, len(self._head))):
-            self._head.popleft()
-        if not self._head:
+        head = self._head if self._head is not None else self._read_head()
+        for _ in range(min(count, len(head))):
+            head.popleft()
+        if not head:
             self._drop_head()
 
     def _writable(self) -> int:
