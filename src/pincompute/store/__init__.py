@@ -1,1 +1,1 @@
-"""The only door to SQL: history, idempotency keys and tokens, in SQLite by default and PostgreSQL by URL."""
+"""The only door to SQL: history and tokens, in SQLite by default and PostgreSQL by URL."""

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from pincompute.store.database import Database
 from pincompute.store.records import micros
-from pincompute.store.tables import idempotency, records
+from pincompute.store.tables import records
 
 BATCH = 500  # rows of one transaction
 PAGES = 1000  # of a SQLite file that are given back at a time
@@ -38,8 +38,6 @@ class Retention:
         removed = await self._remove(sa.and_(c.type != "revision", c.until < micros(now - self._limits.age)))
         removed += await self._remove(sa.and_(c.type == "revision", c.until < micros(now - self._limits.age_of_revisions)))
         removed += await self._shrink()
-        async with self._database.writing() as connection:
-            await connection.execute(sa.delete(idempotency).where(idempotency.c.expires <= micros(now)))
         if removed and self._database.is_sqlite:
             await self._give_back()
         return removed

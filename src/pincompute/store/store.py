@@ -21,7 +21,6 @@ from pincompute.store.backlog import Backlog
 from pincompute.store.database import Database, Patience
 from pincompute.store.errors import StoreError, StoreUnavailable
 from pincompute.store.history import History
-from pincompute.store.idempotency import Idempotency
 from pincompute.store.records import AnyRecord
 from pincompute.store.retention import Limits, Retention
 
@@ -69,7 +68,6 @@ class Store:
         self._clock = clock
         self.database = Database(url, options.patience)
         self.history = History(self.database)
-        self.idempotency = Idempotency(self.database, clock)
         self._retention = Retention(self.database, options.limits)
         self._backlog = Backlog(spool, options.memory, options.disk)
         self._backoff = Backoff(options.pace, clock)

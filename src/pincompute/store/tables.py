@@ -35,18 +35,6 @@ records = sa.Table(
     sa.Index("records_latest", "type", "uid", "at"),
 )
 
-idempotency = sa.Table(
-    "idempotency",
-    metadata,
-    sa.Column("caller", sa.String(253), primary_key=True),
-    sa.Column("key", sa.String(255), primary_key=True),
-    sa.Column("digest", sa.String(64), nullable=False),
-    sa.Column("status", sa.Integer, nullable=False),  # 0 while the first request is under way
-    sa.Column("answer", sa.LargeBinary, nullable=False),
-    sa.Column("expires", sa.BigInteger, nullable=False),
-    sa.Index("idempotency_expires", "expires"),
-)
-
 tokens = sa.Table(
     "tokens",
     metadata,

@@ -1,4 +1,4 @@
-"""History and idempotency keys."""
+"""History."""
 
 from __future__ import annotations
 
@@ -33,13 +33,3 @@ def upgrade() -> None:
     op.create_index("records_project", "records", ["project", "at", "id"])
     op.create_index("records_age", "records", ["until", "id"])
     op.create_index("records_latest", "records", ["type", "uid", "at"])
-    op.create_table(
-        "idempotency",
-        sa.Column("caller", sa.String(253), primary_key=True),
-        sa.Column("key", sa.String(255), primary_key=True),
-        sa.Column("digest", sa.String(64), nullable=False),
-        sa.Column("status", sa.Integer, nullable=False),
-        sa.Column("answer", sa.LargeBinary, nullable=False),
-        sa.Column("expires", sa.BigInteger, nullable=False),
-    )
-    op.create_index("idempotency_expires", "idempotency", ["expires"])

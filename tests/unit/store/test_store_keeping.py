@@ -1,67 +1,16 @@
-"""Idempotency keys, service tokens, and retention."""
+"""Service tokens, and retention."""
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import msgspec
 from histories import DEADLINE, NOW, after, everything, exit_of, opened, revision, state
 
-from pincompute.kube.clock import Clock
-from pincompute.store.database import Patience
-from pincompute.store.idempotency import KEPT, UNDER_WAY, Claim, Idempotency
 from pincompute.store.retention import BATCH, Limits, Retention
 from pincompute.store.store import Store
 from pincompute.store.tokens import Tokens
-
-
-class Time:
-    """A wall clock that is set by hand."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-        self.clock = replace(Clock(), wall=lambda: self.now)
-
-
-async def test_a_request_sent_twice_is_done_once(url: str, tmp_path: Path) -> None:
-    """S-259."""
-    async with opened(url, tmp_path / "spool") as store:
-        await store.until_ready()
-        keys = store.idempotency
-        assert await keys.claim("alice", "k1", "digest") == Claim("new")
-        assert await keys.claim("alice", "k1", "digest") == Claim("under-way")
-        await keys.answered("alice", "k1", 201, b"made")
-        assert await keys.claim("alice", "k1", "digest") == Claim("done", 201, b"made")
-        assert await keys.claim("alice", "k1", "another") == Claim("other-request")
-        assert await keys.claim("bob", "k1", "digest") == Claim("new"), "keys are the caller's own"
-
-
-async def test_of_many_at_once_one_goes_ahead(url: str, tmp_path: Path) -> None:
-    async with opened(url, tmp_path / "spool", patience=Patience(lock=DEADLINE)) as store:
-        await store.until_ready()
-        claims = await asyncio.gather(*(store.idempotency.claim("alice", "k1", "digest") for _ in range(8)))
-        assert sorted(claim.state for claim in claims) == ["new", *["under-way"] * 7]
-
-
-async def test_a_key_is_free_again_when_nothing_was_done_or_nobody_came_back(url: str, tmp_path: Path) -> None:
-    time = Time()
-    async with opened(url, tmp_path / "spool") as store:
-        await store.until_ready()
-        keys = Idempotency(store.database, time.clock)
-        assert (await keys.claim("alice", "k1", "digest")).state == "new"
-        await keys.released("alice", "k1")
-        assert (await keys.claim("alice", "k1", "digest")).state == "new"
-        time.now += UNDER_WAY
-        assert (await keys.claim("alice", "k1", "another")).state == "new"
-        await keys.answered("alice", "k1", 201, b"made")
-        await keys.released("alice", "k1")
-        time.now += KEPT - timedelta(seconds=1)
-        assert (await keys.claim("alice", "k1", "another")).state == "done", "an answer is not released"
-        time.now += timedelta(seconds=1)
-        assert (await keys.claim("alice", "k1", "third")).state == "new"
 
 
 class Token(msgspec.Struct, frozen=True):
