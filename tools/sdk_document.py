@@ -1,6 +1,7 @@
 """Reads an OpenAPI 3.1 document into what a client needs: models, and operations with names.
 
-Names come from paths, not from operation ids: `POST /v1/projects/{project}/apps/{name}/pause` is `apps.pause(project, name)`.
+Names come from paths, not from operation ids: `POST /v1/projects/{project}/apps/{name}/pause` is `apps.pause(project, name)`,
+and `GET /v1/resources/projects/{project}/apps/{name}` is `apps.get_in_full(project, name)`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from sdk_models import Model, Schema, resolve, sentence, snake, type_of
 
 JSON_TYPES = ("application/json", "application/merge-patch+json")
 EVENTS = "text/event-stream"
+OURS = "Pincompute-"  # begins headers that others do not have; a client's own words need it not
 LINES = "application/x-ndjson"
 METHODS = ("get", "put", "post", "delete", "patch")
 VERBS = {"get": "get", "put": "replace", "post": "create", "delete": "delete", "patch": "patch"}
@@ -117,7 +119,7 @@ def _parameter(said: Schema, schemas: Schema) -> Parameter:
     kind = type_of(schema, schemas, literal=True)
     required = bool(said.get("required")) or said["in"] == "path"
     described = sentence(said.get("description") or schema.get("description", ""))
-    name = snake(said["name"])
+    name = snake(said["name"].removeprefix(OURS))
     return Parameter(
         f"{name}_" if hasattr(builtins, name) else name,
         said["name"],
@@ -173,6 +175,9 @@ def _name(document: Schema, route: str, method: str, *, listed: bool) -> tuple[s
     parts = [part for part in route.split("/") if part]
     if parts[0] != "v1":
         return document["paths"][route][method].get("tags", ["service"])[0], VERBS[method]
+    if parts[1] == "resources":  # the same objects in their other form
+        resource, name = _name(document, route.replace("/resources", "", 1), method, listed=listed)
+        return resource, f"{name}_in_full"
     parts = parts[1:]
     in_project = parts[:2] == ["projects", "{project}"] and len(parts) > 2
     own = parts[2:] if in_project else parts

@@ -76,14 +76,14 @@ def operations(interface: Interface) -> str:
     used = sorted({word for o in interface.operations for word in _words(o.result)})
     body = [_constant(operation) for operation in interface.operations]
     head = HEADER.format(doc="Every operation as data.") + "from __future__ import annotations\n\n"
-    head += "from pincompute_sdk.core.operation import Operation\n"
+    head += "from typing import Any\n\nfrom pincompute_sdk.core.operation import Operation\n"
     head += _imports("pincompute_sdk.generated.models", used)
     return head + "\n" + "\n".join(body) + "\n"
 
 
 def _constant(operation: Operation) -> str:
     result = "type(None)" if operation.result == "None" else operation.result
-    result = "object" if result == "Any" else "dict" if result.startswith("dict[") else result
+    result = "object" if result == "Any" else result
     extra = "".join(
         f", {name}={value}"
         for name, value, usual in (

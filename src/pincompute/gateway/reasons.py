@@ -14,7 +14,7 @@ HEADER = "Pincompute-Reason"
 LONGEST = 500  # characters
 LONGEST_ENCODED = 12 * LONGEST  # characters: UTF-8 has at most 4 bytes for one, and a percent sign makes 3 of each
 PATTERN = r"^([ !-$&-~]|%[0-9A-Fa-f]{2})*$"  # what a header may hold of ASCII, and the rest percent-encoded
-DESCRIPTION = f"Why: percent-encoded UTF-8 of at most {LONGEST} characters, kept with the record of this request."
+DESCRIPTION = f"Why, in at most {LONGEST} characters; it is kept with the record. On the wire it is percent-encoded UTF-8."
 
 _NAME = HEADER.lower().encode()
 _PATTERN = re.compile(PATTERN)

@@ -111,8 +111,8 @@ def test_a_rollback_goes_to_the_newest_that_ran_well_and_leaves_nothing_of_the_p
 
 def test_a_rollback_goes_to_the_revision_that_is_named() -> None:
     history = _history()
-    change = verbs.decide(app(), asked("rollback", history=history, to=history[1].name)).spec
-    assert change["template"]["spec"]["containers"][0]["image"] == "r/web:broken"
+    decided = verbs.decide(app(), asked("rollback", history=history, to=history[1].name))
+    assert (decided.to, decided.spec["template"]["spec"]["containers"][0]["image"]) == (history[1].name, "r/web:broken")
     assert verbs.decide(app(), asked("rollback", history=history, to=history[0].name)).spec == {}
     with pytest.raises(Problem, match="is not in the history"):
         verbs.decide(app(), asked("rollback", history=history, to="nope"))

@@ -103,6 +103,8 @@ async def test_what_the_server_refuses_is_pointed_at_in_the_file(pin: Pin) -> No
     assert "no apps" in (await pin("list")).err
 
 
+IMAGE = "jsonpath={.containers[0].image}"
+REVISIONS = "jsonpath={.items[*].revision}"
 OUTPUTS = {
     "name": "app/hello\n",
     "jsonpath={.items[*].containers[0].image}": "registry.internal/hello:1\n",
@@ -158,6 +160,67 @@ async def test_scale(pin: Pin) -> None:
     assert (await pin("scale", "hello", "7")).code == 0
     assert (await pin("status", "hello", "-o", "jsonpath={.replicas}")).out == "7\n"
     assert (await pin("scale", "hello", "-1")).code == 2
+
+
+REASON = "größer, 100 % sicher"
+
+
+@pytest.mark.parametrize("words", [("deploy", "--detach"), ("delete", "hello", "--yes"), ("scale", "hello", "2")])
+async def test_who_and_why_is_in_the_history(pin: Pin, words: tuple[str, ...]) -> None:
+    """Whatever characters the reason has."""
+    await pin("deploy", "--detach")
+    _write("app.yaml", APP.replace("replicas: 3", "replicas: 4"))
+    assert (await pin(*words, "--reason", REASON)).code == 0
+    said = await _until(pin, lambda said: REASON in said.out, "history", "hello", "-o", "wide")
+    assert "alice" in next(line for line in said.out.splitlines() if REASON in line)
+
+
+async def _until(pin: Pin, holds: Callable[[Said], bool], *arguments: str) -> Said:
+    """The history is written beside the requests."""
+    async with asyncio.timeout(15):
+        while not holds(said := await pin(*arguments)):  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.05)
+    return said
+
+
+async def test_a_rollback_shows_what_it_changes_before_it_asks(pin: Pin) -> None:
+    await pin("deploy", "--detach")
+    before = await _until(pin, lambda said: bool(said.out.strip()), "history", "hello", "-o", REVISIONS)
+    _write("app.yaml", APP.replace("hello:1", "hello:2"))
+    await pin("deploy", "--detach")
+    revision = before.out.split()[0]
+    plan = ["~ change App shop/hello", "    ~ containers.web.image: registry.internal/hello:2 → registry.internal/hello:1"]
+    for options, code in ((("--dry-run",), 0), ((), 2)):
+        said = await pin("rollback", "hello", "--to", revision, *options)
+        assert (said.code, said.out.splitlines()[:2]) == (code, plan), said
+        assert (await pin("status", "hello", "-o", IMAGE)).out == "registry.internal/hello:2\n"
+    assert "--yes" in said.err
+    done = await pin("rollback", "hello", "--to", revision, "--yes", "--reason", "it leaks")
+    assert (done.code, done.out.splitlines()[:2]) == (0, plan), done
+    assert (await pin("status", "hello", "-o", IMAGE)).out == "registry.internal/hello:1\n"
+    again = await pin("rollback", "hello", "--to", revision)
+    assert (again.code, "has revision" in again.out) == (0, True), again
+
+
+async def test_a_rollback_to_what_never_was_names_what_there_is(pin: Pin) -> None:
+    await pin("deploy", "--detach")
+    said = await pin("rollback", "hello", "--to", "nope")
+    assert (said.code, said.out) == (2, "")
+    assert "revision: nope is not in the history" in said.err
+
+
+WHOLE = (("delete", "--yes"), ("status",), ("pause",), ("stop",), ("scale",), ("rollback",), ("history",), ("explain",))
+
+
+@pytest.mark.parametrize("words", WHOLE)
+async def test_what_is_about_a_whole_app_is_never_done_to_it_under_the_name_of_a_replica(
+    pin: Pin, words: tuple[str, ...]
+) -> None:
+    await pin("deploy", "--detach")
+    said = await pin(words[0], "hello/1", *(("2",) if words[0] == "scale" else words[1:]))
+    assert said.code == 2
+    assert "is a replica" in said.err
+    assert (await pin("list", "-o", "name")).out == "app/hello\n"
 
 
 async def test_delete_asks_for_a_yes(pin: Pin) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from pincompute_sdk.cli import init as writing
 from pincompute_sdk.cli.commands import GROUPS
-from pincompute_sdk.cli.failure import CODES, MEANING, CommandError
+from pincompute_sdk.cli.exits import MEANING
+from pincompute_sdk.cli.failure import CODES, CommandError
 from pincompute_sdk.cli.manifest import checking, reading
 from pincompute_sdk.cli.output import jsonpath, table
 from pincompute_sdk.cli.output.words import age, joined

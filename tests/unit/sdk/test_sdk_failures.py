@@ -122,15 +122,19 @@ def test_plain_http_where_tls_is_spoken_is_told() -> None:
         pin.apps.get("demo", "hello")
 
 
-def test_a_refused_token_and_a_wrong_clock() -> None:
-    theirs = (dt.datetime.now(dt.UTC) - dt.timedelta(minutes=10)).strftime("%a, %d %b %Y %H:%M:%S GMT")
-    refusal = problem(401, "unauthenticated")
+@pytest.mark.parametrize(("minutes", "side"), [(-10, "ahead of"), (10, "behind")])
+@pytest.mark.parametrize("code", ["clock-wrong", "token-expired"])
+def test_a_refused_token_and_clocks_that_differ(minutes: int, side: str, code: str) -> None:
+    """Which clock is wrong cannot be known here: both sides' words are told."""
+    theirs = (dt.datetime.now(dt.UTC) + dt.timedelta(minutes=minutes)).strftime("%a, %d %b %Y %H:%M:%S GMT")
+    refusal = problem(401, code, detail="the gateway's clock says so")
     with (
         answering(Reply(401, refusal.body, {**refusal.headers, "Date": theirs})) as server,
         _client(server.url) as pin,
-        pytest.raises(errors.ClockError, match="10 minutes ahead of the server's clock"),
+        pytest.raises(errors.ClockError, match=f"10 minutes {side} the server's clock; the gateway's clock says so") as caught,
     ):
         pin.apps.get("demo", "hello")
+    assert "if it is the server's" in caught.value.remedy
 
 
 def test_an_expired_token_says_log_in() -> None:

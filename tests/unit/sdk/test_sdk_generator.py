@@ -34,6 +34,7 @@ def _answer(schema: dict[str, Any], media: str = "application/json") -> dict[str
 ITEM = {"$ref": "#/components/schemas/Item"}
 NAME = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
 PROJECT = {**NAME, "name": "project"}
+REASON = {"name": "Pincompute-Reason", "in": "header", "description": "Why.", "schema": {"type": "string"}}
 SMALL: dict[str, Any] = {
     "openapi": "3.1.0",
     "info": {"title": "small", "version": "1"},
@@ -46,10 +47,13 @@ SMALL: dict[str, Any] = {
             },
             "post": {
                 "operationId": "createItem",
-                "parameters": [PROJECT, {"name": "Idempotency-Key", "in": "header", "schema": {"type": "string"}}],
+                "parameters": [PROJECT, {"name": "Idempotency-Key", "in": "header", "schema": {"type": "string"}}, REASON],
                 "requestBody": {"required": True, "content": {"application/json": {"schema": ITEM}}},
                 "responses": _answer(ITEM),
             },
+        },
+        "/v1/resources/projects/{project}/items/{name}": {
+            "get": {"parameters": [PROJECT, NAME], "responses": _answer({"type": "object", "additionalProperties": {}})}
         },
         "/v1/items": {"get": {"responses": _answer({"$ref": "#/components/schemas/ItemList"})}},
         "/v1/projects/{project}/items/{name}": {"delete": {"parameters": [NAME, PROJECT], "responses": {"204": {}}}},
@@ -94,7 +98,8 @@ WANTED: dict[str, tuple[str, ...]] = {
     ),
     "synchronous.py": (
         "class ItemsResource:",
-        "def create(self, project: str, body: Item | Mapping[str, Any], *, within: float = 30.0) -> Item:",
+        "body: Item | Mapping[str, Any], *, reason: str | None = None, within: float = 30.0",
+        "def get_in_full(self, project: str, name: str, *, within: float = 30.0) -> dict[str, Any]:",
         "def delete(self, project: str, name: str, *, within: float = 30.0) -> None:",
         "def list(self, project: str, *, cursor: str | None = None, within: float = 30.0) -> ItemList:",
         "def iterate(self, project: str, *, within: float = 30.0) -> Iterator[Item]:",
@@ -104,7 +109,7 @@ WANTED: dict[str, tuple[str, ...]] = {
         "def watch(self, project: str, *, within: float = 30.0) -> Iterator[ServerEvent]:",
     ),
     "asynchronous.py": (
-        "async def create(self, project: str, body: Item | Mapping[str, Any], *, within: float = 30.0) -> Item:",
+        "async def delete(self, project: str, name: str, *, within: float = 30.0) -> None:",
         "async def iterate(self, project: str, *, within: float = 30.0) -> AsyncIterator[Item]:",
     ),
     "operations.py": ('ITEMS_CREATE = Operation("POST", "/v1/projects/{project}/items", Item, keyed=True)',),

@@ -7,8 +7,7 @@ import sys
 from pathlib import Path
 
 from pincompute_sdk.cli import commands
-
-INTERRUPTED = 130
+from pincompute_sdk.cli.exits import INTERRUPTED
 
 
 def run() -> None:

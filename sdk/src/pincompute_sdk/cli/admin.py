@@ -6,8 +6,8 @@ import sys
 
 from cyclopts import App
 
-from pincompute_sdk.cli import options
-from pincompute_sdk.cli.failure import FAILURE
+from pincompute_sdk.cli import options, pages
+from pincompute_sdk.cli.exits import FAILURE
 from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Where
 from pincompute_sdk.cli.output import formats, terminal
 from pincompute_sdk.cli.output.formats import View
@@ -16,8 +16,8 @@ from pincompute_sdk.cli.output.words import count
 from pincompute_sdk.generated.models import Cluster
 
 PATIENCE = 300.0  # seconds: a log of years is read whole
-app = App(name="admin", help="For administrators: audit, clusters.", help_format="plaintext", version_flags=[])
-audit = App(name="audit", help="The audit log.", help_format="plaintext", version_flags=[])
+app = pages.group("admin")
+audit = App(name="audit", help="The audit log.", version_flags=[])
 app.command(audit)
 
 CLUSTERS: View[Cluster] = View(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from pincompute_sdk.cli.failure import USAGE, CommandError
+from pincompute_sdk.cli.exits import USAGE
+from pincompute_sdk.cli.failure import CommandError
 
 
 def confirmed(question: str) -> bool:

@@ -15,7 +15,8 @@ import tty
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
-from pincompute_sdk.cli.failure import FAILURE, CommandError
+from pincompute_sdk.cli.exits import FAILURE
+from pincompute_sdk.cli.failure import CommandError
 from pincompute_sdk.cli.output import terminal as screen
 from pincompute_sdk.core import sockets
 from pincompute_sdk.core.sockets import Channel, Exit, Socket

@@ -1,66 +1,174 @@
-"""Every command in one table: its name, where it is, and its line of help. The root's help is printed from here alone."""
+"""Every command in one table: its name, where it is, its line of help, and examples that a test understands.
+
+The root's help is printed from here alone, so nothing is imported.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+from pincompute_sdk.cli.exits import MEANING
 
 HERE = "pincompute_sdk.cli"
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
+    """`target` is module:function or module:app below this package; examples are without the program's name."""
+
     name: str
-    target: str  # module:function or module:app below this package
+    target: str
     summary: str
+    examples: tuple[str, ...]
+
+    @property
+    def group(self) -> bool:
+        """It has commands of its own."""
+        return self.target.endswith(":app")
 
 
 GROUPS: dict[str, tuple[Command, ...]] = {
     "Run": (
-        Command("init", "init:init", "Write an app.yaml from this folder, or from three questions"),
-        Command("deploy", "deploy:deploy", "Show the plan, carry it out, and follow it zone by zone"),
-        Command("delete", "delete:delete", "Delete an app; --wait shows what still blocks it"),
+        Command(
+            "init",
+            "init:init",
+            "Write an app.yaml from this folder, or from three questions",
+            ("init", "init shop --name shop --image registry.internal/shop:1 --port 8080"),
+        ),
+        Command(
+            "deploy",
+            "deploy:deploy",
+            "Show the plan, carry it out, and follow it zone by zone",
+            ("deploy", "deploy --diff", "deploy -f other.yaml --detach --reason 'release 12'"),
+        ),
+        Command(
+            "delete",
+            "delete:delete",
+            "Delete an app; --wait shows what still blocks it",
+            ("delete hello", "delete unit/notebook --yes --wait --reason 'not used any more'"),
+        ),
     ),
     "See": (
-        Command("list", "listing:list_", "Apps of a project, or of all of yours (also: apps)"),
-        Command("status", "status:status", "Is it running, where, which revision, and if not, why not"),
-        Command("logs", "logs:logs", "Logs of all replicas, merged by time"),
-        Command("history", "insight:history", "Every change and who made it, also of deleted apps"),
-        Command("events", "insight:events", "What happened to it lately"),
-        Command("timeline", "insight:timeline", "Its life in order, in sentences"),
-        Command("explain", "insight:explain", "Why it runs where it runs, or why it does not run yet"),
+        Command(
+            "list",
+            "listing:list_",
+            "Apps of a project, or of all of yours (also: apps)",
+            ("list", "list -A --state Pending", "list -l team=web -o jsonpath={.items[*].name}"),
+        ),
+        Command(
+            "status",
+            "status:status",
+            "Is it running, where, which revision, and if not, why not",
+            ("status hello", "status hello --watch", "status hello -o yaml"),
+        ),
+        Command(
+            "logs",
+            "logs:logs",
+            "Logs of all replicas, merged by time",
+            ("logs hello -f", "logs hello/3 --since 10m --grep 'error|panic'", "logs hello --previous"),
+        ),
+        Command(
+            "history",
+            "insight:history",
+            "Every change and who made it, also of deleted apps",
+            ("history hello", "history --since 2h"),
+        ),
+        Command("events", "insight:events", "What happened to it lately", ("events hello", "events hello --since 15m")),
+        Command("timeline", "insight:timeline", "Its life in order, in sentences", ("timeline hello", "timeline -n 20")),
+        Command(
+            "explain",
+            "insight:explain",
+            "Why it runs where it runs, or why it does not run yet",
+            ("explain hello", "explain"),
+        ),
     ),
     "Operate": (
-        Command("shell", "shell:shell", "A shell in a replica"),
-        Command("exec", "shell:exec_", "Run one command in a replica; its exit code is passed on"),
-        Command("cp", "copy:cp", "Copy files into or out of a replica"),
-        Command("open", "forward:open_", "Forward a local port to a replica"),
-        Command("restart", "verbs:restart", "Restart all replicas, one replica, or one container"),
-        Command("pause", "verbs:pause", "Freeze changes; what runs keeps running"),
-        Command("resume", "verbs:resume", "Let changes go on after a pause"),
-        Command("stop", "verbs:stop", "Scale to zero and remember the count"),
-        Command("start", "verbs:start", "Run as many replicas as before the stop"),
-        Command("scale", "verbs:scale", "Change the number of replicas"),
-        Command("rollback", "rollback:rollback", "Go back to an earlier revision; shows the difference and asks"),
+        Command("shell", "shell:shell", "A shell in a replica", ("shell hello", "shell hello/3 -c web")),
+        Command(
+            "exec",
+            "shell:exec_",
+            "Run one command in a replica; its exit code is passed on",
+            ("exec hello -- ls -l /etc", "exec hello/3 -i -- sh -c 'cat > /tmp/input'"),
+        ),
+        Command(
+            "cp",
+            "copy:cp",
+            "Copy files into or out of a replica",
+            ("cp ./conf hello/3:/etc/", "cp hello:/var/log ./log"),
+        ),
+        Command(
+            "open",
+            "forward:open_",
+            "Forward a local port to a replica",
+            ("open hello", "open hello/3 8080:80", "open hello --browser"),
+        ),
+        Command(
+            "restart",
+            "verbs:restart",
+            "Restart all replicas, one replica, or one container",
+            ("restart hello", "restart hello/3 --reason 'it leaks'", "restart hello --container web"),
+        ),
+        Command("pause", "verbs:pause", "Freeze changes; what runs keeps running", ("pause hello --reason 'sale today'",)),
+        Command("resume", "verbs:resume", "Let changes go on after a pause", ("resume hello",)),
+        Command("stop", "verbs:stop", "Scale to zero and remember the count", ("stop hello --reason 'over the weekend'",)),
+        Command("start", "verbs:start", "Run as many replicas as before the stop", ("start hello",)),
+        Command("scale", "verbs:scale", "Change the number of replicas", ("scale hello 6 --reason launch",)),
+        Command(
+            "rollback",
+            "rollback:rollback",
+            "Go back to an earlier revision; shows the difference and asks",
+            ("rollback hello", "rollback hello --dry-run", "rollback hello --to cfa938f814 --yes"),
+        ),
     ),
     "Access": (
-        Command("login", "login:login", "Log in: device flow, --browser, or --token"),
-        Command("logout", "login:logout", "Forget the tokens of a context, and revoke them"),
-        Command("whoami", "login:whoami", "Who you are to the server, and until when"),
-        Command("project", "project:app", "Projects and their members"),
-        Command("token", "token:app", "Service tokens"),
-        Command("admin", "admin:app", "For administrators: audit, clusters"),
+        Command(
+            "login",
+            "login:login",
+            "Log in: device flow, --browser, or --token",
+            ("login --server https://gateway.example:8443", "login --browser", "login --token - --context robot"),
+        ),
+        Command(
+            "logout", "login:logout", "Forget the tokens of a context, and revoke them", ("logout", "logout --context robot")
+        ),
+        Command("whoami", "login:whoami", "Who you are to the server, and until when", ("whoami",)),
+        Command(
+            "project",
+            "project:app",
+            "Projects and their members",
+            ("project list", "project create demo", "project use demo", "project grant ann developer"),
+        ),
+        Command(
+            "token",
+            "token:app",
+            "Service tokens for programs",
+            ("token create robot --role viewer --days 7", "token list", "token revoke t-1"),
+        ),
+        Command("admin", "admin:app", "For administrators: audit, clusters", ("admin clusters", "admin audit verify")),
     ),
     "Other": (
-        Command("completion", "completion:completion", "Shell completion for bash, zsh or fish"),
-        Command("version", "version:version", "Versions of pin and of the server"),
+        Command("completion", "completion:completion", "Shell completion for bash, zsh or fish", ("completion bash",)),
+        Command("version", "version:version", "Versions of pin and of the server", ("version",)),
     ),
 }
 ALIASES = {"apps": "list", "ls": "list", "rm": "delete", "ssh": "shell"}
 
 
+def every() -> Iterator[Command]:
+    return (command for group in GROUPS.values() for command in group)
+
+
 def find(name: str) -> Command | None:
     wanted = ALIASES.get(name, name)
-    return next((command for group in GROUPS.values() for command in group if command.name == wanted), None)
+    return next((command for command in every() if command.name == wanted), None)
+
+
+def aliases(command: Command) -> list[str]:
+    return [short for short, name in ALIASES.items() if name == command.name]
+
+
+def examples(program: str, command: Command) -> str:
+    return "\n".join(["Examples", *(f"  {program} {example}" for example in command.examples)])
 
 
 def overview(program: str, bold: str = "", plain: str = "") -> str:
@@ -70,5 +178,6 @@ def overview(program: str, bold: str = "", plain: str = "") -> str:
         lines.append(f"{bold}{title}{plain}")
         lines += [f"  {command.name:<11} {command.summary}" for command in group]
         lines.append("")
+    lines += [f"{bold}Exit codes{plain}", *(f"  {code:<11} {meaning}" for code, meaning in MEANING.items()), ""]
     lines += [f"`{program} COMMAND --help` tells more. Begin with `{program} login` and `{program} init`.", ""]
     return "\n".join(lines)

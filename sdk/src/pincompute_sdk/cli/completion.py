@@ -10,6 +10,6 @@ from cyclopts import Parameter
 from pincompute_sdk.cli import dispatch
 
 
-def completion(shell: Annotated[Literal["bash", "zsh", "fish"], Parameter(help="bash, zsh or fish")]) -> None:
+def completion(shell: Annotated[Literal["bash", "zsh", "fish"], Parameter(help="Your shell.")], /) -> None:
     """Shell completion for bash, zsh or fish."""
     sys.stdout.write(dispatch.app("pin").generate_completion(shell=shell) + "\n")

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from pincompute_sdk.cli import options, target
-from pincompute_sdk.cli.failure import NOT_FOUND, USAGE, CommandError
+from pincompute_sdk.cli.exits import NOT_FOUND, USAGE
+from pincompute_sdk.cli.failure import CommandError
 from pincompute_sdk.cli.options import ANYWHERE, Where
 from pincompute_sdk.cli.target import Kind, Target
 from pincompute_sdk.core.operation import Input, Operation
@@ -38,8 +39,8 @@ class Remote:
 
 
 def cp(
-    source: str,
-    destination: str,
+    source: Annotated[str, Parameter(help="A path here, or NAME:PATH, or NAME/REPLICA:PATH.")],
+    destination: Annotated[str, Parameter(help="The other side; an existing folder gets it inside.")],
     /,
     *,
     container: Annotated[str, Parameter(name=["--container", "-c"], help="The first one if not said.")] = "",

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from pincompute_sdk.cli import following, options, plan, tree
+from pincompute_sdk.cli import following, options, plan, target, tree
 from pincompute_sdk.cli.listing import view_of
 from pincompute_sdk.cli.live import Picture
 from pincompute_sdk.cli.manifest import checking, reading
-from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Where
+from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Reason, Where
 from pincompute_sdk.cli.output import formats
 from pincompute_sdk.core.errors import InvalidError
-from pincompute_sdk.generated.models import App, AppWritten, Unit, UnitWritten
+from pincompute_sdk.generated.models import App, Unit
 
 if TYPE_CHECKING:
     from pincompute_sdk.generated.synchronous import AppsResource, UnitsResource
@@ -23,11 +23,14 @@ if TYPE_CHECKING:
 
 def deploy(
     *,
-    file: Annotated[Path | None, Parameter(name=["--file", "-f"], help="The nearest app.yaml if not said.")] = None,
+    file: Annotated[
+        Path | None, Parameter(name=["--file", "-f"], help="The nearest app.yaml, here or above, if not said.")
+    ] = None,
     wait: Annotated[bool, Parameter(help="Follow it until it runs.", negative="--detach")] = True,
     dry_run: Annotated[bool, Parameter(negative="", help="Let the server check everything, and change nothing.")] = False,
     diff: Annotated[bool, Parameter(negative="", help="Only show what would change.")] = False,
     timeout: Annotated[float, Parameter(help="Seconds to wait.", show_default=True)] = 600,
+    reason: Reason = "",
     output: OutputOption = "table",
     where: Where = ANYWHERE,
 ) -> None:
@@ -37,15 +40,18 @@ def deploy(
     checking.check(manifest)
     with options.client(where) as pin:
         project = where.project or str(manifest.data.get("project", "")) or options.project(pin.context)
-        wanted = {**manifest.data, "project": project}
+        wanted, name = {**manifest.data, "project": project}, str(manifest.data["name"])
         them = options.workloads(pin, "units" if wanted["kind"] == "Unit" else "apps")
         try:
-            planned = them.diff(project, str(wanted["name"]), wanted)
+            planned = them.diff(project, name, wanted)
             if output == "table":
                 plan.show(wanted, planned)
             if diff:
                 return
-            written = _write(them, project, wanted, new=planned.creates, dry_run=dry_run)
+            if planned.creates:
+                written = them.create(project, wanted, dry_run=dry_run or None, reason=reason or None)
+            else:
+                written = them.replace(project, name, wanted, dry_run=dry_run or None, reason=reason or None)
         except InvalidError as error:
             raise checking.located(manifest, error) from error
         if dry_run:
@@ -53,15 +59,7 @@ def deploy(
         elif wait:
             _follow(them, project, written.item, timeout, output)
         else:
-            _said(written.item, output, f"{written.message}; `pin status {wanted['name']} --watch` shows how")
-
-
-def _write(
-    them: AppsResource | UnitsResource, project: str, wanted: dict[str, Any], *, new: bool, dry_run: bool
-) -> AppWritten | UnitWritten:
-    if new:
-        return them.create(project, wanted, dry_run=dry_run or None)
-    return them.replace(project, str(wanted["name"]), wanted, dry_run=dry_run or None)
+            _said(written.item, output, f"{written.message}; `pin status {target.typed(written.item)} --watch` shows how")
 
 
 def _follow(them: AppsResource | UnitsResource, project: str, written: App | Unit, timeout: float, output: str) -> None:

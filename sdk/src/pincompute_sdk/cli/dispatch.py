@@ -11,7 +11,7 @@ from typing import TextIO
 from cyclopts import App, Parameter
 from cyclopts.exceptions import CycloptsError
 
-from pincompute_sdk.cli import commands, failure
+from pincompute_sdk.cli import commands, failure, pages
 from pincompute_sdk.core.errors import PinError
 
 
@@ -31,17 +31,22 @@ def run(program: str, arguments: list[str]) -> int:
 
 
 def app(program: str) -> App:
-    root = App(name=program, help_format="plaintext", version_flags=[], default_parameter=Parameter(show_default=False))
-    for group in commands.GROUPS.values():
-        for command in group:
-            alias = [short for short, name in commands.ALIASES.items() if name == command.name]
-            root.command(f"{commands.HERE}.{command.target}", name=command.name, alias=alias, help=command.summary)
+    root = App(
+        name=program,
+        help_format="plaintext",
+        help_formatter=pages.Page(),
+        version_flags=[],
+        default_parameter=Parameter(show_default=False),
+        group_parameters="Options",
+    )
+    for command in commands.every():
+        told = {} if command.group else {"help": command.summary, "help_epilogue": commands.examples(program, command)}
+        root.command(f"{commands.HERE}.{command.target}", name=command.name, alias=commands.aliases(command), **told)
     return root
 
 
 def _unknown(program: str, name: str) -> int:
-    known = [command.name for group in commands.GROUPS.values() for command in group]
-    near = difflib.get_close_matches(name, [*known, *commands.ALIASES], n=1)
+    near = difflib.get_close_matches(name, [*(command.name for command in commands.every()), *commands.ALIASES], n=1)
     hint = f"did you mean `{program} {near[0]}`?" if near else f"`{program} --help` lists all commands"
     return failure.usage(f"there is no command {name}", hint)
 

@@ -5,19 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 
+from pincompute_sdk.cli.exits import ACCESS, CONFLICT, FAILURE, NOT_FOUND, TIMEOUT, USAGE
 from pincompute_sdk.cli.output import terminal
 from pincompute_sdk.core import errors
 
-OK, FAILURE, USAGE, NOT_FOUND, ACCESS, CONFLICT, TIMEOUT = range(7)
-MEANING = {
-    OK: "done",
-    FAILURE: "something failed",
-    USAGE: "wrong arguments, or a file that cannot be used",
-    NOT_FOUND: "it does not exist, or you may not see it",
-    ACCESS: "not logged in, or not allowed",
-    CONFLICT: "it was changed meanwhile, or the name is taken",
-    TIMEOUT: "it did not happen in time",
-}
 CODES: Mapping[type[errors.PinError], int] = {
     errors.NotFoundError: NOT_FOUND,
     errors.UnauthenticatedError: ACCESS,

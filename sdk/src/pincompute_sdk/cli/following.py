@@ -6,8 +6,9 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from pincompute_sdk.cli import tree
-from pincompute_sdk.cli.failure import TIMEOUT, CommandError
+from pincompute_sdk.cli import target, tree
+from pincompute_sdk.cli.exits import TIMEOUT
+from pincompute_sdk.cli.failure import CommandError
 from pincompute_sdk.generated.models import App, Unit
 
 if TYPE_CHECKING:
@@ -35,10 +36,10 @@ def settled(app: App | Unit) -> bool:
 
 
 def late(app: App | Unit, seconds: float) -> CommandError:
-    message = app.status.message if app.status else ""
+    message, typed = app.status.message if app.status else "", target.typed(app)
     return CommandError(
         f"{app.name} is not as wanted after {seconds:.0f} s",
         reason=message,
-        remedy=f"it goes on by itself: `pin status {app.name} --watch`; why: `pin explain {app.name}`",
+        remedy=f"it goes on by itself: `pin status {typed} --watch`; why: `pin explain {typed}`",
         code=TIMEOUT,
     )

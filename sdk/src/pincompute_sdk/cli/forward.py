@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from pincompute_sdk.cli import options, target
-from pincompute_sdk.cli.failure import FAILURE, USAGE, CommandError
-from pincompute_sdk.cli.options import ANYWHERE, Where
+from pincompute_sdk.cli.exits import FAILURE, USAGE
+from pincompute_sdk.cli.failure import CommandError
+from pincompute_sdk.cli.options import ANYWHERE, Replica, Where
 from pincompute_sdk.core import sockets
 from pincompute_sdk.core.errors import PinError
 from pincompute_sdk.core.sockets import Socket
@@ -26,7 +27,7 @@ PIECE = 64 * 1024
 
 
 def open_(
-    name: str,
+    name: Replica,
     ports: Annotated[str, Parameter(help="LOCAL:REMOTE, or REMOTE; the first port the app declares if not said.")] = "",
     /,
     *,

@@ -11,7 +11,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from pincompute_sdk.cli import asking
-from pincompute_sdk.cli.failure import CONFLICT, USAGE, CommandError
+from pincompute_sdk.cli.exits import CONFLICT, USAGE
+from pincompute_sdk.cli.failure import CommandError
 from pincompute_sdk.core import configuration
 
 NAME = re.compile(r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$")

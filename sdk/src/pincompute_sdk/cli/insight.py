@@ -8,12 +8,12 @@ from typing import Annotated, TypeAlias
 from cyclopts import Parameter
 
 from pincompute_sdk.cli import options, target, told
-from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Where
+from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Where, Workload
 from pincompute_sdk.cli.output import formats, terminal
 from pincompute_sdk.cli.output.formats import View
 from pincompute_sdk.cli.output.table import Column
 from pincompute_sdk.cli.output.words import age
-from pincompute_sdk.generated.models import Decision, Entry, Event, Exit, Operation, Revision, State
+from pincompute_sdk.generated.models import Decision, Entry, Event, Exit, Explanation, Operation, Revision, State
 
 AnyRecord: TypeAlias = Revision | Decision | State | Exit | Event | Operation
 
@@ -43,19 +43,26 @@ STORY: View[Entry] = View(
     name=lambda e: e.name,
     nothing="nothing is recorded",
 )
+EXPLANATION: View[Explanation] = View(
+    kind="app",
+    columns=(),
+    name=lambda e: e.name,
+    nothing="all runs as it should; `pin explain NAME` tells why there",
+)
+Named = Annotated[str, Parameter(help="An app, or unit/NAME; all of the project if not said.")]
 Limit = Annotated[int, Parameter(name=["--limit", "-n"], help="So many at most, newest first.", show_default=True)]
 Since = Annotated[str, Parameter(help="Only from this on: 15m, 2h, 3d, or a time.")]
 
 
 def history(
-    name: str = "", /, *, limit: Limit = 50, since: Since = "", output: OutputOption = "table", where: Where = ANYWHERE
+    name: Named = "", /, *, limit: Limit = 50, since: Since = "", output: OutputOption = "table", where: Where = ANYWHERE
 ) -> None:
     """Every change and who made it; without a name, of the whole project, deleted apps included."""
     formats.check(output)
+    wanted = target.whole(name) if name else None
     with options.client(where) as pin:
         project = options.project(pin.context)
-        if name:
-            wanted = target.parse(name)
+        if wanted:
             found = options.workloads(pin, wanted.kind).history(project, wanted.name, limit=limit, since=since).items
         else:
             found = pin.history.list(project, limit=limit, since=since).items
@@ -63,44 +70,51 @@ def history(
 
 
 def events(
-    name: str, /, *, limit: Limit = 50, since: Since = "", output: OutputOption = "table", where: Where = ANYWHERE
+    name: Workload, /, *, limit: Limit = 50, since: Since = "", output: OutputOption = "table", where: Where = ANYWHERE
 ) -> None:
     """What happened to it lately, each thing once with its count."""
     formats.check(output)
+    wanted = target.whole(name)
     with options.client(where) as pin:
-        wanted = target.parse(name)
         them = options.workloads(pin, wanted.kind)
         found = them.events(options.project(pin.context), wanted.name, limit=limit, since=since).items
     formats.many(HISTORY, found, output)
 
 
 def timeline(
-    name: str = "", /, *, limit: Limit = 50, since: Since = "", output: OutputOption = "table", where: Where = ANYWHERE
+    name: Named = "", /, *, limit: Limit = 50, since: Since = "", output: OutputOption = "table", where: Where = ANYWHERE
 ) -> None:
     """Its life in order, in sentences; without a name, the project's."""
     formats.check(output)
+    wanted = target.whole(name) if name else None
     with options.client(where) as pin:
         project = options.project(pin.context)
-        if name:
-            wanted = target.parse(name)
+        if wanted:
             found = options.workloads(pin, wanted.kind).timeline(project, wanted.name, limit=limit, since=since).items
         else:
             found = pin.timeline.list(project, limit=limit, since=since).items
     formats.many(STORY, sorted(found, key=lambda entry: entry.at), output)
 
 
-def explain(name: str = "", /, *, output: OutputOption = "table", where: Where = ANYWHERE) -> None:
+def explain(name: Named = "", /, *, output: OutputOption = "table", where: Where = ANYWHERE) -> None:
     """Why it runs where it runs, or why it does not run yet; without a name, of all that do not run as they should."""
     formats.check(output)
+    wanted = target.whole(name) if name else None
     with options.client(where) as pin:
         project = options.project(pin.context)
-        wanted = target.parse(name) if name else None
-        them = options.workloads(pin, wanted.kind) if wanted else None
-        found = (them.explain(project, wanted.name),) if wanted and them else pin.explain.list(project).items
+        if wanted:
+            found = (options.workloads(pin, wanted.kind).explain(project, wanted.name),)
+        else:
+            found = pin.explain.list(project).items
     if output not in ("table", "wide"):
-        formats.data(formats.plain(found[0]) if name else {"items": [formats.plain(one) for one in found]}, output)
+        if wanted:
+            formats.one(EXPLANATION, found[0], output)
+        else:
+            formats.many(EXPLANATION, found, output)
         return
     for explanation in found:
         if not name:
             sys.stdout.write(terminal.painted(explanation.name, "bold") + "\n")
         sys.stdout.writelines(f"{sentence}\n" for sentence in explanation.sentences)
+    if not found:
+        sys.stderr.write(f"{EXPLANATION.nothing}\n")

@@ -13,7 +13,8 @@ import msgspec
 from cyclopts import Parameter
 
 from pincompute_sdk.cli import loopback, options
-from pincompute_sdk.cli.failure import ACCESS, TIMEOUT, USAGE, CommandError
+from pincompute_sdk.cli.exits import ACCESS, TIMEOUT, USAGE
+from pincompute_sdk.cli.failure import CommandError
 from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Where
 from pincompute_sdk.cli.output import formats, terminal
 from pincompute_sdk.cli.output.words import age

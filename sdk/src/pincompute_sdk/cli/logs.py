@@ -10,7 +10,7 @@ import msgspec
 from cyclopts import Parameter
 
 from pincompute_sdk.cli import options, target
-from pincompute_sdk.cli.options import ANYWHERE, Where
+from pincompute_sdk.cli.options import ANYWHERE, Replica, Where
 from pincompute_sdk.cli.output import terminal
 from pincompute_sdk.generated.models import LogLine
 
@@ -19,7 +19,7 @@ PATIENCE = 120.0  # seconds between two pieces
 
 
 def logs(
-    name: str,
+    name: Replica,
     /,
     *,
     follow: Annotated[

@@ -11,7 +11,8 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
-from pincompute_sdk.cli.failure import ACCESS, TIMEOUT, CommandError
+from pincompute_sdk.cli.exits import ACCESS, TIMEOUT
+from pincompute_sdk.cli.failure import CommandError
 
 PATIENCE = 300.0  # seconds for the person to finish
 PATH = "/callback"

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from pincompute_sdk.cli.failure import USAGE, CommandError
+from pincompute_sdk.cli.exits import USAGE
+from pincompute_sdk.cli.failure import CommandError
 from pincompute_sdk.cli.target import Kind
 from pincompute_sdk.core import configuration
 from pincompute_sdk.core.configuration import Context
@@ -19,14 +20,20 @@ if TYPE_CHECKING:
     from pincompute_sdk.generated.synchronous import AppsResource, UnitsResource
 
 
-@Parameter(name="*")
+Workload = Annotated[str, Parameter(help="An app, or unit/NAME.")]
+Replica = Annotated[str, Parameter(help="An app, or unit/NAME; NAME/REPLICA chooses a replica.")]
+Reason = Annotated[str, Parameter(name=["--reason", "-r"], help="Why; it is kept in the history.")]
+Yes = Annotated[bool, Parameter(name=["--yes", "-y"], negative="", help="Do not ask.")]
+
+
+@Parameter(name="*", group="Where")
 @dataclass(frozen=True, slots=True)
 class Where:
     """Where to look: each overrules the stored context."""
 
-    project: Annotated[str, Parameter(name=["--project", "-p"], help="Project; the context's if not said.")] = ""
+    project: Annotated[str, Parameter(name=["--project", "-p"], help="Project; the one in use if not said.")] = ""
     context: Annotated[str, Parameter(name="--context", help="Stored context; the current one if not said.")] = ""
-    server: Annotated[str, Parameter(name="--server", help="Address of the gateway.")] = ""
+    server: Annotated[str, Parameter(name="--server", help="Address of the gateway, https://HOST:PORT.")] = ""
     ca: Annotated[str, Parameter(name="--ca", help="PEM file of the authority that signed the server's certificate.")] = ""
 
 

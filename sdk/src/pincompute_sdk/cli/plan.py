@@ -1,9 +1,10 @@
-"""What a deploy will change, in words and colours, before it does."""
+"""What a deploy or a rollback will change, in words and colours, before it does."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from pincompute_sdk.cli.output import terminal
@@ -23,10 +24,15 @@ def show(wanted: dict[str, Any], planned: Difference) -> None:
     if not planned.changes:
         sys.stdout.write(f"{title}: nothing to change\n")
         return
+    change(title, planned.changes, planned.message)
+
+
+def change(title: str, changes: Sequence[Change], message: str) -> None:
+    """Field by field, and in a sentence what will come of it."""
     sys.stdout.write(f"{terminal.painted('~ change', 'yellow')} {title}\n")
-    sys.stdout.writelines(f"    {line(change)}\n" for change in planned.changes)
-    if planned.message:
-        sys.stdout.write(f"    {planned.message}\n")
+    sys.stdout.writelines(f"    {line(one)}\n" for one in changes)
+    if message:
+        sys.stdout.write(f"    {message}\n")
 
 
 def line(change: Change) -> str:

@@ -6,11 +6,12 @@ import sys
 from typing import Annotated, Literal
 
 import msgspec
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
-from pincompute_sdk.cli import options
-from pincompute_sdk.cli.failure import USAGE, CommandError
-from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Where
+from pincompute_sdk.cli import options, pages
+from pincompute_sdk.cli.exits import USAGE
+from pincompute_sdk.cli.failure import CommandError
+from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Reason, Where
 from pincompute_sdk.cli.output import formats
 from pincompute_sdk.cli.output.formats import View
 from pincompute_sdk.cli.output.table import Column
@@ -19,7 +20,7 @@ from pincompute_sdk.core import configuration
 from pincompute_sdk.core.errors import NotFoundError
 from pincompute_sdk.generated.models import Project, ProjectMember
 
-app = App(name="project", help="Projects and their members.", help_format="plaintext", version_flags=[])
+app = pages.group("project")
 
 PROJECTS: View[Project] = View(
     kind="project",
@@ -51,15 +52,22 @@ def list_(*, output: OutputOption = "table", where: Where = ANYWHERE) -> None:
 
 
 @app.command
-def create(name: str, /, *, description: str = "", where: Where = ANYWHERE) -> None:
+def create(
+    name: Annotated[str, Parameter(help="Its name: lower-case letters, digits and '-'.")],
+    /,
+    *,
+    description: Annotated[str, Parameter(help="What it is for.")] = "",
+    reason: Reason = "",
+    where: Where = ANYWHERE,
+) -> None:
     """Create a project; you are its owner."""
     with options.client(where) as pin:
-        made = pin.projects.create({"kind": "Project", "name": name, "description": description})
+        made = pin.projects.create({"kind": "Project", "name": name, "description": description}, reason=reason or None)
     sys.stdout.write(f"{made.message}; `pin project use {name}` works in it\n")
 
 
 @app.command
-def use(name: str, /, *, where: Where = ANYWHERE) -> None:
+def use(name: Annotated[str, Parameter(help="A project of `pin project list`.")], /, *, where: Where = ANYWHERE) -> None:
     """Work in this project from now on."""
     with options.client(where) as pin:
         try:
@@ -78,7 +86,13 @@ def use(name: str, /, *, where: Where = ANYWHERE) -> None:
 
 
 @app.command
-def members(name: str = "", /, *, output: OutputOption = "table", where: Where = ANYWHERE) -> None:
+def members(
+    name: Annotated[str, Parameter(help="A project; the one in use if not said.")] = "",
+    /,
+    *,
+    output: OutputOption = "table",
+    where: Where = ANYWHERE,
+) -> None:
     """Who may do what in a project."""
     formats.check(output)
     with options.client(where) as pin:
@@ -91,21 +105,24 @@ def grant(
     role: Annotated[Role, Parameter(help="viewer reads, developer changes, operator acts, owner decides.")],
     /,
     *,
+    reason: Reason = "",
     where: Where = ANYWHERE,
 ) -> None:
     """Give somebody a role in the project."""
     with options.client(where) as pin:
         project = options.project(pin.context)
-        pin.members.replace(project, member, {"role": role})
+        pin.members.replace(project, member, {"role": role}, reason=reason or None)
     sys.stdout.write(f"{member} is {role} of project {project}\n")
 
 
 @app.command
-def revoke(member: str, /, *, where: Where = ANYWHERE) -> None:
+def revoke(
+    member: Annotated[str, Parameter(help="One of `pin project members`.")], /, *, reason: Reason = "", where: Where = ANYWHERE
+) -> None:
     """Take somebody's role in the project away; open streams end as well."""
     if not member:
         raise CommandError("no member is named", remedy="`pin project members` lists them", code=USAGE)
     with options.client(where) as pin:
         project = options.project(pin.context)
-        pin.members.delete(project, member)
+        pin.members.delete(project, member, reason=reason or None)
     sys.stdout.write(f"{member} has no role of its own in project {project} any more\n")

@@ -1,4 +1,4 @@
-"""`pin rollback`: shows what an earlier revision would change, asks, and follows it."""
+"""`pin rollback`: shows which revision it leads to and what that changes, asks, and goes there."""
 
 from __future__ import annotations
 
@@ -7,27 +7,33 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from pincompute_sdk.cli import asking, options, target
+from pincompute_sdk.cli import asking, options, plan, target
 from pincompute_sdk.cli.failure import CommandError
-from pincompute_sdk.cli.options import ANYWHERE, Where
-from pincompute_sdk.cli.verbs import Reason
+from pincompute_sdk.cli.options import ANYWHERE, Reason, Where, Workload, Yes
 
 
 def rollback(
-    name: str,
+    name: Workload,
     /,
     *,
-    to: Annotated[str, Parameter(help="A revision of `pin history`; the last good one if not said.")] = "",
-    yes: Annotated[bool, Parameter(name=["--yes", "-y"], negative="", help="Do not ask.")] = False,
+    to: Annotated[str, Parameter(help="A revision of `pin history`; the last one that ran well if not said.")] = "",
+    dry_run: Annotated[bool, Parameter(negative="", help="Only show what would change.")] = False,
+    yes: Yes = False,
     reason: Reason = "",
     where: Where = ANYWHERE,
 ) -> None:
     """Go back to an earlier revision; shows the difference and asks."""
-    wanted = target.parse(name)
+    wanted = target.whole(name)
     with options.client(where) as pin:
-        project = options.project(pin.context)
-        if not yes and not asking.confirmed(f"Roll {wanted.name} back to {to or 'its last good revision'}?"):
+        project, them = options.project(pin.context), options.workloads(pin, wanted.kind)
+        planned = them.rollback(project, wanted.name, {"revision": to}, dry_run=True)
+        if not planned.changed:
+            sys.stdout.write(f"{planned.message}\n")
+            return
+        plan.change(f"{wanted.title} {project}/{wanted.name}", planned.changes, planned.message)
+        if dry_run:
+            return
+        if not yes and not asking.confirmed(f"Roll {wanted} back to revision {planned.revision}?"):
             raise CommandError("nothing was changed", remedy="answer y, or add --yes")
-        body = {**({"revision": to} if to else {}), **({"reason": reason} if reason else {})}
-        done = options.workloads(pin, wanted.kind).rollback(project, wanted.name, body)
-    sys.stdout.write(f"{done.message}; `pin status {wanted.name} --watch` shows how\n")
+        done = them.rollback(project, wanted.name, {"revision": planned.revision, "reason": reason})
+    sys.stdout.write(f"{done.message}; `pin status {wanted.typed} --watch` shows how\n")

@@ -9,15 +9,16 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from pincompute_sdk.cli import attached, options, target
-from pincompute_sdk.cli.failure import USAGE, CommandError
-from pincompute_sdk.cli.options import ANYWHERE, Where
+from pincompute_sdk.cli.exits import USAGE
+from pincompute_sdk.cli.failure import CommandError
+from pincompute_sdk.cli.options import ANYWHERE, Replica, Where
 from pincompute_sdk.cli.target import Target
 from pincompute_sdk.core.sockets import Socket
 
 Container = Annotated[str, Parameter(name=["--container", "-c"], help="The first one if not said.")]
 
 
-def shell(name: str, /, *, container: Container = "", where: Where = ANYWHERE) -> int:
+def shell(name: Replica, /, *, container: Container = "", where: Where = ANYWHERE) -> int:
     """A shell in a replica; NAME/REPLICA chooses it. `exit` or Ctrl-D ends it."""
     wanted = target.parse(name)
     if not sys.stdin.isatty():
@@ -26,7 +27,7 @@ def shell(name: str, /, *, container: Container = "", where: Where = ANYWHERE) -
 
 
 def exec_(
-    name: str,
+    name: Replica,
     /,
     *command: Annotated[str, Parameter(allow_leading_hyphen=True, help="The command, behind `--`.")],
     container: Container = "",

@@ -11,7 +11,7 @@ from pincompute_sdk.cli import options, target, tree
 from pincompute_sdk.cli.following import PACE
 from pincompute_sdk.cli.listing import view_of
 from pincompute_sdk.cli.live import Picture
-from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Where
+from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Where, Workload
 from pincompute_sdk.cli.output import formats
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def status(
-    name: str,
+    name: Workload,
     /,
     *,
     watch: Annotated[
@@ -30,7 +30,7 @@ def status(
 ) -> None:
     """The tree of an app: zones, replicas, containers."""
     formats.check(output)
-    wanted = target.parse(name)
+    wanted = target.whole(name)
     with options.client(where) as pin:
         project, them = options.project(pin.context), options.workloads(pin, wanted.kind)
         if output not in ("table", "wide"):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from pincompute_sdk.cli.failure import USAGE, CommandError
+from pincompute_sdk.cli.exits import USAGE
+from pincompute_sdk.cli.failure import CommandError
+from pincompute_sdk.generated.models import App, Unit
 
 Kind = Literal["apps", "units"]
 PREFIXES: dict[str, Kind] = {"app": "apps", "unit": "units"}
@@ -22,10 +24,33 @@ class Target:
     def __str__(self) -> str:
         return f"{self.kind.removesuffix('s')} {self.name}"
 
+    @property
+    def title(self) -> str:
+        """The kind's name, as in a file."""
+        return self.kind.removesuffix("s").title()
+
+    @property
+    def typed(self) -> str:
+        """As a user types it."""
+        return self.name if self.kind == "apps" else f"unit/{self.name}"
+
+
+def typed(workload: App | Unit) -> str:
+    return Target("apps" if isinstance(workload, App) else "units", workload.name).typed
+
+
+def whole(text: str) -> Target:
+    """Of what is never done to one replica alone."""
+    found = parse(text)
+    if found.replica:
+        remedy = f"name {text.rpartition('/')[0]} itself, or `pin restart {text}` to replace one replica"
+        raise CommandError(f"{text!r} is a replica, and this is about all of {found}", remedy=remedy, code=USAGE)
+    return found
+
 
 def parse(text: str) -> Target:
     parts = text.split("/")
     kind: Kind = PREFIXES[parts.pop(0)] if len(parts) > 1 and parts[0] in PREFIXES else "apps"
-    if not parts[0] or len(parts) > 2:
+    if not all(parts) or len(parts) > 2:
         raise CommandError(f"{text!r} names nothing", remedy="write NAME, NAME/REPLICA or unit/NAME", code=USAGE)
     return Target(kind, *parts)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import sys
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
-from pincompute_sdk.cli import options
-from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Where
+from pincompute_sdk.cli import options, pages
+from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Reason, Where
 from pincompute_sdk.cli.output import formats
 from pincompute_sdk.cli.output.formats import View
 from pincompute_sdk.cli.output.table import Column
 from pincompute_sdk.cli.output.words import age
 from pincompute_sdk.generated.models import Token
 
-app = App(name="token", help="Service tokens.", help_format="plaintext", version_flags=[])
+app = pages.group("token")
 
 TOKENS: View[Token] = View(
     kind="token",
@@ -42,18 +42,21 @@ def list_(*, output: OutputOption = "table", where: Where = ANYWHERE) -> None:
 
 @app.command
 def create(
-    name: str,
+    name: Annotated[str, Parameter(help="What will use it, for example ci.")],
     /,
     *,
     role: Annotated[str, Parameter(help="What it may do in the project.", show_default=True)] = "developer",
     days: Annotated[int, Parameter(help="Valid for so many days.", show_default=True)] = 30,
+    reason: Reason = "",
     output: OutputOption = "table",
     where: Where = ANYWHERE,
 ) -> None:
     """Make a service token; its secret is printed once, on stdout."""
     formats.check(output)
     with options.client(where) as pin:
-        made = pin.tokens.create({"name": name, "project": options.project(pin.context), "role": role, "days": days})
+        made = pin.tokens.create(
+            {"name": name, "project": options.project(pin.context), "role": role, "days": days}, reason=reason or None
+        )
     if output != "table":
         formats.one(TOKENS, made, output)
         return
@@ -62,8 +65,10 @@ def create(
 
 
 @app.command
-def revoke(token: str, /, *, where: Where = ANYWHERE) -> None:
+def revoke(
+    token: Annotated[str, Parameter(help="An id of `pin token list`.")], /, *, reason: Reason = "", where: Where = ANYWHERE
+) -> None:
     """Make a token worthless at once."""
     with options.client(where) as pin:
-        pin.tokens.delete(token)
+        pin.tokens.delete(token, reason=reason or None)
     sys.stdout.write(f"token {token} is revoked\n")

@@ -4,43 +4,44 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from pincompute_sdk.cli import options, target
-from pincompute_sdk.cli.failure import USAGE, CommandError
-from pincompute_sdk.cli.options import ANYWHERE, Where
+from pincompute_sdk.cli.exits import USAGE
+from pincompute_sdk.cli.failure import CommandError
+from pincompute_sdk.cli.options import ANYWHERE, Reason, Replica, Where, Workload
+from pincompute_sdk.cli.target import Target
 from pincompute_sdk.generated.models import Done
 
 if TYPE_CHECKING:
     from pincompute_sdk.generated.synchronous import AppsResource, UnitsResource
 
-Reason = Annotated[str, Parameter(name=["--reason", "-r"], help="Why; it is kept in the history.")]
 
-
-def pause(name: str, /, *, reason: Reason = "", where: Where = ANYWHERE) -> None:
+def pause(name: Workload, /, *, reason: Reason = "", where: Where = ANYWHERE) -> None:
     """Freeze changes; what runs keeps running."""
-    _act(where, name, lambda them, p, n: them.pause(p, n, _because(reason)))
+    _act(where, target.whole(name), lambda them, p, n: them.pause(p, n, _because(reason)))
 
 
-def resume(name: str, /, *, reason: Reason = "", where: Where = ANYWHERE) -> None:
+def resume(name: Workload, /, *, reason: Reason = "", where: Where = ANYWHERE) -> None:
     """Let changes go on after a pause."""
-    _act(where, name, lambda them, p, n: them.resume(p, n, _because(reason)))
+    _act(where, target.whole(name), lambda them, p, n: them.resume(p, n, _because(reason)))
 
 
-def stop(name: str, /, *, reason: Reason = "", where: Where = ANYWHERE) -> None:
+def stop(name: Workload, /, *, reason: Reason = "", where: Where = ANYWHERE) -> None:
     """Scale to zero and remember the count."""
-    _act(where, name, lambda them, p, n: them.stop(p, n, _because(reason)))
+    _act(where, target.whole(name), lambda them, p, n: them.stop(p, n, _because(reason)))
 
 
-def start(name: str, /, *, reason: Reason = "", where: Where = ANYWHERE) -> None:
+def start(name: Workload, /, *, reason: Reason = "", where: Where = ANYWHERE) -> None:
     """Run as many replicas as before the stop."""
-    _act(where, name, lambda them, p, n: them.start(p, n, _because(reason)))
+    _act(where, target.whole(name), lambda them, p, n: them.start(p, n, _because(reason)))
 
 
 def restart(
-    name: str,
+    name: Replica,
     /,
     *,
     container: Annotated[str, Parameter(name=["--container", "-c"], help="Only this container; the others keep running.")] = "",
@@ -49,22 +50,29 @@ def restart(
     where: Where = ANYWHERE,
 ) -> None:
     """Restart all replicas in the pace of an update, one replica, or one container."""
-    chosen = replica or target.parse(name).replica
+    wanted = target.parse(name)
+    chosen = replica or wanted.replica
     body = {**_because(reason), **({"container": container} if container else {}), **({"replica": chosen} if chosen else {})}
-    _act(where, name, lambda them, p, n: them.restart(p, n, body))
+    _act(where, replace(wanted, replica=""), lambda them, p, n: them.restart(p, n, body))
 
 
-def scale(name: str, replicas: int, /, *, reason: Reason = "", where: Where = ANYWHERE) -> None:
+def scale(
+    name: Workload,
+    replicas: Annotated[int, Parameter(help="How many; 0 or more.")],
+    /,
+    *,
+    reason: Reason = "",
+    where: Where = ANYWHERE,
+) -> None:
     """Change the number of replicas."""
     if replicas < 0:
         raise CommandError("replicas cannot be negative", remedy="`pin stop` runs none and remembers the count", code=USAGE)
     body = {"replicas": replicas, **_because(reason)}
-    _act(where, name, lambda them, p, n: them.scale(p, n, body))
+    _act(where, target.whole(name), lambda them, p, n: them.scale(p, n, body))
 
 
-def _act(where: Where, name: str, verb: Callable[[AppsResource | UnitsResource, str, str], Done]) -> None:
+def _act(where: Where, wanted: Target, verb: Callable[[AppsResource | UnitsResource, str, str], Done]) -> None:
     """The server says what will be."""
-    wanted = target.parse(name)
     with options.client(where) as pin:
         done = verb(options.workloads(pin, wanted.kind), options.project(pin.context), wanted.name)
     sys.stdout.write(f"{done.message}\n")

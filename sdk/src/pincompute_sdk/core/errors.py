@@ -41,7 +41,7 @@ class UntrustedServerError(PinError):
 
 
 class ClockError(PinError):
-    """This machine's clock differs so much from the server's that tokens cannot be judged."""
+    """A token was refused, and this machine's clock differs so much from the server's that one of them is wrong."""
 
 
 class VersionError(PinError):

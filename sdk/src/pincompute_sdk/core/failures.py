@@ -66,16 +66,17 @@ def _untrusted(server: str, message: str) -> errors.PinError:
 
 
 def _not_known(answer: Answer, now: datetime) -> errors.PinError:
+    found = errors.problem(answer.status, answer.body, request_id=answer.request_id)
     skew = (now - answer.date).total_seconds() if answer.date else 0.0
     if abs(skew) > SKEW:
         side = "ahead of" if skew > 0 else "behind"
+        differ = f"this machine's clock is {_words(abs(skew))} {side} the server's clock"
         return errors.ClockError(
-            "the token was refused and this machine's clock is wrong",
-            reason=f"it is {_words(abs(skew))} {side} the server's clock",
-            remedy="set the clock (`timedatectl set-ntp true`), then try again",
+            "the token was refused, and the clocks differ",
+            reason=f"{differ}; {found.reason}" if found.reason else differ,
+            remedy="set the clock that is wrong (`timedatectl set-ntp true`); if it is the server's, tell who runs it",
             request_id=answer.request_id,
         )
-    found = errors.problem(answer.status, answer.body, request_id=answer.request_id)
     found.remedy = found.remedy or "log in again: `pin login`"
     return found
 

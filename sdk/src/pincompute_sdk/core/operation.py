@@ -19,6 +19,8 @@ from pincompute_sdk.core.exchange import idempotency_key
 from pincompute_sdk.core.messages import Answer, Request
 
 T = TypeVar("T")
+PERCENT_ENCODED = frozenset({"Pincompute-Reason"})  # headers
+PRINTABLE = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
 END = "end"  # the event with which a server says that a stream is complete
 AWAY = (UnreachableError, UnavailableError)  # what a stream that has begun outlives: a server that restarts
 Query = Mapping[str, Any]
@@ -48,7 +50,7 @@ class Input:
 
 
 def request(operation: Operation[Any], given: Input) -> Request:
-    headers = {name: _text(value) for name, value in given.headers.items() if value not in (None, "")}
+    headers = {name: _header(name, value) for name, value in given.headers.items() if value not in (None, "")}
     headers["Accept"] = operation.accept
     if operation.keyed:
         headers.setdefault("Idempotency-Key", idempotency_key())
@@ -249,6 +251,11 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)
+
+
+def _header(name: str, value: Any) -> str:
+    """A header holds ASCII only: words of people go percent-encoded."""
+    return quote(_text(value), safe=PRINTABLE) if name in PERCENT_ENCODED else _text(value)
 
 
 def _body(value: object) -> bytes | None:

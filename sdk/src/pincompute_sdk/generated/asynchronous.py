@@ -39,6 +39,7 @@ from pincompute_sdk.generated.models import (
     Records,
     ReplicaList,
     Report,
+    ResourceList,
     Restarting,
     Revision,
     RolePage,
@@ -64,14 +65,12 @@ class AdminResource:
     def __init__(self, caller: AsyncCaller) -> None:
         self._caller = caller
 
-    async def audit_verify(self, *, pincompute_reason: str | None = None, within: float = 30.0) -> Report:
+    async def audit_verify(self, *, reason: str | None = None, within: float = 30.0) -> Report:
         """POST /v1/admin/audit/verify
 
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
-        return await self._caller.call(
-            op.ADMIN_AUDIT_VERIFY, Input({}, {}, {"Pincompute-Reason": pincompute_reason}, None, within)
-        )
+        return await self._caller.call(op.ADMIN_AUDIT_VERIFY, Input({}, {}, {"Pincompute-Reason": reason}, None, within))
 
     async def clusters(self, *, within: float = 30.0) -> ClusterPage:
         """GET /v1/admin/clusters"""
@@ -90,17 +89,16 @@ class AppsResource:
         body: App | Mapping[str, Any],
         *,
         dry_run: bool | None = None,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> AppWritten:
         """POST /v1/projects/{project}/apps
 
         dry_run: Judge it as if it were done, and do nothing.
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
-            op.APPS_CREATE,
-            Input({"project": project}, {"dryRun": dry_run}, {"Pincompute-Reason": pincompute_reason}, body, within),
+            op.APPS_CREATE, Input({"project": project}, {"dryRun": dry_run}, {"Pincompute-Reason": reason}, body, within)
         )
 
     async def delete(
@@ -110,21 +108,21 @@ class AppsResource:
         *,
         if_match: str | None = None,
         dry_run: bool | None = None,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> AppWritten:
         """DELETE /v1/projects/{project}/apps/{name}
 
         if_match: Only if the object is in this version: its ETag.
         dry_run: Judge it as if it were done, and do nothing.
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
             op.APPS_DELETE,
             Input(
                 {"project": project, "name": name},
                 {"dryRun": dry_run},
-                {"If-Match": if_match, "Pincompute-Reason": pincompute_reason},
+                {"If-Match": if_match, "Pincompute-Reason": reason},
                 None,
                 within,
             ),
@@ -231,15 +229,15 @@ class AppsResource:
         name: str,
         body: Running | Mapping[str, Any],
         *,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> CommandResult:
         """POST /v1/projects/{project}/apps/{name}/exec
 
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
-            op.APPS_EXEC, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within)
+            op.APPS_EXEC, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, body, within)
         )
 
     async def explain(self, project: str, name: str, *, within: float = 30.0) -> Explanation:
@@ -258,7 +256,7 @@ class AppsResource:
         *,
         replica: str | None = None,
         container: str | None = None,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> bytes:
         """GET /v1/projects/{project}/apps/{name}/files
@@ -266,14 +264,14 @@ class AppsResource:
         path: An absolute path in the container.
         replica: A number, or cluster-number; the first that is ready if not said.
         container: The first of the replica if not said.
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
             op.APPS_GET_FILES,
             Input(
                 {"project": project, "name": name},
                 {"path": path, "replica": replica, "container": container},
-                {"Pincompute-Reason": pincompute_reason},
+                {"Pincompute-Reason": reason},
                 None,
                 within,
             ),
@@ -287,7 +285,7 @@ class AppsResource:
         *,
         replica: str | None = None,
         container: str | None = None,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> AsyncStream:
         """As `get_files`, piece by piece; close the stream.
@@ -295,18 +293,22 @@ class AppsResource:
         path: An absolute path in the container.
         replica: A number, or cluster-number; the first that is ready if not said.
         container: The first of the replica if not said.
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.open(
             op.APPS_GET_FILES,
             Input(
                 {"project": project, "name": name},
                 {"path": path, "replica": replica, "container": container},
-                {"Pincompute-Reason": pincompute_reason},
+                {"Pincompute-Reason": reason},
                 None,
                 within,
             ),
         )
+
+    async def get_in_full(self, project: str, name: str, *, within: float = 30.0) -> dict[str, Any]:
+        """GET /v1/resources/projects/{project}/apps/{name}"""
+        return await self._caller.call(op.APPS_GET_IN_FULL, Input({"project": project, "name": name}, {}, {}, None, within))
 
     async def history(
         self,
@@ -573,6 +575,180 @@ class AppsResource:
             for item in page.items:
                 yield item
 
+    async def list_all_in_full(
+        self,
+        *,
+        tier: str | None = None,
+        zone: str | None = None,
+        state: str | None = None,
+        label: tuple[str, ...] | None = None,
+        text: str | None = None,
+        sort: Literal["", "name", "created", "state", "ready", "-name", "-created", "-state", "-ready"] | None = None,
+        limit: int | None = None,
+        project: str | None = None,
+        cursor: str | None = None,
+        within: float = 30.0,
+    ) -> ResourceList:
+        """GET /v1/resources/apps
+
+        tier: Only of this tier.
+        zone: Only what runs, or is asked to run, in this zone.
+        state: Only in this state, for example Running.
+        label: Only with this label: key=value, or key; several mean all of them.
+        text: Only what mentions this: name, labels, images, message.
+        sort: By name if not said.
+        limit: Objects of a page.
+        project: Only of this project.
+        cursor: The cursor of the page before.
+        """
+        return await self._caller.call(
+            op.APPS_LIST_ALL_IN_FULL,
+            Input(
+                {},
+                {
+                    "tier": tier,
+                    "zone": zone,
+                    "state": state,
+                    "label": label,
+                    "text": text,
+                    "sort": sort,
+                    "limit": limit,
+                    "project": project,
+                    "cursor": cursor,
+                },
+                {},
+                None,
+                within,
+            ),
+        )
+
+    async def iterate_all_in_full(
+        self,
+        *,
+        tier: str | None = None,
+        zone: str | None = None,
+        state: str | None = None,
+        label: tuple[str, ...] | None = None,
+        text: str | None = None,
+        sort: Literal["", "name", "created", "state", "ready", "-name", "-created", "-state", "-ready"] | None = None,
+        limit: int | None = None,
+        project: str | None = None,
+        within: float = 30.0,
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Every item, page after page.
+
+        tier: Only of this tier.
+        zone: Only what runs, or is asked to run, in this zone.
+        state: Only in this state, for example Running.
+        label: Only with this label: key=value, or key; several mean all of them.
+        text: Only what mentions this: name, labels, images, message.
+        sort: By name if not said.
+        limit: Objects of a page.
+        project: Only of this project.
+        """
+        async for page in self._caller.pages(
+            op.APPS_LIST_ALL_IN_FULL,
+            Input(
+                {},
+                {
+                    "tier": tier,
+                    "zone": zone,
+                    "state": state,
+                    "label": label,
+                    "text": text,
+                    "sort": sort,
+                    "limit": limit,
+                    "project": project,
+                },
+                {},
+                None,
+                within,
+            ),
+        ):
+            for item in page.items:
+                yield item
+
+    async def list_in_full(
+        self,
+        project: str,
+        *,
+        tier: str | None = None,
+        zone: str | None = None,
+        state: str | None = None,
+        label: tuple[str, ...] | None = None,
+        text: str | None = None,
+        sort: Literal["", "name", "created", "state", "ready", "-name", "-created", "-state", "-ready"] | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+        within: float = 30.0,
+    ) -> ResourceList:
+        """GET /v1/resources/projects/{project}/apps
+
+        tier: Only of this tier.
+        zone: Only what runs, or is asked to run, in this zone.
+        state: Only in this state, for example Running.
+        label: Only with this label: key=value, or key; several mean all of them.
+        text: Only what mentions this: name, labels, images, message.
+        sort: By name if not said.
+        limit: Objects of a page.
+        cursor: The cursor of the page before.
+        """
+        return await self._caller.call(
+            op.APPS_LIST_IN_FULL,
+            Input(
+                {"project": project},
+                {
+                    "tier": tier,
+                    "zone": zone,
+                    "state": state,
+                    "label": label,
+                    "text": text,
+                    "sort": sort,
+                    "limit": limit,
+                    "cursor": cursor,
+                },
+                {},
+                None,
+                within,
+            ),
+        )
+
+    async def iterate_in_full(
+        self,
+        project: str,
+        *,
+        tier: str | None = None,
+        zone: str | None = None,
+        state: str | None = None,
+        label: tuple[str, ...] | None = None,
+        text: str | None = None,
+        sort: Literal["", "name", "created", "state", "ready", "-name", "-created", "-state", "-ready"] | None = None,
+        limit: int | None = None,
+        within: float = 30.0,
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Every item, page after page.
+
+        tier: Only of this tier.
+        zone: Only what runs, or is asked to run, in this zone.
+        state: Only in this state, for example Running.
+        label: Only with this label: key=value, or key; several mean all of them.
+        text: Only what mentions this: name, labels, images, message.
+        sort: By name if not said.
+        limit: Objects of a page.
+        """
+        async for page in self._caller.pages(
+            op.APPS_LIST_IN_FULL,
+            Input(
+                {"project": project},
+                {"tier": tier, "zone": zone, "state": state, "label": label, "text": text, "sort": sort, "limit": limit},
+                {},
+                None,
+                within,
+            ),
+        ):
+            for item in page.items:
+                yield item
+
     def logs(
         self,
         project: str,
@@ -586,7 +762,7 @@ class AppsResource:
         file: str | None = None,
         previous: bool | None = None,
         follow: bool | None = None,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> AsyncIterator[LogLine]:
         """GET /v1/projects/{project}/apps/{name}/logs
@@ -595,7 +771,7 @@ class AppsResource:
         tail: Only so many of the newest lines, of all replicas together.
         grep: Only lines that match this regular expression (RE2).
         file: A file on one of the container's volumes, instead of its console.
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.lines(
             op.APPS_LOGS,
@@ -611,7 +787,7 @@ class AppsResource:
                     "previous": previous,
                     "follow": follow,
                 },
-                {"Pincompute-Reason": pincompute_reason},
+                {"Pincompute-Reason": reason},
                 None,
                 within,
             ),
@@ -630,7 +806,7 @@ class AppsResource:
         file: str | None = None,
         previous: bool | None = None,
         follow: bool | None = None,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> AsyncIterator[ServerEvent]:
         """As `logs`, as events.
@@ -641,7 +817,7 @@ class AppsResource:
         tail: Only so many of the newest lines, of all replicas together.
         grep: Only lines that match this regular expression (RE2).
         file: A file on one of the container's volumes, instead of its console.
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.follow(
             op.APPS_LOGS,
@@ -657,7 +833,7 @@ class AppsResource:
                     "previous": previous,
                     "follow": follow,
                 },
-                {"Pincompute-Reason": pincompute_reason},
+                {"Pincompute-Reason": reason},
                 None,
                 within,
             ),
@@ -671,21 +847,21 @@ class AppsResource:
         *,
         if_match: str | None = None,
         dry_run: bool | None = None,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> AppWritten:
         """PATCH /v1/projects/{project}/apps/{name}
 
         if_match: Only if the object is in this version: its ETag.
         dry_run: Judge it as if it were done, and do nothing.
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
             op.APPS_PATCH,
             Input(
                 {"project": project, "name": name},
                 {"dryRun": dry_run},
-                {"If-Match": if_match, "Pincompute-Reason": pincompute_reason},
+                {"If-Match": if_match, "Pincompute-Reason": reason},
                 body,
                 within,
             ),
@@ -697,15 +873,15 @@ class AppsResource:
         name: str,
         body: Reason | Mapping[str, Any] | None = None,
         *,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> Done:
         """POST /v1/projects/{project}/apps/{name}/pause
 
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
-            op.APPS_PAUSE, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within)
+            op.APPS_PAUSE, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, body, within)
         )
 
     async def put_files(
@@ -716,7 +892,7 @@ class AppsResource:
         *,
         replica: str | None = None,
         container: str | None = None,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> Copied:
         """PUT /v1/projects/{project}/apps/{name}/files
@@ -724,14 +900,14 @@ class AppsResource:
         path: A folder in the container.
         replica: A number, or cluster-number; the first that is ready if not said.
         container: The first of the replica if not said.
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
             op.APPS_PUT_FILES,
             Input(
                 {"project": project, "name": name},
                 {"path": path, "replica": replica, "container": container},
-                {"Pincompute-Reason": pincompute_reason},
+                {"Pincompute-Reason": reason},
                 None,
                 within,
             ),
@@ -745,21 +921,21 @@ class AppsResource:
         *,
         if_match: str | None = None,
         dry_run: bool | None = None,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> AppWritten:
         """PUT /v1/projects/{project}/apps/{name}
 
         if_match: Only if the object is in this version: its ETag.
         dry_run: Judge it as if it were done, and do nothing.
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
             op.APPS_REPLACE,
             Input(
                 {"project": project, "name": name},
                 {"dryRun": dry_run},
-                {"If-Match": if_match, "Pincompute-Reason": pincompute_reason},
+                {"If-Match": if_match, "Pincompute-Reason": reason},
                 body,
                 within,
             ),
@@ -775,16 +951,15 @@ class AppsResource:
         name: str,
         body: Restarting | Mapping[str, Any] | None = None,
         *,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> Done:
         """POST /v1/projects/{project}/apps/{name}/restart
 
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
-            op.APPS_RESTART,
-            Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within),
+            op.APPS_RESTART, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, body, within)
         )
 
     async def resume(
@@ -793,16 +968,15 @@ class AppsResource:
         name: str,
         body: Reason | Mapping[str, Any] | None = None,
         *,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> Done:
         """POST /v1/projects/{project}/apps/{name}/resume
 
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
-            op.APPS_RESUME,
-            Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within),
+            op.APPS_RESUME, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, body, within)
         )
 
     async def rollback(
@@ -811,16 +985,18 @@ class AppsResource:
         name: str,
         body: RollingBack | Mapping[str, Any] | None = None,
         *,
-        pincompute_reason: str | None = None,
+        dry_run: bool | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> Done:
         """POST /v1/projects/{project}/apps/{name}/rollback
 
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        dry_run: Judge it as if it were done, and do nothing.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
             op.APPS_ROLLBACK,
-            Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within),
+            Input({"project": project, "name": name}, {"dryRun": dry_run}, {"Pincompute-Reason": reason}, body, within),
         )
 
     async def scale(
@@ -829,15 +1005,15 @@ class AppsResource:
         name: str,
         body: Scaling | Mapping[str, Any],
         *,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> Done:
         """POST /v1/projects/{project}/apps/{name}/scale
 
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
-            op.APPS_SCALE, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within)
+            op.APPS_SCALE, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, body, within)
         )
 
     async def start(
@@ -846,15 +1022,15 @@ class AppsResource:
         name: str,
         body: Reason | Mapping[str, Any] | None = None,
         *,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> Done:
         """POST /v1/projects/{project}/apps/{name}/start
 
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
-            op.APPS_START, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within)
+            op.APPS_START, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, body, within)
         )
 
     async def stop(
@@ -863,15 +1039,15 @@ class AppsResource:
         name: str,
         body: Reason | Mapping[str, Any] | None = None,
         *,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> Done:
         """POST /v1/projects/{project}/apps/{name}/stop
 
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
-            op.APPS_STOP, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within)
+            op.APPS_STOP, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, body, within)
         )
 
     async def timeline(
@@ -1268,25 +1444,24 @@ class MembersResource:
         project: str,
         body: ProjectMember | Mapping[str, Any],
         *,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> ProjectMember:
         """POST /v1/projects/{project}/members
 
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
-            op.MEMBERS_CREATE, Input({"project": project}, {}, {"Pincompute-Reason": pincompute_reason}, body, within)
+            op.MEMBERS_CREATE, Input({"project": project}, {}, {"Pincompute-Reason": reason}, body, within)
         )
 
-    async def delete(self, project: str, name: str, *, pincompute_reason: str | None = None, within: float = 30.0) -> None:
+    async def delete(self, project: str, name: str, *, reason: str | None = None, within: float = 30.0) -> None:
         """DELETE /v1/projects/{project}/members/{name}
 
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
-            op.MEMBERS_DELETE,
-            Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, None, within),
+            op.MEMBERS_DELETE, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, None, within)
         )
 
     async def get(self, project: str, name: str, *, within: float = 30.0) -> ProjectMember:
@@ -1303,16 +1478,15 @@ class MembersResource:
         name: str,
         body: WorkloadsProjectsRole | Mapping[str, Any],
         *,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> ProjectMember:
         """PUT /v1/projects/{project}/members/{name}
 
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
-            op.MEMBERS_REPLACE,
-            Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within),
+            op.MEMBERS_REPLACE, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, body, within)
         )
 
 
@@ -1327,16 +1501,16 @@ class ProjectsResource:
         body: Project | Mapping[str, Any],
         *,
         dry_run: bool | None = None,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> ProjectWritten:
         """POST /v1/projects
 
         dry_run: Judge it as if it were done, and do nothing.
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
-            op.PROJECTS_CREATE, Input({}, {"dryRun": dry_run}, {"Pincompute-Reason": pincompute_reason}, body, within)
+            op.PROJECTS_CREATE, Input({}, {"dryRun": dry_run}, {"Pincompute-Reason": reason}, body, within)
         )
 
     async def delete(
@@ -1345,29 +1519,27 @@ class ProjectsResource:
         *,
         if_match: str | None = None,
         dry_run: bool | None = None,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> ProjectWritten:
         """DELETE /v1/projects/{project}
 
         if_match: Only if the object is in this version: its ETag.
         dry_run: Judge it as if it were done, and do nothing.
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
             op.PROJECTS_DELETE,
-            Input(
-                {"project": project},
-                {"dryRun": dry_run},
-                {"If-Match": if_match, "Pincompute-Reason": pincompute_reason},
-                None,
-                within,
-            ),
+            Input({"project": project}, {"dryRun": dry_run}, {"If-Match": if_match, "Pincompute-Reason": reason}, None, within),
         )
 
     async def get(self, project: str, *, within: float = 30.0) -> Project:
         """GET /v1/projects/{project}"""
         return await self._caller.call(op.PROJECTS_GET, Input({"project": project}, {}, {}, None, within))
+
+    async def get_in_full(self, project: str, *, within: float = 30.0) -> dict[str, Any]:
+        """GET /v1/resources/projects/{project}"""
+        return await self._caller.call(op.PROJECTS_GET_IN_FULL, Input({"project": project}, {}, {}, None, within))
 
     async def list(
         self,
@@ -1414,6 +1586,51 @@ class ProjectsResource:
             for item in page.items:
                 yield item
 
+    async def list_in_full(
+        self,
+        *,
+        label: tuple[str, ...] | None = None,
+        text: str | None = None,
+        sort: Literal["", "name", "created", "-name", "-created"] | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+        within: float = 30.0,
+    ) -> ResourceList:
+        """GET /v1/resources/projects
+
+        label: Only with this label: key=value, or key; several mean all of them.
+        text: Only what mentions this: name, labels, description.
+        sort: By name if not said.
+        limit: Projects of a page.
+        cursor: The cursor of the page before.
+        """
+        return await self._caller.call(
+            op.PROJECTS_LIST_IN_FULL,
+            Input({}, {"label": label, "text": text, "sort": sort, "limit": limit, "cursor": cursor}, {}, None, within),
+        )
+
+    async def iterate_in_full(
+        self,
+        *,
+        label: tuple[str, ...] | None = None,
+        text: str | None = None,
+        sort: Literal["", "name", "created", "-name", "-created"] | None = None,
+        limit: int | None = None,
+        within: float = 30.0,
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Every item, page after page.
+
+        label: Only with this label: key=value, or key; several mean all of them.
+        text: Only what mentions this: name, labels, description.
+        sort: By name if not said.
+        limit: Projects of a page.
+        """
+        async for page in self._caller.pages(
+            op.PROJECTS_LIST_IN_FULL, Input({}, {"label": label, "text": text, "sort": sort, "limit": limit}, {}, None, within)
+        ):
+            for item in page.items:
+                yield item
+
     async def patch(
         self,
         project: str,
@@ -1421,24 +1638,18 @@ class ProjectsResource:
         *,
         if_match: str | None = None,
         dry_run: bool | None = None,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> ProjectWritten:
         """PATCH /v1/projects/{project}
 
         if_match: Only if the object is in this version: its ETag.
         dry_run: Judge it as if it were done, and do nothing.
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
             op.PROJECTS_PATCH,
-            Input(
-                {"project": project},
-                {"dryRun": dry_run},
-                {"If-Match": if_match, "Pincompute-Reason": pincompute_reason},
-                body,
-                within,
-            ),
+            Input({"project": project}, {"dryRun": dry_run}, {"If-Match": if_match, "Pincompute-Reason": reason}, body, within),
         )
 
     async def replace(
@@ -1448,24 +1659,18 @@ class ProjectsResource:
         *,
         if_match: str | None = None,
         dry_run: bool | None = None,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> ProjectWritten:
         """PUT /v1/projects/{project}
 
         if_match: Only if the object is in this version: its ETag.
         dry_run: Judge it as if it were done, and do nothing.
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
             op.PROJECTS_REPLACE,
-            Input(
-                {"project": project},
-                {"dryRun": dry_run},
-                {"If-Match": if_match, "Pincompute-Reason": pincompute_reason},
-                body,
-                within,
-            ),
+            Input({"project": project}, {"dryRun": dry_run}, {"If-Match": if_match, "Pincompute-Reason": reason}, body, within),
         )
 
     def watch(
@@ -1626,27 +1831,19 @@ class TokensResource:
     def __init__(self, caller: AsyncCaller) -> None:
         self._caller = caller
 
-    async def create(
-        self,
-        body: NewToken | Mapping[str, Any],
-        *,
-        pincompute_reason: str | None = None,
-        within: float = 30.0,
-    ) -> Token:
+    async def create(self, body: NewToken | Mapping[str, Any], *, reason: str | None = None, within: float = 30.0) -> Token:
         """POST /v1/tokens
 
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
-        return await self._caller.call(op.TOKENS_CREATE, Input({}, {}, {"Pincompute-Reason": pincompute_reason}, body, within))
+        return await self._caller.call(op.TOKENS_CREATE, Input({}, {}, {"Pincompute-Reason": reason}, body, within))
 
-    async def delete(self, name: str, *, pincompute_reason: str | None = None, within: float = 30.0) -> None:
+    async def delete(self, name: str, *, reason: str | None = None, within: float = 30.0) -> None:
         """DELETE /v1/tokens/{name}
 
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
-        return await self._caller.call(
-            op.TOKENS_DELETE, Input({"name": name}, {}, {"Pincompute-Reason": pincompute_reason}, None, within)
-        )
+        return await self._caller.call(op.TOKENS_DELETE, Input({"name": name}, {}, {"Pincompute-Reason": reason}, None, within))
 
     async def list(self, *, within: float = 30.0) -> TokenPage:
         """GET /v1/tokens"""
@@ -1665,17 +1862,16 @@ class UnitsResource:
         body: Unit | Mapping[str, Any],
         *,
         dry_run: bool | None = None,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> UnitWritten:
         """POST /v1/projects/{project}/units
 
         dry_run: Judge it as if it were done, and do nothing.
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
-            op.UNITS_CREATE,
-            Input({"project": project}, {"dryRun": dry_run}, {"Pincompute-Reason": pincompute_reason}, body, within),
+            op.UNITS_CREATE, Input({"project": project}, {"dryRun": dry_run}, {"Pincompute-Reason": reason}, body, within)
         )
 
     async def delete(
@@ -1685,21 +1881,21 @@ class UnitsResource:
         *,
         if_match: str | None = None,
         dry_run: bool | None = None,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> UnitWritten:
         """DELETE /v1/projects/{project}/units/{name}
 
         if_match: Only if the object is in this version: its ETag.
         dry_run: Judge it as if it were done, and do nothing.
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
             op.UNITS_DELETE,
             Input(
                 {"project": project, "name": name},
                 {"dryRun": dry_run},
-                {"If-Match": if_match, "Pincompute-Reason": pincompute_reason},
+                {"If-Match": if_match, "Pincompute-Reason": reason},
                 None,
                 within,
             ),
@@ -1806,15 +2002,15 @@ class UnitsResource:
         name: str,
         body: Running | Mapping[str, Any],
         *,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> CommandResult:
         """POST /v1/projects/{project}/units/{name}/exec
 
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
-            op.UNITS_EXEC, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within)
+            op.UNITS_EXEC, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, body, within)
         )
 
     async def explain(self, project: str, name: str, *, within: float = 30.0) -> Explanation:
@@ -1833,7 +2029,7 @@ class UnitsResource:
         *,
         replica: str | None = None,
         container: str | None = None,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> bytes:
         """GET /v1/projects/{project}/units/{name}/files
@@ -1841,14 +2037,14 @@ class UnitsResource:
         path: An absolute path in the container.
         replica: A number, or cluster-number; the first that is ready if not said.
         container: The first of the replica if not said.
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
             op.UNITS_GET_FILES,
             Input(
                 {"project": project, "name": name},
                 {"path": path, "replica": replica, "container": container},
-                {"Pincompute-Reason": pincompute_reason},
+                {"Pincompute-Reason": reason},
                 None,
                 within,
             ),
@@ -1862,7 +2058,7 @@ class UnitsResource:
         *,
         replica: str | None = None,
         container: str | None = None,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> AsyncStream:
         """As `get_files`, piece by piece; close the stream.
@@ -1870,18 +2066,22 @@ class UnitsResource:
         path: An absolute path in the container.
         replica: A number, or cluster-number; the first that is ready if not said.
         container: The first of the replica if not said.
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.open(
             op.UNITS_GET_FILES,
             Input(
                 {"project": project, "name": name},
                 {"path": path, "replica": replica, "container": container},
-                {"Pincompute-Reason": pincompute_reason},
+                {"Pincompute-Reason": reason},
                 None,
                 within,
             ),
         )
+
+    async def get_in_full(self, project: str, name: str, *, within: float = 30.0) -> dict[str, Any]:
+        """GET /v1/resources/projects/{project}/units/{name}"""
+        return await self._caller.call(op.UNITS_GET_IN_FULL, Input({"project": project, "name": name}, {}, {}, None, within))
 
     async def history(
         self,
@@ -2148,6 +2348,180 @@ class UnitsResource:
             for item in page.items:
                 yield item
 
+    async def list_all_in_full(
+        self,
+        *,
+        tier: str | None = None,
+        zone: str | None = None,
+        state: str | None = None,
+        label: tuple[str, ...] | None = None,
+        text: str | None = None,
+        sort: Literal["", "name", "created", "state", "ready", "-name", "-created", "-state", "-ready"] | None = None,
+        limit: int | None = None,
+        project: str | None = None,
+        cursor: str | None = None,
+        within: float = 30.0,
+    ) -> ResourceList:
+        """GET /v1/resources/units
+
+        tier: Only of this tier.
+        zone: Only what runs, or is asked to run, in this zone.
+        state: Only in this state, for example Running.
+        label: Only with this label: key=value, or key; several mean all of them.
+        text: Only what mentions this: name, labels, images, message.
+        sort: By name if not said.
+        limit: Objects of a page.
+        project: Only of this project.
+        cursor: The cursor of the page before.
+        """
+        return await self._caller.call(
+            op.UNITS_LIST_ALL_IN_FULL,
+            Input(
+                {},
+                {
+                    "tier": tier,
+                    "zone": zone,
+                    "state": state,
+                    "label": label,
+                    "text": text,
+                    "sort": sort,
+                    "limit": limit,
+                    "project": project,
+                    "cursor": cursor,
+                },
+                {},
+                None,
+                within,
+            ),
+        )
+
+    async def iterate_all_in_full(
+        self,
+        *,
+        tier: str | None = None,
+        zone: str | None = None,
+        state: str | None = None,
+        label: tuple[str, ...] | None = None,
+        text: str | None = None,
+        sort: Literal["", "name", "created", "state", "ready", "-name", "-created", "-state", "-ready"] | None = None,
+        limit: int | None = None,
+        project: str | None = None,
+        within: float = 30.0,
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Every item, page after page.
+
+        tier: Only of this tier.
+        zone: Only what runs, or is asked to run, in this zone.
+        state: Only in this state, for example Running.
+        label: Only with this label: key=value, or key; several mean all of them.
+        text: Only what mentions this: name, labels, images, message.
+        sort: By name if not said.
+        limit: Objects of a page.
+        project: Only of this project.
+        """
+        async for page in self._caller.pages(
+            op.UNITS_LIST_ALL_IN_FULL,
+            Input(
+                {},
+                {
+                    "tier": tier,
+                    "zone": zone,
+                    "state": state,
+                    "label": label,
+                    "text": text,
+                    "sort": sort,
+                    "limit": limit,
+                    "project": project,
+                },
+                {},
+                None,
+                within,
+            ),
+        ):
+            for item in page.items:
+                yield item
+
+    async def list_in_full(
+        self,
+        project: str,
+        *,
+        tier: str | None = None,
+        zone: str | None = None,
+        state: str | None = None,
+        label: tuple[str, ...] | None = None,
+        text: str | None = None,
+        sort: Literal["", "name", "created", "state", "ready", "-name", "-created", "-state", "-ready"] | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+        within: float = 30.0,
+    ) -> ResourceList:
+        """GET /v1/resources/projects/{project}/units
+
+        tier: Only of this tier.
+        zone: Only what runs, or is asked to run, in this zone.
+        state: Only in this state, for example Running.
+        label: Only with this label: key=value, or key; several mean all of them.
+        text: Only what mentions this: name, labels, images, message.
+        sort: By name if not said.
+        limit: Objects of a page.
+        cursor: The cursor of the page before.
+        """
+        return await self._caller.call(
+            op.UNITS_LIST_IN_FULL,
+            Input(
+                {"project": project},
+                {
+                    "tier": tier,
+                    "zone": zone,
+                    "state": state,
+                    "label": label,
+                    "text": text,
+                    "sort": sort,
+                    "limit": limit,
+                    "cursor": cursor,
+                },
+                {},
+                None,
+                within,
+            ),
+        )
+
+    async def iterate_in_full(
+        self,
+        project: str,
+        *,
+        tier: str | None = None,
+        zone: str | None = None,
+        state: str | None = None,
+        label: tuple[str, ...] | None = None,
+        text: str | None = None,
+        sort: Literal["", "name", "created", "state", "ready", "-name", "-created", "-state", "-ready"] | None = None,
+        limit: int | None = None,
+        within: float = 30.0,
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Every item, page after page.
+
+        tier: Only of this tier.
+        zone: Only what runs, or is asked to run, in this zone.
+        state: Only in this state, for example Running.
+        label: Only with this label: key=value, or key; several mean all of them.
+        text: Only what mentions this: name, labels, images, message.
+        sort: By name if not said.
+        limit: Objects of a page.
+        """
+        async for page in self._caller.pages(
+            op.UNITS_LIST_IN_FULL,
+            Input(
+                {"project": project},
+                {"tier": tier, "zone": zone, "state": state, "label": label, "text": text, "sort": sort, "limit": limit},
+                {},
+                None,
+                within,
+            ),
+        ):
+            for item in page.items:
+                yield item
+
     def logs(
         self,
         project: str,
@@ -2161,7 +2535,7 @@ class UnitsResource:
         file: str | None = None,
         previous: bool | None = None,
         follow: bool | None = None,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> AsyncIterator[LogLine]:
         """GET /v1/projects/{project}/units/{name}/logs
@@ -2170,7 +2544,7 @@ class UnitsResource:
         tail: Only so many of the newest lines, of all replicas together.
         grep: Only lines that match this regular expression (RE2).
         file: A file on one of the container's volumes, instead of its console.
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.lines(
             op.UNITS_LOGS,
@@ -2186,7 +2560,7 @@ class UnitsResource:
                     "previous": previous,
                     "follow": follow,
                 },
-                {"Pincompute-Reason": pincompute_reason},
+                {"Pincompute-Reason": reason},
                 None,
                 within,
             ),
@@ -2205,7 +2579,7 @@ class UnitsResource:
         file: str | None = None,
         previous: bool | None = None,
         follow: bool | None = None,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> AsyncIterator[ServerEvent]:
         """As `logs`, as events.
@@ -2216,7 +2590,7 @@ class UnitsResource:
         tail: Only so many of the newest lines, of all replicas together.
         grep: Only lines that match this regular expression (RE2).
         file: A file on one of the container's volumes, instead of its console.
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.follow(
             op.UNITS_LOGS,
@@ -2232,7 +2606,7 @@ class UnitsResource:
                     "previous": previous,
                     "follow": follow,
                 },
-                {"Pincompute-Reason": pincompute_reason},
+                {"Pincompute-Reason": reason},
                 None,
                 within,
             ),
@@ -2246,21 +2620,21 @@ class UnitsResource:
         *,
         if_match: str | None = None,
         dry_run: bool | None = None,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> UnitWritten:
         """PATCH /v1/projects/{project}/units/{name}
 
         if_match: Only if the object is in this version: its ETag.
         dry_run: Judge it as if it were done, and do nothing.
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
             op.UNITS_PATCH,
             Input(
                 {"project": project, "name": name},
                 {"dryRun": dry_run},
-                {"If-Match": if_match, "Pincompute-Reason": pincompute_reason},
+                {"If-Match": if_match, "Pincompute-Reason": reason},
                 body,
                 within,
             ),
@@ -2272,16 +2646,15 @@ class UnitsResource:
         name: str,
         body: Reason | Mapping[str, Any] | None = None,
         *,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> Done:
         """POST /v1/projects/{project}/units/{name}/pause
 
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
-            op.UNITS_PAUSE,
-            Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within),
+            op.UNITS_PAUSE, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, body, within)
         )
 
     async def put_files(
@@ -2292,7 +2665,7 @@ class UnitsResource:
         *,
         replica: str | None = None,
         container: str | None = None,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> Copied:
         """PUT /v1/projects/{project}/units/{name}/files
@@ -2300,14 +2673,14 @@ class UnitsResource:
         path: A folder in the container.
         replica: A number, or cluster-number; the first that is ready if not said.
         container: The first of the replica if not said.
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
             op.UNITS_PUT_FILES,
             Input(
                 {"project": project, "name": name},
                 {"path": path, "replica": replica, "container": container},
-                {"Pincompute-Reason": pincompute_reason},
+                {"Pincompute-Reason": reason},
                 None,
                 within,
             ),
@@ -2321,21 +2694,21 @@ class UnitsResource:
         *,
         if_match: str | None = None,
         dry_run: bool | None = None,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> UnitWritten:
         """PUT /v1/projects/{project}/units/{name}
 
         if_match: Only if the object is in this version: its ETag.
         dry_run: Judge it as if it were done, and do nothing.
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
             op.UNITS_REPLACE,
             Input(
                 {"project": project, "name": name},
                 {"dryRun": dry_run},
-                {"If-Match": if_match, "Pincompute-Reason": pincompute_reason},
+                {"If-Match": if_match, "Pincompute-Reason": reason},
                 body,
                 within,
             ),
@@ -2351,16 +2724,15 @@ class UnitsResource:
         name: str,
         body: Restarting | Mapping[str, Any] | None = None,
         *,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> Done:
         """POST /v1/projects/{project}/units/{name}/restart
 
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
-            op.UNITS_RESTART,
-            Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within),
+            op.UNITS_RESTART, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, body, within)
         )
 
     async def resume(
@@ -2369,16 +2741,15 @@ class UnitsResource:
         name: str,
         body: Reason | Mapping[str, Any] | None = None,
         *,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> Done:
         """POST /v1/projects/{project}/units/{name}/resume
 
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
-            op.UNITS_RESUME,
-            Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within),
+            op.UNITS_RESUME, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, body, within)
         )
 
     async def rollback(
@@ -2387,16 +2758,18 @@ class UnitsResource:
         name: str,
         body: RollingBack | Mapping[str, Any] | None = None,
         *,
-        pincompute_reason: str | None = None,
+        dry_run: bool | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> Done:
         """POST /v1/projects/{project}/units/{name}/rollback
 
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        dry_run: Judge it as if it were done, and do nothing.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
             op.UNITS_ROLLBACK,
-            Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within),
+            Input({"project": project, "name": name}, {"dryRun": dry_run}, {"Pincompute-Reason": reason}, body, within),
         )
 
     async def scale(
@@ -2405,16 +2778,15 @@ class UnitsResource:
         name: str,
         body: Scaling | Mapping[str, Any],
         *,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> Done:
         """POST /v1/projects/{project}/units/{name}/scale
 
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
-            op.UNITS_SCALE,
-            Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within),
+            op.UNITS_SCALE, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, body, within)
         )
 
     async def start(
@@ -2423,16 +2795,15 @@ class UnitsResource:
         name: str,
         body: Reason | Mapping[str, Any] | None = None,
         *,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> Done:
         """POST /v1/projects/{project}/units/{name}/start
 
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
-            op.UNITS_START,
-            Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within),
+            op.UNITS_START, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, body, within)
         )
 
     async def stop(
@@ -2441,15 +2812,15 @@ class UnitsResource:
         name: str,
         body: Reason | Mapping[str, Any] | None = None,
         *,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> Done:
         """POST /v1/projects/{project}/units/{name}/stop
 
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
-            op.UNITS_STOP, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within)
+            op.UNITS_STOP, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, body, within)
         )
 
     async def timeline(

@@ -235,6 +235,9 @@ class Done(Model):
     watch: str
     generation: int
     version: str = ""
+    dry_run: bool = False
+    changes: tuple[Change, ...] = ()
+    revision: str = ""
 
 
 class EmptyDir(Model):
@@ -649,6 +652,17 @@ class Report(Model):
     head: str
     faults: tuple[Finding, ...] = ()
     torn: tuple[Finding, ...] = ()
+
+
+class ResourceList(Model):
+    items: tuple[dict[str, Any], ...]
+    """Each as the API server has it, without managedFields."""
+    cursor: str = ""
+    """Asks for the next page; absent on the last."""
+    missing: tuple[str, ...] = ()
+    """Clusters that do not answer; what is said of them is their last."""
+    version: str = ""
+    """The state that the list shows; lists of later states have later ones."""
 
 
 class Resources(Model):

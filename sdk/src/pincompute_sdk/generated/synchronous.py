@@ -39,6 +39,7 @@ from pincompute_sdk.generated.models import (
     Records,
     ReplicaList,
     Report,
+    ResourceList,
     Restarting,
     Revision,
     RolePage,
@@ -64,12 +65,12 @@ class AdminResource:
     def __init__(self, caller: SyncCaller) -> None:
         self._caller = caller
 
-    def audit_verify(self, *, pincompute_reason: str | None = None, within: float = 30.0) -> Report:
+    def audit_verify(self, *, reason: str | None = None, within: float = 30.0) -> Report:
         """POST /v1/admin/audit/verify
 
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
-        return self._caller.call(op.ADMIN_AUDIT_VERIFY, Input({}, {}, {"Pincompute-Reason": pincompute_reason}, None, within))
+        return self._caller.call(op.ADMIN_AUDIT_VERIFY, Input({}, {}, {"Pincompute-Reason": reason}, None, within))
 
     def clusters(self, *, within: float = 30.0) -> ClusterPage:
         """GET /v1/admin/clusters"""
@@ -88,17 +89,16 @@ class AppsResource:
         body: App | Mapping[str, Any],
         *,
         dry_run: bool | None = None,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> AppWritten:
         """POST /v1/projects/{project}/apps
 
         dry_run: Judge it as if it were done, and do nothing.
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.call(
-            op.APPS_CREATE,
-            Input({"project": project}, {"dryRun": dry_run}, {"Pincompute-Reason": pincompute_reason}, body, within),
+            op.APPS_CREATE, Input({"project": project}, {"dryRun": dry_run}, {"Pincompute-Reason": reason}, body, within)
         )
 
     def delete(
@@ -108,21 +108,21 @@ class AppsResource:
         *,
         if_match: str | None = None,
         dry_run: bool | None = None,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> AppWritten:
         """DELETE /v1/projects/{project}/apps/{name}
 
         if_match: Only if the object is in this version: its ETag.
         dry_run: Judge it as if it were done, and do nothing.
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.call(
             op.APPS_DELETE,
             Input(
                 {"project": project, "name": name},
                 {"dryRun": dry_run},
-                {"If-Match": if_match, "Pincompute-Reason": pincompute_reason},
+                {"If-Match": if_match, "Pincompute-Reason": reason},
                 None,
                 within,
             ),
@@ -228,15 +228,15 @@ class AppsResource:
         name: str,
         body: Running | Mapping[str, Any],
         *,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> CommandResult:
         """POST /v1/projects/{project}/apps/{name}/exec
 
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.call(
-            op.APPS_EXEC, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within)
+            op.APPS_EXEC, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, body, within)
         )
 
     def explain(self, project: str, name: str, *, within: float = 30.0) -> Explanation:
@@ -255,7 +255,7 @@ class AppsResource:
         *,
         replica: str | None = None,
         container: str | None = None,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> bytes:
         """GET /v1/projects/{project}/apps/{name}/files
@@ -263,14 +263,14 @@ class AppsResource:
         path: An absolute path in the container.
         replica: A number, or cluster-number; the first that is ready if not said.
         container: The first of the replica if not said.
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.call(
             op.APPS_GET_FILES,
             Input(
                 {"project": project, "name": name},
                 {"path": path, "replica": replica, "container": container},
-                {"Pincompute-Reason": pincompute_reason},
+                {"Pincompute-Reason": reason},
                 None,
                 within,
             ),
@@ -284,7 +284,7 @@ class AppsResource:
         *,
         replica: str | None = None,
         container: str | None = None,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> SyncStream:
         """As `get_files`, piece by piece; close the stream.
@@ -292,18 +292,22 @@ class AppsResource:
         path: An absolute path in the container.
         replica: A number, or cluster-number; the first that is ready if not said.
         container: The first of the replica if not said.
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.open(
             op.APPS_GET_FILES,
             Input(
                 {"project": project, "name": name},
                 {"path": path, "replica": replica, "container": container},
-                {"Pincompute-Reason": pincompute_reason},
+                {"Pincompute-Reason": reason},
                 None,
                 within,
             ),
         )
+
+    def get_in_full(self, project: str, name: str, *, within: float = 30.0) -> dict[str, Any]:
+        """GET /v1/resources/projects/{project}/apps/{name}"""
+        return self._caller.call(op.APPS_GET_IN_FULL, Input({"project": project, "name": name}, {}, {}, None, within))
 
     def history(
         self,
@@ -567,6 +571,178 @@ class AppsResource:
         ):
             yield from page.items
 
+    def list_all_in_full(
+        self,
+        *,
+        tier: str | None = None,
+        zone: str | None = None,
+        state: str | None = None,
+        label: tuple[str, ...] | None = None,
+        text: str | None = None,
+        sort: Literal["", "name", "created", "state", "ready", "-name", "-created", "-state", "-ready"] | None = None,
+        limit: int | None = None,
+        project: str | None = None,
+        cursor: str | None = None,
+        within: float = 30.0,
+    ) -> ResourceList:
+        """GET /v1/resources/apps
+
+        tier: Only of this tier.
+        zone: Only what runs, or is asked to run, in this zone.
+        state: Only in this state, for example Running.
+        label: Only with this label: key=value, or key; several mean all of them.
+        text: Only what mentions this: name, labels, images, message.
+        sort: By name if not said.
+        limit: Objects of a page.
+        project: Only of this project.
+        cursor: The cursor of the page before.
+        """
+        return self._caller.call(
+            op.APPS_LIST_ALL_IN_FULL,
+            Input(
+                {},
+                {
+                    "tier": tier,
+                    "zone": zone,
+                    "state": state,
+                    "label": label,
+                    "text": text,
+                    "sort": sort,
+                    "limit": limit,
+                    "project": project,
+                    "cursor": cursor,
+                },
+                {},
+                None,
+                within,
+            ),
+        )
+
+    def iterate_all_in_full(
+        self,
+        *,
+        tier: str | None = None,
+        zone: str | None = None,
+        state: str | None = None,
+        label: tuple[str, ...] | None = None,
+        text: str | None = None,
+        sort: Literal["", "name", "created", "state", "ready", "-name", "-created", "-state", "-ready"] | None = None,
+        limit: int | None = None,
+        project: str | None = None,
+        within: float = 30.0,
+    ) -> Iterator[dict[str, Any]]:
+        """Every item, page after page.
+
+        tier: Only of this tier.
+        zone: Only what runs, or is asked to run, in this zone.
+        state: Only in this state, for example Running.
+        label: Only with this label: key=value, or key; several mean all of them.
+        text: Only what mentions this: name, labels, images, message.
+        sort: By name if not said.
+        limit: Objects of a page.
+        project: Only of this project.
+        """
+        for page in self._caller.pages(
+            op.APPS_LIST_ALL_IN_FULL,
+            Input(
+                {},
+                {
+                    "tier": tier,
+                    "zone": zone,
+                    "state": state,
+                    "label": label,
+                    "text": text,
+                    "sort": sort,
+                    "limit": limit,
+                    "project": project,
+                },
+                {},
+                None,
+                within,
+            ),
+        ):
+            yield from page.items
+
+    def list_in_full(
+        self,
+        project: str,
+        *,
+        tier: str | None = None,
+        zone: str | None = None,
+        state: str | None = None,
+        label: tuple[str, ...] | None = None,
+        text: str | None = None,
+        sort: Literal["", "name", "created", "state", "ready", "-name", "-created", "-state", "-ready"] | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+        within: float = 30.0,
+    ) -> ResourceList:
+        """GET /v1/resources/projects/{project}/apps
+
+        tier: Only of this tier.
+        zone: Only what runs, or is asked to run, in this zone.
+        state: Only in this state, for example Running.
+        label: Only with this label: key=value, or key; several mean all of them.
+        text: Only what mentions this: name, labels, images, message.
+        sort: By name if not said.
+        limit: Objects of a page.
+        cursor: The cursor of the page before.
+        """
+        return self._caller.call(
+            op.APPS_LIST_IN_FULL,
+            Input(
+                {"project": project},
+                {
+                    "tier": tier,
+                    "zone": zone,
+                    "state": state,
+                    "label": label,
+                    "text": text,
+                    "sort": sort,
+                    "limit": limit,
+                    "cursor": cursor,
+                },
+                {},
+                None,
+                within,
+            ),
+        )
+
+    def iterate_in_full(
+        self,
+        project: str,
+        *,
+        tier: str | None = None,
+        zone: str | None = None,
+        state: str | None = None,
+        label: tuple[str, ...] | None = None,
+        text: str | None = None,
+        sort: Literal["", "name", "created", "state", "ready", "-name", "-created", "-state", "-ready"] | None = None,
+        limit: int | None = None,
+        within: float = 30.0,
+    ) -> Iterator[dict[str, Any]]:
+        """Every item, page after page.
+
+        tier: Only of this tier.
+        zone: Only what runs, or is asked to run, in this zone.
+        state: Only in this state, for example Running.
+        label: Only with this label: key=value, or key; several mean all of them.
+        text: Only what mentions this: name, labels, images, message.
+        sort: By name if not said.
+        limit: Objects of a page.
+        """
+        for page in self._caller.pages(
+            op.APPS_LIST_IN_FULL,
+            Input(
+                {"project": project},
+                {"tier": tier, "zone": zone, "state": state, "label": label, "text": text, "sort": sort, "limit": limit},
+                {},
+                None,
+                within,
+            ),
+        ):
+            yield from page.items
+
     def logs(
         self,
         project: str,
@@ -580,7 +756,7 @@ class AppsResource:
         file: str | None = None,
         previous: bool | None = None,
         follow: bool | None = None,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> Iterator[LogLine]:
         """GET /v1/projects/{project}/apps/{name}/logs
@@ -589,7 +765,7 @@ class AppsResource:
         tail: Only so many of the newest lines, of all replicas together.
         grep: Only lines that match this regular expression (RE2).
         file: A file on one of the container's volumes, instead of its console.
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.lines(
             op.APPS_LOGS,
@@ -605,7 +781,7 @@ class AppsResource:
                     "previous": previous,
                     "follow": follow,
                 },
-                {"Pincompute-Reason": pincompute_reason},
+                {"Pincompute-Reason": reason},
                 None,
                 within,
             ),
@@ -624,7 +800,7 @@ class AppsResource:
         file: str | None = None,
         previous: bool | None = None,
         follow: bool | None = None,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> Iterator[ServerEvent]:
         """As `logs`, as events.
@@ -635,7 +811,7 @@ class AppsResource:
         tail: Only so many of the newest lines, of all replicas together.
         grep: Only lines that match this regular expression (RE2).
         file: A file on one of the container's volumes, instead of its console.
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.follow(
             op.APPS_LOGS,
@@ -651,7 +827,7 @@ class AppsResource:
                     "previous": previous,
                     "follow": follow,
                 },
-                {"Pincompute-Reason": pincompute_reason},
+                {"Pincompute-Reason": reason},
                 None,
                 within,
             ),
@@ -665,21 +841,21 @@ class AppsResource:
         *,
         if_match: str | None = None,
         dry_run: bool | None = None,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> AppWritten:
         """PATCH /v1/projects/{project}/apps/{name}
 
         if_match: Only if the object is in this version: its ETag.
         dry_run: Judge it as if it were done, and do nothing.
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.call(
             op.APPS_PATCH,
             Input(
                 {"project": project, "name": name},
                 {"dryRun": dry_run},
-                {"If-Match": if_match, "Pincompute-Reason": pincompute_reason},
+                {"If-Match": if_match, "Pincompute-Reason": reason},
                 body,
                 within,
             ),
@@ -691,15 +867,15 @@ class AppsResource:
         name: str,
         body: Reason | Mapping[str, Any] | None = None,
         *,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> Done:
         """POST /v1/projects/{project}/apps/{name}/pause
 
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.call(
-            op.APPS_PAUSE, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within)
+            op.APPS_PAUSE, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, body, within)
         )
 
     def put_files(
@@ -710,7 +886,7 @@ class AppsResource:
         *,
         replica: str | None = None,
         container: str | None = None,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> Copied:
         """PUT /v1/projects/{project}/apps/{name}/files
@@ -718,14 +894,14 @@ class AppsResource:
         path: A folder in the container.
         replica: A number, or cluster-number; the first that is ready if not said.
         container: The first of the replica if not said.
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.call(
             op.APPS_PUT_FILES,
             Input(
                 {"project": project, "name": name},
                 {"path": path, "replica": replica, "container": container},
-                {"Pincompute-Reason": pincompute_reason},
+                {"Pincompute-Reason": reason},
                 None,
                 within,
             ),
@@ -739,21 +915,21 @@ class AppsResource:
         *,
         if_match: str | None = None,
         dry_run: bool | None = None,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> AppWritten:
         """PUT /v1/projects/{project}/apps/{name}
 
         if_match: Only if the object is in this version: its ETag.
         dry_run: Judge it as if it were done, and do nothing.
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.call(
             op.APPS_REPLACE,
             Input(
                 {"project": project, "name": name},
                 {"dryRun": dry_run},
-                {"If-Match": if_match, "Pincompute-Reason": pincompute_reason},
+                {"If-Match": if_match, "Pincompute-Reason": reason},
                 body,
                 within,
             ),
@@ -769,16 +945,15 @@ class AppsResource:
         name: str,
         body: Restarting | Mapping[str, Any] | None = None,
         *,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> Done:
         """POST /v1/projects/{project}/apps/{name}/restart
 
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.call(
-            op.APPS_RESTART,
-            Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within),
+            op.APPS_RESTART, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, body, within)
         )
 
     def resume(
@@ -787,16 +962,15 @@ class AppsResource:
         name: str,
         body: Reason | Mapping[str, Any] | None = None,
         *,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> Done:
         """POST /v1/projects/{project}/apps/{name}/resume
 
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.call(
-            op.APPS_RESUME,
-            Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within),
+            op.APPS_RESUME, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, body, within)
         )
 
     def rollback(
@@ -805,16 +979,18 @@ class AppsResource:
         name: str,
         body: RollingBack | Mapping[str, Any] | None = None,
         *,
-        pincompute_reason: str | None = None,
+        dry_run: bool | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> Done:
         """POST /v1/projects/{project}/apps/{name}/rollback
 
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        dry_run: Judge it as if it were done, and do nothing.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.call(
             op.APPS_ROLLBACK,
-            Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within),
+            Input({"project": project, "name": name}, {"dryRun": dry_run}, {"Pincompute-Reason": reason}, body, within),
         )
 
     def scale(
@@ -823,15 +999,15 @@ class AppsResource:
         name: str,
         body: Scaling | Mapping[str, Any],
         *,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> Done:
         """POST /v1/projects/{project}/apps/{name}/scale
 
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.call(
-            op.APPS_SCALE, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within)
+            op.APPS_SCALE, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, body, within)
         )
 
     def start(
@@ -840,15 +1016,15 @@ class AppsResource:
         name: str,
         body: Reason | Mapping[str, Any] | None = None,
         *,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> Done:
         """POST /v1/projects/{project}/apps/{name}/start
 
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.call(
-            op.APPS_START, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within)
+            op.APPS_START, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, body, within)
         )
 
     def stop(
@@ -857,15 +1033,15 @@ class AppsResource:
         name: str,
         body: Reason | Mapping[str, Any] | None = None,
         *,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> Done:
         """POST /v1/projects/{project}/apps/{name}/stop
 
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.call(
-            op.APPS_STOP, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within)
+            op.APPS_STOP, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, body, within)
         )
 
     def timeline(
@@ -1259,25 +1435,24 @@ class MembersResource:
         project: str,
         body: ProjectMember | Mapping[str, Any],
         *,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> ProjectMember:
         """POST /v1/projects/{project}/members
 
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.call(
-            op.MEMBERS_CREATE, Input({"project": project}, {}, {"Pincompute-Reason": pincompute_reason}, body, within)
+            op.MEMBERS_CREATE, Input({"project": project}, {}, {"Pincompute-Reason": reason}, body, within)
         )
 
-    def delete(self, project: str, name: str, *, pincompute_reason: str | None = None, within: float = 30.0) -> None:
+    def delete(self, project: str, name: str, *, reason: str | None = None, within: float = 30.0) -> None:
         """DELETE /v1/projects/{project}/members/{name}
 
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.call(
-            op.MEMBERS_DELETE,
-            Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, None, within),
+            op.MEMBERS_DELETE, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, None, within)
         )
 
     def get(self, project: str, name: str, *, within: float = 30.0) -> ProjectMember:
@@ -1294,16 +1469,15 @@ class MembersResource:
         name: str,
         body: WorkloadsProjectsRole | Mapping[str, Any],
         *,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> ProjectMember:
         """PUT /v1/projects/{project}/members/{name}
 
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.call(
-            op.MEMBERS_REPLACE,
-            Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within),
+            op.MEMBERS_REPLACE, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, body, within)
         )
 
 
@@ -1318,16 +1492,16 @@ class ProjectsResource:
         body: Project | Mapping[str, Any],
         *,
         dry_run: bool | None = None,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> ProjectWritten:
         """POST /v1/projects
 
         dry_run: Judge it as if it were done, and do nothing.
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.call(
-            op.PROJECTS_CREATE, Input({}, {"dryRun": dry_run}, {"Pincompute-Reason": pincompute_reason}, body, within)
+            op.PROJECTS_CREATE, Input({}, {"dryRun": dry_run}, {"Pincompute-Reason": reason}, body, within)
         )
 
     def delete(
@@ -1336,29 +1510,27 @@ class ProjectsResource:
         *,
         if_match: str | None = None,
         dry_run: bool | None = None,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> ProjectWritten:
         """DELETE /v1/projects/{project}
 
         if_match: Only if the object is in this version: its ETag.
         dry_run: Judge it as if it were done, and do nothing.
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.call(
             op.PROJECTS_DELETE,
-            Input(
-                {"project": project},
-                {"dryRun": dry_run},
-                {"If-Match": if_match, "Pincompute-Reason": pincompute_reason},
-                None,
-                within,
-            ),
+            Input({"project": project}, {"dryRun": dry_run}, {"If-Match": if_match, "Pincompute-Reason": reason}, None, within),
         )
 
     def get(self, project: str, *, within: float = 30.0) -> Project:
         """GET /v1/projects/{project}"""
         return self._caller.call(op.PROJECTS_GET, Input({"project": project}, {}, {}, None, within))
+
+    def get_in_full(self, project: str, *, within: float = 30.0) -> dict[str, Any]:
+        """GET /v1/resources/projects/{project}"""
+        return self._caller.call(op.PROJECTS_GET_IN_FULL, Input({"project": project}, {}, {}, None, within))
 
     def list(
         self,
@@ -1404,6 +1576,50 @@ class ProjectsResource:
         ):
             yield from page.items
 
+    def list_in_full(
+        self,
+        *,
+        label: tuple[str, ...] | None = None,
+        text: str | None = None,
+        sort: Literal["", "name", "created", "-name", "-created"] | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+        within: float = 30.0,
+    ) -> ResourceList:
+        """GET /v1/resources/projects
+
+        label: Only with this label: key=value, or key; several mean all of them.
+        text: Only what mentions this: name, labels, description.
+        sort: By name if not said.
+        limit: Projects of a page.
+        cursor: The cursor of the page before.
+        """
+        return self._caller.call(
+            op.PROJECTS_LIST_IN_FULL,
+            Input({}, {"label": label, "text": text, "sort": sort, "limit": limit, "cursor": cursor}, {}, None, within),
+        )
+
+    def iterate_in_full(
+        self,
+        *,
+        label: tuple[str, ...] | None = None,
+        text: str | None = None,
+        sort: Literal["", "name", "created", "-name", "-created"] | None = None,
+        limit: int | None = None,
+        within: float = 30.0,
+    ) -> Iterator[dict[str, Any]]:
+        """Every item, page after page.
+
+        label: Only with this label: key=value, or key; several mean all of them.
+        text: Only what mentions this: name, labels, description.
+        sort: By name if not said.
+        limit: Projects of a page.
+        """
+        for page in self._caller.pages(
+            op.PROJECTS_LIST_IN_FULL, Input({}, {"label": label, "text": text, "sort": sort, "limit": limit}, {}, None, within)
+        ):
+            yield from page.items
+
     def patch(
         self,
         project: str,
@@ -1411,24 +1627,18 @@ class ProjectsResource:
         *,
         if_match: str | None = None,
         dry_run: bool | None = None,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> ProjectWritten:
         """PATCH /v1/projects/{project}
 
         if_match: Only if the object is in this version: its ETag.
         dry_run: Judge it as if it were done, and do nothing.
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.call(
             op.PROJECTS_PATCH,
-            Input(
-                {"project": project},
-                {"dryRun": dry_run},
-                {"If-Match": if_match, "Pincompute-Reason": pincompute_reason},
-                body,
-                within,
-            ),
+            Input({"project": project}, {"dryRun": dry_run}, {"If-Match": if_match, "Pincompute-Reason": reason}, body, within),
         )
 
     def replace(
@@ -1438,24 +1648,18 @@ class ProjectsResource:
         *,
         if_match: str | None = None,
         dry_run: bool | None = None,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> ProjectWritten:
         """PUT /v1/projects/{project}
 
         if_match: Only if the object is in this version: its ETag.
         dry_run: Judge it as if it were done, and do nothing.
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.call(
             op.PROJECTS_REPLACE,
-            Input(
-                {"project": project},
-                {"dryRun": dry_run},
-                {"If-Match": if_match, "Pincompute-Reason": pincompute_reason},
-                body,
-                within,
-            ),
+            Input({"project": project}, {"dryRun": dry_run}, {"If-Match": if_match, "Pincompute-Reason": reason}, body, within),
         )
 
     def watch(
@@ -1615,27 +1819,19 @@ class TokensResource:
     def __init__(self, caller: SyncCaller) -> None:
         self._caller = caller
 
-    def create(
-        self,
-        body: NewToken | Mapping[str, Any],
-        *,
-        pincompute_reason: str | None = None,
-        within: float = 30.0,
-    ) -> Token:
+    def create(self, body: NewToken | Mapping[str, Any], *, reason: str | None = None, within: float = 30.0) -> Token:
         """POST /v1/tokens
 
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
-        return self._caller.call(op.TOKENS_CREATE, Input({}, {}, {"Pincompute-Reason": pincompute_reason}, body, within))
+        return self._caller.call(op.TOKENS_CREATE, Input({}, {}, {"Pincompute-Reason": reason}, body, within))
 
-    def delete(self, name: str, *, pincompute_reason: str | None = None, within: float = 30.0) -> None:
+    def delete(self, name: str, *, reason: str | None = None, within: float = 30.0) -> None:
         """DELETE /v1/tokens/{name}
 
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
-        return self._caller.call(
-            op.TOKENS_DELETE, Input({"name": name}, {}, {"Pincompute-Reason": pincompute_reason}, None, within)
-        )
+        return self._caller.call(op.TOKENS_DELETE, Input({"name": name}, {}, {"Pincompute-Reason": reason}, None, within))
 
     def list(self, *, within: float = 30.0) -> TokenPage:
         """GET /v1/tokens"""
@@ -1654,17 +1850,16 @@ class UnitsResource:
         body: Unit | Mapping[str, Any],
         *,
         dry_run: bool | None = None,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> UnitWritten:
         """POST /v1/projects/{project}/units
 
         dry_run: Judge it as if it were done, and do nothing.
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.call(
-            op.UNITS_CREATE,
-            Input({"project": project}, {"dryRun": dry_run}, {"Pincompute-Reason": pincompute_reason}, body, within),
+            op.UNITS_CREATE, Input({"project": project}, {"dryRun": dry_run}, {"Pincompute-Reason": reason}, body, within)
         )
 
     def delete(
@@ -1674,21 +1869,21 @@ class UnitsResource:
         *,
         if_match: str | None = None,
         dry_run: bool | None = None,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> UnitWritten:
         """DELETE /v1/projects/{project}/units/{name}
 
         if_match: Only if the object is in this version: its ETag.
         dry_run: Judge it as if it were done, and do nothing.
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.call(
             op.UNITS_DELETE,
             Input(
                 {"project": project, "name": name},
                 {"dryRun": dry_run},
-                {"If-Match": if_match, "Pincompute-Reason": pincompute_reason},
+                {"If-Match": if_match, "Pincompute-Reason": reason},
                 None,
                 within,
             ),
@@ -1794,15 +1989,15 @@ class UnitsResource:
         name: str,
         body: Running | Mapping[str, Any],
         *,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> CommandResult:
         """POST /v1/projects/{project}/units/{name}/exec
 
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.call(
-            op.UNITS_EXEC, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within)
+            op.UNITS_EXEC, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, body, within)
         )
 
     def explain(self, project: str, name: str, *, within: float = 30.0) -> Explanation:
@@ -1821,7 +2016,7 @@ class UnitsResource:
         *,
         replica: str | None = None,
         container: str | None = None,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> bytes:
         """GET /v1/projects/{project}/units/{name}/files
@@ -1829,14 +2024,14 @@ class UnitsResource:
         path: An absolute path in the container.
         replica: A number, or cluster-number; the first that is ready if not said.
         container: The first of the replica if not said.
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.call(
             op.UNITS_GET_FILES,
             Input(
                 {"project": project, "name": name},
                 {"path": path, "replica": replica, "container": container},
-                {"Pincompute-Reason": pincompute_reason},
+                {"Pincompute-Reason": reason},
                 None,
                 within,
             ),
@@ -1850,7 +2045,7 @@ class UnitsResource:
         *,
         replica: str | None = None,
         container: str | None = None,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> SyncStream:
         """As `get_files`, piece by piece; close the stream.
@@ -1858,18 +2053,22 @@ class UnitsResource:
         path: An absolute path in the container.
         replica: A number, or cluster-number; the first that is ready if not said.
         container: The first of the replica if not said.
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.open(
             op.UNITS_GET_FILES,
             Input(
                 {"project": project, "name": name},
                 {"path": path, "replica": replica, "container": container},
-                {"Pincompute-Reason": pincompute_reason},
+                {"Pincompute-Reason": reason},
                 None,
                 within,
             ),
         )
+
+    def get_in_full(self, project: str, name: str, *, within: float = 30.0) -> dict[str, Any]:
+        """GET /v1/resources/projects/{project}/units/{name}"""
+        return self._caller.call(op.UNITS_GET_IN_FULL, Input({"project": project, "name": name}, {}, {}, None, within))
 
     def history(
         self,
@@ -2133,6 +2332,178 @@ class UnitsResource:
         ):
             yield from page.items
 
+    def list_all_in_full(
+        self,
+        *,
+        tier: str | None = None,
+        zone: str | None = None,
+        state: str | None = None,
+        label: tuple[str, ...] | None = None,
+        text: str | None = None,
+        sort: Literal["", "name", "created", "state", "ready", "-name", "-created", "-state", "-ready"] | None = None,
+        limit: int | None = None,
+        project: str | None = None,
+        cursor: str | None = None,
+        within: float = 30.0,
+    ) -> ResourceList:
+        """GET /v1/resources/units
+
+        tier: Only of this tier.
+        zone: Only what runs, or is asked to run, in this zone.
+        state: Only in this state, for example Running.
+        label: Only with this label: key=value, or key; several mean all of them.
+        text: Only what mentions this: name, labels, images, message.
+        sort: By name if not said.
+        limit: Objects of a page.
+        project: Only of this project.
+        cursor: The cursor of the page before.
+        """
+        return self._caller.call(
+            op.UNITS_LIST_ALL_IN_FULL,
+            Input(
+                {},
+                {
+                    "tier": tier,
+                    "zone": zone,
+                    "state": state,
+                    "label": label,
+                    "text": text,
+                    "sort": sort,
+                    "limit": limit,
+                    "project": project,
+                    "cursor": cursor,
+                },
+                {},
+                None,
+                within,
+            ),
+        )
+
+    def iterate_all_in_full(
+        self,
+        *,
+        tier: str | None = None,
+        zone: str | None = None,
+        state: str | None = None,
+        label: tuple[str, ...] | None = None,
+        text: str | None = None,
+        sort: Literal["", "name", "created", "state", "ready", "-name", "-created", "-state", "-ready"] | None = None,
+        limit: int | None = None,
+        project: str | None = None,
+        within: float = 30.0,
+    ) -> Iterator[dict[str, Any]]:
+        """Every item, page after page.
+
+        tier: Only of this tier.
+        zone: Only what runs, or is asked to run, in this zone.
+        state: Only in this state, for example Running.
+        label: Only with this label: key=value, or key; several mean all of them.
+        text: Only what mentions this: name, labels, images, message.
+        sort: By name if not said.
+        limit: Objects of a page.
+        project: Only of this project.
+        """
+        for page in self._caller.pages(
+            op.UNITS_LIST_ALL_IN_FULL,
+            Input(
+                {},
+                {
+                    "tier": tier,
+                    "zone": zone,
+                    "state": state,
+                    "label": label,
+                    "text": text,
+                    "sort": sort,
+                    "limit": limit,
+                    "project": project,
+                },
+                {},
+                None,
+                within,
+            ),
+        ):
+            yield from page.items
+
+    def list_in_full(
+        self,
+        project: str,
+        *,
+        tier: str | None = None,
+        zone: str | None = None,
+        state: str | None = None,
+        label: tuple[str, ...] | None = None,
+        text: str | None = None,
+        sort: Literal["", "name", "created", "state", "ready", "-name", "-created", "-state", "-ready"] | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+        within: float = 30.0,
+    ) -> ResourceList:
+        """GET /v1/resources/projects/{project}/units
+
+        tier: Only of this tier.
+        zone: Only what runs, or is asked to run, in this zone.
+        state: Only in this state, for example Running.
+        label: Only with this label: key=value, or key; several mean all of them.
+        text: Only what mentions this: name, labels, images, message.
+        sort: By name if not said.
+        limit: Objects of a page.
+        cursor: The cursor of the page before.
+        """
+        return self._caller.call(
+            op.UNITS_LIST_IN_FULL,
+            Input(
+                {"project": project},
+                {
+                    "tier": tier,
+                    "zone": zone,
+                    "state": state,
+                    "label": label,
+                    "text": text,
+                    "sort": sort,
+                    "limit": limit,
+                    "cursor": cursor,
+                },
+                {},
+                None,
+                within,
+            ),
+        )
+
+    def iterate_in_full(
+        self,
+        project: str,
+        *,
+        tier: str | None = None,
+        zone: str | None = None,
+        state: str | None = None,
+        label: tuple[str, ...] | None = None,
+        text: str | None = None,
+        sort: Literal["", "name", "created", "state", "ready", "-name", "-created", "-state", "-ready"] | None = None,
+        limit: int | None = None,
+        within: float = 30.0,
+    ) -> Iterator[dict[str, Any]]:
+        """Every item, page after page.
+
+        tier: Only of this tier.
+        zone: Only what runs, or is asked to run, in this zone.
+        state: Only in this state, for example Running.
+        label: Only with this label: key=value, or key; several mean all of them.
+        text: Only what mentions this: name, labels, images, message.
+        sort: By name if not said.
+        limit: Objects of a page.
+        """
+        for page in self._caller.pages(
+            op.UNITS_LIST_IN_FULL,
+            Input(
+                {"project": project},
+                {"tier": tier, "zone": zone, "state": state, "label": label, "text": text, "sort": sort, "limit": limit},
+                {},
+                None,
+                within,
+            ),
+        ):
+            yield from page.items
+
     def logs(
         self,
         project: str,
@@ -2146,7 +2517,7 @@ class UnitsResource:
         file: str | None = None,
         previous: bool | None = None,
         follow: bool | None = None,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> Iterator[LogLine]:
         """GET /v1/projects/{project}/units/{name}/logs
@@ -2155,7 +2526,7 @@ class UnitsResource:
         tail: Only so many of the newest lines, of all replicas together.
         grep: Only lines that match this regular expression (RE2).
         file: A file on one of the container's volumes, instead of its console.
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.lines(
             op.UNITS_LOGS,
@@ -2171,7 +2542,7 @@ class UnitsResource:
                     "previous": previous,
                     "follow": follow,
                 },
-                {"Pincompute-Reason": pincompute_reason},
+                {"Pincompute-Reason": reason},
                 None,
                 within,
             ),
@@ -2190,7 +2561,7 @@ class UnitsResource:
         file: str | None = None,
         previous: bool | None = None,
         follow: bool | None = None,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> Iterator[ServerEvent]:
         """As `logs`, as events.
@@ -2201,7 +2572,7 @@ class UnitsResource:
         tail: Only so many of the newest lines, of all replicas together.
         grep: Only lines that match this regular expression (RE2).
         file: A file on one of the container's volumes, instead of its console.
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.follow(
             op.UNITS_LOGS,
@@ -2217,7 +2588,7 @@ class UnitsResource:
                     "previous": previous,
                     "follow": follow,
                 },
-                {"Pincompute-Reason": pincompute_reason},
+                {"Pincompute-Reason": reason},
                 None,
                 within,
             ),
@@ -2231,21 +2602,21 @@ class UnitsResource:
         *,
         if_match: str | None = None,
         dry_run: bool | None = None,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> UnitWritten:
         """PATCH /v1/projects/{project}/units/{name}
 
         if_match: Only if the object is in this version: its ETag.
         dry_run: Judge it as if it were done, and do nothing.
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.call(
             op.UNITS_PATCH,
             Input(
                 {"project": project, "name": name},
                 {"dryRun": dry_run},
-                {"If-Match": if_match, "Pincompute-Reason": pincompute_reason},
+                {"If-Match": if_match, "Pincompute-Reason": reason},
                 body,
                 within,
             ),
@@ -2257,16 +2628,15 @@ class UnitsResource:
         name: str,
         body: Reason | Mapping[str, Any] | None = None,
         *,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> Done:
         """POST /v1/projects/{project}/units/{name}/pause
 
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.call(
-            op.UNITS_PAUSE,
-            Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within),
+            op.UNITS_PAUSE, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, body, within)
         )
 
     def put_files(
@@ -2277,7 +2647,7 @@ class UnitsResource:
         *,
         replica: str | None = None,
         container: str | None = None,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> Copied:
         """PUT /v1/projects/{project}/units/{name}/files
@@ -2285,14 +2655,14 @@ class UnitsResource:
         path: A folder in the container.
         replica: A number, or cluster-number; the first that is ready if not said.
         container: The first of the replica if not said.
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.call(
             op.UNITS_PUT_FILES,
             Input(
                 {"project": project, "name": name},
                 {"path": path, "replica": replica, "container": container},
-                {"Pincompute-Reason": pincompute_reason},
+                {"Pincompute-Reason": reason},
                 None,
                 within,
             ),
@@ -2306,21 +2676,21 @@ class UnitsResource:
         *,
         if_match: str | None = None,
         dry_run: bool | None = None,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> UnitWritten:
         """PUT /v1/projects/{project}/units/{name}
 
         if_match: Only if the object is in this version: its ETag.
         dry_run: Judge it as if it were done, and do nothing.
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.call(
             op.UNITS_REPLACE,
             Input(
                 {"project": project, "name": name},
                 {"dryRun": dry_run},
-                {"If-Match": if_match, "Pincompute-Reason": pincompute_reason},
+                {"If-Match": if_match, "Pincompute-Reason": reason},
                 body,
                 within,
             ),
@@ -2336,16 +2706,15 @@ class UnitsResource:
         name: str,
         body: Restarting | Mapping[str, Any] | None = None,
         *,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> Done:
         """POST /v1/projects/{project}/units/{name}/restart
 
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.call(
-            op.UNITS_RESTART,
-            Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within),
+            op.UNITS_RESTART, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, body, within)
         )
 
     def resume(
@@ -2354,16 +2723,15 @@ class UnitsResource:
         name: str,
         body: Reason | Mapping[str, Any] | None = None,
         *,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> Done:
         """POST /v1/projects/{project}/units/{name}/resume
 
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.call(
-            op.UNITS_RESUME,
-            Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within),
+            op.UNITS_RESUME, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, body, within)
         )
 
     def rollback(
@@ -2372,16 +2740,18 @@ class UnitsResource:
         name: str,
         body: RollingBack | Mapping[str, Any] | None = None,
         *,
-        pincompute_reason: str | None = None,
+        dry_run: bool | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> Done:
         """POST /v1/projects/{project}/units/{name}/rollback
 
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        dry_run: Judge it as if it were done, and do nothing.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.call(
             op.UNITS_ROLLBACK,
-            Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within),
+            Input({"project": project, "name": name}, {"dryRun": dry_run}, {"Pincompute-Reason": reason}, body, within),
         )
 
     def scale(
@@ -2390,16 +2760,15 @@ class UnitsResource:
         name: str,
         body: Scaling | Mapping[str, Any],
         *,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> Done:
         """POST /v1/projects/{project}/units/{name}/scale
 
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.call(
-            op.UNITS_SCALE,
-            Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within),
+            op.UNITS_SCALE, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, body, within)
         )
 
     def start(
@@ -2408,16 +2777,15 @@ class UnitsResource:
         name: str,
         body: Reason | Mapping[str, Any] | None = None,
         *,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> Done:
         """POST /v1/projects/{project}/units/{name}/start
 
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.call(
-            op.UNITS_START,
-            Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within),
+            op.UNITS_START, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, body, within)
         )
 
     def stop(
@@ -2426,15 +2794,15 @@ class UnitsResource:
         name: str,
         body: Reason | Mapping[str, Any] | None = None,
         *,
-        pincompute_reason: str | None = None,
+        reason: str | None = None,
         within: float = 30.0,
     ) -> Done:
         """POST /v1/projects/{project}/units/{name}/stop
 
-        pincompute_reason: Why: percent-encoded UTF-8 of at most 500 characters, kept with the record of this request.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.call(
-            op.UNITS_STOP, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": pincompute_reason}, body, within)
+            op.UNITS_STOP, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, body, within)
         )
 
     def timeline(

@@ -13,10 +13,12 @@ from typing import Any, Protocol
 
 import msgspec
 
+from pincompute.api import changes
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Key, Manifest, Resource
 from pincompute.api.workloads import PINAPPS, PINPODS, PinApp, PinPod
 from pincompute.gateway import NAME, problems
+from pincompute.gateway.model import APP, UNIT, difference
 from pincompute.gateway.operation import replicas, verbs
 from pincompute.gateway.operation.backend import ReplicaAccess, Restart
 from pincompute.gateway.operation.replicas import Replica, Replicas, Target
@@ -40,7 +42,10 @@ class Revisions(Protocol):
 
 
 class Done(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """A verb was accepted. `changed` is false when the post-state was there already; `watch` shows how it comes about."""
+    """A verb was accepted. `changed` is false when the post-state was there already; `watch` shows how it comes about.
+
+    Of a dry run `changes` are all fields that it would change, and `revision` is the one that a rollback would lead to.
+    """
 
     verb: str
     project: str
@@ -50,6 +55,9 @@ class Done(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     watch: str
     generation: int
     version: str = ""
+    dry_run: bool = False
+    changes: tuple[difference.Change, ...] = ()
+    revision: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +71,15 @@ class Verbs:
 
     async def carry_out(self, target: Target, request: Request) -> Done:
         """A verb on the whole workload. Raises Problem, KubeError."""
-        if request.verb == "rollback":
-            history = await self.revisions.of(target.kind, target.project, target.name)
-            request = _with_history(request, history)
-        return await self._write(target, request, lambda obj: verbs.decide(obj, request))
+        informed = await self._informed(target, request)
+        return await self._write(target, request, lambda obj: verbs.decide(obj, informed))
+
+    async def foresee(self, target: Target, request: Request) -> Done:
+        """What a verb on the whole workload would do now, field by field; nothing is written. Raises Problem."""
+        obj = self.workload(target)
+        change = verbs.decide(obj, await self._informed(target, request))
+        done = _done(target, obj, request, change, changed=bool(change.spec))
+        return msgspec.structs.replace(done, dry_run=True, changes=_changes(obj, change), revision=change.to)
 
     async def restart_replica(self, target: Target, asked: str, request: Request) -> Done:
         """Ends one replica; its place is taken as its shard's rules say."""
@@ -94,6 +107,12 @@ class Verbs:
         done = await self._record(target, request, change, replica, name)
         again = await self.access.restart_container(replica.place, Restart(name, request.by, request.why, request.id))
         return done if again else msgspec.structs.replace(done, changed=False)
+
+    async def _informed(self, target: Target, request: Request) -> Request:
+        """A rollback knows the history."""
+        if request.verb != "rollback":
+            return request
+        return _with_history(request, await self.revisions.of(target.kind, target.project, target.name))
 
     def workload(self, target: Target) -> WorkloadObject:
         found: PinApp | PinPod | None = self.reads.get(KINDS[target.kind], target.project, target.name)
@@ -142,6 +161,13 @@ def _with_history(request: Request, history: Sequence[Revision]) -> Request:
     return Request(
         verb=request.verb, by=request.by, why=request.why, at=request.at, id=request.id, to=request.to, history=history
     )
+
+
+def _changes(obj: WorkloadObject, change: Change) -> tuple[difference.Change, ...]:
+    """In the simple model."""
+    spec = msgspec.convert(changes.apply(changes.to_json(obj.spec), change.spec), type(obj.spec))
+    simple = (APP if isinstance(obj, PinApp) else UNIT).to_simple
+    return difference.changes(*(difference.asked(simple(one)) for one in (obj, msgspec.structs.replace(obj, spec=spec))))
 
 
 def _done(target: Target, obj: WorkloadObject, request: Request, change: Change, *, changed: bool = False) -> Done:

@@ -22,6 +22,7 @@ from pincompute.gateway.operation.paths import KINDS, PLURALS, Plural, named, pa
 from pincompute.gateway.operation.replicas import Target
 from pincompute.gateway.operation.shells import routes as shells
 from pincompute.gateway.operation.verbs import Request, Verb
+from pincompute.gateway.workloads.answers import DryRun
 
 IdempotencyKey = Annotated[
     str,
@@ -127,11 +128,13 @@ def _rollback(plural: Plural) -> HTTPRouteHandler:
         verbs: NamedDependency[Verbs],
         data: JSONBody[RollingBack | None] = None,
         key: IdempotencyKey = "",
+        dry_run: DryRun = False,
     ) -> Response[Done]:
-        """To an earlier revision."""
+        """To an earlier revision; a dry run tells which, and field by field what it would change."""
         body = data or RollingBack()
         asked = _request("rollback", call, key, body.reason, to=body.revision)
-        return _answer(await verbs.carry_out(Target(KINDS[plural], project, name), asked))
+        act = verbs.foresee if dry_run else verbs.carry_out
+        return _answer(await act(Target(KINDS[plural], project, name), asked))
 
     return handle
 

@@ -76,10 +76,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A merge patch of the spec, empty when the post-state is there already, and what will be."""
+    """A merge patch of the spec, empty when the post-state is there already, and what will be. `to`: a rollback's revision."""
 
     spec: Manifest
     will: str
+    to: str = ""
 
 
 def decide(obj: WorkloadObject, request: Request) -> Change:
@@ -194,10 +195,10 @@ def _rollback(obj: WorkloadObject, request: Request) -> Change:
     present = templates.revision(obj.spec.template)
     target = _target(obj, request, present)
     if target.name == present:
-        return Change({}, f"{_name(obj)} has revision {present} already")
+        return Change({}, f"{_name(obj)} has revision {present} already", present)
     _not_paused(obj)
     difference = changes.merge_patch(obj.spec.template, target.template)
-    return Change({"template": difference}, f"{_name(obj)} goes back from revision {present} to {target.name}")
+    return Change({"template": difference}, f"{_name(obj)} goes back from revision {present} to {target.name}", target.name)
 
 
 def _target(obj: WorkloadObject, request: Request, present: str) -> Revision:

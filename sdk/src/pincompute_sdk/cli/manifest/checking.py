@@ -12,7 +12,8 @@ from typing import Any, cast
 
 import msgspec
 
-from pincompute_sdk.cli.failure import USAGE, CommandError
+from pincompute_sdk.cli.exits import USAGE
+from pincompute_sdk.cli.failure import CommandError
 from pincompute_sdk.cli.manifest.reading import Manifest
 from pincompute_sdk.core.errors import InvalidError
 from pincompute_sdk.generated import models

@@ -9,7 +9,8 @@ from typing import Any, TypeAlias, cast
 
 import yaml
 
-from pincompute_sdk.cli.failure import USAGE, CommandError
+from pincompute_sdk.cli.exits import USAGE
+from pincompute_sdk.cli.failure import CommandError
 
 NAMES = ("app.yaml", "app.yml")
 Place: TypeAlias = tuple[int, int]  # line and column, from 1

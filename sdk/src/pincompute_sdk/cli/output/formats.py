@@ -10,7 +10,8 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from pincompute_sdk.cli.failure import USAGE, CommandError
+from pincompute_sdk.cli.exits import USAGE
+from pincompute_sdk.cli.failure import CommandError
 from pincompute_sdk.cli.output import jsonpath, table, terminal
 from pincompute_sdk.cli.output.table import Column
 
