@@ -143,7 +143,7 @@ def _problem(request: Request[Any, Any, Any], problem: Problem) -> Response[byte
     )
 
 
-_OF_STATUS = {404: "not-found", 405: "method-not-allowed", 413: "too-large", 415: "unsupported-media-type"}
+_OF_STATUS = {404: "unknown-path", 405: "method-not-allowed", 413: "too-large", 415: "unsupported-media-type"}
 
 
 def _http(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
@@ -151,7 +151,7 @@ def _http(request: Request[Any, Any, Any], error: HTTPException) -> Response[byt
     if isinstance(error, ValidationException):
         return _problem(request, _validation(error, request.scope["route_handler"].opt[PARAMETERS]))
     code = _OF_STATUS.get(error.status_code, "malformed" if error.status_code < 500 else "internal")
-    detail = f"there is nothing at {request.url.path}" if code == "not-found" else error.detail
+    detail = f"there is nothing at {request.url.path}" if code == "unknown-path" else error.detail
     return _problem(request, Problem(code, detail, "see /openapi.json for what there is", headers=error.headers))
 
 

@@ -49,6 +49,7 @@ CODES: Mapping[str, tuple[int, str]] = {
     "clock-wrong": (401, "Two clocks do not agree"),
     "forbidden": (403, "This is not allowed"),
     "not-found": (404, "There is no such thing, or it may not be seen"),
+    "unknown-path": (404, "There is nothing at this path"),
     "method-not-allowed": (405, "The method is not allowed here"),
     "conflict": (409, "Something else changed it in the meantime"),
     "wrong-state": (409, "It is not in a state for this"),

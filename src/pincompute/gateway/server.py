@@ -14,11 +14,13 @@ from typing import Any
 import uvicorn
 from litestar import Litestar
 
+from pincompute import __version__
 from pincompute.gateway.limits.connections import LimitedHttp
 from pincompute.gateway.settings import Settings
 
 LARGEST_FRAME = 1 << 20  # bytes; frames of shells are small, a larger one ends the connection (S-257)
 DRAIN = 10  # seconds that open requests have to end
+VERSION = "Pincompute-Server"  # on every answer: clients tell by it that one side is older
 KEEP_ALIVE = 75  # seconds; longer than most load balancers' own
 
 
@@ -57,6 +59,7 @@ def make(app: Litestar, settings: Settings) -> Server:
         log_config=None,
         access_log=False,
         server_header=False,
+        headers=[(VERSION, __version__)],
         proxy_headers=False,
         limit_concurrency=limits.connections,
         timeout_keep_alive=KEEP_ALIVE,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from gateway.serving import Running, running
 from litestar import get
 
+from pincompute import __version__
 from pincompute.gateway import app
 from pincompute.gateway.composition import printed_document
 
@@ -47,9 +49,20 @@ async def test_who_may_look_but_not_change_is_told_so(gateway: Running):
     assert "vera may not delete apps" in problem["detail"]
 
 
+PATHS = ("/healthz", "/v1/projects/shop/apps", "/v1/projects/shop/apps/none", "/v1/apps?x=1", "/v2")
+
+
+async def test_every_answer_tells_the_version_of_the_server(gateway: Running):
+    """From whichever part of the gateway it comes."""
+    for subject, path in itertools.product(("", "alice"), PATHS):
+        bearer = {"Authorization": f"Bearer {await gateway.token(subject)}"} if subject else {}
+        async with gateway.http.get(gateway.url + path, headers=bearer) as answer:
+            assert answer.headers.getall("Pincompute-Server") == [__version__], path
+
+
 async def test_an_unknown_path_and_a_wrong_method_are_problems_too(gateway: Running):
     status, problem, _ = await gateway.ask("alice", "GET", "/v2/apps")
-    assert (status, problem["code"]) == (404, "not-found")
+    assert (status, problem["code"]) == (404, "unknown-path")
     status, problem, _ = await gateway.ask("alice", "PATCH", "/.well-known/pincompute")
     assert (status, problem["code"]) == (405, "method-not-allowed")
 

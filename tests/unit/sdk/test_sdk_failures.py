@@ -161,6 +161,33 @@ def test_a_call_the_server_does_not_know(version: str, words: str) -> None:
     assert version in caught.value.remedy
 
 
+@pytest.mark.parametrize(("status", "code"), [(404, "unknown-path"), (405, "method-not-allowed")])
+@pytest.mark.parametrize(("version", "words"), [(OLDER, "older than this SDK"), (NEWER, "newer than this SDK")])
+def test_a_call_the_server_says_it_does_not_know(status: int, code: str, version: str, words: str) -> None:
+    """As the gateway itself says it: the SDK adds which side must move, and to which version."""
+    said = problem(status, code, detail="there is nothing at /v1/new")
+    with (
+        answering(Reply(said.status, said.body, {**said.headers, "Pincompute-Server": version})) as server,
+        _client(server.url) as pin,
+        pytest.raises(errors.VersionError, match=words) as caught,
+    ):
+        pin.apps.get("demo", "hello")
+    assert isinstance(caught.value, errors.Problem)
+    assert f"pincompute-sdk {version}" in caught.value.remedy
+
+
+def test_a_field_that_an_older_server_does_not_know() -> None:
+    fields = [{"field": "invented", "expected": "a field of App", "message": "is not known"}]
+    said = problem(422, "invalid", errors=fields, remedy="leave it out")
+    with (
+        answering(Reply(said.status, said.body, {**said.headers, "Pincompute-Server": OLDER})) as server,
+        _client(server.url) as pin,
+        pytest.raises(errors.InvalidError) as caught,
+    ):
+        pin.apps.create("demo", APP)
+    assert caught.value.remedy == (f"leave it out; the server ({OLDER}) is older than this SDK ({pincompute_sdk.__version__})")
+
+
 def test_a_server_that_is_none() -> None:
     with (
         answering(Reply(404, b"<h1>nginx</h1>")) as server,

@@ -125,6 +125,12 @@ class NotFoundError(Problem):
     code = "not-found"
 
 
+class UnknownCallError(Problem, VersionError):
+    """The server has no such call: it is of another version than this SDK."""
+
+    code = "unknown-path"
+
+
 class GoneError(NotFoundError):
     """It was there once and is not kept any more."""
 
@@ -194,6 +200,7 @@ BY_CODE: dict[str, type[Problem]] = {
         TokenExpiredError,
         ForbiddenError,
         NotFoundError,
+        UnknownCallError,
         GoneError,
         ConflictError,
         AlreadyExistsError,
@@ -211,6 +218,7 @@ BY_STATUS: dict[int, type[Problem]] = {
     401: UnauthenticatedError,
     403: ForbiddenError,
     404: NotFoundError,
+    405: UnknownCallError,
     409: ConflictError,
     410: GoneError,
     412: PreconditionFailedError,

@@ -22,7 +22,8 @@ def error(session: Session, outcome: Outcome) -> errors.PinError:
         return _not_known(outcome, datetime.now(UTC))
     if outcome.status in (404, 405, 501) and not _is_problem(outcome):
         return _unknown_call(session, outcome)
-    return errors.problem(outcome.status, outcome.body, request_id=outcome.request_id, retry_after=outcome.retry_after)
+    found = errors.problem(outcome.status, outcome.body, request_id=outcome.request_id, retry_after=outcome.retry_after)
+    return _of_versions(session.server_version, found)
 
 
 def undecodable(server_version: str, what: str, why: str, request_id: str = "") -> errors.VersionError:
@@ -93,6 +94,17 @@ def _unknown_call(session: Session, answer: Answer) -> errors.PinError:
     return errors.VersionError(
         "the server does not know this call", reason=_versions(version), remedy=_move(version), request_id=answer.request_id
     )
+
+
+def _of_versions(server: str, found: errors.Problem) -> errors.Problem:
+    """What one side does not know may only be known to the other's version."""
+    if not server or compare(server, pincompute_sdk.__version__) == 0:
+        return found
+    if isinstance(found, errors.UnknownCallError):
+        found.reason, found.remedy = f"{found.reason}; {_versions(server)}", _move(server)
+    elif isinstance(found, errors.InvalidError):
+        found.remedy = "; ".join(part for part in (found.remedy, _versions(server)) if part)
+    return found
 
 
 def _is_problem(answer: Answer) -> bool:

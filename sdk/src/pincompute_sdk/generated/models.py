@@ -518,7 +518,7 @@ class Problem(Model):
     code: str
     """One of: already-exists, clock-wrong, conflict, forbidden, gone, headers-too-large, internal, invalid, key-reused,
     malformed, method-not-allowed, not-found, precondition-failed, timeout, token-expired, too-large, too-many-requests,
-    unauthenticated, unavailable, unsupported-media-type, wrong-state.
+    unauthenticated, unavailable, unknown-path, unsupported-media-type, wrong-state.
     """
     title: str
     status: int
