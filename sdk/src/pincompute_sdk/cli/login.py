@@ -83,11 +83,11 @@ def _by_device(issuer: Issuer) -> Grant:
 def _in_browser(issuer: Issuer) -> Grant:
     at = issuer.endpoints()
     with loopback.Listener() as listener:
-        attempt = identity.browser_login(issuer, at, listener.redirect)
+        attempt = identity.browser_login(issuer, at, listener.redirect, listener.state)
         sys.stderr.write(f"If no browser opens, open\n{attempt.url}\n")
         sys.stderr.flush()
         loopback.browse(attempt.url)
-        code = listener.code(attempt.state)
+        code = listener.code()
     return issuer.exchange_code(at, code, attempt.verifier, attempt.redirect)
 
 

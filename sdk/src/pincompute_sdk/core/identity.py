@@ -163,16 +163,18 @@ def challenge(verifier: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class BrowserLogin:
-    """One authorization request: where to send the browser, and what must come back."""
+    """One authorization request: where to send the browser, and the secret by which its code is redeemed."""
 
     url: str
-    state: str
     verifier: str
     redirect: str
 
 
-def browser_login(issuer: Issuer, at: Endpoints, redirect: str) -> BrowserLogin:
-    verifier, state = secrets.token_urlsafe(48), secrets.token_urlsafe(16)
+def browser_login(issuer: Issuer, at: Endpoints, redirect: str, state: str) -> BrowserLogin:
+    """`state` must come back with the code. Raises LoginError for an issuer without pages."""
+    if not at.authorization_endpoint:
+        raise LoginError("the issuer offers no login in a browser", remedy="use `pin login` or `pin login --token`")
+    verifier = secrets.token_urlsafe(48)
     query = {
         "response_type": "code",
         "client_id": issuer.client_id,
@@ -182,7 +184,7 @@ def browser_login(issuer: Issuer, at: Endpoints, redirect: str) -> BrowserLogin:
         "code_challenge": challenge(verifier),
         "code_challenge_method": "S256",
     }
-    return BrowserLogin(f"{at.authorization_endpoint}?{urlencode(query)}", state, verifier, redirect)
+    return BrowserLogin(f"{at.authorization_endpoint}?{urlencode(query)}", verifier, redirect)
 
 
 def claims(token: str) -> dict[str, Any]:
