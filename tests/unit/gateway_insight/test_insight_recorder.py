@@ -60,8 +60,8 @@ class Region:
         body = {"metadata": {"name": "hello", **metadata}, "spec": {"template": template(), "replicas": 3}}
         return self.host.store.create(PINAPPS, "demo", body)
 
-    def change(self, patch: Manifest, subresource: str = "") -> None:
-        self.host.store.patch(PINAPPS, HELLO, patch, content_type="merge-patch", subresource=subresource)
+    def change(self, patch: Manifest, subresource: str = "", manager: str = "") -> None:
+        self.host.store.patch(PINAPPS, HELLO, patch, content_type="merge-patch", subresource=subresource, manager=manager)
 
     def status(self, phase: str, second: int, **status: Any) -> None:
         at = (self.began - timedelta(seconds=60 - second)).isoformat()
@@ -279,3 +279,27 @@ async def test_what_was_deleted_while_no_gateway_looked_has_an_end(tmp_path: Pat
             await there.eventually(Revision, lambda found: len(found) == 2)
         assert (states[-1].after, states[-1].before) == (GONE, "Running")
         assert states[-1].uid != second
+
+
+async def test_who_changed_it_past_the_gateway_is_told_by_their_program(tmp_path: Path) -> None:
+    """A change of metadata or status by another program in between is not theirs."""
+    async with region(tmp_path) as there, gateway(there):
+        there.make()
+        await there.eventually(Revision, lambda found: len(found) == 1)
+        there.change({"spec": {"replicas": 6}}, manager="kubectl-edit")
+        there.change({"metadata": {"finalizers": ["pincompute.io/shards"]}}, manager="pincompute-federation")
+        there.change({"status": {"phase": "Running"}}, "status", manager="pincompute-federation")
+        revisions = await there.eventually(Revision, lambda found: bool(found[1:]) and found[1].manager != "")
+        assert (revisions[1].manager, revisions[1].author) == ("kubectl-edit", "")
+
+
+async def test_a_program_is_found_for_what_was_changed_while_no_gateway_looked(tmp_path: Path) -> None:
+    async with region(tmp_path) as there:
+        there.make()
+        async with gateway(there):
+            await there.eventually(Revision, lambda found: len(found) == 1)
+            there.status("Running", 1)
+            await there.eventually(State, bool)
+        there.change({"spec": {"replicas": 6}}, manager="argocd")
+        async with gateway(there):
+            await there.eventually(Revision, lambda found: bool(found[1:]) and found[1].manager == "argocd")

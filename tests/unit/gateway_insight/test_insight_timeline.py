@@ -11,6 +11,7 @@ from pincompute.gateway.insight import exits, timeline
 from pincompute.store.records import GONE, AnyRecord
 
 Q = "registry.local/hello"
+PROGRAMS = ("kubectl-edit", "pincompute-federation", "argocd")
 
 UP_AGAIN = state("Running", 9)
 
@@ -36,6 +37,15 @@ STORIES: dict[str, tuple[Sequence[AnyRecord], list[str]]] = {
         [
             "somebody created hello: 3 replicas of hello:1",
             "somebody with kubectl changed hello (replicas from 3 to 1, container web removed, tier)",
+        ],
+    ),
+    "a change past the gateway tells the program": (
+        [revision(), *(revision(2 + n, 1 + n, manager=m, spec=spec(4 + n)) for n, m in enumerate(PROGRAMS))],
+        [
+            "somebody created hello: 3 replicas of hello:1",
+            "somebody with kubectl (kubectl-edit) scaled hello from 3 to 4",
+            "the platform (pincompute-federation) scaled hello from 4 to 5",
+            "somebody with argocd scaled hello from 5 to 6",
         ],
     ),
     "a placement names zones, a change of it only what moved": (

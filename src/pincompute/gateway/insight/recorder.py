@@ -12,7 +12,7 @@ import logging
 import re
 from collections import deque
 from collections.abc import Iterable
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from pincompute.api.clusters import PROJECTS
 from pincompute.api.core import EVENTS, PODS, Pod
@@ -23,6 +23,7 @@ from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS
 from pincompute.api.workloads import PINAPPS, PINPODS, PinApp, PinPod
 from pincompute.gateway.insight import observing
 from pincompute.gateway.insight.observing import Known, Look, Owner
+from pincompute.gateway.insight.programs import Programs
 from pincompute.kube.clock import SYSTEM, Clock
 from pincompute.kube.clusters import Clusters
 from pincompute.kube.views import Unknown
@@ -56,6 +57,7 @@ class Recorder:
         self._clock = clock
         self._news: deque[News] = deque()
         self._arrived = asyncio.Event()
+        self._programs = Programs(clusters, lambda revision: self._record((revision,)))
         self._workloads: dict[str, Known] = {}  # by uid
         self._owners: dict[str, Owner] = {}  # by uid of the pod
         self._exits: dict[str, frozenset[str]] = {}  # keys recorded, by uid of the pod
@@ -68,6 +70,11 @@ class Recorder:
 
     async def run(self) -> None:
         """Follows the caches until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._programs.run())
+            group.create_task(self._follow())
+
+    async def _follow(self) -> None:
         remembered = await self._remember()
         await self._clusters_synced()
         self._record(self._vanished(remembered))
@@ -160,12 +167,20 @@ class Recorder:
 
     def _workload(self, resource: Resource[PinApp] | Resource[PinPod], obj: PinApp | PinPod, initial: bool) -> None:
         uid, now = obj.metadata.uid, self._clock.wall()
-        found, known = observing.of_workload(resource.kind, obj, self._workloads.get(uid, Known()), Look(now, not initial))
+        before = self._workloads.get(uid, Known())
+        found, known = observing.of_workload(resource.kind, obj, before, Look(now, not initial))
         self._record(found)
+        if before.generation or not initial:  # of all that there was before the first gateway, nobody is asked
+            self._ask(resource, found)
         self._workloads[uid] = known
         if self._gone(HOST, resource, obj):
             self._record((observing.of_end(resource.kind, obj, known, now),))
             del self._workloads[uid]
+
+    def _ask(self, resource: Resource[Any], found: Iterable[AnyRecord]) -> None:
+        for record in found:
+            if isinstance(record, Revision) and not record.author:
+                self._programs.ask(resource, record)
 
     def _pod(self, cluster: str, pod: Pod) -> None:
         owner, uid = observing.owner_of(pod), pod.metadata.uid

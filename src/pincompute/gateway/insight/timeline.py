@@ -16,6 +16,7 @@ from pincompute.gateway.insight import changes, recurring
 from pincompute.gateway.insight.entries import Entry, short
 from pincompute.store.records import DONE, GONE, AnyRecord, Decision, Event, Exit, Operation, Revision, State
 
+PLATFORM = "pincompute-"  # what the field managers of our own programs begin with
 REASONS = 3  # clusters whose refusal is told
 
 _CAUSE_FIRST = ("operation", "revision", "decision", "state", "exit", "event")
@@ -166,7 +167,12 @@ def _entry(record: AnyRecord, sentence: str, *, warning: bool = False) -> Entry:
 
 
 def _somebody(manager: str) -> str:
-    """Who wrote past the gateway is known only by their program."""
+    """Who wrote past the gateway is known only by their program; kubectl tells its command as well."""
+    if manager.startswith(PLATFORM):
+        return f"the platform ({manager})"
+    tool, dash, _ = manager.partition("-")
+    if tool == "kubectl" and dash:
+        return f"somebody with kubectl ({manager})"
     return f"somebody with {manager}" if manager else "somebody"
 
 
