@@ -231,7 +231,7 @@ async def body(data: bytes) -> AsyncIterator[bytes]:
 
 async def test_files_go_in_and_come_out_as_they_were() -> None:
     whole = archive(("a", b"x" * 5000))
-    program = Program([], Exit(0))
+    program = Program([], Exit(0), waits=asyncio.Event(), reads_on=True)
     access = Access(program=program)
     assert await copying.into(access, PLACE, "main", "/data", body(whole)) == len(whole)  # type: ignore[arg-type]
     assert (bytes(program.given), program.input_ended) == (whole, True)
@@ -240,6 +240,47 @@ async def test_files_go_in_and_come_out_as_they_were() -> None:
         got = download.first + b"".join([piece async for piece in download.rest()])
     assert got == whole
     assert sender.input_ended, "only then may the other side close"
+
+
+class Deaf(Program):
+    """Takes the first piece, says why it does not go on, and never reads again."""
+
+    async def write(self, piece: bytes) -> None:
+        if self.given:
+            await asyncio.Event().wait()
+        await super().write(piece)
+
+
+async def test_a_copy_that_tar_refuses_says_why_at_once_and_the_rest_is_read() -> None:
+    """Nobody reads what is written to a tar that has ended; whoever still writes would not read the answer."""
+    whole, passed = archive(("a", b"x" * 3_000_000)), 0
+
+    async def counted() -> AsyncIterator[bytes]:
+        nonlocal passed
+        for start in range(0, len(whole), 100_000):
+            yield whole[start : start + 100_000]
+            passed = start + 100_000
+
+    words = b"tar: /data/missing: Cannot open: No such file or directory"
+    access = Access(program=Deaf([(Channel.STDERR, words)], Exit(2)))
+    async with asyncio.timeout(10):
+        with pytest.raises(Problem, match="Cannot open: No such file") as refused:
+            await copying.into(access, PLACE, "main", "/data/missing", counted())  # type: ignore[arg-type]
+    assert refused.value.code == "not-found"
+    assert passed >= len(whole)
+
+
+async def test_an_answer_does_not_wait_for_a_body_that_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copying, "LINGER", 0.05)
+
+    async def endless() -> AsyncIterator[bytes]:
+        yield archive(("a", b"x"))[:512]
+        await asyncio.Event().wait()
+
+    access = Access(program=Program([(Channel.STDERR, b"tar: no room")], Exit(2)))
+    async with asyncio.timeout(10):
+        with pytest.raises(Problem, match="no room"):
+            await copying.into(access, PLACE, "main", "/data", endless())  # type: ignore[arg-type]
 
 
 async def test_a_part_is_never_taken_for_the_whole() -> None:

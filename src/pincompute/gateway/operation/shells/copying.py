@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import posixpath
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
@@ -24,6 +25,7 @@ from pincompute.gateway.problems import FieldError, Problem
 LONGEST_PATH = 4096
 PACK = 'tar -c -f - -C "$1" -- "$2" && { read -r _; true; }'
 """The surprising end: a connection that its other side closes may lose what was not read yet, so the reader says when."""
+LINGER = 10.0  # seconds in which the rest of a body is read that nobody wants any more
 SILENCE = 60.0  # seconds without a byte after which a copy has failed
 
 
@@ -93,21 +95,38 @@ async def into(
         with single():
             async with asyncio.TaskGroup() as group:
                 ended = group.create_task(told.drain())
-                await _send(process, check, body, ended)
+                sending = group.create_task(_send(process, check, body, ended))
+                await asyncio.wait((ended, sending), return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait((sending,), timeout=LINGER)
+                sending.cancel()
     if process.exit.code != 0:
         raise told.problem(path)
     return check.size
 
 
 async def _send(process: Process, check: archives.Incoming, body: AsyncIterator[bytes], ended: asyncio.Task[None]) -> None:
+    """What comes after tar has ended is read and left: a user who is still writing would not read why."""
     async for piece in body:
-        if ended.done():
-            return
         check.feed(piece)
         for start in range(0, len(piece), commands.PIECE):
-            await process.write(piece[start : start + commands.PIECE])
-    check.end()
-    await process.end_input()
+            await _unless(ended, process.write(piece[start : start + commands.PIECE]))
+    if not ended.done():
+        check.end()
+        await process.end_input()
+
+
+async def _unless(ended: asyncio.Task[None], write: Coroutine[Any, Any, None]) -> None:
+    """Nobody reads what is written to a program that has ended, so the write would wait for ever."""
+    if ended.done():
+        write.close()
+        return
+    writing = asyncio.ensure_future(write)
+    try:
+        await asyncio.wait((writing, ended), return_when=asyncio.FIRST_COMPLETED)
+        if writing.done():
+            await writing
+    finally:
+        writing.cancel()
 
 
 @dataclass(slots=True)
