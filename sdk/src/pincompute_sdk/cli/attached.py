@@ -32,26 +32,29 @@ CLOSING = 5.0  # seconds for the server to say how it closes
 
 async def run(using: AsyncClient, wanted: Socket, *, terminal: bool, reading: bool) -> int:
     """Until the program ends. Raises CommandError when the connection is lost or cut."""
+    from websockets.exceptions import ConnectionClosed
+
     async with using:
         connection = await sockets.connect(using.state, using.context.ca, wanted)
         async with connection:
             if not reading:
-                await connection.send(sockets.end_of_input())
+                with contextlib.suppress(ConnectionClosed):  # what it said before is still read
+                    await connection.send(sockets.end_of_input())
             with _raw() if terminal and sys.stdin.isatty() else contextlib.nullcontext():
                 ended = await _attend(connection, terminal=terminal, reading=reading)
     return _code(ended)
 
 
 async def _attend(connection: ClientConnection, *, terminal: bool, reading: bool) -> Exit:
-    """Input goes beside the output; when the output ends, input is not waited for."""
-    async with asyncio.TaskGroup() as group:
-        beside = [group.create_task(_input(connection))] if reading else []
-        beside += [group.create_task(_resizing(connection))] if terminal else []
-        try:
-            return await _output(connection)
-        finally:
-            for task in beside:
-                task.cancel()
+    """Input goes beside the output; when the output ends, input is not waited for. No task group: it would wrap errors."""
+    beside = [asyncio.create_task(_input(connection))] if reading else []
+    beside += [asyncio.create_task(_resizing(connection))] if terminal else []
+    try:
+        return await _output(connection)
+    finally:
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
 
 
 async def _output(connection: ClientConnection) -> Exit:

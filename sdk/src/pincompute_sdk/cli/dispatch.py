@@ -35,6 +35,7 @@ def app(program: str) -> App:
         name=program,
         help_format="plaintext",
         help_formatter=pages.Page(),
+        suppress_keyboard_interrupt=False,
         version_flags=[],
         default_parameter=Parameter(show_default=False),
         group_parameters="Options",

@@ -58,8 +58,12 @@ def _ports(text: str) -> tuple[int, int]:
 
 
 async def _serve(using: AsyncClient, wanted: Socket, local: int, *, browser: bool) -> None:
-    async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await _carry(using, wanted, reader, writer)
+    carried: set[asyncio.Task[None]] = set()
+
+    def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(_carry(using, wanted, reader, writer))
+        carried.add(task)
+        task.add_done_callback(carried.discard)
 
     try:
         server = await asyncio.start_server(accepted, "127.0.0.1", local)

@@ -22,6 +22,7 @@ class Page:
 
     def render_usage(self, console: Console, options: ConsoleOptions, usage: Any) -> None:
         del options
+        console.soft_wrap = True  # examples are copied: a line of them is never broken here
         _print(console, f"Usage: {str(usage).strip()}")
 
     def render_description(self, console: Console, options: ConsoleOptions, description: Any) -> None:
@@ -50,7 +51,7 @@ def group(name: str) -> App:
 
 
 def _print(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    console.print(text, markup=False, highlight=False)
 
 
 def _lines(panel: HelpPanel, width: int) -> Iterator[str]:
