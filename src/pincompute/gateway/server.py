@@ -6,22 +6,30 @@ uvicorn drops the certificate; the protocol below keeps what ASGI's TLS extensio
 from __future__ import annotations
 
 import asyncio
+import logging
+import resource
+import socket
 import ssl
+import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
-from litestar import Litestar
+from litestar.types import ASGIApp
 
 from pincompute import __version__
-from pincompute.gateway.limits.connections import LimitedHttp
+from pincompute.gateway.limits.connections import ROOM, LimitedHttp, Pieces
+from pincompute.gateway.limits.entrance import Entrance, Waiting
 from pincompute.gateway.settings import Settings
+
+log = logging.getLogger(__name__)
 
 LARGEST_FRAME = 1 << 20  # bytes; frames of shells are small, a larger one ends the connection (S-257)
 DRAIN = 10  # seconds that open requests have to end
 VERSION = "Pincompute-Server"  # on every answer: clients tell by it that one side is older
 KEEP_ALIVE = 75  # seconds; longer than most load balancers' own
+RESERVED = 256  # descriptors for the clusters, the store and files
 
 
 class _Http(LimitedHttp):
@@ -37,17 +45,42 @@ def _show_certificate(transport: Any, scope: Any) -> None:
 
 
 class Server(uvicorn.Server):
-    """Signals belong to the process, not to the server."""
+    """Signals belong to the process, not to the server. Handshakes and what waits are counted as connections."""
+
+    def __init__(self, config: uvicorn.Config, connections: int) -> None:
+        super().__init__(config)
+        self._connections = connections
+        self._waiting = Waiting()
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         yield
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002 - uvicorn's signature
+        """As uvicorn's, with an entrance of ours. Ends the process when the address cannot be had."""
+        config = self.config
+        try:
+            listener = socket.create_server((config.host, config.port), backlog=config.backlog)
+        except OSError as problem:
+            log.critical("cannot listen", extra={"address": f"{config.host}:{config.port}", "why": str(problem)})
+            sys.exit(1)
+        listener.setblocking(False)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, ROOM)  # what is not read fills no kernel either
+        entrance: Any = Entrance(listener, config.ssl, self._protocol, self._waiting, self._full)
+        self.servers = [entrance]
+        self.started = True
 
-def make(app: Litestar, settings: Settings) -> Server:
+    def _protocol(self) -> asyncio.Protocol:
+        return _Http(self._waiting, config=self.config, server_state=self.server_state, app_state={})
+
+    def _full(self, arriving: int) -> bool:
+        return arriving + len(self.server_state.connections) >= self._connections
+
+
+def make(app: ASGIApp, settings: Settings) -> Server:
     limits, listen = settings.limits, settings.listen
     config = uvicorn.Config(
-        app,
+        Pieces(app),
         host=listen.address,
         port=listen.port,
         http=_Http,
@@ -61,14 +94,23 @@ def make(app: Litestar, settings: Settings) -> Server:
         server_header=False,
         headers=[(VERSION, __version__)],
         proxy_headers=False,
-        limit_concurrency=limits.connections,
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=DRAIN,
         h11_max_incomplete_event_size=limits.headers,
     )
     config.load()
     config.ssl = _tls(settings) if listen.certificate else None
-    return Server(config)
+    return Server(config, _connections(limits.connections))
+
+
+def _connections(wanted: int) -> int:
+    """As many as there are descriptors for."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    possible = wanted if most == resource.RLIM_INFINITY else max(1, min(wanted, most - RESERVED))
+    if possible < wanted:
+        log.warning("fewer connections than limits.connections: raise RLIMIT_NOFILE", extra={"connections": possible})
+    return possible
 
 
 def _tls(settings: Settings) -> ssl.SSLContext:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
-import uvicorn
 
+from pincompute.gateway import server
 from pincompute.gateway.limits import connections
-from pincompute.gateway.limits.connections import LimitedHttp
+from pincompute.gateway.settings import Limits, Listen, Settings
+
+ASK = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 
 
 async def _echo(scope: Any, receive: Any, send: Any) -> None:
@@ -27,33 +30,19 @@ async def _echo(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-class _Server(uvicorn.Server):
-    def install_signal_handlers(self) -> None:
-        pass
-
-
 @asynccontextmanager
-async def _serving() -> AsyncIterator[int]:
-    config = uvicorn.Config(
-        _echo,
-        port=0,
-        http=LimitedHttp,
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        log_level="critical",
-        h11_max_incomplete_event_size=4096,
-    )
-    config.load()
-    config.loaded_app = _echo
-    server = _Server(config)
-    server.lifespan = config.lifespan_class(config)
-    await server.startup()
+async def _serving(app: Any = _echo, most: int = 100) -> AsyncIterator[int]:
+    serving = server.make(app, Settings(listen=Listen(port=0), limits=Limits(headers=4096, connections=most)))
+    task = asyncio.create_task(server.serve(serving))
     try:
-        yield server.servers[0].sockets[0].getsockname()[1]
+        async with asyncio.timeout(5):
+            while not serving.started:  # noqa: ASYNC110 - uvicorn has no event for it
+                await asyncio.sleep(0.01)
+        yield serving.servers[0].sockets[0].getsockname()[1]
     finally:
-        server.should_exit = True
-        await server.shutdown()
+        serving.force_exit = True
+        task.cancel()
+        await asyncio.wait([task])
 
 
 async def _say(port: int, *parts: bytes, pause: float = 0.0) -> bytes:
@@ -114,3 +103,79 @@ async def test_a_kept_connection_serves_again() -> None:
             async with asyncio.timeout(5):
                 assert (await reader.readuntil(b"\r\n\r\nok")).startswith(b"HTTP/1.1 200")
         writer.close()
+
+
+@pytest.mark.parametrize("more", [b"\r\n", b"G"], ids=["an empty line", "a part of the next request"])
+async def test_a_kept_connection_that_begins_and_does_not_go_on_ends(monkeypatch: pytest.MonkeyPatch, more: bytes) -> None:
+    monkeypatch.setattr(connections, "GRACE", 0.2)
+    async with _serving() as port:
+        said = await _say(port, ASK, pause=0.1)
+        assert said.startswith(b"HTTP/1.1 200")
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(ASK)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(more)
+        async with asyncio.timeout(5):
+            with suppress(ConnectionResetError):
+                assert await reader.read() == b""
+        writer.close()
+
+
+async def test_an_answer_that_is_not_read_is_sent_no_further_and_then_the_connection_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connections, "GRACE", 0.5)
+    body, ended = bytes(32 << 20), asyncio.Event()
+
+    async def large(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
+        tracemalloc.start()
+        await send({"type": "http.response.body", "body": body})
+        ended.set()
+
+    async with _serving(large) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(ASK)
+        try:
+            async with asyncio.timeout(5):
+                await ended.wait()
+            assert tracemalloc.get_traced_memory()[1] < len(body) / 4
+        finally:
+            tracemalloc.stop()
+            writer.close()
+
+
+async def test_whoever_waits_longest_makes_room() -> None:
+    async with _serving(most=3) as port:
+        first, second, third = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+        first[1].write(ASK)
+        assert (await first[0].readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")  # so the second waits longest
+        assert (await _say(port, ASK)).startswith(b"HTTP/1.1 200")
+        with suppress(ConnectionResetError):
+            assert await second[0].read() == b""
+        for reader, writer in (first, third):
+            writer.write(ASK)
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+        for _, writer in (first, second, third):
+            writer.close()
+
+
+async def test_who_is_served_makes_no_room() -> None:
+    hold = asyncio.Event()
+
+    async def held(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await hold.wait()
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    async with _serving(held, most=2) as port:
+        served = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+        for reader, writer in served:
+            writer.write(ASK)
+            await reader.readuntil(b"\r\n\r\n")
+        assert await _say(port, ASK) == b""
+        hold.set()
+        for reader, writer in served:
+            assert await reader.readexactly(2) == b"ok"
+            writer.close()

@@ -197,7 +197,7 @@ async def test_a_request_waits_for_its_turn_and_its_turn_survives_being_cancelle
     limiter = Limiter(Limits(concurrency=2), lambda _caller, _project: True)
     first = limiter.admit(user("a"), GET, "demo")
     await first.__aenter__()
-    waiting = [asyncio.create_task(_pass(limiter)) for _ in range(3)]
+    waiting = [asyncio.create_task(_pass(limiter, number)) for number in "bcd"]
     await asyncio.sleep(0)
     await first.__aexit__(None, None, None)
     waiting[0].cancel()  # it was started in this very moment
@@ -206,9 +206,27 @@ async def test_a_request_waits_for_its_turn_and_its_turn_survives_being_cancelle
     assert [task.cancelled() for task in waiting] == [True, False, False]
 
 
-async def _pass(limiter: Limiter) -> None:
-    async with limiter.admit(user("a"), GET, "demo"):
+async def _pass(limiter: Limiter, caller: str) -> None:
+    async with limiter.admit(user(caller), GET, "demo"):
         await asyncio.sleep(0)
+
+
+async def test_a_caller_whose_requests_do_not_end_leaves_turns_to_others_of_the_project() -> None:
+    limiter = Limiter(Limits(concurrency=32), lambda _caller, _project: True)
+    slow = [limiter.admit(user("slow"), GET, "demo") for _ in range(4)]
+    for each in slow:
+        await each.__aenter__()
+    waiting = [asyncio.create_task(_pass(limiter, "slow")) for _ in range(30)]
+    await asyncio.sleep(0)
+    async with asyncio.timeout(1):
+        await _pass(limiter, "another")
+    waiting[0].cancel()
+    for each in slow:
+        await each.__aexit__(None, None, None)
+        waiting[1].cancel()  # it was started in this very moment
+    done, _ = await asyncio.wait(waiting, timeout=5)
+    assert [task.cancelled() for task in waiting] == [True, True] + [False] * 28
+    assert len(done) == 30
 
 
 async def test_addresses_that_fail_to_log_in_too_often_are_answered_late_and_without_a_record() -> None:

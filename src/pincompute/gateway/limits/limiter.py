@@ -1,6 +1,7 @@
-"""How much each caller and project may ask: a rate for both, turns for all, so many streams.
+"""How much each caller and project may ask: a rate for both, turns for all, so many streams and requests at once.
 
 A project's rate is touched only by its members: a stranger who asks for it pays from their own, or they could use it up.
+One caller has at most a SHARE of all requests under way, so whoever sends or reads slowly does not take their project's turns.
 The surprising rule: who asks again before the time they were told is answered late, so that a loop that ignores
 Retry-After costs nobody anything; who keeps to it never waits here.
 """
@@ -16,12 +17,14 @@ from types import TracebackType
 from pincompute.gateway import problems
 from pincompute.gateway.calls import Caller, Operation
 from pincompute.gateway.limits.bucket import Bucket
+from pincompute.gateway.limits.shares import Shares
 from pincompute.gateway.limits.turns import Turns
 from pincompute.gateway.settings import Limits
 from pincompute.kube.clock import SYSTEM, Clock
 
 LATEST = 1.0  # seconds that a refusal is held back at most
 PATIENCE = 5.0  # seconds a request waits for its turn
+SHARE = 1 / 8  # of the requests at once that may be of one caller
 QUEUE = 256  # requests of one flow that wait for theirs
 REMEMBERED = 20_000  # buckets, before those that are full are dropped
 STRANGERS_RATE, STRANGERS_BURST = 10.0, 100.0  # failed logins of one address, before they are answered late
@@ -47,6 +50,7 @@ class Limiter:
         self._turns: Turns[asyncio.Future[None]] = Turns(limits.concurrency, limits.capacity, clock.monotonic())
         self._timer: asyncio.TimerHandle | None = None
         self._streams: dict[str, int] = {}
+        self._shares = Shares(max(1, round(limits.concurrency * SHARE)))
 
     def admit(self, caller: Caller, operation: Operation, project: str) -> Admission:
         """`async with` it: the request runs inside. Entering raises Problem 429."""
@@ -61,10 +65,9 @@ class Limiter:
         account.bucket.take(1.0)
         return True
 
-    async def charge(self, caller: Caller, operation: Operation, project: str) -> str:
+    async def charge(self, own: str, caller: Caller, operation: Operation, project: str) -> str:
         """Pays for the request; gives the flow it belongs to. Raises Problem 429, late for who does not wait."""
         now, cost = self._clock.monotonic(), operation.cost
-        own = f"caller {caller.name} {caller.token_id}" if caller.token_id else f"caller {caller.name}"
         flow = f"project {project}" if project and self._belongs(caller, project) else own
         personal = self._account(own, self._limits.caller_rate, self._limits.caller_burst)
         common = self._account(flow, self._limits.rate, self._limits.burst) if flow != own else None
@@ -78,8 +81,27 @@ class Limiter:
             common.bucket.take(cost)
         return flow
 
-    async def start(self, flow: str, cost: float) -> None:
-        """At once, or when it is this flow's turn. Raises Problem 429."""
+    async def start(self, own: str, flow: str, cost: float) -> None:
+        """At once, or when it is the turn of this caller and of this flow. Raises Problem 429."""
+        if self._shares.free(own) and self._turns.take(flow, cost, self._clock.monotonic()):
+            self._shares.take(own)
+            return
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._shares.wait(own)
+                try:
+                    await self._turn(flow, cost)
+                except BaseException:
+                    self._shares.give(own)
+                    raise
+        except TimeoutError:
+            raise problems.too_many(f"the gateway is busy: no turn for {flow} within {PATIENCE:g} s", 1.0) from None
+
+    def end(self, own: str, flow: str) -> None:
+        self._shares.give(own)
+        self._release(flow)
+
+    async def _turn(self, flow: str, cost: float) -> None:
         if self._turns.take(flow, cost, self._clock.monotonic()):
             return
         if self._turns.waiting(flow) >= QUEUE:
@@ -88,16 +110,13 @@ class Limiter:
         self._turns.enqueue(flow, cost, turn)
         self._serve()
         try:
-            async with asyncio.timeout(PATIENCE):
-                await turn
-        except TimeoutError:
-            self._leave(flow, turn)
-            raise problems.too_many(f"the gateway is busy: no turn for {flow} within {PATIENCE:g} s", 1.0) from None
+            await turn
         except asyncio.CancelledError:
-            self._leave(flow, turn)
+            if not self._turns.withdraw(flow, turn):  # started in the same moment
+                self._release(flow)
             raise
 
-    def end(self, flow: str) -> None:
+    def _release(self, flow: str) -> None:
         self._turns.release(flow)
         self._serve()
 
@@ -112,11 +131,6 @@ class Limiter:
         self._streams[caller.name] -= 1
         if not self._streams[caller.name]:
             del self._streams[caller.name]
-
-    def _leave(self, flow: str, turn: asyncio.Future[None]) -> None:
-        """Whoever stops waiting may have been started in the same moment."""
-        if not self._turns.withdraw(flow, turn):
-            self.end(flow)
 
     def _serve(self) -> None:
         """Starts whoever can start, and comes back when the next one can."""
@@ -157,19 +171,19 @@ class Limiter:
 class Admission:
     """One request between its admission and its end."""
 
-    __slots__ = ("_caller", "_flow", "_limiter", "_operation", "_project")
+    __slots__ = ("_caller", "_flow", "_limiter", "_operation", "_own", "_project")
 
     def __init__(self, limiter: Limiter, caller: Caller, operation: Operation, project: str) -> None:
         self._limiter, self._caller, self._operation, self._project = limiter, caller, operation, project
+        self._own = f"caller {caller.name} {caller.token_id}" if caller.token_id else f"caller {caller.name}"
         self._flow = ""
 
     async def __aenter__(self) -> None:
-        flow = await self._limiter.charge(self._caller, self._operation, self._project)
+        self._flow = await self._limiter.charge(self._own, self._caller, self._operation, self._project)
         if self._operation.stream:
             self._limiter.open_stream(self._caller)
         else:
-            await self._limiter.start(flow, self._operation.cost)
-        self._flow = flow
+            await self._limiter.start(self._own, self._flow, self._operation.cost)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -177,4 +191,4 @@ class Admission:
         if self._operation.stream:
             self._limiter.close_stream(self._caller)
         else:
-            self._limiter.end(self._flow)
+            self._limiter.end(self._own, self._flow)
