@@ -118,7 +118,8 @@ class Limiter:
 
     def _release(self, flow: str) -> None:
         self._turns.release(flow)
-        self._serve()
+        if self._turns.queued:
+            self._serve()
 
     def open_stream(self, caller: Caller) -> None:
         """Raises Problem 429."""

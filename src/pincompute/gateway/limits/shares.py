@@ -12,7 +12,7 @@ class _Share:
     """Nobody waits while fewer than allowed are held; who gave up is still among the waiting."""
 
     held: int = 0
-    waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
+    waiting: deque[asyncio.Future[None]] = field(default_factory=deque[asyncio.Future[None]])
 
 
 class Shares:
@@ -26,7 +26,10 @@ class Shares:
 
     def take(self, who: str) -> None:
         """When it is free."""
-        self._shares.setdefault(who, _Share()).held += 1
+        share = self._shares.get(who)
+        if share is None:
+            share = self._shares[who] = _Share()
+        share.held += 1
 
     async def wait(self, who: str) -> None:
         """Until it is free; takes it."""

@@ -51,6 +51,10 @@ class Turns(Generic[T]):
         self._ahead: dict[str, float] = {}  # of flows without a request, the tags that are ahead of the queue's
 
     @property
+    def queued(self) -> int:
+        return self._queued
+
+    @property
     def held(self) -> int:
         return self._held
 
