@@ -57,6 +57,7 @@ class Session:
     metrics: hooks.Metrics = field(default_factory=hooks.Metrics)
     written: str = ""  # the newest version that our own writes were answered with
     server_version: str = ""
+    heard: bool = False  # the server answered, or at least took a request
     warned: set[str] = field(default_factory=set[str])
 
     def dressed(self, request: Request) -> Request:
@@ -104,7 +105,8 @@ def exchange(session: Session, request: Request) -> Exchange:
         outcome = yield Send(session.dressed(request))
         if outcome is None:
             raise TypeError("a driver answers Send with an outcome")
-        tried = retry.Tried(tried.attempts + 1, tried.waited)
+        session.heard = session.heard or not (isinstance(outcome, Failed) and outcome.unsent)
+        tried = retry.Tried(tried.attempts + 1, tried.waited, session.heard)
         wait = _pause(session, request, outcome, tried)
         session.tell(_attempt(request, outcome, time.monotonic() - began, tried.attempts, wait))
         if isinstance(outcome, Answer):
@@ -118,7 +120,7 @@ def exchange(session: Session, request: Request) -> Exchange:
         if wait is None:
             raise failures.error(session, outcome)
         yield Sleep(wait)
-        tried = retry.Tried(tried.attempts, tried.waited + wait)
+        tried = retry.Tried(tried.attempts, tried.waited + wait, session.heard)
 
 
 def _pause(session: Session, request: Request, outcome: Outcome, tried: retry.Tried) -> float | None:

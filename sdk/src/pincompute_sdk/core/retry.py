@@ -2,7 +2,8 @@
 
 Only what is safe is repeated: calls whose repetition changes nothing (GET, PUT, DELETE, a POST with an idempotency key), and
 any call that surely was not carried out (refused connection, 429). Waits grow with full jitter up to a cap and never past the
-budget; a `Retry-After` that does not fit into the budget ends the attempts at once instead of hammering.
+budget; a `Retry-After` that does not fit into the budget ends the attempts at once instead of hammering. A server that was
+heard before and is gone is waited for, because it will be back; one that never was may have another address.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ PASSING = frozenset({429, 502, 503, 504})  # answers of a server that may do bet
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    attempts: int = 6
+    attempts: int = 11  # while a server that was heard before is gone
+    few: int = 6  # attempts otherwise, if that is less
     first: float = 0.2  # seconds; doubles with each attempt
     cap: float = 8.0  # seconds, the longest single wait
     budget: float = 30.0  # seconds of waiting for one call, all attempts together
@@ -43,15 +45,18 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What was tried so far: how often, and how many seconds were spent waiting."""
+    """What was tried so far: how often, how many seconds were spent waiting, and whether the server was ever heard."""
 
     attempts: int
     waited: float
+    heard: bool = False
 
 
 def pause(policy: Policy, request: Request, outcome: Outcome, tried: Tried, chance: float) -> float | None:
     """Seconds until the next attempt, or None for no further one; `chance` is in [0, 1)."""
-    if tried.attempts >= policy.attempts or not _passing(outcome) or not _safe(request, outcome):
+    gone = isinstance(outcome, Failed) and tried.heard
+    most = policy.attempts if gone else min(policy.attempts, policy.few)
+    if tried.attempts >= most or not _passing(outcome) or not _safe(request, outcome):
         return None
     longest = min(policy.cap, policy.first * 2 ** (tried.attempts - 1))
     asked = outcome.retry_after if isinstance(outcome, Answer) else None
