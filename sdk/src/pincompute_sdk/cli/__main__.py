@@ -19,13 +19,22 @@ def main(arguments: list[str]) -> int:
     try:
         code = _run(program, arguments)
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever read our output has what they wanted
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except BrokenPipeError:
+        return _unread()
+    except SystemExit as end:  # rich ends the process when nobody reads
+        if isinstance(end.__context__, BrokenPipeError):
+            return _unread()
+        raise
     except KeyboardInterrupt:
         sys.stderr.write("\ninterrupted\n")
         return INTERRUPTED
     return code
+
+
+def _unread() -> int:
+    """Whoever read our output has what they wanted; the rest of it goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
 
 
 def _run(program: str, arguments: list[str]) -> int:

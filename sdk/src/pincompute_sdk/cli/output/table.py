@@ -11,6 +11,7 @@ from pincompute_sdk.cli.output import terminal
 
 T = TypeVar("T")
 GAP = "  "
+LEAST = 12  # columns for what may be wrapped
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ def show(rows: Sequence[T], columns: Sequence[Column[T]], *, wide: bool, nothing
         return
     chosen = [column for column in columns if wide or not column.wide]
     cells = [[column.value(row) for column in chosen] for row in rows]
-    if terminal.interactive():
+    if terminal.interactive() and _narrowest(chosen, cells) <= terminal.width():
         _on_terminal(chosen, cells)
     else:
         sys.stdout.write(plain([column.title for column in chosen], cells))
@@ -40,6 +41,12 @@ def plain(titles: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
     lines = [[title.upper() for title in titles], *([" ".join(cell.split()) or "-" for cell in row] for row in cells)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(titles))]
     return "".join(GAP.join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() + "\n" for line in lines)
+
+
+def _narrowest(columns: Sequence[Column[T]], cells: Sequence[Sequence[str]]) -> int:
+    """Columns that are needed to break nothing but the long column; a smaller terminal breaks the lines itself."""
+    widths = [LEAST if c.long else max(len(c.title), *(len(row[i]) for row in cells)) for i, c in enumerate(columns)]
+    return sum(widths) + len(GAP) * (len(widths) - 1)
 
 
 def _on_terminal(columns: Sequence[Column[T]], cells: Sequence[Sequence[str]]) -> None:
