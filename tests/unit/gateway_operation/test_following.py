@@ -163,7 +163,8 @@ async def test_a_restart_is_marked_after_the_last_words_of_the_run_before() -> N
     assert reader.marks == ["main restarted, exit code 1"]
 
 
-async def test_a_replica_that_moves_goes_on_under_its_number() -> None:
+async def test_a_stream_of_one_replica_goes_on_with_the_one_that_takes_its_place() -> None:
+    """Its number may be another one after a move."""
     reader = two()
     reader.access.journals["web-b1-1"] = Journal()
     async with reading(reader, LogQuery(follow=True, replica="0")):
@@ -171,8 +172,24 @@ async def test_a_replica_that_moves_goes_on_under_its_number() -> None:
         reader.fleet.change(("b1", pod("b1", 0)), ("b1", pod("b1", 1)))
         reader.access.journals["web-b1-1"].write(EPOCH + 200 * SECOND, "here I am")
         await reader.until(lambda: "here I am" in reader.texts)
-    assert reader.marks == ["web/0 moved from a1 to b1"]
-    assert reader.got[-1].replica == "web/0"
+    assert reader.marks == ["web/0 moved from a1 to b1, as web/1"]
+    assert reader.got[-1].replica == "web/1"
+    assert not [text for text in reader.texts if text in ("line 0", "line 2", "line 4")], "of the other replica"
+
+
+async def test_a_move_is_told_although_replicas_grow_before_they_shrink() -> None:
+    reader = two()
+    reader.access.journals["web-b1-1"] = Journal()
+    both = [("a1", pod("a1", 0)), ("b1", pod("b1", 0)), ("b1", pod("b1", 1))]
+    async with reading(reader, LogQuery(follow=True, replica="a1-0")):
+        await reader.until(lambda: len(reader.texts) == 3)
+        reader.fleet.placed = {("b", "b1"): 2}
+        reader.fleet.change(*both)
+        await reader.until(lambda: len(reader.marks) == 1)
+        reader.fleet.change(*both[1:])
+        reader.access.journals["web-b1-1"].write(EPOCH + 200 * SECOND, "here I am")
+        await reader.until(lambda: "here I am" in reader.texts)
+    assert reader.marks == ["web/1 started in b1", "web/2 moved from a1 to b1, as web/1"]
 
 
 async def test_the_stream_ends_with_the_workload() -> None:

@@ -2,34 +2,51 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from workers import TARGET, pod
 
-from pincompute.gateway.operation.replicas import Replica, choose, container_of, number
+from pincompute.gateway.operation.replicas import Replica, choose, container_of, counted, number
 from pincompute.gateway.problems import Problem
 
-
-def test_numbers_go_by_zone_cluster_and_ordinal_at_first() -> None:
-    assert number([pod("b1", 0), pod("a1", 1), pod("a1", 0)], {}) == {"a1-0": 0, "a1-1": 1, "b1-0": 2}
-
-
-def test_whoever_takes_the_place_of_one_that_goes_takes_its_number() -> None:
-    """S-261: `hello/3 moved from a1 to b1`."""
-    before = number([pod("a1", 0), pod("b1", 0)], {})
-    during = number([pod("a1", 0, leaving=True), pod("b1", 0), pod("b1", 1)], before)
-    assert during == {"a1-0": 0, "b1-0": 1, "b1-1": 0}
-    assert number([pod("b1", 0), pod("b1", 1)], during) == {"b1-0": 1, "b1-1": 0}
+TWO_EACH = {("a", "a1"): 2, ("b", "b1"): 2}
+EVEN = [pod("a1", 0), pod("a1", 1), pod("b1", 0), pod("b1", 1)]
 
 
-def test_a_replica_keeps_its_number_when_others_come() -> None:
-    assert number([pod("a1", 0), pod("b1", 0)], {"b1-0": 0}) == {"b1-0": 0, "a1-0": 1}
+def test_numbers_go_round_the_zones() -> None:
+    assert number(EVEN, TWO_EACH) == {"a1-0": 0, "b1-0": 1, "a1-1": 2, "b1-1": 3}
 
 
-def test_after_an_update_with_surge_the_numbers_close_up() -> None:
-    before = number([pod("a1", 0), pod("b1", 0)], {})
-    surge = number([pod("a1", 0), pod("b1", 0), pod("c1", 0)], before)
-    assert surge["c1-0"] == 2
-    assert number([pod("b1", 0), pod("c1", 0)], surge) == {"b1-0": 1, "c1-0": 0}
+def test_every_gateway_says_the_same_whatever_it_has_seen_before() -> None:
+    for found in itertools.permutations(EVEN):
+        assert number(found, TWO_EACH) == number(EVEN, TWO_EACH)
+
+
+def test_a_scale_leaves_the_others_their_numbers() -> None:
+    more = number([*EVEN, pod("a1", 2), pod("b1", 2)], {("a", "a1"): 3, ("b", "b1"): 3})
+    assert more == {**number(EVEN, TWO_EACH), "a1-2": 4, "b1-2": 5}
+
+
+def test_whoever_takes_the_place_of_one_in_its_cluster_takes_its_number() -> None:
+    """Not the ordinal, which the one that goes still has."""
+    during = number([pod("a1", 0, leaving=True), pod("a1", 2), *EVEN[1:]], TWO_EACH)
+    assert during == {"a1-0": 0, "a1-2": 0, "b1-0": 1, "a1-1": 2, "b1-1": 3}
+    assert number([pod("a1", 2), *EVEN[1:]], TWO_EACH)["a1-2"] == 0
+
+
+def test_those_beyond_the_placement_come_behind_all_others() -> None:
+    surge = number([*EVEN, pod("a1", 2)], TWO_EACH)
+    assert surge == {**number(EVEN, TWO_EACH), "a1-2": 4}
+    moving = number([pod("a1", 0), pod("b1", 0)], {("b", "b1"): 2})
+    assert moving == {"b1-0": 0, "a1-0": 2}
+    moved = number([pod("a1", 0, leaving=True), pod("b1", 0), pod("b1", 1)], {("b", "b1"): 2})
+    assert (moved["b1-0"], moved["b1-1"]) == (0, 1)
+
+
+def test_before_it_is_placed_the_living_count() -> None:
+    found = [pod("a1", 0), pod("b1", 3), pod("b1", 1, leaving=True)]
+    assert number(found, counted(found)) == {"a1-0": 0, "b1-3": 1, "b1-1": 2}
 
 
 def replicas(*pods: tuple[int, str, bool]) -> list[Replica]:

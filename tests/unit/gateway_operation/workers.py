@@ -24,7 +24,7 @@ from pincompute.api.core import (
 from pincompute.api.meta import Key, ObjectMeta
 from pincompute.api.workloads import PinApp, PinAppSpec, PinPod, PinPodSpec
 from pincompute.gateway.operation.backend import Channel, Exit, LogOptions, Place
-from pincompute.gateway.operation.replicas import Replica, Target, number
+from pincompute.gateway.operation.replicas import Replica, Target, Where, counted, number
 from pincompute.kube.errors import Request, Unreachable
 
 NOW = datetime(2026, 11, 21, 14, tzinfo=UTC)
@@ -81,12 +81,13 @@ class Fleet:
 
     pods: list[tuple[str, Pod]]
     away: set[str] = field(default_factory=set)
-    _numbers: dict[str, int] = field(default_factory=dict)
+    placed: dict[Where, int] = field(default_factory=dict)
     _listeners: set[asyncio.Event] = field(default_factory=set)
 
     def of(self, _target: Target) -> tuple[Replica, ...]:
-        self._numbers = number([pod for _, pod in self.pods], self._numbers)
-        made = [Replica("web", self._numbers[p.metadata.uid], c, p, c not in self.away) for c, p in self.pods]
+        found = [pod for _, pod in self.pods]
+        numbers = number(found, self.placed or counted(found))
+        made = [Replica("web", numbers[p.metadata.uid], c, p, c not in self.away) for c, p in self.pods]
         return tuple(sorted(made, key=lambda replica: replica.number))
 
     def silent(self) -> tuple[str, ...]:

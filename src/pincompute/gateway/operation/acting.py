@@ -9,19 +9,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
 from pincompute.api import changes
 from pincompute.api.labels import HOST
-from pincompute.api.meta import Key, Manifest, Resource
-from pincompute.api.workloads import PINAPPS, PINPODS, PinApp, PinPod
+from pincompute.api.meta import Key, Manifest
+from pincompute.api.workloads import PINAPPS, PinApp, PinPod
 from pincompute.gateway import NAME, problems
 from pincompute.gateway.model import APP, UNIT, difference
 from pincompute.gateway.operation import replicas, verbs
 from pincompute.gateway.operation.backend import ReplicaAccess, Restart
-from pincompute.gateway.operation.replicas import Replica, Replicas, Target
+from pincompute.gateway.operation.replicas import KINDS, Replica, Replicas, Target
 from pincompute.gateway.operation.verbs import Change, Request, Revision, WorkloadObject
 from pincompute.gateway.reads import Reads
 from pincompute.kube import writes
@@ -29,8 +29,6 @@ from pincompute.kube.errors import Conflict, NotFound
 
 ATTEMPTS = 10  # at a write that others' writes come before: a workload that is changing has a new status every few milliseconds
 PAUSE = 0.02  # seconds, growing with every attempt
-
-KINDS: dict[str, Resource[Any]] = {PINAPPS.kind: PINAPPS, PINPODS.kind: PINPODS}
 
 
 class Revisions(Protocol):

@@ -1,25 +1,35 @@
 """The replicas of a workload as users name them: `hello/3` is the fourth, `hello/b1-0` the first in cluster b1.
 
-The surprising rule: numbers belong to this gateway's memory. A replica keeps its number while it lives, unless it is beyond
-the count; one that takes its place, wherever that is, gets the number that came free. A gateway that starts counts by zone,
-cluster and ordinal.
+The surprising rule: nobody gives out numbers. They follow from the placement and from the ordinals of pods, so that every
+gateway says the same at every time: the first replica of each cluster, by zone, then the second of each, and so on. So a
+scale leaves the numbers of the others as they are, who takes the place of one in its cluster has its number, and those beyond
+the placement, while an update or a move goes on, have numbers behind all others. A move to another cluster may change numbers.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator, Iterable
+import itertools
+from collections import Counter
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 from pincompute.api.core import PODS, ContainerStatus, Pod
-from pincompute.api.labels import APP, CLUSTER, WORKLOAD, ZONE
+from pincompute.api.labels import APP, CLUSTER, HOST, WORKLOAD, ZONE
+from pincompute.api.meta import Key, Resource
+from pincompute.api.workloads import PINAPPS, PINPODS, PinApp, PinPod
 from pincompute.domain import pods
 from pincompute.gateway import problems
 from pincompute.gateway.operation.backend import Place
 from pincompute.gateway.reads import Reads
+from pincompute.kube.views import Unknown
 
-REMEMBERED = 20_000  # workloads whose numbers are kept
+KINDS: dict[str, Resource[Any]] = {PINAPPS.kind: PINAPPS, PINPODS.kind: PINPODS}
+
+Where: TypeAlias = tuple[str, str]
+"""Zone and cluster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +86,6 @@ class Replicas:
     """All replicas of the region by workload, and the news of them."""
 
     reads: Reads
-    _numbers: dict[Target, dict[str, int]] = field(default_factory=dict[Target, dict[str, int]], init=False)
     _waiting: dict[tuple[str, str], set[asyncio.Event]] = field(
         default_factory=dict[tuple[str, str], set[asyncio.Event]], init=False
     )
@@ -89,8 +98,8 @@ class Replicas:
         """In the order of their numbers, with those that are on their way out."""
         located = self.reads.pods(target.project, target.name).items
         found = [(at.cluster, at.obj) for at in located if at.obj.metadata.labels.get(WORKLOAD) == target.kind]
-        numbers = number([pod for _, pod in found], self._numbers.pop(target, {}))
-        self._remember(target, numbers)
+        living = [pod for _, pod in found]
+        numbers = number(living, self._placed(target) or counted(living))
         made = (
             Replica(target.name, numbers[pod.metadata.uid], cluster, pod, self.reads.clusters.reachable(cluster))
             for cluster, pod in found
@@ -113,12 +122,16 @@ class Replicas:
             if not self._waiting[key]:
                 del self._waiting[key]
 
-    def _remember(self, target: Target, numbers: dict[str, int]) -> None:
-        if not numbers:
-            return
-        if len(self._numbers) >= REMEMBERED:
-            del self._numbers[next(iter(self._numbers))]
-        self._numbers[target] = numbers
+    def _placed(self, target: Target) -> dict[Where, int]:
+        """Empty before it was placed, and after its end."""
+        try:
+            obj: PinApp | PinPod | None = self.reads.clusters.view(HOST, KINDS[target.kind]).get(
+                Key(target.project, target.name)
+            )
+        except Unknown:
+            return {}
+        made = obj.status.scheduling if obj is not None else None
+        return {(row.zone, row.cluster): row.replicas for row in made.placement} if made is not None else {}
 
     def _changed(self, cluster: str, obj: Pod, *, initial: bool) -> None:  # noqa: ARG002 - the listener's shape
         for event in self._waiting.get((obj.metadata.namespace, obj.metadata.labels.get(APP, "")), ()):
@@ -130,29 +143,41 @@ class Replicas:
                 event.set()
 
 
-def number(living: Iterable[Pod], before: dict[str, int]) -> dict[str, int]:
-    """A number by uid: kept by those that had one, else the lowest free one. Those on their way out leave theirs to others."""
-    ordered = sorted(living, key=_order)
-    kept = {pod.metadata.uid: before[pod.metadata.uid] for pod in ordered if pod.metadata.uid in before}
-    staying = {kept[pod.metadata.uid] for pod in ordered if pod.metadata.uid in kept and pods.is_live(pod)}
-    free = (n for n in range(len(ordered) + len(before) + 1) if n not in staying)
-    for pod in ordered:
-        if pod.metadata.uid not in kept:
-            kept[pod.metadata.uid] = next(free)
-    return kept | _closed_up({pod.metadata.uid: kept[pod.metadata.uid] for pod in ordered if pods.is_live(pod)})
+def number(found: Iterable[Pod], placed: Mapping[Where, int]) -> dict[str, int]:
+    """A number by uid. Those on their way out share theirs with whoever takes their place."""
+    ordered = sorted(found, key=_order)
+    living = [pod for pod in ordered if pods.is_live(pod)]
+    ranks = sorted((rank, *where) for where, count in placed.items() for rank in range(count))
+    slots = {slot: n for n, slot in enumerate(ranks)}
+    numbers = {pod.metadata.uid: slots[_slot(pod)] for pod in living if _slot(pod) in slots}
+    free: dict[Where, list[int]] = {where: [] for where in placed}
+    for slot in sorted(slots.keys() - {_slot(pod) for pod in living}):
+        free[slot[1:]].append(slots[slot])
+    for pod in (pod for pod in living if pod.metadata.uid not in numbers):
+        if there := free.get(_where(pod)):
+            numbers[pod.metadata.uid] = there.pop(0)
+    beyond = itertools.count(len(slots))
+    for pod in (pod for pod in ordered if pod.metadata.uid not in numbers):
+        shared = None if pods.is_live(pod) else slots.get(_slot(pod))
+        numbers[pod.metadata.uid] = next(beyond) if shared is None else shared
+    return numbers
 
 
-def _closed_up(living: dict[str, int]) -> dict[str, int]:
-    """After an update with surge there are numbers beyond the count: they become the ones that came free below."""
-    taken = set(living.values())
-    free = (n for n in range(len(living)) if n not in taken)
-    beyond = sorted((n, uid) for uid, n in living.items() if n >= len(living))
-    return {uid: next(free) for _, uid in beyond}
+def counted(found: Iterable[Pod]) -> dict[Where, int]:
+    """A placement as the living pods tell it."""
+    return dict(Counter(_where(pod) for pod in found if pods.is_live(pod)))
+
+
+def _where(pod: Pod) -> Where:
+    return pod.metadata.labels.get(ZONE, ""), pod.metadata.labels.get(CLUSTER, "")
+
+
+def _slot(pod: Pod) -> tuple[int, str, str]:
+    return (pods.ordinal(pod), *_where(pod))
 
 
 def _order(pod: Pod) -> tuple[bool, str, str, int, str]:
-    marks = pod.metadata.labels
-    return (not pods.is_live(pod), marks.get(ZONE, ""), marks.get(CLUSTER, ""), pods.ordinal(pod), pod.metadata.name)
+    return (not pods.is_live(pod), *_where(pod), pods.ordinal(pod), pod.metadata.name)
 
 
 def choose(target: Target, found: Iterable[Replica], asked: str) -> Replica:

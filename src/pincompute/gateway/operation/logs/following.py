@@ -7,14 +7,14 @@ quiet log is asked for again once a minute as well, because kubelets lose those 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from pincompute.api.core import ContainerStateTerminated, ContainerStatus
-from pincompute.domain import pods
 from pincompute.gateway.operation.backend import LogOptions, ReplicaAccess
 from pincompute.gateway.operation.logs import files, lines, sources
+from pincompute.gateway.operation.logs.heirs import Come, Heirs
 from pincompute.gateway.operation.logs.lines import Source
 from pincompute.gateway.operation.logs.ordering import WAIT, Reorder, Skew
 from pincompute.gateway.operation.logs.outbox import Outbox
@@ -71,13 +71,15 @@ class Following:
     async def _follow_all(self, group: asyncio.TaskGroup, news: asyncio.Event) -> None:
         """Starts to follow whatever appears; each source's task ends by itself when its replica is gone."""
         tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
-        places: dict[int, Replica] = {replica.number: replica for replica in self.replicas.of(self.target)}
+        there = self.replicas.of(self.target)
+        heirs, meant = Heirs.of(there), {source.replica.uid for source in sources.select(there, self.query)}
         first = True
         while True:
             news.clear()
             there = self.replicas.of(self.target)
-            self._tell_moves(places, there)
-            chosen = sources.select(there, self.query)
+            self._named = {replica.uid: replica for replica in there}
+            meant |= self._tell_moves(heirs.look(there), meant)
+            chosen = sources.of((replica for replica in there if replica.uid in meant), self.query)
             for source in chosen:
                 if source.key not in tasks:
                     tasks[source.key] = group.create_task(self._follow(_followed(source, self.marks, present=first)))
@@ -91,22 +93,19 @@ class Following:
         for task in tasks.values():
             task.cancel()
 
-    def _tell_moves(self, places: dict[int, Replica], there: tuple[Replica, ...]) -> None:
-        """A living replica under a number that another one had: it has moved, or was replaced where it was."""
-        living = [replica for replica in there if pods.is_live(replica.pod)]
-        self._named = {replica.uid: replica for replica in there}
-        renumbered = [n for n, was in places.items() if was.uid in self._named and self._named[was.uid].number != n]
-        for stale in renumbered:
-            del places[stale]
-        for replica in living:
-            before = places.get(replica.number)
-            places[replica.number] = replica
+    def _tell_moves(self, come: Sequence[Come], meant: set[str]) -> set[str]:
+        """Gives those that the stream is to follow: all, or whoever takes the place of the one that was named."""
+        for replica, before in come:
             if before is None:
                 self._mark("started", f"{replica.name} started in {replica.cluster}", replica)
-            elif before.uid != replica.uid and before.cluster != replica.cluster:
-                self._mark("moved", f"{replica.name} moved from {before.cluster} to {replica.cluster}", replica)
-            elif before.uid != replica.uid:
-                self._mark("replaced", f"{replica.name} was replaced in {replica.cluster}", replica)
+            elif before.cluster == replica.cluster:
+                self._mark("replaced", f"{before.name} was replaced in {replica.cluster}{_as(before, replica)}", replica)
+            else:
+                text = f"{before.name} moved from {before.cluster} to {replica.cluster}{_as(before, replica)}"
+                self._mark("moved", text, replica)
+        inherits = {replica.uid for replica, before in come if before is not None and before.uid in meant}
+        named = {source.replica.uid for source in sources.select((replica for replica, _ in come), self.query)}
+        return inherits if self.query.replica.isdecimal() else inherits | named
 
     async def _follow(self, followed: _Followed) -> None:
         """With news of its own: an event that somebody else is to clear would never let this wait."""
@@ -211,6 +210,10 @@ class Following:
         at = self.now()
         source = Source(replica, "") if replica else None
         self._order.push(at, lines.mark(kind, text, at, source), at)
+
+
+def _as(before: Replica, replica: Replica) -> str:
+    return "" if before.name == replica.name else f", as {replica.name}"
 
 
 async def _wait(news: asyncio.Event) -> None:

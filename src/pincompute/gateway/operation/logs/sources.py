@@ -34,9 +34,12 @@ def check(obj: WorkloadObject, target: Target, there: Sequence[Replica], query: 
 
 def select(there: Iterable[Replica], query: LogQuery) -> tuple[Source, ...]:
     """One for each container that the query means; a file is read in the named container, or in the first."""
-    found = tuple(there)
-    if query.replica:
-        found = tuple(replica for replica in found if naming.is_named(replica, query.replica))
+    named = (replica for replica in there if not query.replica or naming.is_named(replica, query.replica))
+    return of(named, query)
+
+
+def of(found: Iterable[Replica], query: LogQuery) -> tuple[Source, ...]:
+    """The containers of these replicas that the query means."""
     return tuple(Source(replica, container) for replica in found for container in _containers(replica, query))
 
 
