@@ -212,7 +212,15 @@ def _refusal(call: Call, decision: Decision) -> Problem:
         return problems.unauthenticated("this needs a caller who is known")
     if decision.hidden:
         return problems.not_found(what(call))
-    return problems.forbidden(f"{call.caller.name} may not {call.operation} here: {decision.why}")
+    detail = f"{call.caller.name} may not {call.operation} here: {decision.why}"
+    return problems.forbidden(detail) if call.project else problems.forbidden(detail, _of_the_region(call.operation))
+
+
+def _of_the_region(operation: Operation) -> str:
+    """What to do where no project has an owner to be asked."""
+    if (operation.resource, operation.verb) == ("projects", "create"):
+        return "ask an administrator to create it, or for the platform role project-creator"
+    return "ask an administrator for a platform role that allows it"
 
 
 def what(call: Call) -> str:

@@ -60,6 +60,16 @@ async def test_every_answer_tells_the_version_of_the_server(gateway: Running):
             assert answer.headers.getall("Pincompute-Server") == [__version__], path
 
 
+async def test_who_may_not_do_it_is_told_whom_to_ask(gateway: Running):
+    """A project that does not exist yet has no owner."""
+    _, problem, _ = await gateway.ask("vera", "DELETE", "/v1/projects/shop/apps/hello")
+    assert problem["remedy"].startswith("ask an owner of the project")
+    status, problem, _ = await gateway.ask("alice", "POST", "/v1/projects", {"name": "mine"})
+    assert (status, problem["remedy"]) == (403, "ask an administrator to create it, or for the platform role project-creator")
+    _, problem, _ = await gateway.ask("alice", "GET", "/v1/admin/clusters")
+    assert problem["remedy"].startswith("ask an administrator")
+
+
 async def test_an_unknown_path_and_a_wrong_method_are_problems_too(gateway: Running):
     status, problem, _ = await gateway.ask("alice", "GET", "/v2/apps")
     assert (status, problem["code"]) == (404, "unknown-path")
