@@ -59,6 +59,23 @@ async def test_the_audit_log_is_verified_and_tampering_is_named(gateway: Running
     assert (await gateway.ask("alice", "POST", "/v1/admin/audit/verify"))[0] in (403, 404)
 
 
+async def test_a_log_that_was_cut_off_at_its_end_lacks_the_head_that_was_kept(gateway: Running):
+    """The chain alone cannot show it: what is left of it is whole."""
+    verify = "/v1/admin/audit/verify"
+    log = gateway.gateway.settings.path("audit.log")
+    before = log.read_bytes()
+    await gateway.ask("vera", "DELETE", f"{APPS}/hello")
+    _, report, _ = await gateway.ask("root", "POST", verify)
+    head = report["head"]
+    _, report, _ = await gateway.ask("root", "POST", f"{verify}?head={head}")
+    assert report.get("faults", []) == []
+    log.write_bytes(before)
+    _, report, _ = await gateway.ask("root", "POST", f"{verify}?head={head}")
+    assert f"the record with hash {head} is gone" in [fault["what"] for fault in report["faults"]]
+    status, problem, _ = await gateway.ask("root", "POST", f"{verify}?head=abc")
+    assert (status, problem["errors"][0]["field"]) == (400, "head")
+
+
 async def test_only_administrators_see_that_there_are_clusters(gateway: Running):
     _, page, _ = await gateway.ask("root", "GET", "/v1/admin/clusters")
     assert [(c["name"], c["zone"]) for c in page["items"]] == [("a1", "a")]

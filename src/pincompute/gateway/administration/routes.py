@@ -10,11 +10,11 @@ import asyncio
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 from litestar import Response, delete, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath, JSONBody, QueryParameter
 from litestar.types import ControllerRouterHandler
 
 from pincompute.api import conditions
@@ -28,6 +28,9 @@ from pincompute.gateway.calls import Call, Caller, Operation, may
 from pincompute.gateway.problems import FieldError
 from pincompute.gateway.reads import Reads
 from pincompute.gateway.settings import Settings
+
+_HEAD = "The head of an earlier report, kept elsewhere: a log that was cut off at its end since then lacks it."
+Head: TypeAlias = Annotated[str, QueryParameter(description=_HEAD, pattern="^([0-9a-f]{64})?$")]
 
 EVERY_TOKEN = Operation("tokens", "get")  # in the region: what an administrator may
 
@@ -160,10 +163,10 @@ async def list_clusters(reads: NamedDependency[Reads]) -> ClusterPage:
 
 
 @post("/v1/admin/audit/verify", opt=may("audit", "get", cost=20), operation_id="verifyAudit", tags=["admin"], status_code=200)
-async def verify_audit(settings: NamedDependency[Settings]) -> Response[Report]:
+async def verify_audit(settings: NamedDependency[Settings], head: Head = "") -> Response[Report]:
     """Read the whole audit log of this gateway and name every line that is not as it was written."""
     try:
-        return Response(await asyncio.to_thread(verify, settings.path(settings.audit.file)))
+        return Response(await asyncio.to_thread(verify, settings.path(settings.audit.file), head))
     except AuditError as problem:
         raise problems.unavailable(str(problem)) from None
 
