@@ -65,12 +65,13 @@ class AdminResource:
     def __init__(self, caller: SyncCaller) -> None:
         self._caller = caller
 
-    def audit_verify(self, *, reason: str | None = None, within: float = 30.0) -> Report:
+    def audit_verify(self, *, head: str | None = None, reason: str | None = None, within: float = 30.0) -> Report:
         """POST /v1/admin/audit/verify
 
+        head: The head of an earlier report, kept elsewhere: a log that was cut off at its end since then lacks it.
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
-        return self._caller.call(op.ADMIN_AUDIT_VERIFY, Input({}, {}, {"Pincompute-Reason": reason}, None, within))
+        return self._caller.call(op.ADMIN_AUDIT_VERIFY, Input({}, {"head": head}, {"Pincompute-Reason": reason}, None, within))
 
     def clusters(self, *, within: float = 30.0) -> ClusterPage:
         """GET /v1/admin/clusters"""
