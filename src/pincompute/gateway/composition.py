@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -30,10 +30,12 @@ from pincompute.gateway.operation import routes as operation
 from pincompute.gateway.operation import services as operations
 from pincompute.gateway.past import StoredRevisions
 from pincompute.gateway.reads import Reads
+from pincompute.gateway.region_time import RegionTime
 from pincompute.gateway.settings import Settings
 from pincompute.gateway.workloads import apps, projects, units
 from pincompute.gateway.workloads.catalog import Catalog
 from pincompute.gateway.workloads.desk import Desk
+from pincompute.kube.clock import SYSTEM
 from pincompute.kube.clusters import Clusters
 from pincompute.kube.views import Unknown
 from pincompute.store.store import Store
@@ -92,20 +94,22 @@ class Composition:
 @asynccontextmanager
 async def compose(settings: Settings, clusters: Clusters) -> AsyncGenerator[Composition]:
     """To be entered before the first cluster is added. Raises what a part raises that its settings do not suit."""
+    clock = replace(SYSTEM, wall=RegionTime(clusters))
     async with (
         Store.open(settings.database, spool=settings.path("spool")) as store,
-        AuditLog(settings.audit, settings.path(settings.audit.file)) as audit,
+        AuditLog(settings.audit, settings.path(settings.audit.file), clock) as audit,
     ):
-        tokens = ServiceTokens(Tokens(store.database, ServiceToken))
+        tokens = ServiceTokens(Tokens(store.database, ServiceToken), clock)
         reads = Reads(clusters)
         roles = Roles(settings.access)
         authorizer = Authorizer(roles, _projects(clusters), tokens.in_force, time.time)
-        recorder = Recorder(clusters, store)
+        recorder = Recorder(clusters, store, clock)
         guards = Guards(
             authenticator=Authenticator(settings.issuers, tokens, settings.access.leeway),
             limiter=Limiter(settings.limits, _belongs(authorizer)),
             authorizer=authorizer,
             audit=Operations(audit, recorder, reads),
+            now=clock.wall,
         )
         served = Document(printed_document)
         given: Mapping[str, Any] = {
@@ -115,7 +119,7 @@ async def compose(settings: Settings, clusters: Clusters) -> AsyncGenerator[Comp
             "authorizer": authorizer,
             "audit": audit,
             **operations.make(reads, authorizer, StoredRevisions(store), settings),
-            "insight": Insight(reads, store),
+            "insight": Insight(reads, store, clock),
             "catalog": Catalog(clusters, reads, authorizer),
             "desk": Desk(reads),
         }

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Protocol
 
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,6 +19,7 @@ from pincompute.gateway import parameters, problems, reasons
 from pincompute.gateway.calls import ANONYMOUS, OPERATION, PUBLIC, Call, Caller, Operation
 from pincompute.gateway.parameters import PARAMETERS
 from pincompute.gateway.problems import Problem
+from pincompute.kube.clock import SYSTEM
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +81,7 @@ class Guards:
     limiter: Admits
     authorizer: Decides
     audit: Records
+    now: Callable[[], datetime] = SYSTEM.wall
 
 
 class Door:
@@ -109,7 +112,7 @@ class Door:
             return
         operation: Operation = options[OPERATION]
         caller = await self._identify(scope, operation)
-        call = _call(scope, caller, operation)
+        call = _call(scope, caller, operation, self._guards.now())
         scope[CALL] = call  # type: ignore[literal-required]
         async with self._guards.limiter.admit(caller, operation, call.project):
             await self._authorize(call)
@@ -120,7 +123,7 @@ class Door:
         try:
             return await self._guards.authenticator.identify(scope)
         except Problem as problem:
-            call = _call(scope, ANONYMOUS, operation)
+            call = _call(scope, ANONYMOUS, operation, self._guards.now())
             if await self._guards.limiter.stranger(call.source):
                 await self._guards.audit.record(call, allowed=False, status=problem.status, why=problem.detail)
             raise
@@ -193,7 +196,7 @@ async def _close(scope: Scope, answer: _Status, problem: Problem) -> None:
     await answer({"type": "websocket.http.response.body", "body": body, "more_body": False})
 
 
-def _call(scope: Scope, caller: Caller, operation: Operation) -> Call:
+def _call(scope: Scope, caller: Caller, operation: Operation, at: datetime) -> Call:
     path = scope["path_params"]
     client: tuple[str, int] | None = scope["client"]
     return Call(
@@ -203,7 +206,7 @@ def _call(scope: Scope, caller: Caller, operation: Operation) -> Call:
         project=str(path.get("project", "")),
         name=str(path.get("name", "")),
         source=client[0] if client else "",
-        at=datetime.now(UTC),
+        at=at,
     )
 
 

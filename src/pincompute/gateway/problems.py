@@ -112,9 +112,9 @@ def unauthenticated(detail: str, remedy: str = "log in with `pin login`, or send
     return Problem("unauthenticated", detail, remedy, headers={"WWW-Authenticate": 'Bearer realm="pincompute"'})
 
 
-def token_expired(detail: str) -> Problem:
+def token_expired(detail: str, remedy: str = "log in again with `pin login`") -> Problem:
     challenge = 'Bearer realm="pincompute", error="invalid_token", error_description="expired"'
-    return Problem("token-expired", detail, "log in again with `pin login`", headers={"WWW-Authenticate": challenge})
+    return Problem("token-expired", detail, remedy, headers={"WWW-Authenticate": challenge})
 
 
 def forbidden(detail: str, remedy: str = "ask an owner of the project for a role that allows it") -> Problem:

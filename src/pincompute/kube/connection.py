@@ -11,6 +11,8 @@ import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any, cast
 
 import aiohttp
@@ -57,6 +59,7 @@ class Connection:
     _credentials: Credentials = field(init=False)
     _requests: aiohttp.ClientSession | None = field(default=None, init=False)
     _streams: aiohttp.ClientSession | None = field(default=None, init=False)
+    _date: tuple[str, float] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self._credentials = Credentials(self.config, self.clock)
@@ -71,6 +74,16 @@ class Connection:
         for session in sessions:
             if session is not None:
                 await session.close()
+
+    def now(self) -> datetime | None:
+        """The server's time, to about a second, by its last answer; None before the first."""
+        if self._date is None:
+            return None
+        text, heard = self._date
+        try:
+            return parsedate_to_datetime(text) + timedelta(seconds=self.clock.monotonic() - heard)
+        except ValueError:
+            return None
 
     async def exchange(self, call: Call, seconds: float) -> bytes:
         """The body of a successful answer."""
@@ -143,6 +156,8 @@ class Connection:
         response = await self._send(session, call, limits)
         async with response:
             self.breaker.answered()
+            if date := response.headers.get("Date"):
+                self._date = date, self.clock.monotonic()
             if response.status < 300:
                 yield response
                 return

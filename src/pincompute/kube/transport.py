@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from itertools import count
 from typing import Self, TypeVar
 
@@ -67,6 +68,10 @@ class Client:
 
     async def close(self) -> None:
         await self._connection.close()
+
+    def now(self) -> datetime | None:
+        """The server's time, to about a second, by its last answer; None before the first."""
+        return self._connection.now()
 
     async def request(
         self,

@@ -27,7 +27,7 @@ from pincompute.region.layout import Layout, Member
 AUTHORITY_LIFE = timedelta(days=3650)
 LEAF_LIFE = timedelta(days=365)
 RENEW_BEFORE = timedelta(days=30)
-BACKDATE = timedelta(minutes=5)  # clocks of one machine may still be set back a little
+BACKDATE = timedelta(hours=1)  # clocks may differ, and be set back
 
 ADMIN = "admin"
 CONTROLLER_MANAGER = "controller-manager"

@@ -148,6 +148,21 @@ async def test_a_runtimes_own_message_is_no_sign_of_how_far_the_log_was_read() -
         await reader.until(lambda: "meanwhile" in reader.texts)
 
 
+async def test_a_duration_is_counted_by_the_nodes_clocks_from_when_it_was_asked_for() -> None:
+    reader = two()
+    journal = reader.access.journals["web-a1-0"]
+    journal.written.clear()
+    async with reading(reader, LogQuery(follow=True, since=60.0)):
+        await reader.until(lambda: len(journal.asked) == 2)
+        reader.now += 300 * SECOND
+        journal.cut(broken=True)
+        await reader.until(lambda: len(journal.asked) == 3)
+    first, _, again = [options.since for options in journal.asked]
+    assert first == 60
+    assert isinstance(again, float)
+    assert again > 360
+
+
 async def test_a_restart_is_marked_after_the_last_words_of_the_run_before() -> None:
     reader = two()
     journal = reader.access.journals["web-a1-0"]

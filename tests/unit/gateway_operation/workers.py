@@ -144,7 +144,8 @@ class Journal:
 
     async def lines(self, options: LogOptions) -> AsyncIterator[bytes]:
         self.asked.append(options)
-        since = int(datetime.fromisoformat(options.since).timestamp()) * SECOND if options.since else 0
+        asked = options.since if isinstance(options.since, str) else ""
+        since = int(datetime.fromisoformat(asked).timestamp()) * SECOND if asked else 0
         source = self.before if options.previous else self.written
         found = [entry for entry in source if entry[0] >= since]
         found = found[len(found) - options.tail :] if 0 <= options.tail < len(found) else found

@@ -46,7 +46,10 @@ def _check_times(claims: Mapping[str, Any], now: float, leeway: float) -> float:
         if when is not None and when > now + leeway:
             raise clock_wrong(f"the token {word} {_shown(when)}", when - now, now, leeway)
     if expires + leeway <= now:
-        raise problems.token_expired(f"the token expired {_span(now - expires)} ago, at {_shown(expires)}")
+        raise problems.token_expired(
+            f"the token expired {_span(now - expires)} ago, at {_shown(expires)}: the gateway's clock says {_shown(now)}",
+            "log in again with `pin login`; if you have only just done so, the clocks of the issuer and the gateway differ",
+        )
     return expires
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,10 +16,13 @@ LONGEST_LINE = 256 * 1024  # bytes; a longer one comes in pieces
 
 @dataclass(frozen=True, slots=True)
 class LogOptions:
-    """`since` is RFC 3339 and counts in whole seconds; `tail` of -1 is everything; `previous` is the run before this one."""
+    """`since` is RFC 3339 and counts in whole seconds, or seconds before now by the node's own clock; empty means all.
+
+    `tail` of -1 is everything; `previous` is the run before this one.
+    """
 
     container: str
-    since: str = ""
+    since: str | float = ""
     tail: int = -1
     previous: bool = False
     follow: bool = False
@@ -50,8 +54,10 @@ async def split(pieces: AsyncIterator[bytes], longest: int = LONGEST_LINE) -> As
 
 def _query(options: LogOptions) -> dict[str, str]:
     query = {"container": options.container, "timestamps": "true"}
-    if options.since:
-        query["sinceTime"] = options.since
+    if isinstance(options.since, str):
+        query |= {"sinceTime": options.since} if options.since else {}
+    else:
+        query["sinceSeconds"] = str(max(1, math.ceil(options.since)))
     if options.tail >= 0:
         query["tailLines"] = str(options.tail)
     if options.previous:

@@ -55,10 +55,12 @@ class Following:
     exists: Callable[[], bool]
     marks: dict[tuple[str, str], Watermark]
     _order: Reorder = field(init=False)
+    _began: int = field(init=False)
     _named: dict[str, Replica] = field(default_factory=dict[str, Replica], init=False)
 
     def __post_init__(self) -> None:
         self._order = Reorder(self.out.offer)
+        self._began = self.now()
 
     async def run(self) -> None:
         with self.replicas.news(self.target) as news:
@@ -153,7 +155,7 @@ class Following:
         source, watermark = followed.source, followed.watermark
         watermark.reopened()
         opened = self.now()
-        since = watermark.since or self.query.since
+        since = watermark.since or self._since()
         if self.query.file:
             stream = files.lines(self.access, source, self.query, follow=True)
         else:
@@ -163,6 +165,11 @@ class Following:
         async with stream as raws:
             async for raw in raws:
                 self._take(followed, raw, opened)
+
+    def _since(self) -> str | float:
+        """A duration is counted from when it was asked for."""
+        asked = self.query.since
+        return asked if isinstance(asked, str) else asked + (self.now() - self._began) / 1e9
 
     def _take(self, followed: _Followed, raw: bytes, opened: int) -> None:
         arrived = self.now()
@@ -199,11 +206,11 @@ class Following:
     def _tell_skew(self, followed: _Followed) -> None:
         replica, offset = followed.source.replica, followed.skew.offset / 1e9
         if not offset:
-            self._mark("skew", f"the clock of {replica.name}'s node is right again", replica)
+            self._mark("skew", f"the clocks of {replica.name}'s node and of the gateway agree again", replica)
             return
-        way = "behind" if offset > 0 else "ahead"
-        text = f"the clock of {replica.name}'s node is {abs(offset):.0f} s {way}; its lines are ordered by their arrival"
-        self._mark("skew", text, replica)
+        way = "behind" if offset > 0 else "ahead of"
+        clock = f"the clock of {replica.name}'s node is {abs(offset):.0f} s {way} the gateway's"
+        self._mark("skew", f"{clock}; its lines are ordered by their arrival", replica)
 
     def _mark(self, kind: lines.Mark, text: str, replica: Replica | None = None) -> None:
         """In its place among the lines that wait for each other."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import posixpath
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 
 from pincompute.gateway import problems
 from pincompute.gateway.operation.logs import lines, patterns
@@ -14,6 +13,7 @@ from pincompute.gateway.operation.logs.patterns import Pattern
 from pincompute.gateway.problems import FieldError
 
 MOST_LINES = 10_000  # of `tail`
+LONGEST = 3e9  # seconds of `since`, about a hundred years: what API servers can count
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
 
@@ -30,14 +30,16 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class LogQuery:
-    """Empty means all. `since` is RFC 3339 or empty; `tail` of -1 is everything, else so many lines of all sources together.
+    """Empty means all. `tail` of -1 is everything, else so many lines of all sources together.
+
+    `since` is RFC 3339, or seconds before now: those are counted by each node's own clock, so that ours need not be right.
 
     `file` is a path in the container, under one of its volumes, instead of what it writes to its console.
     """
 
     replica: str = ""
     container: str = ""
-    since: str = ""
+    since: str | float = ""
     tail: int = -1
     pattern: Pattern | None = None
     previous: bool = False
@@ -47,7 +49,6 @@ class LogQuery:
 
 
 def read(
-    now: datetime,
     *,
     replica: str = "",
     container: str = "",
@@ -68,7 +69,7 @@ def read(
     return LogQuery(
         replica=replica,
         container=container,
-        since=lines.rfc3339(cursor.at // SECOND * SECOND) if cursor else _since(since, now),
+        since=lines.rfc3339(cursor.at // SECOND * SECOND) if cursor else _since(since),
         tail=-1 if tail is None or cursor else tail,
         pattern=patterns.compiled(grep) if grep else None,
         previous=previous,
@@ -78,15 +79,14 @@ def read(
     )
 
 
-def _since(text: str, now: datetime) -> str:
+def _since(text: str) -> str | float:
     """A time, or a duration before now."""
     if not text:
         return ""
     duration = _DURATION.fullmatch(text)
     if duration is not None:
         days, hours, minutes, seconds = (int(part or 0) for part in duration.groups())
-        ago = min(timedelta(days=36500), timedelta(seconds=min(10**10, ((days * 24 + hours) * 60 + minutes) * 60 + seconds)))
-        return (now - ago).astimezone(UTC).isoformat().replace("+00:00", "Z")
+        return min(LONGEST, float(((days * 24 + hours) * 60 + minutes) * 60 + seconds))
     try:
         return lines.rfc3339(lines.nanoseconds(text))
     except (ValueError, OverflowError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from litestar import Request, get
@@ -84,7 +83,6 @@ async def _query(
     follow: FromQuery[bool] = False,
 ) -> LogQuery:
     return queries.read(
-        datetime.now(UTC),
         replica=replica,
         container=container,
         since=since,
