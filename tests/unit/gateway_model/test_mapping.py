@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from templates import apps, names, texts, units
 
+from pincompute.api import changes
 from pincompute.api import templates as pod_templates
 from pincompute.api.quantity import InvalidQuantityError
 from pincompute.gateway.model import APP, KINDS, PROJECT, UNIT, Kind, codecs
@@ -129,6 +130,27 @@ def test_what_is_said_and_what_is_left(name: str) -> None:
 
 def test_an_object_that_the_rules_refuse_by_now_is_shown_as_it_is() -> None:
     there_and_back(APP, {"template": {"spec": {"containers": [{"name": "web", "readinessProbe": {"grpc": {"service": "x"}}}]}}})
+
+
+@pytest.mark.parametrize("kind", [APP, UNIT], ids=lambda kind: kind.name)
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        {"zones": []},
+        {"zones": ["a"]},
+        {"advanced": {"placement": {}}},
+        {"advanced": {"placement": {"zones": [], "clusters": [], "clusterSelector": {}}, "update": {}}},
+    ],
+    ids=str,
+)
+def test_what_says_nothing_is_not_shown_as_advanced(kind: Kind[Any], said: dict[str, Any]) -> None:
+    """Neither when it is said, nor when a merge patch has taken all of it away again."""
+    document = {"kind": kind.name, "name": "x", "project": "shop", "containers": [{"name": "web", "image": "i"}], **said}
+    manifest = kind.manifest(document)
+    emptied = {**manifest, "spec": changes.apply(manifest["spec"], {"placement": {"zones": None, "clusters": None}})}
+    for spec in (manifest["spec"], emptied["spec"]):
+        assert kind.to_simple(resource(kind, spec)).advanced is None
 
 
 def test_every_kind_has_its_place_and_name() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -277,6 +278,14 @@ async def test_a_token_works_until_it_is_revoked(pin: Pin, gateway: Running, mon
     assert (await pin("token", "revoke", made["id"])).code == 0
     monkeypatch.setenv("PINCOMPUTE_TOKEN", made["secret"])
     assert await asyncio.to_thread(main, ["whoami"]) == 4
+
+
+async def test_a_token_that_is_piped_in(pin: Pin, gateway: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = json.loads((await pin("token", "create", "piped", "-o", "json")).out)
+    for text, code in ((made["secret"], 0), ("", 2), ("--context", 2)):
+        monkeypatch.setattr("sys.stdin", io.StringIO(f"{text}\n"))
+        said = await pin("login", "--server", gateway.url, "--token", "-")
+        assert said.code == code, said
 
 
 async def test_who_am_i(pin: Pin) -> None:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cyclopts import App
+from pincompute_sdk.cli import commands, dispatch
 from pincompute_sdk.cli import init as writing
-from pincompute_sdk.cli.commands import GROUPS
+from pincompute_sdk.cli.__main__ import main
+from pincompute_sdk.cli.commands import GROUPS, Command
 from pincompute_sdk.cli.exits import MEANING
 from pincompute_sdk.cli.failure import CODES, CommandError
 from pincompute_sdk.cli.manifest import checking, reading
@@ -70,6 +76,46 @@ def test_every_command_exists_and_has_help(command: str) -> None:
     assert "\033[" not in done.stdout
 
 
+def _pages() -> list[list[str]]:
+    """Every page of help: of commands, and of the commands of commands."""
+
+    def below(at: App, words: list[str]) -> Iterator[list[str]]:
+        yield words
+        for name in at:
+            if not name.startswith("-"):
+                yield from below(at[name], [*words, name])
+
+    return list(below(dispatch.app("pin"), []))[1:]
+
+
+@pytest.mark.parametrize("words", _pages(), ids=" ".join)
+def test_every_page_explains_every_argument_and_option(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """A name that stands alone on its line has no explanation."""
+    assert main([*words, "--help"]) == 0
+    page = capsys.readouterr().out
+    parts = page.partition("\n\nExamples\n")[0].splitlines()
+    assert [line for line in parts if re.fullmatch(r"  \S+( [A-Z]+)?", line)] == []
+    assert "\nExamples\n  pin " in page
+
+
+@pytest.mark.parametrize("command", tuple(commands.every()), ids=lambda command: command.name)
+def test_examples_are_what_the_command_takes(command: Command) -> None:
+    for example in command.examples:
+        words = shlex.split(example)
+        assert words[0] == command.name
+        dispatch.app("pin").parse_args(words, exit_on_error=False, print_error=False)
+
+
+def test_kubectl_finds_it_as_a_plugin() -> None:
+    """`kubectl pin` runs `kubectl-pin` of the PATH; its help says how it was called."""
+    plugin = PIN.with_name("kubectl-pin")
+    done = subprocess.run([plugin, "status", "--help"], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[0] == "Usage: kubectl pin status [OPTIONS] NAME"
+    assert "  kubectl pin status hello" in done.stdout
+    done = subprocess.run([plugin, "stauts"], capture_output=True, text=True, check=False)
+    assert "did you mean `kubectl pin status`?" in done.stderr
+
+
 def test_a_command_that_does_not_exist_names_the_nearest() -> None:
     done = _pin("delpoy")
     assert done.returncode == 2
@@ -90,8 +136,10 @@ def test_without_a_server_the_remedy_is_a_login() -> None:
     assert "pin login --server" in done.stderr
 
 
-def test_exit_codes_are_documented() -> None:
+def test_exit_codes_and_variables_are_documented() -> None:
     pages = (Path(__file__).parents[3] / "docs" / "cli.md").read_text("utf-8")
+    assert all(f"`{name}`" in pages for name in commands.VARIABLES)
+    assert all(name in commands.overview("pin") for name in commands.VARIABLES)
     assert all(f"| {code} | {meaning} |" in pages for code, meaning in MEANING.items())
     assert all(issubclass(kind, errors.PinError) for kind in CODES)
 
@@ -107,6 +155,14 @@ def test_init_reads_the_folder(tmp_path: Path, dockerfile: str) -> None:
     found = writing.look(folder)
     assert (found.name, found.image, found.port) == ("my-shop-2", f"{registry.HOST}/my-shop-2:1", DOCKERFILES[dockerfile])
     checking.check(reading.read(writing.written(found, "demo"), "app.yaml"))
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    done = _pin("init", str(tmp_path / "none"), "--image", "x:1")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[0] == f"error: {tmp_path}/none/app.yaml cannot be used"
+    assert "  reason: No such file or directory" in done.stderr
+    assert "  remedy: " in done.stderr
 
 
 def test_init_overwrites_nothing(tmp_path: Path) -> None:

@@ -151,6 +151,14 @@ GROUPS: dict[str, tuple[Command, ...]] = {
         Command("version", "version:version", "Versions of pin and of the server", ("version",)),
     ),
 }
+VARIABLES = {
+    "PINCOMPUTE_SERVER": "the gateway's address; a stored token is never sent to another server",
+    "PINCOMPUTE_TOKEN": "the token, for programs; it is never renewed",
+    "PINCOMPUTE_PROJECT": "the project",
+    "PINCOMPUTE_CA": "a PEM file with the authority of the server's certificate",
+    "PINCOMPUTE_CONTEXT": "the stored context; --context counts more",
+    "PINCOMPUTE_CONFIG": "the file with the contexts",
+}
 ALIASES = {"apps": "list", "ls": "list", "rm": "delete", "ssh": "shell"}
 
 
@@ -179,5 +187,6 @@ def overview(program: str, bold: str = "", plain: str = "") -> str:
         lines += [f"  {command.name:<11} {command.summary}" for command in group]
         lines.append("")
     lines += [f"{bold}Exit codes{plain}", *(f"  {code:<11} {meaning}" for code, meaning in MEANING.items()), ""]
+    lines += [f"{bold}Environment{plain}", *(f"  {name:<20} {meaning}" for name, meaning in VARIABLES.items()), ""]
     lines += [f"`{program} COMMAND --help` tells more. Begin with `{program} login` and `{program} init`.", ""]
     return "\n".join(lines)

@@ -87,14 +87,22 @@ def _out_of(pin: Client, project: str, here: Remote, destination: Path, containe
     query = {"path": here.path, "container": container, "replica": here.target.replica}
     packed = options.workloads(pin, here.target.kind).get_files(project, here.target.name, **query, within=PATIENCE)
     name = PurePosixPath(here.path).name
+    try:
+        placed = _unpacked(packed, name, destination)
+    except tarfile.TarError as error:
+        remedy = "copy a smaller part of it; `pin exec NAME -- ls -l PATH` shows what is there"
+        raise CommandError(f"{here.path} cannot be unpacked here", reason=str(error), remedy=remedy) from error
+    sys.stdout.write(f"{here.target.name}:{here.path} is at {placed}\n")
+
+
+def _unpacked(packed: bytes, name: str, destination: Path) -> Path:
+    """Where it is then: in a folder that is there, else under the destination's own name."""
     with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
         if destination.is_dir():
             archive.extractall(destination, filter="data")
-            placed = destination / name
-        else:
-            _renamed(archive, name, destination)
-            placed = destination
-    sys.stdout.write(f"{here.target.name}:{here.path} is at {placed}\n")
+            return destination / name
+        _renamed(archive, name, destination)
+        return destination
 
 
 def _renamed(archive: tarfile.TarFile, name: str, destination: Path) -> None:

@@ -27,6 +27,10 @@ def run(program: str, arguments: list[str]) -> int:
         return _usage(program, error)
     except PinError as error:
         return failure.report(error)
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # calls have errors of their own: this is of a file here
+        return failure.report(_of_file(error))
     return result if isinstance(result, int) else 0
 
 
@@ -50,6 +54,13 @@ def _unknown(program: str, name: str) -> int:
     near = difflib.get_close_matches(name, [*(command.name for command in commands.every()), *commands.ALIASES], n=1)
     hint = f"did you mean `{program} {near[0]}`?" if near else f"`{program} --help` lists all commands"
     return failure.usage(f"there is no command {name}", hint)
+
+
+def _of_file(error: OSError) -> PinError:
+    remedy = "check the path, the room on its disk, and your rights there"
+    return failure.CommandError(
+        f"{error.filename or 'a file'} cannot be used", reason=error.strerror or str(error), remedy=remedy
+    )
 
 
 def _usage(program: str, error: CycloptsError) -> int:

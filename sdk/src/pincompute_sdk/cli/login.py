@@ -28,7 +28,10 @@ from pincompute_sdk.core.identity import Grant, Issuer
 def login(
     *,
     browser: Annotated[bool, Parameter(negative="", help="In a browser on this machine, instead of a code.")] = False,
-    token: Annotated[str | None, Parameter(help="A service token; '-' asks for it or reads it from stdin.")] = None,
+    token: Annotated[
+        str | None,
+        Parameter(allow_leading_hyphen=True, help="A service token; '-' asks for it or reads it from stdin."),
+    ] = None,
     where: Where = ANYWHERE,
 ) -> None:
     """Log in: device flow, --browser, or --token."""
@@ -38,7 +41,9 @@ def login(
         return
     service = identity.service(using.server, using.ca)
     if not service.issuer:
-        raise CommandError(f"{using.server} names no issuer to log in at", remedy="use `pin login --token`", code=ACCESS)
+        raise CommandError(
+            f"{using.server} names no issuer to log in at", remedy="use a service token: `pin login --token TOKEN`", code=ACCESS
+        )
     issuer = Issuer(service.issuer, service.client_id, using.ca)
     grant = _in_browser(issuer) if browser else _by_device(issuer)
     placed = msgspec.structs.replace(using, issuer=issuer.url, client_id=issuer.client_id)
@@ -59,7 +64,11 @@ def _target(where: Where) -> Context:
 def _with_token(using: Context, token: str) -> Context:
     if token == "-":  # noqa: S105 - the word for "ask"
         token = getpass.getpass("Service token: ") if sys.stdin.isatty() else sys.stdin.readline()
-    return msgspec.structs.replace(using, token=token.strip(), issuer="", client_id="", user="")
+    token = token.strip()
+    if not token or token.startswith("-"):
+        remedy = "`pin login --token TOKEN`, or `--token -` and the token on stdin"
+        raise CommandError("no token is given", remedy=remedy, code=USAGE)
+    return msgspec.structs.replace(using, token=token, issuer="", client_id="", user="")
 
 
 def _by_device(issuer: Issuer) -> Grant:
