@@ -13,7 +13,7 @@ from aiohttp import web
 from pincompute.api.meta import Key
 from pincompute.kube.config import ClusterConfig
 from pincompute.kube.errors import NotFound, Unreachable
-from pincompute.kube.streams import channels, forward
+from pincompute.kube.streams import channels, forward, logs
 from pincompute.kube.streams import exec as programs
 from pincompute.kube.streams.channels import Channel, Exit, Size
 from pincompute.kube.streams.exec import Command
@@ -165,3 +165,33 @@ async def test_a_port_is_forwarded_and_why_it_could_not_be_is_told() -> None:
 @pytest.mark.parametrize("ended", [Exit(0), Exit(7, "it failed"), Exit(None, "not started")])
 def test_an_exit_is_the_same_there_and_back(ended: Exit) -> None:
     assert channels.exit_of(channels.status_of(ended)) == ended
+
+
+@pytest.mark.parametrize(
+    ("since", "asked"),
+    [
+        ("", {}),
+        ("2026-11-21T14:00:00Z", {"sinceTime": "2026-11-21T14:00:00Z"}),
+        (90.2, {"sinceSeconds": "91"}),
+        (0.0, {"sinceSeconds": "1"}),
+    ],
+)
+async def test_a_log_is_asked_for_from_a_time_or_by_the_nodes_own_clock(since: str | float, asked: dict[str, str]) -> None:
+    seen: list[dict[str, str]] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        seen.append(dict(request.query))
+        return web.Response(text="2026-11-21T14:00:00Z hello\n")
+
+    app = web.Application()
+    app.router.add_get("/api/v1/namespaces/shop/pods/web-a1-0/log", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        server = ClusterConfig(f"http://127.0.0.1:{runner.addresses[0][1]}")
+        async with Client(server, name="a1") as client, logs.lines(client, POD, logs.LogOptions("main", since), 5.0) as lines:
+            assert [line async for line in lines] == [b"2026-11-21T14:00:00Z hello"]
+    finally:
+        await runner.cleanup()
+    assert {name: value for name, value in seen[0].items() if name.startswith("since")} == asked
