@@ -1,0 +1,72 @@
+"""The gateway is killed in the middle of writes of every kind: each is done, once, and its record says so once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator
+from typing import Any
+
+import pytest
+from pincompute_sdk.client import Client
+from pincompute_sdk.core import retry
+from pincompute_sdk.generated.models import Operation
+from region import Region
+from user import User, talker
+
+APP = "talker"
+PATIENT = retry.Policy(attempts=12, few=12, first=2.0, budget=90.0)  # a gateway that was killed takes some seconds to come back
+AFTER = 0.01  # seconds from sending to killing: about as long as a write takes
+
+Write = Callable[[Client, str, str], Any]
+WRITES: dict[str, Write] = {
+    "update": lambda pin, project, why: pin.apps.patch(project, APP, {"labels": {"team": "web"}, "replicas": 4}, reason=why),
+    "stop": lambda pin, project, why: pin.apps.stop(project, APP, reason=why),
+    "start": lambda pin, project, why: pin.apps.start(project, APP, reason=why),
+    "restart": lambda pin, project, why: pin.apps.restart(project, APP, reason=why),
+    "scale": lambda pin, project, why: pin.apps.scale(project, APP, {"replicas": 3}, reason=why),
+}
+
+
+@pytest.fixture(scope="module")
+def running(dev: User, shop: str) -> str:
+    dev.write("app.yaml", talker())
+    dev.pin("deploy", "-f", "app.yaml")
+    return shop
+
+
+@pytest.fixture(autouse=True)
+def calm(region: Region, dev: User) -> Generator[None, None, None]:
+    yield
+    region.all_ready()
+    region.eventually("the gateway answers", lambda: dev.pin("whoami", status=None).status == 0)
+
+
+def test_changes_and_verbs_are_done_once_each(region: Region, dev: User, running: str):
+    """S-258, S-259, S-260: the SDK repeats each under its key; a restart is not two, and no record is missing or doubled."""
+    before = region.app(running, APP).metadata.generation
+    reasons = {verb: f"{verb} {region.pid('gateway')}" for verb in WRITES}
+    for number, (verb, write) in enumerate(WRITES.items(), 1):
+        with Client(dev.context(), policy=PATIENT) as pin:
+            pin.apps.get(running, APP)  # the connection is there
+            threading.Timer(AFTER, region.kill, ("gateway",)).start()
+            write(pin, running, reasons[verb])
+        assert region.app(running, APP).metadata.generation == before + number, verb
+        region.all_ready()
+
+    with dev.client() as pin:
+
+        def told() -> list[tuple[str, str]]:
+            found = [r for r in pin.apps.iterate_history(running, APP) if isinstance(r, Operation)]
+            return sorted((r.verb, r.reason) for r in found if r.reason in reasons.values())
+
+        region.eventually("the history has each of them, once", lambda: told() == sorted(reasons.items()))
+    region.settled(running, APP, replicas=3)
+
+
+def test_a_deletion_is_repeated_until_it_is_done(region: Region, dev: User, running: str):
+    """S-259: what is gone in the meantime is as good as deleted."""
+    with Client(dev.context(), policy=PATIENT) as pin:
+        pin.apps.get(running, APP)
+        threading.Timer(AFTER, region.kill, ("gateway",)).start()
+        pin.apps.delete(running, APP)
+    region.eventually("nothing of it is left", lambda: region.leftovers(running, APP) == [])
