@@ -26,6 +26,7 @@ from pincompute.gateway.settings import Settings
 log = logging.getLogger(__name__)
 
 LARGEST_FRAME = 1 << 20  # bytes; frames of shells are small, a larger one ends the connection (S-257)
+SLOW_READER = 600.0  # seconds; a client that does not read on, behind a pager for example, answers no pings either
 DRAIN = 10  # seconds that open requests have to end
 VERSION = "Pincompute-Server"  # on every answer: clients tell by it that one side is older
 KEEP_ALIVE = 75  # seconds; longer than most load balancers' own
@@ -87,6 +88,7 @@ def make(app: ASGIApp, settings: Settings) -> Server:
         ws="websockets-sansio",
         ws_max_size=LARGEST_FRAME,
         ws_ping_interval=30.0,
+        ws_ping_timeout=SLOW_READER,
         loop="none",
         lifespan="off",
         log_config=None,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -31,6 +31,7 @@ KEEP_ALIVE = 75.0  # seconds an idle connection is kept
 READ_BUFFER = 1 << 20  # bytes; lists come in megabytes
 LARGEST_MESSAGE = 1 << 20  # bytes of one WebSocket message; a kubelet sends 32 KiB at most
 PING_EVERY = 30.0  # seconds between pings on a WebSocket, so that proxies do not take it for idle
+SILENCE = 45.0  # seconds without a message, an answer to a ping included, after which a WebSocket is taken for broken
 
 _QUIET = 5  # seconds without traffic before the kernel asks whether the peer still lives
 _ASK_EVERY = 2
@@ -116,7 +117,11 @@ class Connection:
             self.breaker.answered()
             if socket.protocol != protocol:
                 raise Unreachable(call.request, f"does not speak {protocol}, which Kubernetes 1.30 and later do")
-            yield socket
+            pinging = asyncio.create_task(_ping(socket))
+            try:
+                yield socket
+            finally:
+                pinging.cancel()
 
     async def _upgrade(self, session: aiohttp.ClientSession, call: Call, protocol: str) -> aiohttp.ClientWebSocketResponse:
         options = await self._identify(call)
@@ -125,7 +130,6 @@ class Connection:
                 opened: Any = await cast("Any", session).ws_connect(  # its overloads do not fit options in a dict
                     URL(self.config.server + call.request.path).with_query(call.query),
                     protocols=(protocol,),
-                    heartbeat=PING_EVERY,
                     autoping=False,  # see streams.messages
                     max_msg_size=LARGEST_MESSAGE,
                     proxy=self.config.proxy or None,
@@ -213,6 +217,14 @@ async def _rest(request: Request, response: aiohttp.ClientResponse) -> bytes:
         return await response.read()
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise _unreachable(request, error) from error
+
+
+async def _ping(socket: aiohttp.ClientWebSocketResponse) -> None:
+    """Not by aiohttp's heartbeat: that gives up all that was read already when a ping cannot be sent or is answered late."""
+    while not socket.closed:
+        await asyncio.sleep(PING_EVERY)
+        with suppress(ConnectionError):
+            await socket.ping()
 
 
 def _unreachable(request: Request, error: Exception) -> Unreachable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -11,9 +12,10 @@ import pytest
 from aiohttp import web
 
 from pincompute.api.meta import Key
+from pincompute.kube import connection
 from pincompute.kube.config import ClusterConfig
 from pincompute.kube.errors import NotFound, Unreachable
-from pincompute.kube.streams import channels, forward, logs
+from pincompute.kube.streams import channels, forward, logs, messages
 from pincompute.kube.streams import exec as programs
 from pincompute.kube.streams.channels import Channel, Exit, Size
 from pincompute.kube.streams.exec import Command
@@ -96,6 +98,48 @@ async def test_everything_that_was_sent_before_the_end_is_read() -> None:
         async for _, piece in process.output():
             size += len(piece)
     assert (size, process.exit) == (200 * 32_000, Exit(0))
+
+
+async def test_a_reader_who_pauses_for_longer_than_a_ping_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program has ended and its server is gone when the rest of what it said is read."""
+    monkeypatch.setattr(connection, "PING_EVERY", 0.01)
+    gone = asyncio.Event()
+
+    async def flood(socket: web.WebSocketResponse, request: web.Request) -> None:
+        for _ in range(5):
+            await socket.send_bytes(b"\x01" + b"x" * 1000)
+        await socket.send_bytes(b'\x03{"status":"Success"}')
+        assert request.transport is not None
+        request.transport.close()
+        gone.set()
+
+    async with (
+        serving(flood, channels.PROTOCOL) as client,
+        programs.run(client, POD, Command(("cat",), "main")) as process,
+    ):
+        size = 0
+        async for _, piece in process.output():
+            if not size:
+                await gone.wait()
+                await asyncio.sleep(0.1)  # many pings
+            size += len(piece)
+    assert (size, process.exit) == (5000, Exit(0))
+
+
+async def test_a_server_that_gives_no_sign_of_life_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(messages, "SILENCE", 0.05)
+    over = asyncio.Event()
+
+    async def deaf(_socket: web.WebSocketResponse, _request: web.Request) -> None:
+        await over.wait()
+
+    async with (
+        serving(deaf, channels.PROTOCOL) as client,
+        programs.run(client, POD, Command(("cat",), "main")) as process,
+    ):
+        with pytest.raises(Unreachable, match="no sign of life"):
+            _ = [piece async for piece in process.output()]
+        over.set()
 
 
 async def test_a_stream_that_ends_without_a_status_leaves_the_exit_unknown() -> None:

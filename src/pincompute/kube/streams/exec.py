@@ -69,7 +69,8 @@ class Process:
     def _ended(self, message: aiohttp.WSMessage) -> None:
         """An orderly end without a status leaves `exit` as it is: not known."""
         if message.type is aiohttp.WSMsgType.ERROR or self._socket.close_code not in (1000, 1001, 1005, None):
-            raise Unreachable(self._request, f"the stream broke: {self._socket.exception() or self._socket.close_code}")
+            why = self._socket.exception() or message.data or self._socket.close_code
+            raise Unreachable(self._request, f"the stream broke: {why}")
 
     async def _send(self, data: bytes) -> None:
         """What is written to a program that has just ended is lost, as in a pipe; its exit tells."""

@@ -6,14 +6,22 @@ closed right after a ping, and with it the end of every large answer.
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 
 import aiohttp
 
+from pincompute.kube.connection import SILENCE
+
 
 async def receive(socket: aiohttp.ClientWebSocketResponse) -> aiohttp.WSMessage:
     while True:
-        message = await socket.receive()
+        try:
+            async with asyncio.timeout(SILENCE):
+                message = await socket.receive()
+        except TimeoutError:
+            silence = TimeoutError(f"no sign of life for {SILENCE:.0f} s")
+            return aiohttp.WSMessage(aiohttp.WSMsgType.ERROR, silence, None)
         if message.type is aiohttp.WSMsgType.PING:
             with suppress(ConnectionError):
                 await socket.pong(message.data)
