@@ -290,12 +290,17 @@ async def test_a_token_that_is_piped_in(pin: Pin, gateway: Running, monkeypatch:
 
 async def test_who_am_i(pin: Pin) -> None:
     assert (await pin("whoami", "-o", "jsonpath={.name}")).out.strip().endswith("alice")
+    assert (await pin("whoami", "-o", "name")).out == "user/alice\n"
 
 
 async def test_the_audit_log_is_proved_and_clusters_are_listed(pin: Pin) -> None:
     await pin("deploy", "--detach")
     proof = await pin("admin", "audit", "verify", user="root")
     assert (proof.code, proof.out.startswith("unbroken: ")) == (0, True), proof
+    head = proof.out.split()[-1]
+    assert (await pin("admin", "audit", "verify", "--head", head, user="root")).code == 0
+    assert (await pin("admin", "audit", "verify", "--head", head[::-1], user="root")).code == 1
+    assert (await pin("admin", "audit", "verify", "-o", "name", user="root")).code == 2
     assert "a1" in (await pin("admin", "clusters", user="root")).out
     assert (await pin("admin", "clusters")).code == 4
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from pincompute_sdk.cli import options, pages
 from pincompute_sdk.cli.exits import FAILURE
@@ -43,15 +44,20 @@ def clusters(*, output: OutputOption = "table", where: Where = ANYWHERE) -> None
 
 
 @audit.command
-def verify(*, output: OutputOption = "table", where: Where = ANYWHERE) -> int:
+def verify(
+    *,
+    head: Annotated[str, Parameter(help="The head of an earlier proof, kept elsewhere: it must still be there.")] = "",
+    output: OutputOption = "table",
+    where: Where = ANYWHERE,
+) -> int:
     """Prove that no record was changed, removed or added; exit code 1 if one was."""
     formats.check(output)
     with options.client(where) as pin:
-        report = pin.admin.audit_verify(within=PATIENCE)
-    if output != "table":
+        report = pin.admin.audit_verify(head=head or None, within=PATIENCE)
+    if output not in ("table", "wide"):
         formats.data(formats.plain(report), output)
         return FAILURE if report.faults else 0
-    said = f"{report.records} records in {count(report.files, 'file')}, head {report.head[:16]}"
+    said = f"{report.records} records in {count(report.files, 'file')}, head {report.head}"
     if not report.faults:
         sys.stdout.write(f"{terminal.painted('unbroken', 'green')}: {said}\n")
         return 0

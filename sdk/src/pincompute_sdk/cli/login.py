@@ -17,12 +17,16 @@ from pincompute_sdk.cli.exits import ACCESS, TIMEOUT, USAGE
 from pincompute_sdk.cli.failure import CommandError
 from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Where
 from pincompute_sdk.cli.output import formats, terminal
+from pincompute_sdk.cli.output.formats import View
 from pincompute_sdk.cli.output.words import age
 from pincompute_sdk.client import Client
 from pincompute_sdk.core import configuration, identity
 from pincompute_sdk.core.configuration import Context
 from pincompute_sdk.core.errors import PinError
 from pincompute_sdk.core.identity import Grant, Issuer
+from pincompute_sdk.generated.models import Session
+
+SESSION: View[Session] = View(kind="user", columns=(), name=lambda s: s.name)
 
 
 def login(
@@ -147,7 +151,7 @@ def whoami(*, output: OutputOption = "table", where: Where = ANYWHERE) -> None:
         session = pin.session.get()
         server, project = pin.context.server, pin.context.project
     if output not in ("table", "wide"):
-        formats.data(formats.plain(session), output)
+        formats.one(SESSION, session, output)
         return
     groups = f", groups {', '.join(session.groups)}" if session.groups else ""
     sys.stdout.write(f"{session.name} ({session.kind or 'user'}{groups}) at {server}\n")

@@ -55,6 +55,9 @@ def one(view: View[T], row: T, output: str) -> None:
 
 
 def data(value: Any, output: str) -> None:
+    """Raises CommandError for what has no name."""
+    if output == "name":
+        raise CommandError("this has no name to print", remedy="use -o json or jsonpath=…", code=USAGE)
     if output.startswith("jsonpath="):
         for found in jsonpath.find(output.removeprefix("jsonpath="), value):
             sys.stdout.write((found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)) + "\n")
