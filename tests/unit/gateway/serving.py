@@ -63,7 +63,7 @@ class Issuer:
 @asynccontextmanager
 async def issuing() -> AsyncIterator[Issuer]:
     key = ECKey.generate_key("P-256", auto_kid=True)
-    port = _free_port()
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
 
     async def discovery(_: web.Request) -> web.Response:
@@ -126,7 +126,7 @@ async def running(folder: Path, **changes: Any) -> AsyncIterator[Running]:
 async def _running(folder: Path, issuer: Issuer, changes: dict[str, Any]) -> AsyncIterator[Running]:
     asked = Settings(
         **{
-            "listen": Listen(port=_free_port()),
+            "listen": Listen(port=free_port()),
             "access": Access(platform_roles={"admin": ("root",)}),
             "folder": str(folder),
             **changes,
@@ -136,7 +136,7 @@ async def _running(folder: Path, issuer: Issuer, changes: dict[str, Any]) -> Asy
     for memory in (host, member):
         for kind in KINDS:
             memory.store.register(kind)
-    _project(host)
+    populate(host)
     clusters = Clusters(user_agent="test")
     async with host, member, compose(asked, clusters) as gateway, clusters, aiohttp.ClientSession() as http:
         await clusters.add(HOST, ClusterConfig(host.url))
@@ -157,7 +157,8 @@ async def _running(folder: Path, issuer: Issuer, changes: dict[str, Any]) -> Asy
             await asyncio.wait(tasks)
 
 
-def _project(host: MemoryServer) -> None:
+def populate(host: MemoryServer) -> None:
+    """Project shop with its members, and member cluster a1."""
     members = [{"name": name, "role": role} for name, role in ROLES.items()]
     host.store.create(NAMESPACES, "", {"metadata": {"name": "shop", "labels": {"pincompute.io/project": "shop"}}})
     host.store.create(PROJECTS, "", {"metadata": {"name": "shop"}, "spec": {"members": members}})
@@ -165,6 +166,6 @@ def _project(host: MemoryServer) -> None:
     host.store.create(MEMBERCLUSTERS, "", {"metadata": {"name": "a1"}, "spec": {"zone": "a", "kubeconfig": reference}})
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return listener.getsockname()[1]

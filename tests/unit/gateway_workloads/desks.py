@@ -6,7 +6,6 @@ Callers say who they are by a header; how callers prove it is tested elsewhere.
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
@@ -15,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from gateway.serving import WITHIN, free_port, populate
 
 from pincompute.api.clusters import MEMBERCLUSTERS, PROJECTS, Project
-from pincompute.api.core import NAMESPACES
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Key
 from pincompute.api.workloads import PINAPPS, PINPODS
@@ -36,8 +35,6 @@ from pincompute.kube.clusters import Clusters
 from pincompute.kube.config import ClusterConfig
 from pincompute.kube.memory.server import MemoryServer
 
-WITHIN = 15.0
-ROLES = {"alice": "owner", "olga": "operator", "dan": "developer", "vera": "viewer"}
 ROUTES = (*apps.ROUTES, *units.ROUTES, *projects.ROUTES)
 
 
@@ -87,9 +84,9 @@ async def running(folder: Path) -> AsyncIterator[Running]:
     for memory in (host, member):
         for kind in (PINAPPS, PINPODS, PROJECTS, MEMBERCLUSTERS):
             memory.store.register(kind)
-    _project(host)
+    populate(host)
     clusters = Clusters(user_agent="test")
-    settings = Settings(listen=Listen(port=_free_port()), limits=Limits(body=1 << 19))
+    settings = Settings(listen=Listen(port=free_port()), limits=Limits(body=1 << 19))
     audit = AuditLog(settings.audit, folder / "audit.log")
     serving = server.make(_app(clusters, settings, audit), settings)
     async with host, member, audit, clusters, aiohttp.ClientSession() as http:
@@ -119,16 +116,3 @@ def _app(clusters: Clusters, settings: Settings, audit: AuditLog) -> Any:
     given = {"roles": roles, "authorizer": authorizer, "catalog": Catalog(clusters, reads, authorizer), "desk": Desk(reads)}
     guards = Guards(_ByHeader(), _Unlimited(), authorizer, audit)
     return app.build(app.Parts(settings, reads, guards, Document(str), given), ROUTES)
-
-
-def _project(host: MemoryServer) -> None:
-    members = [{"name": name, "role": role} for name, role in ROLES.items()]
-    host.store.create(NAMESPACES, "", {"metadata": {"name": "shop", "labels": {"pincompute.io/project": "shop"}}})
-    host.store.create(PROJECTS, "", {"metadata": {"name": "shop"}, "spec": {"members": members}})
-    reference = {"name": "member-a1", "namespace": "pincompute-system"}
-    host.store.create(MEMBERCLUSTERS, "", {"metadata": {"name": "a1"}, "spec": {"zone": "a", "kubeconfig": reference}})
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
