@@ -32,7 +32,7 @@ _SECONDS: Schema = {"minimum": 0}
 LIMITS: dict[str, dict[str, Schema]] = {
     "Container": {
         "name": _DNS_LABEL | {"description": "Name of the container: lower-case letters, digits and '-', unique in the pod."},
-        "image": {"minLength": 1, "maxLength": 1024, "description": "Image to run, for example registry.local/hello:1."},
+        "image": {"minLength": 1, "maxLength": 1024, "description": "Image to run, for example registry.internal/hello:1."},
         "ports": {"maxItems": 64},
         "volumeMounts": {"maxItems": 64},
     },

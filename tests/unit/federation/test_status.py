@@ -100,7 +100,7 @@ def test_a_status_that_says_the_same_is_not_written_again():
 def test_the_reason_of_a_member_reaches_the_first_screen():
     hello = placed_app()
     broken = shard(hello, "b1", 2, 0)
-    why = "pod hello-b1-0: cannot pull registry.local/hello:1"
+    why = "pod hello-b1-0: cannot pull registry.internal/hello:1"
     broken = msgspec.structs.replace(broken, status=msgspec.structs.replace(broken.status, message=why))
     status = after(hello, (reports(hello)[0], Report(MEMBERS[1], broken, known=True), reports(hello)[2]))
     assert status.message == why

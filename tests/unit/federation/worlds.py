@@ -17,7 +17,7 @@ NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 GIB = 2**30
 
 
-def template(image: str = "registry.local/hello:1", cpu: str = "500m") -> Manifest:
+def template(image: str = "registry.internal/hello:1", cpu: str = "500m") -> Manifest:
     requests = {"cpu": cpu, "memory": "128Mi"}
     return {"spec": {"containers": [{"name": "web", "image": image, "resources": {"requests": requests}}]}}
 

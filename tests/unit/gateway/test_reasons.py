@@ -18,7 +18,7 @@ from pincompute.gateway.problems import Problem
 
 APPS = "/v1/projects/shop/apps"
 HELLO = f"{APPS}/hello"
-APP = {"name": "hello", "containers": [{"name": "web", "image": "registry.local/hello:1"}], "replicas": 3}
+APP = {"name": "hello", "containers": [{"name": "web", "image": "registry.internal/hello:1"}], "replicas": 3}
 
 
 @pytest.fixture

@@ -31,11 +31,11 @@ def after(seconds: float) -> datetime:
     return NOW + timedelta(seconds=seconds)
 
 
-def template(image: str = "registry.local/hello:1", **container: Any) -> Manifest:
+def template(image: str = "registry.internal/hello:1", **container: Any) -> Manifest:
     return {"spec": {"containers": [{"name": "web", "image": image, **container}]}}
 
 
-def spec(replicas: int = 3, image: str = "registry.local/hello:1", **changes: Any) -> Manifest:
+def spec(replicas: int = 3, image: str = "registry.internal/hello:1", **changes: Any) -> Manifest:
     return {"replicas": replicas, "template": template(image), **changes}
 
 

@@ -20,7 +20,7 @@ from pincompute.store.records import GONE, AnyRecord
 
 WITHIN = 20.0
 HELLO = "/v1/projects/shop/apps/hello"
-DOCUMENT = {"name": "hello", "containers": [{"name": "web", "image": "registry.local/hello:1"}], "replicas": 3}
+DOCUMENT = {"name": "hello", "containers": [{"name": "web", "image": "registry.internal/hello:1"}], "replicas": 3}
 PAST = ("history", "events", "timeline")
 
 

@@ -10,7 +10,7 @@ from stories import after, decision, event, exit_of, operation, revision, spec, 
 from pincompute.gateway.insight import exits, timeline
 from pincompute.store.records import GONE, AnyRecord
 
-Q = "registry.local/hello"
+Q = "registry.internal/hello"
 PROGRAMS = ("kubectl-edit", "pincompute-federation", "argocd")
 
 UP_AGAIN = state("Running", 9)

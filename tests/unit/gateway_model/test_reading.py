@@ -22,7 +22,7 @@ GOOD = {
         replicas: 6
         containers:
         - name: web
-          image: registry.local/hello:1
+          image: registry.internal/hello:1
           ports: [{name: http, port: 8080}]
           resources: {cpu: 250m, memory: 128Mi}
           health: {http: {path: /, port: http}}

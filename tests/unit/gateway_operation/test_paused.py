@@ -29,7 +29,7 @@ def with_spec(workload: Workload, **spec: object) -> Workload:
 
 def paused(pod: Manifest | None = None, **counts: int) -> Workload:
     """Paused at generation 1, and since then changed in every respect."""
-    changed = app(replicas=9, generation=2, scheduling=placed(1, **counts), pod=pod or template("registry.local/hello:2"))
+    changed = app(replicas=9, generation=2, scheduling=placed(1, **counts), pod=pod or template("registry.internal/hello:2"))
     return with_spec(changed, paused=True)
 
 
@@ -57,7 +57,7 @@ def applies(workload: Workload, *sites: Site) -> dict[str, Manifest]:
 
 def test_its_shards_keep_the_revision_they_have_and_learn_the_generation() -> None:
     former = app(replicas=2)
-    now = with_spec(app(generation=2, scheduling=placed(2, a1=2), pod=template("registry.local/hello:2")), paused=True)
+    now = with_spec(app(generation=2, scheduling=placed(2, a1=2), pod=template("registry.internal/hello:2")), paused=True)
     spec = applies(now, Site(member("a1"), shard(former, "a1", 2), known=True, prepared=True))["a1"]
     assert spec["mix"][0]["revision"] == former.rendered.revision != now.rendered.revision
     assert (spec["paused"], spec["origin"]["generation"]) == (True, 2)
@@ -65,7 +65,7 @@ def test_its_shards_keep_the_revision_they_have_and_learn_the_generation() -> No
 
 def test_where_it_has_to_move_its_revision_moves_with_it() -> None:
     former = app(replicas=2)
-    now = with_spec(app(generation=2, scheduling=placed(2, b1=2), pod=template("registry.local/hello:2")), paused=True)
+    now = with_spec(app(generation=2, scheduling=placed(2, b1=2), pod=template("registry.internal/hello:2")), paused=True)
     sites = (
         Site(member("a1", leaving=True), shard(former, "a1", 2), known=True, prepared=True),
         Site(member("b1"), None, known=True, prepared=True),
@@ -75,7 +75,7 @@ def test_where_it_has_to_move_its_revision_moves_with_it() -> None:
 
 def test_resumed_it_gets_what_was_asked_for_meanwhile() -> None:
     former = app(replicas=2)
-    now = app(generation=3, scheduling=placed(3, a1=2), pod=template("registry.local/hello:2"))
+    now = app(generation=3, scheduling=placed(3, a1=2), pod=template("registry.internal/hello:2"))
     held = shard(former, "a1", 2)
     held = msgspec.structs.replace(held, spec=msgspec.structs.replace(held.spec, paused=True))
     spec = applies(now, Site(member("a1"), held, known=True, prepared=True))["a1"]
