@@ -12,7 +12,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 from rich.console import Console
 
-from benchmarks import cold_start, figures, gateway, launch, machine, model_size, propagation, readiness, watch_cache
+from benchmarks import cold_start, fairness, figures, gateway, launch, machine, model_size, propagation, readiness, watch_cache
 from benchmarks.figures import Figure, Result
 from benchmarks.machine import Machine
 from benchmarks.options import Options
@@ -29,6 +29,7 @@ BENCHMARKS: dict[str, Run] = {
     "cold_start": cold_start.run,
     "watch_cache": watch_cache.run,
     "gateway": gateway.run,
+    "fairness": fairness.run,
     "model_size": model_size.run,
 }
 

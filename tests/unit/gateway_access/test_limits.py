@@ -212,7 +212,7 @@ async def _pass(limiter: Limiter, caller: str) -> None:
 
 
 async def test_a_caller_whose_requests_do_not_end_leaves_turns_to_others_of_the_project() -> None:
-    limiter = Limiter(Limits(concurrency=32), lambda _caller, _project: True)
+    limiter = Limiter(Limits(concurrency=128), lambda _caller, _project: True)
     slow = [limiter.admit(user("slow"), GET, "demo") for _ in range(4)]
     for each in slow:
         await each.__aenter__()

@@ -24,7 +24,7 @@ from pincompute.kube.clock import SYSTEM, Clock
 
 LATEST = 1.0  # seconds that a refusal is held back at most
 PATIENCE = 5.0  # seconds a request waits for its turn
-SHARE = 1 / 8  # of the requests at once that may be of one caller
+SHARE = 1 / 32  # of the requests at once that may be of one caller: enough to keep one processor busy
 QUEUE = 256  # requests of one flow that wait for theirs
 REMEMBERED = 20_000  # buckets, before those that are full are dropped
 STRANGERS_RATE, STRANGERS_BURST = 10.0, 100.0  # failed logins of one address, before they are answered late
@@ -149,10 +149,11 @@ class Limiter:
     async def _refuse(self, account: _Account, operation: Operation, flow: str, wait: float) -> None:
         now = self._clock.monotonic()
         late = min(LATEST, account.told - now)
-        account.told = max(account.told, now + wait)
+        problem = problems.too_many(f"{flow} asks too much: {operation} costs {operation.cost}", wait)
+        account.told = max(account.told, now + float(problem.headers["Retry-After"]))
         if late > 0:
-            await self._clock.sleep(late)
-        raise problems.too_many(f"{flow} asks too much: {operation} costs {operation.cost}", wait)
+            await self._clock.sleep(late * (1 + self._clock.random()) / 2)  # not all at once, or they come again all at once
+        raise problem
 
     def _account(self, name: str, rate: float, burst: float) -> _Account:
         found = self._accounts.get(name)
