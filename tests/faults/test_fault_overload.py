@@ -55,7 +55,7 @@ def test_ten_thousand_slow_clients_do_not_hinder_others(region: Region, admin: U
         return True
 
     with (
-        asking(admin, f"/v1/projects/{catalogue}/apps/{APPS[0]}") as answered,
+        asking(admin, f"/v1/projects/{catalogue}/apps/{APPS[0]}", Connection="close") as answered,
         crowded(dev.context(), manners) as told,
     ):
         region.eventually("most are there at once", lambda: descriptors(gateway) > CLIENTS / 2, within=SLOW)
@@ -130,18 +130,17 @@ def crowded(using: Context, manners: tuple[Manner, ...]) -> Generator[Callable[[
 
 
 @contextmanager
-def asking(user: User, path: str, loops: int = 1) -> Generator[Counter[int], None, None]:
-    """Somebody asks the same again and again inside the block, each time over a new connection; answers by status."""
+def asking(user: User, path: str, loops: int = 1, **headers: str) -> Generator[Counter[int], None, None]:
+    """Somebody asks the same again and again inside the block, a connection a loop; answers by status."""
     answered: Counter[int] = Counter()
     over = threading.Event()
 
     def ask() -> None:
-        while not over.wait(0.1 / loops):
-            using = user.context()
-            with plain_client(using) as http:
-                answer = http.get(path, headers={"Authorization": f"Bearer {using.token}"})
-            assert answer.status_code != 429 or int(answer.headers["Retry-After"]) > 0
-            answered[answer.status_code] += 1
+        with plain_client(user.context()) as http:
+            while not over.wait(0.1 / loops):
+                answer = http.get(path, headers={"Authorization": f"Bearer {user.context().token}", **headers})
+                assert answer.status_code != 429 or int(answer.headers["Retry-After"]) > 0
+                answered[answer.status_code] += 1
 
     askers = [threading.Thread(target=ask) for _ in range(loops)]
     for asker in askers:
