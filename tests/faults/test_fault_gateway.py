@@ -21,9 +21,10 @@ from region import Region
 from user import User, plain_client, talker
 
 APP = "talker"
-PATIENT = retry.Policy(attempts=12, first=2.0, budget=90.0)  # a gateway that was killed takes some seconds to come back
+PATIENT = retry.Policy(attempts=12, few=12, first=2.0, budget=90.0)  # a gateway that was killed takes some seconds to come back
 CREATED = 12
 SLOW = 40
+AWAY = 60.0  # seconds without the store: several of its statements are given up
 LINE = re.compile(r"^(\S+) web tick (\d+)$", re.MULTILINE)
 
 
@@ -163,6 +164,7 @@ def test_history_is_complete_after_the_store_was_away(region: Region, dev: User,
     with dev.client() as pin, unavailable(region):
         for number, reason in enumerate(reasons):
             pin.apps.scale(running, APP, {"replicas": 4 - number % 2, "reason": reason})
+        region.throughout(AWAY, "others are served", lambda: APP in dev.pin("list").out)
         region.kill("gateway")
     answers(region, dev)
 
