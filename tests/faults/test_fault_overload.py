@@ -21,7 +21,7 @@ from region import Region
 from user import User, plain_client
 
 APPS = [f"large{number}" for number in range(40)]  # together more than any socket holds unread
-VARIABLES = {f"VARIABLE_{number}": "v" * 220 for number in range(64)}
+VARIABLES = {f"VARIABLE_{number}": "v" * 220 for number in range(128)}
 CLIENTS = 10_000
 LOOPS = 50  # of the greedy one
 ASKED = 100  # times by the other

@@ -19,7 +19,7 @@ from pincompute.gateway.problems import Problem
 
 GRACE = 30.0  # seconds for a request to arrive, from its first byte, or from the connection's start; and to read an answer
 PACE = 16 * 1024  # bytes of a body that earn another second
-ROOM = 64 * 1024  # bytes of an answer that may lie ready before more of it is made
+ROOM = 256 * 1024  # bytes of an answer that may lie ready; less would slow down large answers to fast clients
 HEADERS = 32 * 1024  # bytes of address and headers, unless the server is told otherwise
 
 
