@@ -12,8 +12,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from gateway.serving import Running, running
 
+from pincompute.gateway.limits import limiter
 from pincompute.gateway.settings import Limits
 
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
@@ -25,26 +27,23 @@ UNLIMITED = Limits(rate=PLENTY, burst=PLENTY, caller_rate=PLENTY, caller_burst=P
 
 @dataclass(frozen=True)
 class Profile:
-    """`examples` of each operation and phase; `calls` that must have been made for the test to mean anything.
-
-    Several `workers`, because calls without a good credential are answered late.
-    """
+    """`examples` of each operation and phase; `calls` that must have been made for the test to mean anything."""
 
     examples: int
     calls: int
     phases: str
     seconds: float
-    workers: int = 1
     seed: str = ""
 
 
 PROFILES = {
     "quick": Profile(examples=3, calls=250, phases="fuzzing,stateful", seconds=240, seed="1"),
-    "deep": Profile(examples=150, calls=20_000, phases="examples,coverage,fuzzing,stateful", seconds=7200, workers=12),
+    "deep": Profile(examples=150, calls=20_000, phases="examples,coverage,fuzzing,stateful", seconds=7200),
 }
 
 
-async def test_every_operation_is_as_documented_whatever_is_sent(tmp_path: Path):
+async def test_every_operation_is_as_documented_whatever_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(limiter, "STRANGERS_RATE", PLENTY)  # or calls without a good credential are answered late
     profile = PROFILES[os.environ.get("INTERFACE_PROFILE", "quick")]
     async with running(tmp_path, limits=UNLIMITED) as gateway:
         await gateway.ask("alice", "POST", "/v1/projects/shop/apps", {"name": "hello", "image": "registry.example/hello:1"})
@@ -64,7 +63,6 @@ async def _run(gateway: Running, profile: Profile, report: Path) -> str:
     command = [
         *(sys.executable, "-c", PROGRAM, f"--config-file={CONFIGURATION}", "run", f"{gateway.url}/openapi.json"),
         *("--checks=all", f"--phases={profile.phases}", f"--max-examples={profile.examples}", "--no-color"),
-        f"--workers={profile.workers}",
         *("--report=json", f"--report-json-path={report}", *((f"--seed={profile.seed}",) if profile.seed else ())),
     ]
     program = await asyncio.create_subprocess_exec(

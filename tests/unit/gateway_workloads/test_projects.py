@@ -77,3 +77,11 @@ async def test_only_owners_change_members_and_roles_must_exist(gateway: Running)
     status, problem, _ = await gateway.ask("alice", "POST", MEMBERS, {"name": "olaf", "role": "king"})
     assert (status, problem["code"]) == (403, "forbidden")
     assert "king" in problem["detail"]
+
+
+async def test_a_member_with_an_unknown_field_is_refused(gateway: Running):
+    """What is not understood is not passed over: it may have been a limit of the right."""
+    for method, tail, body in (("POST", "", {"name": "vic", "role": "viewer"}), ("PUT", "/vic", {"role": "viewer"})):
+        status, problem, _ = await gateway.ask("alice", method, MEMBERS + tail, {**body, "until": "tomorrow"})
+        assert (status, "until" in problem["detail"]) == (400, True), problem
+    assert (await gateway.ask("alice", "GET", f"{MEMBERS}/vic"))[0] == 404

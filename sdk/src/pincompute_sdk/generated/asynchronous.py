@@ -29,6 +29,7 @@ from pincompute_sdk.generated.models import (
     Explanations,
     LogLine,
     MemberList,
+    NewMember,
     NewToken,
     Operation,
     Project,
@@ -1445,7 +1446,7 @@ class MembersResource:
     async def create(
         self,
         project: str,
-        body: ProjectMember | Mapping[str, Any],
+        body: NewMember | Mapping[str, Any],
         *,
         reason: str | None = None,
         within: float = 30.0,

@@ -471,6 +471,15 @@ class Mount(Model):
     """Only this path of the volume."""
 
 
+class NewMember(Model):
+    name: str
+    """User name as authentication gives it; `group:NAME` is everybody in a group, `service:NAME` a service account."""
+    role: str = "developer"
+    """viewer reads, developer changes workloads, operator also acts on running ones, owner also changes the project; or the
+    name of a role that the region's gateway defines. A name that is not defined allows nothing.
+    """
+
+
 class NewToken(Model):
     name: str
     """What it is for."""

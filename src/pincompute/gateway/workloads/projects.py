@@ -37,7 +37,11 @@ _FULL = full(PROJECT)
 _EVENTS = ResponseSpec(str, description="Server-sent events", media_type=watching.MEDIA_TYPE)
 
 
-class Role(Struct):
+class NewMember(ProjectMember, forbid_unknown_fields=True):
+    """A user, or a group, and their role."""
+
+
+class Role(Struct, forbid_unknown_fields=True):
     role: Annotated[str, doc("viewer, developer, operator, owner, or a role of this region.")]
 
 
@@ -205,13 +209,13 @@ async def get_member(
 
 @post(_MEMBERS, opt=may("members", "create"), operation_id="addMember", status_code=201, tags=["members"])
 async def add_member(
-    data: JSONBody[ProjectMember],
+    data: JSONBody[NewMember],
     call: NamedDependency[Call],
     reads: NamedDependency[Reads],
     authorizer: NamedDependency[Authorizer],
 ) -> ProjectMember:
     """A user, or a group as group:NAME. Adding the same member again is harmless."""
-    return await Members(reads, authorizer, call).add(data, only_new=True)
+    return await Members(reads, authorizer, call).add(ProjectMember(name=data.name, role=data.role), only_new=True)
 
 
 @put(f"{_MEMBERS}/{{name:str}}", opt=may("members", "update"), operation_id="setMember", tags=["members"])
