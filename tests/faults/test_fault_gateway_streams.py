@@ -65,8 +65,8 @@ def test_a_file_that_is_copied_in_is_whole_in_the_end(region: Region, dev: User,
         region.kill("gateway")
         said = copy.ended()
     assert said.status == 0, said.err
-    dev.pin("cp", f"{APP}/1:/work/sent", "./back")
-    assert (dev.home / "back").read_bytes() == content
+    dev.pin("cp", f"{APP}/1:/work/sent", "./returned")
+    assert (dev.home / "returned").read_bytes() == content
 
 
 def test_a_shell_is_cut_and_the_terminal_is_given_back(region: Region, dev: User, running: str):

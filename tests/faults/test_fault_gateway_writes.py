@@ -14,7 +14,8 @@ from region import Region
 from user import User, talker
 
 APP = "talker"
-PATIENT = retry.Policy(attempts=12, few=12, first=2.0, budget=90.0)  # a gateway that was killed takes some seconds to come back
+MANY = 60  # attempts: a gateway that is killed again and again is started later and later
+PATIENT = retry.Policy(attempts=MANY, few=MANY, first=2.0, cap=4.0, budget=120.0)
 AFTER = 0.01  # seconds from sending to killing: about as long as a write takes
 
 Write = Callable[[Client, str, str], Any]
@@ -41,12 +42,18 @@ def calm(region: Region, dev: User) -> Generator[None, None, None]:
     region.eventually("the gateway answers", lambda: dev.pin("whoami", status=None).status == 0)
 
 
+def patient(user: User) -> Client:
+    client = Client(user.context(), policy=PATIENT)
+    client.state.budget = retry.Budget(tokens=MANY, most=MANY)
+    return client
+
+
 def test_changes_and_verbs_are_done_once_each(region: Region, dev: User, running: str):
     """S-258, S-259, S-260: the SDK repeats each under its key; a restart is not two, and no record is missing or doubled."""
     before = region.app(running, APP).metadata.generation
     reasons = {verb: f"{verb} {region.pid('gateway')}" for verb in WRITES}
     for number, (verb, write) in enumerate(WRITES.items(), 1):
-        with Client(dev.context(), policy=PATIENT) as pin:
+        with patient(dev) as pin:
             pin.apps.get(running, APP)  # the connection is there
             threading.Timer(AFTER, region.kill, ("gateway",)).start()
             write(pin, running, reasons[verb])
@@ -65,7 +72,7 @@ def test_changes_and_verbs_are_done_once_each(region: Region, dev: User, running
 
 def test_a_deletion_is_repeated_until_it_is_done(region: Region, dev: User, running: str):
     """S-259: what is gone in the meantime is as good as deleted."""
-    with Client(dev.context(), policy=PATIENT) as pin:
+    with patient(dev) as pin:
         pin.apps.get(running, APP)
         threading.Timer(AFTER, region.kill, ("gateway",)).start()
         pin.apps.delete(running, APP)

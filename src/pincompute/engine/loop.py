@@ -30,7 +30,7 @@ log = logging.getLogger("pincompute.engine")
 
 SOON = Backoff(base=0.02, cap=5.0)  # conflicts: the cache will have caught up
 TRANSIENT = Backoff(base=0.2, cap=60.0)
-FAR = Backoff(base=30.0, cap=600.0)  # refused: only somebody's change helps, and that is news
+FAR = Backoff(base=2.0, cap=600.0)  # refused: somebody's change helps, and that is news; or the server has only just started
 BUG = Backoff(base=30.0, cap=600.0)
 BUG_HOLD = 1.0  # seconds; a poison object that changes all the time is not looked at all the time
 BLIND = 30.0  # seconds until an unknown key is looked at without news

@@ -11,7 +11,7 @@ import heapq
 import itertools
 import random
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -71,7 +71,7 @@ class Queue(Generic[K]):
         self._order = itertools.count()
         self._taken: dict[K, Item[K]] = {}
         self._dirty: dict[K, tuple[float, Priority]] = {}
-        self._failures: dict[K, int] = {}
+        self._failures: dict[K, Counter[Backoff]] = {}
         self._held: dict[K, float] = {}
         self._holds: deque[tuple[float, K]] = deque()
         self._pops = 0
@@ -113,7 +113,7 @@ class Queue(Generic[K]):
             return None
         ready = self._ready[source]
         key = next(iter(ready))
-        item = Item(key, ready.pop(key), self._failures.get(key, 0), source)
+        item = Item(key, ready.pop(key), self._failures.get(key, Counter()).total(), source)
         self._taken[key] = item
         return item
 
@@ -136,10 +136,13 @@ class Queue(Generic[K]):
         self._give_back(item, hold)
 
     def retry(self, item: Item[K], backoff: Backoff, *, hold: float = 0.0) -> float:
-        """Gives a key back after failure, to be tried again after a growing delay, which is returned. News comes sooner."""
-        failures = self._failures.get(item.key, 0)
-        self._failures[item.key] = failures + 1
-        delay = max(hold, backoff.delay(failures, self._rng))
+        """Gives a key back after failure, to be tried again after a growing delay, which is returned. News comes sooner.
+
+        Failures of each kind are counted apart: one refusal after a long silence is a first refusal.
+        """
+        failures = self._failures.setdefault(item.key, Counter())
+        delay = max(hold, backoff.delay(failures[backoff], self._rng))
+        failures[backoff] += 1
         self._give_back(item, hold)
         if not self._is_ready(item.key):
             self._wait(item.key, _Wait(self._clock() + delay, item.since, item.priority))

@@ -109,12 +109,13 @@ def test_a_delayed_add_while_the_key_is_being_handled_is_kept(queue: Queue[str],
     assert popped(queue).key == "a"
 
 
-def test_backoff_doubles_up_to_its_cap_with_full_jitter_and_success_forgets(queue: Queue[str], clock: Clock) -> None:
-    class Ceiling(random.Random):
-        def uniform(self, a: float, b: float) -> float:
-            assert a == 0.0
-            return b
+class Ceiling(random.Random):
+    def uniform(self, a: float, b: float) -> float:
+        assert a == 0.0
+        return b
 
+
+def test_backoff_doubles_up_to_its_cap_with_full_jitter_and_success_forgets(queue: Queue[str], clock: Clock) -> None:
     queue = Queue(clock=clock, rng=Ceiling())
     queue.add("a")
     delays: list[float] = []
@@ -127,6 +128,20 @@ def test_backoff_doubles_up_to_its_cap_with_full_jitter_and_success_forgets(queu
     assert queue.failing() == ()
     queue.add("a")
     assert queue.retry(popped(queue), Backoff(base=1, cap=10)) == 1
+
+
+def test_failures_of_each_kind_are_counted_apart(clock: Clock) -> None:
+    """An API server that has just started refuses what it will soon allow: that is not the tenth failure in a row."""
+    queue: Queue[str] = Queue(clock=clock, rng=Ceiling())
+    silence, refusal = Backoff(base=1, cap=1000), Backoff(base=2, cap=1000)
+    delays: list[float] = []
+    for backoff in (silence, silence, silence, refusal, silence, refusal):
+        queue.add("a")
+        item = popped(queue)
+        delays.append(queue.retry(item, backoff))
+    assert delays == [1, 2, 4, 2, 8, 4]
+    queue.add("a")
+    assert popped(queue).attempts == 6
 
 
 def test_jitter_spreads_keys_that_fail_together() -> None:
