@@ -60,7 +60,7 @@ def test_changes_and_verbs_are_done_once_each(region: Region, dev: User, running
         assert region.app(running, APP).metadata.generation == before + number, verb
         region.all_ready()
 
-    with dev.client() as pin:
+    with patient(dev) as pin:
 
         def told() -> list[tuple[str, str]]:
             found = [r for r in pin.apps.iterate_history(running, APP) if isinstance(r, Operation)]
