@@ -38,6 +38,7 @@ LISTERS = 4  # connections that list: enough to keep a server busy, few enough n
 SECONDS = 3.0
 PODS_CACHED = 20_000
 STREAMS = 1000
+LEAST = 512  # bytes that a cached pod takes at least
 UNREACHED = 1e7  # tokens a second: the limits' work is done, nobody is refused
 
 
@@ -192,5 +193,8 @@ async def _memory(made: Region, say: Say) -> list[Figure]:
             tasks.create_task(create())
     await asyncio.sleep(2.0)  # the last events of the watch
     after = costs.resident(pid)
+    if after - before < PODS_CACHED * LEAST:
+        say("the gateway does not hold the pods: no figure")
+        return []
     note = f"{before >> 20} MB before; {math.ceil((after - before) / PODS_CACHED / 1024)} KiB a pod"
     return [Figure(f"memory with {PODS_CACHED:,} pods cached", after >> 20, "MB", None, note)]
