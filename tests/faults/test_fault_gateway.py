@@ -18,7 +18,9 @@ from pincompute_sdk.core import retry
 from pincompute_sdk.core.configuration import Context
 from pincompute_sdk.generated.models import Operation
 from region import Region
-from user import User, plain_client, talker
+from user import User, plain_client
+
+pytestmark = pytest.mark.usefixtures("calm")
 
 APP = "talker"
 PATIENT = retry.Policy(attempts=12, few=12, first=2.0, budget=90.0)  # a gateway that was killed takes some seconds to come back
@@ -26,20 +28,6 @@ CREATED = 12
 SLOW = 40
 AWAY = 60.0  # seconds without the store: several of its statements are given up
 LINE = re.compile(r"^(\S+) web tick (\d+)$", re.MULTILINE)
-
-
-@pytest.fixture(scope="module")
-def running(dev: User, shop: str) -> str:
-    dev.write("app.yaml", talker())
-    dev.pin("deploy", "-f", "app.yaml")
-    return shop
-
-
-@pytest.fixture(autouse=True)
-def calm(region: Region, dev: User) -> Generator[None, None, None]:
-    yield
-    region.all_ready()
-    answers(region, dev)
 
 
 def answers(region: Region, user: User) -> None:

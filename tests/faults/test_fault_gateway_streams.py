@@ -5,29 +5,16 @@ from __future__ import annotations
 import os
 import re
 import urllib.request
-from collections.abc import Generator
 
 import pytest
 from region import ANSWER, Region
 from user import User, talker
 
+pytestmark = pytest.mark.usefixtures("calm")
+
 APP = "talker"
 SIZE = 48 << 20  # bytes of a file that takes seconds to copy
 LEADS = re.compile(r"^(http://127\.0\.0\.1:\d+) leads to port", re.MULTILINE)
-
-
-@pytest.fixture(scope="module")
-def running(dev: User, shop: str) -> str:
-    dev.write("app.yaml", talker())
-    dev.pin("deploy", "-f", "app.yaml")
-    return shop
-
-
-@pytest.fixture(autouse=True)
-def calm(region: Region, dev: User) -> Generator[None, None, None]:
-    yield
-    region.all_ready()
-    region.eventually("the gateway answers", lambda: dev.pin("whoami", status=None).status == 0)
 
 
 def begun(region: Region, what: str) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,7 +11,9 @@ from pincompute_sdk.client import Client
 from pincompute_sdk.core import retry
 from pincompute_sdk.generated.models import Operation
 from region import Region
-from user import User, talker
+from user import User
+
+pytestmark = pytest.mark.usefixtures("calm")
 
 APP = "talker"
 MANY = 60  # attempts: a gateway that is killed again and again is started later and later
@@ -26,20 +28,6 @@ WRITES: dict[str, Write] = {
     "restart": lambda pin, project, why: pin.apps.restart(project, APP, reason=why),
     "scale": lambda pin, project, why: pin.apps.scale(project, APP, {"replicas": 3}, reason=why),
 }
-
-
-@pytest.fixture(scope="module")
-def running(dev: User, shop: str) -> str:
-    dev.write("app.yaml", talker())
-    dev.pin("deploy", "-f", "app.yaml")
-    return shop
-
-
-@pytest.fixture(autouse=True)
-def calm(region: Region, dev: User) -> Generator[None, None, None]:
-    yield
-    region.all_ready()
-    region.eventually("the gateway answers", lambda: dev.pin("whoami", status=None).status == 0)
 
 
 def patient(user: User) -> Client:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from litestar import Response, delete, get, patch, post, put
 from litestar.di import NamedDependency, Provide
+from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, JSONBody, QueryParameter
 from litestar.response import Stream
@@ -23,17 +24,14 @@ from pincompute.gateway.workloads.catalog import Asked, Catalog
 from pincompute.gateway.workloads.desk import Desk
 from pincompute.gateway.workloads.members import Members, founders
 from pincompute.gateway.workloads.queries import LONGEST_PAGE, USUAL_PAGE, Query
-from pincompute.gateway.workloads.resources import Body, describe, full
+from pincompute.gateway.workloads.resources import Body, Reading, describe, full, simple
 from pincompute.gateway.workloads.schemas import takes, takes_patch
 from pincompute.gateway.workloads.writing import Author
 
 _ALL = "/v1/projects"
 _ONE = "/v1/projects/{project:str}"
 _MEMBERS = f"{_ONE}/members"
-_PAGE = ResponseSpec(outcomes.listed(PROJECT), description="A page of the list")
 _WRITTEN = ResponseSpec(outcomes.written(PROJECT), description="As it is now, and what will happen")
-_ITEM = ResponseSpec(PROJECT.type, description="The project")
-_FULL = full(PROJECT)
 _EVENTS = ResponseSpec(str, description="Server-sent events", media_type=watching.MEDIA_TYPE)
 
 
@@ -63,16 +61,28 @@ def _filters(
 _FILTERED = {"filters": Provide(_filters, sync_to_thread=False)}
 
 
-@get(_ALL, dependencies=_FILTERED, **describe(PROJECT, "list", "listProjects", _PAGE))
-async def list_projects(
-    call: NamedDependency[Call],
-    catalog: NamedDependency[Catalog],
-    filters: NamedDependency[Query],
-    cursor: Cursor = "",
-    min_version: MinVersion = "",
-) -> Response[bytes]:
-    """All that the caller may see."""
-    return await catalog.listed(PROJECT, Asked(call, "", filters), cursor, min_version)
+def _reads(reading: Reading) -> tuple[HTTPRouteHandler, HTTPRouteHandler]:
+    root, noun, form = f"{reading.root}/projects", reading.noun, reading.form
+
+    @get(root, dependencies=_FILTERED, **describe(PROJECT, "list", f"list{noun}s", reading.page))
+    async def list_projects(
+        call: NamedDependency[Call],
+        catalog: NamedDependency[Catalog],
+        filters: NamedDependency[Query],
+        cursor: Cursor = "",
+        min_version: MinVersion = "",
+    ) -> Response[bytes]:
+        """All that the caller may see."""
+        return await catalog.listed(PROJECT, Asked(call, "", filters, form=form), cursor, min_version)
+
+    @get(f"{root}/{{project:str}}", **describe(PROJECT, "get", f"get{noun}", reading.item))
+    async def get_project(
+        project: FromPath[str], catalog: NamedDependency[Catalog], min_version: MinVersion = ""
+    ) -> Response[bytes]:
+        """One, as it is now."""
+        return await catalog.shown(PROJECT, ("", project), min_version, form)
+
+    return list_projects, get_project
 
 
 @get(f"{_ALL}/watch", dependencies=_FILTERED, **describe(PROJECT, "watch", "watchProjects", _EVENTS))
@@ -84,34 +94,6 @@ async def watch_projects(
 ) -> Stream:
     """Changes of all projects that the caller may see, as they happen."""
     return catalog.stream(PROJECT, Asked(call, "", filters), last_event_id)
-
-
-@get(_ONE, **describe(PROJECT, "get", "getProject", _ITEM))
-async def get_project(
-    project: FromPath[str], catalog: NamedDependency[Catalog], min_version: MinVersion = ""
-) -> Response[bytes]:
-    """One, as it is now."""
-    return await catalog.shown(PROJECT, ("", project), min_version)
-
-
-@get(f"{_FULL.root}/projects", dependencies=_FILTERED, **describe(PROJECT, "list", "listProjectResources", _FULL.page))
-async def list_project_resources(
-    call: NamedDependency[Call],
-    catalog: NamedDependency[Catalog],
-    filters: NamedDependency[Query],
-    cursor: Cursor = "",
-    min_version: MinVersion = "",
-) -> Response[bytes]:
-    """All that the caller may see, in full."""
-    return await catalog.listed(PROJECT, Asked(call, "", filters, form=_FULL.form), cursor, min_version)
-
-
-@get(f"{_FULL.root}/projects/{{project:str}}", **describe(PROJECT, "get", "getProjectResource", _FULL.item))
-async def get_project_resource(
-    project: FromPath[str], catalog: NamedDependency[Catalog], min_version: MinVersion = ""
-) -> Response[bytes]:
-    """One in full, as it is now."""
-    return await catalog.shown(PROJECT, ("", project), min_version, _FULL.form)
 
 
 @post(_ALL, operation_class=takes(PROJECT), **describe(PROJECT, "create", "createProject", _WRITTEN, 201, 200))
@@ -239,7 +221,7 @@ async def remove_member(
 
 
 ROUTES = (
-    *(list_projects, list_project_resources, watch_projects, get_project, get_project_resource),
+    *(*_reads(simple(PROJECT)), *_reads(full(PROJECT)), watch_projects),
     *(create_project, replace_project, patch_project, delete_project),
     *(list_members, get_member, add_member, set_member, remove_member),
 )
