@@ -26,6 +26,7 @@ app = App(
     name="pincompute",
     help="An open compute platform over many Kubernetes clusters: the server program.",
     version=__version__,
+    suppress_keyboard_interrupt=False,  # else it would end the process without a word; `run` says what to do
 )
 app.command(
     "pincompute.region.cli:app",

@@ -19,7 +19,7 @@ SHAPE = f"{GROUP}/shape"  # annotation on pods: hash of everything an in-place u
 IN_PLACE = f"{GROUP}/in-place-update"  # annotation on pods: JSON, container -> id and image of the container it replaces
 TEMPLATE_KEYS = f"{GROUP}/template-keys"  # annotation on pods: JSON, labels and annotations that came from the template
 TRANSCRIPTS = f"{GROUP}/transcripts"  # annotation on projects: "true" records what its shells show
-OPERATION = f"{GROUP}/operation"  # annotation on workloads: JSON, the last verb, who asked for it and why
+OPERATIONS = f"{GROUP}/operations"  # annotation on workloads: JSON, the last operations, who asked for each and why
 RESTARTS = f"{GROUP}/restarts"  # annotation on pods: JSON, container -> its restart by request
 RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"  # annotation on templates: another value makes new pods, as kubectl does
 

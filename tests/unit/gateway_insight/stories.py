@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import msgspec
-
 from pincompute.api import labels
 from pincompute.api.core import (
     Container,
@@ -20,7 +18,8 @@ from pincompute.api.core import (
 )
 from pincompute.api.meta import Manifest, ObjectMeta
 from pincompute.api.workloads import ClusterReplicas, PinApp, PinAppSpec, Rejection, Scheduling, WorkloadStatus
-from pincompute.gateway.operation.verbs import Recorded
+from pincompute.gateway.operation import notes
+from pincompute.gateway.operation.notes import Note
 from pincompute.store.records import DONE, Decision, Event, Exit, Operation, Revision, State
 
 NOW = datetime(2026, 11, 1, 10, 2, tzinfo=UTC)
@@ -81,11 +80,11 @@ def event(seconds: float = 0, last: float | None = None, **changes: Any) -> Even
     return Event(**{**OF_HELLO, **facts, **changes})
 
 
-def app(generation: int = 1, done: Recorded | None = None, **changes: Any) -> PinApp:
+def app(generation: int = 1, done: Note | None = None, before: tuple[Note, ...] = (), **changes: Any) -> PinApp:
     """`changes` are of its status, or of its spec when they name one of its fields."""
-    notes = {labels.OPERATION: msgspec.json.encode(done).decode()} if done else {}
+    annotations = notes.annotation(done, before) if done else {}
     meta = ObjectMeta(
-        name="hello", namespace="demo", uid="uid-hello", generation=generation, creation_timestamp=NOW, annotations=notes
+        name="hello", namespace="demo", uid="uid-hello", generation=generation, creation_timestamp=NOW, annotations=annotations
     )
     of_spec = {name: changes.pop(name) for name in ("replicas", "tier") if name in changes}
     return PinApp(
@@ -95,8 +94,8 @@ def app(generation: int = 1, done: Recorded | None = None, **changes: Any) -> Pi
     )
 
 
-def done(verb: str = "scale", by: str = "alice", request: str = "r1", **changes: Any) -> Recorded:
-    return Recorded(**{"verb": verb, "by": by, "why": "load test", "at": after(5), "request": request, **changes})
+def done(verb: str = "scale", by: str = "alice", request: str = "r1", **changes: Any) -> Note:
+    return Note(**{"verb": verb, "by": by, "why": "load test", "at": after(5), "request": request, **changes})
 
 
 def terminated(code: int = 137, seconds: float = 100, reason: str = "OOMKilled") -> ContainerState:

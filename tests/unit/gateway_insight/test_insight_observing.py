@@ -33,25 +33,40 @@ def test_a_new_app_has_a_first_revision_at_its_creation() -> None:
 
 
 def test_a_change_by_the_gateway_has_its_author_reason_and_request() -> None:
-    found, known = told(app(2, done=done(), replicas=6), Known(generation=1))
+    found, known = told(app(2, done=done(generation=2), replicas=6), Known(generation=1))
     made, by = found[Revision], found[Operation]
     assert isinstance(made, Revision)
     assert isinstance(by, Operation)
     assert (made.author, made.reason, made.at) == ("alice", "load test", after(5))
     assert (by.request_id, by.generation, by.verb) == ("r1", 2, "scale")
-    assert told(app(2, done=done(), replicas=6), known)[0] == {}
+    assert told(app(2, done=done(generation=2), replicas=6), known)[0] == {}
 
 
 def test_a_change_past_the_gateway_has_no_author_although_an_old_one_still_stands_on_the_object() -> None:
-    _, known = told(app(2, done=done()), Known(generation=1))
-    found, _ = told(app(3, done=done(), replicas=9), known)
+    _, known = told(app(2, done=done(generation=2)), Known(generation=1))
+    found, _ = told(app(3, done=done(generation=2), replicas=9), known)
     assert list(found) == [Revision]
     assert found[Revision].author == ""  # type: ignore[attr-defined]
 
 
-def test_who_made_which_of_several_unseen_changes_is_not_guessed() -> None:
-    found, _ = told(app(5, done=done()), Known(generation=2), CAME)
+def test_a_change_past_the_gateway_after_an_unseen_one_through_it_is_not_taken_for_it() -> None:
+    found, _ = told(app(5, done=done(generation=4)), Known(generation=2), CAME)
     assert found[Revision].author == ""  # type: ignore[attr-defined]
+    assert found[Operation].generation == 4  # type: ignore[attr-defined]
+
+
+def test_every_operation_that_came_while_nobody_looked_is_told_in_its_order() -> None:
+    """SPEC #22: a gateway that died before it told of one, and again before the next, loses neither."""
+    first, second, third = (done(verb, request=verb, generation=at) for at, verb in enumerate(("stop", "start", "scale"), 2))
+    _, known = told(app(2, done=first), Known(generation=1))
+    found, known = observing.of_workload("PinApp", app(4, done=third, before=(second, first)), known, LIVE)
+    assert [(r.verb, r.generation) for r in found if isinstance(r, Operation)] == [("start", 3), ("scale", 4)]
+    assert observing.of_workload("PinApp", app(4, done=third, before=(second, first)), known, LIVE)[0] == ()
+
+
+def test_a_change_that_changed_nothing_claims_no_generation() -> None:
+    """A field that was unset became its default again."""
+    found, _ = told(app(2, done=done(generation=3)), Known(generation=2))
     assert found[Operation].generation == 0  # type: ignore[attr-defined]
 
 

@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from stories import done, template
 
@@ -21,6 +20,7 @@ from pincompute.api.labels import HOST
 from pincompute.api.meta import Key, Manifest
 from pincompute.api.workloads import PINAPPS, PINPODS
 from pincompute.gateway.insight import Recorder
+from pincompute.gateway.operation import notes
 from pincompute.gateway.reads import Reads
 from pincompute.kube.clusters import Clusters
 from pincompute.kube.config import ClusterConfig
@@ -147,7 +147,7 @@ async def test_the_life_of_an_app(tmp_path: Path) -> None:
     async with region(tmp_path) as there, gateway(there):
         uid = there.make()["metadata"]["uid"]
         await there.eventually(Revision, lambda found: len(found) == 1)
-        note = {labels.OPERATION: msgspec.json.encode(done("scale", at=datetime.now(UTC))).decode()}
+        note = notes.annotation(done("scale", at=datetime.now(UTC), generation=2))
         there.change({"metadata": {"annotations": note}, "spec": {"replicas": 6}})
         revisions = await there.eventually(Revision, lambda found: len(found) == 2)
         assert [(r.generation, r.author, r.spec["replicas"], r.uid) for r in revisions] == [

@@ -5,12 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-import msgspec
 import pytest
 from workers import NOW, TEMPLATE, app, pod, unit
 
 from pincompute.api import labels, templates
-from pincompute.gateway.operation import verbs
+from pincompute.gateway.operation import notes, verbs
 from pincompute.gateway.operation.replicas import Replica
 from pincompute.gateway.operation.verbs import Request, Revision
 from pincompute.gateway.problems import Problem
@@ -82,16 +81,27 @@ def test_the_same_request_again_is_not_another_restart() -> None:
     assert verbs.decide(again, asked("restart", id="r2")).spec != {}
 
 
+def test_it_is_known_again_after_others_came_between() -> None:
+    """S-259: whose answer got lost may ask again late, and an app that was scaled meanwhile is not restarted twice."""
+    request, obj = asked("restart"), app()
+    obj = app(annotations=verbs.patch(obj, request, verbs.decide(obj, request))["metadata"]["annotations"])
+    for count in range(1, notes.KEPT):
+        other = asked("scale", id=f"s{count}", replicas=10 + count)
+        obj = app(annotations=verbs.patch(obj, other, verbs.decide(obj, other))["metadata"]["annotations"])
+        assert verbs.decide(obj, request).spec == {}
+    assert [note.verb for note in notes.read(obj)] == ["scale"] * (notes.KEPT - 1) + ["restart"]
+
+
 def test_who_and_why_stand_in_the_same_write_as_the_change() -> None:
     body = verbs.patch(app(), asked("stop"), verbs.decide(app(), asked("stop")))
     assert body["metadata"]["resourceVersion"] == "7"
     assert body["spec"] == {"stopped": True}
-    entry = msgspec.json.decode(body["metadata"]["annotations"][labels.OPERATION])
-    assert (entry["verb"], entry["by"], entry["why"]) == ("stop", "ann", "because")
+    (note,) = notes.read(app(annotations=body["metadata"]["annotations"]))
+    assert (note.verb, note.by, note.why, note.generation) == ("stop", "ann", "because", app().metadata.generation + 1)
 
 
 def test_a_record_that_somebody_else_wrote_is_no_obstacle() -> None:
-    assert verbs.decide(app(annotations={labels.OPERATION: "not json"}), asked("pause")).spec == {"paused": True}
+    assert verbs.decide(app(annotations={labels.OPERATIONS: "not json"}), asked("pause")).spec == {"paused": True}
 
 
 def _history() -> tuple[Revision, ...]:

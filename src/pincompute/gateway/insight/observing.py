@@ -7,7 +7,8 @@ same for every gateway that sees it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypedDict
@@ -18,7 +19,7 @@ from pincompute.api import conditions, core, labels, templates
 from pincompute.api.core import ContainerStateTerminated, ContainerStatus, Pod
 from pincompute.api.quantity import InvalidQuantityError
 from pincompute.api.workloads import PinApp, PinPod
-from pincompute.gateway.operation import verbs
+from pincompute.gateway.operation import notes
 from pincompute.store.records import DONE, GONE, AnyRecord, Decision, Event, Exit, Operation, Revision, State, digest
 
 
@@ -57,11 +58,10 @@ def of_workload(kind: str, obj: PinApp | PinPod, known: Known, look: Look) -> tu
     owner = Owner(meta.namespace, kind, meta.name, meta.uid)
     made, found = status.scheduling, list[AnyRecord]()
     seen = look.at if look.live else status.last_update_time or look.at  # when the status came to say what it says
-    done = _operation(owner, obj, known)
-    if done is not None and done.key != known.operation:
-        found.append(done)
+    operations = _operations(owner, obj)
+    found += _since(operations, known.operation)
     if meta.generation > known.generation and not (obj.deleting and known.generation):  # a deletion counts it up as well
-        found.append(_revision(owner, obj, look, done if done in found else None))
+        found.append(_revision(owner, obj, look, operations))
     decided = digest(made) if made is not None else known.decision
     if made is not None and decided != known.decision:
         found.append(Decision(**_of(owner), at=seen, scheduling=made))
@@ -69,7 +69,7 @@ def of_workload(kind: str, obj: PinApp | PinPod, known: Known, look: Look) -> tu
     if phase != known.phase:
         at = status.last_update_time or look.at
         found.append(State(**_of(owner), at=at, before=known.phase, after=phase, message=status.message))
-    operation = done.key if done is not None else known.operation
+    operation = operations[0].key if operations else known.operation
     return tuple(found), Known(max(meta.generation, known.generation), decided, phase, operation)
 
 
@@ -149,37 +149,41 @@ def _of(owner: Owner) -> _Owned:
     }
 
 
-def _operation(owner: Owner, obj: PinApp | PinPod, known: Known) -> Operation | None:
-    """The last one, which stands on the object; it made the generation that came with it, if just one came."""
-    last, meta = verbs.recorded(obj), obj.metadata
-    if last is None:
-        return None
-    made = 0 if last.on or meta.generation != known.generation + 1 else meta.generation
-    return Operation(
-        **_of(owner),
-        at=last.at,
-        request_id=last.request,
-        verb=last.verb,
-        author=last.by,
-        reason=last.why,
-        detail=last.on,
-        outcome=DONE,
-        generation=made,
+def _operations(owner: Owner, obj: PinApp | PinPod) -> tuple[Operation, ...]:
+    """Those that stand on the object, newest first."""
+    return tuple(
+        Operation(
+            **_of(owner),
+            at=note.at,
+            request_id=note.request,
+            verb=note.verb,
+            author=note.by,
+            reason=note.why,
+            detail=note.on,
+            outcome=DONE,
+            generation=note.generation if note.generation <= obj.metadata.generation else 0,
+        )
+        for note in notes.read(obj)
     )
 
 
-def _revision(owner: Owner, obj: PinApp | PinPod, look: Look, made_by: Operation | None) -> Revision:
+def _since(operations: Sequence[Operation], known: str) -> list[Operation]:
+    """What came after the one that is known; oldest first."""
+    return list(itertools.takewhile(lambda operation: operation.key != known, operations))[::-1]
+
+
+def _revision(owner: Owner, obj: PinApp | PinPod, look: Look, operations: Sequence[Operation]) -> Revision:
     meta = obj.metadata
-    known = made_by is not None and made_by.generation == meta.generation
-    at = made_by.at if made_by is not None and known else _changed_at(obj, look)
+    made_by = next((operation for operation in operations if operation.generation == meta.generation), None)
+    at = made_by.at if made_by is not None else _changed_at(obj, look)
     return Revision(
         **_of(owner),
         at=(meta.creation_timestamp or at) if meta.generation == 1 else at,
         generation=meta.generation,
         revision=_name(obj),
         spec=msgspec.to_builtins(obj.spec),
-        author=made_by.author if made_by is not None and known else "",
-        reason=made_by.reason if made_by is not None and known else "",
+        author=made_by.author if made_by is not None else "",
+        reason=made_by.reason if made_by is not None else "",
     )
 
 

@@ -19,7 +19,7 @@ from pincompute.api.meta import Key, Manifest
 from pincompute.api.workloads import PINAPPS, PinApp, PinPod
 from pincompute.gateway import NAME, problems
 from pincompute.gateway.model import APP, UNIT, difference
-from pincompute.gateway.operation import replicas, verbs
+from pincompute.gateway.operation import notes, replicas, verbs
 from pincompute.gateway.operation.backend import ReplicaAccess, Restart
 from pincompute.gateway.operation.replicas import KINDS, Replica, Replicas, Target
 from pincompute.gateway.operation.verbs import Change, Request, Revision, WorkloadObject
@@ -82,8 +82,8 @@ class Verbs:
     async def restart_replica(self, target: Target, asked: str, request: Request) -> Done:
         """Ends one replica; its place is taken as its shard's rules say."""
         obj = self.workload(target)
-        before = verbs.recorded(obj)
-        if before is not None and before.request == request.id and before.uid:
+        before = next((note for note in notes.read(obj) if note.request == request.id and note.uid), None)
+        if before is not None:
             return _done(target, obj, request, Change({}, f"{before.on} was restarted by this request before"))
         there = self.replicas.of(target)
         victim = replicas.choose(target, there, asked)

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, TypeAlias
 
-import msgspec
-
 from pincompute.api import changes, labels, templates
-from pincompute.api.meta import Manifest, Struct
+from pincompute.api.meta import Manifest
 from pincompute.api.workloads import PinApp, PinPod
 from pincompute.domain import pods, replacement
 from pincompute.gateway import problems
+from pincompute.gateway.operation import notes
+from pincompute.gateway.operation.notes import Note
 from pincompute.gateway.operation.replicas import Replica
 from pincompute.gateway.problems import FieldError, Problem
 
@@ -30,21 +30,6 @@ WorkloadObject: TypeAlias = PinApp | PinPod
 
 MOST_REPLICAS = 100_000
 LONGEST_REASON = 1024  # characters
-
-
-class Recorded(Struct):
-    """The last verb, as it stands on the workload: what, who, why, when, and under which request.
-
-    `on` names the replica or container it was about, `uid` the pod; both are empty when it was about the whole workload.
-    """
-
-    verb: str
-    by: str
-    why: str
-    at: datetime
-    request: str
-    on: str = ""
-    uid: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,27 +74,27 @@ def decide(obj: WorkloadObject, request: Request) -> Change:
         raise problems.wrong_state(f"{_name(obj)} is being deleted", "create it again once it is gone")
     if len(request.why) > LONGEST_REASON:
         raise _invalid("reason", f"at most {LONGEST_REASON} characters", f"has {len(request.why)} characters")
-    before = recorded(obj)
-    if before is not None and (before.request, before.verb) == (request.id, request.verb):
+    if any((before.request, before.verb) == (request.id, request.verb) for before in notes.read(obj)):
         return Change({}, f"{_name(obj)}: this {request.verb} was done before")
     return _VERBS[request.verb](obj, request)
 
 
 def patch(obj: WorkloadObject, request: Request, change: Change, about: Replica | None = None, container: str = "") -> Manifest:
     """The one write: the change, the record of it, and the version that it was decided from."""
-    entry = Recorded(
+    note = Note(
         verb=request.verb,
         by=request.by,
         why=request.why,
         at=request.at,
         request=request.id,
+        generation=obj.metadata.generation + 1 if change.spec else 0,
         on=" ".join(part for part in (about.name if about else "", container) if part),
         uid=about.uid if about else "",
     )
     metadata = {
         "uid": obj.metadata.uid,
         "resourceVersion": obj.metadata.resource_version,
-        "annotations": {labels.OPERATION: msgspec.json.encode(entry).decode()},
+        "annotations": notes.annotation(note, notes.read(obj)),
     }
     return {"metadata": metadata, **({"spec": change.spec} if change.spec else {})}
 
@@ -131,15 +116,6 @@ def may_replace(obj: WorkloadObject, replicas: Sequence[Replica], victim: Replic
             f"{missing} of {total} replicas of {_name(obj)} are not ready, and its update allows {allowed} to be missing",
             "wait until they are ready, or raise update.maxUnavailable",
         )
-
-
-def recorded(obj: WorkloadObject) -> Recorded | None:
-    """None also for a record that somebody else wrote in another form."""
-    text = obj.metadata.annotations.get(labels.OPERATION)
-    try:
-        return msgspec.json.decode(text, type=Recorded) if text else None
-    except msgspec.MsgspecError:
-        return None
 
 
 def _pause(obj: WorkloadObject, _request: Request) -> Change:

@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
-from pincompute.api import changes, labels
+from pincompute.api import changes
 from pincompute.api.clusters import MEMBERCLUSTERS, PROJECTS
 from pincompute.api.labels import HOST
 from pincompute.api.meta import GROUP, Key, Manifest, Object
@@ -25,7 +25,8 @@ from pincompute.gateway.calls import Call
 from pincompute.gateway.model import AUTHOR, Kind, codecs
 from pincompute.gateway.model.kinds import users, version
 from pincompute.gateway.model.reading import Wanted
-from pincompute.gateway.operation.verbs import Recorded, recorded
+from pincompute.gateway.operation import notes
+from pincompute.gateway.operation.notes import Note
 from pincompute.gateway.problems import FieldError, Problem
 from pincompute.gateway.reads import Reads
 from pincompute.gateway.workloads import keeping
@@ -79,7 +80,7 @@ class Writing:
         """Raises Problem; with a key, the same request sent again finds what the first has made."""
         digest = _digest(wanted.manifest)
         self._refuse_reused(wanted, author, digest)
-        notes = {**_signed(author, "create"), **({IDEMPOTENCY: f"{_key(author)}.{digest}"} if author.key else {})}
+        notes = {**_signed(author, "create", generation=1), **({IDEMPOTENCY: f"{_key(author)}.{digest}"} if author.key else {})}
         body = _annotated(wanted.manifest, notes)
         try:
             made = await writes.create(
@@ -134,7 +135,7 @@ class Writing:
             if not patch:
                 return obj
             try:
-                return await self._patch(obj, _annotated(patch, _signed(author, "update")), author)
+                return await self._patch(obj, _annotated(patch, _changed(obj, patch, author)), author)
             except errors.Conflict:
                 obj = await self._current(project, name)
             except errors.Refused as refusal:
@@ -262,16 +263,22 @@ def _reused(obj: Object) -> Problem:
     )
 
 
-def _signed(author: Author, verb: str) -> dict[str, str]:
+def _changed(obj: Object, patch: Manifest, author: Author) -> dict[str, str]:
+    generation = obj.metadata.generation + 1 if "spec" in patch else 0
+    return _signed(author, "update", notes.read(obj), generation=generation)
+
+
+def _signed(author: Author, verb: str, before: tuple[Note, ...] = (), *, generation: int) -> dict[str, str]:
     """Who wrote it last, why, and by which request, with the write itself: so it is known although the gateway dies."""
-    entry = Recorded(verb=verb, by=author.name, why=author.call.reason, at=author.call.at, request=author.request)
-    return {AUTHOR: author.name, labels.OPERATION: msgspec.json.encode(entry).decode()}
+    call = author.call
+    note = Note(verb=verb, by=author.name, why=call.reason, at=call.at, request=author.request, generation=generation)
+    return {AUTHOR: author.name, **notes.annotation(note, before)}
 
 
-def _is_of(obj: Any, author: Author) -> bool:
-    """The last write of it was this very request, whose answer got lost."""
-    last = recorded(obj)
-    return last is not None and (last.verb, last.by, last.request) == ("update", author.name, author.request)
+def _is_of(obj: Object, author: Author) -> bool:
+    """This very request has changed it, and its answer got lost."""
+    mark = "update", author.name, author.request
+    return any((note.verb, note.by, note.request) == mark for note in notes.read(obj))
 
 
 def _key(author: Author) -> str:
