@@ -28,22 +28,18 @@ UNLIMITED = Limits(rate=PLENTY, burst=PLENTY, caller_rate=PLENTY, caller_burst=P
 
 @dataclass(frozen=True)
 class Profile:
-    """`examples` of each operation and phase; `calls` that must have been made for the test to mean anything.
-
-    Several `workers`, because some answers are held back: an hour would become many.
-    """
+    """`examples` of each operation and phase; `calls` that must have been made for the test to mean anything."""
 
     examples: int
     calls: int
     phases: str
     seconds: float
-    workers: int = 1
     seed: str = ""
 
 
 PROFILES = {
     "quick": Profile(examples=3, calls=250, phases="fuzzing,stateful", seconds=240, seed="1"),
-    "deep": Profile(examples=150, calls=20_000, phases="examples,coverage,fuzzing,stateful", seconds=7200, workers=12),
+    "deep": Profile(examples=150, calls=20_000, phases="examples,coverage,fuzzing,stateful", seconds=7200),
 }
 
 
@@ -69,7 +65,6 @@ async def _run(gateway: Running, profile: Profile, report: Path) -> str:
     command = [
         *(sys.executable, "-c", PROGRAM, f"--config-file={CONFIGURATION}", "run", f"{gateway.url}/openapi.json"),
         *("--checks=all", f"--phases={profile.phases}", f"--max-examples={profile.examples}", "--no-color"),
-        f"--workers={profile.workers}",
         *("--report=json", f"--report-json-path={report}", *((f"--seed={profile.seed}",) if profile.seed else ())),
     ]
     program = await asyncio.create_subprocess_exec(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -103,6 +104,19 @@ async def test_a_kept_connection_serves_again() -> None:
             async with asyncio.timeout(5):
                 assert (await reader.readuntil(b"\r\n\r\nok")).startswith(b"HTTP/1.1 200")
         writer.close()
+
+
+async def test_the_body_of_an_answer_does_not_wait_until_its_head_is_acknowledged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nagle's algorithm would hold it back for 40 ms on every kept connection."""
+    undelayed: list[int] = []
+
+    def look(transport: Any, _scope: Any) -> None:
+        undelayed.append(transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+    monkeypatch.setattr(server, "_show_certificate", look)
+    async with _serving() as port:
+        await _say(port, ASK.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n"))
+    assert undelayed == [1]
 
 
 @pytest.mark.parametrize("more", [b"\r\n", b"G"], ids=["an empty line", "a part of the next request"])
