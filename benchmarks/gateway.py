@@ -8,7 +8,6 @@ own on the same two cores and costs both sides the same per answer, so the ratio
 from __future__ import annotations
 
 import asyncio
-import math
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -18,14 +17,13 @@ import aiohttp
 import msgspec
 import yaml
 
-from benchmarks import costs, freshness, load, trace
+from benchmarks import freshness, gateway_memory, load, trace
 from benchmarks.figures import Figure, Goal, at_least, at_most, middle
 from benchmarks.gateway_load import Orders, Seen
 from benchmarks.options import Options
 from benchmarks.progress import Say
 from benchmarks.region import PROJECT, Region, control_planes, region
 from benchmarks.sides import Side, sides
-from pincompute.api.core import PODS
 from pincompute.api.meta import Key
 from pincompute.api.workloads import PINAPPS
 from pincompute.kube import writes
@@ -36,9 +34,7 @@ APPS = 1000
 CONNECTIONS = 16
 LISTERS = 4  # connections that list: enough to keep a server busy, few enough not to measure queues only
 SECONDS = 3.0
-PODS_CACHED = 20_000
 STREAMS = 1000
-LEAST = 512  # bytes that a cached pod takes at least
 UNREACHED = 1e7  # tokens a second: the limits' work is done, nobody is refused
 
 
@@ -55,7 +51,7 @@ async def run(options: Options, say: Say) -> list[Figure]:
                 figures += await _compare(wanted, ours, theirs, options, say)
             figures += await freshness.measure(made, ours, http, say)
             figures += await trace.measure(made, ours, theirs, http, say)
-            figures += await _memory(made, say) if options.deep else []
+            figures += await gateway_memory.measure(made, ours, http, say) if options.deep else []
         return figures
 
 
@@ -171,30 +167,3 @@ async def _until_listed(side: Side, http: aiohttp.ClientSession) -> None:
                 if answer.status == 200 and len((await answer.json())["items"]) >= APPS:
                     return
             await asyncio.sleep(0.1)
-
-
-async def _memory(made: Region, say: Say) -> list[Figure]:
-    """Pods are made straight in the member; the gateway's resident set is read before and after."""
-    say(f"{PODS_CACHED:,} pods")
-    member, pid = made.clients[made.members[0]], made.pids()[programs.GATEWAY]
-    before, left = costs.resident(pid), iter(load.names("pod", PODS_CACHED))
-    account = b'{"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"default"}}'
-    await member.request("POST", f"/api/v1/namespaces/{PROJECT}/serviceaccounts", body=account)
-
-    async def create() -> None:
-        for name in left:
-            labels = {"app.kubernetes.io/managed-by": "pincompute", "pincompute.io/app": f"app-{hash(name) % APPS:05}"}
-            spec = load.template(name)["spec"]
-            body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels}, "spec": spec}
-            await member.request("POST", PODS.path(PROJECT), body=msgspec.json.encode(body), deadline=60.0)
-
-    async with asyncio.TaskGroup() as tasks:
-        for _ in range(load.SENDERS):
-            tasks.create_task(create())
-    await asyncio.sleep(2.0)  # the last events of the watch
-    after = costs.resident(pid)
-    if after - before < PODS_CACHED * LEAST:
-        say("the gateway does not hold the pods: no figure")
-        return []
-    note = f"{before >> 20} MB before; {math.ceil((after - before) / PODS_CACHED / 1024)} KiB a pod"
-    return [Figure(f"memory with {PODS_CACHED:,} pods cached", after >> 20, "MB", None, note)]
