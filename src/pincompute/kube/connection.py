@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any, cast
 
 import aiohttp
@@ -81,10 +82,8 @@ class Connection:
         if self._date is None:
             return None
         text, heard = self._date
-        try:
-            return parsedate_to_datetime(text) + timedelta(seconds=self.clock.monotonic() - heard)
-        except ValueError:
-            return None
+        told = _moment(text)
+        return told + timedelta(seconds=self.clock.monotonic() - heard) if told is not None else None
 
     async def exchange(self, call: Call, seconds: float) -> bytes:
         """The body of a successful answer."""
@@ -225,6 +224,15 @@ async def _ping(socket: aiohttp.ClientWebSocketResponse) -> None:
         await asyncio.sleep(PING_EVERY)
         with suppress(ConnectionError):
             await socket.ping()
+
+
+@lru_cache(maxsize=64)  # asked for with every request that the gateway answers, told anew once a second at most
+def _moment(date: str) -> datetime | None:
+    """What a Date header says; None when it says nothing."""
+    try:
+        return parsedate_to_datetime(date)
+    except ValueError:
+        return None
 
 
 def _unreachable(request: Request, error: Exception) -> Unreachable:
