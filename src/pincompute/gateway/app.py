@@ -20,11 +20,12 @@ from litestar.types import ControllerRouterHandler, Scope
 from pincompute import __version__
 from pincompute.gateway import parameters, problems
 from pincompute.gateway.calls import OPERATION, PUBLIC, Call, public
+from pincompute.gateway.deprecation import Deprecating
 from pincompute.gateway.document import Document, Service
 from pincompute.gateway.door import ALLOW, CALL, Door, Guards, request_id
 from pincompute.gateway.front import Front
 from pincompute.gateway.parameters import PARAMETERS, Parameters
-from pincompute.gateway.problems import FieldError, Problem
+from pincompute.gateway.problems import Problem
 from pincompute.gateway.reads import Reads
 from pincompute.gateway.settings import Settings
 from pincompute.kube import errors
@@ -68,6 +69,8 @@ def build(parts: Parts, routes: Sequence[ControllerRouterHandler], openapi: Open
     _check(app)
     if "catalog" in parts.given:
         app.asgi_handler = Front(app.asgi_handler, parts.guards, parts.given["catalog"])
+    if parts.settings.sdk.oldest:
+        app.asgi_handler = Deprecating(app.asgi_handler, parts.settings.sdk)
     return app
 
 
@@ -80,11 +83,18 @@ def _check(app: Litestar) -> None:
     """Deny by default: what nobody thought about does not start, and no route takes parameters it does not have."""
     for route in app.routes:
         for handler, model in _handlers(route):
-            handler.opt[PARAMETERS] = parameters.of(handler.opt, model)
+            handler.opt[PARAMETERS] = parameters.of(handler.opt, model, _signatures(handler))
             if _of_framework(handler):
                 handler.opt |= public() | {ALLOW: ", ".join(sorted(route.methods))}
             if OPERATION not in handler.opt and PUBLIC not in handler.opt:
                 raise RuntimeError(f"route {route.path} declares no operation: give it opt=may(...) or opt=public()")
+
+
+def _signatures(handler: BaseRouteHandler) -> Iterator[Any]:
+    """Of the function itself and of those that give it what it depends on."""
+    yield handler.parsed_fn_signature
+    for given in handler.resolve_dependencies().values():
+        yield given.parsed_fn_signature
 
 
 def _handlers(route: Any) -> Iterator[tuple[BaseRouteHandler, Any]]:
@@ -157,11 +167,11 @@ def _http(request: Request[Any, Any, Any], error: HTTPException) -> Response[byt
 
 def _validation(error: ValidationException, known: Parameters) -> Problem:
     entries = cast("list[dict[str, Any]]", error.extra or [])
-    found = [(known.name(entry), entry["message"]) for entry in entries if "key" in entry and "message" in entry]
+    found = [known.error(entry) for entry in entries if "key" in entry and "message" in entry]
     remedy = "see /openapi.json for what is expected"
     if not found:
         return problems.malformed(error.detail, remedy)
-    return parameters.wrong((FieldError(name, message, message) for name, message in found), remedy)
+    return parameters.wrong(found, remedy)
 
 
 def _kube(request: Request[Any, Any, Any], error: errors.KubeError) -> Response[bytes]:

@@ -6,9 +6,9 @@ than the one that was asked: everything, where somebody meant a few.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args, get_origin
 from urllib.parse import unquote_plus
 
 from pincompute.api.validation import nearest
@@ -23,10 +23,14 @@ Wrong: TypeAlias = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """`query` are the names that a query may have; `sent` says by the name in our code how a caller names a parameter."""
+    """`query` are the names that a query may have; `sent` says by the name in our code how a caller names a parameter.
+
+    `choices` are by that name: all values that such a parameter may have.
+    """
 
     query: frozenset[str]
     sent: Mapping[str, str]
+    choices: Mapping[str, Sequence[str]]
 
     def name(self, wrong: Wrong) -> str:
         """As the caller named it; fields of a body are named by the model already."""
@@ -35,19 +39,37 @@ class Parameters:
             return "body" if key == "data" else key
         return self.sent.get(key, key)
 
+    def error(self, wrong: Wrong) -> FieldError:
+        """What was expected, with the choices where there are some."""
+        name, message = self.name(wrong), wrong["message"]
+        choices = self.choices.get(wrong["key"]) if wrong.get("source") != "body" else None
+        if not choices:
+            return FieldError(name, message, message)
+        expected = f"one of {', '.join(choices)}"
+        return FieldError(name, expected, f"{message}: must be {expected}")
+
 
 def by_hand(*names: str) -> dict[str, Any]:
     """A route's `opt`: it reads these from the query itself."""
     return {_READ_BY_HAND: frozenset(names)}
 
 
-def of(opt: Mapping[str, Any], model: Any) -> Parameters:
+def of(opt: Mapping[str, Any], model: Any, signatures: Iterable[Any]) -> Parameters:
     """Of a route, from what Litestar has read of its function and of the functions that give it what it depends on."""
+    fields = {name: field.annotation for signature in signatures for name, field in signature.parameters.items()}
+    choices = {name: _choices(kind) for name, kind in fields.items()}
     found = (*model.expected_query_params, *model.expected_header_params, *model.expected_path_params)
     query = {parameter.field_alias for parameter in model.expected_query_params}
     return Parameters(
-        frozenset(query | opt.get(_READ_BY_HAND, frozenset())), {each.field_name: each.field_alias for each in found}
+        frozenset(query | opt.get(_READ_BY_HAND, frozenset())),
+        {each.field_name: each.field_alias for each in found},
+        {name: found for name, found in choices.items() if found},
     )
+
+
+def _choices(kind: Any) -> Sequence[str]:
+    """The values of a Literal; the empty one only stands for a parameter that is not sent."""
+    return [value for value in get_args(kind) if value] if get_origin(kind) is Literal else []
 
 
 def refuse_unknown(query: bytes, known: frozenset[str]) -> None:

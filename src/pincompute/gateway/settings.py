@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import yaml
@@ -89,6 +90,18 @@ class Shells(_Section):
     transcripts: bool = False
 
 
+class Sdk(_Section):
+    """SDKs before `oldest` are told since when they are deprecated, and until when they are served. Empty: nobody is."""
+
+    oldest: Annotated[str, msgspec.Meta(pattern=r"^(\d+(\.\d+)*)?$")] = ""
+    deprecated: date | None = None
+    sunset: date | None = None
+
+    def __post_init__(self) -> None:
+        if self.oldest and self.deprecated is None:
+            raise ValueError("`deprecated` is missing: the day since which SDKs before `oldest` are")
+
+
 class Settings(_Section):
     """Relative paths are relative to the file's folder. `store` is a database's URL; empty: SQLite in that folder."""
 
@@ -98,6 +111,7 @@ class Settings(_Section):
     limits: Limits = Limits()
     audit: Audit = Audit()
     shells: Shells = Shells()
+    sdk: Sdk = Sdk()
     store: str = ""
     folder: str = "."
 

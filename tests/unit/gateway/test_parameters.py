@@ -98,3 +98,18 @@ async def test_what_is_wrong_is_named_as_it_was_sent(
     status, problem, _ = await gateway.ask("alice", method, APPS + tail, body, **headers)
     assert (status, problem["errors"][0]["field"]) == (400, field), problem
     assert problem["detail"].startswith(f"{field}: ")
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ("/v1/apps?sort=age", "one of name, created, state, ready, -name, -created, -state, -ready"),
+        ("/v1/resources/apps?tier=Gold", "one of Reserved, OnDemand, Preemptible"),
+        ("/v1/projects?sort=ready", "one of name, created, -name, -created"),
+    ],
+)
+async def test_a_value_that_is_none_of_the_choices_is_told_what_they_are(gateway: Running, asked: str, expected: str):
+    status, problem, _ = await gateway.ask("alice", "GET", asked)
+    (error,) = problem["errors"]
+    assert (status, error["expected"]) == (400, expected), problem
+    assert error["message"].endswith(f": must be {expected}")

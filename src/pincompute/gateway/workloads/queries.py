@@ -43,6 +43,7 @@ _SORTS: dict[str, Callable[[Any], str | int]] = {
     "state": _state,
     "ready": lambda obj: obj.status.ready_replicas,
 }
+OfTier: TypeAlias = Literal["", "Reserved", "OnDemand", "Preemptible"]
 Sort: TypeAlias = Literal["", "name", "created", "state", "ready", "-name", "-created", "-state", "-ready"]
 
 

@@ -24,7 +24,7 @@ from pincompute.gateway.workloads.answers import Cursor, DryRun, IdempotencyKey,
 from pincompute.gateway.workloads.catalog import Asked, Catalog
 from pincompute.gateway.workloads.desk import Desk
 from pincompute.gateway.workloads.outcomes import Difference
-from pincompute.gateway.workloads.queries import LONGEST_PAGE, USUAL_PAGE, Query, Sort
+from pincompute.gateway.workloads.queries import LONGEST_PAGE, USUAL_PAGE, OfTier, Query, Sort
 from pincompute.gateway.workloads.schemas import takes, takes_patch
 from pincompute.gateway.workloads.writing import Author
 
@@ -32,7 +32,7 @@ Body = Request[Any, Any, Any]
 
 
 def _filters(
-    tier: Annotated[str, QueryParameter(description="Only of this tier.")] = "",
+    tier: Annotated[OfTier, QueryParameter(description="Only of this tier.")] = "",
     zone: Annotated[str, QueryParameter(description="Only what runs, or is asked to run, in this zone.")] = "",
     in_state: Annotated[str, QueryParameter(name="state", description="Only in this state, for example Running.")] = "",
     label: Labels = None,
