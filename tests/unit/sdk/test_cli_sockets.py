@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -184,6 +184,31 @@ async def test_what_the_replica_ends_is_ended_here() -> None:
         assert await reader.read() == b"bye"
         writer.close()
     assert found.paths == ["/v1/projects/demo/apps/hello/forward?port=8080"]
+
+
+async def test_a_program_that_has_said_all_is_still_answered() -> None:
+    """`printf … | nc`: the way in is open while the replica talks, and ends when it has nothing more to say."""
+    said_all, ended = asyncio.Event(), asyncio.Event()
+
+    async def play(connection: ServerConnection) -> None:
+        asked = await connection.recv()
+        await said_all.wait()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(connection.wait_closed(), 0.5)
+        for piece in (b"the answer to ", bytes(asked)):
+            await connection.send(piece)
+        await connection.wait_closed()
+        ended.set()
+
+    async with gateway(play) as found, pin(found.url, "open", "hello", "0:8080") as program:
+        reader, writer = await asyncio.open_connection("127.0.0.1", await _opened(program))
+        writer.write(b"all")
+        writer.write_eof()
+        said_all.set()
+        assert await reader.read() == b"the answer to all"
+        async with asyncio.timeout(15):
+            await ended.wait()
+        writer.close()
 
 
 async def test_a_connection_that_is_refused_is_told_and_the_others_go_on() -> None:

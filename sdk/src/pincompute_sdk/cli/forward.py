@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pincompute_sdk.asynchronous import AsyncClient
 
 PIECE = 64 * 1024
+LINGER = 5.0  # seconds without a byte from the replica; the way to it has no sign for "that was all"
 
 
 def open_(
@@ -96,18 +97,26 @@ async def _carry(using: AsyncClient, wanted: Socket, reader: asyncio.StreamReade
 
 
 async def _both(connection: ClientConnection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Until the replica ends it, or has been silent for a while after the local program said its last."""
     from websockets.exceptions import ConnectionClosed
+
+    now = asyncio.get_running_loop().time
+    heard = now()
 
     async def outward() -> None:
         with contextlib.suppress(ConnectionClosed, OSError):
             while piece := await reader.read(PIECE):
                 await connection.send(piece)
+            said = now()
+            while (rest := max(said, heard) + LINGER - now()) > 0:  # noqa: ASYNC110 - silence is no event
+                await asyncio.sleep(rest)
             await connection.close()
 
     async with asyncio.TaskGroup() as group:
         sending = group.create_task(outward())
         with contextlib.suppress(ConnectionClosed, OSError):
             async for message in connection:
+                heard = now()
                 writer.write(message if isinstance(message, bytes) else message.encode())
                 await writer.drain()
         sending.cancel()
