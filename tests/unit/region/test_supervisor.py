@@ -17,6 +17,8 @@ from pincompute.region import control, files, lifecycle, processes
 from pincompute.region.program import FileReady, Program, TcpReady
 from pincompute.region.runner import ProgramState
 
+pytestmark = pytest.mark.programs
+
 DEADLINE = 20.0
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from pincompute.region import cgroups
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+pytestmark = [pytest.mark.programs, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
 GROUP = "/pincompute-test-arrange"
 ISOLATE = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private")

@@ -15,9 +15,8 @@ import pytest
 from pincompute.region import cgroups, cleanup, network, node, processes
 from pincompute.region.layout import Layout, Member, RegionSpec
 
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or not all(map(shutil.which, ("ip", "nft", "nsenter"))), reason="needs root, iproute2 and nftables"
-)
+ROOT = os.geteuid() == 0 and all(map(shutil.which, ("ip", "nft", "nsenter")))
+pytestmark = [pytest.mark.programs, pytest.mark.skipif(not ROOT, reason="needs root, iproute2 and nftables")]
 
 A1, B1 = Member(name="a1", zone="a", index=0), Member(name="b1", zone="b", index=1)
 GROUP = "/pincompute-test"

@@ -15,6 +15,8 @@ import pytest
 
 from pincompute.region.node_init import FIRST_DELAY, LAST_DELAY, STEADY, Daemon, Process
 
+pytestmark = pytest.mark.programs
+
 DEADLINE = 20.0
 KEEPER = """
 import signal, sys

@@ -25,6 +25,8 @@ from pincompute_sdk.core import errors
 
 from pincompute.region import registry
 
+pytestmark = pytest.mark.programs
+
 PIN = Path(sys.executable).with_name("pin")
 DATA = {"items": [{"name": "a", "n": 1}, {"name": "b", "labels": {"x.y": "z"}}]}
 PATHS = {

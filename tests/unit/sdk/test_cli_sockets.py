@@ -21,6 +21,8 @@ from pincompute_sdk.core.sockets import Channel, frame
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
+pytestmark = pytest.mark.programs
+
 PIN = Path(sys.executable).with_name("pin")
 WITHIN = 30.0
 APP = {"kind": "App", "name": "hello", "project": "demo", "containers": [{"name": "web", "ports": [{"port": 80}]}]}

@@ -18,7 +18,7 @@ import pytest_asyncio
 from gateway.serving import Running, running
 from pincompute_sdk.cli.output import terminal
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.programs, pytest.mark.asyncio(loop_scope="module")]
 
 PIN = Path(sys.executable).with_name("pin")
 WITHIN = 60.0

@@ -5,7 +5,11 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from pincompute.gateway.composition import printed_document
+
+pytestmark = pytest.mark.programs
 
 FOLDER = Path(__file__).parents[3] / "sdk" / "typescript"
 

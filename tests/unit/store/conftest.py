@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from postgresql import Server
 
-DATABASES = ("sqlite", "postgresql")
+DATABASES = ("sqlite", pytest.param("postgresql", marks=pytest.mark.programs))
 _numbers = count(1)
 
 
