@@ -29,8 +29,8 @@ check: .venv/ready ## formatting, lint, types, import contracts; changes nothing
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports
 
-unit: .venv/ready ## the fast tests only: nothing runs but Python
-	$(BIN)/pytest -n 2 -m "not programs" tests/unit
+unit: .venv/ready ## the fast tests only: no program is started, no gateway served
+	$(BIN)/pytest -n 2 -m "not programs and not served" tests/unit
 
 laws: .venv/ready ## the laws of every controller, quick profile
 	$(BIN)/pytest -n 2 tests/laws

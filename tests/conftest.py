@@ -1,4 +1,4 @@
-"""One embedded region for all tests that want one. Asking for it marks a test as `region`."""
+"""One embedded region for all tests that want one. Asking for it marks a test as `region`, for a gateway as `served`."""
 
 from __future__ import annotations
 
@@ -22,8 +22,11 @@ KEPT = "PINCOMPUTE_STORIES_HOME"  # a home whose region is used, and left runnin
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if "region" in getattr(item, "fixturenames", ()):
+        asked = getattr(item, "fixturenames", ())
+        if "region" in asked:
             item.add_marker(pytest.mark.region)
+        if "gateway" in asked:
+            item.add_marker(pytest.mark.served)
 
 
 @pytest.fixture(scope="session")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+import pytest_asyncio
 from gateway.serving import Running, running
 
 from pincompute.gateway import parameters
@@ -22,9 +22,10 @@ PLENTY = 1e9  # tokens a second: limits have tests of their own
 METHODS = ("get", "put", "post", "delete", "patch")
 
 
-@pytest.fixture
-async def gateway(tmp_path: Path) -> AsyncIterator[Running]:
-    async with running(tmp_path, limits=Limits(caller_rate=PLENTY, caller_burst=PLENTY)) as found:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
+    """One for all: nothing that is asked for here changes anything."""
+    async with running(tmp_path_factory.mktemp("gateway"), limits=Limits(caller_rate=PLENTY, caller_burst=PLENTY)) as found:
         yield found
 
 
@@ -35,6 +36,7 @@ def operations() -> list[tuple[str, str, str]]:
     return [(method, path.replace("{project}", "shop").replace("{name}", "hello"), name) for method, path, name in found]
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_no_route_passes_over_a_parameter_that_it_does_not_know(gateway: Running):
     asked, root = operations(), gateway.issuer.token("root")
     for method, path, name in asked:
@@ -45,6 +47,7 @@ async def test_no_route_passes_over_a_parameter_that_it_does_not_know(gateway: R
     assert len(asked) > 60
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_a_misspelt_parameter_is_told_what_was_meant_and_what_there_is(gateway: Running):
     """A list that passed it over would show everything."""
     for path in (APPS, "/v1/apps", "/v1/projects", f"{APPS}/watch"):
@@ -56,6 +59,7 @@ async def test_a_misspelt_parameter_is_told_what_was_meant_and_what_there_is(gat
     assert "containr: is not a query parameter: write container" in problem["detail"]
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_a_socket_with_an_unknown_parameter_does_not_open(gateway: Running):
     bearer = {"Authorization": f"Bearer {await gateway.token('alice')}"}
     for tail in ("shell?comand=sh", "forward?ports=80"):
@@ -64,6 +68,7 @@ async def test_a_socket_with_an_unknown_parameter_does_not_open(gateway: Running
         assert refused.value.status == 400
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_who_may_not_do_it_learns_nothing_of_its_parameters(gateway: Running):
     assert (await gateway.ask("mallory", "GET", f"{APPS}?lable=x"))[0] == 404
     assert (await gateway.ask("", "GET", f"{APPS}?lable=x"))[0] == 401
@@ -92,6 +97,7 @@ def test_names_are_compared_as_they_are_meant(query: bytes, named: str):
         ("POST", "/hello/pause", [1], {}, "body"),
     ],
 )
+@pytest.mark.asyncio(loop_scope="module")
 async def test_what_is_wrong_is_named_as_it_was_sent(
     gateway: Running, method: str, tail: str, body: Any, headers: dict[str, str], field: str
 ):
@@ -108,6 +114,7 @@ async def test_what_is_wrong_is_named_as_it_was_sent(
         ("/v1/projects?sort=ready", "one of name, created, -name, -created"),
     ],
 )
+@pytest.mark.asyncio(loop_scope="module")
 async def test_a_value_that_is_none_of_the_choices_is_told_what_they_are(gateway: Running, asked: str, expected: str):
     status, problem, _ = await gateway.ask("alice", "GET", asked)
     (error,) = problem["errors"]

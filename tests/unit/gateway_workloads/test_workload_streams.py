@@ -7,11 +7,13 @@ import json
 from typing import Any
 
 import aiohttp
+import pytest
 from desks import WITHIN, Running
 
 from pincompute.api.clusters import PROJECTS
 from pincompute.api.meta import Key, Object, ObjectMeta
 from pincompute.api.workloads import PINAPPS
+from pincompute.gateway.workloads import watching
 from pincompute.gateway.workloads.feeds import Journal
 
 APPS = "/v1/projects/shop/apps"
@@ -133,8 +135,9 @@ async def test_one_object_can_be_watched_alone(gateway: Running) -> None:
         assert await reader.next() == ("added", "bee")
 
 
-async def test_a_stream_ends_when_the_right_is_withdrawn(gateway: Running) -> None:
+async def test_a_stream_ends_when_the_right_is_withdrawn(gateway: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """S-255."""
+    monkeypatch.setattr(watching, "RECHECK", 0.1)
     async with Streams(gateway).open("vera", f"{APPS}/watch") as answer:
         await Reader(answer).until("synced")
         gateway.host.store.patch(PROJECTS, Key("", "shop"), {"spec": {"members": []}}, content_type="merge-patch")
@@ -142,7 +145,8 @@ async def test_a_stream_ends_when_the_right_is_withdrawn(gateway: Running) -> No
             assert await answer.content.read() == b""
 
 
-async def test_whose_projects_change_gets_the_whole_state_anew(gateway: Running) -> None:
+async def test_whose_projects_change_gets_the_whole_state_anew(gateway: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "RECHECK", 0.1)
     gateway.host.store.create(PINAPPS, "shop", manifest("ant"))
     await gateway.caught_up()
     async with Streams(gateway).open("root", "/v1/apps/watch") as answer:
