@@ -104,6 +104,12 @@ async def test_what_the_server_refuses_is_pointed_at_in_the_file(pin: Pin) -> No
     assert "no apps" in (await pin("list")).err
 
 
+async def test_what_was_expected_is_said_once(pin: Pin) -> None:
+    said = await pin("list", "--tier", "Gold")
+    assert said.code == 2
+    assert said.err.count("one of Reserved, OnDemand, Preemptible") == 1
+
+
 IMAGE = "jsonpath={.containers[0].image}"
 REVISIONS = "jsonpath={.items[*].revision}"
 OUTPUTS = {

@@ -40,8 +40,7 @@ def report(error: errors.PinError) -> int:
     _line("error", error.message, style="bold red")
     fields = error.fields if isinstance(error, errors.Problem) else ()
     for field in fields:
-        expected = f" (expected {field.expected})" if field.expected else ""
-        _line(f"  {field.field}" if field.field else "  input", f"{field.message}{expected}")
+        _line(f"  {field.field}" if field.field else "  input", field.sentence)
     if error.reason and not fields:
         _line("  reason", error.reason)
     if error.remedy:

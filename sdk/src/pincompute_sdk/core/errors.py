@@ -59,6 +59,11 @@ class FieldError(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     expected: str = ""
     message: str = ""
 
+    @property
+    def sentence(self) -> str:
+        """What is wrong, with what was expected unless it says so itself."""
+        return f"{self.message} (expected {self.expected})" if self.expected not in self.message else self.message
+
 
 class ProblemDocument(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """An RFC 9457 problem as it comes over the wire."""

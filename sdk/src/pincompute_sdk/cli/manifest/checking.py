@@ -41,11 +41,7 @@ def check(manifest: Manifest) -> None:
 
 def located(manifest: Manifest, error: InvalidError) -> CommandError:
     """The server's refusal, with places in the file."""
-    lines = [
-        f"{manifest.at(field.field)}: {field.field}: {field.message}"
-        + (f" (expected {field.expected})" if field.expected else "")
-        for field in error.fields
-    ]
+    lines = [f"{manifest.at(field.field)}: {field.field}: {field.sentence}" for field in error.fields]
     found = CommandError(lines[0] if lines else error.message, remedy=error.remedy, code=USAGE)
     found.reason = "; ".join(lines[1:]) if len(lines) > 1 else "" if lines else error.reason
     found.request_id = error.request_id
