@@ -74,16 +74,23 @@ def test_other_annotations_are_still_taken_in_place() -> None:
 
 
 def test_the_same_request_again_is_not_another_restart() -> None:
-    request = asked("restart")
+    request = asked("restart", key="k1")
     written = verbs.patch(app(), request, verbs.decide(app(), request))
     again = app(annotations=written["metadata"]["annotations"])
-    assert verbs.decide(again, asked("restart", at=NOW + timedelta(minutes=1))).spec == {}
-    assert verbs.decide(again, asked("restart", id="r2")).spec != {}
+    assert verbs.decide(again, asked("restart", key="k1", at=NOW + timedelta(minutes=1))).spec == {}
+    assert verbs.decide(again, asked("restart", key="k2")).spec != {}
+    assert verbs.decide(again, asked("restart", key="k1", by="bob")).spec != {}, "keys are each caller's own"
+
+
+def test_an_id_that_a_caller_gives_to_several_requests_makes_them_no_repetition() -> None:
+    request = asked("restart")
+    written = verbs.patch(app(), request, verbs.decide(app(), request))
+    assert verbs.decide(app(annotations=written["metadata"]["annotations"]), request).spec != {}
 
 
 def test_it_is_known_again_after_others_came_between() -> None:
     """S-259: whose answer got lost may ask again late, and an app that was scaled meanwhile is not restarted twice."""
-    request, obj = asked("restart"), app()
+    request, obj = asked("restart", key="k"), app()
     obj = app(annotations=verbs.patch(obj, request, verbs.decide(obj, request))["metadata"]["annotations"])
     for count in range(1, notes.KEPT):
         other = asked("scale", id=f"s{count}", replicas=10 + count)

@@ -172,6 +172,15 @@ async def test_a_change_whose_answer_was_lost_may_be_sent_again(gateway: Running
     assert (stranger[0], stranger[1]["code"]) == (412, "precondition-failed")
 
 
+async def test_one_request_id_for_several_changes_makes_them_no_repetitions(gateway: Running) -> None:
+    """Whoever traces gives the same id to all that belongs together; only an Idempotency-Key says that it was sent before."""
+    await gateway.ask("dan", "POST", APPS, app())
+    for replicas in (4, 5, 4):
+        changed = await gateway.ask("dan", "PATCH", f"{APPS}/hello", {"replicas": replicas}, **{"X-Request-Id": "trace1"})
+        assert changed[0] == 200, changed[1]
+        assert (await gateway.ask("dan", "GET", f"{APPS}/hello"))[1]["replicas"] == replicas
+
+
 async def test_changes_at_the_same_time_are_all_kept(gateway: Running):
     await gateway.ask("dan", "POST", APPS, app())
     patches = [gateway.ask("dan", "PATCH", f"{APPS}/hello", {"labels": {f"l{n}": "x"}}) for n in range(20)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import msgspec
@@ -82,8 +82,8 @@ class Verbs:
     async def restart_replica(self, target: Target, asked: str, request: Request) -> Done:
         """Ends one replica; its place is taken as its shard's rules say."""
         obj = self.workload(target)
-        before = next((note for note in notes.read(obj) if note.request == request.id and note.uid), None)
-        if before is not None:
+        before = notes.repeated(obj, request.verb, request.by, request.key)
+        if before is not None and before.uid:
             return _done(target, obj, request, Change({}, f"{before.on} was restarted by this request before"))
         there = self.replicas.of(target)
         victim = replicas.choose(target, there, asked)
@@ -102,15 +102,17 @@ class Verbs:
         replica = replicas.choose(target, there, asked)
         name = replicas.container_of(replica, container)
         change = Change({}, f"container {name} of {replica.name} restarts, the others keep running")
-        done = await self._record(target, request, change, replica, name)
-        again = await self.access.restart_container(replica.place, Restart(name, request.by, request.why, request.id))
-        return done if again else msgspec.structs.replace(done, changed=False)
+        obj = self.workload(target)
+        before = notes.repeated(obj, request.verb, request.by, request.key)
+        done = _done(target, obj, request, change) if before else await self._record(target, request, change, replica, name)
+        again = await self.access.restart_container(replica.place, _restart(name, request))
+        return msgspec.structs.replace(done, changed=again)
 
     async def _informed(self, target: Target, request: Request) -> Request:
         """A rollback knows the history."""
         if request.verb != "rollback":
             return request
-        return _with_history(request, await self.revisions.of(target.kind, target.project, target.name))
+        return replace(request, history=await self.revisions.of(target.kind, target.project, target.name))
 
     def workload(self, target: Target) -> WorkloadObject:
         found: PinApp | PinPod | None = self.reads.get(KINDS[target.kind], target.project, target.name)
@@ -155,10 +157,9 @@ class Verbs:
         return made
 
 
-def _with_history(request: Request, history: Sequence[Revision]) -> Request:
-    return Request(
-        verb=request.verb, by=request.by, why=request.why, at=request.at, id=request.id, to=request.to, history=history
-    )
+def _restart(container: str, request: Request) -> Restart:
+    """Without a key every request is another, whatever its id."""
+    return Restart(container, request.by, request.why, request.key or f"{request.id} {request.at.isoformat()}")
 
 
 def _changes(obj: WorkloadObject, change: Change) -> tuple[difference.Change, ...]:

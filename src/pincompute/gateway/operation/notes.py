@@ -17,9 +17,11 @@ KEPT = 4
 
 
 class Note(Struct):
-    """What, who, why, when, and under which request; `generation` is the one it made, 0 when it made none.
+    """What, who, why, when, and by which request; `generation` is the one it made, 0 when it made none.
 
-    `on` names the replica or container it was about, `uid` the pod; both are empty when it was about the whole workload.
+    `key` is the caller's Idempotency-Key, empty when there was none. The request's id tells no repetition: callers give the
+    same one to all that belongs together. `on` names the replica or container it was about, `uid` the pod; both are empty when
+    it was about the whole workload.
     """
 
     verb: str
@@ -27,6 +29,7 @@ class Note(Struct):
     why: str
     at: datetime
     request: str
+    key: str = ""
     generation: int = 0
     on: str = ""
     uid: str = ""
@@ -39,6 +42,12 @@ def read(obj: Object) -> tuple[Note, ...]:
         return msgspec.json.decode(text, type=tuple[Note, ...]) if text else ()
     except msgspec.MsgspecError:
         return ()
+
+
+def repeated(obj: Object, verb: str, by: str, key: str) -> Note | None:
+    """What this caller did under this key before; None when it is new, or has no key."""
+    wanted = verb, by, key
+    return next((note for note in read(obj) if (note.verb, note.by, note.key) == wanted), None) if key else None
 
 
 def annotation(newest: Note, before: tuple[Note, ...] = ()) -> dict[str, str]:

@@ -142,7 +142,7 @@ def _rollback(plural: Plural) -> HTTPRouteHandler:
 def _request(verb: Verb, call: Call, key: str, why: str, *, replicas: int | None = None, to: str = "") -> Request:
     """Without a key every request is a wish of its own; a reason in the body counts more than the header's."""
     why = why or call.reason
-    return Request(verb=verb, by=call.caller.name, why=why, at=call.at, id=key or call.id, replicas=replicas, to=to)
+    return Request(verb=verb, by=call.caller.name, why=why, at=call.at, id=call.id, key=key, replicas=replicas, to=to)
 
 
 def _answer(done: Done) -> Response[Done]:

@@ -5,7 +5,7 @@ and the number of replicas is kept in the spec. start: that number again. restar
 allow. scale: so many replicas. rollback: an earlier template. The surprising rule: pause and stop are fields of the spec
 beside `replicas`, not changes of it, so that a GitOps tool which applies its manifest again undoes neither.
 
-A verb whose post-state is there already changes nothing, and so does one that comes a second time under its request's id.
+A verb whose post-state is there already changes nothing, and so does one that comes a second time under its key.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`id` tells a repetition from a new wish. `replicas` belongs to scale; `to`, a revision or empty, to rollback.
+    """`key` tells a repetition from a new wish. `replicas` belongs to scale; `to`, a revision or empty, to rollback.
 
     `history` is of rollback as well, newest first.
     """
@@ -54,6 +54,7 @@ class Request:
     why: str
     at: datetime
     id: str
+    key: str = ""
     replicas: int | None = None
     to: str = ""
     history: Sequence[Revision] = ()
@@ -74,7 +75,8 @@ def decide(obj: WorkloadObject, request: Request) -> Change:
         raise problems.wrong_state(f"{_name(obj)} is being deleted", "create it again once it is gone")
     if len(request.why) > LONGEST_REASON:
         raise _invalid("reason", f"at most {LONGEST_REASON} characters", f"has {len(request.why)} characters")
-    if any((before.request, before.verb) == (request.id, request.verb) for before in notes.read(obj)):
+    before = notes.repeated(obj, request.verb, request.by, request.key)
+    if before is not None and not before.on:
         return Change({}, f"{_name(obj)}: this {request.verb} was done before")
     return _VERBS[request.verb](obj, request)
 
@@ -87,6 +89,7 @@ def patch(obj: WorkloadObject, request: Request, change: Change, about: Replica 
         why=request.why,
         at=request.at,
         request=request.id,
+        key=request.key,
         generation=obj.metadata.generation + 1 if change.spec else 0,
         on=" ".join(part for part in (about.name if about else "", container) if part),
         uid=about.uid if about else "",

@@ -55,11 +55,6 @@ class Author:
     def name(self) -> str:
         return self.call.caller.name
 
-    @property
-    def request(self) -> str:
-        """Tells a repetition from a new wish."""
-        return self.key or self.call.id
-
 
 @dataclass(frozen=True, slots=True)
 class Created:
@@ -129,7 +124,7 @@ class Writing:
             if obj is None:
                 raise problems.not_found(f"{self._kind.name.lower()} {Key(project, name)}")
             target = wanted(obj)
-            if _is_of(obj, author):
+            if notes.repeated(obj, "update", author.name, author.key) is not None:
                 return self._repeated(obj, target)
             patch = self.difference(obj, target)
             if not patch:
@@ -271,14 +266,8 @@ def _changed(obj: Object, patch: Manifest, author: Author) -> dict[str, str]:
 def _signed(author: Author, verb: str, before: tuple[Note, ...] = (), *, generation: int) -> dict[str, str]:
     """Who wrote it last, why, and by which request, with the write itself: so it is known although the gateway dies."""
     call = author.call
-    note = Note(verb=verb, by=author.name, why=call.reason, at=call.at, request=author.request, generation=generation)
+    note = Note(verb=verb, by=author.name, why=call.reason, at=call.at, request=call.id, key=author.key, generation=generation)
     return {AUTHOR: author.name, **notes.annotation(note, before)}
-
-
-def _is_of(obj: Object, author: Author) -> bool:
-    """This very request has changed it, and its answer got lost."""
-    mark = "update", author.name, author.request
-    return any((note.verb, note.by, note.request) == mark for note in notes.read(obj))
 
 
 def _key(author: Author) -> str:
