@@ -232,6 +232,7 @@ async def test_several_gateways_record_everything_once(tmp_path: Path) -> None:
         there.host.store.delete(PINAPPS, HELLO)
         for store in (one, two):
             await _until_written(store, 9)
+        await there.eventually(State, lambda found: len(found) == 5)  # a revision is written again once its author is known
         records = (await there.store.history.page(Filter("demo"), limit=1000)).records
         kinds = sorted(type(record).__name__ for record in records)
         assert kinds == ["Event", "Exit", "Revision", "Revision", "State", "State", "State", "State", "State"]
