@@ -56,14 +56,13 @@ def by_hand(*names: str) -> dict[str, Any]:
 
 def of(opt: Mapping[str, Any], model: Any, signatures: Iterable[Any]) -> Parameters:
     """Of a route, from what Litestar has read of its function and of the functions that give it what it depends on."""
-    fields = {name: field.annotation for signature in signatures for name, field in signature.parameters.items()}
-    choices = {name: _choices(kind) for name, kind in fields.items()}
+    fields = (field for signature in signatures for field in signature.parameters.items())
     found = (*model.expected_query_params, *model.expected_header_params, *model.expected_path_params)
     query = {parameter.field_alias for parameter in model.expected_query_params}
     return Parameters(
         frozenset(query | opt.get(_READ_BY_HAND, frozenset())),
         {each.field_name: each.field_alias for each in found},
-        {name: found for name, found in choices.items() if found},
+        {name: choices for name, field in fields if (choices := _choices(field.annotation))},
     )
 
 

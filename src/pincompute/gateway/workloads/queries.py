@@ -17,6 +17,7 @@ import msgspec
 
 from pincompute.api.clusters import Project
 from pincompute.api.meta import Object
+from pincompute.api.workloads import Tier
 from pincompute.gateway import problems
 from pincompute.gateway.model import status
 from pincompute.gateway.problems import FieldError
@@ -43,7 +44,7 @@ _SORTS: dict[str, Callable[[Any], str | int]] = {
     "state": _state,
     "ready": lambda obj: obj.status.ready_replicas,
 }
-OfTier: TypeAlias = Literal["", "Reserved", "OnDemand", "Preemptible"]
+OfTier: TypeAlias = Literal["", Tier]
 Sort: TypeAlias = Literal["", "name", "created", "state", "ready", "-name", "-created", "-state", "-ready"]
 
 

@@ -75,8 +75,8 @@ class Writing:
         """Raises Problem; with a key, the same request sent again finds what the first has made."""
         digest = _digest(wanted.manifest)
         self._refuse_reused(wanted, author, digest)
-        notes = {**_signed(author, "create", generation=1), **({IDEMPOTENCY: f"{_key(author)}.{digest}"} if author.key else {})}
-        body = _annotated(wanted.manifest, notes)
+        mark = {IDEMPOTENCY: f"{_key(author)}.{digest}"} if author.key else {}
+        body = _annotated(wanted.manifest, {**_signed(author, "create", generation=1), **mark})
         try:
             made = await writes.create(
                 self._reads.clusters.client(HOST), self._kind.resource, body, NAME, dry_run=author.dry_run
