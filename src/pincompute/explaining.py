@@ -8,9 +8,9 @@ from typing import Literal
 
 from rich.console import Console
 
+from pincompute.api.kinds import PINAPP, PINPOD
 from pincompute.api.meta import Key
 from pincompute.domain import explanation
-from pincompute.federation.workloads import PINAPP, PINPOD
 from pincompute.kube import config
 from pincompute.kube.errors import NotFound
 from pincompute.kube.transport import Client

@@ -19,6 +19,7 @@ import pytest
 from pincompute.api import labels
 from pincompute.api.clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS, PROJECTS
 from pincompute.api.core import NAMESPACES, PODS
+from pincompute.api.kinds import KINDS
 from pincompute.api.labels import HOST, LOCAL
 from pincompute.api.meta import Key, Manifest, Resource
 from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS
@@ -26,7 +27,6 @@ from pincompute.api.workloads import PINAPPS, PINPODS
 from pincompute.engine.controller import Controller
 from pincompute.engine.loop import Engine
 from pincompute.federation import dispatch, sweep
-from pincompute.federation.workloads import KINDS
 from pincompute.kube.cache import Timing
 from pincompute.kube.clusters import Clusters
 from pincompute.kube.config import ClusterConfig

@@ -10,7 +10,7 @@ import copy
 from dataclasses import dataclass
 from typing import Any
 
-from pincompute.api import clusters, podtemplate, rules, schema, shards, workloads
+from pincompute.api import clusters, podtemplate, revisions, rules, schema, shards, workloads
 from pincompute.api.meta import Manifest, Resource
 from pincompute.api.schema import Schema
 
@@ -53,7 +53,7 @@ _READY = ".status.conditions[?(@.type=='Ready')]"
 
 def host() -> list[Manifest]:
     """What the host cluster must know."""
-    return [_pinapp(), _pinpod(), _member_cluster(), _project()]
+    return [_pinapp(), _pinpod(), _revision(), _member_cluster(), _project()]
 
 
 def member() -> list[Manifest]:
@@ -65,6 +65,7 @@ def _pinapp() -> Manifest:
     root = schema.of_kind(workloads.PINAPPS.type)
     _attach(root, rules.WORKLOAD_NAME)
     _attach(schema.at(root, "spec.update"), *rules.UPDATE)
+    _attach(schema.at(root, "spec.disruption"), rules.DISRUPTION)
     _set_placement(root)
     _set_template(root, *rules.SERVICE_POD_SPEC)
     scale = {
@@ -84,6 +85,17 @@ def _pinpod() -> Manifest:
     _set_placement(root)
     _set_template(root)
     return _definition(workloads.PINPODS, root, _WORKLOAD_COLUMNS, ("pp",))
+
+
+def _revision() -> Manifest:
+    columns = (
+        Column("Number", ".spec.number", "integer", "Counts the revisions of its workload"),
+        Column("Revision", ".spec.revision", description="Name of the template"),
+        Column("Workload", ".metadata.ownerReferences[0].name", description="Whose template it was"),
+        AGE,
+        Column("Image", ".spec.template.spec.containers[*].image", description="Images of the containers", priority=1),
+    )
+    return _definition(revisions.PINREVISIONS, schema.of_kind(revisions.PINREVISIONS.type), columns, ("pr",))
 
 
 def _member_cluster() -> Manifest:

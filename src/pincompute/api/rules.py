@@ -141,6 +141,8 @@ UPDATE = (
     ),
 )
 
+DISRUPTION = _count_or_percent("maxUnavailable")
+
 
 def _containers(spec: Manifest, where: str = "containers") -> list[Manifest]:
     return spec.get(where) or []
@@ -261,6 +263,7 @@ BY_CEL = {
         QUANTITY,
         REQUESTS_FIT,
         *UPDATE,
+        DISRUPTION,
         *POD_SPEC,
         *SERVICE_POD_SPEC,
         PORTS,

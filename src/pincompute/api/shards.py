@@ -25,6 +25,18 @@ class Share(Struct):
     replicas: Annotated[int, doc("Pods of this revision.", minimum=0)]
 
 
+class Budget(Struct):
+    """This member's part of the workload's one account of disturbance, in absolute numbers (domain/budget.py).
+
+    The operator never lets fewer than `replicas of the mix - unavailable - updating` be available by its own doing. The
+    member's PodDisruptionBudget keeps `replicas of the mix - unavailable`.
+    """
+
+    unavailable: Annotated[int, doc("Replicas that may be evicted, and so be missing, at a time.", minimum=0)] = 0
+    updating: Annotated[int, doc("Replicas whose containers may be restarted in place at a time.", minimum=0)] = 0
+    surge: Annotated[int, doc("So many replicas of the mix are there only for the time of a disturbance.", minimum=0)] = 0
+
+
 class ShardSpec(Struct):
     """The mix of revisions that should run here. A rollout, a rollback and a scale are only a new mix."""
 
@@ -34,7 +46,18 @@ class ShardSpec(Struct):
     mix: Annotated[tuple[Share, ...], doc("How many replicas of which revision.", maxItems=16)]
     tier: Annotated[Tier, doc("Tier of the workload.")] = "OnDemand"
     update: Annotated[Update, doc("How pods are changed.")] = Update()
+    budget: Annotated[Budget, doc("How many replicas may be disturbed here at a time.")] = Budget()
     paused: Annotated[bool, doc("Pods stay at the revisions they have; only missing ones are made.")] = False
+
+
+class RevisionStatus(Struct):
+    """The pods of one revision in one member."""
+
+    revision: Annotated[str, doc("Names the template.")]
+    replicas: Annotated[int, doc("Pods of it.")] = 0
+    ready: Annotated[int, doc("Pods of it that are ready.")] = 0
+    available: Annotated[int, doc("Pods of it that have been ready for minReadySeconds.")] = 0
+    restarts: Annotated[int, doc("Restarts of their containers, added up.")] = 0
 
 
 class ShardStatus(Struct):
@@ -46,6 +69,13 @@ class ShardStatus(Struct):
     ready_replicas: Annotated[int, doc("Pods here that are ready.")] = 0
     available_replicas: Annotated[int, doc("Pods here that have been ready for minReadySeconds.")] = 0
     updated_replicas: Annotated[int, doc("Pods here of the newest revision in the mix.")] = 0
+    revisions: Annotated[tuple[RevisionStatus, ...], doc("The pods here by revision.", maxItems=32)] = ()
+    guaranteed: Annotated[
+        int, doc("Fewer replicas are not made available by the operator's own doing: of the mix less the budget it acted on.")
+    ] = 0
+    evictions: Annotated[int, doc("Replicas that somebody wants to end here: drained nodes, restarts by request.")] = 0
+    restarts: Annotated[int, doc("Replicas in which somebody wants a container restarted.")] = 0
+    unschedulable: Annotated[int, doc("Pods here that no node takes.")] = 0
     message: Annotated[str, doc("What is wrong here, if anything.")] = ""
     reported_at: Annotated[
         datetime | None, doc("When these figures last changed, by the clock of this cluster's operator.")

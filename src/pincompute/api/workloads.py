@@ -47,6 +47,18 @@ class Update(Struct):
     ] = 0
 
 
+class Disruption(Struct):
+    """The account of everything that disturbs replicas: updates, restarts, drains, removals of members, preemption."""
+
+    max_unavailable: Annotated[
+        int | str | None,
+        doc(
+            "How many replicas may be down at a time, over all clusters and for whatever reason: a number, or a percentage of "
+            "replicas, rounded down. By default that of update."
+        ),
+    ] = None
+
+
 class PinAppSpec(Struct):
     template: Annotated[
         Manifest,
@@ -58,6 +70,7 @@ class PinAppSpec(Struct):
     ] = "OnDemand"
     placement: Annotated[Placement, doc("Where pods may run; by default balanced over all zones.")] = Placement()
     update: Annotated[Update, doc("How a change of the template reaches running pods.")] = Update()
+    disruption: Annotated[Disruption, doc("How many replicas may be down at a time, whatever the reason.")] = Disruption()
     paused: Annotated[bool, doc("Pods stay as they are, and no change reaches them until this is false again.")] = False
     stopped: Annotated[bool, doc("No pods run until this is false again; replicas keeps how many there will be.")] = False
 
@@ -109,6 +122,7 @@ class Scheduling(Struct):
     """
 
     generation: Annotated[int, doc("metadata.generation the decision was made for.")]
+    demand: Annotated[str, doc("Names what the decision depends on: replicas, requests, placement rules, tier.")] = ""
     revision: Annotated[str, doc("Revision of the template the decision was made for.")] = ""
     placement: Annotated[tuple[ClusterReplicas, ...], doc("How many replicas each member cluster should run.")] = ()
     unplaced: Annotated[int, doc("Replicas that no member cluster has room for.")] = 0

@@ -16,6 +16,7 @@ import msgspec
 from pincompute.api import changes, labels
 from pincompute.api.clusters import MEMBERCLUSTERS
 from pincompute.api.core import NAMESPACES
+from pincompute.api.kinds import KINDS, Kind
 from pincompute.api.meta import Key, Manifest
 from pincompute.api.shards import Origin, Shard, ShardSpec, Share
 from pincompute.api.workloads import Scheduling
@@ -25,7 +26,7 @@ from pincompute.engine.controller import Card, Controller, Reads, Writes, own_ke
 from pincompute.engine.plan import Action, Apply, Confirm, ConfirmSet, Delete, Patch, Plan, Ref, plan
 from pincompute.federation import members, workloads
 from pincompute.federation.members import Member
-from pincompute.federation.workloads import KINDS, Kind, Workload
+from pincompute.federation.workloads import Workload
 from pincompute.kube.views import Unknown, Views
 
 NAMESPACE_POLL = 0.5  # seconds between looks while a member still lacks the project's namespace

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from pincompute import __version__
+from pincompute.api.kinds import KINDS
 from pincompute.api.labels import HOST
 from pincompute.engine.controller import Controller
 from pincompute.engine.process import Process
 from pincompute.federation import dispatch, health, projects, removal, scheduling, status, sweep
-from pincompute.federation.workloads import KINDS
 from pincompute.kube import config
 from pincompute.kube.clusters import Clusters
 from pincompute.kube.membership import Membership

@@ -11,12 +11,13 @@ from datetime import datetime
 
 from pincompute.api import conditions, labels
 from pincompute.api.clusters import MEMBERCLUSTERS, MemberCluster
+from pincompute.api.kinds import KINDS
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Key, Object
 from pincompute.engine.controller import Card, Controller, Reads, Writes, own_key
 from pincompute.engine.plan import ConfirmSet, Patch, Plan, Ref, plan
 from pincompute.federation import members
-from pincompute.federation.workloads import KINDS, WorkloadObject
+from pincompute.federation.workloads import WorkloadObject
 from pincompute.kube.views import Unknown, Views
 
 

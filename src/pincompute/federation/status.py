@@ -16,6 +16,7 @@ import msgspec
 from pincompute.api import conditions, labels
 from pincompute.api.clusters import MEMBERCLUSTERS
 from pincompute.api.conditions import Condition, ConditionStatus
+from pincompute.api.kinds import KINDS, Kind
 from pincompute.api.meta import Key
 from pincompute.api.shards import Shard
 from pincompute.api.workloads import ClusterStatus, WorkloadStatus
@@ -23,7 +24,7 @@ from pincompute.engine.controller import Card, Controller, Reads, Writes, own_ke
 from pincompute.engine.plan import Plan, plan
 from pincompute.federation import members, workloads
 from pincompute.federation.members import Member
-from pincompute.federation.workloads import KINDS, Kind, Workload
+from pincompute.federation.workloads import Workload
 from pincompute.kube.views import Unknown, Views
 
 PACE = timedelta(seconds=2)  # between writes of mere progress: a start of many pods costs a few host writes, not one for each

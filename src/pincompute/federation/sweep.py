@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pincompute.api import labels
+from pincompute.api.kinds import KINDS, Kind
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Key, Object
 from pincompute.api.shards import Shard
 from pincompute.engine.controller import Card, Controller, Reads, Writes
 from pincompute.engine.plan import Confirm, Delete, Plan, Ref, plan
-from pincompute.federation.workloads import KINDS, Kind, WorkloadObject
+from pincompute.federation.workloads import WorkloadObject
 from pincompute.kube.views import Views
 
 PACE = 20  # deletions in one run; an orphan has no hurry, and a mistake would be slow

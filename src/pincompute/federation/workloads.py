@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from pincompute.api import changes, templates
+from pincompute.api.kinds import KINDS, Kind
 from pincompute.api.labels import HOST, SHARDS_FINALIZER
 from pincompute.api.meta import Key, Manifest, Object, Resource
 from pincompute.api.quantity import InvalidQuantityError
-from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS, Shard
+from pincompute.api.shards import Shard
 from pincompute.api.templates import Requests
-from pincompute.api.workloads import PINAPPS, PINPODS, PinApp, PinPod, Scheduling, Tier, WorkloadStatus
+from pincompute.api.workloads import PinApp, PinPod, Scheduling, Tier, WorkloadStatus
 from pincompute.engine.plan import Patch, Ref
 
 WorkloadObject: TypeAlias = PinApp | PinPod
@@ -20,24 +21,6 @@ WorkloadObject: TypeAlias = PinApp | PinPod
 REMEMBERED = 50_000  # workloads whose rendering is kept; the oldest are rendered anew when they are looked at
 
 TIERS: tuple[Tier, ...] = ("Reserved", "OnDemand", "Preemptible")
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A workload kind and the kind of its shards."""
-
-    workload: Resource[Any]
-    shard: Resource[Any]
-
-    @property
-    def name(self) -> str:
-        """As it stands in a controller's name."""
-        return self.workload.kind.lower()
-
-
-PINAPP = Kind(PINAPPS, PINAPPSHARDS)
-PINPOD = Kind(PINPODS, PINPODSHARDS)
-KINDS = (PINAPP, PINPOD)
 
 
 @dataclass(frozen=True, slots=True)

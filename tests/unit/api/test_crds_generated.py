@@ -16,7 +16,7 @@ from pincompute.api.meta import Object, doc
 
 ROOT = Path(__file__).parents[3]
 DEFINITIONS = {definition["spec"]["names"]["kind"]: definition for definition in (*crds.host(), *crds.member())}
-HOST = {"PinApp", "PinPod", "MemberCluster", "Project"}
+HOST = {"PinApp", "PinPod", "MemberCluster", "Project", "PinRevision"}
 MEMBER = {"PinAppShard", "PinPodShard", "ClusterCapacity"}
 
 

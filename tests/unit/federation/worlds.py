@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from pincompute.api.clusters import Capacity, FreeNodes, MemberCluster, MemberClusterSpec, SecretReference
+from pincompute.api.kinds import PINAPP
 from pincompute.api.labels import SHARDS_FINALIZER
 from pincompute.api.meta import Manifest, ObjectMeta
 from pincompute.api.shards import Origin, PinAppShard, ShardSpec, ShardStatus, Share
 from pincompute.api.workloads import PinApp, PinAppSpec, Placement, Scheduling, WorkloadStatus
 from pincompute.federation import workloads
 from pincompute.federation.members import Member
-from pincompute.federation.workloads import PINAPP, Workload
+from pincompute.federation.workloads import Workload
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 GIB = 2**30

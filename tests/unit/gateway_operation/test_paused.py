@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 from federation.worlds import NOW, app, member, shard, template
 
+from pincompute.api.kinds import PINAPP
 from pincompute.api.meta import Manifest
 from pincompute.api.workloads import ClusterReplicas, PinApp, Scheduling
 from pincompute.domain import replacement
@@ -13,7 +14,7 @@ from pincompute.engine.plan import Apply
 from pincompute.federation import dispatch, status, workloads
 from pincompute.federation.dispatch import Site
 from pincompute.federation.scheduling.placement import place
-from pincompute.federation.workloads import PINAPP, Workload
+from pincompute.federation.workloads import Workload
 
 
 def placed(generation: int, **counts: int) -> Scheduling:

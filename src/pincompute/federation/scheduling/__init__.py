@@ -18,6 +18,7 @@ import msgspec
 from pincompute.api import conditions
 from pincompute.api.clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS
 from pincompute.api.conditions import Condition
+from pincompute.api.kinds import KINDS
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Key, Object
 from pincompute.api.workloads import ClusterReplicas, ClusterStatus, Scheduling, WorkloadStatus
@@ -28,7 +29,7 @@ from pincompute.federation import members, workloads
 from pincompute.federation.members import Member
 from pincompute.federation.scheduling.placement import place
 from pincompute.federation.status import before_reports
-from pincompute.federation.workloads import KINDS, TIERS, Workload, WorkloadObject
+from pincompute.federation.workloads import TIERS, Workload, WorkloadObject
 from pincompute.kube.views import Views
 
 BATCH = 64  # decisions written at the same time; enough to keep an API server busy on two cores

@@ -1,0 +1,26 @@
+"""Revisions: earlier templates of a workload, kept as objects so that a rollback needs no database.
+
+A PinRevision is made when its template is superseded, before anything of the new one reaches a member. A workload that was
+never changed has none.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pincompute.api.meta import GROUP, VERSION, Manifest, Object, Resource, Struct, doc
+
+
+class PinRevisionSpec(Struct):
+    revision: Annotated[str, doc("Names the template, as on pods and in the status of the workload.")]
+    number: Annotated[int, doc("Counts the revisions of the workload from 1.", minimum=1)]
+    template: Annotated[Manifest, doc("The pod template with defaults filled in, as the members ran it.")]
+
+
+class PinRevision(Object):
+    """A template that a workload had. Its owner is the workload, and it goes with it."""
+
+    spec: Annotated[PinRevisionSpec, doc("The template.")]
+
+
+PINREVISIONS = Resource(GROUP, VERSION, "PinRevision", "pinrevisions", True, PinRevision)
