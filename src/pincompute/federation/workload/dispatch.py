@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pincompute.api import changes, labels
 from pincompute.api.meta import Manifest
-from pincompute.api.shards import Origin, Shard, ShardSpec
+from pincompute.api.shards import Budget, Origin, Shard, ShardSpec
 from pincompute.engine.plan import Action, Apply, Confirm, ConfirmSet, Delete, Patch, Ref, Stage
 from pincompute.federation.workload.rollout import Assignment
 from pincompute.federation.workload.sites import Site
@@ -105,8 +105,13 @@ def manifest(workload: Workload, spec: ShardSpec) -> Manifest:
             "labels": {labels.MANAGED_BY: labels.PINCOMPUTE, labels.ORIGIN_UID: workload.uid},
             "finalizers": [labels.PODS_FINALIZER],
         },
-        "spec": changes.to_json(spec),
+        "spec": changes.to_json(spec) | {"budget": _explicit(spec.budget)},
     }
+
+
+def _explicit(budget: Budget) -> Manifest:
+    """With its zeros: what an apply leaves out is not lowered to nothing but left to others."""
+    return {"unavailable": budget.unavailable, "updating": budget.updating, "surge": budget.surge}
 
 
 def remaining(workload: Workload, sites: tuple[Site, ...]) -> tuple[Site, ...]:
