@@ -212,7 +212,8 @@ def _waits(workload: Workload, made: Rollout | None) -> str:
     if made is None or not made.waiting:
         return ""
     promised, available = made.account.promised, workload.status.available_replicas
-    return f"{made.waiting} replicas wait for their change: {promised} must stay available, {available} are"
+    waiting = "1 replica waits" if made.waiting == 1 else f"{made.waiting} replicas wait"
+    return f"{waiting} to be changed: at least {promised} must stay available, and {available} are"
 
 
 def _conditions(workload: Workload, phase: str, message: str, available: int) -> tuple[Condition, ...]:

@@ -142,13 +142,19 @@ def _templates(sites: Sequence[Site]) -> dict[str, Manifest]:
 
 
 def _busy(view: _View) -> bool:
-    return view.changing or any(_requests(site).drains for site in view.known)
+    return view.changing or _disturbed(view) > 0
+
+
+def _disturbed(view: _View) -> int:
+    """Replicas that wait for a drain, or for a restart that somebody asked for."""
+    told = [_requests(site) for site in view.known]
+    restarts = 0 if view.changing else sum(waiting.evictions + waiting.updates for waiting in told)
+    return restarts + sum(waiting.drains for waiting in told)
 
 
 def _surge_needed(view: _View, whole: Account) -> int:
     """Replicas there should be for a while beyond those asked for."""
-    drains = sum(_requests(site).drains for site in view.known)
-    return min(whole.surge, max(_for_update(view, whole), drains if not whole.unavailable else 0))
+    return min(whole.surge, max(_for_update(view, whole), 0 if whole.unavailable else _disturbed(view)))
 
 
 def _for_update(view: _View, whole: Account) -> int:
@@ -213,7 +219,7 @@ def _part(view: _View, site: Site, extra: int, prover: str | None) -> Part:
         guaranteed=status.guaranteed if status is not None else 0,
         settled=site.settled,
         known=site.known and (site.shard is not None or site.prepared),
-        evictions=waiting.evictions,
+        evictions=max(0, waiting.evictions - (extra if view.changing else 0)),  # those go when the surplus ones have come
         updates=waiting.updates,
         drains=waiting.drains,
     )
