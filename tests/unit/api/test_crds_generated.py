@@ -76,7 +76,7 @@ def test_specs_have_defaults_and_statuses_only_the_counts_that_get_shows() -> No
     assert {name: part.get("default") for name, part in spec["properties"].items()} == {
         "template": None,
         "replicas": 1,
-        "update": {},
+        "tier": "OnDemand",
         "disruption": {},
         "placement": {},
         "update": {},
