@@ -4,13 +4,55 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
-from pincompute.api.meta import Manifest, Object, Resource
+from pincompute.api.meta import Key, Manifest, ObjectMeta, Resource
 from pincompute.api.rules import Rule
+from pincompute.api.workloads import Placement, Tier, Update, WorkloadStatus
 
 Strategy: TypeAlias = Literal["spread", "pack", "every node"]
 """How its pods are placed: balanced over zones and members, all in one member, or one on every node that suits."""
+
+
+class WorkloadSpec(Protocol):
+    """What every workload asks for, whatever its kind."""
+
+    @property
+    def template(self) -> Manifest: ...
+
+    @property
+    def tier(self) -> Tier: ...
+
+    @property
+    def placement(self) -> Placement: ...
+
+    @property
+    def update(self) -> Update: ...
+
+    @property
+    def paused(self) -> bool: ...
+
+    @property
+    def stopped(self) -> bool: ...
+
+
+class Workload(Protocol):
+    """An object of any workload kind."""
+
+    @property
+    def metadata(self) -> ObjectMeta: ...
+
+    @property
+    def spec(self) -> WorkloadSpec: ...
+
+    @property
+    def status(self) -> WorkloadStatus: ...
+
+    @property
+    def key(self) -> Key: ...
+
+    @property
+    def deleting(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +125,7 @@ class Kind:
         first, *rest = _COLUMNS
         return (first, *((_WANTED,) if self.scalable else ()), *rest, *self.more_columns)
 
-    def replicas(self, obj: Object) -> int:
+    def replicas(self, obj: Workload) -> int:
         """How many its spec asks for, whether or not it is stopped."""
-        spec: Any = getattr(obj, "spec")  # noqa: B009 - every workload has one, of a type of its kind
+        spec: Any = obj.spec
         return spec.replicas if self.scalable else 1

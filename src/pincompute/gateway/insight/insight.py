@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import msgspec
 
-from pincompute.api.meta import Resource
-from pincompute.api.workloads import PINAPPS, PINPODS, PinApp, PinPod
+from pincompute.api import kinds
+from pincompute.api.kinds import Kind, Workload
 from pincompute.gateway import problems
 from pincompute.gateway.insight import explain, timeline
 from pincompute.gateway.insight.entries import Entry
@@ -23,8 +22,6 @@ from pincompute.store.store import Store
 OWN_WRITES = 0.5  # seconds to wait for what was recorded just now, so that callers find their own operations
 CONTEXT = 200  # records of a workload an explanation looks back at
 REVISIONS = 100  # earlier revisions looked at to tell what changed
-
-WORDS = {PINAPPS.kind: "app", PINPODS.kind: "unit"}  # as users call them
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
@@ -67,27 +64,27 @@ class Insight:
         told = timeline.entries(page.records, await self._before(wanted, page))
         return (told if oldest_first else told[::-1]), page.cursor
 
-    async def explain(self, resource: Resource[Any], project: str, name: str) -> Explanation:
+    async def explain(self, kind: Kind, project: str, name: str) -> Explanation:
         """Raises Problem 404 when there is not and never was such a workload."""
-        obj: PinApp | PinPod | None = self._reads.get(resource, project, name)
-        wanted = Filter(project, resource.kind, name, uid=obj.metadata.uid if obj else "")
+        obj: Workload | None = self._reads.get(kind.workload, project, name)
+        wanted = Filter(project, kind.workload.kind, name, uid=obj.metadata.uid if obj else "")
         try:
             page = await self.page(wanted, "", CONTEXT, oldest_first=False)
         except problems.Problem as problem:
             if obj is None or problem.code != "unavailable":
                 raise
-            return self._present(obj, (), ("history",))
+            return self._present(kind, obj, (), ("history",))
         records = page.records[::-1]
-        return self._present(obj, records, ()) if obj else self._past(project, name, records)
+        return self._present(kind, obj, records, ()) if obj else self._past(project, name, records)
 
     def explain_all(self, project: str) -> tuple[Explanation, ...]:
         """All workloads of the project that do not run as they should; from the caches alone."""
-        found = [obj for resource in (PINAPPS, PINPODS) for obj in self._reads.host(resource).list(project)]
-        troubled = [obj for obj in found if obj.status.phase not in ("Running", "Stopped")]
-        return tuple(self._present(obj, (), ()) for obj in sorted(troubled, key=lambda obj: obj.key))
+        found = [(obj, kind) for kind in self._reads.workloads for obj in self._reads.host(kind.workload).list(project)]
+        troubled = [(obj, kind) for obj, kind in found if obj.status.phase not in ("Running", "Stopped")]
+        return tuple(self._present(kind, obj, (), ()) for obj, kind in sorted(troubled, key=lambda each: each[0].key))
 
-    def _present(self, obj: PinApp | PinPod, records: tuple[AnyRecord, ...], missing: tuple[str, ...]) -> Explanation:
-        subject = Subject(obj, records, self._reads.silent(), self._clock.wall())
+    def _present(self, kind: Kind, obj: Workload, records: tuple[AnyRecord, ...], missing: tuple[str, ...]) -> Explanation:
+        subject = Subject(kind, obj, records, self._reads.silent(), self._clock.wall())
         return Explanation(
             name=obj.metadata.name,
             project=obj.metadata.namespace,
@@ -119,11 +116,12 @@ class Insight:
     async def _must_exist(self, wanted: Filter) -> None:
         if not wanted.name:
             return
-        resource = PINAPPS if wanted.workload == PINAPPS.kind else PINPODS
-        if self._reads.get(resource, wanted.project, wanted.name) is not None:
+        kind = kinds.named(wanted.workload, self._reads.workloads)
+        if kind is not None and self._reads.get(kind.workload, wanted.project, wanted.name) is not None:
             return
         if not await self._store.history.workloads(wanted.project, wanted.workload, wanted.name):
-            raise problems.not_found(f"{WORDS[resource.kind]} {wanted.project}/{wanted.name}, now or in the past")
+            word = kind.word if kind is not None else "workload"
+            raise problems.not_found(f"{word} {wanted.project}/{wanted.name}, now or in the past")
 
 
 def _away() -> problems.Problem:
