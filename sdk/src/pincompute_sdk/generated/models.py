@@ -623,6 +623,7 @@ class Records(Model):
     items: tuple[Revision | Decision | State | Exit | Event | Operation, ...]
     cursor: str
     waiting: int
+    missing: tuple[str, ...] = ()
 
 
 class Rejection(Model):

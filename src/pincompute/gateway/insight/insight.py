@@ -9,9 +9,10 @@ import msgspec
 from pincompute.api import kinds
 from pincompute.api.kinds import Kind, Workload
 from pincompute.gateway import problems
-from pincompute.gateway.insight import explain, timeline
+from pincompute.gateway.insight import explain, observing, timeline
 from pincompute.gateway.insight.entries import Entry
 from pincompute.gateway.insight.explain import Subject
+from pincompute.gateway.insight.observing import Look
 from pincompute.gateway.reads import Reads
 from pincompute.kube.clock import SYSTEM, Clock
 from pincompute.store.errors import StoreUnavailable
@@ -57,6 +58,33 @@ class Insight:
         except StoreUnavailable:
             raise _away() from None
         return page
+
+    async def history(self, wanted: Filter, cursor: str, limit: int, *, oldest_first: bool) -> tuple[Page, tuple[str, ...]]:
+        """A page and what is missing of it: while the store is away, the revisions of a workload that the host keeps.
+
+        Raises Problem as `page` does.
+        """
+        try:
+            return await self.page(wanted, cursor, limit, oldest_first=oldest_first), ()
+        except problems.Problem as problem:
+            if problem.code != "unavailable" or not wanted.name or "revision" not in wanted.types:
+                raise
+            kept = self._kept(wanted)
+            if not kept:
+                raise
+            narrowed = [record for record in kept if _is_of(record, wanted)][:limit]
+            return Page(tuple(narrowed[::-1] if oldest_first else narrowed)), ("history",)
+
+    def _kept(self, wanted: Filter) -> tuple[Revision, ...]:
+        """The present revision of the workload and the former ones, newest first; empty when there is no such workload now."""
+        kind = kinds.named(wanted.workload, self._reads.workloads)
+        obj: Workload | None = self._reads.get(kind.workload, wanted.project, wanted.name) if kind is not None else None
+        if kind is None or obj is None:
+            return ()
+        look = Look(self._clock.wall(), live=False)
+        present = observing.revision(kind.workload.kind, obj, look)
+        former = (r for r in self._reads.revisions(obj) if r.spec.revision != present.revision)
+        return (present, *(observing.former(kind.workload.kind, obj, kept, look) for kept in former))
 
     async def timeline(self, wanted: Filter, cursor: str, limit: int, *, oldest_first: bool) -> tuple[tuple[Entry, ...], str]:
         """Lines in the order that was asked for, and the cursor of the next page."""
@@ -122,6 +150,12 @@ class Insight:
         if not await self._store.history.workloads(wanted.project, wanted.workload, wanted.name):
             word = kind.word if kind is not None else "workload"
             raise problems.not_found(f"{word} {wanted.project}/{wanted.name}, now or in the past")
+
+
+def _is_of(record: Revision, wanted: Filter) -> bool:
+    since, until = wanted.since or record.at, wanted.until or record.at
+    said = not wanted.text or any(wanted.text.lower() in word.lower() for word in record.words)
+    return since <= record.at <= until and wanted.uid in ("", record.uid) and said
 
 
 def _away() -> problems.Problem:

@@ -19,6 +19,7 @@ from pincompute.api import conditions, core, labels, templates
 from pincompute.api.core import ContainerStateTerminated, ContainerStatus, Pod
 from pincompute.api.kinds import Workload
 from pincompute.api.quantity import InvalidQuantityError
+from pincompute.api.revisions import PinRevision
 from pincompute.gateway.operation import notes
 from pincompute.store.records import DONE, GONE, AnyRecord, Decision, Event, Exit, Operation, Revision, State, digest
 
@@ -71,6 +72,24 @@ def of_workload(kind: str, obj: Workload, known: Known, look: Look) -> tuple[tup
         found.append(State(**_of(owner), at=at, before=known.phase, after=phase, message=status.message))
     operation = operations[0].key if operations else known.operation
     return tuple(found), Known(max(meta.generation, known.generation), decided, phase, operation)
+
+
+def revision(kind: str, obj: Workload, look: Look) -> Revision:
+    """The present one, as the object itself tells of it."""
+    owner = Owner(obj.metadata.namespace, kind, obj.metadata.name, obj.metadata.uid)
+    return _revision(owner, obj, look, _operations(owner, obj))
+
+
+def former(kind: str, obj: Workload, kept: PinRevision, look: Look) -> Revision:
+    """One that the host keeps; which generation it was, and who made it, is not known."""
+    meta = obj.metadata
+    return Revision(
+        **_of(Owner(meta.namespace, kind, meta.name, meta.uid)),
+        at=kept.metadata.creation_timestamp or look.at,
+        generation=0,
+        revision=kept.spec.revision,
+        spec={"template": kept.spec.template},
+    )
 
 
 def of_end(kind: str, obj: Workload, known: Known, at: datetime) -> State:

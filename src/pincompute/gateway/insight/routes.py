@@ -21,7 +21,7 @@ from pincompute.gateway.calls import Call, may
 from pincompute.gateway.insight import questions
 from pincompute.gateway.insight.entries import Entry
 from pincompute.gateway.insight.insight import Explanation, Insight
-from pincompute.store.history import Filter, Page
+from pincompute.store.history import Filter
 from pincompute.store.records import TYPES, AnyRecord, RecordType
 
 EVENTS: frozenset[RecordType] = frozenset({"event"})
@@ -30,11 +30,15 @@ ALL: frozenset[RecordType] = frozenset(TYPES)
 
 
 class Records(msgspec.Struct, frozen=True, rename="camel"):
-    """The cursor asks for the next page and is empty on the last; `waiting` records are not in the store yet."""
+    """The cursor asks for the next page and is empty on the last; `waiting` records are not in the store yet.
+
+    `missing` says history while the store does not answer: the items are then only the revisions that the host keeps.
+    """
 
     items: tuple[AnyRecord, ...]
     cursor: str
     waiting: int
+    missing: tuple[str, ...] = ()
 
 
 class Timeline(msgspec.Struct, frozen=True, rename="camel"):
@@ -97,8 +101,8 @@ ASKED: Mapping[str, Provide] = {"asked": Provide(_asked, sync_to_thread=False)}
 
 
 async def _records(insight: Insight, wanted: Filter, asked: Asked) -> Records:
-    page: Page = await insight.page(wanted, asked.cursor, asked.limit, oldest_first=asked.oldest_first)
-    return Records(page.records, page.cursor, insight.waiting)
+    page, missing = await insight.history(wanted, asked.cursor, asked.limit, oldest_first=asked.oldest_first)
+    return Records(page.records, page.cursor, insight.waiting, missing)
 
 
 async def _timeline(insight: Insight, wanted: Filter, asked: Asked) -> Timeline:
