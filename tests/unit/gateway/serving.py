@@ -21,6 +21,7 @@ from joserfc.jwk import ECKey
 from pincompute.api.clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS, PROJECTS
 from pincompute.api.core import NAMESPACES
 from pincompute.api.labels import HOST
+from pincompute.api.revisions import PINREVISIONS
 from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS
 from pincompute.api.workloads import PINAPPS, PINPODS
 from pincompute.gateway import server, settings
@@ -33,7 +34,7 @@ from pincompute.kube.config import ClusterConfig
 from pincompute.kube.memory.server import MemoryServer
 
 WITHIN = 15.0
-KINDS = (PINAPPS, PINPODS, PROJECTS, MEMBERCLUSTERS, PINAPPSHARDS, PINPODSHARDS, CLUSTERCAPACITIES)
+KINDS = (PINAPPS, PINPODS, PINREVISIONS, PROJECTS, MEMBERCLUSTERS, PINAPPSHARDS, PINPODSHARDS, CLUSTERCAPACITIES)
 ROLES = {"alice": "owner", "olga": "operator", "dan": "developer", "vera": "viewer"}
 
 
