@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from pincompute.api import changes, templates
+from pincompute.api import changes, requests, templates
 from pincompute.api.kinds import KINDS, Kind
 from pincompute.api.labels import HOST, SHARDS_FINALIZER
 from pincompute.api.meta import Key, Manifest, Object, Resource
 from pincompute.api.quantity import InvalidQuantityError
+from pincompute.api.requests import Requests
 from pincompute.api.shards import Shard
-from pincompute.api.templates import Requests
 from pincompute.api.workloads import PinApp, PinPod, Scheduling, Tier, WorkloadStatus
 from pincompute.engine.plan import Patch, Ref
 
@@ -117,8 +117,8 @@ def _render(template: Manifest) -> Rendered:
     try:
         full = templates.normalise(template)
     except InvalidQuantityError as problem:
-        return Rendered({}, "", templates.NOTHING, str(problem))
-    return Rendered(full, templates.revision(full), templates.requests(full))
+        return Rendered({}, "", requests.NOTHING, str(problem))
+    return Rendered(full, templates.revision(full), requests.requests(full))
 
 
 def kind_of(resource: Resource[Any]) -> Kind:
