@@ -17,8 +17,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from pincompute.api.workloads import Disruption, Update
-
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -38,11 +36,13 @@ class Account:
         return replace(self, surge=0, unavailable=max(1, self.unavailable))
 
 
-def account(replicas: int, update: Update, disruption: Disruption) -> Account:
-    """The account of so many replicas. Percentages of `unavailable` are rounded down, those of `surge` up, as a Deployment
-    rounds; with neither, one replica at a time may be missing, or nothing could ever change."""
-    allowed = update.max_unavailable if disruption.max_unavailable is None else disruption.max_unavailable
-    made = Account(replicas, _part(allowed, replicas, up=False), _part(update.max_surge, replicas, up=True))
+def account(replicas: int, unavailable: int | str, surge: int | str) -> Account:
+    """The account of so many replicas, from counts or percentages of them.
+
+    Percentages of `unavailable` are rounded down, those of `surge` up, as a Deployment rounds; with neither, one replica at a
+    time may be missing, or nothing could ever change.
+    """
+    made = Account(replicas, _part(unavailable, replicas, up=False), _part(surge, replicas, up=True))
     return made if made.surge else made.without_surge()
 
 

@@ -9,34 +9,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pincompute.api.workloads import Disruption, Update
 from pincompute.domain import budget
 from pincompute.domain.budget import Account, Part, account, allot, guaranteed
 
 ACCOUNTS = {
-    "surge up, unavailable down: all three stay": (3, Update(), Disruption(), Account(3, 0, 1)),
-    "ten at 25 %": (10, Update(), Disruption(), Account(10, 2, 3)),
-    "counts are taken as they are": (5, Update(max_unavailable=2, max_surge=3), Disruption(), Account(5, 2, 3)),
-    "without surge one at a time, whatever the percentage": (3, Update(max_surge=0), Disruption(), Account(3, 1, 0)),
-    "without surge as many as allowed": (8, Update(max_surge=0), Disruption(), Account(8, 2, 0)),
-    "an explicit zero with surge loses none": (5, Update(max_unavailable=0, max_surge=1), Disruption(), Account(5, 0, 1)),
-    "disruption speaks for everything": (10, Update(), Disruption(max_unavailable=1), Account(10, 1, 3)),
-    "disruption as a percentage": (10, Update(), Disruption(max_unavailable="50%"), Account(10, 5, 3)),
-    "disruption of zero still needs one without surge": (
-        4,
-        Update(max_surge=0),
-        Disruption(max_unavailable=0),
-        Account(4, 1, 0),
-    ),
-    "100% is everything": (4, Update(max_unavailable="100%", max_surge="0%"), Disruption(), Account(4, 4, 0)),
-    "nothing of nothing": (0, Update(), Disruption(), Account(0, 1, 0)),
-    "a hundred thousand": (100_000, Update(), Disruption(), Account(100_000, 25_000, 25_000)),
+    "surge up, unavailable down: all three stay": (3, "25%", "25%", Account(3, 0, 1)),
+    "ten at 25 %": (10, "25%", "25%", Account(10, 2, 3)),
+    "counts are taken as they are": (5, 2, 3, Account(5, 2, 3)),
+    "without surge one at a time, whatever the percentage": (3, "25%", 0, Account(3, 1, 0)),
+    "without surge as many as allowed": (8, "25%", 0, Account(8, 2, 0)),
+    "an explicit zero with surge loses none": (5, 0, 1, Account(5, 0, 1)),
+    "zero still needs one without surge": (4, 0, 0, Account(4, 1, 0)),
+    "100% is everything": (4, "100%", "0%", Account(4, 4, 0)),
+    "nothing of nothing": (0, "25%", "25%", Account(0, 1, 0)),
+    "a hundred thousand": (100_000, "25%", "25%", Account(100_000, 25_000, 25_000)),
 }
 
 
-@pytest.mark.parametrize(("replicas", "update", "disruption", "expected"), ACCOUNTS.values(), ids=ACCOUNTS.keys())
-def test_the_account_rounds_as_a_deployment_does(replicas, update, disruption, expected):
-    assert account(replicas, update, disruption) == expected
+@pytest.mark.parametrize(("replicas", "unavailable", "surge", "expected"), ACCOUNTS.values(), ids=ACCOUNTS.keys())
+def test_the_account_rounds_as_a_deployment_does(replicas, unavailable, surge, expected):
+    assert account(replicas, unavailable, surge) == expected
 
 
 def part(cluster: str, replicas: int = 1, **facts: object) -> Part:

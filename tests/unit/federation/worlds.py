@@ -23,16 +23,14 @@ def template(image: str = "registry.internal/hello:1", cpu: str = "500m") -> Man
     return {"spec": {"containers": [{"name": "web", "image": image, "resources": {"requests": requests}}]}}
 
 
-def capacity(nodes: int = 4, cpu: int = 4000, used: int = 0) -> Capacity:
-    """Equal nodes of which `used` milli-cores each are taken."""
-    free = FreeNodes(cpu=cpu - used, memory=16 * GIB, pods=100, count=nodes)
+def capacity(nodes: int = 4, cpu: int = 4000, used: int = 0, **devices: int) -> Capacity:
+    """Equal nodes of which `used` milli-cores each are taken, with so many devices each."""
+    free = FreeNodes(resources={"cpu": cpu - used, "memory": 16 * GIB, "pods": 100, **devices}, count=nodes)
     return Capacity(
         nodes=nodes,
         ready_nodes=nodes,
-        cpu=nodes * cpu,
-        memory=nodes * 16 * GIB,
-        pods=nodes * 110,
-        requested_cpu=nodes * used,
+        allocatable={"cpu": nodes * cpu, "memory": nodes * 16 * GIB, "pods": nodes * 110},
+        requested={"cpu": nodes * used},
         free=(free,),
     )
 

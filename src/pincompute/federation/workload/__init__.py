@@ -29,6 +29,7 @@ from pincompute.api.revisions import PINREVISIONS, PinRevision
 from pincompute.engine.controller import Card, Controller, Reads, Writes, own_key
 from pincompute.engine.plan import Plan, plan
 from pincompute.federation import workloads
+from pincompute.federation.scheduling import demand
 from pincompute.federation.workload import dispatch, report, revisions, rollout, sites
 from pincompute.federation.workload.sites import Site
 from pincompute.federation.workloads import Workload
@@ -51,7 +52,7 @@ def decide(seen: Seen) -> Plan:
     workload = seen.workload
     if workload.deleting:
         return _clear(seen)
-    decision = workload.decision
+    decision = demand.decision(workload)
     if decision is None or workload.rendered.problem:
         told = report.decide(workload, seen.sites, None, seen.now)
         return plan(told.write, wake_after=told.wake_after, why=told.why or "waits for a scheduling decision")

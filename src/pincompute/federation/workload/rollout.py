@@ -107,7 +107,7 @@ def decide(
     workload: Workload, decision: Scheduling, sites: tuple[Site, ...], earlier: Mapping[str, Manifest], refused: str
 ) -> Rollout:
     """`earlier` are templates by revision that no shard may hold any more; `refused` is what the last look came to."""
-    view = _View(workload, sites, _wanted(decision, sites), {**earlier, **_templates(sites)})
+    view = _View(workload, sites, _wanted(workload, decision, sites), {**earlier, **_templates(sites)})
     whole = _account(workload, decision)
     if refused == view.target and _busy(view):
         whole = whole.without_surge()
@@ -131,9 +131,11 @@ def _account(workload: Workload, decision: Scheduling) -> Account:
     return replace(workload.account, replicas=min(workload.replicas, placed))
 
 
-def _wanted(decision: Scheduling, sites: tuple[Site, ...]) -> dict[str, int]:
-    """Members that the decision passed over keep what they have."""
+def _wanted(workload: Workload, decision: Scheduling, sites: tuple[Site, ...]) -> dict[str, int]:
+    """Members that the decision passed over keep what they have; what ran to its end runs nowhere again."""
     wanted = {row.cluster: row.replicas for row in decision.placement}
+    if workload.status.ended is not None and workload.status.ended.revision == workload.rendered.revision:
+        wanted = {site.name: wanted[site.name] for site in sites if site.shard is not None and site.name in wanted}
     return wanted | {site.name: site.replicas for site in sites if site.name in decision.passed_over}
 
 
