@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
 from gateway.serving import WITHIN, Running, free_port, running
 
 from pincompute.api import templates
@@ -13,6 +14,8 @@ from pincompute.api.labels import HOST
 from pincompute.api.meta import Key, Manifest
 from pincompute.api.revisions import PINREVISIONS
 from pincompute.api.workloads import PINAPPS
+
+pytestmark = pytest.mark.served
 
 HELLO = "/v1/projects/shop/apps/hello"
 

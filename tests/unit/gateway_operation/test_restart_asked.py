@@ -21,6 +21,8 @@ from pincompute.domain.restart_requests import MOST, RestartRequest
 from pincompute.gateway import rights
 from pincompute.gateway.operation import notes
 
+pytestmark = pytest.mark.served
+
 DIGEST = "sha256:" + "a" * 64
 DOCUMENT = {"name": "web", "replicas": 2, "containers": [{"name": "main", "image": "r/web:1"}]}
 WEB = "/v1/projects/shop/apps/web"
