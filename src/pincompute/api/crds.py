@@ -92,8 +92,8 @@ def _cluster_capacity() -> Manifest:
     _attach(root, rules.SINGLETON)
     columns = (
         Column("Nodes", ".status.capacity.readyNodes", "integer"),
-        Column("CPU", ".status.capacity.cpu", "integer", "Milli-cores"),
-        Column("Requested", ".status.capacity.requestedCpu", "integer", "Milli-cores requested"),
+        Column("CPU", ".status.capacity.allocatable.cpu", "integer", "Milli-cores"),
+        Column("Requested", ".status.capacity.requested.cpu", "integer", "Milli-cores requested"),
         Column("Pods", ".status.capacity.runningPods", "integer"),
         AGE,
     )

@@ -77,9 +77,9 @@ def test_specs_have_defaults_and_statuses_only_the_counts_that_get_shows() -> No
         "template": None,
         "replicas": 1,
         "tier": "OnDemand",
-        "disruption": {},
         "placement": {},
         "update": {},
+        "disruption": {},
         "paused": False,
         "stopped": False,
     }

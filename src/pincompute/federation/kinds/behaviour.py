@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
 from pincompute.api.kinds import Kind
-from pincompute.api.meta import Manifest, Object, Struct
-from pincompute.api.shards import Budget, Share
-from pincompute.api.templates import Requests
-from pincompute.api.workloads import ClusterStatus, Placement
-
-CountOrPercent: TypeAlias = int | str
+from pincompute.api.meta import Manifest
+from pincompute.api.requests import Requests
+from pincompute.api.shards import Budget, ShardSpec, Share
+from pincompute.api.workloads import ClusterStatus, Ended, Placement
+from pincompute.domain.budget import Account
 
 UNDISTURBED = Budget()
 
@@ -30,17 +29,6 @@ class PodSet:
     replicas: int
     placement: Placement
     pod: Manifest
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """The workload's one account of disturbance as its spec says it: numbers, or percentages of its replicas.
-
-    `unavailable` holds for every disturbance, `surge` for updates.
-    """
-
-    unavailable: CountOrPercent
-    surge: CountOrPercent
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +57,10 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What the reports say: a line a member, and the phase where the kind has one of its own; otherwise the figures tell it."""
+    """What the reports say: a line a member, and how a workload that runs to its end has ended."""
 
     clusters: tuple[ClusterStatus, ...]
-    phase: str = ""
-
-
-def _never(_obj: Object) -> bool:
-    return False
+    ended: Ended | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +68,12 @@ class Behaviour:
     """One kind, and how it behaves. All functions are pure and take the host object first.
 
     `demand` is also given what a pod of each of `kind.templates` requests, in that order; nothing is demanded of what is
-    stopped. `share` gives the spec of the shard of one member. `runs_to_end`: pods that ended by themselves are not made again.
+    stopped. `account` is the workload's account of disturbance for so many replicas. `share` gives the spec of the shard of one
+    member. `summarise` is given the revision that is wanted and what each member reports.
     """
 
     kind: Kind
     demand: Callable[[Any, Sequence[Requests]], tuple[PodSet, ...]]
-    account: Callable[[Any], Account]
-    share: Callable[[Any, Part], Struct]
-    summarise: Callable[[Any, Sequence[Report]], Summary]
-    runs_to_end: Callable[[Any], bool] = _never
+    account: Callable[[Any, int], Account]
+    share: Callable[[Any, Part], ShardSpec]
+    summarise: Callable[[Any, str, Sequence[Report]], Summary]

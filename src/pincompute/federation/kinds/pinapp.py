@@ -6,14 +6,16 @@ from functools import partial
 
 from pincompute.api.kinds import PINAPP as KIND
 from pincompute.api.workloads import PinApp
+from pincompute.domain import budget
+from pincompute.domain.budget import Account
 from pincompute.federation.kinds import replicated
-from pincompute.federation.kinds.behaviour import Account, Behaviour
+from pincompute.federation.kinds.behaviour import Behaviour
 
 
-def account(app: PinApp) -> Account:
+def account(app: PinApp, replicas: int) -> Account:
     """`disruption` speaks for everything; where it does not, the update's limit holds for everything too."""
     update, named = app.spec.update, app.spec.disruption.max_unavailable
-    return Account(update.max_unavailable if named is None else named, update.max_surge)
+    return budget.account(replicas, update.max_unavailable if named is None else named, update.max_surge)
 
 
 PINAPP = Behaviour(KIND, partial(replicated.demand, KIND), account, replicated.share, replicated.summarise)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
 from pincompute.api.kinds import Kind
 from pincompute.api.meta import Manifest
+from pincompute.api.requests import Requests
 from pincompute.api.shards import Origin, Shard, ShardSpec
-from pincompute.api.templates import Requests
 from pincompute.api.workloads import ClusterStatus, PinApp, PinPod
 from pincompute.federation.kinds.behaviour import Part, PodSet, Report, Summary
 
@@ -31,19 +30,21 @@ def share(obj: PinApp | PinPod, part: Part) -> ShardSpec:
         zone=part.zone,
         mix=part.mix,
         tier=spec.tier,
-        update=spec.update,
+        update_type=spec.update.type,
+        min_ready_seconds=spec.update.min_ready_seconds,
         budget=part.budget,
         paused=spec.paused,
     )
 
 
-def summarise(obj: PinApp | PinPod, reports: Sequence[Report]) -> Summary:
+def summarise(obj: PinApp | PinPod, revision: str, reports: Sequence[Report]) -> Summary:
     before = {line.cluster: line for line in obj.status.clusters}
-    lines = (_line(report, before.get(report.cluster)) for report in reports)
-    return Summary(tuple(sorted(lines, key=lambda line: (line.zone, line.cluster))))
+    lines = (_line(report, revision, before.get(report.cluster)) for report in reports)
+    ended = next((e for r in reports if r.shard is not None and (e := r.shard.status.ended) and e.revision == revision), None)
+    return Summary(tuple(sorted(lines, key=lambda line: (line.zone, line.cluster))), ended)
 
 
-def _line(report: Report, before: ClusterStatus | None) -> ClusterStatus:
+def _line(report: Report, revision: str, before: ClusterStatus | None) -> ClusterStatus:
     """Of a silent member the last figures stay, marked as such: unknown is not zero."""
     if not report.known:
         last = before or ClusterStatus(cluster=report.cluster, zone=report.zone)
@@ -51,11 +52,11 @@ def _line(report: Report, before: ClusterStatus | None) -> ClusterStatus:
         return msgspec.structs.replace(last, known=False, message=message)
     if report.shard is None:
         return ClusterStatus(cluster=report.cluster, zone=report.zone)
-    return _reported(report, report.shard, before)
+    return _reported(report, report.shard, revision, before)
 
 
-def _reported(report: Report, shard: Shard, before: ClusterStatus | None) -> ClusterStatus:
-    status: Any = shard.status
+def _reported(report: Report, shard: Shard, revision: str, before: ClusterStatus | None) -> ClusterStatus:
+    status = shard.status
     current = status.observed_generation >= shard.metadata.generation  # its operator has seen it as it is now
     line = ClusterStatus(
         cluster=report.cluster,
@@ -63,7 +64,7 @@ def _reported(report: Report, shard: Shard, before: ClusterStatus | None) -> Clu
         replicas=status.replicas,
         ready_replicas=status.ready_replicas,
         available_replicas=status.available_replicas,
-        updated_replicas=status.updated_replicas,
+        updated_replicas=next((row.replicas for row in status.revisions if row.revision == revision), 0),
         observed_generation=status.origin_generation if current else 0,
         message=status.message,
         reported_at=before.reported_at if before else None,
