@@ -25,7 +25,7 @@ def somewhere(key: Key) -> tuple[str, ...]:
 
 @pytest.mark.parametrize("seconds", [5.0, 10_000.0], ids=["slow", "silent"])
 def test_s014_keys_that_write_everywhere_are_done_elsewhere_as_if_all_members_were_quick(seconds: float) -> None:
-    """All keys reach the three quick members and their statuses within seconds; 16 workers that wait would have needed minutes."""
+    """All keys reach the three quick members and their statuses within seconds; 16 that wait would have needed minutes."""
     region = run(looks_in(10.0, KEYS, {"a1": seconds}, everywhere))
     for cluster in (HOST, "b1", "c1", "d1"):
         assert len(region.hands[cluster].written) == KEYS, cluster
