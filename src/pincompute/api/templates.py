@@ -88,6 +88,11 @@ def revision(template: Manifest) -> str:
     return _hash(_significant(normalise(template)))
 
 
+def same(one: Manifest, other: Manifest) -> bool:
+    """Whether two templates make the same pods."""
+    return revision(one) == revision(other)
+
+
 def shape(template: Manifest) -> str:
     """Names everything an in-place update cannot change: all but images that can be replaced, labels and annotations.
 

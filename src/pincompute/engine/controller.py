@@ -5,14 +5,15 @@ plan = controller.decide(controller.observe(key, views, now))
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from pincompute.api.meta import Key, Object, Resource
 from pincompute.engine.plan import Plan
-from pincompute.kube.views import Views
+from pincompute.kube.views import Unknown, Views
 
 Where: TypeAlias = Literal["host", "members", "local"]
 """The host cluster, every member, or (for an operator) the one cluster it serves."""
@@ -26,12 +27,21 @@ Seen = TypeVar("Seen")
 class Reads:
     """A kind the controller looks at. `keys` names the controller's keys that news about an object concerns.
 
-    It gets the cluster's name and the object (the last known one, for a deletion).
+    It gets the cluster's name and the object (the last known one, for a deletion). `through` names keys that only the caches
+    can tell: those of the objects that refer to this one. A cache that is unknown tells none; its news will.
     """
 
     where: Where
     resource: Resource[Any]
     keys: Callable[[str, Any], Iterable[Key]]
+    through: Callable[[str, Any, Views], Iterable[Key]] | None = None
+
+    def concerned(self, cluster: str, obj: Any, views: Views) -> Iterator[Key]:
+        """All keys that news about the object concerns."""
+        yield from self.keys(cluster, obj)
+        if self.through is not None:
+            with suppress(Unknown):
+                yield from self.through(cluster, obj, views)
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,7 +146,7 @@ class _Worker:
     def on_change(self, reads: Reads, cluster: str, obj: Object, *, initial: bool) -> None:
         priority = Priority.BACKGROUND if initial else Priority.NEWS
         try:
-            for key in reads.keys(cluster, obj):
+            for key in reads.concerned(cluster, obj, self._clusters):
                 self.queue.add(key, priority)
         except Exception:
             log.exception("keys of a card failed", extra=self._facts(obj.key, cluster=cluster, kind=reads.resource.kind))

@@ -14,6 +14,8 @@ from pincompute.api.quantity import InvalidQuantityError
 from pincompute.api.shards import Shard
 from pincompute.api.templates import Requests
 from pincompute.api.workloads import PinApp, PinPod, Scheduling, Tier, WorkloadStatus
+from pincompute.domain import budget
+from pincompute.domain.budget import Account
 from pincompute.engine.plan import Patch, Ref
 
 WorkloadObject: TypeAlias = PinApp | PinPod
@@ -79,6 +81,13 @@ class Workload:
         """The scheduling decision for this very generation; an older one is not one (S-048)."""
         made = self.status.scheduling
         return made if made is not None and made.generation == self.generation else None
+
+    @property
+    def account(self) -> Account:
+        """How many replicas may be missing at a time. A single unit is never doubled: it is down while it changes."""
+        if isinstance(self.obj, PinPod):
+            return Account(self.replicas, unavailable=1, surge=0)
+        return budget.account(self.replicas, self.obj.spec.update, self.obj.spec.disruption)
 
     @property
     def ref(self) -> Ref:

@@ -16,7 +16,7 @@ from pincompute.api.meta import Key, Object, ObjectMeta, OwnerReference, Resourc
 from pincompute.api.shards import PINAPPSHARDS, Origin, PinAppShard, ShardSpec, Share
 from pincompute.api.workloads import Update
 from pincompute.kube.views import Unknown
-from pincompute.operator.shard import INDEXES, Seen
+from pincompute.operator.replicas import INDEXES, Seen
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(hours=1)

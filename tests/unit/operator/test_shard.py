@@ -15,7 +15,7 @@ from pincompute.api.meta import Key, ObjectMeta
 from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS
 from pincompute.engine.plan import Confirm, ConfirmSet, Create, Delete, Patch, Plan, Ref
 from pincompute.kube.views import Unknown
-from pincompute.operator.shard import CONTROLLERS, decide
+from pincompute.operator.replicas import CONTROLLERS, decide
 
 APPS, UNITS = CONTROLLERS
 REF = Ref(LOCAL, PINAPPSHARDS, Key("demo", "hello"))

@@ -21,6 +21,7 @@ from pincompute.engine.laws.sight import Crash, Darkness, Fault, Hand, Lens, Ord
 from pincompute.engine.outcomes import GOES_ON, ForeignError, Outcome, classify
 from pincompute.engine.plan import Action, Apply, Plan, cluster_of
 from pincompute.engine.reconcile import Look
+from pincompute.kube.views import Views
 
 PAUSES = (1.0, 5.0, 30.0, 900.0)  # seconds between rounds in which nothing happens; rest is when all have passed
 ROUNDS = 150
@@ -56,14 +57,14 @@ class Seat:
     dirty: dict[Key, None] = field(default_factory=dict)
     wakes: dict[Key, datetime] = field(default_factory=dict)
 
-    def news(self, cluster: str, resource: Resource[Any], obj: Object) -> None:
+    def news(self, cluster: str, resource: Resource[Any], obj: Object, views: Views) -> None:
         """`cluster` is the world's name; the card's functions get the process's."""
         for mine, name in self.process.clusters.items():
             if name != cluster:
                 continue
             for reads in self.controller.card.reads:
                 if reads.resource == resource and reads.where == act.where_of(mine):
-                    keys = dict.fromkeys(reads.keys(mine, obj))
+                    keys = dict.fromkeys(reads.concerned(mine, obj, views))
                     self.known |= keys
                     self.dirty |= keys
 
@@ -142,7 +143,7 @@ class Trial:
 
     def _news(self, cluster: str, resource: Resource[Any], obj: Object) -> None:
         for seat in self.seats:
-            seat.news(cluster, resource, obj)
+            seat.news(cluster, resource, obj, self.sight(seat))
 
     def _settle(self) -> None:
         quiet = 0

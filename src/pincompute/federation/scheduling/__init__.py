@@ -28,7 +28,7 @@ from pincompute.engine.plan import Patch, Plan, plan
 from pincompute.federation import members, workloads
 from pincompute.federation.members import Member
 from pincompute.federation.scheduling.placement import place
-from pincompute.federation.status import before_reports
+from pincompute.federation.workload.report import before_reports
 from pincompute.federation.workloads import TIERS, Workload, WorkloadObject
 from pincompute.kube.views import Views
 

@@ -17,8 +17,8 @@ from typing import Literal, TypeAlias
 
 from pincompute.api import changes, labels, templates
 from pincompute.api.meta import Manifest
-from pincompute.api.workloads import PinApp, PinPod
-from pincompute.domain import pods, replacement
+from pincompute.api.workloads import Disruption, PinApp, PinPod
+from pincompute.domain import budget, pods
 from pincompute.gateway import problems
 from pincompute.gateway.operation import notes
 from pincompute.gateway.operation.notes import Note
@@ -112,7 +112,7 @@ def may_replace(obj: WorkloadObject, replicas: Sequence[Replica], victim: Replic
     if victim.uid not in {r.uid for r in ready}:
         return
     total = obj.spec.replicas if isinstance(obj, PinApp) else 1
-    allowed = max(1, replacement.limits(obj.spec.update, total, single=isinstance(obj, PinPod)).unavailable)
+    allowed = max(1, budget.account(total, obj.spec.update, Disruption()).unavailable)
     missing = total - len(ready)
     if missing >= allowed:
         raise problems.wrong_state(

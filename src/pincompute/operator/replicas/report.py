@@ -14,11 +14,13 @@ import msgspec
 
 from pincompute.api import changes, conditions
 from pincompute.api.conditions import Condition
-from pincompute.api.shards import Shard, ShardStatus
-from pincompute.domain.replacement import Replica
+from pincompute.api.shards import DisruptionRequests, RevisionStatus, Shard, ShardStatus
+from pincompute.api.workloads import Ended
+from pincompute.domain.replacement import Replica, Wanted
 from pincompute.engine.plan import Patch, Ref
-from pincompute.operator.shard.trouble import Rank, Trouble
+from pincompute.operator.replicas.trouble import Rank, Trouble
 
+MOST_ROWS = 32  # revisions that are told apart
 NEWBORN = 2.0  # seconds in which a shard whose pods are being made says nothing
 
 
@@ -31,24 +33,62 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class _Count:
+class Count:
+    """`updated` replicas have the revision they should have; `rows` tell the replicas by revision."""
+
     total: int
     live: int
     ready: int
     available: int
     updated: int
+    unschedulable: int
+    rows: tuple[RevisionStatus, ...]
 
     @property
     def complete(self) -> bool:
         return self.live == self.total == self.updated == self.available
 
 
-def decide(
-    ref: Ref, shard: Shard, replicas: Sequence[Replica], troubles: Sequence[Trouble], now: datetime, *, busy: bool
-) -> Report:
-    """`troubles` are the most telling first; `busy`: pods are being made right now."""
-    status = _status(shard, _count(shard, replicas), troubles[0] if troubles else None, now)
-    wake = earliest(*(t.wake_after for t in troubles))
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the status is made of. `troubles` are the most telling first; `ended`: the unit ran to its end."""
+
+    count: Count
+    requests: DisruptionRequests
+    troubles: Sequence[Trouble]
+    ended: Ended | None = None
+
+
+def count(mix: Sequence[Wanted], replicas: Sequence[Replica]) -> Count:
+    """A replica that is being updated in place counts as updated once no container of the former revision runs."""
+    wanted = {share.revision: share.replicas for share in mix}
+    held = {revision: sum(r.revision == revision and not r.updating for r in replicas) for revision in wanted}
+    return Count(
+        total=sum(wanted.values()),
+        live=len(replicas),
+        ready=sum(r.ready for r in replicas),
+        available=sum(r.available for r in replicas),
+        updated=sum(min(held[revision], wanted[revision]) for revision in wanted),
+        unschedulable=sum(r.unschedulable for r in replicas),
+        rows=tuple(_row(revision, replicas) for revision in sorted({r.revision for r in replicas})[:MOST_ROWS]),
+    )
+
+
+def _row(revision: str, replicas: Sequence[Replica]) -> RevisionStatus:
+    mine = [r for r in replicas if r.revision == revision]
+    return RevisionStatus(
+        revision=revision,
+        replicas=len(mine),
+        ready=sum(r.ready for r in mine),
+        available=sum(r.available for r in mine),
+        restarts=sum(r.restarts for r in mine),
+    )
+
+
+def decide(ref: Ref, shard: Shard, told: Told, now: datetime, *, busy: bool) -> Report:
+    """`busy`: pods are being made right now."""
+    status = _status(shard, told, now)
+    wake = earliest(*(t.wake_after for t in told.troubles))
     changed = status != shard.status
     if not changed or (busy and _newborn(shard, now)):
         return Report(wake_after=earliest(wake, NEWBORN if changed else None))
@@ -67,22 +107,11 @@ def _newborn(shard: Shard, now: datetime) -> bool:
     return not shard.status.observed_generation and created is not None and (now - created).total_seconds() < NEWBORN
 
 
-def _count(shard: Shard, replicas: Sequence[Replica]) -> _Count:
-    """A replica that is being updated in place counts as updated once no container of the former revision runs."""
-    wanted = {share.revision: share.replicas for share in shard.spec.mix}
-    held = {revision: sum(r.revision == revision and not r.updating for r in replicas) for revision in wanted}
-    return _Count(
-        total=sum(wanted.values()),
-        live=len(replicas),
-        ready=sum(r.ready for r in replicas),
-        available=sum(r.available for r in replicas),
-        updated=sum(min(held[revision], wanted[revision]) for revision in wanted),
-    )
-
-
-def _status(shard: Shard, count: _Count, worst: Trouble | None, now: datetime) -> ShardStatus:
-    generation = shard.metadata.generation
+def _status(shard: Shard, told: Told, now: datetime) -> ShardStatus:
+    generation, count = shard.metadata.generation, told.count
+    worst = told.troubles[0] if told.troubles else None
     message = _message(count, worst)
+    budget = shard.spec.budget
     return ShardStatus(
         observed_generation=generation,
         origin_generation=shard.spec.origin.generation,
@@ -90,6 +119,11 @@ def _status(shard: Shard, count: _Count, worst: Trouble | None, now: datetime) -
         ready_replicas=count.ready,
         available_replicas=count.available,
         updated_replicas=count.updated,
+        revisions=count.rows,
+        guaranteed=max(0, count.total - budget.unavailable - budget.updating),
+        disruption_requests=told.requests,
+        ended=told.ended,
+        unschedulable=count.unschedulable,
         message=message,
         reported_at=shard.status.reported_at,
         conditions=conditions.merge(
@@ -98,7 +132,7 @@ def _status(shard: Shard, count: _Count, worst: Trouble | None, now: datetime) -
     )
 
 
-def _message(count: _Count, worst: Trouble | None) -> str:
+def _message(count: Count, worst: Trouble | None) -> str:
     """Enough replicas may be ready although an update is stuck: those of the former revision serve until it is not."""
     missing = max(0, count.total - count.ready)
     stuck = worst is not None and worst.rank is not Rank.STARTING and not count.complete
@@ -111,14 +145,14 @@ def _message(count: _Count, worst: Trouble | None) -> str:
     return f"{lacking}; {where}{worst.message}"
 
 
-def _ready(generation: int, count: _Count, worst: Trouble | None, message: str) -> Condition:
+def _ready(generation: int, count: Count, worst: Trouble | None, message: str) -> Condition:
     if count.ready >= count.total:
         return Condition(type="Ready", status="True", observed_generation=generation, reason="AllReady")
     reason = worst.reason if worst else "PodsMissing"
     return Condition(type="Ready", status="False", observed_generation=generation, reason=reason, message=message)
 
 
-def _progressing(generation: int, count: _Count) -> Condition:
+def _progressing(generation: int, count: Count) -> Condition:
     if count.complete:
         return Condition(type="Progressing", status="False", observed_generation=generation, reason="Settled")
     reason = "Scaling" if count.live != count.total else "Updating" if count.updated < count.total else "Starting"

@@ -1,8 +1,8 @@
-"""Converges a shard's pods to the mix of revisions it asks for, in place where only images changed.
+"""Converges a shard's pods to the mix of revisions it asks for, in place where only images changed, within its budget.
 
-One controller per kind of shard, keyed by the shard, because the shard owns the budget of disruptions. The surprising rule:
-a plan that makes or removes pods first asks the API server itself whether the shard and the set of its pods are what the
-plan was decided from, so a cache that is ten minutes old never makes a pod too many (S-345, F5).
+One controller per kind of shard, keyed by the shard, because the shard owns its part of the workload's account. The
+surprising rule: a plan that makes or removes pods first asks the API server itself whether the shard and the set of its pods
+are what the plan was decided from, so a cache that is ten minutes old never makes a pod too many (S-345, F5).
 """
 
 from __future__ import annotations
@@ -13,27 +13,33 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from pincompute.api import templates
-from pincompute.api.core import NODES, PODS, Pod
+from pincompute.api import conditions, templates
+from pincompute.api.core import NODES, PODDISRUPTIONBUDGETS, PODS, Node, Pod, PodDisruptionBudget
 from pincompute.api.labels import LOCAL, SHAPE, SHARD_UID, WORKLOAD
 from pincompute.api.labels import REVISION as REVISION_LABEL
-from pincompute.api.meta import Key, Resource
-from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS, Shard, Share
-from pincompute.domain import in_place, pods, replacement
-from pincompute.domain.replacement import Moves, Replica, Wanted
+from pincompute.api.meta import Key, Manifest, Object, Resource
+from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS, DisruptionRequests, Shard, Share
+from pincompute.api.workloads import Ended
+from pincompute.domain import in_place, pods, replacement, restart_requests, restarts
+from pincompute.domain.replacement import Limits, Moves, Replica, Wanted
+from pincompute.domain.restarts import Impossible
 from pincompute.engine.controller import Card, Controller, Reads, Writes, own_key
-from pincompute.engine.plan import Action, Confirm, ConfirmSet, Create, Delete, Patch, Plan, Ref, Stage, plan
+from pincompute.engine.plan import Action, Confirm, ConfirmSet, Create, Delete, Evict, Patch, Plan, Ref, Stage, plan
+from pincompute.engine.refusals import Refusals
 from pincompute.kube.views import Unknown, View, Views
-from pincompute.operator.shard import deletion, report, trouble
-from pincompute.operator.shard.refusals import Refusals
+from pincompute.operator.replicas import completion, deletion, disruption, report, trouble
 
 FIRST_BATCH = 8  # creates in the first stage; what refuses one refuses all, so the batches double (slow start)
 LARGEST_BATCH = 500
 RETRY_AFTER = 10.0  # seconds from the creation of a pod to that of its replacement at the earliest
 NAME_TAKEN = 5.0  # seconds until the next look while something else has the name a pod needs
 BY_SHARD = "shard-uid"  # index over pods
+BY_NODE = "node"  # index over pods of shards
 INDEXES: Mapping[Resource[Any], Mapping[str, Callable[[Any], Iterable[str]]]] = {
-    PODS: {BY_SHARD: lambda pod: [uid] if (uid := pod.metadata.labels.get(SHARD_UID)) else []}
+    PODS: {
+        BY_SHARD: lambda pod: [uid] if (uid := pod.metadata.labels.get(SHARD_UID)) else [],
+        BY_NODE: lambda pod: [pod.spec.node_name] if pod.spec.node_name and SHARD_UID in pod.metadata.labels else [],
+    }
 }
 
 
@@ -41,8 +47,8 @@ INDEXES: Mapping[Resource[Any], Mapping[str, Callable[[Any], Iterable[str]]]] = 
 class Seen:
     """`pods` are the shard's own, `marked` the uids of all that carry its label, also of such as somebody else made.
 
-    `taken` are names for its pods that other pods have; `draining` nodes that take no new pods; `refused` is why the API
-    server did not take a pod at the last attempt.
+    `budget` is the shard's PodDisruptionBudget. `taken` are names for its pods that other pods have; `draining` nodes that take
+    no new pods; `refused` is why the API server did not take a pod at the last attempt.
     """
 
     resource: Resource[Any]
@@ -52,6 +58,7 @@ class Seen:
     taken: frozenset[str]
     draining: frozenset[str]
     now: datetime
+    budget: PodDisruptionBudget | None = None
     refused: str = ""
 
     @property
@@ -61,10 +68,15 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class _Census:
-    """The shard's pods sorted out: replicas to reckon with, ended ones that can go, and when time alone changes that."""
+    """The shard's pods sorted out: replicas to reckon with, ended ones that can go, and when time alone changes that.
+
+    `done` are the revisions of units that ran to their end: nothing of them is made again.
+    """
 
     replicas: tuple[Replica, ...]
     ended: tuple[Pod, ...]
+    done: frozenset[str]
+    final: Ended | None
     wake_after: float | None
 
 
@@ -72,29 +84,36 @@ def decide(seen: Seen) -> Plan:
     if seen.shard.deleting:
         return deletion.decide(seen.ref, seen.shard, seen.pods, seen.marked)
     census = _census(seen)
-    mix = [Wanted(share.revision, templates.shape(share.template), share.replicas) for share in seen.shard.spec.mix]
+    shares = [share for share in seen.shard.spec.mix if share.revision not in census.done]
+    mix = [Wanted(share.revision, templates.shape(share.template), share.replicas) for share in shares]
     moves = _moves(seen, mix, census.replicas)
     creates = _creates(seen, moves, mix)
-    touched = (*_updates(seen, moves), *_deletes(seen, moves, census.ended))
+    touched = (*_updates(seen, moves), *_restarts(seen, moves), *_ends(seen, moves, census))
     blocked = len(moves.create) - len(creates)
     unready = {replica.name for replica in census.replicas if not replica.ready}
     troubles = trouble.find(seen.pods, unready, seen.now, seen.refused)
-    status = report.decide(seen.ref, seen.shard, census.replicas, troubles, seen.now, busy=bool(creates) and not seen.refused)
+    count = report.count(mix, census.replicas)
+    told = report.Told(count, _requests(moves, census.replicas), troubles, census.final)
+    status = report.decide(seen.ref, seen.shard, told, seen.now, busy=bool(creates) and not seen.refused)
     wake = report.earliest(census.wake_after, status.wake_after, NAME_TAKEN if blocked else None)
     first, *more = _batches(creates)
-    guard = _guard(seen, moved=bool(creates) or any(isinstance(a, Delete) for a in touched), touched=bool(touched))
-    return plan(guard, (*first, *touched, *status.write), *more, wake_after=wake)
+    guard = _guard(seen, moved=bool(creates) or any(isinstance(a, Delete | Evict) for a in touched), touched=bool(touched))
+    kept = disruption.decide(seen.shard, seen.resource, seen.budget, count, busy=bool(creates))
+    return plan((*guard, *kept), (*first, *touched, *status.write), *more, wake_after=wake)
 
 
 def _moves(seen: Seen, mix: list[Wanted], replicas: tuple[Replica, ...]) -> Moves:
-    if seen.shard.spec.paused:
+    spec = seen.shard.spec
+    if spec.paused:
         return replacement.kept(mix, replicas)
-    limits = replacement.limits(seen.shard.spec.update, _total(seen), single=seen.resource == PINPODSHARDS)
+    limits = Limits(spec.budget.unavailable, spec.budget.updating, in_place=spec.update_type != "Recreate")
     return replacement.moves(mix, replicas, limits)
 
 
-def _total(seen: Seen) -> int:
-    return sum(share.replicas for share in seen.shard.spec.mix)
+def _requests(moves: Moves, replicas: tuple[Replica, ...]) -> DisruptionRequests:
+    return DisruptionRequests(
+        drains=sum(replica.draining for replica in replicas), evictions=moves.evictions, updates=moves.updates
+    )
 
 
 def _census(seen: Seen) -> _Census:
@@ -102,20 +121,25 @@ def _census(seen: Seen) -> _Census:
     replicas: list[Replica] = []
     ended: list[Pod] = []
     waits: list[float] = []
+    wanted = {share.revision for share in seen.shard.spec.mix}
+    final = completion.find(seen.resource, seen.shard, seen.pods, seen.now)
     for pod in seen.pods:
-        age = _age(pod, seen.now)
         if pod.deleting:
             continue
+        age = _age(pod, seen.now)
         if not pods.is_finished(pod):
             replica, wait = _replica(pod, seen)
             replicas.append(replica)
             waits += [wait] if wait else []
+        elif final is not None and _revision(pod) == final.revision and final.revision in wanted:
+            continue  # it ran to its end, and stays to be looked at
         elif age < RETRY_AFTER:
             replicas.append(Replica(pod.metadata.name, _revision(pod), "", ready=False, available=False))
             waits.append(RETRY_AFTER - age)
         else:
             ended.append(pod)
-    return _Census(tuple(replicas), tuple(ended), min(waits, default=None))
+    done = frozenset({final.revision} if final is not None else ())
+    return _Census(tuple(replicas), tuple(ended), done, final, min(waits, default=None))
 
 
 def _replica(pod: Pod, seen: Seen) -> tuple[Replica, float]:
@@ -124,8 +148,9 @@ def _replica(pod: Pod, seen: Seen) -> tuple[Replica, float]:
     since = None if updating else pods.ready_since(pod)
     wait = 0.0
     if since is not None:
-        wait = max(0.0, seen.shard.spec.update.min_ready_seconds - (seen.now - since).total_seconds())
+        wait = max(0.0, seen.shard.spec.min_ready_seconds - (seen.now - since).total_seconds())
     created = pod.metadata.creation_timestamp
+    asked = restart_requests.waiting(pod)
     replica = Replica(
         name=pod.metadata.name,
         revision=_revision(pod),
@@ -136,6 +161,10 @@ def _replica(pod: Pod, seen: Seen) -> tuple[Replica, float]:
         available=since is not None and not wait,
         updating=updating,
         draining=pod.spec.node_name in seen.draining,
+        unschedulable=not pod.spec.node_name and conditions.is_false(pod.status.conditions, "PodScheduled"),
+        replace=any(not request.container for request in asked),
+        restart=bool(asked) and all(request.container for request in asked),
+        restarts=sum(status.restart_count for status in pod.status.container_statuses),
     )
     return replica, wait
 
@@ -196,16 +225,38 @@ def _update(seen: Seen, pod: Pod, share: Share) -> Patch:
     )
 
 
-def _deletes(seen: Seen, moves: Moves, ended: Iterable[Pod]) -> list[Delete]:
+def _restarts(seen: Seen, moves: Moves) -> list[Patch]:
     by_name = {pod.metadata.name: pod for pod in seen.pods}
+    return [_restart(by_name[name]) for name in moves.restart]
+
+
+def _restart(pod: Pod) -> Patch:
+    """The request that waits longest is carried out; with it the request goes, whether or not it could be."""
+    request = restart_requests.waiting(pod)[0]
+    made = restarts.decide(pod, request.of_container)
+    body: Manifest = made if not isinstance(made, Impossible) else {}
+    notes = {**body.get("metadata", {}).get("annotations", {}), **restart_requests.without(pod, {request.id})}
+    body = {**body, "metadata": {"annotations": notes}}
+    why = f"container {request.container} restarts, as {request.by} asked"
+    return Patch(Ref(LOCAL, PODS, pod.key), body, pod.metadata.uid, pod.metadata.resource_version, why)
+
+
+def _ends(seen: Seen, moves: Moves, census: _Census) -> list[Delete | Evict]:
+    """What does not serve is deleted; what serves is evicted, so that a drain at the same time is counted (S-159)."""
+    by_name = {pod.metadata.name: pod for pod in seen.pods}
+    serving = {replica.name for replica in census.replicas if replica.ready}
     return [
-        *(_delete(pod, f"ended: {pod.status.reason or pod.status.phase}") for pod in ended),
-        *(_delete(by_name[name], "surplus of the mix") for name in moves.delete),
+        *(_delete(pod, f"ended: {pod.status.reason or pod.status.phase}") for pod in census.ended),
+        *(_evict(by_name[name]) if name in serving else _delete(by_name[name], "surplus of the mix") for name in moves.delete),
     ]
 
 
 def _delete(pod: Pod, why: str) -> Delete:
     return Delete(Ref(LOCAL, PODS, pod.key), pod.metadata.uid, why, pod.metadata.resource_version)
+
+
+def _evict(pod: Pod) -> Evict:
+    return Evict(Ref(LOCAL, PODS, pod.key), pod.metadata.uid, "surplus of the mix, or replaced by request")
 
 
 def _batches(actions: list[Create]) -> list[tuple[Action, ...]]:
@@ -224,11 +275,16 @@ def controller_for(resource: Resource[Any], refusals: Refusals) -> Controller[Se
         shard: Shard | None = _synced(views, resource).get(key)
         return _observe(resource, shard, views, now, refusals.of(card.name, key)) if shard is not None else None
 
-    def shard_of(_cluster: str, pod: Pod) -> Iterable[Key]:
-        if pod.metadata.labels.get(WORKLOAD) != workload:
-            return ()
-        owners = pod.metadata.owner_references
-        return [Key(pod.metadata.namespace, owner.name) for owner in owners if owner.kind == resource.kind]
+    def owned(_cluster: str, obj: Object) -> Iterable[Key]:
+        owners = obj.metadata.owner_references
+        return [Key(obj.metadata.namespace, owner.name) for owner in owners if owner.kind == resource.kind]
+
+    def shard_of(cluster: str, pod: Pod) -> Iterable[Key]:
+        return owned(cluster, pod) if pod.metadata.labels.get(WORKLOAD) == workload else ()
+
+    def on_node(cluster: str, node: Node, views: Views) -> Iterable[Key]:
+        """A node that is cordoned, or no longer, concerns the shards that have pods on it."""
+        return [k for pod in views.view(LOCAL, PODS).by(BY_NODE, node.metadata.name) for k in shard_of(cluster, pod)]
 
     workload = pods.workload_kind(resource)
     card = Card(
@@ -238,11 +294,13 @@ def controller_for(resource: Resource[Any], refusals: Refusals) -> Controller[Se
         reads=(
             Reads("local", resource, own_key),
             Reads("local", PODS, shard_of),
-            Reads("local", NODES, _nothing),
+            Reads("local", NODES, _nothing, on_node),
+            Reads("local", PODDISRUPTIONBUDGETS, owned),
         ),
         writes=(
             Writes("local", resource, ("patch", "status")),
-            Writes("local", PODS, ("create", "patch", "delete")),
+            Writes("local", PODS, ("create", "patch", "delete", "evict")),
+            Writes("local", PODDISRUPTIONBUDGETS, ("apply",)),
         ),
         coalesce=0.2,
     )
@@ -250,12 +308,11 @@ def controller_for(resource: Resource[Any], refusals: Refusals) -> Controller[Se
 
 
 def _nothing(_cluster: str, _obj: Any) -> Iterable[Key]:
-    """Nodes only break ties, so their news wakes nobody."""
     return ()
 
 
 def _observe(resource: Resource[Any], shard: Shard, views: Views, now: datetime, refused: str) -> Seen:
-    """Raises Unknown until pods and nodes are known: an empty cache would double every pod (S-010)."""
+    """Raises Unknown until pods, nodes and budgets are known: an empty cache would double every pod (S-010)."""
     view, nodes = _synced(views, PODS), _synced(views, NODES)
     uid = shard.metadata.uid
     marked: tuple[Pod, ...] = tuple(view.by(BY_SHARD, uid))
@@ -269,6 +326,7 @@ def _observe(resource: Resource[Any], shard: Shard, views: Views, now: datetime,
         taken=_taken(resource, shard, own, view),
         draining=frozenset(n for n in on if (node := nodes.get(Key("", n))) is not None and node.spec.unschedulable),
         now=now,
+        budget=_synced(views, PODDISRUPTIONBUDGETS).get(disruption.key(shard, resource)),
         refused=refused,
     )
 

@@ -1,4 +1,4 @@
-"""Status: what the members report becomes one status that answers four questions on its first screen.
+"""Report: what the members report becomes one status that answers four questions on its first screen.
 
 Is it running (phase), where (where), which revision (revision), and if not, why not and what to do (message). The
 surprising rule: `observedGeneration` equals `generation` only when every member that was given replicas has rendered this
@@ -14,52 +14,39 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from pincompute.api import conditions, labels
-from pincompute.api.clusters import MEMBERCLUSTERS
 from pincompute.api.conditions import Condition, ConditionStatus
-from pincompute.api.kinds import KINDS, Kind
-from pincompute.api.meta import Key
-from pincompute.api.shards import Shard
 from pincompute.api.workloads import ClusterStatus, WorkloadStatus
-from pincompute.engine.controller import Card, Controller, Reads, Writes, own_key
-from pincompute.engine.plan import Plan, plan
-from pincompute.federation import members, workloads
+from pincompute.engine.plan import Patch
+from pincompute.federation import workloads
 from pincompute.federation.members import Member
+from pincompute.federation.workload.rollout import Rollout
+from pincompute.federation.workload.sites import Site
 from pincompute.federation.workloads import Workload
-from pincompute.kube.views import Unknown, Views
 
 PACE = timedelta(seconds=2)  # between writes of mere progress: a start of many pods costs a few host writes, not one for each
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One member's shard of this workload. `known` is false when the member cannot be seen now."""
+    """The write, if there is something to say, and when to look again for something that time alone changes."""
 
-    member: Member
-    shard: Shard | None
-    known: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    now: datetime
-    workload: Workload
-    reports: tuple[Report, ...]
+    write: tuple[Patch, ...] = ()
+    wake_after: float | None = None
+    why: str = ""
 
 
-def decide(seen: Seen) -> Plan:
-    workload = seen.workload
-    if workload.deleting and not workload.held:
-        return Plan(why="is being deleted")
+def decide(workload: Workload, sites: tuple[Site, ...], made: Rollout | None, now: datetime) -> Report:
+    """`made` is the rollout as it stands; None while there is no decision to follow."""
     if _undecided(workload):
-        return Plan(why="waits for its first decision, whose write says all there is to say")
-    lines = _lines(workload, seen.reports)
-    status = _status(workload, lines, _observed(workload, seen.reports), seen.now)
+        return Report(why="waits for its first decision, whose write says all there is to say")
+    lines = _lines(workload, sites)
+    status = _status(workload, lines, _observed(workload, sites), made, now)
     if status == workload.status:
-        return Plan()
-    if not _urgent(workload.status, status) and (wait := _since_last(workload) + PACE - seen.now) > timedelta():
-        return Plan(wake_after=wait.total_seconds(), why="mere progress; it is written at a pace")
-    stamped = msgspec.structs.replace(status, last_update_time=seen.now)
-    return plan(workloads.with_status(workload, stamped, f"{status.phase}: {status.message or status.where}"))
+        return Report()
+    if not _urgent(workload.status, status) and (wait := _since_last(workload) + PACE - now) > timedelta():
+        return Report(wake_after=wait.total_seconds(), why="mere progress; it is written at a pace")
+    stamped = msgspec.structs.replace(status, last_update_time=now)
+    return Report(workloads.with_status(workload, stamped, f"{status.phase}: {status.message or status.where}"))
 
 
 def _undecided(workload: Workload) -> bool:
@@ -78,8 +65,8 @@ def before_reports(
     if workload.status.scheduling is not None or workload.status.phase:
         return decided
     new = replace(workload, obj=msgspec.structs.replace(workload.obj, status=decided))
-    lines = _lines(new, tuple(Report(member, None, member.reachable) for member in everywhere))
-    status = _status(new, lines, decided.observed_generation, now)
+    lines = _lines(new, tuple(Site(member, None, known=member.reachable) for member in everywhere))
+    status = _status(new, lines, decided.observed_generation, None, now)
     return msgspec.structs.replace(status, last_update_time=now)
 
 
@@ -98,83 +85,70 @@ def _since_last(workload: Workload) -> datetime:
     return workload.status.last_update_time or workload.obj.metadata.creation_timestamp or datetime.min.replace(tzinfo=UTC)
 
 
-def observe_for(kind: Kind, key: Key, views: Views, now: datetime) -> Seen | None:
-    obj = views.view(labels.HOST, kind.workload).get(key)
-    if obj is None:
-        return None
-    workload = workloads.read(kind, obj)
-    return Seen(now, workload, tuple(_report(workload, m, views) for m in members.observe(views)))
-
-
-def _report(workload: Workload, member: Member, views: Views) -> Report:
-    try:
-        shard = views.view(member.name, workload.kind.shard).get(workload.key)
-    except Unknown:
-        return Report(member, None, known=False)
-    return Report(member, workloads.shard_of(workload, shard), member.reachable)
-
-
-def _lines(workload: Workload, reports: tuple[Report, ...]) -> tuple[ClusterStatus, ...]:
+def _lines(workload: Workload, sites: tuple[Site, ...]) -> tuple[ClusterStatus, ...]:
     """One line a member that should run or does run a part of it, in the order of zones."""
     made = workload.status.scheduling
     placed = {row.cluster for row in made.placement} if made else set[str]()
     before = {line.cluster: line for line in workload.status.clusters}
     lines = [
-        _line(report, before.get(report.member.name))
-        for report in reports
-        if report.shard is not None or report.member.name in placed or (not report.known and report.member.name in before)
+        _line(workload, site, before.get(site.name))
+        for site in sites
+        if site.shard is not None or site.name in placed or (not site.known and site.name in before)
     ]
     return tuple(sorted(lines, key=lambda line: (line.zone, line.cluster)))
 
 
-def _line(report: Report, before: ClusterStatus | None) -> ClusterStatus:
-    if not report.known:
-        last = before or ClusterStatus(cluster=report.member.name, zone=report.member.zone)
-        message = f"{report.member.name} does not answer; these are its last figures"
+def _line(workload: Workload, site: Site, before: ClusterStatus | None) -> ClusterStatus:
+    if not site.known:
+        last = before or ClusterStatus(cluster=site.name, zone=site.member.zone)
+        message = f"{site.name} does not answer; these are its last figures"
         return msgspec.structs.replace(last, known=False, message=message)
-    if report.shard is None:
-        return ClusterStatus(cluster=report.member.name, zone=report.member.zone)
-    status = report.shard.status
+    if site.shard is None:
+        return ClusterStatus(cluster=site.name, zone=site.member.zone)
+    status = site.shard.status
+    updated = site.figures.get(_revision(workload))
     line = ClusterStatus(
-        cluster=report.member.name,
-        zone=report.member.zone,
+        cluster=site.name,
+        zone=site.member.zone,
         replicas=status.replicas,
         ready_replicas=status.ready_replicas,
         available_replicas=status.available_replicas,
-        updated_replicas=status.updated_replicas,
-        observed_generation=status.origin_generation if _current(report.shard) else 0,
+        updated_replicas=updated.replicas if updated is not None else 0,
+        observed_generation=status.origin_generation if site.settled else 0,
         message=status.message,
         reported_at=before.reported_at if before else None,
     )
     return line if line == before else msgspec.structs.replace(line, reported_at=status.reported_at)
 
 
-def _current(shard: Shard) -> bool:
-    """The operator has seen the shard as it is now."""
-    return shard.status.observed_generation >= shard.metadata.generation
+def _revision(workload: Workload) -> str:
+    """The revision that is wanted; a paused workload stands by the one it had."""
+    return (workload.paused and workload.status.revision) or workload.rendered.revision
 
 
-def _observed(workload: Workload, reports: tuple[Report, ...]) -> int:
+def _observed(workload: Workload, sites: tuple[Site, ...]) -> int:
     """S-020: the workload's generation once all members that were given replicas rendered and observed it."""
     decision = workload.decision
     if decision is None:
         return workload.status.observed_generation
-    by_name = {r.member.name: r for r in reports}
+    by_name = {site.name: site for site in sites}
     for row in decision.placement:
-        report = by_name.get(row.cluster)
-        if report is None or not report.known or report.shard is None or not _current(report.shard):
+        site = by_name.get(row.cluster)
+        if site is None or not site.known or site.shard is None or not site.settled:
             return workload.status.observed_generation
-        if report.shard.status.origin_generation < workload.generation:
+        if site.shard.status.origin_generation < workload.generation:
             return workload.status.observed_generation
     return workload.generation
 
 
-def _status(workload: Workload, lines: tuple[ClusterStatus, ...], observed: int, now: datetime) -> WorkloadStatus:
+def _status(
+    workload: Workload, lines: tuple[ClusterStatus, ...], observed: int, made: Rollout | None, now: datetime
+) -> WorkloadStatus:
     ready = sum(line.ready_replicas for line in lines if line.known)
     updated = sum(line.updated_replicas for line in lines if line.known)
     available = sum(line.available_replicas for line in lines if line.known)
     phase = _phase(workload, lines, observed)
-    message = _message(workload, lines, phase)
+    message = _message(workload, lines, phase, made)
     return msgspec.structs.replace(
         workload.status,
         observed_generation=observed,
@@ -184,7 +158,8 @@ def _status(workload: Workload, lines: tuple[ClusterStatus, ...], observed: int,
         available_replicas=available,
         updated_replicas=updated,
         unavailable_replicas=max(0, workload.replicas - available),
-        revision=workload.decision.revision if workload.decision else workload.status.revision,
+        revision=_revision(workload) if workload.decision else workload.status.revision,
+        surge_refused=made.refused if made is not None else workload.status.surge_refused,
         selector=f"{labels.APP}={workload.key.name}",
         where=" ".join(f"{line.cluster}:{line.ready_replicas}/{line.replicas}" for line in lines),
         message=message,
@@ -218,7 +193,7 @@ def _was_ready(workload: Workload) -> bool:
     return workload.status.observed_generation == workload.generation and workload.status.phase in ("Running", "Degraded")
 
 
-def _message(workload: Workload, lines: tuple[ClusterStatus, ...], phase: str) -> str:
+def _message(workload: Workload, lines: tuple[ClusterStatus, ...], phase: str, made: Rollout | None) -> str:
     if workload.deleting:
         waiting = ", ".join(line.cluster for line in lines)
         return f"waits until nothing of it is left in {waiting}" if waiting else ""
@@ -227,7 +202,17 @@ def _message(workload: Workload, lines: tuple[ClusterStatus, ...], phase: str) -
         return scheduled.message
     if workload.paused:
         return "no change reaches it while spec.paused is true; resume it to let changes through"
-    return "" if phase in ("Running", "Stopped") else next((line.message for line in lines if line.message), "")
+    if phase in ("Running", "Stopped"):
+        return ""
+    return next((line.message for line in lines if line.message), "") or _waits(workload, made)
+
+
+def _waits(workload: Workload, made: Rollout | None) -> str:
+    """Why a change does not go on although nothing is broken."""
+    if made is None or not made.waiting:
+        return ""
+    promised, available = made.account.promised, workload.status.available_replicas
+    return f"{made.waiting} replicas wait for their change: {promised} must stay available, {available} are"
 
 
 def _conditions(workload: Workload, phase: str, message: str, available: int) -> tuple[Condition, ...]:
@@ -246,24 +231,3 @@ def _conditions(workload: Workload, phase: str, message: str, available: int) ->
 
 def _condition(workload: Workload, kind: str, status: ConditionStatus, reason: str, message: str) -> Condition:
     return Condition(type=kind, status=status, observed_generation=workload.generation, reason=reason, message=message)
-
-
-def _controller(kind: Kind) -> Controller[Seen]:
-    return Controller(
-        Card(
-            name=f"federation.status.{kind.name}",
-            promise=f"The status of each {kind.workload.kind} says what its members report, and nothing newer than they know.",
-            key=kind.workload.kind,
-            reads=(
-                Reads("host", kind.workload, own_key),
-                Reads("host", MEMBERCLUSTERS, lambda _cluster, _obj: ()),
-                Reads("members", kind.shard, workloads.same_name),
-            ),
-            writes=(Writes("host", kind.workload, ("status",)),),
-        ),
-        lambda key, views, now: observe_for(kind, key, views, now),
-        decide,
-    )
-
-
-CONTROLLERS = tuple(_controller(kind) for kind in KINDS)
