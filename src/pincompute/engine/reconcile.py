@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from pincompute.api.meta import Key
 from pincompute.engine import act
 from pincompute.engine.bulkheads import Bulkhead
-from pincompute.engine.controller import Controller
+from pincompute.engine.controller import Controller, K
 from pincompute.engine.outcomes import GOES_ON, Fenced, Outcome, classify, of_stage
 from pincompute.engine.plan import Action, Plan, Stage, bounded, cluster_of
 from pincompute.engine.ports import Clusters, Lease
@@ -50,7 +49,7 @@ class Look:
         return max((getattr(d.error, "retry_after", 0.0) for d in self.done), default=0.0)
 
 
-def think(controller: Controller[Any], key: Key, views: Views, now: datetime) -> Look:
+def think(controller: Controller[K, Any], key: K, views: Views, now: datetime) -> Look:
     """The half without I/O. Exceptions of `observe` and `decide` are bugs of the controller, and stay with its key (F12)."""
     try:
         seen = controller.observe(key, views, now)
@@ -70,7 +69,7 @@ class Doer:
         self._lease = lease
         self._bulkheads: dict[str, Bulkhead] = {}
 
-    async def carry_out(self, controller: Controller[Any], plan: Plan) -> Look:
+    async def carry_out(self, controller: Controller[Any, Any], plan: Plan) -> Look:
         """Stages in order, a stage's actions at the same time; a stage in which something failed is the last."""
         done: list[Done] = []
         for stage in plan.stages:
@@ -82,14 +81,14 @@ class Doer:
         error = next((d.error for d in done if d.outcome is outcome), None)
         return Look(outcome, plan, tuple(done), error)
 
-    async def _stage(self, controller: Controller[Any], stage: Stage) -> list[Done]:
+    async def _stage(self, controller: Controller[Any, Any], stage: Stage) -> list[Done]:
         if len(stage) == 1:
             return [await self._one(controller, stage[0])]
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._one(controller, action)) for action in stage]
         return [task.result() for task in tasks]
 
-    async def _one(self, controller: Controller[Any], action: Action) -> Done:
+    async def _one(self, controller: Controller[Any, Any], action: Action) -> Done:
         cluster = cluster_of(action)
         try:
             bulkhead = self._bulkhead(cluster)
