@@ -268,7 +268,7 @@ def _batches(actions: list[Create]) -> list[tuple[Action, ...]]:
     return batches
 
 
-def controller_for(resource: Resource[Any], refusals: Refusals) -> Controller[Seen]:
+def controller_for(resource: Resource[Any], refusals: Refusals) -> Controller[Key, Seen]:
     """The controller of one kind of shard."""
 
     def observe(key: Key, views: Views, now: datetime) -> Seen | None:
@@ -347,7 +347,7 @@ def _synced(views: Views, resource: Resource[Any]) -> View[Any]:
     return view
 
 
-def controllers(refusals: Refusals) -> tuple[Controller[Seen], ...]:
+def controllers(refusals: Refusals) -> tuple[Controller[Key, Seen], ...]:
     """Of every kind of shard. The engine has to tell `refusals` about troubles."""
     return (controller_for(PINAPPSHARDS, refusals), controller_for(PINPODSHARDS, refusals))
 
