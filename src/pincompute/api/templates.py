@@ -1,4 +1,4 @@
-"""Pod templates as values: defaults, revision, what an in-place update may change, what a pod asks of a node.
+"""Pod templates as values: defaults, revision, what an in-place update may change.
 
 Everything here reads the template's JSON as the user wrote it, because decoding it into structs would lose fields. The
 surprising rule: a value that Kubernetes would fill in anyway does not make a new revision (S-131).
@@ -9,9 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from pincompute.api import normalform, poddefaults, quantity
+from pincompute.api import normalform, poddefaults
 from pincompute.api.labels import RESTARTED_AT
 from pincompute.api.meta import Manifest
 from pincompute.api.poddefaults import CONTAINER_LISTS
@@ -21,23 +20,6 @@ DEFAULT_MEMORY = "128Mi"
 
 VERSION = "v2"
 """Begins every revision and shape. Another normal form or another hash needs another version: names are then not compared."""
-
-
-@dataclass(frozen=True, slots=True)
-class Requests:
-    """What the scheduler must find free on one node for one pod. `memory_bytes` in bytes."""
-
-    cpu_millis: int
-    memory_bytes: int
-
-    def __add__(self, other: Requests) -> Requests:
-        return Requests(self.cpu_millis + other.cpu_millis, self.memory_bytes + other.memory_bytes)
-
-    def at_least(self, other: Requests) -> Requests:
-        return Requests(max(self.cpu_millis, other.cpu_millis), max(self.memory_bytes, other.memory_bytes))
-
-
-NOTHING = Requests(0, 0)
 
 
 def normalise(template: Manifest) -> Manifest:
@@ -101,32 +83,6 @@ def images(template: Manifest) -> dict[str, str]:
     return {c["name"]: c.get("image", "") for where, c in containers(template) if is_replaceable(where, c)}
 
 
-def requests(template: Manifest) -> Requests:
-    """What one pod asks of its node, by the scheduler's formula (S-104). Containers that name nothing count as nothing.
-
-    Native sidecars (init containers with restartPolicy Always) run on beside the containers; a plain init container runs
-    alone with the sidecars started before it. `spec.resources` overrides the sum, `spec.overhead` comes on top.
-    """
-    running, sidecars, starting = NOTHING, NOTHING, NOTHING
-    for where, container in containers(template):
-        wants = _asked(container.get("resources"))
-        if where == "containers":
-            running += wants
-        elif is_replaceable(where, container):
-            sidecars += wants
-            starting = starting.at_least(sidecars)
-        else:
-            starting = starting.at_least(sidecars + wants)
-    needed = (running + sidecars).at_least(starting)
-    spec: Manifest = template.get("spec") or {}
-    whole = _effective_requests(spec.get("resources"))
-    needed = Requests(
-        quantity.cpu_millis(whole["cpu"]) if "cpu" in whole else needed.cpu_millis,
-        quantity.memory_bytes(whole["memory"]) if "memory" in whole else needed.memory_bytes,
-    )
-    return needed + _asked({"requests": spec.get("overhead")})
-
-
 def containers(template: Manifest) -> Iterator[tuple[str, Manifest]]:
     """Every container with the name of the list it stands in, in start order."""
     spec: Manifest = template.get("spec") or {}
@@ -154,17 +110,6 @@ def _with_limits_requested(resources: Manifest) -> Manifest:
     """A copy in which a limit is also a request, as everywhere in Kubernetes."""
     limits = dict[str, str](resources.get("limits") or {})
     return {**resources, "requests": limits | (resources.get("requests") or {}), "limits": limits}
-
-
-def _effective_requests(resources: Manifest | None) -> Manifest:
-    """Requests, where a limit stands for a request that is absent."""
-    given: Manifest = resources or {}
-    return {**(given.get("limits") or {}), **(given.get("requests") or {})}
-
-
-def _asked(resources: Manifest | None) -> Requests:
-    wants = _effective_requests(resources)
-    return Requests(quantity.cpu_millis(wants.get("cpu", 0)), quantity.memory_bytes(wants.get("memory", 0)))
 
 
 def _without(values: Manifest, *names: str) -> Manifest:

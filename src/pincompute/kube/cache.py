@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Generic, TypeVar
 
 import msgspec
@@ -20,7 +21,8 @@ from pincompute.kube import collector, decoding, sharing
 from pincompute.kube.backoff import Backoff, Pace
 from pincompute.kube.errors import Gone, KubeError, NotFound, Request, Status, Unreachable, of_status
 from pincompute.kube.framing import Lines, LineTooLongError
-from pincompute.kube.store import Index, Listener, Listing, Store, version
+from pincompute.kube.indexes import Index
+from pincompute.kube.store import Listener, Listing, Store, version
 from pincompute.kube.transport import Client
 from pincompute.kube.views import Unknown
 
@@ -126,6 +128,12 @@ class WatchCache(Generic[T]):
     def by(self, index: str, value: str) -> Iterable[T]:
         return self._store.by(index, value)
 
+    def values(self, index: str) -> Iterable[str]:
+        return self._store.values(index)
+
+    def total(self, name: str, group: str, after: int = -1) -> Mapping[str, int]:
+        return self._store.total(name, group, after)
+
     def __len__(self) -> int:
         return len(self._store)
 
@@ -146,6 +154,10 @@ class WatchCache(Generic[T]):
     def deleted(self, key: Key, uid: str) -> None:
         """The API server said that our delete left nothing of the object."""
         self._store.bury(key, uid)
+
+    def ending(self, key: Key, uid: str, now: datetime) -> None:
+        """The API server took our eviction: the object is being deleted, if it is still there."""
+        self._store.mark_ending(key, uid, now)
 
     def nudge(self) -> None:
         """The cluster answers again: whatever is waited for, try now."""

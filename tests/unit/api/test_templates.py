@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from pincompute.api import normalform, poddefaults, podtemplate, templates
-from pincompute.api.templates import Requests
 
 SIDECAR = {"name": "metrics", "image": "metrics:1", "restartPolicy": "Always"}
 
@@ -345,29 +344,3 @@ def test_the_image_of_a_plain_init_container_is_part_of_the_shape() -> None:
 
 def test_images_are_those_an_in_place_update_can_change() -> None:
     assert templates.images(template(init=(SIDECAR,))) == {"metrics": "metrics:1", "web": "hello:1"}
-
-
-ALWAYS = {"restartPolicy": "Always"}
-ASKED = {
-    "sum of containers": (template(asking("1", "1Gi"), asking("250m", "1Gi")), Requests(1250, 2 << 30)),
-    "a large init container runs alone": (template(asking("1", "1Gi"), init=(asking("3", "1Mi"),)), Requests(3000, 1 << 30)),
-    "sidecars run beside": (template(asking("1", "1Gi"), init=(asking("1", "1Gi", **ALWAYS),)), Requests(2000, 2 << 30)),
-    "init beside the sidecars before it": (
-        template(asking("1", "1Gi"), init=(asking("1", "1Gi", **ALWAYS), asking("2", "1Gi"))),
-        Requests(3000, 2 << 30),
-    ),
-    "not beside those after it": (
-        template(asking("1", "1Gi"), init=(asking("2", "1Gi"), asking("1", "1Gi", **ALWAYS))),
-        Requests(2000, 2 << 30),
-    ),
-    "limit stands for request": (template({"name": "c", "resources": {"limits": {"cpu": "2"}}}), Requests(2000, 0)),
-    "pod level": (template(asking("1", "1Gi"), resources={"requests": {"cpu": "4"}}), Requests(4000, 1 << 30)),
-    "overhead": (template(asking("1", "1Gi"), overhead={"cpu": "250m"}), Requests(1250, 1 << 30)),
-}
-
-
-@pytest.mark.parametrize("case", ASKED)
-def test_requests_follow_the_schedulers_formula(case: str) -> None:
-    """S-104."""
-    given, want = ASKED[case]
-    assert templates.requests(given) == want
