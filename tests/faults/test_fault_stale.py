@@ -81,7 +81,11 @@ def template(version: int) -> Manifest:
 
 @asynccontextmanager
 async def process(
-    controllers: tuple[Controller[Any], ...], stores: dict[str, Store], *, stale: frozenset[str] = frozenset(), age: timedelta
+    controllers: tuple[Controller[Any, Any], ...],
+    stores: dict[str, Store],
+    *,
+    stale: frozenset[str] = frozenset(),
+    age: timedelta,
 ) -> AsyncIterator[Engine]:
     """A process that has listed everything; the clusters in `stale` tell it nothing more. Its engine does not run yet."""
     async with AsyncExitStack() as stack:
@@ -176,7 +180,7 @@ class Member:
         return [{"revision": "v1", "template": template(1), "replicas": replicas}]
 
 
-def operators() -> tuple[Controller[Any], ...]:
+def operators() -> tuple[Controller[Any, Any], ...]:
     return replicas.controllers(Refusals())
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pincompute.api.clusters import MEMBERCLUSTERS, PROJECTS
 from pincompute.api.core import NAMESPACES, NODES, PODS, Pod
+from pincompute.api.kinds import KINDS
 from pincompute.api.labels import (
     APP,
     DRAIN_FINALIZER,
@@ -29,7 +30,7 @@ from pincompute.api.shards import PINAPPSHARDS
 from pincompute.api.workloads import PINAPPS
 from pincompute.engine.laws import Case, Process, Scenario, World
 from pincompute.federation import process as federation
-from pincompute.federation import workload
+from pincompute.federation import removal, workload
 from pincompute.kube.memory.disruption import update_budgets
 from pincompute.operator import process as operator
 from pincompute.operator.replicas import INDEXES
@@ -37,7 +38,7 @@ from pincompute.operator.replicas import INDEXES
 SHOP = "shop"
 ZONES = {"a1": "a", "b1": "b", "c1": "c", "a2": "a"}
 NODE = {"cpu": "8", "memory": "16Gi", "pods": "20"}
-TIER = {PINAPPS: {"tier": lambda obj: (obj.spec.tier,)}}
+OF_WORKLOADS = {kind.workload: {"tier": lambda obj: (obj.spec.tier,), **removal.INDEXES[kind.workload]} for kind in KINDS}
 
 
 @dataclass(frozen=True)
@@ -283,4 +284,4 @@ def regions(draw: st.DrawFn, *, storms: bool = False, most: int = 3) -> Case:
         outcome,
     )
     history_free = not any(e.what in ("submit", "kill", "leave", "silence", "cordon") for e in edits)
-    return Case(processes(members), scenario, {**INDEXES, **workload.INDEXES, **TIER}, collapses=history_free)
+    return Case(processes(members), scenario, {**INDEXES, **workload.INDEXES, **OF_WORKLOADS}, collapses=history_free)

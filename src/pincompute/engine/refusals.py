@@ -6,6 +6,8 @@ next attempt. The first refusal stands until one attempt succeeds, because later
 
 from __future__ import annotations
 
+from typing import Any
+
 from pincompute.api.meta import Key
 from pincompute.engine.controller import Card
 from pincompute.engine.loop import Trouble
@@ -18,7 +20,7 @@ class Refusals:
     def __init__(self) -> None:
         self._texts: dict[tuple[str, Key], str] = {}
 
-    def note(self, card: Card, key: Key, trouble: Trouble | None) -> None:
+    def note(self, card: Card[Any], key: Key, trouble: Trouble | None) -> None:
         if trouble is None:
             self._texts.pop((card.name, key), None)
         elif trouble.outcome is Outcome.REFUSED:

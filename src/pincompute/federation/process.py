@@ -17,7 +17,7 @@ from pincompute.kube.membership import Membership
 
 NAME = "pincompute-federation"
 
-CONTROLLERS: tuple[Controller[Any], ...] = (
+CONTROLLERS: tuple[Controller[Any, Any], ...] = (
     projects.CONTROLLER,
     scheduling.CONTROLLER,
     *workload.CONTROLLERS,
@@ -33,7 +33,7 @@ async def run(kubeconfig: Path, context: str, port: int) -> None:
     clusters = Clusters(user_agent=f"{NAME}/{__version__}")
     for kind in KINDS:
         clusters.declare("host", kind.workload, {"tier": lambda obj: (obj.spec.tier,)})
-    for resource, indexes in workload.INDEXES.items():
+    for resource, indexes in (*workload.INDEXES.items(), *removal.INDEXES.items()):
         clusters.declare("host", resource, indexes)
     membership = Membership(clusters)
     await Process(NAME, HOST, host, port, CONTROLLERS, lambda _clusters: membership.run()).run(clusters)

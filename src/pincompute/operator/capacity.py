@@ -95,7 +95,7 @@ def _nothing(_cluster: str, _obj: Any) -> Iterable[Key]:
     return ()
 
 
-CONTROLLER: Controller[Seen] = Controller(
+CONTROLLER: Controller[Key, Seen] = Controller(
     Card(
         name="operator.capacity",
         promise="ClusterCapacity `local` tells how much room the cluster has, and in which pieces.",

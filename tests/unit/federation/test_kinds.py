@@ -9,13 +9,14 @@ import pytest
 
 from pincompute.api import kinds as table
 from pincompute.api.meta import ObjectMeta
+from pincompute.api.requests import Requests
 from pincompute.api.shards import Budget, PinAppShard, ShardSpec, ShardStatus, Share
-from pincompute.api.templates import Requests
-from pincompute.api.workloads import ClusterStatus, PinApp, PinPod, WorkloadStatus
+from pincompute.api.workloads import ClusterStatus, Ended, PinApp, PinPod, WorkloadStatus
+from pincompute.domain.budget import Account
 from pincompute.federation import kinds
-from pincompute.federation.kinds import Account, Part, Report
+from pincompute.federation.kinds import Part, Report
 
-SMALL = Requests(100, 1 << 20)
+SMALL: Requests = {"cpu": 100, "memory": 1 << 20}
 
 
 def app(status: WorkloadStatus | None = None, **spec: Any) -> PinApp:
@@ -52,26 +53,18 @@ def test_demand(obj: PinApp | PinPod, replicas: int) -> None:
 @pytest.mark.parametrize(
     ("obj", "account"),
     [
-        pytest.param(app(), Account("25%", "25%"), id="the update's limits by default"),
-        pytest.param(app(disruption={"maxUnavailable": 0}), Account(0, "25%"), id="a disruption of zero counts as said"),
+        pytest.param(app(), Account(10, 2, 3), id="the update's limits by default"),
+        pytest.param(app(disruption={"maxUnavailable": 0}), Account(10, 0, 3), id="a disruption of zero counts as said"),
         pytest.param(
-            app(update={"maxSurge": 0}, disruption={"maxUnavailable": 2}), Account(2, 0), id="disruption speaks for all"
+            app(update={"maxSurge": 0}, disruption={"maxUnavailable": 2}), Account(10, 2, 0), id="disruption speaks for all"
         ),
-        pytest.param(unit(), Account(1, 0), id="a unit is never doubled"),
+        pytest.param(unit(), Account(10, 1, 0), id="a unit is never doubled"),
     ],
 )
 def test_account(obj: PinApp | PinPod, account: Account) -> None:
     kind = table.of_object(obj)
     assert kind is not None
-    assert kinds.of(kind).account(obj) == account
-
-
-@pytest.mark.parametrize(("policy", "ends"), [("Always", False), ("OnFailure", True), ("Never", True)])
-def test_a_unit_runs_to_its_end_unless_it_is_always_started_again(policy: str, ends: bool) -> None:
-    behaviour = kinds.of(table.PINPOD)
-    assert behaviour.runs_to_end(unit(restartPolicy=policy)) is ends
-    assert not behaviour.runs_to_end(unit())
-    assert not kinds.of(table.PINAPP).runs_to_end(app())
+    assert kinds.of(kind).account(obj, 10) == account
 
 
 def test_a_share_is_the_mix_and_the_budget_of_one_member() -> None:
@@ -96,10 +89,18 @@ def test_a_summary_has_a_line_a_member_and_keeps_the_last_figures_of_a_silent_on
         Report("a1", "a", _shard(2, observed_generation=2, origin_generation=7, replicas=1, ready_replicas=1), known=True),
         Report("c1", "c", _shard(2, observed_generation=1, origin_generation=7, replicas=4), known=True),
     )
-    found = kinds.of(table.PINAPP).summarise(app(WorkloadStatus(clusters=(last,))), reports)
+    found = kinds.of(table.PINAPP).summarise(app(WorkloadStatus(clusters=(last,))), "r1", reports)
     assert [(line.cluster, line.replicas, line.known, line.observed_generation) for line in found.clusters] == [
         ("a1", 1, True, 7),
         ("b1", 2, False, 0),
         ("c1", 4, True, 0),
     ]
-    assert found.phase == ""
+    assert found.ended is None
+
+
+def test_the_end_of_a_unit_is_that_of_its_present_revision() -> None:
+    ended = Ended(revision="r1", phase="Succeeded")
+    report = Report("a1", "a", _shard(2, ended=ended), known=True)
+    summarise = kinds.of(table.PINPOD).summarise
+    assert summarise(unit(), "r1", (report,)).ended == ended
+    assert summarise(unit(), "r2", (report,)).ended is None

@@ -25,6 +25,7 @@ from pincompute.api.workloads import ClusterReplicas, PinApp, PinAppSpec, Schedu
 from pincompute.engine.plan import Apply, Confirm, Create, Patch, Plan
 from pincompute.federation import workload as controller
 from pincompute.federation import workloads
+from pincompute.federation.scheduling import demand
 from pincompute.federation.workload import rollout
 from pincompute.federation.workload.report import PACE
 from pincompute.federation.workload.sites import Site
@@ -49,14 +50,7 @@ def wanted(pod: Manifest, placement: Mapping[str, int], update: Update = BY_DEFA
         creation_timestamp=NOW,
     )
     decision = Scheduling(generation=2, placement=rows)
-    read = workloads.read(PINAPP, PinApp(metadata=meta, spec=spec, status=WorkloadStatus(scheduling=decision)))
-    return _decided(read)
-
-
-def _decided(read: Workload) -> Workload:
-    """With a decision that stands."""
-    assert read.decision is not None
-    return read
+    return workloads.read(PINAPP, PinApp(metadata=meta, spec=spec, status=WorkloadStatus(scheduling=decision)))
 
 
 def name(pod: Manifest) -> str:
@@ -96,7 +90,7 @@ def empty(cluster: str) -> Site:
 def assigned(of: Workload, *sites: Site, refused: str = "") -> dict[str, tuple[dict[str, int], tuple[int, int, int]]]:
     """Per member its mix and unavailable, updating, surge."""
     names = {name(pod): f"v{n}" for n, pod in enumerate((V1, V2, V3), 1)} | {name(RESHAPED): "reshaped"}
-    decision = of.decision
+    decision = demand.decision(of)
     assert decision is not None
     kept = {name(pod): wanted(pod, {"a1": 1}).rendered.template for pod in (V1, V2, V3)}
     made = rollout.decide(of, decision, sites, kept, refused)

@@ -96,7 +96,7 @@ class Sight:
     """`Views` of one process, for one controller: kinds that its card does not name are refused."""
 
     def __init__(
-        self, world: World, clusters: Mapping[str, str], card: Card, indexes: Indexes, lens: Lens | None, order: Order
+        self, world: World, clusters: Mapping[str, str], card: Card[Any], indexes: Indexes, lens: Lens | None, order: Order
     ) -> None:
         self._world = world
         self._clusters = clusters
@@ -247,7 +247,7 @@ def shuffled(rng: random.Random) -> Order:
     return lambda objects: rng.sample(objects, len(objects))
 
 
-def spots(case_cards: Iterable[Card], clusters: Mapping[str, str]) -> tuple[Spot, ...]:
+def spots(case_cards: Iterable[Card[Any]], clusters: Mapping[str, str]) -> tuple[Spot, ...]:
     """Every kind in every cluster that the cards of one process read."""
     found = {
         (name, reads.resource): None

@@ -52,7 +52,7 @@ class Seat:
     """One controller in its process, with the keys it has ever heard of and those it must look at."""
 
     process: Process
-    controller: Controller[Any]
+    controller: Controller[Any, Any]
     known: dict[Key, None] = field(default_factory=dict)
     dirty: dict[Key, None] = field(default_factory=dict)
     wakes: dict[Key, datetime] = field(default_factory=dict)

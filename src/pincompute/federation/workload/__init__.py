@@ -117,7 +117,7 @@ def _owner(_cluster: str, revision: PinRevision) -> Iterable[Key]:
     return [Key(revision.metadata.namespace, owner.name) for owner in revision.metadata.owner_references]
 
 
-def _controller(kind: Kind) -> Controller[Seen]:
+def _controller(kind: Kind) -> Controller[Key, Seen]:
     return Controller(
         Card(
             name=f"federation.workload.{kind.name}",

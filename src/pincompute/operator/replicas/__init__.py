@@ -269,7 +269,7 @@ def _batches(actions: list[Create]) -> list[tuple[Action, ...]]:
     return batches
 
 
-def controller_for(resource: Resource[Any], refusals: Refusals) -> Controller[Seen]:
+def controller_for(resource: Resource[Any], refusals: Refusals) -> Controller[Key, Seen]:
     """The controller of one kind of shard."""
 
     def observe(key: Key, views: Views, now: datetime) -> Seen | None:
@@ -348,7 +348,7 @@ def _synced(views: Views, resource: Resource[Any]) -> View[Any]:
     return view
 
 
-def controllers(refusals: Refusals, kinds: Kinds = KINDS) -> tuple[Controller[Seen], ...]:
+def controllers(refusals: Refusals, kinds: Kinds = KINDS) -> tuple[Controller[Key, Seen], ...]:
     """Of every kind of shard. The engine has to tell `refusals` about troubles."""
     return tuple(controller_for(kind.shard, refusals) for kind in kinds)
 
