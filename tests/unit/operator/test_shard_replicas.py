@@ -296,7 +296,9 @@ def test_pods_of_a_former_version_of_the_program_are_still_updated_in_place():
     """S-131: their shape is named otherwise; the template that they run under tells it anew."""
     former = msgspec.structs.replace(V1, revision="cfa938f814", replicas=0)
     pods = tuple(
-        msgspec.structs.replace(made, metadata=msgspec.structs.replace(made.metadata, annotations={SHAPE: "0123456789"}))
+        msgspec.structs.replace(
+            made, metadata=msgspec.structs.replace(made.metadata, annotations=made.metadata.annotations | {SHAPE: "0123456789"})
+        )
         for made in (pod(0, former), pod(1, former))
     )
     plan = decide(seen(shard(V2, former), *pods))
