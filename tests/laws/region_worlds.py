@@ -29,13 +29,13 @@ from pincompute.api.shards import PINAPPSHARDS
 from pincompute.api.workloads import PINAPPS
 from pincompute.engine.laws import Case, Process, Scenario, World
 from pincompute.federation import process as federation
+from pincompute.federation.scheduling import queues
 from pincompute.operator import process as operator
 from pincompute.operator.shard import INDEXES
 
 SHOP = "shop"
 ZONES = {"a1": "a", "b1": "b", "c1": "c", "a2": "a"}
 NODE = {"cpu": "8", "memory": "16Gi", "pods": "20"}
-TIER = {PINAPPS: {"tier": lambda obj: (obj.spec.tier,)}}
 
 
 @dataclass(frozen=True)
@@ -280,4 +280,4 @@ def regions(draw: st.DrawFn, *, storms: bool = False, most: int = 3) -> Case:
         outcome,
     )
     history_free = not any(e.what in ("submit", "kill", "leave", "silence", "cordon") for e in edits)
-    return Case(processes(members), scenario, {**INDEXES, **TIER}, collapses=history_free)
+    return Case(processes(members), scenario, {**INDEXES, **queues.INDEXES}, collapses=history_free)

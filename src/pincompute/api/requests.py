@@ -84,8 +84,8 @@ def at_least(one: Requests, other: Requests) -> Requests:
 
 
 def sentence(wants: Requests) -> str:
-    """For people: "cpu 500m, memory 128Mi and 2 of nvidia.com/gpu". The pod's slot goes without saying."""
-    parts = [_part(name, wants[name]) for name in sorted(wants, key=_usual_first) if name != PODS and wants[name]]
+    """For people: "cpu 500m, memory 128Mi and nvidia.com/gpu 2". The pod's slot goes without saying."""
+    parts = [part(name, wants[name]) for name in sorted(wants, key=_usual_first) if name != PODS and wants[name]]
     return " and ".join(filter(None, (", ".join(parts[:-1]), *parts[-1:]))) or "no resources"
 
 
@@ -94,14 +94,15 @@ def _usual_first(name: str) -> tuple[int, str]:
     return (usual.index(name) if name in usual else len(usual), name)
 
 
-def _part(name: str, number: int) -> str:
+def part(name: str, number: int) -> str:
+    """One of the resources: "memory 128Mi"."""
     match name:
         case "cpu":
             return f"cpu {number}m"
         case "memory" | "ephemeral-storage":
             return f"{name} {number >> 20}Mi"
         case _:
-            return f"{number} of {name}"
+            return f"{name} {number}"
 
 
 def _effective(resources: Manifest | None) -> Manifest:

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, Literal, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 from pincompute.api.meta import Key, Object, Resource
-from pincompute.engine.plan import Plan
+from pincompute.engine.plan import Plan, Ref
 from pincompute.kube.views import Views
 
 Where: TypeAlias = Literal["host", "members", "local"]
@@ -60,12 +60,20 @@ class Card:
     rest: float = 0.0
 
 
+class Context(Views, Protocol):
+    """What `observe` is given: the views, and what is left alone for a while."""
+
+    def resting(self, ref: Ref, version: str) -> bool:
+        """An independent action on this very version of the object has failed lately; it is tried again later."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Controller(Generic[Seen]):
     """`observe` returns None when there is nothing to look after; it raises `Unknown` when it cannot see enough."""
 
     card: Card
-    observe: Callable[[Key, Views, datetime], Seen | None]
+    observe: Callable[[Key, Context, datetime], Seen | None]
     decide: Callable[[Seen], Plan]
 
 

@@ -20,10 +20,11 @@ from pincompute.engine import act, reconcile
 from pincompute.engine.controller import Card, Controller, Reads
 from pincompute.engine.metrics import Metrics
 from pincompute.engine.outcomes import Outcome
-from pincompute.engine.plan import ConfirmSet
+from pincompute.engine.plan import ConfirmSet, Patch, Ref
 from pincompute.engine.ports import Clusters, Lease, Unfenced
 from pincompute.engine.queue import Backoff, Item, Priority, Queue
 from pincompute.engine.reconcile import Done, Look
+from pincompute.engine.setbacks import Setbacks, Surroundings
 from pincompute.kube.views import Unknown
 
 log = logging.getLogger("pincompute.engine")
@@ -126,9 +127,11 @@ class _Worker:
         self._metrics = metrics
         self._on_trouble = on_trouble
         self._now = now
+        self._setbacks = Setbacks(rng=rng)
+        self._context = Surroundings(clusters, self._setbacks)
         self._troubled: set[Key] = set()
         self._contacts: set[str] = set()
-        metrics.watch_queue(self.card.name, self.queue.__len__, lambda: len(self.queue.failing()))
+        metrics.watch_queue(self.card.name, self.queue.__len__, lambda: len(self.queue.failing()) + len(self._setbacks))
 
     def listen(self) -> None:
         for reads in self.card.reads:
@@ -188,9 +191,11 @@ class _Worker:
             look = await self._look(item.key)
             self._measure(item, look, began)
             self._settle(item, look)
+            if look.plan.independent:
+                self._set_back(item.key, look)
 
     async def _look(self, key: Key) -> Look:
-        look = reconcile.think(self._controller, key, self._clusters, self._now())
+        look = reconcile.think(self._controller, key, self._context, self._now())
         if look.outcome is not Outcome.SETTLED or look.plan.settled:
             return look
         return await self._doer.carry_out(self._controller, look.plan)
@@ -220,6 +225,25 @@ class _Worker:
         if look.plan.wake_after is not None and look.outcome in _KEPT:
             self.queue.add_after(item.key, look.plan.wake_after)
         self._report(item.key, look)
+
+    def _set_back(self, key: Key, look: Look) -> None:
+        """What failed for single objects is tried again for them alone."""
+        for failed in look.plan.failed:
+            log.error(
+                "bug in a controller, one object is left alone", extra=_about(failed.ref, alert=True), exc_info=failed.error
+            )
+            self.queue.add_after(key, self._setbacks.failed(failed.ref, failed.resource_version, BUG))
+        for done in look.done:
+            match done:
+                case Done(Patch() as patch, Outcome.ACTED):
+                    self._setbacks.succeeded(patch.ref)
+                case Done(Patch() as patch, outcome) if outcome in _REST:
+                    log.warning("failed for one object", extra=_about(patch.ref, outcome=str(outcome), error=str(done.error)))
+                    wait = getattr(done.error, "retry_after", 0.0)
+                    delay = self._setbacks.failed(patch.ref, patch.resource_version, _REST[outcome], wait)
+                    self.queue.add_after(key, delay)
+                case _:
+                    continue
 
     def _report(self, key: Key, look: Look) -> None:
         trouble = Trouble(look.outcome, str(look.error)) if look.outcome in _TROUBLES else None
@@ -279,6 +303,14 @@ class _Ear:
 
 _KEPT = frozenset({Outcome.SETTLED, Outcome.ACTED})
 _TROUBLES = frozenset({Outcome.REFUSED, Outcome.BUG})
+_REST = {
+    Outcome.CONFLICT: SOON,
+    Outcome.UNKNOWN: TRANSIENT,
+    Outcome.TRANSIENT: TRANSIENT,
+    Outcome.REFUSED: FAR,
+    Outcome.BUG: BUG,
+}
+"""How long an object is left alone after an independent action on it failed so."""
 
 
 def _facts_of(done: Done) -> dict[str, Any]:
@@ -288,3 +320,7 @@ def _facts_of(done: Done) -> dict[str, Any]:
     else:
         facts |= {"ref": str(done.action.ref), "why": getattr(done.action, "why", "")}
     return facts if done.error is None else {**facts, "error": str(done.error)}
+
+
+def _about(ref: Ref, **more: Any) -> dict[str, Any]:
+    return {"ref": str(ref), **more}

@@ -13,11 +13,11 @@ from typing import Any
 
 from pincompute.api.meta import Key
 from pincompute.engine import act
-from pincompute.engine.controller import Controller
+from pincompute.engine.controller import Context, Controller
 from pincompute.engine.outcomes import Fenced, Outcome, classify, of_stage
 from pincompute.engine.plan import Action, ConfirmSet, Plan, Stage
 from pincompute.engine.ports import Clusters, Lease
-from pincompute.kube.views import Unknown, Views
+from pincompute.kube.views import Unknown
 
 ACTION_TIMEOUT = 30.0  # seconds; the transport's own deadlines are shorter
 MARGIN = 5.0  # seconds for which a lease is still ours after `remaining()` has reached 0 (kube.lease.Terms.margin)
@@ -50,10 +50,10 @@ class Look:
         return max((getattr(d.error, "retry_after", 0.0) for d in self.done), default=0.0)
 
 
-def think(controller: Controller[Any], key: Key, views: Views, now: datetime) -> Look:
+def think(controller: Controller[Any], key: Key, context: Context, now: datetime) -> Look:
     """The half without I/O. Exceptions of `observe` and `decide` are bugs of the controller, and stay with its key (F12)."""
     try:
-        seen = controller.observe(key, views, now)
+        seen = controller.observe(key, context, now)
         plan = Plan() if seen is None else controller.decide(seen)
     except Unknown as unknown:
         return Look(Outcome.UNKNOWN, error=unknown)
@@ -73,6 +73,8 @@ class Doer:
 
     async def carry_out(self, controller: Controller[Any], plan: Plan) -> Look:
         """Stages in order, a stage's actions at the same time; a stage in which something failed is the last."""
+        if plan.independent:
+            return await self._each_by_itself(controller, plan)
         done: list[Done] = []
         for stage in plan.stages:
             results = await self._stage(controller, stage)
@@ -82,6 +84,13 @@ class Doer:
                 error = next(r.error for r in results if r.outcome is outcome)
                 return Look(outcome, plan, tuple(done), error)
         return Look(Outcome.ACTED, plan, tuple(done))
+
+    async def _each_by_itself(self, controller: Controller[Any], plan: Plan) -> Look:
+        done = tuple([result for stage in plan.stages for result in await self._stage(controller, stage)])
+        fenced = next((d.error for d in done if d.outcome is Outcome.FENCED), None)
+        if fenced is not None:
+            return Look(Outcome.FENCED, plan, done, fenced)
+        return Look(Outcome.ACTED if any(d.outcome is Outcome.ACTED for d in done) else Outcome.SETTLED, plan, done)
 
     async def _stage(self, controller: Controller[Any], stage: Stage) -> list[Done]:
         if len(stage) == 1:

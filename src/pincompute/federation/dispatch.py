@@ -26,6 +26,7 @@ from pincompute.engine.controller import Card, Controller, Reads, Writes, own_ke
 from pincompute.engine.plan import Action, Apply, Confirm, ConfirmSet, Delete, Patch, Plan, Ref, plan
 from pincompute.federation import members, workloads
 from pincompute.federation.members import Member
+from pincompute.federation.scheduling import demand
 from pincompute.federation.workloads import Workload
 from pincompute.kube.views import Unknown, Views
 
@@ -56,9 +57,9 @@ def decide(seen: Seen) -> Plan:
     workload = seen.workload
     if workload.deleting:
         return _clear(workload, seen.sites)
-    decision = workload.decision
+    decision = demand.decision(workload)
     if decision is None or workload.rendered.problem:
-        return Plan(why="waits for a scheduling decision for this generation")
+        return Plan(why="waits for a scheduling decision on what it asks for")
     return _converge(workload, decision, seen.sites)
 
 
@@ -86,7 +87,7 @@ def _converge(workload: Workload, decision: Scheduling, sites: tuple[Site, ...])
     )
     held = _held(workload, sites)
     mixes = [(site, _mix(workload, site, now.get(site.member.name, 0), held)) for site in sites]
-    applies = tuple(a for site, mix in mixes if (a := _apply(workload, site, mix, decision)))
+    applies = tuple(a for site, mix in mixes if (a := _apply(workload, site, mix)))
     deletes = tuple(
         _delete(workload, s, "its replicas run elsewhere")
         for s in sites
@@ -147,7 +148,7 @@ def _mix(workload: Workload, site: Site, replicas: int, held: Share | None) -> t
     return (msgspec.structs.replace(present[0] if present else held, replicas=replicas),)
 
 
-def _apply(workload: Workload, site: Site, mix: tuple[Share, ...], decision: Scheduling) -> Apply | None:
+def _apply(workload: Workload, site: Site, mix: tuple[Share, ...]) -> Apply | None:
     """The shard this member should have now; None when it has it, or when it cannot be given one."""
     if not mix or not site.known or not site.prepared:
         return None
@@ -158,7 +159,7 @@ def _apply(workload: Workload, site: Site, mix: tuple[Share, ...], decision: Sch
         return None
     uid = site.shard.metadata.uid if site.shard else ""
     count = sum(share.replicas for share in mix)
-    why = f"{count} replicas of revision {decision.revision} belong in {site.member.name}"
+    why = f"{count} replicas of revision {mix[0].revision} belong in {site.member.name}"
     return Apply(_ref(workload, site), manifest(workload, spec), why, uid)
 
 

@@ -24,6 +24,7 @@ from pincompute.engine.controller import Card, Controller, Reads, Writes, own_ke
 from pincompute.engine.plan import Plan, plan
 from pincompute.federation import members, workloads
 from pincompute.federation.members import Member
+from pincompute.federation.scheduling import demand
 from pincompute.federation.workloads import Workload
 from pincompute.kube.views import Unknown, Views
 
@@ -156,7 +157,7 @@ def _current(shard: Shard) -> bool:
 
 def _observed(workload: Workload, reports: tuple[Report, ...]) -> int:
     """S-020: the workload's generation once all members that were given replicas rendered and observed it."""
-    decision = workload.decision
+    decision = demand.decision(workload)
     if decision is None:
         return workload.status.observed_generation
     by_name = {r.member.name: r for r in reports}
@@ -184,13 +185,21 @@ def _status(workload: Workload, lines: tuple[ClusterStatus, ...], observed: int,
         available_replicas=available,
         updated_replicas=updated,
         unavailable_replicas=max(0, workload.replicas - available),
-        revision=workload.decision.revision if workload.decision else workload.status.revision,
+        revision=_revision(workload),
         selector=f"{labels.APP}={workload.key.name}",
         where=" ".join(f"{line.cluster}:{line.ready_replicas}/{line.replicas}" for line in lines),
         message=message,
         clusters=lines,
         conditions=conditions.merge(workload.status.conditions, _conditions(workload, phase, message, available), now),
     )
+
+
+def _revision(workload: Workload) -> str:
+    """Of what the shards are given; a paused workload keeps that of its last decision before."""
+    decision = demand.decision(workload)
+    if decision is None:
+        return workload.status.revision
+    return (workload.status.revision or decision.revision) if workload.paused else workload.rendered.revision
 
 
 def _phase(workload: Workload, lines: tuple[ClusterStatus, ...], observed: int) -> str:
@@ -208,7 +217,8 @@ def _phase(workload: Workload, lines: tuple[ClusterStatus, ...], observed: int) 
     )
     if observed == workload.generation and complete:
         return "Running"
-    if workload.decision is None or (not ready and workload.decision.unplaced):
+    decision = demand.decision(workload)
+    if decision is None or (not ready and decision.unplaced):
         return "Pending"
     return "Progressing" if ready >= workload.replicas or not _was_ready(workload) else "Degraded"
 

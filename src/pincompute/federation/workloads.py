@@ -13,7 +13,7 @@ from pincompute.api.meta import Key, Manifest, Object, Resource
 from pincompute.api.quantity import InvalidQuantityError
 from pincompute.api.requests import Requests
 from pincompute.api.shards import Shard
-from pincompute.api.workloads import PinApp, PinPod, Scheduling, Tier, WorkloadStatus
+from pincompute.api.workloads import PinApp, PinPod, Tier, WorkloadStatus
 from pincompute.engine.plan import Patch, Ref
 
 WorkloadObject: TypeAlias = PinApp | PinPod
@@ -73,12 +73,6 @@ class Workload:
     @property
     def paused(self) -> bool:
         return self.obj.spec.paused
-
-    @property
-    def decision(self) -> Scheduling | None:
-        """The scheduling decision for this very generation; an older one is not one (S-048)."""
-        made = self.status.scheduling
-        return made if made is not None and made.generation == self.generation else None
 
     @property
     def ref(self) -> Ref:

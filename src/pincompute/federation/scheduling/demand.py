@@ -14,10 +14,11 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from pincompute.api.kinds import Kind
 from pincompute.api.meta import Manifest
 from pincompute.api.requests import Requests
 from pincompute.api.workloads import Placement, Scheduling, Tier
-from pincompute.federation.workloads import Workload
+from pincompute.federation.workloads import Rendered, Workload
 
 Strategy: TypeAlias = Literal["spread", "pack", "every node"]
 
@@ -42,20 +43,30 @@ class Demand:
     alike: str
 
 
-_demands: dict[str, tuple[tuple[int, int, Any], Demand]] = {}  # by uid, with what it was made from
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A demand, and what it was made from."""
+
+    rendered: Rendered
+    rest: tuple[Any, ...]
+    demand: Demand
+
+
+_demands: dict[str, _Known] = {}  # by uid
 
 
 def demand(workload: Workload) -> Demand:
     """The workload's demand, worked out once per generation."""
-    made_from = (workload.generation, workload.replicas, workload.rendered)
+    spec = workload.obj.spec
+    rest = (workload.generation, workload.replicas, workload.kind, spec.tier, spec.placement)
     known = _demands.get(workload.uid)
-    if known is not None and known[0][:2] == made_from[:2] and known[0][2] is workload.rendered:
-        return known[1]
+    if known is not None and known.rendered is workload.rendered and known.rest == rest:
+        return known.demand
     _demands.pop(workload.uid, None)
     if len(_demands) >= REMEMBERED:
         del _demands[next(iter(_demands))]
     made = _demand(workload)
-    _demands[workload.uid] = (made_from, made)
+    _demands[workload.uid] = _Known(workload.rendered, rest, made)
     return made
 
 
@@ -78,6 +89,10 @@ def decision(workload: Workload) -> Scheduling | None:
     return workload.status.scheduling if stands(workload) else None
 
 
+def strategy_of(kind: Kind) -> Strategy:
+    return getattr(kind, "strategy", "spread")
+
+
 def _demand(workload: Workload) -> Demand:
     spec: Manifest = workload.rendered.template.get("spec") or {}
     given = workload.obj.spec.placement
@@ -86,7 +101,7 @@ def _demand(workload: Workload) -> Demand:
     )
     tolerations = sorted(map(_toleration, spec.get("tolerations") or ()), key=_encode)
     wants = dict(workload.rendered.requests)
-    strategy: Strategy = getattr(workload.kind, "strategy", "spread")
+    strategy = strategy_of(workload.kind)
     alike = _name([strategy, wants, placement, tolerations, _nodes(spec)])
     return Demand(
         strategy=strategy,

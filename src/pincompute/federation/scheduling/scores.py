@@ -5,7 +5,7 @@ Spread over zones is not a score but the rule of `domain.spread`; scores rank cl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 
 from pincompute.api.requests import Requests
@@ -15,27 +15,39 @@ from pincompute.domain.weights import WEIGHTS
 from pincompute.federation.members import Member
 
 CHEAPEST = 100  # relative price that earns the full cost score
+_STEADY = "scores"  # what does not depend on promises is worked out once per member
+_WHOLE = sum(WEIGHTS.values())
 
 
-def load(member: Member, assumed: Requests) -> int:
+def load(member: Member, promised: Requests) -> int:
     """Emptier is better."""
-    return round(100 * (1 - used_share(member.capacity, assumed))) if member.capacity else 0
+    return round(100 * (1 - used_share(member.capacity, promised))) if member.capacity else 0
 
 
-def health(member: Member, _assumed: Requests) -> int:
+def health(member: Member) -> int:
     """Share of its nodes that are ready."""
     capacity = member.capacity
     return round(100 * capacity.ready_nodes / capacity.nodes) if capacity and capacity.nodes else 0
 
 
-def cost(member: Member, _assumed: Requests) -> int:
+def cost(member: Member) -> int:
     """Cheaper is better: twice the price, half the score."""
     return min(100, round(100 * CHEAPEST / max(1, member.cost)))
 
 
-PARTS: Mapping[str, Callable[[Member, Requests], int]] = MappingProxyType({"load": load, "health": health, "cost": cost})
+def points(member: Member, promised: Requests) -> Mapping[str, int]:
+    """Each part times its weight."""
+    if _STEADY not in member.worked_out:
+        steady = {"health": WEIGHTS["health"] * health(member), "cost": WEIGHTS["cost"] * cost(member)}
+        member.worked_out[_STEADY] = steady, MappingProxyType({"load": WEIGHTS["load"] * load(member, {}), **steady})
+    steady, unpromised = member.worked_out[_STEADY]
+    return {"load": WEIGHTS["load"] * load(member, promised), **steady} if promised else unpromised
 
 
-def score(member: Member, assumed: Requests) -> Score:
-    parts = {name: WEIGHTS[name] * part(member, assumed) for name, part in PARTS.items()}
-    return Score(cluster=member.name, total=round(sum(parts.values()) / sum(WEIGHTS.values())), parts=parts)
+def total(parts: Mapping[str, int]) -> int:
+    return round(sum(parts.values()) / _WHOLE)
+
+
+def score(member: Member, promised: Requests) -> Score:
+    parts = points(member, promised)
+    return Score(cluster=member.name, total=total(parts), parts=dict(parts))
