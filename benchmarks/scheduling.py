@@ -47,6 +47,7 @@ from pincompute.domain.spread import Candidate, divide
 from pincompute.engine.plan import Patch, Plan, Ref
 from pincompute.federation.scheduling import pool, queues
 from pincompute.federation.scheduling.demand import demand
+from pincompute.kube import collector
 from pincompute.kube.store import Store
 
 MEMBERS, WORKLOADS, SUBMITS, BLOCKED, CLASSES = 100, 20_000, 5_000, 2_000, 50
@@ -190,6 +191,7 @@ async def run(_options: Options, say: Say) -> list[Figure]:
     say(f"{MEMBERS} members, {WORKLOADS:,} workloads that run")
     made = region()
     made.settle()
+    collector.freeze()  # as the federation does when its caches have synced
     say("figures")
     return [*_submits(made), *_reports(made), *_divisions()]
 

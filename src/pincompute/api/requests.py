@@ -24,18 +24,23 @@ NOTHING: Requests = MappingProxyType({})
 SLOT: Requests = MappingProxyType({PODS: 1})
 
 
-def requests(template: Manifest) -> Requests:
-    """What one pod of the template asks for. Containers that name nothing count as nothing. Raises InvalidQuantityError."""
+def requests(template: Manifest, defaults: Requests = NOTHING) -> Requests:
+    """What one pod of the template asks for. Raises InvalidQuantityError.
+
+    A container asks for the `defaults` of what it does not name, unless that is declared for the pod as a whole.
+    """
+    spec: Manifest = template.get("spec") or {}
+    whole = _effective(spec.get("resources"))
+    missing = {name: number for name, number in defaults.items() if name not in whole}
     running: list[Requests] = []
     init: list[tuple[bool, Requests]] = []
     for where, container in templates.containers(template):
-        wants = amounts(_effective(container.get("resources")))
+        wants = {**missing, **amounts(_effective(container.get("resources")))}
         if where == "containers":
             running.append(wants)
         else:
             init.append((templates.is_replaceable(where, container), wants))
-    spec: Manifest = template.get("spec") or {}
-    return formula(running, init, amounts(_effective(spec.get("resources"))), amounts(spec.get("overhead") or {}))
+    return formula(running, init, amounts(whole), amounts(spec.get("overhead") or {}))
 
 
 def formula(
@@ -67,6 +72,12 @@ def amount(name: str, value: str) -> int:
     """Remembered, because the pods of a cluster ask for few different amounts."""
     parsed = quantity.parse(value)
     return parsed.millis if name == CPU else parsed.whole
+
+
+DEFAULTS: Requests = MappingProxyType(
+    {CPU: amount(CPU, templates.DEFAULT_CPU), MEMORY: amount(MEMORY, templates.DEFAULT_MEMORY)}
+)
+"""Of a container that names neither request nor limit: what `templates.normalise` writes into it."""
 
 
 def plus(one: Requests, other: Requests, times: int = 1) -> Requests:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pincompute.api import requests
+from pincompute.api import requests, templates
 from pincompute.api.quantity import InvalidQuantityError
 
 
@@ -53,6 +53,12 @@ def test_requests_follow_the_schedulers_formula(case: str) -> None:
     """S-104."""
     given, want = ASKED[case]
     assert requests.requests(given) == want
+
+
+@pytest.mark.parametrize("case", ASKED)
+def test_defaults_may_be_counted_without_being_written(case: str) -> None:
+    given, _ = ASKED[case]
+    assert requests.requests(given, requests.DEFAULTS) == requests.requests(templates.normalise(given))
 
 
 def test_a_quantity_of_any_resource_must_be_one():

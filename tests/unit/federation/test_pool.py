@@ -13,6 +13,7 @@ from pincompute.federation.scheduling.pool import BATCH
 
 FEW = capacity(nodes=1)  # room for 8 replicas of half a core
 GPU = "nvidia.com/gpu"
+MANY = 3 * BATCH + 20
 
 
 @pytest.fixture
@@ -113,14 +114,14 @@ def test_many_that_lack_the_same_hide_none_that_lacks_nothing(region: Region):
     region.join("a1", capacity(nodes=100))
     greedy = template()
     greedy["spec"]["containers"][0]["resources"]["requests"][GPU] = "1"
-    for n in range(3 * BATCH):
+    for n in range(MANY):
         region.submit(f"greedy-{n:03}", replicas=1, pod=greedy, tier="Reserved")
     region.submit("small", replicas=1, seconds=1)
-    assert sum(len(plan.actions) for plan in region.settle()) == 3 * BATCH + 1
+    assert sum(len(plan.actions) for plan in region.settle()) == MANY + 1
     assert region.placed("small") == 1
     region.measure("a1", capacity(nodes=100, **{GPU: 1}))
     assert sum(len(plan.actions) for plan in region.settle()) == 100  # so many have room now; of the others nothing is written
-    assert sum(region.placed(f"greedy-{n:03}") for n in range(3 * BATCH)) == 100
+    assert sum(region.placed(f"greedy-{n:03}") for n in range(MANY)) == 100
     assert names(region) == []
 
 

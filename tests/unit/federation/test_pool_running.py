@@ -88,7 +88,8 @@ async def test_writes_that_keep_failing_stop_nobody_behind_them() -> None:
         await eventually(server.store, "good")
         assert not placed(server.store, "bad-000")
         server.faults.clear()
-        await eventually(server.store, "bad-000")
+        server.store.patch(PINAPPS, Key(SHOP, "bad-000"), {"spec": {"replicas": 2}}, content_type="merge-patch")
+        await eventually(server.store, "bad-000")  # what has changed need not rest any longer
 
 
 async def test_a_workload_that_cannot_be_read_stops_nobody_behind_it() -> None:

@@ -6,28 +6,21 @@ The surprising rule: a paused workload keeps the placement it has, and moves onl
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from operator import attrgetter
 
 from pincompute.api import requests
 from pincompute.api.requests import NOTHING, Requests
 from pincompute.api.workloads import ClusterReplicas, Rejection, Scheduling
 from pincompute.domain import spread
 from pincompute.federation.members import Member
-from pincompute.federation.scheduling import scores, verdicts
+from pincompute.federation.scheduling import verdicts
 from pincompute.federation.scheduling.demand import Demand, demand
 from pincompute.federation.scheduling.filters import Reason
+from pincompute.federation.scheduling.verdicts import Standing
 from pincompute.federation.workloads import Workload
 
 KEPT_REASONS = 20  # clusters whose reasons and scores are kept; status stays small with 100 clusters
-
-
-@dataclass(frozen=True, slots=True)
-class _Judged:
-    """A cluster that passed the filters."""
-
-    member: Member
-    candidate: spread.Candidate
-    silent: Reason | None
 
 
 def place(workload: Workload, members: tuple[Member, ...], promised: Mapping[str, Requests]) -> Scheduling:
@@ -36,23 +29,22 @@ def place(workload: Workload, members: tuple[Member, ...], promised: Mapping[str
     if workload.paused and (kept := _kept(workload, wants, members)) is not None:
         return kept
     rejected: dict[str, Reason] = {}
-    judged: list[_Judged] = []
-    present = _present(workload)
+    standings: list[Standing] = []
     for member in members:
         if out := verdicts.verdict(member, wants).out:
             rejected[member.name] = out
         else:
-            judged.append(_judge(wants, member, present.get(member.name, 0), promised.get(member.name, NOTHING)))
-    division = _divide(workload, wants, judged)
+            standings.append(verdicts.standing(member, wants, promised.get(member.name, NOTHING)))
+    division = _divide(workload, wants, standings)
     return Scheduling(
         generation=workload.generation,
         demand=wants.hash,
         revision=_revision(workload),
-        placement=_rows(workload, {j.member.name: j.member for j in judged}, division),
+        placement=_rows(workload, {s.member.name: s.member for s in standings}, division),
         unplaced=division.unplaced,
-        passed_over=tuple(j.member.name for j in judged if j.silent and wants.replicas),
-        scores=_scores(judged, promised),
-        rejections=tuple(_rejections(wants, rejected, judged, division, promised)),
+        passed_over=tuple(s.member.name for s in standings if s.silent and wants.replicas),
+        scores=tuple(s.score for s in sorted(standings, key=attrgetter("order"))[:KEPT_REASONS]),
+        rejections=tuple(_rejections(workload, wants, rejected, standings, division)),
     )
 
 
@@ -75,21 +67,9 @@ def _present(workload: Workload) -> dict[str, int]:
     return {row.cluster: row.replicas for row in made.placement} if made else {}
 
 
-def _judge(wants: Demand, member: Member, present: int, promised: Requests) -> _Judged:
-    silent = verdicts.silence(member)
-    candidate = spread.Candidate(
-        cluster=member.name,
-        zone=member.zone,
-        present=present,
-        room=verdicts.left(member, wants, promised),
-        score=max(1, scores.total(scores.points(member, promised))),
-        open=silent is None,
-    )
-    return _Judged(member, candidate, silent)
-
-
-def _divide(workload: Workload, wants: Demand, judged: Iterable[_Judged]) -> spread.Division:
-    candidates = [j.candidate for j in judged]
+def _divide(workload: Workload, wants: Demand, standings: Iterable[Standing]) -> spread.Division:
+    present = _present(workload)
+    candidates = [s.candidate(present.get(s.member.name, 0)) for s in standings]
     match wants.strategy:
         case "pack":
             return spread.pack(wants.replicas, candidates, workload.uid)
@@ -97,7 +77,7 @@ def _divide(workload: Workload, wants: Demand, judged: Iterable[_Judged]) -> spr
             return spread.every_cluster(wants.replicas, candidates)
         case "spread":
             division = spread.divide(wants.replicas, candidates, workload.uid)
-    back = _passed_over(workload) & {j.member.name for j in judged if not j.silent}
+    back = _passed_over(workload) & {s.member.name for s in standings if not s.silent}
     if not back or division.unplaced:
         return division
     # A cluster that was silent at the last decision is back: even out what it missed, and no more.
@@ -114,11 +94,11 @@ def _after(candidate: spread.Candidate, division: spread.Division) -> spread.Can
     return replace(candidate, present=count, room=candidate.room - (count - candidate.present))
 
 
-def _rows(workload: Workload, judged: Mapping[str, Member], division: spread.Division) -> tuple[ClusterReplicas, ...]:
+def _rows(workload: Workload, members: Mapping[str, Member], division: spread.Division) -> tuple[ClusterReplicas, ...]:
     made = workload.status.scheduling
     before = {row.cluster: row for row in made.placement} if made else {}
-    placed = sorted((judged[cluster].zone, cluster) for cluster in division.replicas)
-    return tuple(_row(workload, judged[name], division.replicas[name], before.get(name)) for _, name in placed)
+    placed = sorted((members[cluster].zone, cluster) for cluster in division.replicas)
+    return tuple(_row(workload, members[name], division.replicas[name], before.get(name)) for _, name in placed)
 
 
 def _row(workload: Workload, member: Member, count: int, before: ClusterReplicas | None) -> ClusterReplicas:
@@ -129,35 +109,30 @@ def _row(workload: Workload, member: Member, count: int, before: ClusterReplicas
     return ClusterReplicas(cluster=member.name, zone=member.zone, replicas=count, added=min(count, more + uncounted))
 
 
-def _scores(judged: Iterable[_Judged], promised: Mapping[str, Requests]) -> tuple[scores.Score, ...]:
-    best = sorted(judged, key=lambda j: (-j.candidate.score, j.member.name))[:KEPT_REASONS]
-    return tuple(scores.score(j.member, promised.get(j.member.name, NOTHING)) for j in best)
-
-
 def _rejections(
+    workload: Workload,
     wants: Demand,
     rejected: Mapping[str, Reason],
-    judged: Iterable[_Judged],
+    standings: Iterable[Standing],
     division: spread.Division,
-    promised: Mapping[str, Requests],
 ) -> Iterable[Rejection]:
     """Why clusters are out, and why those that are not got no more although some replicas have no place."""
-    short = {j.member.name: j for j in judged if j.silent or division.unplaced}
+    short = {s.member.name: s for s in standings if s.silent or division.unplaced}
+    present = _present(workload)
     for name in sorted((*rejected, *short))[:KEPT_REASONS]:
         if name in rejected:
             reason = rejected[name]
         else:
-            taken = division.replicas.get(name, 0) - short[name].candidate.present
-            reason = _shortage(wants, short[name], taken, promised.get(name, NOTHING))
+            reason = _shortage(wants, short[name], division.replicas.get(name, 0) - present.get(name, 0))
         yield Rejection(cluster=name, reason=reason.word, message=f"{name} {reason.sentence}")
 
 
-def _shortage(wants: Demand, judged: _Judged, taken: int, promised: Requests) -> Reason:
-    if judged.silent:
-        return judged.silent
-    if judged.member.unschedulable:
+def _shortage(wants: Demand, standing: Standing, taken: int) -> Reason:
+    if standing.silent:
+        return standing.silent
+    if standing.member.unschedulable:
         return Reason("Unschedulable", "is closed for new work by its operator")
-    room = taken if wants.strategy == "spread" else judged.candidate.room
-    lacks = verdicts.lacks(judged.member, wants, promised)
+    room = taken if wants.strategy == "spread" else standing.newcomer.room
+    lacks = verdicts.lacks(standing.member, wants, standing.promised)
     each = requests.part(lacks, wants.requests.get(lacks, 0))
     return Reason("InsufficientCapacity", f"has room for {room} more of {each} each")

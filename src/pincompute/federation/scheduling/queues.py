@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
-from pincompute.api import conditions
+from pincompute.api import conditions, requests
 from pincompute.api.kinds import KINDS, Kind
 from pincompute.api.meta import Resource
 from pincompute.api.requests import Requests
@@ -45,8 +46,11 @@ class Filing(NamedTuple):
     why: str
     what: str = ""
 
-    def __str__(self) -> str:
-        return "/".join(self)
+
+@lru_cache(maxsize=4096)
+def value(pool: str, why: str, what: str = "") -> str:
+    """How a filing is written; a cluster's are the same for all that is placed there."""
+    return f"{pool}/{why}/{what}"
 
 
 def filing(value: str) -> Filing:
@@ -76,10 +80,9 @@ def files(obj: WorkloadObject) -> Iterator[str]:
     if obj.deleting:
         return
     try:
-        filings = tuple(_of_decision(obj, made, pool) if made and _stands(obj, made) else _undecided(obj, pool))
+        yield from tuple(_of_decision(obj, made, pool) if made and _stands(obj, made) else _undecided(obj, pool))
     except Exception:  # noqa: BLE001 - a cache must not fail over one object
-        filings = (Filing(pool, WAITING),)
-    yield from map(str, filings)
+        yield value(pool, WAITING)
 
 
 def _stands(obj: WorkloadObject, made: Scheduling) -> bool:
@@ -87,22 +90,22 @@ def _stands(obj: WorkloadObject, made: Scheduling) -> bool:
     return made.generation == obj.metadata.generation or stands(read(obj))
 
 
-def _undecided(obj: WorkloadObject, pool: str) -> Iterator[Filing]:
+def _undecided(obj: WorkloadObject, pool: str) -> Iterator[str]:
     """What cannot be used waits for nothing: its status says why, until its template changes."""
     told = conditions.find(obj.status.conditions, SCHEDULED)
     if told is None or told.reason != UNUSABLE or told.observed_generation != obj.metadata.generation:
-        yield Filing(pool, WAITING)
+        yield value(pool, WAITING)
 
 
-def _of_decision(obj: WorkloadObject, made: Scheduling, pool: str) -> Iterator[Filing]:
-    yield from (Filing(pool, PLACED, row.cluster) for row in made.placement)
+def _of_decision(obj: WorkloadObject, made: Scheduling, pool: str) -> Iterator[str]:
+    yield from (value(pool, PLACED, row.cluster) for row in made.placement)
     if obj.spec.paused:
         return
-    yield from (Filing(pool, PASSED_OVER, cluster) for cluster in made.passed_over)
+    yield from (value(pool, PASSED_OVER, cluster) for cluster in made.passed_over)
     if strategy_of(kind_of(obj)) == "every node":
-        yield Filing(pool, EVERYWHERE)
+        yield value(pool, EVERYWHERE)
     if made.unplaced:
-        yield Filing(pool, NO_ROOM, str(shortage(demand(read(obj)), made)))
+        yield value(pool, NO_ROOM, str(shortage(demand(read(obj)), made)))
 
 
 class Shortage(NamedTuple):
@@ -149,10 +152,10 @@ def promises(obj: WorkloadObject) -> Iterable[Entry]:
 
 def _promises(obj: WorkloadObject, made: Scheduling) -> Iterator[Entry]:
     lines = {line.cluster: line for line in obj.status.clusters}
-    for row in made.placement:
-        for position, pods in _pending(row, lines.get(row.cluster)):
-            if pods:
-                yield Entry(row.cluster, position, _times(workloads.render(obj).requests, pods))
+    pending = [(row.cluster, *of) for row in made.placement for of in _pending(row, lines.get(row.cluster)) if of[1]]
+    wants = requests.requests(obj.spec.template, requests.DEFAULTS) if pending else requests.NOTHING
+    for cluster, position, pods in pending:
+        yield Entry(cluster, position, _times(wants, pods))
 
 
 def _pending(row: ClusterReplicas, line: ClusterStatus | None) -> tuple[tuple[int, int], ...]:

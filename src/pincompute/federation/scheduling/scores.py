@@ -5,9 +5,6 @@ Spread over zones is not a score but the rule of `domain.spread`; scores rank cl
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 from pincompute.api.requests import Requests
 from pincompute.api.workloads import Score
 from pincompute.domain.room import used_share
@@ -35,19 +32,9 @@ def cost(member: Member) -> int:
     return min(100, round(100 * CHEAPEST / max(1, member.cost)))
 
 
-def points(member: Member, promised: Requests) -> Mapping[str, int]:
-    """Each part times its weight."""
-    if _STEADY not in member.worked_out:
-        steady = {"health": WEIGHTS["health"] * health(member), "cost": WEIGHTS["cost"] * cost(member)}
-        member.worked_out[_STEADY] = steady, MappingProxyType({"load": WEIGHTS["load"] * load(member, {}), **steady})
-    steady, unpromised = member.worked_out[_STEADY]
-    return {"load": WEIGHTS["load"] * load(member, promised), **steady} if promised else unpromised
-
-
-def total(parts: Mapping[str, int]) -> int:
-    return round(sum(parts.values()) / _WHOLE)
-
-
 def score(member: Member, promised: Requests) -> Score:
-    parts = points(member, promised)
-    return Score(cluster=member.name, total=total(parts), parts=dict(parts))
+    """Each part times its weight, and their sum by the sum of weights."""
+    if _STEADY not in member.worked_out:
+        member.worked_out[_STEADY] = {"health": WEIGHTS["health"] * health(member), "cost": WEIGHTS["cost"] * cost(member)}
+    parts = {"load": WEIGHTS["load"] * load(member, promised), **member.worked_out[_STEADY]}
+    return Score(cluster=member.name, total=round(sum(parts.values()) / _WHOLE), parts=parts)

@@ -6,17 +6,19 @@ Most looks come after one member has changed: of all others the verdicts stand, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pincompute.api.requests import NOTHING, Requests
+from pincompute.api.workloads import Score
 from pincompute.domain import room
+from pincompute.domain.spread import Candidate
 from pincompute.federation.members import Member
-from pincompute.federation.scheduling import filters
+from pincompute.federation.scheduling import filters, scores
 from pincompute.federation.scheduling.demand import Demand
 from pincompute.federation.scheduling.filters import Reason
 
 REMEMBERED = 10_000  # verdicts kept with a member
-_SILENCE, _FREE = "silence", "free"  # beside them; no class of demands has such a name
+_SILENCE, _FREE, _STANDING = "silence", "free", "standing "  # beside them; no class of demands has such a name
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,43 @@ def silence(member: Member) -> Reason | None:
     if _SILENCE not in member.worked_out:
         member.worked_out[_SILENCE] = filters.silence(member)
     return member.worked_out[_SILENCE]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a member that is not out stands for a demand while so much is promised there."""
+
+    member: Member
+    promised: Requests
+    newcomer: Candidate  # as long as the workload has nothing there
+    score: Score
+    order: tuple[int, str]  # the best first
+    silent: Reason | None
+
+    def candidate(self, present: int) -> Candidate:
+        return replace(self.newcomer, present=present) if present else self.newcomer
+
+
+def standing(member: Member, demand: Demand, promised: Requests) -> Standing:
+    name = _STANDING + demand.alike
+    known: Standing | None = member.worked_out.get(name)
+    if known is not None and (known.promised is promised or known.promised == promised):
+        return known
+    made = member.worked_out[name] = _standing(member, demand, promised)
+    return made
+
+
+def _standing(member: Member, demand: Demand, promised: Requests) -> Standing:
+    silent, score = silence(member), scores.score(member, promised)
+    newcomer = Candidate(
+        cluster=member.name,
+        zone=member.zone,
+        present=0,
+        room=left(member, demand, promised),
+        score=max(1, score.total),
+        open=silent is None,
+    )
+    return Standing(member, promised, newcomer, score, (-score.total, member.name), silent)
 
 
 def left(member: Member, demand: Demand, promised: Requests) -> int:
