@@ -34,7 +34,7 @@ from pincompute.api.clusters import (
 )
 from pincompute.api.conditions import Condition
 from pincompute.api.labels import HOST
-from pincompute.api.meta import Key, Manifest, ObjectMeta
+from pincompute.api.meta import Manifest, ObjectMeta
 from pincompute.api.workloads import (
     PINAPPS,
     ClusterReplicas,
@@ -46,6 +46,7 @@ from pincompute.api.workloads import (
 )
 from pincompute.domain.spread import Candidate, divide
 from pincompute.engine.plan import Patch, Plan, Ref
+from pincompute.federation.keys import PoolKey
 from pincompute.federation.scheduling import pool, queues
 from pincompute.federation.scheduling.demand import demand
 from pincompute.kube import collector
@@ -94,7 +95,7 @@ class Region:
     def look(self) -> Plan:
         """One look with its writes; only the look counts as held up by it."""
         began, collections = time.process_time(), gc.get_stats()[2]["collections"]
-        plan = pool.decide(pool.observe(Key("", queues.POOL), self, NOW))
+        plan = pool.decide(pool.observe(PoolKey(queues.POOL), self, NOW))
         spent = time.process_time() - began
         if gc.get_stats()[2]["collections"] == collections:
             self.longest = max(self.longest, spent)

@@ -28,7 +28,7 @@ def mutated(module: ModuleType, *changes: tuple[str, str], **names: Any) -> Modu
     return copy
 
 
-def controllers_of(module: ModuleType) -> tuple[Controller[Any], ...]:
+def controllers_of(module: ModuleType) -> tuple[Controller[Any, Any], ...]:
     return getattr(module, "CONTROLLERS", None) or (module.CONTROLLER,)
 
 

@@ -6,9 +6,11 @@ read; creates before deletes; unknown changes nothing; empty when done.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any, Literal, TypeAlias
 
+from pincompute.api.core import PODS
 from pincompute.api.meta import Key, Manifest, Object, Resource
 
 
@@ -71,6 +73,34 @@ class Delete:
 
 
 @dataclass(frozen=True, slots=True)
+class Evict:
+    """End a pod by the Eviction API, which asks the pod's disruption budget; gone already is success.
+
+    A budget that does not allow it now is an ordinary answer: the look is blocked, later stages run all the same, and the
+    key is looked at again soon. So no later stage may need the pod to be gone.
+    """
+
+    ref: Ref
+    uid: str
+    why: str
+    resource_version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Set the replicas through the scale subresource, pinned to the version they were decided from.
+
+    The answer is a Scale and not the object, so the caches learn of it by their watches.
+    """
+
+    ref: Ref
+    replicas: int
+    uid: str
+    resource_version: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Confirm:
     """Ask the API server itself, not a cache, whether the object is still what the plan was decided from; else conflict.
 
@@ -97,8 +127,18 @@ class ConfirmSet:
     uids: frozenset[str]
 
 
-Action: TypeAlias = Create | Apply | Patch | Delete | Confirm | ConfirmSet
+Action: TypeAlias = Create | Apply | Patch | Delete | Evict | Scale | Confirm | ConfirmSet
 Stage: TypeAlias = tuple[Action, ...]
+
+
+def cluster_of(action: Action) -> str:
+    """Where the action goes."""
+    return action.cluster if isinstance(action, ConfirmSet) else action.ref.cluster
+
+
+def resource_of(action: Action) -> Resource[Any]:
+    """What kind the action is about."""
+    return action.resource if isinstance(action, ConfirmSet) else action.ref.resource
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +173,32 @@ class Plan:
     @property
     def actions(self) -> tuple[Action, ...]:
         return tuple(action for stage in self.stages for action in stage)
+
+
+MOST_CREATES = 500
+"""Pods that one plan makes at most, whatever its controller thinks: more are made when it has looked again."""
+
+
+def bounded(whole: Plan, most: int = MOST_CREATES) -> Plan:
+    """The plan up to so many pods; what would follow the stage that makes the last of them is left to the next look."""
+    left = most
+    for number, stage in enumerate(whole.stages):
+        makes = sum(_makes_pod(action) for action in stage)
+        if makes > left:
+            return replace(whole, stages=(*whole.stages[:number], _cut(stage, left)))
+        left -= makes
+    return whole
+
+
+def _cut(stage: Stage, most: int) -> Stage:
+    first = frozenset(islice((n for n, action in enumerate(stage) if _makes_pod(action)), most))
+    return tuple(action for n, action in enumerate(stage) if n in first or not _makes_pod(action))
+
+
+def _makes_pod(action: Action) -> bool:
+    """An apply without a uid makes what is missing."""
+    makes = isinstance(action, Create) or (isinstance(action, Apply) and not action.uid)
+    return makes and resource_of(action) == PODS
 
 
 def plan(*stages: Stage, wake_after: float | None = None, why: str = "") -> Plan:

@@ -55,14 +55,20 @@ def observe(views: Views) -> tuple[Member, ...]:
 
 def measured(views: Views) -> tuple[Member, ...]:
     """The same with the room each has, for controllers whose card reads ClusterCapacity."""
+    return tuple(_known(views, _measured, lambda name: _reported(name, views)))
 
-    def reported(name: str) -> ClusterCapacity | None:
-        try:
-            return views.view(name, CLUSTERCAPACITIES).get(CAPACITY_KEY)
-        except Unknown:
-            return None
 
-    return tuple(_known(views, _measured, reported))
+def measure(cluster: MemberCluster, views: Views) -> Member:
+    """One member with the room it has."""
+    name = cluster.metadata.name
+    return _member(cluster, _reported(name, views), views.reachable(name))
+
+
+def _reported(name: str, views: Views) -> ClusterCapacity | None:
+    try:
+        return views.view(name, CLUSTERCAPACITIES).get(CAPACITY_KEY)
+    except Unknown:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +87,10 @@ _measured: dict[str, _Known] = {}
 
 def _known(views: Views, known: dict[str, _Known], reported: Callable[[str], ClusterCapacity | None]) -> Iterator[Member]:
     """Each member is made once for as long as it stays the same."""
-    connected = frozenset(views.members())
     clusters = views.view(HOST, MEMBERCLUSTERS).list()
     for cluster in sorted(clusters, key=lambda c: c.metadata.name):
         name = cluster.metadata.name
-        report, reachable = reported(name), name in connected and views.reachable(name)
+        report, reachable = reported(name), views.reachable(name)
         last = known.get(name)
         if last is None or last.cluster is not cluster or last.reported is not report or last.reachable is not reachable:
             last = known[name] = _Known(cluster, report, reachable, _member(cluster, report, reachable))

@@ -9,7 +9,7 @@ from pincompute import __version__
 from pincompute.api.labels import HOST
 from pincompute.engine.controller import Controller
 from pincompute.engine.process import Process
-from pincompute.federation import dispatch, health, projects, removal, status, sweep
+from pincompute.federation import health, projects, removal, sweep, workload
 from pincompute.federation.scheduling import pool, queues
 from pincompute.kube import config
 from pincompute.kube.clusters import Clusters
@@ -17,11 +17,10 @@ from pincompute.kube.membership import Membership
 
 NAME = "pincompute-federation"
 
-CONTROLLERS: tuple[Controller[Any], ...] = (
+CONTROLLERS: tuple[Controller[Any, Any], ...] = (
     projects.CONTROLLER,
     pool.CONTROLLER,
-    *dispatch.CONTROLLERS,
-    *status.CONTROLLERS,
+    *workload.CONTROLLERS,
     health.CONTROLLER,
     removal.CONTROLLER,
     sweep.CONTROLLER,
@@ -32,7 +31,7 @@ async def run(kubeconfig: Path, context: str, port: int) -> None:
     """Run until told to end. Raises ConfigError when the kubeconfig cannot be used."""
     host = config.load(kubeconfig, context)
     clusters = Clusters(user_agent=f"{NAME}/{__version__}")
-    for resource, indexes in queues.INDEXES.items():
+    for resource, indexes in (*queues.INDEXES.items(), *workload.INDEXES.items(), *removal.INDEXES.items()):
         clusters.declare("host", resource, indexes)
     membership = Membership(clusters)
     await Process(NAME, HOST, host, port, CONTROLLERS, lambda _clusters: membership.run()).run(clusters)

@@ -10,8 +10,9 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 import msgspec
 
+from pincompute.api.core import PODS
 from pincompute.api.meta import Key, Manifest, Object, Resource, Struct
-from pincompute.kube import decoding
+from pincompute.kube import decoding, encoding
 from pincompute.kube.errors import Conflict, Invalid, NotFound
 from pincompute.kube.transport import Client
 
@@ -91,6 +92,30 @@ async def delete(
     return decoding.object_decoder(resource.type).decode(answer)
 
 
+async def evict(client: Client, key: Key, uid: str, resource_version: str = "") -> None:
+    """End this very pod, if its disruption budget allows it; raises Blocked when it does not.
+
+    NotFound when the pod was gone, Conflict when it is another one or not at that version.
+    """
+    pins = {"uid": uid, **({"resourceVersion": resource_version} if resource_version else {})}
+    body = {
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": key.name, "namespace": key.namespace},
+        "deleteOptions": {"preconditions": pins},
+    }
+    await client.request("POST", PODS.path(key.namespace, key.name, "eviction"), body=msgspec.json.encode(body))
+
+
+async def scale(
+    client: Client, resource: Resource[Any], key: Key, replicas: int, uid: str, resource_version: str, manager: str
+) -> None:
+    """Set the replicas through the scale subresource; Conflict unless the object is at that version."""
+    body = {"metadata": {"uid": uid, "resourceVersion": resource_version}, "spec": {"replicas": replicas}}
+    path, query = resource.path(key.namespace, key.name, "scale"), {"fieldManager": manager, **_UNCHECKED}
+    await _pinned(client, path, query, msgspec.json.encode(body), _MERGE)
+
+
 async def current(client: Client, resource: Resource[Any], key: Key) -> Object | None:
     """The object's metadata as the API server has it now; None when there is none."""
     try:
@@ -132,7 +157,7 @@ def _named(key: Key, body: Manifest, pins: dict[str, str]) -> Manifest:
 
 
 def _encode(resource: Resource[Any], body: Manifest) -> bytes:
-    return msgspec.json.encode({**body, "apiVersion": resource.api_version, "kind": resource.kind})
+    return encoding.encode({**body, "apiVersion": resource.api_version, "kind": resource.kind})
 
 
 def _built_in(resource: Resource[Any]) -> bool:

@@ -18,6 +18,7 @@ from pincompute.api.labels import HOST
 from pincompute.api.meta import Key, ObjectMeta
 from pincompute.api.workloads import PINAPPS, PinApp, WorkloadStatus
 from pincompute.engine.plan import Patch, Plan, Ref
+from pincompute.federation.keys import PoolKey
 from pincompute.federation.scheduling import pool, queues
 from pincompute.kube.store import Store
 
@@ -111,7 +112,7 @@ class Region:
     # -- what the pool does
 
     def seen(self) -> pool.Seen:
-        return pool.observe(Key("", queues.POOL), self, self.now)
+        return pool.observe(PoolKey(queues.POOL), self, self.now)
 
     def look(self, *failing: str) -> Plan:
         """One look, and its writes; those on the objects named do not get through."""

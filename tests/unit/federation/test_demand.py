@@ -27,6 +27,7 @@ def with_pod(**spec: Any) -> Any:
     return {"spec": {**given["spec"], **spec}}
 
 
+PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 DEPENDS = {
     "replicas": {"replicas": 7},
     "tier": {"tier": "Reserved"},
@@ -36,7 +37,7 @@ DEPENDS = {
     "requests": {"pod": template(cpu="600m")},
     "tolerations": {"pod": with_pod(tolerations=[{"key": "gpu", "operator": "Exists"}])},
     "the nodes it may use": {"pod": with_pod(nodeSelector={"disk": "fast"})},
-    "affinity to nodes": {"pod": with_pod(affinity={"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}})},
+    "affinity to nodes": {"pod": with_pod(affinity={"nodeAffinity": {PREFERRED: [{"weight": 1, "preference": {}}]}})},
     "stopping": {"stopped": True},
 }
 

@@ -8,7 +8,7 @@ from pincompute.api.clusters import Capacity, FreeNodes, MemberCluster, MemberCl
 from pincompute.api.kinds import PINAPP
 from pincompute.api.labels import SHARDS_FINALIZER
 from pincompute.api.meta import Manifest, ObjectMeta
-from pincompute.api.shards import Origin, PinAppShard, ShardSpec, ShardStatus, Share
+from pincompute.api.shards import Budget, Origin, PinAppShard, RevisionStatus, ShardSpec, ShardStatus, Share
 from pincompute.api.workloads import PinApp, PinAppSpec, Placement, Scheduling, WorkloadStatus
 from pincompute.federation import workloads
 from pincompute.federation.members import Member
@@ -75,23 +75,31 @@ def app(
     return workloads.read(PINAPP, PinApp(metadata=meta, spec=spec, status=status or WorkloadStatus(scheduling=scheduling)))
 
 
-def shard(of: Workload, cluster: str, replicas: int, ready: int | None = None, **changes: object) -> PinAppShard:
+def shard(
+    of: Workload, cluster: str, replicas: int, ready: int | None = None, budget: Budget | None = None, **changes: object
+) -> PinAppShard:
     """A shard as dispatch would write it, observed by its operator."""
     rendered = of.rendered
+    given = budget or Budget()
+    more = {"budget": given}
+    serving = replicas if ready is None else ready
     spec = ShardSpec(
         origin=Origin(uid=of.uid, generation=of.generation),
         cluster=cluster,
         zone=cluster[0],
         mix=(Share(revision=rendered.revision, template=rendered.template, replicas=replicas),),
-        update=of.obj.spec.update,
+        update_type=of.obj.spec.update.type,
+        **more,
     )
     status = ShardStatus(
         observed_generation=1,
         origin_generation=of.generation,
         replicas=replicas,
-        ready_replicas=replicas if ready is None else ready,
-        available_replicas=replicas if ready is None else ready,
+        ready_replicas=serving,
+        available_replicas=serving,
         updated_replicas=replicas,
+        guaranteed=replicas - given.unavailable - given.updating,
+        revisions=(RevisionStatus(revision=rendered.revision, replicas=replicas, ready=serving, available=serving),),
     )
     meta = ObjectMeta(
         name=of.key.name, namespace=of.key.namespace, uid=f"shard-{cluster}", resource_version="3", generation=1, **changes

@@ -18,7 +18,7 @@ class Process:
     """Controllers that run together. `clusters` maps the names they know clusters by to the world's: an operator's `local`
     is some member."""
 
-    controllers: tuple[Controller[Any], ...]
+    controllers: tuple[Controller[Any, Any], ...]
     clusters: Mapping[str, str]
 
 
@@ -56,7 +56,7 @@ class Case:
         return world
 
     @property
-    def cards(self) -> tuple[Card, ...]:
+    def cards(self) -> tuple[Card[Any], ...]:
         return tuple(controller.card for process in self.processes for controller in process.controllers)
 
     @property

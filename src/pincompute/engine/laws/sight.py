@@ -22,6 +22,7 @@ from pincompute.engine.outcomes import LaneError
 from pincompute.engine.plan import Ref
 from pincompute.engine.ports import Propagation, Subresource
 from pincompute.kube.errors import Invalid, NotFound, Request, Unreachable
+from pincompute.kube.memory import eviction
 from pincompute.kube.views import Unknown
 from pincompute.kube.writes import of_patch
 
@@ -96,7 +97,7 @@ class Sight:
     """`Views` of one process, for one controller: kinds that its card does not name are refused."""
 
     def __init__(
-        self, world: World, clusters: Mapping[str, str], card: Card, indexes: Indexes, lens: Lens | None, order: Order
+        self, world: World, clusters: Mapping[str, str], card: Card[Any], indexes: Indexes, lens: Lens | None, order: Order
     ) -> None:
         self._world = world
         self._clusters = clusters
@@ -187,6 +188,21 @@ class Hand:
             lambda: self._store.delete(resource, key, uid=uid, resource_version=resource_version, propagation=propagation),
         )
 
+    async def evict(self, key: Key, uid: str, resource_version: str) -> None:
+        self._write(
+            f"evict Pod {key}", {}, lambda: eviction.evict(self._store, key, uid=uid, resource_version=resource_version)
+        )
+
+    async def scale(
+        self, resource: Resource[Any], key: Key, replicas: int, uid: str, resource_version: str, manager: str
+    ) -> None:
+        body = {"metadata": {"uid": uid, "resourceVersion": resource_version}, "spec": {"replicas": replicas}}
+        self._write(
+            f"scale {resource.kind} {key} to {replicas}",
+            {},
+            lambda: self._store.patch(resource, key, body, content_type="merge-patch", manager=manager, subresource="scale"),
+        )
+
     def _write(self, verb: str, body: Manifest, do: Callable[[], Any]) -> None:
         self._reach()
         number, self._world.writes = self._world.writes, self._world.writes + 1
@@ -235,7 +251,7 @@ def shuffled(rng: random.Random) -> Order:
     return lambda objects: rng.sample(objects, len(objects))
 
 
-def spots(case_cards: Iterable[Card], clusters: Mapping[str, str]) -> tuple[Spot, ...]:
+def spots(case_cards: Iterable[Card[Any]], clusters: Mapping[str, str]) -> tuple[Spot, ...]:
     """Every kind in every cluster that the cards of one process read."""
     found = {
         (name, reads.resource): None

@@ -18,14 +18,19 @@ from pincompute.engine import act, reconcile
 from pincompute.engine.controller import Controller
 from pincompute.engine.laws.cases import Case, Process, Step
 from pincompute.engine.laws.sight import Crash, Darkness, Fault, Hand, Lens, Order, Sight, in_order
-from pincompute.engine.outcomes import ForeignError, Outcome, classify
-from pincompute.engine.plan import Action, Apply, ConfirmSet, Plan
+from pincompute.engine.outcomes import GOES_ON, ForeignError, Outcome, classify
+from pincompute.engine.plan import Action, Apply, Plan, cluster_of
 from pincompute.engine.reconcile import Look
+from pincompute.kube.views import Views
 
 PAUSES = (1.0, 5.0, 30.0, 900.0)  # seconds between rounds in which nothing happens; rest is when all have passed
 ROUNDS = 150
 SHOWN = 40  # lines of the trace in a verdict
-AGAIN = {Outcome.UNKNOWN: 30.0, Outcome.REFUSED: 60.0}  # seconds; everything else that failed is looked at next round
+AGAIN = {
+    Outcome.UNKNOWN: 30.0,
+    Outcome.BLOCKED: 5.0,
+    Outcome.REFUSED: 60.0,
+}  # seconds; everything else that failed is looked at next round
 
 
 class Broken(AssertionError):  # noqa: N818 - a verdict
@@ -47,19 +52,19 @@ class Seat:
     """One controller in its process, with the keys it has ever heard of and those it must look at."""
 
     process: Process
-    controller: Controller[Any]
+    controller: Controller[Any, Any]
     known: dict[Key, None] = field(default_factory=dict)
     dirty: dict[Key, None] = field(default_factory=dict)
     wakes: dict[Key, datetime] = field(default_factory=dict)
 
-    def news(self, cluster: str, resource: Resource[Any], obj: Object) -> None:
+    def news(self, cluster: str, resource: Resource[Any], obj: Object, views: Views) -> None:
         """`cluster` is the world's name; the card's functions get the process's."""
         for mine, name in self.process.clusters.items():
             if name != cluster:
                 continue
             for reads in self.controller.card.reads:
                 if reads.resource == resource and reads.where == act.where_of(mine):
-                    keys = dict.fromkeys(reads.keys(mine, obj))
+                    keys = dict.fromkeys(reads.concerned(mine, obj, views))
                     self.known |= keys
                     self.dirty |= keys
 
@@ -138,7 +143,7 @@ class Trial:
 
     def _news(self, cluster: str, resource: Resource[Any], obj: Object) -> None:
         for seat in self.seats:
-            seat.news(cluster, resource, obj)
+            seat.news(cluster, resource, obj, self.sight(seat))
 
     def _settle(self) -> None:
         quiet = 0
@@ -218,12 +223,14 @@ class Trial:
             raise self.broken(f"{otherwise}: {error}") from error
 
     def _carry_out(self, seat: Seat, plan: Plan, sight: Sight) -> Outcome:
+        blocked = False
         for stage in plan.stages:
             outcomes = [self._act(seat, action, sight) for action in self._order(list(stage))]
-            failed = next((o for o in outcomes if o is not Outcome.ACTED), None)
+            failed = next((o for o in outcomes if o not in GOES_ON), None)
             if failed is not None:
                 return failed
-        return Outcome.ACTED
+            blocked |= Outcome.BLOCKED in outcomes
+        return Outcome.BLOCKED if blocked else Outcome.ACTED
 
     def _act(self, seat: Seat, action: Action, sight: Sight) -> Outcome:
         card = seat.controller.card
@@ -267,10 +274,6 @@ class Trial:
 
     def broken(self, message: str) -> Broken:
         return Broken(message, self.trace)
-
-
-def cluster_of(action: Action) -> str:
-    return action.cluster if isinstance(action, ConfirmSet) else action.ref.cluster
 
 
 def finish(work: Coroutine[Any, Any, None]) -> None:

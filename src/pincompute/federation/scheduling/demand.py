@@ -10,17 +10,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import msgspec
 
-from pincompute.api.kinds import Kind
+from pincompute.api.kinds import Strategy
 from pincompute.api.meta import Manifest
 from pincompute.api.requests import Requests
 from pincompute.api.workloads import Placement, Scheduling, Tier
 from pincompute.federation.workloads import Rendered, Workload
-
-Strategy: TypeAlias = Literal["spread", "pack", "every node"]
 
 REMEMBERED = 50_000  # workloads whose demand is kept; the oldest are worked out anew when they are looked at
 
@@ -89,10 +87,6 @@ def decision(workload: Workload) -> Scheduling | None:
     return workload.status.scheduling if stands(workload) else None
 
 
-def strategy_of(kind: Kind) -> Strategy:
-    return getattr(kind, "strategy", "spread")
-
-
 def _demand(workload: Workload) -> Demand:
     spec: Manifest = workload.rendered.template.get("spec") or {}
     given = workload.obj.spec.placement
@@ -101,17 +95,16 @@ def _demand(workload: Workload) -> Demand:
     )
     tolerations = sorted(map(_toleration, spec.get("tolerations") or ()), key=_encode)
     wants = dict(workload.rendered.requests)
-    strategy = strategy_of(workload.kind)
-    alike = _name([strategy, wants, placement, tolerations, _nodes(spec)])
+    alike = _name([workload.kind.strategy, wants, placement, tolerations, _nodes(spec)])
     return Demand(
-        strategy=strategy,
+        strategy=workload.kind.strategy,
         tier=workload.obj.spec.tier,
         replicas=workload.replicas,
         requests=wants,
         placement=placement,
         tolerations=tolerations,
         hash=_name([alike, workload.replicas, workload.obj.spec.tier]),
-        alike=alike if strategy == "spread" else _name([alike, workload.replicas]),
+        alike=alike if workload.kind.strategy == "spread" else _name([alike, workload.replicas]),
     )
 
 

@@ -20,18 +20,19 @@ from typing import Any
 from pincompute.api.clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS
 from pincompute.api.kinds import KINDS
 from pincompute.api.labels import HOST
-from pincompute.api.meta import Key, Object
+from pincompute.api.meta import Object
 from pincompute.api.requests import NOTHING, Requests, plus
 from pincompute.api.workloads import Scheduling
 from pincompute.engine.controller import Card, Context, Controller, Reads, Writes
 from pincompute.engine.plan import Failed, Patch, Plan, Ref
 from pincompute.federation import members, workloads
+from pincompute.federation.keys import PoolKey
 from pincompute.federation.members import Member
 from pincompute.federation.scheduling import decisions, queues, verdicts
 from pincompute.federation.scheduling.demand import Demand, demand
 from pincompute.federation.scheduling.placement import place
 from pincompute.federation.scheduling.queues import Filing
-from pincompute.federation.status import before_reports
+from pincompute.federation.workload.report import before_reports
 from pincompute.federation.workloads import Workload, WorkloadObject
 from pincompute.kube.views import View
 
@@ -87,7 +88,7 @@ def _promise(promised: dict[str, Requests], workload: Workload, decision: Schedu
             promised[row.cluster] = plus(promised.get(row.cluster, NOTHING), workload.rendered.requests, more)
 
 
-def observe(key: Key, context: Context, now: datetime) -> Seen:
+def observe(key: PoolKey, context: Context, now: datetime) -> Seen:
     known = members.measured(context)
     views = tuple(context.view(HOST, kind.workload) for kind in KINDS)
     promised = _Promised(views, known)
@@ -195,16 +196,16 @@ def _lacks_a_share(obj: WorkloadObject, known: tuple[Member, ...]) -> bool:
     return bool(wants.replicas) and any(verdicts.verdict(m, wants).out is None for m in able)
 
 
-def _news(_cluster: str, obj: WorkloadObject) -> tuple[Key, ...]:
+def _news(_cluster: str, obj: WorkloadObject) -> tuple[PoolKey, ...]:
     """Progress of a workload that has its place is no news: room that comes free is told by the members' capacity."""
     if obj.deleting:
-        return (Key("", queues.pool_of(obj)),)
+        return (PoolKey(queues.pool_of(obj)),)
     filings = map(queues.filing, queues.files(obj))
-    return tuple({Key("", f.pool): None for f in filings if f.why in (queues.WAITING, queues.NO_ROOM, queues.PASSED_OVER)})
+    return tuple({PoolKey(f.pool): None for f in filings if f.why in (queues.WAITING, queues.NO_ROOM, queues.PASSED_OVER)})
 
 
-def _every_pool(_cluster: str, _obj: Object) -> tuple[Key, ...]:
-    return (Key("", queues.POOL),)
+def _every_pool(_cluster: str, _obj: Object) -> tuple[PoolKey, ...]:
+    return (PoolKey(queues.POOL),)
 
 
 CONTROLLER = Controller(

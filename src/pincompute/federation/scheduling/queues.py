@@ -19,7 +19,7 @@ from pincompute.api.meta import Resource
 from pincompute.api.requests import Requests
 from pincompute.api.workloads import ClusterReplicas, ClusterStatus, Rejection, Scheduling
 from pincompute.federation import workloads
-from pincompute.federation.scheduling.demand import Demand, demand, stands, strategy_of
+from pincompute.federation.scheduling.demand import Demand, demand, stands
 from pincompute.federation.scheduling.placement import KEPT_REASONS
 from pincompute.federation.workloads import TIERS, Workload, WorkloadObject
 from pincompute.kube.indexes import ALWAYS, Entry, Index, Ranked, Sum
@@ -102,7 +102,7 @@ def _of_decision(obj: WorkloadObject, made: Scheduling, pool: str) -> Iterator[s
     if obj.spec.paused:
         return
     yield from (value(pool, PASSED_OVER, cluster) for cluster in made.passed_over)
-    if strategy_of(kind_of(obj)) == "every node":
+    if kind_of(obj).strategy == "every node":
         yield value(pool, EVERYWHERE)
     if made.unplaced:
         yield value(pool, NO_ROOM, str(shortage(demand(read(obj)), made)))
