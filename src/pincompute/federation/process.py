@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from pincompute import __version__
-from pincompute.api.kinds import KINDS
 from pincompute.api.labels import HOST
 from pincompute.engine.controller import Controller
 from pincompute.engine.process import Process
 from pincompute.engine.refusals import Refusals
-from pincompute.federation import health, projects, removal, scheduling, sweep, workload
+from pincompute.federation import health, projects, removal, sweep, workload
+from pincompute.federation.scheduling import pool, queues
 from pincompute.kube import config
 from pincompute.kube.clusters import Clusters
 from pincompute.kube.membership import Membership
@@ -23,7 +23,7 @@ def controllers(refusals: Refusals) -> tuple[Controller[Any, Any], ...]:
     """All that runs on the host. The engine has to tell `refusals` about troubles."""
     return (
         projects.CONTROLLER,
-        scheduling.CONTROLLER,
+        pool.CONTROLLER,
         *workload.controllers(refusals),
         health.CONTROLLER,
         removal.CONTROLLER,
@@ -38,9 +38,7 @@ async def run(kubeconfig: Path, context: str, port: int) -> None:
     """Run until told to end. Raises ConfigError when the kubeconfig cannot be used."""
     host = config.load(kubeconfig, context)
     clusters = Clusters(user_agent=f"{NAME}/{__version__}")
-    for kind in KINDS:
-        clusters.declare("host", kind.workload, {"tier": lambda obj: (obj.spec.tier,)})
-    for resource, indexes in (*workload.INDEXES.items(), *removal.INDEXES.items()):
+    for resource, indexes in (*queues.INDEXES.items(), *workload.INDEXES.items(), *removal.INDEXES.items()):
         clusters.declare("host", resource, indexes)
     membership = Membership(clusters)
     refusals = Refusals()
