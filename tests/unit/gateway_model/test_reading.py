@@ -270,6 +270,13 @@ def test_what_cannot_be_read(name: str) -> None:
     assert caught.value.remedy
 
 
+def test_a_control_character_is_written_as_an_escape() -> None:
+    with pytest.raises(Problem) as caught:
+        documents.parse(b'a: "x\x7f"', "application/yaml")
+    assert caught.value.remedy == 'write it as an escape in double quotes, for example "\\x7f"'
+    assert documents.parse(b'a: "x\\x7f"', "application/yaml") == {"a": "x\x7f"}
+
+
 def test_a_small_text_cannot_blow_up() -> None:
     layers = [b"a0: &a0 [x,x,x,x,x,x,x,x,x,x]"]
     layers += [b"a%d: &a%d [%s]" % (n, n, b",".join([b"*a%d" % (n - 1)] * 10)) for n in range(1, 9)]
