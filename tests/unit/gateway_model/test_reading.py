@@ -65,6 +65,11 @@ BAD = {
     ),
     "a port out of range": (WEB % "ports: [{port: 70000}]", "containers[0].ports[0].port", "must be from 1 to 65535"),
     "a check without a port": (WEB % "health: {http: {path: /}}", "containers[0].health.http.port", "is required"),
+    "an account that is none": (
+        "{name: x, containers: [{name: a, image: i}], disruption: {maxUnavailable: many}}",
+        "disruption.maxUnavailable",
+        "must be a number from 0, or a percentage",
+    ),
     "a duration that is none": (WEB % "health: {period: 10}", "containers[0].health.period", 'write for example "10s"'),
     "two things to check": (
         WEB % "health: {http: {port: 80}, tcp: {port: 80}}",

@@ -13,6 +13,7 @@ from pincompute.domain.replacement import Moves, Replica, Wanted
 from pincompute.engine.plan import Apply, Patch
 from pincompute.federation import workload as controller
 from pincompute.federation import workloads
+from pincompute.federation.scheduling import demand
 from pincompute.federation.scheduling.placement import place
 from pincompute.federation.workload.report import PACE
 from pincompute.federation.workload.sites import Site
@@ -36,9 +37,10 @@ def paused(pod: Manifest | None = None, **counts: int) -> Workload:
     return with_spec(changed, paused=True)
 
 
-def test_its_placement_holds_for_the_new_generation() -> None:
+def test_it_stands_by_its_last_decision_whatever_it_asks_for() -> None:
     decision = place(paused(a1=2, b1=1), (member("a1"), member("b1"), member("c1")), {})
-    assert decision == msgspec.structs.replace(placed(1, a1=2, b1=1), generation=2)
+    assert decision == placed(1, a1=2, b1=1)
+    assert demand.stands(paused(a1=2, b1=1))
 
 
 def test_it_moves_out_of_a_cluster_that_leaves_with_as_many_replicas_as_it_had() -> None:
