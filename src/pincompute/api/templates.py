@@ -58,8 +58,8 @@ def shape(template: Manifest) -> str:
     """Names everything an in-place update cannot change: all but images that can be replaced, labels and annotations.
 
     One annotation asks for new pods and nothing else: kubectl's restartedAt. A pull policy that follows from an image stays
-    what it was when the image is replaced, so it is part of the shape. A pod that records a shape of another version, one that
-    does not begin with `VERSION`, is compared by the shape of its revision's template, computed anew.
+    what it was when the image is replaced, so it is part of the shape. A pod whose recorded shape has another version
+    (`is_named_by_this_version`) is compared by the shape of its revision's template, computed anew.
     """
     made = normalise(template)
     for where, container in containers(made):
@@ -71,6 +71,11 @@ def shape(template: Manifest) -> str:
     restarted = annotations.get(RESTARTED_AT)
     metadata = _without(given, "labels", "annotations")
     return _name({**made, "metadata": metadata | ({RESTARTED_AT: restarted} if restarted else {})})
+
+
+def is_named_by_this_version(name: str) -> bool:
+    """Of a revision or shape: equal names mean equal templates, and different names different ones."""
+    return name.startswith(VERSION)
 
 
 def images(template: Manifest) -> dict[str, str]:

@@ -257,7 +257,8 @@ def test_names_fit_a_label_and_tell_their_version() -> None:
     for name in (templates.revision(template()), templates.shape(template())):
         assert re.fullmatch("[a-z]([-a-z0-9]*[a-z0-9])?", name)
         assert len(name) <= 12
-        assert name.startswith(templates.VERSION)  # which no name of the first version, ten hex digits, does
+        assert templates.is_named_by_this_version(name)
+    assert not templates.is_named_by_this_version("1234567890")  # as the first version named them
 
 
 def test_a_template_that_the_first_version_stored_in_a_shard_makes_the_pods_of_the_present_one() -> None:
