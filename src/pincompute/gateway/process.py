@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pincompute import __version__
 from pincompute.api.labels import HOST
-from pincompute.engine import health
+from pincompute.engine import health, watchdog
 from pincompute.engine.metrics import Metrics
 from pincompute.engine.process import stopping
 from pincompute.gateway import NAME, server
@@ -30,9 +30,16 @@ async def run(kubeconfig: Path, context: str, settings: Settings, port: int) -> 
     """Until told to end. `port` is of /livez, /readyz and /metrics. Raises ConfigError for an unusable kubeconfig."""
     host = config.load(kubeconfig, context)
     clusters = Clusters(user_agent=f"{NAME}/{__version__}")
-    membership = Membership(clusters, process="gateway")
     metrics = Metrics()
     stop = stopping()
+    with watchdog.watching(metrics.registry):
+        await _run(clusters, host, settings, port, metrics, stop)
+
+
+async def _run(
+    clusters: Clusters, host: config.ClusterConfig, settings: Settings, port: int, metrics: Metrics, stop: asyncio.Event
+) -> None:
+    membership = Membership(clusters, process="gateway")
     async with compose(settings, clusters) as parts, clusters:
         Figures(metrics.registry, parts.recorder, parts.store)
         await clusters.add(HOST, host)
