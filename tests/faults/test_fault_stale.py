@@ -19,7 +19,6 @@ import pytest
 from pincompute.api import labels
 from pincompute.api.clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS, PROJECTS
 from pincompute.api.core import NAMESPACES, PODS
-from pincompute.api.kinds import KINDS
 from pincompute.api.labels import HOST, LOCAL
 from pincompute.api.meta import Key, Manifest, Resource
 from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS
@@ -28,6 +27,7 @@ from pincompute.engine.controller import Controller
 from pincompute.engine.loop import Engine
 from pincompute.engine.refusals import Refusals
 from pincompute.federation import dispatch, sweep
+from pincompute.federation.scheduling import queues
 from pincompute.kube.cache import Timing
 from pincompute.kube.clusters import Clusters
 from pincompute.kube.config import ClusterConfig
@@ -92,8 +92,8 @@ async def process(
         clusters = Clusters(user_agent="test", timing=PATIENT)
         for resource, indexes in replicas.INDEXES.items():
             clusters.declare("local", resource, indexes)
-        for kind in KINDS:
-            clusters.declare("host", kind.workload, {"tier": lambda obj: (obj.spec.tier,)})
+        for resource, indexes in queues.INDEXES.items():
+            clusters.declare("host", resource, indexes)
         engine = Engine(controllers, clusters, now=lambda: datetime.now(UTC) + age)
         await stack.enter_async_context(clusters)
         for name, content in stores.items():

@@ -31,6 +31,7 @@ from pincompute.api.workloads import PINAPPS
 from pincompute.engine.laws import Case, Process, Scenario, World
 from pincompute.federation import process as federation
 from pincompute.federation import removal, workload
+from pincompute.federation.scheduling import queues
 from pincompute.kube.memory.disruption import update_budgets
 from pincompute.operator import process as operator
 from pincompute.operator.replicas import INDEXES
@@ -38,7 +39,7 @@ from pincompute.operator.replicas import INDEXES
 SHOP = "shop"
 ZONES = {"a1": "a", "b1": "b", "c1": "c", "a2": "a"}
 NODE = {"cpu": "8", "memory": "16Gi", "pods": "20"}
-OF_WORKLOADS = {kind.workload: {"tier": lambda obj: (obj.spec.tier,), **removal.INDEXES[kind.workload]} for kind in KINDS}
+OF_WORKLOADS = {kind.workload: {**queues.INDEXES[kind.workload], **removal.INDEXES[kind.workload]} for kind in KINDS}
 
 
 @dataclass(frozen=True)

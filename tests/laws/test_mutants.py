@@ -19,7 +19,7 @@ from mutants import infected, mutated
 from region_worlds import regions
 
 from pincompute.engine.laws import Broken, Case, Chance, uphold
-from pincompute.federation import scheduling
+from pincompute.federation.scheduling import pool
 from pincompute.federation.workload import dispatch, report
 from pincompute.operator import replicas
 
@@ -177,11 +177,11 @@ MUTANTS: dict[str, Mutant] = {
         ("return Site(member, None, known=False, prepared=False)", "return Site(member, None, known=True, prepared=True)"),
         ("return plan(proofs, (_release(workload),))", "return plan((_release(workload),))"),
     ),
-    "decides for an older generation, in the real scheduling": Mutant(
-        scheduling,
+    "decides for what it asked before, in the real scheduling": Mutant(
+        pool,
         "settles",
         "goal is not reached|not woken",
-        ("if made is None or made.generation != obj.metadata.generation:", "if made is None:"),
+        ("place(workload, seen.members, promised)", "workload.status.scheduling or place(workload, seen.members, promised)"),
     ),
     "says done before the members have begun (S-020), in the real status": Mutant(
         report,

@@ -1,8 +1,9 @@
-"""Admission policies: rules that need to know more than the object, and the finalizers that keep deletion orderly.
+"""Admission policies: rules that need to know more than the object, the finalizers that keep deletion orderly, and fractions.
 
-All of them fail closed: the API server evaluates them itself, so "cannot evaluate" is a mistake of ours and no outage of
-anybody's, while letting one write through could leave pods behind that no object knows (finalizers), or give a project's
-users what only the platform may write (shards).
+Those that guard something fail closed: the API server evaluates them itself, so "cannot evaluate" is a mistake of ours and no
+outage of anybody's, while letting one write through could leave pods behind that no object knows (finalizers), or give a
+project's users what only the platform may write (shards). The one that writes fractions as text guards nothing: what it cannot
+read, the schema refuses, field by field.
 """
 
 from __future__ import annotations
@@ -10,15 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from pincompute.api import clusters, labels, shards, templates, workloads
+from pincompute.api import clusters, fractions, labels, templates
+from pincompute.api.kinds import KINDS, Kinds
 from pincompute.api.meta import GROUP, VERSION, Manifest
 
 Operation: TypeAlias = Literal["CREATE", "UPDATE", "DELETE"]
 
 _ADMISSION = "admissionregistration.k8s.io"
-_WORKLOADS = (workloads.PINAPPS.plural, workloads.PINPODS.plural)
-_INTERNAL = (shards.PINAPPSHARDS.plural, shards.PINPODSHARDS.plural, clusters.CLUSTERCAPACITIES.plural)
-_STATUS_TOO = tuple(f"{plural}/status" for plural in _INTERNAL)
 
 PLATFORM_USER = "pincompute:"  # begins the user name of every process of the platform
 _PLATFORM_ACCOUNT = f"system:serviceaccount:{labels.SYSTEM_NAMESPACE}:"
@@ -46,23 +45,38 @@ class Match:
         return {"resourceRules": [rule], **({"namespaceSelector": selector} if selector else {})}
 
 
-def host() -> list[Manifest]:
+def host(kinds: Kinds = KINDS) -> list[Manifest]:
+    workloads = tuple(kind.workload.plural for kind in kinds)
     return [
-        *_validating("workloads-in-projects", _WORKLOADS_CREATED, _IN_PROJECT),
-        *_finalizer("workload-finalizer", _WORKLOADS, labels.SHARDS_FINALIZER),
+        *_validating("workloads-in-projects", Match(GROUP, VERSION, workloads, ("CREATE",)), _IN_PROJECT),
+        *_finalizer("workload-finalizer", workloads, labels.SHARDS_FINALIZER),
         *_finalizer("membercluster-finalizer", (clusters.MEMBERCLUSTERS.plural,), labels.DRAIN_FINALIZER),
+        *_mutating(
+            "fractions-as-text",
+            Match(GROUP, VERSION, workloads, ("CREATE", "UPDATE")),
+            fractions.as_text(),
+            "Ignore",
+            _NOT_BY_PLATFORM,
+        ),
     ]
 
 
-def member() -> list[Manifest]:
+def member(kinds: Kinds = KINDS) -> list[Manifest]:
+    internal = (*(kind.shard.plural for kind in kinds), clusters.CLUSTERCAPACITIES.plural)
+    statuses = tuple(f"{plural}/status" for plural in internal)
+    written = Match(GROUP, VERSION, (*internal, *statuses), ("CREATE", "UPDATE", "DELETE"))
     return [
-        *_validating("platform-writes", _INTERNAL_WRITTEN, _BY_PLATFORM),
+        *_validating("platform-writes", written, _by_platform(kinds)),
         *_validating("requests-and-limits", _PODS_CREATED, _HAS_RESOURCES),
     ]
 
 
-_WORKLOADS_CREATED = Match(GROUP, VERSION, _WORKLOADS, ("CREATE",))
-_INTERNAL_WRITTEN = Match(GROUP, VERSION, (*_INTERNAL, *_STATUS_TOO), ("CREATE", "UPDATE", "DELETE"))
+_NOT_BY_PLATFORM: list[Manifest] = [  # which writes fractions as text itself, so that most writes cost nothing more
+    {
+        "name": "not-by-the-platform",
+        "expression": f"!['{PLATFORM_USER}', '{_PLATFORM_ACCOUNT}'].exists(p, request.userInfo.username.startsWith(p))",
+    }
+]
 _PODS_CREATED = Match("", "v1", ("pods",), ("CREATE",), projects_only=True)
 
 _PROJECT_JSON = f'{{"apiVersion":"{GROUP}/{VERSION}","kind":"Project","metadata":{{"name":"'
@@ -72,19 +86,6 @@ _IN_PROJECT: Manifest = {
             "expression": f"has(namespaceObject.metadata.labels) && '{labels.PROJECT}' in namespaceObject.metadata.labels",
             "messageExpression": f"""'namespace ' + request.namespace + ' is not a project: create the Project first, with: '
                 + 'echo \\'{_PROJECT_JSON}' + request.namespace + '"}}}}\\' | kubectl apply -f -'""",
-            "reason": "Forbidden",
-        }
-    ]
-}
-
-_BY_PLATFORM: Manifest = {
-    "validations": [
-        {
-            "expression": "request.userInfo.groups.exists(g, g == 'system:masters') || "
-            f"['{PLATFORM_USER}', '{_PLATFORM_ACCOUNT}', '{_CONTROLLERS}', 'system:kube-controller-manager'].exists(p, "
-            "request.userInfo.username.startsWith(p))",
-            "messageExpression": "'only the platform writes ' + request.resource.resource + ', and ' "
-            "+ request.userInfo.username + ' is not part of it: change the PinApp or PinPod in the host cluster instead'",
             "reason": "Forbidden",
         }
     ]
@@ -121,6 +122,22 @@ _HAS_RESOURCES: Manifest = {
 }
 
 
+def _by_platform(kinds: Kinds) -> Manifest:
+    workloads = " or ".join(kind.workload.kind for kind in kinds)
+    return {
+        "validations": [
+            {
+                "expression": "request.userInfo.groups.exists(g, g == 'system:masters') || "
+                f"['{PLATFORM_USER}', '{_PLATFORM_ACCOUNT}', '{_CONTROLLERS}', 'system:kube-controller-manager'].exists(p, "
+                "request.userInfo.username.startsWith(p))",
+                "messageExpression": "'only the platform writes ' + request.resource.resource + ', and ' "
+                f"+ request.userInfo.username + ' is not part of it: change the {workloads} in the host cluster instead'",
+                "reason": "Forbidden",
+            }
+        ]
+    }
+
+
 def _validating(name: str, match: Match, body: Manifest) -> list[Manifest]:
     spec = {"failurePolicy": "Fail", "matchConstraints": match.manifest(), **body}
     binding: Manifest = {"validationActions": ["Deny"]}
@@ -131,18 +148,25 @@ def _finalizer(name: str, plurals: tuple[str, ...], finalizer: str) -> list[Mani
     """Also on update: `kubectl replace` with the user's file would otherwise take the finalizer away."""
     match = Match(GROUP, VERSION, plurals, ("CREATE", "UPDATE"))
     lacking = f"!has(object.metadata.finalizers) || !('{finalizer}' in object.metadata.finalizers)"
+    conditions = [
+        {"name": "lives", "expression": "!has(object.metadata.deletionTimestamp)"},
+        {"name": "lacks-it", "expression": lacking},
+    ]
     add = f"""has(object.metadata.finalizers)
         ? [JSONPatch{{op: "add", path: "/metadata/finalizers/-", value: "{finalizer}"}}]
         : [JSONPatch{{op: "add", path: "/metadata/finalizers", value: ["{finalizer}"]}}]"""
+    return _mutating(name, match, add, "Fail", conditions)
+
+
+def _mutating(
+    name: str, match: Match, patches: str, failure: Literal["Fail", "Ignore"], conditions: list[Manifest] | None = None
+) -> list[Manifest]:
     spec = {
-        "failurePolicy": "Fail",
+        "failurePolicy": failure,
         "reinvocationPolicy": "Never",
         "matchConstraints": match.manifest(),
-        "matchConditions": [
-            {"name": "lives", "expression": "!has(object.metadata.deletionTimestamp)"},
-            {"name": "lacks-it", "expression": lacking},
-        ],
-        "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": add}}],
+        **({"matchConditions": conditions} if conditions else {}),
+        "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": patches}}],
     }
     return _with_binding("MutatingAdmissionPolicy", name, spec, {})
 

@@ -17,8 +17,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from pincompute.api.workloads import Disruption, Update
-
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -38,11 +36,13 @@ class Account:
         return replace(self, surge=0, unavailable=max(1, self.unavailable))
 
 
-def account(replicas: int, update: Update, disruption: Disruption) -> Account:
-    """The account of so many replicas. Percentages of `unavailable` are rounded down, those of `surge` up, as a Deployment
-    rounds; with neither, one replica at a time may be missing, or nothing could ever change."""
-    allowed = update.max_unavailable if disruption.max_unavailable is None else disruption.max_unavailable
-    made = Account(replicas, _part(allowed, replicas, up=False), _part(update.max_surge, replicas, up=True))
+def account(replicas: int, unavailable: int | str, surge: int | str) -> Account:
+    """The account of so many replicas, from counts or percentages of them.
+
+    Percentages of `unavailable` are rounded down, those of `surge` up, as a Deployment rounds; with neither, one replica at a
+    time may be missing, or nothing could ever change.
+    """
+    made = Account(replicas, _part(unavailable, replicas, up=False), _part(surge, replicas, up=True))
     return made if made.surge else made.without_surge()
 
 
@@ -137,17 +137,11 @@ def _lacks(part: Part) -> bool:
 
 
 def _shrunk(whole: Account, parts: list[Part]) -> list[Part]:
-    """Replicas go where they are too many, as long as enough others are available (N7).
-
-    A move by itself disturbs nobody: it waits for the replicas that take over. Only what is missing anyway, in clusters that
-    take over nothing, is not waited for.
-    """
-    missing = sum(max(0, min(p.replicas, p.target) - p.available) for p in parts if p.guaranteed >= p.target)
-    needed = whole.replicas - min(whole.unavailable, missing)
+    """Replicas go where they are too many, once as many others are available: a move by itself disturbs nobody (N7)."""
     made: list[Part] = []
     total = guaranteed(parts)
     for part in parts:
-        smaller = _smaller(part, max(0, total - needed))
+        smaller = _smaller(part, max(0, total - whole.replicas))
         total -= part.guarantee - smaller.guarantee
         made.append(smaller)
     return made
@@ -163,15 +157,23 @@ def _smaller(part: Part, spare: int) -> Part:
 
 
 def _handed_out(whole: Account, parts: list[Part]) -> tuple[Part, ...]:
-    spare = guaranteed(parts) - whole.promised
+    made = parts
+    for grant in (_for_updates, _for_evictions):
+        made = _divided(grant, made, guaranteed(made) - whole.promised)
+    if any(_lacks(part) for part in made):
+        return tuple(made)  # a drain would only keep the update waiting
+    return tuple(_divided(_for_drains, made, guaranteed(made) - whole.promised))
+
+
+def _divided(grant: _Grant, parts: list[Part], spare: int) -> list[Part]:
+    """The parts with what is spare of the account, divided evenly over those that wait for this kind of allotment."""
     made = list(parts)
-    for grant in (_for_updates, _for_evictions, _for_drains):
-        waiting = [i for i, part in enumerate(made) if grant(part, 1) is not None]
-        for left, i in zip(range(len(waiting), 0, -1), waiting, strict=True):
-            before = made[i]
-            made[i] = _granted(grant, before, max(0, -(-spare // left)))
-            spare -= before.guarantee - made[i].guarantee
-    return tuple(made)
+    waiting = [i for i, part in enumerate(made) if grant(part, 1) is not None]
+    for left, i in zip(range(len(waiting), 0, -1), waiting, strict=True):
+        before = made[i]
+        made[i] = _granted(grant, before, max(0, -(-spare // left)))
+        spare -= before.guarantee - made[i].guarantee
+    return made
 
 
 def _granted(grant: _Grant, part: Part, spare: int) -> Part:

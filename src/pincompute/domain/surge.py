@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pincompute.api.clusters import Capacity
-from pincompute.api.templates import Requests
-from pincompute.domain.room import Assumed, replicas_that_fit
+from pincompute.api.requests import NOTHING, Requests
+from pincompute.domain.room import replicas_that_fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,4 +45,4 @@ def room_for(capacity: Capacity | None, requests: Requests) -> int:
 
     One where it was not measured yet: silence is no lack of room, and a pod that no node takes is reported.
     """
-    return replicas_that_fit(capacity, Assumed(), requests) if capacity is not None else 1
+    return replicas_that_fit(capacity, NOTHING, requests) if capacity is not None else 1

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, Literal, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 from pincompute.api.meta import Key, Object, Resource
 from pincompute.engine.inputs import Input
-from pincompute.engine.plan import Plan
+from pincompute.engine.plan import Plan, Ref
 from pincompute.kube.views import Unknown, Views
 
 Where: TypeAlias = Literal["host", "members", "local"]
@@ -84,12 +84,20 @@ class Card(Generic[K]):
     pace: float = 0.0
 
 
+class Context(Views, Protocol):
+    """What `observe` is given: the views, and what is left alone for a while."""
+
+    def resting(self, ref: Ref, version: str) -> bool:
+        """An independent action on this very version of the object has failed lately; it is tried again later."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Controller(Generic[K, Seen]):
     """`observe` returns None when there is nothing to look after; it raises `Unknown` when it cannot see enough."""
 
     card: Card[K]
-    observe: Callable[[K, Views, datetime], Seen | None]
+    observe: Callable[[K, Context, datetime], Seen | None]
     decide: Callable[[Seen], Plan]
 
 

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from pincompute.api.meta import Object, Resource
 from pincompute.engine.ports import Clusters, Poller
+from pincompute.engine.setbacks import Setbacks
 from pincompute.kube.views import Question, Unknown, View
 
 T = TypeVar("T", bound=Object)
@@ -162,9 +163,10 @@ class Inputs:
 
 
 class Asking:
-    """The views of one look, which notes what it asks. `inputs` are those of its card."""
+    """Implements `Context` for one look and notes what it asks. `inputs` are those of its card, `setbacks` the controller's."""
 
-    def __init__(self, clusters: Clusters, known: Inputs, inputs: tuple[Input, ...]) -> None:
+    def __init__(self, clusters: Clusters, known: Inputs, inputs: tuple[Input, ...], setbacks: Setbacks) -> None:
+        self.resting = setbacks.resting
         self._clusters = clusters
         self._known = known
         self._inputs = inputs

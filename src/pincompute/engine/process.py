@@ -16,7 +16,7 @@ from typing import Any
 
 from pincompute.api.labels import SYSTEM_NAMESPACE
 from pincompute.api.meta import Key
-from pincompute.engine import health, pollers, watchdog
+from pincompute.engine import health, pollers
 from pincompute.engine.controller import Controller
 from pincompute.engine.loop import Engine, OnTrouble, ignore_trouble
 from pincompute.engine.metrics import Metrics
@@ -51,10 +51,6 @@ class Process:
         """Runs until it is told to end. `clusters` has been told what to watch beyond what the cards name."""
         metrics = Metrics()
         stop = stopping()
-        with watchdog.watching(metrics.registry):
-            await self._run(clusters, metrics, stop)
-
-    async def _run(self, clusters: Clusters, metrics: Metrics, stop: asyncio.Event) -> None:
         async with clusters, pollers.over_http() as asked:
             lease = _DeferredLease(clusters, self.home, Key(SYSTEM_NAMESPACE, self.name))
             engine = Engine(self.controllers, clusters, lease, metrics=metrics, on_trouble=self.on_trouble, pollers=asked)

@@ -1,24 +1,24 @@
-"""PinApp and PinPod seen alike: every controller of the federation is written once for all workload kinds."""
+"""Workloads of all kinds seen alike: every controller of the federation is written once for all workload kinds."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
-from pincompute.api import changes, templates
+from pincompute.api import changes, requests, templates
 from pincompute.api.kinds import KINDS, Kind
+from pincompute.api.kinds import Workload as WorkloadObject
 from pincompute.api.labels import HOST, SHARDS_FINALIZER
 from pincompute.api.meta import Key, Manifest, Object, Resource
 from pincompute.api.quantity import InvalidQuantityError
+from pincompute.api.requests import Requests
 from pincompute.api.shards import Shard
-from pincompute.api.templates import Requests
-from pincompute.api.workloads import PinApp, PinPod, Scheduling, Tier, WorkloadStatus
-from pincompute.domain import budget
+from pincompute.api.workloads import Tier, WorkloadStatus
 from pincompute.domain.budget import Account
 from pincompute.engine.plan import Patch, Ref
-
-WorkloadObject: TypeAlias = PinApp | PinPod
+from pincompute.federation import kinds
+from pincompute.federation.kinds import Behaviour
 
 REMEMBERED = 50_000  # workloads whose rendering is kept; the oldest are rendered anew when they are looked at
 
@@ -40,7 +40,7 @@ _rendered: dict[str, tuple[int, Manifest, Rendered]] = {}  # by uid, with the ge
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """One PinApp or PinPod as the decisions need it. `replicas` should run now: none while it is stopped."""
+    """One workload as the decisions need it. `replicas` should run now: none while it is stopped."""
 
     kind: Kind
     obj: WorkloadObject
@@ -77,17 +77,13 @@ class Workload:
         return self.obj.spec.paused
 
     @property
-    def decision(self) -> Scheduling | None:
-        """The scheduling decision for this very generation; an older one is not one (S-048)."""
-        made = self.status.scheduling
-        return made if made is not None and made.generation == self.generation else None
+    def account(self) -> Account:
+        """How many replicas may be missing at a time."""
+        return self.behaviour.account(self.obj, self.replicas)
 
     @property
-    def account(self) -> Account:
-        """How many replicas may be missing at a time. A single unit is never doubled: it is down while it changes."""
-        if isinstance(self.obj, PinPod):
-            return Account(self.replicas, unavailable=1, surge=0)
-        return budget.account(self.replicas, self.obj.spec.update, self.obj.spec.disruption)
+    def behaviour(self) -> Behaviour:
+        return kinds.of(self.kind)
 
     @property
     def ref(self) -> Ref:
@@ -95,17 +91,15 @@ class Workload:
 
 
 def read(kind: Kind, obj: WorkloadObject) -> Workload:
-    return Workload(kind, obj, _replicas(obj), render(obj))
+    return Workload(kind, obj, _replicas(kind, obj), render(obj))
 
 
-def _replicas(obj: WorkloadObject) -> int:
+def _replicas(kind: Kind, obj: WorkloadObject) -> int:
     """A paused workload stands by its last decision, whatever it asks for since."""
     if obj.spec.paused:
         made = obj.status.scheduling
         return sum(row.replicas for row in made.placement) + made.unplaced if made else 0
-    if obj.spec.stopped:
-        return 0
-    return obj.spec.replicas if isinstance(obj, PinApp) else 1
+    return 0 if obj.spec.stopped else kind.replicas(obj)
 
 
 def render(obj: WorkloadObject) -> Rendered:
@@ -126,8 +120,8 @@ def _render(template: Manifest) -> Rendered:
     try:
         full = templates.normalise(template)
     except InvalidQuantityError as problem:
-        return Rendered({}, "", templates.NOTHING, str(problem))
-    return Rendered(full, templates.revision(full), templates.requests(full))
+        return Rendered({}, "", requests.NOTHING, str(problem))
+    return Rendered(full, templates.revision(full), requests.requests(full))
 
 
 def kind_of(resource: Resource[Any]) -> Kind:

@@ -56,6 +56,7 @@ def test_only_what_changed_is_written():
     assert set(written(same, pod(0, V1), pod(1, V1, up=False))) == {
         "readyReplicas",
         "availableReplicas",
+        "revisions",
         "message",
         "conditions",
     }

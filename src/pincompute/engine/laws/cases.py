@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from pincompute.api.meta import Resource
 from pincompute.engine.controller import Card, Controller
-from pincompute.engine.laws.worlds import Index, Indexes, World
+from pincompute.engine.laws.worlds import Indexes, World
 
 Step: TypeAlias = Callable[[World], None]
 
@@ -47,7 +47,7 @@ class Case:
 
     processes: tuple[Process, ...]
     scenario: Scenario
-    indexes: Indexes = field(default_factory=dict[Resource[Any], Mapping[str, Index]])
+    indexes: Indexes = field(default_factory=dict[Resource[Any], Any])
     collapses: bool = True
 
     def world(self) -> World:

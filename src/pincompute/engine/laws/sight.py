@@ -19,6 +19,7 @@ from pincompute.engine import act
 from pincompute.engine.controller import Card
 from pincompute.engine.laws.worlds import BUILT_IN, FixedView, Indexes, Spot, World
 from pincompute.engine.outcomes import LaneError
+from pincompute.engine.plan import Ref
 from pincompute.engine.ports import Propagation, Subresource
 from pincompute.kube.errors import Invalid, NotFound, Request, Unreachable
 from pincompute.kube.memory import eviction
@@ -134,6 +135,9 @@ class Sight:
     def reachable(self, cluster: str) -> bool:
         name = self._clusters.get(cluster)
         return name is not None and name not in self._world.cut and name not in self._world.silent
+
+    def resting(self, ref: Ref, version: str) -> bool:  # noqa: ARG002 - failed actions are tried again at once
+        return False
 
 
 class Hand:

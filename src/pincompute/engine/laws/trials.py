@@ -208,10 +208,11 @@ class Trial:
 
     def think(self, seat: Seat, key: Key, sight: Sight) -> Look:
         look = reconcile.think(seat.controller, key, sight, self.world.now)
-        if look.outcome is Outcome.BUG and look.error is not None:
-            where = traceback.extract_tb(look.error.__traceback__)[-1]
-            what = f"{type(look.error).__name__}: {look.error} ({where.filename}:{where.lineno})"
-            raise self.broken(f"{seat.controller.card.name} failed on {key}: {what}") from look.error
+        for error in (look.error if look.outcome is Outcome.BUG else None, *(failed.error for failed in look.plan.failed)):
+            if error is not None:
+                where = traceback.extract_tb(error.__traceback__)[-1]
+                what = f"{type(error).__name__}: {error} ({where.filename}:{where.lineno})"
+                raise self.broken(f"{seat.controller.card.name} failed on {key}: {what}") from error
         return look
 
     def hand(self, seat: Seat, cluster: str) -> Hand:

@@ -16,14 +16,14 @@ import msgspec
 
 from pincompute.api import core
 from pincompute.api.meta import Key, Manifest, Object, Resource
+from pincompute.kube.indexes import Index, Kept, Ranked, kept
 from pincompute.kube.memory.journal import Event
 from pincompute.kube.memory.store import Store
 from pincompute.kube.views import Question
 
 T = TypeVar("T", bound=Object)
 
-Index: TypeAlias = Callable[[Any], Iterable[str]]
-Indexes: TypeAlias = Mapping[Resource[Any], Mapping[str, Index]]
+Indexes: TypeAlias = Mapping[Resource[Any], Mapping[str, Index[Any]]]
 Spot: TypeAlias = tuple[str, Resource[Any]]
 """One kind in one cluster."""
 News: TypeAlias = Callable[[str, Resource[Any], Object], None]
@@ -182,7 +182,9 @@ class FixedView(Generic[T]):
 
     synced = True
 
-    def __init__(self, objects: Mapping[Key, T], indexes: Mapping[str, Index], order: Callable[[list[T]], list[T]]) -> None:
+    def __init__(
+        self, objects: Mapping[Key, T], indexes: Mapping[str, Index[Any]], order: Callable[[list[Any]], list[Any]]
+    ) -> None:
         self._objects = objects
         self._indexes = indexes
         self._order = order
@@ -194,4 +196,18 @@ class FixedView(Generic[T]):
         return self._order([obj for key, obj in self._objects.items() if namespace in ("", key.namespace)])
 
     def by(self, index: str, value: str) -> Iterable[T]:
-        return self._order([obj for obj in self._objects.values() if value in self._indexes[index](obj)])
+        found = [self._objects[key] for key in self._index(index).keys(value)]
+        return found if isinstance(self._indexes[index], Ranked) else self._order(found)
+
+    def values(self, index: str) -> Iterable[str]:
+        return self._order(list(self._index(index).values()))
+
+    def total(self, name: str, group: str, after: int = -1) -> Mapping[str, int]:
+        return self._index(name).total(group, after)
+
+    def _index(self, name: str) -> Kept[Any]:
+        """Worked out from all objects."""
+        index = kept(self._indexes[name])
+        for key, obj in self._objects.items():
+            index.change(key, None, obj)
+        return index

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from pincompute.api import changes, labels
 from pincompute.api.meta import Manifest
-from pincompute.api.shards import Budget, Origin, Shard, ShardSpec
+from pincompute.api.shards import Budget, Shard, ShardSpec
 from pincompute.engine.plan import Action, Apply, Confirm, ConfirmSet, Delete, Patch, Ref, Stage
+from pincompute.federation.kinds import Part
 from pincompute.federation.workload.rollout import Assignment
 from pincompute.federation.workload.sites import Site
 from pincompute.federation.workloads import Workload
@@ -79,18 +80,9 @@ def _apply(workload: Workload, assignment: Assignment) -> Apply | None:
 
 
 def _spec(workload: Workload, assignment: Assignment) -> ShardSpec:
-    spec = workload.obj.spec
-    return ShardSpec(
-        origin=Origin(uid=workload.uid, generation=workload.generation),
-        cluster=assignment.site.name,
-        zone=assignment.site.member.zone,
-        mix=assignment.mix,
-        tier=spec.tier,
-        update_type=spec.update.type,
-        min_ready_seconds=spec.update.min_ready_seconds,
-        budget=assignment.budget,
-        paused=workload.paused,
-    )
+    member = assignment.site.member
+    part = Part(member.name, member.zone, mix=assignment.mix, budget=assignment.budget)
+    return workload.behaviour.share(workload.obj, part)
 
 
 def manifest(workload: Workload, spec: ShardSpec) -> Manifest:

@@ -10,20 +10,32 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 
 import msgspec
 
 from pincompute.api import conditions, labels
 from pincompute.api.conditions import Condition, ConditionStatus
-from pincompute.api.workloads import ClusterStatus, WorkloadStatus
+from pincompute.api.workloads import ClusterStatus, Ended, WorkloadStatus
 from pincompute.engine.plan import Patch
 from pincompute.federation import workloads
+from pincompute.federation.kinds import Report as MemberReport
+from pincompute.federation.kinds import Summary
 from pincompute.federation.members import Member
+from pincompute.federation.scheduling import demand
 from pincompute.federation.workload.rollout import Rollout
 from pincompute.federation.workload.sites import Site
 from pincompute.federation.workloads import Workload
 
 PACE = timedelta(seconds=2)  # between writes of mere progress: a start of many pods costs a few host writes, not one for each
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What is said beside the figures."""
+
+    made: Rollout | None = None
+    refused: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +47,11 @@ class Report:
     why: str = ""
 
 
-def decide(workload: Workload, sites: tuple[Site, ...], made: Rollout | None, now: datetime) -> Report:
-    """`made` is the rollout as it stands; None while there is no decision to follow."""
+def decide(workload: Workload, sites: tuple[Site, ...], made: Rollout | None, now: datetime, refused: str = "") -> Report:
+    """`made` is the rollout as it stands; None while there is no decision to follow. `refused`: what a member does not take."""
     if _undecided(workload):
         return Report(why="waits for its first decision, whose write says all there is to say")
-    lines = _lines(workload, sites)
-    status = _status(workload, lines, _observed(workload, sites), made, now)
+    status = _status(workload, _summary(workload, sites), _observed(workload, sites), _Told(made, refused), now)
     if status == workload.status:
         return Report()
     if not _urgent(workload.status, status) and (wait := _since_last(workload) + PACE - now) > timedelta():
@@ -64,9 +75,9 @@ def before_reports(
     """
     if workload.status.scheduling is not None or workload.status.phase:
         return decided
-    new = replace(workload, obj=msgspec.structs.replace(workload.obj, status=decided))
-    lines = _lines(new, tuple(Site(member, None, known=member.reachable) for member in everywhere))
-    status = _status(new, lines, decided.observed_generation, None, now)
+    new = replace(workload, obj=msgspec.structs.replace(cast("Any", workload.obj), status=decided))
+    summary = _summary(new, tuple(Site(member, None, known=member.reachable) for member in everywhere))
+    status = _status(new, summary, decided.observed_generation, _Told(), now)
     return msgspec.structs.replace(status, last_update_time=now)
 
 
@@ -85,40 +96,17 @@ def _since_last(workload: Workload) -> datetime:
     return workload.status.last_update_time or workload.obj.metadata.creation_timestamp or datetime.min.replace(tzinfo=UTC)
 
 
-def _lines(workload: Workload, sites: tuple[Site, ...]) -> tuple[ClusterStatus, ...]:
-    """One line a member that should run or does run a part of it, in the order of zones."""
+def _summary(workload: Workload, sites: tuple[Site, ...]) -> Summary:
+    """A line for each member that should run or does run a part of it."""
     made = workload.status.scheduling
     placed = {row.cluster for row in made.placement} if made else set[str]()
-    before = {line.cluster: line for line in workload.status.clusters}
-    lines = [
-        _line(workload, site, before.get(site.name))
+    before = {line.cluster for line in workload.status.clusters}
+    reports = [
+        MemberReport(site.name, site.member.zone, site.shard, site.known)
         for site in sites
         if site.shard is not None or site.name in placed or (not site.known and site.name in before)
     ]
-    return tuple(sorted(lines, key=lambda line: (line.zone, line.cluster)))
-
-
-def _line(workload: Workload, site: Site, before: ClusterStatus | None) -> ClusterStatus:
-    if not site.known:
-        last = before or ClusterStatus(cluster=site.name, zone=site.member.zone)
-        message = f"{site.name} does not answer; these are its last figures"
-        return msgspec.structs.replace(last, known=False, message=message)
-    if site.shard is None:
-        return ClusterStatus(cluster=site.name, zone=site.member.zone)
-    status = site.shard.status
-    updated = site.figures.get(_revision(workload))
-    line = ClusterStatus(
-        cluster=site.name,
-        zone=site.member.zone,
-        replicas=status.replicas,
-        ready_replicas=status.ready_replicas,
-        available_replicas=status.available_replicas,
-        updated_replicas=updated.replicas if updated is not None else 0,
-        observed_generation=status.origin_generation if site.settled else 0,
-        message=status.message,
-        reported_at=before.reported_at if before else None,
-    )
-    return line if line == before else msgspec.structs.replace(line, reported_at=status.reported_at)
+    return workload.behaviour.summarise(workload.obj, _revision(workload), reports)
 
 
 def _revision(workload: Workload) -> str:
@@ -128,7 +116,7 @@ def _revision(workload: Workload) -> str:
 
 def _observed(workload: Workload, sites: tuple[Site, ...]) -> int:
     """S-020: the workload's generation once all members that were given replicas rendered and observed it."""
-    decision = workload.decision
+    decision = demand.decision(workload)
     if decision is None:
         return workload.status.observed_generation
     by_name = {site.name: site for site in sites}
@@ -141,14 +129,13 @@ def _observed(workload: Workload, sites: tuple[Site, ...]) -> int:
     return workload.generation
 
 
-def _status(
-    workload: Workload, lines: tuple[ClusterStatus, ...], observed: int, made: Rollout | None, now: datetime
-) -> WorkloadStatus:
+def _status(workload: Workload, summary: Summary, observed: int, told: _Told, now: datetime) -> WorkloadStatus:
+    lines, ended = summary.clusters, _ended(workload, summary)
     ready = sum(line.ready_replicas for line in lines if line.known)
     updated = sum(line.updated_replicas for line in lines if line.known)
     available = sum(line.available_replicas for line in lines if line.known)
-    phase = _phase(workload, lines, observed)
-    message = _message(workload, lines, phase, made)
+    phase = ended.phase if ended is not None else _phase(workload, lines, observed)
+    message = ended.message if ended is not None else _message(workload, lines, phase, told)
     return msgspec.structs.replace(
         workload.status,
         observed_generation=observed,
@@ -158,14 +145,24 @@ def _status(
         available_replicas=available,
         updated_replicas=updated,
         unavailable_replicas=max(0, workload.replicas - available),
-        revision=_revision(workload) if workload.decision else workload.status.revision,
-        surge_refused=made.refused if made is not None else workload.status.surge_refused,
+        revision=_revision(workload) if demand.decision(workload) else workload.status.revision,
+        surge_refused=told.made.refused if told.made is not None else workload.status.surge_refused,
         selector=f"{labels.APP}={workload.key.name}",
         where=" ".join(f"{line.cluster}:{line.ready_replicas}/{line.replicas}" for line in lines),
+        ended=ended,
         message=message,
         clusters=lines,
         conditions=conditions.merge(workload.status.conditions, _conditions(workload, phase, message, available), now),
     )
+
+
+def _ended(workload: Workload, summary: Summary) -> Ended | None:
+    """The end is kept when the member that saw it has gone; what is stopped or changed runs again."""
+    if workload.deleting or not workload.replicas:
+        return None
+    before = workload.status.ended
+    kept = before if before is not None and before.revision == _revision(workload) else None
+    return summary.ended or kept
 
 
 def _phase(workload: Workload, lines: tuple[ClusterStatus, ...], observed: int) -> str:
@@ -183,7 +180,8 @@ def _phase(workload: Workload, lines: tuple[ClusterStatus, ...], observed: int) 
     )
     if observed == workload.generation and complete:
         return "Running"
-    if workload.decision is None or (not ready and workload.decision.unplaced):
+    decision = demand.decision(workload)
+    if decision is None or (not ready and decision.unplaced):
         return "Pending"
     return "Progressing" if ready >= workload.replicas or not _was_ready(workload) else "Degraded"
 
@@ -193,7 +191,7 @@ def _was_ready(workload: Workload) -> bool:
     return workload.status.observed_generation == workload.generation and workload.status.phase in ("Running", "Degraded")
 
 
-def _message(workload: Workload, lines: tuple[ClusterStatus, ...], phase: str, made: Rollout | None) -> str:
+def _message(workload: Workload, lines: tuple[ClusterStatus, ...], phase: str, told: _Told) -> str:
     if workload.deleting:
         waiting = ", ".join(line.cluster for line in lines)
         return f"waits until nothing of it is left in {waiting}" if waiting else ""
@@ -202,9 +200,11 @@ def _message(workload: Workload, lines: tuple[ClusterStatus, ...], phase: str, m
         return scheduled.message
     if workload.paused:
         return "no change reaches it while spec.paused is true; resume it to let changes through"
+    if told.refused:
+        return f"{told.refused}; correct the template or what it refers to"
     if phase in ("Running", "Stopped"):
         return ""
-    return next((line.message for line in lines if line.message), "") or _waits(workload, made)
+    return next((line.message for line in lines if line.message), "") or _waits(workload, told.made)
 
 
 def _waits(workload: Workload, made: Rollout | None) -> str:
@@ -212,7 +212,8 @@ def _waits(workload: Workload, made: Rollout | None) -> str:
     if made is None or not made.waiting:
         return ""
     promised, available = made.account.promised, workload.status.available_replicas
-    return f"{made.waiting} replicas wait for their change: {promised} must stay available, {available} are"
+    waiting = "1 replica waits" if made.waiting == 1 else f"{made.waiting} replicas wait"
+    return f"{waiting} to be changed: at least {promised} must stay available, and {available} are"
 
 
 def _conditions(workload: Workload, phase: str, message: str, available: int) -> tuple[Condition, ...]:

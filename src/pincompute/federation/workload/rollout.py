@@ -107,7 +107,7 @@ def decide(
     workload: Workload, decision: Scheduling, sites: tuple[Site, ...], earlier: Mapping[str, Manifest], refused: str
 ) -> Rollout:
     """`earlier` are templates by revision that no shard may hold any more; `refused` is what the last look came to."""
-    view = _View(workload, sites, _wanted(decision, sites), {**earlier, **_templates(sites)})
+    view = _View(workload, sites, _wanted(workload, decision, sites), {**earlier, **_templates(sites)})
     whole = _account(workload, decision)
     if refused == view.target and _busy(view):
         whole = whole.without_surge()
@@ -131,9 +131,11 @@ def _account(workload: Workload, decision: Scheduling) -> Account:
     return replace(workload.account, replicas=min(workload.replicas, placed))
 
 
-def _wanted(decision: Scheduling, sites: tuple[Site, ...]) -> dict[str, int]:
-    """Members that the decision passed over keep what they have."""
+def _wanted(workload: Workload, decision: Scheduling, sites: tuple[Site, ...]) -> dict[str, int]:
+    """Members that the decision passed over keep what they have; what ran to its end runs nowhere again."""
     wanted = {row.cluster: row.replicas for row in decision.placement}
+    if workload.status.ended is not None and workload.status.ended.revision == workload.rendered.revision:
+        wanted = {site.name: wanted[site.name] for site in sites if site.shard is not None and site.name in wanted}
     return wanted | {site.name: site.replicas for site in sites if site.name in decision.passed_over}
 
 
@@ -142,13 +144,19 @@ def _templates(sites: Sequence[Site]) -> dict[str, Manifest]:
 
 
 def _busy(view: _View) -> bool:
-    return view.changing or any(_requests(site).drains for site in view.known)
+    return view.changing or _disturbed(view) > 0
+
+
+def _disturbed(view: _View) -> int:
+    """Replicas that wait for a drain, or for a restart that somebody asked for."""
+    told = [_requests(site) for site in view.known]
+    restarts = 0 if view.changing else sum(waiting.evictions + waiting.updates for waiting in told)
+    return restarts + sum(waiting.drains for waiting in told)
 
 
 def _surge_needed(view: _View, whole: Account) -> int:
     """Replicas there should be for a while beyond those asked for."""
-    drains = sum(_requests(site).drains for site in view.known)
-    return min(whole.surge, max(_for_update(view, whole), drains if not whole.unavailable else 0))
+    return min(whole.surge, max(_for_update(view, whole), 0 if whole.unavailable else _disturbed(view)))
 
 
 def _for_update(view: _View, whole: Account) -> int:
@@ -213,7 +221,7 @@ def _part(view: _View, site: Site, extra: int, prover: str | None) -> Part:
         guaranteed=status.guaranteed if status is not None else 0,
         settled=site.settled,
         known=site.known and (site.shard is not None or site.prepared),
-        evictions=waiting.evictions,
+        evictions=max(0, waiting.evictions - (extra if view.changing else 0)),  # those go when the surplus ones have come
         updates=waiting.updates,
         drains=waiting.drains,
     )
@@ -250,7 +258,18 @@ def _mix(view: _View, site: Site, replicas: int, prover: str | None) -> tuple[Sh
     rest = replicas - sum(share.replicas for share in kept)
     rendered = view.workload.rendered
     new = (Share(revision=rendered.revision, template=rendered.template, replicas=rest),) if rest else ()
-    return (*kept, *new)
+    return (*kept, *new, *_former(view, site, kept))
+
+
+def _former(view: _View, site: Site, kept: tuple[Share, ...]) -> tuple[Share, ...]:
+    """Templates that a former version of this program named, without replicas: by them the operator compares shapes anew."""
+    told = {share.revision for share in kept}
+    return tuple(
+        Share(revision=row.revision, template=template, replicas=0)
+        for row in view.old(site)
+        if row.revision not in told and not templates.is_named_by_this_version(row.revision)
+        if (template := view.templates.get(row.revision)) is not None
+    )
 
 
 def _kept(view: _View, site: Site, replicas: int, freed: int) -> tuple[Share, ...]:

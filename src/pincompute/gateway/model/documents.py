@@ -22,6 +22,7 @@ YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yam
 MOST_VALUES = 100_000
 DEEPEST = 100
 
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")  # JSON writes some characters as two escapes; YAML takes one of them alone
 _AT_BYTE = re.compile(r" \(byte ([0-9]+)\)")
 
 
@@ -89,7 +90,7 @@ def _yaml(body: bytes) -> Any:
         at = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         raise problems.malformed(f"the YAML cannot be read: {at}{error.problem or error.context}", "correct it there") from None
     except (yaml.YAMLError, ValueError) as error:
-        raise problems.malformed(f"the YAML cannot be read: {_first_line(error)}", "save it as UTF-8 text") from None
+        raise problems.malformed(f"the YAML cannot be read: {_first_line(error)}", _remedy(error)) from None
     if first is None:
         raise problems.malformed("the YAML cannot be read: it is empty", "write `kind: App` and its fields")
     if second is not None:
@@ -104,6 +105,12 @@ def _yaml(body: bytes) -> Any:
         mark = error.problem_mark
         at = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         raise problems.malformed(f"the YAML cannot be used: {at}{error.problem}", "correct it there") from None
+
+
+def _remedy(error: Exception) -> str:
+    if "special characters" in str(error):
+        return 'write it as an escape in double quotes, for example "\\x7f"'
+    return "save it as UTF-8 text"
 
 
 def _documents(body: bytes) -> Iterator[yaml.Node]:
@@ -131,6 +138,12 @@ class _Loader(yaml.SafeLoader):
                 _refuse(key, f'"{key.value}" stands twice')
             seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
+        value: Any = super().construct_scalar(node)
+        if isinstance(value, str) and _HALF_CHARACTER.search(value):
+            _refuse(node, "there is half a character: write the whole one, without escapes")
+        return value
 
 
 def _refuse(node: yaml.Node, problem: str) -> NoReturn:

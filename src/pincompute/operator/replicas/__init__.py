@@ -15,10 +15,11 @@ from typing import Any
 
 from pincompute.api import conditions, templates
 from pincompute.api.core import NODES, PODDISRUPTIONBUDGETS, PODS, Node, Pod, PodDisruptionBudget
+from pincompute.api.kinds import KINDS, Kinds
 from pincompute.api.labels import LOCAL, SHAPE, SHARD_UID, WORKLOAD
 from pincompute.api.labels import REVISION as REVISION_LABEL
 from pincompute.api.meta import Key, Manifest, Object, Resource
-from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS, DisruptionRequests, Shard, Share
+from pincompute.api.shards import DisruptionRequests, Shard, Share
 from pincompute.api.workloads import Ended
 from pincompute.domain import in_place, pods, replacement, restart_requests, restarts
 from pincompute.domain.replacement import Limits, Moves, Replica, Wanted
@@ -122,13 +123,14 @@ def _census(seen: Seen) -> _Census:
     ended: list[Pod] = []
     waits: list[float] = []
     wanted = {share.revision for share in seen.shard.spec.mix}
+    shapes = _former_shapes(seen.shard)
     final = completion.find(seen.resource, seen.shard, seen.pods, seen.now)
     for pod in seen.pods:
         if pod.deleting:
             continue
         age = _age(pod, seen.now)
         if not pods.is_finished(pod):
-            replica, wait = _replica(pod, seen)
+            replica, wait = _replica(pod, seen, shapes)
             replicas.append(replica)
             waits += [wait] if wait else []
         elif final is not None and _revision(pod) == final.revision and final.revision in wanted:
@@ -142,7 +144,7 @@ def _census(seen: Seen) -> _Census:
     return _Census(tuple(replicas), tuple(ended), done, final, min(waits, default=None))
 
 
-def _replica(pod: Pod, seen: Seen) -> tuple[Replica, float]:
+def _replica(pod: Pod, seen: Seen, shapes: Mapping[str, str]) -> tuple[Replica, float]:
     """And the seconds until a ready pod has been so for long enough."""
     updating = in_place.is_pending(pod)
     since = None if updating else pods.ready_since(pod)
@@ -154,7 +156,7 @@ def _replica(pod: Pod, seen: Seen) -> tuple[Replica, float]:
     replica = Replica(
         name=pod.metadata.name,
         revision=_revision(pod),
-        shape=pod.metadata.annotations.get(SHAPE, ""),
+        shape=shapes.get(_revision(pod)) or pod.metadata.annotations.get(SHAPE, ""),
         ordinal=pods.ordinal(pod),
         created=created.timestamp() if created else 0.0,
         ready=since is not None,
@@ -167,6 +169,12 @@ def _replica(pod: Pod, seen: Seen) -> tuple[Replica, float]:
         restarts=sum(status.restart_count for status in pod.status.container_statuses),
     )
     return replica, wait
+
+
+def _former_shapes(shard: Shard) -> dict[str, str]:
+    """Of revisions that a former version of this program named: their pods carry shapes that this version would not name so."""
+    former = (share for share in shard.spec.mix if not templates.is_named_by_this_version(share.revision))
+    return {share.revision: templates.shape(share.template) for share in former}
 
 
 def _revision(pod: Pod) -> str:
@@ -347,9 +355,9 @@ def _synced(views: Views, resource: Resource[Any]) -> View[Any]:
     return view
 
 
-def controllers(refusals: Refusals) -> tuple[Controller[Key, Seen], ...]:
+def controllers(refusals: Refusals, kinds: Kinds = KINDS) -> tuple[Controller[Key, Seen], ...]:
     """Of every kind of shard. The engine has to tell `refusals` about troubles."""
-    return (controller_for(PINAPPSHARDS, refusals), controller_for(PINPODSHARDS, refusals))
+    return tuple(controller_for(kind.shard, refusals) for kind in kinds)
 
 
 CONTROLLERS = controllers(Refusals())

@@ -110,8 +110,8 @@ def _newborn(shard: Shard, now: datetime) -> bool:
 def _status(shard: Shard, told: Told, now: datetime) -> ShardStatus:
     generation, count = shard.metadata.generation, told.count
     worst = told.troubles[0] if told.troubles else None
-    message = _message(count, worst)
     budget = shard.spec.budget
+    message = _message(count, worst, budget.surge)
     return ShardStatus(
         observed_generation=generation,
         origin_generation=shard.spec.origin.generation,
@@ -132,13 +132,14 @@ def _status(shard: Shard, told: Told, now: datetime) -> ShardStatus:
     )
 
 
-def _message(count: Count, worst: Trouble | None) -> str:
+def _message(count: Count, worst: Trouble | None, surge: int) -> str:
     """Enough replicas may be ready although an update is stuck: those of the former revision serve until it is not."""
-    missing = max(0, count.total - count.ready)
+    asked = count.total - surge
+    missing = max(0, asked - count.ready)
     stuck = worst is not None and worst.rank is not Rank.STARTING and not count.complete
     if not missing and not stuck:
         return ""
-    lacking = f"{missing} of {count.total} replicas not ready" if missing else "the former revision serves on"
+    lacking = f"{missing} of {asked} replicas not ready" if missing else "the former revision serves on"
     if worst is None:
         return f"{lacking}; their pods are not made yet"
     where = f"{worst.pod}: " if worst.pod else ""

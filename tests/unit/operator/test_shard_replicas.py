@@ -7,13 +7,15 @@ from datetime import timedelta
 
 import msgspec
 import pytest
-from shard_worlds import NOW, UID, pod, seen, shard, share, with_status, world
+from shard_worlds import NOW, UID, disruption_budget, pod, seen, shard, share, with_status, world
 
 from pincompute.api.core import NODES, PODS, Node, NodeSpec
-from pincompute.api.labels import IN_PLACE, LOCAL, SHARD_UID
+from pincompute.api.labels import IN_PLACE, LOCAL, RESTART_REQUEST, SHAPE, SHARD_UID
 from pincompute.api.meta import Key, ObjectMeta
-from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS
-from pincompute.engine.plan import Confirm, ConfirmSet, Create, Delete, Patch, Plan, Ref
+from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS, Budget
+from pincompute.api.workloads import Ended
+from pincompute.domain.restart_requests import RestartRequest
+from pincompute.engine.plan import Apply, Confirm, ConfirmSet, Create, Delete, Evict, Patch, Plan, Ref
 from pincompute.kube.views import Unknown
 from pincompute.operator.replicas import CONTROLLERS, decide
 
@@ -89,14 +91,66 @@ def test_the_next_pod_waits_for_the_container_that_is_restarted():
 
 
 def test_a_changed_environment_means_new_pods():
-    """S-151: and with surge the new one first."""
+    """S-151: what serves is evicted, so that a drain at the same time is counted."""
     plan = decide(seen(shard(OTHER), pod(0, V1), pod(1, V1)))
-    assert (names(plan, Create), names(plan, Patch), names(plan, Delete)) == (["hello-a1-2"], [], [])
+    assert (names(plan, Evict), names(plan, Patch), names(plan, Delete)) == (["hello-a1-1"], [], [])
 
 
 def test_recreate_is_never_in_place():
-    plan = decide(seen(shard(V2, type="Recreate"), pod(0, V1), pod(1, V1)))
-    assert (names(plan, Create), names(plan, Patch)) == (["hello-a1-2"], [])
+    plan = decide(seen(shard(V2, update_type="Recreate"), pod(0, V1), pod(1, V1)))
+    assert (names(plan, Evict), names(plan, Patch)) == (["hello-a1-1"], [])
+
+
+def test_nothing_that_serves_is_disturbed_without_an_allotment_and_what_waits_is_reported():
+    """S-123: who may be disturbed is decided over all clusters, not here."""
+    plan = decide(seen(shard(V2, budget=Budget()), pod(0, V1), pod(1, V1)))
+    assert (names(plan, Evict), names(plan, Patch), names(plan, Delete)) == ([], [], [])
+    (told,) = [a.body["status"] for a in plan.actions if isinstance(a, Patch)]
+    assert told["disruptionRequests"] == {"updates": 2}
+    assert told["guaranteed"] == 2
+
+
+def test_the_disruption_budget_follows_the_allotment():
+    """S-232, S-233: and is there before the shard says that it has acted on it."""
+    of = shard(V1, budget=Budget(unavailable=1))
+    plan = decide(seen(of, pod(0, V1), pod(1, V1), budget=disruption_budget(shard(V1, budget=Budget()))))
+    (first, *_rest) = plan.stages
+    (kept,) = [a for a in first if isinstance(a, Apply)]
+    assert kept.body["spec"]["minAvailable"] == 1
+    assert kept.body["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+    assert not any(isinstance(a, Patch) for a in first)
+
+
+def test_pods_on_a_cordoned_node_are_reported_as_drains():
+    plan = decide(seen(shard(V1), pod(0, V1, node="n1"), pod(1, V1, node="n2"), draining=frozenset({"n2"})))
+    (told,) = [a.body["status"] for a in plan.actions if isinstance(a, Patch)]
+    assert told["disruptionRequests"] == {"drains": 1}
+
+
+def request(container: str = "", **facts: str) -> dict[str, str]:
+    asked = RestartRequest(id="r1", by="ann", at=NOW, container=container, **facts)
+    return {RESTART_REQUEST: msgspec.json.encode([asked]).decode()}
+
+
+def test_a_restart_by_request_waits_for_an_allotment():
+    """S-166: two at once do not take more than one."""
+    asked = (pod(0, V1, annotations=request("web")), pod(1, V1, annotations=request("web")))
+    assert names(decide(seen(shard(V1, budget=Budget()), *asked)), Patch) == []
+    assert len(names(decide(seen(shard(V1), *asked)), Patch)) == 1
+
+
+def test_a_request_goes_with_what_it_asked_for():
+    (patch,) = [
+        a
+        for a in decide(seen(shard(V1), pod(0, V1, annotations=request("web")), pod(1, V1))).actions
+        if isinstance(a, Patch) and a.ref.resource is PODS
+    ]
+    assert patch.body["metadata"]["annotations"][RESTART_REQUEST] is None
+
+
+def test_a_replica_that_is_to_be_replaced_by_request_is_evicted():
+    plan = decide(seen(shard(V1), pod(0, V1, annotations=request()), pod(1, V1)))
+    assert names(plan, Evict) == ["hello-a1-0"]
 
 
 def test_a_pod_on_its_way_out_is_replaced_under_another_name():
@@ -126,12 +180,16 @@ def test_a_ready_pod_counts_as_available_after_a_while():
     fresh = pod(1, OTHER, since=NOW - timedelta(seconds=4))
     plan = decide(
         seen(
-            shard(share("hello:1", 1, env=OTHER.template["spec"]["containers"][0]["env"]), min_ready_seconds=10),
+            shard(
+                share("hello:1", 1, env=OTHER.template["spec"]["containers"][0]["env"]),
+                min_ready_seconds=10,
+                budget=Budget(),
+            ),
             pod(0, V1),
             fresh,
         )
     )
-    assert (names(plan, Delete), plan.wake_after) == ([], 6.0)
+    assert (names(plan, Evict), plan.wake_after) == ([], 6.0)
 
 
 def test_a_deleted_shard_deletes_its_pods():
@@ -165,7 +223,12 @@ def test_observe_tells_own_pods_from_marked_ones_and_from_names_that_are_taken()
     nodes = [Node(metadata=ObjectMeta(name="n1"), spec=NodeSpec(unschedulable=True))]
     found = APPS.observe(Key("demo", "hello"), world([shard(V1)], [own, forged], nodes), NOW)
     assert found == seen(
-        shard(V1), own, marked=frozenset({"uid-0", "uid-1"}), taken=frozenset({"hello-a1-1"}), draining=frozenset({"n1"})
+        shard(V1),
+        own,
+        marked=frozenset({"uid-0", "uid-1"}),
+        taken=frozenset({"hello-a1-1"}),
+        draining=frozenset({"n1"}),
+        budget=None,
     )
 
 
@@ -182,3 +245,61 @@ def test_news_of_a_pod_concerns_its_shard_of_the_right_kind():
 def test_the_same_is_decided_twice():
     world_now = seen(shard(V2), pod(0, V1), pod(1, V1, up=False), pod(2, OTHER))
     assert decide(world_now) == decide(dataclasses.replace(world_now))
+
+
+UNIT = share("hello:1", replicas=1)
+ONCE = msgspec.structs.replace(UNIT, template={"spec": {**UNIT.template["spec"], "restartPolicy": "Never"}})
+
+
+def units(*pods, of=None):
+    return decide(seen(of or shard(ONCE), *pods, resource=PINPODSHARDS, budget=None))
+
+
+def told_of(plan: Plan) -> dict:
+    (status,) = [a.body["status"] for a in plan.actions if isinstance(a, Patch) and a.subresource == "status"]
+    return status
+
+
+@pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
+def test_a_unit_that_ran_to_its_end_is_not_run_again(phase):
+    """S-162: its pod stays to be looked at, and its end is kept."""
+    plan = units(pod(0, ONCE, up=False, phase=phase))
+    assert (names(plan, Create), names(plan, Delete), names(plan, Evict)) == ([], [], [])
+    assert told_of(plan)["ended"]["phase"] == phase
+
+
+def test_its_end_outlives_its_pod():
+    ended = Ended(revision=ONCE.revision, phase="Succeeded", reason="Completed")
+    of = shard(ONCE)
+    plan = units(of=with_status(of, msgspec.structs.replace(of.status, ended=ended)))
+    assert names(plan, Create) == []
+
+
+def test_a_unit_that_was_evicted_has_not_ended():
+    plan = units(pod(0, ONCE, up=False, phase="Failed", reason="Evicted"))
+    assert names(plan, Delete) == ["hello-a1-0"]
+
+
+def test_a_deadline_is_for_good_whatever_the_restart_policy():
+    plan = units(pod(0, UNIT, up=False, phase="Failed", reason="DeadlineExceeded"), of=shard(UNIT))
+    assert names(plan, Delete) == []
+    assert told_of(plan)["ended"]["reason"] == "DeadlineExceeded"
+
+
+def test_another_revision_of_a_unit_that_ended_runs():
+    of = shard(msgspec.structs.replace(ONCE, revision="next"))
+    plan = units(pod(0, ONCE, up=False, phase="Succeeded"), of=of)
+    assert names(plan, Delete) == ["hello-a1-0"]
+
+
+def test_pods_of_a_former_version_of_the_program_are_still_updated_in_place():
+    """S-131: their shape is named otherwise; the template that they run under tells it anew."""
+    former = msgspec.structs.replace(V1, revision="cfa938f814", replicas=0)
+    pods = tuple(
+        msgspec.structs.replace(
+            made, metadata=msgspec.structs.replace(made.metadata, annotations=made.metadata.annotations | {SHAPE: "0123456789"})
+        )
+        for made in (pod(0, former), pod(1, former))
+    )
+    plan = decide(seen(shard(V2, former), *pods))
+    assert (names(plan, Patch), names(plan, Evict)) == (["hello-a1-1"], [])
