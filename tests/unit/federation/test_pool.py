@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import timedelta
 
 import pytest
 from federation.regions import Region
 from federation.worlds import NOW, capacity, template
 
-from pincompute.api.workloads import ClusterStatus, Placement
+from pincompute.api.kinds import PINAPP
+from pincompute.api.workloads import ClusterStatus, Placement, WorkloadStatus
+from pincompute.federation.scheduling import queues
 from pincompute.federation.scheduling.pool import BATCH
 
 FEW = capacity(nodes=1)  # room for 8 replicas of half a core
@@ -236,3 +239,20 @@ def test_an_object_that_cannot_be_read_stops_nobody(region: Region):
     plan = region.look()
     assert [failed.ref.key.name for failed in plan.failed] == ["bad"]
     assert region.placed("good") == 6
+
+
+def test_what_runs_everywhere_gets_a_share_in_a_cluster_that_joins(region: Region, monkeypatch: pytest.MonkeyPatch):
+    """A kind that runs on every node is looked at again when a cluster can take it, and only then."""
+    monkeypatch.setattr(queues, "KINDS", (dataclasses.replace(PINAPP, strategy="every node"),))
+    region.join("a1")
+    region.submit("daemon", replicas=1, placement=Placement(zones=("a", "b")), status=WorkloadStatus(phase="Running"))
+    region.look()
+    region.join("c1")
+    assert names(region) == []
+    region.join("b1")
+    assert names(region) == ["daemon"]
+    region.look()
+    made = region.app("daemon").status.scheduling
+    assert made is not None
+    assert {row.cluster: row.replicas for row in made.placement} == {"a1": 1, "b1": 1}
+    assert names(region) == []
