@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 from pincompute.api.meta import Key, Object, Resource
+from pincompute.engine.inputs import Input
 from pincompute.engine.plan import Plan, Ref
 from pincompute.kube.views import Unknown, Views
 
@@ -65,6 +66,8 @@ class Writes:
 class Card(Generic[K]):
     """Who a controller is: RBAC, its page in the docs and the engine's refusals come from here.
 
+    `inputs` are what it asks beyond the caches, by `views.answer`.
+
     `name` is `process.file`; it is also the field manager of every apply. `coalesce` (seconds) is the least time between
     two runs for one key that both wrote something; `rest` between any two, for controllers that look at very many objects;
     `pace` is how many runs a second may write, over all keys, for controllers whose mistakes would go far (0: any number).
@@ -75,6 +78,7 @@ class Card(Generic[K]):
     key: str
     reads: tuple[Reads[K], ...]
     writes: tuple[Writes, ...]
+    inputs: tuple[Input, ...] = ()
     coalesce: float = 0.0
     rest: float = 0.0
     pace: float = 0.0

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Generic
 
 from pincompute.api.labels import HOST
@@ -19,13 +20,14 @@ from pincompute.api.meta import Object
 from pincompute.engine import act, reconcile
 from pincompute.engine.bulkheads import OVERDUE, Crowded
 from pincompute.engine.controller import AnyKey, Card, Controller, K, Reads
+from pincompute.engine.inputs import Asking, Inputs, Pollers
 from pincompute.engine.metrics import Metrics
 from pincompute.engine.outcomes import Outcome
 from pincompute.engine.plan import ConfirmSet, Patch, Plan, Ref, cluster_of, resource_of
 from pincompute.engine.ports import Clusters, Lease, Unfenced
 from pincompute.engine.queue import Backoff, Item, Priority, Queue
 from pincompute.engine.reconcile import Done, Look
-from pincompute.engine.setbacks import Setbacks, Surroundings
+from pincompute.engine.setbacks import Setbacks
 from pincompute.kube.bucket import Bucket
 from pincompute.kube.views import Unknown
 
@@ -79,15 +81,17 @@ class Engine:
         now: Callable[[], datetime] = utcnow,
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
+        pollers: Pollers | None = None,
     ) -> None:
         """`concurrency` is the number of keys each controller looks at at the same time; `clock` is monotonic seconds."""
         self.metrics = metrics or Metrics()
         self._clusters = clusters
         self._lease = lease or Unfenced()
         self._concurrency = concurrency
+        inputs = Inputs(pollers or {}, clock)
         doer = reconcile.Doer(clusters, self._lease)
         self._workers = [
-            _Worker(controller, clusters, doer, self.metrics, on_trouble, now, clock, rng or random.Random())  # noqa: S311 - jitter
+            _Worker(controller, clusters, doer, self.metrics, on_trouble, now, clock, rng or random.Random(), inputs)  # noqa: S311 - jitter
             for controller in controllers
         ]
         for worker in self._workers:
@@ -125,6 +129,7 @@ class _Worker(Generic[K]):
         now: Callable[[], datetime],
         clock: Callable[[], float],
         rng: random.Random,
+        inputs: Inputs,
     ) -> None:
         self.card = controller.card
         self.queue: Queue[K] = Queue(clock=clock, rng=rng)
@@ -135,8 +140,8 @@ class _Worker(Generic[K]):
         self._on_trouble = on_trouble
         self._now = now
         self._setbacks = Setbacks(rng=rng)
-        self._context = Surroundings(clusters, self._setbacks)
         self._clock = clock
+        self._inputs = inputs
         self._aside = 0
         self._pace = Bucket(self.card.pace, self.card.pace) if self.card.pace else None
         self._troubled: set[K] = set()
@@ -198,10 +203,10 @@ class _Worker(Generic[K]):
             await lease.held()
             item = await self.queue.take()
             began = self._clock()
-            look = self._think(item.key)
+            look = self._think(item.key, group)
             if self._pace is not None and not look.plan.settled:
                 await self._pace.take(float("inf"))
-                look = self._think(item.key)  # the wait may have been long
+                look = self._think(item.key, group)  # the wait may have been long
             if look.outcome is not Outcome.SETTLED or look.plan.settled:
                 self._end(item, look, began)
             elif self._aside < ASIDE and _is_remote(look.plan):
@@ -209,8 +214,12 @@ class _Worker(Generic[K]):
             else:
                 await self._act(item, look.plan, began)
 
-    def _think(self, key: K) -> Look:
-        return reconcile.think(self._controller, key, self._context, self._now())
+    def _think(self, key: K, group: asyncio.TaskGroup) -> Look:
+        asking = Asking(self._clusters, self._inputs, self.card.inputs, self._setbacks)
+        look = reconcile.think(self._controller, key, asking, self._now())
+        if self.card.inputs:
+            self._inputs.want((self.card.name, key), frozenset(asking.places), partial(self.queue.add, key), group)
+        return look
 
     async def _act_aside(self, item: Item[K], plan: Plan, began: float, group: asyncio.TaskGroup) -> None:
         """Waits for the plan's actions for as long as members usually take; a look that takes longer goes on by itself.

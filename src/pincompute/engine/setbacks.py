@@ -13,10 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from pincompute.api.meta import Object, Resource
+from pincompute.api.meta import Object
 from pincompute.engine.plan import Ref
 from pincompute.engine.queue import Backoff
-from pincompute.kube.views import View, Views
 
 T = TypeVar("T", bound=Object)
 
@@ -59,20 +58,3 @@ class Setbacks:
     def resting(self, ref: Ref, version: str) -> bool:
         rest = self._rests.get(ref)
         return rest is not None and rest.version == version and self._clock() < rest.until
-
-
-class Surroundings:
-    """Implements `Context`: the views of a process, and which objects of one controller rest."""
-
-    def __init__(self, views: Views, setbacks: Setbacks) -> None:
-        self._views = views
-        self.resting = setbacks.resting
-
-    def view(self, cluster: str, resource: Resource[T]) -> View[T]:
-        return self._views.view(cluster, resource)
-
-    def members(self) -> tuple[str, ...]:
-        return self._views.members()
-
-    def reachable(self, cluster: str) -> bool:
-        return self._views.reachable(cluster)

@@ -9,6 +9,7 @@ from pincompute import __version__
 from pincompute.api.labels import HOST
 from pincompute.engine.controller import Controller
 from pincompute.engine.process import Process
+from pincompute.engine.refusals import Refusals
 from pincompute.federation import health, projects, removal, sweep, workload
 from pincompute.federation.scheduling import pool, queues
 from pincompute.kube import config
@@ -17,14 +18,20 @@ from pincompute.kube.membership import Membership
 
 NAME = "pincompute-federation"
 
-CONTROLLERS: tuple[Controller[Any, Any], ...] = (
-    projects.CONTROLLER,
-    pool.CONTROLLER,
-    *workload.CONTROLLERS,
-    health.CONTROLLER,
-    removal.CONTROLLER,
-    sweep.CONTROLLER,
-)
+
+def controllers(refusals: Refusals) -> tuple[Controller[Any, Any], ...]:
+    """All that runs on the host. The engine has to tell `refusals` about troubles."""
+    return (
+        projects.CONTROLLER,
+        pool.CONTROLLER,
+        *workload.controllers(refusals),
+        health.CONTROLLER,
+        removal.CONTROLLER,
+        sweep.CONTROLLER,
+    )
+
+
+CONTROLLERS = controllers(Refusals())
 
 
 async def run(kubeconfig: Path, context: str, port: int) -> None:
@@ -34,4 +41,8 @@ async def run(kubeconfig: Path, context: str, port: int) -> None:
     for resource, indexes in (*queues.INDEXES.items(), *workload.INDEXES.items(), *removal.INDEXES.items()):
         clusters.declare("host", resource, indexes)
     membership = Membership(clusters)
-    await Process(NAME, HOST, host, port, CONTROLLERS, lambda _clusters: membership.run()).run(clusters)
+    refusals = Refusals()
+    process = Process(
+        NAME, HOST, host, port, controllers(refusals), lambda _clusters: membership.run(), on_trouble=refusals.note
+    )
+    await process.run(clusters)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -280,3 +281,22 @@ def test_a_member_that_fails_does_not_hold_up_the_status():
     """The status is written beside the shards, not after them."""
     stage = next(s for s in plan(wanted(V2, THREE), *SERVING).stages if any(isinstance(a, Apply) for a in s))
     assert any(isinstance(a, Patch) and a.subresource == "status" for a in stage)
+
+
+def test_pods_keep_the_name_of_a_revision_that_a_former_version_gave_it():
+    """S-131: an upgrade of the platform restarts nothing."""
+    of = wanted(V1, {"a1": 1})
+    there = site("a1", [(V1, 1)], [(V1, 1, 1)])
+    assert there.shard is not None
+    named = msgspec.structs.replace(there.shard.spec.mix[0], revision="cfa938f814")
+    spec = msgspec.structs.replace(there.shard.spec, mix=(named,))
+    former = replace(there, shard=msgspec.structs.replace(there.shard, spec=spec))
+    kept = controller.named(of, (former,), ())
+    assert kept.rendered.revision == "cfa938f814"
+
+
+def test_what_a_member_refuses_becomes_a_sentence():
+    refused = "a1 does not take it: spec.mix[0].template: Invalid value"
+    seen = controller.Seen(NOW + PACE, wanted(V1, {"a1": 1}), (empty("a1"),), (), refused)
+    (told,) = [a for a in controller.decide(seen).actions if isinstance(a, Patch) and a.subresource == "status"]
+    assert told.body["status"]["message"] == f"{refused}; correct the template or what it refers to"

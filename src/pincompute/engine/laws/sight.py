@@ -23,10 +23,11 @@ from pincompute.engine.plan import Ref
 from pincompute.engine.ports import Propagation, Subresource
 from pincompute.kube.errors import Invalid, NotFound, Request, Unreachable
 from pincompute.kube.memory import eviction
-from pincompute.kube.views import Unknown
+from pincompute.kube.views import Question, Unknown
 from pincompute.kube.writes import of_patch
 
 T = TypeVar("T", bound=Object)
+V = TypeVar("V")
 Order: TypeAlias = Callable[[list[Any]], list[Any]]
 
 
@@ -122,6 +123,14 @@ class Sight:
     def members(self) -> tuple[str, ...]:
         known = (c for c, name in self._clusters.items() if c not in (HOST, LOCAL) and name not in self._world.cut)
         return tuple(sorted(known))
+
+    def answer(self, question: Question[V]) -> V:
+        if not any(isinstance(question, wanted.question) for wanted in self._card.inputs):
+            raise LaneError(f"{self._card.name} asks for {question}, which its card does not name")
+        found: V | None = self._world.answers.get(question)
+        if found is None:
+            raise Unknown(f"{question} is unknown")
+        return found
 
     def reachable(self, cluster: str) -> bool:
         name = self._clusters.get(cluster)

@@ -21,7 +21,7 @@ from pincompute.engine.laws.sight import Crash, Darkness, Fault, Hand, Lens, Ord
 from pincompute.engine.outcomes import GOES_ON, ForeignError, Outcome, classify
 from pincompute.engine.plan import Action, Apply, Plan, cluster_of
 from pincompute.engine.reconcile import Look
-from pincompute.kube.views import Views
+from pincompute.kube.views import Question, Views
 
 PAUSES = (1.0, 5.0, 30.0, 900.0)  # seconds between rounds in which nothing happens; rest is when all have passed
 ROUNDS = 150
@@ -112,6 +112,7 @@ class Trial:
         self.seats = [Seat(process, controller) for process in case.processes for controller in process.controllers]
         self.world = case.world()
         self.world.listen(self._news)
+        self.world.on_answer(self._answered)
         for cluster, resource, obj in self.world.every():
             self._news(cluster, resource, obj)
 
@@ -144,6 +145,11 @@ class Trial:
     def _news(self, cluster: str, resource: Resource[Any], obj: Object) -> None:
         for seat in self.seats:
             seat.news(cluster, resource, obj, self.sight(seat))
+
+    def _answered(self, question: Question[Any]) -> None:
+        for seat in self.seats:
+            if any(isinstance(question, wanted.question) for wanted in seat.controller.card.inputs):
+                seat.dirty |= seat.known
 
     def _settle(self) -> None:
         quiet = 0

@@ -19,6 +19,7 @@ from pincompute.api.meta import Key, Manifest, Object, Resource
 from pincompute.kube.indexes import Index, Kept, Ranked, kept
 from pincompute.kube.memory.journal import Event
 from pincompute.kube.memory.store import Store
+from pincompute.kube.views import Question
 
 T = TypeVar("T", bound=Object)
 
@@ -84,11 +85,13 @@ class World:
         self.silent: dict[str, int] = {}  # cluster -> version at which its caches stand still
         self.cut: set[str] = set()
         self.blind: set[Spot] = set()
+        self.answers: dict[Question[Any], Any] = {}  # to inputs beyond the caches; what is not here is unknown
         self.writes = 0  # by controllers
         self._uids = itertools.count(1)
         self._kinds = {str(resource): resource for resource in (*BUILT_IN, *resources)}
         self._histories: dict[tuple[str, str], History] = {}
         self._listeners: list[News] = []
+        self._told: list[Callable[[Question[Any]], None]] = []
         custom = [resource for name, resource in self._kinds.items() if resource not in BUILT_IN and "." in name]
         self.stores = {cluster: Store(self._clock, custom, uid=self._uid) for cluster in clusters}
         for cluster, store in self.stores.items():
@@ -125,6 +128,15 @@ class World:
 
     def listen(self, listener: News) -> None:
         self._listeners.append(listener)
+
+    def tell(self, question: Question[Any], answer: Any = None) -> None:
+        """From now on a question has this answer; None: it is unknown. It is news to all who may ask it."""
+        self.answers[question] = answer
+        for listener in self._told:
+            listener(question)
+
+    def on_answer(self, listener: Callable[[Question[Any]], None]) -> None:
+        self._told.append(listener)
 
     def silence(self, cluster: str) -> None:
         self.silent.setdefault(cluster, self.version(cluster))

@@ -28,6 +28,7 @@ from pincompute.api.meta import Key, Resource
 from pincompute.api.revisions import PINREVISIONS, PinRevision
 from pincompute.engine.controller import Card, Controller, Reads, Writes, own_key
 from pincompute.engine.plan import Plan, plan
+from pincompute.engine.refusals import Refusals
 from pincompute.federation import workloads
 from pincompute.federation.scheduling import demand
 from pincompute.federation.workload import dispatch, report, revisions, rollout, sites
@@ -40,12 +41,13 @@ INDEXES: Mapping[Resource[Any], Mapping[str, Any]] = {PINREVISIONS: {revisions.B
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """`kept` are the workload's superseded revisions, oldest first."""
+    """`kept` are the workload's superseded revisions, oldest first; `refused` is what a member did not take last time."""
 
     now: datetime
     workload: Workload
     sites: tuple[Site, ...]
     kept: tuple[PinRevision, ...]
+    refused: str = ""
 
 
 def decide(seen: Seen) -> Plan:
@@ -54,10 +56,10 @@ def decide(seen: Seen) -> Plan:
         return _clear(seen)
     decision = demand.decision(workload)
     if decision is None or workload.rendered.problem:
-        told = report.decide(workload, seen.sites, None, seen.now)
+        told = report.decide(workload, seen.sites, None, seen.now, seen.refused)
         return plan(told.write, wake_after=told.wake_after, why=told.why or "waits for a scheduling decision")
     made = rollout.decide(workload, decision, seen.sites, revisions.templates(seen.kept), workload.status.surge_refused)
-    told = report.decide(workload, seen.sites, made, seen.now)
+    told = report.decide(workload, seen.sites, made, seen.now, seen.refused)
     superseded = revisions.decide(workload, seen.sites, seen.kept)
     writes = dispatch.writes(workload, made.assignments)
     removals = dispatch.removals(workload, made.assignments)
@@ -71,17 +73,17 @@ def decide(seen: Seen) -> Plan:
     )
 
 
-def observe_for(kind: Kind, key: Key, views: Views, now: datetime) -> Seen | None:
+def observe_for(kind: Kind, key: Key, views: Views, now: datetime, refused: str = "") -> Seen | None:
     obj = views.view(labels.HOST, kind.workload).get(key)
     if obj is None:
         return None
     workload = workloads.read(kind, obj)
     there = sites.observe(workload, views)
     kept = revisions.observe(workload, views)
-    return Seen(now, _named(workload, there, kept), there, kept)
+    return Seen(now, named(workload, there, kept), there, kept, refused)
 
 
-def _named(workload: Workload, there: tuple[Site, ...], kept: tuple[PinRevision, ...]) -> Workload:
+def named(workload: Workload, there: tuple[Site, ...], kept: tuple[PinRevision, ...]) -> Workload:
     """A template keeps the name it runs under, also when a later version of this program would name it otherwise (S-131)."""
     wanted = workload.rendered
     held = {share.revision: share.template for site in there for share in site.mix} | revisions.templates(kept)
@@ -99,7 +101,7 @@ def _clear(seen: Seen) -> Plan:
     left = dispatch.remaining(workload, seen.sites)
     if not left:
         return plan(*dispatch.release(workload, seen.sites))
-    told = report.decide(workload, seen.sites, None, seen.now)
+    told = report.decide(workload, seen.sites, None, seen.now, seen.refused)
     deletes = dispatch.clearance(workload, seen.sites)
     why = f"waits for {', '.join(sorted(site.name for site in left))}"
     return plan((*deletes, *told.write), wake_after=told.wake_after, why=why)
@@ -117,29 +119,34 @@ def _owner(_cluster: str, revision: PinRevision) -> Iterable[Key]:
     return [Key(revision.metadata.namespace, owner.name) for owner in revision.metadata.owner_references]
 
 
-def _controller(kind: Kind) -> Controller[Key, Seen]:
-    return Controller(
-        Card(
-            name=f"federation.workload.{kind.name}",
-            promise=f"Each {kind.workload.kind} runs in its members as it was asked for, and its status says how it is.",
-            key=kind.workload.kind,
-            reads=(
-                Reads("host", kind.workload, own_key),
-                Reads("host", PINREVISIONS, _owner),
-                Reads("host", MEMBERCLUSTERS, _no_key),
-                Reads("members", kind.shard, workloads.same_name),
-                Reads("members", NAMESPACES, _no_key),
-                Reads("members", CLUSTERCAPACITIES, _no_key),
-            ),
-            writes=(
-                Writes("members", kind.shard, ("apply", "delete")),
-                Writes("host", kind.workload, ("patch", "status")),
-                Writes("host", PINREVISIONS, ("create", "patch", "delete")),
-            ),
+def _controller(kind: Kind, refusals: Refusals) -> Controller[Key, Seen]:
+    def observe(key: Key, views: Views, now: datetime) -> Seen | None:
+        return observe_for(kind, key, views, now, refusals.by_cluster(card.name, key))
+
+    card = Card(
+        name=f"federation.workload.{kind.name}",
+        promise=f"Each {kind.workload.kind} runs in its members as it was asked for, and its status says how it is.",
+        key=kind.workload.kind,
+        reads=(
+            Reads("host", kind.workload, own_key),
+            Reads("host", PINREVISIONS, _owner),
+            Reads("host", MEMBERCLUSTERS, _no_key),
+            Reads("members", kind.shard, workloads.same_name),
+            Reads("members", NAMESPACES, _no_key),
+            Reads("members", CLUSTERCAPACITIES, _no_key),
         ),
-        lambda key, views, now: observe_for(kind, key, views, now),
-        decide,
+        writes=(
+            Writes("members", kind.shard, ("apply", "delete")),
+            Writes("host", kind.workload, ("patch", "status")),
+            Writes("host", PINREVISIONS, ("create", "patch", "delete")),
+        ),
     )
+    return Controller(card, observe, decide)
 
 
-CONTROLLERS = tuple(_controller(kind) for kind in KINDS)
+def controllers(refusals: Refusals) -> tuple[Controller[Key, Seen], ...]:
+    """One for each kind of workload. The engine has to tell `refusals` about troubles."""
+    return tuple(_controller(kind, refusals) for kind in KINDS)
+
+
+CONTROLLERS = controllers(Refusals())

@@ -123,13 +123,14 @@ def _census(seen: Seen) -> _Census:
     ended: list[Pod] = []
     waits: list[float] = []
     wanted = {share.revision for share in seen.shard.spec.mix}
+    shapes = _former_shapes(seen.shard)
     final = completion.find(seen.resource, seen.shard, seen.pods, seen.now)
     for pod in seen.pods:
         if pod.deleting:
             continue
         age = _age(pod, seen.now)
         if not pods.is_finished(pod):
-            replica, wait = _replica(pod, seen)
+            replica, wait = _replica(pod, seen, shapes)
             replicas.append(replica)
             waits += [wait] if wait else []
         elif final is not None and _revision(pod) == final.revision and final.revision in wanted:
@@ -143,7 +144,7 @@ def _census(seen: Seen) -> _Census:
     return _Census(tuple(replicas), tuple(ended), done, final, min(waits, default=None))
 
 
-def _replica(pod: Pod, seen: Seen) -> tuple[Replica, float]:
+def _replica(pod: Pod, seen: Seen, shapes: Mapping[str, str]) -> tuple[Replica, float]:
     """And the seconds until a ready pod has been so for long enough."""
     updating = in_place.is_pending(pod)
     since = None if updating else pods.ready_since(pod)
@@ -155,7 +156,7 @@ def _replica(pod: Pod, seen: Seen) -> tuple[Replica, float]:
     replica = Replica(
         name=pod.metadata.name,
         revision=_revision(pod),
-        shape=pod.metadata.annotations.get(SHAPE, ""),
+        shape=shapes.get(_revision(pod)) or pod.metadata.annotations.get(SHAPE, ""),
         ordinal=pods.ordinal(pod),
         created=created.timestamp() if created else 0.0,
         ready=since is not None,
@@ -168,6 +169,12 @@ def _replica(pod: Pod, seen: Seen) -> tuple[Replica, float]:
         restarts=sum(status.restart_count for status in pod.status.container_statuses),
     )
     return replica, wait
+
+
+def _former_shapes(shard: Shard) -> dict[str, str]:
+    """Of revisions that a former version of this program named: their pods carry shapes that this version would not name so."""
+    former = (share for share in shard.spec.mix if not templates.is_named_by_this_version(share.revision))
+    return {share.revision: templates.shape(share.template) for share in former}
 
 
 def _revision(pod: Pod) -> str:
