@@ -140,9 +140,12 @@ def reasons(by_cluster: Iterable[tuple[str, str]]) -> str:
 
 
 def promises(obj: WorkloadObject) -> Iterable[Entry]:
-    """What is promised to it and not measured yet, by cluster. Like `files` it must not raise."""
+    """What is promised to it and not measured yet, by cluster. Like `files` it must not raise.
+
+    What ran to its end is not ready either, and is promised nothing.
+    """
     made = obj.status.scheduling
-    if made is None or obj.deleting:
+    if made is None or obj.deleting or obj.status.ended is not None:
         return ()
     try:
         return tuple(_promises(obj, made))
