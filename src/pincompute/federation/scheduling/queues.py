@@ -18,10 +18,10 @@ from pincompute.api.kinds import KINDS, Kind
 from pincompute.api.meta import Resource
 from pincompute.api.requests import Requests
 from pincompute.api.workloads import ClusterReplicas, ClusterStatus, Rejection, Scheduling
-from pincompute.federation import workloads
 from pincompute.federation.scheduling.demand import Demand, demand, stands
 from pincompute.federation.scheduling.placement import KEPT_REASONS
-from pincompute.federation.workloads import TIERS, Workload, WorkloadObject
+from pincompute.federation.workload import model
+from pincompute.federation.workload.model import TIERS, Workload, WorkloadObject
 from pincompute.kube.indexes import ALWAYS, Entry, Index, Ranked, Sum
 
 POOL = "default"  # all nodes of the region; its tiers are ordered queues, and what is promised is promised of it
@@ -71,7 +71,7 @@ def kind_of(obj: WorkloadObject) -> Kind:
 
 
 def read(obj: WorkloadObject) -> Workload:
-    return workloads.read(kind_of(obj), obj)
+    return model.read(kind_of(obj), obj)
 
 
 def files(obj: WorkloadObject) -> Iterator[str]:
@@ -140,10 +140,7 @@ def reasons(by_cluster: Iterable[tuple[str, str]]) -> str:
 
 
 def promises(obj: WorkloadObject) -> Iterable[Entry]:
-    """What is promised to it and not measured yet, by cluster. Like `files` it must not raise.
-
-    What ran to its end is not ready either, and is promised nothing.
-    """
+    """What is promised to it and not measured yet, by cluster. What has ended needs none. Like `files` it must not raise."""
     made = obj.status.scheduling
     if made is None or obj.deleting or obj.status.ended is not None:
         return ()
