@@ -27,8 +27,9 @@ from pincompute.api.workloads import PINAPPS, PINPODS
 from pincompute.engine.controller import Controller
 from pincompute.engine.loop import Engine
 from pincompute.engine.refusals import Refusals
-from pincompute.federation import sweep, workload
+from pincompute.federation import sweep
 from pincompute.federation.scheduling import queues
+from pincompute.federation.workload import controller as workload
 from pincompute.kube.cache import Timing
 from pincompute.kube.clusters import Clusters
 from pincompute.kube.config import ClusterConfig
@@ -36,7 +37,7 @@ from pincompute.kube.memory.disruption import update_budgets
 from pincompute.kube.memory.journal import Event
 from pincompute.kube.memory.server import MemoryServer
 from pincompute.kube.memory.store import Store
-from pincompute.operator import replicas
+from pincompute.operator.replicas import controller as replicas
 
 SHOP = "shop"
 WEB = Key(SHOP, "web")

@@ -30,11 +30,12 @@ from pincompute.api.shards import PINAPPSHARDS
 from pincompute.api.workloads import PINAPPS
 from pincompute.engine.laws import Case, Process, Scenario, World
 from pincompute.federation import process as federation
-from pincompute.federation import removal, workload
+from pincompute.federation import removal
 from pincompute.federation.scheduling import queues
+from pincompute.federation.workload import controller as workload
 from pincompute.kube.memory.disruption import update_budgets
 from pincompute.operator import process as operator
-from pincompute.operator.replicas import INDEXES
+from pincompute.operator.replicas.controller import INDEXES
 
 SHOP = "shop"
 ZONES = {"a1": "a", "b1": "b", "c1": "c", "a2": "a"}

@@ -21,7 +21,7 @@ from region_worlds import regions
 from pincompute.engine.laws import Broken, Case, Chance, uphold
 from pincompute.federation.scheduling import pool
 from pincompute.federation.workload import dispatch, report
-from pincompute.operator import replicas
+from pincompute.operator.replicas import controller as replicas
 
 TRIES = 400  # worlds until a mutant counts as a survivor; most are caught in the first ten
 

@@ -10,8 +10,9 @@ from pincompute.api.labels import HOST
 from pincompute.engine.controller import Controller
 from pincompute.engine.process import Process
 from pincompute.engine.refusals import Refusals
-from pincompute.federation import health, projects, removal, sweep, workload
+from pincompute.federation import health, projects, removal, sweep
 from pincompute.federation.scheduling import pool, queues
+from pincompute.federation.workload import controller as workload
 from pincompute.kube import config
 from pincompute.kube.clusters import Clusters
 from pincompute.kube.membership import Membership

@@ -18,7 +18,7 @@ from pincompute.engine.controller import Card, Controller, Reads, Writes
 from pincompute.engine.plan import ConfirmSet, Patch, Plan, Ref, plan
 from pincompute.federation import members
 from pincompute.federation.keys import MemberKey
-from pincompute.federation.workloads import WorkloadObject
+from pincompute.federation.workload.model import WorkloadObject
 from pincompute.kube.views import Unknown, Views
 
 

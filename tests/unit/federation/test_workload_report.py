@@ -8,9 +8,9 @@ from federation.worlds import NOW, app, member, shard
 from pincompute.api import conditions
 from pincompute.api.workloads import WorkloadStatus
 from pincompute.engine.plan import Patch
-from pincompute.federation import workload as controller
 from pincompute.federation.scheduling import pool
 from pincompute.federation.scheduling.placement import place
+from pincompute.federation.workload import controller
 from pincompute.federation.workload.report import PACE
 from pincompute.federation.workload.sites import Site
 

@@ -24,13 +24,11 @@ from pincompute.api.shards import (
 )
 from pincompute.api.workloads import ClusterReplicas, PinApp, PinAppSpec, Scheduling, Update, WorkloadStatus
 from pincompute.engine.plan import Apply, Confirm, Create, Patch, Plan
-from pincompute.federation import workload as controller
-from pincompute.federation import workloads
 from pincompute.federation.scheduling import demand
-from pincompute.federation.workload import rollout
+from pincompute.federation.workload import controller, model, rollout
+from pincompute.federation.workload.model import Workload
 from pincompute.federation.workload.report import PACE
 from pincompute.federation.workload.sites import Site
-from pincompute.federation.workloads import Workload
 
 V1, V2, V3 = (template(f"registry.internal/hello:{n}") for n in (1, 2, 3))
 RESHAPED = template("registry.internal/hello:1", cpu="250m")
@@ -51,7 +49,7 @@ def wanted(pod: Manifest, placement: Mapping[str, int], update: Update = BY_DEFA
         creation_timestamp=NOW,
     )
     decision = Scheduling(generation=2, placement=rows)
-    return workloads.read(PINAPP, PinApp(metadata=meta, spec=spec, status=WorkloadStatus(scheduling=decision)))
+    return model.read(PINAPP, PinApp(metadata=meta, spec=spec, status=WorkloadStatus(scheduling=decision)))
 
 
 def name(pod: Manifest) -> str:

@@ -11,13 +11,12 @@ from pincompute.api.workloads import ClusterReplicas, PinApp, Scheduling
 from pincompute.domain import replacement
 from pincompute.domain.replacement import Moves, Replica, Wanted
 from pincompute.engine.plan import Apply, Patch
-from pincompute.federation import workload as controller
-from pincompute.federation import workloads
 from pincompute.federation.scheduling import demand
 from pincompute.federation.scheduling.placement import place
+from pincompute.federation.workload import controller, model
+from pincompute.federation.workload.model import Workload
 from pincompute.federation.workload.report import PACE
 from pincompute.federation.workload.sites import Site
-from pincompute.federation.workloads import Workload
 
 
 def placed(generation: int, **counts: int) -> Scheduling:
@@ -28,7 +27,7 @@ def placed(generation: int, **counts: int) -> Scheduling:
 def with_spec(workload: Workload, **spec: object) -> Workload:
     obj = workload.obj
     assert isinstance(obj, PinApp)
-    return workloads.read(PINAPP, msgspec.structs.replace(obj, spec=msgspec.structs.replace(obj.spec, **spec)))
+    return model.read(PINAPP, msgspec.structs.replace(obj, spec=msgspec.structs.replace(obj.spec, **spec)))
 
 
 def paused(pod: Manifest | None = None, **counts: int) -> Workload:

@@ -17,7 +17,7 @@ from pincompute.api.workloads import Ended
 from pincompute.domain.restart_requests import RestartRequest
 from pincompute.engine.plan import Apply, Confirm, ConfirmSet, Create, Delete, Evict, Patch, Plan, Ref
 from pincompute.kube.views import Unknown
-from pincompute.operator.replicas import CONTROLLERS, decide
+from pincompute.operator.replicas.controller import CONTROLLERS, decide
 
 APPS, UNITS = CONTROLLERS
 REF = Ref(LOCAL, PINAPPSHARDS, Key("demo", "hello"))

@@ -10,7 +10,7 @@ from pincompute.api import conditions
 from pincompute.api.conditions import Condition
 from pincompute.api.workloads import ClusterReplicas, Scheduling, WorkloadStatus
 from pincompute.federation.scheduling.queues import SCHEDULED, UNUSABLE
-from pincompute.federation.workloads import Workload
+from pincompute.federation.workload.model import Workload
 
 
 def status(workload: Workload, decision: Scheduling, now: datetime) -> WorkloadStatus:

@@ -18,7 +18,7 @@ from pincompute.api.kinds import Strategy
 from pincompute.api.meta import Manifest
 from pincompute.api.requests import Requests
 from pincompute.api.workloads import Placement, Scheduling, Tier
-from pincompute.federation.workloads import Rendered, Workload
+from pincompute.federation.workload.model import Rendered, Workload
 
 REMEMBERED = 50_000  # workloads whose demand is kept; the oldest are worked out anew when they are looked at
 

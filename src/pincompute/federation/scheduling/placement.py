@@ -18,7 +18,7 @@ from pincompute.federation.scheduling import verdicts
 from pincompute.federation.scheduling.demand import Demand, demand
 from pincompute.federation.scheduling.filters import Reason
 from pincompute.federation.scheduling.verdicts import Standing
-from pincompute.federation.workloads import Workload
+from pincompute.federation.workload.model import Workload
 
 KEPT_REASONS = 20  # clusters whose reasons and scores are kept; status stays small with 100 clusters
 

@@ -25,15 +25,16 @@ from pincompute.api.requests import NOTHING, Requests, plus
 from pincompute.api.workloads import Scheduling
 from pincompute.engine.controller import Card, Context, Controller, Reads, Writes
 from pincompute.engine.plan import Failed, Patch, Plan, Ref
-from pincompute.federation import members, workloads
+from pincompute.federation import members
 from pincompute.federation.keys import PoolKey
 from pincompute.federation.members import Member
 from pincompute.federation.scheduling import decisions, queues, verdicts
 from pincompute.federation.scheduling.demand import Demand, demand
 from pincompute.federation.scheduling.placement import place
 from pincompute.federation.scheduling.queues import Filing
+from pincompute.federation.workload import model
+from pincompute.federation.workload.model import Workload, WorkloadObject
 from pincompute.federation.workload.report import before_reports
-from pincompute.federation.workloads import Workload, WorkloadObject
 from pincompute.kube.views import View
 
 BATCH = 32  # decisions written at the same time: enough to keep an API server busy, and a look of some 15 ms
@@ -69,12 +70,12 @@ def decide(seen: Seen) -> Plan:
 
 def _decided(workload: Workload, seen: Seen, promised: dict[str, Requests]) -> tuple[Patch, ...]:
     if workload.rendered.problem:
-        return workloads.with_status(workload, decisions.refused(workload, seen.now), "its template cannot be used")
+        return model.with_status(workload, decisions.refused(workload, seen.now), "its template cannot be used")
     decision = place(workload, seen.members, promised)
     placed = {row.cluster for row in decision.placement}
     hosts = tuple(member for member in seen.members if member.name in placed)
     status = before_reports(workload, decisions.status(workload, decision, seen.now), hosts, seen.now)
-    writes = workloads.with_status(workload, status, decisions.why(decision))
+    writes = model.with_status(workload, status, decisions.why(decision))
     _promise(promised, workload, decision)
     return writes
 

@@ -18,10 +18,10 @@ from pincompute.api.kinds import KINDS, Kind
 from pincompute.api.meta import Resource
 from pincompute.api.requests import Requests
 from pincompute.api.workloads import ClusterReplicas, ClusterStatus, Rejection, Scheduling
-from pincompute.federation import workloads
 from pincompute.federation.scheduling.demand import Demand, demand, stands
 from pincompute.federation.scheduling.placement import KEPT_REASONS
-from pincompute.federation.workloads import TIERS, Workload, WorkloadObject
+from pincompute.federation.workload import model
+from pincompute.federation.workload.model import TIERS, Workload, WorkloadObject
 from pincompute.kube.indexes import ALWAYS, Entry, Index, Ranked, Sum
 
 POOL = "default"  # all nodes of the region; its tiers are ordered queues, and what is promised is promised of it
@@ -71,7 +71,7 @@ def kind_of(obj: WorkloadObject) -> Kind:
 
 
 def read(obj: WorkloadObject) -> Workload:
-    return workloads.read(kind_of(obj), obj)
+    return model.read(kind_of(obj), obj)
 
 
 def files(obj: WorkloadObject) -> Iterator[str]:

@@ -18,14 +18,14 @@ from pincompute.api import conditions, labels
 from pincompute.api.conditions import Condition, ConditionStatus
 from pincompute.api.workloads import ClusterStatus, Ended, WorkloadStatus
 from pincompute.engine.plan import Patch
-from pincompute.federation import workloads
 from pincompute.federation.kinds import Report as MemberReport
 from pincompute.federation.kinds import Summary
 from pincompute.federation.members import Member
 from pincompute.federation.scheduling import demand
+from pincompute.federation.workload import model
+from pincompute.federation.workload.model import Workload
 from pincompute.federation.workload.rollout import Rollout
 from pincompute.federation.workload.sites import Site
-from pincompute.federation.workloads import Workload
 
 PACE = timedelta(seconds=2)  # between writes of mere progress: a start of many pods costs a few host writes, not one for each
 
@@ -57,7 +57,7 @@ def decide(workload: Workload, sites: tuple[Site, ...], made: Rollout | None, no
     if not _urgent(workload.status, status) and (wait := _since_last(workload) + PACE - now) > timedelta():
         return Report(wake_after=wait.total_seconds(), why="mere progress; it is written at a pace")
     stamped = msgspec.structs.replace(status, last_update_time=now)
-    return Report(workloads.with_status(workload, stamped, f"{status.phase}: {status.message or status.where}"))
+    return Report(model.with_status(workload, stamped, f"{status.phase}: {status.message or status.where}"))
 
 
 def _undecided(workload: Workload) -> bool:

@@ -24,8 +24,8 @@ from pincompute.api.workloads import Scheduling
 from pincompute.domain import budget, surge
 from pincompute.domain.budget import Account, Part
 from pincompute.domain.surge import Berth
+from pincompute.federation.workload.model import Workload
 from pincompute.federation.workload.sites import Site
-from pincompute.federation.workloads import Workload
 
 
 @dataclass(frozen=True, slots=True)
