@@ -26,7 +26,7 @@ from pincompute.api.labels import (
 )
 from pincompute.api.meta import Key, Manifest
 from pincompute.api.shards import PINAPPSHARDS
-from pincompute.api.workloads import PINAPPS
+from pincompute.api.workloads import PINAPPS, PINPODS
 from pincompute.engine.laws import Case, Process, Scenario, World
 from pincompute.federation import process as federation
 from pincompute.operator import process as operator
@@ -35,7 +35,7 @@ from pincompute.operator.shard import INDEXES
 SHOP = "shop"
 ZONES = {"a1": "a", "b1": "b", "c1": "c", "a2": "a"}
 NODE = {"cpu": "8", "memory": "16Gi", "pods": "20"}
-TIER = {PINAPPS: {"tier": lambda obj: (obj.spec.tier,)}}
+TIER = {resource: {"tier": lambda obj: (obj.spec.tier,)} for resource in (PINAPPS, PINPODS)}
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from pincompute.api.meta import Resource
@@ -41,6 +42,12 @@ class Scenario:
     outcome: Callable[[World], Any] | None = None
 
 
+@lru_cache(maxsize=64)
+def empty(clusters: tuple[str, ...], kinds: tuple[tuple[Resource[Any], type], ...]) -> World:
+    """A world in which nothing has happened, to be forked. Resources that are served alike may differ in their types."""
+    return World(clusters, (resource for resource, _ in kinds))
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """`collapses`: the outcome does not depend on how far the controllers got between two edits."""
@@ -50,8 +57,12 @@ class Case:
     indexes: Indexes = field(default_factory=dict[Resource[Any], Mapping[str, Index]])
     collapses: bool = True
 
+    def __repr__(self) -> str:
+        """The world and what happens in it, for verdicts: the controllers are known."""
+        return "\n".join((str(self.scenario.begin), *map(str, self.scenario.edits)))
+
     def world(self) -> World:
-        world = World(self.scenario.clusters, self.resources)
+        world = empty(self.scenario.clusters, tuple((resource, resource.type) for resource in self.resources)).fork()
         self.scenario.begin(world)
         return world
 

@@ -6,7 +6,7 @@ of one kind or one cluster alone, is a matter of choosing a number.
 
 from __future__ import annotations
 
-import itertools
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -46,6 +46,7 @@ class History:
 
     versions: list[Version] = field(default_factory=list)
     now: dict[Key, Object] = field(default_factory=dict)
+    _past: dict[int, dict[Key, Object]] = field(default_factory=dict)  # by the number of versions that made it
 
     def add(self, version: Version) -> None:
         self.versions.append(version)
@@ -57,15 +58,22 @@ class History:
     def at(self, number: int) -> dict[Key, Object]:
         if not self.versions or self.versions[-1].number <= number:
             return self.now
+        count = bisect_right(self.versions, number, key=lambda version: version.number)
+        if count not in self._past:
+            self._past[count] = self._replay(count)
+        return self._past[count]
+
+    def _replay(self, count: int) -> dict[Key, Object]:
         past: dict[Key, Object] = {}
-        for version in self.versions:
-            if version.number > number:
-                break
+        for version in self.versions[:count]:
             if version.obj is None:
                 past.pop(version.key, None)
             else:
                 past[version.key] = version.obj
         return past
+
+    def fork(self) -> History:
+        return History(list(self.versions), dict(self.now), dict(self._past))
 
 
 class World:
@@ -78,35 +86,48 @@ class World:
         self.cut: set[str] = set()
         self.blind: set[Spot] = set()
         self.writes = 0  # by controllers
-        self._uids = itertools.count(1)
-        self._kinds = {str(resource): resource for resource in (*BUILT_IN, *resources)}
-        self._histories: dict[tuple[str, str], History] = {}
+        self._uids = 0
+        self._kinds: dict[Resource[Any], None] = dict.fromkeys((*BUILT_IN, *resources))
+        self._histories: dict[Spot, History] = {}
         self._listeners: list[News] = []
-        custom = [resource for name, resource in self._kinds.items() if resource not in BUILT_IN and "." in name]
-        self.stores = {cluster: Store(self._clock, custom, uid=self._uid) for cluster in clusters}
+        custom = [resource for resource in self._kinds if resource not in BUILT_IN and resource.group]
+        self.stores = {cluster: Store(self._clock, custom, uid=self._uid, shares=True) for cluster in clusters}
         for cluster, store in self.stores.items():
             store.subscribe(self._recorder(cluster))
 
+    def fork(self) -> World:
+        """Another world in the same state, to which nobody listens; what happens in the one is not seen in the other."""
+        twin = World((), ())
+        twin.now, twin.writes, twin._uids, twin._kinds = self.now, self.writes, self._uids, self._kinds
+        twin.silent, twin.cut, twin.blind = dict(self.silent), set(self.cut), set(self.blind)
+        twin._histories = {spot: history.fork() for spot, history in self._histories.items()}
+        twin.stores = {
+            cluster: Store(twin._clock, uid=twin._uid, shares=True, origin=store) for cluster, store in self.stores.items()
+        }
+        for cluster, store in twin.stores.items():
+            store.subscribe(twin._recorder(cluster))
+        return twin
+
     @property
     def resources(self) -> tuple[Resource[Any], ...]:
-        return tuple(self._kinds.values())
+        return tuple(self._kinds)
 
     def objects(self, cluster: str, resource: Resource[T], at: int | None = None) -> dict[Key, Any]:
         """What there is, or was at a version. Not to be changed."""
-        history = self._histories.get((cluster, str(resource)))
+        history = self._histories.get((cluster, resource))
         if history is None:
             return {}
         return history.now if at is None else history.at(at)
 
     def history(self, cluster: str, resource: Resource[Any]) -> list[Version]:
         """All that ever happened to the kind there."""
-        history = self._histories.get((cluster, str(resource)))
+        history = self._histories.get((cluster, resource))
         return history.versions if history else []
 
     def every(self) -> Iterator[tuple[str, Resource[Any], Object]]:
         """Everything in every cluster, in a stable order."""
         for cluster in sorted(self.stores):
-            for resource in self._kinds.values():
+            for resource in self._kinds:
                 for _, obj in sorted(self.objects(cluster, resource).items()):
                     yield cluster, resource, obj
 
@@ -141,19 +162,19 @@ class World:
         return self.now
 
     def _uid(self) -> str:
-        return f"00000000-0000-4000-8000-{next(self._uids):012d}"
+        self._uids += 1
+        return f"00000000-0000-4000-8000-{self._uids:012d}"
 
     def _recorder(self, cluster: str) -> Callable[[Resource[Any], Event], None]:
         def record(resource: Resource[Any], event: Event) -> None:
-            known = self._kinds.get(str(resource))
-            if known is None:
+            if resource not in self._kinds:
                 return
-            obj = msgspec.convert(event.object, known.type)
+            obj = msgspec.convert(event.object, resource.type)
             gone = event.type == "DELETED"
-            history = self._histories.setdefault((cluster, str(resource)), History())
+            history = self._histories.setdefault((cluster, resource), History())
             history.add(Version(int(event.resource_version), obj.key, None if gone else obj))
             for listener in self._listeners:
-                listener(cluster, known, obj)
+                listener(cluster, resource, obj)
 
         return record
 
@@ -161,6 +182,7 @@ class World:
 class FixedView(Generic[T]):
     """A view of one moment."""
 
+    __slots__ = ("_indexes", "_objects", "_order")
     synced = True
 
     def __init__(self, objects: Mapping[Key, T], indexes: Mapping[str, Index], order: Callable[[list[T]], list[T]]) -> None:
@@ -175,4 +197,5 @@ class FixedView(Generic[T]):
         return self._order([obj for key, obj in self._objects.items() if namespace in ("", key.namespace)])
 
     def by(self, index: str, value: str) -> Iterable[T]:
-        return self._order([obj for obj in self._objects.values() if value in self._indexes[index](obj)])
+        filed = self._indexes[index]
+        return self._order([obj for obj in self._objects.values() if value in filed(obj)])
