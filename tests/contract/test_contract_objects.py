@@ -209,3 +209,13 @@ async def test_pods_begin_pending_and_count_generations(api: Api) -> None:
     assert patched["metadata"]["generation"] == 2
     ready = (await api.patch(api.core("pods", "p", "status"), {"status": {"phase": "Running"}})).ok()
     assert (ready["status"]["phase"], ready["metadata"]["generation"]) == ("Running", 2)
+
+
+async def test_a_scale_is_pinned_by_the_version_it_names(api: Api) -> None:
+    made = (await api.post(api.widgets(), widget("w"))).ok(201)["metadata"]
+    pins = {"uid": made["uid"], "resourceVersion": made["resourceVersion"]}
+    scaled = (await api.patch(api.widgets("w", "scale"), {"metadata": pins, "spec": {"replicas": 4}})).ok()
+    assert scaled["spec"] == {"replicas": 4}
+    (await api.patch(api.widgets("w", "scale"), {"metadata": pins, "spec": {"replicas": 5}})).refused(409, "Conflict")
+    (await api.patch(api.widgets("gone", "scale"), {"metadata": pins, "spec": {"replicas": 5}})).refused(404, "NotFound")
+    assert (await api.get(api.widgets("w"))).ok()["spec"]["replicas"] == 4

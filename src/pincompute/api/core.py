@@ -120,6 +120,31 @@ class Secret(Object):
     data: dict[str, str] = {}
 
 
+class LabelSelector(Struct):
+    match_labels: dict[str, str] = {}
+
+
+class PodDisruptionBudgetSpec(Struct):
+    """Written by us with an absolute number; budgets of others may say more than is read here."""
+
+    min_available: int | str | None = None
+    selector: LabelSelector | None = None
+    unhealthy_pod_eviction_policy: str = ""
+
+
+class PodDisruptionBudgetStatus(Struct):
+    observed_generation: int = 0
+    disruptions_allowed: int = 0
+    current_healthy: int = 0
+    desired_healthy: int = 0
+    expected_pods: int = 0
+
+
+class PodDisruptionBudget(Object):
+    spec: PodDisruptionBudgetSpec = PodDisruptionBudgetSpec()
+    status: PodDisruptionBudgetStatus = PodDisruptionBudgetStatus()
+
+
 class LeaseSpec(Struct):
     holder_identity: str = ""
     lease_duration_seconds: int = 0
@@ -169,4 +194,5 @@ NODES = Resource("", "v1", "Node", "nodes", False, Node)
 NAMESPACES = Resource("", "v1", "Namespace", "namespaces", False, Namespace)
 SECRETS = Resource("", "v1", "Secret", "secrets", True, Secret)
 LEASES = Resource("coordination.k8s.io", "v1", "Lease", "leases", True, Lease)
+PODDISRUPTIONBUDGETS = Resource("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", True, PodDisruptionBudget)
 EVENTS = Resource("", "v1", "Event", "events", True, Event, bookmarks=False)

@@ -6,11 +6,25 @@ object's name and kind, the pins, and the question whether an object about to be
 
 from __future__ import annotations
 
+from pincompute.api.core import PODS
 from pincompute.api.labels import MANAGED_BY, PINCOMPUTE
 from pincompute.api.meta import Manifest, Object
 from pincompute.engine.controller import Card, Verb, Where
 from pincompute.engine.outcomes import ForeignError, LaneError, Stale
-from pincompute.engine.plan import Action, Apply, Confirm, ConfirmSet, Create, Delete, Patch, Ref
+from pincompute.engine.plan import (
+    Action,
+    Apply,
+    Confirm,
+    ConfirmSet,
+    Create,
+    Delete,
+    Evict,
+    Patch,
+    Ref,
+    Scale,
+    cluster_of,
+    resource_of,
+)
 from pincompute.engine.ports import Writer
 from pincompute.kube import errors
 from pincompute.kube.views import Unknown, Views
@@ -30,6 +44,10 @@ async def perform(action: Action, card: Card, views: Views, writer: Writer) -> N
             await _patch(action, card, writer)
         case Delete():
             await _delete(action, views, writer)
+        case Evict():
+            await _evict(action, views, writer)
+        case Scale():
+            await _scale(action, card, writer)
         case Confirm():
             await _confirm(action, writer)
         case ConfirmSet():
@@ -38,21 +56,25 @@ async def perform(action: Action, card: Card, views: Views, writer: Writer) -> N
 
 def check_lane(action: Action, card: Card) -> None:
     """Refuses kinds, verbs and places that are not on the card, writes that pin nothing, and unmarked children."""
-    cluster = action.cluster if isinstance(action, ConfirmSet) else action.ref.cluster
-    resource = action.resource if isinstance(action, ConfirmSet) else action.ref.resource
-    wanted, where = verb_of(action), where_of(cluster)
+    resource, wanted, where = resource_of(action), verb_of(action), where_of(cluster_of(action))
     if wanted is None:
         if not any(lane.resource == resource and lane.where == where for lane in (*card.reads, *card.writes)):
             raise LaneError(f"{card.name} asks about {resource} in {where}, which its card does not name")
     elif not any(w.resource == resource and w.where == where and wanted in w.verbs for w in card.writes):
         raise LaneError(f"{card.name} may not {wanted} {resource} in {where}: add it to the card's writes")
+    _check_pins(action, card)
+
+
+def _check_pins(action: Action, card: Card) -> None:
     match action:
         case Create() | Apply() if not is_marked(action.body):
             raise LaneError(f"{card.name} makes {action.ref} without the label {MANAGED_BY}: {PINCOMPUTE}")
-        case Patch() if not (action.uid and action.resource_version):
-            raise LaneError(f"{card.name} patches {action.ref} without the uid and version it was decided from")
-        case Delete() if not action.uid:
-            raise LaneError(f"{card.name} deletes {action.ref} without its uid")
+        case Patch() | Scale() if not (action.uid and action.resource_version):
+            raise LaneError(f"{card.name} changes {action.ref} without the uid and version it was decided from")
+        case Delete() | Evict() if not action.uid:
+            raise LaneError(f"{card.name} ends {action.ref} without its uid")
+        case Evict() if action.ref.resource != PODS:
+            raise LaneError(f"{card.name} evicts {action.ref}, but only pods can be evicted")
         case _:
             return
 
@@ -68,6 +90,10 @@ def verb_of(action: Action) -> Verb | None:
             return "status" if action.subresource == "status" else "patch"
         case Delete():
             return "delete"
+        case Evict():
+            return "evict"
+        case Scale():
+            return "scale"
         case Confirm() | ConfirmSet():
             return None
 
@@ -137,13 +163,32 @@ async def _patch(action: Patch, card: Card, writer: Writer) -> None:
 
 
 async def _delete(action: Delete, views: Views, writer: Writer) -> None:
-    seen = _cached(action.ref, views)
-    if seen is not None and seen.metadata.uid == action.uid and not is_ours(seen):
-        raise ForeignError(f"{action.ref} has no label {MANAGED_BY}: {PINCOMPUTE}, so it is not deleted")
+    _refuse_foreign(action, views)
     try:
         await writer.delete(action.ref.resource, action.ref.key, action.uid, action.resource_version, action.propagation)
     except errors.NotFound:
         return  # gone is what was wanted
+
+
+async def _evict(action: Evict, views: Views, writer: Writer) -> None:
+    _refuse_foreign(action, views)
+    try:
+        await writer.evict(action.ref.key, action.uid, action.resource_version)
+    except errors.NotFound:
+        return  # gone is what was wanted
+
+
+def _refuse_foreign(action: Delete | Evict, views: Views) -> None:
+    seen = _cached(action.ref, views)
+    if seen is not None and seen.metadata.uid == action.uid and not is_ours(seen):
+        raise ForeignError(f"{action.ref} has no label {MANAGED_BY}: {PINCOMPUTE}, so it is left alone")
+
+
+async def _scale(action: Scale, card: Card, writer: Writer) -> None:
+    try:
+        await writer.scale(action.ref.resource, action.ref.key, action.replicas, action.uid, action.resource_version, card.name)
+    except errors.NotFound as gone:
+        raise Stale(f"{action.ref} is gone") from gone
 
 
 async def _confirm(action: Confirm, writer: Writer) -> None:

@@ -17,7 +17,7 @@ from pincompute.kube.views import Views
 Where: TypeAlias = Literal["host", "members", "local"]
 """The host cluster, every member, or (for an operator) the one cluster it serves."""
 
-Verb: TypeAlias = Literal["create", "apply", "patch", "status", "delete"]
+Verb: TypeAlias = Literal["create", "apply", "patch", "status", "delete", "evict", "scale"]
 
 Seen = TypeVar("Seen")
 

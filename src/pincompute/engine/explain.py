@@ -8,7 +8,7 @@ import yaml
 
 from pincompute.api.meta import Manifest
 from pincompute.engine.outcomes import Outcome
-from pincompute.engine.plan import Action, Apply, Confirm, ConfirmSet, Create, Delete, Patch, Plan, Stage
+from pincompute.engine.plan import Action, Apply, Confirm, ConfirmSet, Create, Delete, Evict, Patch, Plan, Scale, Stage
 from pincompute.engine.reconcile import Look
 
 
@@ -34,14 +34,20 @@ def sentence(action: Action) -> str:
             return f"write the {subresource} of {ref}: {why}" if subresource else f"patch {ref}: {why}"
         case Delete(ref, _, why):
             return f"delete {ref}: {why}"
-        case Confirm(ref, uid):
-            return f"make sure that {ref} has not changed" if uid else f"make sure that there is no {ref}"
-        case ConfirmSet():
-            scope = f"{action.namespace}/" if action.namespace else ""
-            return (
-                f"make sure that exactly {len(action.uids)} {action.resource} in {action.cluster} "
-                f"carry {scope}{action.label}={action.value}"
-            )
+        case Evict(ref, _, why):
+            return f"evict {ref}: {why}"
+        case Scale(ref, replicas, _, _, why):
+            return f"scale {ref} to {replicas}: {why}"
+        case Confirm() | ConfirmSet():
+            return f"make sure that {_proof(action)}"
+
+
+def _proof(action: Confirm | ConfirmSet) -> str:
+    if isinstance(action, Confirm):
+        return f"{action.ref} has not changed" if action.uid else f"there is no {action.ref}"
+    scope = f"{action.namespace}/" if action.namespace else ""
+    place = f"{action.resource} in {action.cluster}"
+    return f"exactly {len(action.uids)} {place} carry {scope}{action.label}={action.value}"
 
 
 def _lines(plan: Plan, *, bodies: bool) -> Iterator[str]:
@@ -61,7 +67,7 @@ def _stage_lines(number: int, stage: Stage, *, bodies: bool) -> Iterator[str]:
         yield f"{number}. at the same time:"
     for action in stage:
         yield f"{number}. {sentence(action)}" if alone else f"   - {sentence(action)}"
-        if bodies and not isinstance(action, Delete | Confirm | ConfirmSet):
+        if bodies and isinstance(action, Create | Apply | Patch):
             yield from _indented(action.body)
 
 

@@ -20,7 +20,7 @@ from pincompute.engine import act, reconcile
 from pincompute.engine.controller import Card, Controller, Reads
 from pincompute.engine.metrics import Metrics
 from pincompute.engine.outcomes import Outcome
-from pincompute.engine.plan import ConfirmSet
+from pincompute.engine.plan import ConfirmSet, resource_of
 from pincompute.engine.ports import Clusters, Lease, Unfenced
 from pincompute.engine.queue import Backoff, Item, Priority, Queue
 from pincompute.engine.reconcile import Done, Look
@@ -33,6 +33,7 @@ TRANSIENT = Backoff(base=0.2, cap=60.0)
 FAR = Backoff(base=2.0, cap=600.0)  # refused: somebody's change helps, and that is news; or the server has only just started
 BUG = Backoff(base=30.0, cap=600.0)
 BUG_HOLD = 1.0  # seconds; a poison object that changes all the time is not looked at all the time
+BLOCKED = 2.0  # seconds until an eviction is asked for again without news; a budget gives way when pods become ready
 BLIND = 30.0  # seconds until an unknown key is looked at without news
 CONTACT = 0.05  # seconds in which news about contact with a cluster are gathered
 AGAIN = 1.0  # seconds until a look after writing, in case what was written is no news to the controller
@@ -199,14 +200,10 @@ class _Worker:
         """The one place where outcomes become delays, logs and conditions."""
         hold = max(self.card.rest, self.card.coalesce if look.wrote else 0.0)
         match look.outcome:
-            case Outcome.SETTLED:
+            case Outcome.SETTLED | Outcome.ACTED | Outcome.BLOCKED | Outcome.UNKNOWN:
                 self.queue.done(item, hold=hold)
-            case Outcome.ACTED:
-                self.queue.done(item, hold=hold)
-                self.queue.add_after(item.key, max(AGAIN, hold))
-            case Outcome.UNKNOWN:
-                self.queue.done(item, hold=hold)
-                self.queue.add_after(item.key, BLIND)
+                if look.outcome in _AFTER:
+                    self.queue.add_after(item.key, max(hold, _AFTER[look.outcome]))
             case Outcome.FENCED:
                 self.queue.retry(item, SOON)
             case Outcome.CONFLICT:
@@ -246,7 +243,7 @@ class _Worker:
                 log.error("bug in a controller, its key is degraded", extra=self._facts(key, alert=True), exc_info=look.error)
             case Outcome.TRANSIENT:
                 log.warning("no success yet, backing off", extra=self._facts(key, error=str(look.error)))
-            case Outcome.UNKNOWN | Outcome.CONFLICT | Outcome.FENCED:
+            case Outcome.UNKNOWN | Outcome.CONFLICT | Outcome.FENCED | Outcome.BLOCKED:
                 log.debug("looked in vain", extra=self._facts(key, outcome=str(look.outcome), error=str(look.error)))
             case _:
                 return
@@ -255,12 +252,11 @@ class _Worker:
         name, now = self.card.name, time.monotonic()
         self._metrics.looks.labels(name, look.outcome).inc()
         self._metrics.duration.labels(name).observe(now - began)
-        if look.outcome in _KEPT:
+        if look.outcome in _REACHED:
             self._metrics.latency.labels(name).observe(max(0.0, now - item.since))
         for done in look.done:
-            resource = done.action.resource if isinstance(done.action, ConfirmSet) else done.action.ref.resource
             verb = act.verb_of(done.action) or "confirm"
-            self._metrics.writes.labels(name, resource.kind, verb, done.outcome).inc()
+            self._metrics.writes.labels(name, resource_of(done.action).kind, verb, done.outcome).inc()
 
     def _facts(self, key: Key, **more: Any) -> dict[str, Any]:
         return {"controller": self.card.name, "key": str(key), **more}
@@ -277,7 +273,9 @@ class _Ear:
         self._worker.on_change(self._reads, cluster, obj, initial=initial)
 
 
-_KEPT = frozenset({Outcome.SETTLED, Outcome.ACTED})
+_REACHED = frozenset({Outcome.SETTLED, Outcome.ACTED})
+_KEPT = _REACHED | {Outcome.BLOCKED}  # the plan stands, also when it wants another look
+_AFTER = {Outcome.ACTED: AGAIN, Outcome.BLOCKED: BLOCKED, Outcome.UNKNOWN: BLIND}
 _TROUBLES = frozenset({Outcome.REFUSED, Outcome.BUG})
 
 

@@ -1,7 +1,8 @@
 """What became of a look at a key, and the one place that says what every error means.
 
-Conflict: what was read is old, look again soon. Transient: nobody's fault, back off. Refused: somebody must change
-something, report it and try again far later. Bug: ours, degraded. Unknown: not an error, wait for news.
+Conflict: what was read is old, look again soon. Transient: nobody's fault, back off. Blocked: a disruption budget says not
+now, ask again in a while. Refused: somebody must change something, report it and try again far later. Bug: ours, degraded.
+Unknown: not an error, wait for news.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ class Outcome(StrEnum):
     FENCED = "fenced"  # the lease is gone: somebody else may be writing
     CONFLICT = "conflict"
     TRANSIENT = "transient"
+    BLOCKED = "blocked"  # a disruption budget does not allow an eviction now: an ordinary answer
     REFUSED = "refused"
     BUG = "bug"
 
@@ -60,6 +62,8 @@ def classify(error: Exception) -> Outcome:
 
 def _of_refusal(error: errors.Refused) -> Outcome:
     match error:
+        case errors.Blocked():
+            return Outcome.BLOCKED
         case errors.Unavailable() | errors.TooManyRequests() | errors.Gone() | errors.Unauthorized():
             return Outcome.TRANSIENT
         case errors.NotFound():
@@ -70,8 +74,12 @@ def _of_refusal(error: errors.Refused) -> Outcome:
             return Outcome.REFUSED
 
 
-URGENCY = (Outcome.BUG, Outcome.FENCED, Outcome.TRANSIENT, Outcome.CONFLICT, Outcome.UNKNOWN, Outcome.REFUSED)
+URGENCY = (Outcome.BUG, Outcome.FENCED, Outcome.TRANSIENT, Outcome.CONFLICT, Outcome.UNKNOWN, Outcome.BLOCKED, Outcome.REFUSED)
 """Of several actions that failed together, the first of these decides when to look again."""
+
+
+GOES_ON = frozenset({Outcome.ACTED, Outcome.BLOCKED})
+"""After a stage that came to one of these the next stage follows."""
 
 
 def of_stage(outcomes: list[Outcome]) -> Outcome:

@@ -7,7 +7,7 @@ read; creates before deletes; unknown changes nothing; empty when done.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from pincompute.api.meta import Key, Manifest, Object, Resource
 
@@ -71,6 +71,34 @@ class Delete:
 
 
 @dataclass(frozen=True, slots=True)
+class Evict:
+    """End a pod by the Eviction API, which asks the pod's disruption budget; gone already is success.
+
+    A budget that does not allow it now is an ordinary answer: the look is blocked, later stages run all the same, and the
+    key is looked at again soon. So no later stage may need the pod to be gone.
+    """
+
+    ref: Ref
+    uid: str
+    why: str
+    resource_version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Set the replicas through the scale subresource, pinned to the version they were decided from.
+
+    The answer is a Scale and not the object, so the caches learn of it by their watches.
+    """
+
+    ref: Ref
+    replicas: int
+    uid: str
+    resource_version: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Confirm:
     """Ask the API server itself, not a cache, whether the object is still what the plan was decided from; else conflict.
 
@@ -97,8 +125,18 @@ class ConfirmSet:
     uids: frozenset[str]
 
 
-Action: TypeAlias = Create | Apply | Patch | Delete | Confirm | ConfirmSet
+Action: TypeAlias = Create | Apply | Patch | Delete | Evict | Scale | Confirm | ConfirmSet
 Stage: TypeAlias = tuple[Action, ...]
+
+
+def cluster_of(action: Action) -> str:
+    """Where the action goes."""
+    return action.cluster if isinstance(action, ConfirmSet) else action.ref.cluster
+
+
+def resource_of(action: Action) -> Resource[Any]:
+    """What kind the action is about."""
+    return action.resource if isinstance(action, ConfirmSet) else action.ref.resource
 
 
 @dataclass(frozen=True, slots=True)

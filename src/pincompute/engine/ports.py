@@ -41,6 +41,16 @@ class Writer(Protocol):
         self, resource: Resource[Any], key: Key, uid: str, resource_version: str, propagation: Propagation
     ) -> None: ...
 
+    async def evict(self, key: Key, uid: str, resource_version: str) -> None:
+        """A pod; raises `kube.errors.Blocked` when its disruption budget does not allow that now."""
+        ...
+
+    async def scale(
+        self, resource: Resource[Any], key: Key, replicas: int, uid: str, resource_version: str, manager: str
+    ) -> None:
+        """Through the scale subresource; the caches learn of it by their watches."""
+        ...
+
 
 class Changed(Protocol):
     """Called for every change of a cached object; for a deletion with the last known one."""

@@ -11,14 +11,17 @@ from pincompute.engine.controller import Card, Verb, Where
 
 READ = ("get", "list", "watch")
 
-# what a card's word needs of the API server; `status` stands on the subresource; an apply may create and asks first (S-002)
+# what a card's word needs of the API server; an apply may create and asks first (S-002)
 NEEDS: dict[Verb, tuple[str, ...]] = {
     "create": ("create",),
     "apply": ("get", "create", "patch"),
     "patch": ("patch",),
     "status": ("patch",),
     "delete": ("delete",),
+    "evict": ("create",),
+    "scale": ("patch",),
 }
+DOORS: dict[Verb, str] = {"status": "/status", "evict": "/eviction", "scale": "/scale"}  # verbs that stand on a subresource
 ORDER = ("get", "list", "watch", "create", "patch", "delete")
 
 
@@ -42,7 +45,7 @@ def cluster_role(name: str, cards: Iterable[Card], where: Where) -> Manifest:
 
 
 def _target(resource: Resource[Any], verb: Verb | None = None) -> tuple[str, str]:
-    return resource.group, f"{resource.plural}/status" if verb == "status" else resource.plural
+    return resource.group, resource.plural + (DOORS.get(verb, "") if verb else "")
 
 
 def _rule(group: str, plural: str, verbs: set[str]) -> Manifest:

@@ -14,8 +14,8 @@ from typing import Any
 from pincompute.api.meta import Key
 from pincompute.engine import act
 from pincompute.engine.controller import Controller
-from pincompute.engine.outcomes import Fenced, Outcome, classify, of_stage
-from pincompute.engine.plan import Action, ConfirmSet, Plan, Stage
+from pincompute.engine.outcomes import GOES_ON, Fenced, Outcome, classify, of_stage
+from pincompute.engine.plan import Action, Plan, Stage, cluster_of
 from pincompute.engine.ports import Clusters, Lease
 from pincompute.kube.views import Unknown, Views
 
@@ -77,11 +77,11 @@ class Doer:
         for stage in plan.stages:
             results = await self._stage(controller, stage)
             done.extend(results)
-            outcome = of_stage([r.outcome for r in results])
-            if outcome is not Outcome.ACTED:
-                error = next(r.error for r in results if r.outcome is outcome)
-                return Look(outcome, plan, tuple(done), error)
-        return Look(Outcome.ACTED, plan, tuple(done))
+            if of_stage([r.outcome for r in results]) not in GOES_ON:
+                break
+        outcome = of_stage([d.outcome for d in done])
+        error = next((d.error for d in done if d.outcome is outcome), None)
+        return Look(outcome, plan, tuple(done), error)
 
     async def _stage(self, controller: Controller[Any], stage: Stage) -> list[Done]:
         if len(stage) == 1:
@@ -91,7 +91,7 @@ class Doer:
         return [task.result() for task in tasks]
 
     async def _one(self, controller: Controller[Any], action: Action) -> Done:
-        cluster = action.cluster if isinstance(action, ConfirmSet) else action.ref.cluster
+        cluster = cluster_of(action)
         try:
             async with self._slot(cluster), asyncio.timeout(self._time_left()):
                 await act.perform(action, controller.card, self._clusters, self._clusters.writer(cluster))

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Generic, TypeVar
 
 import msgspec
@@ -146,6 +147,10 @@ class WatchCache(Generic[T]):
     def deleted(self, key: Key, uid: str) -> None:
         """The API server said that our delete left nothing of the object."""
         self._store.bury(key, uid)
+
+    def ending(self, key: Key, uid: str, now: datetime) -> None:
+        """The API server took our eviction: the object is being deleted, if it is still there."""
+        self._store.mark_ending(key, uid, now)
 
     def nudge(self) -> None:
         """The cluster answers again: whatever is waited for, try now."""

@@ -11,6 +11,7 @@ KubeError
     ├── Gone             410, or Expired: the version or page token is too old; list again
     ├── Invalid          422, with the fields and their causes
     ├── TooManyRequests  429
+    ├── Blocked          429 to an eviction: a disruption budget does not allow it now
     └── Unavailable      5xx
 """
 
@@ -120,6 +121,10 @@ class TooManyRequests(Refused):
     """The API server sheds load."""
 
 
+class Blocked(Refused):
+    """A PodDisruptionBudget does not allow the eviction now. No sign of load, so nothing is repeated at once."""
+
+
 class Unavailable(Refused):
     """The API server, or etcd behind it, failed."""
 
@@ -170,6 +175,8 @@ def _kind(status: Status, code: int) -> type[Refused]:
         return AlreadyExists
     if status.reason == "Expired" or any(cause.reason == "ResourceVersionTooLarge" for cause in _causes(status)):
         return Gone
+    if code == 429 and any(cause.reason == "DisruptionBudget" for cause in _causes(status)):
+        return Blocked
     if code >= 500:
         return Unavailable
     return _BY_CODE.get(code, Refused)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Generic, Literal, TypeAlias, TypeVar
 
 from msgspec.structs import replace
@@ -84,6 +85,12 @@ class Store(Generic[T]):
         old = self.get(key)
         if old is not None and old.metadata.uid == uid:
             self._drop(old)
+
+    def mark_ending(self, key: Key, uid: str, now: datetime) -> None:
+        """This object is being deleted; the state that says so, of a later version, is on its way."""
+        old = self.get(key)
+        if old is not None and old.metadata.uid == uid and not old.deleting:
+            self._set(key, replace(old, metadata=replace(old.metadata, deletion_timestamp=now)), old)
 
     def listing(self) -> Listing[T]:
         return Listing(self)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pincompute.api.core import PODS
 from pincompute.api.meta import Key, Manifest, Object, Resource
 from pincompute.kube import writes
 from pincompute.kube.answers import Answers
@@ -69,6 +70,25 @@ class Writer:
             self._deleted(resource, key, uid)
         else:
             self._written(resource, left)
+
+    async def evict(self, key: Key, uid: str, resource_version: str) -> None:
+        """Raises NotFound when the pod was gone already, and Blocked when its disruption budget does not allow it now."""
+        try:
+            await writes.evict(self.client, key, uid, resource_version)
+        except NotFound:
+            self._deleted(PODS, key, uid)
+            raise
+        self._answers.forget(PODS, key)
+        cache = self.caches.get(PODS)
+        if cache is not None:
+            cache.ending(key, uid, self.client.clock.wall())
+
+    async def scale(
+        self, resource: Resource[Any], key: Key, replicas: int, uid: str, resource_version: str, manager: str
+    ) -> None:
+        """The answer is a Scale, so the cache learns of it by its watch."""
+        await writes.scale(self.client, resource, key, replicas, uid, resource_version, manager)
+        self._answers.forget(resource, key)
 
     def _written(self, resource: Resource[Any], answer: Object) -> None:
         self._answers.note(resource, answer)

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 import msgspec
 
+from pincompute.api.core import PODS
 from pincompute.api.meta import Key, Manifest, Object, Resource, Struct
 from pincompute.kube import decoding
 from pincompute.kube.errors import Conflict, Invalid, NotFound
@@ -89,6 +90,30 @@ async def delete(
     if msgspec.json.decode(answer, type=_Answer).kind == "Status":
         return None
     return decoding.object_decoder(resource.type).decode(answer)
+
+
+async def evict(client: Client, key: Key, uid: str, resource_version: str = "") -> None:
+    """End this very pod, if its disruption budget allows it; raises Blocked when it does not.
+
+    NotFound when the pod was gone, Conflict when it is another one or not at that version.
+    """
+    pins = {"uid": uid, **({"resourceVersion": resource_version} if resource_version else {})}
+    body = {
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": key.name, "namespace": key.namespace},
+        "deleteOptions": {"preconditions": pins},
+    }
+    await client.request("POST", PODS.path(key.namespace, key.name, "eviction"), body=msgspec.json.encode(body))
+
+
+async def scale(
+    client: Client, resource: Resource[Any], key: Key, replicas: int, uid: str, resource_version: str, manager: str
+) -> None:
+    """Set the replicas through the scale subresource; Conflict unless the object is at that version."""
+    body = {"metadata": {"uid": uid, "resourceVersion": resource_version}, "spec": {"replicas": replicas}}
+    path, query = resource.path(key.namespace, key.name, "scale"), {"fieldManager": manager, **_UNCHECKED}
+    await _pinned(client, path, query, msgspec.json.encode(body), _MERGE)
 
 
 async def current(client: Client, resource: Resource[Any], key: Key) -> Object | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pincompute.api.core import NAMESPACES, PODS
+from pincompute.api.core import NAMESPACES, PODDISRUPTIONBUDGETS, PODS
 from pincompute.api.labels import HOST, MANAGED_BY, PINCOMPUTE
 from pincompute.api.meta import Key, Manifest, Object, Resource
 from pincompute.engine import act
@@ -15,8 +15,9 @@ from pincompute.engine.laws.sight import Hand, Sight, in_order
 from pincompute.engine.laws.trials import finish
 from pincompute.engine.laws.worlds import World
 from pincompute.engine.outcomes import ForeignError, LaneError, Outcome, Stale, classify, of_stage
-from pincompute.engine.plan import Action, Apply, Confirm, ConfirmSet, Create, Delete, Patch, Ref
+from pincompute.engine.plan import Action, Apply, Confirm, ConfirmSet, Create, Delete, Evict, Patch, Ref, Scale
 from pincompute.kube import errors
+from pincompute.kube.memory.disruption import update_budgets
 
 WIDGETS = Resource("example.org", "v1", "Widget", "widgets", True, Object)
 GADGETS = Resource("example.org", "v1", "Gadget", "gadgets", True, Object)
@@ -24,11 +25,15 @@ CARD = Card(
     name="test.widgets",
     promise="Tests.",
     key="Widget",
-    reads=(Reads("host", WIDGETS, own_key), Reads("members", PODS, own_key)),
-    writes=(Writes("host", WIDGETS, ("create", "apply", "patch", "status", "delete")),),
+    reads=(Reads("host", WIDGETS, own_key), Reads("host", PODS, own_key), Reads("members", PODS, own_key)),
+    writes=(
+        Writes("host", WIDGETS, ("create", "apply", "patch", "status", "delete", "scale", "evict")),
+        Writes("host", PODS, ("evict",)),
+    ),
 )
 KEY = Key("shop", "one")
 REF = Ref(HOST, WIDGETS, KEY)
+POD = Ref(HOST, PODS, KEY)
 OURS = {"metadata": {"labels": {MANAGED_BY: PINCOMPUTE}}}
 
 
@@ -155,6 +160,75 @@ def test_a_delete_may_be_pinned_to_a_version_too(world: World) -> None:
         do(world, Delete(REF, meta["uid"], "why", meta["resourceVersion"]))
 
 
+def make_pod(world: World, *, ours: bool = True, guarded_by: int | None = None) -> Manifest:
+    """A ready pod on a node, and a budget that wants so many ready."""
+    marks = {MANAGED_BY: PINCOMPUTE} if ours else {}
+    names = {"name": "one", "namespace": "shop"}
+    world.make(HOST, PODS, {"metadata": {**names, "labels": {"app": "web", **marks}}, "spec": {"nodeName": "n"}})
+    ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+    world.edit(HOST, PODS, KEY, {"status": ready}, "status")
+    if guarded_by is not None:
+        spec = {"minAvailable": guarded_by, "selector": {"matchLabels": {"app": "web"}}}
+        world.make(HOST, PODDISRUPTIONBUDGETS, {"metadata": names, "spec": spec})
+        update_budgets(world.stores[HOST])
+    return world.stores[HOST].get(PODS, KEY)["metadata"]
+
+
+def test_an_eviction_ends_a_pod_and_gone_already_is_success(world: World) -> None:
+    meta = make_pod(world)
+    do(world, Evict(POD, meta["uid"], "why"))
+    assert world.objects(HOST, PODS)[KEY].deleting
+    world.stores[HOST].delete(PODS, KEY, grace_seconds=0)
+    do(world, Evict(POD, meta["uid"], "why"))
+    make_pod(world)
+    with pytest.raises(errors.Conflict):
+        do(world, Evict(POD, meta["uid"], "why"))
+
+
+def test_an_eviction_that_its_budget_does_not_allow_is_blocked_until_it_does(world: World) -> None:
+    meta = make_pod(world, guarded_by=1)
+    with pytest.raises(errors.Blocked, match="disruption budget") as raised:
+        do(world, Evict(POD, meta["uid"], "why"))
+    assert classify(raised.value) is Outcome.BLOCKED
+    assert not world.objects(HOST, PODS)[KEY].deleting
+    world.edit(HOST, PODDISRUPTIONBUDGETS, KEY, {"spec": {"minAvailable": 0}})
+    with pytest.raises(errors.Blocked):  # its status is older than its spec
+        do(world, Evict(POD, meta["uid"], "why"))
+    update_budgets(world.stores[HOST])
+    do(world, Evict(POD, meta["uid"], "why"))
+    assert world.objects(HOST, PODS)[KEY].deleting
+    assert world.objects(HOST, PODDISRUPTIONBUDGETS)[KEY].status.disruptions_allowed == 0
+
+
+def test_an_eviction_may_be_pinned_to_a_version_too(world: World) -> None:
+    meta = make_pod(world)
+    world.edit(HOST, PODS, KEY, {"metadata": {"labels": {"changed": "yes"}}})
+    with pytest.raises(errors.Conflict):
+        do(world, Evict(POD, meta["uid"], "why", meta["resourceVersion"]))
+    assert not world.objects(HOST, PODS)[KEY].deleting
+
+
+def test_s002_a_foreign_pod_is_not_evicted(world: World) -> None:
+    uid = make_pod(world, ours=False)["uid"]
+    with pytest.raises(ForeignError, match="is left alone"):
+        do(world, Evict(POD, uid, "why"))
+    assert not world.objects(HOST, PODS)[KEY].deleting
+
+
+def test_a_scale_sets_the_replicas_through_its_subresource_and_is_pinned(world: World) -> None:
+    paths = {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"}
+    world.stores[HOST].register(WIDGETS, scale=paths)
+    meta = make(world, replicas=1, size=1)
+    scale = Scale(REF, 4, meta["uid"], meta["resourceVersion"], "why")
+    do(world, scale)
+    assert there(world)["spec"] == {"replicas": 4, "size": 1}
+    with pytest.raises(errors.Conflict):
+        do(world, scale)
+    world.remove(HOST, WIDGETS, KEY)
+    with pytest.raises(Stale, match="is gone"):
+        do(world, scale)
+
+
 def test_f5_confirm_asks_the_server_for_uid_generation_and_absence(world: World) -> None:
     do(world, Confirm(REF, ""))
     meta = make(world, size=1)
@@ -193,6 +267,10 @@ LANES: dict[str, tuple[Action, str]] = {
     "an apply that would drop the mark": (Apply(REF, {"spec": {}}, ""), "without the label"),
     "a patch that pins nothing": (Patch(REF, {}, "u", "", ""), "without the uid and version"),
     "a delete without a uid": (Delete(REF, "", ""), "without its uid"),
+    "an eviction without a uid": (Evict(POD, "", ""), "without its uid"),
+    "an eviction of what is no pod": (Evict(REF, "u", ""), "only pods can be evicted"),
+    "an eviction that is not on the card": (Evict(Ref("a1", PODS, KEY), "u", ""), "may not evict pods in members"),
+    "a scale that pins nothing": (Scale(REF, 1, "u", "", ""), "without the uid and version"),
 }
 
 
@@ -218,6 +296,7 @@ MEANINGS: dict[str, tuple[Exception, Outcome]] = {
     "no answer": (errors.Unreachable(errors.Request("a1", "GET", "/"), "timed out"), Outcome.TRANSIENT),
     "our own deadline": (TimeoutError(), Outcome.TRANSIENT),
     "an overloaded server": (refusal(429), Outcome.TRANSIENT),
+    "a disruption budget": (refusal(429, "TooManyRequests", "DisruptionBudget"), Outcome.BLOCKED),
     "a failing server": (refusal(503), Outcome.TRANSIENT),
     "expired credentials": (refusal(401), Outcome.TRANSIENT),
     "a namespace that is not there yet": (refusal(404), Outcome.TRANSIENT),
@@ -239,4 +318,5 @@ def test_of_several_failures_the_soonest_look_wins_but_a_bug_wins_over_all() -> 
     assert of_stage([Outcome.ACTED, Outcome.ACTED]) is Outcome.ACTED
     assert of_stage([Outcome.ACTED, Outcome.REFUSED, Outcome.TRANSIENT]) is Outcome.TRANSIENT
     assert of_stage([Outcome.CONFLICT, Outcome.REFUSED]) is Outcome.CONFLICT
+    assert of_stage([Outcome.REFUSED, Outcome.BLOCKED, Outcome.ACTED]) is Outcome.BLOCKED
     assert of_stage([Outcome.BUG, Outcome.FENCED, Outcome.TRANSIENT]) is Outcome.BUG

@@ -13,7 +13,7 @@ from pincompute.engine.controller import Card, Controller, Reads, Writes, own_ke
 from pincompute.engine.explain import explain
 from pincompute.engine.outcomes import Outcome
 from pincompute.engine.pages import index, page
-from pincompute.engine.plan import Apply, Confirm, ConfirmSet, Create, Delete, Patch, Plan, Ref, plan
+from pincompute.engine.plan import Apply, Confirm, ConfirmSet, Create, Delete, Evict, Patch, Plan, Ref, Scale, plan
 from pincompute.engine.rbac import cluster_role
 from pincompute.engine.reconcile import Look
 from pincompute.kube.views import Unknown
@@ -28,6 +28,7 @@ CARD = Card(
 )
 APP = Ref(HOST, PINAPPS, Key("shop", "web"))
 SHARD = Ref("a1", PINAPPSHARDS, Key("shop", "web"))
+POD = Ref("a1", PODS, Key("shop", "web-0"))
 
 
 def test_rbac_allows_what_the_card_names_in_that_place_and_nothing_else() -> None:
@@ -54,6 +55,14 @@ def test_rbac_of_several_cards_is_their_union() -> None:
     ]
 
 
+def test_rbac_of_evictions_and_scales_stands_on_their_subresources() -> None:
+    card = dataclasses.replace(CARD, reads=(), writes=(Writes("host", PODS, ("evict",)), Writes("host", PINAPPS, ("scale",))))
+    assert cluster_role("both", [card], "host")["rules"] == [
+        {"apiGroups": [""], "resources": ["pods/eviction"], "verbs": ["create"]},
+        {"apiGroups": ["pincompute.io"], "resources": ["pinapps/scale"], "verbs": ["patch"]},
+    ]
+
+
 def test_a_page_says_promise_reads_writes_and_key() -> None:
     text = page(Controller(CARD, observe=lambda *_: None, decide=lambda _: Plan()))
     for part in (
@@ -77,6 +86,7 @@ def test_a_plan_reads_as_sentences_with_reasons() -> None:
         (Confirm(SHARD, "u1", 3), ConfirmSet("a1", PODS, "shop", "app", "web", frozenset({"x"}))),
         (Apply(SHARD, {"spec": {"zone": "a"}}, "zone a has room"),),
         (Create(SHARD, {}, "it is new"), Delete(SHARD, "u1", "it is empty")),
+        (Evict(POD, "u", "its node is drained"), Scale(APP, 4, "u", "1", "the queue is long")),
         (Patch(APP, {"status": {}}, "u", "1", "3 of 3 are ready", "status"),),
         wake_after=30,
         why="Scaled from 2 to 3",
@@ -90,7 +100,10 @@ def test_a_plan_reads_as_sentences_with_reasons() -> None:
         "3. at the same time:",
         "   - create PinAppShard shop/web in a1: it is new",
         "   - delete PinAppShard shop/web in a1: it is empty",
-        "4. write the status of PinApp shop/web in host: 3 of 3 are ready",
+        "4. at the same time:",
+        "   - evict Pod shop/web-0 in a1: its node is drained",
+        "   - scale PinApp shop/web in host to 4: the queue is long",
+        "5. write the status of PinApp shop/web in host: 3 of 3 are ready",
         "Looked at again in 30 s, also without news.",
     ]
     assert "       zone: a".replace(" ", "") in explain(Look(Outcome.SETTLED, wanted), bodies=True).replace(" ", "")

@@ -12,7 +12,7 @@ from torture import DROP, Torture, failure, pod
 from watching import HURRY, eventually
 
 from pincompute.api.clusters import PROJECTS
-from pincompute.api.core import PODS
+from pincompute.api.core import PODS, Pod
 from pincompute.api.meta import Key
 from pincompute.kube import errors, writes
 from pincompute.kube.clusters import Clusters
@@ -163,3 +163,54 @@ async def test_questions_past_the_cache_ask_for_metadata_only_and_follow_pages(s
         assert await writes.uids(client, PODS, "default", "app", "web") == {"u1", "u2", "u3"}
         assert await writes.current(client, PODS, Key("default", "gone")) is None
     assert server.requests[1].query == {"labelSelector": "app=web", "limit": "500", "continue": "t1"}
+
+
+async def shown(clusters: Clusters) -> Pod:
+    """The pod, when the cache shows it."""
+    await eventually(lambda: clusters.view("local", PODS).get(WEB) is not None)
+    pod = clusters.view("local", PODS).get(WEB)
+    assert pod is not None
+    return pod
+
+
+async def test_an_evicted_pod_is_known_to_end_before_the_call_returns(clusters: Clusters, answers: Writes) -> None:
+    answers.server.put("web")
+    seen = await shown(clusters)
+    answers.body, answers.code = {"kind": "Status", "status": "Success"}, 201
+    await clusters.writer("local").evict(WEB, seen.metadata.uid, "7")
+    left = clusters.view("local", PODS).get(WEB)
+    assert left is not None
+    assert left.deleting
+    assert answers.sent() == ["POST /api/v1/namespaces/default/pods/web/eviction application/json"]
+    pins = {"uid": seen.metadata.uid, "resourceVersion": "7"}
+    assert msgspec.json.decode(answers.server.requests[-1].body)["deleteOptions"] == {"preconditions": pins}
+
+
+async def test_a_blocked_eviction_is_asked_for_once_and_leaves_the_cache_alone(clusters: Clusters, answers: Writes) -> None:
+    answers.server.put("web")
+    seen = await shown(clusters)
+    cause = {"reason": "DisruptionBudget", "message": "needs 2"}
+    answers.body = {**failure(429, "TooManyRequests", "no"), "details": {"causes": [cause], "retryAfterSeconds": 10}}
+    answers.code = 429
+    with pytest.raises(errors.Blocked):
+        await clusters.writer("local").evict(WEB, seen.metadata.uid, "")
+    assert clusters.view("local", PODS).get(WEB) == seen
+    assert len(answers.sent()) == 1
+
+
+async def test_a_pod_that_was_gone_leaves_the_cache(clusters: Clusters, answers: Writes) -> None:
+    answers.server.put("web")
+    seen = await shown(clusters)
+    answers.body, answers.code = failure(404, "NotFound", "gone"), 404
+    with pytest.raises(errors.NotFound):
+        await clusters.writer("local").evict(WEB, seen.metadata.uid, "")
+    assert clusters.view("local", PODS).get(WEB) is None
+
+
+async def test_a_scale_goes_to_its_subresource_with_its_pins(server: Torture) -> None:
+    server.answer = lambda _seen: web.json_response({"kind": "Scale"})
+    async with Client(ClusterConfig(server=server.address), name="a1") as client:
+        await writes.scale(client, PROJECTS, Key("", "web"), 4, "u1", "7", "m")
+    sent = server.requests[0]
+    assert (sent.verb, sent.path) == ("PATCH", "/apis/pincompute.io/v1alpha1/projects/web/scale")
+    assert msgspec.json.decode(sent.body) == {"metadata": {"uid": "u1", "resourceVersion": "7"}, "spec": {"replicas": 4}}

@@ -23,6 +23,7 @@ class Seen:
     path: str
     query: dict[str, str]
     headers: dict[str, str]
+    body: bytes = b""
 
     @property
     def watch(self) -> bool:
@@ -146,7 +147,7 @@ class Torture:
                 stream.lines.put_nowait(data)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        seen = Seen(request.method, request.path, dict(request.query), dict(request.headers))
+        seen = Seen(request.method, request.path, dict(request.query), dict(request.headers), await request.read())
         self.requests.append(seen)
         if self.hold is not None:
             await self.hold.wait()

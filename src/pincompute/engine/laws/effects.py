@@ -9,9 +9,9 @@ from typing import Any, cast
 from pincompute.api.meta import Manifest, Object
 from pincompute.engine import act
 from pincompute.engine.laws.seats import Seat
-from pincompute.engine.laws.trials import Trial, cluster_of, finish
+from pincompute.engine.laws.trials import Trial, finish
 from pincompute.engine.outcomes import Stale
-from pincompute.engine.plan import Action, Apply, Confirm, ConfirmSet, Create, Delete, Patch, Plan
+from pincompute.engine.plan import Action, Apply, Confirm, ConfirmSet, Create, Delete, Evict, Patch, Plan, Scale, cluster_of
 
 
 @dataclass
@@ -62,7 +62,9 @@ def _adds(effects: Effects, trial: Trial, seat: Seat, action: Action) -> bool:
         case Patch():
             pinned = there is not None and there.metadata.resource_version == action.resource_version
             return pinned and _touch(effects, trial, world_name, action, there)
-        case Delete():
+        case Scale():
+            return _rescale(effects, trial, world_name, action, there)
+        case Delete() | Evict():
             if there is None or there.metadata.uid != action.uid or there.deleting:
                 return there is None
             effects.removed.add(name)
@@ -83,6 +85,15 @@ def _touch(effects: Effects, trial: Trial, cluster: str, action: Apply | Patch, 
         present: Manifest = trial.world.stores[cluster].get(action.ref.resource, action.ref.key)
         effects.replicas[name] = sum(wanted)
         effects.before[name] = sum(_replicas(present.get("spec", {})))
+    return True
+
+
+def _rescale(effects: Effects, trial: Trial, cluster: str, action: Scale, there: Object | None) -> bool:
+    if there is None or there.metadata.resource_version != action.resource_version:
+        return False
+    present: Manifest = trial.world.stores[cluster].get(action.ref.resource, action.ref.key)
+    effects.replicas[str(action.ref)] = action.replicas
+    effects.before[str(action.ref)] = sum(_replicas(present.get("spec", {})))
     return True
 
 

@@ -21,6 +21,7 @@ from pincompute.engine.laws.worlds import BUILT_IN, FixedView, Indexes, Spot, Wo
 from pincompute.engine.outcomes import LaneError
 from pincompute.engine.ports import Propagation, Subresource
 from pincompute.kube.errors import Invalid, NotFound, Request, Unreachable
+from pincompute.kube.memory import eviction
 from pincompute.kube.views import Unknown
 from pincompute.kube.writes import of_patch
 
@@ -213,6 +214,21 @@ class Hand:
             f"delete {resource.kind} {key}",
             {},
             lambda: self._store.delete(resource, key, uid=uid, resource_version=resource_version, propagation=propagation),
+        )
+
+    async def evict(self, key: Key, uid: str, resource_version: str) -> None:
+        self._write(
+            f"evict Pod {key}", {}, lambda: eviction.evict(self._store, key, uid=uid, resource_version=resource_version)
+        )
+
+    async def scale(
+        self, resource: Resource[Any], key: Key, replicas: int, uid: str, resource_version: str, manager: str
+    ) -> None:
+        body = {"metadata": {"uid": uid, "resourceVersion": resource_version}, "spec": {"replicas": replicas}}
+        self._write(
+            f"scale {resource.kind} {key} to {replicas}",
+            {},
+            lambda: self._store.patch(resource, key, body, content_type="merge-patch", manager=manager, subresource="scale"),
         )
 
     def _write(self, verb: str, body: Manifest, do: Callable[[], Any]) -> None:

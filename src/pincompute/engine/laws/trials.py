@@ -19,8 +19,8 @@ from pincompute.engine.laws.cases import Case, Step
 from pincompute.engine.laws.seats import Audience, Seat, seated
 from pincompute.engine.laws.sight import Crash, Darkness, Fault, Hand, Lens, Order, Sentence, Sight, in_order
 from pincompute.engine.laws.worlds import World
-from pincompute.engine.outcomes import ForeignError, Outcome, classify
-from pincompute.engine.plan import Action, Apply, ConfirmSet, Plan
+from pincompute.engine.outcomes import GOES_ON, ForeignError, Outcome, classify
+from pincompute.engine.plan import Action, Apply, Plan, cluster_of
 from pincompute.engine.reconcile import Look
 
 PAUSES = (1.0, 5.0, 30.0, 900.0)  # seconds between rounds in which nothing happens; rest is when all have passed
@@ -28,7 +28,11 @@ EDIT_AFTER = 3  # pauses that pass before the next edit: users do not wait for t
 ROUNDS = 150
 APART = 12  # looks between two checkpoints at least
 SHOWN = 40  # lines of the trace in a verdict
-AGAIN = {Outcome.UNKNOWN: 30.0, Outcome.REFUSED: 60.0}  # seconds; everything else that failed is looked at next round
+AGAIN = {
+    Outcome.UNKNOWN: 30.0,
+    Outcome.BLOCKED: 5.0,
+    Outcome.REFUSED: 60.0,
+}  # seconds; everything else that failed is looked at next round
 
 
 class Broken(AssertionError):  # noqa: N818 - a verdict
@@ -230,12 +234,14 @@ class Trial:
             raise self.broken(f"{otherwise}: {error}") from error
 
     def _carry_out(self, seat: Seat, plan: Plan, sight: Sight) -> Outcome:
+        blocked = False
         for stage in plan.stages:
             outcomes = [self._act(seat, action, sight) for action in self._order(list(stage))]
-            failed = next((o for o in outcomes if o is not Outcome.ACTED), None)
+            failed = next((o for o in outcomes if o not in GOES_ON), None)
             if failed is not None:
                 return failed
-        return Outcome.ACTED
+            blocked |= Outcome.BLOCKED in outcomes
+        return Outcome.BLOCKED if blocked else Outcome.ACTED
 
     def _act(self, seat: Seat, action: Action, sight: Sight) -> Outcome:
         card = seat.controller.card
@@ -289,10 +295,6 @@ def beginning(case: Case) -> Checkpoint:
     for cluster, resource, obj in world.every():
         audience.news(cluster, resource, obj)
     return Checkpoint(world, seats, Progress(), 0, ())
-
-
-def cluster_of(action: Action) -> str:
-    return action.cluster if isinstance(action, ConfirmSet) else action.ref.cluster
 
 
 def finish(work: Coroutine[Any, Any, None]) -> None:

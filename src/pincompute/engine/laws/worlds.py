@@ -28,7 +28,14 @@ Spot: TypeAlias = tuple[str, Resource[Any]]
 News: TypeAlias = Callable[[str, Resource[Any], Object], None]
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
-BUILT_IN: tuple[Resource[Any], ...] = (core.PODS, core.NODES, core.NAMESPACES, core.SECRETS, core.LEASES)
+BUILT_IN: tuple[Resource[Any], ...] = (
+    core.PODS,
+    core.NODES,
+    core.NAMESPACES,
+    core.SECRETS,
+    core.LEASES,
+    core.PODDISRUPTIONBUDGETS,
+)
 
 
 @dataclass(frozen=True, slots=True)

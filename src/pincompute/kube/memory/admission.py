@@ -68,6 +68,9 @@ def _completed(resource: Resource[Any], key: Key, obj: Manifest) -> Manifest:
             labels = {**obj["metadata"].get("labels", {}), "kubernetes.io/metadata.name": key.name}
             metadata = {**obj["metadata"], "labels": labels}
             return {**obj, "metadata": metadata, "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}}
+        case "poddisruptionbudgets.policy":
+            figures = ("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods")
+            return {**obj, "status": dict.fromkeys(figures, 0)}
         case "secrets":
             return {"type": "Opaque", **obj}
         case _:

@@ -24,6 +24,7 @@ BUILT_IN: tuple[Resource[Any], ...] = (
     core.NODES,
     core.SECRETS,
     core.LEASES,
+    core.PODDISRUPTIONBUDGETS,
     CONFIGMAPS,
     SERVICES,
     SERVICEACCOUNTS,
@@ -32,8 +33,8 @@ BUILT_IN: tuple[Resource[Any], ...] = (
     CRDS,
 )
 
-_WITH_STATUS = ("namespaces", "pods", "nodes", "services", "deployments", "customresourcedefinitions")
-_WITH_GENERATION = ("pods", "deployments", "customresourcedefinitions")
+_WITH_STATUS = ("namespaces", "pods", "nodes", "services", "deployments", "customresourcedefinitions", "poddisruptionbudgets")
+_WITH_GENERATION = ("pods", "deployments", "customresourcedefinitions", "poddisruptionbudgets")
 
 
 @dataclass(frozen=True, slots=True)

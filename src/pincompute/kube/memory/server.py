@@ -17,7 +17,7 @@ from aiohttp import web
 
 from pincompute.api.meta import Key, Manifest
 from pincompute.kube import errors
-from pincompute.kube.memory import answers, refusals, routes, schemas, watches
+from pincompute.kube.memory import answers, eviction, refusals, routes, schemas, watches
 from pincompute.kube.memory.faults import Faults
 from pincompute.kube.memory.garbage import Propagation
 from pincompute.kube.memory.routes import Target
@@ -200,6 +200,8 @@ class MemoryServer:
         match request.method, bool(target.name):
             case "POST", False if bool(target.namespace) is resource.namespaced:
                 return _json(self.store.create(resource, target.namespace, body, manager=manager), 201)
+            case "POST", True if target.subresource == "eviction":
+                return _json(eviction.answer(self.store, target.key, body), 201)
             case "PUT", True:
                 return _json(self.store.update(resource, target.key, body, subresource=target.subresource, manager=manager))
             case "PATCH", True:

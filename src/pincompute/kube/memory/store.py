@@ -78,6 +78,10 @@ class Store:
 
     # -- reads ----------------------------------------------------------------------------------------------------------
 
+    def now(self) -> datetime:
+        """The store's time."""
+        return self._now()
+
     @property
     def resource_version(self) -> str:
         return str(self._ledger.journal.version)
