@@ -78,7 +78,7 @@ class Darkness:
         elif self.cut:
             world.cut.discard(self.cluster)
         else:
-            world.silent.pop(self.cluster, None)
+            world.hear(self.cluster)
 
 
 class Fault(StrEnum):
@@ -114,7 +114,7 @@ class Sight:
         self._indexes = indexes
         self._lens = lens
         self._order = order
-        self._clear = lens is None and not (world.silent or world.cut or world.blind)
+        self._clear = lens is None and not (world.silent or world.cut or world.blind or world.slow)
         self._members: tuple[str, ...] | None = None
 
     def view(self, cluster: str, resource: Resource[T]) -> FixedView[T]:
@@ -136,7 +136,7 @@ class Sight:
             raise Unknown(f"{cluster} is not connected")
         if (name, resource) in self._world.blind:
             raise Unknown(f"{resource} of {cluster} has not synced")
-        at = self._lens.version(self._world, (name, resource)) if self._lens else None
+        at = self._lens.version(self._world, (name, resource)) if self._lens else self._world.behind(name)
         return self._world.silent.get(name, at)
 
     def members(self) -> tuple[str, ...]:
@@ -239,10 +239,12 @@ class Hand:
             raise Crash
         if fault is Fault.NOT_SENT:
             raise self._unreachable("connection refused")
+        before = self._world.version(self._cluster)
         try:
             do()
         except Invalid as error:
             raise of_patch(error) from error
+        self._world.did(self._cluster, before)
         self._written(Sentence(number, self._cluster, verb, body, fault))
         if fault is Fault.CRASH_AFTER:
             raise Crash

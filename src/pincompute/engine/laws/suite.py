@@ -14,7 +14,7 @@ from pincompute.engine.laws.cases import Case, Process
 from pincompute.engine.laws.seats import Seat
 from pincompute.engine.laws.sight import Darkness, Fault, Lens, reversed_order, shuffled, spots
 from pincompute.engine.laws.trials import Broken, Trial
-from pincompute.engine.laws.worlds import Spot
+from pincompute.engine.laws.worlds import Spot, World
 from pincompute.engine.plan import Action, ConfirmSet, Plan
 from pincompute.engine.reconcile import Look
 
@@ -116,6 +116,22 @@ def never_acts_on_unknown(case: Case, chance: Chance) -> None:
         Trial(case, dark=dark, window=range(start, start + length), since=since).run()
 
 
+def keeps_the_promise(case: Case, chance: Chance) -> None:
+    """No write takes a replica that serves when fewer than were promised would be left, also after a crash or in another
+    order."""
+
+    def both(world: World) -> None:
+        case.scenario.invariant(world)
+        case.scenario.promise(world)
+
+    watched = replace(case, scenario=replace(case.scenario, invariant=both))
+    undisturbed = Trial(watched, keeps=True).run()
+    Trial(watched, order=shuffled(chance.rng)).run()
+    for number in chance.places(undisturbed.world.writes):
+        fault = chance.rng.choice((Fault.CRASH_AFTER, Fault.ANSWER_LOST))
+        Trial(watched, faults={number: fault}, since=undisturbed.before(writes=number)).run()
+
+
 LAWS: dict[str, Law] = {
     "settles": settles,
     "is deterministic": is_deterministic,
@@ -124,6 +140,7 @@ LAWS: dict[str, Law] = {
     "survives stale views": survives_stale_views,
     "survives unobserved states": survives_unobserved_states,
     "never acts on unknown": never_acts_on_unknown,
+    "keeps the promised availability": keeps_the_promise,
 }
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
-from pincompute.api.meta import Key
+from pincompute.api.meta import Key, Object, Resource
 from pincompute.engine import act, reconcile
 from pincompute.engine.laws.cases import Case, Step
 from pincompute.engine.laws.seats import Audience, Seat, seated
@@ -61,6 +61,10 @@ class Progress:
     quiet: int = 0
 
 
+Late: TypeAlias = tuple[datetime, str, Resource[Any], Object]
+"""News of a slow cluster, and when it arrives."""
+
+
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """A trial between two rounds. Others go on from there instead of from the beginning."""
@@ -70,6 +74,7 @@ class Checkpoint:
     progress: Progress
     looks: int
     trace: tuple[Any, ...]
+    late: tuple[Late, ...] = ()
 
 
 class Trial:
@@ -109,13 +114,16 @@ class Trial:
         self._progress = start.progress
         self.seats = [seat.fork() for seat in start.seats]
         self.world = start.world.fork()
-        self.world.listen(Audience(self.seats).news)
+        self._audience = Audience(self.seats)
+        self._late = list(start.late)
+        self.world.listen(self._news)
+        self.world.witness = self._written
 
     def run(self) -> Trial:
         """From where it starts to rest; an impatient trial lets users go on before the controllers are done."""
         edits = self.case.scenario.edits
         for number in range(self._progress.edits, len(edits)):
-            self._settle(EDIT_AFTER) if self._patient else self._rounds(1)
+            self._rest() if self._patient else self._rounds(1)
             self._edit(edits[number])
             self._progress = Progress(number + 1)
         self._settle()
@@ -127,6 +135,11 @@ class Trial:
         self._check(self.case.scenario.goal, "the goal is not reached")
         return self
 
+    def _rest(self) -> None:
+        self._settle(EDIT_AFTER)
+        if not self._disturbed:
+            self._check_woken()
+
     def before(self, *, looks: int | None = None, writes: int | None = None) -> Checkpoint | None:
         """The last checkpoint with no more looks and writes behind it than these."""
         for kept in reversed(self._kept):
@@ -137,7 +150,22 @@ class Trial:
     def _keep(self) -> None:
         if self._keeps and (not self._kept or self.looks - self._kept[-1].looks >= APART):
             seats = tuple(seat.fork() for seat in self.seats)
-            self._kept.append(Checkpoint(self.world.fork(), seats, self._progress, self.looks, tuple(self.trace)))
+            state = (self.world.fork(), seats, self._progress, self.looks, tuple(self.trace), tuple(self._late))
+            self._kept.append(Checkpoint(*state))
+
+    def _news(self, cluster: str, resource: Resource[Any], obj: Object) -> None:
+        lag = self.world.slow.get(cluster)
+        if lag is None:
+            self._audience.news(cluster, resource, obj)
+        else:
+            self._late.append((self.world.now + timedelta(seconds=lag), cluster, resource, obj))
+
+    def _arrive(self) -> None:
+        """News of slow clusters, some seconds late."""
+        due = [news for news in self._late if news[0] <= self.world.now]
+        self._late = [news for news in self._late if news[0] > self.world.now]
+        for _, cluster, resource, obj in due:
+            self._audience.news(cluster, resource, obj)
 
     def _edit(self, edit: Step) -> None:
         before = self._darkness()
@@ -174,7 +202,8 @@ class Trial:
     def _round(self) -> bool:
         """True when something changed or is still to be looked at."""
         before = {cluster: self.world.version(cluster) for cluster in self.world.stores}
-        self.case.scenario.tick(self.world)
+        self._arrive()
+        self._check(self.case.scenario.tick, "what happens by itself fails")
         busy = False
         try:
             for seat in self._order(list(self.seats)):
@@ -186,12 +215,18 @@ class Trial:
                 seat.restart()
             busy = True
         news = any(seat.dirty for seat in self.seats)
-        return busy or news or any(self.world.version(cluster) != version for cluster, version in before.items())
+        return (
+            busy
+            or news
+            or bool(self._late)
+            or any(self.world.version(cluster) != version for cluster, version in before.items())
+        )
 
     def _look(self, seat: Seat, key: Key) -> bool:
         """True when the key is not at rest."""
         self._disturb()
         self.looks += 1
+        self.world.look()
         sight = self.sight(seat)
         seat.wakes.pop(key, None)
         look = self.think(seat, key, sight)
@@ -223,7 +258,7 @@ class Trial:
     def hand(self, seat: Seat, cluster: str) -> Hand:
         return Hand(self.world, seat.process.clusters[cluster], self._faults, self._written)
 
-    def _written(self, sentence: Sentence) -> None:
+    def _written(self, sentence: Sentence | str) -> None:
         self.trace.append(sentence)
         self._check(self.case.scenario.invariant, "the invariant does not hold")
 

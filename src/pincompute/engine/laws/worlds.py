@@ -7,7 +7,7 @@ of one kind or one cluster alone, is a matter of choosing a number.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -45,6 +45,16 @@ class Version:
     number: int
     key: Key
     obj: Object | None
+    time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """Something the controllers did, or that was done by their leave: versions of one cluster after `before`."""
+
+    cluster: str
+    before: int
+    after: int
 
 
 @dataclass
@@ -83,33 +93,57 @@ class History:
         return History(list(self.versions), dict(self.now), dict(self._past))
 
 
+def since(history: Sequence[Version], number: int) -> Iterator[Version]:
+    """What happened after a version, newest first."""
+    for version in reversed(history):
+        if version.number <= number:
+            return
+        yield version
+
+
 class World:
     """`silent` clusters do not answer and their caches stand still; `cut` ones are not even connected; `blind` kinds have not
     synced."""
 
-    def __init__(self, clusters: Iterable[str], resources: Iterable[Resource[Any]]) -> None:
+    def __init__(
+        self,
+        clusters: Iterable[str],
+        resources: Iterable[Resource[Any]],
+        applied: frozenset[Resource[Any]] = frozenset(),
+    ) -> None:
         self.now = START
         self.silent: dict[str, int] = {}  # cluster -> version at which its caches stand still
         self.cut: set[str] = set()
         self.blind: set[Spot] = set()
+        self.slow: dict[str, float] = {}  # cluster -> seconds that its caches are behind
+        self._clocks: dict[str, list[tuple[datetime, int]]] = {}
+        self.silent_since: dict[str, datetime] = {}
         self.writes = 0  # by controllers
+        self.deeds: list[Deed] = []
+        self.looked: dict[str, int] = {}  # the versions at which the last look at a key began
+        self.witness: Callable[[str], None] = lambda _what: None
         self._uids = 0
         self._kinds: dict[Resource[Any], None] = dict.fromkeys((*BUILT_IN, *resources))
         self._histories: dict[Spot, History] = {}
         self._listeners: list[News] = []
         custom = [resource for resource in self._kinds if resource not in BUILT_IN and resource.group]
-        self.stores = {cluster: Store(self._clock, custom, uid=self._uid, shares=True) for cluster in clusters}
+        self._applied = applied
+        self.stores = {c: Store(self._clock, custom, uid=self._uid, shares=True, applied=applied) for c in clusters}
         for cluster, store in self.stores.items():
             store.subscribe(self._recorder(cluster))
 
     def fork(self) -> World:
         """Another world in the same state, to which nobody listens; what happens in the one is not seen in the other."""
-        twin = World((), ())
+        twin = World((), (), self._applied)
         twin.now, twin.writes, twin._uids, twin._kinds = self.now, self.writes, self._uids, self._kinds
         twin.silent, twin.cut, twin.blind = dict(self.silent), set(self.cut), set(self.blind)
+        twin.slow = dict(self.slow)
+        twin._clocks = {cluster: list(times) for cluster, times in self._clocks.items()}
+        twin.silent_since, twin.deeds = dict(self.silent_since), list(self.deeds)
         twin._histories = {spot: history.fork() for spot, history in self._histories.items()}
         twin.stores = {
-            cluster: Store(twin._clock, uid=twin._uid, shares=True, origin=store) for cluster, store in self.stores.items()
+            cluster: Store(twin._clock, uid=twin._uid, shares=True, applied=self._applied, origin=store)
+            for cluster, store in self.stores.items()
         }
         for cluster, store in twin.stores.items():
             store.subscribe(twin._recorder(cluster))
@@ -141,14 +175,43 @@ class World:
     def version(self, cluster: str) -> int:
         return int(self.stores[cluster].resource_version)
 
+    def look(self) -> None:
+        self.looked = {cluster: self.version(cluster) for cluster in self.stores}
+
+    def behind(self, cluster: str) -> int | None:
+        """The version that the caches of a slow cluster show; None where they show the present."""
+        lag = self.slow.get(cluster)
+        if lag is None:
+            return None
+        times = self._clocks.get(cluster, [])
+        count = bisect_right(times, self.now - timedelta(seconds=lag), key=lambda entry: entry[0])
+        return times[count - 1][1] if count else 0
+
     def pass_time(self, seconds: float) -> None:
+        for cluster in self.slow:
+            self._clocks.setdefault(cluster, []).append((self.now, self.version(cluster)))
         self.now += timedelta(seconds=seconds)
 
     def listen(self, listener: News) -> None:
         self._listeners.append(listener)
 
     def silence(self, cluster: str) -> None:
-        self.silent.setdefault(cluster, self.version(cluster))
+        shown = self.behind(cluster)
+        self.silent.setdefault(cluster, self.version(cluster) if shown is None else shown)
+        self.silent_since.setdefault(cluster, self.now)
+
+    def hear(self, cluster: str) -> None:
+        self.silent.pop(cluster, None)
+        self.silent_since.pop(cluster, None)
+
+    def did(self, cluster: str, before: int) -> None:
+        """A controller wrote to the cluster, which was at version `before`."""
+        self.deeds.append(Deed(cluster, before, self.version(cluster)))
+
+    def owe(self, cluster: str, before: int, what: str) -> None:
+        """Somebody else did what only our consent allows, so that it is judged like our own writes."""
+        self.did(cluster, before)
+        self.witness(what)
 
     def edit(self, cluster: str, resource: Resource[Any], key: Key, body: Manifest, subresource: str = "") -> None:
         """A merge patch by somebody who is no controller under test; what does not exist is left alone."""
@@ -179,7 +242,7 @@ class World:
             obj = msgspec.convert(event.object, resource.type)
             gone = event.type == "DELETED"
             history = self._histories.setdefault((cluster, resource), History())
-            history.add(Version(int(event.resource_version), obj.key, None if gone else obj))
+            history.add(Version(int(event.resource_version), obj.key, None if gone else obj, self.now))
             for listener in self._listeners:
                 listener(cluster, resource, obj)
 

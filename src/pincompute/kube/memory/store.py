@@ -8,7 +8,7 @@ Callers that never change what they gave or got say so (`shares`): nothing is co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
@@ -32,7 +32,9 @@ _SYSTEM_NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system"
 
 class Store:
     """`now` is the store's clock; `uid` makes the uids, and the suffixes of generated names. `shares`: objects come in and go
-    out without being copied. `origin`: a store whose kinds, objects and history this one begins with."""
+    out without being copied. `applied`: the kinds that are ever applied, None for all; of the others nobody's fields are kept,
+    which is most of what a write costs. `origin`: a store whose kinds, objects and history this one begins with.
+    """
 
     def __init__(
         self,
@@ -41,10 +43,12 @@ class Store:
         *,
         uid: Callable[[], str] = lambda: str(uuid4()),
         shares: bool = False,
+        applied: Container[Resource[Any]] | None = None,
         origin: Store | None = None,
     ) -> None:
         self._now = now
         self._uid = uid
+        self._applied = applied
         self._copy: Callable[[Any], Any] = same if shares else copy
         self._ledger = origin.state(self._consequences) if origin else Ledger(self._consequences, self._copy)
         self._tables = self._ledger.tables
@@ -163,8 +167,7 @@ class Store:
         obj = admission.born(kind, key, body, writer.time, self._uid())
         if self._tables.get(resource, key) is not None:
             raise refusals.already_exists(resource, key.name)
-        obj = apply.with_managed(obj, apply.after_update(kind.empty, obj, writer, kind.shape))
-        return self._copy(self._ledger.commit(kind, key, None, obj))
+        return self._copy(self._ledger.commit(kind, key, None, self._managed(kind, kind.empty, obj, writer)))
 
     def update(
         self, resource: Resource[Any], key: Key, body: Manifest, *, subresource: str = "", manager: str = ""
@@ -252,12 +255,23 @@ class Store:
         checks.version(kind.resource, key, old, body)
         new = admission.updated(kind, old, body, subresource)
         writer = self._writer(kind, manager, subresource)
-        entries = apply.after_update(old, apply.with_managed(new, []), writer, kind.shape)
-        stored = self._copy(self._ledger.replace(kind, key, old, apply.with_managed(new, entries)))
+        stored = self._copy(self._ledger.replace(kind, key, old, self._managed(kind, old, new, writer)))
         return scale.read(kind, stored) if subresource == "scale" else stored
+
+    def _managed(self, kind: Kind, old: Manifest, new: Manifest, writer: Writer) -> Manifest:
+        """The new state with the fields that its writer owns now."""
+        if not self._tracks(kind):
+            return new
+        bare = apply.with_managed(new, [])
+        return apply.with_managed(new, apply.after_update(old, bare, writer, kind.shape))
+
+    def _tracks(self, kind: Kind) -> bool:
+        return self._applied is None or kind.resource in self._applied
 
     def _apply(self, kind: Kind, key: Key, config: Manifest, writer: Writer, *, force: bool) -> Manifest:
         """Server-side apply; creates what is missing."""
+        if not self._tracks(kind):
+            raise ValueError(f"{kind.resource} are applied, but this store was told that they never are")
         config = checks.applicable(kind, key, config, writer.manager)
         old = self._tables.get(kind.resource, key)
         if old is None:
