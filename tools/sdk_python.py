@@ -37,7 +37,9 @@ ASYNC = Style("AsyncResources", "AsyncCaller", "AsyncStream", "async def", "awai
 
 def files(interface: Interface) -> dict[str, str]:
     """Name below the package to content."""
+    workloads = _workloads(interface)
     return {
+        **({"kinds.py": kinds(workloads)} if workloads else {}),
         "__init__.py": HEADER.format(doc=f"The client of {interface.title} {interface.version}.").rstrip() + "\n",
         "models.py": models(interface),
         "operations.py": operations(interface),
@@ -70,6 +72,40 @@ def _field(field: Field) -> list[str]:
         default = f'msgspec.field(name="{field.wire}"' + (f", default={default})" if default is not None else ")")
     line = f"    {field.name}: {field.type}" + (f" = {default}" if default is not None else "")
     return [line, *(_docstring(field.doc, 4) if field.doc else [])]
+
+
+KIND = '''
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """`word` is for one of them, `plural` for their collection, `model` what one is."""
+
+    word: str
+    plural: str
+    model: type[Workload]
+
+    @property
+    def name(self) -> str:
+        """As it stands in a file."""
+        return self.model.__name__
+'''
+
+
+def _workloads(interface: Interface) -> dict[str, str]:
+    """Model by resource. Whatever can be paused is a workload; its model is what `get` answers."""
+    paused = {operation.resource for operation in interface.operations if operation.name == "pause"}
+    return {o.resource: o.result for o in interface.operations if o.resource in paused and o.name == "get"}
+
+
+def kinds(found: dict[str, str]) -> str:
+    models, resources = sorted(found.values()), sorted(f"{class_name(name)}Resource" for name in found)
+    head = HEADER.format(doc="The kinds of workloads there are.") + "from __future__ import annotations\n\n"
+    head += "from collections.abc import Mapping\nfrom dataclasses import dataclass\n"
+    head += "from typing import TYPE_CHECKING, TypeAlias\n\n" + _imports("pincompute_sdk.generated.models", models)
+    head += "\nif TYPE_CHECKING:\n" + textwrap.indent(_imports("pincompute_sdk.generated.synchronous", resources), "    ")
+    head += f"\nWorkload: TypeAlias = {' | '.join(models)}\n"
+    head += f'WorkloadsResource: TypeAlias = "{" | ".join(resources) or "object"}"\n\n'
+    rows = [f'    "{name}": Kind("{model.lower()}", "{name}", {model}),' for name, model in found.items()]
+    return head + KIND + "\n\n" + "\n".join(["KINDS: Mapping[str, Kind] = {", *rows, "}"]) + "\n"
 
 
 def operations(interface: Interface) -> str:

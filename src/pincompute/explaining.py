@@ -4,36 +4,38 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
 
 from rich.console import Console
 
-from pincompute.api.kinds import PINAPP, PINPOD
+from pincompute.api import kinds as table
+from pincompute.api.kinds import KINDS, Kinds
 from pincompute.api.meta import Key
 from pincompute.domain import explanation
 from pincompute.kube import config
 from pincompute.kube.errors import NotFound
 from pincompute.kube.transport import Client
 
-KINDS = {"pinapp": PINAPP, "pinpod": PINPOD}
-
 
 class NoSuchWorkload(Exception):  # noqa: N818 - an answer to a question
     """There is nothing of that name to explain."""
 
 
-async def explain(kind: Literal["pinapp", "pinpod"], project: str, name: str, kubeconfig: Path | None, context: str) -> None:
-    """Raises NoSuchWorkload, ConfigError, KubeError."""
+async def explain(kind: str, project: str, name: str, kubeconfig: Path | None, context: str, kinds: Kinds = KINDS) -> None:
+    """Without a kind it is the first there is. Raises NoSuchWorkload, ConfigError, KubeError."""
     path = kubeconfig or Path(os.environ.get("PINCOMPUTE_HOME", Path.home() / ".pincompute")) / "kubeconfig"
-    asked = KINDS[kind]
+    asked = table.called(kind, kinds) if kind else kinds[0]
+    if asked is None:
+        known = ", ".join(each.name for each in kinds)
+        raise NoSuchWorkload(f"--kind {kind}: there is no such kind; write one of {known}")
     async with Client(config.load(path, context), name=context, user_agent="pincompute-explain") as host:
         try:
             found = await host.get(asked.workload, Key(project, name))
         except NotFound:
+            plurals = ",".join(each.workload.plural for each in kinds)
             raise NoSuchWorkload(
                 f"there is no {asked.workload.kind} {name} in project {project}; see what there is: "
-                f"kubectl --kubeconfig {path} --context {context} -n {project} get pinapps,pinpods"
+                f"kubectl --kubeconfig {path} --context {context} -n {project} get {plurals}"
             ) from None
     console = Console(highlight=False)
-    for sentence in explanation.sentences(found):
+    for sentence in explanation.sentences(asked, found):
         console.print(sentence)

@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 
 from pincompute import gateway
 from pincompute.api import manifests
+from pincompute.api.kinds import KINDS, Kinds
 from pincompute.api.labels import MANAGED_BY, PINCOMPUTE, SYSTEM_NAMESPACE
 from pincompute.api.meta import Manifest
 from pincompute.engine import rbac
@@ -31,10 +32,12 @@ _LEASES: Manifest = {
 _SECRETS: Manifest = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list", "watch"]}
 
 
-def of(role: Role) -> list[Manifest]:
+def of(role: Role, kinds: Kinds = KINDS) -> list[Manifest]:
     """Everything for a host or a member cluster, in the order to apply it."""
     return (
-        [*manifests.host_manifests(), *_host_rights()] if role == "host" else [*manifests.member_manifests(), *_member_rights()]
+        [*manifests.host_manifests(kinds), *_host_rights(kinds)]
+        if role == "host"
+        else [*manifests.member_manifests(kinds), *_member_rights(kinds)]
     )
 
 
@@ -44,24 +47,24 @@ async def install(role: Role, kubeconfig: Path, context: str) -> None:
         await clusters.Installer(client).apply_all(of(role))
 
 
-def _host_rights() -> list[Manifest]:
+def _host_rights(kinds: Kinds) -> list[Manifest]:
     cards = [c.card for c in federation.CONTROLLERS]
     return [
         *_granted("federation", rbac.cluster_role(federation.NAME, cards, "host")),
         *_granted("federation", _system_role(federation.NAME, _LEASES, _SECRETS)),
-        *_granted("gateway", rights.on_host()),
+        *_granted("gateway", rights.on_host(kinds)),
         *_granted("gateway", _system_role(gateway.NAME, _SECRETS)),
     ]
 
 
-def _member_rights() -> list[Manifest]:
+def _member_rights(kinds: Kinds) -> list[Manifest]:
     federated = [c.card for c in federation.CONTROLLERS]
     local = [c.card for c in operator.CONTROLLERS]
     return [
         *_granted("federation", rbac.cluster_role(federation.NAME, federated, "members")),
         *_granted("operator", rbac.cluster_role(operator.NAME, local, "local")),
         *_granted("operator", _system_role(operator.NAME, _LEASES)),
-        *_granted("gateway", rights.in_members()),
+        *_granted("gateway", rights.in_members(kinds)),
     ]
 
 

@@ -119,7 +119,7 @@ def explain(
     /,
     *,
     project: Annotated[str, Parameter(alias="-p", help="the project, which is the namespace")] = "demo",
-    kind: Literal["pinapp", "pinpod"] = "pinapp",
+    kind: Annotated[str, Parameter(help="kind of the workload as kubectl or users call it; an app if not said")] = "",
     kubeconfig: Kubeconfig | None = None,
     context: str = "host",
 ) -> None:

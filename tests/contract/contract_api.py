@@ -55,7 +55,8 @@ class Api:
     ) -> Answer:
         headers = {"Content-Type": content_type, "Accept": accept or "application/json"}
         asked = {name.rstrip("_"): str(value) for name, value in query.items()}
-        data = None if body is None else io.BytesIO(json.dumps(body).encode())
+        encoded = body if isinstance(body, bytes) else json.dumps(body).encode()
+        data = None if body is None else io.BytesIO(encoded)
         async with (
             asyncio.timeout(PATIENCE),
             self.session.request(verb, self.url + path, params=asked, data=data, headers=headers, ssl=False) as response,

@@ -26,6 +26,7 @@ from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS
 from pincompute.api.workloads import PINAPPS, PINPODS
 from pincompute.engine.controller import Controller
 from pincompute.engine.loop import Engine
+from pincompute.engine.refusals import Refusals
 from pincompute.federation import dispatch, sweep
 from pincompute.kube.cache import Timing
 from pincompute.kube.clusters import Clusters
@@ -33,8 +34,7 @@ from pincompute.kube.config import ClusterConfig
 from pincompute.kube.memory.journal import Event
 from pincompute.kube.memory.server import MemoryServer
 from pincompute.kube.memory.store import Store
-from pincompute.operator import shard
-from pincompute.operator.shard.refusals import Refusals
+from pincompute.operator import replicas
 
 SHOP = "shop"
 WEB = Key(SHOP, "web")
@@ -81,12 +81,16 @@ def template(version: int) -> Manifest:
 
 @asynccontextmanager
 async def process(
-    controllers: tuple[Controller[Any], ...], stores: dict[str, Store], *, stale: frozenset[str] = frozenset(), age: timedelta
+    controllers: tuple[Controller[Any, Any], ...],
+    stores: dict[str, Store],
+    *,
+    stale: frozenset[str] = frozenset(),
+    age: timedelta,
 ) -> AsyncIterator[Engine]:
     """A process that has listed everything; the clusters in `stale` tell it nothing more. Its engine does not run yet."""
     async with AsyncExitStack() as stack:
         clusters = Clusters(user_agent="test", timing=PATIENT)
-        for resource, indexes in shard.INDEXES.items():
+        for resource, indexes in replicas.INDEXES.items():
             clusters.declare("local", resource, indexes)
         for kind in KINDS:
             clusters.declare("host", kind.workload, {"tier": lambda obj: (obj.spec.tier,)})
@@ -176,8 +180,8 @@ class Member:
         return [{"revision": "v1", "template": template(1), "replicas": replicas}]
 
 
-def operators() -> tuple[Controller[Any], ...]:
-    return shard.controllers(Refusals())
+def operators() -> tuple[Controller[Any, Any], ...]:
+    return replicas.controllers(Refusals())
 
 
 async def before_the_first_pod(_member: Member) -> int:

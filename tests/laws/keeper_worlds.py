@@ -81,7 +81,7 @@ def goal(world: World) -> None:
 
 
 @st.composite
-def cases(draw: st.DrawFn, controller: Controller[Any] = keeper.CONTROLLER) -> Case:
+def cases(draw: st.DrawFn, controller: Controller[Any, Any] = keeper.CONTROLLER) -> Case:
     keepers = draw(st.dictionaries(names, counts, max_size=2))
     steps = draw(st.lists(edits, max_size=3))
     scenario = Scenario(
@@ -94,6 +94,6 @@ def cases(draw: st.DrawFn, controller: Controller[Any] = keeper.CONTROLLER) -> C
     return Case((Process((controller,), PROCESSES),), scenario, collapses=not any(step[0] == "make" for step in steps))
 
 
-def with_controller(case: Case, controller: Controller[Any]) -> Case:
+def with_controller(case: Case, controller: Controller[Any, Any]) -> Case:
     """The same world with another controller in it."""
     return dataclasses.replace(case, processes=(dataclasses.replace(case.processes[0], controllers=(controller,)),))

@@ -17,10 +17,11 @@ from pincompute.api.meta import Key, Manifest
 from pincompute.api.shards import PINAPPSHARDS
 from pincompute.engine.laws import Case, Process, Scenario, World
 from pincompute.operator import process as operator
-from pincompute.operator.shard import INDEXES
+from pincompute.operator.replicas import INDEXES
 
 MEMBER = "a1"
 SHARD = Key(SHOP, "web")
+BUDGET = {"unavailable": 1, "updating": 1}
 
 
 def share(replicas: int, image: int, env: int) -> Manifest:
@@ -37,7 +38,7 @@ def make(world: World, mix: list[Manifest]) -> None:
         "labels": {MANAGED_BY: PINCOMPUTE},
         "finalizers": [PODS_FINALIZER],
     }
-    spec = {"origin": {"uid": "origin", "generation": 1}, "cluster": MEMBER, "zone": "a", "mix": mix}
+    spec = {"origin": {"uid": "origin", "generation": 1}, "cluster": MEMBER, "zone": "a", "mix": mix, "budget": BUDGET}
     world.make(MEMBER, PINAPPSHARDS, {"metadata": metadata, "spec": spec})
 
 

@@ -49,7 +49,7 @@ def planted(module: ModuleType, *changes: tuple[str, str]) -> Generator[None]:
             setattr(user, name, original)
 
 
-def controllers_of(module: ModuleType) -> tuple[Controller[Any], ...]:
+def controllers_of(module: ModuleType) -> tuple[Controller[Any, Any], ...]:
     return getattr(module, "CONTROLLERS", None) or (module.CONTROLLER,)
 
 

@@ -89,17 +89,9 @@ def check_pod(world: World, cluster: str, pod: Pod) -> None:
     assert not shard.deleting, f"{pod.key} in {cluster} is made for a shard that is going"
     wanted = sum(share.replicas for share in shard.spec.mix)
     live = [p for p in world.objects(cluster, PODS).values() if p.metadata.labels.get(SHARD_UID) == uid and not p.deleting]
-    single = pod.metadata.labels.get(WORKLOAD) == PINPODS.kind
-    surge = 0 if single else -(-wanted // 4)
-    most = wanted + max(surge, 0 if single else _surge(shard, wanted))
-    assert len(live) <= most, f"{len(live)} pods in {cluster} for a shard of {wanted}"
-    if single:
+    assert len(live) <= wanted, f"{len(live)} pods in {cluster} for a shard of {wanted}"
+    if pod.metadata.labels.get(WORKLOAD) == PINPODS.kind:
         check_not_done(world, pod)
-
-
-def _surge(shard: Shard, wanted: int) -> int:
-    given = shard.spec.update.max_surge
-    return given if isinstance(given, int) else -(-int(given.removesuffix("%")) * wanted // 100)
 
 
 def check_not_done(world: World, pod: Pod) -> None:

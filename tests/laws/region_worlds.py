@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from kubelets import Kubelets
 from region_edits import CRAMPED, ROOMY, App, Edit, Pod, apply, begin
 
+from pincompute.api.kinds import KINDS
 from pincompute.api.labels import HOST, LOCAL
-from pincompute.api.workloads import PINAPPS, PINPODS
 from pincompute.engine.laws import Case, Process, Scenario, World
 from pincompute.federation import process as federation
+from pincompute.federation import removal, workload
 from pincompute.operator import process as operator
-from pincompute.operator.shard import INDEXES
+from pincompute.operator.replicas import INDEXES
 
 NOBODY = 9
 
@@ -33,7 +34,8 @@ class Hardship:
 
 
 TIERS = ("OnDemand", "Reserved", "Preemptible")
-TIER = {resource: {"tier": lambda obj: (obj.spec.tier,)} for resource in (PINAPPS, PINPODS)}
+OF_WORKLOADS = {kind.workload: {"tier": lambda obj: (obj.spec.tier,), **removal.INDEXES[kind.workload]} for kind in KINDS}
+ALL_INDEXES = {**INDEXES, **workload.INDEXES, **OF_WORKLOADS}
 
 
 def processes(members: tuple[str, ...]) -> tuple[Process, ...]:
@@ -124,4 +126,4 @@ def regions(draw: st.DrawFn, *, storms: bool = False, most: int = 3, sure: str =
         region_checks.outcome,
     )
     history_free = hardship == PLAIN and not any(e.what in HISTORY for e in edits)
-    return Case(processes(members), scenario, {**INDEXES, **TIER}, collapses=history_free)
+    return Case(processes(members), scenario, ALL_INDEXES, collapses=history_free)

@@ -19,8 +19,9 @@ from mutants import infected, mutated
 from region_worlds import regions
 
 from pincompute.engine.laws import Broken, Case, Chance, uphold
-from pincompute.federation import dispatch, scheduling, status
-from pincompute.operator import shard
+from pincompute.federation import scheduling
+from pincompute.federation.workload import dispatch, report
+from pincompute.operator import replicas
 
 TRIES = 400  # worlds until a mutant counts as a survivor; most are caught in the first ten
 
@@ -158,7 +159,7 @@ MUTANTS: dict[str, Mutant] = {
         ('return (Key(config.metadata.namespace, config.metadata.name.rpartition("-")[0]),)', "return ()"),
     ),
     "forgets ConfirmSet: pods are doubled from a stale view, in the real operator": Mutant(
-        shard,
+        replicas,
         "survives stale views",
         "pods in|is made for",
         ("return (shard, ConfirmSet(LOCAL, PODS, metadata.namespace, SHARD_UID, metadata.uid, seen.marked))", "return ()"),
@@ -183,7 +184,7 @@ MUTANTS: dict[str, Mutant] = {
         ("if made is None or made.generation != obj.metadata.generation:", "if made is None:"),
     ),
     "says done before the members have begun (S-020), in the real status": Mutant(
-        status,
+        report,
         "survives any order",
         "S-020",
         ("        if report.shard.status.origin_generation < workload.generation:\n", "        if False:\n"),
@@ -195,7 +196,7 @@ MUTANTS: dict[str, Mutant] = {
 def test_the_laws_catch(name: str) -> None:
     mutant = MUTANTS[name]
     module = mutated(mutant.module, *mutant.changes)
-    worlds = {keeper: cases, shard: shards}.get(mutant.module, regions)()
+    worlds = {keeper: cases, replicas: shards}.get(mutant.module, regions)()
 
     @settings(
         max_examples=TRIES,

@@ -9,11 +9,10 @@ import pytest
 import region_checks
 from kubelets import Kubelets
 from region_edits import CRAMPED, ROOMY, App, Edit, Pod, apply, begin
-from region_worlds import TIER, processes, promised
+from region_worlds import ALL_INDEXES, processes, promised
 
 from pincompute.api.labels import HOST
 from pincompute.engine.laws import Case, Chance, Scenario, uphold
-from pincompute.operator.shard import INDEXES
 
 THREE = ("a1", "b1", "c1")
 QUICK = Kubelets()
@@ -33,7 +32,7 @@ def region(app: App, *edits: Edit, kubelets: Kubelets = QUICK, cramped: bool = F
         partial(promised, cramped=cramped),
         region_checks.outcome,
     )
-    return Case(processes(THREE), scenario, {**INDEXES, **TIER})
+    return Case(processes(THREE), scenario, ALL_INDEXES)
 
 
 MISTYPED = (Edit("bad image"), Edit("image", number=2))

@@ -16,27 +16,23 @@ class SecretReference(Struct):
 
 
 class FreeNodes(Struct):
-    """`count` schedulable nodes that each have at least this much left: the shape of free capacity, not only its sum (S-034).
+    """`count` schedulable nodes that each have at least this much left: the shape of free room, not only its sum (S-034)."""
 
-    `cpu` in milli-cores, `memory` in bytes, `pods` in pod slots.
-    """
-
-    cpu: Annotated[int, doc("Milli-cores free on each.")]
-    memory: Annotated[int, doc("Bytes free on each.")]
-    pods: Annotated[int, doc("Pod slots free on each.")]
-    count: Annotated[int, doc("How many nodes.")]
+    resources: Annotated[dict[str, int], doc("Free on each, by resource: cpu in milli-cores, everything else in units.")] = {}
+    count: Annotated[int, doc("How many nodes.")] = 0
 
 
 class Capacity(Struct):
-    """A cluster's nodes and room. `cpu` in milli-cores, `memory` in bytes."""
+    """A cluster's nodes and room. Of every resource that its nodes have: cpu in milli-cores, everything else in units.
+
+    An operator of a version before resources were maps writes fields that are not read any more: until it is upgraded as well,
+    its cluster keeps what runs there and is taken to have no room for more.
+    """
 
     nodes: Annotated[int, doc("All nodes.")] = 0
-    ready_nodes: Annotated[int, doc("Nodes that are ready and schedulable.")] = 0
-    cpu: Annotated[int, doc("Allocatable milli-cores of ready nodes.")] = 0
-    memory: Annotated[int, doc("Allocatable bytes of ready nodes.")] = 0
-    pods: Annotated[int, doc("Pod slots of ready nodes.")] = 0
-    requested_cpu: Annotated[int, doc("Milli-cores requested by pods.")] = 0
-    requested_memory: Annotated[int, doc("Bytes requested by pods.")] = 0
+    ready_nodes: Annotated[int, doc("Nodes that are ready.")] = 0
+    allocatable: Annotated[dict[str, int], doc("What the ready nodes that take work have, by resource; pods are slots.")] = {}
+    requested: Annotated[dict[str, int], doc("What the pods on those nodes request, by resource.")] = {}
     running_pods: Annotated[int, doc("Pods that run.")] = 0
     pending_pods: Annotated[int, doc("Pods that wait for a node or for their start.")] = 0
     kubelet_version: Annotated[str, doc("Oldest version among its nodes.")] = ""

@@ -37,6 +37,11 @@ def is_true(conditions: Iterable[Condition], kind: str) -> bool:
     return found is not None and found.status == "True"
 
 
+def is_false(conditions: Iterable[Condition], kind: str) -> bool:
+    found = find(conditions, kind)
+    return found is not None and found.status == "False"
+
+
 def merge(present: Iterable[Condition], wanted: Iterable[Condition], now: datetime) -> tuple[Condition, ...]:
     """`present` with the `wanted` types replaced, others kept (S-018); transition times follow the status, not the write."""
     merged = {c.type: c for c in present}

@@ -7,84 +7,40 @@ definition must not drop a field it does not know.
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
 from typing import Any
 
-from pincompute.api import clusters, podtemplate, revisions, rules, schema, shards, workloads
+from pincompute.api import clusters, podtemplate, revisions, rules, schema
+from pincompute.api.kinds import AGE, KINDS, Column, Kind, Kinds
 from pincompute.api.meta import Manifest, Resource
 from pincompute.api.schema import Schema
 
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column of `kubectl get`; priority 1 shows it with -o wide only."""
-
-    name: str
-    path: str
-    type: str = "string"
-    description: str = ""
-    priority: int = 0
-
-    def manifest(self) -> Manifest:
-        more: Manifest = {"description": self.description} if self.description else {}
-        return {"name": self.name, "jsonPath": self.path, "type": self.type, "priority": self.priority, **more}
-
-
-AGE = Column("Age", ".metadata.creationTimestamp", "date")
-_WORKLOAD_COLUMNS = (
-    Column("Phase", ".status.phase", description="Is it running"),
-    Column("Ready", ".status.readyReplicas", "integer", "Pods that are ready"),
-    Column("Where", ".status.where", description="Replicas by member cluster"),
-    Column("Revision", ".status.revision", description="Present revision of the template"),
-    Column("Message", ".status.message", description="Why it is not running as wanted, and what to do"),
-    AGE,
-    Column("Tier", ".spec.tier", description="Reserved, OnDemand or Preemptible", priority=1),
-    Column("Image", ".spec.template.spec.containers[*].image", description="Images of the containers", priority=1),
-)
-_SHARD_COLUMNS = (
-    Column("Wanted", ".spec.mix[*].replicas", description="Replicas by revision"),
-    Column("Ready", ".status.readyReplicas", "integer", "Pods that are ready"),
-    Column("Revision", ".spec.mix[*].revision", description="Revisions in the mix"),
-    Column("Message", ".status.message", description="What is wrong, if anything"),
-    AGE,
-)
 _READY = ".status.conditions[?(@.type=='Ready')]"
 
 
-def host() -> list[Manifest]:
+def host(kinds: Kinds = KINDS) -> list[Manifest]:
     """What the host cluster must know."""
-    return [_pinapp(), _pinpod(), _revision(), _member_cluster(), _project()]
+    return [*(_workload(kind) for kind in kinds), _revision(), _member_cluster(), _project()]
 
 
-def member() -> list[Manifest]:
+def member(kinds: Kinds = KINDS) -> list[Manifest]:
     """What a member cluster must know."""
-    return [_shard(shards.PINAPPSHARDS, "pas"), _shard(shards.PINPODSHARDS, "pps"), _cluster_capacity()]
+    return [*(_shard(kind) for kind in kinds), _cluster_capacity()]
 
 
-def _pinapp() -> Manifest:
-    root = schema.of_kind(workloads.PINAPPS.type)
+def _workload(kind: Kind) -> Manifest:
+    root = schema.of_kind(kind.workload.type)
     _attach(root, rules.WORKLOAD_NAME)
-    _attach(schema.at(root, "spec.update"), *rules.UPDATE)
-    _attach(schema.at(root, "spec.disruption"), rules.DISRUPTION)
+    for path, more in kind.rules.items():
+        _attach(schema.at(root, path), *more)
     _set_placement(root)
-    _set_template(root, *rules.SERVICE_POD_SPEC)
+    for path in kind.templates:
+        _set_template(root, path, kind.pod_rules)
     scale = {
         "specReplicasPath": ".spec.replicas",
         "statusReplicasPath": ".status.replicas",
         "labelSelectorPath": ".status.selector",
     }
-    phase, *rest = _WORKLOAD_COLUMNS
-    columns = (phase, Column("Wanted", ".spec.replicas", "integer", "Replicas asked for"), *rest)
-    return _definition(workloads.PINAPPS, root, columns, ("pa",), scale)
-
-
-def _pinpod() -> Manifest:
-    root = schema.of_kind(workloads.PINPODS.type)
-    _attach(root, rules.WORKLOAD_NAME)
-    _attach(schema.at(root, "spec.update"), *rules.UPDATE)
-    _set_placement(root)
-    _set_template(root)
-    return _definition(workloads.PINPODS, root, _WORKLOAD_COLUMNS, ("pp",))
+    return _definition(kind.workload, root, kind.columns, (kind.short,), scale if kind.scalable else None)
 
 
 def _revision() -> Manifest:
@@ -127,8 +83,8 @@ def _project() -> Manifest:
     return _definition(clusters.PROJECTS, root, columns, ("proj",))
 
 
-def _shard(resource: Resource[Any], short: str) -> Manifest:
-    return _definition(resource, schema.of_kind(resource.type), _SHARD_COLUMNS, (short,))
+def _shard(kind: Kind) -> Manifest:
+    return _definition(kind.shard, schema.of_kind(kind.shard.type), kind.shard_columns, (kind.shard_short,))
 
 
 def _cluster_capacity() -> Manifest:
@@ -136,8 +92,8 @@ def _cluster_capacity() -> Manifest:
     _attach(root, rules.SINGLETON)
     columns = (
         Column("Nodes", ".status.capacity.readyNodes", "integer"),
-        Column("CPU", ".status.capacity.cpu", "integer", "Milli-cores"),
-        Column("Requested", ".status.capacity.requestedCpu", "integer", "Milli-cores requested"),
+        Column("CPU", ".status.capacity.allocatable.cpu", "integer", "Milli-cores"),
+        Column("Requested", ".status.capacity.requested.cpu", "integer", "Milli-cores requested"),
         Column("Pods", ".status.capacity.runningPods", "integer"),
         AGE,
     )
@@ -149,7 +105,7 @@ def _set_placement(root: Schema) -> None:
         _attach(schema.at(root, f"spec.placement.{names}[]"), rules.DNS_LABEL)
 
 
-def _set_template(root: Schema, *more: rules.Rule) -> None:
+def _set_template(root: Schema, path: str, more: tuple[rules.Rule, ...]) -> None:
     template = copy.deepcopy(podtemplate.schema())
     for part in ("labels", "annotations"):
         _attach(schema.at(template, f"metadata.{part}"), *rules.KEYS)
@@ -158,8 +114,9 @@ def _set_template(root: Schema, *more: rules.Rule) -> None:
     for where in ("containers", "initContainers"):
         _attach(schema.at(pod, f"{where}[].ports"), rules.PORTS)
         _attach(schema.at(pod, f"{where}[].resources"), rules.REQUESTS_FIT)
-    spec = schema.at(root, "spec")
-    spec["properties"]["template"] = template | {"description": spec["properties"]["template"]["description"]}
+    above, _, name = path.rpartition(".")
+    fields = schema.at(root, above)["properties"]
+    fields[name] = template | {"description": fields[name]["description"]}
 
 
 def _attach(part: Schema, *more: rules.Rule) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pincompute.api import crds, labels, policies
+from pincompute.api.kinds import KINDS, Kinds
 from pincompute.api.meta import Manifest
 
 
-def host_manifests() -> list[Manifest]:
-    return [_system_namespace(), *crds.host(), *policies.host()]
+def host_manifests(kinds: Kinds = KINDS) -> list[Manifest]:
+    return [_system_namespace(), *crds.host(kinds), *policies.host(kinds)]
 
 
-def member_manifests() -> list[Manifest]:
-    return [_system_namespace(), *crds.member(), *policies.member()]
+def member_manifests(kinds: Kinds = KINDS) -> list[Manifest]:
+    return [_system_namespace(), *crds.member(kinds), *policies.member(kinds)]
 
 
 def _system_namespace() -> Manifest:

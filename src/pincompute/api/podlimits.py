@@ -24,6 +24,13 @@ QUANTITY: Schema = {
     "maxLength": 64,
     **_ruled(rules.QUANTITY),
 }
+
+
+def is_quantity(schema: Schema) -> bool:
+    """Of a part of the pod template's schema. A port, too, is a number or text, and has no such limit."""
+    return schema.get("x-kubernetes-int-or-string") is True and schema.get("maxLength") == QUANTITY["maxLength"]
+
+
 _DNS_LABEL: Schema = {"minLength": 1, "maxLength": 63, **_ruled(rules.DNS_LABEL)}
 _LABEL_VALUE: Schema = {"type": "string", "maxLength": 63, **_ruled(rules.LABEL_VALUE)}
 _FEW: Schema = {"maxProperties": 32}

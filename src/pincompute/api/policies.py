@@ -10,15 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from pincompute.api import clusters, labels, shards, templates, workloads
+from pincompute.api import clusters, labels, templates
+from pincompute.api.kinds import KINDS, Kinds
 from pincompute.api.meta import GROUP, VERSION, Manifest
 
 Operation: TypeAlias = Literal["CREATE", "UPDATE", "DELETE"]
 
 _ADMISSION = "admissionregistration.k8s.io"
-_WORKLOADS = (workloads.PINAPPS.plural, workloads.PINPODS.plural)
-_INTERNAL = (shards.PINAPPSHARDS.plural, shards.PINPODSHARDS.plural, clusters.CLUSTERCAPACITIES.plural)
-_STATUS_TOO = tuple(f"{plural}/status" for plural in _INTERNAL)
 
 PLATFORM_USER = "pincompute:"  # begins the user name of every process of the platform
 _PLATFORM_ACCOUNT = f"system:serviceaccount:{labels.SYSTEM_NAMESPACE}:"
@@ -46,23 +44,25 @@ class Match:
         return {"resourceRules": [rule], **({"namespaceSelector": selector} if selector else {})}
 
 
-def host() -> list[Manifest]:
+def host(kinds: Kinds = KINDS) -> list[Manifest]:
+    workloads = tuple(kind.workload.plural for kind in kinds)
     return [
-        *_validating("workloads-in-projects", _WORKLOADS_CREATED, _IN_PROJECT),
-        *_finalizer("workload-finalizer", _WORKLOADS, labels.SHARDS_FINALIZER),
+        *_validating("workloads-in-projects", Match(GROUP, VERSION, workloads, ("CREATE",)), _IN_PROJECT),
+        *_finalizer("workload-finalizer", workloads, labels.SHARDS_FINALIZER),
         *_finalizer("membercluster-finalizer", (clusters.MEMBERCLUSTERS.plural,), labels.DRAIN_FINALIZER),
     ]
 
 
-def member() -> list[Manifest]:
+def member(kinds: Kinds = KINDS) -> list[Manifest]:
+    internal = (*(kind.shard.plural for kind in kinds), clusters.CLUSTERCAPACITIES.plural)
+    statuses = tuple(f"{plural}/status" for plural in internal)
+    written = Match(GROUP, VERSION, (*internal, *statuses), ("CREATE", "UPDATE", "DELETE"))
     return [
-        *_validating("platform-writes", _INTERNAL_WRITTEN, _BY_PLATFORM),
+        *_validating("platform-writes", written, _by_platform(kinds)),
         *_validating("requests-and-limits", _PODS_CREATED, _HAS_RESOURCES),
     ]
 
 
-_WORKLOADS_CREATED = Match(GROUP, VERSION, _WORKLOADS, ("CREATE",))
-_INTERNAL_WRITTEN = Match(GROUP, VERSION, (*_INTERNAL, *_STATUS_TOO), ("CREATE", "UPDATE", "DELETE"))
 _PODS_CREATED = Match("", "v1", ("pods",), ("CREATE",), projects_only=True)
 
 _PROJECT_JSON = f'{{"apiVersion":"{GROUP}/{VERSION}","kind":"Project","metadata":{{"name":"'
@@ -72,19 +72,6 @@ _IN_PROJECT: Manifest = {
             "expression": f"has(namespaceObject.metadata.labels) && '{labels.PROJECT}' in namespaceObject.metadata.labels",
             "messageExpression": f"""'namespace ' + request.namespace + ' is not a project: create the Project first, with: '
                 + 'echo \\'{_PROJECT_JSON}' + request.namespace + '"}}}}\\' | kubectl apply -f -'""",
-            "reason": "Forbidden",
-        }
-    ]
-}
-
-_BY_PLATFORM: Manifest = {
-    "validations": [
-        {
-            "expression": "request.userInfo.groups.exists(g, g == 'system:masters') || "
-            f"['{PLATFORM_USER}', '{_PLATFORM_ACCOUNT}', '{_CONTROLLERS}', 'system:kube-controller-manager'].exists(p, "
-            "request.userInfo.username.startsWith(p))",
-            "messageExpression": "'only the platform writes ' + request.resource.resource + ', and ' "
-            "+ request.userInfo.username + ' is not part of it: change the PinApp or PinPod in the host cluster instead'",
             "reason": "Forbidden",
         }
     ]
@@ -119,6 +106,22 @@ _HAS_RESOURCES: Manifest = {
         }
     ],
 }
+
+
+def _by_platform(kinds: Kinds) -> Manifest:
+    workloads = " or ".join(kind.workload.kind for kind in kinds)
+    return {
+        "validations": [
+            {
+                "expression": "request.userInfo.groups.exists(g, g == 'system:masters') || "
+                f"['{PLATFORM_USER}', '{_PLATFORM_ACCOUNT}', '{_CONTROLLERS}', 'system:kube-controller-manager'].exists(p, "
+                "request.userInfo.username.startsWith(p))",
+                "messageExpression": "'only the platform writes ' + request.resource.resource + ', and ' "
+                f"+ request.userInfo.username + ' is not part of it: change the {workloads} in the host cluster instead'",
+                "reason": "Forbidden",
+            }
+        ]
+    }
 
 
 def _validating(name: str, match: Match, body: Manifest) -> list[Manifest]:

@@ -19,6 +19,7 @@ EXPECTED = (
 )
 
 UNIT = 10**9  # nanos in one
+MILLI = UNIT // 1000
 LARGEST = (2**63 - 1) * UNIT
 
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
@@ -102,6 +103,15 @@ def memory_bytes(value: str | float) -> int:
 def canonical(value: str | float) -> str:
     """The one way to write a value that Kubernetes would write too: "0.5" is "500m", "1024Mi" is "1Gi"."""
     return str(parse(value))
+
+
+def shortest(amount: Quantity) -> str:
+    """The one way to write a value, however it was written: "1e3" is "1k", "33554432" is "32Mi"."""
+    decimal = _decimal(amount.nanos, exponential=False)
+    if not amount.nanos or amount.nanos % (1024 * UNIT):
+        return decimal
+    binary = _binary(amount.nanos // UNIT)
+    return binary if len(binary) < len(decimal) else decimal
 
 
 def _away_from_zero(nanos: int, divisor: int) -> int:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pincompute.api.conditions import Conditions
 from pincompute.api.meta import GROUP, VERSION, Manifest, Object, Resource, Struct, doc
-from pincompute.api.workloads import Tier, Update
+from pincompute.api.workloads import Ended, Tier, UpdateType
 
 
 class Origin(Struct):
@@ -45,7 +45,8 @@ class ShardSpec(Struct):
     zone: Annotated[str, doc("Its zone.")]
     mix: Annotated[tuple[Share, ...], doc("How many replicas of which revision.", maxItems=16)]
     tier: Annotated[Tier, doc("Tier of the workload.")] = "OnDemand"
-    update: Annotated[Update, doc("How pods are changed.")] = Update()
+    update_type: Annotated[UpdateType, doc("Whether pods are changed in place where that is possible.")] = "InPlaceIfPossible"
+    min_ready_seconds: Annotated[int, doc("For how long a pod must be ready before it counts as available.")] = 0
     budget: Annotated[Budget, doc("How many replicas may be disturbed here at a time.")] = Budget()
     paused: Annotated[bool, doc("Pods stay at the revisions they have; only missing ones are made.")] = False
 
@@ -58,6 +59,14 @@ class RevisionStatus(Struct):
     ready: Annotated[int, doc("Pods of it that are ready.")] = 0
     available: Annotated[int, doc("Pods of it that have been ready for minReadySeconds.")] = 0
     restarts: Annotated[int, doc("Restarts of their containers, added up.")] = 0
+
+
+class DisruptionRequests(Struct):
+    """Replicas that wait to be disturbed. The federation answers with a budget; until then they are left alone."""
+
+    drains: Annotated[int, doc("Replicas on nodes that are cordoned.")] = 0
+    evictions: Annotated[int, doc("Replicas that are to be replaced by others: another revision, a restart by request.")] = 0
+    updates: Annotated[int, doc("Replicas in which containers are to be restarted in place.")] = 0
 
 
 class ShardStatus(Struct):
@@ -73,8 +82,8 @@ class ShardStatus(Struct):
     guaranteed: Annotated[
         int, doc("Fewer replicas are not made available by the operator's own doing: of the mix less the budget it acted on.")
     ] = 0
-    evictions: Annotated[int, doc("Replicas that somebody wants to end here: drained nodes, restarts by request.")] = 0
-    restarts: Annotated[int, doc("Replicas in which somebody wants a container restarted.")] = 0
+    disruption_requests: Annotated[DisruptionRequests, doc("Replicas here that wait to be disturbed.")] = DisruptionRequests()
+    ended: Annotated[Ended | None, doc("How the unit ended, if it runs to its end and has.")] = None
     unschedulable: Annotated[int, doc("Pods here that no node takes.")] = 0
     message: Annotated[str, doc("What is wrong here, if anything.")] = ""
     reported_at: Annotated[

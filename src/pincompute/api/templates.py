@@ -1,4 +1,4 @@
-"""Pod templates as values: defaults, revision, what an in-place update may change, what a pod asks of a node.
+"""Pod templates as values: defaults, revision, what an in-place update may change.
 
 Everything here reads the template's JSON as the user wrote it, because decoding it into structs would lose fields. The
 surprising rule: a value that Kubernetes would fill in anyway does not make a new revision (S-131).
@@ -9,100 +9,73 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, cast
 
-from pincompute.api import quantity
+from pincompute.api import normalform, poddefaults
 from pincompute.api.labels import RESTARTED_AT
 from pincompute.api.meta import Manifest
+from pincompute.api.poddefaults import CONTAINER_LISTS
 
 DEFAULT_CPU = "100m"  # requested by a container that names neither request nor limit (SPEC #60)
 DEFAULT_MEMORY = "128Mi"
 
-_CONTAINER_LISTS = ("initContainers", "containers")
-
-# What the API server fills in when it is absent; equal values are left out of hashes.
-_POD_DEFAULTS: Manifest = {
-    "restartPolicy": "Always",
-    "dnsPolicy": "ClusterFirst",
-    "schedulerName": "default-scheduler",
-    "terminationGracePeriodSeconds": 30,
-    "enableServiceLinks": True,
-    "securityContext": {},
-    "hostNetwork": False,
-    "hostPID": False,
-    "hostIPC": False,
-    "initContainers": [],
-}
-_CONTAINER_DEFAULTS: Manifest = {
-    "terminationMessagePath": "/dev/termination-log",
-    "terminationMessagePolicy": "File",
-    "stdin": False,
-    "stdinOnce": False,
-    "tty": False,
-    "env": [],
-    "ports": [],
-    "volumeMounts": [],
-}
-_PROBE_DEFAULTS: Manifest = {"timeoutSeconds": 1, "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3}
-_PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
-
-
-@dataclass(frozen=True, slots=True)
-class Requests:
-    """What the scheduler must find free on one node for one pod. `memory_bytes` in bytes."""
-
-    cpu_millis: int
-    memory_bytes: int
-
-    def __add__(self, other: Requests) -> Requests:
-        return Requests(self.cpu_millis + other.cpu_millis, self.memory_bytes + other.memory_bytes)
-
-    def at_least(self, other: Requests) -> Requests:
-        return Requests(max(self.cpu_millis, other.cpu_millis), max(self.memory_bytes, other.memory_bytes))
-
-
-NOTHING = Requests(0, 0)
+VERSION = "v2"
+"""Begins every revision and shape. Another normal form or another hash needs another version: names are then not compared."""
 
 
 def normalise(template: Manifest) -> Manifest:
-    """A copy in which every container requests CPU and memory and limits memory, and quantities are canonical.
+    """The one form of all templates that make the same pods: those that Kubernetes and the platform read alike.
 
-    A request that is absent takes the limit, as Kubernetes does, else the default; an absent memory limit takes the
-    request. A resource that is declared for the pod as a whole (`spec.resources`) is not added to its containers.
-    Raises InvalidQuantityError.
+    What is absent, null, empty or a default of Kubernetes is left out, quantities are compared by value (`normalform`). Every
+    container requests CPU and memory and limits memory: a request that is absent takes the limit, as Kubernetes does, else
+    the default; an absent memory limit takes the request. A resource that is declared for the pod as a whole
+    (`spec.resources`) is not added to its containers. Raises InvalidQuantityError.
     """
-    spec = dict[str, Any](template.get("spec") or {})
-    pod: Manifest | None = spec.get("resources")
+    made = normalform.of(template)
+    spec: Manifest = made.setdefault("spec", {})
+    pod: Manifest = spec.get("resources") or {}
     if pod:
-        spec["resources"] = pod = _canonical_resources(pod)
-    shared = frozenset((pod or {}).get("requests") or ()) | frozenset((pod or {}).get("limits") or ())
-    for where in _CONTAINER_LISTS:
-        if spec.get(where):
-            spec[where] = [{**c, "resources": _with_defaults(c.get("resources") or {}, shared)} for c in spec[where]]
-    return {**template, "spec": spec}
+        spec["resources"] = pod = _with_limits_requested(pod)
+    shared = frozenset(pod.get("requests") or ())
+    for _, container in containers(made):
+        container["resources"] = _with_defaults(container.get("resources") or {}, shared)
+    return made
+
+
+def same(one: Manifest, other: Manifest) -> bool:
+    """Both make the same pods, so whatever runs the one runs the other, whichever version named its revision (S-131)."""
+    return one == other or normalise(one) == normalise(other)
 
 
 def revision(template: Manifest) -> str:
-    """Names the template: the same for two templates that make the same pods (S-131)."""
-    return _hash(_significant(normalise(template)))
+    """A new name for the template: the same for two templates that make the same pods (S-131).
+
+    A name given by another version is kept for as long as `same` holds for the template it was given to and the present one.
+    """
+    return _name(normalise(template))
 
 
 def shape(template: Manifest) -> str:
     """Names everything an in-place update cannot change: all but images that can be replaced, labels and annotations.
 
-    One annotation asks for new pods and nothing else: kubectl's restartedAt.
+    One annotation asks for new pods and nothing else: kubectl's restartedAt. A pull policy that follows from an image stays
+    what it was when the image is replaced, so it is part of the shape. A pod whose recorded shape has another version
+    (`is_named_by_this_version`) is compared by the shape of its revision's template, computed anew.
     """
-    significant = _significant(normalise(template))
-    spec = dict[str, Any](significant["spec"])
-    for where in _CONTAINER_LISTS:
-        if spec.get(where):
-            spec[where] = [_without(c, "image") if is_replaceable(where, c) else c for c in spec[where]]
-    given: Manifest = significant.get("metadata") or {}
+    made = normalise(template)
+    for where, container in containers(made):
+        if is_replaceable(where, container):
+            container.setdefault("imagePullPolicy", poddefaults.pull_policy(container.get("image", "")))
+            container.pop("image", None)
+    given: Manifest = made.pop("metadata", {})
     annotations: Manifest = given.get("annotations") or {}
     restarted = annotations.get(RESTARTED_AT)
-    metadata = _without(given, "labels", "annotations") | ({RESTARTED_AT: restarted} if restarted else {})
-    return _hash({"metadata": metadata, "spec": spec})
+    metadata = _without(given, "labels", "annotations")
+    return _name({**made, "metadata": metadata | ({RESTARTED_AT: restarted} if restarted else {})})
+
+
+def is_named_by_this_version(name: str) -> bool:
+    """Of a revision or shape: equal names mean equal templates, and different names different ones."""
+    return name.startswith(VERSION)
 
 
 def images(template: Manifest) -> dict[str, str]:
@@ -110,36 +83,10 @@ def images(template: Manifest) -> dict[str, str]:
     return {c["name"]: c.get("image", "") for where, c in containers(template) if is_replaceable(where, c)}
 
 
-def requests(template: Manifest) -> Requests:
-    """What one pod asks of its node, by the scheduler's formula (S-104). Containers that name nothing count as nothing.
-
-    Native sidecars (init containers with restartPolicy Always) run on beside the containers; a plain init container runs
-    alone with the sidecars started before it. `spec.resources` overrides the sum, `spec.overhead` comes on top.
-    """
-    running, sidecars, starting = NOTHING, NOTHING, NOTHING
-    for where, container in containers(template):
-        wants = _asked(container.get("resources"))
-        if where == "containers":
-            running += wants
-        elif is_replaceable(where, container):
-            sidecars += wants
-            starting = starting.at_least(sidecars)
-        else:
-            starting = starting.at_least(sidecars + wants)
-    needed = (running + sidecars).at_least(starting)
-    spec: Manifest = template.get("spec") or {}
-    whole = _effective_requests(spec.get("resources"))
-    needed = Requests(
-        quantity.cpu_millis(whole["cpu"]) if "cpu" in whole else needed.cpu_millis,
-        quantity.memory_bytes(whole["memory"]) if "memory" in whole else needed.memory_bytes,
-    )
-    return needed + _asked({"requests": spec.get("overhead")})
-
-
 def containers(template: Manifest) -> Iterator[tuple[str, Manifest]]:
     """Every container with the name of the list it stands in, in start order."""
     spec: Manifest = template.get("spec") or {}
-    for where in _CONTAINER_LISTS:
+    for where in CONTAINER_LISTS:
         for container in spec.get(where) or ():
             yield where, container
 
@@ -150,7 +97,7 @@ def is_replaceable(where: str, container: Manifest) -> bool:
 
 
 def _with_defaults(resources: Manifest, shared: frozenset[str]) -> Manifest:
-    filled = _canonical_resources(resources)
+    filled = _with_limits_requested(resources)
     for name, default in (("cpu", DEFAULT_CPU), ("memory", DEFAULT_MEMORY)):
         if name not in shared:
             filled["requests"].setdefault(name, default)
@@ -159,72 +106,17 @@ def _with_defaults(resources: Manifest, shared: frozenset[str]) -> Manifest:
     return {name: part for name, part in filled.items() if part}
 
 
-def _canonical_resources(resources: Manifest) -> Manifest:
-    """A copy with canonical quantities, in which a limit is also a request, as everywhere in Kubernetes."""
-    limits = _canonical(resources.get("limits"))
-    return {**resources, "requests": limits | _canonical(resources.get("requests")), "limits": limits}
-
-
-def _canonical(quantities: Manifest | None) -> dict[str, str]:
-    return {name: quantity.canonical(value) for name, value in (quantities or {}).items()}
-
-
-def _effective_requests(resources: Manifest | None) -> Manifest:
-    """Requests, where a limit stands for a request that is absent."""
-    given: Manifest = resources or {}
-    return {**(given.get("limits") or {}), **(given.get("requests") or {})}
-
-
-def _asked(resources: Manifest | None) -> Requests:
-    wants = _effective_requests(resources)
-    return Requests(quantity.cpu_millis(wants.get("cpu", 0)), quantity.memory_bytes(wants.get("memory", 0)))
-
-
-def _significant(template: Manifest) -> Manifest:
-    """Without what Kubernetes would fill in, so that saying it or not makes no difference."""
-    spec = _unlike(template["spec"], _POD_DEFAULTS)
-    for where in _CONTAINER_LISTS:
-        if spec.get(where):
-            spec[where] = [_significant_container(c) for c in spec[where]]
-    return {**_without_null(template), "spec": spec}
-
-
-def _significant_container(container: Manifest) -> Manifest:
-    kept = _unlike(container, _CONTAINER_DEFAULTS)
-    if kept.get("imagePullPolicy") == _default_pull_policy(kept.get("image", "")):
-        del kept["imagePullPolicy"]
-    if "ports" in kept:
-        kept["ports"] = [_unlike(port, {"protocol": "TCP"}) for port in kept["ports"]]
-    for probe in _PROBES:
-        if probe in kept:
-            kept[probe] = _unlike(kept[probe], _PROBE_DEFAULTS)
-    return kept
-
-
-def _default_pull_policy(image: str) -> str:
-    """Always for `latest`, said or implied; a digest or another tag is not pulled again."""
-    name = image.rpartition("/")[2]
-    floating = "@" not in name and (":" not in name or name.endswith(":latest"))
-    return "Always" if floating else "IfNotPresent"
-
-
-def _unlike(values: Manifest, defaults: Manifest) -> Manifest:
-    return {name: value for name, value in _without_null(values).items() if name not in defaults or value != defaults[name]}
-
-
-def _without_null(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _without_null(part) for name, part in cast("Manifest", value).items() if part is not None}
-    if isinstance(value, list):
-        return [_without_null(part) for part in cast("list[Any]", value)]
-    return value
+def _with_limits_requested(resources: Manifest) -> Manifest:
+    """A copy in which a limit is also a request, as everywhere in Kubernetes."""
+    limits = dict[str, str](resources.get("limits") or {})
+    return {**resources, "requests": limits | (resources.get("requests") or {}), "limits": limits}
 
 
 def _without(values: Manifest, *names: str) -> Manifest:
     return {name: value for name, value in values.items() if name not in names}
 
 
-def _hash(value: Manifest) -> str:
-    """10 hex digits: fit for a label; 100 revisions of one workload hold two alike by chance once in 200 million."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:10]
+def _name(value: Manifest) -> str:
+    """12 characters, fit for a label; 100 revisions of one workload hold two alike by chance once in 200 million."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return VERSION + hashlib.sha256(text.encode()).hexdigest()[:10]

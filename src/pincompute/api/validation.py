@@ -14,6 +14,7 @@ from functools import cache
 from typing import Any, TypeAlias, cast
 
 from pincompute.api import crds, rules
+from pincompute.api.kinds import KINDS, Kinds
 from pincompute.api.meta import Manifest
 from pincompute.api.podlimits import Schema
 
@@ -46,15 +47,15 @@ class Problem:
         return f"{self.field}: {self.message}: {self.remedy}"
 
 
-def problems(manifest: Manifest, zones: Collection[str] | None = None) -> list[Problem]:
+def problems(manifest: Manifest, zones: Collection[str] | None = None, kinds: Kinds = KINDS) -> list[Problem]:
     """Every problem of a manifest of one of the host's kinds; none means that the API server takes it.
 
     `zones`, where the caller knows them, are the region's: the API server cannot know, so scheduling would report others.
     """
     version, kind = str(manifest.get("apiVersion", "")), str(manifest.get("kind", ""))
-    schema = _schemas().get((version, kind))
+    schema = _schemas(kinds).get((version, kind))
     if schema is None:
-        known = ", ".join(sorted(f"{kind} ({version})" for version, kind in _schemas()))
+        known = ", ".join(sorted(f"{kind} ({version})" for version, kind in _schemas(kinds)))
         return [Problem("kind", f"{say(kind)} of apiVersion {say(version)} is not known", f"write one of {known}")]
     found = [*_metadata(manifest.get("metadata"))]
     named = isinstance(_at(manifest, "metadata", "name"), str)
@@ -63,9 +64,9 @@ def problems(manifest: Manifest, zones: Collection[str] | None = None) -> list[P
 
 
 @cache
-def _schemas() -> dict[tuple[str, str], Schema]:
+def _schemas(kinds: Kinds) -> dict[tuple[str, str], Schema]:
     served: dict[tuple[str, str], Schema] = {}
-    for definition in crds.host():
+    for definition in crds.host(kinds):
         spec = definition["spec"]
         version = spec["versions"][0]
         key = (f"{spec['group']}/{version['name']}", spec["names"]["kind"])

@@ -131,6 +131,16 @@ class Scheduling(Struct):
     rejections: Annotated[tuple[Rejection, ...], doc("Why the other clusters were not candidates, or got no more.")] = ()
 
 
+class Ended(Struct):
+    """How a unit that runs to its end has ended. It is not run again until its template changes."""
+
+    revision: Annotated[str, doc("Revision that has ended.")]
+    phase: Annotated[Literal["Succeeded", "Failed"], doc("Succeeded, or Failed.")]
+    reason: Annotated[str, doc("One CamelCase word for programs.")] = ""
+    message: Annotated[str, doc("Why it ended, in a sentence.")] = ""
+    at: Annotated[datetime | None, doc("When it was seen to have ended.")] = None
+
+
 class ClusterStatus(Struct):
     """What one member reports of its shard; `known` is false while the cluster is silent and the figures are its last."""
 
@@ -157,6 +167,10 @@ class WorkloadStatus(Struct):
     updated_replicas: Annotated[int, doc("Pods of the current revision.")] = 0
     unavailable_replicas: Annotated[int, doc("Pods that are wanted and not available.")] = 0
     revision: Annotated[str, doc("Name of the template's present revision.")] = ""
+    surge_refused: Annotated[
+        str, doc("Revision that is rolled out without surge, because no cluster had room for one replica more.")
+    ] = ""
+    ended: Annotated[Ended | None, doc("How the unit ended, if it runs to its end and has.")] = None
     selector: Annotated[str, doc("Label selector of the pods, for the scale subresource.")] = ""
     where: Annotated[str, doc("Where it runs, for people: replicas by member cluster.")] = ""
     message: Annotated[str, doc("If it is not running as wanted: why, and what to do.")] = ""

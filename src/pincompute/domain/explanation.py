@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pincompute.api.workloads import PinApp, PinPod, Scheduling, Score, WorkloadStatus
+from pincompute.api.kinds import Kind, Workload
+from pincompute.api.workloads import Scheduling, Score, WorkloadStatus
 from pincompute.domain.weights import WEIGHTS
 
 
-def sentences(workload: PinApp | PinPod) -> Iterator[str]:
+def sentences(kind: Kind, workload: Workload) -> Iterator[str]:
     status, meta = workload.status, workload.metadata
-    wanted = workload.spec.replicas if isinstance(workload, PinApp) else 1
-    yield f"{meta.name} should run {_replicas(wanted)}; {status.ready_replicas} are ready. It is {_phase(status)}."
+    wanted = _replicas(kind.replicas(workload))
+    yield f"{meta.name} should run {wanted}; {status.ready_replicas} are ready. It is {_phase(status)}."
     decision = status.scheduling
     if decision is None:
         yield "No placement has been decided yet: the federation has not seen it, or it waits for its turn."

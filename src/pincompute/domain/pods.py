@@ -71,18 +71,21 @@ def render(resource: Resource[Any], shard: Shard, share: Share, marks: Marks, na
             "namespace": shard.metadata.namespace,
             "labels": marks.labels,
             "annotations": marks.annotations,
-            "ownerReferences": [
-                {
-                    "apiVersion": resource.api_version,
-                    "kind": resource.kind,
-                    "name": shard.metadata.name,
-                    "uid": shard.metadata.uid,
-                    "controller": True,
-                    "blockOwnerDeletion": True,
-                }
-            ],
+            "ownerReferences": [owner(resource, shard)],
         },
         "spec": share.template["spec"],
+    }
+
+
+def owner(resource: Resource[Any], shard: Shard) -> Manifest:
+    """What the shard made goes with it."""
+    return {
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "name": shard.metadata.name,
+        "uid": shard.metadata.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
     }
 
 

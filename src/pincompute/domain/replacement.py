@@ -1,18 +1,15 @@
-"""From the replicas there are to the mix of revisions there should be, a few at a time.
+"""From the replicas there are to the mix of revisions there should be, as far as the shard's budget allows now.
 
-Every look compares the mix with what lives and makes the moves that can be afforded now; there is no memory of an update in
+Every look compares the mix with what lives and makes the moves that can be afforded; there is no memory of an update in
 progress, so a new mix in the middle of one, a rollback included, is only a new comparison. A move of a replica that serves
-costs one of the disruptions allowed; one that does not serve costs nothing and goes first, so a broken revision can always
-be left (S-124, S-159). The surprising rule: an update in place counts a percentage of unavailable replicas upwards, because
-a container that restarts is a smaller evil than a pod that goes; an explicit 0 still forbids it.
+needs an allotment; one that does not serve costs nothing and goes first, so a broken revision can always be left (S-124,
+S-159). What is not allotted is requested: the federation, which knows all members, hands it out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-
-from pincompute.api.workloads import Update
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +25,8 @@ class Wanted:
 class Replica:
     """One live pod. `available`: it serves, and has for long enough. `created` is in seconds since the epoch.
 
-    `updating`: it has its revision, but a container of the former one still runs.
+    `updating`: it has its revision, but a container of the former one still runs. `draining`: its node is cordoned.
+    `unschedulable`: no node takes it. Somebody asked to `replace` it, or to `restart` one of its containers.
     """
 
     name: str
@@ -40,43 +38,38 @@ class Replica:
     available: bool = True
     updating: bool = False
     draining: bool = False
+    unschedulable: bool = False
+    replace: bool = False
+    restart: bool = False
+    restarts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`unavailable` replicas may be missing at a time, `in_place` while containers restart; `surge` more may exist."""
+    """The shard's budget: `unavailable` replicas may be missing for evictions, `updating` for restarts in place.
 
-    unavailable: int
-    in_place: int
-    surge: int
+    Without `in_place` every replica of another revision is replaced by a new pod.
+    """
+
+    unavailable: int = 0
+    updating: int = 0
+    in_place: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Moves:
-    """`create` holds a revision per new pod, `update` pairs of pod and revision, `delete` pods."""
+    """What is done now: `create` holds a revision per new pod, `update` pairs of pod and revision, `restart` and `delete` pods.
+
+    `updates` and `evictions` count all replicas that wait to be changed in place and to be replaced, those that are moved now
+    included.
+    """
 
     create: tuple[str, ...] = ()
     update: tuple[tuple[str, str], ...] = ()
+    restart: tuple[str, ...] = ()
     delete: tuple[str, ...] = ()
-
-
-def limits(update: Update, total: int, *, single: bool = False) -> Limits:
-    """As a Deployment rounds: surge up, unavailable down, never both zero. A single unit is never doubled."""
-    unavailable, surge = _part(update.max_unavailable, total, up=False), _part(update.max_surge, total, up=True)
-    if single:
-        unavailable, surge = 1, 0
-    if not unavailable and not surge:
-        unavailable = 1
-    at_once = max(unavailable, _part(update.max_unavailable, total, up=True))
-    return Limits(unavailable, 0 if update.type == "Recreate" else at_once, surge)
-
-
-def _part(value: int | str, total: int, *, up: bool) -> int:
-    """A count, or a percentage of `total`."""
-    if isinstance(value, int):
-        return max(0, value)
-    share = int(value.removesuffix("%")) * total if value.endswith("%") else int(value) * 100
-    return max(0, -(-share // 100) if up else share // 100)
+    updates: int = 0
+    evictions: int = 0
 
 
 def victims(replicas: Iterable[Replica]) -> list[Replica]:
@@ -85,23 +78,29 @@ def victims(replicas: Iterable[Replica]) -> list[Replica]:
 
 
 def moves(mix: Sequence[Wanted], replicas: Sequence[Replica], limit: Limits) -> Moves:
-    """What may be done now. Nothing when the mix is there."""
+    """What may be done now. Nothing when the mix is there and nobody asks for anything."""
     total = sum(wanted.replicas for wanted in mix)
     missing, surplus = _differences(mix, replicas)
-    purse = _Purse(sum(r.available for r in replicas) - total)
     excess = max(0, len(surplus) - len(missing))
-    deleted = purse.afford(surplus[:excess], limit.unavailable)
     movers = surplus[excess:]
     pairs = _same_shape(movers, missing) if limit.in_place else []
-    paired = {replica.name for replica, _ in pairs}
-    updated = {r.name for r in purse.afford([replica for replica, _ in pairs], limit.in_place)}
-    to_make = _without(missing, [revision for _, revision in pairs])
-    create = to_make[: max(0, total + limit.surge - len(replicas))]
-    deleted += purse.afford([r for r in movers if r.name not in paired], limit.unavailable)
+    revisions = {replica.name: revision for replica, revision in pairs}
+    gone = {replica.name for replica in surplus}
+    restarts = [r for r in replicas if r.restart and r.name not in gone]
+    replaced = [r for r in movers if r.name not in revisions] + [r for r in replicas if r.replace and r.name not in gone]
+    purse = _Purse(sum(r.available for r in replicas) - total)
+    deleted = purse.afford(surplus[:excess], limit.unavailable)
+    updated = purse.afford([replica for replica, _ in pairs], limit.updating)
+    restarted = purse.afford(restarts, limit.updating)
+    deleted += purse.afford(replaced, limit.unavailable)
+    to_make = _without(missing, revisions.values())
     return Moves(
-        create=tuple(create),
-        update=tuple((replica.name, revision) for replica, revision in pairs if replica.name in updated),
-        delete=tuple(r.name for r in deleted),
+        create=tuple(to_make[: max(0, total - len(replicas))]),
+        update=tuple((replica.name, revisions[replica.name]) for replica in updated),
+        restart=tuple(replica.name for replica in restarted),
+        delete=tuple(replica.name for replica in deleted),
+        updates=len(pairs) + len(restarts),
+        evictions=len(replaced),
     )
 
 

@@ -6,6 +6,8 @@ object's name and kind, the pins, and the question whether an object about to be
 
 from __future__ import annotations
 
+from typing import Any
+
 from pincompute.api.core import PODS
 from pincompute.api.labels import MANAGED_BY, PINCOMPUTE
 from pincompute.api.meta import Manifest, Object
@@ -32,7 +34,7 @@ from pincompute.kube.views import Unknown, Views
 NEVER = "1"  # a version that no object ever has: an apply pinned to it makes what is missing and conflicts with what is there
 
 
-async def perform(action: Action, card: Card, views: Views, writer: Writer) -> None:
+async def perform(action: Action, card: Card[Any], views: Views, writer: Writer) -> None:
     """Raises what went wrong; `outcomes.classify` says what that means."""
     check_lane(action, card)
     match action:
@@ -54,7 +56,7 @@ async def perform(action: Action, card: Card, views: Views, writer: Writer) -> N
             await _confirm_set(action, writer)
 
 
-def check_lane(action: Action, card: Card) -> None:
+def check_lane(action: Action, card: Card[Any]) -> None:
     """Refuses kinds, verbs and places that are not on the card, writes that pin nothing, and unmarked children."""
     resource, wanted, where = resource_of(action), verb_of(action), where_of(cluster_of(action))
     if wanted is None:
@@ -65,7 +67,7 @@ def check_lane(action: Action, card: Card) -> None:
     _check_pins(action, card)
 
 
-def _check_pins(action: Action, card: Card) -> None:
+def _check_pins(action: Action, card: Card[Any]) -> None:
     match action:
         case Create() | Apply() if not is_marked(action.body):
             raise LaneError(f"{card.name} makes {action.ref} without the label {MANAGED_BY}: {PINCOMPUTE}")
@@ -129,7 +131,7 @@ def is_ours(obj: Object) -> bool:
     return obj.metadata.labels.get(MANAGED_BY) == PINCOMPUTE
 
 
-async def _apply(action: Apply, card: Card, views: Views, writer: Writer) -> None:
+async def _apply(action: Apply, card: Card[Any], views: Views, writer: Writer) -> None:
     """Pinned to the object that was seen to be ours; what the cache does not show is made, or the server is asked for it."""
     seen = _cached(action.ref, views)
     if seen is None and not action.uid and await _made(action, card, writer):
@@ -145,7 +147,7 @@ async def _apply(action: Apply, card: Card, views: Views, writer: Writer) -> Non
     await writer.apply(action.ref.resource, manifest(action.ref, action.body, **pins), card.name)
 
 
-async def _made(action: Apply, card: Card, writer: Writer) -> bool:
+async def _made(action: Apply, card: Card[Any], writer: Writer) -> bool:
     """Makes the object in one request; false when there is one already, which is not touched (S-002)."""
     try:
         await writer.apply(action.ref.resource, manifest(action.ref, action.body, resourceVersion=NEVER), card.name)
@@ -154,7 +156,7 @@ async def _made(action: Apply, card: Card, writer: Writer) -> bool:
     return True
 
 
-async def _patch(action: Patch, card: Card, writer: Writer) -> None:
+async def _patch(action: Patch, card: Card[Any], writer: Writer) -> None:
     body = manifest(action.ref, action.body, uid=action.uid, resourceVersion=action.resource_version)
     try:
         await writer.patch(action.ref.resource, action.ref.key, body, action.subresource, card.name)
@@ -184,7 +186,7 @@ def _refuse_foreign(action: Delete | Evict, views: Views) -> None:
         raise ForeignError(f"{action.ref} has no label {MANAGED_BY}: {PINCOMPUTE}, so it is left alone")
 
 
-async def _scale(action: Scale, card: Card, writer: Writer) -> None:
+async def _scale(action: Scale, card: Card[Any], writer: Writer) -> None:
     try:
         await writer.scale(action.ref.resource, action.ref.key, action.replicas, action.uid, action.resource_version, card.name)
     except errors.NotFound as gone:

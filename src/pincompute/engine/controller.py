@@ -5,33 +5,51 @@ plan = controller.decide(controller.observe(key, views, now))
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from pincompute.api.meta import Key, Object, Resource
 from pincompute.engine.plan import Plan
-from pincompute.kube.views import Views
+from pincompute.kube.views import Unknown, Views
 
 Where: TypeAlias = Literal["host", "members", "local"]
 """The host cluster, every member, or (for an operator) the one cluster it serves."""
 
 Verb: TypeAlias = Literal["create", "apply", "patch", "status", "delete", "evict", "scale"]
 
+AnyKey: TypeAlias = tuple[str, ...]
+"""What a controller looks at, one at a time: a named tuple of strings, so that keys sort, and print as they say.
+
+`api.meta.Key` names an object. A controller that looks at something else has a type of its own for it, so that a member is
+never taken for an app.
+"""
+
 Seen = TypeVar("Seen")
+K = TypeVar("K", bound=AnyKey)
 
 
 @dataclass(frozen=True, slots=True)
-class Reads:
+class Reads(Generic[K]):
     """A kind the controller looks at. `keys` names the controller's keys that news about an object concerns.
 
-    It gets the cluster's name and the object (the last known one, for a deletion).
+    It gets the cluster's name and the object (the last known one, for a deletion). `through` names keys that only the caches
+    can tell: those of the objects that refer to this one. A cache that is unknown tells none; its news will.
     """
 
     where: Where
     resource: Resource[Any]
-    keys: Callable[[str, Any], Iterable[Key]]
+    keys: Callable[[str, Any], Iterable[K]]
+    through: Callable[[str, Any, Views], Iterable[K]] | None = None
+
+    def concerned(self, cluster: str, obj: Any, views: Views) -> Iterator[K]:
+        """All keys that news about the object concerns."""
+        yield from self.keys(cluster, obj)
+        if self.through is not None:
+            with suppress(Unknown):
+                yield from self.through(cluster, obj, views)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,28 +62,30 @@ class Writes:
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
+class Card(Generic[K]):
     """Who a controller is: RBAC, its page in the docs and the engine's refusals come from here.
 
     `name` is `process.file`; it is also the field manager of every apply. `coalesce` (seconds) is the least time between
-    two runs for one key that both wrote something; `rest` between any two, for controllers that look at very many objects.
+    two runs for one key that both wrote something; `rest` between any two, for controllers that look at very many objects;
+    `pace` is how many runs a second may write, over all keys, for controllers whose mistakes would go far (0: any number).
     """
 
     name: str
     promise: str
     key: str
-    reads: tuple[Reads, ...]
+    reads: tuple[Reads[K], ...]
     writes: tuple[Writes, ...]
     coalesce: float = 0.0
     rest: float = 0.0
+    pace: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class Controller(Generic[Seen]):
+class Controller(Generic[K, Seen]):
     """`observe` returns None when there is nothing to look after; it raises `Unknown` when it cannot see enough."""
 
-    card: Card
-    observe: Callable[[Key, Views, datetime], Seen | None]
+    card: Card[K]
+    observe: Callable[[K, Views, datetime], Seen | None]
     decide: Callable[[Seen], Plan]
 
 

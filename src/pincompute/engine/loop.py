@@ -12,18 +12,20 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Generic
 
 from pincompute.api.labels import HOST
-from pincompute.api.meta import Key, Object
+from pincompute.api.meta import Object
 from pincompute.engine import act, reconcile
-from pincompute.engine.controller import Card, Controller, Reads
+from pincompute.engine.bulkheads import OVERDUE, Crowded
+from pincompute.engine.controller import AnyKey, Card, Controller, K, Reads
 from pincompute.engine.metrics import Metrics
 from pincompute.engine.outcomes import Outcome
-from pincompute.engine.plan import ConfirmSet, resource_of
+from pincompute.engine.plan import ConfirmSet, Plan, cluster_of, resource_of
 from pincompute.engine.ports import Clusters, Lease, Unfenced
 from pincompute.engine.queue import Backoff, Item, Priority, Queue
 from pincompute.engine.reconcile import Done, Look
+from pincompute.kube.bucket import Bucket
 from pincompute.kube.views import Unknown
 
 log = logging.getLogger("pincompute.engine")
@@ -33,6 +35,8 @@ TRANSIENT = Backoff(base=0.2, cap=60.0)
 FAR = Backoff(base=2.0, cap=600.0)  # refused: somebody's change helps, and that is news; or the server has only just started
 BUG = Backoff(base=30.0, cap=600.0)
 BUG_HOLD = 1.0  # seconds; a poison object that changes all the time is not looked at all the time
+CROWDED = Backoff(base=1.0, cap=10.0)  # a member that is slow: asking whether there is room again costs nothing
+ASIDE = 256  # looks of one controller that wait for slow members while its workers go on
 BLOCKED = 2.0  # seconds until an eviction is asked for again without news; a budget gives way when pods become ready
 BLIND = 30.0  # seconds until an unknown key is looked at without news
 CONTACT = 0.05  # seconds in which news about contact with a cluster are gathered
@@ -47,11 +51,11 @@ class Trouble:
     message: str
 
 
-OnTrouble = Callable[[Card, Key, "Trouble | None"], None]
+OnTrouble = Callable[[Card[Any], Any, "Trouble | None"], None]
 """Told when a key is refused or meets a bug, and with None when it is over."""
 
 
-def ignore_trouble(_card: Card, _key: Key, _trouble: Trouble | None) -> None:
+def ignore_trouble(_card: Card[Any], _key: AnyKey, _trouble: Trouble | None) -> None:
     """The default: metrics and logs only."""
 
 
@@ -64,7 +68,7 @@ class Engine:
 
     def __init__(
         self,
-        controllers: Iterable[Controller[Any]],
+        controllers: Iterable[Controller[Any, Any]],
         clusters: Clusters,
         lease: Lease | None = None,
         *,
@@ -72,16 +76,17 @@ class Engine:
         metrics: Metrics | None = None,
         on_trouble: OnTrouble = ignore_trouble,
         now: Callable[[], datetime] = utcnow,
+        clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
     ) -> None:
-        """`concurrency` is the number of keys each controller looks at at the same time."""
+        """`concurrency` is the number of keys each controller looks at at the same time; `clock` is monotonic seconds."""
         self.metrics = metrics or Metrics()
         self._clusters = clusters
         self._lease = lease or Unfenced()
         self._concurrency = concurrency
         doer = reconcile.Doer(clusters, self._lease)
         self._workers = [
-            _Worker(controller, clusters, doer, self.metrics, on_trouble, now, rng or random.Random())  # noqa: S311 - jitter
+            _Worker(controller, clusters, doer, self.metrics, on_trouble, now, clock, rng or random.Random())  # noqa: S311 - jitter
             for controller in controllers
         ]
         for worker in self._workers:
@@ -92,42 +97,46 @@ class Engine:
         async with asyncio.TaskGroup() as group:
             for worker in self._workers:
                 for n in range(self._concurrency):
-                    group.create_task(worker.run(self._lease), name=f"{worker.card.name}-{n}")
+                    group.create_task(worker.run(self._lease, group), name=f"{worker.card.name}-{n}")
 
     @property
     def idle(self) -> bool:
         """No key is ready or being looked at, and no news about contact is being gathered."""
         return all(worker.idle for worker in self._workers)
 
-    def look_at(self, controller: str, key: Key) -> None:
+    def look_at(self, controller: str, key: AnyKey) -> None:
         """Asks for a look from outside, as if there were news."""
         for worker in self._workers:
             if worker.card.name == controller:
                 worker.queue.add(key)
 
 
-class _Worker:
+class _Worker(Generic[K]):
     """One controller, its queue and its metrics."""
 
     def __init__(
         self,
-        controller: Controller[Any],
+        controller: Controller[K, Any],
         clusters: Clusters,
         doer: reconcile.Doer,
         metrics: Metrics,
         on_trouble: OnTrouble,
         now: Callable[[], datetime],
+        clock: Callable[[], float],
         rng: random.Random,
     ) -> None:
         self.card = controller.card
-        self.queue: Queue[Key] = Queue(rng=rng)
+        self.queue: Queue[K] = Queue(clock=clock, rng=rng)
         self._controller = controller
         self._clusters = clusters
         self._doer = doer
         self._metrics = metrics
         self._on_trouble = on_trouble
         self._now = now
-        self._troubled: set[Key] = set()
+        self._clock = clock
+        self._aside = 0
+        self._pace = Bucket(self.card.pace, self.card.pace) if self.card.pace else None
+        self._troubled: set[K] = set()
         self._contacts: set[str] = set()
         metrics.watch_queue(self.card.name, self.queue.__len__, lambda: len(self.queue.failing()))
 
@@ -136,10 +145,10 @@ class _Worker:
             self._clusters.listen(reads.where, reads.resource, _Ear(self, reads))
         self._clusters.on_contact(self.on_contact)
 
-    def on_change(self, reads: Reads, cluster: str, obj: Object, *, initial: bool) -> None:
+    def on_change(self, reads: Reads[K], cluster: str, obj: Object, *, initial: bool) -> None:
         priority = Priority.BACKGROUND if initial else Priority.NEWS
         try:
-            for key in reads.keys(cluster, obj):
+            for key in reads.concerned(cluster, obj, self._clusters):
                 self.queue.add(key, priority)
         except Exception:
             log.exception("keys of a card failed", extra=self._facts(obj.key, cluster=cluster, kind=reads.resource.kind))
@@ -171,32 +180,56 @@ class _Worker:
             elif reads.where == "host":
                 self._enqueue(HOST, reads)
 
-    def _enqueue(self, cluster: str, reads: Reads) -> None:
+    def _enqueue(self, cluster: str, reads: Reads[K]) -> None:
         for obj in self._visible(cluster, reads):
             self.on_change(reads, cluster, obj, initial=True)
 
-    def _visible(self, cluster: str, reads: Reads) -> Sequence[Object]:
+    def _visible(self, cluster: str, reads: Reads[K]) -> Sequence[Object]:
         try:
             return tuple(self._clusters.view(cluster, reads.resource).list())
         except Unknown:
             return ()
 
-    async def run(self, lease: Lease) -> None:
+    async def run(self, lease: Lease, group: asyncio.TaskGroup) -> None:
         while True:
             await lease.held()
             item = await self.queue.take()
-            began = time.monotonic()
-            look = await self._look(item.key)
-            self._measure(item, look, began)
-            self._settle(item, look)
+            began = self._clock()
+            look = self._think(item.key)
+            if self._pace is not None and not look.plan.settled:
+                await self._pace.take(float("inf"))
+                look = self._think(item.key)  # the wait may have been long
+            if look.outcome is not Outcome.SETTLED or look.plan.settled:
+                self._end(item, look, began)
+            elif self._aside < ASIDE and _is_remote(look.plan):
+                await self._act_aside(item, look.plan, began, group)
+            else:
+                await self._act(item, look.plan, began)
 
-    async def _look(self, key: Key) -> Look:
-        look = reconcile.think(self._controller, key, self._clusters, self._now())
-        if look.outcome is not Outcome.SETTLED or look.plan.settled:
-            return look
-        return await self._doer.carry_out(self._controller, look.plan)
+    def _think(self, key: K) -> Look:
+        return reconcile.think(self._controller, key, self._clusters, self._now())
 
-    def _settle(self, item: Item[Key], look: Look) -> None:
+    async def _act_aside(self, item: Item[K], plan: Plan, began: float, group: asyncio.TaskGroup) -> None:
+        """Waits for the plan's actions for as long as members usually take; a look that takes longer goes on by itself.
+
+        So a slow member holds no worker. How many looks wait for one member is bounded by its bulkhead.
+        """
+        task = group.create_task(self._act(item, plan, began), name=f"{self.card.name} {item.key}")
+        self._aside += 1
+        task.add_done_callback(self._back)
+        await asyncio.wait({task}, timeout=OVERDUE)
+
+    def _back(self, _task: asyncio.Task[None]) -> None:
+        self._aside -= 1
+
+    async def _act(self, item: Item[K], plan: Plan, began: float) -> None:
+        self._end(item, await self._doer.carry_out(self._controller, plan), began)
+
+    def _end(self, item: Item[K], look: Look, began: float) -> None:
+        self._measure(item, look, began)
+        self._settle(item, look)
+
+    def _settle(self, item: Item[K], look: Look) -> None:
         """The one place where outcomes become delays, logs and conditions."""
         hold = max(self.card.rest, self.card.coalesce if look.wrote else 0.0)
         match look.outcome:
@@ -209,7 +242,8 @@ class _Worker:
             case Outcome.CONFLICT:
                 self.queue.retry(item, SOON, hold=hold)
             case Outcome.TRANSIENT:
-                self.queue.retry(item, TRANSIENT, hold=max(hold, look.retry_after))
+                backoff = CROWDED if isinstance(look.error, Crowded) else TRANSIENT
+                self.queue.retry(item, backoff, hold=max(hold, look.retry_after))
             case Outcome.REFUSED:
                 self.queue.retry(item, FAR, hold=hold)
             case Outcome.BUG:
@@ -218,7 +252,7 @@ class _Worker:
             self.queue.add_after(item.key, look.plan.wake_after)
         self._report(item.key, look)
 
-    def _report(self, key: Key, look: Look) -> None:
+    def _report(self, key: K, look: Look) -> None:
         trouble = Trouble(look.outcome, str(look.error)) if look.outcome in _TROUBLES else None
         if trouble is not None:
             self._troubled.add(key)
@@ -230,26 +264,26 @@ class _Worker:
             self._log_action(key, done)
         self._log_outcome(key, look)
 
-    def _log_action(self, key: Key, done: Done) -> None:
+    def _log_action(self, key: K, done: Done) -> None:
         facts = self._facts(key, **_facts_of(done))
         if done.outcome is Outcome.ACTED:
             log.info("acted", extra=facts)
         elif done.outcome is Outcome.REFUSED:
             log.warning("refused: somebody must change something", extra=facts)
 
-    def _log_outcome(self, key: Key, look: Look) -> None:
+    def _log_outcome(self, key: K, look: Look) -> None:
         match look.outcome:
             case Outcome.BUG:
                 log.error("bug in a controller, its key is degraded", extra=self._facts(key, alert=True), exc_info=look.error)
-            case Outcome.TRANSIENT:
+            case Outcome.TRANSIENT if not isinstance(look.error, Crowded):
                 log.warning("no success yet, backing off", extra=self._facts(key, error=str(look.error)))
-            case Outcome.UNKNOWN | Outcome.CONFLICT | Outcome.FENCED | Outcome.BLOCKED:
-                log.debug("looked in vain", extra=self._facts(key, outcome=str(look.outcome), error=str(look.error)))
-            case _:
+            case Outcome.SETTLED | Outcome.ACTED | Outcome.REFUSED:
                 return
+            case _:
+                log.debug("looked in vain", extra=self._facts(key, outcome=str(look.outcome), error=str(look.error)))
 
-    def _measure(self, item: Item[Key], look: Look, began: float) -> None:
-        name, now = self.card.name, time.monotonic()
+    def _measure(self, item: Item[K], look: Look, began: float) -> None:
+        name, now = self.card.name, self._clock()
         self._metrics.looks.labels(name, look.outcome).inc()
         self._metrics.duration.labels(name).observe(now - began)
         if look.outcome in _REACHED:
@@ -258,19 +292,23 @@ class _Worker:
             verb = act.verb_of(done.action) or "confirm"
             self._metrics.writes.labels(name, resource_of(done.action).kind, verb, done.outcome).inc()
 
-    def _facts(self, key: Key, **more: Any) -> dict[str, Any]:
+    def _facts(self, key: AnyKey, **more: Any) -> dict[str, Any]:
         return {"controller": self.card.name, "key": str(key), **more}
 
 
-class _Ear:
+class _Ear(Generic[K]):
     """A listener that remembers which line of the card it listens for."""
 
-    def __init__(self, worker: _Worker, reads: Reads) -> None:
+    def __init__(self, worker: _Worker[K], reads: Reads[K]) -> None:
         self._worker = worker
         self._reads = reads
 
     def __call__(self, cluster: str, obj: Object, *, initial: bool) -> None:
         self._worker.on_change(self._reads, cluster, obj, initial=initial)
+
+
+def _is_remote(plan: Plan) -> bool:
+    return any(act.where_of(cluster_of(action)) == "members" for action in plan.actions)
 
 
 _REACHED = frozenset({Outcome.SETTLED, Outcome.ACTED})

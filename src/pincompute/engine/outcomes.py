@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from pincompute.engine.bulkheads import Crowded
 from pincompute.kube import errors
 from pincompute.kube.views import Unknown
 
@@ -52,7 +53,7 @@ def classify(error: Exception) -> Outcome:
             return Outcome.FENCED
         case ForeignError():
             return Outcome.REFUSED
-        case TimeoutError() | errors.Unreachable():
+        case TimeoutError() | Crowded() | errors.Unreachable():
             return Outcome.TRANSIENT
         case errors.Refused():
             return _of_refusal(error)

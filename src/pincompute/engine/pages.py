@@ -12,18 +12,18 @@ from pincompute.engine.controller import Card, Controller, Where
 PLACES: dict[Where, str] = {"host": "host", "members": "every member", "local": "the cluster it serves"}
 
 
-def page(controller: Controller[Any]) -> str:
+def page(controller: Controller[Any, Any]) -> str:
     """Markdown."""
     return "\n".join(_lines(controller)) + "\n"
 
 
-def index(controllers: Iterable[Controller[Any]]) -> str:
+def index(controllers: Iterable[Controller[Any, Any]]) -> str:
     """Markdown: a table of all controllers."""
     rows = [f"| [{c.card.name}]({c.card.name}.md) | {c.card.key} | {_one_line(c.card.promise)} |" for c in controllers]
     return "\n".join(["# Controllers", "", "| controller | key | promise |", "| --- | --- | --- |", *rows]) + "\n"
 
 
-def _lines(controller: Controller[Any]) -> Iterator[str]:
+def _lines(controller: Controller[Any, Any]) -> Iterator[str]:
     card = controller.card
     yield from (f"# {card.name}", "", inspect.cleandoc(card.promise), "")
     about = inspect.getdoc(sys.modules[controller.observe.__module__])
@@ -34,18 +34,20 @@ def _lines(controller: Controller[Any]) -> Iterator[str]:
     yield from _writes(card)
     if card.rest:
         yield from (f"Two runs for one key are at least {card.rest:g} s apart.", "")
+    if card.pace:
+        yield from (f"At most {card.pace:g} runs a second write, over all keys.", "")
     if card.coalesce:
         yield from (f"Two runs for one key that both write are at least {card.coalesce:g} s apart.", "")
 
 
-def _reads(card: Card) -> Iterator[str]:
+def _reads(card: Card[Any]) -> Iterator[str]:
     yield from ("## Reads", "", "| kind | where |", "| --- | --- |")
     for reads in card.reads:
         yield f"| {reads.resource} | {PLACES[reads.where]} |"
     yield ""
 
 
-def _writes(card: Card) -> Iterator[str]:
+def _writes(card: Card[Any]) -> Iterator[str]:
     yield from ("## Writes", "")
     if not card.writes:
         yield from ("Nothing.", "")

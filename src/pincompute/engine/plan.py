@@ -6,9 +6,11 @@ read; creates before deletes; unknown changes nothing; empty when done.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, Literal, TypeAlias
 
+from pincompute.api.core import PODS
 from pincompute.api.meta import Key, Manifest, Object, Resource
 
 
@@ -158,6 +160,32 @@ class Plan:
     @property
     def actions(self) -> tuple[Action, ...]:
         return tuple(action for stage in self.stages for action in stage)
+
+
+MOST_CREATES = 500
+"""Pods that one plan makes at most, whatever its controller thinks: more are made when it has looked again."""
+
+
+def bounded(whole: Plan, most: int = MOST_CREATES) -> Plan:
+    """The plan up to so many pods; what would follow the stage that makes the last of them is left to the next look."""
+    left = most
+    for number, stage in enumerate(whole.stages):
+        makes = sum(_makes_pod(action) for action in stage)
+        if makes > left:
+            return replace(whole, stages=(*whole.stages[:number], _cut(stage, left)))
+        left -= makes
+    return whole
+
+
+def _cut(stage: Stage, most: int) -> Stage:
+    first = frozenset(islice((n for n, action in enumerate(stage) if _makes_pod(action)), most))
+    return tuple(action for n, action in enumerate(stage) if n in first or not _makes_pod(action))
+
+
+def _makes_pod(action: Action) -> bool:
+    """An apply without a uid makes what is missing."""
+    makes = isinstance(action, Create) or (isinstance(action, Apply) and not action.uid)
+    return makes and resource_of(action) == PODS
 
 
 def plan(*stages: Stage, wake_after: float | None = None, why: str = "") -> Plan:

@@ -44,7 +44,7 @@ class Process:
     home: str
     config: ClusterConfig
     port: int
-    controllers: Iterable[Controller[Any]]
+    controllers: Iterable[Controller[Any, Any]]
     alongside: Alongside = nothing_alongside
     on_trouble: OnTrouble = ignore_trouble
 

@@ -25,7 +25,7 @@ DOORS: dict[Verb, str] = {"status": "/status", "evict": "/eviction", "scale": "/
 ORDER = ("get", "list", "watch", "create", "patch", "delete")
 
 
-def cluster_role(name: str, cards: Iterable[Card], where: Where) -> Manifest:
+def cluster_role(name: str, cards: Iterable[Card[Any]], where: Where) -> Manifest:
     """The ClusterRole that the process needs on the host, in members or in its local cluster."""
     verbs: dict[tuple[str, str], set[str]] = {}
     for card in cards:

@@ -6,16 +6,15 @@ Knows nothing of queues and time-outs between looks; the laws run the same code 
 from __future__ import annotations
 
 import asyncio
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from pincompute.api.meta import Key
 from pincompute.engine import act
-from pincompute.engine.controller import Controller
+from pincompute.engine.bulkheads import Bulkhead
+from pincompute.engine.controller import Controller, K
 from pincompute.engine.outcomes import GOES_ON, Fenced, Outcome, classify, of_stage
-from pincompute.engine.plan import Action, Plan, Stage, cluster_of
+from pincompute.engine.plan import Action, Plan, Stage, bounded, cluster_of
 from pincompute.engine.ports import Clusters, Lease
 from pincompute.kube.views import Unknown, Views
 
@@ -50,11 +49,11 @@ class Look:
         return max((getattr(d.error, "retry_after", 0.0) for d in self.done), default=0.0)
 
 
-def think(controller: Controller[Any], key: Key, views: Views, now: datetime) -> Look:
+def think(controller: Controller[K, Any], key: K, views: Views, now: datetime) -> Look:
     """The half without I/O. Exceptions of `observe` and `decide` are bugs of the controller, and stay with its key (F12)."""
     try:
         seen = controller.observe(key, views, now)
-        plan = Plan() if seen is None else controller.decide(seen)
+        plan = Plan() if seen is None else bounded(controller.decide(seen))
     except Unknown as unknown:
         return Look(Outcome.UNKNOWN, error=unknown)
     except Exception as bug:  # noqa: BLE001 - the engine is where bugs of controllers are caught
@@ -63,15 +62,14 @@ def think(controller: Controller[Any], key: Key, views: Views, now: datetime) ->
 
 
 class Doer:
-    """Carries out plans: fenced by the lease, bounded per cluster so that a slow member costs the others nothing (S-014)."""
+    """Carries out plans: fenced by the lease, through the bulkhead of each cluster."""
 
-    def __init__(self, clusters: Clusters, lease: Lease, per_cluster: int = 64) -> None:
+    def __init__(self, clusters: Clusters, lease: Lease) -> None:
         self._clusters = clusters
         self._lease = lease
-        self._per_cluster = per_cluster
-        self._slots: dict[str, asyncio.Semaphore] = {}
+        self._bulkheads: dict[str, Bulkhead] = {}
 
-    async def carry_out(self, controller: Controller[Any], plan: Plan) -> Look:
+    async def carry_out(self, controller: Controller[Any, Any], plan: Plan) -> Look:
         """Stages in order, a stage's actions at the same time; a stage in which something failed is the last."""
         done: list[Done] = []
         for stage in plan.stages:
@@ -83,24 +81,29 @@ class Doer:
         error = next((d.error for d in done if d.outcome is outcome), None)
         return Look(outcome, plan, tuple(done), error)
 
-    async def _stage(self, controller: Controller[Any], stage: Stage) -> list[Done]:
+    async def _stage(self, controller: Controller[Any, Any], stage: Stage) -> list[Done]:
         if len(stage) == 1:
             return [await self._one(controller, stage[0])]
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._one(controller, action)) for action in stage]
         return [task.result() for task in tasks]
 
-    async def _one(self, controller: Controller[Any], action: Action) -> Done:
+    async def _one(self, controller: Controller[Any, Any], action: Action) -> Done:
         cluster = cluster_of(action)
         try:
-            async with self._slot(cluster), asyncio.timeout(self._time_left()):
-                await act.perform(action, controller.card, self._clusters, self._clusters.writer(cluster))
+            bulkhead = self._bulkhead(cluster)
+            with bulkhead.passage():
+                async with bulkhead.slots, asyncio.timeout(self._time_left()):
+                    await act.perform(action, controller.card, self._clusters, self._clusters.writer(cluster))
         except Exception as error:  # noqa: BLE001 - classified here, so that the stage's other actions go on
             return Done(action, classify(error), error)
         return Done(action, Outcome.ACTED)
 
-    def _slot(self, cluster: str) -> AbstractAsyncContextManager[None]:
-        return self._slots.setdefault(cluster, asyncio.Semaphore(self._per_cluster))
+    def _bulkhead(self, cluster: str) -> Bulkhead:
+        """Members have a bound each; without the host, or the one cluster it serves, a process can do nothing else anyway."""
+        if cluster not in self._bulkheads:
+            self._bulkheads[cluster] = Bulkhead(cluster, bounded=act.where_of(cluster) == "members")
+        return self._bulkheads[cluster]
 
     def _time_left(self) -> float:
         """A write must not outlive the lease it was begun under, nor the margin that follows it."""

@@ -16,10 +16,11 @@ from pincompute.api import changes, conditions
 from pincompute.api.clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS, Capacity, MemberCluster
 from pincompute.api.conditions import Condition
 from pincompute.api.labels import HOST
-from pincompute.api.meta import Key, Object
-from pincompute.engine.controller import Card, Controller, Reads, Writes, own_key
+from pincompute.api.meta import Object
+from pincompute.engine.controller import Card, Controller, Reads, Writes
 from pincompute.engine.plan import Patch, Plan, Ref, plan
 from pincompute.federation import members
+from pincompute.federation.keys import MemberKey
 from pincompute.federation.members import Member
 from pincompute.kube.views import Views
 
@@ -55,11 +56,9 @@ def decide(seen: Seen) -> Plan:
     return plan((write,), wake_after=wake_after)
 
 
-def observe(key: Key, views: Views, now: datetime) -> Seen | None:
-    cluster = views.view(HOST, MEMBERCLUSTERS).get(key)
-    if cluster is None:
-        return None
-    return Seen(now, cluster, next(m for m in members.measured(views) if m.name == key.name))
+def observe(key: MemberKey, views: Views, now: datetime) -> Seen | None:
+    cluster = views.view(HOST, MEMBERCLUSTERS).get(key.object)
+    return Seen(now, cluster, members.measure(cluster, views)) if cluster is not None else None
 
 
 def _contact(seen: Seen) -> Condition:
@@ -101,8 +100,12 @@ def _rounded(capacity: Capacity | None) -> Capacity | None:
     return msgspec.structs.replace(capacity, free=()) if capacity else None
 
 
-def _of_cluster(cluster: str, _obj: Object) -> tuple[Key, ...]:
-    return (Key("", cluster),)
+def _itself(_cluster: str, member: MemberCluster) -> tuple[MemberKey, ...]:
+    return (MemberKey(member.metadata.name),)
+
+
+def _of_cluster(cluster: str, _obj: Object) -> tuple[MemberKey, ...]:
+    return (MemberKey(cluster),)
 
 
 CONTROLLER = Controller(
@@ -110,7 +113,7 @@ CONTROLLER = Controller(
         name="federation.health",
         promise="Each MemberCluster says whether it answers, whether it takes work, and what it has.",
         key="MemberCluster",
-        reads=(Reads("host", MEMBERCLUSTERS, own_key), Reads("members", CLUSTERCAPACITIES, _of_cluster)),
+        reads=(Reads("host", MEMBERCLUSTERS, _itself), Reads("members", CLUSTERCAPACITIES, _of_cluster)),
         writes=(Writes("host", MEMBERCLUSTERS, ("status",)),),
         coalesce=5.0,
     ),

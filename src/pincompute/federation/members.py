@@ -56,6 +56,11 @@ def measured(views: Views) -> tuple[Member, ...]:
     return tuple(_measured(member, views) for member in observe(views))
 
 
+def measure(cluster: MemberCluster, views: Views) -> Member:
+    """One member with the room it has."""
+    return _measured(_member(cluster, views), views)
+
+
 def _member(cluster: MemberCluster, views: Views) -> Member:
     name = cluster.metadata.name
     return Member(
@@ -67,7 +72,7 @@ def _member(cluster: MemberCluster, views: Views) -> Member:
         unschedulable=cluster.spec.unschedulable,
         leaving=cluster.deleting,
         ready=conditions.is_true(cluster.status.conditions, READY),
-        reachable=name in views.members() and views.reachable(name),
+        reachable=views.reachable(name),
         capacity=None,
     )
 

@@ -14,9 +14,10 @@ from pincompute.api.clusters import MEMBERCLUSTERS, MemberCluster
 from pincompute.api.kinds import KINDS
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Key, Object
-from pincompute.engine.controller import Card, Controller, Reads, Writes, own_key
+from pincompute.engine.controller import Card, Controller, Reads, Writes
 from pincompute.engine.plan import ConfirmSet, Patch, Plan, Ref, plan
 from pincompute.federation import members
+from pincompute.federation.keys import MemberKey
 from pincompute.federation.workloads import WorkloadObject
 from pincompute.kube.views import Unknown, Views
 
@@ -50,13 +51,13 @@ def decide(seen: Seen) -> Plan:
     return plan(proofs, (_release(cluster),))
 
 
-def observe(key: Key, views: Views, _now: datetime) -> Seen | None:
-    cluster = views.view(HOST, MEMBERCLUSTERS).get(key)
+def observe(key: MemberKey, views: Views, _now: datetime) -> Seen | None:
+    cluster = views.view(HOST, MEMBERCLUSTERS).get(key.object)
     if cluster is None:
         return None
     if not cluster.deleting:
         return Seen(cluster, (), ())
-    objects = [obj for kind in KINDS for obj in views.view(HOST, kind.workload).list()]
+    objects = [obj for kind in KINDS for obj in views.view(HOST, kind.workload).by(MEMBER, key.name)]
     placed = tuple(sorted(obj.key for obj in objects if _depends(obj, key.name)))
     return Seen(cluster, placed, _shards(cluster, views))
 
@@ -91,13 +92,28 @@ def _release(cluster: MemberCluster) -> Patch:
     return Patch(ref, {"metadata": {"finalizers": kept}}, meta.uid, meta.resource_version, "nothing depends on it any more")
 
 
-def _placed_in(_cluster: str, obj: WorkloadObject) -> tuple[Key, ...]:
+def members_of(obj: WorkloadObject) -> tuple[str, ...]:
+    """Members that a workload is placed in, or has something in by its own status."""
+    made = obj.status.scheduling
+    placed = (row.cluster for row in made.placement) if made is not None else ()
+    return tuple(dict.fromkeys((*placed, *(line.cluster for line in obj.status.clusters))))
+
+
+def _itself(_cluster: str, member: MemberCluster) -> tuple[MemberKey, ...]:
+    return (MemberKey(member.metadata.name),)
+
+
+def _placed_in(_cluster: str, obj: WorkloadObject) -> tuple[MemberKey, ...]:
     """Members that a workload has something in by its own status."""
-    return tuple({Key("", line.cluster) for line in obj.status.clusters})
+    return tuple({MemberKey(line.cluster) for line in obj.status.clusters})
 
 
-def _of_cluster(cluster: str, _obj: Object) -> tuple[Key, ...]:
-    return (Key("", cluster),)
+def _of_cluster(cluster: str, _obj: Object) -> tuple[MemberKey, ...]:
+    return (MemberKey(cluster),)
+
+
+MEMBER = "member"
+INDEXES = {kind.workload: {MEMBER: members_of} for kind in KINDS}
 
 
 CONTROLLER = Controller(
@@ -106,7 +122,7 @@ CONTROLLER = Controller(
         promise="A member leaves the region only when nothing depends on it any more.",
         key="MemberCluster",
         reads=(
-            Reads("host", MEMBERCLUSTERS, own_key),
+            Reads("host", MEMBERCLUSTERS, _itself),
             *(Reads("host", kind.workload, _placed_in) for kind in KINDS),
             *(Reads("members", kind.shard, _of_cluster) for kind in KINDS),
         ),

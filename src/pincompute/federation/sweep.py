@@ -1,94 +1,89 @@
 """Sweep: a shard whose workload is gone is removed, by uid and never by name (S-008, S-009).
 
-Dispatch removes the shards of a workload that is being deleted; the sweep finds what was missed: a workload whose finalizer
-was taken off by hand, a member that was away. Before anything is deleted the host's API server itself is asked.
+The workload's own controller removes the shards of one that is being deleted; the sweep finds what was missed: a workload whose
+finalizer was taken off by hand, a member that was away. Before anything is deleted the host's API server itself is asked.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
 from pincompute.api import labels
 from pincompute.api.kinds import KINDS, Kind
 from pincompute.api.labels import HOST
-from pincompute.api.meta import Key, Object
+from pincompute.api.meta import Object
 from pincompute.api.shards import Shard
 from pincompute.engine.controller import Card, Controller, Reads, Writes
 from pincompute.engine.plan import Confirm, Delete, Plan, Ref, plan
+from pincompute.federation.keys import ShardKey
 from pincompute.federation.workloads import WorkloadObject
 from pincompute.kube.views import Views
 
-PACE = 20  # deletions in one run; an orphan has no hurry, and a mistake would be slow
+PACE = 20.0  # deletions a second; an orphan has no hurry, and a mistake would be slow
+
+_KINDS = {kind.shard.kind: kind for kind in KINDS}
 
 
 @dataclass(frozen=True, slots=True)
-class Orphan:
-    """A shard no workload claims. `namesake` is the uid of another workload of its name, empty when there is none."""
+class Seen:
+    """A shard, and the uid of the workload of its name: empty when there is none."""
 
+    member: str
     kind: Kind
     shard: Shard
     namesake: str
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    cluster: str
-    orphans: tuple[Orphan, ...]
-
-
 def decide(seen: Seen) -> Plan:
-    orphans = seen.orphans[:PACE]
-    proofs = tuple(Confirm(Ref(HOST, o.kind.workload, o.shard.key), o.namesake) for o in orphans)
-    deletes = tuple(
-        Delete(Ref(seen.cluster, o.kind.shard, o.shard.key), o.shard.metadata.uid, "its workload is gone from the host")
-        for o in orphans
-    )
-    return plan(proofs, deletes)
+    shard = seen.shard
+    ours = shard.metadata.labels.get(labels.MANAGED_BY) == labels.PINCOMPUTE
+    if shard.deleting or not ours or seen.namesake == shard.spec.origin.uid:
+        return Plan()
+    proof = Confirm(Ref(HOST, seen.kind.workload, shard.key), seen.namesake)
+    delete = Delete(Ref(seen.member, seen.kind.shard, shard.key), shard.metadata.uid, "its workload is gone from the host")
+    return plan((proof,), (delete,))
 
 
-def observe(key: Key, views: Views, _now: datetime) -> Seen | None:
-    cluster = key.name
-    if cluster not in views.members() or not views.reachable(cluster):
+def observe(key: ShardKey, views: Views, _now: datetime) -> Seen | None:
+    if not views.reachable(key.member):
         return None
-    return Seen(cluster, tuple(o for kind in KINDS for o in _orphans(kind, cluster, views)))
+    kind = _KINDS[key.kind]
+    shard = views.view(key.member, kind.shard).get(key.object)
+    if shard is None:
+        return None
+    namesake = views.view(HOST, kind.workload).get(key.object)
+    return Seen(key.member, kind, shard, namesake.metadata.uid if namesake is not None else "")
 
 
-def _orphans(kind: Kind, cluster: str, views: Views) -> list[Orphan]:
-    workloads = views.view(HOST, kind.workload)
-    found: list[Orphan] = []
-    for shard in views.view(cluster, kind.shard).list():
-        if shard.deleting or shard.metadata.labels.get(labels.MANAGED_BY) != labels.PINCOMPUTE:
-            continue
-        claimed = workloads.get(shard.key)
-        if claimed is None or claimed.metadata.uid != shard.spec.origin.uid:
-            found.append(Orphan(kind, shard, claimed.metadata.uid if claimed else ""))
-    return sorted(found, key=lambda o: o.shard.key)
+def _itself(kind: Kind) -> Callable[[str, Object], tuple[ShardKey, ...]]:
+    return lambda cluster, shard: (ShardKey(cluster, kind.shard.kind, *shard.key),)
 
 
-def _of_cluster(cluster: str, _obj: Object) -> tuple[Key, ...]:
-    return (Key("", cluster),)
+def _unheld(kind: Kind) -> Callable[[str, WorkloadObject], tuple[ShardKey, ...]]:
+    """Shards of a workload that can vanish without its controller having cleared them; what is missed is found at a start."""
 
+    def keys(_cluster: str, obj: WorkloadObject) -> tuple[ShardKey, ...]:
+        made = obj.status.scheduling
+        if made is None or labels.SHARDS_FINALIZER in obj.metadata.finalizers:
+            return ()
+        return tuple(ShardKey(row.cluster, kind.shard.kind, *obj.key) for row in made.placement)
 
-def _of_unheld(_cluster: str, obj: WorkloadObject) -> tuple[Key, ...]:
-    """The members of a workload that can vanish without dispatch having cleared them; what is missed is found at a start."""
-    made = obj.status.scheduling
-    if made is None or labels.SHARDS_FINALIZER in obj.metadata.finalizers:
-        return ()
-    return tuple(Key("", row.cluster) for row in made.placement)
+    return keys
 
 
 CONTROLLER = Controller(
     Card(
         name="federation.sweep",
         promise="No member keeps a shard whose workload is gone.",
-        key="MemberCluster",
+        key="shard in a member",
         reads=(
-            *(Reads("members", kind.shard, _of_cluster) for kind in KINDS),
-            *(Reads("host", kind.workload, _of_unheld) for kind in KINDS),
+            *(Reads("members", kind.shard, _itself(kind)) for kind in KINDS),
+            *(Reads("host", kind.workload, _unheld(kind)) for kind in KINDS),
         ),
         writes=tuple(Writes("members", kind.shard, ("delete",)) for kind in KINDS),
-        rest=1.0,
+        pace=PACE,
     ),
     observe,
     decide,

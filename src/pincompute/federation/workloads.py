@@ -6,15 +6,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from pincompute.api import changes, templates
+from pincompute.api import changes, requests, templates
 from pincompute.api.kinds import KINDS, Kind
 from pincompute.api.labels import HOST, SHARDS_FINALIZER
 from pincompute.api.meta import Key, Manifest, Object, Resource
 from pincompute.api.quantity import InvalidQuantityError
+from pincompute.api.requests import Requests
 from pincompute.api.shards import Shard
-from pincompute.api.templates import Requests
-from pincompute.api.workloads import PinApp, PinPod, Scheduling, Tier, WorkloadStatus
+from pincompute.api.workloads import PinApp, PinPod, Tier, WorkloadStatus
+from pincompute.domain.budget import Account
 from pincompute.engine.plan import Patch, Ref
+from pincompute.federation import kinds
+from pincompute.federation.kinds import Behaviour
 
 WorkloadObject: TypeAlias = PinApp | PinPod
 
@@ -75,10 +78,13 @@ class Workload:
         return self.obj.spec.paused
 
     @property
-    def decision(self) -> Scheduling | None:
-        """The scheduling decision for this very generation; an older one is not one (S-048)."""
-        made = self.status.scheduling
-        return made if made is not None and made.generation == self.generation else None
+    def account(self) -> Account:
+        """How many replicas may be missing at a time."""
+        return self.behaviour.account(self.obj, self.replicas)
+
+    @property
+    def behaviour(self) -> Behaviour:
+        return kinds.of(self.kind)
 
     @property
     def ref(self) -> Ref:
@@ -86,17 +92,15 @@ class Workload:
 
 
 def read(kind: Kind, obj: WorkloadObject) -> Workload:
-    return Workload(kind, obj, _replicas(obj), render(obj))
+    return Workload(kind, obj, _replicas(kind, obj), render(obj))
 
 
-def _replicas(obj: WorkloadObject) -> int:
+def _replicas(kind: Kind, obj: WorkloadObject) -> int:
     """A paused workload stands by its last decision, whatever it asks for since."""
     if obj.spec.paused:
         made = obj.status.scheduling
         return sum(row.replicas for row in made.placement) + made.unplaced if made else 0
-    if obj.spec.stopped:
-        return 0
-    return obj.spec.replicas if isinstance(obj, PinApp) else 1
+    return 0 if obj.spec.stopped else kind.replicas(obj)
 
 
 def render(obj: WorkloadObject) -> Rendered:
@@ -117,8 +121,8 @@ def _render(template: Manifest) -> Rendered:
     try:
         full = templates.normalise(template)
     except InvalidQuantityError as problem:
-        return Rendered({}, "", templates.NOTHING, str(problem))
-    return Rendered(full, templates.revision(full), templates.requests(full))
+        return Rendered({}, "", requests.NOTHING, str(problem))
+    return Rendered(full, templates.revision(full), requests.requests(full))
 
 
 def kind_of(resource: Resource[Any]) -> Kind:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,7 +17,7 @@ from litestar.routes import HTTPRoute, WebSocketRoute
 from litestar.types import ControllerRouterHandler, Scope
 
 from pincompute import __version__
-from pincompute.gateway import parameters, problems
+from pincompute.gateway import failures, parameters, problems
 from pincompute.gateway.calls import OPERATION, PUBLIC, Call, public
 from pincompute.gateway.deprecation import Deprecating
 from pincompute.gateway.document import Document, Service
@@ -28,10 +27,6 @@ from pincompute.gateway.parameters import PARAMETERS, Parameters
 from pincompute.gateway.problems import Problem
 from pincompute.gateway.reads import Reads
 from pincompute.gateway.settings import Settings
-from pincompute.kube import errors
-from pincompute.kube.views import Unknown
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +53,6 @@ def build(parts: Parts, routes: Sequence[ControllerRouterHandler], openapi: Open
         exception_handlers={
             Problem: _problem,
             HTTPException: _http,
-            errors.KubeError: _kube,
-            Unknown: _unknown,
             Exception: _failure,
         },
         openapi_config=openapi,
@@ -68,7 +61,7 @@ def build(parts: Parts, routes: Sequence[ControllerRouterHandler], openapi: Open
     )
     _check(app)
     if "catalog" in parts.given:
-        app.asgi_handler = Front(app.asgi_handler, parts.guards, parts.given["catalog"])
+        app.asgi_handler = Front(app.asgi_handler, parts.guards, parts.given["catalog"], parts.reads.kinds)
     if parts.settings.sdk.oldest:
         app.asgi_handler = Deprecating(app.asgi_handler, parts.settings.sdk)
     return app
@@ -174,34 +167,5 @@ def _validation(error: ValidationException, known: Parameters) -> Problem:
     return parameters.wrong(found, remedy)
 
 
-def _kube(request: Request[Any, Any, Any], error: errors.KubeError) -> Response[bytes]:
-    """What the host's API server refused is the caller's to mend; that it does not answer is not."""
-    return _problem(request, of_kube(error))
-
-
-def of_kube(error: errors.KubeError) -> Problem:
-    match error:
-        case errors.NotFound():
-            return problems.not_found("object of that name")
-        case errors.AlreadyExists():
-            return problems.already_exists("an object of that name")
-        case errors.Conflict():
-            return problems.conflict("the object was changed by somebody else in the meantime")
-        case errors.Invalid():
-            fields = tuple(problems.FieldError(c.field, c.reason, c.message) for c in error.causes)
-            return problems.invalid(fields or (problems.FieldError("", "", str(error)),))
-        case errors.Refused():
-            return problems.forbidden(error.status.message, "change the input so that the region's rules allow it")
-        case _:
-            return problems.unavailable(f"the region's host does not answer: {error}")
-
-
-def _unknown(request: Request[Any, Any, Any], unknown: Unknown) -> Response[bytes]:
-    return _problem(request, problems.unavailable(str(unknown)))
-
-
 def _failure(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    identity = request_id(request.scope)
-    log.error("request failed", exc_info=error, extra={"request_id": identity, "path": request.url.path})
-    detail = "the gateway failed; its log has the details under this request id"
-    return _problem(request, Problem("internal", detail, f"report the request id {identity}"))
+    return _problem(request, failures.told(error, request.scope))

@@ -11,22 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
-Resource: TypeAlias = Literal[
-    "apps",
-    "units",
-    "projects",
-    "members",
-    "logs",
-    "shells",
-    "files",
-    "history",
-    "events",
-    "tokens",
-    "roles",
-    "clusters",
-    "audit",
-    "session",
-]
+Resource: TypeAlias = str
+"""What an operation is about: a workload kind's collection, such as apps, or one of RESOURCES."""
 Verb: TypeAlias = Literal[
     "get",
     "list",
@@ -45,21 +31,40 @@ Verb: TypeAlias = Literal[
 ]
 CallerKind: TypeAlias = Literal["user", "service", "platform", "anonymous"]
 
+RESOURCES: tuple[Resource, ...] = (
+    "projects",
+    "members",
+    "logs",
+    "shells",
+    "files",
+    "history",
+    "events",
+    "tokens",
+    "roles",
+    "clusters",
+    "audit",
+    "session",
+)
 READS: frozenset[Verb] = frozenset({"get", "list", "watch"})
 RECORDED_READS: frozenset[Resource] = frozenset({"logs", "shells", "files", "audit"})
 OPERATION = "operation"  # key in a route's `opt`
 PUBLIC = "public"
+_NOUNS: dict[Resource, str] = {"members": "member"}  # all others that stand below a workload are about the workload
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What a route does. `cost` is in tokens of the rate limit; a `stream` stays open; `audited` leaves a record of success."""
+    """What a route does. `cost` is in tokens of the rate limit; a `stream` stays open; `audited` leaves a record of success.
+
+    `noun` is how problems name what the call is about; of a part of a workload it is the workload.
+    """
 
     resource: Resource
     verb: Verb
     cost: int = 1
     audited: bool = False
     stream: bool = False
+    noun: str = ""
 
     def __str__(self) -> str:
         return f"{self.verb} {self.resource}"
@@ -96,11 +101,20 @@ class Call:
     reason: str = ""
 
 
-def may(resource: Resource, verb: Verb, *, cost: int = 0, audited: bool | None = None, stream: bool = False) -> dict[str, Any]:
+def may(
+    resource: Resource,
+    verb: Verb,
+    *,
+    cost: int = 0,
+    audited: bool | None = None,
+    stream: bool = False,
+    noun: str = "",
+) -> dict[str, Any]:
     """A route's `opt`: it does this. Lists cost more than single reads; writes and looks into containers are audited."""
+    noun = noun or _NOUNS.get(resource, "workload")
     recorded = verb not in READS or resource in RECORDED_READS
     costs = cost or {"list": 5, "watch": 5}.get(verb, 1 if verb in READS else 2)
-    return {OPERATION: Operation(resource, verb, costs, recorded if audited is None else audited, stream)}
+    return {OPERATION: Operation(resource, verb, costs, recorded if audited is None else audited, stream, noun)}
 
 
 def public() -> dict[str, Any]:

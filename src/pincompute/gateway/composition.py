@@ -27,13 +27,14 @@ from pincompute.gateway.door import Guards
 from pincompute.gateway.insight import Insight, Operations, Recorder
 from pincompute.gateway.insight import routes as insight
 from pincompute.gateway.limits import Limiter
+from pincompute.gateway.model import KINDS, Kinds, in_projects, of_workloads
 from pincompute.gateway.operation import routes as operation
 from pincompute.gateway.operation import services as operations
-from pincompute.gateway.past import StoredRevisions
+from pincompute.gateway.past import KnownRevisions
 from pincompute.gateway.reads import Reads
 from pincompute.gateway.region_time import RegionTime
 from pincompute.gateway.settings import Settings
-from pincompute.gateway.workloads import apps, projects, units
+from pincompute.gateway.workloads import projects, resources
 from pincompute.gateway.workloads.catalog import Catalog
 from pincompute.gateway.workloads.desk import Desk
 from pincompute.kube.clock import SYSTEM
@@ -42,14 +43,19 @@ from pincompute.kube.views import Unknown
 from pincompute.store.store import Store
 from pincompute.store.tokens import Tokens
 
-ROUTES: Sequence[ControllerRouterHandler] = (
-    *apps.ROUTES,
-    *units.ROUTES,
-    *projects.ROUTES,
-    *operation.ROUTES,
-    *insight.ROUTES,
-    *administration.ROUTES,
-)
+
+def routes(kinds: Kinds = KINDS) -> Sequence[ControllerRouterHandler]:
+    """Of a gateway that serves these kinds."""
+    workloads = of_workloads(kinds)
+    return (
+        *(route for kind in in_projects(kinds) for route in resources.routes(kind)),
+        *projects.ROUTES,
+        *operation.routes(workloads),
+        *insight.routes(workloads),
+        *administration.ROUTES,
+    )
+
+
 GIVEN = (
     "roles",
     "store",
@@ -93,7 +99,7 @@ class Composition:
 
 
 @asynccontextmanager
-async def compose(settings: Settings, clusters: Clusters) -> AsyncGenerator[Composition]:
+async def compose(settings: Settings, clusters: Clusters, kinds: Kinds = KINDS) -> AsyncGenerator[Composition]:
     """To be entered before the first cluster is added. Raises what a part raises that its settings do not suit."""
     clock = replace(SYSTEM, wall=RegionTime(clusters))
     async with (
@@ -101,10 +107,10 @@ async def compose(settings: Settings, clusters: Clusters) -> AsyncGenerator[Comp
         AuditLog(settings.audit, settings.path(settings.audit.file), clock) as audit,
     ):
         tokens = ServiceTokens(Tokens(store.database, ServiceToken), clock)
-        reads = Reads(clusters)
-        roles = Roles(settings.access)
+        reads = Reads(clusters, kinds)
+        roles = Roles(settings.access, reads.workloads)
         authorizer = Authorizer(roles, _projects(clusters), tokens.in_force, time.time)
-        recorder = Recorder(clusters, store, clock)
+        recorder = Recorder(clusters, store, clock, reads.workloads)
         guards = Guards(
             authenticator=Authenticator(settings.issuers, tokens, settings.access.leeway),
             limiter=Limiter(settings.limits, _belongs(authorizer)),
@@ -112,19 +118,19 @@ async def compose(settings: Settings, clusters: Clusters) -> AsyncGenerator[Comp
             audit=Operations(audit, recorder, reads),
             now=clock.wall,
         )
-        served = Document(printed_document)
+        served = Document(lambda: printed_document(kinds))
         given: Mapping[str, Any] = {
             "roles": roles,
             "store": store,
             "tokens": tokens,
             "authorizer": authorizer,
             "audit": audit,
-            **operations.make(reads, authorizer, StoredRevisions(store), settings),
+            **operations.make(reads, authorizer, KnownRevisions(reads, store), settings),
             "insight": Insight(reads, store, clock),
             "catalog": Catalog(clusters, reads, authorizer),
             "desk": Desk(reads),
         }
-        built = app.build(app.Parts(settings, reads, guards, served, given), ROUTES)
+        built = app.build(app.Parts(settings, reads, guards, served, given), routes(kinds))
         yield Composition(settings, clusters, built, store, tokens, recorder, served)
 
 
@@ -143,11 +149,11 @@ def _belongs(authorizer: Authorizer) -> Any:
 
 
 @cache
-def printed_document() -> str:
+def printed_document(kinds: Kinds = KINDS) -> str:
     """The OpenAPI document, without a region; it takes seconds, and is the same for every gateway of this version."""
     clusters = Clusters(user_agent="document")
     unused: Any = None
     guards = Guards(unused, unused, unused, unused)
-    parts = app.Parts(Settings(), Reads(clusters), guards, unused, dict.fromkeys(GIVEN))
-    found = document.of(app.build(parts, ROUTES, document.CONFIG))
+    parts = app.Parts(Settings(), Reads(clusters, kinds), guards, unused, dict.fromkeys(GIVEN))
+    found = document.of(app.build(parts, routes(kinds), document.CONFIG))
     return msgspec.json.format(msgspec.json.encode(found)).decode() + "\n"

@@ -229,8 +229,7 @@ def _of_the_region(operation: Operation) -> str:
 def what(call: Call) -> str:
     """The thing a call is about, as its problem names it."""
     if call.project and call.name:
-        kind = call.operation.resource if call.operation.resource in ("apps", "units", "members") else "workloads"
-        return f"{kind.removesuffix('s')} {call.project}/{call.name}"
+        return f"{call.operation.noun or call.operation.resource.removesuffix('s')} {call.project}/{call.name}"
     return f"project {call.project}" if call.project else call.operation.resource
 
 

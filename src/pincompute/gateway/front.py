@@ -1,29 +1,26 @@
 """The most frequent requests, answered without the router: one object, and the first page of a project's list.
 
 They pass the same door as the same operations; the router costs more than all the rest of such an answer. Whatever is not
-plainly one of them goes to the router. The surprising rule: so does what fails here unexpectedly, because there every failure
-is put into words.
+plainly one of them goes to the router. The surprising rule: what has passed the door here never goes to the router as well,
+also not when it fails, because the door there would charge and record it a second time.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from litestar.types import ASGIApp, Receive, Send
+from litestar.types import ASGIApp, Message, Receive, Send
 
-from pincompute.gateway import problems
+from pincompute.gateway import failures, problems
 from pincompute.gateway.calls import Verb, may
 from pincompute.gateway.door import CALL, Door, Guards, request_id
-from pincompute.gateway.model import KINDS, RESOURCE, SIMPLE, Form, Kind
+from pincompute.gateway.model import RESOURCE, SIMPLE, Form, Kind, Kinds, in_projects
 from pincompute.gateway.problems import Problem
 from pincompute.gateway.workloads.catalog import Asked, Catalog
 from pincompute.gateway.workloads.queries import Query
-
-log = logging.getLogger(__name__)
 
 ROOTS = {"/v1/projects/": SIMPLE, "/v1/resources/projects/": RESOURCE}
 EVERYTHING = Query()
@@ -40,16 +37,28 @@ class _Read:
 
     @classmethod
     def of(cls, kind: Kind[Any], verb: Verb, answer: Any, guards: Guards) -> _Read:
-        return cls(may(kind.path, verb), Door(answer, guards))
+        return cls(may(kind.path, verb, noun=kind.noun), Door(answer, guards))
+
+
+@dataclass(slots=True)
+class _Answer:
+    """Remembers whether an answer has begun, after which there can be no other."""
+
+    send: Send
+    begun: bool = False
+
+    async def __call__(self, message: Message) -> None:
+        self.begun = True
+        await self.send(message)
 
 
 class Front:
     """ASGI around the router."""
 
-    def __init__(self, router: ASGIApp, guards: Guards, catalog: Catalog) -> None:
+    def __init__(self, router: ASGIApp, guards: Guards, catalog: Catalog, among: Kinds) -> None:
         self._router = router
         self._catalog = catalog
-        kinds = [kind for kind in KINDS if kind.in_project]
+        kinds = in_projects(among)
         forms = tuple(ROOTS.values())
         self._ones = {
             (form, kind.path): _Read.of(kind, "get", partial(self._one, kind, form), guards) for form in forms for kind in kinds
@@ -66,13 +75,13 @@ class Front:
             await self._router(scope, receive, send)
             return
         scope["route_handler"] = read
+        answer = _Answer(send)
         try:
-            await read.door(scope, receive, send)
-        except Problem as problem:
-            await _refuse(problem, request_id(scope), send)
-        except Exception:
-            log.debug("left to the router", exc_info=True)
-            await self._router(scope, receive, send)
+            await read.door(scope, receive, answer)
+        except Exception as error:
+            if answer.begun:
+                raise  # nothing can be said any more: the server ends the connection
+            await _refuse(failures.told(error, scope), request_id(scope), send)
 
     def _match(self, scope: Any) -> _Read | None:
         """Also says which project and name in the scope."""

@@ -18,6 +18,7 @@ from pincompute.engine.process import stopping
 from pincompute.gateway import NAME, server
 from pincompute.gateway.composition import Composition, compose
 from pincompute.gateway.insight import Figures
+from pincompute.gateway.model import KINDS, Kinds
 from pincompute.gateway.settings import Settings
 from pincompute.kube import config
 from pincompute.kube.clusters import Clusters
@@ -26,14 +27,14 @@ from pincompute.kube.membership import Membership
 log = logging.getLogger(__name__)
 
 
-async def run(kubeconfig: Path, context: str, settings: Settings, port: int) -> None:
+async def run(kubeconfig: Path, context: str, settings: Settings, port: int, kinds: Kinds = KINDS) -> None:
     """Until told to end. `port` is of /livez, /readyz and /metrics. Raises ConfigError for an unusable kubeconfig."""
     host = config.load(kubeconfig, context)
     clusters = Clusters(user_agent=f"{NAME}/{__version__}")
     membership = Membership(clusters, process="gateway")
     metrics = Metrics()
     stop = stopping()
-    async with compose(settings, clusters) as parts, clusters:
+    async with compose(settings, clusters, kinds) as parts, clusters:
         Figures(metrics.registry, parts.recorder, parts.store)
         await clusters.add(HOST, host)
         async with health.serve(metrics.registry, port, parts.missing), asyncio.TaskGroup() as group:

@@ -21,7 +21,8 @@ from pincompute.kube import collector, decoding, sharing
 from pincompute.kube.backoff import Backoff, Pace
 from pincompute.kube.errors import Gone, KubeError, NotFound, Request, Status, Unreachable, of_status
 from pincompute.kube.framing import Lines, LineTooLongError
-from pincompute.kube.store import Index, Listener, Listing, Store, version
+from pincompute.kube.indexes import Index
+from pincompute.kube.store import Listener, Listing, Store, version
 from pincompute.kube.transport import Client
 from pincompute.kube.views import Unknown
 
@@ -126,6 +127,12 @@ class WatchCache(Generic[T]):
 
     def by(self, index: str, value: str) -> Iterable[T]:
         return self._store.by(index, value)
+
+    def values(self, index: str) -> Iterable[str]:
+        return self._store.values(index)
+
+    def total(self, name: str, group: str, after: int = -1) -> Mapping[str, int]:
+        return self._store.total(name, group, after)
 
     def __len__(self) -> int:
         return len(self._store)

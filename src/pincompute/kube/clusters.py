@@ -18,7 +18,8 @@ from pincompute.kube.cache import Scope, Timing, WatchCache
 from pincompute.kube.clock import SYSTEM, Clock
 from pincompute.kube.config import ClusterConfig
 from pincompute.kube.connected import Connected, Liveness
-from pincompute.kube.store import Event, Index
+from pincompute.kube.indexes import Index
+from pincompute.kube.store import Event
 from pincompute.kube.transport import Client
 from pincompute.kube.views import Unknown
 from pincompute.kube.writer import Writer

@@ -1,4 +1,4 @@
-"""The objects of one kind in one cluster, with their indexes: what a cache knows. No I/O.
+"""The objects of one kind in one cluster, with their indexes and sums: what a cache knows. No I/O.
 
 Versions only rise: whatever arrives, from a watch, a list, or the answer to a write of ours, an object is never replaced by
 an older state of itself, and one that we deleted never comes back. Lists and watches may therefore lag behind our own
@@ -15,6 +15,7 @@ from typing import Generic, Literal, TypeAlias, TypeVar
 from msgspec.structs import replace
 
 from pincompute.api.meta import Key, Object
+from pincompute.kube.indexes import Index, Kept, Order, kept
 
 T = TypeVar("T", bound=Object)
 
@@ -22,9 +23,6 @@ GONE = 8192  # uids remembered; far more than answers and events can be on their
 FOREVER = sys.maxsize  # a version above all others
 
 Event: TypeAlias = Literal["ADDED", "MODIFIED", "DELETED"]
-Index: TypeAlias = Callable[[T], Iterable[str]]
-"""The values under which an object is filed."""
-
 Listener: TypeAlias = Callable[[Event, T, T | None], None]
 """Gets the event, the object (its last known state when DELETED), and what was known before."""
 
@@ -38,9 +36,8 @@ class Store(Generic[T]):
     """Objects by namespace and name."""
 
     def __init__(self, indexes: Mapping[str, Index[T]]) -> None:
-        self._indexes = dict(indexes)
+        self._kept = {name: kept(index) for name, index in indexes.items()}
         self._objects: dict[str, dict[str, T]] = {}
-        self._filed: dict[str, dict[str, dict[Key, None]]] = {name: {} for name in indexes}
         self._gone: dict[str, int] = {}  # uids that went lately, and the version up to which they are gone
         self._listeners: list[Listener[T]] = []
 
@@ -55,11 +52,22 @@ class Store(Generic[T]):
             return tuple(self._objects.get(namespace, {}).values())
         return tuple(obj for objects in self._objects.values() for obj in objects.values())
 
-    def by(self, index: str, value: str) -> Sequence[T]:
-        if index not in self._filed:
-            raise LookupError(f"no index {index!r}; declared: {', '.join(self._filed) or 'none'}")
-        keys = self._filed[index].get(value, ())
-        return tuple(self._objects[key.namespace][key.name] for key in keys)
+    def by(self, index: str, value: str) -> Iterable[T]:
+        """Of a ranked index one by one, which ends with the next change."""
+        filed = self._index(index)
+        found = (self._objects[key.namespace][key.name] for key in filed.keys(value))
+        return found if isinstance(filed, Order) else tuple(found)
+
+    def values(self, index: str) -> tuple[str, ...]:
+        return tuple(self._index(index).values())
+
+    def total(self, name: str, group: str, after: int = -1) -> Mapping[str, int]:
+        return self._index(name).total(group, after)
+
+    def _index(self, name: str) -> Kept[T]:
+        if name not in self._kept:
+            raise LookupError(f"no index {name!r}; declared: {', '.join(self._kept) or 'none'}")
+        return self._kept[name]
 
     def __len__(self) -> int:
         return sum(len(objects) for objects in self._objects.values())
@@ -145,19 +153,8 @@ class Store(Generic[T]):
         self._publish("DELETED", old, old)
 
     def _refile(self, key: Key, old: T | None, new: T | None) -> None:
-        for name, values in self._indexes.items():
-            before = tuple(values(old)) if old is not None else ()
-            after = tuple(values(new)) if new is not None else ()
-            if before != after:
-                self._move(key, self._filed[name], before, after)
-
-    def _move(self, key: Key, filed: dict[str, dict[Key, None]], before: tuple[str, ...], after: tuple[str, ...]) -> None:
-        for value in before:
-            filed.get(value, {}).pop(key, None)
-            if not filed.get(value, True):
-                del filed[value]
-        for value in after:
-            filed.setdefault(value, {})[key] = None
+        for index in self._kept.values():
+            index.change(key, old, new)
 
     def _publish(self, event: Event, obj: T, old: T | None) -> None:
         for listener in self._listeners:

@@ -6,7 +6,7 @@ silence would matter, and the engine leaves everything as it is when that raises
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol, TypeVar
 
 from pincompute.api.meta import Key, Object, Resource
@@ -32,7 +32,18 @@ class View(Protocol[T_co]):
     def list(self, namespace: str = "") -> Iterable[T_co]: ...
 
     def by(self, index: str, value: str) -> Iterable[T_co]:
-        """Objects that the named index files under `value`; indexes are declared when the cache is made."""
+        """Objects that the named index files under `value`; indexes are declared when the cache is made.
+
+        Those of a ranked index come in order, one by one: whoever needs the first few pays for these alone.
+        """
+        ...
+
+    def values(self, index: str) -> Iterable[str]:
+        """Under which values something is filed now."""
+        ...
+
+    def total(self, name: str, group: str, after: int = -1) -> Mapping[str, int]:
+        """What the named sum comes to for the group, of entries at positions beyond `after`."""
         ...
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from pincompute.api.core import PODS
 from pincompute.api.meta import Key, Manifest, Object, Resource, Struct
-from pincompute.kube import decoding
+from pincompute.kube import decoding, encoding
 from pincompute.kube.errors import Conflict, Invalid, NotFound
 from pincompute.kube.transport import Client
 
@@ -157,7 +157,7 @@ def _named(key: Key, body: Manifest, pins: dict[str, str]) -> Manifest:
 
 
 def _encode(resource: Resource[Any], body: Manifest) -> bytes:
-    return msgspec.json.encode({**body, "apiVersion": resource.api_version, "kind": resource.kind})
+    return encoding.encode({**body, "apiVersion": resource.api_version, "kind": resource.kind})
 
 
 def _built_in(resource: Resource[Any]) -> bool:

@@ -15,9 +15,9 @@ from typing import Any
 from pincompute.api import changes
 from pincompute.api.clusters import CLUSTERCAPACITIES, Capacity, ClusterCapacity, ClusterCapacityStatus
 from pincompute.api.core import NAMESPACES, NODES, PODS, Namespace
+from pincompute.api.kinds import KINDS
 from pincompute.api.labels import LOCAL, MANAGED_BY, PINCOMPUTE, SYSTEM_NAMESPACE
 from pincompute.api.meta import Key
-from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS
 from pincompute.domain import capacity
 from pincompute.engine.controller import Card, Controller, Reads, Writes, own_key
 from pincompute.engine.plan import Create, Patch, Plan, Ref, plan
@@ -75,7 +75,7 @@ def observe(_key: Key, views: Views, now: datetime) -> Seen:
 
 
 def _reported(views: Views) -> datetime | None:
-    shards = (shard for kind in (PINAPPSHARDS, PINPODSHARDS) for shard in _synced(views, kind).list())
+    shards = (shard for kind in KINDS for shard in _synced(views, kind.shard).list())
     return max((at for shard in shards if (at := shard.status.reported_at)), default=None)
 
 
@@ -95,7 +95,7 @@ def _nothing(_cluster: str, _obj: Any) -> Iterable[Key]:
     return ()
 
 
-CONTROLLER: Controller[Seen] = Controller(
+CONTROLLER: Controller[Key, Seen] = Controller(
     Card(
         name="operator.capacity",
         promise="ClusterCapacity `local` tells how much room the cluster has, and in which pieces.",
@@ -105,8 +105,7 @@ CONTROLLER: Controller[Seen] = Controller(
             Reads("local", NAMESPACES, _start),
             Reads("local", NODES, _nothing),
             Reads("local", PODS, _nothing),
-            Reads("local", PINAPPSHARDS, _nothing),
-            Reads("local", PINPODSHARDS, _nothing),
+            *(Reads("local", kind.shard, _nothing) for kind in KINDS),
         ),
         writes=(Writes("local", CLUSTERCAPACITIES, ("create", "status")),),
     ),

@@ -29,6 +29,7 @@ def up(
     example: Annotated[bool, Parameter(help="run examples/hello and wait until it answers")] = True,
 ) -> None:
     """Bring the region up, or back up, or repair it; doing it twice is harmless."""
+    from pincompute.api.kinds import KINDS
     from pincompute.region import gateway, home, lifecycle
 
     _natural("--simulated-nodes", simulated_nodes or 0)
@@ -39,7 +40,9 @@ def up(
             progress.say(f"zone {answer.zone}: [bold]{answer.url}[/bold] answers: {answer.text.splitlines()[0]}")
         layout = lifecycle.existing(place)
         progress.say(f"users: {gateway.url(layout)}; user dev, password in {layout.issuer_dir}/{gateway.PASSWORDS}")
-        progress.say(f"administrators: kubectl --kubeconfig {layout.kubeconfig} --context host get pinapps -A")
+        progress.say(
+            f"administrators: kubectl --kubeconfig {layout.kubeconfig} --context host get {KINDS[0].workload.plural} -A"
+        )
         pin = "pin" if shutil.which("pin") else Path(sys.executable).with_name("pin")
         progress.say(f"up. Try: [bold]{pin} login[/bold], then [bold]{pin} status hello[/bold]")
 

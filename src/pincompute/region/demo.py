@@ -12,9 +12,9 @@ import yaml
 from pincompute.api import conditions
 from pincompute.api.clusters import MEMBERCLUSTERS
 from pincompute.api.core import PODS, Pod
+from pincompute.api.kinds import KINDS
 from pincompute.api.labels import APP
 from pincompute.api.meta import Key, Manifest
-from pincompute.api.workloads import PINAPPS
 from pincompute.kube.errors import KubeError, NotFound
 from pincompute.kube.transport import Client
 from pincompute.region import bundled
@@ -22,6 +22,7 @@ from pincompute.region.errors import RegionError
 from pincompute.region.layout import Member
 
 NAME = Key("demo", "hello")
+APPS = KINDS[0].workload  # examples/hello is an app
 IMAGE = "hello:1"
 PORT = 8080
 LOOK = 0.1  # seconds between looks
@@ -48,7 +49,7 @@ def app() -> Manifest:
 
 async def exists(host: Client) -> bool:
     try:
-        await host.get(PINAPPS, NAME)
+        await host.get(APPS, NAME)
     except NotFound:
         return False
     return True
@@ -86,7 +87,7 @@ async def placed(host: Client) -> None:
     try:
         async with asyncio.timeout(PATIENCE):
             while True:
-                found = await host.get(PINAPPS, NAME)
+                found = await host.get(APPS, NAME)
                 if found.status.ready_replicas >= found.spec.replicas:
                     return
                 await asyncio.sleep(LOOK)
@@ -96,7 +97,7 @@ async def placed(host: Client) -> None:
 
 async def _zones(host: Client) -> frozenset[str]:
     """Zones of a placement that stands; one that passed over members which have not come yet is made again with them."""
-    found = await host.get(PINAPPS, NAME)
+    found = await host.get(APPS, NAME)
     scheduling = found.status.scheduling
     if scheduling is None or scheduling.passed_over:
         return frozenset()
@@ -124,11 +125,12 @@ def _ready(pod: Pod) -> bool:
 
 async def _why_not(host: Client, zones: frozenset[str]) -> str:
     try:
-        message = (await host.get(PINAPPS, NAME)).status.message
+        message = (await host.get(APPS, NAME)).status.message
     except KubeError as error:
         message = str(error)
     where = f" in zone {', '.join(sorted(zones))}" if zones else ""
     return (
         f"examples/hello does not answer{where} after {PATIENCE:g} s: {message or 'no reason given'}; "
-        f"see `kubectl --context host -n {NAME.namespace} describe pinapp {NAME.name}` and `pincompute region logs federation`"
+        f"see `kubectl --context host -n {NAME.namespace} describe {KINDS[0].name} {NAME.name}` and "
+        "`pincompute region logs federation`"
     )

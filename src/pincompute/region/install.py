@@ -13,7 +13,7 @@ import msgspec
 
 from pincompute.api.labels import SYSTEM_NAMESPACE
 from pincompute.api.meta import GROUP, Manifest, Object, Resource
-from pincompute.kube import config
+from pincompute.kube import config, encoding
 from pincompute.kube.errors import AlreadyExists, KubeError, NotFound, Refused
 from pincompute.kube.transport import Client
 from pincompute.region.errors import RegionError
@@ -112,7 +112,7 @@ class Installer:
 
     async def _write(self, verb: Literal["PATCH", "POST"], path: str, manifest: Manifest, query: dict[str, str]) -> None:
         """A kind is discovered a moment before it can be written; the API server then answers that there can be a delay."""
-        body = msgspec.json.encode(manifest)
+        body = encoding.encode(manifest)
         async with asyncio.timeout(ESTABLISHED):
             while True:
                 try:

@@ -27,7 +27,7 @@ _SEPARATOR = "\x1f"  # in no name
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel", tag_field="type"):
-    """Something that happened. `workload` is the kind, such as PinApp; `name` is empty for what concerns a whole project."""
+    """Something that happened. `workload` is its kind; `name` is empty for what concerns a whole project."""
 
     project: str
     workload: str = ""

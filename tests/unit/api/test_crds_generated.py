@@ -76,10 +76,10 @@ def test_specs_have_defaults_and_statuses_only_the_counts_that_get_shows() -> No
     assert {name: part.get("default") for name, part in spec["properties"].items()} == {
         "template": None,
         "replicas": 1,
-        "update": {},
-        "disruption": {},
+        "tier": "OnDemand",
         "placement": {},
         "update": {},
+        "disruption": {},
         "paused": False,
         "stopped": False,
     }

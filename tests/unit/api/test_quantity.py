@@ -78,3 +78,29 @@ def test_a_canonical_form_has_no_fraction_and_the_largest_suffix(number: int, su
     text = quantity.canonical(f"{number}{suffix}")
     assert "." not in text
     assert quantity.canonical(text) == text
+
+
+SHORTEST = {
+    "1e3": "1k",
+    "1000": "1k",
+    "33554432": "32Mi",
+    "32768Ki": "32Mi",
+    "1024": "1Ki",
+    "128M": "128M",
+    "0.5": "500m",
+    "0": "0",
+    "1536": "1536",
+    "1024000": "1024k",
+}
+
+
+@pytest.mark.parametrize("text", SHORTEST)
+def test_a_value_has_one_shortest_notation(text: str) -> None:
+    assert quantity.shortest(quantity.parse(text)) == SHORTEST[text]
+
+
+@given(QUANTITIES, NOTATIONS)
+def test_the_shortest_notation_depends_on_the_value_alone(value: Quantity, notation: quantity.Notation) -> None:
+    text = quantity.shortest(value)
+    assert text == quantity.shortest(Quantity(value.nanos, notation))
+    assert quantity.parse(text) == value

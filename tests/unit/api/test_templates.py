@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from pincompute.api import templates
-from pincompute.api.templates import Requests
+from pincompute.api import normalform, poddefaults, podtemplate, templates
 
 SIDECAR = {"name": "metrics", "image": "metrics:1", "restartPolicy": "Always"}
 
@@ -73,6 +74,18 @@ def test_resources_declared_for_the_pod_are_not_added_to_its_containers() -> Non
     assert got["spec"]["resources"] == {"limits": {"memory": "1Gi"}, "requests": {"memory": "1Gi"}}
 
 
+def variable(source: dict[str, Any]) -> dict[str, Any]:
+    return {"name": "A", "valueFrom": source}
+
+
+def claim(**more: Any) -> dict[str, Any]:
+    return {
+        "name": "v",
+        "ephemeral": {"volumeClaimTemplate": {"spec": {"resources": {"requests": {"storage": "1Gi"}}, **more}}},
+    }
+
+
+WEB = {"name": "web", "image": "hello:1"}
 PROBE = {"httpGet": {"path": "/", "port": 80}}
 SAME_REVISION = {
     "order of keys": (
@@ -97,6 +110,92 @@ SAME_REVISION = {
         ),
     ),
     "nulls": (template(), {"metadata": {"creationTimestamp": None}} | template(nodeName=None)),
+    "empty lists and maps of the pod": (
+        template(),
+        template(nodeSelector={}, tolerations=[], volumes=[], affinity={"nodeAffinity": {}}, imagePullSecrets=[], overhead={}),
+    ),
+    "empty lists and maps of a container": (
+        template(),
+        template(
+            WEB | {"env": [], "command": [], "volumeMounts": [], "securityContext": {"capabilities": {}}, "lifecycle": {}}
+        ),
+    ),
+    "zeros": (
+        template(WEB | {"ports": [{"containerPort": 80}], "volumeMounts": [{"name": "v", "mountPath": "/v"}]}),
+        template(
+            WEB
+            | {
+                "ports": [{"containerPort": 80, "hostPort": 0, "hostIP": "", "name": ""}],
+                "volumeMounts": [{"name": "v", "mountPath": "/v", "readOnly": False, "subPath": ""}],
+                "tty": False,
+                "workingDir": "",
+            },
+            hostNetwork=False,
+            hostname="",
+        ),
+    ),
+    "probe": (
+        template(WEB | {"livenessProbe": {"httpGet": {"port": 80}}, "startupProbe": {"grpc": {"port": 80}}}),
+        template(
+            WEB
+            | {
+                "livenessProbe": {
+                    "httpGet": {"port": 80, "path": "/", "scheme": "HTTP", "host": "", "httpHeaders": []},
+                    "initialDelaySeconds": 0,
+                    "timeoutSeconds": 1,
+                    "periodSeconds": 0,
+                    "successThreshold": 1,
+                    "failureThreshold": 3,
+                },
+                "startupProbe": {"grpc": {"port": 80, "service": ""}},
+            }
+        ),
+    ),
+    "memory in bytes": (template(asking("1", "32Mi")), template(asking("1000m", "33554432"))),
+    "exponents": (template(asking("1", "1e3")), template(asking("1e0", "1k"))),
+    "amounts that are numbers": (
+        template({"name": "c", "image": "i:1", "resources": {"requests": {"cpu": 0.1, "memory": 1000}}}),
+        template(asking("100m", "1k")),
+    ),
+    "amounts below a thousandth": (template(asking("0.0001", "1")), template(asking("1m", "1"))),
+    "size of an empty folder": (
+        template(volumes=[{"name": "v", "emptyDir": {"sizeLimit": "1Gi"}}]),
+        template(volumes=[{"name": "v", "emptyDir": {"sizeLimit": 1 << 30, "medium": ""}}]),
+    ),
+    "a volume of nothing is an empty folder": (
+        template(volumes=[{"name": "v"}]),
+        template(volumes=[{"name": "v", "emptyDir": {}, "configMap": None}]),
+    ),
+    "volumes": (
+        template(volumes=[{"name": "c", "configMap": {"name": "c"}}, {"name": "h", "hostPath": {"path": "/h"}}]),
+        template(
+            volumes=[
+                {"name": "c", "configMap": {"name": "c", "defaultMode": 420, "items": []}},
+                {"name": "h", "hostPath": {"path": "/h", "type": ""}},
+            ]
+        ),
+    ),
+    "sources of variables": (
+        template(WEB | {"env": [variable({"fieldRef": {"fieldPath": "metadata.name"}}), {"name": "E"}]}),
+        template(
+            WEB
+            | {"env": [variable({"fieldRef": {"fieldPath": "metadata.name", "apiVersion": "v1"}}), {"name": "E", "value": ""}]}
+        ),
+    ),
+    "former name of the service account": (template(serviceAccountName="a"), template(serviceAccount="a")),
+    "the new name of the service account wins": (
+        template(serviceAccountName="a"),
+        template(serviceAccountName="a", serviceAccount="b"),
+    ),
+    "null as an entry is the zero of its type": (
+        {"metadata": {"labels": {"a": ""}}} | template(WEB | {"args": [""]}),
+        {"metadata": {"labels": {"a": None}}} | template(WEB | {"args": [None]}),
+    ),
+    "never created": (template(), {"metadata": {"creationTimestamp": "2026-01-01T00:00:00Z"}} | template()),
+    "pulled by the image's tag": (
+        template({"name": "web", "image": "hello"}),
+        template({"name": "web", "image": "hello", "imagePullPolicy": "Always"}),
+    ),
 }
 
 
@@ -107,6 +206,114 @@ def test_an_identical_template_has_an_identical_revision(case: str) -> None:
     other.setdefault("metadata", {})
     one.setdefault("metadata", {})
     assert templates.revision(one) == templates.revision(other)
+    assert templates.shape(one) == templates.shape(other)
+    assert templates.same(one, other)
+
+
+DIFFERENT = {
+    "false where nothing is another answer": (template(), template(automountServiceAccountToken=False)),
+    "not by default": (template(), template(enableServiceLinks=False)),
+    "zero where nothing means thirty": (template(), template(terminationGracePeriodSeconds=0)),
+    "user zero": (template(), template(WEB | {"securityContext": {"runAsUser": 0}})),
+    "a selector of everything": (
+        template(topologySpreadConstraints=[{"maxSkew": 1, "topologyKey": "z", "whenUnsatisfiable": "DoNotSchedule"}]),
+        template(
+            topologySpreadConstraints=[
+                {"maxSkew": 1, "topologyKey": "z", "whenUnsatisfiable": "DoNotSchedule", "labelSelector": {}}
+            ]
+        ),
+    ),
+    "no storage class": (template(volumes=[claim()]), template(volumes=[claim(storageClassName="")])),
+    "a limit of nothing": (
+        template(volumes=[{"name": "v", "emptyDir": {}}]),
+        template(volumes=[{"name": "v", "emptyDir": {"sizeLimit": "0"}}]),
+    ),
+    "modes without any right": (
+        template(volumes=[{"name": "v", "secret": {"secretName": "s"}}]),
+        template(volumes=[{"name": "v", "secret": {"secretName": "s", "defaultMode": 0}}]),
+    ),
+    "pulled against the image's tag": (template(), template(WEB | {"imagePullPolicy": "Always"})),
+    "an empty argument": (template(), template(WEB | {"args": [""]})),
+    "order of arguments": (template(WEB | {"args": ["a", "b"]}), template(WEB | {"args": ["b", "a"]})),
+    "an amount more": (template(asking("1", "1Gi")), template(asking("1", "1073741825"))),
+    "a field this version does not know": (template(), template(unheard={})),
+}
+
+
+@pytest.mark.parametrize("case", DIFFERENT)
+def test_what_makes_other_pods_is_another_revision(case: str) -> None:
+    one, other = DIFFERENT[case]
+    assert templates.revision(one) != templates.revision(other)
+    assert not templates.same(one, other)
+
+
+@pytest.mark.parametrize("case", [*SAME_REVISION, *DIFFERENT])
+def test_the_normal_form_is_its_own(case: str) -> None:
+    for given in (SAME_REVISION | DIFFERENT)[case]:
+        assert templates.normalise(templates.normalise(given)) == templates.normalise(given)
+
+
+def test_names_fit_a_label_and_tell_their_version() -> None:
+    for name in (templates.revision(template()), templates.shape(template())):
+        assert re.fullmatch("[a-z]([-a-z0-9]*[a-z0-9])?", name)
+        assert len(name) <= 12
+        assert templates.is_named_by_this_version(name)
+    assert not templates.is_named_by_this_version("1234567890")  # as the first version named them
+
+
+def test_a_template_that_the_first_version_stored_in_a_shard_makes_the_pods_of_the_present_one() -> None:
+    """So the upgrade gives no new name to what runs, and restarts nothing."""
+    written = template(
+        WEB | {"resources": {"limits": {"cpu": "0.5"}}, "readinessProbe": PROBE, "ports": [{"containerPort": 80}]},
+        terminationGracePeriodSeconds=30,
+        nodeSelector={},
+    )
+    stored = copy.deepcopy(written)
+    stored["spec"]["containers"][0]["resources"] = {
+        "requests": {"cpu": "500m", "memory": "128Mi"},
+        "limits": {"cpu": "500m", "memory": "128Mi"},
+    }
+    assert templates.same(stored, written)
+
+
+PULLED = {
+    "hello": "Always",
+    "hello:latest": "Always",
+    "registry.internal:5000/hello": "Always",
+    "registry.internal:5000/hello:1": "IfNotPresent",
+    "hello:1": "IfNotPresent",
+    f"hello@sha256:{'a' * 64}": "IfNotPresent",
+    f"hello:latest@sha256:{'a' * 64}": "Always",
+    "Upper:latest": "IfNotPresent",  # no reference to an image, so without a tag
+    "a" * 64: "IfNotPresent",
+}
+
+
+@pytest.mark.parametrize("image", PULLED)
+def test_the_pull_policy_follows_from_the_image(image: str) -> None:
+    assert poddefaults.pull_policy(image) == PULLED[image]
+
+
+def test_a_pull_policy_that_an_image_brings_is_part_of_the_shape() -> None:
+    """The API server filled it in when the pod was made, and no update in place can change it."""
+    pinned, floating = template(WEB), template(WEB | {"image": "hello:latest"})
+    assert templates.shape(pinned) != templates.shape(floating)
+    said = {"imagePullPolicy": "IfNotPresent"}
+    assert templates.shape(pinned) == templates.shape(template(WEB | {"image": "hello:latest"} | said))
+
+
+def test_every_line_of_the_tables_names_a_field_of_the_schema() -> None:
+    paths = {suffix for path in _paths(podtemplate.schema(), "template") for suffix in normalform.suffixes(path)}
+    lines = {*poddefaults.DEFAULTS, *poddefaults.ZERO_COUNTS, *poddefaults.EMPTY_IS_NOTHING, *poddefaults.FINISHES}
+    assert lines - paths == set()
+
+
+def _paths(schema: dict[str, Any], path: str) -> Iterator[str]:
+    yield path
+    for name, part in schema.get("properties", {}).items():
+        yield from _paths(part, f"{path}.{name}")
+    if "items" in schema:
+        yield from _paths(schema["items"], f"{path}[]")
 
 
 OTHER = {
@@ -137,29 +344,3 @@ def test_the_image_of_a_plain_init_container_is_part_of_the_shape() -> None:
 
 def test_images_are_those_an_in_place_update_can_change() -> None:
     assert templates.images(template(init=(SIDECAR,))) == {"metrics": "metrics:1", "web": "hello:1"}
-
-
-ALWAYS = {"restartPolicy": "Always"}
-ASKED = {
-    "sum of containers": (template(asking("1", "1Gi"), asking("250m", "1Gi")), Requests(1250, 2 << 30)),
-    "a large init container runs alone": (template(asking("1", "1Gi"), init=(asking("3", "1Mi"),)), Requests(3000, 1 << 30)),
-    "sidecars run beside": (template(asking("1", "1Gi"), init=(asking("1", "1Gi", **ALWAYS),)), Requests(2000, 2 << 30)),
-    "init beside the sidecars before it": (
-        template(asking("1", "1Gi"), init=(asking("1", "1Gi", **ALWAYS), asking("2", "1Gi"))),
-        Requests(3000, 2 << 30),
-    ),
-    "not beside those after it": (
-        template(asking("1", "1Gi"), init=(asking("2", "1Gi"), asking("1", "1Gi", **ALWAYS))),
-        Requests(2000, 2 << 30),
-    ),
-    "limit stands for request": (template({"name": "c", "resources": {"limits": {"cpu": "2"}}}), Requests(2000, 0)),
-    "pod level": (template(asking("1", "1Gi"), resources={"requests": {"cpu": "4"}}), Requests(4000, 1 << 30)),
-    "overhead": (template(asking("1", "1Gi"), overhead={"cpu": "250m"}), Requests(1250, 1 << 30)),
-}
-
-
-@pytest.mark.parametrize("case", ASKED)
-def test_requests_follow_the_schedulers_formula(case: str) -> None:
-    """S-104."""
-    given, want = ASKED[case]
-    assert templates.requests(given) == want

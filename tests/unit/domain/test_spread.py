@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import one_by_one
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pincompute.domain.spread import Candidate, Division, divide, rebalance, skew
+from pincompute.domain.spread import Candidate, Division, divide, every_cluster, pack, rebalance, skew
 
 UIDS = st.uuids().map(str)
 
@@ -119,3 +120,80 @@ def test_the_hot_cluster_loses_inside_a_zone():
     cold, hot = Candidate("a1", "a", 0, 10, score=80), Candidate("a2", "a", 0, 10, score=20)
     assert divide(1, [hot, cold], "any").replicas == {"a1": 1}
     assert divide(5, [hot, cold], "any").replicas == {"a1": 4, "a2": 1}
+
+
+@st.composite
+def crowded(draw: st.DrawFn) -> tuple[Candidate, ...]:
+    """Regions as bad as can be: little room here and there, doubted clusters, uneven scores."""
+    zones = draw(st.lists(st.sampled_from("abcde"), max_size=9))
+    return tuple(
+        Candidate(
+            f"{zone}{n}",
+            zone,
+            draw(st.integers(0, 12)),
+            draw(st.one_of(st.integers(0, 3), st.integers(0, 40))),
+            draw(st.one_of(st.sampled_from((1, 2, 50, 100)), st.integers(1, 100))),
+            draw(st.sampled_from((True, True, True, False))),
+        )
+        for n, zone in enumerate(zones)
+    )
+
+
+@settings(max_examples=150)
+@given(crowded(), st.integers(0, 150), UIDS)
+def test_in_bulk_the_division_is_the_same_as_one_by_one(candidates, total, uid):
+    assert divide(total, candidates, uid) == one_by_one.divide(total, candidates, uid)
+
+
+@settings(max_examples=150)
+@given(crowded(), UIDS, st.integers(1, 3))
+def test_in_bulk_rebalancing_is_the_same_as_one_by_one(candidates, uid, max_skew):
+    assert rebalance(candidates, uid, max_skew) == one_by_one.rebalance(candidates, uid, max_skew)
+
+
+def test_a_hundred_thousand_replicas_are_divided_as_evenly_as_six():
+    candidates = [Candidate(f"{'abc'[n % 3]}{n}", "abc"[n % 3], 0, 5_000, score=1 + n % 100) for n in range(100)]
+    division = divide(100_000, candidates, "uid-7")
+    assert (sum(division.replicas.values()), division.unplaced) == (100_000, 0)
+    assert skew(after(tuple(candidates), division)) <= 1
+
+
+PACKED = {
+    "all in one, where the score is best": (4, (replace(A, present=0, score=50), replace(B, present=0)), {"b1": 4}, 0),
+    "all or nothing": (11, (replace(A, present=0), replace(B, present=0)), {}, 11),
+    "the better cluster lacks room": (4, (replace(A, present=0, room=3), replace(B, present=0, score=1)), {"b1": 4}, 0),
+    "grows where it is": (5, (A, replace(B, present=0, score=1)), {"a1": 5}, 0),
+    "what runs is not moved for what is missing": (5, (replace(A, room=1), replace(B, present=0)), {"a1": 2}, 3),
+    "a doubted cluster gets none": (4, (replace(A, present=0, open=False),), {}, 4),
+    "a doubted cluster keeps what it has": (4, (replace(A, open=False), replace(B, present=0)), {"a1": 2}, 2),
+    "shrinks": (1, (A, replace(B, present=0)), {"a1": 1}, 0),
+    "nowhere to go": (1, (), {}, 1),
+}
+
+
+@pytest.mark.parametrize("case", PACKED)
+def test_pack(case):
+    """S-037."""
+    total, candidates, replicas, unplaced = PACKED[case]
+    assert pack(total, candidates, "uid-7") == Division(replicas, unplaced)
+
+
+def test_equal_clusters_take_turns_for_what_is_packed():
+    candidates = [Candidate(f"{zone}1", zone, 0, 10) for zone in "abcd"]
+    taken = [next(iter(pack(3, candidates, f"uid-{n}").replicas)) for n in range(400)]
+    assert all(60 <= taken.count(c.cluster) <= 140 for c in candidates)
+
+
+EVERYWHERE = {
+    "a share for each": (1, (replace(A, present=0), replace(B, present=0, room=0)), {"a1": 1, "b1": 1}),
+    "a new cluster gets its share": (1, (replace(A, present=1), replace(B, present=0)), {"a1": 1, "b1": 1}),
+    "a doubted cluster gets none yet": (1, (replace(A, present=0, open=False), replace(B, present=1)), {"b1": 1}),
+    "a doubted cluster keeps its share": (2, (replace(A, present=1, open=False), replace(B, present=1)), {"a1": 1, "b1": 2}),
+    "stopped": (0, (replace(A, present=1, open=False), replace(B, present=1)), {}),
+}
+
+
+@pytest.mark.parametrize("case", EVERYWHERE)
+def test_every_cluster(case):
+    each, candidates, replicas = EVERYWHERE[case]
+    assert every_cluster(each, candidates) == Division(replicas, 0)

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pincompute.api.workloads import Update
-from pincompute.domain.replacement import Limits, Moves, Replica, Wanted, limits, moves, victims
+from pincompute.domain.replacement import Limits, Moves, Replica, Wanted, moves, victims
 
 OLD, NEW, OTHER = Wanted("old", "s", 0), Wanted("new", "s", 0), Wanted("other", "t", 0)
 
@@ -26,28 +25,8 @@ def some(count: int, kind: Wanted = OLD, *, up: bool = True, stem: str = "p") ->
     return [pod(f"{stem}{n}", kind, up=up, ordinal=n) for n in range(count)]
 
 
-ROUNDING = {
-    "surge up, unavailable down": (Update(), 10, Limits(2, 3, 3)),
-    "in place a percentage rounds up": (Update(), 3, Limits(0, 1, 1)),
-    "never both zero": (Update(max_unavailable=0, max_surge=0), 5, Limits(1, 1, 0)),
-    "an explicit zero forbids updates in place": (Update(max_unavailable=0, max_surge=1), 5, Limits(0, 0, 1)),
-    "Recreate is never in place": (Update(type="Recreate", max_unavailable=2, max_surge=0), 5, Limits(2, 0, 0)),
-    "counts are taken as they are": (Update(max_unavailable=2, max_surge=3), 5, Limits(2, 2, 3)),
-    "100% is everything": (Update(max_unavailable="100%", max_surge="0%"), 4, Limits(4, 4, 0)),
-}
-
-
-@pytest.mark.parametrize(("update", "total", "expected"), ROUNDING.values(), ids=ROUNDING.keys())
-def test_limits_round_as_a_deployment_does(update, total, expected):
-    assert limits(update, total) == expected
-
-
-def test_a_single_unit_is_never_doubled():
-    assert limits(Update(), 1, single=True) == Limits(1, 1, 0)
-
-
-STRICT = Limits(unavailable=1, in_place=1, surge=0)
-SURGE = Limits(unavailable=0, in_place=1, surge=1)
+STRICT = Limits(unavailable=1, updating=1)
+NONE = Limits()
 CASES = {
     "nothing to do when the mix is there": ([want(OLD, 2)], some(2), STRICT, Moves()),
     "what is missing is made": ([want(OLD, 3)], some(1), STRICT, Moves(create=("old", "old"))),
@@ -55,76 +34,112 @@ CASES = {
         [want(NEW, 3)],
         some(3),
         STRICT,
-        Moves(update=(("p2", "new"),)),
+        Moves(update=(("p2", "new"),), updates=3),
+    ),
+    "without an allotment nothing that serves is touched, and what waits is told": (
+        [want(NEW, 3)],
+        some(3),
+        NONE,
+        Moves(updates=3),
     ),
     "a pod that is down for another reason uses up the budget (S-159)": (
         [want(NEW, 3)],
         [*some(2), pod("broken", NEW, up=False)],
         STRICT,
-        Moves(),
+        Moves(updates=2),
     ),
     "pods that do not serve go first and cost nothing (S-159)": (
         [want(NEW, 3)],
         [pod("a"), pod("b", up=False), pod("c", up=False)],
-        STRICT,
-        Moves(update=(("b", "new"), ("c", "new"))),
+        NONE,
+        Moves(update=(("b", "new"), ("c", "new")), updates=3),
     ),
-    "another shape is replaced: first one more, where surge allows": (
+    "another shape is replaced: the old goes when it may": (
         [want(OTHER, 2)],
         some(2),
-        SURGE,
-        Moves(create=("other",)),
+        STRICT,
+        Moves(delete=("p1",), evictions=2),
     ),
-    "the old goes when the new serves": (
+    "an allotment for restarts in place is none for evictions": (
         [want(OTHER, 2)],
-        [*some(2), pod("n", OTHER)],
-        SURGE,
-        Moves(delete=("p1",)),
+        some(2),
+        Limits(updating=2),
+        Moves(evictions=2),
     ),
-    "the old stays while the new does not serve": (
+    "and the other way round": ([want(NEW, 2)], some(2), Limits(unavailable=2), Moves(updates=2)),
+    "one that is more than the mix asks for goes when as many others serve": (
         [want(OTHER, 2)],
-        [*some(2), pod("n", OTHER, up=False)],
-        SURGE,
+        [*some(1), pod("m", OTHER), pod("n", OTHER)],
+        NONE,
+        Moves(delete=("p0",)),
+    ),
+    "it stays while one of the others does not serve": (
+        [want(OTHER, 2)],
+        [*some(1), pod("m", OTHER), pod("n", OTHER, up=False)],
+        NONE,
         Moves(),
     ),
-    "without surge the old goes first": ([want(OTHER, 2)], some(2), STRICT, Moves(delete=("p1",))),
     "back to the old spec kills the new pending pod, never the old good one (S-124)": (
         [want(OLD, 2)],
         [*some(2), pod("n", OTHER, up=False)],
-        SURGE,
+        NONE,
         Moves(delete=("n",)),
     ),
     "back in the middle of an update in place goes in place at once (S-155)": (
         [want(OLD, 3)],
         [*some(2), pod("n", NEW, up=False)],
-        STRICT,
-        Moves(update=(("n", "old"),)),
+        NONE,
+        Moves(update=(("n", "old"),), updates=1),
     ),
     "scaling down takes those that do not serve": (
         [want(OLD, 2)],
         [pod("a"), pod("b", up=False), pod("c")],
-        STRICT,
+        NONE,
         Moves(delete=("b",)),
     ),
     "scaling down is not an update: all surplus goes at once": (
         [want(OLD, 2)],
         some(9),
-        STRICT,
+        NONE,
         Moves(delete=("p8", "p7", "p6", "p5", "p4", "p3", "p2")),
     ),
     "scaling up while updating makes the new revision": (
         [want(NEW, 4)],
         some(2),
-        STRICT,
-        Moves(create=("new", "new")),
+        NONE,
+        Moves(create=("new", "new"), updates=2),
     ),
     "two revisions side by side each get their replicas": (
         [want(OLD, 1), want(OTHER, 2)],
         some(1),
-        STRICT,
+        NONE,
         Moves(create=("other", "other")),
     ),
-    "to nothing": ([], some(2), STRICT, Moves(delete=("p1", "p0"))),
+    "without in place every replica of another revision is replaced": (
+        [want(NEW, 2)],
+        some(2),
+        Limits(unavailable=1, updating=1, in_place=False),
+        Moves(delete=("p1",), evictions=2),
+    ),
+    "a restart of one container waits for an allotment": (
+        [want(OLD, 2)],
+        [pod("a", restart=True), pod("b")],
+        NONE,
+        Moves(updates=1),
+    ),
+    "and is done with one": (
+        [want(OLD, 2)],
+        [pod("a", restart=True), pod("b", restart=True)],
+        STRICT,
+        Moves(restart=("a",), updates=2),
+    ),
+    "a replica that somebody wants to end goes with an allotment for evictions": (
+        [want(OLD, 2)],
+        [pod("a", replace=True), pod("b")],
+        STRICT,
+        Moves(delete=("a",), evictions=1),
+    ),
+    "to nothing": ([], some(2), NONE, Moves(delete=("p1", "p0"))),
 }
 
 
@@ -150,19 +165,13 @@ MIXES = st.lists(st.sampled_from([OLD, NEW, OTHER]), unique=True, min_size=0, ma
     lambda kinds: st.tuples(*(st.integers(0, 4).map(lambda n, k=k: want(k, n)) for k in kinds))
 )
 FLEETS = st.lists(st.tuples(st.sampled_from([OLD, NEW, OTHER]), st.booleans()), max_size=7)
-UPDATES = st.builds(
-    Update,
-    type=st.sampled_from(["InPlaceIfPossible", "Recreate"]),
-    max_unavailable=st.sampled_from([0, 1, 2, "25%", "100%"]),
-    max_surge=st.sampled_from([0, 1, "25%"]),
-)
+LIMITS = st.builds(Limits, st.integers(1, 4), st.integers(1, 4), st.booleans())
 
 
 @settings(max_examples=300, derandomize=True, deadline=None)
-@given(MIXES, FLEETS, UPDATES)
-def test_every_fleet_reaches_every_mix_and_serves_all_the_way(mix, fleet, update):
+@given(MIXES, FLEETS, LIMITS)
+def test_every_fleet_reaches_every_mix_and_serves_all_the_way(mix, fleet, limit):
     total = sum(wanted.replicas for wanted in mix)
-    limit = limits(update, total)
     present = [pod(f"p{n}", kind, up=up, ordinal=n) for n, (kind, up) in enumerate(fleet)]
     for turn in range(100):
         step = moves(mix, present, limit)
@@ -171,8 +180,8 @@ def test_every_fleet_reaches_every_mix_and_serves_all_the_way(mix, fleet, update
         before = sum(r.available for r in present)
         present = _carried_out(step, present, mix, turn)
         lost = before - sum(r.available for r in present)
-        assert lost <= max(0, before - (total - max(limit.unavailable, limit.in_place)))
-        assert len(present) <= max(len(fleet), total + limit.surge)
+        assert lost <= max(0, before - (total - limit.unavailable - limit.updating))
+        assert len(present) <= max(len(fleet), total)
         present = [
             dataclasses.replace(r, ready=True, available=True) if n % 2 == turn % 2 else r for n, r in enumerate(present)
         ]

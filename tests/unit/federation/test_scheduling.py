@@ -11,7 +11,6 @@ from federation.worlds import NOW, app, capacity, member, template
 
 from pincompute.api.core import Taint
 from pincompute.api.workloads import ClusterReplicas, ClusterStatus, Placement, Scheduling, WorkloadStatus
-from pincompute.domain.room import Assumed
 from pincompute.federation.scheduling import BATCH, Seen, decide, ledger
 from pincompute.federation.scheduling.placement import place
 
@@ -100,7 +99,7 @@ def test_two_workloads_in_one_run_never_use_the_same_room_twice():
 
 
 def test_capacity_promised_before_is_not_promised_again():
-    decision = place(app(replicas=6), (member("a1", capacity=capacity(nodes=1)),), {"a1": Assumed(3000, 0, 6)})
+    decision = place(app(replicas=6), (member("a1", capacity=capacity(nodes=1)),), {"a1": {"cpu": 3000, "pods": 6}})
     assert rows(decision) == {"a1": 2}
 
 
@@ -120,7 +119,7 @@ def test_a_promise_is_held_until_the_replicas_are_ready_and_counted(ready, repor
     line = ClusterStatus(cluster="a1", zone="a", replicas=2, ready_replicas=ready, reported_at=at[reported])
     made = Scheduling(generation=1, placement=(ClusterReplicas(cluster="a1", zone="a", replicas=2, added=2),))
     workload = app(replicas=2, status=WorkloadStatus(scheduling=made, clusters=(line,)))
-    assert ledger([workload.obj], [there]).get("a1", Assumed()).pods == held
+    assert ledger([workload.obj], [there]).get("a1", {}).get("pods", 0) == held
     assert place(workload, (there,), {}).placement[0].added == (2 if held == 2 else 0)
 
 

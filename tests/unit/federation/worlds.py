@@ -8,7 +8,7 @@ from pincompute.api.clusters import Capacity, FreeNodes, MemberCluster, MemberCl
 from pincompute.api.kinds import PINAPP
 from pincompute.api.labels import SHARDS_FINALIZER
 from pincompute.api.meta import Manifest, ObjectMeta
-from pincompute.api.shards import Origin, PinAppShard, ShardSpec, ShardStatus, Share
+from pincompute.api.shards import Budget, Origin, PinAppShard, RevisionStatus, ShardSpec, ShardStatus, Share
 from pincompute.api.workloads import PinApp, PinAppSpec, Placement, Scheduling, WorkloadStatus
 from pincompute.federation import workloads
 from pincompute.federation.members import Member
@@ -23,16 +23,14 @@ def template(image: str = "registry.internal/hello:1", cpu: str = "500m") -> Man
     return {"spec": {"containers": [{"name": "web", "image": image, "resources": {"requests": requests}}]}}
 
 
-def capacity(nodes: int = 4, cpu: int = 4000, used: int = 0) -> Capacity:
-    """Equal nodes of which `used` milli-cores each are taken."""
-    free = FreeNodes(cpu=cpu - used, memory=16 * GIB, pods=100, count=nodes)
+def capacity(nodes: int = 4, cpu: int = 4000, used: int = 0, **devices: int) -> Capacity:
+    """Equal nodes of which `used` milli-cores each are taken, with so many devices each."""
+    free = FreeNodes(resources={"cpu": cpu - used, "memory": 16 * GIB, "pods": 100, **devices}, count=nodes)
     return Capacity(
         nodes=nodes,
         ready_nodes=nodes,
-        cpu=nodes * cpu,
-        memory=nodes * 16 * GIB,
-        pods=nodes * 110,
-        requested_cpu=nodes * used,
+        allocatable={"cpu": nodes * cpu, "memory": nodes * 16 * GIB, "pods": nodes * 110},
+        requested={"cpu": nodes * used},
         free=(free,),
     )
 
@@ -77,23 +75,31 @@ def app(
     return workloads.read(PINAPP, PinApp(metadata=meta, spec=spec, status=status or WorkloadStatus(scheduling=scheduling)))
 
 
-def shard(of: Workload, cluster: str, replicas: int, ready: int | None = None, **changes: object) -> PinAppShard:
+def shard(
+    of: Workload, cluster: str, replicas: int, ready: int | None = None, budget: Budget | None = None, **changes: object
+) -> PinAppShard:
     """A shard as dispatch would write it, observed by its operator."""
     rendered = of.rendered
+    given = budget or Budget()
+    more = {"budget": given}
+    serving = replicas if ready is None else ready
     spec = ShardSpec(
         origin=Origin(uid=of.uid, generation=of.generation),
         cluster=cluster,
         zone=cluster[0],
         mix=(Share(revision=rendered.revision, template=rendered.template, replicas=replicas),),
-        update=of.obj.spec.update,
+        update_type=of.obj.spec.update.type,
+        **more,
     )
     status = ShardStatus(
         observed_generation=1,
         origin_generation=of.generation,
         replicas=replicas,
-        ready_replicas=replicas if ready is None else ready,
-        available_replicas=replicas if ready is None else ready,
+        ready_replicas=serving,
+        available_replicas=serving,
         updated_replicas=replicas,
+        guaranteed=replicas - given.unavailable - given.updating,
+        revisions=(RevisionStatus(revision=rendered.revision, replicas=replicas, ready=serving, available=serving),),
     )
     meta = ObjectMeta(
         name=of.key.name, namespace=of.key.namespace, uid=f"shard-{cluster}", resource_version="3", generation=1, **changes

@@ -53,7 +53,7 @@ class Gateway:
         guards = Guards(self.caller, limiter, self.world.authorizer, self.audit)
         clusters = Clusters(user_agent="test")
         parts = app.Parts(Settings(), Reads(clusters), guards, Document(str), dict.fromkeys(composition.GIVEN))
-        self.app: Litestar = app.build(parts, composition.ROUTES)
+        self.app: Litestar = app.build(parts, composition.routes())
 
     def routes(self) -> Iterator[tuple[str, str, Operation]]:
         """Method, path and operation; streams over WebSocket are asked by their own tests."""

@@ -6,13 +6,14 @@ from typing import Any
 
 from stories import after, app, event, exit_of, operation, revision, scheduling, spec, state
 
+from pincompute.api.kinds import PINAPP
 from pincompute.gateway.insight import explain
 from pincompute.gateway.insight.explain import Subject
 from pincompute.store.records import GONE, AnyRecord
 
 
 def told(*records: AnyRecord, silent: tuple[str, ...] = (), **status: Any) -> list[str]:
-    return list(explain.present(Subject(app(**status), records, silent, after(1000))))
+    return list(explain.present(Subject(PINAPP, app(**status), records, silent, after(1000))))
 
 
 def test_what_waits_says_for_what_and_what_to_do() -> None:

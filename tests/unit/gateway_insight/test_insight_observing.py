@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from stories import NOW, OF_HELLO, after, app, done, pod, scheduling, terminated
 
-from pincompute.api import core
+from pincompute.api import core, templates
 from pincompute.api.conditions import Condition
 from pincompute.api.core import ContainerStatus
 from pincompute.api.meta import ObjectMeta
@@ -27,7 +27,7 @@ def test_a_new_app_has_a_first_revision_at_its_creation() -> None:
     first = found[Revision]
     assert isinstance(first, Revision)
     assert (first.at, first.generation, first.spec["replicas"], first.uid) == (NOW, 1, 3, "uid-hello")
-    assert len(first.revision) == 10
+    assert first.revision == templates.revision(first.spec["template"])
     assert list(found) == [Revision]
     assert told(app(), known) == ({}, known), "the same again is no news"
 

@@ -86,4 +86,4 @@ def test_what_a_change_brings(name: str) -> None:
     found, spec, says = CHANGES[name]
     obj = msgspec.convert({"metadata": {"name": "x"}, "spec": {"template": {}, **spec}}, PinApp)
     told = [Change(field=field, before=before, after=after) for field, before, after in found]
-    assert forecast.change(obj, told).startswith(says)
+    assert forecast.change(APP, obj, told).startswith(says)

@@ -15,7 +15,7 @@ from pincompute.api import templates as pod_templates
 from pincompute.api.quantity import InvalidQuantityError
 from pincompute.gateway.model import APP, KINDS, PROJECT, UNIT, Kind, codecs
 from pincompute.gateway.model.difference import asked
-from pincompute.gateway.model.kinds import stated
+from pincompute.gateway.model.kind import stated
 
 EXAMPLES = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 

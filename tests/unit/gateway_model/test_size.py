@@ -27,7 +27,7 @@ def test_at_least_half_is_saved() -> None:
 
 def test_in_full_nothing_is_missing_but_the_record_of_field_managers() -> None:
     """The API server's object is in it to the last field; numbers that it leaves out are said."""
-    shown = msgspec.json.decode(RESOURCE.encoded(msgspec.convert(RECORDED, PINAPPS.type)))
+    shown = msgspec.json.decode(RESOURCE.encoded(APP, msgspec.convert(RECORDED, PINAPPS.type)))
     assert contained({**RECORDED, "metadata": {k: v for k, v in RECORDED["metadata"].items() if k != "managedFields"}}, shown)
     assert "managedFields" not in shown["metadata"]
 
@@ -57,9 +57,9 @@ def test_what_runs_where_is_on_the_first_screen() -> None:
 
 def test_an_object_is_encoded_once_a_version() -> None:
     obj: PinApp = msgspec.convert(RECORDED, PINAPPS.type)
-    first = SIMPLE.encoded(obj)
+    first = SIMPLE.encoded(APP, obj)
     assert first == simple(RECORDED)
-    assert SIMPLE.encoded(msgspec.convert(RECORDED, PINAPPS.type)) is first
+    assert SIMPLE.encoded(APP, msgspec.convert(RECORDED, PINAPPS.type)) is first
     later = {**RECORDED, "metadata": {**RECORDED["metadata"], "resourceVersion": "999999"}, "status": {"phase": "Degraded"}}
-    changed = SIMPLE.encoded(msgspec.convert(later, PINAPPS.type))
+    changed = SIMPLE.encoded(APP, msgspec.convert(later, PINAPPS.type))
     assert msgspec.json.decode(changed)["status"]["state"] == "Degraded"

@@ -10,10 +10,12 @@ from pincompute.api.meta import Manifest
 from pincompute.api.workloads import ClusterReplicas, PinApp, Scheduling
 from pincompute.domain import replacement
 from pincompute.domain.replacement import Moves, Replica, Wanted
-from pincompute.engine.plan import Apply
-from pincompute.federation import dispatch, status, workloads
-from pincompute.federation.dispatch import Site
+from pincompute.engine.plan import Apply, Patch
+from pincompute.federation import workload as controller
+from pincompute.federation import workloads
 from pincompute.federation.scheduling.placement import place
+from pincompute.federation.workload.report import PACE
+from pincompute.federation.workload.sites import Site
 from pincompute.federation.workloads import Workload
 
 
@@ -52,7 +54,7 @@ def test_what_was_never_placed_stays_so() -> None:
 
 
 def applies(workload: Workload, *sites: Site) -> dict[str, Manifest]:
-    plan = dispatch.decide(dispatch.Seen(workload, sites))
+    plan = controller.decide(controller.Seen(NOW, workload, sites, ()))
     return {a.ref.cluster: a.body["spec"] for a in plan.actions if isinstance(a, Apply)}
 
 
@@ -80,7 +82,10 @@ def test_resumed_it_gets_what_was_asked_for_meanwhile() -> None:
     held = shard(former, "a1", 2)
     held = msgspec.structs.replace(held, spec=msgspec.structs.replace(held.spec, paused=True))
     spec = applies(now, Site(member("a1"), held, known=True, prepared=True))["a1"]
-    assert spec["mix"][0]["revision"] == now.rendered.revision
+    assert [(share["revision"], share["replicas"]) for share in spec["mix"]] == [
+        (former.rendered.revision, 2),
+        (now.rendered.revision, 1),  # one more proves the revision first
+    ]
     assert "paused" not in spec
 
 
@@ -107,8 +112,8 @@ def test_a_paused_workload_stands_by_its_last_decision_though_it_was_stopped_sin
 
 def test_the_phase_says_so() -> None:
     workload = with_spec(app(generation=2, scheduling=placed(2, a1=2)), paused=True)
-    report = status.Report(member("a1"), shard(workload, "a1", 2), known=True)
-    plan = status.decide(status.Seen(NOW + status.PACE, workload, (report,)))
-    written = plan.actions[0].body["status"]  # type: ignore[union-attr]
+    seen = controller.Seen(NOW + PACE, workload, (Site(member("a1"), shard(workload, "a1", 2)),), ())
+    plan = controller.decide(seen)
+    (written,) = [a.body["status"] for a in plan.actions if isinstance(a, Patch) and a.subresource == "status"]
     assert written["phase"] == "Paused"
     assert "resume" in written["message"]

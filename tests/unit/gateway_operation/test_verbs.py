@@ -5,10 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from workers import NOW, TEMPLATE, app, pod, unit
 
 from pincompute.api import labels, templates
+from pincompute.api.kinds import PINAPP, PINPOD
+from pincompute.api.workloads import ClusterStatus, PinApp, WorkloadStatus
 from pincompute.gateway.operation import notes, verbs
 from pincompute.gateway.operation.replicas import Replica
 from pincompute.gateway.operation.verbs import Request, Revision
@@ -37,7 +40,7 @@ POST_STATES = {
 @pytest.mark.parametrize("case", POST_STATES)
 def test_post_state(case: str) -> None:
     verb, spec, more, change = POST_STATES[case]
-    assert verbs.decide(app(**spec), asked(verb, **more)).spec == change
+    assert verbs.decide(PINAPP, app(**spec), asked(verb, **more)).spec == change
 
 
 REFUSALS = {
@@ -56,12 +59,12 @@ REFUSALS = {
 def test_what_cannot_be_done_says_what_to_do(case: str) -> None:
     verb, spec, more, code, remedy = REFUSALS[case]
     with pytest.raises(Problem) as caught:
-        verbs.decide(app(**spec), asked(verb, **more))
+        verbs.decide(PINAPP, app(**spec), asked(verb, **more))
     assert (caught.value.code, caught.value.remedy) == (code, remedy)
 
 
 def test_a_restart_replaces_pods_without_being_another_program() -> None:
-    change = verbs.decide(app(), asked("restart")).spec
+    change = verbs.decide(PINAPP, app(), asked("restart")).spec
     annotations = change["template"]["metadata"]["annotations"]
     assert annotations == {labels.RESTARTED_AT: NOW.isoformat()}
     after = {**TEMPLATE, "metadata": {"annotations": annotations}}
@@ -75,32 +78,32 @@ def test_other_annotations_are_still_taken_in_place() -> None:
 
 def test_the_same_request_again_is_not_another_restart() -> None:
     request = asked("restart", key="k1")
-    written = verbs.patch(app(), request, verbs.decide(app(), request))
+    written = verbs.patch(app(), request, verbs.decide(PINAPP, app(), request))
     again = app(annotations=written["metadata"]["annotations"])
-    assert verbs.decide(again, asked("restart", key="k1", at=NOW + timedelta(minutes=1))).spec == {}
-    assert verbs.decide(again, asked("restart", key="k2")).spec != {}
-    assert verbs.decide(again, asked("restart", key="k1", by="bob")).spec != {}, "keys are each caller's own"
+    assert verbs.decide(PINAPP, again, asked("restart", key="k1", at=NOW + timedelta(minutes=1))).spec == {}
+    assert verbs.decide(PINAPP, again, asked("restart", key="k2")).spec != {}
+    assert verbs.decide(PINAPP, again, asked("restart", key="k1", by="bob")).spec != {}, "keys are each caller's own"
 
 
 def test_an_id_that_a_caller_gives_to_several_requests_makes_them_no_repetition() -> None:
     request = asked("restart")
-    written = verbs.patch(app(), request, verbs.decide(app(), request))
-    assert verbs.decide(app(annotations=written["metadata"]["annotations"]), request).spec != {}
+    written = verbs.patch(app(), request, verbs.decide(PINAPP, app(), request))
+    assert verbs.decide(PINAPP, app(annotations=written["metadata"]["annotations"]), request).spec != {}
 
 
 def test_it_is_known_again_after_others_came_between() -> None:
     """S-259: whose answer got lost may ask again late, and an app that was scaled meanwhile is not restarted twice."""
     request, obj = asked("restart", key="k"), app()
-    obj = app(annotations=verbs.patch(obj, request, verbs.decide(obj, request))["metadata"]["annotations"])
+    obj = app(annotations=verbs.patch(obj, request, verbs.decide(PINAPP, obj, request))["metadata"]["annotations"])
     for count in range(1, notes.KEPT):
         other = asked("scale", id=f"s{count}", replicas=10 + count)
-        obj = app(annotations=verbs.patch(obj, other, verbs.decide(obj, other))["metadata"]["annotations"])
-        assert verbs.decide(obj, request).spec == {}
+        obj = app(annotations=verbs.patch(obj, other, verbs.decide(PINAPP, obj, other))["metadata"]["annotations"])
+        assert verbs.decide(PINAPP, obj, request).spec == {}
     assert [note.verb for note in notes.read(obj)] == ["scale"] * (notes.KEPT - 1) + ["restart"]
 
 
 def test_who_and_why_stand_in_the_same_write_as_the_change() -> None:
-    body = verbs.patch(app(), asked("stop"), verbs.decide(app(), asked("stop")))
+    body = verbs.patch(app(), asked("stop"), verbs.decide(PINAPP, app(), asked("stop")))
     assert body["metadata"]["resourceVersion"] == "7"
     assert body["spec"] == {"stopped": True}
     (note,) = notes.read(app(annotations=body["metadata"]["annotations"]))
@@ -108,7 +111,7 @@ def test_who_and_why_stand_in_the_same_write_as_the_change() -> None:
 
 
 def test_a_record_that_somebody_else_wrote_is_no_obstacle() -> None:
-    assert verbs.decide(app(annotations={labels.OPERATIONS: "not json"}), asked("pause")).spec == {"paused": True}
+    assert verbs.decide(PINAPP, app(annotations={labels.OPERATIONS: "not json"}), asked("pause")).spec == {"paused": True}
 
 
 def _history() -> tuple[Revision, ...]:
@@ -121,39 +124,43 @@ def _history() -> tuple[Revision, ...]:
 
 
 def test_a_rollback_goes_to_the_newest_that_ran_well_and_leaves_nothing_of_the_present() -> None:
-    change = verbs.decide(app(), asked("rollback", history=_history())).spec
+    change = verbs.decide(PINAPP, app(), asked("rollback", history=_history())).spec
     assert change["template"]["spec"]["containers"] == [{"name": "main", "image": "r/web:good"}]
     assert change["template"]["spec"]["volumes"] is None
 
 
 def test_a_rollback_goes_to_the_revision_that_is_named() -> None:
     history = _history()
-    decided = verbs.decide(app(), asked("rollback", history=history, to=history[1].name))
+    decided = verbs.decide(PINAPP, app(), asked("rollback", history=history, to=history[1].name))
     assert (decided.to, decided.spec["template"]["spec"]["containers"][0]["image"]) == (history[1].name, "r/web:broken")
-    assert verbs.decide(app(), asked("rollback", history=history, to=history[0].name)).spec == {}
+    assert verbs.decide(PINAPP, app(), asked("rollback", history=history, to=history[0].name)).spec == {}
     with pytest.raises(Problem, match="is not in the history"):
-        verbs.decide(app(), asked("rollback", history=history, to="nope"))
+        verbs.decide(PINAPP, app(), asked("rollback", history=history, to="nope"))
 
 
 def test_a_unit_is_always_one() -> None:
     with pytest.raises(Problem, match="always one pod"):
-        verbs.decide(unit(), asked("scale", replicas=2))
-    assert verbs.decide(unit(), asked("stop")).spec == {"stopped": True}
+        verbs.decide(PINPOD, unit(), asked("scale", replicas=2))
+    assert verbs.decide(PINPOD, unit(), asked("stop")).spec == {"stopped": True}
 
 
-def _replicas(*ready: bool) -> list[Replica]:
-    return [Replica("web", n, "a1", pod("a1", n, ready=r)) for n, r in enumerate(ready)]
+def _replica(*, ready: bool = True) -> Replica:
+    return Replica("web", 0, "a1", pod("a1", 0, ready=ready))
 
 
-def test_a_replica_is_restarted_only_while_the_update_limits_leave_room() -> None:
-    obj = app(replicas=4)
-    healthy, short = _replicas(True, True, True, True), _replicas(True, True, True, False)
-    verbs.may_replace(obj, healthy, healthy[0])
-    verbs.may_replace(obj, short, short[3])  # it serves nobody
-    with pytest.raises(Problem, match="1 of 4 replicas"):
-        verbs.may_replace(obj, short, short[0])
+def _reported(*ready: int) -> PinApp:
+    lines = tuple(ClusterStatus(cluster=f"a{n}", zone="a", ready_replicas=count) for n, count in enumerate(ready))
+    return msgspec.structs.replace(app(replicas=4), status=WorkloadStatus(clusters=lines))
 
 
-def test_the_only_replica_may_be_restarted() -> None:
-    only = _replicas(True)
-    verbs.may_replace(app(replicas=1), only, only[0])
+def test_a_restart_of_one_replica_says_beforehand_that_it_may_have_to_wait() -> None:
+    """Whether it does is decided from the one account of disturbance, not here."""
+    assert verbs.wait(PINAPP, _reported(2, 2), _replica()) == ""
+    assert "1 of 4 replicas are not ready now" in verbs.wait(PINAPP, _reported(2, 1), _replica())
+    assert verbs.wait(PINAPP, _reported(2, 1), _replica(ready=False)) == "", "it serves nobody"
+
+
+def test_no_replica_of_a_paused_app_is_replaced() -> None:
+    with pytest.raises(Problem, match="is paused"):
+        verbs.may_replace(app(paused=True))
+    verbs.may_replace(app())

@@ -21,6 +21,7 @@ from pincompute.api.core import (
     PodSpec,
     PodStatus,
 )
+from pincompute.api.kinds import PINAPP
 from pincompute.api.meta import Key, ObjectMeta
 from pincompute.api.workloads import PinApp, PinAppSpec, PinPod, PinPodSpec
 from pincompute.gateway.operation.backend import Channel, Exit, LogOptions, Place
@@ -30,7 +31,7 @@ from pincompute.kube.errors import Request, Unreachable
 NOW = datetime(2026, 11, 21, 14, tzinfo=UTC)
 SECOND = 1_000_000_000
 EPOCH = int(NOW.timestamp()) * SECOND
-TARGET = Target("PinApp", "shop", "web")
+TARGET = Target(PINAPP, "shop", "web")
 TEMPLATE = {
     "spec": {
         "containers": [{"name": "main", "image": "r/web:1", "volumeMounts": [{"name": "logs", "mountPath": "/var/log/web"}]}],

@@ -19,6 +19,7 @@ from gateway.serving import WITHIN, free_port, populate
 from pincompute.api.clusters import MEMBERCLUSTERS, PROJECTS, Project
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Key
+from pincompute.api.revisions import PINREVISIONS
 from pincompute.api.workloads import PINAPPS, PINPODS
 from pincompute.gateway import app, server
 from pincompute.gateway.access import Authorizer, Roles
@@ -26,16 +27,17 @@ from pincompute.gateway.audit import AuditLog
 from pincompute.gateway.calls import Caller
 from pincompute.gateway.document import Document
 from pincompute.gateway.door import Guards
+from pincompute.gateway.model import APP, UNIT
 from pincompute.gateway.reads import Reads
 from pincompute.gateway.settings import Access, Limits, Listen, Settings
-from pincompute.gateway.workloads import apps, projects, units
+from pincompute.gateway.workloads import projects, resources
 from pincompute.gateway.workloads.catalog import Catalog
 from pincompute.gateway.workloads.desk import Desk
 from pincompute.kube.clusters import Clusters
 from pincompute.kube.config import ClusterConfig
 from pincompute.kube.memory.server import MemoryServer
 
-ROUTES = (*apps.ROUTES, *units.ROUTES, *projects.ROUTES)
+ROUTES = (*resources.routes(APP), *resources.routes(UNIT), *projects.ROUTES)
 
 
 class _ByHeader:
@@ -82,7 +84,7 @@ async def running(folder: Path) -> AsyncIterator[Running]:
     """Everything is synced when the block begins."""
     host, member = MemoryServer(), MemoryServer()
     for memory in (host, member):
-        for kind in (PINAPPS, PINPODS, PROJECTS, MEMBERCLUSTERS):
+        for kind in (PINAPPS, PINPODS, PINREVISIONS, PROJECTS, MEMBERCLUSTERS):
             memory.store.register(kind)
     populate(host)
     clusters = Clusters(user_agent="test")

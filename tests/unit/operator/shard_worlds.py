@@ -10,17 +10,30 @@ import msgspec
 
 from pincompute.api import templates
 from pincompute.api.conditions import Condition
-from pincompute.api.core import NODES, PODS, Container, ContainerStatus, Node, Pod, PodSpec, PodStatus
+from pincompute.api.core import (
+    NODES,
+    PODDISRUPTIONBUDGETS,
+    PODS,
+    Container,
+    ContainerStatus,
+    LabelSelector,
+    Node,
+    Pod,
+    PodDisruptionBudget,
+    PodDisruptionBudgetSpec,
+    PodSpec,
+    PodStatus,
+)
 from pincompute.api.labels import MANAGED_BY, ORDINAL, PINCOMPUTE, PODS_FINALIZER, REVISION, SHAPE, SHARD_UID, WORKLOAD
 from pincompute.api.meta import Key, Object, ObjectMeta, OwnerReference, Resource
-from pincompute.api.shards import PINAPPSHARDS, Origin, PinAppShard, ShardSpec, Share
-from pincompute.api.workloads import Update
+from pincompute.api.shards import PINAPPSHARDS, Budget, Origin, PinAppShard, ShardSpec, Share
 from pincompute.kube.views import Unknown
-from pincompute.operator.shard import INDEXES, Seen
+from pincompute.operator.replicas import INDEXES, Seen, disruption
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(hours=1)
 UID = "shard-1"
+ONE = Budget(unavailable=1, updating=1)
 
 
 def share(image: str = "hello:1", replicas: int = 2, **container: Any) -> Share:
@@ -28,7 +41,8 @@ def share(image: str = "hello:1", replicas: int = 2, **container: Any) -> Share:
     return Share(revision=templates.revision(template), template=template, replicas=replicas)
 
 
-def shard(*mix: Share, generation: int = 1, created: datetime = LONG_AGO, deleting: bool = False, **update: Any) -> PinAppShard:
+def shard(*mix: Share, generation: int = 1, created: datetime = LONG_AGO, deleting: bool = False, **spec: Any) -> PinAppShard:
+    """`spec`: update_type, min_ready_seconds, budget; by default one replica may be disturbed in each way."""
     return PinAppShard(
         metadata=ObjectMeta(
             name="hello",
@@ -40,7 +54,7 @@ def shard(*mix: Share, generation: int = 1, created: datetime = LONG_AGO, deleti
             deletion_timestamp=NOW if deleting else None,
             finalizers=(PODS_FINALIZER, "other/one"),
         ),
-        spec=ShardSpec(origin=Origin(uid="o", generation=5), cluster="a1", zone="a", mix=mix, update=Update(**update)),
+        spec=ShardSpec(origin=Origin(uid="o", generation=5), cluster="a1", zone="a", mix=mix, **({"budget": ONE} | spec)),
     )
 
 
@@ -75,8 +89,16 @@ def pod(
     )
 
 
+def disruption_budget(of: PinAppShard, resource: Resource[Any] = PINAPPSHARDS) -> PodDisruptionBudget:
+    """As the operator keeps it."""
+    least = max(0, sum(part.replicas for part in of.spec.mix) - of.spec.budget.unavailable)
+    spec = PodDisruptionBudgetSpec(min_available=least, selector=LabelSelector(match_labels={SHARD_UID: of.metadata.uid}))
+    return PodDisruptionBudget(metadata=ObjectMeta(name=disruption.key(of, resource).name, namespace="demo"), spec=spec)
+
+
 def seen(of: PinAppShard, *pods: Pod, now: datetime = NOW, **more: Any) -> Seen:
     facts = {
+        "budget": disruption_budget(of),
         "resource": PINAPPSHARDS,
         "marked": frozenset(p.metadata.uid for p in pods),
         "taken": frozenset(),
@@ -126,5 +148,5 @@ class Tables:
 
 
 def world(shards: Iterable[Object] = (), pods: Iterable[Pod] = (), nodes: Iterable[Node] = (), unsynced: Any = None) -> Tables:
-    given = {PINAPPSHARDS: shards, PODS: pods, NODES: nodes}
+    given = {PINAPPSHARDS: shards, PODS: pods, NODES: nodes, PODDISRUPTIONBUDGETS: ()}
     return Tables({kind: Table(kind, objects, synced=kind is not unsynced) for kind, objects in given.items()})

@@ -22,8 +22,8 @@ from pincompute.api.shards import PinAppShard, ShardStatus
 from pincompute.engine.loop import Trouble
 from pincompute.engine.outcomes import Outcome
 from pincompute.engine.plan import Patch
-from pincompute.operator.shard import CONTROLLERS, decide
-from pincompute.operator.shard.refusals import Refusals
+from pincompute.engine.refusals import Refusals
+from pincompute.operator.replicas import CONTROLLERS, decide
 
 V1 = share("hello:1")
 V2 = share("hello:2")
@@ -56,6 +56,7 @@ def test_only_what_changed_is_written():
     assert set(written(same, pod(0, V1), pod(1, V1, up=False))) == {
         "readyReplicas",
         "availableReplicas",
+        "revisions",
         "message",
         "conditions",
     }

@@ -15,19 +15,16 @@ from pincompute_sdk.cli import options, target
 from pincompute_sdk.cli.exits import NOT_FOUND, USAGE
 from pincompute_sdk.cli.failure import CommandError
 from pincompute_sdk.cli.options import ANYWHERE, Where
-from pincompute_sdk.cli.target import Kind, Target
+from pincompute_sdk.cli.target import Target
 from pincompute_sdk.core.operation import Input, Operation
 from pincompute_sdk.generated import operations as op
+from pincompute_sdk.generated.kinds import Kind
 from pincompute_sdk.generated.models import Copied
 
 if TYPE_CHECKING:
     from pincompute_sdk.client import Client
 
 PATIENCE = 600.0  # seconds for one archive
-UPLOAD: dict[Kind, Operation[Copied]] = {  # the document does not describe the body, a raw stream
-    "apps": replace(op.APPS_PUT_FILES, content="application/x-tar"),
-    "units": replace(op.UNITS_PUT_FILES, content="application/x-tar"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +76,14 @@ def _into(pin: Client, project: str, source: Path, there: Remote, container: str
         archive.add(source, arcname=name)
     query = {"path": str(folder), "container": container, "replica": there.target.replica}
     path = {"project": project, "name": there.target.name}
-    done = pin.caller.call(UPLOAD[there.target.kind], Input(path, query, {}, packed.getvalue(), PATIENCE))
+    done = pin.caller.call(_upload(there.target.kind), Input(path, query, {}, packed.getvalue(), PATIENCE))
     sys.stdout.write(f"{source} is at {done.replica}:{folder / name}\n")
+
+
+def _upload(kind: Kind) -> Operation[Copied]:
+    """The document does not describe the body, a raw stream."""
+    operation: Operation[Copied] = getattr(op, f"{kind.plural}_put_files".upper())
+    return replace(operation, content="application/x-tar")
 
 
 def _out_of(pin: Client, project: str, here: Remote, destination: Path, container: str) -> None:

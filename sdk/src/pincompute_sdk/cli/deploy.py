@@ -15,10 +15,10 @@ from pincompute_sdk.cli.manifest import checking, reading
 from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Reason, Where
 from pincompute_sdk.cli.output import formats
 from pincompute_sdk.core.errors import InvalidError
-from pincompute_sdk.generated.models import App, Unit
+from pincompute_sdk.generated.kinds import KINDS, Kind, Workload
 
 if TYPE_CHECKING:
-    from pincompute_sdk.generated.synchronous import AppsResource, UnitsResource
+    from pincompute_sdk.generated.kinds import WorkloadsResource
 
 
 def deploy(
@@ -41,7 +41,7 @@ def deploy(
     with options.client(where) as pin:
         project = where.project or str(manifest.data.get("project", "")) or options.project(pin.context)
         wanted, name = {**manifest.data, "project": project}, str(manifest.data["name"])
-        them = options.workloads(pin, "units" if wanted["kind"] == "Unit" else "apps")
+        them = options.workloads(pin, _kind(str(wanted["kind"])))
         try:
             planned = them.diff(project, name, wanted)
             if output == "table":
@@ -62,7 +62,11 @@ def deploy(
             _said(written.item, output, f"{written.message}; `pin status {target.typed(written.item)} --watch` shows how")
 
 
-def _follow(them: AppsResource | UnitsResource, project: str, written: App | Unit, timeout: float, output: str) -> None:
+def _kind(name: str) -> Kind:
+    return next(kind for kind in KINDS.values() if kind.name == name)
+
+
+def _follow(them: WorkloadsResource, project: str, written: Workload, timeout: float, output: str) -> None:
     app = written
     with Picture() as picture:
         for app in following.versions(them, project, written.name, timeout):
@@ -74,8 +78,8 @@ def _follow(them: AppsResource | UnitsResource, project: str, written: App | Uni
     raise following.late(app, timeout)
 
 
-def _said(app: App | Unit, output: str, sentence: str) -> None:
+def _said(app: Workload, output: str, sentence: str) -> None:
     if output == "table":
         sys.stdout.write(sentence + "\n")
     else:
-        formats.one(view_of("apps" if isinstance(app, App) else "units"), app, output)
+        formats.one(view_of(target.kind_of(app)), app, output)

@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING
 from pincompute_sdk.cli import target, tree
 from pincompute_sdk.cli.exits import TIMEOUT
 from pincompute_sdk.cli.failure import CommandError
-from pincompute_sdk.generated.models import App, Unit
 
 if TYPE_CHECKING:
-    from pincompute_sdk.generated.synchronous import AppsResource, UnitsResource
+    from pincompute_sdk.generated.kinds import Workload, WorkloadsResource
 
 PACE = 0.5  # seconds between two looks
 
 
-def versions(them: AppsResource | UnitsResource, project: str, name: str, seconds: float) -> Iterator[App | Unit]:
+def versions(them: WorkloadsResource, project: str, name: str, seconds: float) -> Iterator[Workload]:
     """The workload at every look; raises when time is up."""
     end = time.monotonic() + seconds
     while True:
@@ -27,7 +26,7 @@ def versions(them: AppsResource | UnitsResource, project: str, name: str, second
         time.sleep(PACE)
 
 
-def settled(app: App | Unit) -> bool:
+def settled(app: Workload) -> bool:
     """All that was asked for runs, in the present revision, and nothing of the old is left."""
     status = app.status
     if status is None or not status.settled:
@@ -35,7 +34,7 @@ def settled(app: App | Unit) -> bool:
     return status.ready == status.updated == status.replicas == tree.wanted(app)
 
 
-def late(app: App | Unit, seconds: float) -> CommandError:
+def late(app: Workload, seconds: float) -> CommandError:
     message, typed = app.status.message if app.status else "", target.typed(app)
     return CommandError(
         f"{app.name} is not as wanted after {seconds:.0f} s",

@@ -46,7 +46,7 @@ def open_(
     if not remote:
         raise CommandError(f"{wanted.name} declares no port", remedy=f"`pin open {name} LOCAL:REMOTE`", code=USAGE)
     query = [("port", str(remote)), *([("replica", wanted.replica)] if wanted.replica else [])]
-    path = {"project": project, "kind": wanted.kind, "name": wanted.name}
+    path = {"project": project, "kind": wanted.kind.plural, "name": wanted.name}
     socket = Socket("/v1/projects/{project}/{kind}/{name}/forward", path, query)
     asyncio.run(_serve(options.async_client(where), socket, local, browser=browser))
 

@@ -63,10 +63,12 @@ def history(
     with options.client(where) as pin:
         project = options.project(pin.context)
         if wanted:
-            found = options.workloads(pin, wanted.kind).history(project, wanted.name, limit=limit, since=since).items
+            page = options.workloads(pin, wanted.kind).history(project, wanted.name, limit=limit, since=since)
         else:
-            found = pin.history.list(project, limit=limit, since=since).items
-    formats.many(HISTORY, found, output if name or output != "table" else "wide")
+            page = pin.history.list(project, limit=limit, since=since)
+    formats.many(HISTORY, page.items, output if name or output != "table" else "wide")
+    if page.missing:
+        sys.stderr.write("warning: history cannot be read now; only the revisions that are kept without it are shown\n")
 
 
 def events(

@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from pincompute_sdk.cli import options, tree
+from pincompute_sdk.cli.exits import USAGE
+from pincompute_sdk.cli.failure import CommandError
 from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Where
 from pincompute_sdk.cli.output import formats
 from pincompute_sdk.cli.output.formats import View
 from pincompute_sdk.cli.output.table import Column
 from pincompute_sdk.cli.output.words import age
-from pincompute_sdk.cli.target import Kind
-from pincompute_sdk.generated.models import App, AppList, Unit, UnitList
+from pincompute_sdk.cli.target import USUAL
+from pincompute_sdk.generated.kinds import KINDS, Kind, Workload
 
-APPS: View[App | Unit] = View(
+APPS: View[Workload] = View(
     kind="app",
     columns=(
         Column("name", lambda app: app.name),
@@ -36,17 +38,18 @@ APPS: View[App | Unit] = View(
 )
 
 if TYPE_CHECKING:
-    from pincompute_sdk.generated.synchronous import AppsResource, UnitsResource
+    from pincompute_sdk.generated.kinds import WorkloadsResource
 PAGE = 500
 
 
-def view_of(kind: Kind) -> View[App | Unit]:
-    return APPS if kind == "apps" else replace(APPS, kind="unit", nothing="no units")
+def view_of(kind: Kind) -> View[Workload]:
+    return APPS if kind is USUAL else replace(APPS, kind=kind.word, nothing=f"no {kind.plural}")
 
 
 def list_(
     *,
     units: Annotated[bool, Parameter(negative="", help="Units instead of apps.")] = False,
+    kind: Annotated[str, Parameter(help=f"Of this kind: {', '.join(KINDS)}.")] = "",
     everywhere: Annotated[
         bool, Parameter(name=["--all-projects", "-A"], negative="", help="Of all projects you may see.")
     ] = False,
@@ -61,19 +64,27 @@ def list_(
 ) -> None:
     """Apps of a project, or of all of yours."""
     formats.check(output)
-    kind: Kind = "units" if units else "apps"
+    chosen = _kind(kind or ("units" if units else USUAL.plural))
     with options.client(where) as pin:
         project = "" if everywhere else options.project(pin.context)
         asked: dict[str, Any] = {"tier": tier, "zone": zone, "state": state, "label": label, "text": text, "sort": sort}
-        found, missing = list[App | Unit](), set[str]()
-        for page in _pages(options.workloads(pin, kind), project, {**asked, "limit": PAGE}):
+        found, missing = list[Workload](), set[str]()
+        for page in _pages(options.workloads(pin, chosen), project, {**asked, "limit": PAGE}):
             found += page.items
             missing.update(page.missing)
-    formats.many(view_of(kind), found, "wide" if everywhere and output == "table" else output)
+    formats.many(view_of(chosen), found, "wide" if everywhere and output == "table" else output)
     warn_of(missing)
 
 
-def _pages(them: AppsResource | UnitsResource, project: str, asked: dict[str, Any]) -> Iterator[AppList | UnitList]:
+def _kind(text: str) -> Kind:
+    """By its word or its plural."""
+    found = next((kind for kind in KINDS.values() if text.lower() in (kind.word, kind.plural)), None)
+    if found is None:
+        raise CommandError(f"there is no kind {text}", remedy=f"--kind is one of {', '.join(KINDS)}", code=USAGE)
+    return found
+
+
+def _pages(them: WorkloadsResource, project: str, asked: dict[str, Any]) -> Iterator[Any]:
     cursor: str | None = None
     while True:
         page = them.list(project, **asked, cursor=cursor) if project else them.list_all(**asked, cursor=cursor)

@@ -10,14 +10,13 @@ from cyclopts import Parameter
 
 from pincompute_sdk.cli.exits import USAGE
 from pincompute_sdk.cli.failure import CommandError
-from pincompute_sdk.cli.target import Kind
 from pincompute_sdk.core import configuration
 from pincompute_sdk.core.configuration import Context
 
 if TYPE_CHECKING:
     from pincompute_sdk.asynchronous import AsyncClient
     from pincompute_sdk.client import Client
-    from pincompute_sdk.generated.synchronous import AppsResource, UnitsResource
+    from pincompute_sdk.generated.kinds import Kind, WorkloadsResource
 
 
 Workload = Annotated[str, Parameter(help="An app, or unit/NAME.")]
@@ -66,9 +65,9 @@ def async_client(where: Where) -> AsyncClient:
     return AsyncClient(context(where))
 
 
-def workloads(pin: Client, kind: Kind) -> AppsResource | UnitsResource:
-    """Apps and units have the same calls."""
-    return pin.units if kind == "units" else pin.apps
+def workloads(pin: Client, kind: Kind) -> WorkloadsResource:
+    """All kinds have the same calls."""
+    return getattr(pin, kind.plural)
 
 
 def project(using: Context) -> str:

@@ -45,7 +45,7 @@ def exec_(
 
 def _run(where: Where, wanted: Target, query: list[tuple[str, str]], *, terminal: bool, reading: bool = False) -> int:
     using = options.async_client(where)
-    path = {"project": options.project(using.context), "kind": wanted.kind, "name": wanted.name}
+    path = {"project": options.project(using.context), "kind": wanted.kind.plural, "name": wanted.name}
     asked = [(name, value) for name, value in [*query, ("replica", wanted.replica)] if value]
     socket = Socket("/v1/projects/{project}/{kind}/{name}/shell", path, asked)
     return asyncio.run(attached.run(using, socket, terminal=terminal, reading=reading or terminal))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from pincompute_sdk.cli.exits import USAGE
 from pincompute_sdk.cli.failure import CommandError
-from pincompute_sdk.generated.models import App, Unit
+from pincompute_sdk.generated.kinds import KINDS, Kind, Workload
 
-Kind = Literal["apps", "units"]
-PREFIXES: dict[str, Kind] = {"app": "apps", "unit": "units"}
+USUAL = KINDS["apps"]  # what a name means that says no kind
+PREFIXES = {kind.word: kind for kind in KINDS.values()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,21 +21,25 @@ class Target:
     replica: str = ""
 
     def __str__(self) -> str:
-        return f"{self.kind.removesuffix('s')} {self.name}"
+        return f"{self.kind.word} {self.name}"
 
     @property
     def title(self) -> str:
         """The kind's name, as in a file."""
-        return self.kind.removesuffix("s").title()
+        return self.kind.name
 
     @property
     def typed(self) -> str:
         """As a user types it."""
-        return self.name if self.kind == "apps" else f"unit/{self.name}"
+        return self.name if self.kind is USUAL else f"{self.kind.word}/{self.name}"
 
 
-def typed(workload: App | Unit) -> str:
-    return Target("apps" if isinstance(workload, App) else "units", workload.name).typed
+def kind_of(workload: Workload) -> Kind:
+    return next(kind for kind in KINDS.values() if isinstance(workload, kind.model))
+
+
+def typed(workload: Workload) -> str:
+    return Target(kind_of(workload), workload.name).typed
 
 
 def whole(text: str) -> Target:
@@ -50,7 +53,7 @@ def whole(text: str) -> Target:
 
 def parse(text: str) -> Target:
     parts = text.split("/")
-    kind: Kind = PREFIXES[parts.pop(0)] if len(parts) > 1 and parts[0] in PREFIXES else "apps"
+    kind = PREFIXES[parts.pop(0)] if len(parts) > 1 and parts[0] in PREFIXES else USUAL
     if not all(parts) or len(parts) > 2:
         raise CommandError(f"{text!r} names nothing", remedy="write NAME, NAME/REPLICA or unit/NAME", code=USAGE)
     return Target(kind, *parts)

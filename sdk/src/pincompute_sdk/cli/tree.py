@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from pincompute_sdk.cli.output import terminal
 from pincompute_sdk.cli.output.words import age
-from pincompute_sdk.generated.models import App, ReplicaStanding, Unit, ZoneStatus
+from pincompute_sdk.generated.kinds import Workload
+from pincompute_sdk.generated.models import ReplicaStanding, ZoneStatus
 
 BAR = 12  # cells of a zone's bar
 
@@ -25,16 +26,16 @@ class Line:
         return self.indent + "".join(text for text, _ in self.parts)
 
 
-def lines(app: App | Unit, replicas: Sequence[ReplicaStanding]) -> list[Line]:
+def lines(app: Workload, replicas: Sequence[ReplicaStanding]) -> list[Line]:
     return [*_head(app), *_zones(app, replicas)]
 
 
-def wanted(app: App | Unit) -> int:
-    """Replicas that should run; a unit is one. What is stopped should run none."""
-    return 0 if app.stopped else app.replicas if isinstance(app, App) else 1
+def wanted(app: Workload) -> int:
+    """Replicas that should run; what has no number is one. What is stopped should run none."""
+    return 0 if app.stopped else getattr(app, "replicas", 1)
 
 
-def _head(app: App | Unit) -> Iterator[Line]:
+def _head(app: Workload) -> Iterator[Line]:
     status = app.status
     state = "Deleting" if app.deleting else status.state if status else "Pending"
     ready = f"  {status.ready if status else 0}/{wanted(app)} ready"
@@ -48,7 +49,7 @@ def _head(app: App | Unit) -> Iterator[Line]:
         yield Line("", ((status.message, "yellow" if state != "Running" else ""),))
 
 
-def _zones(app: App | Unit, replicas: Sequence[ReplicaStanding]) -> Iterator[Line]:
+def _zones(app: Workload, replicas: Sequence[ReplicaStanding]) -> Iterator[Line]:
     zones = app.status.zones if app.status else ()
     for index, zone in enumerate(zones):
         last = index == len(zones) - 1

@@ -17,7 +17,7 @@ from pincompute_sdk.cli.target import Target
 from pincompute_sdk.generated.models import Done
 
 if TYPE_CHECKING:
-    from pincompute_sdk.generated.synchronous import AppsResource, UnitsResource
+    from pincompute_sdk.generated.kinds import WorkloadsResource
 
 
 def pause(name: Workload, /, *, reason: Reason = "", where: Where = ANYWHERE) -> None:
@@ -71,7 +71,7 @@ def scale(
     _act(where, target.whole(name), lambda them, p, n: them.scale(p, n, body))
 
 
-def _act(where: Where, wanted: Target, verb: Callable[[AppsResource | UnitsResource, str, str], Done]) -> None:
+def _act(where: Where, wanted: Target, verb: Callable[[WorkloadsResource, str, str], Done]) -> None:
     """The server says what will be."""
     with options.client(where) as pin:
         done = verb(options.workloads(pin, wanted.kind), options.project(pin.context), wanted.name)

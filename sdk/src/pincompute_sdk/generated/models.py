@@ -53,6 +53,8 @@ class App(Model, tag_field="kind", tag="App"):
     """Time to end after being asked to; 30s if not said."""
     update: Update = Update()
     """How a change reaches what runs."""
+    disruption: Disruption | None = None
+    """How many replicas may be down at a time, for whatever reason; as many as update says if not said."""
     paused: bool | None = None
     """No change reaches what runs. Kept by a replacement that does not say it."""
     stopped: bool | None = None
@@ -224,6 +226,13 @@ class Difference(Model):
     """There is no such object yet."""
     message: str = ""
     """What would happen, in a sentence."""
+
+
+class Disruption(Model):
+    max_unavailable: int | str | None = None
+    """How many replicas may be down at a time, over all clusters and for whatever reason: a number, or a percentage of
+    replicas, rounded down. By default that of update.
+    """
 
 
 class Done(Model):
@@ -614,6 +623,7 @@ class Records(Model):
     items: tuple[Revision | Decision | State | Exit | Event | Operation, ...]
     cursor: str
     waiting: int
+    missing: tuple[str, ...] = ()
 
 
 class Rejection(Model):
@@ -735,6 +745,8 @@ class Scaling(Model):
 class Scheduling(Model):
     generation: int
     """metadata.generation the decision was made for."""
+    demand: str = ""
+    """Names what the decision depends on: replicas, requests, placement rules, tier."""
     revision: str = ""
     """Revision of the template the decision was made for."""
     placement: tuple[ClusterReplicas, ...] = ()

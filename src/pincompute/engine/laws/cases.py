@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from pincompute.api.meta import Resource
 from pincompute.engine.controller import Card, Controller
-from pincompute.engine.laws.worlds import Index, Indexes, World
+from pincompute.engine.laws.worlds import Indexes, World
 
 Step: TypeAlias = Callable[[World], None]
 
@@ -19,7 +19,7 @@ class Process:
     """Controllers that run together. `clusters` maps the names they know clusters by to the world's: an operator's `local`
     is some member."""
 
-    controllers: tuple[Controller[Any], ...]
+    controllers: tuple[Controller[Any, Any], ...]
     clusters: Mapping[str, str]
 
 
@@ -55,7 +55,7 @@ class Case:
 
     processes: tuple[Process, ...]
     scenario: Scenario
-    indexes: Indexes = field(default_factory=dict[Resource[Any], Mapping[str, Index]])
+    indexes: Indexes = field(default_factory=dict[Resource[Any], Any])
     collapses: bool = True
 
     def __repr__(self) -> str:
@@ -69,7 +69,7 @@ class Case:
         return world
 
     @property
-    def cards(self) -> tuple[Card, ...]:
+    def cards(self) -> tuple[Card[Any], ...]:
         return tuple(controller.card for process in self.processes for controller in process.controllers)
 
     @property

@@ -101,7 +101,7 @@ class Sight:
         self,
         world: World,
         clusters: Mapping[str, str],
-        card: Card,
+        card: Card[Any],
         indexes: Indexes,
         lens: Lens | None,
         order: Order,
@@ -122,7 +122,9 @@ class Sight:
         if name is None:
             raise self._out_of_sight(cluster, resource)
         at = None if self._clear else self._version(cluster, name, resource)
-        return FixedView(self._world.objects(name, resource, at), self._indexes.get(resource, {}), self._order)
+        history = self._world.kind(name, resource)
+        objects = history.now if at is None else history.at(at)
+        return FixedView(objects, self._indexes.get(resource, {}), self._order, history if at is None else None)
 
     def _out_of_sight(self, cluster: str, resource: Resource[Any]) -> Exception:
         where = act.where_of(cluster)
@@ -150,7 +152,7 @@ class Sight:
         return name is not None and name not in self._world.cut and name not in self._world.silent
 
 
-def lanes(card: Card, clusters: Mapping[str, str]) -> Lanes:
+def lanes(card: Card[Any], clusters: Mapping[str, str]) -> Lanes:
     return {
         (mine, reads.resource): name
         for mine, name in clusters.items()
@@ -293,7 +295,7 @@ def shuffled(rng: random.Random) -> Order:
     return lambda objects: rng.sample(objects, len(objects))
 
 
-def spots(case_cards: Iterable[Card], clusters: Mapping[str, str]) -> tuple[Spot, ...]:
+def spots(case_cards: Iterable[Card[Any]], clusters: Mapping[str, str]) -> tuple[Spot, ...]:
     """Every kind in every cluster that the cards of one process read."""
     found = {
         (name, reads.resource): None

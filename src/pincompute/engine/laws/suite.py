@@ -184,7 +184,7 @@ def _spelled(action: Action) -> str:
     )
 
 
-def _darknesses(process: Process, cards: Iterable[Card]) -> list[Darkness]:
+def _darknesses(process: Process, cards: Iterable[Card[Any]]) -> list[Darkness]:
     kinds = [Darkness(cluster, resource) for cluster, resource in spots(cards, process.clusters)]
     clusters = dict.fromkeys(process.clusters.values())
     return [*kinds, *(Darkness(cluster, cut=cut) for cluster in clusters for cut in (False, True))]

@@ -114,7 +114,7 @@ class Trial:
         self._progress = start.progress
         self.seats = [seat.fork() for seat in start.seats]
         self.world = start.world.fork()
-        self._audience = Audience(self.seats)
+        self._audience = Audience(self.seats, self.sight)
         self._late = list(start.late)
         self.world.listen(self._news)
         self.world.witness = self._written
@@ -244,8 +244,7 @@ class Trial:
 
     def sight(self, seat: Seat, order: Order | None = None) -> Sight:
         lens = self._lens if self._disturbed else None
-        clusters, card = seat.process.clusters, seat.controller.card
-        return Sight(self.world, clusters, card, self.case.indexes, lens, order or self._order, seat.lanes)
+        return open_sight(self.case, self.world, seat, lens, order or self._order)
 
     def think(self, seat: Seat, key: Key, sight: Sight) -> Look:
         look = reconcile.think(seat.controller, key, sight, self.world.now)
@@ -322,11 +321,15 @@ class Trial:
         return Broken(message, self.trace)
 
 
+def open_sight(case: Case, world: World, seat: Seat, lens: Lens | None = None, order: Order = in_order) -> Sight:
+    return Sight(world, seat.process.clusters, seat.controller.card, case.indexes, lens, order, seat.lanes)
+
+
 def beginning(case: Case) -> Checkpoint:
     """The world is made, and all of it is news."""
     world = case.world()
     seats = tuple(seated(process, controller) for process in case.processes for controller in process.controllers)
-    audience = Audience(seats)
+    audience = Audience(seats, lambda seat: open_sight(case, world, seat))
     for cluster, resource, obj in world.every():
         audience.news(cluster, resource, obj)
     return Checkpoint(world, seats, Progress(), 0, ())

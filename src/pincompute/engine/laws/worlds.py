@@ -16,13 +16,13 @@ import msgspec
 
 from pincompute.api import core
 from pincompute.api.meta import Key, Manifest, Object, Resource
+from pincompute.kube.indexes import Index, Kept, Ranked, kept
 from pincompute.kube.memory.journal import Event
 from pincompute.kube.memory.store import Store
 
 T = TypeVar("T", bound=Object)
 
-Index: TypeAlias = Callable[[Any], Iterable[str]]
-Indexes: TypeAlias = Mapping[Resource[Any], Mapping[str, Index]]
+Indexes: TypeAlias = Mapping[Resource[Any], Mapping[str, Index[Any]]]
 Spot: TypeAlias = tuple[str, Resource[Any]]
 """One kind in one cluster."""
 News: TypeAlias = Callable[[str, Resource[Any], Object], None]
@@ -63,10 +63,13 @@ class History:
 
     versions: list[Version] = field(default_factory=list)
     now: dict[Key, Object] = field(default_factory=dict)
+    _kept: dict[str, Kept[Any]] = field(default_factory=dict)
     _past: dict[int, dict[Key, Object]] = field(default_factory=dict)  # by the number of versions that made it
 
     def add(self, version: Version) -> None:
         self.versions.append(version)
+        for index in self._kept.values():
+            index.change(version.key, self.now.get(version.key), version.obj)
         if version.obj is None:
             self.now.pop(version.key, None)
         else:
@@ -90,7 +93,20 @@ class History:
         return past
 
     def fork(self) -> History:
-        return History(list(self.versions), dict(self.now), dict(self._past))
+        return History(list(self.versions), dict(self.now), _past=dict(self._past))
+
+    def index(self, name: str, index: Index[Any]) -> Kept[Any]:
+        """Of what there is now; from then on it follows every change."""
+        if name not in self._kept:
+            self._kept[name] = filled(index, self.now)
+        return self._kept[name]
+
+
+def filled(index: Index[Any], objects: Mapping[Key, Object]) -> Kept[Any]:
+    made = kept(index)
+    for key, obj in objects.items():
+        made.change(key, None, obj)
+    return made
 
 
 def since(history: Sequence[Version], number: int) -> Iterator[Version]:
@@ -159,6 +175,10 @@ class World:
         if history is None:
             return {}
         return history.now if at is None else history.at(at)
+
+    def kind(self, cluster: str, resource: Resource[Any]) -> History:
+        """One kind in one cluster, from the beginning to now."""
+        return self._histories.setdefault((cluster, resource), History())
 
     def history(self, cluster: str, resource: Resource[Any]) -> list[Version]:
         """All that ever happened to the kind there."""
@@ -250,15 +270,22 @@ class World:
 
 
 class FixedView(Generic[T]):
-    """A view of one moment."""
+    """A view of one moment. `history`, if it is given, stands at that moment and has the indexes worked out."""
 
-    __slots__ = ("_indexes", "_objects", "_order")
+    __slots__ = ("_history", "_indexes", "_objects", "_order")
     synced = True
 
-    def __init__(self, objects: Mapping[Key, T], indexes: Mapping[str, Index], order: Callable[[list[T]], list[T]]) -> None:
+    def __init__(
+        self,
+        objects: Mapping[Key, T],
+        indexes: Mapping[str, Index[Any]],
+        order: Callable[[list[Any]], list[Any]],
+        history: History | None = None,
+    ) -> None:
         self._objects = objects
         self._indexes = indexes
         self._order = order
+        self._history = history
 
     def get(self, key: Key) -> T | None:
         return self._objects.get(key)
@@ -267,5 +294,15 @@ class FixedView(Generic[T]):
         return self._order([obj for key, obj in self._objects.items() if namespace in ("", key.namespace)])
 
     def by(self, index: str, value: str) -> Iterable[T]:
-        filed = self._indexes[index]
-        return self._order([obj for obj in self._objects.values() if value in filed(obj)])
+        found = [self._objects[key] for key in self._index(index).keys(value)]
+        return found if isinstance(self._indexes[index], Ranked) else self._order(found)
+
+    def values(self, index: str) -> Iterable[str]:
+        return self._order([*self._index(index).values()])
+
+    def total(self, name: str, group: str, after: int = -1) -> Mapping[str, int]:
+        return self._index(name).total(group, after)
+
+    def _index(self, name: str) -> Kept[Any]:
+        index = self._indexes[name]
+        return self._history.index(name, index) if self._history is not None else filled(index, self._objects)

@@ -21,14 +21,14 @@ from pincompute.api.conditions import Condition
 from pincompute.api.kinds import KINDS
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Key, Object
+from pincompute.api.requests import NOTHING, Requests, plus
 from pincompute.api.workloads import ClusterReplicas, ClusterStatus, Scheduling, WorkloadStatus
-from pincompute.domain.room import Assumed
 from pincompute.engine.controller import Card, Controller, Reads, Writes
 from pincompute.engine.plan import Patch, Plan, plan
 from pincompute.federation import members, workloads
 from pincompute.federation.members import Member
 from pincompute.federation.scheduling.placement import place
-from pincompute.federation.status import before_reports
+from pincompute.federation.workload.report import before_reports
 from pincompute.federation.workloads import TIERS, Workload, WorkloadObject
 from pincompute.kube.views import Views
 
@@ -44,7 +44,7 @@ class Seen:
     now: datetime
     waiting: tuple[Workload, ...]
     members: tuple[Member, ...]
-    assumed: Mapping[str, Assumed]
+    assumed: Mapping[str, Requests]
 
 
 def decide(seen: Seen) -> Plan:
@@ -92,9 +92,9 @@ def _undecided(obj: WorkloadObject, staying: frozenset[str]) -> bool:
     return bool(made.unplaced or made.passed_over) or any(row.cluster not in staying for row in made.placement)
 
 
-def ledger(objects: Iterable[WorkloadObject], known: Iterable[Member]) -> dict[str, Assumed]:
+def ledger(objects: Iterable[WorkloadObject], known: Iterable[Member]) -> dict[str, Requests]:
     """Capacity promised by cluster: to replicas that are not ready, and to new ones that its measurement does not count yet."""
-    assumed: dict[str, Assumed] = {}
+    assumed: dict[str, Requests] = {}
     by_name = {member.name: member for member in known}
     for obj in objects:
         made = obj.status.scheduling
@@ -104,7 +104,7 @@ def ledger(objects: Iterable[WorkloadObject], known: Iterable[Member]) -> dict[s
         for row in made.placement:
             if pending := _pending(row, lines.get(row.cluster), by_name.get(row.cluster)):
                 requests = workloads.render(obj).requests
-                assumed[row.cluster] = assumed.get(row.cluster, Assumed()).plus(requests, pending)
+                assumed[row.cluster] = plus(assumed.get(row.cluster, NOTHING), requests, pending)
     return assumed
 
 
@@ -116,13 +116,13 @@ def _pending(row: ClusterReplicas, line: ClusterStatus | None, member: Member | 
     return max(0, row.replicas - line.ready_replicas, 0 if counted else row.added)
 
 
-def _promise(assumed: dict[str, Assumed], workload: Workload, decision: Scheduling) -> None:
+def _promise(assumed: dict[str, Requests], workload: Workload, decision: Scheduling) -> None:
     """Charge what this decision adds to what the last one had promised already."""
     before = workload.status.scheduling
     had = {row.cluster: row.replicas for row in before.placement} if before else {}
     for row in decision.placement:
         if (more := row.replicas - had.get(row.cluster, 0)) > 0:
-            assumed[row.cluster] = assumed.get(row.cluster, Assumed()).plus(workload.rendered.requests, more)
+            assumed[row.cluster] = plus(assumed.get(row.cluster, NOTHING), workload.rendered.requests, more)
 
 
 def _status(workload: Workload, decision: Scheduling, now: datetime) -> WorkloadStatus:

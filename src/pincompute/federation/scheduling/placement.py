@@ -10,11 +10,14 @@ from dataclasses import dataclass
 
 import msgspec
 
+from pincompute.api import requests
+from pincompute.api.requests import NOTHING, Requests
 from pincompute.api.workloads import ClusterReplicas, Rejection, Scheduling, Score
 from pincompute.domain import spread
-from pincompute.domain.room import Assumed, replicas_that_fit
+from pincompute.domain.room import replicas_that_fit
 from pincompute.federation.members import Member
 from pincompute.federation.scheduling import filters, scores
+from pincompute.federation.scheduling.demand import demand
 from pincompute.federation.workloads import Workload
 
 KEPT_REASONS = 20  # clusters whose reasons and scores are kept; status stays small with 100 clusters
@@ -30,17 +33,18 @@ class _Judged:
     silent: Rejection | None
 
 
-def place(workload: Workload, members: tuple[Member, ...], assumed: Mapping[str, Assumed]) -> Scheduling:
+def place(workload: Workload, members: tuple[Member, ...], assumed: Mapping[str, Requests]) -> Scheduling:
     """Where the workload should run, starting from where it runs by the last decision."""
     if workload.paused and (kept := _kept(workload, members)) is not None:
         return kept
     rejected = {m.name: r for m in members if (r := filters.reject(workload, m))}
-    judged = tuple(_judge(workload, m, assumed.get(m.name, Assumed())) for m in members if m.name not in rejected)
+    judged = tuple(_judge(workload, m, assumed.get(m.name, NOTHING)) for m in members if m.name not in rejected)
     division = _divide(workload, judged)
     reasons = (*rejected.values(), *(r for j in judged if (r := _reason(workload, j, division))))
     known = {m.name: m for m in members}
     return Scheduling(
         generation=workload.generation,
+        demand=demand(workload).hash,
         revision=_revision(workload),
         placement=tuple(
             _row(workload, known[cluster], count)
@@ -69,7 +73,7 @@ def _revision(workload: Workload) -> str:
     return made.revision if workload.paused and made else workload.rendered.revision
 
 
-def _judge(workload: Workload, member: Member, assumed: Assumed) -> _Judged:
+def _judge(workload: Workload, member: Member, assumed: Requests) -> _Judged:
     silent = filters.silence(member)
     room = 0 if member.capacity is None else replicas_that_fit(member.capacity, assumed, workload.rendered.requests)
     score = scores.score(member, assumed)
@@ -133,10 +137,10 @@ def _reason(workload: Workload, judged: _Judged, division: spread.Division) -> R
         return judged.silent
     if not division.unplaced:
         return None
-    name, requests = judged.member.name, workload.rendered.requests
+    name = judged.member.name
     if judged.member.unschedulable:
         return Rejection(cluster=name, reason="Unschedulable", message=f"{name} is closed for new work by its operator")
-    wants = f"cpu {requests.cpu_millis}m and memory {requests.memory_bytes >> 20}Mi"
+    wants = requests.sentence(workload.rendered.requests)
     taken = division.replicas.get(name, 0) - judged.candidate.present
     message = f"{name} has room for {taken} more of {wants} each"
     return Rejection(cluster=name, reason="InsufficientCapacity", message=message)

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from pincompute.api.clusters import Project, ProjectMember
-from pincompute.gateway.access.rights import ALL, NONE, Rights, right
-from pincompute.gateway.access.roles import BEYOND_TOKENS, EVERYBODY, LISTS, OF_THE_REGION, SELF, Roles
+from pincompute.gateway.access.rights import NONE, Rights, right
+from pincompute.gateway.access.roles import BEYOND_TOKENS, OF_THE_REGION, SELF, Roles
 from pincompute.gateway.access.tokens import Scope, ServiceToken, scope_rights
 from pincompute.gateway.calls import Caller, Operation
 
@@ -139,12 +139,12 @@ class Authorizer:
             return Standing(NONE, (), inside=bool(project))
         known = names(caller)
         platform, held = self._roles.of_platform(known)
-        scope = self._scope(caller)
+        scope, everything = self._scope(caller), self._roles.universe.all
         if not project:
-            limit = ALL if scope is None else self._outside(scope)
-            basic = SELF if caller.kind == "platform" else EVERYBODY
+            limit = everything if scope is None else self._outside(scope)
+            basic = SELF if caller.kind == "platform" else self._roles.everybody
             return Standing((held | basic) & limit, platform, inside=False)
-        limit = ALL if scope is None else self._inside(scope, project)
+        limit = everything if scope is None else self._inside(scope, project)
         roles = self._index(project, members)
         given = tuple(sorted({roles[name] for name in known if name in roles}))
         own = NONE.union(*map(self._roles.of_project, given))
@@ -168,7 +168,7 @@ class Authorizer:
         return Scope(project="") if token is None else token.scope
 
     def _of(self, scope: Scope) -> Rights:
-        return scope_rights(scope, self._roles.of_project) - BEYOND_TOKENS
+        return scope_rights(scope, self._roles) - BEYOND_TOKENS
 
     def _inside(self, scope: Scope, project: str) -> Rights:
         return self._of(scope) if scope.project in ("*", project) else NONE
@@ -177,7 +177,7 @@ class Authorizer:
         """A token of one project still may ask who it is, and for lists, which then hold that project only."""
         if scope.project == "*":
             return self._of(scope) | SELF
-        return (self._of(scope) & LISTS) | SELF
+        return (self._of(scope) & self._roles.lists) | SELF
 
     def _index(self, project: str, members: Members) -> dict[str, str]:
         """Roles by name, once for each state of the project, which may have hundreds of members."""

@@ -10,15 +10,15 @@ from collections.abc import Iterable, Mapping
 from itertools import product
 from typing import TypeAlias, cast, get_args
 
+from pincompute.api import kinds as workloads
+from pincompute.gateway import calls
 from pincompute.gateway.calls import Operation, Resource, Verb
 from pincompute.gateway.settings import RoleRule, SettingsError
 
 Right: TypeAlias = tuple[Resource, Verb]
 Rights: TypeAlias = frozenset[Right]
 
-RESOURCES: tuple[Resource, ...] = get_args(Resource)
 VERBS: tuple[Verb, ...] = get_args(Verb)
-ALL: Rights = frozenset(product(RESOURCES, VERBS))
 NONE: Rights = frozenset()
 
 
@@ -26,46 +26,53 @@ class UnknownRight(ValueError):  # noqa: N818 - it names what is unknown
     """A rule names a resource or a verb that there is not."""
 
 
-def of_rules(rules: Iterable[RoleRule]) -> Rights:
-    """Raises UnknownRight."""
-    return frozenset(right for rule in rules for right in of(rule.resources, rule.verbs))
+class Universe:
+    """Every right there can be in a region with these workload kinds."""
+
+    def __init__(self, kinds: workloads.Kinds = workloads.KINDS) -> None:
+        self.workloads: tuple[Resource, ...] = tuple(kind.plural for kind in kinds)
+        self.resources: tuple[Resource, ...] = (*self.workloads, *calls.RESOURCES)
+        self.all: Rights = frozenset(product(self.resources, VERBS))
+
+    def of_rules(self, rules: Iterable[RoleRule]) -> Rights:
+        """Raises UnknownRight."""
+        return frozenset(right for rule in rules for right in self.of(rule.resources, rule.verbs))
+
+    def of(self, resources: Iterable[str], verbs: Iterable[str]) -> Rights:
+        """Every verb on every resource; "*" stands for all. Raises UnknownRight."""
+        named = _all_of(resources, self.resources, "resource")
+        return frozenset(cast("Right", pair) for pair in product(named, _all_of(verbs, VERBS, "verb")))
+
+    def of_operations(self, operations: Iterable[str]) -> Rights:
+        """From `apps:get`, `apps:*`, `*:list`. Raises UnknownRight."""
+        found: set[Right] = set()
+        for operation in operations:
+            resource, _, verb = operation.partition(":")
+            found |= self.of((resource,), (verb,))
+        return frozenset(found)
+
+    def operations(self, rights: Rights) -> tuple[str, ...]:
+        """`apps:get` and so on, sorted; a resource of which all is allowed is `apps:*`."""
+        whole = {resource for resource in self.resources if all((resource, verb) in rights for verb in VERBS)}
+        single = {f"{resource}:{verb}" for resource, verb in rights if resource not in whole}
+        return tuple(sorted({f"{resource}:*" for resource in whole} | single))
+
+    def custom(self, roles: Mapping[str, tuple[RoleRule, ...]], taken: Iterable[str]) -> dict[str, Rights]:
+        """The roles a region's settings define. Raises SettingsError."""
+        for name in roles:
+            if name in taken:
+                raise SettingsError(f"access.customRoles.{name}: is a built-in role; choose another name")
+        try:
+            return {name: self.of_rules(rules) for name, rules in roles.items()}
+        except UnknownRight as unknown:
+            raise SettingsError(f"access.customRoles: {unknown}") from None
 
 
-def of(resources: Iterable[str], verbs: Iterable[str]) -> Rights:
-    """Every verb on every resource; "*" stands for all. Raises UnknownRight."""
-    named = _all_of(resources, RESOURCES, "resource")
-    return frozenset(cast("Right", pair) for pair in product(named, _all_of(verbs, VERBS, "verb")))
-
-
-def of_operations(operations: Iterable[str]) -> Rights:
-    """From `apps:get`, `apps:*`, `*:list`. Raises UnknownRight."""
-    found: set[Right] = set()
-    for operation in operations:
-        resource, _, verb = operation.partition(":")
-        found |= of((resource,), (verb,))
-    return frozenset(found)
+RESOURCES = Universe().resources
 
 
 def right(operation: Operation) -> Right:
     return (operation.resource, operation.verb)
-
-
-def operations(rights: Rights) -> tuple[str, ...]:
-    """`apps:get` and so on, sorted; a resource of which all is allowed is `apps:*`."""
-    whole = {resource for resource in RESOURCES if all((resource, verb) in rights for verb in VERBS)}
-    single = {f"{resource}:{verb}" for resource, verb in rights if resource not in whole}
-    return tuple(sorted({f"{resource}:*" for resource in whole} | single))
-
-
-def custom(roles: Mapping[str, tuple[RoleRule, ...]], taken: Iterable[str]) -> dict[str, Rights]:
-    """The roles a region's settings define. Raises SettingsError."""
-    for name in roles:
-        if name in taken:
-            raise SettingsError(f"access.customRoles.{name}: is a built-in role; choose another name")
-    try:
-        return {name: of_rules(rules) for name, rules in roles.items()}
-    except UnknownRight as unknown:
-        raise SettingsError(f"access.customRoles: {unknown}") from None
 
 
 def _all_of(names: Iterable[str], known: tuple[str, ...], what: str) -> set[str]:

@@ -7,61 +7,72 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pincompute.gateway.access.rights import ALL, NONE, Rights, custom, of, operations
+from pincompute.api import kinds as workloads
+from pincompute.gateway.access.rights import NONE, Rights, Universe
 from pincompute.gateway.settings import Access, SettingsError
 
 READ = ("get", "list", "watch")
-WORKLOADS = ("apps", "units")
 
-VIEWER = of((*WORKLOADS, "projects", "members", "history", "events", "logs"), READ)
-DEVELOPER = VIEWER | of(WORKLOADS, ("create", "update", "delete", "scale", "rollback"))
-OPERATOR = (
-    DEVELOPER
-    | of(WORKLOADS, ("pause", "resume", "stop", "start", "restart"))
-    | of(("shells",), ("get", "list", "create", "open"))
-    | of(("files",), ("get", "list", "create", "update", "delete"))
-)
-OWNER = (
-    OPERATOR
-    | of(("projects",), ("update", "delete"))
-    | of(("members",), ("create", "update", "delete"))
-    | of(("tokens",), ("get", "list", "create", "delete"))
-)
+_FIXED = Universe(())  # of what every region has, whichever kinds of workloads it has
 
-PROJECT_ROLES: Mapping[str, Rights] = {"viewer": VIEWER, "developer": DEVELOPER, "operator": OPERATOR, "owner": OWNER}
-
-PLATFORM_ROLES: Mapping[str, Rights] = {
-    "admin": ALL,
-    "auditor": of(("audit", "clusters", "tokens", "roles"), READ) | (VIEWER - of(("logs",), ("*",))),
-    "viewer": VIEWER | of(("clusters",), READ),
-    "operator": OPERATOR | of(("clusters",), READ),
-    "project-creator": of(("projects",), ("create",)),
-}
-
-OF_THE_REGION: Rights = of(("clusters", "audit", "roles", "session"), ("*",)) | of(("projects",), ("create",))
+OF_THE_REGION: Rights = _FIXED.of(("clusters", "audit", "roles", "session"), ("*",)) | _FIXED.of(("projects",), ("create",))
 """Rights that mean nothing inside a project; only a platform role or everybody's rights give them."""
 
-SELF: Rights = of(("session",), ("get",))
+SELF: Rights = _FIXED.of(("session",), ("get",))
 """What nobody known is refused: to ask who they are."""
 
-LISTS: Rights = of((*WORKLOADS, "projects", "history", "events"), ("list", "watch"))
-"""Over all projects: whoever is known may ask, and gets what they may see."""
-
-EVERYBODY: Rights = SELF | LISTS | of(("roles",), ("get", "list")) | of(("tokens",), ("get", "list", "create", "delete"))
-"""What every person may ask outside of a project: lists hold only what they may see, tokens only their own."""
-
-BEYOND_TOKENS: Rights = of(("tokens",), ("create", "update", "delete"))
+BEYOND_TOKENS: Rights = _FIXED.of(("tokens",), ("create", "update", "delete"))
 """A service token never makes, changes or removes service tokens, whatever its scope says."""
 
 
-class Roles:
-    """Names to rights, built-in and custom."""
+def project_roles(universe: Universe) -> Mapping[str, Rights]:
+    of, workloads = universe.of, universe.workloads
+    viewer = of((*workloads, "projects", "members", "history", "events", "logs"), READ)
+    developer = viewer | of(workloads, ("create", "update", "delete", "scale", "rollback"))
+    operator = (
+        developer
+        | of(workloads, ("pause", "resume", "stop", "start", "restart"))
+        | of(("shells",), ("get", "list", "create", "open"))
+        | of(("files",), ("get", "list", "create", "update", "delete"))
+    )
+    owner = (
+        operator
+        | of(("projects",), ("update", "delete"))
+        | of(("members",), ("create", "update", "delete"))
+        | of(("tokens",), ("get", "list", "create", "delete"))
+    )
+    return {"viewer": viewer, "developer": developer, "operator": operator, "owner": owner}
 
-    def __init__(self, access: Access) -> None:
+
+def platform_roles(universe: Universe) -> Mapping[str, Rights]:
+    of, inside = universe.of, project_roles(universe)
+    return {
+        "admin": universe.all,
+        "auditor": of(("audit", "clusters", "tokens", "roles"), READ) | (inside["viewer"] - of(("logs",), ("*",))),
+        "viewer": inside["viewer"] | of(("clusters",), READ),
+        "operator": inside["operator"] | of(("clusters",), READ),
+        "project-creator": of(("projects",), ("create",)),
+    }
+
+
+class Roles:
+    """Names to rights, built-in and custom, and what everybody may.
+
+    `lists` are over all projects: whoever is known may ask, and gets what they may see. `everybody` is what every person may
+    ask outside of a project: lists hold only what they may see, tokens only their own.
+    """
+
+    def __init__(self, access: Access, kinds: workloads.Kinds = workloads.KINDS) -> None:
         """Raises SettingsError."""
-        own = custom(access.custom_roles, {*PROJECT_ROLES, *PLATFORM_ROLES})
-        self._project: Mapping[str, Rights] = {**PROJECT_ROLES, **own}
-        self._platform: Mapping[str, Rights] = {**PLATFORM_ROLES, **own}
+        self.universe = Universe(kinds)
+        of = self.universe.of
+        self.lists: Rights = of((*self.universe.workloads, "projects", "history", "events"), ("list", "watch"))
+        asked = of(("roles",), ("get", "list")) | of(("tokens",), ("get", "list", "create", "delete"))
+        self.everybody: Rights = SELF | self.lists | asked
+        inside, everywhere = project_roles(self.universe), platform_roles(self.universe)
+        own = self.universe.custom(access.custom_roles, {*inside, *everywhere})
+        self._project: Mapping[str, Rights] = {**inside, **own}
+        self._platform: Mapping[str, Rights] = {**everywhere, **own}
         for name in access.platform_roles:
             if name not in self._platform:
                 raise SettingsError(f"access.platformRoles.{name}: expected one of {', '.join(sorted(self._platform))}")
@@ -78,7 +89,7 @@ class Roles:
 
     def described(self) -> dict[str, tuple[str, ...]]:
         """Every role that a project member can have, with its operations."""
-        return {name: operations(rights - OF_THE_REGION) for name, rights in self._project.items()}
+        return {name: self.universe.operations(rights - OF_THE_REGION) for name, rights in self._project.items()}
 
     def has(self, role: str) -> bool:
         return role in self._project

@@ -16,7 +16,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from pincompute.gateway.access.rights import NONE, Rights, of_operations
+from pincompute.gateway.access.rights import NONE, Rights
+from pincompute.gateway.access.roles import Roles
 from pincompute.gateway.calls import Caller
 from pincompute.kube.clock import SYSTEM, Clock
 
@@ -187,10 +188,10 @@ def digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def scope_rights(scope: Scope, role: Callable[[str], Rights]) -> Rights:
+def scope_rights(scope: Scope, roles: Roles) -> Rights:
     """What a scope lets through. A role and operations together: only what both let through."""
-    of_role = role(scope.role) if scope.role else None
-    named = of_operations(scope.operations) if scope.operations else None
+    of_role = roles.of_project(scope.role) if scope.role else None
+    named = roles.universe.of_operations(scope.operations) if scope.operations else None
     match of_role, named:
         case None, None:
             return NONE

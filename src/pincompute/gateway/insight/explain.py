@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from pincompute.api.workloads import PinApp, PinPod
+from pincompute.api.kinds import Kind, Workload
 from pincompute.domain import explanation
 from pincompute.gateway.insight import exits, timeline
 from pincompute.store.records import DONE, GONE, AnyRecord, Event, Exit, Operation, Revision, State
@@ -26,14 +26,15 @@ _QUIET_REASONS = ("BackOff", "Unhealthy", "FailedScheduling")
 class Subject:
     """`records` are of this workload, the newest last; `silent` are members that do not answer now."""
 
-    obj: PinApp | PinPod
+    kind: Kind
+    obj: Workload
     records: tuple[AnyRecord, ...]
     silent: tuple[str, ...]
     now: datetime
 
 
 def present(subject: Subject) -> Iterator[str]:
-    yield from explanation.sentences(subject.obj)
+    yield from explanation.sentences(subject.kind, subject.obj)
     yield from _silence(subject)
     since = subject.now - LATELY
     recent = tuple(record for record in subject.records if record.until >= since)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import msgspec
 
-from pincompute.api.meta import Resource
-from pincompute.api.workloads import PINAPPS, PINPODS, PinApp, PinPod
+from pincompute.api import kinds
+from pincompute.api.kinds import Kind, Workload
 from pincompute.gateway import problems
-from pincompute.gateway.insight import explain, timeline
+from pincompute.gateway.insight import explain, observing, timeline
 from pincompute.gateway.insight.entries import Entry
 from pincompute.gateway.insight.explain import Subject
+from pincompute.gateway.insight.observing import Look
 from pincompute.gateway.reads import Reads
 from pincompute.kube.clock import SYSTEM, Clock
 from pincompute.store.errors import StoreUnavailable
@@ -23,8 +23,6 @@ from pincompute.store.store import Store
 OWN_WRITES = 0.5  # seconds to wait for what was recorded just now, so that callers find their own operations
 CONTEXT = 200  # records of a workload an explanation looks back at
 REVISIONS = 100  # earlier revisions looked at to tell what changed
-
-WORDS = {PINAPPS.kind: "app", PINPODS.kind: "unit"}  # as users call them
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
@@ -61,33 +59,60 @@ class Insight:
             raise _away() from None
         return page
 
+    async def history(self, wanted: Filter, cursor: str, limit: int, *, oldest_first: bool) -> tuple[Page, tuple[str, ...]]:
+        """A page and what is missing of it: while the store is away, the revisions of a workload that the host keeps.
+
+        Raises Problem as `page` does.
+        """
+        try:
+            return await self.page(wanted, cursor, limit, oldest_first=oldest_first), ()
+        except problems.Problem as problem:
+            if problem.code != "unavailable" or not wanted.name or "revision" not in wanted.types:
+                raise
+            kept = self._kept(wanted)
+            if not kept:
+                raise
+            narrowed = [record for record in kept if _is_of(record, wanted)][:limit]
+            return Page(tuple(narrowed[::-1] if oldest_first else narrowed)), ("history",)
+
+    def _kept(self, wanted: Filter) -> tuple[Revision, ...]:
+        """The present revision of the workload and the former ones, newest first; empty when there is no such workload now."""
+        kind = kinds.named(wanted.workload, self._reads.workloads)
+        obj: Workload | None = self._reads.get(kind.workload, wanted.project, wanted.name) if kind is not None else None
+        if kind is None or obj is None:
+            return ()
+        look = Look(self._clock.wall(), live=False)
+        present = observing.revision(kind.workload.kind, obj, look)
+        former = (r for r in self._reads.revisions(obj) if r.spec.revision != present.revision)
+        return (present, *(observing.former(kind.workload.kind, obj, kept, look) for kept in former))
+
     async def timeline(self, wanted: Filter, cursor: str, limit: int, *, oldest_first: bool) -> tuple[tuple[Entry, ...], str]:
         """Lines in the order that was asked for, and the cursor of the next page."""
         page = await self.page(wanted, cursor, limit, oldest_first=oldest_first)
         told = timeline.entries(page.records, await self._before(wanted, page))
         return (told if oldest_first else told[::-1]), page.cursor
 
-    async def explain(self, resource: Resource[Any], project: str, name: str) -> Explanation:
+    async def explain(self, kind: Kind, project: str, name: str) -> Explanation:
         """Raises Problem 404 when there is not and never was such a workload."""
-        obj: PinApp | PinPod | None = self._reads.get(resource, project, name)
-        wanted = Filter(project, resource.kind, name, uid=obj.metadata.uid if obj else "")
+        obj: Workload | None = self._reads.get(kind.workload, project, name)
+        wanted = Filter(project, kind.workload.kind, name, uid=obj.metadata.uid if obj else "")
         try:
             page = await self.page(wanted, "", CONTEXT, oldest_first=False)
         except problems.Problem as problem:
             if obj is None or problem.code != "unavailable":
                 raise
-            return self._present(obj, (), ("history",))
+            return self._present(kind, obj, (), ("history",))
         records = page.records[::-1]
-        return self._present(obj, records, ()) if obj else self._past(project, name, records)
+        return self._present(kind, obj, records, ()) if obj else self._past(project, name, records)
 
     def explain_all(self, project: str) -> tuple[Explanation, ...]:
         """All workloads of the project that do not run as they should; from the caches alone."""
-        found = [obj for resource in (PINAPPS, PINPODS) for obj in self._reads.host(resource).list(project)]
-        troubled = [obj for obj in found if obj.status.phase not in ("Running", "Stopped")]
-        return tuple(self._present(obj, (), ()) for obj in sorted(troubled, key=lambda obj: obj.key))
+        found = [(obj, kind) for kind in self._reads.workloads for obj in self._reads.host(kind.workload).list(project)]
+        troubled = [(obj, kind) for obj, kind in found if obj.status.phase not in ("Running", "Stopped")]
+        return tuple(self._present(kind, obj, (), ()) for obj, kind in sorted(troubled, key=lambda each: each[0].key))
 
-    def _present(self, obj: PinApp | PinPod, records: tuple[AnyRecord, ...], missing: tuple[str, ...]) -> Explanation:
-        subject = Subject(obj, records, self._reads.silent(), self._clock.wall())
+    def _present(self, kind: Kind, obj: Workload, records: tuple[AnyRecord, ...], missing: tuple[str, ...]) -> Explanation:
+        subject = Subject(kind, obj, records, self._reads.silent(), self._clock.wall())
         return Explanation(
             name=obj.metadata.name,
             project=obj.metadata.namespace,
@@ -119,11 +144,18 @@ class Insight:
     async def _must_exist(self, wanted: Filter) -> None:
         if not wanted.name:
             return
-        resource = PINAPPS if wanted.workload == PINAPPS.kind else PINPODS
-        if self._reads.get(resource, wanted.project, wanted.name) is not None:
+        kind = kinds.named(wanted.workload, self._reads.workloads)
+        if kind is not None and self._reads.get(kind.workload, wanted.project, wanted.name) is not None:
             return
         if not await self._store.history.workloads(wanted.project, wanted.workload, wanted.name):
-            raise problems.not_found(f"{WORDS[resource.kind]} {wanted.project}/{wanted.name}, now or in the past")
+            word = kind.word if kind is not None else "workload"
+            raise problems.not_found(f"{word} {wanted.project}/{wanted.name}, now or in the past")
+
+
+def _is_of(record: Revision, wanted: Filter) -> bool:
+    since, until = wanted.since or record.at, wanted.until or record.at
+    said = not wanted.text or any(wanted.text.lower() in word.lower() for word in record.words)
+    return since <= record.at <= until and wanted.uid in ("", record.uid) and said
 
 
 def _away() -> problems.Problem:

@@ -17,8 +17,9 @@ import msgspec
 
 from pincompute.api import conditions, core, labels, templates
 from pincompute.api.core import ContainerStateTerminated, ContainerStatus, Pod
+from pincompute.api.kinds import Workload
 from pincompute.api.quantity import InvalidQuantityError
-from pincompute.api.workloads import PinApp, PinPod
+from pincompute.api.revisions import PinRevision
 from pincompute.gateway.operation import notes
 from pincompute.store.records import DONE, GONE, AnyRecord, Decision, Event, Exit, Operation, Revision, State, digest
 
@@ -52,7 +53,7 @@ class Look:
     live: bool
 
 
-def of_workload(kind: str, obj: PinApp | PinPod, known: Known, look: Look) -> tuple[tuple[AnyRecord, ...], Known]:
+def of_workload(kind: str, obj: Workload, known: Known, look: Look) -> tuple[tuple[AnyRecord, ...], Known]:
     """What is new in the workload, and what is known from now on."""
     meta, status = obj.metadata, obj.status
     owner = Owner(meta.namespace, kind, meta.name, meta.uid)
@@ -73,7 +74,25 @@ def of_workload(kind: str, obj: PinApp | PinPod, known: Known, look: Look) -> tu
     return tuple(found), Known(max(meta.generation, known.generation), decided, phase, operation)
 
 
-def of_end(kind: str, obj: PinApp | PinPod, known: Known, at: datetime) -> State:
+def revision(kind: str, obj: Workload, look: Look) -> Revision:
+    """The present one, as the object itself tells of it."""
+    owner = Owner(obj.metadata.namespace, kind, obj.metadata.name, obj.metadata.uid)
+    return _revision(owner, obj, look, _operations(owner, obj))
+
+
+def former(kind: str, obj: Workload, kept: PinRevision, look: Look) -> Revision:
+    """One that the host keeps; which generation it was, and who made it, is not known."""
+    meta = obj.metadata
+    return Revision(
+        **_of(Owner(meta.namespace, kind, meta.name, meta.uid)),
+        at=kept.metadata.creation_timestamp or look.at,
+        generation=0,
+        revision=kept.spec.revision,
+        spec={"template": kept.spec.template},
+    )
+
+
+def of_end(kind: str, obj: Workload, known: Known, at: datetime) -> State:
     """Nothing of the workload is left."""
     meta = obj.metadata
     return State(project=meta.namespace, workload=kind, name=meta.name, uid=meta.uid, at=at, before=known.phase, after=GONE)
@@ -149,7 +168,7 @@ def _of(owner: Owner) -> _Owned:
     }
 
 
-def _operations(owner: Owner, obj: PinApp | PinPod) -> tuple[Operation, ...]:
+def _operations(owner: Owner, obj: Workload) -> tuple[Operation, ...]:
     """Those that stand on the object, newest first."""
     return tuple(
         Operation(
@@ -172,7 +191,7 @@ def _since(operations: Sequence[Operation], known: str) -> list[Operation]:
     return list(itertools.takewhile(lambda operation: operation.key != known, operations))[::-1]
 
 
-def _revision(owner: Owner, obj: PinApp | PinPod, look: Look, operations: Sequence[Operation]) -> Revision:
+def _revision(owner: Owner, obj: Workload, look: Look, operations: Sequence[Operation]) -> Revision:
     meta = obj.metadata
     made_by = next((operation for operation in operations if operation.generation == meta.generation), None)
     at = made_by.at if made_by is not None else _changed_at(obj, look)
@@ -187,14 +206,14 @@ def _revision(owner: Owner, obj: PinApp | PinPod, look: Look, operations: Sequen
     )
 
 
-def _name(obj: PinApp | PinPod) -> str:
+def _name(obj: Workload) -> str:
     try:
         return templates.revision(obj.spec.template)
     except InvalidQuantityError:
         return ""  # it cannot run; its status says why
 
 
-def _changed_at(obj: PinApp | PinPod, look: Look) -> datetime:
+def _changed_at(obj: Workload, look: Look) -> datetime:
     """Now, when it happened just now; else when the status was last written, if it was written for this generation."""
     status = obj.status
     answered = status.scheduling is not None and status.scheduling.generation == obj.metadata.generation

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pincompute.api.kinds import Kind, Kinds, Workload
 from pincompute.api.meta import Key
-from pincompute.api.workloads import PINAPPS, PINPODS, PinApp, PinPod
 from pincompute.gateway.calls import Call
 from pincompute.gateway.door import Records
 from pincompute.gateway.insight.recorder import Recorder
@@ -16,7 +16,6 @@ from pincompute.gateway.reads import Reads
 from pincompute.store.records import DONE, Operation
 
 _INSIDE = ("shells", "files")  # resources that lead into containers
-_KINDS = {"apps": PINAPPS, "units": PINPODS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,28 +36,27 @@ class Operations:
 
     def _remember(self, call: Call) -> None:
         operation = call.operation
+        named = next((kind for kind in self.reads.workloads if kind.plural == operation.resource), None)
         if operation.resource in _INSIDE and call.name:
-            self.recorder.operated(_operation(call, self._find(call), operation.resource))
-        elif operation.verb == "delete" and operation.resource in _KINDS:
-            obj = self._find(call)
+            self.recorder.operated(_operation(call, *self._find(call, self.reads.workloads), operation.resource))
+        elif operation.verb == "delete" and named is not None:
+            kind, obj = self._find(call, (named,))
             if obj is None or obj.deleting:  # else it was a dry run
-                self.recorder.operated(_operation(call, obj, ""))
+                self.recorder.operated(_operation(call, kind, obj, ""))
 
-    def _find(self, call: Call) -> PinApp | PinPod | None:
-        """The workload; a route that says not which kind it is about has names of both."""
-        named = _KINDS.get(call.operation.resource)
-        for resource in (named,) if named else (PINAPPS, PINPODS):
-            found: PinApp | PinPod | None = self.reads.host(resource).get(Key(call.project, call.name))
+    def _find(self, call: Call, kinds: Kinds) -> tuple[Kind, Workload | None]:
+        """The workload, of whichever of these kinds one has the name; of the first kind when there is none now."""
+        for kind in kinds:
+            found: Workload | None = self.reads.host(kind.workload).get(Key(call.project, call.name))
             if found is not None:
-                return found
-        return None
+                return kind, found
+        return kinds[0], None
 
 
-def _operation(call: Call, obj: PinApp | PinPod | None, detail: str) -> Operation:
-    kind = _KINDS.get(call.operation.resource) or (PINPODS if isinstance(obj, PinPod) else PINAPPS)
+def _operation(call: Call, kind: Kind, obj: Workload | None, detail: str) -> Operation:
     return Operation(
         project=call.project,
-        workload=kind.kind,
+        workload=kind.workload.kind,
         name=call.name,
         uid=obj.metadata.uid if obj is not None else "",
         at=call.at,

@@ -12,15 +12,15 @@ import logging
 import re
 from collections import deque
 from collections.abc import Iterable
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, cast
 
+from pincompute.api import kinds as table
 from pincompute.api.clusters import PROJECTS
 from pincompute.api.core import EVENTS, PODS, Pod
 from pincompute.api.core import Event as KubeEvent
+from pincompute.api.kinds import KINDS, Kind, Kinds, Workload
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Key, Object, Resource
-from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS
-from pincompute.api.workloads import PINAPPS, PINPODS, PinApp, PinPod
 from pincompute.gateway.insight import observing
 from pincompute.gateway.insight.observing import Known, Look, Owner
 from pincompute.gateway.insight.programs import Programs
@@ -33,7 +33,6 @@ from pincompute.store.store import Store
 
 log = logging.getLogger(__name__)
 
-WORKLOADS: tuple[Resource[PinApp] | Resource[PinPod], ...] = (PINAPPS, PINPODS)
 REMEMBERED = 100_000  # pods that went whose owner is remembered for their last events, and pods whose exits are known
 PARKED = 1000  # pods that have not been seen yet and whose events wait for them
 PATIENCE = 10.0  # seconds to wait for the store before beginning without it
@@ -44,17 +43,16 @@ Value = TypeVar("Value")
 
 News: TypeAlias = tuple[str, Object, bool]
 
-_KINDS_OF_SHARDS = {PINAPPSHARDS.kind: PINAPPS.kind, PINPODSHARDS.kind: PINPODS.kind}
-
 
 class Recorder:
     """Declares and listens, so it must be made before the first cluster is added; `run` is its life."""
 
-    def __init__(self, clusters: Clusters, store: Store, clock: Clock = SYSTEM) -> None:
+    def __init__(self, clusters: Clusters, store: Store, clock: Clock = SYSTEM, kinds: Kinds = KINDS) -> None:
         self.recorded = 0
         self._clusters = clusters
         self._store = store
         self._clock = clock
+        self._kinds = kinds
         self._news: deque[News] = deque()
         self._arrived = asyncio.Event()
         self._programs = Programs(clusters, lambda revision: self._record((revision,)))
@@ -62,8 +60,8 @@ class Recorder:
         self._owners: dict[str, Owner] = {}  # by uid of the pod
         self._exits: dict[str, frozenset[str]] = {}  # keys recorded, by uid of the pod
         self._parked: dict[str, tuple[KubeEvent, ...]] = {}  # by uid of the pod
-        for resource in WORKLOADS:
-            clusters.listen("host", resource, self._changed)
+        for kind in kinds:
+            clusters.listen("host", kind.workload, self._changed)
         clusters.listen("host", EVENTS, self._changed)
         clusters.listen("members", PODS, self._changed)
         clusters.listen("members", EVENTS, self._changed)
@@ -128,8 +126,8 @@ class Recorder:
         """Before the host's first list nobody knows what is gone."""
         while True:
             try:
-                for resource in WORKLOADS:
-                    await self._clusters.cache(HOST, resource).until_synced()
+                for kind in self._kinds:
+                    await self._clusters.cache(HOST, kind.workload).until_synced()
             except Unknown:
                 await self._clock.sleep(0.1)  # the host is added in a moment
             else:
@@ -137,7 +135,8 @@ class Recorder:
 
     def _vanished(self, remembered: dict[str, State]) -> Iterable[AnyRecord]:
         """The ends of workloads that went while no gateway looked."""
-        present = {obj.metadata.uid for resource in WORKLOADS for obj in self._clusters.cache(HOST, resource).list()}
+        caches = (self._clusters.cache(HOST, kind.workload) for kind in self._kinds)
+        present = {obj.metadata.uid for cache in caches for obj in cache.list()}
         for uid, last in remembered.items():
             if uid not in present:
                 self._workloads.pop(uid, None)
@@ -154,18 +153,17 @@ class Recorder:
 
     def _take(self, cluster: str, obj: Object, initial: bool) -> None:
         match obj:
-            case PinApp():
-                self._workload(PINAPPS, obj, initial)
-            case PinPod():
-                self._workload(PINPODS, obj, initial)
             case Pod():
                 self._pod(cluster, obj)
             case KubeEvent():
                 self._event(cluster, obj)
             case _:
-                raise TypeError(f"{type(obj).__name__} is not recorded")
+                kind = table.of_object(obj, self._kinds)
+                if kind is None:
+                    raise TypeError(f"{type(obj).__name__} is not recorded")
+                self._workload(kind.workload, cast("Workload", obj), initial)
 
-    def _workload(self, resource: Resource[PinApp] | Resource[PinPod], obj: PinApp | PinPod, initial: bool) -> None:
+    def _workload(self, resource: Resource[Any], obj: Workload, initial: bool) -> None:
         uid, now = obj.metadata.uid, self._clock.wall()
         before = self._workloads.get(uid, Known())
         found, known = observing.of_workload(resource.kind, obj, before, Look(now, not initial))
@@ -217,10 +215,10 @@ class Recorder:
         about = event.involved_object
         if about.kind == PODS.kind:
             return self._owners.get(about.uid) or self._of_pod(cluster, event) or self._by_name(cluster, event)
-        kind = _KINDS_OF_SHARDS.get(about.kind, about.kind)
-        if kind not in (PINAPPS.kind, PINPODS.kind):
+        kind = table.named(about.kind, self._kinds)
+        if kind is None:
             return None
-        return Owner(about.namespace, kind, about.name, self._uid(kind, Key(about.namespace, about.name)))
+        return self._owner_named(kind, Key(about.namespace, about.name))
 
     def _of_pod(self, cluster: str, event: KubeEvent) -> Owner | None:
         about = event.involved_object
@@ -233,12 +231,13 @@ class Recorder:
         parts = re.fullmatch(rf"(.+)-{re.escape(cluster)}(-\d+)?", event.involved_object.name)
         if parts is None or self._find(HOST, PROJECTS, Key("", project)) is None:
             return None
-        kind = PINAPPS.kind if parts[2] else PINPODS.kind
-        return Owner(project, kind, parts[1], self._uid(kind, Key(project, parts[1])))
+        owners = [self._owner_named(kind, Key(project, parts[1])) for kind in self._kinds if kind.scalable == bool(parts[2])]
+        return next((owner for owner in owners if owner.uid), next(iter(owners), None))
 
-    def _uid(self, kind: str, key: Key) -> str:
-        found = self._find(HOST, PINAPPS, key) if kind == PINAPPS.kind else self._find(HOST, PINPODS, key)
-        return found.metadata.uid if found is not None else ""
+    def _owner_named(self, kind: Kind, key: Key) -> Owner:
+        """Of one that is gone the uid is not known any more."""
+        found = self._find(HOST, kind.workload, key)
+        return Owner(key.namespace, kind.workload.kind, key.name, found.metadata.uid if found is not None else "")
 
     def _find(self, cluster: str, resource: Resource[T], key: Key) -> T | None:
         try:
@@ -246,7 +245,7 @@ class Recorder:
         except (Unknown, LookupError):
             return None
 
-    def _gone(self, cluster: str, resource: Resource[Object], obj: Object) -> bool:
+    def _gone(self, cluster: str, resource: Resource[Any], obj: Object | Workload) -> bool:
         """The listener is told of a deletion with the last state; the cache tells whether it was one."""
         try:
             present = self._clusters.cache(cluster, resource).get(obj.key)

@@ -1,14 +1,14 @@
 """Routes of insight: history, events, timeline and explanation, of a workload that runs or ran, and of a project.
 
-Apps and units have the same routes, made by one function. A name that was used several times has the history of all that had
-it, told apart by `uid`.
+Every workload kind has the same routes, made by one function. A name that was used several times has the history of all that
+had it, told apart by `uid`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from litestar import get
@@ -16,13 +16,12 @@ from litestar.di import NamedDependency, Provide
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, QueryParameter
 
-from pincompute.api.meta import Resource
-from pincompute.api.workloads import PINAPPS, PINPODS
+from pincompute.api.kinds import Kind, Kinds
 from pincompute.gateway.calls import Call, may
 from pincompute.gateway.insight import questions
 from pincompute.gateway.insight.entries import Entry
 from pincompute.gateway.insight.insight import Explanation, Insight
-from pincompute.store.history import Filter, Page
+from pincompute.store.history import Filter
 from pincompute.store.records import TYPES, AnyRecord, RecordType
 
 EVENTS: frozenset[RecordType] = frozenset({"event"})
@@ -31,11 +30,15 @@ ALL: frozenset[RecordType] = frozenset(TYPES)
 
 
 class Records(msgspec.Struct, frozen=True, rename="camel"):
-    """The cursor asks for the next page and is empty on the last; `waiting` records are not in the store yet."""
+    """The cursor asks for the next page and is empty on the last; `waiting` records are not in the store yet.
+
+    `missing` says history while the store does not answer: the items are then only the revisions that the host keeps.
+    """
 
     items: tuple[AnyRecord, ...]
     cursor: str
     waiting: int
+    missing: tuple[str, ...] = ()
 
 
 class Timeline(msgspec.Struct, frozen=True, rename="camel"):
@@ -98,8 +101,8 @@ ASKED: Mapping[str, Provide] = {"asked": Provide(_asked, sync_to_thread=False)}
 
 
 async def _records(insight: Insight, wanted: Filter, asked: Asked) -> Records:
-    page: Page = await insight.page(wanted, asked.cursor, asked.limit, oldest_first=asked.oldest_first)
-    return Records(page.records, page.cursor, insight.waiting)
+    page, missing = await insight.history(wanted, asked.cursor, asked.limit, oldest_first=asked.oldest_first)
+    return Records(page.records, page.cursor, insight.waiting, missing)
 
 
 async def _timeline(insight: Insight, wanted: Filter, asked: Asked) -> Timeline:
@@ -107,29 +110,30 @@ async def _timeline(insight: Insight, wanted: Filter, asked: Asked) -> Timeline:
     return Timeline(lines, cursor, insight.waiting)
 
 
-def _of_workload(resource: Resource[Any], plural: str, word: str) -> tuple[HTTPRouteHandler, ...]:
-    kind, path, tags = resource.kind, f"/v1/projects/{{project:str}}/{plural}/{{name:str}}", ["insight"]
+def _of_workload(kind: Kind) -> tuple[HTTPRouteHandler, ...]:
+    path, tags = f"/v1/projects/{{project:str}}/{kind.plural}/{{name:str}}", ["insight"]
+    about, word = kind.workload.kind, kind.word.capitalize()
     lists, looks = may("history", "list"), may("events", "list")
 
     @get(f"{path}/history", opt=lists, operation_id=f"get{word}History", tags=tags, dependencies=ASKED)
     async def history(name: FromPath[str], insight: NamedDependency[Insight], asked: NamedDependency[Asked]) -> Records:
         """What happened to it: revisions, placements, states, exits and operations, also after its end."""
-        return await _records(insight, asked.about(kind, name, CHANGES), asked)
+        return await _records(insight, asked.about(about, name, CHANGES), asked)
 
     @get(f"{path}/events", opt=looks, operation_id=f"get{word}Events", tags=tags, dependencies=ASKED)
     async def events(name: FromPath[str], insight: NamedDependency[Insight], asked: NamedDependency[Asked]) -> Records:
         """Kubernetes events of it and of its pods, each once with its count, longer than Kubernetes keeps them."""
-        return await _records(insight, asked.about(kind, name, EVENTS), asked)
+        return await _records(insight, asked.about(about, name, EVENTS), asked)
 
     @get(f"{path}/timeline", opt=lists, operation_id=f"get{word}Timeline", tags=tags, dependencies=ASKED)
     async def timeline(name: FromPath[str], insight: NamedDependency[Insight], asked: NamedDependency[Asked]) -> Timeline:
         """All of it as one story, a sentence each."""
-        return await _timeline(insight, asked.about(kind, name, ALL), asked)
+        return await _timeline(insight, asked.about(about, name, ALL), asked)
 
     @get(f"{path}/explain", opt=may("history", "get"), operation_id=f"explain{word}", tags=tags)
     async def explain(project: FromPath[str], name: FromPath[str], insight: NamedDependency[Insight]) -> Explanation:
         """Why it runs where it runs, or why it does not run, and what to do."""
-        return await insight.explain(resource, project, name)
+        return await insight.explain(kind, project, name)
 
     return history, events, timeline, explain
 
@@ -176,11 +180,6 @@ async def project_explain(project: FromPath[str], insight: NamedDependency[Insig
     return Explanations(insight.explain_all(project))
 
 
-ROUTES: tuple[HTTPRouteHandler, ...] = (
-    *_of_workload(PINAPPS, "apps", "App"),
-    *_of_workload(PINPODS, "units", "Unit"),
-    project_history,
-    project_events,
-    project_timeline,
-    project_explain,
-)
+def routes(kinds: Kinds) -> tuple[HTTPRouteHandler, ...]:
+    of_workloads = (route for kind in kinds for route in _of_workload(kind))
+    return (*of_workloads, project_history, project_events, project_timeline, project_explain)

@@ -8,9 +8,9 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import msgspec
 
 from pincompute.api.meta import Object
-from pincompute.gateway.model.kinds import KINDS, Kind, version
+from pincompute.gateway.model.kind import Kind, version
 
-CAPACITY = 50_000  # objects kept in each form; the oldest are encoded anew when they are asked for
+CAPACITY = 50_000  # objects of a kind kept in each form; the oldest are encoded anew when they are asked for
 
 T = TypeVar("T")
 
@@ -45,15 +45,24 @@ class Form:
     """One of the forms in which objects are shown."""
 
     def __init__(self, show: Callable[[Kind[Any], Object], Any]) -> None:
-        self.encoded = _PerVersion(lambda obj: _encoder.encode(show(_kinds[type(obj)], obj)))
+        self._show = show
+        self._made: dict[Kind[Any], _PerVersion[bytes]] = {}
 
-    def joined(self, objects: Iterable[Object]) -> bytes:
+    def encoded(self, kind: Kind[Any], obj: Object) -> bytes:
+        return self._of(kind)(obj)
+
+    def joined(self, kind: Kind[Any], objects: Iterable[Object]) -> bytes:
         """A JSON list of them."""
-        return b"[" + b",".join(map(self.encoded, objects)) + b"]"
+        return b"[" + b",".join(map(self._of(kind), objects)) + b"]"
+
+    def _of(self, kind: Kind[Any]) -> _PerVersion[bytes]:
+        made = self._made.get(kind)
+        if made is None:
+            made = self._made[kind] = _PerVersion(lambda obj: _encoder.encode(self._show(kind, obj)))
+        return made
 
 
 _encoder = msgspec.json.Encoder()
-_kinds: dict[type[Object], Kind[Any]] = {kind.resource.type: kind for kind in KINDS}
 
 SIMPLE = Form(lambda kind, obj: kind.to_simple(obj))
 RESOURCE = Form(lambda kind, obj: kind.to_resource(obj))

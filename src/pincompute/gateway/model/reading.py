@@ -15,7 +15,8 @@ from pincompute.api import rules, validation
 from pincompute.api.meta import Manifest
 from pincompute.gateway import problems
 from pincompute.gateway.model import choices, lens, shape
-from pincompute.gateway.model.kinds import HIDDEN, KINDS, Kind, users
+from pincompute.gateway.model.kind import HIDDEN, Kind, users
+from pincompute.gateway.model.kinds import KINDS, Kinds, of_workloads
 from pincompute.gateway.model.lens import Data
 from pincompute.gateway.problems import FieldError
 
@@ -26,12 +27,16 @@ _LABEL_LENGTH = 63
 class Place:
     """What the URL says: the project, empty for kinds outside of projects, and the name, empty when it is for the body to say.
 
-    `zones` are the region's, None when they are not known.
+    `zones` are the region's, None when they are not known; `kinds` are all that the gateway has.
     """
 
     project: str = ""
     name: str = ""
     zones: Collection[str] | None = None
+    kinds: Kinds = KINDS
+
+    def problems(self, manifest: Manifest) -> list[validation.Problem]:
+        return validation.problems(manifest, self.zones, of_workloads(self.kinds))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,28 +58,28 @@ def read(kind: Kind[Any], document: Data, place: Place) -> Wanted:
     if said == kind.resource.kind and (said != kind.name or "apiVersion" in document):  # a Project is called so in both
         return _resource(kind, document, place)
     if said != kind.name:
-        raise problems.invalid((_wrong_kind(kind, said),))
+        raise problems.invalid((_wrong_kind(kind, said, place.kinds),))
     return _simple(kind, document, place)
 
 
-def _wrong_kind(kind: Kind[Any], said: Any) -> FieldError:
-    other = next((each for each in KINDS if said in (each.name, each.resource.kind)), None)
+def _wrong_kind(kind: Kind[Any], said: Any, kinds: Kinds) -> FieldError:
+    other = next((each for each in kinds if said in (each.name, each.resource.kind)), None)
     expected = f"{kind.name} or {kind.resource.kind}"
     if other is not None:
         remedy = f"send it to {other.path} instead"
     else:
-        near = validation.nearest(str(said), [name for each in KINDS for name in (each.name, each.resource.kind)])
+        near = validation.nearest(str(said), [name for each in kinds for name in (each.name, each.resource.kind)])
         remedy = f"write {near or kind.name}"
     return FieldError("kind", expected, f"must be {expected} here, not {validation.say(said)}: {remedy}")
 
 
 def _simple(kind: Kind[Any], document: Data, place: Place) -> Wanted:
-    data, errors = shape.fit({**_of_place(kind, place), **_without_null(document)}, kind.type)
+    data, errors = shape.fit({**_of_place(kind, place), **_without_null(document)}, kind.type, kind.table)
     errors += _misplaced(data, place, "")
     errors += [*_notes(data, ""), *choices.problems(data)]
     manifest, clashes = kind.manifest_and_clashes(data)
     errors += [_clash(kind, data, path) for path in clashes]
-    found = [(kind.locate(data, p.field), p) for p in validation.problems(manifest, place.zones)]
+    found = [(kind.locate(data, p.field), p) for p in place.problems(manifest)]
     errors += _unheard([(field, p.message, p.remedy) for field, p in found], errors)
     if errors:
         raise problems.invalid(tuple(errors))
@@ -92,7 +97,7 @@ def _resource(kind: Kind[Any], document: Data, place: Place) -> Wanted:
     names = {"name": named.get("name"), "project": named.get("namespace", "")}
     errors = _misplaced(names, place, "metadata.") + _notes(_users_notes(metadata), "metadata.")
     judged = {**document, "metadata": named} if isinstance(given, dict | None) else document
-    found = validation.problems({name: part for name, part in judged.items() if name != "status"}, place.zones)
+    found = place.problems({name: part for name, part in judged.items() if name != "status"})
     errors += _unheard([(p.field, p.message, p.remedy) for p in found], errors)
     if errors:
         raise problems.invalid(tuple(errors))

@@ -22,9 +22,9 @@ _NOTHING: Json = object()
 _A_DURATION = "a duration"
 
 
-def fit(data: Data, kind: type[Any]) -> tuple[Data, list[FieldError]]:
-    """What of `data` fits the struct, without nulls, and everything that does not."""
-    walk = _Walk()
+def fit(data: Data, kind: type[Any], table: Table = tables.WORKLOAD) -> tuple[Data, list[FieldError]]:
+    """What of `data` fits the struct, without nulls, and everything that does not. `table` names its fields in Kubernetes."""
+    walk = _Walk(foreign(table))
     fitting = walk.struct(data, _struct(kind), ())
     return fitting, walk.errors
 
@@ -37,8 +37,9 @@ def _struct(kind: type[Any]) -> types.StructType:
 class _Walk:
     """One pass over data and type together."""
 
-    def __init__(self) -> None:
+    def __init__(self, foreign: Mapping[str, str]) -> None:
         self.errors: list[FieldError] = []
+        self._foreign = foreign
 
     def struct(self, data: Data, info: types.StructType, path: Path) -> Data:
         fields = _fields(info.cls)
@@ -111,7 +112,7 @@ class _Walk:
         return _NOTHING
 
     def _unknown(self, name: str, fields: Mapping[str, Any], path: Path) -> None:
-        meant = foreign().get(name, "")
+        meant = self._foreign.get(name, "")
         near = meant if meant in fields else nearest(name, [*fields])
         remedy = f"write {near}" if near else "remove it, or put it into advanced"
         self._report((*path, name), near or f"one of {', '.join(fields)}", "is not a field", remedy)
@@ -194,10 +195,9 @@ def _word(kind: types.Type) -> str:
     return _A_DURATION if isinstance(kind, types.StrType) and kind.pattern else _WORDS[type(kind)]
 
 
-@cache
-def foreign() -> dict[str, str]:
+def foreign(kind: Table) -> Mapping[str, str]:
     """Kubernetes' words for fields that have another name here: who writes `readinessProbe` means `health`."""
-    every: tuple[Table, ...] = (tables.APP, tables.UNIT, tables.INIT_CONTAINER, tables.VOLUME, tables.PORT, tables.MOUNT)
+    every: tuple[Table, ...] = (kind, tables.INIT_CONTAINER, tables.VOLUME, tables.PORT, tables.MOUNT)
     return {
         field.resource[0]: field.simple[0] for table in every for field in table.fields if field.resource[0] != "template"
     } | {field.resource[-1]: field.simple[-1] for table in every for field in table.fields if len(field.simple) == 1}

@@ -1,4 +1,4 @@
-"""Which field of the simple model stands for which field of a resource's spec, kind by kind."""
+"""Which field of the simple model stands for which field of a resource's spec, where kinds have it in common."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ VOLUME = table(
     field("claim", "persistentVolumeClaim.claimName"),
 )
 
-_WORKLOAD = table(
+WORKLOAD = table(
     field("tier", "tier"),
     field("zones", "placement.zones"),
     field("containers", "template.spec.containers", Items(CONTAINER)),
@@ -78,9 +78,3 @@ _WORKLOAD = table(
     field("paused", "paused"),
     field("stopped", "stopped"),
 )
-APP = table(field("replicas", "replicas")) + _WORKLOAD
-UNIT = _WORKLOAD + table(
-    field("restartPolicy", "template.spec.restartPolicy"),
-    field("activeDeadline", "template.spec.activeDeadlineSeconds", _DURATION),
-)
-PROJECT = table(field("description", "description"), field("members", "members"))

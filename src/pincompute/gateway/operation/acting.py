@@ -1,7 +1,8 @@
 """Verbs carried out: read, decide, write once, say what will be. The record of who and why goes with the same write.
 
-What is about one replica or container is recorded on the workload first and done then, so that a request that is sent
-again after an answer was lost is known again.
+What is about one replica or container is recorded on the workload first and asked for then, so that a request that is sent
+again after an answer was lost is known again. The surprising rule: the gateway never ends a replica or a container itself. It
+leaves the request on the pod, and the federation grants it from the workload's one account of disturbance.
 """
 
 from __future__ import annotations
@@ -9,20 +10,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 import msgspec
 
 from pincompute.api import changes
+from pincompute.api.kinds import Workload
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Key, Manifest
-from pincompute.api.workloads import PINAPPS, PinApp, PinPod
+from pincompute.domain.restart_requests import RestartRequest
 from pincompute.gateway import NAME, problems
-from pincompute.gateway.model import APP, UNIT, difference
+from pincompute.gateway.model import Kind, difference
 from pincompute.gateway.operation import notes, replicas, verbs
-from pincompute.gateway.operation.backend import ReplicaAccess, Restart
-from pincompute.gateway.operation.replicas import KINDS, Replica, Replicas, Target
-from pincompute.gateway.operation.verbs import Change, Request, Revision, WorkloadObject
+from pincompute.gateway.operation.backend import ReplicaAccess
+from pincompute.gateway.operation.notes import Note
+from pincompute.gateway.operation.replicas import Replica, Replicas, Target
+from pincompute.gateway.operation.verbs import Change, Request, Revision
 from pincompute.gateway.reads import Reads
 from pincompute.kube import writes
 from pincompute.kube.errors import Conflict, NotFound
@@ -34,8 +37,8 @@ PAUSE = 0.02  # seconds, growing with every attempt
 class Revisions(Protocol):
     """A workload's history of templates."""
 
-    async def of(self, kind: str, project: str, name: str) -> Sequence[Revision]:
-        """Newest first. Raises Problem while the history cannot be read."""
+    async def of(self, target: Target, obj: Workload) -> Sequence[Revision]:
+        """Newest first. Raises Problem when nothing can be known of any."""
         ...
 
 
@@ -70,54 +73,66 @@ class Verbs:
     async def carry_out(self, target: Target, request: Request) -> Done:
         """A verb on the whole workload. Raises Problem, KubeError."""
         informed = await self._informed(target, request)
-        return await self._write(target, request, lambda obj: verbs.decide(obj, informed))
+        return await self._write(target, request, lambda obj: verbs.decide(target.kind, obj, informed))
 
     async def foresee(self, target: Target, request: Request) -> Done:
         """What a verb on the whole workload would do now, field by field; nothing is written. Raises Problem."""
         obj = self.workload(target)
-        change = verbs.decide(obj, await self._informed(target, request))
+        change = verbs.decide(target.kind, obj, await self._informed(target, request))
         done = _done(target, obj, request, change, changed=bool(change.spec))
-        return msgspec.structs.replace(done, dry_run=True, changes=_changes(obj, change), revision=change.to)
+        return msgspec.structs.replace(done, dry_run=True, changes=self._changes(target, obj, change), revision=change.to)
 
     async def restart_replica(self, target: Target, asked: str, request: Request) -> Done:
-        """Ends one replica; its place is taken as its shard's rules say."""
+        """Asks that one replica ends, so that another takes its place."""
+        return await self._ask(target, asked, "", request)
+
+    async def restart_container(self, target: Target, asked: str, container: str, request: Request) -> Done:
+        """Asks for a restart of one container of one replica; the others keep running."""
+        return await self._ask(target, asked, container, request)
+
+    async def _ask(self, target: Target, asked: str, container: str, request: Request) -> Done:
         obj = self.workload(target)
         before = notes.repeated(obj, request.verb, request.by, request.key)
         if before is not None and before.uid:
-            return _done(target, obj, request, Change({}, f"{before.on} was restarted by this request before"))
-        there = self.replicas.of(target)
-        victim = replicas.choose(target, there, asked)
-        verbs.may_replace(obj, there, victim)
-        change = Change({}, f"{victim.name} ends and another takes its place")
-        done = await self._record(target, request, change, victim)
+            return await self._again(target, obj, before, container, request)
+        victim = replicas.choose(target, self.replicas.of(target), asked)
+        name = replicas.container_of(victim, container) if container else ""
+        if not name:
+            verbs.may_replace(obj)
+        wanted = _wish(name, request)
+        await self.access.may_restart(victim.place, victim.uid, wanted)
+        done = await self._record(target, request, Change({}, _will(target, obj, victim, name)), victim, name)
+        return await self._leave(done, victim, wanted)
+
+    async def _again(self, target: Target, obj: Workload, before: Note, container: str, request: Request) -> Done:
+        """The same request: it is left on the replica that it was about, unless that is gone, in case it never got there."""
+        done = _done(target, obj, request, Change({}, f"{before.on} was to be restarted by this request before"))
+        victim = next((replica for replica in self.replicas.of(target) if replica.uid == before.uid), None)
+        return done if victim is None else await self._leave(done, victim, _wish(container, request))
+
+    async def _leave(self, done: Done, victim: Replica, wanted: RestartRequest) -> Done:
         try:
-            await self.access.replace(victim.place, victim.uid)
+            return msgspec.structs.replace(done, changed=await self.access.restart(victim.place, victim.uid, wanted))
         except (NotFound, Conflict):
             return done  # it went by itself meanwhile
-        return done
 
-    async def restart_container(self, target: Target, asked: str, container: str, request: Request) -> Done:
-        """Restarts one container of one replica; the others keep running."""
-        there = self.replicas.of(target)
-        replica = replicas.choose(target, there, asked)
-        name = replicas.container_of(replica, container)
-        change = Change({}, f"container {name} of {replica.name} restarts, the others keep running")
-        obj = self.workload(target)
-        before = notes.repeated(obj, request.verb, request.by, request.key)
-        done = _done(target, obj, request, change) if before else await self._record(target, request, change, replica, name)
-        again = await self.access.restart_container(replica.place, _restart(name, request))
-        return msgspec.structs.replace(done, changed=again)
+    def _changes(self, target: Target, obj: Workload, change: Change) -> tuple[difference.Change, ...]:
+        """In the simple model."""
+        spec = msgspec.convert(changes.apply(changes.to_json(cast("Any", obj.spec)), change.spec), type(obj.spec))
+        kind: Kind[Any] = next(kind for kind in self.reads.kinds if kind.workload is target.kind)
+        after: Any = msgspec.structs.replace(cast("Any", obj), spec=spec)
+        return difference.changes(*(difference.asked(kind.to_simple(one)) for one in (cast("Any", obj), after)))
 
     async def _informed(self, target: Target, request: Request) -> Request:
         """A rollback knows the history."""
         if request.verb != "rollback":
             return request
-        return replace(request, history=await self.revisions.of(target.kind, target.project, target.name))
+        return replace(request, history=await self.revisions.of(target, self.workload(target)))
 
-    def workload(self, target: Target) -> WorkloadObject:
-        found: PinApp | PinPod | None = self.reads.get(KINDS[target.kind], target.project, target.name)
+    def workload(self, target: Target) -> Workload:
+        found: Workload | None = self.reads.get(target.resource, target.project, target.name)
         if found is None:
-            raise problems.not_found(f"{_word(target)} {target.project}/{target.name}")
+            raise problems.not_found(target.spoken)
         return found
 
     async def _record(self, target: Target, request: Request, change: Change, replica: Replica, container: str = "") -> Done:
@@ -128,7 +143,7 @@ class Verbs:
         made = await self._patch(target, body)
         return _done(target, made, request, change, changed=True)
 
-    async def _write(self, target: Target, request: Request, decide: Callable[[WorkloadObject], Change]) -> Done:
+    async def _write(self, target: Target, request: Request, decide: Callable[[Workload], Change]) -> Done:
         """Decided anew whenever somebody else's write came first."""
         for attempt in range(1, ATTEMPTS + 1):
             obj = self.workload(target) if attempt == 1 else await self._fresh(target)
@@ -143,45 +158,45 @@ class Verbs:
             return _done(target, made, request, change, changed=True)
         raise problems.conflict(f"{target.name} is being changed by others all the time", "try again in a moment")
 
-    async def _fresh(self, target: Target) -> WorkloadObject:
+    async def _fresh(self, target: Target) -> Workload:
         """From the API server: the cache was not new enough."""
         try:
-            return await self.reads.clusters.client(HOST).get(KINDS[target.kind], Key(target.project, target.name))
+            return await self.reads.clusters.client(HOST).get(target.resource, Key(target.project, target.name))
         except NotFound:
-            raise problems.not_found(f"{_word(target)} {target.project}/{target.name}") from None
+            raise problems.not_found(target.spoken) from None
 
-    async def _patch(self, target: Target, body: Manifest) -> WorkloadObject:
-        resource = KINDS[target.kind]
+    async def _patch(self, target: Target, body: Manifest) -> Workload:
+        resource = target.resource
         made = await writes.patch(self.reads.clusters.client(HOST), resource, Key(target.project, target.name), body, NAME)
         self.reads.clusters.cache(HOST, resource).written(made)
         return made
 
 
-def _restart(container: str, request: Request) -> Restart:
+def _wish(container: str, request: Request) -> RestartRequest:
     """Without a key every request is another, whatever its id."""
-    return Restart(container, request.by, request.why, request.key or f"{request.id} {request.at.isoformat()}")
+    identity = request.key or f"{request.id} {request.at.isoformat()}"
+    return RestartRequest(id=identity, by=request.by, at=request.at, container=container, why=request.why)
 
 
-def _changes(obj: WorkloadObject, change: Change) -> tuple[difference.Change, ...]:
-    """In the simple model."""
-    spec = msgspec.convert(changes.apply(changes.to_json(obj.spec), change.spec), type(obj.spec))
-    simple = (APP if isinstance(obj, PinApp) else UNIT).to_simple
-    return difference.changes(*(difference.asked(simple(one)) for one in (obj, msgspec.structs.replace(obj, spec=spec))))
+def _will(target: Target, obj: Workload, victim: Replica, container: str) -> str:
+    granted = "as soon as the workload's account of disturbance allows it"
+    will = (
+        f"container {container} of {victim.name} will restart {granted}, the others keep running"
+        if container
+        else f"{victim.name} will end and be replaced {granted}"
+    )
+    why = verbs.wait(target.kind, obj, victim)
+    return f"{will}; {why}" if why else will
 
 
-def _done(target: Target, obj: WorkloadObject, request: Request, change: Change, *, changed: bool = False) -> Done:
-    plural = KINDS[target.kind].plural
+def _done(target: Target, obj: Workload, request: Request, change: Change, *, changed: bool = False) -> Done:
     return Done(
         verb=request.verb,
         project=target.project,
         name=target.name,
         changed=changed,
         message=change.will,
-        watch=f"/v1/projects/{target.project}/{_word(target)}s/{target.name}/watch",
+        watch=f"/v1/projects/{target.project}/{target.kind.plural}/{target.name}/watch",
         generation=obj.metadata.generation,
-        version=f"{plural}.{obj.metadata.resource_version}",
+        version=f"{target.resource.plural}.{obj.metadata.resource_version}",
     )
-
-
-def _word(target: Target) -> str:
-    return "app" if target.kind == PINAPPS.kind else "unit"

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pincompute.api.meta import Key
+from pincompute.domain.restart_requests import RestartRequest
 from pincompute.kube.streams.channels import Channel, Exit, Size
 from pincompute.kube.streams.exec import Command
 from pincompute.kube.streams.logs import LogOptions
 
-__all__ = ["Channel", "Command", "Exit", "LogOptions", "Place", "Process", "ReplicaAccess", "Restart", "Size", "Tunnel"]
+__all__ = ["Channel", "Command", "Exit", "LogOptions", "Place", "Process", "ReplicaAccess", "Size", "Tunnel"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +26,6 @@ class Place:
 
     cluster: str
     pod: Key
-
-
-@dataclass(frozen=True, slots=True)
-class Restart:
-    """Of one container: who asked, why, and the id of the request, by which a repetition is known."""
-
-    container: str
-    by: str
-    why: str
-    request: str
 
 
 class Process(Protocol):
@@ -78,10 +69,13 @@ class ReplicaAccess(Protocol):
 
     def forward(self, place: Place, port: int) -> AbstractAsyncContextManager[Tunnel]: ...
 
-    async def restart_container(self, place: Place, restart: Restart) -> bool:
-        """The others keep running. False when this very request was carried out before. Raises Problem."""
+    async def may_restart(self, place: Place, uid: str, wanted: RestartRequest) -> None:
+        """Raises Problem for what can never be done, or when too many restarts wait for this replica already."""
         ...
 
-    async def replace(self, place: Place, uid: str) -> None:
-        """Ends this very replica, so that another takes its place."""
+    async def restart(self, place: Place, uid: str, wanted: RestartRequest) -> bool:
+        """Leaves the request on this very replica; it is carried out when the workload's account of disturbance allows it.
+
+        False when this very request waits there already, or was carried out before. Raises Problem as `may_restart` does.
+        """
         ...

@@ -6,20 +6,20 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
-from pincompute.api.core import PODS
+from pincompute.api.core import PODS, Pod
 from pincompute.api.meta import Manifest
-from pincompute.domain import restarts
+from pincompute.domain import restart_requests, restarts
+from pincompute.domain.restart_requests import RestartRequest
 from pincompute.domain.restarts import Impossible
 from pincompute.gateway import NAME, problems
-from pincompute.gateway.operation.backend import Command, LogOptions, Place, Process, Restart, Tunnel
-from pincompute.kube import writes
+from pincompute.gateway.operation.backend import Command, LogOptions, Place, Process, Tunnel
 from pincompute.kube.clusters import Clusters
 from pincompute.kube.errors import Conflict
 from pincompute.kube.streams import exec as programs
 from pincompute.kube.streams import forward, logs
 
 SILENCE = 60.0  # seconds without a line after which a log is asked for anew: a kubelet may have lost it at a rotation
-ATTEMPTS = 3  # at a patch that others' writes come before
+ATTEMPTS = 5  # at a patch that others' writes come before
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,26 +35,46 @@ class MembersAccess:
     def forward(self, place: Place, port: int) -> AbstractAsyncContextManager[Tunnel]:
         return forward.open_port(self.clusters.client(place.cluster), place.pod, port)
 
-    async def restart_container(self, place: Place, restart: Restart) -> bool:
-        client = self.clusters.client(place.cluster)
-        asked = restarts.Request(restart.container, restart.by, restart.why, restart.request)
+    async def may_restart(self, place: Place, uid: str, wanted: RestartRequest) -> None:
+        pod = await self._pod(place)
+        if pod.metadata.uid == uid:
+            _added(pod, wanted)
+
+    async def restart(self, place: Place, uid: str, wanted: RestartRequest) -> bool:
+        """Others write the pod at the same time: its status moves, and its operator takes away what is done."""
         for attempt in range(ATTEMPTS):
-            pod = await client.get(PODS, place.pod)
-            patch = restarts.decide(pod, asked)
-            if isinstance(patch, Impossible):
-                raise problems.wrong_state(patch.why, patch.remedy)
-            if not patch:
+            pod = await self._pod(place)
+            added = _added(pod, wanted)
+            if added is None:
                 return False
-            pins: Manifest = {"uid": pod.metadata.uid, "resourceVersion": pod.metadata.resource_version}
-            pinned = {**patch, "metadata": {**patch["metadata"], **pins}}
+            body: Manifest = {"metadata": {"uid": uid, "resourceVersion": pod.metadata.resource_version, "annotations": added}}
             try:
-                await self.clusters.writer(place.cluster).patch(PODS, place.pod, pinned, "", NAME)
+                await self.clusters.writer(place.cluster).patch(PODS, place.pod, body, "", NAME)
             except Conflict:
-                if attempt + 1 == ATTEMPTS:
+                if attempt + 1 == ATTEMPTS or pod.metadata.uid != uid:
                     raise
             else:
                 return True
         raise AssertionError  # the last attempt returns or raises
 
-    async def replace(self, place: Place, uid: str) -> None:
-        await writes.delete(self.clusters.client(place.cluster), PODS, place.pod, uid)
+    async def _pod(self, place: Place) -> Pod:
+        """From the API server: the cache may not know of a request that another gateway has just left there."""
+        return await self.clusters.client(place.cluster).get(PODS, place.pod)
+
+
+def _added(pod: Pod, wanted: RestartRequest) -> dict[str, str | None] | None:
+    """The pod's annotation with the request; None when it waits there already, or was carried out before. Raises Problem."""
+    waiting = restart_requests.waiting(pod)
+    if restart_requests.knows(pod, wanted):
+        return None
+    if wanted.container:
+        patch = restarts.decide(pod, wanted.of_container)
+        if isinstance(patch, Impossible):
+            raise problems.wrong_state(patch.why, patch.remedy)
+        if not patch:
+            return None
+    if len(waiting) >= restart_requests.MOST:
+        raise problems.wrong_state(
+            f"{len(waiting)} restarts of {pod.metadata.name} wait already", "wait until they are carried out"
+        )
+    return restart_requests.annotation((*waiting, wanted))

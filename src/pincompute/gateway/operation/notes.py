@@ -11,6 +11,7 @@ from datetime import datetime
 import msgspec
 
 from pincompute.api import labels
+from pincompute.api.kinds import Workload
 from pincompute.api.meta import Object, Struct
 
 KEPT = 4
@@ -35,7 +36,7 @@ class Note(Struct):
     uid: str = ""
 
 
-def read(obj: Object) -> tuple[Note, ...]:
+def read(obj: Object | Workload) -> tuple[Note, ...]:
     """Newest first. Empty also when somebody else wrote there in another form."""
     text = obj.metadata.annotations.get(labels.OPERATIONS)
     try:
@@ -44,7 +45,7 @@ def read(obj: Object) -> tuple[Note, ...]:
         return ()
 
 
-def repeated(obj: Object, verb: str, by: str, key: str) -> Note | None:
+def repeated(obj: Object | Workload, verb: str, by: str, key: str) -> Note | None:
     """What this caller did under this key before; None when it is new, or has no key."""
     wanted = verb, by, key
     return next((note for note in read(obj) if (note.verb, note.by, note.key) == wanted), None) if key else None

@@ -17,16 +17,14 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from pincompute.api.core import PODS, ContainerStatus, Pod
+from pincompute.api.kinds import Kind, Workload
 from pincompute.api.labels import APP, CLUSTER, HOST, WORKLOAD, ZONE
 from pincompute.api.meta import Key, Resource
-from pincompute.api.workloads import PINAPPS, PINPODS, PinApp, PinPod
 from pincompute.domain import pods
 from pincompute.gateway import problems
 from pincompute.gateway.operation.backend import Place
 from pincompute.gateway.reads import Reads
 from pincompute.kube.views import Unknown
-
-KINDS: dict[str, Resource[Any]] = {PINAPPS.kind: PINAPPS, PINPODS.kind: PINPODS}
 
 Where: TypeAlias = tuple[str, str]
 """Zone and cluster."""
@@ -34,14 +32,23 @@ Where: TypeAlias = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A workload: the kind of its object, its project and its name."""
+    """A workload: its kind, its project and its name."""
 
-    kind: str
+    kind: Kind
     project: str
     name: str
 
+    @property
+    def resource(self) -> Resource[Any]:
+        return self.kind.workload
+
+    @property
+    def spoken(self) -> str:
+        """As problems name it."""
+        return f"{self.kind.word} {self.project}/{self.name}"
+
     def __str__(self) -> str:
-        return f"{self.kind}/{self.project}/{self.name}"
+        return f"{self.resource.kind}/{self.project}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +104,7 @@ class Replicas:
     def of(self, target: Target) -> tuple[Replica, ...]:
         """In the order of their numbers, with those that are on their way out."""
         located = self.reads.pods(target.project, target.name).items
-        found = [(at.cluster, at.obj) for at in located if at.obj.metadata.labels.get(WORKLOAD) == target.kind]
+        found = [(at.cluster, at.obj) for at in located if at.obj.metadata.labels.get(WORKLOAD) == target.resource.kind]
         living = [pod for _, pod in found]
         numbers = number(living, self._placed(target) or counted(living))
         made = (
@@ -125,9 +132,7 @@ class Replicas:
     def _placed(self, target: Target) -> dict[Where, int]:
         """Empty before it was placed, and after its end."""
         try:
-            obj: PinApp | PinPod | None = self.reads.clusters.view(HOST, KINDS[target.kind]).get(
-                Key(target.project, target.name)
-            )
+            obj: Workload | None = self.reads.clusters.view(HOST, target.resource).get(Key(target.project, target.name))
         except Unknown:
             return {}
         made = obj.status.scheduling if obj is not None else None

@@ -1,4 +1,4 @@
-"""Routes of the operation API. Apps and units have the same ones, made by the same functions.
+"""Routes of the operation API. Every workload kind has the same ones, made by the same functions.
 
 The only thing they do is to turn a request into values, and an answer into bytes.
 """
@@ -14,11 +14,12 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, HeaderParameter, JSONBody
 from litestar.types import ControllerRouterHandler
 
+from pincompute.api.kinds import Kind, Kinds
 from pincompute.gateway.calls import Call, may
 from pincompute.gateway.operation import standing
 from pincompute.gateway.operation.acting import Done, Verbs
 from pincompute.gateway.operation.logs import routes as logs
-from pincompute.gateway.operation.paths import KINDS, PLURALS, Plural, named, path
+from pincompute.gateway.operation.paths import named, path
 from pincompute.gateway.operation.replicas import Target
 from pincompute.gateway.operation.shells import routes as shells
 from pincompute.gateway.operation.verbs import Request, Verb
@@ -63,8 +64,8 @@ class RollingBack(_Body):
     reason: str = ""
 
 
-def _plain(plural: Plural, verb: Verb) -> HTTPRouteHandler:
-    @post(path(plural, verb), opt=may(plural, verb), status_code=200, **named(verb, plural))
+def _plain(kind: Kind, verb: Verb) -> HTTPRouteHandler:
+    @post(path(kind, verb), opt=may(kind.plural, verb, noun=kind.word), status_code=200, **named(verb, kind))
     async def handle(
         project: FromPath[str],
         name: FromPath[str],
@@ -75,13 +76,13 @@ def _plain(plural: Plural, verb: Verb) -> HTTPRouteHandler:
     ) -> Response[Done]:
         """Answers what will be, and where to watch it come about; a second time it changes nothing."""
         asked = _request(verb, call, key, data.reason if data else "")
-        return _answer(await verbs.carry_out(Target(KINDS[plural], project, name), asked))
+        return _answer(await verbs.carry_out(Target(kind, project, name), asked))
 
     return handle
 
 
-def _restart(plural: Plural) -> HTTPRouteHandler:
-    @post(path(plural, "restart"), opt=may(plural, "restart"), status_code=200, **named("restart", plural))
+def _restart(kind: Kind) -> HTTPRouteHandler:
+    @post(path(kind, "restart"), opt=may(kind.plural, "restart", noun=kind.word), status_code=200, **named("restart", kind))
     async def handle(
         project: FromPath[str],
         name: FromPath[str],
@@ -91,7 +92,7 @@ def _restart(plural: Plural) -> HTTPRouteHandler:
         key: IdempotencyKey = "",
     ) -> Response[Done]:
         """All of it, one replica, or one container of a replica."""
-        body, target = data or Restarting(), Target(KINDS[plural], project, name)
+        body, target = data or Restarting(), Target(kind, project, name)
         asked = _request("restart", call, key, body.reason)
         if body.container:
             return _answer(await verbs.restart_container(target, body.replica, body.container, asked))
@@ -102,8 +103,8 @@ def _restart(plural: Plural) -> HTTPRouteHandler:
     return handle
 
 
-def _scale(plural: Plural) -> HTTPRouteHandler:
-    @post(path(plural, "scale"), opt=may(plural, "scale"), status_code=200, **named("scale", plural))
+def _scale(kind: Kind) -> HTTPRouteHandler:
+    @post(path(kind, "scale"), opt=may(kind.plural, "scale", noun=kind.word), status_code=200, **named("scale", kind))
     async def handle(
         project: FromPath[str],
         name: FromPath[str],
@@ -114,13 +115,13 @@ def _scale(plural: Plural) -> HTTPRouteHandler:
     ) -> Response[Done]:
         """So many replicas; of what is stopped, so many once it is started."""
         asked = _request("scale", call, key, data.reason, replicas=data.replicas)
-        return _answer(await verbs.carry_out(Target(KINDS[plural], project, name), asked))
+        return _answer(await verbs.carry_out(Target(kind, project, name), asked))
 
     return handle
 
 
-def _rollback(plural: Plural) -> HTTPRouteHandler:
-    @post(path(plural, "rollback"), opt=may(plural, "rollback"), status_code=200, **named("rollback", plural))
+def _rollback(kind: Kind) -> HTTPRouteHandler:
+    @post(path(kind, "rollback"), opt=may(kind.plural, "rollback", noun=kind.word), status_code=200, **named("rollback", kind))
     async def handle(
         project: FromPath[str],
         name: FromPath[str],
@@ -134,7 +135,7 @@ def _rollback(plural: Plural) -> HTTPRouteHandler:
         body = data or RollingBack()
         asked = _request("rollback", call, key, body.reason, to=body.revision)
         act = verbs.foresee if dry_run else verbs.carry_out
-        return _answer(await act(Target(KINDS[plural], project, name), asked))
+        return _answer(await act(Target(kind, project, name), asked))
 
     return handle
 
@@ -149,10 +150,11 @@ def _answer(done: Done) -> Response[Done]:
     return Response(done, headers={"Pincompute-Version": done.version})
 
 
-def _of(plural: Plural) -> tuple[ControllerRouterHandler, ...]:
-    plain = (_plain(plural, verb) for verb in _PLAIN)
-    verbs = (*plain, _restart(plural), _scale(plural), _rollback(plural))
-    return (*verbs, standing.route(plural), logs.route(plural), *shells.routes(plural))
+def _of(kind: Kind) -> tuple[ControllerRouterHandler, ...]:
+    plain = (_plain(kind, verb) for verb in _PLAIN)
+    verbs = (*plain, _restart(kind), _scale(kind), _rollback(kind))
+    return (*verbs, standing.route(kind), logs.route(kind), *shells.routes(kind))
 
 
-ROUTES: tuple[ControllerRouterHandler, ...] = tuple(route for plural in PLURALS for route in _of(plural))
+def routes(kinds: Kinds) -> tuple[ControllerRouterHandler, ...]:
+    return tuple(route for kind in kinds for route in _of(kind))

@@ -15,12 +15,13 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
 from pincompute.api.core import ContainerStatus, Pod
+from pincompute.api.kinds import Kind
 from pincompute.api.labels import REVISION
 from pincompute.api.meta import Struct, doc
 from pincompute.domain import pods
 from pincompute.gateway.calls import may
 from pincompute.gateway.operation.acting import Verbs
-from pincompute.gateway.operation.paths import KINDS, Plural, named, path
+from pincompute.gateway.operation.paths import named, path
 from pincompute.gateway.operation.replicas import Replica, Target
 
 ENDED_WELL = "Completed"  # the kubelet's reason for exit code 0
@@ -108,11 +109,11 @@ def _container_state(status: ContainerStatus) -> tuple[str, str]:
     return "Unknown", ""
 
 
-def route(plural: Plural) -> HTTPRouteHandler:
-    @get(path(plural, "replicas"), opt=may(plural, "get", cost=2), **named("list", plural, "Replicas"))
+def route(kind: Kind) -> HTTPRouteHandler:
+    @get(path(kind, "replicas"), opt=may(kind.plural, "get", cost=2, noun=kind.word), **named("list", kind, "Replicas"))
     async def handle(project: FromPath[str], name: FromPath[str], verbs: NamedDependency[Verbs]) -> ReplicaList:
         """Each replica: where it is, its state, and the state of its containers."""
-        target = Target(KINDS[plural], project, name)
+        target = Target(kind, project, name)
         verbs.workload(target)
         return listed(verbs.replicas.of(target), verbs.replicas.silent())
 

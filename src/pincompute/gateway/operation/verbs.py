@@ -16,9 +16,9 @@ from datetime import datetime
 from typing import Literal, TypeAlias
 
 from pincompute.api import changes, labels, templates
+from pincompute.api.kinds import Kind, Workload
 from pincompute.api.meta import Manifest
-from pincompute.api.workloads import PinApp, PinPod
-from pincompute.domain import pods, replacement
+from pincompute.domain import pods
 from pincompute.gateway import problems
 from pincompute.gateway.operation import notes
 from pincompute.gateway.operation.notes import Note
@@ -26,7 +26,6 @@ from pincompute.gateway.operation.replicas import Replica
 from pincompute.gateway.problems import FieldError, Problem
 
 Verb: TypeAlias = Literal["pause", "resume", "stop", "start", "restart", "scale", "rollback"]
-WorkloadObject: TypeAlias = PinApp | PinPod
 
 MOST_REPLICAS = 100_000
 LONGEST_REASON = 1024  # characters
@@ -34,12 +33,12 @@ LONGEST_REASON = 1024  # characters
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """One of a workload's history. `good`: it had all its replicas ready once."""
+    """One of a workload's history. `good`: it had all its replicas ready once; None while nobody can tell."""
 
     name: str
     template: Manifest
     at: datetime
-    good: bool
+    good: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,7 @@ class Change:
     to: str = ""
 
 
-def decide(obj: WorkloadObject, request: Request) -> Change:
+def decide(kind: Kind, obj: Workload, request: Request) -> Change:
     """Raises Problem when the verb cannot be carried out on the object as it is."""
     if obj.deleting:
         raise problems.wrong_state(f"{_name(obj)} is being deleted", "create it again once it is gone")
@@ -78,10 +77,10 @@ def decide(obj: WorkloadObject, request: Request) -> Change:
     before = notes.repeated(obj, request.verb, request.by, request.key)
     if before is not None and not before.on:
         return Change({}, f"{_name(obj)}: this {request.verb} was done before")
-    return _VERBS[request.verb](obj, request)
+    return _VERBS[request.verb](kind, obj, request)
 
 
-def patch(obj: WorkloadObject, request: Request, change: Change, about: Replica | None = None, container: str = "") -> Manifest:
+def patch(obj: Workload, request: Request, change: Change, about: Replica | None = None, container: str = "") -> Manifest:
     """The one write: the change, the record of it, and the version that it was decided from."""
     note = Note(
         verb=request.verb,
@@ -102,52 +101,52 @@ def patch(obj: WorkloadObject, request: Request, change: Change, about: Replica 
     return {"metadata": metadata, **({"spec": change.spec} if change.spec else {})}
 
 
-def may_replace(obj: WorkloadObject, replicas: Sequence[Replica], victim: Replica) -> None:
-    """One replica goes and another comes, if the update's limits leave room for it. Raises Problem when they do not.
-
-    A replica that serves nobody may always go, and one replica of a small app may, because somebody asked for it.
-    """
+def may_replace(obj: Workload) -> None:
+    """One replica of it is to be replaced. Raises Problem while no change may reach its pods."""
+    if obj.deleting:
+        raise problems.wrong_state(f"{_name(obj)} is being deleted", "create it again once it is gone")
     _not_paused(obj)
-    ready = [r for r in replicas if pods.is_live(r.pod) and pods.ready_since(r.pod) is not None]
-    if victim.uid not in {r.uid for r in ready}:
-        return
-    total = obj.spec.replicas if isinstance(obj, PinApp) else 1
-    allowed = max(1, replacement.limits(obj.spec.update, total, single=isinstance(obj, PinPod)).unavailable)
-    missing = total - len(ready)
-    if missing >= allowed:
-        raise problems.wrong_state(
-            f"{missing} of {total} replicas of {_name(obj)} are not ready, and its update allows {allowed} to be missing",
-            "wait until they are ready, or raise update.maxUnavailable",
-        )
 
 
-def _pause(obj: WorkloadObject, _request: Request) -> Change:
+def wait(kind: Kind, obj: Workload, victim: Replica) -> str:
+    """Why a restart of the replica may have to wait, as far as that can be seen beforehand; empty when nothing is in its way.
+
+    Whether there is room is the federation's to decide, from the account of all clusters together.
+    """
+    wanted = 0 if obj.spec.stopped else kind.replicas(obj)
+    ready = sum(line.ready_replicas for line in obj.status.clusters if line.known)
+    if pods.ready_since(victim.pod) is None or ready >= wanted:
+        return ""
+    return f"{wanted - ready} of {_count(wanted)} are not ready now, so it may have to wait for them"
+
+
+def _pause(_kind: Kind, obj: Workload, _request: Request) -> Change:
     if obj.spec.paused:
         return Change({}, f"{_name(obj)} is paused already")
     return Change({"paused": True}, f"the pods of {_name(obj)} stay as they are; no change reaches them until it is resumed")
 
 
-def _resume(obj: WorkloadObject, _request: Request) -> Change:
+def _resume(_kind: Kind, obj: Workload, _request: Request) -> Change:
     if not obj.spec.paused:
         return Change({}, f"{_name(obj)} is not paused")
     return Change({"paused": False}, f"changes reach {_name(obj)} again, those made meanwhile at once")
 
 
-def _stop(obj: WorkloadObject, _request: Request) -> Change:
+def _stop(kind: Kind, obj: Workload, _request: Request) -> Change:
     if obj.spec.stopped:
         return Change({}, f"{_name(obj)} is stopped already")
     _not_paused(obj)
-    return Change({"stopped": True}, f"the pods of {_name(obj)} end; start brings {_count(obj)} back")
+    return Change({"stopped": True}, f"the pods of {_name(obj)} end; start brings {_count(kind.replicas(obj))} back")
 
 
-def _start(obj: WorkloadObject, _request: Request) -> Change:
+def _start(kind: Kind, obj: Workload, _request: Request) -> Change:
     if not obj.spec.stopped:
         return Change({}, f"{_name(obj)} is not stopped")
     _not_paused(obj)
-    return Change({"stopped": False}, f"{_count(obj)} of {_name(obj)} will run")
+    return Change({"stopped": False}, f"{_count(kind.replicas(obj))} of {_name(obj)} will run")
 
 
-def _restart(obj: WorkloadObject, request: Request) -> Change:
+def _restart(_kind: Kind, obj: Workload, request: Request) -> Change:
     _not_paused(obj)
     if obj.spec.stopped:
         raise problems.wrong_state(f"{_name(obj)} is stopped, so there is nothing to restart", "start it")
@@ -156,39 +155,60 @@ def _restart(obj: WorkloadObject, request: Request) -> Change:
     return Change(spec, f"every pod of {_name(obj)} is replaced, as fast as its update limits allow")
 
 
-def _scale(obj: WorkloadObject, request: Request) -> Change:
-    if isinstance(obj, PinPod):
-        raise problems.wrong_state(f"{_name(obj)} is a unit, which is always one pod", "stop it, or deploy an app instead")
-    wanted = request.replicas
+def _scale(kind: Kind, obj: Workload, request: Request) -> Change:
+    if not kind.scalable:
+        raise problems.wrong_state(
+            f"{_name(obj)} is {_a(kind.word)}, which is always one pod", "stop it, or deploy an app instead"
+        )
+    wanted, present = request.replicas, kind.replicas(obj)
     if wanted is None or not 0 <= wanted <= MOST_REPLICAS:
         given = "is missing" if wanted is None else f"is {wanted}"
         raise _invalid("replicas", f"a number from 0 to {MOST_REPLICAS}", given)
-    if obj.spec.replicas == wanted:
+    if present == wanted:
         return Change({}, f"{_name(obj)} has {wanted} replicas already")
     _not_paused(obj)
-    when = "once it is started" if obj.spec.stopped else "instead of " + str(obj.spec.replicas)
+    when = "once it is started" if obj.spec.stopped else f"instead of {present}"
     return Change({"replicas": wanted}, f"{wanted} replicas of {_name(obj)} will run {when}")
 
 
-def _rollback(obj: WorkloadObject, request: Request) -> Change:
+def _rollback(_kind: Kind, obj: Workload, request: Request) -> Change:
+    """Also in the middle of an update: what was there before the present revision is what comes back."""
     present = templates.revision(obj.spec.template)
-    target = _target(obj, request, present)
+    target = _named(obj, request) if request.to else _former(obj, request, present)
     if target.name == present:
         return Change({}, f"{_name(obj)} has revision {present} already", present)
     _not_paused(obj)
     difference = changes.merge_patch(obj.spec.template, target.template)
-    return Change({"template": difference}, f"{_name(obj)} goes back from revision {present} to {target.name}", target.name)
+    unsure = "" if target.good is not None else ", the one before it; whether that ran well is not known now"
+    return Change(
+        {"template": difference}, f"{_name(obj)} goes back from revision {present} to {target.name}{unsure}", target.name
+    )
 
 
-def _target(obj: WorkloadObject, request: Request, present: str) -> Revision:
-    """The named revision, or the newest good one before the present."""
-    if not request.to:
-        found = next((r for r in request.history if r.good and r.name != present), None)
-        if found is None:
-            raise problems.wrong_state(
-                f"no earlier revision of {_name(obj)} is known to have run well", "name a revision of its history"
-            )
-        return found
+def _former(obj: Workload, request: Request, present: str) -> Revision:
+    """The newest before the present that ran well; where nothing is known of any, the newest."""
+    former = [revision for revision in request.history if revision.name != present]
+    if _unheard(obj, present) and all(revision.name != obj.status.revision for revision in former):
+        raise problems.wrong_state(
+            f"the last change of {_name(obj)} has not been taken up yet, so its former revision is not kept yet",
+            "try again in a moment",
+        )
+    good = next((revision for revision in former if revision.good), None)
+    found = good or next((revision for revision in former if revision.good is None), None)
+    if found is None:
+        raise problems.wrong_state(
+            f"no earlier revision of {_name(obj)} is known to have run well", "name a revision of its history"
+        )
+    return found
+
+
+def _unheard(obj: Workload, present: str) -> bool:
+    """The federation has not looked at the present template yet, and so has not kept the former one."""
+    status = obj.status
+    return status.observed_generation < obj.metadata.generation and status.revision not in ("", present)
+
+
+def _named(obj: Workload, request: Request) -> Revision:
     found = next((r for r in request.history if r.name == request.to), None)
     if found is None:
         names = ", ".join(r.name for r in request.history[:10]) or "none is known"
@@ -196,7 +216,7 @@ def _target(obj: WorkloadObject, request: Request, present: str) -> Revision:
     return found
 
 
-_VERBS: Mapping[Verb, Callable[[WorkloadObject, Request], Change]] = {
+_VERBS: Mapping[Verb, Callable[[Kind, Workload, Request], Change]] = {
     "pause": _pause,
     "resume": _resume,
     "stop": _stop,
@@ -207,7 +227,7 @@ _VERBS: Mapping[Verb, Callable[[WorkloadObject, Request], Change]] = {
 }
 
 
-def _not_paused(obj: WorkloadObject) -> None:
+def _not_paused(obj: Workload) -> None:
     if obj.spec.paused:
         raise problems.wrong_state(f"{_name(obj)} is paused, so no change reaches it", "resume it first")
 
@@ -216,10 +236,13 @@ def _invalid(field: str, expected: str, message: str) -> Problem:
     return problems.invalid((FieldError(field, expected, message),))
 
 
-def _count(obj: WorkloadObject) -> str:
-    count = obj.spec.replicas if isinstance(obj, PinApp) else 1
+def _count(count: int) -> str:
     return f"{count} replica" if count == 1 else f"{count} replicas"
 
 
-def _name(obj: WorkloadObject) -> str:
+def _a(word: str) -> str:
+    return f"an {word}" if word[0] in "aeio" else f"a {word}"
+
+
+def _name(obj: Workload) -> str:
     return obj.metadata.name

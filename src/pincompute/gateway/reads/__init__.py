@@ -12,13 +12,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from pincompute.api import kinds as workloads
 from pincompute.api import labels
-from pincompute.api.clusters import MEMBERCLUSTERS, PROJECTS
+from pincompute.api.clusters import MEMBERCLUSTERS
 from pincompute.api.core import PODS, Pod
+from pincompute.api.kinds import Workload
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Key, Object, Resource
-from pincompute.api.workloads import PINAPPS, PINPODS
+from pincompute.api.revisions import PINREVISIONS, PinRevision
 from pincompute.gateway import problems
+from pincompute.gateway.model import KINDS, Kinds, of_workloads
 from pincompute.kube.cache import Scope, WatchCache
 from pincompute.kube.clusters import Clusters
 from pincompute.kube.views import Unknown
@@ -26,31 +29,21 @@ from pincompute.kube.views import Unknown
 T = TypeVar("T", bound=Object)
 Item = TypeVar("Item")
 
-ON_HOST: tuple[Resource[Any], ...] = (PINAPPS, PINPODS, PROJECTS, MEMBERCLUSTERS)
-BY_WORKLOAD = "workload"  # index over pods: "PROJECT/NAME" of the app or unit they belong to
+BY_WORKLOAD = "workload"  # index over pods: "PROJECT/NAME" of the workload they belong to
+BY_OWNER = "owner"  # index over revisions: uid of the workload they belong to
 LONGEST_NUMBER = 20  # digits of a version: more would not fit the 64 bits that API servers count with
 CATCH_UP = 2.0  # seconds to wait for a version that another gateway has answered already
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """Of one kind on the host, as `pinapps.1234`: opaque to callers, and only ever growing."""
+    """Of one kind on the host, as `PLURAL.1234`: opaque to callers, and only ever growing."""
 
     kind: str
     number: int
 
     def __str__(self) -> str:
         return f"{self.kind}.{self.number}"
-
-    @staticmethod
-    def parse(text: str) -> Version:
-        """Raises Problem when it is not one of ours."""
-        kind, _, number = text.partition(".")
-        if not number.isdecimal() or len(number) > LONGEST_NUMBER or kind not in {r.plural for r in ON_HOST}:
-            raise problems.malformed(
-                f"Pincompute-Min-Version: {text[:80]!r} is not a version", "send what an answer's Pincompute-Version said"
-            )
-        return Version(kind, int(number))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +72,17 @@ class Located(Generic[T]):
 
 
 class Reads:
-    """Declares what the gateway watches; must be made before the first cluster is added."""
+    """Declares what the gateway watches; must be made before the first cluster is added. `kinds` are all that it serves."""
 
-    def __init__(self, clusters: Clusters) -> None:
+    def __init__(self, clusters: Clusters, kinds: Kinds = KINDS) -> None:
         self.clusters = clusters
-        for resource in ON_HOST:
+        self.kinds = kinds
+        self.workloads: workloads.Kinds = of_workloads(kinds)
+        shown = {kind.resource.plural: kind.resource for kind in kinds}
+        self._by_plural: dict[str, Resource[Any]] = {**shown, MEMBERCLUSTERS.plural: MEMBERCLUSTERS}
+        for resource in self._by_plural.values():
             clusters.declare("host", resource)
+        clusters.declare("host", PINREVISIONS, {BY_OWNER: _owners})
         mine = Scope(labels={labels.MANAGED_BY: labels.PINCOMPUTE})
         clusters.declare("members", PODS, {BY_WORKLOAD: _workload}, mine)
 
@@ -100,6 +98,11 @@ class Reads:
             return self.host(resource).get(Key(project, name))
         except Unknown as unknown:
             raise problems.unavailable(str(unknown), remedy="ask an administrator to look at the object") from None
+
+    def revisions(self, obj: Workload) -> tuple[PinRevision, ...]:
+        """Former templates of the workload, the newest first."""
+        found = self.host(PINREVISIONS).by(BY_OWNER, obj.metadata.uid)
+        return tuple(sorted(found, key=lambda revision: revision.spec.number, reverse=True))
 
     def pods(self, project: str, name: str) -> Gathered[Located[Pod]]:
         """Pods of a workload in all members that answer, those on their way out included."""
@@ -133,9 +136,18 @@ class Reads:
             self.clusters.reachable(HOST),
         )
 
+    def version(self, text: str) -> Version:
+        """Raises Problem when it is not one of ours."""
+        kind, _, number = text.partition(".")
+        if not number.isdecimal() or len(number) > LONGEST_NUMBER or kind not in self._by_plural:
+            raise problems.malformed(
+                f"Pincompute-Min-Version: {text[:80]!r} is not a version", "send what an answer's Pincompute-Version said"
+            )
+        return Version(kind, int(number))
+
     async def at_least(self, version: Version) -> None:
         """Return when the cache shows this version or a newer one. Raises Problem when it does not within CATCH_UP."""
-        cache = self.host(_kind(version.kind))
+        cache = self.host(self._by_plural[version.kind])
         try:
             async with asyncio.timeout(CATCH_UP):
                 await cache.until(version.number)
@@ -145,8 +157,8 @@ class Reads:
             ) from None
 
 
-def _kind(plural: str) -> Resource[Any]:
-    return next(r for r in ON_HOST if r.plural == plural)
+def _owners(revision: PinRevision) -> Iterable[str]:
+    return (owner.uid for owner in revision.metadata.owner_references)
 
 
 def _workload(pod: Pod) -> Iterable[str]:

@@ -9,7 +9,7 @@ from litestar.params import HeaderParameter, QueryParameter
 
 from pincompute.api.meta import Object
 from pincompute.gateway.model import Kind
-from pincompute.gateway.model.kinds import version
+from pincompute.gateway.model.kind import version
 from pincompute.gateway.reads import Freshness, Reads, Version
 
 JSON = "application/json"
@@ -53,7 +53,7 @@ def written(kind: Kind[Any], obj: Object | None, body: bytes, status: int = 200)
 async def caught_up(reads: Reads, wanted: str) -> None:
     """Waits for the state that the caller has seen already. Raises Problem."""
     if wanted:
-        await reads.at_least(Version.parse(wanted))
+        await reads.at_least(reads.version(wanted))
 
 
 def expected(if_match: str) -> str:

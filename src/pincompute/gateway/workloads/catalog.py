@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
@@ -64,7 +65,7 @@ class Catalog:
     def __init__(self, clusters: Clusters, reads: Reads, permits: Permits) -> None:
         self._reads = reads
         self._permits = permits
-        self._feeds = Feeds(clusters)
+        self._feeds = Feeds(clusters, reads.kinds)
         self._kept = _Kept()
 
     async def shown(self, kind: Kind[Any], names: Names, min_version: str, form: Form = SIMPLE) -> Response[bytes]:
@@ -83,7 +84,7 @@ class Catalog:
         if found is None:
             raise problems.not_found(outcomes.what(kind, *names))
         headers = answers.fresh(self._reads.freshness(kind.resource))
-        return form.encoded(found), {**headers, "ETag": etag(found)}
+        return form.encoded(kind, found), {**headers, "ETag": etag(found)}
 
     def page(self, kind: Kind[Any], asked: Asked, cursor: str = "") -> Bytes:
         """As the cache has it now. Raises Problem."""
@@ -102,7 +103,7 @@ class Catalog:
         page = queries.page(self._objects(kind, projects), asked.query, cursor)
         version, missing = seen
         tail = msgspec.json.encode(_Tail(version, page.cursor, missing))
-        body = b'{"items":' + asked.form.joined(page.objects) + b"," + tail[1:]
+        body = b'{"items":' + asked.form.joined(kind, page.objects) + b"," + tail[1:]
         self._kept.keep(place, state, body)
         return body
 
@@ -114,6 +115,7 @@ class Catalog:
             sees=lambda obj: asked.name in ("", obj.metadata.name) and asked.query.matches(obj),
             allowed=lambda: self._projects(asked),
             project_of=project_of(kind),
+            encoded=partial(SIMPLE.encoded, kind),
         )
         events = Stream(self._feeds.of(kind.resource), self._feeds.instance, view).events(last_id)
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}

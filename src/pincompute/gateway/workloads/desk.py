@@ -40,7 +40,7 @@ class Desk:
 
     async def create(self, kind: Kind[Any], project: str, document: Data, author: Author) -> Response[bytes]:
         known = zones(self._reads)
-        wanted = read(kind, document, Place(project, "", known))
+        wanted = read(kind, document, Place(project, "", known, self._reads.kinds))
         made = await Writing(kind, self._reads).create(wanted, author)
         message = forecast.creation(kind, wanted.name, wanted.manifest["spec"], known)
         body = self._written(kind, made.obj, message, (), author)
@@ -64,9 +64,9 @@ class Desk:
         """With `dry_run` only what would happen."""
         found = self._found(kind, names)
         left = await Writing(kind, self._reads).delete(*names, version, dry_run=dry_run)
-        message, waits = forecast.deletion(left) if left is not None else (f"{names[1]} is gone", ())
+        message, waits = forecast.deletion(kind, left) if left is not None else (f"{names[1]} is gone", ())
         written = WrittenItem(
-            item=outcomes.raw(left or found),
+            item=outcomes.raw(kind, left or found),
             message=message,
             links=outcomes.links(kind, *names),
             waits_for=waits,
@@ -76,7 +76,7 @@ class Desk:
 
     def difference(self, kind: Kind[Any], names: Names, document: Data) -> Difference:
         known = zones(self._reads)
-        wanted = read(kind, document, Place(*names, known))
+        wanted = read(kind, document, Place(*names, known, self._reads.kinds))
         obj = self._reads.get(kind.resource, *names)
         after = asked(kind.of_manifest(wanted.manifest))
         if obj is None:
@@ -86,7 +86,7 @@ class Desk:
         after = asked(kind.of_manifest({**wanted.manifest, "spec": kept_spec}))
         before = asked(kind.to_simple(obj))
         found = differences(before, after)
-        return Difference(changes=found, text=text(before, after), message=forecast.change(obj, found))
+        return Difference(changes=found, text=text(before, after), message=forecast.change(kind, obj, found))
 
     async def _change(
         self, kind: Kind[Any], names: Names, wanted: Callable[[Object], Wanted], author: Author
@@ -94,11 +94,11 @@ class Desk:
         before = self._found(kind, names)
         obj = await Writing(kind, self._reads).change(wanted, *names, author)
         found = differences(asked(kind.to_simple(before)), asked(kind.to_simple(obj)))
-        return answers.written(kind, obj, self._written(kind, obj, forecast.change(obj, found), found, author))
+        return answers.written(kind, obj, self._written(kind, obj, forecast.change(kind, obj, found), found, author))
 
     def _read(self, kind: Kind[Any], names: Names, document: Data, version: str) -> Wanted:
         """The version of If-Match counts more than one in the document."""
-        wanted = read(kind, document, Place(*names, zones(self._reads)))
+        wanted = read(kind, document, Place(*names, zones(self._reads), self._reads.kinds))
         return replace(wanted, version=version) if version else wanted
 
     def _found(self, kind: Kind[Any], names: Names) -> Object:
@@ -109,6 +109,6 @@ class Desk:
 
     def _written(self, kind: Kind[Any], obj: Object, message: str, found: tuple[Change, ...], author: Author) -> bytes:
         """A dry run's object is of no version that exists, so its bytes are not kept."""
-        item = msgspec.Raw(msgspec.json.encode(kind.to_simple(obj))) if author.dry_run else outcomes.raw(obj)
+        item = msgspec.Raw(msgspec.json.encode(kind.to_simple(obj))) if author.dry_run else outcomes.raw(kind, obj)
         links = outcomes.links(kind, obj.metadata.namespace, obj.metadata.name)
         return outcomes.encode(WrittenItem(item=item, message=message, links=links, changes=found, dry_run=author.dry_run))

@@ -16,7 +16,7 @@ from itertools import islice
 from typing import Any
 
 from pincompute.api.meta import Key, Object, Resource
-from pincompute.gateway.model import KINDS
+from pincompute.gateway.model import KINDS, Kinds
 from pincompute.kube.cache import WatchCache
 from pincompute.kube.clusters import Clusters
 from pincompute.kube.views import Unknown
@@ -79,9 +79,9 @@ class Journal:
 class Feeds:
     """Must be made before the first cluster is added."""
 
-    def __init__(self, clusters: Clusters, length: int = LENGTH) -> None:
+    def __init__(self, clusters: Clusters, kinds: Kinds = KINDS, length: int = LENGTH) -> None:
         self.instance = secrets.token_hex(4)
-        self._journals = {kind.resource: Journal(length) for kind in KINDS}
+        self._journals = {kind.resource: Journal(length) for kind in kinds}
         for resource, journal in self._journals.items():
             clusters.listen("host", resource, _listener(clusters, resource, journal))
 

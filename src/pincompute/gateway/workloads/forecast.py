@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, cast
 
+from pincompute.api.kinds import Workload
 from pincompute.api.meta import Manifest, Object
-from pincompute.api.workloads import PinApp, PinPod
 from pincompute.gateway.model import Kind, lens
 from pincompute.gateway.model.difference import Change
 
@@ -39,7 +39,7 @@ def _where(spec: Manifest, replicas: int, zones: Collection[str]) -> str:
     return f"balanced over the zones {_and(asked)}, {each} in each as far as there is room"
 
 
-def change(obj: Object, changes: Sequence[Change]) -> str:
+def change(kind: Kind[Any], obj: Object, changes: Sequence[Change]) -> str:
     name = obj.metadata.name
     if not changes:
         return f"nothing changes: {name} is already as asked for"
@@ -48,11 +48,17 @@ def change(obj: Object, changes: Sequence[Change]) -> str:
         return (
             f"{_and(sorted({each.field.split('.')[0].split('[')[0] for each in changes}))} of {name} changed; nothing restarts"
         )
-    if isinstance(obj, (PinApp, PinPod)) and obj.spec.stopped:
+    runs = _running(kind, obj)
+    if runs is not None and runs.spec.stopped:
         return f"{name} is stopped: the change is kept and takes effect when it is started"
-    if isinstance(obj, (PinApp, PinPod)) and obj.spec.paused:
+    if runs is not None and runs.spec.paused:
         return f"{name} is paused: the change is kept and takes effect when it is resumed"
     return f"{_effect(name, [each for each in changes if _root(each.field) not in _UNSEEN])}; {WATCH}"
+
+
+def _running(kind: Kind[Any], obj: Any) -> Workload | None:
+    """The object as a workload; None for one of a kind that runs nothing."""
+    return obj if kind.workload is not None else None
 
 
 def _root(field: str) -> str:
@@ -81,13 +87,14 @@ def _update(fields: Sequence[str]) -> str:
     return "updates its replicas step by step"
 
 
-def deletion(obj: Object) -> tuple[str, tuple[str, ...]]:
+def deletion(kind: Kind[Any], obj: Object) -> tuple[str, tuple[str, ...]]:
     """What happens, and what the deletion still waits for."""
     name = obj.metadata.name
-    if not isinstance(obj, (PinApp, PinPod)):
+    runs = _running(kind, obj)
+    if runs is None:
         return f"{name} is being deleted", ("its workloads, and what is left of it in the zones",)
-    waits = [f"{_count(obj.status.replicas)} must end"] if obj.status.replicas else []
-    silent = [line for line in obj.status.clusters if not line.known]
+    waits = [f"{_count(runs.status.replicas)} must end"] if runs.status.replicas else []
+    silent = [line for line in runs.status.clusters if not line.known]
     waits += [f"{line.cluster} in zone {line.zone} does not answer; what runs there must end" for line in silent]
     if obj.metadata.finalizers and not waits:
         waits.append("the platform confirms that nothing of it is left")

@@ -12,7 +12,7 @@ from pincompute.api import changes
 from pincompute.api.labels import RESTARTED_AT
 from pincompute.api.meta import Manifest
 from pincompute.gateway.model import lens
-from pincompute.gateway.model.kinds import RESTARTED, stated
+from pincompute.gateway.model.kind import RESTARTED, stated
 from pincompute.gateway.model.lens import Data
 
 SET_BY_VERBS = ("paused", "stopped")

@@ -14,7 +14,7 @@ from pincompute.api.meta import Object
 from pincompute.gateway import problems
 from pincompute.gateway.calls import Call, Caller, Operation
 from pincompute.gateway.model import PROJECT, lens
-from pincompute.gateway.model.kinds import users
+from pincompute.gateway.model.kind import users
 from pincompute.gateway.model.reading import Wanted
 from pincompute.gateway.problems import FieldError
 from pincompute.gateway.reads import Reads

@@ -76,9 +76,9 @@ def encode(written: Written) -> bytes:
     return msgspec.json.encode(written)
 
 
-def raw(obj: Object) -> msgspec.Raw:
+def raw(kind: Kind[Any], obj: Object) -> msgspec.Raw:
     """An object in the simple model, as it is encoded already."""
-    return msgspec.Raw(SIMPLE.encoded(obj))
+    return msgspec.Raw(SIMPLE.encoded(kind, obj))
 
 
 def links(kind: Kind[Any], project: str, name: str) -> Links:
@@ -90,4 +90,4 @@ def links(kind: Kind[Any], project: str, name: str) -> Links:
 
 def what(kind: Kind[Any], project: str, name: str) -> str:
     """As problems name it."""
-    return f"{kind.name.lower()} {project}/{name}" if project else f"{kind.name.lower()} {name}"
+    return f"{kind.noun} {project}/{name}" if project else f"{kind.noun} {name}"

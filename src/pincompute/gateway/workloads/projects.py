@@ -16,7 +16,7 @@ from pincompute.api.meta import Struct, doc
 from pincompute.gateway import problems
 from pincompute.gateway.access import Authorizer, Roles
 from pincompute.gateway.calls import Call, may
-from pincompute.gateway.model import APP, PROJECT, UNIT, lens
+from pincompute.gateway.model import PROJECT, in_projects, lens
 from pincompute.gateway.reads import Reads
 from pincompute.gateway.workloads import answers, outcomes, queries, watching
 from pincompute.gateway.workloads.answers import Cursor, DryRun, IdempotencyKey, IfMatch, Labels, LastEventId, MinVersion
@@ -167,9 +167,9 @@ async def delete_project(
     dry_run: DryRun = False,
 ) -> Response[bytes]:
     """Delete an empty project."""
-    left = [(kind, obj) for kind in (APP, UNIT) for obj in reads.host(kind.resource).list(project)]
+    left = [(kind, obj) for kind in in_projects(reads.kinds) for obj in reads.host(kind.resource).list(project)]
     if left:
-        names = ", ".join(f"{kind.name.lower()} {obj.metadata.name}" for kind, obj in left[:10])
+        names = ", ".join(f"{kind.noun} {obj.metadata.name}" for kind, obj in left[:10])
         raise problems.conflict(f"project {project} still has {len(left)} workloads: {names}", "delete these first")
     return await desk.delete(PROJECT, ("", project), answers.expected(if_match), dry_run=dry_run)
 

@@ -48,7 +48,7 @@ _FILTERED = {"filters": Provide(_filters, sync_to_thread=False)}
 
 def describe(kind: Kind[Any], verb: Verb, name: str, answer: ResponseSpec, *status: int) -> dict[str, Any]:
     """What a route does, for the door and for the OpenAPI document; the first status is the usual one."""
-    opt = may(kind.path, verb, stream=verb == "watch")
+    opt = may(kind.path, verb, stream=verb == "watch", noun=kind.noun)
     answers = dict.fromkeys(status or (200,), answer)
     return {"opt": opt, "operation_id": name, "status_code": next(iter(answers)), "responses": answers, "tags": [kind.path]}
 

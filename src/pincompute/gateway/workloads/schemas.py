@@ -10,24 +10,6 @@ from litestar.openapi.spec import Example, OpenAPIMediaType, OpenAPIType, Operat
 from pincompute.gateway.model import Kind
 from pincompute.gateway.model.documents import YAML_TYPES
 
-_WEB = {
-    "name": "web",
-    "image": "registry.internal/hello:1",
-    "ports": [{"name": "http", "port": 8080}],
-    "resources": {"cpu": "250m", "memory": "128Mi"},
-    "health": {"http": {"path": "/", "port": "http"}},
-}
-_EXAMPLES: dict[str, dict[str, Any]] = {
-    "App": {"kind": "App", "name": "hello", "tier": "OnDemand", "replicas": 6, "containers": [_WEB]},
-    "Unit": {"kind": "Unit", "name": "notebook", "containers": [{**_WEB, "name": "jupyter"}], "restartPolicy": "Always"},
-    "Project": {"kind": "Project", "name": "demo", "description": "Where things are tried"},
-}
-_PATCHES: dict[str, dict[str, Any]] = {
-    "App": {"replicas": 8, "labels": {"team": "web"}},
-    "Unit": {"tier": "Preemptible", "terminationGracePeriod": "10s"},
-    "Project": {"description": "Where things are shown"},
-}
-
 
 def takes(kind: Kind[Any]) -> type[Operation]:
     """The simple model, as JSON or YAML, or the full resource."""
@@ -44,7 +26,7 @@ def _operation(kind: Kind[Any], types: tuple[str, ...], description: str) -> typ
     schema = (
         Schema(type=OpenAPIType.OBJECT, title=f"{kind.name}Patch") if patch else Reference(f"#/components/schemas/{kind.name}")
     )
-    example = Example(value=_PATCHES[kind.name] if patch else _EXAMPLES[kind.name])
+    example = Example(value=kind.patch if patch else kind.example)
     content = {media_type: OpenAPIMediaType(schema=schema, examples={kind.name: example}) for media_type in types}
 
     @dataclass

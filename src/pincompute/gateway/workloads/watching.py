@@ -17,7 +17,6 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from pincompute.api.meta import Object
-from pincompute.gateway.model import SIMPLE
 from pincompute.gateway.workloads.feeds import Journal, News
 
 HEARTBEAT = 15.0  # seconds between signs of life while nothing changes
@@ -33,13 +32,14 @@ _ALIVE = b": alive\n\n"
 class View:
     """What one stream shows. `sees` says which objects belong to it; `allowed` gives the projects it may show now.
 
-    `allowed` is empty once the right is withdrawn altogether.
+    `allowed` is empty once the right is withdrawn altogether. `encoded` makes JSON of an object.
     """
 
     everything: Callable[[], Iterable[Object]]
     sees: Callable[[Object], bool]
     allowed: Callable[[], frozenset[str]]
     project_of: Callable[[Object], str]
+    encoded: Callable[[Object], bytes]
 
 
 class Stream:
@@ -99,14 +99,14 @@ class Stream:
         objects = [obj for obj in self._view.everything() if self._shows(obj)]
         yield b"event: reset\ndata: {}\n\n"
         for start in range(0, len(objects), BATCH):
-            yield b"".join(_event(b"added", obj) for obj in objects[start : start + BATCH])
+            yield b"".join(self._event(b"added", obj) for obj in objects[start : start + BATCH])
         yield b"id: %s\nevent: synced\ndata: {}\n\n" % self._id(position)
 
     def _changes(self, batch: Iterable[News], position: int) -> Iterator[bytes]:
         for offset, news in enumerate(batch, 1):
             kind = self._kind(news)
             if kind:
-                yield b"id: %s\n" % self._id(position + offset) + _event(kind, news.last)
+                yield b"id: %s\n" % self._id(position + offset) + self._event(kind, news.last)
 
     def _kind(self, news: News) -> bytes:
         """From this stream's point of view: what comes into its sight was added, what goes out of it deleted."""
@@ -116,12 +116,11 @@ class Stream:
             return b"modified" if before else b"added"
         return b"deleted" if before else b""
 
+    def _event(self, kind: bytes, obj: Object) -> bytes:
+        return b"event: %s\ndata: %s\n\n" % (kind, self._view.encoded(obj))
+
     def _shows(self, obj: Object) -> bool:
         return self._view.project_of(obj) in self._allowed and self._view.sees(obj)
 
     def _id(self, position: int) -> bytes:
         return f"{self._instance}-{position}".encode()
-
-
-def _event(kind: bytes, obj: Object) -> bytes:
-    return b"event: %s\ndata: %s\n\n" % (kind, SIMPLE.encoded(obj))

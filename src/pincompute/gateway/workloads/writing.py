@@ -23,7 +23,7 @@ from pincompute.api.meta import GROUP, Key, Manifest, Object
 from pincompute.gateway import NAME, problems
 from pincompute.gateway.calls import Call
 from pincompute.gateway.model import AUTHOR, Kind, codecs
-from pincompute.gateway.model.kinds import users, version
+from pincompute.gateway.model.kind import users, version
 from pincompute.gateway.model.reading import Wanted
 from pincompute.gateway.operation import notes
 from pincompute.gateway.operation.notes import Note
@@ -122,7 +122,7 @@ class Writing:
         obj = self._reads.get(self._kind.resource, project, name)
         for _ in range(ATTEMPTS):
             if obj is None:
-                raise problems.not_found(f"{self._kind.name.lower()} {Key(project, name)}")
+                raise problems.not_found(f"{self._kind.noun} {Key(project, name)}")
             target = wanted(obj)
             if notes.repeated(obj, "update", author.name, author.key) is not None:
                 return self._repeated(obj, target)
@@ -176,7 +176,7 @@ class Writing:
         obj = self._reads.get(self._kind.resource, project, name)
         for _ in range(ATTEMPTS):
             if obj is None:
-                raise problems.not_found(f"{self._kind.name.lower()} {Key(project, name)}")
+                raise problems.not_found(f"{self._kind.noun} {Key(project, name)}")
             self._refuse_other_version(obj, wanted_version)
             if dry_run or obj.deleting:
                 return obj
@@ -215,7 +215,7 @@ class Writing:
         try:
             return await self._reads.clusters.client(HOST).get(self._kind.resource, Key(project, name))
         except errors.NotFound:
-            raise problems.not_found(f"{self._kind.name.lower()} {Key(project, name)}") from None
+            raise problems.not_found(f"{self._kind.noun} {Key(project, name)}") from None
 
     def _problem(self, refusal: errors.Refused, wanted: Wanted) -> Problem | errors.Refused:
         """What the API server refused, at the fields as the user wrote them."""

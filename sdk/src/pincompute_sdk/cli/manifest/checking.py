@@ -16,9 +16,9 @@ from pincompute_sdk.cli.exits import USAGE
 from pincompute_sdk.cli.failure import CommandError
 from pincompute_sdk.cli.manifest.reading import Manifest
 from pincompute_sdk.core.errors import InvalidError
-from pincompute_sdk.generated import models
+from pincompute_sdk.generated import kinds
 
-KINDS: dict[str, type[msgspec.Struct]] = {"App": models.App, "Unit": models.Unit}
+KINDS: dict[str, type[msgspec.Struct]] = {kind.name: kind.model for kind in kinds.KINDS.values()}
 ANSWERS = ("status", "id", "version", "generation", "author", "created", "deleting")  # the server's own fields
 PATH = re.compile(r"^(?P<message>.*?)(?: - at `\$(?P<path>.*)`)?$", re.DOTALL)
 

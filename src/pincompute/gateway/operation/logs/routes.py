@@ -12,6 +12,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import ResponseSpec
 from litestar.params import FromPath, FromQuery, HeaderParameter, QueryParameter
 
+from pincompute.api.kinds import Kind
 from pincompute.api.workloads import WorkloadStatus
 from pincompute.gateway.calls import Call, may
 from pincompute.gateway.operation.acting import Verbs
@@ -22,7 +23,7 @@ from pincompute.gateway.operation.logs.lines import ENCODERS, NDJSON, LogLine
 from pincompute.gateway.operation.logs.outbox import Budget, Outbox
 from pincompute.gateway.operation.logs.queries import LogQuery
 from pincompute.gateway.operation.logs.reading import Reading
-from pincompute.gateway.operation.paths import KINDS, Plural, named, path
+from pincompute.gateway.operation.paths import named, path
 from pincompute.gateway.operation.replicas import Replicas, Target
 from pincompute.gateway.operation.rights import Rights
 from pincompute.gateway.problems import Problem
@@ -95,13 +96,13 @@ async def _query(
     )
 
 
-def route(plural: Plural) -> HTTPRouteHandler:
+def route(kind: Kind) -> HTTPRouteHandler:
     @get(
-        path(plural, "logs"),
+        path(kind, "logs"),
         opt=may("logs", "get", cost=5, stream=True),
         dependencies={"wanted": Provide(_query)},
         responses=_ANSWERS,
-        **named("get", plural, "Logs"),
+        **named("get", kind, "Logs"),
     )
     async def handle(
         project: FromPath[str],
@@ -112,7 +113,7 @@ def route(plural: Plural) -> HTTPRouteHandler:
         request: Request[Any, Any, Any],
     ) -> LogResponse:
         """What its containers write, of all replicas in the order of time: past, and live with `follow`."""
-        target = Target(KINDS[plural], project, name)
+        target = Target(kind, project, name)
         return logs.open(target, wanted, request.headers.get("Accept", ""), call)
 
     return handle

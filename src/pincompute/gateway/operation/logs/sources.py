@@ -6,18 +6,18 @@ import posixpath
 from collections.abc import Iterable, Sequence
 
 from pincompute.api import templates
+from pincompute.api.kinds import Workload
 from pincompute.gateway import problems
 from pincompute.gateway.operation import replicas as naming
 from pincompute.gateway.operation.logs.lines import Source
 from pincompute.gateway.operation.logs.queries import LogQuery
 from pincompute.gateway.operation.replicas import Replica, Target
-from pincompute.gateway.operation.verbs import WorkloadObject
 from pincompute.gateway.problems import FieldError
 
 MOST = 1000  # containers whose logs one stream reads
 
 
-def check(obj: WorkloadObject, target: Target, there: Sequence[Replica], query: LogQuery) -> None:
+def check(obj: Workload, target: Target, there: Sequence[Replica], query: LogQuery) -> None:
     """Raises Problem for a replica, a container or a file that the workload does not have."""
     names = [container["name"] for _, container in templates.containers(obj.spec.template)]
     if query.container and query.container not in names:
@@ -49,7 +49,7 @@ def _containers(replica: Replica, query: LogQuery) -> tuple[str, ...]:
     return replica.containers[:1] if query.file else replica.containers
 
 
-def _check_file(obj: WorkloadObject, query: LogQuery) -> None:
+def _check_file(obj: Workload, query: LogQuery) -> None:
     """Only files on a volume that the container declares: a log volume, not whatever lies in the image."""
     containers = [container for _, container in templates.containers(obj.spec.template)]
     first = obj.spec.template["spec"]["containers"][0]["name"]

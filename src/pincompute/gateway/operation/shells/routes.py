@@ -12,9 +12,10 @@ from litestar.openapi import ResponseSpec
 from litestar.params import FromPath, JSONBody, QueryParameter
 from litestar.types import ControllerRouterHandler
 
+from pincompute.api.kinds import Kind
 from pincompute.gateway import parameters
 from pincompute.gateway.calls import Call, may
-from pincompute.gateway.operation.paths import KINDS, Plural, named, path
+from pincompute.gateway.operation.paths import named, path
 from pincompute.gateway.operation.replicas import Target
 from pincompute.gateway.operation.shells import archives, commands
 from pincompute.gateway.operation.shells.answers import DownloadResponse
@@ -39,14 +40,14 @@ class Running(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields
     timeout_seconds: float = commands.DEADLINE
 
 
-def routes(plural: Plural) -> tuple[ControllerRouterHandler, ...]:
-    return (_shell(plural), _exec(plural), _files_out(plural), _files_in(plural), _forward(plural))
+def routes(kind: Kind) -> tuple[ControllerRouterHandler, ...]:
+    return (_shell(kind), _exec(kind), _files_out(kind), _files_in(kind), _forward(kind))
 
 
-def _shell(plural: Plural) -> WebsocketRouteHandler:
+def _shell(kind: Kind) -> WebsocketRouteHandler:
     taken = parameters.by_hand("replica", "container", "command", "tty")
 
-    @websocket(path(plural, "shell"), opt=may("shells", "open", stream=True) | taken)
+    @websocket(path(kind, "shell"), opt=may("shells", "open", stream=True) | taken)
     async def handle(
         socket: Socket,
         project: FromPath[str],
@@ -55,13 +56,13 @@ def _shell(plural: Plural) -> WebsocketRouteHandler:
         shells: NamedDependency[Shells],
     ) -> None:
         """A program with a terminal, a shell if none is named."""
-        await shells.serve_shell(socket, Target(KINDS[plural], project, name), call)
+        await shells.serve_shell(socket, Target(kind, project, name), call)
 
     return handle
 
 
-def _exec(plural: Plural) -> HTTPRouteHandler:
-    @post(path(plural, "exec"), opt=may("shells", "open", cost=5), status_code=200, **named("exec", plural))
+def _exec(kind: Kind) -> HTTPRouteHandler:
+    @post(path(kind, "exec"), opt=may("shells", "open", cost=5), status_code=200, **named("exec", kind))
     async def handle(
         project: FromPath[str],
         name: FromPath[str],
@@ -71,18 +72,16 @@ def _exec(plural: Plural) -> HTTPRouteHandler:
     ) -> CommandResult:
         """Runs one command to its end in one replica."""
         commands.check(data.command, data.stdin, data.timeout_seconds)
-        found = shells.find(Target(KINDS[plural], project, name), data.replica, data.container)
+        found = shells.find(Target(kind, project, name), data.replica, data.container)
         return await shells.run(found, call, data.command, data.stdin.encode(), data.timeout_seconds)
 
     return handle
 
 
-def _files_out(plural: Plural) -> HTTPRouteHandler:
+def _files_out(kind: Kind) -> HTTPRouteHandler:
     answers = {200: ResponseSpec(bytes, description="A tar stream", media_type=TAR)}
 
-    @get(
-        path(plural, "files"), opt=may("files", "get", cost=5, stream=True), responses=answers, **named("get", plural, "Files")
-    )
+    @get(path(kind, "files"), opt=may("files", "get", cost=5, stream=True), responses=answers, **named("get", kind, "Files"))
     async def handle(
         project: FromPath[str],
         name: FromPath[str],
@@ -93,18 +92,18 @@ def _files_out(plural: Plural) -> HTTPRouteHandler:
         container: _Container = "",
     ) -> DownloadResponse:
         """A file or folder of a replica, as a tar stream."""
-        found = shells.find(Target(KINDS[plural], project, name), replica, container)
+        found = shells.find(Target(kind, project, name), replica, container)
         return await shells.download(found, place, call)
 
     return handle
 
 
-def _files_in(plural: Plural) -> HTTPRouteHandler:
+def _files_in(kind: Kind) -> HTTPRouteHandler:
     @put(
-        path(plural, "files"),
+        path(kind, "files"),
         opt=may("files", "update", cost=5, stream=True),
         request_max_body_size=archives.LARGEST,
-        **named("put", plural, "Files"),
+        **named("put", kind, "Files"),
     )
     async def handle(
         project: FromPath[str],
@@ -116,16 +115,16 @@ def _files_in(plural: Plural) -> HTTPRouteHandler:
         container: _Container = "",
     ) -> Copied:
         """Unpacks the body, a tar stream, under a folder of a replica."""
-        found = shells.find(Target(KINDS[plural], project, name), replica, container)
+        found = shells.find(Target(kind, project, name), replica, container)
         return await shells.upload(found, place, request.stream())
 
     return handle
 
 
-def _forward(plural: Plural) -> WebsocketRouteHandler:
+def _forward(kind: Kind) -> WebsocketRouteHandler:
     taken = parameters.by_hand("replica", "container", "port")
 
-    @websocket(path(plural, "forward"), opt=may("shells", "open", stream=True) | taken)
+    @websocket(path(kind, "forward"), opt=may("shells", "open", stream=True) | taken)
     async def handle(
         socket: Socket,
         project: FromPath[str],
@@ -134,6 +133,6 @@ def _forward(plural: Plural) -> WebsocketRouteHandler:
         shells: NamedDependency[Shells],
     ) -> None:
         """One connection to a port of a replica."""
-        await shells.serve_port(socket, Target(KINDS[plural], project, name), call)
+        await shells.serve_port(socket, Target(kind, project, name), call)
 
     return handle

@@ -1,0 +1,58 @@
+"""Every workload kind, in one table: what the rest of the tree needs to know of a kind, it asks here.
+
+A kind has one file in each of three places: here what is known of it before any object, in `federation/kinds` what it demands,
+what a member's share is and how reports become its status, in `gateway/model` its simple form. Everything else is given the
+table as a value, so a process, or a test, may be started with one more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+from pincompute.api.kinds.kind import AGE, Column, Kind, Strategy, Workload, WorkloadSpec
+from pincompute.api.kinds.pinapp import PINAPP
+from pincompute.api.kinds.pinpod import PINPOD
+from pincompute.api.meta import Resource
+
+__all__ = [
+    "AGE",
+    "KINDS",
+    "PINAPP",
+    "PINPOD",
+    "Column",
+    "Kind",
+    "Kinds",
+    "Strategy",
+    "Workload",
+    "WorkloadSpec",
+    "called",
+    "named",
+    "of_object",
+    "of_resource",
+]
+
+Kinds: TypeAlias = tuple[Kind, ...]
+
+KINDS: Kinds = (PINAPP, PINPOD)
+
+
+def of_resource(resource: Resource[Any], kinds: Iterable[Kind] = KINDS) -> Kind:
+    """The kind of a workload's resource or of its shard's."""
+    return next(kind for kind in kinds if resource in (kind.workload, kind.shard))
+
+
+def of_object(obj: object, kinds: Iterable[Kind] = KINDS) -> Kind | None:
+    """The kind of a workload; None for any other object."""
+    return next((kind for kind in kinds if type(obj) is kind.workload.type), None)
+
+
+def named(name: str, kinds: Iterable[Kind] = KINDS) -> Kind | None:
+    """By what `kind` says in a manifest of a workload or of its shard."""
+    return next((kind for kind in kinds if name in (kind.workload.kind, kind.shard.kind)), None)
+
+
+def called(word: str, kinds: Iterable[Kind] = KINDS) -> Kind | None:
+    """By what people write: the word for one, their collection, or a name that kubectl takes."""
+    wanted = word.lower()
+    return next((k for k in kinds if wanted in (k.word, k.plural, k.name, k.workload.plural, k.short)), None)

@@ -1,0 +1,148 @@
+"""Replicas apportioned in bulk: over zones by their level, and inside a zone by quotients.
+
+What is worked out here in one go is what giving or taking one replica at a time would make, so that it costs as much as there
+are clusters and not replicas. Zones are filled from the emptiest and lowered from the fullest. Inside a zone the next replica
+goes where (2 x present + 1) / score is least (Sainte-Lague; Webster 1832), and the last one given is the first one taken back.
+Ties are broken by rendezvous hashing over the workload's uid.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+STEPS = 128  # by which quotients are compared in bulk; what is finer is given out one by one
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A cluster that may run the workload.
+
+    `present`: replicas it has by the last decision. `room`: how many more it can take. `score`: 1 to 100, higher is better.
+    `open`: it may receive replicas now; a doubted cluster keeps what it has, receives nothing and gives back first.
+    """
+
+    cluster: str
+    zone: str
+    present: int
+    room: int
+    score: int = 100
+    open: bool = True
+
+
+def by_zone(rows: Iterable[Candidate], number: Callable[[Candidate], int]) -> dict[str, int]:
+    totals: dict[str, int] = {}
+    for c in rows:
+        totals[c.zone] = totals.get(c.zone, 0) + number(c)
+    return totals
+
+
+@lru_cache(maxsize=65536)
+def rendezvous(uid: str, name: str) -> int:
+    """Weight of `name` for this workload: stable, and even over workloads (Thaler and Ravishankar 1996)."""
+    return int.from_bytes(hashlib.blake2b(f"{uid}/{name}".encode(), digest_size=8).digest(), "big")
+
+
+def filled(levels: Mapping[str, int], rooms: Mapping[str, int], count: int, uid: str) -> dict[str, int]:
+    """Zones filled up from the emptiest, as water would: what each gets of `count`."""
+
+    def at(level: int) -> dict[str, int]:
+        return {zone: min(max(level - levels[zone], 0), room) for zone, room in rooms.items()}
+
+    count = min(count, sum(rooms.values()))
+    low = min((levels[zone] for zone in rooms), default=0)
+    high = max((levels[zone] for zone in rooms), default=0) + count
+    level = largest(lambda up: sum(at(low + up).values()) <= count, high - low)
+    shares = at(low + level)
+    odd = [zone for zone, room in rooms.items() if levels[zone] + shares[zone] == low + level and shares[zone] < room]
+    for zone in sorted(odd, key=lambda zone: -rendezvous(uid, zone))[: count - sum(shares.values())]:
+        shares[zone] += 1
+    return {zone: share for zone, share in shares.items() if share}
+
+
+def lowered(levels: Mapping[str, int], holdings: Mapping[str, int], count: int, uid: str) -> dict[str, int]:
+    """Zones lowered from the fullest: what each gives back of `count`."""
+
+    def at(level: int) -> dict[str, int]:
+        return {zone: min(max(levels[zone] - level, 0), held) for zone, held in holdings.items()}
+
+    count = min(count, sum(holdings.values()))
+    high = max((levels[zone] for zone in holdings), default=0)
+    depth = largest(lambda down: sum(at(high - down).values()) <= count, high)
+    shares = at(high - depth)
+    odd = [zone for zone, held in holdings.items() if levels[zone] - shares[zone] == high - depth and shares[zone] < held]
+    for zone in sorted(odd, key=lambda zone: rendezvous(uid, zone))[: count - sum(shares.values())]:
+        shares[zone] += 1
+    return {zone: share for zone, share in shares.items() if share}
+
+
+def largest(holds: Callable[[int], bool], most: int) -> int:
+    """The largest number up to `most` for which it holds; it holds for 0, and for all below one for which it holds."""
+    low, high = 0, most
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if holds(middle) else (low, middle - 1)
+    return low
+
+
+def give_inside(rows: Collection[Candidate], count: int, uid: str) -> dict[str, int]:
+    """`count` more for the clusters of one zone, which have room for them: the `count` least quotients.
+
+    All that lie at or below a common limit are given at once, the few beyond it one by one.
+    """
+    able = [c for c in rows if c.room > 0]
+
+    def below(limit: int) -> dict[str, int]:
+        return {c.cluster: min(max(_seats(limit, c.score) - c.present, 0), c.room) for c in able}
+
+    top = max(_limit(c.present + min(c.room, count), c.score) for c in able)
+    shares = below(largest(lambda limit: sum(below(limit).values()) <= count, top))
+    heap = [(quotient(c.present + shares[c.cluster], c), -rendezvous(uid, c.cluster), c.cluster, c) for c in able]
+    heapq.heapify(heap)
+    left = count - sum(shares.values())
+    while left > 0:
+        _, tie, cluster, c = heapq.heappop(heap)
+        if shares[cluster] < c.room:
+            shares[cluster] += 1
+            left -= 1
+            heapq.heappush(heap, (quotient(c.present + shares[cluster], c), tie, cluster, c))
+    return {cluster: share for cluster, share in shares.items() if share}
+
+
+def take_inside(rows: Collection[Candidate], count: int, uid: str) -> dict[str, int]:
+    """`count` fewer for the clusters of one zone, which have that many: the `count` greatest quotients. Negative numbers."""
+    holding = [c for c in rows if c.present > 0]
+
+    def above(limit: int) -> dict[str, int]:
+        return {c.cluster: max(c.present - _seats(limit, c.score), 0) for c in holding}
+
+    top = max(_limit(c.present, c.score) for c in holding)
+    shares = above(top - largest(lambda down: sum(above(top - down).values()) <= count, top))
+    heap = [(-quotient(c.present - shares[c.cluster] - 1, c), rendezvous(uid, c.cluster), c.cluster, c) for c in holding]
+    heapq.heapify(heap)
+    left = count - sum(shares.values())
+    while left > 0:
+        _, tie, cluster, c = heapq.heappop(heap)
+        if shares[cluster] < c.present:
+            shares[cluster] += 1
+            left -= 1
+            heapq.heappush(heap, (-quotient(c.present - shares[cluster] - 1, c), tie, cluster, c))
+    return {cluster: -share for cluster, share in shares.items() if share}
+
+
+def quotient(present: int, c: Candidate) -> float:
+    """What the next replica of a cluster that has `present` would cost."""
+    return (2 * present + 1) / c.score
+
+
+def _seats(limit: int, score: int) -> int:
+    """How many replicas have a quotient of at most limit / STEPS."""
+    return (limit * score // STEPS + 1) // 2
+
+
+def _limit(seats: int, score: int) -> int:
+    """A limit at or below which so many seats lie."""
+    return -(-(2 * seats + 1) * STEPS // score)

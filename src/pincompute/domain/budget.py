@@ -1,0 +1,196 @@
+"""One account of disturbance per workload: how many replicas may be missing at a time, over all clusters together.
+
+The promise: of `replicas`, at least `replicas - unavailable` are available at any instant, as far as it depends on the
+platform. Everything that disturbs replicas on purpose draws on the account: updates, restarts, drains, moves between
+clusters. The federation hands each member a part of it in absolute numbers, an allotment; the member's operator obeys it
+without asking again, and the next allotment is made when the last has come back.
+
+What a member *guarantees* is the number of replicas that stay available there whatever its operator does: of those that are
+available now, as many as its allotment does not give away. A member that does not answer guarantees nothing. The surprising
+rule: an allotment that was lowered counts as given until the operator has acted on the lower one, because until then it may
+still use it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Of `replicas`, `unavailable` may be missing at a time; `surge` more may exist while something is disturbed."""
+
+    replicas: int
+    unavailable: int
+    surge: int
+
+    @property
+    def promised(self) -> int:
+        """So many are available at any instant."""
+        return max(0, self.replicas - self.unavailable)
+
+    def without_surge(self) -> Account:
+        """The account where no cluster has room for one replica more: then at least one may be missing."""
+        return replace(self, surge=0, unavailable=max(1, self.unavailable))
+
+
+def account(replicas: int, unavailable: int | str, surge: int | str) -> Account:
+    """The account of so many replicas, from counts or percentages of them.
+
+    Percentages of `unavailable` are rounded down, those of `surge` up, as a Deployment rounds; with neither, one replica at a
+    time may be missing, or nothing could ever change.
+    """
+    made = Account(replicas, _part(unavailable, replicas, up=False), _part(surge, replicas, up=True))
+    return made if made.surge else made.without_surge()
+
+
+def _part(value: int | str, total: int, *, up: bool) -> int:
+    """A count, or a percentage of `total`."""
+    if isinstance(value, int):
+        return max(0, value)
+    share = int(value.removesuffix("%")) * total if value.endswith("%") else int(value) * 100
+    return max(0, -(-share // 100) if up else share // 100)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One member's part of the workload.
+
+    `target`: replicas it should have in the end; `replicas`: those its shard asks for now. `available`: of the pods there.
+    `unavailable` and `updating`: its allotment now, for evictions and for restarts in place. `guaranteed`: what its operator
+    last said it guarantees at least; `settled`: it said so of the shard as it is now. `known`: the member answers. `evictions`,
+    `updates` and `drains` are replicas that wait to be disturbed there.
+    """
+
+    cluster: str
+    target: int
+    replicas: int = 0
+    available: int = 0
+    unavailable: int = 0
+    updating: int = 0
+    guaranteed: int = 0
+    settled: bool = True
+    known: bool = True
+    evictions: int = 0
+    updates: int = 0
+    drains: int = 0
+
+    @property
+    def floor(self) -> int:
+        """The operator never lets fewer be available by its own doing."""
+        return max(0, self.replicas - self.unavailable - self.updating)
+
+    @property
+    def guarantee(self) -> int:
+        """Replicas that stay available there whatever the operator does."""
+        return min(self.available, self.floor, self.guaranteed) if self.known else 0
+
+    @property
+    def can_be_raised(self) -> bool:
+        """What its operator may be acting on is known, so that a higher floor hides no lower one that it may still use."""
+        return self.known and (self.settled or self.guaranteed == 0)
+
+
+_Grant: TypeAlias = Callable[[Part, int], Part | None]
+"""A part with at most so many more of one kind of allotment; None when it waits for none."""
+
+
+def allot(whole: Account, parts: Sequence[Part]) -> tuple[Part, ...]:
+    """The parts with the replicas and allotments that each member should be given now.
+
+    No step takes the sum of all guarantees below the promise; what has to be left for later is left. First members grow and
+    give back what they no longer need, then those that have too many shrink, then what is left of the account is handed out.
+    """
+    grown = [_grown(part) for part in parts]
+    yielded = _yielded(grown)
+    shrunk = _shrunk(whole, yielded)
+    return _handed_out(whole, shrunk)
+
+
+def guaranteed(parts: Iterable[Part]) -> int:
+    return sum(part.guarantee for part in parts)
+
+
+def _grown(part: Part) -> Part:
+    """With the replicas it lacks, and without the allotment that nothing there waits for."""
+    if not part.can_be_raised:
+        return part
+    return replace(
+        part,
+        replicas=max(part.replicas, part.target),
+        updating=min(part.updating, part.updates),
+        unavailable=min(part.unavailable, part.evictions + part.drains),
+    )
+
+
+def _yielded(parts: list[Part]) -> list[Part]:
+    """While an update waits, drains give back what they were allotted: a cordon may last for days, an update does not."""
+    if not any(_lacks(part) for part in parts):
+        return parts
+    return [replace(p, unavailable=min(p.unavailable, p.evictions)) if p.can_be_raised else p for p in parts]
+
+
+def _lacks(part: Part) -> bool:
+    return part.known and (part.updating < part.updates or part.unavailable < part.evictions)
+
+
+def _shrunk(whole: Account, parts: list[Part]) -> list[Part]:
+    """Replicas go where they are too many, once as many others are available: a move by itself disturbs nobody (N7)."""
+    made: list[Part] = []
+    total = guaranteed(parts)
+    for part in parts:
+        smaller = _smaller(part, max(0, total - whole.replicas))
+        total -= part.guarantee - smaller.guarantee
+        made.append(smaller)
+    return made
+
+
+def _smaller(part: Part, spare: int) -> Part:
+    """The part shrunk towards its target by as much as costs no more than `spare` of its guarantee."""
+    if not part.known or part.replicas <= part.target:
+        return part
+    spent = part.unavailable + part.updating
+    least = max(part.target, part.guarantee - spare + spent) if part.guarantee > spare else part.target
+    return replace(part, replicas=min(part.replicas, least))
+
+
+def _handed_out(whole: Account, parts: list[Part]) -> tuple[Part, ...]:
+    made = parts
+    for grant in (_for_updates, _for_evictions):
+        made = _divided(grant, made, guaranteed(made) - whole.promised)
+    if any(_lacks(part) for part in made):
+        return tuple(made)  # a drain would only keep the update waiting
+    return tuple(_divided(_for_drains, made, guaranteed(made) - whole.promised))
+
+
+def _divided(grant: _Grant, parts: list[Part], spare: int) -> list[Part]:
+    """The parts with what is spare of the account, divided evenly over those that wait for this kind of allotment."""
+    made = list(parts)
+    waiting = [i for i, part in enumerate(made) if grant(part, 1) is not None]
+    for left, i in zip(range(len(waiting), 0, -1), waiting, strict=True):
+        before = made[i]
+        made[i] = _granted(grant, before, max(0, -(-spare // left)))
+        spare -= before.guarantee - made[i].guarantee
+    return made
+
+
+def _granted(grant: _Grant, part: Part, spare: int) -> Part:
+    """As much of what it waits for as costs no more than `spare`: what is missing there already costs nothing."""
+    return grant(part, spare + max(0, part.floor - part.guarantee)) or part
+
+
+def _for_updates(part: Part, most: int) -> Part | None:
+    more = min(most, part.updates - part.updating)
+    return replace(part, updating=part.updating + more) if part.known and more > 0 else None
+
+
+def _for_evictions(part: Part, most: int) -> Part | None:
+    more = min(most, part.evictions - part.unavailable)
+    return replace(part, unavailable=part.unavailable + more) if part.known and more > 0 else None
+
+
+def _for_drains(part: Part, most: int) -> Part | None:
+    more = min(most, part.evictions + part.drains - part.unavailable)
+    return replace(part, unavailable=part.unavailable + more) if part.known and more > 0 else None

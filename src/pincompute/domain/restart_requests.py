@@ -1,0 +1,58 @@
+"""Restarts of one replica or container that somebody asked for, as they wait on the pod for the workload's account.
+
+The gateway adds a request to the pod's annotation, the member's operator carries it out as soon as its budget allows, and takes
+it away. The surprising rule: a request that waits is known by its id, so that asking again changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+import msgspec
+
+from pincompute.api import labels
+from pincompute.api.core import Pod
+from pincompute.api.meta import Struct
+from pincompute.domain.restarts import Request
+
+MOST = 16  # that may wait on one pod
+
+
+class RestartRequest(Struct):
+    """Who asked for which restart, when and why; without a container the whole replica is to end and be replaced."""
+
+    id: str
+    by: str
+    at: datetime
+    container: str = ""
+    why: str = ""
+
+    @property
+    def of_container(self) -> Request:
+        """As `restarts.decide` takes it."""
+        return Request(self.container, self.by, self.why, self.id)
+
+
+def waiting(pod: Pod) -> tuple[RestartRequest, ...]:
+    """The oldest first. Empty also when somebody else wrote there in another form."""
+    text = pod.metadata.annotations.get(labels.RESTART_REQUEST)
+    try:
+        return msgspec.json.decode(text, type=tuple[RestartRequest, ...]) if text else ()
+    except msgspec.MsgspecError:
+        return ()
+
+
+def knows(pod: Pod, request: RestartRequest) -> bool:
+    """This very request waits on the pod already."""
+    return any(known.id == request.id for known in waiting(pod))
+
+
+def annotation(requests: Sequence[RestartRequest]) -> dict[str, str | None]:
+    """The annotation that says these requests wait, for a merge patch; null takes it away when there are none."""
+    return {labels.RESTART_REQUEST: msgspec.json.encode(requests).decode() if requests else None}
+
+
+def without(pod: Pod, ids: Collection[str]) -> dict[str, str | None]:
+    """The annotation once the requests with these ids are carried out."""
+    return annotation([request for request in waiting(pod) if request.id not in ids])

@@ -1,0 +1,48 @@
+"""Replicas beyond those asked for, for the time of a disturbance: how many each cluster takes.
+
+They stay where they are while they are needed, so that nothing is made only to be removed; new ones go where there is most
+room. Where no cluster has room for one, the disturbance has to go on without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pincompute.api.clusters import Capacity
+from pincompute.api.requests import NOTHING, Requests
+from pincompute.domain.room import replicas_that_fit
+
+
+@dataclass(frozen=True, slots=True)
+class Berth:
+    """A cluster: `wanted` replicas by its placement, `held` surplus ones there now, `room` for so many more."""
+
+    cluster: str
+    wanted: int
+    held: int
+    room: int
+
+
+def divide(needed: int, berths: Sequence[Berth]) -> dict[str, int] | None:
+    """Surplus replicas by cluster, `needed` in all or as many as there is room for; None when there is room for none."""
+    given: dict[str, int] = {}
+    left = needed
+    for berth in berths:
+        given[berth.cluster] = min(berth.held, left)
+        left -= given[berth.cluster]
+    able = sorted((b for b in berths if b.wanted and b.room > 0), key=lambda b: (-b.room, b.cluster))
+    for rest, berth in zip(range(len(able), 0, -1), able, strict=True):
+        more = min(berth.room, -(-left // rest))
+        given[berth.cluster] += more
+        left -= more
+    made = {cluster: count for cluster, count in given.items() if count}
+    return made if made or not needed else None
+
+
+def room_for(capacity: Capacity | None, requests: Requests) -> int:
+    """How many more replicas of these requests the cluster has room for, by its last measurement.
+
+    One where it was not measured yet: silence is no lack of room, and a pod that no node takes is reported.
+    """
+    return replicas_that_fit(capacity, NOTHING, requests) if capacity is not None else 1

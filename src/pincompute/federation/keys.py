@@ -1,0 +1,46 @@
+"""What the federation's controllers look at, where that is not one object on the host."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from pincompute.api.meta import Key
+
+
+class MemberKey(NamedTuple):
+    """A member cluster."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def object(self) -> Key:
+        """Of its MemberCluster."""
+        return Key("", self.name)
+
+
+class PoolKey(NamedTuple):
+    """A pool of nodes in which workloads are placed."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ShardKey(NamedTuple):
+    """One shard in one member; `kind` is that of the shard."""
+
+    member: str
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.object} in {self.member}"
+
+    @property
+    def object(self) -> Key:
+        return Key(self.namespace, self.name)

@@ -1,0 +1,16 @@
+"""How each workload kind behaves, in the order of `api.kinds`: the controllers are given this table and name no kind."""
+
+from __future__ import annotations
+
+from pincompute.api.kinds import Kind
+from pincompute.federation.kinds.behaviour import Behaviour, Part, PodSet, Report, Summary
+from pincompute.federation.kinds.pinapp import PINAPP
+from pincompute.federation.kinds.pinpod import PINPOD
+
+__all__ = ["BEHAVIOURS", "Behaviour", "Part", "PodSet", "Report", "Summary", "of"]
+
+BEHAVIOURS: tuple[Behaviour, ...] = (PINAPP, PINPOD)
+
+
+def of(kind: Kind, behaviours: tuple[Behaviour, ...] = BEHAVIOURS) -> Behaviour:
+    return next(behaviour for behaviour in behaviours if behaviour.kind is kind)

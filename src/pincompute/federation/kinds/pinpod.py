@@ -1,0 +1,19 @@
+"""PinPod: one pod, never doubled, so that it is down while it changes."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from pincompute.api.kinds import PINPOD as KIND
+from pincompute.api.workloads import PinPod
+from pincompute.domain.budget import Account
+from pincompute.federation.kinds import replicated
+from pincompute.federation.kinds.behaviour import Behaviour
+
+
+def account(_unit: PinPod, replicas: int) -> Account:
+    """There is no other replica to wait for, and never a second one."""
+    return Account(replicas, unavailable=1, surge=0)
+
+
+PINPOD = Behaviour(KIND, partial(replicated.demand, KIND), account, replicated.share, replicated.summarise)

@@ -1,0 +1,119 @@
+"""What a placement depends on, and whether the last decision still answers it.
+
+A decision is bound to its demand and not to a generation of the object: another image, a label or an environment variable
+asks for no decision and waits in no queue. The surprising rule: a paused workload stands by its last decision, whatever it
+asks for since (S-258).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from pincompute.api.meta import Manifest
+from pincompute.api.requests import Requests
+from pincompute.api.workloads import Placement, Scheduling, Tier
+from pincompute.federation.workloads import Workload
+
+Strategy: TypeAlias = Literal["spread", "pack", "every node"]
+
+REMEMBERED = 50_000  # workloads whose demand is kept; the oldest are worked out anew when they are looked at
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """Pods of one kind that a workload wants, and where they may run.
+
+    `hash` names all of it. `alike` names what decides which clusters have room for one pod of it: where one workload found no
+    room, none with the same `alike` will (S-038).
+    """
+
+    strategy: Strategy
+    tier: Tier
+    replicas: int
+    requests: Requests
+    placement: Placement
+    tolerations: Sequence[Manifest]
+    hash: str
+    alike: str
+
+
+_demands: dict[str, tuple[tuple[int, int, Any], Demand]] = {}  # by uid, with what it was made from
+
+
+def demand(workload: Workload) -> Demand:
+    """The workload's demand, worked out once per generation."""
+    made_from = (workload.generation, workload.replicas, workload.rendered)
+    known = _demands.get(workload.uid)
+    if known is not None and known[0][:2] == made_from[:2] and known[0][2] is workload.rendered:
+        return known[1]
+    _demands.pop(workload.uid, None)
+    if len(_demands) >= REMEMBERED:
+        del _demands[next(iter(_demands))]
+    made = _demand(workload)
+    _demands[workload.uid] = (made_from, made)
+    return made
+
+
+def stands(workload: Workload) -> bool:
+    """The last decision answers the present demand; it may be incomplete all the same.
+
+    What was decided before demands had names, or for this very generation, stands without a comparison of names, so that an
+    upgrade decides nothing anew.
+    """
+    made = workload.status.scheduling
+    if made is None:
+        return False
+    if workload.paused or made.generation == workload.generation:
+        return True
+    return made.demand == demand(workload).hash
+
+
+def decision(workload: Workload) -> Scheduling | None:
+    """The decision that the workload's shards follow; None while one has to be made first (S-048)."""
+    return workload.status.scheduling if stands(workload) else None
+
+
+def _demand(workload: Workload) -> Demand:
+    spec: Manifest = workload.rendered.template.get("spec") or {}
+    given = workload.obj.spec.placement
+    placement = Placement(
+        zones=tuple(sorted(given.zones)), clusters=tuple(sorted(given.clusters)), cluster_selector=given.cluster_selector
+    )
+    tolerations = sorted(map(_toleration, spec.get("tolerations") or ()), key=_encode)
+    wants = dict(workload.rendered.requests)
+    strategy: Strategy = getattr(workload.kind, "strategy", "spread")
+    alike = _name([strategy, wants, placement, tolerations, _nodes(spec)])
+    return Demand(
+        strategy=strategy,
+        tier=workload.obj.spec.tier,
+        replicas=workload.replicas,
+        requests=wants,
+        placement=placement,
+        tolerations=tolerations,
+        hash=_name([alike, workload.replicas, workload.obj.spec.tier]),
+        alike=alike if strategy == "spread" else _name([alike, workload.replicas]),
+    )
+
+
+def _toleration(given: Manifest) -> Manifest:
+    """Without what the API server would fill in."""
+    return {name: part for name, part in given.items() if part not in (None, "") and (name, part) != ("operator", "Equal")}
+
+
+def _nodes(spec: Manifest) -> list[Any]:
+    """Which nodes it may use."""
+    affinity: Manifest = spec.get("affinity") or {}
+    return [spec.get("nodeSelector") or {}, affinity.get("nodeAffinity") or {}]
+
+
+def _encode(value: Any) -> bytes:
+    return msgspec.json.encode(value, order="deterministic")
+
+
+def _name(value: Any) -> str:
+    return hashlib.blake2b(_encode(value), digest_size=5).hexdigest()

@@ -1,0 +1,80 @@
+"""What one workload has in each member: its shard there, as far as it can be seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pincompute.api.core import NAMESPACES
+from pincompute.api.meta import Key
+from pincompute.api.shards import Budget, RevisionStatus, Shard, Share
+from pincompute.federation import members, workloads
+from pincompute.federation.members import Member
+from pincompute.federation.workloads import Workload
+from pincompute.kube.views import Unknown, Views
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One member as far as this workload is concerned.
+
+    `shard`: the workload's own, as it is or was when the member was last heard of; `stranger`: one that a deleted workload of
+    the same name left. `known`: the member's shards can be seen right now. `prepared`: the project's namespace exists there.
+    """
+
+    member: Member
+    shard: Shard | None
+    stranger: Shard | None = None
+    known: bool = True
+    prepared: bool = True
+
+    @property
+    def name(self) -> str:
+        return self.member.name
+
+    @property
+    def mix(self) -> tuple[Share, ...]:
+        return self.shard.spec.mix if self.shard is not None else ()
+
+    @property
+    def budget(self) -> Budget:
+        return self.shard.spec.budget if self.shard is not None else Budget()
+
+    @property
+    def replicas(self) -> int:
+        """Pods that its shard asks for now."""
+        return sum(share.replicas for share in self.mix)
+
+    @property
+    def settled(self) -> bool:
+        """The operator has acted on the shard as it is now."""
+        return self.shard is None or self.shard.status.observed_generation >= self.shard.metadata.generation
+
+    @property
+    def figures(self) -> Mapping[str, RevisionStatus]:
+        """The pods there by revision, as last reported."""
+        return {row.revision: row for row in self.shard.status.revisions} if self.shard is not None else {}
+
+    @property
+    def available(self) -> int:
+        return self.shard.status.available_replicas if self.shard is not None and self.known else 0
+
+    @property
+    def deleting(self) -> bool:
+        return self.shard is not None and self.shard.deleting
+
+
+def observe(workload: Workload, views: Views) -> tuple[Site, ...]:
+    """All members of the region, by name."""
+    return tuple(_site(workload, member, views) for member in members.measured(views))
+
+
+def _site(workload: Workload, member: Member, views: Views) -> Site:
+    try:
+        shard: Shard | None = views.view(member.name, workload.kind.shard).get(workload.key)
+        namespace = views.view(member.name, NAMESPACES).get(Key("", workload.key.namespace))
+    except Unknown:
+        return Site(member, None, known=False, prepared=False)
+    own = workloads.shard_of(workload, shard)
+    prepared = namespace is not None and not namespace.deleting
+    return Site(member, own, None if own is not None else shard, member.reachable, prepared)

@@ -1,0 +1,130 @@
+"""Two templates that the API server reads alike have one normal form, and the normal form makes the same pods (S-131).
+
+The real API server fills in its defaults in a dry run; the tables of `poddefaults` are held to that, every line of them.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import zip_longest
+from typing import Any, TypeAlias, cast
+from urllib.parse import urlsplit
+
+import pytest
+from contract_real import TOKEN, RealServer
+from hypothesis import HealthCheck, Phase, assume, given, settings
+from pod_templates import templates as random_templates
+
+from pincompute.api import normalform, poddefaults, quantity, templates
+from pincompute.api.meta import Manifest
+from pincompute.api.normalform import suffixes
+
+Json: TypeAlias = Any
+Filled: TypeAlias = Callable[[Json], Json]
+
+EXAMPLES = 2000
+PATH = "/api/v1/namespaces/default/podtemplates?dryRun=All"
+FILLED_IN_PODS: dict[str, Json] = {"template.spec.enableServiceLinks": True}  # and not in templates
+UNPROVEN = ("clusterTrustBundle.",)  # the server drops what a feature gate hides
+
+pytestmark = pytest.mark.region
+
+
+@pytest.fixture(scope="module")
+def filled(real_server: RealServer) -> Iterator[Filled]:
+    """A template as the API server would store it; None for one that it refuses."""
+    trusting = ssl.create_default_context()
+    trusting.check_hostname = False
+    trusting.verify_mode = ssl.CERT_NONE
+    connection = http.client.HTTPSConnection(urlsplit(real_server.url).netloc, context=trusting, timeout=20)
+    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+
+    def ask(template: Json) -> Json:
+        body = {"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "t"}, "template": template}
+        connection.request("POST", PATH, json.dumps(body), headers)
+        answer = connection.getresponse()
+        made = json.loads(answer.read())
+        return made["template"] if answer.status == 201 else None
+
+    yield ask
+    connection.close()
+
+
+def test_random_templates_have_the_normal_form_of_what_the_api_server_makes_of_them(filled: Filled) -> None:
+    """S-131. And the normal form, which the members get, becomes what the template would have become."""
+    said = Counter[str]()
+
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.generate, Phase.shrink],
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+    @given(random_templates())
+    def check(template: Json) -> None:
+        stored = filled(template)
+        assume(stored is not None)
+        assert templates.normalise(template) == templates.normalise(stored)
+        assert list(_differences(filled(normalform.of(template)), stored, "template")) == []
+        said.update(_said(template, "template"))
+
+    check()
+    tables = (
+        *poddefaults.DEFAULTS,
+        *poddefaults.FINISHES,
+        *_zeros(poddefaults.ZERO_COUNTS),
+        *_zeros(poddefaults.EMPTY_IS_NOTHING),
+    )
+    assert [line for line in tables if not said[line] and not line.startswith(UNPROVEN)] == []
+
+
+def _zeros(table: frozenset[str]) -> list[str]:
+    return [f"{line} is zero" for line in table]
+
+
+def _said(value: Json, path: str) -> Iterator[str]:
+    """Which lines of the tables a template has to do with."""
+    if value is None:
+        return
+    yield from suffixes(path)
+    if not value:
+        yield from (f"{suffix} is zero" for suffix in suffixes(path))
+    if isinstance(value, dict):
+        for name, part in cast("Manifest", value).items():
+            yield from _said(part, f"{path}.{name}")
+    elif isinstance(value, list):
+        for part in cast("list[Json]", value):
+            yield from _said(part, f"{path}[]")
+
+
+def _differences(one: Json, other: Json, path: str) -> Iterator[str]:
+    """Without regard to notations of quantities, and to empty objects that say nothing."""
+    if isinstance(one, dict) or isinstance(other, dict):
+        mine, theirs = cast("tuple[Manifest, Manifest]", (one or {}, other or {}))
+        if (one is None or other is None) and not _says_nothing(path):
+            yield f"{path}: {one} is not {other}"
+        for name in {*mine, *theirs}:
+            yield from _differences(mine.get(name), theirs.get(name), f"{path}.{name}")
+    elif isinstance(one, list) and isinstance(other, list):
+        pairs = zip_longest(cast("list[Json]", one), cast("list[Json]", other))
+        for mine, theirs in pairs:
+            yield from _differences(mine, theirs, f"{path}[]")
+    elif one != other and not _is_one_amount(one, other) and other != FILLED_IN_PODS.get(path):
+        yield f"{path}: {one} is not {other}"
+
+
+def _says_nothing(path: str) -> bool:
+    return any(suffix in poddefaults.EMPTY_IS_NOTHING for suffix in suffixes(path))
+
+
+def _is_one_amount(one: Json, other: Json) -> bool:
+    try:
+        return quantity.parse(one) == quantity.parse(other)
+    except quantity.InvalidQuantityError:
+        return False

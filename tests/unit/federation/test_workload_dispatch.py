@@ -1,0 +1,143 @@
+"""Shards follow placements: S-002, S-009, S-048, S-062, N7."""
+
+from __future__ import annotations
+
+import msgspec
+from federation.worlds import NOW, app, member, shard, template
+
+from pincompute.api.workloads import ClusterReplicas, Scheduling
+from pincompute.engine.plan import Apply, ConfirmSet, Delete, Patch, Plan
+from pincompute.federation import workload
+from pincompute.federation.workload.sites import Site
+from pincompute.federation.workloads import Workload
+
+
+def placed(generation: int = 1, **counts: int) -> Scheduling:
+    rows = tuple(ClusterReplicas(cluster=c, zone=c[0], replicas=n) for c, n in counts.items())
+    return Scheduling(generation=generation, revision="r", placement=rows)
+
+
+def site(name: str, there=None, *, known: bool = True, prepared: bool = True, **facts) -> Site:
+    return Site(member(name, reachable=known, **facts), there, known=known, prepared=prepared)
+
+
+def decide(of: Workload, sites: tuple[Site, ...]) -> Plan:
+    return workload.decide(workload.Seen(NOW, of, sites, ()))
+
+
+def shares(plan) -> dict[str, int]:
+    """Replicas by cluster of the shards that are written."""
+    applies = [a for a in plan.actions if isinstance(a, Apply)]
+    return {a.ref.cluster: sum(share["replicas"] for share in a.body["spec"]["mix"]) for a in applies}
+
+
+def dispatched(plan: Plan) -> bool:
+    """Anything but the status is written."""
+    return any(not (isinstance(a, Patch) and a.subresource == "status") for a in plan.actions)
+
+
+def deleted(plan) -> dict[str, str]:
+    return {a.ref.cluster: a.uid for a in plan.actions if isinstance(a, Delete)}
+
+
+def test_each_placed_member_gets_a_shard_with_the_origin_and_the_mix():
+    hello = app(scheduling=placed(a1=2, b1=4))
+    plan = decide(hello, (site("a1"), site("b1"), site("c1")))
+    assert shares(plan) == {"a1": 2, "b1": 4}
+    body = next(a for a in plan.actions if isinstance(a, Apply)).body
+    assert body["spec"]["origin"] == {"uid": "uid-hello", "generation": 1}
+    assert body["spec"]["mix"][0]["revision"] == hello.rendered.revision
+
+
+def test_shards_that_are_right_are_not_written_again():
+    """S-004."""
+    hello = app(scheduling=placed(a1=2))
+    assert decide(hello, (site("a1", shard(hello, "a1", 2)), site("b1"))).settled
+
+
+def test_a_decision_for_another_generation_is_not_followed():
+    """S-048."""
+    assert decide(app(generation=2, scheduling=placed(a1=2)), (site("a1"),)).settled
+
+
+def test_a_silent_member_is_left_alone():
+    """S-014, S-062."""
+    hello = app(scheduling=placed(a1=2, b1=2))
+    plan = decide(hello, (site("a1"), site("b1", known=False)))
+    assert shares(plan) == {"a1": 2}
+
+
+def test_a_member_that_is_back_keeps_its_replicas_until_a_decision_counts_on_it():
+    """S-061, S-126: it gets the present template at once; how many it should run was decided without it."""
+    made = msgspec.structs.replace(placed(2, a1=4), passed_over=("b1",))
+    hello = app(replicas=4, generation=2, scheduling=made)
+    former = app(replicas=6, pod=template("registry.internal/hello:0"))
+    plan = decide(hello, (site("a1", shard(former, "a1", 4)), site("b1", shard(former, "b1", 2))))
+    assert shares(plan) == {"a1": 5, "b1": 2}  # one more proves the template first
+    assert deleted(plan) == {}
+
+
+def test_a_silent_member_does_not_keep_the_others_from_giving_back():
+    made = msgspec.structs.replace(placed(2, a1=2, c1=2), passed_over=("b1",))
+    hello, former = app(replicas=4, generation=2, scheduling=made), app(replicas=8)
+    there = (
+        site("a1", shard(former, "a1", 3)),
+        site("b1", shard(former, "b1", 2), known=False),
+        site("c1", shard(former, "c1", 3)),
+    )
+    assert shares(decide(hello, there)) == {"a1": 2, "c1": 2}
+
+
+def test_the_old_copy_stays_until_the_new_one_is_ready():
+    """N7, S-064."""
+    hello = app(replicas=2, scheduling=placed(b1=2))
+    moving = decide(hello, (site("a1", shard(hello, "a1", 2), leaving=True), site("b1")))
+    assert shares(moving) == {"b1": 2}
+    assert deleted(moving) == {}
+    moved = decide(hello, (site("a1", shard(hello, "a1", 2), leaving=True), site("b1", shard(hello, "b1", 2))))
+    assert deleted(moved) == {"a1": "shard-a1"}
+
+
+def test_a_shard_of_a_deleted_namesake_goes_first():
+    """S-009: matched by uid, not by name."""
+    old = app()
+    stranger = shard(old, "a1", 2)
+    stranger = msgspec.structs.replace(
+        stranger, spec=msgspec.structs.replace(stranger.spec, origin=msgspec.structs.replace(stranger.spec.origin, uid="gone"))
+    )
+    plan = decide(app(scheduling=placed(a1=2)), (Site(member("a1"), None, stranger),))
+    assert deleted(plan) == {"a1": "shard-a1"}
+    assert shares(plan) == {}
+
+
+def test_a_member_without_the_projects_namespace_is_waited_for():
+    plan = decide(app(scheduling=placed(a1=2)), (site("a1", prepared=False),))
+    assert plan.settled
+    assert plan.wake_after is not None
+
+
+def test_deletion_removes_every_shard_and_then_releases_the_workload_with_proof():
+    hello = app(scheduling=placed(a1=2, b1=2), deleting=True)
+    sites = (site("a1", shard(hello, "a1", 2)), site("b1"))
+    assert deleted(decide(hello, sites)) == {"a1": "shard-a1"}
+    plan = decide(hello, (site("a1"), site("b1")))
+    *proofs, release = plan.actions
+    assert all(isinstance(p, ConfirmSet) and not p.uids for p in proofs)
+    assert len(proofs) == 2
+    assert isinstance(release, Patch)
+    assert release.body == {"metadata": {"finalizers": []}}
+
+
+def test_deletion_waits_for_a_silent_member_that_may_still_run_it():
+    """S-010: silence is not absence."""
+    hello = app(scheduling=placed(a1=2, b1=2), deleting=True)
+    plan = decide(hello, (site("a1"), site("b1", known=False)))
+    assert not dispatched(plan)
+    assert "b1" in plan.why
+
+
+def test_deletion_does_not_wait_for_a_dead_member_that_is_being_removed():
+    """S-007: deleting a cluster that is dead must end."""
+    hello = app(scheduling=placed(a1=2, b1=2), deleting=True)
+    plan = decide(hello, (site("a1"), site("b1", known=False, leaving=True)))
+    assert isinstance(plan.actions[-1], Patch)
