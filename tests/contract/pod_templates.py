@@ -7,6 +7,7 @@ left out because a feature gate or another field would have to agree. Fields are
 from __future__ import annotations
 
 from functools import cache
+from random import Random
 from typing import Any, TypeAlias
 
 from hypothesis import strategies as st
@@ -33,13 +34,14 @@ _ONE_OF: dict[str, tuple[str, ...]] = {
     "items[]": ("fieldRef", "resourceFieldRef"),
     "sources[]": ("secret", "configMap", "downwardAPI", "serviceAccountToken"),
     "resourceClaims[]": ("resourceClaimName", "resourceClaimTemplateName"),
-    "template.spec.volumes[]": _SOURCES,
+    "template.spec.volumes[]": (*_SOURCES, *("ephemeral",) * 6),  # the one with most of its own
 }
 """Of these exactly one is said; the others are absent or null."""
 
 _NEEDED: dict[str, tuple[str, ...]] = {
     "template.spec": ("containers", "volumes"),
     "ephemeral": ("volumeClaimTemplate",),
+    "containers[]": ("env",),
     "sources[].configMap": ("name",),
     "sources[].secret": ("name",),
     "configMap": ("name",),
@@ -60,6 +62,7 @@ _NEEDED: dict[str, tuple[str, ...]] = {
     "image": ("reference",),
     "matchExpressions[]": ("values",),
     "hostAliases[]": ("hostnames",),
+    "dnsConfig": ("options",),
     "dnsConfig.options[]": ("name",),
     "tolerations[]": ("effect", "operator"),
     "affinity.podAffinityTerm": ("labelSelector",),
@@ -225,7 +228,7 @@ _VALUES: dict[str, tuple[Json, ...]] = {
     "searches[]": ("example.com", "."),
     "subPath": ("", "x"),
     "path": ("x", "y/z"),
-    "volumes[].name": ("v", "w", "x", "y", "z"),
+    "volumes[].name": ("w", "x", "y", "z"),
     "template.spec.priority": (0, 7),
     "hostnameOverride": ("x",),
     "volumeMounts[].name": ("v",),
@@ -261,17 +264,13 @@ def templates() -> SearchStrategy[Json]:
 
 @st.composite
 def _template(draw: DrawFn) -> Json:
+    """Whatever refers to a volume says `v`, which is an empty folder, said or not."""
     made = draw(_whole())
-    spec = made["spec"]
-    _mount_only_what_is_there(spec)
+    made["spec"]["volumes"].append(draw(st.sampled_from(_FOLDERS)))
     return made
 
 
-def _mount_only_what_is_there(spec: Json) -> None:
-    """Whatever refers to a volume says `v`."""
-    named = [volume["name"] for volume in spec["volumes"]]
-    if "v" not in named:
-        spec["volumes"].append({"name": "v"})
+_FOLDERS: tuple[Json, ...] = ({"name": "v"}, {"name": "v", "emptyDir": {}}, {"name": "v", "emptyDir": None})
 
 
 @cache
@@ -281,34 +280,38 @@ def _whole() -> SearchStrategy[Json]:
 
 def _value(schema: Schema, path: str) -> SearchStrategy[Json]:
     """Something said, not null."""
-    for suffix in suffixes(path):
-        if suffix in _BUILT:
-            return _BUILT[suffix]
-        if suffix in _VALUES:
-            return st.sampled_from(_VALUES[suffix])
-    if podlimits.is_quantity(schema):
-        return st.sampled_from(_AMOUNTS)
+    built = _first(_BUILT, path, None)
+    if built is not None:
+        return built
+    plain = _plain(schema, path)
+    if plain:
+        return st.sampled_from(plain)
     if "properties" in schema:
         return _struct(schema, path)
     if "additionalProperties" in schema:
         return st.dictionaries(st.sampled_from(("x", "example.com/y")), st.sampled_from(("", "1", None)), max_size=2)
-    if "items" in schema:
-        return _list(schema, path)
-    return _scalar(schema)
+    return _list(schema, path)
 
 
-def _scalar(schema: Schema) -> SearchStrategy[Json]:
+def _plain(schema: Schema, path: str) -> tuple[Json, ...]:
+    """What a field without parts may be."""
+    values: tuple[Json, ...] = _first(_VALUES, path, ())
+    if values or schema.get("type") in ("object", "array"):
+        return values
+    if podlimits.is_quantity(schema):
+        return _AMOUNTS
     if "enum" in schema:
-        return st.sampled_from([choice for choice in schema["enum"] if choice])
-    if schema.get("type") == "boolean":
-        return st.booleans()
-    return st.sampled_from((1, 2)) if schema.get("type") == "integer" else st.sampled_from(("x", "y-1"))
+        return tuple(choice for choice in schema["enum"] if choice)
+    return _PLAIN[schema["type"]]
+
+
+_PLAIN: dict[str, tuple[Json, ...]] = {"boolean": (False, True), "integer": (1, 2), "string": ("x", "y-1")}
 
 
 def _list(schema: Schema, path: str) -> SearchStrategy[Json]:
     keys = schema.get("x-kubernetes-list-map-keys")
-    least = 1 if _of(_NEEDED_LISTS, path) else 0
-    most = 5 if path == "template.spec.volumes" else 2
+    least = 2 if path == "template.spec.volumes" else 1 if _of(_NEEDED_LISTS, path) else 0
+    most = 4 if path == "template.spec.volumes" else 2
     items = _value(schema["items"], f"{path}[]")
     if keys:
         return st.lists(
@@ -331,6 +334,7 @@ _NEEDED_LISTS = frozenset(
         "wwids",
         "sources",
         "matchExpressions",
+        "dnsConfig.options",
     }
 )
 
@@ -353,7 +357,8 @@ def _struct(schema: Schema, path: str) -> SearchStrategy[Json]:
                 made.setdefault(one_of[0], None)
         if optional:
             count = draw(st.integers(0, min(MOST_FIELDS, len(optional))))
-            for name in draw(st.lists(st.sampled_from(optional), min_size=count, max_size=count, unique=True)):
+            chance = Random(draw(st.integers(0, 2**16)))  # one draw for all fields, since draws are what takes time
+            for name in chance.sample(optional, count):
                 made[name] = draw(either[name])
         return made
 
@@ -363,6 +368,10 @@ def _struct(schema: Schema, path: str) -> SearchStrategy[Json]:
 def _perhaps(schema: Schema, path: str, said: SearchStrategy[Json]) -> SearchStrategy[Json]:
     """Of an optional field: a value, null, or the zero of its type."""
     zeros = () if _of(_NO_ZERO, path) else _zeros(schema, path)
+    plain = _plain(schema, path)
+    if plain:
+        often = 3 * (1 + len(zeros)) // len(plain) + 1
+        return st.sampled_from(plain * often + (None, *zeros))
     return st.one_of(said, said, said, st.sampled_from((None, *zeros)))
 
 

@@ -88,13 +88,14 @@ async def _policies_in_force(api: Api) -> bool:
     """Every kind is served (a new one answers 429 at first) and every policy shows, without anything left behind."""
     app = patched(INPUTS["good"]["least"])
     elsewhere = await api.post(workloads.PINAPPS.path("default"), app, dryRun="All")
-    here = await api.post(workloads.PINAPPS.path(api.namespace), app, dryRun="All")
+    fractions = patched(INPUTS["good"]["fractions that are not in quotes"])
+    here = await api.post(workloads.PINAPPS.path(api.namespace), fractions, dryRun="All")
     member = await api.post(clusters.MEMBERCLUSTERS.path(), patched(INPUTS["good"]["a member"]), dryRun="All")
     pod = await api.post(f"/api/v1/namespaces/{api.namespace}/pods", POD, dryRun="All")
     shard = await _as_alice(api, "POST", shards.PINAPPSHARDS.path(api.namespace), SHARD, dryRun="All")
     listed = [(await api.get(resource.path())).code for resource in (*RESOURCES.values(), shards.PINAPPSHARDS)]
     refused = set(listed) == {200} and elsewhere.code == 403 and pod.code == 422 and "denied request" in str(shard.body)
-    return refused and "finalizers" in here.body["metadata"] and "finalizers" in member.body["metadata"]
+    return refused and here.code == 201 and "finalizers" in here.body["metadata"] and "finalizers" in member.body["metadata"]
 
 
 async def _as_alice(api: Api, verb: str, path: str, body: Any, **query: str) -> Answer:
@@ -139,6 +140,27 @@ async def test_refuses_what_validation_refuses_and_says_why(server: Api, name: s
     assert answer.code in (400, 422), answer.body
     assert case["field"] in answer.body["message"]
     assert case["says"] in answer.body["message"]
+
+
+async def test_fractions_are_stored_as_text_in_every_amount(server: Api) -> None:
+    spec = (await _create(server, patched(INPUTS["good"]["fractions that are not in quotes"]))).ok(201)["spec"]["template"][
+        "spec"
+    ]
+    assert spec["overhead"] == {"cpu": "0.25"}
+    assert spec["resources"] == {"requests": {"cpu": "2.5"}, "limits": {"cpu": "2.5", "memory": "1Gi"}}
+    assert spec["initContainers"][0]["resources"]["requests"] == {"cpu": "0.5"}
+    assert spec["containers"][0]["resources"] == {"requests": {"cpu": "0.1", "memory": "1Gi"}, "limits": {"cpu": "0.25"}}
+    empty, claim = spec["volumes"]
+    assert float(empty["emptyDir"]["sizeLimit"]) == 1.5e9
+    assert claim["ephemeral"]["volumeClaimTemplate"]["spec"]["resources"]["requests"] == {"storage": "2.5e+10"}
+
+
+async def test_a_fraction_is_applied_as_kubectl_does_it(server: Api) -> None:
+    app = patched(INPUTS["good"]["fractions that are not in quotes"])
+    path = workloads.PINAPPS.path(server.namespace, "hello")
+    first = (await server.apply(path, app, "kubectl")).ok(201)
+    again = (await server.apply(path, app, "kubectl")).ok()
+    assert again["metadata"]["generation"] == first["metadata"]["generation"]
 
 
 async def test_a_workload_needs_a_project_and_the_message_has_the_command(server: Api) -> None:

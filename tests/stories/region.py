@@ -123,6 +123,10 @@ class Region:
         assert done.returncode == 0, f"`kubectl {' '.join(arguments)}` failed: {done.stderr}"
         return done.stdout
 
+    def program(self, name: str) -> Path:
+        """One of the programs that the region is made of."""
+        return _programs() / name
+
     def watching(self, project: str, app: str) -> AbstractContextManager[Period]:
         """Records every change of an app's pods inside the block."""
         return self.census.watching(project, app)

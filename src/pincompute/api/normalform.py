@@ -2,7 +2,7 @@
 
 What is absent, null, empty or a default is left out, and a quantity has one notation for its value. The schema is compiled
 once into functions, so that a template costs what it says and not what it could say. The surprising rule: what the schema
-does not know stays as it is, for a member may know more than this version.
+does not know stays as it is but for nulls, for a member may know more than this version.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _compile(schema: Schema, path: str) -> Form:
         return _Map(_entry(schema["additionalProperties"], f"{path}{{}}"), _of_suffix(poddefaults.FINISHES, path))
     if "items" in schema:
         return _List(_entry(schema["items"], f"{path}[]"))
-    return _same
+    return _scalar
 
 
 def _struct(schema: Schema, path: str) -> Form:
@@ -75,8 +75,8 @@ def _entry(schema: Schema, path: str) -> Form:
     return lambda value: form(zero if value is None else value)
 
 
-def _same(value: Json) -> Json:
-    return value
+def _scalar(value: Json) -> Json:
+    return _without_null(value) if isinstance(value, dict | list) else value
 
 
 @lru_cache(100_000, typed=True)
@@ -109,14 +109,14 @@ class _Struct:
 
     def __call__(self, value: Json) -> Json:
         if not isinstance(value, dict):
-            return value
+            return _without_null(value)
         made: Manifest = {}
         fields = self.fields
         for name, part in cast("Manifest", value).items():
             if part is None:
                 continue
             form = fields.get(name)
-            kept = part if form is None else form(part)
+            kept = _without_null(part) if form is None else form(part)
             if kept is not NOTHING:
                 made[name] = kept
         if self.finish is not None:
@@ -131,7 +131,7 @@ class _Map:
 
     def __call__(self, value: Json) -> Json:
         if not isinstance(value, dict):
-            return value
+            return _without_null(value)
         made = {name: self.form(part) for name, part in cast("Manifest", value).items()}
         if self.finish is not None:
             self.finish(made)
@@ -143,7 +143,16 @@ class _List:
     form: Form = field(repr=False)
 
     def __call__(self, value: Json) -> Json:
-        return [self.form(part) for part in cast("list[Json]", value)] if isinstance(value, list) else value
+        if not isinstance(value, list):
+            return _without_null(value)
+        return [self.form(part) for part in cast("list[Json]", value)]
+
+
+def _without_null(value: Json) -> Json:
+    """Of what the schema does not know, or knows as something else."""
+    if isinstance(value, dict):
+        return {name: _without_null(part) for name, part in cast("Manifest", value).items() if part is not None}
+    return [_without_null(part) for part in cast("list[Json]", value)] if isinstance(value, list) else value
 
 
 def _of_suffix(table: Any, path: str, otherwise: Any = None) -> Any:

@@ -1,8 +1,9 @@
-"""Admission policies: rules that need to know more than the object, and the finalizers that keep deletion orderly.
+"""Admission policies: rules that need to know more than the object, the finalizers that keep deletion orderly, and fractions.
 
-All of them fail closed: the API server evaluates them itself, so "cannot evaluate" is a mistake of ours and no outage of
-anybody's, while letting one write through could leave pods behind that no object knows (finalizers), or give a project's
-users what only the platform may write (shards).
+Those that guard something fail closed: the API server evaluates them itself, so "cannot evaluate" is a mistake of ours and no
+outage of anybody's, while letting one write through could leave pods behind that no object knows (finalizers), or give a
+project's users what only the platform may write (shards). The one that writes fractions as text guards nothing: what it cannot
+read, the schema refuses, field by field.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from pincompute.api import clusters, labels, templates
+from pincompute.api import clusters, fractions, labels, templates
 from pincompute.api.kinds import KINDS, Kinds
 from pincompute.api.meta import GROUP, VERSION, Manifest
 
@@ -50,6 +51,7 @@ def host(kinds: Kinds = KINDS) -> list[Manifest]:
         *_validating("workloads-in-projects", Match(GROUP, VERSION, workloads, ("CREATE",)), _IN_PROJECT),
         *_finalizer("workload-finalizer", workloads, labels.SHARDS_FINALIZER),
         *_finalizer("membercluster-finalizer", (clusters.MEMBERCLUSTERS.plural,), labels.DRAIN_FINALIZER),
+        *_mutating("fractions-as-text", Match(GROUP, VERSION, workloads, ("CREATE", "UPDATE")), fractions.as_text(), "Ignore"),
     ]
 
 
@@ -134,18 +136,25 @@ def _finalizer(name: str, plurals: tuple[str, ...], finalizer: str) -> list[Mani
     """Also on update: `kubectl replace` with the user's file would otherwise take the finalizer away."""
     match = Match(GROUP, VERSION, plurals, ("CREATE", "UPDATE"))
     lacking = f"!has(object.metadata.finalizers) || !('{finalizer}' in object.metadata.finalizers)"
+    conditions = [
+        {"name": "lives", "expression": "!has(object.metadata.deletionTimestamp)"},
+        {"name": "lacks-it", "expression": lacking},
+    ]
     add = f"""has(object.metadata.finalizers)
         ? [JSONPatch{{op: "add", path: "/metadata/finalizers/-", value: "{finalizer}"}}]
         : [JSONPatch{{op: "add", path: "/metadata/finalizers", value: ["{finalizer}"]}}]"""
+    return _mutating(name, match, add, "Fail", conditions)
+
+
+def _mutating(
+    name: str, match: Match, patches: str, failure: Literal["Fail", "Ignore"], conditions: list[Manifest] | None = None
+) -> list[Manifest]:
     spec = {
-        "failurePolicy": "Fail",
+        "failurePolicy": failure,
         "reinvocationPolicy": "Never",
         "matchConstraints": match.manifest(),
-        "matchConditions": [
-            {"name": "lives", "expression": "!has(object.metadata.deletionTimestamp)"},
-            {"name": "lacks-it", "expression": lacking},
-        ],
-        "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": add}}],
+        **({"matchConditions": conditions} if conditions else {}),
+        "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": patches}}],
     }
     return _with_binding("MutatingAdmissionPolicy", name, spec, {})
 

@@ -21,7 +21,8 @@ class Rule:
     """Something that must be true of a value. `path` names the field below it that is at fault, if one is.
 
     `holds` says in Python what `cel` says; it is None where the answer needs the object before the change. It may count on
-    the types of the schema, not on anything being there.
+    the types of the schema, not on anything being there. `needs` is a pattern of paths below: where such a part has the wrong
+    type, the rule cannot be judged.
     """
 
     cel: str
@@ -29,6 +30,7 @@ class Rule:
     remedy: str
     holds: Callable[[Any], bool] | None = None
     path: str = ""
+    needs: str = ""
 
     def manifest(self) -> Manifest:
         path = {"fieldPath": f".{self.path}"} if self.path else {}
@@ -166,6 +168,7 @@ def _mounts_exist(where: str) -> Rule:
         "add the volume, or correct the name",
         lambda spec: _mounted(spec, where) <= set(_names(spec.get("volumes") or [])),
         where,
+        r"volumes(\[[0-9]+\](\.name)?)?",
     )
 
 

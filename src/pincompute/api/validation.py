@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeAlias, cast
 
-from pincompute.api import crds, rules
+from pincompute.api import crds, podlimits, rules
 from pincompute.api.kinds import KINDS, Kinds
 from pincompute.api.meta import Manifest
 from pincompute.api.podlimits import Schema
@@ -99,30 +99,36 @@ def _at(value: Json, *path: str) -> Json:
     return value
 
 
+_WRONG: Json = object()  # stands for a value of the wrong type, until what holds it leaves it out
+
+
 class _Walk:
-    """One pass over value and schema together. Rules are judged where everything below has the right type."""
+    """One pass over value and schema together, which reports and gives back what has the right types.
+
+    Rules are judged on that, so that a wrong part hides nothing of the others. A rule that would only tell of the consequence
+    of a wrong part is not judged: where its own field is wrong, or one that it needs.
+    """
 
     def __init__(self, found: list[Problem]) -> None:
         self._found = found
-        self._mistyped = 0
+        self._mistyped: list[str] = []
 
-    def value(self, value: Json, schema: Schema, path: str) -> None:
-        before = self._mistyped
+    def value(self, value: Json, schema: Schema, path: str) -> Json:
         wrong = _wrong_type(value, schema)
         if wrong is not None:
-            self._mistyped += 1
+            self._mistyped.append(path)
             self._report(path, *wrong)
-            return
+            return _WRONG
         if isinstance(value, dict):
-            self._object(cast("Manifest", value), schema, path)
+            value = self._object(cast("Manifest", value), schema, path)
         elif isinstance(value, list):
-            self._list(cast("list[Json]", value), schema, path)
+            value = self._list(cast("list[Json]", value), schema, path)
         else:
             self._found.extend(Problem(path, message, remedy) for message, remedy in _beyond_limits(value, schema))
-        if self._mistyped == before:
-            self._rules(value, schema, path)
+        self._rules(value, schema, path)
+        return value
 
-    def _object(self, value: Manifest, schema: Schema, path: str) -> None:
+    def _object(self, value: Manifest, schema: Schema, path: str) -> Manifest:
         properties: dict[str, Schema] = schema.get("properties", {})
         more: Schema | None = schema.get("additionalProperties")
         for name in schema.get("required", ()):
@@ -130,31 +136,39 @@ class _Walk:
                 self._report(_join(path, name), "is required", f"add {name}")
         if more is not None and len(value) > schema.get("maxProperties", len(value)):
             self._report(path, f"has {len(value)} entries, at most {schema['maxProperties']} are allowed", "remove some")
+        kept: Manifest = {}
         for name, part in value.items():
             if part is None:
                 continue
             if name in properties:
-                self.value(part, properties[name], _join(path, name))
+                kept[name] = self.value(part, properties[name], _join(path, name))
             elif more is not None:
-                self.value(part, more, f"{path}[{name}]")
+                kept[name] = self.value(part, more, f"{path}[{name}]")
             elif properties and not schema.get("x-kubernetes-preserve-unknown-fields"):
                 self._found.append(_unknown(path, name, properties))
+            else:
+                kept[name] = part
+        return {name: part for name, part in kept.items() if part is not _WRONG}
 
-    def _list(self, value: list[Json], schema: Schema, path: str) -> None:
+    def _list(self, value: list[Json], schema: Schema, path: str) -> list[Json]:
         if len(value) < schema.get("minItems", 0):
             self._report(path, f"has {len(value)} entries, at least {schema['minItems']} needed", "add one")
         if len(value) > schema.get("maxItems", len(value)):
             self._report(path, f"has {len(value)} entries, at most {schema['maxItems']} are allowed", "remove some")
-        for index, item in enumerate(value):
-            self.value(item, schema["items"], f"{path}[{index}]")
+        kept = [self.value(item, schema["items"], f"{path}[{index}]") for index, item in enumerate(value)]
         for index, said in _duplicates(value, schema):
             self._report(f"{path}[{index}]", f"{said} is there already", "remove or rename one")
+        return [item for item in kept if item is not _WRONG]
 
     def _rules(self, value: Json, schema: Schema, path: str) -> None:
         for manifest in schema.get("x-kubernetes-validations", ()):
             rule = rules.BY_CEL[manifest["rule"]]
-            if rule.holds is not None and not rule.holds(value):
+            if rule.holds is not None and not self._is_consequence(rule, path) and not rule.holds(value):
                 self._report(_join(path, rule.path) or "metadata.name", rule.problem, rule.remedy)
+
+    def _is_consequence(self, rule: rules.Rule, path: str) -> bool:
+        below = [wrong.removeprefix(f"{path}.") for wrong in self._mistyped if wrong.startswith(f"{path}.")]
+        return any(wrong == rule.path or re.fullmatch(rule.needs, wrong) for wrong in below)
 
     def _report(self, path: str, message: str, remedy: str) -> None:
         self._found.append(Problem(path, message, remedy))
@@ -163,6 +177,8 @@ class _Walk:
 def _wrong_type(value: Json, schema: Schema) -> tuple[str, str] | None:
     if schema.get("x-kubernetes-int-or-string"):
         if isinstance(value, (int, str)) and not isinstance(value, bool):
+            return None
+        if isinstance(value, float) and podlimits.is_quantity(schema):  # written as text on the way, see `fractions`
             return None
         return f"must be a whole number or text, not {say(value)}", _WRITE_TEXT.format(say(value))
     wanted: str = schema["type"]
@@ -212,13 +228,19 @@ def _duplicates(value: list[Json], schema: Schema) -> Iterator[tuple[int, str]]:
     for index, item in enumerate(value):
         if kind == "set":
             key, said = (str(item),), say(item)
-        elif kind == "map" and isinstance(item, dict):
+        elif kind == "map" and isinstance(item, dict) and _has_keys(cast("Manifest", item), schema):
             key, said = _map_key(cast("Manifest", item), schema)
         else:
             continue
         if key in seen:
             yield index, said
         seen.add(key)
+
+
+def _has_keys(item: Manifest, schema: Schema) -> bool:
+    """A key that is lacking is told as such."""
+    properties: dict[str, Schema] = schema["items"]["properties"]
+    return all(item.get(name) is not None or "default" in properties[name] for name in schema["x-kubernetes-list-map-keys"])
 
 
 def _map_key(item: Manifest, schema: Schema) -> tuple[tuple[str, ...], str]:

@@ -1,8 +1,8 @@
 """The pods of a shard: their names, what they are made of, and what state one is in.
 
 Names are derived, never drawn: `<shard>-<cluster>-<ordinal>`, the lowest ordinal that is free. The surprising rule: the pod
-of a PinPod has no ordinal, `<shard>-<cluster>`, so that there can never be two of it and a PinApp of the same name keeps out
-of its way.
+of a kind that is not scalable has no ordinal, `<shard>-<cluster>`, so that there can never be two of it, and a service of the
+same name keeps out of its way.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Any
 
 import msgspec
 
-from pincompute.api import labels
+from pincompute.api import kinds, labels
 from pincompute.api.conditions import find
 from pincompute.api.core import Pod
 from pincompute.api.meta import Manifest, Resource
-from pincompute.api.shards import PINPODSHARDS, Shard, Share
+from pincompute.api.shards import Shard, Share
 
 LONGEST_NAME = 63  # a pod's name is its host name
 _DIGEST = 8  # hex digits that tell apart names cut to the same beginning (S-024)
@@ -36,20 +36,20 @@ class Marks:
 
 
 def workload_kind(resource: Resource[Any]) -> str:
-    """Kind of the host object a shard comes from: PinApp, PinPod."""
-    return resource.kind.removesuffix("Shard")
+    """Kind of the host object a shard comes from."""
+    return kinds.of_resource(resource).workload.kind
 
 
 def names(resource: Resource[Any], shard: Shard) -> Iterator[tuple[int, str]]:
     """Ordinals and names a pod of the shard may have, lowest first."""
     stem = f"{shard.metadata.name}-{shard.spec.cluster}"
-    if resource.kind == PINPODSHARDS.kind:
+    if not kinds.of_resource(resource).scalable:
         return iter(((0, _fit(stem, "")),))
     return ((ordinal, _fit(stem, f"-{ordinal}")) for ordinal in itertools.count())
 
 
 def free_names(resource: Resource[Any], shard: Shard, taken: Container[str], count: int) -> tuple[tuple[int, str], ...]:
-    """At most `count` names nobody has: fewer for a PinPod, whose only name may still be taken."""
+    """At most `count` names nobody has: fewer for a single pod, whose only name may still be taken."""
     free = (candidate for candidate in names(resource, shard) if candidate[1] not in taken)
     return tuple(itertools.islice(free, count))
 

@@ -10,7 +10,6 @@ import asyncio
 import logging
 import os
 import signal
-import socket
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +22,7 @@ from pincompute.engine.loop import Engine, OnTrouble, ignore_trouble
 from pincompute.engine.metrics import Metrics
 from pincompute.kube.clusters import Clusters
 from pincompute.kube.config import ClusterConfig
-from pincompute.kube.lease import Lease
+from pincompute.kube.lease import Lease, identity
 from pincompute.kube.views import Unknown
 
 log = logging.getLogger(__name__)
@@ -81,7 +80,7 @@ class _DeferredLease:
         self._lease: Lease | None = None
 
     def connect(self) -> None:
-        self._lease = Lease(self._clusters.client(self._home), self._key, f"{socket.gethostname()}-{os.getpid()}")
+        self._lease = Lease(self._clusters.client(self._home), self._key, identity())
 
     def remaining(self) -> float:
         return self._lease.remaining() if self._lease else 0.0

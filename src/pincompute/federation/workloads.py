@@ -1,25 +1,24 @@
-"""PinApp and PinPod seen alike: every controller of the federation is written once for all workload kinds."""
+"""Workloads of all kinds seen alike: every controller of the federation is written once for all workload kinds."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 from pincompute.api import changes, requests, templates
 from pincompute.api.kinds import KINDS, Kind
+from pincompute.api.kinds import Workload as WorkloadObject
 from pincompute.api.labels import HOST, SHARDS_FINALIZER
 from pincompute.api.meta import Key, Manifest, Object, Resource
 from pincompute.api.quantity import InvalidQuantityError
 from pincompute.api.requests import Requests
 from pincompute.api.shards import Shard
-from pincompute.api.workloads import PinApp, PinPod, Tier, WorkloadStatus
+from pincompute.api.workloads import Tier, WorkloadStatus
 from pincompute.domain.budget import Account
 from pincompute.engine.plan import Patch, Ref
 from pincompute.federation import kinds
 from pincompute.federation.kinds import Behaviour
-
-WorkloadObject: TypeAlias = PinApp | PinPod
 
 REMEMBERED = 50_000  # workloads whose rendering is kept; the oldest are rendered anew when they are looked at
 
@@ -41,7 +40,7 @@ _rendered: dict[str, tuple[int, Manifest, Rendered]] = {}  # by uid, with the ge
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """One PinApp or PinPod as the decisions need it. `replicas` should run now: none while it is stopped."""
+    """One workload as the decisions need it. `replicas` should run now: none while it is stopped."""
 
     kind: Kind
     obj: WorkloadObject

@@ -9,9 +9,12 @@ than `margin` seconds.
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from uuid import uuid4
 
 import msgspec
 
@@ -33,9 +36,17 @@ class Terms:
     retry: float = 2.0
 
 
+def identity() -> str:
+    """A name that no other process has, nor this one after a restart: containers share host names and process numbers.
+
+    The host name stands in it for people; all of it is at most 128 characters, because it is a field manager too.
+    """
+    return f"{socket.gethostname()[:63]}-{os.getpid()}-{uuid4()}"
+
+
 @dataclass(slots=True)
 class Lease:
-    """`identity` must be unlike any other process's that may live at the same time; its own old record it takes at once."""
+    """`identity` must be unlike any other process's that may live at the same time; see `identity()`."""
 
     client: Client
     key: Key

@@ -9,7 +9,6 @@ from typing import Any
 from pincompute.api.core import PODS
 from pincompute.api.meta import Key, Manifest, Object, Resource
 from pincompute.kube import writes
-from pincompute.kube.answers import Answers
 from pincompute.kube.applied import Applied
 from pincompute.kube.cache import WatchCache
 from pincompute.kube.errors import NotFound
@@ -23,14 +22,10 @@ class Writer:
     client: Client
     caches: Mapping[Resource[Any], WatchCache[Any]]
     _applied: Applied = field(default_factory=Applied)
-    _answers: Answers = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._answers = Answers(self.client.clock)
 
     async def get(self, resource: Resource[Any], key: Key) -> Object | None:
-        """The object's metadata as the API server has it, or had when it answered our write just now; None: there is none."""
-        return self._answers.fresh(resource, key) or await writes.current(self.client, resource, key)
+        """The object's metadata as the API server has it now, never as a cache has it; None: there is none."""
+        return await writes.current(self.client, resource, key)
 
     async def uids(self, resource: Resource[Any], namespace: str, label: str, value: str) -> frozenset[str]:
         """Uids of the objects that carry the label, from the API server itself."""
@@ -78,7 +73,6 @@ class Writer:
         except NotFound:
             self._deleted(PODS, key, uid)
             raise
-        self._answers.forget(PODS, key)
         cache = self.caches.get(PODS)
         if cache is not None:
             cache.ending(key, uid, self.client.clock.wall())
@@ -88,16 +82,13 @@ class Writer:
     ) -> None:
         """The answer is a Scale, so the cache learns of it by its watch."""
         await writes.scale(self.client, resource, key, replicas, uid, resource_version, manager)
-        self._answers.forget(resource, key)
 
     def _written(self, resource: Resource[Any], answer: Object) -> None:
-        self._answers.note(resource, answer)
         cache = self.caches.get(resource)
         if cache is not None:
             cache.written(answer)
 
     def _deleted(self, resource: Resource[Any], key: Key, uid: str) -> None:
-        self._answers.forget(resource, key)
         cache = self.caches.get(resource)
         if cache is not None:
             cache.deleted(key, uid)

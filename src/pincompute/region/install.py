@@ -5,21 +5,21 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
-from pincompute.api.labels import SYSTEM_NAMESPACE
-from pincompute.api.meta import GROUP, Manifest, Object, Resource
+from pincompute.api.meta import GROUP, Manifest, Object
 from pincompute.kube import config, encoding
 from pincompute.kube.errors import AlreadyExists, KubeError, NotFound, Refused
 from pincompute.kube.transport import Client
+from pincompute.region import readiness
 from pincompute.region.errors import RegionError
 
 FIELD_MANAGER = "pincompute-region"
 DEFINITION = "CustomResourceDefinition"
+FIRST = (DEFINITION, "Namespace")  # what everything else stands on
 DIGEST = f"{GROUP}/manifest-digest"
 METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 CONTENT = {"PATCH": "application/apply-patch+yaml", "POST": "application/json"}
@@ -51,15 +51,26 @@ class Installer:
         self._served: dict[tuple[str, str], Served] = {}
 
     async def apply_all(self, manifests: Iterable[Manifest]) -> None:
-        """Namespaces and definitions first, all others when these are served."""
-        first: list[Manifest] = []
-        others: list[Manifest] = []
+        """Namespaces and definitions first, all others when these are served; policies one after the other as they come.
+
+        Returns when what was applied is in force (see `readiness`).
+        """
+        everything = tuple(manifests)
+        first = [m for m in everything if m["kind"] in FIRST]
+        policies = [m for m in everything if "AdmissionPolicy" in m["kind"]]
+        others = [m for m in everything if m not in first and m not in policies]
+        async with asyncio.TaskGroup() as tasks:
+            for manifest in first:
+                tasks.create_task(self.apply(manifest))
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._apply_in_order(policies))
+            for manifest in others:
+                tasks.create_task(self.apply(manifest))
+        await readiness.until_usable(self._client, everything)
+
+    async def _apply_in_order(self, manifests: Iterable[Manifest]) -> None:
         for manifest in manifests:
-            (first if manifest["kind"] in (DEFINITION, "Namespace") else others).append(manifest)
-        for stage in (first, others):
-            async with asyncio.TaskGroup() as tasks:
-                for manifest in stage:
-                    tasks.create_task(self.apply(manifest))
+            await self.apply(manifest)
 
     async def apply(self, manifest: Manifest) -> None:
         path, query = await self._path(manifest), {"fieldManager": FIELD_MANAGER, "force": "true"}
@@ -103,12 +114,6 @@ class Installer:
                 await asyncio.sleep(0.1)
             else:
                 return
-
-    async def writable(self, kind: Resource[Any]) -> None:
-        """Return when the first object of a new kind can be created. Nothing is: it is a dry run of one that is refused."""
-        probe: Manifest = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": {"name": "probe"}}
-        with suppress(Refused):
-            await self._write("POST", kind.path(SYSTEM_NAMESPACE), probe, {"dryRun": "All"})
 
     async def _write(self, verb: Literal["PATCH", "POST"], path: str, manifest: Manifest, query: dict[str, str]) -> None:
         """A kind is discovered a moment before it can be written; the API server then answers that there can be a delay."""

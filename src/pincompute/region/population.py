@@ -10,7 +10,6 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from pincompute.api.kinds import KINDS
 from pincompute.api.labels import HOST
 from pincompute.kube.transport import Client
 from pincompute.region import assembly, demo, dns, gateway, image, install, manifests, node, platform, registry, simulated
@@ -78,8 +77,6 @@ async def _fill_host(region: Cluster, *, example: bool) -> None:
         await host.apply_all(definitions)
         for member in region.layout.spec.members:
             await register(region.layout, member, host)
-        for kind in KINDS:
-            await host.writable(kind.workload)
         if example:
             await host.create_once(manifests.demo_project())
             await _create_example(region.layout, client, host)

@@ -18,12 +18,11 @@ from aiohttp import web
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
+from pincompute.api import kinds
 from pincompute.api.clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS, PROJECTS
 from pincompute.api.core import NAMESPACES
 from pincompute.api.labels import HOST
 from pincompute.api.revisions import PINREVISIONS
-from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS
-from pincompute.api.workloads import PINAPPS, PINPODS
 from pincompute.gateway import server, settings
 from pincompute.gateway.access.tokens import Scope
 from pincompute.gateway.calls import Caller
@@ -34,7 +33,8 @@ from pincompute.kube.config import ClusterConfig
 from pincompute.kube.memory.server import MemoryServer
 
 WITHIN = 15.0
-KINDS = (PINAPPS, PINPODS, PINREVISIONS, PROJECTS, MEMBERCLUSTERS, PINAPPSHARDS, PINPODSHARDS, CLUSTERCAPACITIES)
+OTHERS = (PINREVISIONS, PROJECTS, MEMBERCLUSTERS, CLUSTERCAPACITIES)
+KINDS = (*(r for kind in kinds.KINDS for r in (kind.workload, kind.shard)), *OTHERS)
 ROLES = {"alice": "owner", "olga": "operator", "dan": "developer", "vera": "viewer"}
 
 

@@ -140,6 +140,83 @@ def test_says_where_and_what_to_do(name: str) -> None:
     assert says in found[field]
 
 
+ALL_AT_ONCE = {
+    "a wrong container and a port of the next": (
+        "{name: x, containers: [oops, {name: a, image: i, ports: [{port: 99999}]}]}",
+        "containers[0] containers[1].ports[0].port",
+    ),
+    "wrong ones between right ones": (
+        "{name: x, containers: [{name: A, image: i}, 3, {name: b, image: i, ports: [x, {port: 0}, [], {port: 70000}]}, null]}",
+        """
+        containers[0].name containers[1] containers[2].ports[0] containers[2].ports[1].port containers[2].ports[2]
+        containers[2].ports[3].port containers[3]
+        """,
+    ),
+    "wrong arguments, variables and mounts": (
+        "{name: x, containers: [{name: a, image: i, args: [1, b, 2], env: {A: 1, B: {}}, mounts: [x, {volume: v, path: ''}]}]}",
+        """
+        containers containers[0].args[0] containers[0].args[2] containers[0].env.A containers[0].env.B containers[0].mounts[0]
+        containers[0].mounts[1].path
+        """,
+    ),
+    "wrong volumes and a check": (
+        "{name: x, containers: [{name: a, image: i, health: {http: 3, tcp: {port: {}}}}], volumes: [1, {name: V, config: c}]}",
+        "containers[0].health.http containers[0].health.tcp.port volumes[0] volumes[1].name",
+    ),
+    "a wrong container and the pod": (
+        "{name: x, containers: [oops], advanced: {template: {spec: {hostNetwork: true, volumes: [{name: V}]}}}}",
+        "advanced.template.spec.hostNetwork containers[0] volumes[0].name",
+    ),
+    "the full resource": (
+        """
+        apiVersion: pincompute.io/v1alpha1
+        kind: PinApp
+        metadata: {name: x}
+        spec:
+          replicas: x
+          template:
+            spec:
+              hostPID: true
+              containers:
+              - oops
+              - {name: a, image: i, ports: [{containerPort: 99999}, 5], volumeMounts: [{name: v, mountPath: /v}]}
+        """,
+        """
+        spec.replicas spec.template.spec.containers spec.template.spec.containers[0]
+        spec.template.spec.containers[1].ports[0].containerPort spec.template.spec.containers[1].ports[1]
+        spec.template.spec.hostPID
+        """,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ALL_AT_ONCE)
+def test_a_wrong_part_hides_no_other(name: str) -> None:
+    text, fields = ALL_AT_ONCE[name]
+    assert sorted(problems(text)) == fields.split()
+
+
+FRACTIONS = {
+    "simple": """
+        name: x
+        containers: [{name: a, image: i, resources: {cpu: 0.1}}]
+        advanced: {template: {spec: {overhead: {cpu: 0.5}}}}
+    """,
+    "full": """
+        apiVersion: pincompute.io/v1alpha1
+        kind: PinApp
+        metadata: {name: x}
+        spec: {template: {spec: {overhead: {cpu: 0.5}, containers: [{name: a, image: i, resources: {requests: {cpu: 0.1}}}]}}}
+    """,
+}
+
+
+@pytest.mark.parametrize("form", FRACTIONS)
+def test_fractions_become_text_wherever_they_stand(form: str) -> None:
+    pod = read(APP, yaml.safe_load(FRACTIONS[form]), PLACE).manifest["spec"]["template"]["spec"]
+    assert (pod["overhead"], pod["containers"][0]["resources"]) == ({"cpu": "0.5"}, {"requests": {"cpu": "0.1"}})
+
+
 def test_what_follows_from_another_mistake_is_not_told() -> None:
     assert list(problems("{name: x, containers: [3, {name: a, image: i}]}")) == ["containers[0]"]
     assert list(problems("{name: 5, containers: [{name: a, image: 5}]}")) == ["name", "containers[0].image"]
@@ -173,6 +250,8 @@ MALFORMED = {
     "a program": (b"a: !!python/object:os.system x", "application/yaml", "line 1, column 4"),
     "no number": (b"a: .inf", "application/yaml", "not finite"),
     "binary": (b"\xff\xfe\x00", "application/yaml", "cannot be read"),
+    "half a character": (b'a: 1\nb: "x\\ud800"', "application/yaml", "line 2, column 4: there is half a character"),
+    "half a character in JSON": (b'{"a": "\\udc00x"}', "application/json", "line 1, column"),
     "something else": (b"x", "text/html", "text/html is not understood"),
 }
 

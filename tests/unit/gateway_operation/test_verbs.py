@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -127,6 +128,15 @@ def test_a_rollback_goes_to_the_newest_that_ran_well_and_leaves_nothing_of_the_p
     change = verbs.decide(PINAPP, app(), asked("rollback", history=_history())).spec
     assert change["template"]["spec"]["containers"] == [{"name": "main", "image": "r/web:good"}]
     assert change["template"]["spec"]["volumes"] is None
+
+
+def test_a_rollback_leads_away_from_the_present_template_whatever_an_earlier_version_called_it() -> None:
+    """S-131: after an upgrade what runs keeps its name, so the history has the present template under two names."""
+    present, former, *rest = _history()
+    renamed = replace(present, name="0123456789", good=True)
+    decided = verbs.decide(PINAPP, app(), asked("rollback", history=(renamed, present, former, *rest)))
+    assert decided.to == verbs.decide(PINAPP, app(), asked("rollback", history=(present, former, *rest))).to
+    assert verbs.decide(PINAPP, app(), asked("rollback", history=(renamed, former), to="0123456789")).spec == {}
 
 
 def test_a_rollback_goes_to_the_revision_that_is_named() -> None:

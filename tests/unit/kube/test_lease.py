@@ -15,7 +15,7 @@ from watching import eventually
 from pincompute.api.meta import Key
 from pincompute.kube.clock import Clock
 from pincompute.kube.config import ClusterConfig
-from pincompute.kube.lease import Lease
+from pincompute.kube.lease import Lease, identity
 from pincompute.kube.transport import Client
 
 KEY = Key("pincompute-system", "federation")
@@ -90,11 +90,11 @@ async def leases() -> AsyncIterator[Leases]:
 class Contest:
     """Two contenders, a and b, in hand-moved time."""
 
-    def __init__(self, leases: Leases, skew: timedelta = timedelta()) -> None:
+    def __init__(self, leases: Leases, skew: timedelta = timedelta(), names: tuple[str, str] = ("a", "b")) -> None:
         self.time = HandTime()
         config = ClusterConfig(server=f"http://127.0.0.1:{leases.port}")
-        self.a = Lease(Client(config, name="host", user_agent="a", clock=self.time.clock()), KEY, "a")
-        self.b = Lease(Client(config, name="host", user_agent="b", clock=self.time.clock(skew)), KEY, "b")
+        self.a = Lease(Client(config, name="host", user_agent="a", clock=self.time.clock()), KEY, names[0])
+        self.b = Lease(Client(config, name="host", user_agent="b", clock=self.time.clock(skew)), KEY, names[1])
         self.tasks: dict[str, asyncio.Task[None]] = {}
 
     async def __aenter__(self) -> Self:
@@ -181,3 +181,24 @@ async def test_held_waits_again_after_a_loss(leases: Leases) -> None:
         leases.cut_off.clear()
         await contest.pass_time(3)
         await asyncio.wait_for(waiting, 5)
+
+
+async def test_two_processes_with_the_same_host_name_and_number_do_not_share_it(
+    leases: Leases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In containers every process may be number 1, and host names are what somebody set."""
+    monkeypatch.setattr("socket.gethostname", lambda: "pincompute")
+    monkeypatch.setattr("os.getpid", lambda: 1)
+    names = identity(), identity()
+    assert all(name.startswith("pincompute-1-") for name in names)
+    async with Contest(leases, names=names) as contest:
+        await contest.enter(contest.a)
+        await contest.enter(contest.b)
+        await contest.pass_time(60)  # which looks at both all the time
+        assert contest.a.remaining() > 0
+        assert contest.b.holder == names[0]
+
+
+def test_an_identity_is_short_enough_for_a_field_manager(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "h" * 253)
+    assert len(identity()) <= 128

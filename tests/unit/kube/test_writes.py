@@ -214,3 +214,17 @@ async def test_a_scale_goes_to_its_subresource_with_its_pins(server: Torture) ->
     sent = server.requests[0]
     assert (sent.verb, sent.path) == ("PATCH", "/apis/pincompute.io/v1alpha1/projects/web/scale")
     assert msgspec.json.decode(sent.body) == {"metadata": {"uid": "u1", "resourceVersion": "7"}, "spec": {"replicas": 4}}
+
+
+async def test_f5_a_question_past_the_cache_always_reaches_the_server(clusters: Clusters, answers: Writes) -> None:
+    """Also right after a write of our own: somebody else may have written since."""
+    answers.body = pod("web", "u1", 500)
+    writer = clusters.writer("local")
+    await writer.create(PODS, BODY, "m")
+    answers.server.put("web")
+    before = len(answers.server.requests)
+    answers.server.answer = lambda seen: web.json_response(pod("web", "u1", 501)) if seen.path.endswith("/web") else None
+    seen = await writer.get(PODS, WEB)
+    assert seen is not None
+    assert seen.metadata.resource_version == "501"
+    assert [s.path for s in answers.server.requests[before:] if not s.watch] == ["/api/v1/namespaces/default/pods/web"]

@@ -2,7 +2,7 @@
 
 A kind has one file in each of three places: here what is known of it before any object, in `federation/kinds` what it demands,
 what a member's share is and how reports become its status, in `gateway/model` its simple form. Everything else is given the
-table as a value, so a process, or a test, may be started with one more.
+table as a value, so a process may be started with one more: a package can bring a kind (`extensions`).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
+from pincompute.api.kinds import extensions
 from pincompute.api.kinds.kind import AGE, Column, Kind, Strategy, Workload, WorkloadSpec
 from pincompute.api.kinds.pinapp import PINAPP
 from pincompute.api.kinds.pinpod import PINPOD
@@ -34,7 +35,7 @@ __all__ = [
 
 Kinds: TypeAlias = tuple[Kind, ...]
 
-KINDS: Kinds = (PINAPP, PINPOD)
+KINDS: Kinds = (PINAPP, PINPOD, *extensions.load("pincompute.kinds"))
 
 
 def of_resource(resource: Resource[Any], kinds: Iterable[Kind] = KINDS) -> Kind:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from pincompute.api.kinds import Kind
+from pincompute.api.kinds import Kind, extensions
 from pincompute.federation.kinds.behaviour import Behaviour, Part, PodSet, Report, Summary
 from pincompute.federation.kinds.pinapp import PINAPP
 from pincompute.federation.kinds.pinpod import PINPOD
 
 __all__ = ["BEHAVIOURS", "Behaviour", "Part", "PodSet", "Report", "Summary", "of"]
 
-BEHAVIOURS: tuple[Behaviour, ...] = (PINAPP, PINPOD)
+BEHAVIOURS: tuple[Behaviour, ...] = (PINAPP, PINPOD, *extensions.load("pincompute.behaviours"))
 
 
 def of(kind: Kind, behaviours: tuple[Behaviour, ...] = BEHAVIOURS) -> Behaviour:
-    return next(behaviour for behaviour in behaviours if behaviour.kind is kind)
+    """Raises LookupError for a kind that came without it."""
+    found = next((behaviour for behaviour in behaviours if behaviour.kind is kind), None)
+    if found is None:
+        raise LookupError(f"nothing says how a {kind.workload.kind} behaves: register its Behaviour beside its Kind")
+    return found

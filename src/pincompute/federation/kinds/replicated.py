@@ -6,23 +6,23 @@ from collections.abc import Sequence
 
 import msgspec
 
-from pincompute.api.kinds import Kind
+from pincompute.api.kinds import Kind, Workload
 from pincompute.api.meta import Manifest
 from pincompute.api.requests import Requests
 from pincompute.api.shards import Origin, Shard, ShardSpec
-from pincompute.api.workloads import ClusterStatus, PinApp, PinPod
+from pincompute.api.workloads import ClusterStatus
 from pincompute.federation.kinds.behaviour import Part, PodSet, Report, Summary
 
 POD = "pod"  # name of the only set
 
 
-def demand(kind: Kind, obj: PinApp | PinPod, requests: Sequence[Requests]) -> tuple[PodSet, ...]:
+def demand(kind: Kind, obj: Workload, requests: Sequence[Requests]) -> tuple[PodSet, ...]:
     spec = obj.spec
     pod: Manifest = spec.template.get("spec") or {}
     return (PodSet(POD, requests[0], 0 if spec.stopped else kind.replicas(obj), spec.placement, pod),)
 
 
-def share(obj: PinApp | PinPod, part: Part) -> ShardSpec:
+def share(obj: Workload, part: Part) -> ShardSpec:
     spec, metadata = obj.spec, obj.metadata
     return ShardSpec(
         origin=Origin(uid=metadata.uid, generation=metadata.generation),
@@ -37,7 +37,7 @@ def share(obj: PinApp | PinPod, part: Part) -> ShardSpec:
     )
 
 
-def summarise(obj: PinApp | PinPod, revision: str, reports: Sequence[Report]) -> Summary:
+def summarise(obj: Workload, revision: str, reports: Sequence[Report]) -> Summary:
     before = {line.cluster: line for line in obj.status.clusters}
     lines = (_line(report, revision, before.get(report.cluster)) for report in reports)
     ended = next((e for r in reports if r.shard is not None and (e := r.shard.status.ended) and e.revision == revision), None)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 
 import msgspec
 
@@ -66,7 +67,7 @@ def before_reports(
     """
     if workload.status.scheduling is not None or workload.status.phase:
         return decided
-    new = replace(workload, obj=msgspec.structs.replace(workload.obj, status=decided))
+    new = replace(workload, obj=msgspec.structs.replace(cast("Any", workload.obj), status=decided))
     summary = _summary(new, tuple(Site(member, None, known=member.reachable) for member in everywhere))
     status = _status(new, summary, decided.observed_generation, None, now)
     return msgspec.structs.replace(status, last_update_time=now)

@@ -181,3 +181,12 @@ def plain(value: Any) -> Any:
             if part is not None and not (name == "protocol" and part == "TCP" and "containerPort" in data)
         }
     return [plain(part) for part in cast("list[Any]", value)] if isinstance(value, list) else value
+
+
+def fractions_as_text(value: Any) -> Any:
+    """Amounts that are fractions, which are stored as text. In a valid spec nothing else is a fraction."""
+    if isinstance(value, dict):
+        return {name: fractions_as_text(part) for name, part in cast("Data", value).items()}
+    if isinstance(value, list):
+        return [fractions_as_text(part) for part in cast("list[Any]", value)]
+    return str(value) if isinstance(value, float) else value

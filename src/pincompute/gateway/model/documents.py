@@ -22,6 +22,7 @@ YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yam
 MOST_VALUES = 100_000
 DEEPEST = 100
 
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")  # JSON writes some characters as two escapes; YAML takes one of them alone
 _AT_BYTE = re.compile(r" \(byte ([0-9]+)\)")
 
 
@@ -131,6 +132,12 @@ class _Loader(yaml.SafeLoader):
                 _refuse(key, f'"{key.value}" stands twice')
             seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
+        value: Any = super().construct_scalar(node)
+        if isinstance(value, str) and _HALF_CHARACTER.search(value):
+            _refuse(node, "there is half a character: write the whole one, without escapes")
+        return value
 
 
 def _refuse(node: yaml.Node, problem: str) -> NoReturn:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 from pincompute.api import kinds as workloads
+from pincompute.api.kinds import extensions
 from pincompute.gateway.model.app import APP
 from pincompute.gateway.model.kind import Kind
 from pincompute.gateway.model.project import PROJECT
@@ -12,7 +13,7 @@ from pincompute.gateway.model.unit import UNIT
 
 Kinds: TypeAlias = tuple[Kind[Any], ...]
 
-KINDS: Kinds = (APP, UNIT, PROJECT)
+KINDS: Kinds = (APP, UNIT, *extensions.load("pincompute.simple_forms"), PROJECT)
 
 
 def of_workloads(kinds: Kinds) -> workloads.Kinds:

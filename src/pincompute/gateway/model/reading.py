@@ -14,7 +14,7 @@ from typing import Any, cast
 from pincompute.api import rules, validation
 from pincompute.api.meta import Manifest
 from pincompute.gateway import problems
-from pincompute.gateway.model import choices, lens, shape
+from pincompute.gateway.model import choices, codecs, lens, shape
 from pincompute.gateway.model.kind import HIDDEN, Kind, users
 from pincompute.gateway.model.kinds import KINDS, Kinds, of_workloads
 from pincompute.gateway.model.lens import Data
@@ -83,7 +83,7 @@ def _simple(kind: Kind[Any], document: Data, place: Place) -> Wanted:
     errors += _unheard([(field, p.message, p.remedy) for field, p in found], errors)
     if errors:
         raise problems.invalid(tuple(errors))
-    return Wanted(kind, manifest, data.get("version") or "")
+    return Wanted(kind, codecs.fractions_as_text(manifest), data.get("version") or "")
 
 
 def _resource(kind: Kind[Any], document: Data, place: Place) -> Wanted:
@@ -103,7 +103,8 @@ def _resource(kind: Kind[Any], document: Data, place: Place) -> Wanted:
         raise problems.invalid(tuple(errors))
     kept = {name: named[name] for name in ("name", "namespace") if name in named and (name == "name" or kind.in_project)}
     head = {"apiVersion": document["apiVersion"], "kind": document["kind"]}
-    return Wanted(kind, {**head, "metadata": {**kept, **_users_notes(metadata)}, "spec": document["spec"]})
+    spec = codecs.fractions_as_text(document["spec"])
+    return Wanted(kind, {**head, "metadata": {**kept, **_users_notes(metadata)}, "spec": spec})
 
 
 def _of_place(kind: Kind[Any], place: Place) -> Data:
@@ -179,20 +180,15 @@ def _clash(kind: Kind[Any], data: Data, path: lens.Path) -> FieldError:
 
 
 def _unheard(found: Iterable[tuple[str, str, str]], errors: list[FieldError]) -> list[FieldError]:
-    """Without what is only a consequence of an error that is told already, and without repetitions."""
+    """Without what is only a consequence of an error that is told already of the same part, and without repetitions."""
     heard = [_words(error.field) for error in errors]
     fresh = dict[tuple[str, str], FieldError]()
     for field, message, remedy in found:
         words = _words(field)
-        if not any(_one_in_the_other(words, known) for known in heard):
+        if not any(words[: len(known)] == known for known in heard):
             fresh.setdefault((field, message), FieldError(field, message, f"{message}: {remedy}"))
     return list(fresh.values())
 
 
 def _words(field: str) -> tuple[str, ...]:
     return tuple(word for word in re.split(r"[.\[\]]+", field) if word)
-
-
-def _one_in_the_other(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
-    shorter = min(len(one), len(other))
-    return one[:shorter] == other[:shorter]

@@ -71,13 +71,9 @@ class _Walk:
             case types.StructType():
                 return self.struct(value, kind, path)
             case types.DictType():
-                parts = {
-                    name: self._value(part, kind.value_type, (*path, name)) for name, part in value.items() if part is not None
-                }
-                return {name: part for name, part in parts.items() if part is not _NOTHING}
+                return self._entries(value, kind.value_type, path)
             case types.VarTupleType():
-                parts = [self._value(part, kind.item_type, (*path, index)) for index, part in enumerate(value)]
-                return [part for part in parts if part is not _NOTHING]
+                return self._items(value, kind.item_type, path)
             case types.LiteralType():
                 return self._literal(value, kind, path)
             case types.StrType():

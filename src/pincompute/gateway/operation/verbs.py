@@ -173,9 +173,10 @@ def _scale(kind: Kind, obj: Workload, request: Request) -> Change:
 
 def _rollback(_kind: Kind, obj: Workload, request: Request) -> Change:
     """Also in the middle of an update: what was there before the present revision is what comes back."""
-    present = templates.revision(obj.spec.template)
-    target = _named(obj, request) if request.to else _former(obj, request, present)
-    if target.name == present:
+    same = [revision.name for revision in request.history if templates.same(revision.template, obj.spec.template)]
+    present = same[0] if same else templates.revision(obj.spec.template)
+    target = _named(obj, request) if request.to else _former(obj, request, (present, *same))
+    if target.name in (present, *same):
         return Change({}, f"{_name(obj)} has revision {present} already", present)
     _not_paused(obj)
     difference = changes.merge_patch(obj.spec.template, target.template)
@@ -185,9 +186,12 @@ def _rollback(_kind: Kind, obj: Workload, request: Request) -> Change:
     )
 
 
-def _former(obj: Workload, request: Request, present: str) -> Revision:
-    """The newest before the present that ran well; where nothing is known of any, the newest."""
-    former = [revision for revision in request.history if revision.name != present]
+def _former(obj: Workload, request: Request, present: tuple[str, ...]) -> Revision:
+    """The newest before the present that ran well; where nothing is known of any, the newest.
+
+    The present one may have several names: versions of this program name the same template in ways of their own.
+    """
+    former = [revision for revision in request.history if revision.name not in present]
     if _unheard(obj, present) and all(revision.name != obj.status.revision for revision in former):
         raise problems.wrong_state(
             f"the last change of {_name(obj)} has not been taken up yet, so its former revision is not kept yet",
@@ -202,10 +206,10 @@ def _former(obj: Workload, request: Request, present: str) -> Revision:
     return found
 
 
-def _unheard(obj: Workload, present: str) -> bool:
+def _unheard(obj: Workload, present: tuple[str, ...]) -> bool:
     """The federation has not looked at the present template yet, and so has not kept the former one."""
     status = obj.status
-    return status.observed_generation < obj.metadata.generation and status.revision not in ("", present)
+    return status.observed_generation < obj.metadata.generation and status.revision not in ("", *present)
 
 
 def _named(obj: Workload, request: Request) -> Revision:

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from pincompute.api.kinds import Workload
 from pincompute.api.meta import Manifest, Object
+from pincompute.domain import budget
 from pincompute.gateway.model import Kind, lens
 from pincompute.gateway.model.difference import Change
 
@@ -53,7 +54,9 @@ def change(kind: Kind[Any], obj: Object, changes: Sequence[Change]) -> str:
         return f"{name} is stopped: the change is kept and takes effect when it is started"
     if runs is not None and runs.spec.paused:
         return f"{name} is paused: the change is kept and takes effect when it is resumed"
-    return f"{_effect(name, [each for each in changes if _root(each.field) not in _UNSEEN])}; {WATCH}"
+    effect = _effect(name, [each for each in changes if _root(each.field) not in _UNSEEN])
+    kept = _kept(kind, runs, changes) if runs is not None else ""
+    return f"{effect}{kept}; {WATCH}"
 
 
 def _running(kind: Kind[Any], obj: Any) -> Workload | None:
@@ -85,6 +88,29 @@ def _update(fields: Sequence[str]) -> str:
     if all(_root(field) in ("containers", "initContainers") and field.endswith(".image") for field in fields):
         return "restarts the changed containers in place with the new image, step by step"
     return "updates its replicas step by step"
+
+
+def _kept(kind: Kind[Any], runs: Workload, changes: Sequence[Change]) -> str:
+    """How many replicas stay ready while the change reaches them, and how it begins (docs/disruption.md)."""
+    reaches = [each for each in changes if _root(each.field) not in {"replicas", "update", "disruption", *_PLACES, *_UNSEEN}]
+    if not reaches or kind.workload is None:
+        return ""
+    replicas = kind.workload.replicas(runs)
+    if not kind.workload.scalable:
+        return ": it is not ready while it changes"
+    spec: Any = runs.spec
+    limit = spec.update.max_unavailable if spec.disruption.max_unavailable is None else spec.disruption.max_unavailable
+    whole = budget.account(replicas, limit, spec.update.max_surge)
+    if not whole.promised:
+        return ""
+    stay = f"all {replicas} stay" if whole.promised == replicas else f"at least {whole.promised} of {replicas} stay"
+    if replicas == 1:
+        stay = "it stays"
+    begin = "one replica proves the change first"
+    if whole.surge:
+        begin = "one replica more proves the change first, where there is room for one"
+        begin += "" if whole.unavailable else "; where there is none, one replica at a time is missing"
+    return f": {stay} ready; {begin}"
 
 
 def deletion(kind: Kind[Any], obj: Object) -> tuple[str, tuple[str, ...]]:

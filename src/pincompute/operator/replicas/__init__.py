@@ -15,10 +15,11 @@ from typing import Any
 
 from pincompute.api import conditions, templates
 from pincompute.api.core import NODES, PODDISRUPTIONBUDGETS, PODS, Node, Pod, PodDisruptionBudget
+from pincompute.api.kinds import KINDS, Kinds
 from pincompute.api.labels import LOCAL, SHAPE, SHARD_UID, WORKLOAD
 from pincompute.api.labels import REVISION as REVISION_LABEL
 from pincompute.api.meta import Key, Manifest, Object, Resource
-from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS, DisruptionRequests, Shard, Share
+from pincompute.api.shards import DisruptionRequests, Shard, Share
 from pincompute.api.workloads import Ended
 from pincompute.domain import in_place, pods, replacement, restart_requests, restarts
 from pincompute.domain.replacement import Limits, Moves, Replica, Wanted
@@ -347,9 +348,9 @@ def _synced(views: Views, resource: Resource[Any]) -> View[Any]:
     return view
 
 
-def controllers(refusals: Refusals) -> tuple[Controller[Key, Seen], ...]:
+def controllers(refusals: Refusals, kinds: Kinds = KINDS) -> tuple[Controller[Key, Seen], ...]:
     """Of every kind of shard. The engine has to tell `refusals` about troubles."""
-    return (controller_for(PINAPPSHARDS, refusals), controller_for(PINPODSHARDS, refusals))
+    return tuple(controller_for(kind.shard, refusals) for kind in kinds)
 
 
 CONTROLLERS = controllers(Refusals())

@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from pincompute.api import conditions
+from pincompute.api import conditions, kinds
 from pincompute.api.core import Pod
 from pincompute.api.labels import REVISION
 from pincompute.api.meta import Manifest, Resource
-from pincompute.api.shards import PINPODSHARDS, Shard, Share
+from pincompute.api.shards import Shard, Share
 from pincompute.api.workloads import Ended
 from pincompute.domain import pods
 
@@ -23,7 +23,7 @@ DEADLINE = "DeadlineExceeded"  # what kubelet says of a pod that reached activeD
 
 def find(resource: Resource[Any], shard: Shard, those: Iterable[Pod], now: datetime) -> Ended | None:
     """How the present revision of the unit ended; None while it has not, and for services."""
-    if resource.kind != PINPODSHARDS.kind:
+    if kinds.of_resource(resource).scalable:
         return None
     shares = {share.revision: share for share in shard.spec.mix}
     told = shard.status.ended

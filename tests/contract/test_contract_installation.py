@@ -1,0 +1,70 @@
+"""On an API server that is new, everything of ours can be used at once when the installation says that it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from contract_real import TOKEN, RealServer, running
+
+from pincompute import installation
+from pincompute.api import labels
+from pincompute.api.clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS
+from pincompute.api.core import NAMESPACES
+from pincompute.api.kinds import KINDS
+from pincompute.api.labels import DRAIN_FINALIZER, MANAGED_BY, PINCOMPUTE, PROJECT, SHARDS_FINALIZER
+from pincompute.api.meta import Manifest, Object, Resource
+from pincompute.api.workloads import PINAPPS, PINPODS
+from pincompute.kube import errors, writes
+from pincompute.kube.config import ClusterConfig
+from pincompute.kube.transport import Client
+from pincompute.region.install import Installer
+
+pytestmark = pytest.mark.region
+TEMPLATE = {"spec": {"containers": [{"name": "web", "image": "hello:1"}]}}
+SHOP = {"metadata": {"name": "shop", "labels": {MANAGED_BY: PINCOMPUTE, PROJECT: "shop"}}}
+AT_ONCE: tuple[tuple[Resource[Any], str, Manifest, str], ...] = (
+    (MEMBERCLUSTERS, "", {"spec": {"zone": "a", "kubeconfig": {"name": "a1"}}}, DRAIN_FINALIZER),
+    (PINAPPS, "shop", {"spec": {"replicas": 1, "template": TEMPLATE}}, SHARDS_FINALIZER),
+    (PINPODS, "shop", {"spec": {"template": TEMPLATE}}, SHARDS_FINALIZER),
+)
+
+
+@pytest.fixture
+def new_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
+    with running(tmp_path_factory.mktemp("new")) as server:
+        yield server
+
+
+def client(server: RealServer) -> Client:
+    return Client(ClusterConfig(server.url, verify=False, token=TOKEN), name="new")
+
+
+async def post(api: Client, kind: Resource[Any], body: Manifest) -> Object:
+    """As a user's tool does: once, with no second try."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(api, "_repeatable", lambda _error, _attempt: False)
+        return await writes.create(api, kind, body, "test")
+
+
+async def test_a_new_host_takes_the_first_write_of_every_kind(new_server: RealServer) -> None:
+    async with client(new_server) as api:
+        await writes.create(api, NAMESPACES, SHOP, "test")
+        await Installer(api).apply_all(installation.of("host"))
+        for kind, namespace, body, finalizer in AT_ONCE:
+            metadata = {"name": "first"} | ({"namespace": namespace} if namespace else {})
+            made = await post(api, kind, {**body, "metadata": metadata})
+            assert finalizer in made.metadata.finalizers, kind
+
+
+async def test_a_new_member_takes_the_first_write_of_every_kind(new_server: RealServer) -> None:
+    """None of them is refused as one that is not known."""
+    async with client(new_server) as api:
+        await Installer(api).apply_all(installation.of("member"))
+        for kind in (*(kind.shard for kind in KINDS), CLUSTERCAPACITIES):
+            namespace = {"namespace": labels.SYSTEM_NAMESPACE} if kind.namespaced else {}
+            try:
+                await post(api, kind, {"metadata": {"name": "first", **namespace}})
+            except errors.Refused as refused:
+                assert isinstance(refused, errors.Invalid), refused  # noqa: PT017 - judged on its merits
