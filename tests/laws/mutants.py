@@ -50,7 +50,8 @@ def planted(module: ModuleType, *changes: tuple[str, str]) -> Generator[None]:
 
 
 def controllers_of(module: ModuleType) -> tuple[Controller[Any, Any], ...]:
-    return getattr(module, "CONTROLLERS", None) or (module.CONTROLLER,)
+    found = getattr(module, "CONTROLLERS", None) or getattr(module, "CONTROLLER", None)
+    return found if isinstance(found, tuple) else (found,) if found else ()
 
 
 def infected(case: Case, module: ModuleType) -> Case:

@@ -104,13 +104,13 @@ def edits_of(*, storms: bool, most: int) -> st.SearchStrategy[list[Edit]]:
 
 
 @st.composite
-def regions(draw: st.DrawFn, *, storms: bool = False, most: int = 3, sure: str = "") -> Case:
+def regions(draw: st.DrawFn, *, storms: bool = False, most: int = 3, sure: tuple[Edit, ...] = ()) -> Case:
     """Members in zones with apps and pods in them, and up to `most` edits; with storms also members that go silent or leave,
-    and nodes that are lost. `sure` is an edit that certainly happens."""
+    and nodes that are lost. `sure` are edits that certainly happen, last."""
     members = draw(memberships)
     started = draw(beginnings)
     edits = draw(edits_of(storms=storms, most=most))
-    edits = [*edits, Edit(sure)] if sure else edits
+    edits = [*edits, *sure]
     hardship = draw(hardships)
     single, cramped, kubelets = hardship.pods, hardship.cramped, hardship.kubelets
     slow = members[hardship.slow : hardship.slow + 1]

@@ -42,6 +42,7 @@ CASES = {
     "a mistyped image of pods that are made anew takes nothing": (App(3, recreate=True), MISTYPED, QUICK),
     "an update in place keeps all three": (App(3), (Edit("image", number=2),), SLOW),
     "an update that makes new pods keeps all three": (App(3), (Edit("env", number=2),), SLOW),
+    "new pods without surge come one at a time": (App(3, surge=0), (Edit("env", number=2),), SLOW),
     "maxUnavailable counts over all zones": (App(6, unavailable=1, surge=0), (Edit("image", number=2),), SLOW),
     "a percentage is rounded down": (App(5, unavailable="50%", surge=0), (Edit("env", number=2),), SLOW),
     "a rollback in the middle keeps the promise": (App(3), (Edit("image", number=2), Edit("image", number=1)), SLOW),
