@@ -12,7 +12,19 @@ from typing import Annotated
 from cyclopts import App, Parameter
 from rich.console import Console
 
-from benchmarks import cold_start, fairness, figures, gateway, launch, machine, model_size, propagation, readiness, watch_cache
+from benchmarks import (
+    cold_start,
+    fairness,
+    figures,
+    gateway,
+    launch,
+    machine,
+    model_size,
+    propagation,
+    readiness,
+    scheduling,
+    watch_cache,
+)
 from benchmarks.figures import Figure, Result
 from benchmarks.machine import Machine
 from benchmarks.options import Options
@@ -28,6 +40,7 @@ BENCHMARKS: dict[str, Run] = {
     "launch": launch.run,
     "cold_start": cold_start.run,
     "watch_cache": watch_cache.run,
+    "scheduling": scheduling.run,
     "gateway": gateway.run,
     "fairness": fairness.run,
     "model_size": model_size.run,

@@ -19,22 +19,25 @@ import pytest
 from pincompute.api import labels
 from pincompute.api.clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS, PROJECTS
 from pincompute.api.core import NAMESPACES, PODS
-from pincompute.api.kinds import KINDS
 from pincompute.api.labels import HOST, LOCAL
 from pincompute.api.meta import Key, Manifest, Resource
+from pincompute.api.revisions import PINREVISIONS
 from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS
 from pincompute.api.workloads import PINAPPS, PINPODS
 from pincompute.engine.controller import Controller
 from pincompute.engine.loop import Engine
 from pincompute.engine.refusals import Refusals
-from pincompute.federation import dispatch, sweep
+from pincompute.federation import sweep
+from pincompute.federation.scheduling import queues
+from pincompute.federation.workload import controller as workload
 from pincompute.kube.cache import Timing
 from pincompute.kube.clusters import Clusters
 from pincompute.kube.config import ClusterConfig
+from pincompute.kube.memory.disruption import update_budgets
 from pincompute.kube.memory.journal import Event
 from pincompute.kube.memory.server import MemoryServer
 from pincompute.kube.memory.store import Store
-from pincompute.operator import replicas
+from pincompute.operator.replicas import controller as replicas
 
 SHOP = "shop"
 WEB = Key(SHOP, "web")
@@ -92,8 +95,8 @@ async def process(
         clusters = Clusters(user_agent="test", timing=PATIENT)
         for resource, indexes in replicas.INDEXES.items():
             clusters.declare("local", resource, indexes)
-        for kind in KINDS:
-            clusters.declare("host", kind.workload, {"tier": lambda obj: (obj.spec.tier,)})
+        for resource, indexes in (*queues.INDEXES.items(), *workload.INDEXES.items()):
+            clusters.declare("host", resource, indexes)
         engine = Engine(controllers, clusters, now=lambda: datetime.now(UTC) + age)
         await stack.enter_async_context(clusters)
         for name, content in stores.items():
@@ -169,6 +172,7 @@ class Member:
     def _ready(self) -> int:
         status = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
         found = self.store.list(PODS, SHOP).items
+        update_budgets(self.store)
         for pod in found:
             if pod.get("status", {}).get("phase") != "Running":
                 key = Key(SHOP, pod["metadata"]["name"])
@@ -237,7 +241,7 @@ class Region:
 
     @classmethod
     def empty(cls) -> Region:
-        region = cls({HOST: store(PINAPPS, PINPODS, MEMBERCLUSTERS, PROJECTS)})
+        region = cls({HOST: store(PINAPPS, PINPODS, PINREVISIONS, MEMBERCLUSTERS, PROJECTS)})
         for name in ("a1", "b1"):
             region.stores[name] = store(PINAPPSHARDS, PINPODSHARDS, CLUSTERCAPACITIES)
             spec = {"zone": name[0], "kubeconfig": {"name": name}}
@@ -273,8 +277,14 @@ class Region:
                 if "deletionTimestamp" in item["metadata"]:
                     change, subresource = {"metadata": {"finalizers": None}}, ""
                 else:
-                    change, subresource = {"status": {"readyReplicas": item["spec"]["mix"][0]["replicas"]}}, "status"
+                    change, subresource = {"status": self._served(item)}, "status"
                 self.stores[name].patch(PINAPPSHARDS, WEB, change, content_type="merge-patch", subresource=subresource)
+
+    @staticmethod
+    def _served(shard: Manifest) -> Manifest:
+        replicas, generation = shard["spec"]["mix"][0]["replicas"], shard["metadata"]["generation"]
+        figures = {"replicas": replicas, "readyReplicas": replicas, "availableReplicas": replicas, "guaranteed": replicas}
+        return {"observedGeneration": generation, "originGeneration": 1, **figures}
 
     async def converge(self, shards: dict[str, int]) -> None:
         """The predecessor works until the members have these shards."""
@@ -283,7 +293,7 @@ class Region:
             self.settle()
             return self.shards() == shards
 
-        async with process(dispatch.CONTROLLERS, self.stores, age=timedelta()) as engine, running(engine):
+        async with process(workload.CONTROLLERS, self.stores, age=timedelta()) as engine, running(engine):
             await until(done, f"shards {shards}")
 
 
@@ -293,13 +303,13 @@ async def test_a_federation_with_an_old_view_of_the_host_does_not_bring_back_an_
     region.submit()
     region.place("a1")
     await region.converge({"a1": 3})
-    old = process(dispatch.CONTROLLERS, region.stores, stale=frozenset({HOST}), age=TEN_MINUTES)
+    old = process(workload.CONTROLLERS, region.stores, stale=frozenset({HOST}), age=TEN_MINUTES)
     async with old as successor:
         region.place("b1")
         await region.converge({"b1": 3})
         histories = {name: History(region.stores[name], PINAPPSHARDS) for name in ("a1", "b1")}
         async with running(successor):
-            await looked_in_vain(successor, "federation.dispatch.pinapp")
+            await looked_in_vain(successor, "federation.workload.pinapp")
     assert region.shards() == {"b1": 3}
     assert histories["a1"].most == 0
     assert histories["b1"].deleted == []
@@ -308,7 +318,7 @@ async def test_a_federation_with_an_old_view_of_the_host_does_not_bring_back_an_
 async def test_a_federation_that_does_not_know_an_app_yet_does_not_sweep_its_shards():
     """F5, S-008, S-010: its view of the host is from before the app was submitted, its view of the members is present."""
     region = Region.empty()
-    controllers = (*dispatch.CONTROLLERS, sweep.CONTROLLER)
+    controllers = (*workload.CONTROLLERS, sweep.CONTROLLER)
     async with process(controllers, region.stores, stale=frozenset({HOST}), age=TEN_MINUTES) as successor:
         region.submit()
         region.place("a1")

@@ -17,7 +17,7 @@ from pincompute.api.meta import Key, Manifest
 from pincompute.api.shards import PINAPPSHARDS
 from pincompute.engine.laws import Case, Process, Scenario, World
 from pincompute.operator import process as operator
-from pincompute.operator.replicas import INDEXES
+from pincompute.operator.replicas.controller import INDEXES
 
 MEMBER = "a1"
 SHARD = Key(SHOP, "web")

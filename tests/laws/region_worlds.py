@@ -15,9 +15,11 @@ from pincompute.api.kinds import KINDS
 from pincompute.api.labels import HOST, LOCAL
 from pincompute.engine.laws import Case, Process, Scenario, World
 from pincompute.federation import process as federation
-from pincompute.federation import removal, workload
+from pincompute.federation import removal
+from pincompute.federation.scheduling import queues
+from pincompute.federation.workload import controller as workload
 from pincompute.operator import process as operator
-from pincompute.operator.replicas import INDEXES
+from pincompute.operator.replicas.controller import INDEXES
 
 NOBODY = 9
 
@@ -34,7 +36,7 @@ class Hardship:
 
 
 TIERS = ("OnDemand", "Reserved", "Preemptible")
-OF_WORKLOADS = {kind.workload: {"tier": lambda obj: (obj.spec.tier,), **removal.INDEXES[kind.workload]} for kind in KINDS}
+OF_WORKLOADS = {kind.workload: {**queues.INDEXES[kind.workload], **removal.INDEXES[kind.workload]} for kind in KINDS}
 ALL_INDEXES = {**INDEXES, **workload.INDEXES, **OF_WORKLOADS}
 
 

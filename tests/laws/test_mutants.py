@@ -19,8 +19,8 @@ from mutants import infected, mutated
 from region_worlds import regions
 
 from pincompute.engine.laws import Broken, Case, Chance, uphold
-from pincompute.federation import scheduling
-from pincompute.operator import replicas
+from pincompute.federation.scheduling import pool
+from pincompute.operator.replicas import controller as replicas
 
 TRIES = 400  # worlds until a mutant counts as a survivor; most are caught in the first ten
 
@@ -148,11 +148,11 @@ MUTANTS: dict[str, Mutant] = {
         "pods in|is made for",
         ("return (shard, ConfirmSet(LOCAL, PODS, metadata.namespace, SHARD_UID, metadata.uid, seen.marked))", "return ()"),
     ),
-    "decides for an older generation, in the real scheduling": Mutant(
-        scheduling,
+    "decides for what it asked before, in the real scheduling": Mutant(
+        pool,
         "settles",
         "goal is not reached|not woken",
-        ("if made is None or made.generation != obj.metadata.generation:", "if made is None:"),
+        ("place(workload, seen.members, promised)", "workload.status.scheduling or place(workload, seen.members, promised)"),
     ),
 }
 

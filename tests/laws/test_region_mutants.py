@@ -19,9 +19,10 @@ from region_worlds import regions
 
 from pincompute.domain import budget, replacement, room, spread
 from pincompute.engine.laws import Broken, Case, Chance, uphold
-from pincompute.federation import health, projects, removal, sweep, workload
+from pincompute.federation import health, projects, removal, sweep
+from pincompute.federation.workload import controller as workload
 from pincompute.federation.workload import dispatch, report, sites
-from pincompute.operator import replicas
+from pincompute.operator.replicas import controller as replicas
 
 TRIES = 300  # worlds until a mutant counts as a survivor
 

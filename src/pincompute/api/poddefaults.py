@@ -37,17 +37,13 @@ DEFAULTS: Mapping[str, Any] = {
     **_in_probes({"timeoutSeconds": 1, "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3}),
     "httpGet.path": "/",
     "httpGet.scheme": "HTTP",
-    "grpc.service": "",
     "fieldRef.apiVersion": "v1",
-    "fileKeyRef.optional": False,
     "resourceFieldRef.divisor": "0",
     "volumes[].azureDisk.cachingMode": "ReadWrite",
     "volumes[].azureDisk.fsType": "ext4",
     "volumes[].azureDisk.kind": "Shared",
-    "volumes[].azureDisk.readOnly": False,
     "volumes[].configMap.defaultMode": 0o644,
     "volumes[].downwardAPI.defaultMode": 0o644,
-    "volumes[].hostPath.type": "",
     "volumes[].iscsi.iscsiInterface": "default",
     "volumes[].projected.defaultMode": 0o644,
     "volumes[].rbd.keyring": "/etc/ceph/keyring",
@@ -59,7 +55,7 @@ DEFAULTS: Mapping[str, Any] = {
     "serviceAccountToken.expirationSeconds": 3600,
     "volumeClaimTemplate.spec.volumeMode": "Filesystem",
 }
-"""What is meant where nothing is said; saying it makes no difference."""
+"""What is meant where nothing is said, if it is not false, 0 or empty; saying it makes no difference."""
 
 ZERO_COUNTS = frozenset(
     {

@@ -51,7 +51,13 @@ def host(kinds: Kinds = KINDS) -> list[Manifest]:
         *_validating("workloads-in-projects", Match(GROUP, VERSION, workloads, ("CREATE",)), _IN_PROJECT),
         *_finalizer("workload-finalizer", workloads, labels.SHARDS_FINALIZER),
         *_finalizer("membercluster-finalizer", (clusters.MEMBERCLUSTERS.plural,), labels.DRAIN_FINALIZER),
-        *_mutating("fractions-as-text", Match(GROUP, VERSION, workloads, ("CREATE", "UPDATE")), fractions.as_text(), "Ignore"),
+        *_mutating(
+            "fractions-as-text",
+            Match(GROUP, VERSION, workloads, ("CREATE", "UPDATE")),
+            fractions.as_text(),
+            "Ignore",
+            _NOT_BY_PLATFORM,
+        ),
     ]
 
 
@@ -65,6 +71,12 @@ def member(kinds: Kinds = KINDS) -> list[Manifest]:
     ]
 
 
+_NOT_BY_PLATFORM: list[Manifest] = [  # which writes fractions as text itself, so that most writes cost nothing more
+    {
+        "name": "not-by-the-platform",
+        "expression": f"!['{PLATFORM_USER}', '{_PLATFORM_ACCOUNT}'].exists(p, request.userInfo.username.startsWith(p))",
+    }
+]
 _PODS_CREATED = Match("", "v1", ("pods",), ("CREATE",), projects_only=True)
 
 _PROJECT_JSON = f'{{"apiVersion":"{GROUP}/{VERSION}","kind":"Project","metadata":{{"name":"'

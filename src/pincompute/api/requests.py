@@ -24,18 +24,23 @@ NOTHING: Requests = MappingProxyType({})
 SLOT: Requests = MappingProxyType({PODS: 1})
 
 
-def requests(template: Manifest) -> Requests:
-    """What one pod of the template asks for. Containers that name nothing count as nothing. Raises InvalidQuantityError."""
+def requests(template: Manifest, defaults: Requests = NOTHING) -> Requests:
+    """What one pod of the template asks for. Raises InvalidQuantityError.
+
+    A container asks for the `defaults` of what it does not name, unless that is declared for the pod as a whole.
+    """
+    spec: Manifest = template.get("spec") or {}
+    whole = _effective(spec.get("resources"))
+    missing = {name: number for name, number in defaults.items() if name not in whole}
     running: list[Requests] = []
     init: list[tuple[bool, Requests]] = []
     for where, container in templates.containers(template):
-        wants = amounts(_effective(container.get("resources")))
+        wants = {**missing, **amounts(_effective(container.get("resources")))}
         if where == "containers":
             running.append(wants)
         else:
             init.append((templates.is_replaceable(where, container), wants))
-    spec: Manifest = template.get("spec") or {}
-    return formula(running, init, amounts(_effective(spec.get("resources"))), amounts(spec.get("overhead") or {}))
+    return formula(running, init, amounts(whole), amounts(spec.get("overhead") or {}))
 
 
 def formula(
@@ -69,6 +74,12 @@ def amount(name: str, value: str) -> int:
     return parsed.millis if name == CPU else parsed.whole
 
 
+DEFAULTS: Requests = MappingProxyType(
+    {CPU: amount(CPU, templates.DEFAULT_CPU), MEMORY: amount(MEMORY, templates.DEFAULT_MEMORY)}
+)
+"""Of a container that names neither request nor limit: what `templates.normalise` writes into it."""
+
+
 def plus(one: Requests, other: Requests, times: int = 1) -> Requests:
     """The sum, `other` counted so many times."""
     if not one and times == 1:
@@ -84,8 +95,8 @@ def at_least(one: Requests, other: Requests) -> Requests:
 
 
 def sentence(wants: Requests) -> str:
-    """For people: "cpu 500m, memory 128Mi and 2 of nvidia.com/gpu". The pod's slot goes without saying."""
-    parts = [_part(name, wants[name]) for name in sorted(wants, key=_usual_first) if name != PODS and wants[name]]
+    """For people: "cpu 500m, memory 128Mi and nvidia.com/gpu 2". The pod's slot goes without saying."""
+    parts = [part(name, wants[name]) for name in sorted(wants, key=_usual_first) if name != PODS and wants[name]]
     return " and ".join(filter(None, (", ".join(parts[:-1]), *parts[-1:]))) or "no resources"
 
 
@@ -94,14 +105,15 @@ def _usual_first(name: str) -> tuple[int, str]:
     return (usual.index(name) if name in usual else len(usual), name)
 
 
-def _part(name: str, number: int) -> str:
+def part(name: str, number: int) -> str:
+    """One of the resources: "memory 128Mi"."""
     match name:
         case "cpu":
             return f"cpu {number}m"
         case "memory" | "ephemeral-storage":
             return f"{name} {number >> 20}Mi"
         case _:
-            return f"{number} of {name}"
+            return f"{name} {number}"
 
 
 def _effective(resources: Manifest | None) -> Manifest:

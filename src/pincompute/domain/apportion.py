@@ -8,11 +8,11 @@ Ties are broken by rendezvous hashing over the workload's uid.
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import partial
+from hashlib import blake2b
 
 STEPS = 128  # by which quotients are compared in bulk; what is finer is given out one by one
 
@@ -40,10 +40,9 @@ def by_zone(rows: Iterable[Candidate], number: Callable[[Candidate], int]) -> di
     return totals
 
 
-@lru_cache(maxsize=65536)
 def rendezvous(uid: str, name: str) -> int:
     """Weight of `name` for this workload: stable, and even over workloads (Thaler and Ravishankar 1996)."""
-    return int.from_bytes(hashlib.blake2b(f"{uid}/{name}".encode(), digest_size=8).digest(), "big")
+    return int.from_bytes(blake2b(f"{uid}/{name}".encode(), digest_size=8).digest(), "big")
 
 
 def filled(levels: Mapping[str, int], rooms: Mapping[str, int], count: int, uid: str) -> dict[str, int]:
@@ -89,48 +88,71 @@ def largest(holds: Callable[[int], bool], most: int) -> int:
 
 
 def give_inside(rows: Collection[Candidate], count: int, uid: str) -> dict[str, int]:
-    """`count` more for the clusters of one zone, which have room for them: the `count` least quotients.
-
-    All that lie at or below a common limit are given at once, the few beyond it one by one.
-    """
+    """`count` more for the clusters of one zone, which have room for them: the `count` least quotients."""
     able = [c for c in rows if c.room > 0]
+    shares = _given_at_once(able, count) if count > len(able) else {}
 
-    def below(limit: int) -> dict[str, int]:
-        return {c.cluster: min(max(_seats(limit, c.score) - c.present, 0), c.room) for c in able}
+    def cost(c: Candidate, share: int) -> float | None:
+        return quotient(c.present + share, c) if share < c.room else None
 
-    top = max(_limit(c.present + min(c.room, count), c.score) for c in able)
-    shares = below(largest(lambda limit: sum(below(limit).values()) <= count, top))
-    heap = [(quotient(c.present + shares[c.cluster], c), -rendezvous(uid, c.cluster), c.cluster, c) for c in able]
-    heapq.heapify(heap)
-    left = count - sum(shares.values())
-    while left > 0:
-        _, tie, cluster, c = heapq.heappop(heap)
-        if shares[cluster] < c.room:
-            shares[cluster] += 1
-            left -= 1
-            heapq.heappush(heap, (quotient(c.present + shares[cluster], c), tie, cluster, c))
-    return {cluster: share for cluster, share in shares.items() if share}
+    return _one_by_one(able, shares, count, cost, lambda cluster: -rendezvous(uid, cluster))
 
 
 def take_inside(rows: Collection[Candidate], count: int, uid: str) -> dict[str, int]:
     """`count` fewer for the clusters of one zone, which have that many: the `count` greatest quotients. Negative numbers."""
     holding = [c for c in rows if c.present > 0]
+    shares = _taken_at_once(holding, count) if count > len(holding) else {}
+
+    def cost(c: Candidate, share: int) -> float | None:
+        return -quotient(c.present - share - 1, c) if share < c.present else None
+
+    taken = _one_by_one(holding, shares, count, cost, partial(rendezvous, uid))
+    return {cluster: -share for cluster, share in taken.items()}
+
+
+def _given_at_once(able: Collection[Candidate], count: int) -> dict[str, int]:
+    """All that lie at or below a common limit."""
+
+    def below(limit: int) -> dict[str, int]:
+        return {c.cluster: min(max(_seats(limit, c.score) - c.present, 0), c.room) for c in able}
+
+    top = max(_limit(c.present + min(c.room, count), c.score) for c in able)
+    return below(largest(lambda limit: sum(below(limit).values()) <= count, top))
+
+
+def _taken_at_once(holding: Collection[Candidate], count: int) -> dict[str, int]:
+    """All that lie above a common limit."""
 
     def above(limit: int) -> dict[str, int]:
         return {c.cluster: max(c.present - _seats(limit, c.score), 0) for c in holding}
 
     top = max(_limit(c.present, c.score) for c in holding)
-    shares = above(top - largest(lambda down: sum(above(top - down).values()) <= count, top))
-    heap = [(-quotient(c.present - shares[c.cluster] - 1, c), rendezvous(uid, c.cluster), c.cluster, c) for c in holding]
+    return above(top - largest(lambda down: sum(above(top - down).values()) <= count, top))
+
+
+def _one_by_one(
+    rows: Collection[Candidate],
+    shares: Mapping[str, int],
+    count: int,
+    cost: Callable[[Candidate, int], float | None],
+    tie: Callable[[str], int],
+) -> dict[str, int]:
+    """The rest of `count`, each where the next costs least; None costs too much. Few of the clusters come into question."""
+    done = dict(shares)
+    left = count - sum(done.values())
+    costs = [(first, c) for c in rows if (first := cost(c, done.get(c.cluster, 0))) is not None]
+    if left < len(costs):
+        dearest = sorted(first for first, _ in costs)[max(left, 1) - 1]
+        costs = [(first, c) for first, c in costs if first <= dearest]
+    heap = [(first, tie(c.cluster), c.cluster, c) for first, c in costs] if left else []
     heapq.heapify(heap)
-    left = count - sum(shares.values())
-    while left > 0:
-        _, tie, cluster, c = heapq.heappop(heap)
-        if shares[cluster] < c.present:
-            shares[cluster] += 1
-            left -= 1
-            heapq.heappush(heap, (-quotient(c.present - shares[cluster] - 1, c), tie, cluster, c))
-    return {cluster: -share for cluster, share in shares.items() if share}
+    for _ in range(left):
+        _, ties, cluster, c = heapq.heappop(heap)
+        done[cluster] = done.get(cluster, 0) + 1
+        again = cost(c, done[cluster])
+        if again is not None:
+            heapq.heappush(heap, (again, ties, cluster, c))
+    return {cluster: share for cluster, share in done.items() if share}
 
 
 def quotient(present: int, c: Candidate) -> float:

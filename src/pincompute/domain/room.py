@@ -49,9 +49,23 @@ def fit(free: Mapping[str, int], request: Requests) -> int:
     return max(0, fits)
 
 
-def scarcest(free: Mapping[str, int], request: Requests) -> str:
-    """The resource that limits how many fit; the first by name of several."""
-    return min(sorted(name for name in request if request[name] > 0), key=lambda name: free.get(name, 0) // request[name])
+def scarcest(free: Requests, promised: Requests, request: Requests) -> str:
+    """The resource that limits how many the sum holds; the first by name of several."""
+    return _least(
+        {name: (free.get(name, 0) - promised.get(name, 0)) // wanted for name, wanted in request.items() if wanted > 0}
+    )
+
+
+def scarcest_by_node(capacity: Capacity, request: Requests) -> str:
+    """The resource that limits how many fit node by node."""
+    wants = {name: wanted for name, wanted in request.items() if wanted > 0}
+    return _least(
+        {name: sum(row.count * fit(row.resources, {name: wanted}) for row in capacity.free) for name, wanted in wants.items()}
+    )
+
+
+def _least(fits: Mapping[str, int]) -> str:
+    return min(sorted(fits), key=lambda name: fits[name], default="")
 
 
 def used_share(capacity: Capacity, promised: Requests) -> float:

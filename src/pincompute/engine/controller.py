@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, Literal, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 from pincompute.api.meta import Key, Object, Resource
-from pincompute.engine.plan import Plan
+from pincompute.engine.inputs import Input
+from pincompute.engine.plan import Plan, Ref
 from pincompute.kube.views import Unknown, Views
 
 Where: TypeAlias = Literal["host", "members", "local"]
@@ -65,6 +66,8 @@ class Writes:
 class Card(Generic[K]):
     """Who a controller is: RBAC, its page in the docs and the engine's refusals come from here.
 
+    `inputs` are what it asks beyond the caches, by `views.answer`.
+
     `name` is `process.file`; it is also the field manager of every apply. `coalesce` (seconds) is the least time between
     two runs for one key that both wrote something; `rest` between any two, for controllers that look at very many objects;
     `pace` is how many runs a second may write, over all keys, for controllers whose mistakes would go far (0: any number).
@@ -75,9 +78,18 @@ class Card(Generic[K]):
     key: str
     reads: tuple[Reads[K], ...]
     writes: tuple[Writes, ...]
+    inputs: tuple[Input, ...] = ()
     coalesce: float = 0.0
     rest: float = 0.0
     pace: float = 0.0
+
+
+class Context(Views, Protocol):
+    """What `observe` is given: the views, and what is left alone for a while."""
+
+    def resting(self, ref: Ref, version: str) -> bool:
+        """An independent action on this very version of the object has failed lately; it is tried again later."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +97,7 @@ class Controller(Generic[K, Seen]):
     """`observe` returns None when there is nothing to look after; it raises `Unknown` when it cannot see enough."""
 
     card: Card[K]
-    observe: Callable[[K, Views, datetime], Seen | None]
+    observe: Callable[[K, Context, datetime], Seen | None]
     decide: Callable[[Seen], Plan]
 
 

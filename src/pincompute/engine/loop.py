@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Generic
 
 from pincompute.api.labels import HOST
@@ -19,12 +20,14 @@ from pincompute.api.meta import Object
 from pincompute.engine import act, reconcile
 from pincompute.engine.bulkheads import OVERDUE, Crowded
 from pincompute.engine.controller import AnyKey, Card, Controller, K, Reads
+from pincompute.engine.inputs import Asking, Inputs, Pollers
 from pincompute.engine.metrics import Metrics
 from pincompute.engine.outcomes import Outcome
-from pincompute.engine.plan import ConfirmSet, Plan, cluster_of, resource_of
+from pincompute.engine.plan import ConfirmSet, Patch, Plan, Ref, cluster_of, resource_of
 from pincompute.engine.ports import Clusters, Lease, Unfenced
 from pincompute.engine.queue import Backoff, Item, Priority, Queue
 from pincompute.engine.reconcile import Done, Look
+from pincompute.engine.setbacks import Setbacks
 from pincompute.kube.bucket import Bucket
 from pincompute.kube.views import Unknown
 
@@ -78,15 +81,17 @@ class Engine:
         now: Callable[[], datetime] = utcnow,
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
+        pollers: Pollers | None = None,
     ) -> None:
         """`concurrency` is the number of keys each controller looks at at the same time; `clock` is monotonic seconds."""
         self.metrics = metrics or Metrics()
         self._clusters = clusters
         self._lease = lease or Unfenced()
         self._concurrency = concurrency
+        inputs = Inputs(pollers or {}, clock)
         doer = reconcile.Doer(clusters, self._lease)
         self._workers = [
-            _Worker(controller, clusters, doer, self.metrics, on_trouble, now, clock, rng or random.Random())  # noqa: S311 - jitter
+            _Worker(controller, clusters, doer, self.metrics, on_trouble, now, clock, rng or random.Random(), inputs)  # noqa: S311 - jitter
             for controller in controllers
         ]
         for worker in self._workers:
@@ -124,6 +129,7 @@ class _Worker(Generic[K]):
         now: Callable[[], datetime],
         clock: Callable[[], float],
         rng: random.Random,
+        inputs: Inputs,
     ) -> None:
         self.card = controller.card
         self.queue: Queue[K] = Queue(clock=clock, rng=rng)
@@ -133,12 +139,14 @@ class _Worker(Generic[K]):
         self._metrics = metrics
         self._on_trouble = on_trouble
         self._now = now
+        self._setbacks = Setbacks(rng=rng)
         self._clock = clock
+        self._inputs = inputs
         self._aside = 0
         self._pace = Bucket(self.card.pace, self.card.pace) if self.card.pace else None
         self._troubled: set[K] = set()
         self._contacts: set[str] = set()
-        metrics.watch_queue(self.card.name, self.queue.__len__, lambda: len(self.queue.failing()))
+        metrics.watch_queue(self.card.name, self.queue.__len__, lambda: len(self.queue.failing()) + len(self._setbacks))
 
     def listen(self) -> None:
         for reads in self.card.reads:
@@ -195,10 +203,10 @@ class _Worker(Generic[K]):
             await lease.held()
             item = await self.queue.take()
             began = self._clock()
-            look = self._think(item.key)
+            look = self._think(item.key, group)
             if self._pace is not None and not look.plan.settled:
                 await self._pace.take(float("inf"))
-                look = self._think(item.key)  # the wait may have been long
+                look = self._think(item.key, group)  # the wait may have been long
             if look.outcome is not Outcome.SETTLED or look.plan.settled:
                 self._end(item, look, began)
             elif self._aside < ASIDE and _is_remote(look.plan):
@@ -206,8 +214,12 @@ class _Worker(Generic[K]):
             else:
                 await self._act(item, look.plan, began)
 
-    def _think(self, key: K) -> Look:
-        return reconcile.think(self._controller, key, self._clusters, self._now())
+    def _think(self, key: K, group: asyncio.TaskGroup) -> Look:
+        asking = Asking(self._clusters, self._inputs, self.card.inputs, self._setbacks)
+        look = reconcile.think(self._controller, key, asking, self._now())
+        if self.card.inputs:
+            self._inputs.want((self.card.name, key), frozenset(asking.places), partial(self.queue.add, key), group)
+        return look
 
     async def _act_aside(self, item: Item[K], plan: Plan, began: float, group: asyncio.TaskGroup) -> None:
         """Waits for the plan's actions for as long as members usually take; a look that takes longer goes on by itself.
@@ -228,6 +240,8 @@ class _Worker(Generic[K]):
     def _end(self, item: Item[K], look: Look, began: float) -> None:
         self._measure(item, look, began)
         self._settle(item, look)
+        if look.plan.independent:
+            self._set_back(item.key, look)
 
     def _settle(self, item: Item[K], look: Look) -> None:
         """The one place where outcomes become delays, logs and conditions."""
@@ -251,6 +265,25 @@ class _Worker(Generic[K]):
         if look.plan.wake_after is not None and look.outcome in _KEPT:
             self.queue.add_after(item.key, look.plan.wake_after)
         self._report(item.key, look)
+
+    def _set_back(self, key: K, look: Look) -> None:
+        """What failed for single objects is tried again for them alone."""
+        for failed in look.plan.failed:
+            log.error(
+                "bug in a controller, one object is left alone", extra=_about(failed.ref, alert=True), exc_info=failed.error
+            )
+            self.queue.add_after(key, self._setbacks.failed(failed.ref, failed.resource_version, BUG))
+        for done in look.done:
+            match done:
+                case Done(Patch() as patch, Outcome.ACTED):
+                    self._setbacks.succeeded(patch.ref)
+                case Done(Patch() as patch, outcome) if outcome in _REST:
+                    log.warning("failed for one object", extra=_about(patch.ref, outcome=str(outcome), error=str(done.error)))
+                    wait = getattr(done.error, "retry_after", 0.0)
+                    delay = self._setbacks.failed(patch.ref, patch.resource_version, _REST[outcome], wait)
+                    self.queue.add_after(key, delay)
+                case _:
+                    continue
 
     def _report(self, key: K, look: Look) -> None:
         trouble = Trouble(look.outcome, str(look.error)) if look.outcome in _TROUBLES else None
@@ -315,6 +348,14 @@ _REACHED = frozenset({Outcome.SETTLED, Outcome.ACTED})
 _KEPT = _REACHED | {Outcome.BLOCKED}  # the plan stands, also when it wants another look
 _AFTER = {Outcome.ACTED: AGAIN, Outcome.BLOCKED: BLOCKED, Outcome.UNKNOWN: BLIND}
 _TROUBLES = frozenset({Outcome.REFUSED, Outcome.BUG})
+_REST = {
+    Outcome.CONFLICT: SOON,
+    Outcome.UNKNOWN: TRANSIENT,
+    Outcome.TRANSIENT: TRANSIENT,
+    Outcome.REFUSED: FAR,
+    Outcome.BUG: BUG,
+}
+"""How long an object is left alone after an independent action on it failed so."""
 
 
 def _facts_of(done: Done) -> dict[str, Any]:
@@ -324,3 +365,7 @@ def _facts_of(done: Done) -> dict[str, Any]:
     else:
         facts |= {"ref": str(done.action.ref), "why": getattr(done.action, "why", "")}
     return facts if done.error is None else {**facts, "error": str(done.error)}
+
+
+def _about(ref: Ref, **more: Any) -> dict[str, Any]:
+    return {"ref": str(ref), **more}

@@ -31,6 +31,7 @@ def _lines(controller: Controller[Any, Any]) -> Iterator[str]:
         yield from (about, "")
     yield from (f"Looks at one **{card.key}** at a time.", "")
     yield from _reads(card)
+    yield from _inputs(card)
     yield from _writes(card)
     if card.rest:
         yield from (f"Two runs for one key are at least {card.rest:g} s apart.", "")
@@ -44,6 +45,15 @@ def _reads(card: Card[Any]) -> Iterator[str]:
     yield from ("## Reads", "", "| kind | where |", "| --- | --- |")
     for reads in card.reads:
         yield f"| {reads.resource} | {PLACES[reads.where]} |"
+    yield ""
+
+
+def _inputs(card: Card[Any]) -> Iterator[str]:
+    if not card.inputs:
+        return
+    yield from ("## Inputs", "", "| what | asked every | answered within | believed for |", "| --- | --- | --- | --- |")
+    for wanted in card.inputs:
+        yield f"| {wanted.what} | {wanted.period:g} s | {wanted.deadline:g} s | {wanted.stale_after:g} s |"
     yield ""
 
 

@@ -142,20 +142,33 @@ def resource_of(action: Action) -> Resource[Any]:
 
 
 @dataclass(frozen=True, slots=True)
+class Failed:
+    """One object for which nothing could be decided, through a fault of ours; the others are decided all the same."""
+
+    ref: Ref
+    resource_version: str
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Stages run in order, the actions of one stage at the same time; a stage that fails stops the later ones.
 
-    `wake_after` (seconds) asks for another look even without news; `why` explains a plan that does nothing.
+    `wake_after` (seconds) asks for another look even without news; `why` explains a plan that does nothing. The actions of an
+    `independent` plan are about one object each and stop nothing when they fail: their objects are then left alone for a
+    growing while, as are those of `failed`.
     """
 
     stages: tuple[Stage, ...] = ()
     wake_after: float | None = None
     why: str = ""
+    independent: bool = False
+    failed: tuple[Failed, ...] = ()
 
     @property
     def settled(self) -> bool:
         """Nothing to do: the definition of converged."""
-        return not any(self.stages)
+        return not any(self.stages) and not self.failed
 
     @property
     def actions(self) -> tuple[Action, ...]:

@@ -76,6 +76,12 @@ class Clusters(Views, Protocol):
         ...
 
 
+class Poller(Protocol):
+    """Asks questions of one kind; whatever it raises means that there was no answer."""
+
+    async def poll(self, question: Any, /) -> Any: ...
+
+
 class Lease(Protocol):
     """The right to write. `remaining` is in seconds by the monotonic clock, 0 or less when it is not held."""
 

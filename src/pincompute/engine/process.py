@@ -16,7 +16,7 @@ from typing import Any
 
 from pincompute.api.labels import SYSTEM_NAMESPACE
 from pincompute.api.meta import Key
-from pincompute.engine import health
+from pincompute.engine import health, pollers
 from pincompute.engine.controller import Controller
 from pincompute.engine.loop import Engine, OnTrouble, ignore_trouble
 from pincompute.engine.metrics import Metrics
@@ -51,9 +51,9 @@ class Process:
         """Runs until it is told to end. `clusters` has been told what to watch beyond what the cards name."""
         metrics = Metrics()
         stop = stopping()
-        async with clusters:
+        async with clusters, pollers.over_http() as asked:
             lease = _DeferredLease(clusters, self.home, Key(SYSTEM_NAMESPACE, self.name))
-            engine = Engine(self.controllers, clusters, lease, metrics=metrics, on_trouble=self.on_trouble)
+            engine = Engine(self.controllers, clusters, lease, metrics=metrics, on_trouble=self.on_trouble, pollers=asked)
             await clusters.add(self.home, self.config)
             lease.connect()
             async with (

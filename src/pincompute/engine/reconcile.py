@@ -12,11 +12,11 @@ from typing import Any
 
 from pincompute.engine import act
 from pincompute.engine.bulkheads import Bulkhead
-from pincompute.engine.controller import Controller, K
+from pincompute.engine.controller import Context, Controller, K
 from pincompute.engine.outcomes import GOES_ON, Fenced, Outcome, classify, of_stage
 from pincompute.engine.plan import Action, Plan, Stage, bounded, cluster_of
 from pincompute.engine.ports import Clusters, Lease
-from pincompute.kube.views import Unknown, Views
+from pincompute.kube.views import Unknown
 
 ACTION_TIMEOUT = 30.0  # seconds; the transport's own deadlines are shorter
 MARGIN = 5.0  # seconds for which a lease is still ours after `remaining()` has reached 0 (kube.lease.Terms.margin)
@@ -49,10 +49,10 @@ class Look:
         return max((getattr(d.error, "retry_after", 0.0) for d in self.done), default=0.0)
 
 
-def think(controller: Controller[K, Any], key: K, views: Views, now: datetime) -> Look:
+def think(controller: Controller[K, Any], key: K, context: Context, now: datetime) -> Look:
     """The half without I/O. Exceptions of `observe` and `decide` are bugs of the controller, and stay with its key (F12)."""
     try:
-        seen = controller.observe(key, views, now)
+        seen = controller.observe(key, context, now)
         plan = Plan() if seen is None else bounded(controller.decide(seen))
     except Unknown as unknown:
         return Look(Outcome.UNKNOWN, error=unknown)
@@ -71,6 +71,8 @@ class Doer:
 
     async def carry_out(self, controller: Controller[Any, Any], plan: Plan) -> Look:
         """Stages in order, a stage's actions at the same time; a stage in which something failed is the last."""
+        if plan.independent:
+            return await self._each_by_itself(controller, plan)
         done: list[Done] = []
         for stage in plan.stages:
             results = await self._stage(controller, stage)
@@ -80,6 +82,13 @@ class Doer:
         outcome = of_stage([d.outcome for d in done])
         error = next((d.error for d in done if d.outcome is outcome), None)
         return Look(outcome, plan, tuple(done), error)
+
+    async def _each_by_itself(self, controller: Controller[Any, Any], plan: Plan) -> Look:
+        done = tuple([result for stage in plan.stages for result in await self._stage(controller, stage)])
+        fenced = next((d.error for d in done if d.outcome is Outcome.FENCED), None)
+        if fenced is not None:
+            return Look(Outcome.FENCED, plan, done, fenced)
+        return Look(Outcome.ACTED if any(d.outcome is Outcome.ACTED for d in done) else Outcome.SETTLED, plan, done)
 
     async def _stage(self, controller: Controller[Any, Any], stage: Stage) -> list[Done]:
         if len(stage) == 1:

@@ -1,31 +1,38 @@
-"""What the API server last said when it refused pods of a shard, quota above all: the one thing no cache shows.
+"""What an API server last said when it refused what a controller wanted: the one thing no cache shows.
 
-Kept from one look to the next so that the shard's status can say it. It is lost with the process, and said again at the
+Kept from one look to the next so that a status can say it. It is lost with the process, and said again at the
 next attempt. The first refusal stands until one attempt succeeds, because later ones differ only in figures.
 """
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any
 
-from pincompute.api.meta import Key
 from pincompute.engine.controller import Card
 from pincompute.engine.loop import Trouble
 from pincompute.engine.outcomes import Outcome
 
 
 class Refusals:
-    """`note` is what the engine tells about troubles; `of` is asked by `observe`."""
+    """`note` is what the engine tells about troubles; `of` and `by_cluster` are asked by `observe`."""
 
     def __init__(self) -> None:
-        self._texts: dict[tuple[str, Key], str] = {}
+        self._texts: dict[tuple[str, Hashable], tuple[str, str]] = {}
 
-    def note(self, card: Card[Any], key: Key, trouble: Trouble | None) -> None:
+    def note(self, card: Card[Any], key: Any, trouble: Trouble | None) -> None:
         if trouble is None:
             self._texts.pop((card.name, key), None)
         elif trouble.outcome is Outcome.REFUSED:
-            _request, _colon, text = trouble.message.partition(": ")
-            self._texts.setdefault((card.name, key), text or trouble.message)
+            request, _colon, text = trouble.message.partition(": ")
+            cluster = request.rpartition(" on ")[2]
+            self._texts.setdefault((card.name, key), (cluster, text or trouble.message))
 
-    def of(self, card: str, key: Key) -> str:
-        return self._texts.get((card, key), "")
+    def of(self, card: str, key: Hashable) -> str:
+        """What was said; empty when nothing is refused."""
+        return self._texts.get((card, key), ("", ""))[1]
+
+    def by_cluster(self, card: str, key: Hashable) -> str:
+        """The same with the cluster that said it."""
+        cluster, text = self._texts.get((card, key), ("", ""))
+        return f"{cluster} does not take it: {text}" if text else ""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from pincompute.api import conditions
-from pincompute.api.clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS, Capacity, MemberCluster
+from pincompute.api.clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS, Capacity, ClusterCapacity, MemberCluster
 from pincompute.api.core import Taint
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Key
@@ -21,7 +22,8 @@ READY = "Ready"
 @dataclass(frozen=True, slots=True)
 class Member:
     """`reachable`: its API server answers now. `ready`: it has done so for long enough. `capacity` None: not reported, or not
-    asked for; `measured_at` is by the clock of the member's operator."""
+    asked for; `measured_at` is by the clock of the member's operator. `worked_out` remembers by name what follows from the
+    rest alone, for as long as nothing of it changes."""
 
     name: str
     zone: str
@@ -34,6 +36,7 @@ class Member:
     reachable: bool
     capacity: Capacity | None
     measured_at: datetime | None = None
+    worked_out: dict[str, Any] = field(init=False, default_factory=dict[str, Any], compare=False, repr=False)
 
     @property
     def open(self) -> bool:
@@ -47,24 +50,56 @@ class Member:
 
 def observe(views: Views) -> tuple[Member, ...]:
     """All registered members, by name. Raises Unknown while the host's list of them is not known."""
-    clusters = views.view(HOST, MEMBERCLUSTERS).list()
-    return tuple(_member(cluster, views) for cluster in sorted(clusters, key=lambda c: c.metadata.name))
+    return tuple(_known(views, _observed, lambda _name: None))
 
 
 def measured(views: Views) -> tuple[Member, ...]:
     """The same with the room each has, for controllers whose card reads ClusterCapacity."""
-    return tuple(_measured(member, views) for member in observe(views))
+    return tuple(_known(views, _measured, lambda name: _reported(name, views)))
 
 
 def measure(cluster: MemberCluster, views: Views) -> Member:
     """One member with the room it has."""
-    return _measured(_member(cluster, views), views)
-
-
-def _member(cluster: MemberCluster, views: Views) -> Member:
     name = cluster.metadata.name
+    return _member(cluster, _reported(name, views), views.reachable(name))
+
+
+def _reported(name: str, views: Views) -> ClusterCapacity | None:
+    try:
+        return views.view(name, CLUSTERCAPACITIES).get(CAPACITY_KEY)
+    except Unknown:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A member, and what it was made of."""
+
+    cluster: MemberCluster
+    reported: ClusterCapacity | None
+    reachable: bool
+    member: Member
+
+
+_observed: dict[str, _Known] = {}
+_measured: dict[str, _Known] = {}
+
+
+def _known(views: Views, known: dict[str, _Known], reported: Callable[[str], ClusterCapacity | None]) -> Iterator[Member]:
+    """Each member is made once for as long as it stays the same."""
+    clusters = views.view(HOST, MEMBERCLUSTERS).list()
+    for cluster in sorted(clusters, key=lambda c: c.metadata.name):
+        name = cluster.metadata.name
+        report, reachable = reported(name), views.reachable(name)
+        last = known.get(name)
+        if last is None or last.cluster is not cluster or last.reported is not report or last.reachable is not reachable:
+            last = known[name] = _Known(cluster, report, reachable, _member(cluster, report, reachable))
+        yield last.member
+
+
+def _member(cluster: MemberCluster, reported: ClusterCapacity | None, reachable: bool) -> Member:
     return Member(
-        name=name,
+        name=cluster.metadata.name,
         zone=cluster.spec.zone,
         labels=cluster.metadata.labels,
         taints=cluster.spec.taints,
@@ -72,14 +107,7 @@ def _member(cluster: MemberCluster, views: Views) -> Member:
         unschedulable=cluster.spec.unschedulable,
         leaving=cluster.deleting,
         ready=conditions.is_true(cluster.status.conditions, READY),
-        reachable=views.reachable(name),
-        capacity=None,
+        reachable=reachable,
+        capacity=reported.status.capacity if reported else None,
+        measured_at=reported.status.measured_at if reported else None,
     )
-
-
-def _measured(member: Member, views: Views) -> Member:
-    try:
-        reported = views.view(member.name, CLUSTERCAPACITIES).get(CAPACITY_KEY)
-    except Unknown:
-        return member
-    return replace(member, capacity=reported.status.capacity, measured_at=reported.status.measured_at) if reported else member

@@ -18,7 +18,7 @@ from pincompute.engine.controller import Card, Controller, Reads, Writes
 from pincompute.engine.plan import ConfirmSet, Patch, Plan, Ref, plan
 from pincompute.federation import members
 from pincompute.federation.keys import MemberKey
-from pincompute.federation.workloads import WorkloadObject
+from pincompute.federation.workload.model import WorkloadObject
 from pincompute.kube.views import Unknown, Views
 
 
@@ -66,8 +66,8 @@ def _depends(obj: WorkloadObject, cluster: str) -> bool:
     if obj.deleting:
         return False
     made, status = obj.status.scheduling, obj.status
-    if made is None or made.generation != obj.metadata.generation:
-        return made is not None and any(row.cluster == cluster for row in made.placement)
+    if made is None:
+        return False
     if any(row.cluster == cluster for row in made.placement):
         return True
     elsewhere = sum(line.ready_replicas for line in status.clusters if line.cluster != cluster and line.known)

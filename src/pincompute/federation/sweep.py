@@ -18,7 +18,7 @@ from pincompute.api.shards import Shard
 from pincompute.engine.controller import Card, Controller, Reads, Writes
 from pincompute.engine.plan import Confirm, Delete, Plan, Ref, plan
 from pincompute.federation.keys import ShardKey
-from pincompute.federation.workloads import WorkloadObject
+from pincompute.federation.workload.model import WorkloadObject
 from pincompute.kube.views import Views
 
 PACE = 20.0  # deletions a second; an orphan has no hurry, and a mistake would be slow

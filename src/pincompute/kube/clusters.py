@@ -21,10 +21,11 @@ from pincompute.kube.connected import Connected, Liveness
 from pincompute.kube.indexes import Index
 from pincompute.kube.store import Event
 from pincompute.kube.transport import Client
-from pincompute.kube.views import Unknown
+from pincompute.kube.views import Question, Unknown
 from pincompute.kube.writer import Writer
 
 T = TypeVar("T", bound=Object)
+V = TypeVar("V")
 
 Where: TypeAlias = Literal["host", "members", "local"]
 PLACES: tuple[Where, ...] = ("host", "members", "local")
@@ -145,6 +146,10 @@ class Clusters:
     def reachable(self, cluster: str) -> bool:
         """The cluster is connected and something came from it within the liveness deadline."""
         return cluster in self._connected and self._connected[cluster].reachable
+
+    def answer(self, question: Question[V]) -> V:
+        """Clusters answer nothing themselves: the engine does, for controllers whose cards name inputs."""
+        raise LookupError(f"{question} is asked, which is no input on a card: add it to the card's inputs")
 
     def trouble(self, cluster: str) -> str:
         """Why the cluster does not answer; empty when it does."""

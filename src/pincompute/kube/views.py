@@ -7,16 +7,23 @@ silence would matter, and the engine leaves everything as it is when that raises
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from pincompute.api.meta import Key, Object, Resource
 
 T = TypeVar("T", bound=Object)
+V = TypeVar("V")
 T_co = TypeVar("T_co", bound=Object, covariant=True)
 
 
 class Unknown(Exception):  # noqa: N818 - an answer, not an error
     """The world cannot be seen well enough to decide. Nothing is changed; the key is looked at again on news."""
+
+
+class Question(Generic[V]):
+    """Something beyond the caches that is answered with a V. A frozen dataclass: equal questions are one."""
+
+    __slots__ = ()
 
 
 class View(Protocol[T_co]):
@@ -60,4 +67,8 @@ class Views(Protocol):
 
     def reachable(self, cluster: str) -> bool:
         """The cluster's API server answered within the liveness deadline."""
+        ...
+
+    def answer(self, question: Question[V]) -> V:
+        """The last answer to an input of the controller's card; raises Unknown while there is none, or it is too old."""
         ...

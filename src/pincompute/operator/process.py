@@ -10,7 +10,8 @@ from pincompute.engine.process import Process
 from pincompute.engine.refusals import Refusals
 from pincompute.kube import config
 from pincompute.kube.clusters import Clusters
-from pincompute.operator import capacity, replicas
+from pincompute.operator import capacity
+from pincompute.operator.replicas import controller as replicas
 
 NAME = "pincompute-operator"
 CONTROLLERS = (*replicas.CONTROLLERS, capacity.CONTROLLER)

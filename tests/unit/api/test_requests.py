@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pincompute.api import requests
+from pincompute.api import requests, templates
 from pincompute.api.quantity import InvalidQuantityError
 
 
@@ -55,6 +55,12 @@ def test_requests_follow_the_schedulers_formula(case: str) -> None:
     assert requests.requests(given) == want
 
 
+@pytest.mark.parametrize("case", ASKED)
+def test_defaults_may_be_counted_without_being_written(case: str) -> None:
+    given, _ = ASKED[case]
+    assert requests.requests(given, requests.DEFAULTS) == requests.requests(templates.normalise(given))
+
+
 def test_a_quantity_of_any_resource_must_be_one():
     with pytest.raises(InvalidQuantityError, match="two"):
         requests.requests(pod(asking("1", "1Gi", **{"nvidia.com/gpu": "two"})))
@@ -62,8 +68,8 @@ def test_a_quantity_of_any_resource_must_be_one():
 
 SENTENCES = {
     "cpu 500m and memory 128Mi": {"memory": 128 << 20, "cpu": 500, "pods": 1},
-    "2 of nvidia.com/gpu": {"nvidia.com/gpu": 2, "pods": 1},
-    "cpu 1000m, ephemeral-storage 1024Mi and 1 of nvidia.com/gpu": {
+    "nvidia.com/gpu 2": {"nvidia.com/gpu": 2, "pods": 1},
+    "cpu 1000m, ephemeral-storage 1024Mi and nvidia.com/gpu 1": {
         "nvidia.com/gpu": 1,
         "cpu": 1000,
         "ephemeral-storage": 1 << 30,

@@ -10,16 +10,16 @@ from federation.worlds import app, template
 
 from pincompute.api.kinds import PINAPP
 from pincompute.api.workloads import Placement, Scheduling
-from pincompute.federation import workloads
 from pincompute.federation.scheduling.demand import decision, demand, stands
-from pincompute.federation.workloads import Workload
+from pincompute.federation.workload import model
+from pincompute.federation.workload.model import Workload
 
 
 def asking(generation: int = 1, scheduling: Scheduling | None = None, pod: Any = None, **spec: Any) -> Workload:
     """Names are not reused, because what was worked out is remembered by uid and generation."""
     made = app(generation=generation, scheduling=scheduling, pod=pod)
     obj = msgspec.structs.replace(made.obj, spec=msgspec.structs.replace(made.obj.spec, **spec))
-    return workloads.read(PINAPP, obj)
+    return model.read(PINAPP, obj)
 
 
 def with_pod(**spec: Any) -> Any:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from typing import Any
 
 import msgspec
-import pytest
 from federation.worlds import NOW, app, capacity, member, template
 
 from pincompute.api.core import Taint
-from pincompute.api.workloads import ClusterReplicas, ClusterStatus, Placement, Scheduling, WorkloadStatus
-from pincompute.federation.scheduling import BATCH, Seen, decide, ledger
+from pincompute.api.kinds import PINAPP
+from pincompute.api.workloads import Placement, Scheduling, WorkloadStatus
 from pincompute.federation.scheduling.placement import place
+from pincompute.federation.scheduling.pool import Seen, decide
 
 REGION = (member("a1"), member("b1"), member("c1"))
 
@@ -103,26 +103,6 @@ def test_capacity_promised_before_is_not_promised_again():
     assert rows(decision) == {"a1": 2}
 
 
-@pytest.mark.parametrize(
-    ("ready", "reported", "measured", "held"),
-    [
-        (0, None, 0, 2),  # nothing is ready
-        (2, 5, 3, 2),  # ready, but measured before it was
-        (2, 5, 5, 0),
-        (1, 5, 6, 1),
-    ],
-)
-def test_a_promise_is_held_until_the_replicas_are_ready_and_counted(ready, reported, measured, held):
-    """S-035: a ready replica of two seconds ago is not in the measured room yet."""
-    at = {None: None} | {n: NOW + timedelta(seconds=n) for n in range(10)}
-    there = member("a1", measured_at=at[measured])
-    line = ClusterStatus(cluster="a1", zone="a", replicas=2, ready_replicas=ready, reported_at=at[reported])
-    made = Scheduling(generation=1, placement=(ClusterReplicas(cluster="a1", zone="a", replicas=2, added=2),))
-    workload = app(replicas=2, status=WorkloadStatus(scheduling=made, clusters=(line,)))
-    assert ledger([workload.obj], [there]).get("a1", {}).get("pods", 0) == held
-    assert place(workload, (there,), {}).placement[0].added == (2 if held == 2 else 0)
-
-
 def test_a_new_generation_moves_nothing_that_may_stay():
     """S-030."""
     before = place(app(), REGION, {})
@@ -178,10 +158,58 @@ def test_the_decision_is_one_write_pinned_to_what_was_read():
     assert (patch.uid, patch.resource_version, patch.subresource) == ("uid-hello", "7", "status")
 
 
-def test_a_batch_is_bounded_and_asks_for_another_look():
-    plan = decide(seen(*(app(f"app-{n:03}", replicas=1) for n in range(BATCH + 10))))
-    assert len(plan.actions) == BATCH
+def test_others_behind_the_batch_are_decided_at_once():
+    plan = decide(replace(seen(app()), more=True))
     assert plan.wake_after == 0.0
+    assert plan.independent
+
+
+def test_a_device_that_no_cluster_has_is_missed_by_name():
+    """S-034: GPUs count; what lacks is named."""
+    pod = template()
+    pod["spec"]["containers"][0]["resources"]["requests"]["nvidia.com/gpu"] = "2"
+    with_gpu = member("a1", capacity=capacity(nodes=1, **{"nvidia.com/gpu": 3}))
+    decision = place(app(replicas=3, pod=pod), (with_gpu, *REGION[1:]), {})
+    assert (rows(decision), decision.unplaced) == ({"a1": 1}, 2)
+    assert [r.message for r in decision.rejections] == [
+        "a1 has room for 1 more of nvidia.com/gpu 2 each",
+        "b1 has room for 0 more of nvidia.com/gpu 2 each",
+        "c1 has room for 0 more of nvidia.com/gpu 2 each",
+    ]
+    promised = {"a1": {"nvidia.com/gpu": 2, "pods": 1}}
+    assert rows(place(app(replicas=1, pod=pod), (with_gpu,), promised)) == {}
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A kind of which all pods must be in one cluster."""
+
+    strategy: str
+    workload: Any = PINAPP.workload
+    name: str = "packed"
+
+
+def test_what_must_be_in_one_cluster_is_there_or_nowhere():
+    """S-037."""
+    small, large = member("a1", capacity=capacity(nodes=1)), member("b1", capacity=capacity(nodes=2))
+    gang = replace(app("gang", replicas=10), kind=Packed("pack"))
+    assert rows(place(gang, (small, large), {})) == {"b1": 10}
+    alone = place(replace(app("gang-2", replicas=10), kind=Packed("pack")), (small,), {})
+    assert (rows(alone), alone.unplaced) == ({}, 10)
+    assert [r.message for r in alone.rejections] == ["a1 has room for 8 more of cpu 500m each"]
+
+
+def test_what_runs_on_every_node_has_a_share_in_every_cluster_that_matches():
+    daemon = replace(app("daemon", replicas=1, placement=Placement(zones=("a", "b"))), kind=Packed("every node"))
+    assert rows(place(daemon, REGION, {})) == {"a1": 1, "b1": 1}
+
+
+def test_a_workload_that_cannot_be_decided_stops_no_other():
+    """One bad object used to block its tier."""
+    bad = app("bad", placement=Placement(zones=(1, "a")))  # type: ignore[arg-type]
+    plan = decide(seen(app("first"), bad, app("last")))
+    assert [action.ref.key.name for action in plan.actions] == ["first", "last"]
+    assert [failed.ref.key.name for failed in plan.failed] == ["bad"]
 
 
 def test_a_template_that_cannot_be_used_says_why():

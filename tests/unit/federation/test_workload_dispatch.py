@@ -7,9 +7,9 @@ from federation.worlds import NOW, app, member, shard, template
 
 from pincompute.api.workloads import ClusterReplicas, Scheduling
 from pincompute.engine.plan import Apply, ConfirmSet, Delete, Patch, Plan
-from pincompute.federation import workload
+from pincompute.federation.workload import controller
+from pincompute.federation.workload.model import Workload
 from pincompute.federation.workload.sites import Site
-from pincompute.federation.workloads import Workload
 
 
 def placed(generation: int = 1, **counts: int) -> Scheduling:
@@ -22,7 +22,7 @@ def site(name: str, there=None, *, known: bool = True, prepared: bool = True, **
 
 
 def decide(of: Workload, sites: tuple[Site, ...]) -> Plan:
-    return workload.decide(workload.Seen(NOW, of, sites, ()))
+    return controller.decide(controller.Seen(NOW, of, sites, ()))
 
 
 def shares(plan) -> dict[str, int]:

@@ -8,9 +8,9 @@ from federation.worlds import NOW, app, member, shard
 from pincompute.api import conditions
 from pincompute.api.workloads import WorkloadStatus
 from pincompute.engine.plan import Patch
-from pincompute.federation import scheduling
-from pincompute.federation import workload as controller
+from pincompute.federation.scheduling import pool
 from pincompute.federation.scheduling.placement import place
+from pincompute.federation.workload import controller
 from pincompute.federation.workload.report import PACE
 from pincompute.federation.workload.sites import Site
 
@@ -53,7 +53,7 @@ def test_a_service_that_runs_says_so_and_where_and_which_revision():
 def test_the_first_decision_is_one_write_with_the_first_status():
     """What the members report next is the next news; until then there is nothing to add."""
     new = app()
-    (write,) = scheduling.decide(scheduling.Seen(NOW, (new,), MEMBERS, {})).actions
+    (write,) = pool.decide(pool.Seen(NOW, (new,), MEMBERS, {})).actions
     told = msgspec.convert(write.body["status"], WorkloadStatus)
     assert (told.phase, told.where) == ("Progressing", "a1:0/0 b1:0/0 c1:0/0")
     waiting = app(status=told)

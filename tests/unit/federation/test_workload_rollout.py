@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -23,13 +24,11 @@ from pincompute.api.shards import (
 )
 from pincompute.api.workloads import ClusterReplicas, PinApp, PinAppSpec, Scheduling, Update, WorkloadStatus
 from pincompute.engine.plan import Apply, Confirm, Create, Patch, Plan
-from pincompute.federation import workload as controller
-from pincompute.federation import workloads
 from pincompute.federation.scheduling import demand
-from pincompute.federation.workload import rollout
+from pincompute.federation.workload import controller, model, rollout
+from pincompute.federation.workload.model import Workload
 from pincompute.federation.workload.report import PACE
 from pincompute.federation.workload.sites import Site
-from pincompute.federation.workloads import Workload
 
 V1, V2, V3 = (template(f"registry.internal/hello:{n}") for n in (1, 2, 3))
 RESHAPED = template("registry.internal/hello:1", cpu="250m")
@@ -50,7 +49,7 @@ def wanted(pod: Manifest, placement: Mapping[str, int], update: Update = BY_DEFA
         creation_timestamp=NOW,
     )
     decision = Scheduling(generation=2, placement=rows)
-    return workloads.read(PINAPP, PinApp(metadata=meta, spec=spec, status=WorkloadStatus(scheduling=decision)))
+    return model.read(PINAPP, PinApp(metadata=meta, spec=spec, status=WorkloadStatus(scheduling=decision)))
 
 
 def name(pod: Manifest) -> str:
@@ -280,3 +279,22 @@ def test_a_member_that_fails_does_not_hold_up_the_status():
     """The status is written beside the shards, not after them."""
     stage = next(s for s in plan(wanted(V2, THREE), *SERVING).stages if any(isinstance(a, Apply) for a in s))
     assert any(isinstance(a, Patch) and a.subresource == "status" for a in stage)
+
+
+def test_pods_keep_the_name_of_a_revision_that_a_former_version_gave_it():
+    """S-131: an upgrade of the platform restarts nothing."""
+    of = wanted(V1, {"a1": 1})
+    there = site("a1", [(V1, 1)], [(V1, 1, 1)])
+    assert there.shard is not None
+    named = msgspec.structs.replace(there.shard.spec.mix[0], revision="cfa938f814")
+    spec = msgspec.structs.replace(there.shard.spec, mix=(named,))
+    former = replace(there, shard=msgspec.structs.replace(there.shard, spec=spec))
+    kept = controller.named(of, (former,), ())
+    assert kept.rendered.revision == "cfa938f814"
+
+
+def test_what_a_member_refuses_becomes_a_sentence():
+    refused = "a1 does not take it: spec.mix[0].template: Invalid value"
+    seen = controller.Seen(NOW + PACE, wanted(V1, {"a1": 1}), (empty("a1"),), (), refused)
+    (told,) = [a for a in controller.decide(seen).actions if isinstance(a, Patch) and a.subresource == "status"]
+    assert told.body["status"]["message"] == f"{refused}; correct the template or what it refers to"

@@ -10,9 +10,9 @@ from pincompute.api.labels import SHARDS_FINALIZER
 from pincompute.api.meta import Manifest, ObjectMeta
 from pincompute.api.shards import Budget, Origin, PinAppShard, RevisionStatus, ShardSpec, ShardStatus, Share
 from pincompute.api.workloads import PinApp, PinAppSpec, Placement, Scheduling, WorkloadStatus
-from pincompute.federation import workloads
 from pincompute.federation.members import Member
-from pincompute.federation.workloads import Workload
+from pincompute.federation.workload import model
+from pincompute.federation.workload.model import Workload
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 GIB = 2**30
@@ -72,7 +72,7 @@ def app(
         finalizers=(SHARDS_FINALIZER,),
     )
     spec = PinAppSpec(template=pod or template(), replicas=replicas, placement=placement or Placement())
-    return workloads.read(PINAPP, PinApp(metadata=meta, spec=spec, status=status or WorkloadStatus(scheduling=scheduling)))
+    return model.read(PINAPP, PinApp(metadata=meta, spec=spec, status=status or WorkloadStatus(scheduling=scheduling)))
 
 
 def shard(

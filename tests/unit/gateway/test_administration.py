@@ -44,6 +44,10 @@ async def test_a_token_never_allows_more_than_its_maker_may(gateway: Running):
     assert (made.status, made.body["code"]) == (403, "forbidden")
     made = await gateway.send("POST", "/v1/tokens", {"name": "odd", "project": "shop", "role": "king"}, dan)
     assert (made.status, made.body["errors"][0]["field"]) == (422, "role")
+    odd = {"name": "odd", "project": "shop", "operations": ["apps:get", "aps:list"]}
+    made = await gateway.send("POST", "/v1/tokens", odd, dan)
+    assert (made.status, made.body["errors"][0]["field"]) == (422, "operations")
+    assert "did you mean 'apps'?" in made.body["errors"][0]["message"]
 
 
 async def test_the_audit_log_is_verified_and_tampering_is_named(gateway: Running):

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from gateway.serving import WITHIN, Running, free_port, running
+from pincompute_sdk.cli.__main__ import main
 
 from pincompute.api import templates
 from pincompute.api.labels import HOST
@@ -69,6 +70,20 @@ async def test_revisions_are_shown_and_gone_back_to(tmp_path: Path) -> None:
         assert found["spec"]["template"]["spec"]["containers"][0]["image"] == "r/hello:2"
         status, done = await ask(there, "POST", f"{HELLO}/rollback", {"revision": name("1")})
         assert (status, done["changed"]) == (200, True)
+
+
+async def test_pin_shows_them_and_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with running(tmp_path, store=f"postgresql+asyncpg://nobody@127.0.0.1:{free_port()}/nothing") as there:
+        await hello(there, "1")
+        told = {"SERVER": there.url, "PROJECT": "shop", "TOKEN": there.issuer.token("olga"), "CONFIG": str(tmp_path / "c.yaml")}
+        for variable, value in told.items():
+            monkeypatch.setenv(f"PINCOMPUTE_{variable}", value)
+        assert await asyncio.to_thread(main, ["history", "hello"]) == 0
+    said = capsys.readouterr()
+    assert all(f"revision {name(tag)}" in said.out for tag in ("now", "1")), said.out
+    assert "only the revisions that are kept without it are shown" in said.err
 
 
 async def test_what_only_the_store_knows_is_unavailable(tmp_path: Path) -> None:

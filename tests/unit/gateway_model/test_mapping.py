@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from templates import apps, names, texts, units
 
 from pincompute.api import changes
+from pincompute.api import kinds as workloads
 from pincompute.api import templates as pod_templates
 from pincompute.api.quantity import InvalidQuantityError
-from pincompute.gateway.model import APP, KINDS, PROJECT, UNIT, Kind, codecs
+from pincompute.gateway.model import APP, KINDS, PROJECT, UNIT, Kind, codecs, of_workloads
 from pincompute.gateway.model.difference import asked
 from pincompute.gateway.model.kind import stated
 
@@ -159,3 +160,17 @@ def test_every_kind_has_its_place_and_name() -> None:
         ("Unit", "units", "PinPod"),
         ("Project", "projects", "Project"),
     ]
+
+
+def test_every_workload_kind_of_the_platform_has_a_simple_form() -> None:
+    assert of_workloads(KINDS) == workloads.KINDS
+
+
+def test_the_account_of_disturbance_is_said_like_the_update() -> None:
+    said = {"name": "x", "containers": [{"name": "a", "image": "i"}], "disruption": {"maxUnavailable": 1}}
+    spec = APP.manifest(said)["spec"]
+    assert spec["disruption"] == {"maxUnavailable": 1}
+    shown = APP.to_simple(resource(APP, spec))
+    assert asked(shown)["disruption"] == {"maxUnavailable": 1}
+    assert shown.advanced is None
+    assert "disruption" not in asked(APP.to_simple(resource(APP, {**spec, "disruption": {}}))), "what says nothing is not shown"

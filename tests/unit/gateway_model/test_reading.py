@@ -65,6 +65,11 @@ BAD = {
     ),
     "a port out of range": (WEB % "ports: [{port: 70000}]", "containers[0].ports[0].port", "must be from 1 to 65535"),
     "a check without a port": (WEB % "health: {http: {path: /}}", "containers[0].health.http.port", "is required"),
+    "an account that is none": (
+        "{name: x, containers: [{name: a, image: i}], disruption: {maxUnavailable: many}}",
+        "disruption.maxUnavailable",
+        "must be a number from 0, or a percentage",
+    ),
     "a duration that is none": (WEB % "health: {period: 10}", "containers[0].health.period", 'write for example "10s"'),
     "two things to check": (
         WEB % "health: {http: {port: 80}, tcp: {port: 80}}",
@@ -263,6 +268,13 @@ def test_what_cannot_be_read(name: str) -> None:
         documents.parse(body, content_type)
     assert says in caught.value.detail
     assert caught.value.remedy
+
+
+def test_a_control_character_is_written_as_an_escape() -> None:
+    with pytest.raises(Problem) as caught:
+        documents.parse(b'a: "x\x7f"', "application/yaml")
+    assert caught.value.remedy == 'write it as an escape in double quotes, for example "\\x7f"'
+    assert documents.parse(b'a: "x\\x7f"', "application/yaml") == {"a": "x\x7f"}
 
 
 def test_a_small_text_cannot_blow_up() -> None:

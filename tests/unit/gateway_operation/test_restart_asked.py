@@ -173,10 +173,11 @@ async def test_so_many_may_wait_and_no_more(web: Running) -> None:
     assert len(waiting(web)) == MOST
 
 
-async def test_no_replica_of_a_paused_app_is_asked_to_end(web: Running) -> None:
+async def test_of_a_paused_app_nothing_is_asked_that_would_wait_until_it_is_resumed(web: Running) -> None:
     assert (await web.ask("olga", "POST", f"{WEB}/pause"))[0] == 200
-    status, problem = await restart(web, {"replica": "0"})
-    assert (status, problem["code"]) == (409, "wrong-state")
+    for body in ({"replica": "0"}, {"replica": "0", "container": "main"}):
+        status, problem = await restart(web, body)
+        assert (status, problem["code"], problem["remedy"]) == (409, "wrong-state", "resume it first")
     assert waiting(web) == ()
 
 

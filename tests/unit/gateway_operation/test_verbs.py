@@ -170,7 +170,7 @@ def test_a_restart_of_one_replica_says_beforehand_that_it_may_have_to_wait() -> 
     assert verbs.wait(PINAPP, _reported(2, 1), _replica(ready=False)) == "", "it serves nobody"
 
 
-def test_no_replica_of_a_paused_app_is_replaced() -> None:
+def test_nothing_of_a_paused_app_is_restarted() -> None:
     with pytest.raises(Problem, match="is paused"):
-        verbs.may_replace(app(paused=True))
-    verbs.may_replace(app())
+        verbs.may_disturb(app(paused=True))
+    verbs.may_disturb(app())

@@ -28,7 +28,8 @@ from pincompute.api.labels import MANAGED_BY, ORDINAL, PINCOMPUTE, PODS_FINALIZE
 from pincompute.api.meta import Key, Object, ObjectMeta, OwnerReference, Resource
 from pincompute.api.shards import PINAPPSHARDS, Budget, Origin, PinAppShard, ShardSpec, Share
 from pincompute.kube.views import Unknown
-from pincompute.operator.replicas import INDEXES, Seen, disruption
+from pincompute.operator.replicas import disruption
+from pincompute.operator.replicas.controller import INDEXES, Seen
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(hours=1)

@@ -23,7 +23,7 @@ from pincompute.engine.loop import Trouble
 from pincompute.engine.outcomes import Outcome
 from pincompute.engine.plan import Patch
 from pincompute.engine.refusals import Refusals
-from pincompute.operator.replicas import CONTROLLERS, decide
+from pincompute.operator.replicas.controller import CONTROLLERS, decide
 
 V1 = share("hello:1")
 V2 = share("hello:2")

@@ -10,14 +10,14 @@ import pytest
 from shard_worlds import NOW, UID, disruption_budget, pod, seen, shard, share, with_status, world
 
 from pincompute.api.core import NODES, PODS, Node, NodeSpec
-from pincompute.api.labels import IN_PLACE, LOCAL, RESTART_REQUEST, SHARD_UID
+from pincompute.api.labels import IN_PLACE, LOCAL, RESTART_REQUEST, SHAPE, SHARD_UID
 from pincompute.api.meta import Key, ObjectMeta
 from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS, Budget
 from pincompute.api.workloads import Ended
 from pincompute.domain.restart_requests import RestartRequest
 from pincompute.engine.plan import Apply, Confirm, ConfirmSet, Create, Delete, Evict, Patch, Plan, Ref
 from pincompute.kube.views import Unknown
-from pincompute.operator.replicas import CONTROLLERS, decide
+from pincompute.operator.replicas.controller import CONTROLLERS, decide
 
 APPS, UNITS = CONTROLLERS
 REF = Ref(LOCAL, PINAPPSHARDS, Key("demo", "hello"))
@@ -290,3 +290,16 @@ def test_another_revision_of_a_unit_that_ended_runs():
     of = shard(msgspec.structs.replace(ONCE, revision="next"))
     plan = units(pod(0, ONCE, up=False, phase="Succeeded"), of=of)
     assert names(plan, Delete) == ["hello-a1-0"]
+
+
+def test_pods_of_a_former_version_of_the_program_are_still_updated_in_place():
+    """S-131: their shape is named otherwise; the template that they run under tells it anew."""
+    former = msgspec.structs.replace(V1, revision="cfa938f814", replicas=0)
+    pods = tuple(
+        msgspec.structs.replace(
+            made, metadata=msgspec.structs.replace(made.metadata, annotations=made.metadata.annotations | {SHAPE: "0123456789"})
+        )
+        for made in (pod(0, former), pod(1, former))
+    )
+    plan = decide(seen(shard(V2, former), *pods))
+    assert (names(plan, Patch), names(plan, Evict)) == (["hello-a1-1"], [])

@@ -19,13 +19,15 @@ from pincompute.engine import act
 from pincompute.engine.controller import Card
 from pincompute.engine.laws.worlds import BUILT_IN, FixedView, Indexes, Spot, World
 from pincompute.engine.outcomes import LaneError
+from pincompute.engine.plan import Ref
 from pincompute.engine.ports import Propagation, Subresource
 from pincompute.kube.errors import Invalid, NotFound, Request, Unreachable
 from pincompute.kube.memory import eviction
-from pincompute.kube.views import Unknown
+from pincompute.kube.views import Question, Unknown
 from pincompute.kube.writes import of_patch
 
 T = TypeVar("T", bound=Object)
+V = TypeVar("V")
 Order: TypeAlias = Callable[[list[Any]], list[Any]]
 Lanes: TypeAlias = Mapping[Spot, str]
 """What a card reads in which cluster, by the process's name of it; and the world's name of it."""
@@ -147,9 +149,20 @@ class Sight:
             self._members = tuple(sorted(known))
         return self._members
 
+    def answer(self, question: Question[V]) -> V:
+        if not any(isinstance(question, wanted.question) for wanted in self._card.inputs):
+            raise LaneError(f"{self._card.name} asks for {question}, which its card does not name")
+        found: V | None = self._world.answers.get(question)
+        if found is None:
+            raise Unknown(f"{question} is unknown")
+        return found
+
     def reachable(self, cluster: str) -> bool:
         name = self._clusters.get(cluster)
         return name is not None and name not in self._world.cut and name not in self._world.silent
+
+    def resting(self, ref: Ref, version: str) -> bool:  # noqa: ARG002 - failed actions are tried again at once
+        return False
 
 
 def lanes(card: Card[Any], clusters: Mapping[str, str]) -> Lanes:

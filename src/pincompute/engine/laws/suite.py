@@ -18,6 +18,7 @@ from pincompute.engine.laws.worlds import Spot, World
 from pincompute.engine.plan import Action, ConfirmSet, Plan
 from pincompute.engine.reconcile import Look
 
+PROMISE = "keeps the promised availability"  # only worlds with workloads promise one
 OLDEST = 16  # writes that a stale view may be behind
 
 
@@ -140,7 +141,7 @@ LAWS: dict[str, Law] = {
     "survives stale views": survives_stale_views,
     "survives unobserved states": survives_unobserved_states,
     "never acts on unknown": never_acts_on_unknown,
-    "keeps the promised availability": keeps_the_promise,
+    PROMISE: keeps_the_promise,
 }
 
 

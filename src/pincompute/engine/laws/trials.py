@@ -22,6 +22,7 @@ from pincompute.engine.laws.worlds import World
 from pincompute.engine.outcomes import GOES_ON, ForeignError, Outcome, classify
 from pincompute.engine.plan import Action, Apply, Plan, cluster_of
 from pincompute.engine.reconcile import Look
+from pincompute.kube.views import Question
 
 PAUSES = (1.0, 5.0, 30.0, 900.0)  # seconds between rounds in which nothing happens; rest is when all have passed
 EDIT_AFTER = 3  # pauses that pass before the next edit: users do not wait for the longest
@@ -118,6 +119,7 @@ class Trial:
         self._late = list(start.late)
         self.world.listen(self._news)
         self.world.witness = self._written
+        self.world.on_answer(self._answered)
 
     def run(self) -> Trial:
         """From where it starts to rest; an impatient trial lets users go on before the controllers are done."""
@@ -181,6 +183,11 @@ class Trial:
         """Contact that is made or lost, or a kind that syncs, is news for all that may wait for it."""
         for seat in self.seats:
             seat.dirty |= seat.known
+
+    def _answered(self, question: Question[Any]) -> None:
+        for seat in self.seats:
+            if any(isinstance(question, wanted.question) for wanted in seat.controller.card.inputs):
+                seat.dirty |= seat.known
 
     def _settle(self, pauses: int = len(PAUSES)) -> None:
         while self._progress.rounds < ROUNDS:
@@ -248,10 +255,11 @@ class Trial:
 
     def think(self, seat: Seat, key: Key, sight: Sight) -> Look:
         look = reconcile.think(seat.controller, key, sight, self.world.now)
-        if look.outcome is Outcome.BUG and look.error is not None:
-            where = traceback.extract_tb(look.error.__traceback__)[-1]
-            what = f"{type(look.error).__name__}: {look.error} ({where.filename}:{where.lineno})"
-            raise self.broken(f"{seat.controller.card.name} failed on {key}: {what}") from look.error
+        for error in (look.error if look.outcome is Outcome.BUG else None, *(failed.error for failed in look.plan.failed)):
+            if error is not None:
+                where = traceback.extract_tb(error.__traceback__)[-1]
+                what = f"{type(error).__name__}: {error} ({where.filename}:{where.lineno})"
+                raise self.broken(f"{seat.controller.card.name} failed on {key}: {what}") from error
         return look
 
     def hand(self, seat: Seat, cluster: str) -> Hand:

@@ -19,6 +19,7 @@ from pincompute.api.meta import Key, Manifest, Object, Resource
 from pincompute.kube.indexes import Index, Kept, Ranked, kept
 from pincompute.kube.memory.journal import Event
 from pincompute.kube.memory.store import Store
+from pincompute.kube.views import Question
 
 T = TypeVar("T", bound=Object)
 
@@ -125,7 +126,7 @@ class World:
         self,
         clusters: Iterable[str],
         resources: Iterable[Resource[Any]],
-        applied: frozenset[Resource[Any]] = frozenset(),
+        applied: frozenset[Resource[Any]] | None = None,
     ) -> None:
         self.now = START
         self.silent: dict[str, int] = {}  # cluster -> version at which its caches stand still
@@ -134,6 +135,7 @@ class World:
         self.slow: dict[str, float] = {}  # cluster -> seconds that its caches are behind
         self._clocks: dict[str, list[tuple[datetime, int]]] = {}
         self.silent_since: dict[str, datetime] = {}
+        self.answers: dict[Question[Any], Any] = {}  # to inputs beyond the caches; what is not here is unknown
         self.writes = 0  # by controllers
         self.deeds: list[Deed] = []
         self.looked: dict[str, int] = {}  # the versions at which the last look at a key began
@@ -142,6 +144,7 @@ class World:
         self._kinds: dict[Resource[Any], None] = dict.fromkeys((*BUILT_IN, *resources))
         self._histories: dict[Spot, History] = {}
         self._listeners: list[News] = []
+        self._told: list[Callable[[Question[Any]], None]] = []
         custom = [resource for resource in self._kinds if resource not in BUILT_IN and resource.group]
         self._applied = applied
         self.stores = {c: Store(self._clock, custom, uid=self._uid, shares=True, applied=applied) for c in clusters}
@@ -153,7 +156,7 @@ class World:
         twin = World((), (), self._applied)
         twin.now, twin.writes, twin._uids, twin._kinds = self.now, self.writes, self._uids, self._kinds
         twin.silent, twin.cut, twin.blind = dict(self.silent), set(self.cut), set(self.blind)
-        twin.slow = dict(self.slow)
+        twin.slow, twin.answers = dict(self.slow), dict(self.answers)
         twin._clocks = {cluster: list(times) for cluster, times in self._clocks.items()}
         twin.silent_since, twin.deeds = dict(self.silent_since), list(self.deeds)
         twin._histories = {spot: history.fork() for spot, history in self._histories.items()}
@@ -214,6 +217,15 @@ class World:
 
     def listen(self, listener: News) -> None:
         self._listeners.append(listener)
+
+    def tell(self, question: Question[Any], answer: Any = None) -> None:
+        """From now on a question has this answer; None: it is unknown. It is news to all who may ask it."""
+        self.answers[question] = answer
+        for listener in self._told:
+            listener(question)
+
+    def on_answer(self, listener: Callable[[Question[Any]], None]) -> None:
+        self._told.append(listener)
 
     def silence(self, cluster: str) -> None:
         shown = self.behind(cluster)

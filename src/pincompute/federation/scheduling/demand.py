@@ -10,16 +10,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import msgspec
 
+from pincompute.api.kinds import Strategy
 from pincompute.api.meta import Manifest
 from pincompute.api.requests import Requests
 from pincompute.api.workloads import Placement, Scheduling, Tier
-from pincompute.federation.workloads import Workload
-
-Strategy: TypeAlias = Literal["spread", "pack", "every node"]
+from pincompute.federation.workload.model import Rendered, Workload
 
 REMEMBERED = 50_000  # workloads whose demand is kept; the oldest are worked out anew when they are looked at
 
@@ -42,20 +41,30 @@ class Demand:
     alike: str
 
 
-_demands: dict[str, tuple[tuple[int, int, Any], Demand]] = {}  # by uid, with what it was made from
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A demand, and what it was made from."""
+
+    rendered: Rendered
+    rest: tuple[Any, ...]
+    demand: Demand
+
+
+_demands: dict[str, _Known] = {}  # by uid
 
 
 def demand(workload: Workload) -> Demand:
     """The workload's demand, worked out once per generation."""
-    made_from = (workload.generation, workload.replicas, workload.rendered)
+    spec = workload.obj.spec
+    rest = (workload.generation, workload.replicas, workload.kind, spec.tier, spec.placement)
     known = _demands.get(workload.uid)
-    if known is not None and known[0][:2] == made_from[:2] and known[0][2] is workload.rendered:
-        return known[1]
+    if known is not None and known.rendered is workload.rendered and known.rest == rest:
+        return known.demand
     _demands.pop(workload.uid, None)
     if len(_demands) >= REMEMBERED:
         del _demands[next(iter(_demands))]
     made = _demand(workload)
-    _demands[workload.uid] = (made_from, made)
+    _demands[workload.uid] = _Known(workload.rendered, rest, made)
     return made
 
 
@@ -86,17 +95,16 @@ def _demand(workload: Workload) -> Demand:
     )
     tolerations = sorted(map(_toleration, spec.get("tolerations") or ()), key=_encode)
     wants = dict(workload.rendered.requests)
-    strategy: Strategy = getattr(workload.kind, "strategy", "spread")
-    alike = _name([strategy, wants, placement, tolerations, _nodes(spec)])
+    alike = _name([workload.kind.strategy, wants, placement, tolerations, _nodes(spec)])
     return Demand(
-        strategy=strategy,
+        strategy=workload.kind.strategy,
         tier=workload.obj.spec.tier,
         replicas=workload.replicas,
         requests=wants,
         placement=placement,
         tolerations=tolerations,
         hash=_name([alike, workload.replicas, workload.obj.spec.tier]),
-        alike=alike if strategy == "spread" else _name([alike, workload.replicas]),
+        alike=alike if workload.kind.strategy == "spread" else _name([alike, workload.replicas]),
     )
 
 

@@ -3,48 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from pincompute.api.meta import Manifest
-from pincompute.api.workloads import Rejection
 from pincompute.federation.members import Member
-from pincompute.federation.workloads import Workload
-
-Filter: TypeAlias = Callable[[Workload, Member], tuple[str, str] | None]
-"""Returns (reason, message) when the cluster is out."""
+from pincompute.federation.scheduling.demand import Demand
 
 
-def leaving(_workload: Workload, member: Member) -> tuple[str, str] | None:
-    return ("Leaving", "is being removed from the region") if member.leaving else None
+class Reason(NamedTuple):
+    """Why a cluster is out: one word for programs, and the end of a sentence that begins with the cluster's name."""
+
+    word: str
+    sentence: str
 
 
-def zone(workload: Workload, member: Member) -> tuple[str, str] | None:
-    zones = workload.obj.spec.placement.zones
+Filter: TypeAlias = Callable[[Demand, Member], Reason | None]
+
+
+def leaving(_demand: Demand, member: Member) -> Reason | None:
+    return Reason("Leaving", "is being removed from the region") if member.leaving else None
+
+
+def zone(demand: Demand, member: Member) -> Reason | None:
+    zones = demand.placement.zones
     if not zones or member.zone in zones:
         return None
-    return ("ZoneNotWanted", f"is in zone {member.zone}; spec.placement.zones allows {', '.join(zones)}")
+    return Reason("ZoneNotWanted", f"is in zone {member.zone}; spec.placement.zones allows {', '.join(zones)}")
 
 
-def name(workload: Workload, member: Member) -> tuple[str, str] | None:
-    clusters = workload.obj.spec.placement.clusters
+def name(demand: Demand, member: Member) -> Reason | None:
+    clusters = demand.placement.clusters
     if not clusters or member.name in clusters:
         return None
-    return ("ClusterNotWanted", f"is not in spec.placement.clusters ({', '.join(clusters)})")
+    return Reason("ClusterNotWanted", f"is not in spec.placement.clusters ({', '.join(clusters)})")
 
 
-def selector(workload: Workload, member: Member) -> tuple[str, str] | None:
-    for label, value in workload.obj.spec.placement.cluster_selector.items():
+def selector(demand: Demand, member: Member) -> Reason | None:
+    for label, value in demand.placement.cluster_selector.items():
         if member.labels.get(label) != value:
-            return ("LabelMismatch", f"has {label}={member.labels.get(label, '')!r}, the workload selects {value!r}")
+            return Reason("LabelMismatch", f"has {label}={member.labels.get(label, '')!r}, the workload selects {value!r}")
     return None
 
 
-def taints(workload: Workload, member: Member) -> tuple[str, str] | None:
-    spec: Manifest = workload.rendered.template.get("spec") or {}
-    tolerations: list[Manifest] = spec.get("tolerations") or []
+def taints(demand: Demand, member: Member) -> Reason | None:
     for taint in member.taints:
-        if not any(_tolerates(t, taint.key, taint.value, taint.effect) for t in tolerations):
-            return ("Tainted", f"has the taint {taint.key}:{taint.effect}, which the pod template does not tolerate")
+        if not any(_tolerates(t, taint.key, taint.value, taint.effect) for t in demand.tolerations):
+            return Reason("Tainted", f"has the taint {taint.key}:{taint.effect}, which the pod template does not tolerate")
     return None
 
 
@@ -59,22 +63,19 @@ def _tolerates(toleration: Manifest, key: str, value: str, effect: str) -> bool:
 FILTERS: tuple[Filter, ...] = (leaving, zone, name, selector, taints)
 
 
-def silence(member: Member) -> tuple[str, str] | None:
+def reject(demand: Demand, member: Member) -> Reason | None:
+    """The first filter that the cluster does not pass."""
+    return next((out for passes in FILTERS if (out := passes(demand, member))), None)
+
+
+def silence(member: Member) -> Reason | None:
     """Why a cluster that could run the workload receives nothing for the moment; not a rejection for good."""
     if not member.reachable:
-        return ("Unreachable", "does not answer; what runs there is left alone, nothing new is placed")
+        return Reason("Unreachable", "does not answer; what runs there is left alone, nothing new is placed")
     if not member.ready:
-        return ("NotReady", "has not been healthy for long enough")
+        return Reason("NotReady", "has not been healthy for long enough")
     if member.capacity is None:
-        return ("CapacityUnknown", "has not reported its capacity yet")
+        return Reason("CapacityUnknown", "has not reported its capacity yet")
     if not member.capacity.ready_nodes:
-        return ("NoReadyNode", "has no node that is ready")
-    return None
-
-
-def reject(workload: Workload, member: Member) -> Rejection | None:
-    """The first filter that the cluster does not pass."""
-    for passes in FILTERS:
-        if out := passes(workload, member):
-            return Rejection(cluster=member.name, reason=out[0], message=f"{member.name} {out[1]}")
+        return Reason("NoReadyNode", "has no node that is ready")
     return None

@@ -5,67 +5,56 @@ The surprising rule: a paused workload keeps the placement it has, and moves onl
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
-import msgspec
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from operator import attrgetter
 
 from pincompute.api import requests
 from pincompute.api.requests import NOTHING, Requests
-from pincompute.api.workloads import ClusterReplicas, Rejection, Scheduling, Score
+from pincompute.api.workloads import ClusterReplicas, Rejection, Scheduling
 from pincompute.domain import spread
-from pincompute.domain.room import replicas_that_fit
 from pincompute.federation.members import Member
-from pincompute.federation.scheduling import filters, scores
-from pincompute.federation.scheduling.demand import demand
-from pincompute.federation.workloads import Workload
+from pincompute.federation.scheduling import verdicts
+from pincompute.federation.scheduling.demand import Demand, demand
+from pincompute.federation.scheduling.filters import Reason
+from pincompute.federation.scheduling.verdicts import Standing
+from pincompute.federation.workload.model import Workload
 
 KEPT_REASONS = 20  # clusters whose reasons and scores are kept; status stays small with 100 clusters
 
 
-@dataclass(frozen=True, slots=True)
-class _Judged:
-    """A cluster that passed the filters."""
-
-    member: Member
-    candidate: spread.Candidate
-    score: Score
-    silent: Rejection | None
-
-
-def place(workload: Workload, members: tuple[Member, ...], assumed: Mapping[str, Requests]) -> Scheduling:
+def place(workload: Workload, members: tuple[Member, ...], promised: Mapping[str, Requests]) -> Scheduling:
     """Where the workload should run, starting from where it runs by the last decision."""
-    if workload.paused and (kept := _kept(workload, members)) is not None:
+    wants = demand(workload)
+    if workload.paused and (kept := _kept(workload, wants, members)) is not None:
         return kept
-    rejected = {m.name: r for m in members if (r := filters.reject(workload, m))}
-    judged = tuple(_judge(workload, m, assumed.get(m.name, NOTHING)) for m in members if m.name not in rejected)
-    division = _divide(workload, judged)
-    reasons = (*rejected.values(), *(r for j in judged if (r := _reason(workload, j, division))))
-    known = {m.name: m for m in members}
+    rejected: dict[str, Reason] = {}
+    standings: list[Standing] = []
+    for member in members:
+        if out := verdicts.verdict(member, wants).out:
+            rejected[member.name] = out
+        else:
+            standings.append(verdicts.standing(member, wants, promised.get(member.name, NOTHING)))
+    division = _divide(workload, wants, standings)
     return Scheduling(
         generation=workload.generation,
-        demand=demand(workload).hash,
+        demand=wants.hash,
         revision=_revision(workload),
-        placement=tuple(
-            _row(workload, known[cluster], count)
-            for cluster, count in sorted(division.replicas.items(), key=lambda row: (known[row[0]].zone, row[0]))
-        ),
+        placement=_rows(workload, {s.member.name: s.member for s in standings}, division),
         unplaced=division.unplaced,
-        passed_over=tuple(j.member.name for j in judged if j.silent and workload.replicas),
-        scores=tuple(sorted((j.score for j in judged), key=lambda s: (-s.total, s.cluster))[:KEPT_REASONS]),
-        rejections=tuple(sorted(reasons, key=lambda r: r.cluster)[:KEPT_REASONS]),
+        passed_over=tuple(s.member.name for s in standings if s.silent and wants.replicas),
+        scores=tuple(s.score for s in sorted(standings, key=attrgetter("order"))[:KEPT_REASONS]),
+        rejections=tuple(_rejections(workload, wants, rejected, standings, division)),
     )
 
 
-def _kept(workload: Workload, members: tuple[Member, ...]) -> Scheduling | None:
-    """The last decision, made to hold for this generation too; None when a cluster of it leaves."""
+def _kept(workload: Workload, wants: Demand, members: Iterable[Member]) -> Scheduling | None:
+    """The last decision; None when a cluster of it leaves."""
     made = workload.status.scheduling
     if made is None:
-        return Scheduling(generation=workload.generation)
+        return Scheduling(generation=workload.generation, demand=wants.hash)
     staying = {member.name for member in members if not member.leaving}
-    if any(row.cluster not in staying for row in made.placement):
-        return None
-    return msgspec.structs.replace(made, generation=workload.generation)
+    return made if all(row.cluster in staying for row in made.placement) else None
 
 
 def _revision(workload: Workload) -> str:
@@ -73,45 +62,26 @@ def _revision(workload: Workload) -> str:
     return made.revision if workload.paused and made else workload.rendered.revision
 
 
-def _judge(workload: Workload, member: Member, assumed: Requests) -> _Judged:
-    silent = filters.silence(member)
-    room = 0 if member.capacity is None else replicas_that_fit(member.capacity, assumed, workload.rendered.requests)
-    score = scores.score(member, assumed)
-    candidate = spread.Candidate(
-        cluster=member.name,
-        zone=member.zone,
-        present=_present(workload, member.name),
-        room=0 if member.unschedulable else room,
-        score=max(1, score.total),
-        open=silent is None,
-    )
-    out = Rejection(cluster=member.name, reason=silent[0], message=f"{member.name} {silent[1]}") if silent else None
-    return _Judged(member, candidate, score, out)
-
-
-def _present(workload: Workload, cluster: str) -> int:
+def _present(workload: Workload) -> dict[str, int]:
     made = workload.status.scheduling
-    return next((row.replicas for row in made.placement if row.cluster == cluster), 0) if made else 0
+    return {row.cluster: row.replicas for row in made.placement} if made else {}
 
 
-def _row(workload: Workload, member: Member, count: int) -> ClusterReplicas:
-    """What an earlier decision added and the cluster does not count yet stays added."""
-    made, name = workload.status.scheduling, member.name
-    before = next((row for row in made.placement if row.cluster == name), None) if made else None
-    line = next((line for line in workload.status.clusters if line.cluster == name), None)
-    uncounted = before.added if before and not (line and member.counts(line)) else 0
-    more = max(0, count - (before.replicas if before else 0))
-    return ClusterReplicas(cluster=name, zone=member.zone, replicas=count, added=min(count, more + uncounted))
-
-
-def _divide(workload: Workload, judged: tuple[_Judged, ...]) -> spread.Division:
-    candidates = [j.candidate for j in judged]
-    division = spread.divide(workload.replicas, candidates, workload.uid)
-    back = _passed_over(workload) & {j.member.name for j in judged if not j.silent}
+def _divide(workload: Workload, wants: Demand, standings: Iterable[Standing]) -> spread.Division:
+    present = _present(workload)
+    candidates = [s.candidate(present.get(s.member.name, 0)) for s in standings]
+    match wants.strategy:
+        case "pack":
+            return spread.pack(wants.replicas, candidates, workload.uid)
+        case "every node":
+            return spread.every_cluster(wants.replicas, candidates)
+        case "spread":
+            division = spread.divide(wants.replicas, candidates, workload.uid)
+    back = _passed_over(workload) & {s.member.name for s in standings if not s.silent}
     if not back or division.unplaced:
         return division
     # A cluster that was silent at the last decision is back: even out what it missed, and no more.
-    return spread.rebalance([_moved(c, division) for c in candidates], workload.uid)
+    return spread.rebalance([_after(c, division) for c in candidates], workload.uid)
 
 
 def _passed_over(workload: Workload) -> frozenset[str]:
@@ -119,28 +89,50 @@ def _passed_over(workload: Workload) -> frozenset[str]:
     return frozenset(made.passed_over) if made else frozenset()
 
 
-def _moved(candidate: spread.Candidate, division: spread.Division) -> spread.Candidate:
+def _after(candidate: spread.Candidate, division: spread.Division) -> spread.Candidate:
     count = division.replicas.get(candidate.cluster, 0)
-    return spread.Candidate(
-        cluster=candidate.cluster,
-        zone=candidate.zone,
-        present=count,
-        room=candidate.room - (count - candidate.present),
-        score=candidate.score,
-        open=candidate.open,
-    )
+    return replace(candidate, present=count, room=candidate.room - (count - candidate.present))
 
 
-def _reason(workload: Workload, judged: _Judged, division: spread.Division) -> Rejection | None:
-    """Why a cluster that passed the filters did not get more although some replicas have no place."""
-    if judged.silent:
-        return judged.silent
-    if not division.unplaced:
-        return None
-    name = judged.member.name
-    if judged.member.unschedulable:
-        return Rejection(cluster=name, reason="Unschedulable", message=f"{name} is closed for new work by its operator")
-    wants = requests.sentence(workload.rendered.requests)
-    taken = division.replicas.get(name, 0) - judged.candidate.present
-    message = f"{name} has room for {taken} more of {wants} each"
-    return Rejection(cluster=name, reason="InsufficientCapacity", message=message)
+def _rows(workload: Workload, members: Mapping[str, Member], division: spread.Division) -> tuple[ClusterReplicas, ...]:
+    made = workload.status.scheduling
+    before = {row.cluster: row for row in made.placement} if made else {}
+    placed = sorted((members[cluster].zone, cluster) for cluster in division.replicas)
+    return tuple(_row(workload, members[name], division.replicas[name], before.get(name)) for _, name in placed)
+
+
+def _row(workload: Workload, member: Member, count: int, before: ClusterReplicas | None) -> ClusterReplicas:
+    """What an earlier decision added and the cluster does not count yet stays added."""
+    line = next((line for line in workload.status.clusters if line.cluster == member.name), None) if before else None
+    uncounted = before.added if before and not (line and member.counts(line)) else 0
+    more = max(0, count - (before.replicas if before else 0))
+    return ClusterReplicas(cluster=member.name, zone=member.zone, replicas=count, added=min(count, more + uncounted))
+
+
+def _rejections(
+    workload: Workload,
+    wants: Demand,
+    rejected: Mapping[str, Reason],
+    standings: Iterable[Standing],
+    division: spread.Division,
+) -> Iterable[Rejection]:
+    """Why clusters are out, and why those that are not got no more although some replicas have no place."""
+    short = {s.member.name: s for s in standings if s.silent or division.unplaced}
+    present = _present(workload)
+    for name in sorted((*rejected, *short))[:KEPT_REASONS]:
+        if name in rejected:
+            reason = rejected[name]
+        else:
+            reason = _shortage(wants, short[name], division.replicas.get(name, 0) - present.get(name, 0))
+        yield Rejection(cluster=name, reason=reason.word, message=f"{name} {reason.sentence}")
+
+
+def _shortage(wants: Demand, standing: Standing, taken: int) -> Reason:
+    if standing.silent:
+        return standing.silent
+    if standing.member.unschedulable:
+        return Reason("Unschedulable", "is closed for new work by its operator")
+    room = taken if wants.strategy == "spread" else standing.newcomer.room
+    lacks = verdicts.lacks(standing.member, wants, standing.promised)
+    each = requests.part(lacks, wants.requests.get(lacks, 0))
+    return Reason("InsufficientCapacity", f"has room for {room} more of {each} each")

@@ -5,9 +5,6 @@ Spread over zones is not a score but the rule of `domain.spread`; scores rank cl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
-
 from pincompute.api.requests import Requests
 from pincompute.api.workloads import Score
 from pincompute.domain.room import used_share
@@ -15,27 +12,29 @@ from pincompute.domain.weights import WEIGHTS
 from pincompute.federation.members import Member
 
 CHEAPEST = 100  # relative price that earns the full cost score
+_STEADY = "scores"  # what does not depend on promises is worked out once per member
+_WHOLE = sum(WEIGHTS.values())
 
 
-def load(member: Member, assumed: Requests) -> int:
+def load(member: Member, promised: Requests) -> int:
     """Emptier is better."""
-    return round(100 * (1 - used_share(member.capacity, assumed))) if member.capacity else 0
+    return round(100 * (1 - used_share(member.capacity, promised))) if member.capacity else 0
 
 
-def health(member: Member, _assumed: Requests) -> int:
+def health(member: Member) -> int:
     """Share of its nodes that are ready."""
     capacity = member.capacity
     return round(100 * capacity.ready_nodes / capacity.nodes) if capacity and capacity.nodes else 0
 
 
-def cost(member: Member, _assumed: Requests) -> int:
+def cost(member: Member) -> int:
     """Cheaper is better: twice the price, half the score."""
     return min(100, round(100 * CHEAPEST / max(1, member.cost)))
 
 
-PARTS: Mapping[str, Callable[[Member, Requests], int]] = MappingProxyType({"load": load, "health": health, "cost": cost})
-
-
-def score(member: Member, assumed: Requests) -> Score:
-    parts = {name: WEIGHTS[name] * part(member, assumed) for name, part in PARTS.items()}
-    return Score(cluster=member.name, total=round(sum(parts.values()) / sum(WEIGHTS.values())), parts=parts)
+def score(member: Member, promised: Requests) -> Score:
+    """Each part times its weight, and their sum by the sum of weights."""
+    if _STEADY not in member.worked_out:
+        member.worked_out[_STEADY] = {"health": WEIGHTS["health"] * health(member), "cost": WEIGHTS["cost"] * cost(member)}
+    parts = {"load": WEIGHTS["load"] * load(member, promised), **member.worked_out[_STEADY]}
+    return Score(cluster=member.name, total=round(sum(parts.values()) / _WHOLE), parts=parts)

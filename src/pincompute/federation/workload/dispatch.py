@@ -11,9 +11,9 @@ from pincompute.api.meta import Manifest
 from pincompute.api.shards import Budget, Shard, ShardSpec
 from pincompute.engine.plan import Action, Apply, Confirm, ConfirmSet, Delete, Patch, Ref, Stage
 from pincompute.federation.kinds import Part
+from pincompute.federation.workload.model import Workload
 from pincompute.federation.workload.rollout import Assignment
 from pincompute.federation.workload.sites import Site
-from pincompute.federation.workloads import Workload
 
 NAMESPACE_POLL = 0.5  # seconds between looks while a member still lacks the project's namespace
 

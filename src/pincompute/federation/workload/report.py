@@ -18,16 +18,24 @@ from pincompute.api import conditions, labels
 from pincompute.api.conditions import Condition, ConditionStatus
 from pincompute.api.workloads import ClusterStatus, Ended, WorkloadStatus
 from pincompute.engine.plan import Patch
-from pincompute.federation import workloads
 from pincompute.federation.kinds import Report as MemberReport
 from pincompute.federation.kinds import Summary
 from pincompute.federation.members import Member
 from pincompute.federation.scheduling import demand
+from pincompute.federation.workload import model
+from pincompute.federation.workload.model import Workload
 from pincompute.federation.workload.rollout import Rollout
 from pincompute.federation.workload.sites import Site
-from pincompute.federation.workloads import Workload
 
 PACE = timedelta(seconds=2)  # between writes of mere progress: a start of many pods costs a few host writes, not one for each
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What is said beside the figures."""
+
+    made: Rollout | None = None
+    refused: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +47,17 @@ class Report:
     why: str = ""
 
 
-def decide(workload: Workload, sites: tuple[Site, ...], made: Rollout | None, now: datetime) -> Report:
-    """`made` is the rollout as it stands; None while there is no decision to follow."""
+def decide(workload: Workload, sites: tuple[Site, ...], made: Rollout | None, now: datetime, refused: str = "") -> Report:
+    """`made` is the rollout as it stands; None while there is no decision to follow. `refused`: what a member does not take."""
     if _undecided(workload):
         return Report(why="waits for its first decision, whose write says all there is to say")
-    status = _status(workload, _summary(workload, sites), _observed(workload, sites), made, now)
+    status = _status(workload, _summary(workload, sites), _observed(workload, sites), _Told(made, refused), now)
     if status == workload.status:
         return Report()
     if not _urgent(workload.status, status) and (wait := _since_last(workload) + PACE - now) > timedelta():
         return Report(wake_after=wait.total_seconds(), why="mere progress; it is written at a pace")
     stamped = msgspec.structs.replace(status, last_update_time=now)
-    return Report(workloads.with_status(workload, stamped, f"{status.phase}: {status.message or status.where}"))
+    return Report(model.with_status(workload, stamped, f"{status.phase}: {status.message or status.where}"))
 
 
 def _undecided(workload: Workload) -> bool:
@@ -69,7 +77,7 @@ def before_reports(
         return decided
     new = replace(workload, obj=msgspec.structs.replace(cast("Any", workload.obj), status=decided))
     summary = _summary(new, tuple(Site(member, None, known=member.reachable) for member in everywhere))
-    status = _status(new, summary, decided.observed_generation, None, now)
+    status = _status(new, summary, decided.observed_generation, _Told(), now)
     return msgspec.structs.replace(status, last_update_time=now)
 
 
@@ -121,13 +129,13 @@ def _observed(workload: Workload, sites: tuple[Site, ...]) -> int:
     return workload.generation
 
 
-def _status(workload: Workload, summary: Summary, observed: int, made: Rollout | None, now: datetime) -> WorkloadStatus:
+def _status(workload: Workload, summary: Summary, observed: int, told: _Told, now: datetime) -> WorkloadStatus:
     lines, ended = summary.clusters, _ended(workload, summary)
     ready = sum(line.ready_replicas for line in lines if line.known)
     updated = sum(line.updated_replicas for line in lines if line.known)
     available = sum(line.available_replicas for line in lines if line.known)
     phase = ended.phase if ended is not None else _phase(workload, lines, observed)
-    message = ended.message if ended is not None else _message(workload, lines, phase, made)
+    message = ended.message if ended is not None else _message(workload, lines, phase, told)
     return msgspec.structs.replace(
         workload.status,
         observed_generation=observed,
@@ -138,7 +146,7 @@ def _status(workload: Workload, summary: Summary, observed: int, made: Rollout |
         updated_replicas=updated,
         unavailable_replicas=max(0, workload.replicas - available),
         revision=_revision(workload) if demand.decision(workload) else workload.status.revision,
-        surge_refused=made.refused if made is not None else workload.status.surge_refused,
+        surge_refused=told.made.refused if told.made is not None else workload.status.surge_refused,
         selector=f"{labels.APP}={workload.key.name}",
         where=" ".join(f"{line.cluster}:{line.ready_replicas}/{line.replicas}" for line in lines),
         ended=ended,
@@ -183,7 +191,7 @@ def _was_ready(workload: Workload) -> bool:
     return workload.status.observed_generation == workload.generation and workload.status.phase in ("Running", "Degraded")
 
 
-def _message(workload: Workload, lines: tuple[ClusterStatus, ...], phase: str, made: Rollout | None) -> str:
+def _message(workload: Workload, lines: tuple[ClusterStatus, ...], phase: str, told: _Told) -> str:
     if workload.deleting:
         waiting = ", ".join(line.cluster for line in lines)
         return f"waits until nothing of it is left in {waiting}" if waiting else ""
@@ -192,9 +200,11 @@ def _message(workload: Workload, lines: tuple[ClusterStatus, ...], phase: str, m
         return scheduled.message
     if workload.paused:
         return "no change reaches it while spec.paused is true; resume it to let changes through"
+    if told.refused:
+        return f"{told.refused}; correct the template or what it refers to"
     if phase in ("Running", "Stopped"):
         return ""
-    return next((line.message for line in lines if line.message), "") or _waits(workload, made)
+    return next((line.message for line in lines if line.message), "") or _waits(workload, told.made)
 
 
 def _waits(workload: Workload, made: Rollout | None) -> str:

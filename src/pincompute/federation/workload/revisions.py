@@ -14,8 +14,8 @@ from pincompute.api.labels import HOST
 from pincompute.api.meta import Key, Manifest
 from pincompute.api.revisions import PINREVISIONS, PinRevision
 from pincompute.engine.plan import Action, Create, Delete, Patch, Ref
+from pincompute.federation.workload.model import Workload
 from pincompute.federation.workload.sites import Site
-from pincompute.federation.workloads import Workload
 from pincompute.kube.views import Views
 
 KEPT = 10  # superseded revisions of a workload that are kept, as a Deployment keeps

@@ -24,8 +24,8 @@ from pincompute.api.workloads import Scheduling
 from pincompute.domain import budget, surge
 from pincompute.domain.budget import Account, Part
 from pincompute.domain.surge import Berth
+from pincompute.federation.workload.model import Workload
 from pincompute.federation.workload.sites import Site
-from pincompute.federation.workloads import Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +258,18 @@ def _mix(view: _View, site: Site, replicas: int, prover: str | None) -> tuple[Sh
     rest = replicas - sum(share.replicas for share in kept)
     rendered = view.workload.rendered
     new = (Share(revision=rendered.revision, template=rendered.template, replicas=rest),) if rest else ()
-    return (*kept, *new)
+    return (*kept, *new, *_former(view, site, kept))
+
+
+def _former(view: _View, site: Site, kept: tuple[Share, ...]) -> tuple[Share, ...]:
+    """Templates that a former version of this program named, without replicas: by them the operator compares shapes anew."""
+    told = {share.revision for share in kept}
+    return tuple(
+        Share(revision=row.revision, template=template, replicas=0)
+        for row in view.old(site)
+        if row.revision not in told and not templates.is_named_by_this_version(row.revision)
+        if (template := view.templates.get(row.revision)) is not None
+    )
 
 
 def _kept(view: _View, site: Site, replicas: int, freed: int) -> tuple[Share, ...]:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pincompute.api.core import NAMESPACES
 from pincompute.api.meta import Key
 from pincompute.api.shards import Budget, RevisionStatus, Shard, Share
-from pincompute.federation import members, workloads
+from pincompute.federation import members
 from pincompute.federation.members import Member
-from pincompute.federation.workloads import Workload
+from pincompute.federation.workload import model
+from pincompute.federation.workload.model import Workload
 from pincompute.kube.views import Unknown, Views
 
 
@@ -75,6 +76,6 @@ def _site(workload: Workload, member: Member, views: Views) -> Site:
         namespace = views.view(member.name, NAMESPACES).get(Key("", workload.key.namespace))
     except Unknown:
         return Site(member, None, known=False, prepared=False)
-    own = workloads.shard_of(workload, shard)
+    own = model.shard_of(workload, shard)
     prepared = namespace is not None and not namespace.deleting
     return Site(member, own, None if own is not None else shard, member.reachable, prepared)

@@ -22,6 +22,7 @@ from pincompute.api.clusters import MEMBERCLUSTERS, MemberCluster
 from pincompute.api.meta import Struct, doc
 from pincompute.gateway import problems
 from pincompute.gateway.access import Authorizer, Roles, Scope, ServiceToken, ServiceTokens
+from pincompute.gateway.access.rights import UnknownRight
 from pincompute.gateway.access.tokens import LONGEST
 from pincompute.gateway.audit import AuditError, Report, verify
 from pincompute.gateway.calls import Call, Caller, Operation, may
@@ -177,6 +178,10 @@ def _check(data: NewToken, roles: Roles) -> None:
         raise problems.invalid((FieldError("role", f"one of {known}", f"there is no role {data.role!r}"),))
     if not data.role and not data.operations:
         raise problems.invalid((FieldError("role", "a role, or operations", "the token would allow nothing"),))
+    try:
+        roles.universe.of_operations(data.operations)
+    except UnknownRight as unknown:
+        raise problems.invalid((FieldError("operations", "operations such as apps:get", str(unknown)),)) from None
 
 
 def _sees(token: ServiceToken, caller: Caller, authorizer: Authorizer) -> bool:

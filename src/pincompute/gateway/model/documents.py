@@ -90,7 +90,7 @@ def _yaml(body: bytes) -> Any:
         at = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         raise problems.malformed(f"the YAML cannot be read: {at}{error.problem or error.context}", "correct it there") from None
     except (yaml.YAMLError, ValueError) as error:
-        raise problems.malformed(f"the YAML cannot be read: {_first_line(error)}", "save it as UTF-8 text") from None
+        raise problems.malformed(f"the YAML cannot be read: {_first_line(error)}", _remedy(error)) from None
     if first is None:
         raise problems.malformed("the YAML cannot be read: it is empty", "write `kind: App` and its fields")
     if second is not None:
@@ -105,6 +105,12 @@ def _yaml(body: bytes) -> Any:
         mark = error.problem_mark
         at = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         raise problems.malformed(f"the YAML cannot be used: {at}{error.problem}", "correct it there") from None
+
+
+def _remedy(error: Exception) -> str:
+    if "special characters" in str(error):
+        return 'write it as an escape in double quotes, for example "\\x7f"'
+    return "save it as UTF-8 text"
 
 
 def _documents(body: bytes) -> Iterator[yaml.Node]:

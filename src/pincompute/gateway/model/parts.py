@@ -1,7 +1,7 @@
 """What containers are made of in the simple model.
 
-The surprising rule: what is not said is None and not an empty list or false, because a resource that says `readOnly: false`
-and one that says nothing are two revisions.
+The surprising rule: what is not said is None and not an empty list or false, so that a resource comes back as it was written,
+and somebody who sends back what they read changes nothing.
 """
 
 from __future__ import annotations

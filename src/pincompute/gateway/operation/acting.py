@@ -97,8 +97,7 @@ class Verbs:
             return await self._again(target, obj, before, container, request)
         victim = replicas.choose(target, self.replicas.of(target), asked)
         name = replicas.container_of(victim, container) if container else ""
-        if not name:
-            verbs.may_replace(obj)
+        verbs.may_disturb(obj)
         wanted = _wish(name, request)
         await self.access.may_restart(victim.place, victim.uid, wanted)
         done = await self._record(target, request, Change({}, _will(target, obj, victim, name)), victim, name)

@@ -101,8 +101,8 @@ def patch(obj: Workload, request: Request, change: Change, about: Replica | None
     return {"metadata": metadata, **({"spec": change.spec} if change.spec else {})}
 
 
-def may_replace(obj: Workload) -> None:
-    """One replica of it is to be replaced. Raises Problem while no change may reach its pods."""
+def may_disturb(obj: Workload) -> None:
+    """One replica or container of it is to be restarted. Raises Problem while nothing may reach its pods."""
     if obj.deleting:
         raise problems.wrong_state(f"{_name(obj)} is being deleted", "create it again once it is gone")
     _not_paused(obj)
