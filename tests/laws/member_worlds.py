@@ -6,7 +6,9 @@ from functools import partial
 from typing import Any
 
 from hypothesis import strategies as st
-from region_worlds import NODE, SHOP, check_newest_pod, template, tick
+from kubelets import Kubelets
+from region_checks import check_newest_pod
+from region_edits import ROOMY, SHOP, template
 
 from pincompute.api import templates
 from pincompute.api.core import NAMESPACES, NODES, PODS
@@ -43,9 +45,10 @@ def make(world: World, mix: list[Manifest]) -> None:
 def begin(world: World, mix: list[Manifest]) -> None:
     for name in (SYSTEM_NAMESPACE, SHOP):
         world.make(MEMBER, NAMESPACES, {"metadata": {"name": name}})
+    ready = [{"type": "Ready", "status": "True"}]
     for name in ("n1", "n2"):
         world.make(MEMBER, NODES, {"metadata": {"name": name}})
-        world.edit(MEMBER, NODES, Key("", name), {"status": {"allocatable": NODE}}, "status")
+        world.edit(MEMBER, NODES, Key("", name), {"status": {"allocatable": ROOMY, "conditions": ready}}, "status")
     make(world, mix)
 
 
@@ -108,6 +111,8 @@ def shards(draw: st.DrawFn) -> Case:
     steps = draw(st.lists(edits, max_size=3))
     mix = draw(mixes)
     begins = partial(begin, mix=mix)
-    scenario = Scenario((MEMBER,), begins, tuple(partial(apply, edit=e) for e in steps), tick, invariant, goal, outcome)
+    scenario = Scenario(
+        (MEMBER,), begins, tuple(partial(apply, edit=e) for e in steps), Kubelets().tick, invariant, goal, outcome=outcome
+    )
     process = Process(operator.CONTROLLERS, {LOCAL: MEMBER})
     return Case((process,), scenario, INDEXES, collapses=not any(e[0] == "make" for e in steps))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -28,8 +30,28 @@ def mutated(module: ModuleType, *changes: tuple[str, str], **names: Any) -> Modu
     return copy
 
 
+@contextmanager
+def planted(module: ModuleType, *changes: tuple[str, str]) -> Generator[None]:
+    """With the mutant in the module's place wherever the module, or a name of it, has been imported."""
+    mutant = mutated(module, *changes)
+    twins: dict[int, tuple[Any, Any]] = {id(module): (module, mutant)}
+    for name, original in vars(module).items():
+        if getattr(original, "__module__", None) == module.__name__ and name in vars(mutant):
+            twins[id(original)] = (original, vars(mutant)[name])
+    users = [m for name, m in sys.modules.items() if name.startswith("pincompute.") and m is not module]
+    planted = [(m, name, *twins[id(value)]) for m in users for name, value in vars(m).items() if id(value) in twins]
+    for user, name, _, twin in planted:
+        setattr(user, name, twin)
+    try:
+        yield
+    finally:
+        for user, name, original, _ in planted:
+            setattr(user, name, original)
+
+
 def controllers_of(module: ModuleType) -> tuple[Controller[Any, Any], ...]:
-    return getattr(module, "CONTROLLERS", None) or (module.CONTROLLER,)
+    found = getattr(module, "CONTROLLERS", None) or getattr(module, "CONTROLLER", None)
+    return found if isinstance(found, tuple) else (found,) if found else ()
 
 
 def infected(case: Case, module: ModuleType) -> Case:

@@ -20,7 +20,6 @@ from region_worlds import regions
 
 from pincompute.engine.laws import Broken, Case, Chance, uphold
 from pincompute.federation.scheduling import pool
-from pincompute.federation.workload import dispatch, report
 from pincompute.operator.replicas import controller as replicas
 
 TRIES = 400  # worlds until a mutant counts as a survivor; most are caught in the first ten
@@ -86,9 +85,6 @@ MUTANTS: dict[str, Mutant] = {
         ("c.metadata.labels.get(ORIGIN_UID) == keeper.metadata.uid", "c.metadata.name.startswith(keeper.metadata.name)"),
     ),
     "deletes without uid": Mutant(keeper, "settles", "without its uid", ("c.key), c.metadata.uid, f", 'c.key), "", f')),
-    "deletes without uid, in the real dispatch": Mutant(
-        dispatch, "settles", "without its uid", ("site.shard.metadata.uid, why)", '"", why)')
-    ),
     "creates with random names": Mutant(
         keeper,
         "is deterministic",
@@ -110,17 +106,11 @@ MUTANTS: dict[str, Mutant] = {
         "without the uid and version",
         ('meta.uid, meta.resource_version, f"{kept} are kept"', 'meta.uid, "", f"{kept} are kept"'),
     ),
-    "an unpinned patch, in the real dispatch": Mutant(
-        dispatch, "settles", "without the uid and version", ("body, meta.uid, meta.resource_version,", 'body, meta.uid, "",')
-    ),
     "writes an unchanged status each time": Mutant(
         keeper,
         "settles",
         "does not settle",
         ("    if keeper.status == KeeperStatus", "    if () and keeper.status == KeeperStatus"),
-    ),
-    "writes an unchanged shard each time": Mutant(
-        dispatch, "settles", "does not settle|not woken", ("site.shard.spec == spec", "site.shard.spec is spec")
     ),
     "oscillates: makes one more than it keeps": Mutant(
         keeper,
@@ -133,12 +123,6 @@ MUTANTS: dict[str, Mutant] = {
         "settles",
         "was deleted and is still there",
         ("_release(keeper) if keeper.deleting else", "() if keeper.deleting else"),
-    ),
-    "ignores deletionTimestamp, in the real dispatch": Mutant(
-        dispatch,
-        "settles",
-        "was deleted and is still there",
-        ("    if workload.deleting:\n", "    if workload.deleting and False:\n"),
     ),
     "writes a status for an older generation": Mutant(
         keeper,
@@ -164,30 +148,11 @@ MUTANTS: dict[str, Mutant] = {
         "pods in|is made for",
         ("return (shard, ConfirmSet(LOCAL, PODS, metadata.namespace, SHARD_UID, metadata.uid, seen.marked))", "return ()"),
     ),
-    "releases a workload while a member is silent, in the real dispatch": Mutant(
-        dispatch,
-        "never acts on unknown",
-        "would remove finalizer",
-        ("    if mine or silent:\n", "    if mine and not silent:\n"),
-    ),
-    "takes an unsynced member for an empty one and asks nobody, in the real dispatch": Mutant(
-        dispatch,
-        "never acts on unknown",
-        "would remove finalizer|left over",
-        ("return Site(member, None, known=False, prepared=False)", "return Site(member, None, known=True, prepared=True)"),
-        ("return plan(proofs, (_release(workload),))", "return plan((_release(workload),))"),
-    ),
     "decides for what it asked before, in the real scheduling": Mutant(
         pool,
         "settles",
         "goal is not reached|not woken",
         ("place(workload, seen.members, promised)", "workload.status.scheduling or place(workload, seen.members, promised)"),
-    ),
-    "says done before the members have begun (S-020), in the real status": Mutant(
-        report,
-        "survives any order",
-        "S-020",
-        ("        if report.shard.status.origin_generation < workload.generation:\n", "        if False:\n"),
     ),
 }
 

@@ -12,13 +12,13 @@ from keeper_worlds import cases
 from member_worlds import shards
 from region_worlds import regions
 
-from pincompute.engine.laws import LAWS, Case, Chance, uphold
+from pincompute.engine.laws import LAWS, PROMISE, Case, Chance, uphold
 
-SHARE = 10  # a region costs ten times as much as one process alone
+WEATHERS = 2  # calm and storms share a law's examples
 EXHAUSTIVE = 15  # and all places of a crash so much more than a few
 
 
-@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("law", [law for law in LAWS if law != PROMISE])
 def test_the_operator(law: str) -> None:
     @given(case=shards(), seed=st.integers(0, 2**32))
     def holds(case: Case, seed: int) -> None:
@@ -42,9 +42,9 @@ def test_every_crash_at_every_write(worlds: Callable[[], st.SearchStrategy[Case]
 @pytest.mark.parametrize("storms", [False, True], ids=["calm", "stormy"])
 @pytest.mark.parametrize("law", LAWS)
 def test_a_region(law: str, storms: bool) -> None:
-    @settings(max_examples=settings().max_examples // SHARE)
+    @settings(max_examples=settings().max_examples // WEATHERS)
     @given(case=regions(storms=storms), seed=st.integers(0, 2**32))
     def holds(case: Case, seed: int) -> None:
-        uphold(law, case, Chance(random.Random(seed)))
+        uphold(law, case, Chance(random.Random(seed), few=1))
 
     holds()

@@ -84,9 +84,9 @@ class Object(Struct):
 T_co = TypeVar("T_co", bound=Object, covariant=True)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Resource(Generic[T_co]):
-    """One resource type: where it is served and the struct its objects decode to.
+    """One resource type: where it is served and the struct its objects decode to. Two that are served alike are equal.
 
     Without `bookmarks` a watch may be silent for as long as nothing happens; API servers send none for events.
     """
@@ -109,6 +109,15 @@ class Resource(Generic[T_co]):
         scope = f"/namespaces/{namespace}" if self.namespaced and namespace else ""
         tail = "".join(f"/{part}" for part in (name, subresource) if part)
         return f"{root}{scope}/{self.plural}{tail}"
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (
+            isinstance(other, Resource)
+            and (self.plural, self.group, self.version) == (other.plural, other.group, other.version)
+        )
+
+    def __hash__(self) -> int:
+        return hash(self.plural)  # tells nearly all apart, and is remembered by the string
 
     def __str__(self) -> str:
         return f"{self.plural}.{self.group}" if self.group else self.plural

@@ -5,8 +5,8 @@ Nothing here is random or timed by itself: the same case and the same chance giv
 """
 
 from pincompute.engine.laws.cases import Case, Process, Scenario
-from pincompute.engine.laws.suite import LAWS, Chance, Law, uphold
+from pincompute.engine.laws.suite import LAWS, PROMISE, Chance, Law, uphold
 from pincompute.engine.laws.trials import Broken
 from pincompute.engine.laws.worlds import World
 
-__all__ = ["LAWS", "Broken", "Case", "Chance", "Law", "Process", "Scenario", "World", "uphold"]
+__all__ = ["LAWS", "PROMISE", "Broken", "Case", "Chance", "Law", "Process", "Scenario", "World", "uphold"]

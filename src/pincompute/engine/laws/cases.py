@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from pincompute.api.meta import Resource
@@ -29,7 +30,7 @@ class Scenario:
     `begin` fills it, `edits` are what users and administrators do then, one after the other; `tick` is what kubelets,
     schedulers and other controllers do by themselves. `invariant` and `goal` raise AssertionError: the one is checked after
     every write, the other at rest. `outcome` is what must come out in the end, whatever went wrong on the way (None:
-    everything but ids and times).
+    everything but ids and times). `promise` is checked after every write too, by the law of availability.
     """
 
     clusters: tuple[str, ...]
@@ -38,10 +39,17 @@ class Scenario:
     tick: Step = lambda _world: None
     invariant: Step = lambda _world: None
     goal: Step = lambda _world: None
+    promise: Step = lambda _world: None
     outcome: Callable[[World], Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@lru_cache(maxsize=64)
+def empty(clusters: tuple[str, ...], kinds: tuple[tuple[Resource[Any], type], ...], applied: frozenset[Resource[Any]]) -> World:
+    """A world in which nothing has happened, to be forked. Resources that are served alike may differ in their types."""
+    return World(clusters, (resource for resource, _ in kinds), applied)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Case:
     """`collapses`: the outcome does not depend on how far the controllers got between two edits."""
 
@@ -50,14 +58,24 @@ class Case:
     indexes: Indexes = field(default_factory=dict[Resource[Any], Any])
     collapses: bool = True
 
+    def __repr__(self) -> str:
+        """The world and what happens in it, for verdicts: the controllers are known."""
+        return "\n".join((str(self.scenario.begin), *map(str, self.scenario.edits)))
+
     def world(self) -> World:
-        world = World(self.scenario.clusters, self.resources)
+        kinds = tuple((resource, resource.type) for resource in self.resources)
+        world = empty(self.scenario.clusters, kinds, self.applied).fork()
         self.scenario.begin(world)
         return world
 
     @property
     def cards(self) -> tuple[Card[Any], ...]:
         return tuple(controller.card for process in self.processes for controller in process.controllers)
+
+    @property
+    def applied(self) -> frozenset[Resource[Any]]:
+        """The kinds that some card applies."""
+        return frozenset(lane.resource for card in self.cards for lane in card.writes if "apply" in lane.verbs)
 
     @property
     def resources(self) -> tuple[Resource[Any], ...]:

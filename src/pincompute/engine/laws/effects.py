@@ -8,7 +8,8 @@ from typing import Any, cast
 
 from pincompute.api.meta import Manifest, Object
 from pincompute.engine import act
-from pincompute.engine.laws.trials import Seat, Trial, finish
+from pincompute.engine.laws.seats import Seat
+from pincompute.engine.laws.trials import Trial, finish
 from pincompute.engine.outcomes import Stale
 from pincompute.engine.plan import Action, Apply, Confirm, ConfirmSet, Create, Delete, Evict, Patch, Plan, Scale, cluster_of
 

@@ -29,6 +29,8 @@ from pincompute.kube.writes import of_patch
 T = TypeVar("T", bound=Object)
 V = TypeVar("V")
 Order: TypeAlias = Callable[[list[Any]], list[Any]]
+Lanes: TypeAlias = Mapping[Spot, str]
+"""What a card reads in which cluster, by the process's name of it; and the world's name of it."""
 
 
 @dataclass
@@ -78,7 +80,7 @@ class Darkness:
         elif self.cut:
             world.cut.discard(self.cluster)
         else:
-            world.silent.pop(self.cluster, None)
+            world.hear(self.cluster)
 
 
 class Fault(StrEnum):
@@ -98,31 +100,54 @@ class Sight:
     """`Views` of one process, for one controller: kinds that its card does not name are refused."""
 
     def __init__(
-        self, world: World, clusters: Mapping[str, str], card: Card[Any], indexes: Indexes, lens: Lens | None, order: Order
+        self,
+        world: World,
+        clusters: Mapping[str, str],
+        card: Card[Any],
+        indexes: Indexes,
+        lens: Lens | None,
+        order: Order,
+        seen: Lanes | None = None,
     ) -> None:
         self._world = world
         self._clusters = clusters
-        self._lanes = {(reads.where, reads.resource) for reads in card.reads}
         self._card = card
+        self._lanes = lanes(card, clusters) if seen is None else seen
         self._indexes = indexes
         self._lens = lens
         self._order = order
+        self._clear = lens is None and not (world.silent or world.cut or world.blind or world.slow)
+        self._members: tuple[str, ...] | None = None
 
     def view(self, cluster: str, resource: Resource[T]) -> FixedView[T]:
-        if (act.where_of(cluster), resource) not in self._lanes:
-            raise LaneError(f"{self._card.name} looks at {resource} in {cluster}, which its card does not name")
-        name = self._clusters.get(cluster)
-        if name is None or name in self._world.cut:
+        name = self._lanes.get((cluster, resource))
+        if name is None:
+            raise self._out_of_sight(cluster, resource)
+        at = None if self._clear else self._version(cluster, name, resource)
+        history = self._world.kind(name, resource)
+        objects = history.now if at is None else history.at(at)
+        return FixedView(objects, self._indexes.get(resource, {}), self._order, history if at is None else None)
+
+    def _out_of_sight(self, cluster: str, resource: Resource[Any]) -> Exception:
+        where = act.where_of(cluster)
+        if any(act.where_of(mine) == where and resource == kind for mine, kind in self._lanes):
+            return Unknown(f"{cluster} is not connected")
+        return LaneError(f"{self._card.name} looks at {resource} in {cluster}, which its card does not name")
+
+    def _version(self, cluster: str, name: str, resource: Resource[Any]) -> int | None:
+        """The version that is seen; None for the present."""
+        if name in self._world.cut:
             raise Unknown(f"{cluster} is not connected")
         if (name, resource) in self._world.blind:
             raise Unknown(f"{resource} of {cluster} has not synced")
-        at = self._lens.version(self._world, (name, resource)) if self._lens else None
-        at = self._world.silent.get(name, at)
-        return FixedView(self._world.objects(name, resource, at), self._indexes.get(resource, {}), self._order)
+        at = self._lens.version(self._world, (name, resource)) if self._lens else self._world.behind(name)
+        return self._world.silent.get(name, at)
 
     def members(self) -> tuple[str, ...]:
-        known = (c for c, name in self._clusters.items() if c not in (HOST, LOCAL) and name not in self._world.cut)
-        return tuple(sorted(known))
+        if self._members is None:
+            known = (c for c, name in self._clusters.items() if c not in (HOST, LOCAL) and name not in self._world.cut)
+            self._members = tuple(sorted(known))
+        return self._members
 
     def answer(self, question: Question[V]) -> V:
         if not any(isinstance(question, wanted.question) for wanted in self._card.inputs):
@@ -140,10 +165,19 @@ class Sight:
         return False
 
 
+def lanes(card: Card[Any], clusters: Mapping[str, str]) -> Lanes:
+    return {
+        (mine, reads.resource): name
+        for mine, name in clusters.items()
+        for reads in card.reads
+        if reads.where == act.where_of(mine)
+    }
+
+
 class Hand:
     """`Writer` to one cluster. Every write is counted; `faults` says what goes wrong at which."""
 
-    def __init__(self, world: World, cluster: str, faults: Mapping[int, Fault], written: Callable[[str], None]) -> None:
+    def __init__(self, world: World, cluster: str, faults: Mapping[int, Fault], written: Callable[[Sentence], None]) -> None:
         self._world = world
         self._store = world.stores[cluster]
         self._cluster = cluster
@@ -220,11 +254,13 @@ class Hand:
             raise Crash
         if fault is Fault.NOT_SENT:
             raise self._unreachable("connection refused")
+        before = self._world.version(self._cluster)
         try:
             do()
         except Invalid as error:
             raise of_patch(error) from error
-        self._written(_sentence(number, self._cluster, verb, body) + (f" [{fault}]" if fault else ""))
+        self._world.did(self._cluster, before)
+        self._written(Sentence(number, self._cluster, verb, body, fault))
         if fault is Fault.CRASH_AFTER:
             raise Crash
         if fault is Fault.ANSWER_LOST:
@@ -238,14 +274,26 @@ class Hand:
         return Unreachable(Request(self._cluster, "request", ""), message)
 
 
-def _sentence(number: int, cluster: str, verb: str, body: Manifest) -> str:
-    if not body:
-        return f"{number}: {verb} in {cluster}"
-    metadata = body["metadata"]
-    name = Key(metadata.get("namespace", ""), metadata["name"])
-    rest = {name: part for name, part in body.items() if name not in ("metadata", "apiVersion", "kind")}
-    pins = {name: part for name, part in metadata.items() if name not in ("name", "namespace", "labels")}
-    return f"{number}: {verb} {body['kind']} {name} in {cluster}: {str(rest)[:300]} {str(pins)[:200]}"
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """One write, put into words when somebody reads them."""
+
+    number: int
+    cluster: str
+    verb: str
+    body: Manifest
+    fault: Fault | None
+
+    def __str__(self) -> str:
+        fault = f" [{self.fault}]" if self.fault else ""
+        if not self.body:
+            return f"{self.number}: {self.verb} in {self.cluster}{fault}"
+        metadata = self.body["metadata"]
+        name = Key(metadata.get("namespace", ""), metadata["name"])
+        rest = {name: part for name, part in self.body.items() if name not in ("metadata", "apiVersion", "kind")}
+        pins = {name: part for name, part in metadata.items() if name not in ("name", "namespace", "labels")}
+        what = f"{self.verb} {self.body['kind']} {name} in {self.cluster}: {str(rest)[:300]} {str(pins)[:200]}"
+        return f"{self.number}: {what}{fault}"
 
 
 def in_order(objects: list[Any]) -> list[Any]:

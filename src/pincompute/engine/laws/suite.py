@@ -11,12 +11,14 @@ from pincompute.api.meta import Key
 from pincompute.engine.controller import Card
 from pincompute.engine.laws import effects, outcomes
 from pincompute.engine.laws.cases import Case, Process
+from pincompute.engine.laws.seats import Seat
 from pincompute.engine.laws.sight import Darkness, Fault, Lens, reversed_order, shuffled, spots
-from pincompute.engine.laws.trials import Broken, Seat, Trial
-from pincompute.engine.laws.worlds import Spot
+from pincompute.engine.laws.trials import Broken, Trial
+from pincompute.engine.laws.worlds import Spot, World
 from pincompute.engine.plan import Action, ConfirmSet, Plan
 from pincompute.engine.reconcile import Look
 
+PROMISE = "keeps the promised availability"  # only worlds with workloads promise one
 OLDEST = 16  # writes that a stale view may be behind
 
 
@@ -61,21 +63,23 @@ def survives_any_order(case: Case, chance: Chance) -> None:
 
 def survives_crashes(case: Case, chance: Chance) -> None:
     """It may die before, after and in the middle of any action; the write may happen and its answer be lost."""
-    undisturbed = Trial(case).run()
+    undisturbed = Trial(case, keeps=True).run()
     for number in chance.places(undisturbed.world.writes):
+        since = undisturbed.before(writes=number)
         for fault in Fault if chance.thorough else chance.rng.sample(list(Fault), 2):
-            _compare(case, undisturbed, Trial(case, faults={number: fault}))
+            _compare(case, undisturbed, Trial(case, faults={number: fault}, since=since))
 
 
 def survives_stale_views(case: Case, chance: Chance) -> None:
     """It may decide from views some writes old: all of them, those of one cluster, or one kind in one cluster."""
-    undisturbed = Trial(case).run()
+    undisturbed = Trial(case, keeps=True).run()
     for start in chance.places(undisturbed.looks):
         lens = _lens(case, chance.rng)
         length = chance.rng.choice((1, 2, 4, 12, 30))
         crash = chance.rng.randrange(2 * undisturbed.world.writes + 2)  # half of the time there is none
         faults = {crash: Fault.CRASH_AFTER}
-        stale = Trial(case, lens=lens, window=range(start, start + length), faults=faults)
+        since = undisturbed.before(looks=start, writes=crash)
+        stale = Trial(case, lens=lens, window=range(start, start + length), faults=faults, since=since)
         if case.collapses:
             _compare(case, undisturbed, stale)
         else:
@@ -105,11 +109,28 @@ def never_acts_on_unknown(case: Case, chance: Chance) -> None:
             if unfounded := effects.of(trial, seat, blind.plan).more_than(seeing):
                 raise trial.broken(f"{seat.controller.card.name}, when {dark}, {unfounded}")
 
-    undisturbed = Trial(case, hook=blindfold).run()
+    undisturbed = Trial(case, hook=blindfold, keeps=True).run()
     everything = [dark for process in case.processes for dark in _darknesses(process, case.cards)]
     for start in chance.places(undisturbed.looks):
         length = chance.rng.choice((2, 5, 10, 20))
-        Trial(case, dark=chance.rng.choice(everything), window=range(start, start + length)).run()
+        dark, since = chance.rng.choice(everything), undisturbed.before(looks=start)
+        Trial(case, dark=dark, window=range(start, start + length), since=since).run()
+
+
+def keeps_the_promise(case: Case, chance: Chance) -> None:
+    """No write takes a replica that serves when fewer than were promised would be left, also after a crash or in another
+    order."""
+
+    def both(world: World) -> None:
+        case.scenario.invariant(world)
+        case.scenario.promise(world)
+
+    watched = replace(case, scenario=replace(case.scenario, invariant=both))
+    undisturbed = Trial(watched, keeps=True).run()
+    Trial(watched, order=shuffled(chance.rng)).run()
+    for number in chance.places(undisturbed.world.writes):
+        fault = chance.rng.choice((Fault.CRASH_AFTER, Fault.ANSWER_LOST))
+        Trial(watched, faults={number: fault}, since=undisturbed.before(writes=number)).run()
 
 
 LAWS: dict[str, Law] = {
@@ -120,6 +141,7 @@ LAWS: dict[str, Law] = {
     "survives stale views": survives_stale_views,
     "survives unobserved states": survives_unobserved_states,
     "never acts on unknown": never_acts_on_unknown,
+    PROMISE: keeps_the_promise,
 }
 
 

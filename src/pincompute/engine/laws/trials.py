@@ -9,22 +9,25 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
 from pincompute.api.meta import Key, Object, Resource
 from pincompute.engine import act, reconcile
-from pincompute.engine.controller import Controller
-from pincompute.engine.laws.cases import Case, Process, Step
-from pincompute.engine.laws.sight import Crash, Darkness, Fault, Hand, Lens, Order, Sight, in_order
+from pincompute.engine.laws.cases import Case, Step
+from pincompute.engine.laws.seats import Audience, Seat, seated
+from pincompute.engine.laws.sight import Crash, Darkness, Fault, Hand, Lens, Order, Sentence, Sight, in_order
+from pincompute.engine.laws.worlds import World
 from pincompute.engine.outcomes import GOES_ON, ForeignError, Outcome, classify
 from pincompute.engine.plan import Action, Apply, Plan, cluster_of
 from pincompute.engine.reconcile import Look
-from pincompute.kube.views import Question, Views
+from pincompute.kube.views import Question
 
 PAUSES = (1.0, 5.0, 30.0, 900.0)  # seconds between rounds in which nothing happens; rest is when all have passed
+EDIT_AFTER = 3  # pauses that pass before the next edit: users do not wait for the longest
 ROUNDS = 150
+APART = 12  # looks between two checkpoints at least
 SHOWN = 40  # lines of the trace in a verdict
 AGAIN = {
     Outcome.UNKNOWN: 30.0,
@@ -36,55 +39,50 @@ AGAIN = {
 class Broken(AssertionError):  # noqa: N818 - a verdict
     """A law does not hold. `law` is filled in by the suite."""
 
-    def __init__(self, message: str, trace: list[str]) -> None:
+    def __init__(self, message: str, trace: list[Any]) -> None:
         super().__init__(message)
         self.message = message
         self.law = ""
         self.trace = trace
 
     def __str__(self) -> str:
-        before = (f"  {line[:200]}" for line in self.trace[-SHOWN:])
+        before = (f"  {str(line)[:200]}" for line in self.trace[-SHOWN:])
         return "\n".join([f"{self.law}: {self.message}", "what was done before:", *before])
-
-
-@dataclass
-class Seat:
-    """One controller in its process, with the keys it has ever heard of and those it must look at."""
-
-    process: Process
-    controller: Controller[Any, Any]
-    known: dict[Key, None] = field(default_factory=dict)
-    dirty: dict[Key, None] = field(default_factory=dict)
-    wakes: dict[Key, datetime] = field(default_factory=dict)
-
-    def news(self, cluster: str, resource: Resource[Any], obj: Object, views: Views) -> None:
-        """`cluster` is the world's name; the card's functions get the process's."""
-        for mine, name in self.process.clusters.items():
-            if name != cluster:
-                continue
-            for reads in self.controller.card.reads:
-                if reads.resource == resource and reads.where == act.where_of(mine):
-                    keys = dict.fromkeys(reads.concerned(mine, obj, views))
-                    self.known |= keys
-                    self.dirty |= keys
-
-    def restart(self) -> None:
-        """After a start everything that is listed is news, and nothing else is remembered."""
-        self.dirty = dict(self.known)
-        self.wakes.clear()
-
-    def due(self, now: datetime) -> list[Key]:
-        keys = [*self.dirty, *(key for key, time in self.wakes.items() if time <= now and key not in self.dirty)]
-        self.dirty = {}
-        return sorted(keys)
 
 
 Hook: TypeAlias = Callable[["Trial", Seat, Key, Look], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How many edits have been made, the rounds since the last, and how many of those ended quiet."""
+
+    edits: int = 0
+    rounds: int = 0
+    quiet: int = 0
+
+
+Late: TypeAlias = tuple[datetime, str, Resource[Any], Object]
+"""News of a slow cluster, and when it arrives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A trial between two rounds. Others go on from there instead of from the beginning."""
+
+    world: World
+    seats: tuple[Seat, ...]
+    progress: Progress
+    looks: int
+    trace: tuple[Any, ...]
+    late: tuple[Late, ...] = ()
+
+
 class Trial:
     """`faults` by number of the write; during the looks in `window` the `lens` is worn, or it is dark; `hook` sees every look;
-    `order` is that of everything that has none: listed objects, actions of a stage, controllers, keys."""
+    `order` is that of everything that has none: listed objects, actions of a stage, controllers, keys. It goes on from the
+    checkpoint `since`, or begins; one that `keeps` makes checkpoints for others.
+    """
 
     def __init__(
         self,
@@ -97,10 +95,10 @@ class Trial:
         order: Order = in_order,
         hook: Hook | None = None,
         patient: bool = True,
+        since: Checkpoint | None = None,
+        keeps: bool = False,
     ) -> None:
         self.case = case
-        self.trace: list[str] = []
-        self.looks = 0
         self._faults = faults or {}
         self._lens = lens
         self._dark = dark
@@ -109,22 +107,27 @@ class Trial:
         self._order = order
         self._hook = hook
         self._patient = patient
-        self.seats = [Seat(process, controller) for process in case.processes for controller in process.controllers]
-        self.world = case.world()
+        self._keeps = keeps
+        self._kept: list[Checkpoint] = []
+        start = since or beginning(case)
+        self.trace: list[Any] = list(start.trace)
+        self.looks = start.looks
+        self._progress = start.progress
+        self.seats = [seat.fork() for seat in start.seats]
+        self.world = start.world.fork()
+        self._audience = Audience(self.seats, self.sight)
+        self._late = list(start.late)
         self.world.listen(self._news)
+        self.world.witness = self._written
         self.world.on_answer(self._answered)
-        for cluster, resource, obj in self.world.every():
-            self._news(cluster, resource, obj)
 
     def run(self) -> Trial:
-        """From the beginning to rest; an impatient trial lets users go on before the controllers are done."""
-        for edit in self.case.scenario.edits:
-            self._settle() if self._patient else self._rounds(1)
-            before = self._darkness()
-            edit(self.world)
-            self.trace.append("-- edit --")
-            if self._darkness() != before:
-                self._look_around()
+        """From where it starts to rest; an impatient trial lets users go on before the controllers are done."""
+        edits = self.case.scenario.edits
+        for number in range(self._progress.edits, len(edits)):
+            self._rest() if self._patient else self._rounds(1)
+            self._edit(edits[number])
+            self._progress = Progress(number + 1)
         self._settle()
         if self._disturbed:
             self._window = range(0)
@@ -134,6 +137,45 @@ class Trial:
         self._check(self.case.scenario.goal, "the goal is not reached")
         return self
 
+    def _rest(self) -> None:
+        self._settle(EDIT_AFTER)
+        if not self._disturbed:
+            self._check_woken()
+
+    def before(self, *, looks: int | None = None, writes: int | None = None) -> Checkpoint | None:
+        """The last checkpoint with no more looks and writes behind it than these."""
+        for kept in reversed(self._kept):
+            if (looks is None or kept.looks <= looks) and (writes is None or kept.world.writes <= writes):
+                return kept
+        return None
+
+    def _keep(self) -> None:
+        if self._keeps and (not self._kept or self.looks - self._kept[-1].looks >= APART):
+            seats = tuple(seat.fork() for seat in self.seats)
+            state = (self.world.fork(), seats, self._progress, self.looks, tuple(self.trace), tuple(self._late))
+            self._kept.append(Checkpoint(*state))
+
+    def _news(self, cluster: str, resource: Resource[Any], obj: Object) -> None:
+        lag = self.world.slow.get(cluster)
+        if lag is None:
+            self._audience.news(cluster, resource, obj)
+        else:
+            self._late.append((self.world.now + timedelta(seconds=lag), cluster, resource, obj))
+
+    def _arrive(self) -> None:
+        """News of slow clusters, some seconds late."""
+        due = [news for news in self._late if news[0] <= self.world.now]
+        self._late = [news for news in self._late if news[0] > self.world.now]
+        for _, cluster, resource, obj in due:
+            self._audience.news(cluster, resource, obj)
+
+    def _edit(self, edit: Step) -> None:
+        before = self._darkness()
+        edit(self.world)
+        self.trace.append("-- edit --")
+        if self._darkness() != before:
+            self._look_around()
+
     def _darkness(self) -> tuple[frozenset[Any], ...]:
         return frozenset(self.world.silent), frozenset(self.world.cut), frozenset(self.world.blind)
 
@@ -142,20 +184,19 @@ class Trial:
         for seat in self.seats:
             seat.dirty |= seat.known
 
-    def _news(self, cluster: str, resource: Resource[Any], obj: Object) -> None:
-        for seat in self.seats:
-            seat.news(cluster, resource, obj, self.sight(seat))
-
     def _answered(self, question: Question[Any]) -> None:
         for seat in self.seats:
             if any(isinstance(question, wanted.question) for wanted in seat.controller.card.inputs):
                 seat.dirty |= seat.known
 
-    def _settle(self) -> None:
-        quiet = 0
-        for _ in range(ROUNDS):
+    def _settle(self, pauses: int = len(PAUSES)) -> None:
+        while self._progress.rounds < ROUNDS:
+            self._keep()
+            edits, rounds, quiet = self._progress.edits, self._progress.rounds, self._progress.quiet
             quiet = 0 if self._round() else quiet + 1
-            if quiet == len(PAUSES):
+            self._progress = Progress(edits, rounds + 1, quiet)
+            if quiet == pauses:
+                self._progress = Progress(edits)
                 return
             self.world.pass_time(PAUSES[quiet])
         raise self.broken(f"does not settle: still busy after {ROUNDS} rounds")
@@ -168,7 +209,8 @@ class Trial:
     def _round(self) -> bool:
         """True when something changed or is still to be looked at."""
         before = {cluster: self.world.version(cluster) for cluster in self.world.stores}
-        self.case.scenario.tick(self.world)
+        self._arrive()
+        self._check(self.case.scenario.tick, "what happens by itself fails")
         busy = False
         try:
             for seat in self._order(list(self.seats)):
@@ -180,12 +222,18 @@ class Trial:
                 seat.restart()
             busy = True
         news = any(seat.dirty for seat in self.seats)
-        return busy or news or any(self.world.version(cluster) != version for cluster, version in before.items())
+        return (
+            busy
+            or news
+            or bool(self._late)
+            or any(self.world.version(cluster) != version for cluster, version in before.items())
+        )
 
     def _look(self, seat: Seat, key: Key) -> bool:
         """True when the key is not at rest."""
         self._disturb()
         self.looks += 1
+        self.world.look()
         sight = self.sight(seat)
         seat.wakes.pop(key, None)
         look = self.think(seat, key, sight)
@@ -203,8 +251,7 @@ class Trial:
 
     def sight(self, seat: Seat, order: Order | None = None) -> Sight:
         lens = self._lens if self._disturbed else None
-        process, card = seat.process, seat.controller.card
-        return Sight(self.world, process.clusters, card, self.case.indexes, lens, order or self._order)
+        return open_sight(self.case, self.world, seat, lens, order or self._order)
 
     def think(self, seat: Seat, key: Key, sight: Sight) -> Look:
         look = reconcile.think(seat.controller, key, sight, self.world.now)
@@ -218,7 +265,7 @@ class Trial:
     def hand(self, seat: Seat, cluster: str) -> Hand:
         return Hand(self.world, seat.process.clusters[cluster], self._faults, self._written)
 
-    def _written(self, sentence: str) -> None:
+    def _written(self, sentence: Sentence | str) -> None:
         self.trace.append(sentence)
         self._check(self.case.scenario.invariant, "the invariant does not hold")
 
@@ -280,6 +327,20 @@ class Trial:
 
     def broken(self, message: str) -> Broken:
         return Broken(message, self.trace)
+
+
+def open_sight(case: Case, world: World, seat: Seat, lens: Lens | None = None, order: Order = in_order) -> Sight:
+    return Sight(world, seat.process.clusters, seat.controller.card, case.indexes, lens, order, seat.lanes)
+
+
+def beginning(case: Case) -> Checkpoint:
+    """The world is made, and all of it is news."""
+    world = case.world()
+    seats = tuple(seated(process, controller) for process in case.processes for controller in process.controllers)
+    audience = Audience(seats, lambda seat: open_sight(case, world, seat))
+    for cluster, resource, obj in world.every():
+        audience.news(cluster, resource, obj)
+    return Checkpoint(world, seats, Progress(), 0, ())
 
 
 def finish(work: Coroutine[Any, Any, None]) -> None:

@@ -282,7 +282,7 @@ def _kept(view: _View, site: Site, replicas: int, freed: int) -> tuple[Share, ..
         if template is not None and count > 0:
             shares.append(Share(revision=row.revision, template=template, replicas=count))
             left -= count
-    if not shares and not site.figures and (held := _held(view)) is not None:
+    if not shares and not site.figures and not site.mix and (held := _held(view)) is not None:
         return (msgspec.structs.replace(held, replicas=replicas),)
     return tuple(shares)
 

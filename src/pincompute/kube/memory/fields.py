@@ -6,6 +6,7 @@ it carries `"."`. No set contains an empty branch.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from pincompute.kube.memory.jsondata import is_list, is_map
@@ -84,18 +85,30 @@ def difference(one: Fields, other: Fields) -> Fields:
 
 def without(fields: Fields, *roots: tuple[str, ...]) -> Fields:
     """The set without everything at and below the given paths."""
-    for root in roots:
-        fields = _without(fields, root)
-    return fields
+    return _cut(fields, _tree(roots))
 
 
-def _without(fields: Fields, path: tuple[str, ...]) -> Fields:
-    head, *tail = path
-    if head not in fields:
-        return fields
-    rest = {name: node for name, node in fields.items() if name != head}
-    left = _without(fields[head], tuple(tail)) if tail else {}
-    return {**rest, head: left} if left else rest
+@lru_cache(maxsize=256)
+def _tree(roots: tuple[tuple[str, ...], ...]) -> Fields:
+    """Paths as a tree; an empty node is the end of one."""
+    tree: Fields = {}
+    for root in sorted(roots, key=len, reverse=True):
+        node = tree
+        for name in root[:-1]:
+            node = node.setdefault(name, {})
+        node[root[-1]] = {}
+    return tree
+
+
+def _cut(fields: Fields, gone: Fields) -> Fields:
+    left: Fields = {}
+    for name, node in fields.items():
+        below = gone.get(name)
+        if below is None:
+            left[name] = node
+        elif below and (rest := _cut(node, below)):
+            left[name] = rest
+    return left
 
 
 def paths(fields: Fields, prefix: str = "") -> list[str]:
@@ -137,30 +150,36 @@ def compare(old: Any, new: Any, shape: Shape) -> Difference:
 
 
 def _compare_maps(old: dict[str, Any], new: dict[str, Any], shape: Shape) -> Difference:
-    before = {f"f:{name}": (part, shape.field(name)) for name, part in old.items()}
-    after = {f"f:{name}": (part, shape.field(name)) for name, part in new.items()}
-    return _compare_parts(before, after)
+    """Fields that are equal, nearly all of them, are passed over before anything is made of them."""
+    written: Fields = {}
+    removed = {f"f:{name}": _whole(part, shape.field(name)) for name, part in old.items() if name not in new}
+    for name, part in new.items():
+        if name not in old:
+            written[f"f:{name}"] = _whole(part, shape.field(name))
+        elif (before := old[name]) is not part and before != part:
+            _note(f"f:{name}", compare(before, part, shape.field(name)), written, removed)
+    return written or None, removed or None
 
 
 def _compare_items(old: list[Any], new: list[Any], shape: Shape) -> Difference:
-    before = {shape.element(item): (item, shape.item) for item in old}
-    after = {shape.element(item): (item, shape.item) for item in new}
-    return _compare_parts(before, after)
-
-
-def _compare_parts(before: dict[str, tuple[Any, Shape]], after: dict[str, tuple[Any, Shape]]) -> Difference:
+    before = {shape.element(item): item for item in old}
+    after = {shape.element(item): item for item in new}
     written: Fields = {}
-    removed = {name: _whole(*part) for name, part in before.items() if name not in after}
-    for name, (part, shape) in after.items():
-        if name not in before:
-            written[name] = _whole(part, shape)
-            continue
-        changed, gone = compare(before[name][0], part, shape)
-        if changed is not None:
-            written[name] = changed
-        if gone is not None:
-            removed[name] = gone
+    removed = {name: _whole(item, shape.item) for name, item in before.items() if name not in after}
+    for name, item in after.items():
+        if name in before:
+            _note(name, compare(before[name], item, shape.item), written, removed)
+        else:
+            written[name] = _whole(item, shape.item)
     return written or None, removed or None
+
+
+def _note(name: str, found: Difference, written: Fields, removed: Fields) -> None:
+    changed, gone = found
+    if changed is not None:
+        written[name] = changed
+    if gone is not None:
+        removed[name] = gone
 
 
 def _whole(value: Any, shape: Shape) -> Fields:

@@ -59,6 +59,12 @@ class Journal:
         self.oldest = 0
         self._changes: dict[str, list[Change]] = {}
 
+    def fork(self) -> Journal:
+        twin = Journal()
+        twin.version, twin.oldest = self.version, self.oldest
+        twin._changes = {kind: list(changes) for kind, changes in self._changes.items()}
+        return twin
+
     def next(self) -> int:
         self.version += 1
         return self.version

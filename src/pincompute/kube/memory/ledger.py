@@ -21,14 +21,22 @@ Consequences: TypeAlias = Callable[[Resource[Any], Change], None]
 class Ledger:
     """`consequences` is called for every change, after the write that caused it; its own writes are changes too."""
 
-    def __init__(self, consequences: Consequences) -> None:
+    def __init__(self, consequences: Consequences, copied: Callable[[Any], Any] = copy) -> None:
         self.tables = Tables()
         self.journal = Journal()
+        self._copied = copied
         self.listeners: list[Listener] = []
         self._consequences = consequences
         self._unsettled: deque[tuple[Resource[Any], Change]] = deque()
         self._settling = False
         self._rehearsing = False
+
+    def fork(self, consequences: Consequences) -> Ledger:
+        """Another ledger in the same state, which nobody listens to."""
+        twin = Ledger(consequences, self._copied)
+        twin.tables = self.tables.fork()
+        twin.journal = self.journal.fork()
+        return twin
 
     def find(self, resource: Resource[Any], key: Key) -> Manifest:
         self.tables.kind(resource)
@@ -76,7 +84,7 @@ class Ledger:
         self.journal.add(change)
         for listener in tuple(self.listeners):
             event = change.event()
-            listener(kind.resource, Event(event.type, copy(event.object), event.resource_version))
+            listener(kind.resource, Event(event.type, self._copied(event.object), event.resource_version))
         self._unsettled.append((kind.resource, change))
         self._settle()
         return last

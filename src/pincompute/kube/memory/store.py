@@ -2,11 +2,13 @@
 
 Everything handed out is a copy, everything stored is never changed in place. The surprising rule: garbage collection and the
 end of namespaces happen at once, before the call that caused them returns; on a real cluster they take a moment.
+
+Callers that never change what they gave or got say so (`shares`): nothing is copied for them, which is most of the cost.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
@@ -18,9 +20,9 @@ from pincompute.kube.memory import admission, apply, checks, definitions, kinds,
 from pincompute.kube.memory.apply import Writer
 from pincompute.kube.memory.garbage import Collector, Propagation
 from pincompute.kube.memory.journal import Change, Event
-from pincompute.kube.memory.jsondata import copy
+from pincompute.kube.memory.jsondata import copy, same
 from pincompute.kube.memory.kinds import CRDS, Kind
-from pincompute.kube.memory.ledger import Ledger, Listener
+from pincompute.kube.memory.ledger import Consequences, Ledger, Listener
 from pincompute.kube.memory.pages import Page
 
 ContentType: TypeAlias = Literal["merge-patch", "strategic-merge-patch", "json-patch", "apply-patch"]
@@ -29,7 +31,10 @@ _SYSTEM_NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system"
 
 
 class Store:
-    """`now` is the store's clock; `uid` makes the uids, and the suffixes of generated names."""
+    """`now` is the store's clock; `uid` makes the uids, and the suffixes of generated names. `shares`: objects come in and go
+    out without being copied. `applied`: the kinds that are ever applied, None for all; of the others nobody's fields are kept,
+    which is most of what a write costs. `origin`: a store whose kinds, objects and history this one begins with.
+    """
 
     def __init__(
         self,
@@ -37,12 +42,25 @@ class Store:
         resources: Iterable[Resource[Any]] = (),
         *,
         uid: Callable[[], str] = lambda: str(uuid4()),
+        shares: bool = False,
+        applied: Container[Resource[Any]] | None = None,
+        origin: Store | None = None,
     ) -> None:
         self._now = now
         self._uid = uid
-        self._ledger = Ledger(self._consequences)
+        self._applied = applied
+        self._copy: Callable[[Any], Any] = same if shares else copy
+        self._ledger = origin.state(self._consequences) if origin else Ledger(self._consequences, self._copy)
         self._tables = self._ledger.tables
         self._collector = Collector(self._tables, self)
+        if origin is None:
+            self._begin(resources)
+
+    def state(self, consequences: Consequences) -> Ledger:
+        """What another store begins with to go on from here. Objects are shared, so it costs little."""
+        return self._ledger.fork(consequences)
+
+    def _begin(self, resources: Iterable[Resource[Any]]) -> None:
         for resource in kinds.BUILT_IN:
             self._tables.add_kind(kinds.built_in(resource))
         for resource in resources:
@@ -73,7 +91,7 @@ class Store:
         return str(self._ledger.journal.version)
 
     def get(self, resource: Resource[Any], key: Key, *, subresource: str = "") -> Manifest:
-        obj = copy(self._ledger.find(resource, key))
+        obj = self._copy(self._ledger.find(resource, key))
         return scale.read(self._tables.kind(resource), obj) if subresource == "scale" else obj
 
     def list(
@@ -98,7 +116,7 @@ class Store:
         shown = keys[:limit] if limit else keys
         rest = len(keys) - len(shown)
         return Page(
-            [copy(objects[key]) for key in shown],
+            [self._copy(objects[key]) for key in shown],
             str(version),
             pages.Token(version, shown[-1]).encode() if rest else "",
             rest if rest and not label_selector and not field_selector else None,
@@ -114,7 +132,7 @@ class Store:
         selected = selectors.matcher(label_selector, field_selector, resource.plural)
         changes = self._ledger.journal.since(str(resource), int(since))
         found = (change.seen(selected) for change in changes if namespace in ("", change.key.namespace))
-        return [Event(event.type, copy(event.object), event.resource_version) for event in found if event is not None]
+        return [Event(event.type, self._copy(event.object), event.resource_version) for event in found if event is not None]
 
     def bookmark(self, resource: Resource[Any]) -> Event:
         """How far a watch of this kind is."""
@@ -140,7 +158,7 @@ class Store:
             with self.rehearsal():
                 return self.create(resource, namespace, body, manager=manager)
         kind = self._tables.kind(resource)
-        body = copy(body)
+        body = self._copy(body)
         metadata = admission.addressed(kind, namespace, body)
         if metadata.get("resourceVersion"):
             raise refusals.refuse(500, "resourceVersion should not be set on objects to be created")
@@ -149,8 +167,7 @@ class Store:
         obj = admission.born(kind, key, body, writer.time, self._uid())
         if self._tables.get(resource, key) is not None:
             raise refusals.already_exists(resource, key.name)
-        obj = apply.with_managed(obj, apply.after_update(kind.empty, obj, writer, kind.shape))
-        return copy(self._ledger.commit(kind, key, None, obj))
+        return self._copy(self._ledger.commit(kind, key, None, self._managed(kind, kind.empty, obj, writer)))
 
     def update(
         self, resource: Resource[Any], key: Key, body: Manifest, *, subresource: str = "", manager: str = ""
@@ -158,7 +175,7 @@ class Store:
         """Replace. A version in the body must be the present one; custom kinds must name one."""
         kind = checks.door(self._tables, resource, subresource)
         old = self._ledger.find(resource, key)
-        body = copy(body)
+        body = self._copy(body)
         if subresource == "scale":
             body = scale.write(kind, old, body)
         else:
@@ -179,10 +196,10 @@ class Store:
         """`manager` is required, and `force` means something, for apply-patch alone."""
         kind = checks.door(self._tables, resource, subresource)
         if content_type == "apply-patch":
-            return self._apply(kind, key, copy(patch), self._writer(kind, manager, subresource), force=force)
+            return self._apply(kind, key, self._copy(patch), self._writer(kind, manager, subresource), force=force)
         old = self._ledger.find(resource, key)
         target = scale.read(kind, old) if subresource == "scale" else old
-        body = patches.patched(target, copy(patch), content_type, custom=kind.custom)
+        body = patches.patched(target, self._copy(patch), content_type, custom=kind.custom)
         if subresource == "scale":
             body = scale.write(kind, old, body)
         else:
@@ -208,8 +225,8 @@ class Store:
         checks.preconditions(resource, key, old, uid, resource_version)
         marked = admission.deleting(kind, old, self._now(), propagation, grace_seconds)
         if marked is None:
-            return copy(self._ledger.commit(kind, key, old, None))
-        return copy(old if marked == old else self._ledger.commit(kind, key, old, marked))
+            return self._copy(self._ledger.commit(kind, key, old, None))
+        return self._copy(old if marked == old else self._ledger.commit(kind, key, old, marked))
 
     def rehearsal(self) -> AbstractContextManager[None]:
         """Writes inside are checked and answered, but nothing is stored (dry run)."""
@@ -238,12 +255,23 @@ class Store:
         checks.version(kind.resource, key, old, body)
         new = admission.updated(kind, old, body, subresource)
         writer = self._writer(kind, manager, subresource)
-        entries = apply.after_update(old, apply.with_managed(new, []), writer, kind.shape)
-        stored = copy(self._ledger.replace(kind, key, old, apply.with_managed(new, entries)))
+        stored = self._copy(self._ledger.replace(kind, key, old, self._managed(kind, old, new, writer)))
         return scale.read(kind, stored) if subresource == "scale" else stored
+
+    def _managed(self, kind: Kind, old: Manifest, new: Manifest, writer: Writer) -> Manifest:
+        """The new state with the fields that its writer owns now."""
+        if not self._tracks(kind):
+            return new
+        bare = apply.with_managed(new, [])
+        return apply.with_managed(new, apply.after_update(old, bare, writer, kind.shape))
+
+    def _tracks(self, kind: Kind) -> bool:
+        return self._applied is None or kind.resource in self._applied
 
     def _apply(self, kind: Kind, key: Key, config: Manifest, writer: Writer, *, force: bool) -> Manifest:
         """Server-side apply; creates what is missing."""
+        if not self._tracks(kind):
+            raise ValueError(f"{kind.resource} are applied, but this store was told that they never are")
         config = checks.applicable(kind, key, config, writer.manager)
         old = self._tables.get(kind.resource, key)
         if old is None:
@@ -251,7 +279,7 @@ class Store:
         checks.version(kind.resource, key, old, config)
         merged = apply.apply(old, admission.expected(kind, config), writer, kind.shape, force=force)
         new = admission.updated(kind, old, merged, writer.subresource)
-        return copy(self._ledger.replace(kind, key, old, new))
+        return self._copy(self._ledger.replace(kind, key, old, new))
 
     def _create_by_apply(self, kind: Kind, key: Key, config: Manifest, writer: Writer) -> Manifest:
         checks.creatable_by_apply(kind, key, config["metadata"], writer.subresource)
@@ -259,4 +287,4 @@ class Store:
         config = admission.expected(kind, config)
         applied = apply.apply({"metadata": {}}, config, writer, kind.shape, force=True)
         obj = admission.born(kind, key, applied, writer.time, self._uid())
-        return copy(self._ledger.commit(kind, key, None, obj))
+        return self._copy(self._ledger.commit(kind, key, None, obj))

@@ -17,6 +17,15 @@ class Tables:
         self._places: dict[str, tuple[str, Key]] = {}
         self._owned: dict[str, set[tuple[str, Key]]] = {}
 
+    def fork(self) -> Tables:
+        """Tables of their own that hold the same objects."""
+        twin = Tables()
+        twin.kinds = dict(self.kinds)
+        twin.objects = {name: dict(objects) for name, objects in self.objects.items()}
+        twin._places = dict(self._places)
+        twin._owned = {uid: set(owned) for uid, owned in self._owned.items() if owned}
+        return twin
+
     def add_kind(self, kind: Kind) -> None:
         name = str(kind.resource)
         self.kinds[name] = kind

@@ -1,0 +1,221 @@
+"""What must hold in a region after every write, and at rest; and what comes out in the end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+from kubelets import JOB
+from region_edits import ZONES
+
+from pincompute.api.clusters import MEMBERCLUSTERS, MemberCluster
+from pincompute.api.conditions import find, is_true
+from pincompute.api.core import PODS, Pod
+from pincompute.api.kinds import KINDS
+from pincompute.api.labels import APP, HOST, ORIGIN_UID, REVISION, SHARD_UID, WORKLOAD
+from pincompute.api.meta import Key
+from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS, Shard
+from pincompute.api.workloads import PINAPPS, PINPODS, PinApp, PinPod
+from pincompute.engine.laws import World
+from pincompute.engine.laws.worlds import Deed, since
+
+PATIENCE = timedelta(seconds=15)  # S-017: shorter silences change nothing
+
+
+def invariant(world: World) -> None:
+    """F5: no pod is made beyond what its shard asks for now, and its surge. S-020: nobody says done too soon."""
+    for cluster in world.stores:
+        if cluster != HOST:
+            check_newest_pod(world, cluster)
+    found = says_done_too_soon(world)
+    assert not found, found
+    for deed in world.deeds[-1:]:
+        if deed.cluster == HOST:
+            check_members(world, deed)
+        else:
+            check_wanted_shards(world, deed)
+
+
+def check_members(world: World, deed: Deed) -> None:
+    """A member is given up only after a silence of some length, and let go only when nothing of ours is left in it."""
+    for version in since(world.history(HOST, MEMBERCLUSTERS), deed.before):
+        member, name = version.obj, version.key.name
+        if member is None:
+            left = [key for kind in KINDS for key in world.objects(name, kind.shard)]
+            assert not left or name in world.silent or name in world.cut, f"{name} is let go with {left[0]} in it"
+        elif isinstance(member, MemberCluster) and (given_up := find(member.status.conditions, "Ready")):
+            just_now = given_up.status == "False" and given_up.last_transition_time == world.now
+            was = world.objects(HOST, MEMBERCLUSTERS, deed.before).get(version.key)
+            before = find(was.status.conditions, "Ready") if was is not None else None
+            if just_now and name not in world.cut and before is not None and before.status == "True":
+                silence = world.now - world.silent_since.get(name, world.now)
+                assert silence >= PATIENCE, f"{name} is given up after {silence.total_seconds()} s of silence"
+
+
+def check_wanted_shards(world: World, deed: Deed) -> None:
+    """No shard goes while its workload wants replicas there."""
+    for kind in KINDS:
+        for version in since(world.history(deed.cluster, kind.shard), deed.before):
+            was = world.objects(deed.cluster, kind.shard, deed.before).get(version.key)
+            going = version.obj is None or version.obj.deleting
+            if not going or was is None or was.deleting:
+                continue
+            workload = world.objects(HOST, kind.workload).get(version.key)
+            if workload is None or workload.deleting or workload.metadata.uid != was.spec.origin.uid:
+                continue
+            made = workload.status.scheduling
+            decided = made is not None and made.generation == workload.metadata.generation
+            placed = {row.cluster for row in made.placement} if made and decided else ()
+            assert deed.cluster not in placed, f"{version.key} goes from {deed.cluster} although replicas belong there"
+
+
+def is_new(pod: Pod) -> bool:
+    return not pod.spec.node_name and not pod.deleting and not pod.status.conditions
+
+
+def check_newest_pod(world: World, cluster: str) -> None:
+    """The last write to the cluster, if it made a pod."""
+    for version in world.history(cluster, PODS)[-1:]:
+        if version.number == world.version(cluster) and isinstance(version.obj, Pod) and is_new(version.obj):
+            check_pod(world, cluster, version.obj)
+
+
+def check_pod(world: World, cluster: str, pod: Pod) -> None:
+    uid = pod.metadata.labels.get(SHARD_UID, "")
+    shards = (*world.objects(cluster, PINAPPSHARDS).values(), *world.objects(cluster, PINPODSHARDS).values())
+    shard = next((s for s in shards if s.metadata.uid == uid), None)
+    assert shard is not None, f"{pod.key} in {cluster} is made for a shard that is gone"
+    assert not shard.deleting, f"{pod.key} in {cluster} is made for a shard that is going"
+    wanted = sum(share.replicas for share in shard.spec.mix)
+    live = [p for p in world.objects(cluster, PODS).values() if p.metadata.labels.get(SHARD_UID) == uid and not p.deleting]
+    assert len(live) <= wanted, f"{len(live)} pods in {cluster} for a shard of {wanted}"
+    if pod.metadata.labels.get(WORKLOAD) == PINPODS.kind:
+        check_not_done(world, pod)
+
+
+def check_not_done(world: World, pod: Pod) -> None:
+    """A PinPod that has ended well is done: its revision is not run again, in any member."""
+    for cluster in world.stores:
+        for version in world.history(cluster, PODS):
+            past = version.obj
+            if isinstance(past, Pod) and past.status.phase == "Succeeded" and _same_run(past, pod):
+                raise AssertionError(f"{pod.key} is made again although {past.key} in {cluster} has ended well")
+
+
+def _same_run(one: Pod, other: Pod) -> bool:
+    return all(one.metadata.labels.get(name) == other.metadata.labels.get(name) for name in (ORIGIN_UID, REVISION))
+
+
+def check_ready_counts(world: World, cluster: str) -> None:
+    """What a shard has just reported as ready was so when it was looked at: pods that are ending count for nothing."""
+    for resource in (PINAPPSHARDS, PINPODSHARDS):
+        for version in world.history(cluster, resource)[-1:]:
+            shard = version.obj
+            if version.number != world.version(cluster) or not isinstance(shard, Shard) or shard.deleting:
+                continue
+            pods = world.objects(cluster, PODS, world.looked[cluster]).values()
+            mine = [p for p in pods if p.metadata.labels.get(SHARD_UID) == shard.metadata.uid]
+            ready = sum(is_true(p.status.conditions, "Ready") and not p.deleting for p in mine)
+            past = world.objects(cluster, resource, version.number - 1).get(version.key)
+            reports = past is not None and past.status.ready_replicas != shard.status.ready_replicas
+            if reports and cluster not in world.slow:
+                said = shard.status.ready_replicas
+                assert said <= ready, f"{shard.key} in {cluster} reports {said} ready pods, {ready} are"
+
+
+def says_done_too_soon(world: World) -> str:
+    """S-020: the status may name the present generation only when no member still reports an older one.
+
+    A member that joins the placement later has reported none; the status does not go back for it.
+    """
+    for key, app in world.objects(HOST, PINAPPS).items():
+        if app.status.observed_generation != app.metadata.generation:
+            continue
+        for cluster in world.stores:
+            shard = world.objects(cluster, PINAPPSHARDS).get(key)
+            placed = {row.cluster for row in app.status.scheduling.placement} if app.status.scheduling else ()
+            reported = shard.status.origin_generation if shard is not None and cluster in placed else 0
+            if 0 < reported < app.metadata.generation:
+                return f"S-020: {key} says that generation {app.metadata.generation} is done, {cluster} has not seen it"
+    return ""
+
+
+def pods_of(world: World, uid: str) -> list[tuple[str, Pod]]:
+    return [
+        (cluster, pod)
+        for cluster in world.stores
+        if cluster != HOST
+        for pod in world.objects(cluster, PODS).values()
+        if pod.metadata.labels.get(ORIGIN_UID) == uid
+    ]
+
+
+def goal(world: World, *, even: bool = True) -> None:
+    """Every app runs what was asked for last, evenly over the zones (N2) while there is room; every pod runs once, or is done;
+    what was deleted is gone; the status says so."""
+    for key, app in world.objects(HOST, PINAPPS).items():
+        check_app(world, key, app, even=even)
+    for key, pod in world.objects(HOST, PINPODS).items():
+        check_single(world, key, pod)
+    for cluster in world.stores:
+        for shards, workloads in ((PINAPPSHARDS, PINAPPS), (PINPODSHARDS, PINPODS)):
+            for key in world.objects(cluster, shards):
+                assert key in world.objects(HOST, workloads), f"{key} in {cluster} is left over"
+        uids = {obj.metadata.uid for kind in (PINAPPS, PINPODS) for obj in world.objects(HOST, kind).values()}
+        for pod in world.objects(cluster, PODS).values():
+            assert pod.metadata.labels.get(ORIGIN_UID) in uids, f"{pod.key} in {cluster} is left over"
+
+
+def check_app(world: World, key: Key, app: PinApp, *, even: bool) -> None:
+    assert not app.deleting, f"{key} was deleted and is still there"
+    made, status = app.status.scheduling, app.status
+    placed = sum(row.replicas for row in made.placement) if made else 0
+    assert placed + (made.unplaced if made else 0) == app.spec.replicas, f"{key}: {placed} of {app.spec.replicas} are placed"
+    mine = pods_of(world, app.metadata.uid)
+    assert len(mine) == placed, f"{len(mine)} pods of {key}, wanted {placed}"
+    wanted = {c["image"] for c in app.spec.template["spec"]["containers"]}
+    assert all({c.image for c in pod.spec.containers} == wanted for _, pod in mine), f"old images in {key}"
+    if even:
+        assert placed == app.spec.replicas, f"{key}: {made.unplaced if made else 0} replicas have no place"
+        zones = Counter(ZONES[cluster] for cluster, _ in mine)
+        spread = [zones[zone] for zone in {ZONES[c] for c in world.stores if c != HOST}]
+        assert max(spread) - min(spread) <= 1, f"{key} is uneven: {dict(zones)}"
+        assert status.phase == ("Running" if app.spec.replicas else "Stopped"), f"{key} is {status.phase}"
+    assert status.ready_replicas == placed, f"{key} says that {status.ready_replicas} of {placed} are ready"
+    assert status.observed_generation == app.metadata.generation, f"the status of {key} is old"
+
+
+def check_single(world: World, key: Key, pod: PinPod) -> None:
+    assert not pod.deleting, f"{key} was deleted and is still there"
+    mine, made = pods_of(world, pod.metadata.uid), pod.status.scheduling
+    placed = sum(row.replicas for row in made.placement) if made else 0
+    ends = pod.spec.template["spec"]["containers"][0]["image"].startswith(JOB)
+    if ends:
+        done = [p for _, p in mine if p.status.phase == "Succeeded"]
+        assert len(mine) <= 1, f"{len(mine)} pods of {key}, which ends by itself"
+        assert len(done) == len(mine), f"{key} has not ended"
+    else:
+        assert len(mine) == placed, f"{len(mine)} pods of {key}, wanted {placed}"
+        assert pod.status.ready_replicas == placed, f"{key} says that {pod.status.ready_replicas} of {placed} are ready"
+
+
+def outcome(world: World) -> dict[str, Any]:
+    """What users see: each app runs as many pods as it should, of the wanted images, over the zones; nothing is left over."""
+    pods = [(cluster, pod) for cluster in world.stores if cluster != HOST for pod in world.objects(cluster, PODS).values()]
+    found: dict[str, Any] = {"pods": len(pods)}
+    for key, app in world.objects(HOST, PINAPPS).items():
+        mine = [(cluster, pod) for cluster, pod in pods if pod.metadata.labels.get(APP) == key.name]
+        zones = Counter(ZONES[cluster] for cluster, _ in mine)
+        status = app.status
+        found[str(key)] = {
+            "pods": len(mine),
+            "images": sorted({c.image for _, pod in mine for c in pod.spec.containers}),
+            "ready": (status.ready_replicas, status.updated_replicas, status.phase),
+            "observed": status.observed_generation == app.metadata.generation,
+            "zones": sorted(zones.values()),
+        }
+    shards = [shard for c in world.stores if c != HOST for shard in world.objects(c, PINAPPSHARDS)]
+    found["left over"] = [str(key) for key in shards if key not in world.objects(HOST, PINAPPS)]
+    found["members"] = sorted(str(key) for key in world.objects(HOST, MEMBERCLUSTERS))
+    return found

@@ -1,0 +1,254 @@
+"""Deliberate bugs in the arithmetic of `domain` and in controllers of the region, each caught by a law.
+
+A bug in `domain` is planted wherever the module is used; one in a controller takes that controller's place.
+"""
+
+from __future__ import annotations
+
+import random
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import ModuleType
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from mutants import controllers_of, infected, mutated, planted
+from region_edits import Edit
+from region_worlds import regions
+
+from pincompute.domain import budget, replacement, room, spread
+from pincompute.engine.laws import Broken, Case, Chance, uphold
+from pincompute.federation import health, projects, removal, sweep
+from pincompute.federation.workload import controller as workload
+from pincompute.federation.workload import dispatch, report, sites
+from pincompute.operator.replicas import controller as replicas
+
+TRIES = 300  # worlds until a mutant counts as a survivor
+
+
+@dataclass(frozen=True)
+class Bug:
+    """`old` stands once in the module, and `new` in its place is wrong; `also` are more such texts. `law` catches it, saying
+    `verdict`. `sure` are edits that happen in every world.
+    """
+
+    module: ModuleType
+    law: str
+    verdict: str
+    old: str
+    new: str
+    storms: bool = False
+    sure: tuple[Edit, ...] = ()
+    also: tuple[tuple[ModuleType, str, str], ...] = ()
+
+
+PROMISE = "keeps the promised availability"
+TAKEN = "serving replicas were taken"
+UNKNOWN = "never acts on unknown"
+
+BUGS: dict[str, Bug] = {
+    "a workload's shard is deleted without its uid": Bug(
+        dispatch, "settles", "without its uid", "shard.metadata.uid, why)", '"", why)'
+    ),
+    "a workload is released by an unpinned patch": Bug(
+        dispatch,
+        "settles",
+        "without the uid and version",
+        "body, meta.uid, meta.resource_version,",
+        'body, meta.uid, "",',
+        sure=(Edit("delete"),),
+    ),
+    "an unchanged shard is written each time": Bug(
+        dispatch, "settles", "does not settle|not woken", "site.shard.spec == spec", "site.shard.spec is spec"
+    ),
+    "a workload that is being deleted is run on": Bug(
+        workload,
+        "settles",
+        "was deleted and is still there",
+        "    if workload.deleting:\n",
+        "    if workload.deleting and False:\n",
+        sure=(Edit("delete"),),
+    ),
+    "a workload is released while a member is silent": Bug(
+        dispatch,
+        UNKNOWN,
+        "would remove finalizer",
+        "or (not site.known and site.name in placed and not site.member.leaving)",
+        "or False",
+        sure=(Edit("delete"),),
+    ),
+    "an unsynced member is taken for an empty one, and nobody is asked": Bug(
+        sites,
+        UNKNOWN,
+        "would remove finalizer|left over",
+        "return Site(member, None, known=False, prepared=False)",
+        "return Site(member, None, known=True, prepared=True)",
+        sure=(Edit("delete"),),
+        also=((dispatch, "    return proofs, (Patch(", "    return (), (Patch("),),
+    ),
+    "a status says done before the members have begun (S-020)": Bug(
+        report,
+        "survives any order",
+        "S-020",
+        "        if site.shard.status.origin_generation < workload.generation:\n",
+        "        if not site:\n",
+        sure=(Edit("env", number=2),),
+        also=((report, "or site.shard is None or not site.settled:", "or site.shard is None:"),),
+    ),
+    "the account is overdrawn by one": Bug(
+        budget,
+        PROMISE,
+        TAKEN,
+        "        made = _divided(grant, made, guaranteed(made) - whole.promised)\n",
+        "        made = _divided(grant, made, guaranteed(made) - whole.promised + 1)\n",
+        sure=(Edit("image", number=2),),
+    ),
+    "an allotment that was lowered counts as taken back at once": Bug(
+        budget,
+        PROMISE,
+        TAKEN,
+        "return min(self.available, self.floor, self.guaranteed) if self.known else 0",
+        "return min(self.available, self.floor) if self.known else 0",
+        sure=(Edit("drain"),),
+    ),
+    "maxUnavailable is rounded up": Bug(
+        budget,
+        PROMISE,
+        TAKEN,
+        "_part(unavailable, replicas, up=False)",
+        "_part(unavailable, replicas, up=True)",
+        sure=(Edit("image", number=2),),
+    ),
+    "a member gives replicas away before others have taken over (N7)": Bug(
+        budget,
+        PROMISE,
+        TAKEN,
+        "smaller = _smaller(part, max(0, total - whole.replicas))",
+        "smaller = _smaller(part, total)",
+        storms=True,
+        sure=(Edit("leave"),),
+    ),
+    "an operator disturbs more than its allotment": Bug(
+        replacement,
+        PROMISE,
+        TAKEN,
+        "            if replica.available and self._spare + credit <= 0:\n",
+        "            if replica.available and self._spare + credit < 0:\n",
+        sure=(Edit("image", number=2),),
+    ),
+    "more pods are made than the mix has (F5)": Bug(
+        replacement, "settles", "pods in .* for a shard of", "max(0, total - len(replicas))", "2 * total"
+    ),
+    "pods that are ending count as ready": Bug(
+        replicas,
+        PROMISE,
+        "ready pods",
+        "        if pod.deleting:\n            continue\n",
+        "        if pod.deleting and False:\n            continue\n",
+        sure=(Edit("env", number=2),),
+    ),
+    "health gives a member up at once (S-017)": Bug(
+        health, "settles", "is given up after 0.0 s", "    if held >= patience:\n", "    if held is not None:\n", storms=True
+    ),
+    "health never tells that a member answers": Bug(
+        health, "settles", "goal is not reached", "    if seen.member.reachable:\n", "    if not seen.member.reachable:\n"
+    ),
+    "health writes a status that says nothing new": Bug(
+        health, "settles", "does not settle", "    if not difference:\n", "    if not difference and False:\n"
+    ),
+    "health does not wake up when its patience is over": Bug(
+        health, "settles", "was not woken", "(patience - held).total_seconds()", "None", storms=True
+    ),
+    "removal lets a member go that has shards": Bug(
+        removal,
+        "settles",
+        "is let go with",
+        "    if seen.placed or seen.shards:\n",
+        "    if not seen.cluster:\n",
+        sure=(Edit("leave"),),
+        also=((removal, "return plan(proofs, (_release(cluster),))", "return plan((_release(cluster),))"),),
+    ),
+    "removal takes silence for death": Bug(
+        removal,
+        "never acts on unknown",
+        "would remove finalizer",
+        "    if conditions.is_true(cluster.status.conditions, members.READY):\n",
+        "    if () and conditions:\n",
+        storms=True,
+        sure=(Edit("leave"),),
+    ),
+    "projects make no namespace in members": Bug(
+        projects, "settles", "goal is not reached", "        if member.reachable:\n", "        if not member:\n"
+    ),
+    "projects write a status that says nothing new": Bug(
+        projects, "settles", "does not settle", "    if not difference:\n", "    if not difference and False:\n"
+    ),
+    "spread does not look at what zones have already (N2)": Bug(
+        spread,
+        "settles",
+        "is uneven",
+        "filled(levels, rooms, count, uid)",
+        "filled(dict.fromkeys(levels, 0), rooms, count, uid)",
+    ),
+    "spread leaves the last replica out": Bug(
+        spread,
+        "settles",
+        "are placed|have no place|goal is not reached",
+        "    given = _give(rows, missing, uid)\n",
+        "    given = _give(rows, max(0, missing - 1), uid)\n",
+    ),
+    "room that was promised is promised again (S-035)": Bug(
+        room,
+        "settles",
+        "are ready",
+        "free.get(name, 0) - promised.get(name, 0) for name in request}, request)",
+        "free.get(name, 0) for name in request}, request)",
+    ),
+    "sweep deletes shards that are claimed": Bug(
+        sweep,
+        "settles",
+        "goes from .* although replicas belong there",
+        "or seen.namesake == shard.spec.origin.uid:",
+        "or seen.namesake == shard.metadata.uid:",
+    ),
+    "sweep asks no server before it deletes": Bug(
+        sweep,
+        "survives stale views",
+        "goes from .* although replicas belong there",
+        "return plan((proof,), (delete,))",
+        "return plan((delete,))",
+        sure=(Edit("delete"), Edit("submit", number=3)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BUGS)
+def test_the_laws_catch(name: str) -> None:
+    bug = BUGS[name]
+    texts: dict[ModuleType, list[tuple[str, str]]] = {bug.module: [(bug.old, bug.new)]}
+    for module, old, new in bug.also:
+        texts.setdefault(module, []).append((old, new))
+    controllers = [mutated(module, *changes) for module, changes in texts.items() if controllers_of(module)]
+
+    @settings(
+        max_examples=TRIES,
+        derandomize=True,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=regions(storms=bug.storms, sure=bug.sure), seed=st.integers(0, 2**32))
+    def holds(case: Case, seed: int) -> None:
+        for mutant in controllers:
+            case = infected(case, mutant)
+        uphold(bug.law, case, Chance(random.Random(seed), few=1))
+
+    with ExitStack() as stack:
+        for module, changes in texts.items():
+            if not controllers_of(module):
+                stack.enter_context(planted(module, *changes))
+        with pytest.raises(Broken, match=bug.verdict) as caught:
+            holds()
+    assert caught.value.law == bug.law
