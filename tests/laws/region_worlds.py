@@ -15,9 +15,9 @@ from pincompute.api.kinds import KINDS
 from pincompute.api.labels import HOST, LOCAL
 from pincompute.engine.laws import Case, Process, Scenario, World
 from pincompute.federation import process as federation
-from pincompute.federation import removal
 from pincompute.federation.scheduling import queues
 from pincompute.federation.workload import controller as workload
+from pincompute.federation.workload import model
 from pincompute.operator import process as operator
 from pincompute.operator.replicas.controller import INDEXES
 
@@ -36,7 +36,7 @@ class Hardship:
 
 
 TIERS = ("OnDemand", "Reserved", "Preemptible")
-OF_WORKLOADS = {kind.workload: {**queues.INDEXES[kind.workload], **removal.INDEXES[kind.workload]} for kind in KINDS}
+OF_WORKLOADS = {kind.workload: {**queues.INDEXES[kind.workload], **model.INDEXES[kind.workload]} for kind in KINDS}
 ALL_INDEXES = {**INDEXES, **workload.INDEXES, **OF_WORKLOADS}
 
 

@@ -167,7 +167,7 @@ class WorkloadStatus(Struct):
     updated_replicas: Annotated[int, doc("Pods of the current revision.")] = 0
     unavailable_replicas: Annotated[int, doc("Pods that are wanted and not available.")] = 0
     revision: Annotated[str, doc("Name of the template's present revision.")] = ""
-    surge_refused: Annotated[
+    without_surge: Annotated[
         str, doc("Revision that is rolled out without surge, because no cluster had room for one replica more.")
     ] = ""
     ended: Annotated[Ended | None, doc("How the unit ended, if it runs to its end and has.")] = None

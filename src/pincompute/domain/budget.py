@@ -20,11 +20,15 @@ from typing import TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Of `replicas`, `unavailable` may be missing at a time; `surge` more may exist while something is disturbed."""
+    """Of `replicas`, `unavailable` may be missing at a time; `surge` more may exist while something is disturbed.
+
+    `single`: never more than `replicas` exist, so what moves is gone before it comes again.
+    """
 
     replicas: int
     unavailable: int
     surge: int
+    single: bool = False
 
     @property
     def promised(self) -> int:
@@ -102,30 +106,51 @@ def allot(whole: Account, parts: Sequence[Part]) -> tuple[Part, ...]:
 
     No step takes the sum of all guarantees below the promise; what has to be left for later is left. First members grow and
     give back what they no longer need, then those that have too many shrink, then what is left of the account is handed out.
+    While replicas are lost, what was handed out and is not spent is taken back first.
     """
-    grown = [_grown(part) for part in parts]
-    yielded = _yielded(grown)
-    shrunk = _shrunk(whole, yielded)
-    return _handed_out(whole, shrunk)
+    grown = _grown(whole, [_returned(part) for part in parts])
+    if guaranteed(grown) < whole.promised:
+        grown = [_withdrawn(part) for part in grown]
+    return _handed_out(whole, _shrunk(whole, _drains_released(grown)))
 
 
 def guaranteed(parts: Iterable[Part]) -> int:
     return sum(part.guarantee for part in parts)
 
 
-def _grown(part: Part) -> Part:
-    """With the replicas it lacks, and without the allotment that nothing there waits for."""
+def _returned(part: Part) -> Part:
+    """Without the allotment that nothing there waits for."""
     if not part.can_be_raised:
         return part
     return replace(
         part,
-        replicas=max(part.replicas, part.target),
         updating=min(part.updating, part.updates),
         unavailable=min(part.unavailable, part.evictions + part.drains),
     )
 
 
-def _yielded(parts: list[Part]) -> list[Part]:
+def _grown(whole: Account, parts: list[Part]) -> list[Part]:
+    """With the replicas they lack. What may never exist twice comes only when as much has gone elsewhere."""
+    free = whole.replicas - sum(part.replicas for part in parts) if whole.single else None
+    made: list[Part] = []
+    for part in parts:
+        more = max(0, part.target - part.replicas) if part.can_be_raised else 0
+        if free is not None:
+            more = max(0, min(more, free))
+            free -= more
+        made.append(replace(part, replicas=part.replicas + more))
+    return made
+
+
+def _withdrawn(part: Part) -> Part:
+    """Without what it was allotted and has not spent: nothing else is disturbed until what was lost is back."""
+    unspent = max(0, part.available - part.floor) if part.can_be_raised else 0
+    evictions = min(part.unavailable, unspent)
+    updates = min(part.updating, unspent - evictions)
+    return replace(part, unavailable=part.unavailable - evictions, updating=part.updating - updates)
+
+
+def _drains_released(parts: list[Part]) -> list[Part]:
     """While an update waits, drains give back what they were allotted: a cordon may last for days, an update does not."""
     if not any(_lacks(part) for part in parts):
         return parts
@@ -137,11 +162,15 @@ def _lacks(part: Part) -> bool:
 
 
 def _shrunk(whole: Account, parts: list[Part]) -> list[Part]:
-    """Replicas go where they are too many, once as many others are available: a move by itself disturbs nobody (N7)."""
+    """Replicas go where they are too many, once as many others are available: a move by itself disturbs nobody (N7).
+
+    What may never exist twice cannot wait for others: it goes as far as the account allows.
+    """
+    needed = whole.promised if whole.single else whole.replicas
     made: list[Part] = []
     total = guaranteed(parts)
     for part in parts:
-        smaller = _smaller(part, max(0, total - whole.replicas))
+        smaller = _smaller(part, max(0, total - needed))
         total -= part.guarantee - smaller.guarantee
         made.append(smaller)
     return made
@@ -178,7 +207,7 @@ def _divided(grant: _Grant, parts: list[Part], spare: int) -> list[Part]:
 
 def _granted(grant: _Grant, part: Part, spare: int) -> Part:
     """As much of what it waits for as costs no more than `spare`: what is missing there already costs nothing."""
-    return grant(part, spare + max(0, part.floor - part.guarantee)) or part
+    return grant(part, spare + max(0, part.floor - part.available)) or part
 
 
 def _for_updates(part: Part, most: int) -> Part | None:

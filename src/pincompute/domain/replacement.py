@@ -8,6 +8,7 @@ S-159). What is not allotted is requested: the federation, which knows all membe
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -152,7 +153,12 @@ def _same_shape(movers: Sequence[Replica], missing: Sequence[Wanted]) -> list[tu
 
 
 def _without(missing: Sequence[Wanted], taken: Iterable[str]) -> list[str]:
-    rest = [wanted.revision for wanted in missing]
-    for revision in taken:
-        rest.remove(revision)
+    """The revisions of `missing` in their order, less those that are taken."""
+    gone = Counter(taken)
+    rest: list[str] = []
+    for wanted in missing:
+        if gone[wanted.revision] > 0:
+            gone[wanted.revision] -= 1
+        else:
+            rest.append(wanted.revision)
     return rest

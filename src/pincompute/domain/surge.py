@@ -15,8 +15,11 @@ from pincompute.domain.room import replicas_that_fit
 
 
 @dataclass(frozen=True, slots=True)
-class Berth:
-    """A cluster: `wanted` replicas by its placement, `held` surplus ones there now, `room` for so many more."""
+class Candidate:
+    """A cluster that may take surplus replicas.
+
+    `wanted` replicas belong there by the placement, `held` surplus ones are there now, and there is `room` for so many more.
+    """
 
     cluster: str
     wanted: int
@@ -24,17 +27,17 @@ class Berth:
     room: int
 
 
-def divide(needed: int, berths: Sequence[Berth]) -> dict[str, int] | None:
+def divide(needed: int, candidates: Sequence[Candidate]) -> dict[str, int] | None:
     """Surplus replicas by cluster, `needed` in all or as many as there is room for; None when there is room for none."""
     given: dict[str, int] = {}
     left = needed
-    for berth in berths:
-        given[berth.cluster] = min(berth.held, left)
-        left -= given[berth.cluster]
-    able = sorted((b for b in berths if b.wanted and b.room > 0), key=lambda b: (-b.room, b.cluster))
-    for rest, berth in zip(range(len(able), 0, -1), able, strict=True):
-        more = min(berth.room, -(-left // rest))
-        given[berth.cluster] += more
+    for candidate in candidates:
+        given[candidate.cluster] = min(candidate.held, left)
+        left -= given[candidate.cluster]
+    able = sorted((b for b in candidates if b.wanted and b.room > 0), key=lambda b: (-b.room, b.cluster))
+    for rest, candidate in zip(range(len(able), 0, -1), able, strict=True):
+        more = min(candidate.room, -(-left // rest))
+        given[candidate.cluster] += more
         left -= more
     made = {cluster: count for cluster, count in given.items() if count}
     return made if made or not needed else None

@@ -71,6 +71,8 @@ class Card(Generic[K]):
     `name` is `process.file`; it is also the field manager of every apply. `coalesce` (seconds) is the least time between
     two runs for one key that both wrote something; `rest` between any two, for controllers that look at very many objects;
     `pace` is how many runs a second may write, over all keys, for controllers whose mistakes would go far (0: any number).
+    `contact` names the keys that wait for a member without having anything there, for when it answers or falls silent; by
+    default those of everything on the host.
     """
 
     name: str
@@ -82,6 +84,7 @@ class Card(Generic[K]):
     coalesce: float = 0.0
     rest: float = 0.0
     pace: float = 0.0
+    contact: Callable[[str, Views], Iterable[K]] | None = None
 
 
 class Context(Views, Protocol):

@@ -10,6 +10,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -175,7 +176,7 @@ class _Worker(Generic[K]):
     def _look_around(self, cluster: str) -> None:
         """Everything that the cluster may concern is looked at again: what was unknown may be known, or the reverse.
 
-        For a member that is also every object on the host: one may wait for that member without having anything there yet.
+        For a member that is also what waits for it on the host without having anything there yet.
         """
         self._contacts.discard(cluster)
         places = {r.where for r in self.card.reads}
@@ -185,8 +186,12 @@ class _Worker(Generic[K]):
         for reads in self.card.reads:
             if reads.where == where:
                 self._enqueue(cluster, reads)
-            elif reads.where == "host":
+            elif reads.where == "host" and self.card.contact is None:
                 self._enqueue(HOST, reads)
+        if where == "members" and self.card.contact is not None:
+            with suppress(Unknown):
+                for key in self.card.contact(cluster, self._clusters):
+                    self.queue.add(key, Priority.BACKGROUND)
 
     def _enqueue(self, cluster: str, reads: Reads[K]) -> None:
         for obj in self._visible(cluster, reads):

@@ -39,7 +39,7 @@ async def run(kubeconfig: Path, context: str, port: int) -> None:
     """Run until told to end. Raises ConfigError when the kubeconfig cannot be used."""
     host = config.load(kubeconfig, context)
     clusters = Clusters(user_agent=f"{NAME}/{__version__}")
-    for resource, indexes in (*queues.INDEXES.items(), *workload.INDEXES.items(), *removal.INDEXES.items()):
+    for resource, indexes in (*queues.INDEXES.items(), *workload.INDEXES.items()):
         clusters.declare("host", resource, indexes)
     membership = Membership(clusters)
     refusals = Refusals()

@@ -18,6 +18,7 @@ from pincompute.engine.controller import Card, Controller, Reads, Writes
 from pincompute.engine.plan import ConfirmSet, Patch, Plan, Ref, plan
 from pincompute.federation import members
 from pincompute.federation.keys import MemberKey
+from pincompute.federation.workload import model
 from pincompute.federation.workload.model import WorkloadObject
 from pincompute.kube.views import Unknown, Views
 
@@ -57,7 +58,7 @@ def observe(key: MemberKey, views: Views, _now: datetime) -> Seen | None:
         return None
     if not cluster.deleting:
         return Seen(cluster, (), ())
-    objects = [obj for kind in KINDS for obj in views.view(HOST, kind.workload).by(MEMBER, key.name)]
+    objects = [obj for kind in KINDS for obj in views.view(HOST, kind.workload).by(model.BY_MEMBER, key.name)]
     placed = tuple(sorted(obj.key for obj in objects if _depends(obj, key.name)))
     return Seen(cluster, placed, _shards(cluster, views))
 
@@ -92,13 +93,6 @@ def _release(cluster: MemberCluster) -> Patch:
     return Patch(ref, {"metadata": {"finalizers": kept}}, meta.uid, meta.resource_version, "nothing depends on it any more")
 
 
-def members_of(obj: WorkloadObject) -> tuple[str, ...]:
-    """Members that a workload is placed in, or has something in by its own status."""
-    made = obj.status.scheduling
-    placed = (row.cluster for row in made.placement) if made is not None else ()
-    return tuple(dict.fromkeys((*placed, *(line.cluster for line in obj.status.clusters))))
-
-
 def _itself(_cluster: str, member: MemberCluster) -> tuple[MemberKey, ...]:
     return (MemberKey(member.metadata.name),)
 
@@ -110,10 +104,6 @@ def _placed_in(_cluster: str, obj: WorkloadObject) -> tuple[MemberKey, ...]:
 
 def _of_cluster(cluster: str, _obj: Object) -> tuple[MemberKey, ...]:
     return (MemberKey(cluster),)
-
-
-MEMBER = "member"
-INDEXES = {kind.workload: {MEMBER: members_of} for kind in KINDS}
 
 
 CONTROLLER = Controller(

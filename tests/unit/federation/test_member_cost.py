@@ -20,6 +20,7 @@ from pincompute.api.workloads import PINAPPS, ClusterReplicas, ClusterStatus, Pi
 from pincompute.engine.plan import Confirm, ConfirmSet, Delete, Patch
 from pincompute.federation import health, removal, sweep
 from pincompute.federation.keys import MemberKey, PoolKey, ShardKey
+from pincompute.federation.workload import model
 from pincompute.kube.views import Unknown
 
 MANY = 200
@@ -43,7 +44,7 @@ class Shown:
 
     def by(self, index: str, value: str) -> Iterable[Any]:
         """What an index costs is what it gives."""
-        found = [obj for obj in self.objects.values() if value in removal.INDEXES[PINAPPS][index](obj)]
+        found = [obj for obj in self.objects.values() if value in model.INDEXES[PINAPPS][index](obj)]
         self.asked["listed"] += len(found)
         return found
 

@@ -126,7 +126,9 @@ class Sight:
         at = None if self._clear else self._version(cluster, name, resource)
         history = self._world.kind(name, resource)
         objects = history.now if at is None else history.at(at)
-        return FixedView(objects, self._indexes.get(resource, {}), self._order, history if at is None else None)
+        indexes = self._indexes.get(resource, {})
+        found: FixedView[Any] = FixedView(objects, indexes, self._order, history if at is None else None)
+        return found
 
     def _out_of_sight(self, cluster: str, resource: Resource[Any]) -> Exception:
         where = act.where_of(cluster)

@@ -13,7 +13,7 @@ from pincompute.federation.kinds.behaviour import Behaviour
 
 def account(_unit: PinPod, replicas: int) -> Account:
     """There is no other replica to wait for, and never a second one."""
-    return Account(replicas, unavailable=1, surge=0)
+    return Account(replicas, unavailable=1, surge=0, single=True)
 
 
 PINPOD = Behaviour(KIND, partial(replicated.demand, KIND), account, replicated.share, replicated.summarise)

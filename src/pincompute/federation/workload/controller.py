@@ -35,7 +35,7 @@ from pincompute.federation.workload.model import Workload
 from pincompute.federation.workload.sites import Site
 from pincompute.kube.views import Views
 
-INDEXES: Mapping[Resource[Any], Mapping[str, Any]] = {PINREVISIONS: {revisions.BY_OWNER: revisions.owners}}
+INDEXES: Mapping[Resource[Any], Mapping[str, Any]] = {**model.INDEXES, PINREVISIONS: {revisions.BY_OWNER: revisions.owners}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def decide(seen: Seen) -> Plan:
     if decision is None or workload.rendered.problem:
         told = report.decide(workload, seen.sites, None, seen.now, seen.refused)
         return plan(told.write, wake_after=told.wake_after, why=told.why or "waits for a scheduling decision")
-    made = rollout.decide(workload, decision, seen.sites, revisions.templates(seen.kept), workload.status.surge_refused)
+    made = rollout.decide(workload, decision, seen.sites, revisions.templates(seen.kept), workload.status.without_surge)
     told = report.decide(workload, seen.sites, made, seen.now, seen.refused)
     superseded = revisions.decide(workload, seen.sites, seen.kept)
     writes = dispatch.writes(workload, made.assignments)
@@ -65,8 +65,8 @@ def decide(seen: Seen) -> Plan:
     return plan(
         dispatch.guard(workload, made.assignments) if superseded or writes or removals else (),
         superseded,
-        (*writes, *told.write),  # beside the dispatch, so that no member that fails holds up the status
-        (*removals, *revisions.expired(workload, seen.sites, seen.kept)),
+        (*writes, *removals, *told.write),  # all at once, so that no member that fails holds up the others or the status
+        revisions.expired(workload, seen.sites, seen.kept),
         wake_after=_soonest(told.wake_after, dispatch.NAMESPACE_POLL if dispatch.unprepared(made.assignments) else None),
         why=told.why,
     )
@@ -139,6 +139,7 @@ def _controller(kind: Kind, refusals: Refusals) -> Controller[Key, Seen]:
             Writes("host", kind.workload, ("patch", "status")),
             Writes("host", PINREVISIONS, ("create", "patch", "delete")),
         ),
+        contact=lambda member, views: (obj.key for obj in views.view(labels.HOST, kind.workload).by(model.BY_MEMBER, member)),
     )
     return Controller(card, observe, decide)
 

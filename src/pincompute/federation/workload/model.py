@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,10 +76,10 @@ class Workload:
     def paused(self) -> bool:
         return self.obj.spec.paused
 
-    @property
-    def account(self) -> Account:
-        """How many replicas may be missing at a time."""
-        return self.behaviour.account(self.obj, self.replicas)
+    def account(self, placed: int) -> Account:
+        """How many replicas may be missing at a time, counted over the `placed` ones: the others can be neither promised nor
+        missed."""
+        return self.behaviour.account(self.obj, min(self.replicas, placed))
 
     @property
     def behaviour(self) -> Behaviour:
@@ -119,9 +119,24 @@ def render(obj: WorkloadObject) -> Rendered:
 def _render(template: Manifest) -> Rendered:
     try:
         full = templates.normalise(template)
+        return Rendered(full, templates.revision(full), requests.requests(full))
     except InvalidQuantityError as problem:
         return Rendered({}, "", requests.NOTHING, str(problem))
-    return Rendered(full, templates.revision(full), requests.requests(full))
+    except (TypeError, ValueError, AttributeError, KeyError) as problem:
+        return Rendered({}, "", requests.NOTHING, f"it is not a pod template: {problem}; correct it")
+
+
+def members_of(obj: WorkloadObject) -> tuple[str, ...]:
+    """Members that a workload is placed in, or was passed over by, or has something in by its own status."""
+    made, lines = obj.status.scheduling, obj.status.clusters
+    placed = (*(row.cluster for row in made.placement), *made.passed_over) if made is not None else ()
+    return tuple(dict.fromkeys((*placed, *(line.cluster for line in lines))))
+
+
+BY_MEMBER = "member"  # index over workloads
+INDEXES: Mapping[Resource[Any], Mapping[str, Callable[[Any], Iterable[str]]]] = {
+    kind.workload: {BY_MEMBER: members_of} for kind in KINDS
+}
 
 
 def kind_of(resource: Resource[Any]) -> Kind:

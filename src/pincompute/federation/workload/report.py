@@ -146,7 +146,7 @@ def _status(workload: Workload, summary: Summary, observed: int, told: _Told, no
         updated_replicas=updated,
         unavailable_replicas=max(0, workload.replicas - available),
         revision=_revision(workload) if demand.decision(workload) else workload.status.revision,
-        surge_refused=told.made.refused if told.made is not None else workload.status.surge_refused,
+        without_surge=told.made.without_surge if told.made is not None else workload.status.without_surge,
         selector=f"{labels.APP}={workload.key.name}",
         where=" ".join(f"{line.cluster}:{line.ready_replicas}/{line.replicas}" for line in lines),
         ended=ended,

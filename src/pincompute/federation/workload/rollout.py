@@ -1,31 +1,33 @@
 """Rollout: which revisions each member runs now, how many replicas of each, and its part of the account of disturbance.
 
-Every change is a new mix and a new allotment. There is no memory of an update in progress: what runs is compared with what
-should run, so another change in the middle of one, a rollback included, is only another comparison (S-124). A new revision
-first proves itself in one replica: in one more than there should be if the account has surge, else in one that does not
-serve, else in one from the account. Until a replica of it is available, all others keep what they have, so that a bad image
-stops after the first. Then the others follow, as many at a time as the account allows.
+A *mix* is the list of (revision, replicas) that one member should run; an *allotment* says how many replicas may be disturbed
+there. Every change is a new mix and a new allotment. There is no memory of an update in progress: what runs is compared with
+what should run, so another change in the middle of one, a rollback included, is only another comparison (S-124).
 
-The surprising rule: replicas that do not serve take the new revision without waiting for the account or a proof, so a broken
-revision can always be left (S-159). A paused workload keeps the revisions it has, replica by replica (S-258).
+A new revision first runs as a **canary**, in one replica: one more than there should be if the account has surge, else one that
+does not serve, else one from the account. Until a replica of it is available all others keep what they have, so a bad image
+stops after the first. Then the others follow, as many at a time as the account allows. Where nothing serves there is
+nothing to keep: all take the new revision at once (S-159). A paused workload keeps its revisions, replica by replica (S-258).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import msgspec
 
 from pincompute.api import templates
 from pincompute.api.meta import Manifest
-from pincompute.api.shards import Budget, RevisionStatus, Share
+from pincompute.api.shards import Budget, DisruptionRequests, RevisionStatus, Share
 from pincompute.api.workloads import Scheduling
 from pincompute.domain import budget, surge
 from pincompute.domain.budget import Account, Part
-from pincompute.domain.surge import Berth
+from pincompute.domain.surge import Candidate
 from pincompute.federation.workload.model import Workload
 from pincompute.federation.workload.sites import Site
+
+MOST_SHARES = 16  # revisions of one mix; a shard takes no more
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,92 +45,67 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """`account`: what the members' allotments add up to at most. `refused`: the revision for which no cluster had room for one
-    replica more, so that it goes on without. `waiting`: replicas that wait for the account."""
+    """`account`: what the members' allotments add up to at most. `without_surge`: the revision that goes on without surge,
+    because no node took the replica more that there should be. `waiting`: replicas that wait for the account."""
 
     assignments: tuple[Assignment, ...]
     account: Account
-    refused: str = ""
+    without_surge: str = ""
     waiting: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class _View:
-    """What runs, sorted by what should run. `known` are the sites that answer and whose shard is not going."""
+class _State:
+    """What runs, sorted by what should run.
+
+    `serving` counts available replicas of other revisions by member, `updated` those of the target. `proven`: a replica of the
+    target is available, or there is nothing that it could harm. `changing`: something else than the target runs or is asked
+    for. `in_place`: revisions whose pods become pods of the target by changing images alone.
+    """
 
     workload: Workload
     sites: tuple[Site, ...]
     wanted: Mapping[str, int]
     templates: Mapping[str, Manifest]
+    old: Mapping[str, tuple[RevisionStatus, ...]]
+    serving: Mapping[str, int]
+    updated: Mapping[str, int]
+    proven: bool
+    changing: bool
+    in_place: frozenset[str]
 
     @property
     def target(self) -> str:
         return self.workload.rendered.revision
 
     @property
-    def known(self) -> list[Site]:
+    def reachable(self) -> list[Site]:
         return [site for site in self.sites if site.known and not site.deleting]
-
-    def old(self, site: Site) -> list[RevisionStatus]:
-        """Pods of other revisions there, those that serve most first."""
-        rows = [row for row in site.figures.values() if row.revision != self.target and row.replicas]
-        return sorted(rows, key=lambda row: (-row.available, row.revision))
-
-    def serving(self, site: Site) -> int:
-        """Available replicas of other revisions."""
-        return sum(row.available for row in self.old(site))
-
-    def updated(self, site: Site) -> int:
-        """Available replicas of the target."""
-        row = site.figures.get(self.target)
-        return row.available if row is not None else 0
-
-    @property
-    def proven(self) -> bool:
-        """A replica of the target is available, or there is nothing that it could harm."""
-        return any(self.updated(s) for s in self.known) or not any(self.serving(s) for s in self.known)
-
-    @property
-    def changing(self) -> bool:
-        """Something else than the target runs or is asked for."""
-        if self.workload.paused:
-            return False
-        return any(self.old(s) or any(share.revision != self.target for share in s.mix) for s in self.sites)
-
-    def in_place(self, revision: str) -> bool:
-        """Its pods can become pods of the target by changing images alone."""
-        template = self.templates.get(revision)
-        if template is None or self.workload.obj.spec.update.type == "Recreate":
-            return False
-        return templates.shape(template) == templates.shape(self.workload.rendered.template)
 
 
 def decide(
-    workload: Workload, decision: Scheduling, sites: tuple[Site, ...], earlier: Mapping[str, Manifest], refused: str
+    workload: Workload, decision: Scheduling, sites: tuple[Site, ...], earlier: Mapping[str, Manifest], without_surge: str
 ) -> Rollout:
-    """`earlier` are templates by revision that no shard may hold any more; `refused` is what the last look came to."""
-    view = _View(workload, sites, _wanted(workload, decision, sites), {**earlier, **_templates(sites)})
-    whole = _account(workload, decision)
-    if refused == view.target and _busy(view):
+    """`earlier` are templates by revision that no shard may hold any more; `without_surge` is what the last look came to."""
+    state = _state(workload, _wanted(workload, decision, sites), sites, earlier)
+    whole = workload.account(sum(row.replicas for row in decision.placement))
+    busy = state.changing or _requested_by_others(state) > 0
+    if without_surge == state.target and busy:
         whole = whole.without_surge()
-    extra = surge.divide(_surge_needed(view, whole), [_berth(view, site) for site in sites])
+    extra = _surge(state, whole)
+    kept = without_surge if busy and without_surge == state.target else ""
     if extra is None:
-        whole, extra, refused = whole.without_surge(), {}, view.target
-    elif not _busy(view):
-        refused = ""
-    prover = _prover(view) if view.changing and not view.proven and not extra else None
-    before = [_part(view, site, extra.get(site.name, 0), prover) for site in sites]
+        if not _measured(state):
+            return _held(state, whole, without_surge)
+        kept = state.target if any(_is_full(site) for site in sites) else kept
+        whole, extra = whole.without_surge(), {}
+    canary = _canary(state, extra)
+    before = [_part(state, site, extra.get(site.name, 0), canary) for site in sites]
     parts = budget.allot(whole, before)
     assignments = tuple(
-        _assignment(view, site, part, prover, extra.get(site.name, 0)) for site, part in zip(sites, parts, strict=True)
+        _assignment(state, site, part, canary, extra.get(site.name, 0)) for site, part in zip(sites, parts, strict=True)
     )
-    return Rollout(assignments, whole, refused, sum(_waiting(part) for part in parts))
-
-
-def _account(workload: Workload, decision: Scheduling) -> Account:
-    """Counted over what has a place: replicas that wait for room can neither be promised nor missed."""
-    placed = sum(row.replicas for row in decision.placement)
-    return replace(workload.account, replicas=min(workload.replicas, placed))
+    return Rollout(assignments, whole, kept, sum(_waiting(part) for part in parts))
 
 
 def _wanted(workload: Workload, decision: Scheduling, sites: tuple[Site, ...]) -> dict[str, int]:
@@ -139,78 +116,134 @@ def _wanted(workload: Workload, decision: Scheduling, sites: tuple[Site, ...]) -
     return wanted | {site.name: site.replicas for site in sites if site.name in decision.passed_over}
 
 
-def _templates(sites: Sequence[Site]) -> dict[str, Manifest]:
-    return {share.revision: share.template for site in sites for share in site.mix}
+def _state(workload: Workload, wanted: Mapping[str, int], sites: tuple[Site, ...], earlier: Mapping[str, Manifest]) -> _State:
+    target = workload.rendered.revision
+    known = {**earlier, **{share.revision: share.template for site in sites for share in site.mix}}
+    old = {site.name: _old(site, target) for site in sites}
+    reachable = [site for site in sites if site.known and not site.deleting]
+    serving = {site.name: sum(row.available for row in old[site.name]) for site in reachable}
+    updated = {site.name: row.available for site in reachable if (row := site.figures.get(target)) is not None}
+    asked = {share.revision for site in sites for share in site.mix if share.replicas}
+    changing = not workload.paused and (any(old.values()) or bool(asked - {target}))
+    return _State(
+        workload=workload,
+        sites=sites,
+        wanted=wanted,
+        templates=known,
+        old=old,
+        serving=serving,
+        updated=updated,
+        proven=any(updated.values()) or not any(serving.values()),
+        changing=changing,
+        in_place=_in_place(workload, known, old) if changing else frozenset(),
+    )
 
 
-def _busy(view: _View) -> bool:
-    return view.changing or _disturbed(view) > 0
+def _old(site: Site, target: str) -> tuple[RevisionStatus, ...]:
+    """Pods of other revisions there, those that serve most first."""
+    rows = [row for row in site.figures.values() if row.revision != target and row.replicas]
+    return tuple(sorted(rows, key=lambda row: (-row.available, row.revision)))
 
 
-def _disturbed(view: _View) -> int:
+def _in_place(workload: Workload, known: Mapping[str, Manifest], old: Mapping[str, Sequence[RevisionStatus]]) -> frozenset[str]:
+    if workload.obj.spec.update.type == "Recreate":
+        return frozenset()
+    shape = templates.shape(workload.rendered.template)
+    revisions = {row.revision for rows in old.values() for row in rows} & known.keys()
+    return frozenset(revision for revision in revisions if templates.shape(known[revision]) == shape)
+
+
+def _requests(site: Site) -> DisruptionRequests:
+    return site.shard.status.disruption_requests if site.shard is not None else DisruptionRequests()
+
+
+def _drains(state: _State) -> int:
+    return sum(_requests(site).drains for site in state.reachable)
+
+
+def _requested_by_others(state: _State) -> int:
     """Replicas that wait for a drain, or for a restart that somebody asked for."""
-    told = [_requests(site) for site in view.known]
-    restarts = 0 if view.changing else sum(waiting.evictions + waiting.updates for waiting in told)
-    return restarts + sum(waiting.drains for waiting in told)
+    told = [_requests(site) for site in state.reachable]
+    restarts = 0 if state.changing else sum(waiting.evictions + waiting.updates for waiting in told)
+    return restarts + _drains(state)
 
 
-def _surge_needed(view: _View, whole: Account) -> int:
-    """Replicas there should be for a while beyond those asked for."""
-    return min(whole.surge, max(_for_update(view, whole), 0 if whole.unavailable else _disturbed(view)))
+def _surge(state: _State, whole: Account) -> dict[str, int] | None:
+    """Replicas by member beyond those wanted; None where one is needed and no member has room for it. A pause keeps them."""
+    held = sum(site.budget.surge for site in state.sites) if state.workload.paused else 0
+    return surge.divide(max(held, _surge_needed(state, whole)), [_candidate(state, site) for site in state.sites])
 
 
-def _for_update(view: _View, whole: Account) -> int:
-    """One proves the revision. Replicas that change in place need more of them only where none may be missing; those that are
+def _surge_needed(state: _State, whole: Account) -> int:
+    """Of the update, and of what others ask for where none may be missing.
+
+    A drain never waits for a change that does not get on: beside a canary it has one more of its own, and one more still where
+    a replica is lost.
+    """
+    update = min(whole.surge, _for_update(state, whole))
+    asked = 0 if whole.unavailable or not whole.surge else _requested_by_others(state)
+    if not asked:
+        return update
+    lost = sum(max(0, state.wanted.get(site.name, 0) - site.available) for site in state.reachable)
+    others = min(asked, 1) + min(lost, 1)
+    return max(update, others) if state.proven else update + others
+
+
+def _for_update(state: _State, whole: Account) -> int:
+    """One is the canary. Replicas that change in place need more of them only where none may be missing; those that are
     replaced use all there may be, as a Deployment does."""
-    if not view.changing or not any(view.serving(site) for site in view.known):
+    if not state.changing or not any(state.serving.values()):
         return 0
-    if not view.proven:
-        return 0 if any(view.wanted.get(s.name, 0) > view.serving(s) for s in view.known) else 1
-    remaining = [row for site in view.sites for row in view.old(site)]
-    if all(view.in_place(row.revision) for row in remaining):
-        present = sum(site.budget.surge for site in view.sites)
+    if not state.proven:
+        return 1
+    remaining = [row for rows in state.old.values() for row in rows]
+    if all(row.revision in state.in_place for row in remaining):
+        present = sum(site.budget.surge for site in state.sites)
         return min(1, present) if whole.unavailable else sum(row.replicas for row in remaining)
-    return sum(max(0, view.wanted.get(site.name, 0) - view.updated(site)) for site in view.known)
+    return sum(max(0, state.wanted.get(site.name, 0) - state.updated.get(site.name, 0)) for site in state.reachable)
 
 
-def _berth(view: _View, site: Site) -> Berth:
-    shard = site.shard
-    full = shard is not None and shard.status.unschedulable > 0
-    takes = site.known and not site.deleting and site.prepared and site.member.open and not full
-    room = surge.room_for(site.member.capacity, view.workload.rendered.requests) if takes else 0
-    held = site.budget.surge if site.known and not full else 0
-    return Berth(site.name, view.wanted.get(site.name, 0), held, room)
+def _candidate(state: _State, site: Site) -> Candidate:
+    takes = site.known and not site.deleting and site.prepared and site.member.open and not _is_full(site)
+    room = surge.room_for(site.member.capacity, state.workload.rendered.requests) if takes else 0
+    held = site.budget.surge if site.known and not _is_full(site) else 0
+    return Candidate(site.name, state.wanted.get(site.name, 0), held, room)
 
 
-def _prover(view: _View) -> str | None:
-    """The member whose replica proves the revision where no replica more may exist; the same one at every look."""
-    able = [s for s in view.known if view.serving(s)]
-    if any(view.wanted.get(s.name, 0) > view.serving(s) for s in view.known):
-        return None  # a replica that does not serve proves it
-    begun = [s for s in able if any(share.revision == view.target for share in s.mix)]
-    return next((s.name for s in begun or able), None)
+def _is_full(site: Site) -> bool:
+    """No node of it takes a pod that is there, whatever its capacity says."""
+    return site.shard is not None and site.shard.status.unschedulable > 0
 
 
-def _requests(site: Site) -> _Requests:
-    if site.shard is None:
-        return _Requests()
-    given = site.shard.status.disruption_requests
-    return _Requests(given.drains, given.evictions, given.updates)
+def _measured(state: _State) -> bool:
+    """Whether the room of every member that runs a part is known: silence is no lack of room."""
+    return all(site.known and site.member.capacity is not None for site in state.sites if state.wanted.get(site.name, 0))
 
 
-@dataclass(frozen=True, slots=True)
-class _Requests:
-    drains: int = 0
-    evictions: int = 0
-    updates: int = 0
+def _held(state: _State, whole: Account, without_surge: str) -> Rollout:
+    """Everything stays as it is until it is known whether there is room."""
+    assignments = tuple(Assignment(site, site.mix, site.budget) for site in state.sites)
+    return Rollout(assignments, whole, without_surge)
 
 
-def _part(view: _View, site: Site, extra: int, prover: str | None) -> Part:
-    target = view.wanted.get(site.name, 0) + extra
-    if site.deleting:
-        return Part(site.name, 0, site.replicas, known=False)
+def _canary(state: _State, extra: Mapping[str, int]) -> str | None:
+    """The member that runs the canary, the same one at every look; None once it is proven, or where nothing changes."""
+    if not state.changing or state.proven:
+        return None
+    begun = (s.name for s in state.sites if any(share.revision == state.target and share.replicas for share in s.mix))
+    spare = (s.name for s in state.reachable if extra.get(s.name))
+    broken = (s.name for s in state.reachable if state.wanted.get(s.name, 0) > state.serving.get(s.name, 0))
+    able = (s.name for s in state.reachable if state.serving.get(s.name))
+    return next((name for names in (begun, spare, broken, able) for name in names), None)
+
+
+def _part(state: _State, site: Site, extra: int, canary: str | None) -> Part:
+    target = state.wanted.get(site.name, 0) + extra
+    if site.deleting or (site.member.leaving and not site.known):
+        return Part(site.name, 0, site.replicas if site.deleting else 0, known=False)
     status = site.shard.status if site.shard is not None else None
-    waiting = _requested(view, site, max(site.replicas, target), prover)
+    waiting = _waits_for(state, site, max(site.replicas, target), canary)
+    surplus = extra if state.changing and state.proven else 0  # replicas that serve go when the surplus ones have come
     return Part(
         cluster=site.name,
         target=target,
@@ -221,109 +254,121 @@ def _part(view: _View, site: Site, extra: int, prover: str | None) -> Part:
         guaranteed=status.guaranteed if status is not None else 0,
         settled=site.settled,
         known=site.known and (site.shard is not None or site.prepared),
-        evictions=max(0, waiting.evictions - (extra if view.changing else 0)),  # those go when the surplus ones have come
+        evictions=max(0, waiting.evictions - surplus),
         updates=waiting.updates,
         drains=waiting.drains,
     )
 
 
-def _requested(view: _View, site: Site, replicas: int, prover: str | None) -> _Requests:
+def _waits_for(state: _State, site: Site, replicas: int, canary: str | None) -> DisruptionRequests:
     """What waits there to be disturbed: as reported, or foreseen where the operator does not know the mix yet."""
     told = _requests(site)
-    mix = _counts(_mix(view, site, replicas, prover))
+    mix = _counts(_mix(state, site, replicas, canary))
     if site.settled and mix == _counts(site.mix):
         return told
-    if not site.figures or view.workload.paused:
-        return replace(told, evictions=0, updates=0)
+    if not site.figures or state.workload.paused:
+        return DisruptionRequests(drains=told.drains)
     leaving = {row.revision: row.replicas - mix.get(row.revision, 0) for row in site.figures.values()}
     moving = {revision: count for revision, count in leaving.items() if count > 0}
-    in_place = sum(count for revision, count in moving.items() if view.in_place(revision))
-    return _Requests(told.drains, sum(moving.values()) - in_place, in_place)
+    in_place = sum(count for revision, count in moving.items() if revision in state.in_place)
+    return DisruptionRequests(drains=told.drains, evictions=sum(moving.values()) - in_place, updates=in_place)
 
 
-def _assignment(view: _View, site: Site, part: Part, prover: str | None, extra: int) -> Assignment:
-    granted = prover == site.name and part.updating + part.unavailable > 0
-    mix = _mix(view, site, part.replicas, prover if granted else None)
-    over = max(0, part.replicas - view.wanted.get(site.name, 0))
+def _assignment(state: _State, site: Site, part: Part, canary: str | None, extra: int) -> Assignment:
+    begins = canary == site.name and (extra > 0 or part.updating + part.unavailable > 0 or _has_canary(state, site))
+    mix = _mix(state, site, part.replicas, canary if begins else None)
+    over = max(0, part.replicas - state.wanted.get(site.name, 0))
     return Assignment(site, mix, Budget(unavailable=part.unavailable, updating=part.updating, surge=min(over, extra)))
 
 
-def _mix(view: _View, site: Site, replicas: int, prover: str | None) -> tuple[Share, ...]:
+def _has_canary(state: _State, site: Site) -> bool:
+    """A replica there is or can become the canary without any allotment."""
+    begun = any(share.revision == state.target and share.replicas for share in site.mix)
+    return begun or site.replicas > state.serving.get(site.name, 0)
+
+
+def _mix(state: _State, site: Site, replicas: int, canary: str | None) -> tuple[Share, ...]:
     """So many replicas: of the target, but for those that keep what they have."""
     if replicas == 0:
         return ()
-    if view.workload.paused:
-        return _as_it_is(view, site, replicas)
-    kept = () if view.proven else _kept(view, site, replicas, 1 if prover == site.name else 0)
+    if state.workload.paused:
+        return _unchanged(state, site, replicas)
+    kept = () if state.proven else _kept(state, site, replicas, canary)
     rest = replicas - sum(share.replicas for share in kept)
-    rendered = view.workload.rendered
+    rendered = state.workload.rendered
     new = (Share(revision=rendered.revision, template=rendered.template, replicas=rest),) if rest else ()
-    return (*kept, *new, *_former(view, site, kept))
+    return (*kept, *new, *_former(state, site, kept))
 
 
-def _former(view: _View, site: Site, kept: tuple[Share, ...]) -> tuple[Share, ...]:
+def _kept(state: _State, site: Site, replicas: int, canary: str | None) -> tuple[Share, ...]:
+    """All replicas but the canary, and but those that have the target already, keep the revisions they have.
+
+    One that is missing is made again of the revision that serves most there, or elsewhere where there is none.
+    """
+    there = site.figures.get(state.target)
+    targets = max(there.replicas if there is not None else 0, 1 if canary == site.name else 0)
+    left = max(0, replicas - targets)
+    shares: list[Share] = []
+    for row in state.old[site.name][: MOST_SHARES - 1]:
+        template, count = state.templates.get(row.revision), min(left, row.replicas)
+        if template is not None and count > 0:
+            shares.append(Share(revision=row.revision, template=template, replicas=count))
+            left -= count
+    if shares:
+        shares[0] = msgspec.structs.replace(shares[0], replicas=shares[0].replicas + left)
+    elif left and (former := _running_elsewhere(state, site)) is not None:
+        shares.append(msgspec.structs.replace(former, replicas=left))
+    return tuple(shares)
+
+
+def _running_elsewhere(state: _State, site: Site) -> Share | None:
+    """A revision other than the target, of this member or else of another."""
+    sites = (site, *(other for other in state.sites if other is not site))
+    return next((share for s in sites for share in s.mix if share.revision != state.target and share.replicas), None)
+
+
+def _former(state: _State, site: Site, kept: tuple[Share, ...]) -> tuple[Share, ...]:
     """Templates that a former version of this program named, without replicas: by them the operator compares shapes anew."""
     told = {share.revision for share in kept}
     return tuple(
         Share(revision=row.revision, template=template, replicas=0)
-        for row in view.old(site)
+        for row in state.old[site.name][: MOST_SHARES - 1 - len(kept)]
         if row.revision not in told and not templates.is_named_by_this_version(row.revision)
-        if (template := view.templates.get(row.revision)) is not None
+        if (template := state.templates.get(row.revision)) is not None
     )
 
 
-def _kept(view: _View, site: Site, replicas: int, freed: int) -> tuple[Share, ...]:
-    """Replicas of other revisions that serve, less those that are `freed` to prove the new one."""
-    shares: list[Share] = []
-    left = min(replicas, view.serving(site)) - freed
-    for row in view.old(site):
-        template = view.templates.get(row.revision)
-        count = min(left, row.available)
-        if template is not None and count > 0:
-            shares.append(Share(revision=row.revision, template=template, replicas=count))
-            left -= count
-    if not shares and not site.figures and not site.mix and (held := _held(view)) is not None:
-        return (msgspec.structs.replace(held, replicas=replicas),)
-    return tuple(shares)
-
-
-def _held(view: _View) -> Share | None:
-    """What serves elsewhere, for a member that has nothing of the workload yet."""
-    shares = (share for site in view.sites for share in site.mix if share.revision != view.target)
-    return next(shares, None)
-
-
-def _as_it_is(view: _View, site: Site, replicas: int) -> tuple[Share, ...]:
+def _unchanged(state: _State, site: Site, replicas: int) -> tuple[Share, ...]:
     """What the member runs of a paused workload, revision by revision; for a new member, what others run."""
-    rows = [row for row in site.figures.values() if row.replicas and row.revision in view.templates]
+    rows = [row for row in site.figures.values() if row.replicas and row.revision in state.templates][:MOST_SHARES]
     if rows and site.settled and sum(row.replicas for row in rows) == replicas:
-        return tuple(Share(revision=row.revision, template=view.templates[row.revision], replicas=row.replicas) for row in rows)
+        return tuple(
+            Share(revision=row.revision, template=state.templates[row.revision], replicas=row.replicas) for row in rows
+        )
     if site.replicas == replicas:
         return site.mix
-    held = next(iter(site.mix), None) or next((share for s in view.sites for share in s.mix), None)
-    if held is None:
-        rendered = view.workload.rendered
-        held = Share(revision=rendered.revision, template=rendered.template, replicas=replicas)
-    return _resized(site.mix or (held,), replicas)
+    rendered = state.workload.rendered
+    own = Share(revision=rendered.revision, template=rendered.template, replicas=replicas)
+    held = next((share for s in state.sites for share in s.mix if share.replicas), own)
+    return _resized(site, site.mix or (held,), replicas)
 
 
-def _resized(mix: tuple[Share, ...], replicas: int) -> tuple[Share, ...]:
-    """The mix with so many replicas in all; its first share takes the difference as far as it can."""
-    first, *rest = mix
-    more = replicas - sum(share.replicas for share in mix)
-    sized = [msgspec.structs.replace(first, replicas=max(0, first.replicas + more)), *rest]
-    left = replicas
-    kept: list[Share] = []
-    for share in sized:
-        count = min(left, share.replicas)
-        left -= count
-        if count:
-            kept.append(msgspec.structs.replace(share, replicas=count))
-    return tuple(kept)
+def _resized(site: Site, mix: tuple[Share, ...], replicas: int) -> tuple[Share, ...]:
+    """The mix with so many replicas in all: what serves most grows, what serves least shrinks first."""
+    available = {row.revision: row.available for row in site.figures.values()}
+    shares = sorted(mix, key=lambda share: -available.get(share.revision, 0))
+    more = replicas - sum(share.replicas for share in shares)
+    counts = [share.replicas for share in shares]
+    counts[0] += max(0, more)
+    for place in reversed(range(len(counts))):
+        less = min(counts[place], max(0, -more))
+        counts[place] -= less
+        more += less
+    return tuple(msgspec.structs.replace(share, replicas=n) for share, n in zip(shares, counts, strict=True) if n)
 
 
 def _counts(mix: Sequence[Share]) -> dict[str, int]:
-    return {share.revision: share.replicas for share in mix}
+    return {share.revision: share.replicas for share in mix if share.replicas}
 
 
 def _waiting(part: Part) -> int:

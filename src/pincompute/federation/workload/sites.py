@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from pincompute.api.core import NAMESPACES
@@ -66,8 +67,19 @@ class Site:
 
 
 def observe(workload: Workload, views: Views) -> tuple[Site, ...]:
-    """All members of the region, by name."""
-    return tuple(_site(workload, member, views) for member in members.measured(views))
+    """The members that should run a part of the workload, or may have one, by name; all of them when it is being deleted."""
+    concerned = model.members_of(workload.obj)
+    return tuple(
+        _site(workload, member, views)
+        for member in members.measured(views)
+        if workload.deleting or member.name in concerned or _has_shard(workload, member, views)
+    )
+
+
+def _has_shard(workload: Workload, member: Member, views: Views) -> bool:
+    with suppress(Unknown):
+        return views.view(member.name, workload.kind.shard).get(workload.key) is not None
+    return False
 
 
 def _site(workload: Workload, member: Member, views: Views) -> Site:

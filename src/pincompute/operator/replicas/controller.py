@@ -98,9 +98,10 @@ def decide(seen: Seen) -> Plan:
     status = report.decide(seen.ref, seen.shard, told, seen.now, busy=bool(creates) and not seen.refused)
     wake = report.earliest(census.wake_after, status.wake_after, NAME_TAKEN if blocked else None)
     first, *more = _batches(creates)
-    guard = _guard(seen, moved=bool(creates) or any(isinstance(a, Delete | Evict) for a in touched), touched=bool(touched))
+    moved = bool(creates) or any(isinstance(a, Delete | Evict) for a in touched)
     kept = disruption.decide(seen.shard, seen.resource, seen.budget, count, busy=bool(creates))
-    return plan((*guard, *kept), (*first, *touched, *status.write), *more, wake_after=wake)
+    guard = _guard(seen, moved=moved, touched=bool(touched or kept))
+    return plan(guard, kept, (*first, *touched, *status.write), *more, wake_after=wake)
 
 
 def _moves(seen: Seen, mix: list[Wanted], replicas: tuple[Replica, ...]) -> Moves:
