@@ -150,7 +150,7 @@ def uphold(name: str, case: Case, chance: Chance) -> None:
     try:
         LAWS[name](case, chance)
     except Broken as broken:
-        broken.law = broken.law or name
+        broken.law, broken.world = broken.law or name, broken.world or repr(case)
         raise
 
 
