@@ -23,6 +23,7 @@ from benchmarks import (
     propagation,
     readiness,
     scheduling,
+    slow_member,
     watch_cache,
 )
 from benchmarks.figures import Figure, Result
@@ -40,6 +41,7 @@ BENCHMARKS: dict[str, Run] = {
     "launch": launch.run,
     "cold_start": cold_start.run,
     "watch_cache": watch_cache.run,
+    "slow_member": slow_member.run,
     "scheduling": scheduling.run,
     "gateway": gateway.run,
     "fairness": fairness.run,

@@ -19,6 +19,7 @@ from crowd import Manner, Orders, Told
 from pincompute_sdk.core.configuration import Context
 from region import Region
 from user import User, plain_client
+from watchdogs import no_stalls
 
 APPS = [f"large{number}" for number in range(40)]  # together more than any socket holds unread
 VARIABLES = {f"VARIABLE_{number}": "v" * 220 for number in range(128)}
@@ -57,6 +58,7 @@ def test_ten_thousand_slow_clients_do_not_hinder_others(region: Region, admin: U
         return True
 
     with (
+        no_stalls(region),
         asking(admin, f"/v1/projects/{catalogue}/apps/{APPS[0]}", Connection="close") as answered,
         crowded(dev.context(), manners) as told,
     ):

@@ -17,8 +17,6 @@ def sentences(kind: Kind, workload: Workload) -> Iterator[str]:
     if decision is None:
         yield "No placement has been decided yet: the federation has not seen it, or it waits for its turn."
         return
-    if decision.generation != meta.generation:
-        yield "The last decision is for an older version of it; a new one is being made."
     yield from _placement(decision)
     yield from _refusals(decision)
     yield from _members(status)

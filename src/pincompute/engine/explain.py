@@ -57,6 +57,8 @@ def _lines(plan: Plan, *, bodies: bool) -> Iterator[str]:
         yield f"{plan.why}."
     for number, stage in enumerate(plan.stages, 1):
         yield from _stage_lines(number, stage, bodies=bodies)
+    for failed in plan.failed:
+        yield f"Nothing can be decided for {failed.ref}: {type(failed.error).__name__}: {failed.error}."
     if plan.wake_after is not None:
         yield f"Looked at again in {plan.wake_after:g} s, also without news."
 

@@ -12,6 +12,8 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from pincompute.engine import watchdog
+
 Missing = Callable[[], tuple[str, ...]]
 """What the process still waits for, in words; empty when it is ready."""
 
@@ -41,12 +43,16 @@ def application(registry: CollectorRegistry, missing: Missing = tuple) -> web.Ap
 async def serve(
     registry: CollectorRegistry, port: int, missing: Missing = tuple, host: str = "127.0.0.1"
 ) -> AsyncGenerator[int]:
-    """Serves while the context is open and gives the port, which is a free one when asked for port 0."""
+    """Serves while the context is open and gives the port, which is a free one when asked for port 0.
+
+    The event loop is watched for as long: whoever shows metrics shows how late it is.
+    """
     runner = web.AppRunner(application(registry, missing), access_log=None)
     await runner.setup()
     try:
         site = web.TCPSite(runner, host, port)
         await site.start()
-        yield int(runner.addresses[0][1])
+        with watchdog.watching(registry):
+            yield int(runner.addresses[0][1])
     finally:
         await runner.cleanup()

@@ -139,7 +139,7 @@ class _Worker(Generic[K]):
         self._metrics = metrics
         self._on_trouble = on_trouble
         self._now = now
-        self._setbacks = Setbacks(rng=rng)
+        self._setbacks = Setbacks(clock=clock, rng=rng)
         self._clock = clock
         self._inputs = inputs
         self._aside = 0

@@ -15,9 +15,9 @@ from typing import Any
 import msgspec
 
 from pincompute.api.clusters import MEMBERCLUSTERS
+from pincompute.api.kinds import KINDS
 from pincompute.api.labels import DRAIN_FINALIZER, SYSTEM_NAMESPACE
 from pincompute.api.meta import Manifest, Object, Resource
-from pincompute.api.workloads import PINAPPS, PINPODS
 from pincompute.kube.errors import Forbidden, KubeError
 from pincompute.kube.transport import Client
 from pincompute.region.errors import RegionError
@@ -38,8 +38,8 @@ async def until_usable(client: Client, applied: Iterable[Manifest], deadline: fl
                 await _until(client, manifest["spec"]["names"]["kind"], ask, deadline)
     if any(manifest["kind"] == "MutatingAdmissionPolicy" for manifest in manifests):
         await _until(client, MEMBERCLUSTERS.kind, partial(_changed_by_policy, client), deadline)
-        for kind in (PINAPPS, PINPODS):
-            await _until(client, kind.kind, partial(_writable, client, kind), deadline)
+        for kind in KINDS:
+            await _until(client, kind.workload.kind, partial(_writable, client, kind.workload), deadline)
 
 
 async def _until(client: Client, kind: str, ask: Lacking, deadline: float) -> None:

@@ -13,7 +13,7 @@ from pincompute.engine.controller import Card, Controller, Reads, Writes, own_ke
 from pincompute.engine.explain import explain
 from pincompute.engine.outcomes import Outcome
 from pincompute.engine.pages import index, page
-from pincompute.engine.plan import Apply, Confirm, ConfirmSet, Create, Delete, Evict, Patch, Plan, Ref, Scale, plan
+from pincompute.engine.plan import Apply, Confirm, ConfirmSet, Create, Delete, Evict, Failed, Patch, Plan, Ref, Scale, plan
 from pincompute.engine.rbac import cluster_role
 from pincompute.engine.reconcile import Look
 from pincompute.kube.views import Unknown
@@ -29,6 +29,11 @@ CARD = Card(
 APP = Ref(HOST, PINAPPS, Key("shop", "web"))
 SHARD = Ref("a1", PINAPPSHARDS, Key("shop", "web"))
 POD = Ref("a1", PODS, Key("shop", "web-0"))
+
+
+def test_a_plan_tells_what_could_not_be_decided() -> None:
+    told = explain(Look(Outcome.SETTLED, Plan(independent=True, failed=(Failed(APP, "7", KeyError("spec")),))))
+    assert "Nothing can be decided for PinApp shop/web in host: KeyError: 'spec'." in told
 
 
 def test_rbac_allows_what_the_card_names_in_that_place_and_nothing_else() -> None:

@@ -34,6 +34,7 @@ async def test_live_ready_and_metrics_on_one_port() -> None:
     assert content_type.startswith(("text/plain", "application/openmetrics-text"))
     assert 'pincompute_reconcile_total{controller="federation.x",outcome="acted"} 1.0' in text
     assert 'pincompute_queue_depth{controller="federation.x"} 7.0' in text
+    assert 'pincompute_loop_stalls_total{cause="computing"} ' in text, "who shows metrics is watched"
 
 
 def test_two_engines_in_one_process_have_metrics_of_their_own() -> None:

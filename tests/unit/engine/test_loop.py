@@ -12,16 +12,17 @@ from typing import Any
 
 import pytest
 
-from pincompute.api.core import NAMESPACES
+from pincompute.api.core import NAMESPACES, PODDISRUPTIONBUDGETS, PODS
 from pincompute.api.labels import HOST, MANAGED_BY, PINCOMPUTE
 from pincompute.api.meta import Key, Object, Resource, Struct
 from pincompute.engine.controller import Card, Controller, Reads, Writes, own_key
 from pincompute.engine.loop import Engine, Trouble
 from pincompute.engine.outcomes import Outcome
-from pincompute.engine.plan import Action, Apply, Confirm, Create, Patch, Plan, Ref, plan
+from pincompute.engine.plan import Action, Apply, Confirm, Create, Evict, Patch, Plan, Ref, plan
 from pincompute.engine.ports import Lease, Unfenced
 from pincompute.kube.clusters import Clusters
 from pincompute.kube.config import ClusterConfig
+from pincompute.kube.memory.disruption import update_budgets
 from pincompute.kube.memory.faults import Refusal
 from pincompute.kube.memory.server import MemoryServer
 from pincompute.kube.views import Unknown, Views
@@ -84,8 +85,16 @@ class Bench:
             name="test.widgets",
             promise="Tests.",
             key="Widget",
-            reads=(Reads("host", WIDGETS, own_key), Reads("members", PARTS, own_key)),
-            writes=(Writes("host", WIDGETS, ("patch",)), Writes("members", PARTS, ("apply", "create"))),
+            reads=(
+                Reads("host", WIDGETS, own_key),
+                Reads("members", PARTS, own_key),
+                Reads("members", PODS, lambda _cluster, _pod: ()),
+            ),
+            writes=(
+                Writes("host", WIDGETS, ("patch",)),
+                Writes("members", PARTS, ("apply", "create")),
+                Writes("members", PODS, ("evict",)),
+            ),
             coalesce=self.coalesce,
         )
 
@@ -385,3 +394,38 @@ async def test_latency_is_counted_from_the_first_news() -> None:
         assert value("pincompute_reconcile_latency_seconds_count", {"controller": "test.widgets"}) or 0 >= 1
         labels = {"controller": "test.widgets", "kind": "Part", "verb": "apply", "outcome": "acted"}
         assert value("pincompute_writes_total", labels)
+
+
+async def test_an_eviction_that_is_blocked_stops_nothing_alarms_nobody_and_is_asked_for_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The stage after it runs, and when the disruption budget gives way the pod is evicted without any news."""
+    bench, pod = Bench(lambda _widget: Plan()), Key("shop", "web")
+    store, uids = bench.member.store, list[str]()
+
+    def evicts(widget: Widget) -> Plan:
+        evict = Evict(Ref("a1", PODS, pod), uids[0], "its node is drained")
+        return plan((evict,), (part(widget),)) if "deletionTimestamp" not in store.get(PODS, pod)["metadata"] else Plan()
+
+    bench.decide = evicts
+    async with bench.running():
+        labels = {"app": "web"}
+        store.create(
+            PODS, "shop", {"metadata": {"name": "web", "labels": {**labels, **OURS["labels"]}}, "spec": {"nodeName": "n"}}
+        )
+        ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+        store.patch(PODS, pod, {"status": ready}, content_type="merge-patch", subresource="status")
+        uids.append(store.get(PODS, pod)["metadata"]["uid"])
+        guard = {"metadata": {"name": "guard"}, "spec": {"minAvailable": 1, "selector": {"matchLabels": labels}}}
+        store.create(PODDISRUPTIONBUDGETS, "shop", guard)
+        update_budgets(store)
+        await eventually(bench.acquainted)
+        bench.make("one", 1)
+        await eventually(lambda: bench.count(Outcome.BLOCKED) >= 1)
+        assert bench.parts() == ["one"]
+        assert bench.troubles == []
+        change = {"spec": {"minAvailable": 0}}
+        store.patch(PODDISRUPTIONBUDGETS, Key("shop", "guard"), change, content_type="merge-patch")
+        update_budgets(store)
+        await eventually(lambda: "deletionTimestamp" in store.get(PODS, pod)["metadata"])
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]

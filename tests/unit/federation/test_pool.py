@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import timedelta
 
 import pytest
 from federation.regions import Region
 from federation.worlds import NOW, capacity, template
 
-from pincompute.api.workloads import ClusterStatus, Placement
+from pincompute.api.kinds import PINAPP
+from pincompute.api.workloads import ClusterStatus, Ended, Placement, WorkloadStatus
+from pincompute.federation.scheduling import queues
 from pincompute.federation.scheduling.pool import BATCH
 
 FEW = capacity(nodes=1)  # room for 8 replicas of half a core
@@ -90,6 +93,18 @@ def test_what_had_no_room_is_in_line_again_when(region: Region, change: str):
     assert names(region) == []
     CHANGES[change](region)
     assert names(region) == ["late"]
+
+
+def test_room_that_comes_free_goes_to_the_first_in_line(region: Region):
+    region.join("a1", FEW)
+    region.submit("first", replicas=8)
+    region.submit("ordinary", replicas=8, seconds=1)
+    region.submit("reserved", replicas=8, tier="Reserved", seconds=2)
+    region.edit("first", tier="Reserved")
+    region.look()
+    region.measure("a1", capacity(nodes=2))
+    region.look()
+    assert (region.placed("reserved"), region.placed("ordinary")) == (8, 0)
 
 
 def test_its_reasons_stay_true(region: Region):
@@ -227,6 +242,17 @@ def test_a_promise_is_held_until_the_replicas_are_ready_and_counted(region: Regi
     assert made.placement[0].added == (3 if held == 2 else 1)
 
 
+def test_what_ran_to_its_end_is_promised_nothing(region: Region):
+    """It is not ready, and never will be."""
+    region.join("a1", FEW)
+    region.submit("batch", replicas=8)
+    region.look()
+    region.report("batch", ended=Ended(revision="r", phase="Succeeded"))
+    region.submit("next", replicas=8)
+    region.look()
+    assert region.placed("next") == 8
+
+
 def test_an_object_that_cannot_be_read_stops_nobody(region: Region):
     """One bad object used to block its tier."""
     region.join("a1")
@@ -236,3 +262,20 @@ def test_an_object_that_cannot_be_read_stops_nobody(region: Region):
     plan = region.look()
     assert [failed.ref.key.name for failed in plan.failed] == ["bad"]
     assert region.placed("good") == 6
+
+
+def test_what_runs_everywhere_gets_a_share_in_a_cluster_that_joins(region: Region, monkeypatch: pytest.MonkeyPatch):
+    """A kind that runs on every node is looked at again when a cluster can take it, and only then."""
+    monkeypatch.setattr(queues, "KINDS", (dataclasses.replace(PINAPP, strategy="every node"),))
+    region.join("a1")
+    region.submit("daemon", replicas=1, placement=Placement(zones=("a", "b")), status=WorkloadStatus(phase="Running"))
+    region.look()
+    region.join("c1")
+    assert names(region) == []
+    region.join("b1")
+    assert names(region) == ["daemon"]
+    region.look()
+    made = region.app("daemon").status.scheduling
+    assert made is not None
+    assert {row.cluster: row.replicas for row in made.placement} == {"a1": 1, "b1": 1}
+    assert names(region) == []

@@ -146,6 +146,15 @@ async def test_a_request_whose_answer_was_lost_before_it_reached_the_pod_is_left
     assert (status, done["changed"], len(waiting(web))) == (200, True, 1)
 
 
+async def test_a_replica_that_went_by_itself_is_not_mistaken_for_the_one_in_its_place(web: Running) -> None:
+    await restart(web, {"replica": "0"}, key="gone")
+    web.member.store.delete(PODS, Key("shop", "web-a1-0"), grace_seconds=0)
+    put(web, pod(0))
+    status, done = await restart(web, {"replica": "0"}, key="gone")
+    assert (status, done["changed"]) == (200, False)
+    assert waiting(web) == ()
+
+
 IMPOSSIBLE = {
     "there is no such container": ("nope", 404, "container nope in web/0"),
     "the digest of its image is not known": ("odd", 409, "whose digest its node does not tell"),

@@ -75,6 +75,9 @@ def _follow(them: WorkloadsResource, project: str, written: Workload, timeout: f
             if following.settled(app):
                 _said(app, output, f"{app.name} runs: {tree.wanted(app)} of {tree.wanted(app)} ready")
                 return
+            if following.ended(app):
+                _said(app, output, f"{app.name} has ended well")
+                return
     raise following.late(app, timeout)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pincompute_sdk.cli import target, tree
-from pincompute_sdk.cli.exits import TIMEOUT
+from pincompute_sdk.cli.exits import FAILURE, TIMEOUT
 from pincompute_sdk.cli.failure import CommandError
 
 if TYPE_CHECKING:
@@ -32,6 +32,17 @@ def settled(app: Workload) -> bool:
     if status is None or not status.settled:
         return False
     return status.ready == status.updated == status.replicas == tree.wanted(app)
+
+
+def ended(app: Workload) -> bool:
+    """It ran to its end and does not run again by itself. Raises when it failed."""
+    status = app.status
+    if status is None or status.state not in ("Succeeded", "Failed"):
+        return False
+    if status.state == "Failed":
+        remedy = f"`pin logs {target.typed(app)}` shows its last words"
+        raise CommandError(f"{app.name} has failed", reason=status.message, remedy=remedy, code=FAILURE)
+    return True
 
 
 def late(app: Workload, seconds: float) -> CommandError:

@@ -16,7 +16,7 @@ import msgspec
 
 from pincompute.api import core
 from pincompute.api.meta import Key, Manifest, Object, Resource
-from pincompute.kube.indexes import Index, Kept, Ranked, kept
+from pincompute.kube.indexes import Index, Kept, Ranked, Sum, kept
 from pincompute.kube.memory.journal import Event
 from pincompute.kube.memory.store import Store
 from pincompute.kube.views import Question
@@ -306,8 +306,10 @@ class FixedView(Generic[T]):
         return self._order([obj for key, obj in self._objects.items() if namespace in ("", key.namespace)])
 
     def by(self, index: str, value: str) -> Iterable[T]:
-        found = [self._objects[key] for key in self._index(index).keys(value)]
-        return found if isinstance(self._indexes[index], Ranked) else self._order(found)
+        declared = self._indexes[index]
+        if isinstance(declared, Ranked | Sum):
+            return [self._objects[key] for key in self._index(index).keys(value)]
+        return self._order([obj for obj in self._objects.values() if value in declared(obj)])
 
     def values(self, index: str) -> Iterable[str]:
         return self._order([*self._index(index).values()])

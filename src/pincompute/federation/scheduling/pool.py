@@ -28,7 +28,7 @@ from pincompute.engine.plan import Failed, Patch, Plan, Ref
 from pincompute.federation import members
 from pincompute.federation.keys import PoolKey
 from pincompute.federation.members import Member
-from pincompute.federation.scheduling import decisions, queues, verdicts
+from pincompute.federation.scheduling import decisions, queues, reservations, verdicts
 from pincompute.federation.scheduling.demand import Demand, demand
 from pincompute.federation.scheduling.placement import place
 from pincompute.federation.scheduling.queues import Filing
@@ -123,9 +123,9 @@ class _Promised:
         return self._found
 
     def _of(self, member: Member) -> Requests:
-        amount, measured = NOTHING, queues.moment(member.measured_at)
+        amount, measured = NOTHING, reservations.moment(member.measured_at)
         for view in self._views:
-            if more := view.total(queues.PROMISED, member.name, measured):
+            if more := view.total(reservations.PROMISED, member.name, measured):
                 amount = plus(amount, more)
         return amount
 

@@ -1,4 +1,4 @@
-"""What the caches keep of the workloads for the pool: who needs a decision, who waits for what, and what is promised.
+"""What the caches keep of the workloads for the pool: who needs a decision, and who waits for what.
 
 A workload is in the queue only while something can be decided for it. One that is placed is found by its clusters, in case
 one of them leaves. One that no cluster has room for is filed with those that are alike, and with the reasons it was given: it
@@ -13,19 +13,19 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from pincompute.api import conditions, requests
+from pincompute.api import conditions
 from pincompute.api.kinds import KINDS, Kind
 from pincompute.api.meta import Resource
-from pincompute.api.requests import Requests
-from pincompute.api.workloads import ClusterReplicas, ClusterStatus, Rejection, Scheduling
+from pincompute.api.workloads import Rejection, Scheduling
+from pincompute.federation.scheduling import reservations
 from pincompute.federation.scheduling.demand import Demand, demand, stands
 from pincompute.federation.scheduling.placement import KEPT_REASONS
 from pincompute.federation.workload import model
 from pincompute.federation.workload.model import TIERS, Workload, WorkloadObject
-from pincompute.kube.indexes import ALWAYS, Entry, Index, Ranked, Sum
+from pincompute.kube.indexes import Index, Ranked, Sum
 
 POOL = "default"  # all nodes of the region; its tiers are ordered queues, and what is promised is promised of it
-QUEUE, PROMISED = "queue", "promised"
+QUEUE = "queue"
 SCHEDULED, UNUSABLE = "Scheduled", "InvalidTemplate"
 
 # Why a workload is filed, and what is named beside it.
@@ -139,46 +139,7 @@ def reasons(by_cluster: Iterable[tuple[str, str]]) -> str:
     return hashlib.blake2b(repr(kept).encode(), digest_size=5).hexdigest()
 
 
-def promises(obj: WorkloadObject) -> Iterable[Entry]:
-    """What is promised to it and not measured yet, by cluster. What has ended needs none. Like `files` it must not raise."""
-    made = obj.status.scheduling
-    if made is None or obj.deleting or obj.status.ended is not None:
-        return ()
-    try:
-        return tuple(_promises(obj, made))
-    except Exception:  # noqa: BLE001 - a cache must not fail over one object
-        return ()
-
-
-def _promises(obj: WorkloadObject, made: Scheduling) -> Iterator[Entry]:
-    lines = {line.cluster: line for line in obj.status.clusters}
-    pending = [(row.cluster, *of) for row in made.placement for of in _pending(row, lines.get(row.cluster)) if of[1]]
-    wants = requests.requests(obj.spec.template, requests.DEFAULTS) if pending else requests.NOTHING
-    for cluster, position, pods in pending:
-        yield Entry(cluster, position, _times(wants, pods))
-
-
-def _pending(row: ClusterReplicas, line: ClusterStatus | None) -> tuple[tuple[int, int], ...]:
-    """Readiness is reported at once and room every few seconds: what was added is ready before it is counted.
-
-    So what is not ready is promised always, and what was added lately until the cluster has measured after it was reported.
-    """
-    if line is None:
-        return ((ALWAYS, row.replicas),)
-    unready = max(0, row.replicas - line.ready_replicas)
-    return (ALWAYS, unready), (moment(line.reported_at) if line.reported_at else ALWAYS, max(0, row.added - unready))
-
-
-def _times(wants: Requests, pods: int) -> Mapping[str, int]:
-    return {name: amount * pods for name, amount in wants.items()}
-
-
-def moment(at: datetime | None) -> int:
-    """A time as a position; before all others when it is not known."""
-    return int(at.timestamp() * 1_000_000) if at is not None else -1
-
-
 INDEXES: Mapping[Resource[Any], Mapping[str, Index[Any]]] = {
-    kind.workload: {QUEUE: Ranked(files, rank), PROMISED: Sum(promises)} for kind in KINDS
+    kind.workload: {QUEUE: Ranked(files, rank), reservations.PROMISED: Sum(reservations.promises)} for kind in KINDS
 }
 """What a process that schedules declares for its caches of the host."""

@@ -108,7 +108,7 @@ class Insight:
     def explain_all(self, project: str) -> tuple[Explanation, ...]:
         """All workloads of the project that do not run as they should; from the caches alone."""
         found = [(obj, kind) for kind in self._reads.workloads for obj in self._reads.host(kind.workload).list(project)]
-        troubled = [(obj, kind) for obj, kind in found if obj.status.phase not in ("Running", "Stopped")]
+        troubled = [(obj, kind) for obj, kind in found if obj.status.phase not in ("Running", "Stopped", "Succeeded")]
         return tuple(self._present(kind, obj, (), ()) for obj, kind in sorted(troubled, key=lambda each: each[0].key))
 
     def _present(self, kind: Kind, obj: Workload, records: tuple[AnyRecord, ...], missing: tuple[str, ...]) -> Explanation:

@@ -216,7 +216,8 @@ def _name(obj: Workload) -> str:
 def _changed_at(obj: Workload, look: Look) -> datetime:
     """Now, when it happened just now; else when the status was last written, if it was written for this generation."""
     status = obj.status
-    answered = status.scheduling is not None and status.scheduling.generation == obj.metadata.generation
+    made, generation = status.scheduling, obj.metadata.generation
+    answered = made is not None and generation in (made.generation, status.observed_generation)
     if look.live or not answered or status.last_update_time is None:
         return look.at
     return status.last_update_time

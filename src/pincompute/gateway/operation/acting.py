@@ -110,10 +110,7 @@ class Verbs:
         return done if victim is None else await self._leave(done, victim, _wish(container, request))
 
     async def _leave(self, done: Done, victim: Replica, wanted: RestartRequest) -> Done:
-        try:
-            return msgspec.structs.replace(done, changed=await self.access.restart(victim.place, victim.uid, wanted))
-        except (NotFound, Conflict):
-            return done  # it went by itself meanwhile
+        return msgspec.structs.replace(done, changed=await self.access.restart(victim.place, victim.uid, wanted))
 
     def _changes(self, target: Target, obj: Workload, change: Change) -> tuple[difference.Change, ...]:
         """In the simple model."""

@@ -76,6 +76,7 @@ class ReplicaAccess(Protocol):
     async def restart(self, place: Place, uid: str, wanted: RestartRequest) -> bool:
         """Leaves the request on this very replica; it is carried out when the workload's account of disturbance allows it.
 
-        False when this very request waits there already, or was carried out before. Raises Problem as `may_restart` does.
+        False when there is nothing to be done: this very request waits there already or was carried out before, or the replica
+        has gone meanwhile. Raises Problem as `may_restart` does.
         """
         ...

@@ -14,7 +14,7 @@ from pincompute.domain.restarts import Impossible
 from pincompute.gateway import NAME, problems
 from pincompute.gateway.operation.backend import Command, LogOptions, Place, Process, Tunnel
 from pincompute.kube.clusters import Clusters
-from pincompute.kube.errors import Conflict
+from pincompute.kube.errors import Conflict, NotFound
 from pincompute.kube.streams import exec as programs
 from pincompute.kube.streams import forward, logs
 
@@ -36,30 +36,35 @@ class MembersAccess:
         return forward.open_port(self.clusters.client(place.cluster), place.pod, port)
 
     async def may_restart(self, place: Place, uid: str, wanted: RestartRequest) -> None:
-        pod = await self._pod(place)
-        if pod.metadata.uid == uid:
+        pod = await self._pod(place, uid)
+        if pod is not None:
             _added(pod, wanted)
 
     async def restart(self, place: Place, uid: str, wanted: RestartRequest) -> bool:
         """Others write the pod at the same time: its status moves, and its operator takes away what is done."""
-        for attempt in range(ATTEMPTS):
-            pod = await self._pod(place)
-            added = _added(pod, wanted)
-            if added is None:
+        for _ in range(ATTEMPTS):
+            pod = await self._pod(place, uid)
+            added = _added(pod, wanted) if pod is not None else None
+            if pod is None or added is None:
                 return False
-            body: Manifest = {"metadata": {"uid": uid, "resourceVersion": pod.metadata.resource_version, "annotations": added}}
+            pins = {"uid": uid, "resourceVersion": pod.metadata.resource_version}
+            body: Manifest = {"metadata": {**pins, "annotations": added}}
             try:
                 await self.clusters.writer(place.cluster).patch(PODS, place.pod, body, "", NAME)
             except Conflict:
-                if attempt + 1 == ATTEMPTS or pod.metadata.uid != uid:
-                    raise
-            else:
-                return True
-        raise AssertionError  # the last attempt returns or raises
+                continue
+            except NotFound:
+                return False
+            return True
+        raise problems.conflict(f"{place.pod.name} is being changed by others all the time", "try again in a moment")
 
-    async def _pod(self, place: Place) -> Pod:
-        """From the API server: the cache may not know of a request that another gateway has just left there."""
-        return await self.clusters.client(place.cluster).get(PODS, place.pod)
+    async def _pod(self, place: Place, uid: str) -> Pod | None:
+        """This very pod, from the API server: a cache may not know of a request that another gateway has just left there."""
+        try:
+            pod = await self.clusters.client(place.cluster).get(PODS, place.pod)
+        except NotFound:
+            return None
+        return pod if pod.metadata.uid == uid else None
 
 
 def _added(pod: Pod, wanted: RestartRequest) -> dict[str, str | None] | None:

@@ -1,0 +1,56 @@
+"""Capacity that is promised to replicas and not in the measurements of their cluster yet (S-035).
+
+The caches keep it added up by cluster, so that a look at the pool reads one sum for each member.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+
+from pincompute.api import requests
+from pincompute.api.requests import Requests
+from pincompute.api.workloads import ClusterReplicas, ClusterStatus, Scheduling
+from pincompute.federation.workload.model import WorkloadObject
+from pincompute.kube.indexes import ALWAYS, Entry
+
+PROMISED = "promised"  # the name of the sum
+
+
+def promises(obj: WorkloadObject) -> Iterable[Entry]:
+    """What is promised to it and not measured yet, by cluster. What has ended needs none. Like `files` it must not raise."""
+    made = obj.status.scheduling
+    if made is None or obj.deleting or obj.status.ended is not None:
+        return ()
+    try:
+        return tuple(_promises(obj, made))
+    except Exception:  # noqa: BLE001 - a cache must not fail over one object
+        return ()
+
+
+def _promises(obj: WorkloadObject, made: Scheduling) -> Iterator[Entry]:
+    lines = {line.cluster: line for line in obj.status.clusters}
+    pending = [(row.cluster, *of) for row in made.placement for of in _pending(row, lines.get(row.cluster)) if of[1]]
+    wants = requests.requests(obj.spec.template, requests.DEFAULTS) if pending else requests.NOTHING
+    for cluster, position, pods in pending:
+        yield Entry(cluster, position, _times(wants, pods))
+
+
+def _pending(row: ClusterReplicas, line: ClusterStatus | None) -> tuple[tuple[int, int], ...]:
+    """Readiness is reported at once and room every few seconds: what was added is ready before it is counted.
+
+    So what is not ready is promised always, and what was added lately until the cluster has measured after it was reported.
+    """
+    if line is None:
+        return ((ALWAYS, row.replicas),)
+    unready = max(0, row.replicas - line.ready_replicas)
+    return (ALWAYS, unready), (moment(line.reported_at) if line.reported_at else ALWAYS, max(0, row.added - unready))
+
+
+def _times(wants: Requests, pods: int) -> Mapping[str, int]:
+    return {name: amount * pods for name, amount in wants.items()}
+
+
+def moment(at: datetime | None) -> int:
+    """A time as a position; before all others when it is not known."""
+    return int(at.timestamp() * 1_000_000) if at is not None else -1
