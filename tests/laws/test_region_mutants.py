@@ -43,7 +43,7 @@ class Bug:
     also: tuple[tuple[ModuleType, str, str], ...] = ()
 
 
-PROMISE = "keeps the promised availability"
+PROMISE = "never below the promised availability"
 TAKEN = "serving replicas were taken"
 UNKNOWN = "never acts on unknown"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, TypeAlias
 
 from pincompute.api.meta import Resource
@@ -60,7 +60,8 @@ class Case:
 
     def __repr__(self) -> str:
         """The world and what happens in it, for verdicts: the controllers are known."""
-        return "\n".join((str(self.scenario.begin), *map(str, self.scenario.edits)))
+        steps = (self.scenario.begin, *self.scenario.edits, self.scenario.tick)
+        return "\n".join(f"  {step.keywords if isinstance(step, partial) else step}" for step in steps)
 
     def world(self) -> World:
         kinds = tuple((resource, resource.type) for resource in self.resources)

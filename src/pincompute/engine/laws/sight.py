@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, cast
 
 import msgspec
 
@@ -125,10 +125,8 @@ class Sight:
             raise self._out_of_sight(cluster, resource)
         at = None if self._clear else self._version(cluster, name, resource)
         history = self._world.kind(name, resource)
-        objects = history.now if at is None else history.at(at)
-        indexes = self._indexes.get(resource, {})
-        found: FixedView[Any] = FixedView(objects, indexes, self._order, history if at is None else None)
-        return found
+        objects = cast("dict[Key, T]", history.now if at is None else history.at(at))
+        return FixedView(objects, self._indexes.get(resource, {}), self._order, history if at is None else None)
 
     def _out_of_sight(self, cluster: str, resource: Resource[Any]) -> Exception:
         where = act.where_of(cluster)

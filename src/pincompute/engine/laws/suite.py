@@ -18,7 +18,7 @@ from pincompute.engine.laws.worlds import Spot, World
 from pincompute.engine.plan import Action, ConfirmSet, Plan
 from pincompute.engine.reconcile import Look
 
-PROMISE = "keeps the promised availability"  # only worlds with workloads promise one
+PROMISE = "never below the promised availability"  # only worlds with workloads promise one
 OLDEST = 16  # writes that a stale view may be behind
 
 
@@ -150,7 +150,7 @@ def uphold(name: str, case: Case, chance: Chance) -> None:
     try:
         LAWS[name](case, chance)
     except Broken as broken:
-        broken.law = broken.law or name
+        broken.law, broken.world = broken.law or name, broken.world or repr(case)
         raise
 
 

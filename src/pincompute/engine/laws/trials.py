@@ -37,17 +37,18 @@ AGAIN = {
 
 
 class Broken(AssertionError):  # noqa: N818 - a verdict
-    """A law does not hold. `law` is filled in by the suite."""
+    """A law does not hold. `law` and `world` are filled in by the suite."""
 
     def __init__(self, message: str, trace: list[Any]) -> None:
         super().__init__(message)
         self.message = message
         self.law = ""
+        self.world = ""
         self.trace = trace
 
     def __str__(self) -> str:
         before = (f"  {str(line)[:200]}" for line in self.trace[-SHOWN:])
-        return "\n".join([f"{self.law}: {self.message}", "what was done before:", *before])
+        return "\n".join([f"{self.law}: {self.message}", "in the world:", self.world, "what was done before:", *before])
 
 
 Hook: TypeAlias = Callable[["Trial", Seat, Key, Look], None]
