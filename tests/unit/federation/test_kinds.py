@@ -58,7 +58,7 @@ def test_demand(obj: PinApp | PinPod, replicas: int) -> None:
         pytest.param(
             app(update={"maxSurge": 0}, disruption={"maxUnavailable": 2}), Account(10, 2, 0), id="disruption speaks for all"
         ),
-        pytest.param(unit(), Account(10, 1, 0), id="a unit is never doubled"),
+        pytest.param(unit(), Account(10, 1, 0, single=True), id="a unit is never doubled"),
     ],
 )
 def test_account(obj: PinApp | PinPod, account: Account) -> None:

@@ -253,15 +253,16 @@ def test_what_ran_to_its_end_is_promised_nothing(region: Region):
     assert region.placed("next") == 8
 
 
-def test_an_object_that_cannot_be_read_stops_nobody(region: Region):
+def test_an_object_that_cannot_be_read_stops_nobody_and_is_told_why(region: Region):
     """One bad object used to block its tier."""
     region.join("a1")
     region.submit("bad")
     region.edit("bad", template={"spec": {"containers": ["oops"]}})
     region.submit("good", seconds=1)
     plan = region.look()
-    assert [failed.ref.key.name for failed in plan.failed] == ["bad"]
+    assert plan.failed == ()
     assert region.placed("good") == 6
+    assert "is not a pod template" in region.app("bad").status.conditions[-1].message
 
 
 def test_what_runs_everywhere_gets_a_share_in_a_cluster_that_joins(region: Region, monkeypatch: pytest.MonkeyPatch):

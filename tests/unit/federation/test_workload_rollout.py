@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from federation.worlds import NOW, member, template
 
-from pincompute.api.kinds import PINAPP
+from pincompute.api.kinds import PINAPP, PINPOD
 from pincompute.api.labels import SHARDS_FINALIZER
 from pincompute.api.meta import Manifest, ObjectMeta
 from pincompute.api.shards import (
@@ -22,7 +22,7 @@ from pincompute.api.shards import (
     ShardStatus,
     Share,
 )
-from pincompute.api.workloads import ClusterReplicas, PinApp, PinAppSpec, Scheduling, Update, WorkloadStatus
+from pincompute.api.workloads import ClusterReplicas, PinApp, PinAppSpec, PinPod, PinPodSpec, Scheduling, Update, WorkloadStatus
 from pincompute.engine.plan import Apply, Confirm, Create, Patch, Plan
 from pincompute.federation.scheduling import demand
 from pincompute.federation.workload import controller, model, rollout
@@ -50,6 +50,22 @@ def wanted(pod: Manifest, placement: Mapping[str, int], update: Update = BY_DEFA
     )
     decision = Scheduling(generation=2, placement=rows)
     return model.read(PINAPP, PinApp(metadata=meta, spec=spec, status=WorkloadStatus(scheduling=decision)))
+
+
+def read(obj: PinApp) -> Workload:
+    return model.read(PINAPP, obj)
+
+
+def unit(placement: Mapping[str, int]) -> Workload:
+    """A PinPod of the same template."""
+    rows = tuple(ClusterReplicas(cluster=c, zone=c[0], replicas=n) for c, n in placement.items())
+    meta = ObjectMeta(name="one", namespace="demo", uid="uid", generation=2, resource_version="7", creation_timestamp=NOW)
+    status = WorkloadStatus(scheduling=Scheduling(generation=2, placement=rows))
+    return model.read(PINPOD, PinPod(metadata=meta, spec=PinPodSpec(template=V1), status=status))
+
+
+def unit_site(cluster: str) -> Site:
+    return site(cluster, [(V1, 1)], [(V1, 1, 1)])
 
 
 def name(pod: Manifest) -> str:
@@ -161,11 +177,77 @@ def test_without_surge_a_bad_image_keeps_its_share_of_the_account():
     assert told == {"a1": ({"v2": 1}, NOTHING), "b1": ({"v1": 1}, NOTHING), "c1": ({"v1": 1}, NOTHING)}
 
 
-def test_a_replica_that_does_not_serve_proves_it_without_the_account():
-    """S-159."""
+def test_without_surge_a_replica_that_does_not_serve_is_the_canary():
+    """S-159: it costs nothing."""
     down = site("b1", [(V1, 1)], [(V1, 1, 0)])
-    told = assigned(wanted(V2, THREE), SERVING[0], down, SERVING[2])
+    told = assigned(wanted(V2, THREE, ONE_AT_A_TIME), SERVING[0], down, SERVING[2])
     assert {cluster: mix for cluster, (mix, _) in told.items()} == {"a1": {"v1": 1}, "b1": {"v2": 1}, "c1": {"v1": 1}}
+
+
+def test_while_the_canary_is_tried_no_other_replica_takes_its_revision():
+    """A replica that is not ready for a moment must not be given an image that may be bad."""
+    begun = site("a1", [(V1, 1), (V2, 1)], [(V1, 1, 1), (V2, 1, 0)], Budget(surge=1))
+    blip = site("b1", [(V1, 1)], [(V1, 1, 0)])
+    told = assigned(wanted(V2, THREE), begun, blip, SERVING[2])
+    assert {cluster: mix for cluster, (mix, _) in told.items()} == {"a1": {"v1": 1, "v2": 1}, "b1": {"v1": 1}, "c1": {"v1": 1}}
+
+
+def test_a_third_template_is_tried_in_the_replica_that_was_too_many():
+    """Two deploys close together: the first one's canary serves already."""
+    begun = site("a1", [(V1, 1), (V2, 1)], [(V1, 1, 1), (V2, 1, 1)], Budget(surge=1))
+    told = assigned(wanted(V3, THREE), begun, *SERVING[1:])
+    assert told["a1"][0].get("v3") == 1
+    assert told["a1"][1] == (0, 1, 1)
+
+
+def test_a_third_template_goes_on_where_the_second_has_reached_all():
+    there = [site(c, [(V2, 1)], [(V2, 1, 1)]) for c in ("b1", "c1")]
+    last = site("a1", [(V2, 2)], [(V2, 2, 2)], Budget(surge=1))
+    assert assigned(wanted(V3, THREE), last, *there)["a1"] == ({"v2": 1, "v3": 1}, (0, 1, 1))
+
+
+def test_what_has_no_place_is_neither_promised_nor_counted():
+    """40 wanted, 8 placed: two of the eight may be missing, not ten."""
+    of = wanted(V2, {"a1": 8})
+    spec = msgspec.structs.replace(of.obj.spec, replicas=40)
+    of = read(msgspec.structs.replace(of.obj, spec=spec))
+    proved = site("a1", [(V1, 8), (V2, 2)], [(V1, 8, 8), (V2, 2, 2)], Budget(surge=2))
+    (mix, (unavailable, updating, _)) = assigned(of, proved)["a1"]
+    assert sum(mix.values()) - unavailable - updating >= 6
+
+
+def test_a_pause_in_mid_update_keeps_the_surge_and_every_revision():
+    begun = site("a1", [(V1, 1), (V2, 1)], [(V1, 1, 1), (V2, 1, 0)], Budget(surge=1))
+    told = assigned(wanted(V2, THREE, paused=True), begun, *SERVING[1:])
+    assert told["a1"] == ({"v1": 1, "v2": 1}, (0, 0, 1))
+
+
+def test_room_that_is_not_known_is_waited_for():
+    """S-010: a federation that has just started must not take silence for lack of room."""
+    full = msgspec.structs.replace(member("a1").capacity, free=())
+    crowded = site("a1", [(V1, 1)], [(V1, 1, 1)], capacity=full)
+    unseen = [site(c, [(V1, 1)], [(V1, 1, 1)], known=False) for c in ("b1", "c1")]
+    told = assigned(wanted(V2, THREE), crowded, *unseen)
+    assert told["a1"] == ({"v1": 1}, NOTHING)
+
+
+def test_a_drain_does_not_wait_for_an_update_that_is_stuck():
+    """S-232: a mistyped image uses the surge of the update; the drain has one of its own."""
+    stuck = site("a1", [(V1, 1), (V2, 1)], [(V1, 1, 1), (V2, 1, 0)], Budget(surge=1))
+    drained = site("b1", [(V1, 1)], [(V1, 1, 1)], requests=DisruptionRequests(drains=1))
+    first = assigned(wanted(V2, THREE), stuck, drained, SERVING[2])
+    assert sum(surge for _, (_, _, surge) in first.values()) == 2
+    more = site("c1", [(V1, 2)], [(V1, 2, 2)], Budget(surge=1))
+    assert assigned(wanted(V2, THREE), stuck, drained, more)["b1"] == ({"v1": 1}, (1, 0, 0))
+
+
+def test_a_unit_is_gone_before_it_comes_again():
+    """Two writers of one volume would be worse than a moment without."""
+    of = unit({"b1": 1})
+    there = unit_site("a1")
+    assert assigned(of, there, empty("b1"))["b1"][0] == {}
+    assert assigned(of, there, empty("b1"))["a1"][0] == {}
+    assert sum(assigned(of, empty("a1"), empty("b1"))["b1"][0].values()) == 1
 
 
 def test_what_serves_nowhere_is_replaced_at_once():
@@ -203,8 +285,7 @@ def test_where_no_cluster_has_room_one_replica_at_a_time_is_taken():
 def test_one_replica_more_that_no_node_takes_moves_to_another_cluster():
     stuck = site("a1", [(V1, 1), (V2, 1)], [(V1, 1, 1), (V2, 1, 0)], Budget(surge=1), unschedulable=1)
     told = assigned(wanted(V2, THREE), stuck, *SERVING[1:])
-    assert sorted(surge for _, (_, _, surge) in told.values()) == [0, 0, 1]
-    assert told["a1"] == ({"v1": 1}, NOTHING)
+    assert told == {"a1": ({"v1": 1}, NOTHING), "b1": ({"v1": 1, "v2": 1}, (0, 0, 1)), "c1": ({"v1": 1}, NOTHING)}
 
 
 def test_a_silent_member_counts_as_down():

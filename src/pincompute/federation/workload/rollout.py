@@ -230,11 +230,15 @@ def _canary(state: _State, extra: Mapping[str, int]) -> str | None:
     """The member that runs the canary, the same one at every look; None once it is proven, or where nothing changes."""
     if not state.changing or state.proven:
         return None
-    begun = (s.name for s in state.sites if any(share.revision == state.target and share.replicas for share in s.mix))
-    spare = (s.name for s in state.reachable if extra.get(s.name))
+    spare = [site for site in state.reachable if extra.get(site.name)]
+    begun = (site.name for site in spare or state.sites if _has_begun(state, site))
     broken = (s.name for s in state.reachable if state.wanted.get(s.name, 0) > state.serving.get(s.name, 0))
     able = (s.name for s in state.reachable if state.serving.get(s.name))
-    return next((name for names in (begun, spare, broken, able) for name in names), None)
+    return next((name for names in (begun, (site.name for site in spare), broken, able) for name in names), None)
+
+
+def _has_begun(state: _State, site: Site) -> bool:
+    return any(share.revision == state.target and share.replicas for share in site.mix)
 
 
 def _part(state: _State, site: Site, extra: int, canary: str | None) -> Part:
@@ -283,8 +287,7 @@ def _assignment(state: _State, site: Site, part: Part, canary: str | None, extra
 
 def _has_canary(state: _State, site: Site) -> bool:
     """A replica there is or can become the canary without any allotment."""
-    begun = any(share.revision == state.target and share.replicas for share in site.mix)
-    return begun or site.replicas > state.serving.get(site.name, 0)
+    return _has_begun(state, site) or site.replicas > state.serving.get(site.name, 0)
 
 
 def _mix(state: _State, site: Site, replicas: int, canary: str | None) -> tuple[Share, ...]:
@@ -305,9 +308,9 @@ def _kept(state: _State, site: Site, replicas: int, canary: str | None) -> tuple
 
     One that is missing is made again of the revision that serves most there, or elsewhere where there is none.
     """
-    there = site.figures.get(state.target)
-    targets = max(there.replicas if there is not None else 0, 1 if canary == site.name else 0)
-    left = max(0, replicas - targets)
+    there, own = site.figures.get(state.target), 1 if canary == site.name else 0
+    targets = max(there.replicas if there is not None else 0, own)
+    left = max(0, replicas - targets, min(replicas - own, state.serving.get(site.name, 0)))
     shares: list[Share] = []
     for row in state.old[site.name][: MOST_SHARES - 1]:
         template, count = state.templates.get(row.revision), min(left, row.replicas)
