@@ -124,7 +124,7 @@ BUGS: dict[str, Bug] = {
         budget,
         PROMISE,
         TAKEN,
-        "smaller = _smaller(part, max(0, total - whole.replicas))",
+        "smaller = _smaller(part, max(0, total - needed))",
         "smaller = _smaller(part, total)",
         storms=True,
         sure=(Edit("leave"),),
