@@ -89,11 +89,11 @@ def moves(mix: Sequence[Wanted], replicas: Sequence[Replica], limit: Limits) -> 
     gone = {replica.name for replica in surplus}
     restarts = [r for r in replicas if r.restart and r.name not in gone]
     replaced = [r for r in movers if r.name not in revisions] + [r for r in replicas if r.replace and r.name not in gone]
-    purse = _Purse(sum(r.available for r in replicas) - total)
-    deleted = purse.afford(surplus[:excess], limit.unavailable)
-    updated = purse.afford([replica for replica, _ in pairs], limit.updating)
-    restarted = purse.afford(restarts, limit.updating)
-    deleted += purse.afford(replaced, limit.unavailable)
+    allowance = _Allowance(sum(r.available for r in replicas) - total)
+    deleted = allowance.take(surplus[:excess], limit.unavailable)
+    updated = allowance.take([replica for replica, _ in pairs], limit.updating)
+    restarted = allowance.take(restarts, limit.updating)
+    deleted += allowance.take(replaced, limit.unavailable)
     to_make = _without(missing, revisions.values())
     return Moves(
         create=tuple(to_make[: max(0, total - len(replicas))]),
@@ -112,17 +112,17 @@ def kept(mix: Sequence[Wanted], replicas: Sequence[Replica]) -> Moves:
     return Moves(create=tuple(wanted.revision for wanted in missing[:lacking]))
 
 
-class _Purse:
+class _Allowance:
     """How many available replicas more than `total` there are; every one that is disturbed is paid for."""
 
     def __init__(self, spare: int) -> None:
         self._spare = spare
 
-    def afford(self, replicas: Iterable[Replica], credit: int) -> list[Replica]:
-        """Those that may be disturbed now when `credit` replicas may be missing."""
+    def take(self, replicas: Iterable[Replica], allotted: int) -> list[Replica]:
+        """Those that may be disturbed now when `allotted` replicas may be missing."""
         chosen: list[Replica] = []
         for replica in replicas:
-            if replica.available and self._spare + credit <= 0:
+            if replica.available and self._spare + allotted <= 0:
                 continue
             self._spare -= replica.available
             chosen.append(replica)

@@ -14,7 +14,7 @@ from pincompute.api.shards import Budget, PinAppShard, ShardSpec, ShardStatus, S
 from pincompute.api.workloads import ClusterStatus, Ended, PinApp, PinPod, WorkloadStatus
 from pincompute.domain.budget import Account
 from pincompute.federation import kinds
-from pincompute.federation.kinds import Part, Report
+from pincompute.federation.kinds import MemberReport, ShardInput
 
 SMALL: Requests = {"cpu": 100, "memory": 1 << 20}
 
@@ -69,7 +69,7 @@ def test_account(obj: PinApp | PinPod, account: Account) -> None:
 
 def test_a_share_is_the_mix_and_the_budget_of_one_member() -> None:
     mix, budget = (Share(revision="r1", template={}, replicas=2),), Budget(unavailable=1)
-    spec = kinds.of(table.PINAPP).share(app(tier="Reserved", paused=True), Part("a1", "a", {"pod": 2}, mix, budget))
+    spec = kinds.of(table.PINAPP).share(app(tier="Reserved", paused=True), ShardInput("a1", "a", {"pod": 2}, mix, budget))
     assert isinstance(spec, ShardSpec)
     assert (spec.origin.uid, spec.origin.generation) == ("u1", 7)
     assert (spec.cluster, spec.zone, spec.mix, spec.budget) == ("a1", "a", mix, budget)
@@ -77,7 +77,7 @@ def test_a_share_is_the_mix_and_the_budget_of_one_member() -> None:
 
 
 def _shard(generation: int, **status: Any) -> PinAppShard:
-    spec = kinds.of(table.PINAPP).share(app(), Part("a1", "a"))
+    spec = kinds.of(table.PINAPP).share(app(), ShardInput("a1", "a"))
     assert isinstance(spec, ShardSpec)
     return PinAppShard(metadata=ObjectMeta(name="web", generation=generation), spec=spec, status=ShardStatus(**status))
 
@@ -85,9 +85,11 @@ def _shard(generation: int, **status: Any) -> PinAppShard:
 def test_a_summary_has_a_line_a_member_and_keeps_the_last_figures_of_a_silent_one() -> None:
     last = ClusterStatus(cluster="b1", zone="b", replicas=2, ready_replicas=2)
     reports = (
-        Report("b1", "b", None, known=False),
-        Report("a1", "a", _shard(2, observed_generation=2, origin_generation=7, replicas=1, ready_replicas=1), known=True),
-        Report("c1", "c", _shard(2, observed_generation=1, origin_generation=7, replicas=4), known=True),
+        MemberReport("b1", "b", None, known=False),
+        MemberReport(
+            "a1", "a", _shard(2, observed_generation=2, origin_generation=7, replicas=1, ready_replicas=1), known=True
+        ),
+        MemberReport("c1", "c", _shard(2, observed_generation=1, origin_generation=7, replicas=4), known=True),
     )
     found = kinds.of(table.PINAPP).summarise(app(WorkloadStatus(clusters=(last,))), "r1", reports)
     assert [(line.cluster, line.replicas, line.known, line.observed_generation) for line in found.clusters] == [
@@ -100,7 +102,7 @@ def test_a_summary_has_a_line_a_member_and_keeps_the_last_figures_of_a_silent_on
 
 def test_the_end_of_a_unit_is_that_of_its_present_revision() -> None:
     ended = Ended(revision="r1", phase="Succeeded")
-    report = Report("a1", "a", _shard(2, ended=ended), known=True)
+    report = MemberReport("a1", "a", _shard(2, ended=ended), known=True)
     summarise = kinds.of(table.PINPOD).summarise
     assert summarise(unit(), "r1", (report,)).ended == ended
     assert summarise(unit(), "r2", (report,)).ended is None

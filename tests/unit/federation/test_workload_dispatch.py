@@ -17,8 +17,8 @@ def placed(generation: int = 1, **counts: int) -> Scheduling:
     return Scheduling(generation=generation, revision="r", placement=rows)
 
 
-def site(name: str, there=None, *, known: bool = True, prepared: bool = True, **facts) -> Site:
-    return Site(member(name, reachable=known, **facts), there, known=known, prepared=prepared)
+def site(name: str, there=None, *, known: bool = True, namespace_exists: bool = True, **facts) -> Site:
+    return Site(member(name, reachable=known, **facts), there, known=known, namespace_exists=namespace_exists)
 
 
 def decide(of: Workload, sites: tuple[Site, ...]) -> Plan:
@@ -101,17 +101,17 @@ def test_the_old_copy_stays_until_the_new_one_is_ready():
 def test_a_shard_of_a_deleted_namesake_goes_first():
     """S-009: matched by uid, not by name."""
     old = app()
-    stranger = shard(old, "a1", 2)
-    stranger = msgspec.structs.replace(
-        stranger, spec=msgspec.structs.replace(stranger.spec, origin=msgspec.structs.replace(stranger.spec.origin, uid="gone"))
+    orphan = shard(old, "a1", 2)
+    orphan = msgspec.structs.replace(
+        orphan, spec=msgspec.structs.replace(orphan.spec, origin=msgspec.structs.replace(orphan.spec.origin, uid="gone"))
     )
-    plan = decide(app(scheduling=placed(a1=2)), (Site(member("a1"), None, stranger),))
+    plan = decide(app(scheduling=placed(a1=2)), (Site(member("a1"), None, orphan),))
     assert deleted(plan) == {"a1": "shard-a1"}
     assert shares(plan) == {}
 
 
 def test_a_member_without_the_projects_namespace_is_waited_for():
-    plan = decide(app(scheduling=placed(a1=2)), (site("a1", prepared=False),))
+    plan = decide(app(scheduling=placed(a1=2)), (site("a1", namespace_exists=False),))
     assert plan.settled
     assert plan.wake_after is not None
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pincompute.api.kinds import Kind, extensions
-from pincompute.federation.kinds.behaviour import Behaviour, Part, PodSet, Report, Summary
+from pincompute.federation.kinds.behaviour import Behaviour, MemberReport, PodSet, ShardInput, Summary
 from pincompute.federation.kinds.pinapp import PINAPP
 from pincompute.federation.kinds.pinpod import PINPOD
 
-__all__ = ["BEHAVIOURS", "Behaviour", "Part", "PodSet", "Report", "Summary", "of"]
+__all__ = ["BEHAVIOURS", "Behaviour", "MemberReport", "PodSet", "ShardInput", "Summary", "of"]
 
 BEHAVIOURS: tuple[Behaviour, ...] = (PINAPP, PINPOD, *extensions.load("pincompute.behaviours"))
 

@@ -32,7 +32,7 @@ class PodSet:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ShardInput:
     """What one member is given: pods of each set of the demand, by its name.
 
     `mix` divides them over revisions, and `budget` says how many may be disturbed; kinds without rollouts leave both alone.
@@ -46,7 +46,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class MemberReport:
     """One member's shard of this workload; `known` is false while the member is silent, and the shard then its last."""
 
     cluster: str
@@ -75,5 +75,5 @@ class Behaviour:
     kind: Kind
     demand: Callable[[Any, Sequence[Requests]], tuple[PodSet, ...]]
     account: Callable[[Any, int], Account]
-    share: Callable[[Any, Part], ShardSpec]
-    summarise: Callable[[Any, str, Sequence[Report]], Summary]
+    share: Callable[[Any, ShardInput], ShardSpec]
+    summarise: Callable[[Any, str, Sequence[MemberReport]], Summary]

@@ -11,7 +11,7 @@ from pincompute.api.meta import Manifest
 from pincompute.api.requests import Requests
 from pincompute.api.shards import Origin, Shard, ShardSpec
 from pincompute.api.workloads import ClusterStatus
-from pincompute.federation.kinds.behaviour import Part, PodSet, Report, Summary
+from pincompute.federation.kinds.behaviour import MemberReport, PodSet, ShardInput, Summary
 
 POD = "pod"  # name of the only set
 
@@ -22,7 +22,7 @@ def demand(kind: Kind, obj: Workload, requests: Sequence[Requests]) -> tuple[Pod
     return (PodSet(POD, requests[0], 0 if spec.stopped else kind.replicas(obj), spec.placement, pod),)
 
 
-def share(obj: Workload, part: Part) -> ShardSpec:
+def share(obj: Workload, part: ShardInput) -> ShardSpec:
     spec, metadata = obj.spec, obj.metadata
     return ShardSpec(
         origin=Origin(uid=metadata.uid, generation=metadata.generation),
@@ -37,14 +37,14 @@ def share(obj: Workload, part: Part) -> ShardSpec:
     )
 
 
-def summarise(obj: Workload, revision: str, reports: Sequence[Report]) -> Summary:
+def summarise(obj: Workload, revision: str, reports: Sequence[MemberReport]) -> Summary:
     before = {line.cluster: line for line in obj.status.clusters}
     lines = (_line(report, revision, before.get(report.cluster)) for report in reports)
     ended = next((e for r in reports if r.shard is not None and (e := r.shard.status.ended) and e.revision == revision), None)
     return Summary(tuple(sorted(lines, key=lambda line: (line.zone, line.cluster))), ended)
 
 
-def _line(report: Report, revision: str, before: ClusterStatus | None) -> ClusterStatus:
+def _line(report: MemberReport, revision: str, before: ClusterStatus | None) -> ClusterStatus:
     """Of a silent member the last figures stay, marked as such: unknown is not zero."""
     if not report.known:
         last = before or ClusterStatus(cluster=report.cluster, zone=report.zone)
@@ -55,7 +55,7 @@ def _line(report: Report, revision: str, before: ClusterStatus | None) -> Cluste
     return _reported(report, report.shard, revision, before)
 
 
-def _reported(report: Report, shard: Shard, revision: str, before: ClusterStatus | None) -> ClusterStatus:
+def _reported(report: MemberReport, shard: Shard, revision: str, before: ClusterStatus | None) -> ClusterStatus:
     status = shard.status
     current = status.observed_generation >= shard.metadata.generation  # its operator has seen it as it is now
     line = ClusterStatus(

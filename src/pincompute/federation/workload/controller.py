@@ -67,7 +67,7 @@ def decide(seen: Seen) -> Plan:
         superseded,
         (*writes, *removals, *told.write),  # all at once, so that no member that fails holds up the others or the status
         revisions.expired(workload, seen.sites, seen.kept),
-        wake_after=_soonest(told.wake_after, dispatch.NAMESPACE_POLL if dispatch.unprepared(made.assignments) else None),
+        wake_after=_soonest(told.wake_after, dispatch.NAMESPACE_POLL if dispatch.lacks_namespace(made.assignments) else None),
         why=told.why,
     )
 
@@ -99,9 +99,9 @@ def _clear(seen: Seen) -> Plan:
         return Plan(why="is being deleted")
     left = dispatch.remaining(workload, seen.sites)
     if not left:
-        return plan(*dispatch.release(workload, seen.sites))
+        return plan(*dispatch.finalizer_removal(workload, seen.sites))
     told = report.decide(workload, seen.sites, None, seen.now, seen.refused)
-    deletes = dispatch.clearance(workload, seen.sites)
+    deletes = dispatch.shard_deletions(workload, seen.sites)
     why = f"waits for {', '.join(sorted(site.name for site in left))}"
     return plan((*deletes, *told.write), wake_after=told.wake_after, why=why)
 

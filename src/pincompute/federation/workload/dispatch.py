@@ -10,7 +10,7 @@ from pincompute.api import changes, labels
 from pincompute.api.meta import Manifest
 from pincompute.api.shards import Budget, Shard, ShardSpec
 from pincompute.engine.plan import Action, Apply, Confirm, ConfirmSet, Delete, Patch, Ref, Stage
-from pincompute.federation.kinds import Part
+from pincompute.federation.kinds import ShardInput
 from pincompute.federation.workload.model import Workload
 from pincompute.federation.workload.rollout import Assignment
 from pincompute.federation.workload.sites import Site
@@ -20,12 +20,12 @@ NAMESPACE_POLL = 0.5  # seconds between looks while a member still lacks the pro
 
 def writes(workload: Workload, assignments: tuple[Assignment, ...]) -> tuple[Action, ...]:
     """What brings the members' shards up to date: shards of deleted namesakes go, new and changed ones are applied."""
-    strangers = tuple(
-        _delete(workload, a.site, a.site.stranger, "belongs to a deleted workload of this name")
+    orphans = tuple(
+        _delete(workload, a.site, a.site.orphan, "belongs to a deleted workload of this name")
         for a in assignments
-        if a.site.known and a.site.stranger is not None and not a.site.stranger.deleting
+        if a.site.known and a.site.orphan is not None and not a.site.orphan.deleting
     )
-    return strangers + tuple(apply for a in assignments if (apply := _apply(workload, a)))
+    return orphans + tuple(apply for a in assignments if (apply := _apply(workload, a)))
 
 
 def removals(workload: Workload, assignments: tuple[Assignment, ...]) -> tuple[Delete, ...]:
@@ -48,9 +48,9 @@ def guard(workload: Workload, assignments: tuple[Assignment, ...]) -> Stage:
     return (present, *(_proof(workload, a.site, a.site.shard) for a in assignments if a.site.known and a.site.shard))
 
 
-def unprepared(assignments: tuple[Assignment, ...]) -> bool:
+def lacks_namespace(assignments: tuple[Assignment, ...]) -> bool:
     """A member that should run something lacks the project's namespace."""
-    return any(a.site.known and not a.site.prepared and a.mix for a in assignments)
+    return any(a.site.known and not a.site.namespace_exists and a.mix for a in assignments)
 
 
 def _moves_floor(assignment: Assignment) -> bool:
@@ -69,7 +69,7 @@ def _proof(workload: Workload, site: Site, shard: Shard) -> Confirm:
 def _apply(workload: Workload, assignment: Assignment) -> Apply | None:
     """The shard this member should have now; None when it has it, or when it cannot be given one."""
     site = assignment.site
-    if not assignment.mix or not site.known or not site.prepared or site.deleting or site.stranger is not None:
+    if not assignment.mix or not site.known or not site.namespace_exists or site.deleting or site.orphan is not None:
         return None
     spec = _spec(workload, assignment)
     if site.shard is not None and site.shard.spec == spec:
@@ -81,7 +81,7 @@ def _apply(workload: Workload, assignment: Assignment) -> Apply | None:
 
 def _spec(workload: Workload, assignment: Assignment) -> ShardSpec:
     member = assignment.site.member
-    part = Part(member.name, member.zone, mix=assignment.mix, budget=assignment.budget)
+    part = ShardInput(member.name, member.zone, mix=assignment.mix, budget=assignment.budget)
     return workload.behaviour.share(workload.obj, part)
 
 
@@ -114,7 +114,7 @@ def remaining(workload: Workload, sites: tuple[Site, ...]) -> tuple[Site, ...]:
     )
 
 
-def clearance(workload: Workload, sites: tuple[Site, ...]) -> tuple[Delete, ...]:
+def shard_deletions(workload: Workload, sites: tuple[Site, ...]) -> tuple[Delete, ...]:
     """Deletes every shard of a workload that is being deleted."""
     return tuple(
         _delete(workload, site, site.shard, "its workload is deleted")
@@ -123,7 +123,7 @@ def clearance(workload: Workload, sites: tuple[Site, ...]) -> tuple[Delete, ...]
     )
 
 
-def release(workload: Workload, sites: tuple[Site, ...]) -> tuple[Stage, Stage]:
+def finalizer_removal(workload: Workload, sites: tuple[Site, ...]) -> tuple[Stage, Stage]:
     """Lets a deleted workload go, once the members' API servers prove that none holds a shard of it."""
     kind = workload.kind.shard
     proofs = tuple(

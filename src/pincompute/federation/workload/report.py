@@ -18,8 +18,7 @@ from pincompute.api import conditions, labels
 from pincompute.api.conditions import Condition, ConditionStatus
 from pincompute.api.workloads import ClusterStatus, Ended, WorkloadStatus
 from pincompute.engine.plan import Patch
-from pincompute.federation.kinds import Report as MemberReport
-from pincompute.federation.kinds import Summary
+from pincompute.federation.kinds import MemberReport, Summary
 from pincompute.federation.members import Member
 from pincompute.federation.scheduling import demand
 from pincompute.federation.workload import model
@@ -39,7 +38,7 @@ class _Told:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class StatusUpdate:
     """The write, if there is something to say, and when to look again for something that time alone changes."""
 
     write: tuple[Patch, ...] = ()
@@ -47,17 +46,17 @@ class Report:
     why: str = ""
 
 
-def decide(workload: Workload, sites: tuple[Site, ...], made: Rollout | None, now: datetime, refused: str = "") -> Report:
+def decide(workload: Workload, sites: tuple[Site, ...], made: Rollout | None, now: datetime, refused: str = "") -> StatusUpdate:
     """`made` is the rollout as it stands; None while there is no decision to follow. `refused`: what a member does not take."""
     if _undecided(workload):
-        return Report(why="waits for its first decision, whose write says all there is to say")
+        return StatusUpdate(why="waits for its first decision, whose write says all there is to say")
     status = _status(workload, _summary(workload, sites), _observed(workload, sites), _Told(made, refused), now)
     if status == workload.status:
-        return Report()
+        return StatusUpdate()
     if not _urgent(workload.status, status) and (wait := _since_last(workload) + PACE - now) > timedelta():
-        return Report(wake_after=wait.total_seconds(), why="mere progress; it is written at a pace")
+        return StatusUpdate(wake_after=wait.total_seconds(), why="mere progress; it is written at a pace")
     stamped = msgspec.structs.replace(status, last_update_time=now)
-    return Report(model.with_status(workload, stamped, f"{status.phase}: {status.message or status.where}"))
+    return StatusUpdate(model.with_status(workload, stamped, f"{status.phase}: {status.message or status.where}"))
 
 
 def _undecided(workload: Workload) -> bool:

@@ -20,15 +20,15 @@ from pincompute.kube.views import Unknown, Views
 class Site:
     """One member as far as this workload is concerned.
 
-    `shard`: the workload's own, as it is or was when the member was last heard of; `stranger`: one that a deleted workload of
-    the same name left. `known`: the member's shards can be seen right now. `prepared`: the project's namespace exists there.
+    `shard`: the workload's own, as it is or was when the member was last heard of; `orphan`: one that a deleted workload of
+    the same name left. `known`: the member's shards can be seen right now. `namespace_exists`: that of the project is there.
     """
 
     member: Member
     shard: Shard | None
-    stranger: Shard | None = None
+    orphan: Shard | None = None
     known: bool = True
-    prepared: bool = True
+    namespace_exists: bool = True
 
     @property
     def name(self) -> str:
@@ -87,7 +87,7 @@ def _site(workload: Workload, member: Member, views: Views) -> Site:
         shard: Shard | None = views.view(member.name, workload.kind.shard).get(workload.key)
         namespace = views.view(member.name, NAMESPACES).get(Key("", workload.key.namespace))
     except Unknown:
-        return Site(member, None, known=False, prepared=False)
+        return Site(member, None, known=False, namespace_exists=False)
     own = model.shard_of(workload, shard)
-    prepared = namespace is not None and not namespace.deleting
-    return Site(member, own, None if own is not None else shard, member.reachable, prepared)
+    namespace_exists = namespace is not None and not namespace.deleting
+    return Site(member, own, None if own is not None else shard, member.reachable, namespace_exists)

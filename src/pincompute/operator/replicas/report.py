@@ -25,7 +25,7 @@ NEWBORN = 2.0  # seconds in which a shard whose pods are being made says nothing
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class StatusUpdate:
     """The write, if there is something to say, and when to look again for something that time alone changes."""
 
     write: tuple[Patch, ...] = ()
@@ -85,17 +85,17 @@ def _row(revision: str, replicas: Sequence[Replica]) -> RevisionStatus:
     )
 
 
-def decide(ref: Ref, shard: Shard, told: Told, now: datetime, *, busy: bool) -> Report:
+def decide(ref: Ref, shard: Shard, told: Told, now: datetime, *, busy: bool) -> StatusUpdate:
     """`busy`: pods are being made right now."""
     status = _status(shard, told, now)
     wake = earliest(*(t.wake_after for t in told.troubles))
     changed = status != shard.status
     if not changed or (busy and _newborn(shard, now)):
-        return Report(wake_after=earliest(wake, NEWBORN if changed else None))
+        return StatusUpdate(wake_after=earliest(wake, NEWBORN if changed else None))
     change = changes.between(shard.status, msgspec.structs.replace(status, reported_at=now))
     metadata = shard.metadata
     patch = Patch(ref, {"status": change}, metadata.uid, metadata.resource_version, "its pods changed", "status")
-    return Report((patch,), wake)
+    return StatusUpdate((patch,), wake)
 
 
 def earliest(*seconds: float | None) -> float | None:
