@@ -133,8 +133,8 @@ BUGS: dict[str, Bug] = {
         replacement,
         PROMISE,
         TAKEN,
-        "            if replica.available and self._spare + credit <= 0:\n",
-        "            if replica.available and self._spare + credit < 0:\n",
+        "            if replica.available and self._spare + allotted <= 0:\n",
+        "            if replica.available and self._spare + allotted < 0:\n",
         sure=(Edit("image", number=2),),
     ),
     "more pods are made than the mix has (F5)": Bug(
