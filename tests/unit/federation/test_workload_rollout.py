@@ -163,6 +163,13 @@ def test_the_replica_that_was_too_many_goes_when_all_have_the_revision():
     assert assigned(wanted(V2, THREE), last, *done)["a1"] == ({"v2": 1}, NOTHING)
 
 
+def test_it_stays_while_another_there_does_not_serve():
+    """What goes first is what does not serve, and that would be a pod that only restarts."""
+    done = [site(c, [(V2, 1)], [(V2, 1, 1)]) for c in ("b1", "c1")]
+    last = site("a1", [(V2, 2)], [(V2, 2, 1)], Budget(surge=1))
+    assert assigned(wanted(V2, THREE), last, *done)["a1"] == ({"v2": 2}, (0, 0, 1))
+
+
 def test_without_surge_one_replica_proves_it_on_the_account():
     assert assigned(wanted(V2, THREE, ONE_AT_A_TIME), *SERVING) == {
         "a1": ({"v2": 1}, (0, 1, 0)),

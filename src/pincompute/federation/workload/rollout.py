@@ -99,6 +99,7 @@ def decide(
             return _held(state, whole, without_surge)
         kept = state.target if any(_is_full(site) for site in sites) else kept
         whole, extra = whole.without_surge(), {}
+    extra |= _still_needed(state, extra)
     canary = _canary(state, extra)
     before = [_part(state, site, extra.get(site.name, 0), canary) for site in sites]
     parts = budget.allot(whole, before)
@@ -172,6 +173,16 @@ def _surge(state: _State, whole: Account) -> dict[str, int] | None:
     """Replicas by member beyond those wanted; None where one is needed and no member has room for it. A pause keeps them."""
     held = sum(site.budget.surge for site in state.sites) if state.workload.paused else 0
     return surge.divide(max(held, _surge_needed(state, whole)), [_candidate(state, site) for site in state.sites])
+
+
+def _still_needed(state: _State, extra: Mapping[str, int]) -> dict[str, int]:
+    """A surplus replica stays until all others there serve: it must not be one of them that goes in its place."""
+    return {
+        site.name: site.budget.surge
+        for site in state.reachable
+        if state.proven and site.budget.surge > extra.get(site.name, 0) and site.available < site.replicas
+        if not _is_full(site) and all(share.revision == state.target for share in site.mix if share.replicas)
+    }
 
 
 def _surge_needed(state: _State, whole: Account) -> int:
