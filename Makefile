@@ -16,11 +16,11 @@ up: .venv/ready ## a whole region on this machine, with examples/hello in three 
 down: .venv/ready ## stop the region; nothing is left behind (data stays, `pincompute region down --purge` removes it)
 	$(BIN)/pincompute region down
 
-test: .venv/ready ## every test: checks, units, laws, interface, contract, stories and faults on an embedded region
+test: .venv/ready ## every test: checks, units, attacks, laws, interface, contract, stories and faults on an embedded region
 	$(MAKE) --no-print-directory check
 	$(BIN)/pincompute region build
 	npm --prefix sdk/typescript ci --silent
-	$(BIN)/pytest -n 2 tests/unit tests/laws tests/interface
+	$(BIN)/pytest -n 2 tests/unit tests/attacks tests/laws tests/interface
 	$(BIN)/pytest tests/contract tests/stories tests/faults
 
 check: .venv/ready ## formatting, lint, types, import contracts; changes nothing
@@ -41,6 +41,7 @@ interface: .venv/ready ## the gateway held to its OpenAPI document by schemathes
 deep: .venv/ready ## the laws, and calls of the gateway, with many more examples
 	LAW_PROFILE=deep $(BIN)/pytest -n 2 tests/laws
 	INTERFACE_PROFILE=deep $(BIN)/pytest tests/interface
+	AVAILABILITY_ROUNDS=10 $(BIN)/pytest tests/stories/test_story_availability.py
 
 bench: .venv/ready ## benchmarks: tables, and JSON lines under benchmarks/results
 	$(BIN)/pincompute region build

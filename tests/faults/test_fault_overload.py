@@ -58,7 +58,7 @@ def test_ten_thousand_slow_clients_do_not_hinder_others(region: Region, admin: U
         return True
 
     with (
-        no_stalls(region),
+        no_stalls(region, ("federation",)),
         asking(admin, f"/v1/projects/{catalogue}/apps/{APPS[0]}", Connection="close") as answered,
         crowded(dev.context(), manners) as told,
     ):

@@ -142,3 +142,13 @@ def test_two_restarts_by_request_at_once_are_one_after_the_other(region: Region,
         region.eventually("all have been replaced", lambda: not before.keys() & region.uids(three, "web"), within=120)
         region.settled(three, "web")
     assert during.fewest_ready >= 3
+
+
+def test_a_drain_of_more_replicas_than_may_be_missing_ends(region: Region, project: str) -> None:
+    """S-232: two of six on the only node of a member, and one may be missing: others are made elsewhere meanwhile."""
+    region.apply(web(project, replicas=6))
+    region.settled(project, "web")
+    with region.watching(project, "web") as during, drained(region, next(iter(region.members))):
+        pass
+    assert during.fewest_ready >= 5
+    region.settled(project, "web")

@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias
 from pincompute.api import clusters, fractions, labels, templates
 from pincompute.api.kinds import KINDS, Kinds
 from pincompute.api.meta import GROUP, VERSION, Manifest
+from pincompute.api.revisions import PINREVISIONS
 
 Operation: TypeAlias = Literal["CREATE", "UPDATE", "DELETE"]
 
@@ -49,6 +50,7 @@ def host(kinds: Kinds = KINDS) -> list[Manifest]:
     workloads = tuple(kind.workload.plural for kind in kinds)
     return [
         *_validating("workloads-in-projects", Match(GROUP, VERSION, workloads, ("CREATE",)), _IN_PROJECT),
+        *_validating("platform-writes", _REVISIONS_WRITTEN, _by_platform(kinds)),
         *_finalizer("workload-finalizer", workloads, labels.SHARDS_FINALIZER),
         *_finalizer("membercluster-finalizer", (clusters.MEMBERCLUSTERS.plural,), labels.DRAIN_FINALIZER),
         *_mutating(
@@ -77,6 +79,7 @@ _NOT_BY_PLATFORM: list[Manifest] = [  # which writes fractions as text itself, s
         "expression": f"!['{PLATFORM_USER}', '{_PLATFORM_ACCOUNT}'].exists(p, request.userInfo.username.startsWith(p))",
     }
 ]
+_REVISIONS_WRITTEN = Match(GROUP, VERSION, (PINREVISIONS.plural,), ("CREATE", "UPDATE", "DELETE"))
 _PODS_CREATED = Match("", "v1", ("pods",), ("CREATE",), projects_only=True)
 
 _PROJECT_JSON = f'{{"apiVersion":"{GROUP}/{VERSION}","kind":"Project","metadata":{{"name":"'
@@ -131,7 +134,7 @@ def _by_platform(kinds: Kinds) -> Manifest:
                 f"['{PLATFORM_USER}', '{_PLATFORM_ACCOUNT}', '{_CONTROLLERS}', 'system:kube-controller-manager'].exists(p, "
                 "request.userInfo.username.startsWith(p))",
                 "messageExpression": "'only the platform writes ' + request.resource.resource + ', and ' "
-                f"+ request.userInfo.username + ' is not part of it: change the {workloads} in the host cluster instead'",
+                f"+ request.userInfo.username + ' is not part of it: change the {workloads} instead, in the host cluster'",
                 "reason": "Forbidden",
             }
         ]

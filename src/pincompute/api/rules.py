@@ -44,12 +44,16 @@ def _parsed(value: str | int) -> quantity.Quantity | None:
         return None
 
 
+_FAR = re.compile(r"[eE][+-]?[0-9]{3}")  # an exponent that is far out of range whatever stands before it
+
 QUANTITY = Rule(
     # isQuantity takes "." and "+k" for zero, hence the digit
-    "type(self) == int ? self >= 0 : isQuantity(string(self)) && string(self).matches('^[+]?[.]?[0-9]')",
+    # and the bound on the exponent comes first: the API server works out 1e999999999 digit by digit
+    "type(self) == int ? self >= 0 : !string(self).matches('[eE][+-]?[0-9]{3}') && isQuantity(string(self)) && "
+    "string(self).matches('^[+]?[.]?[0-9]')",
     "must be a quantity, not below zero",
     quantity.EXPECTED,
-    lambda value: _parsed(value) is not None and not str(value).startswith("-"),
+    lambda value: _FAR.search(str(value)) is None and _parsed(value) is not None and not str(value).startswith("-"),
 )
 
 
@@ -83,7 +87,7 @@ def _amounts(quantities: Manifest | None) -> dict[str, quantity.Quantity]:
 
 REQUESTS_FIT = Rule(
     "!has(self.requests) || !has(self.limits) || self.requests.all(r, !(r in self.limits) || "
-    "!isQuantity(string(self.requests[r])) || !isQuantity(string(self.limits[r])) || "
+    "[self.requests[r], self.limits[r]].exists(q, string(q).matches('[eE][+-]?[0-9]{3}') || !isQuantity(string(q))) || "
     "quantity(string(self.requests[r])).compareTo(quantity(string(self.limits[r]))) <= 0)",
     "requests must not be above limits",
     "lower the request or raise the limit",

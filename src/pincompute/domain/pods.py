@@ -126,7 +126,7 @@ def belongs_to(pod: Pod, uid: str) -> bool:
 
 def ordinal(pod: Pod) -> int:
     text = pod.metadata.annotations.get(labels.ORDINAL, "")
-    return int(text) if text.isdigit() else 0
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
 def is_finished(pod: Pod) -> bool:

@@ -39,7 +39,7 @@ def waiting(pod: Pod) -> tuple[RestartRequest, ...]:
     text = pod.metadata.annotations.get(labels.RESTART_REQUEST)
     try:
         return msgspec.json.decode(text, type=tuple[RestartRequest, ...]) if text else ()
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return ()
 
 

@@ -30,6 +30,11 @@ T = TypeVar("T", bound=Object)
 
 log = logging.getLogger(__name__)
 
+UNREADABLE = (
+    msgspec.MsgspecError,
+    RecursionError,
+)  # the latter of JSON nested a thousand deep: one object, no end of the process
+
 
 @dataclass(frozen=True, slots=True)
 class Timing:
@@ -229,14 +234,14 @@ class WatchCache(Generic[T]):
         self.last_contact = self._client.clock.monotonic()
         try:
             return decoding.page_decoder(self.resource.type).decode(body)
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             return self._salvage(body, listing)
 
     def _salvage(self, body: bytes, listing: Listing[T]) -> decoding.Page[T]:
         """A page with an object on it that does not decode: the others, and a note of that one."""
         try:
             page = decoding.raw_page.decode(body)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             raise self._nonsense(f"sent what is no list: {error}") from error
         objects: list[T] = []
         for raw in page.items or ():
@@ -251,7 +256,7 @@ class WatchCache(Generic[T]):
         """The object, or the key of one that cannot be decoded, which is from then on unknown."""
         try:
             obj = decoding.object_decoder(self.resource.type).decode(raw)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             key = self._identify(raw)
             self._unreadable[key] = str(error)
             return key
@@ -262,7 +267,7 @@ class WatchCache(Generic[T]):
     def _identify(self, raw: memoryview) -> Key:
         try:
             return decoding.metadata_only.decode(raw).key
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             raise self._nonsense(f"sent an object without a name: {error}") from error
 
     async def _watch(self) -> float:
@@ -303,13 +308,13 @@ class WatchCache(Generic[T]):
                 raise self._status(raw)
             else:
                 self._change(kind, raw, line)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             raise self._nonsense(f"sent what is no watch event: {error}") from error
 
     def _change(self, kind: str, raw: memoryview, line: bytes) -> None:
         try:
             obj: T | Key = decoding.object_decoder(self.resource.type).decode(raw)
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             raw = decoding.event_parts_slow(line)[1]
             obj = self._decode(raw)
         if isinstance(obj, Key):

@@ -256,7 +256,7 @@ def test_the_normal_form_is_its_own(case: str) -> None:
 def test_names_fit_a_label_and_tell_their_version() -> None:
     for name in (templates.revision(template()), templates.shape(template())):
         assert re.fullmatch("[a-z]([-a-z0-9]*[a-z0-9])?", name)
-        assert len(name) <= 12
+        assert len(name) <= 18
         assert templates.is_named_by_this_version(name)
     assert not templates.is_named_by_this_version("1234567890")  # as the first version named them
 

@@ -333,6 +333,17 @@ def test_a_restart_by_request_where_none_may_be_missing_waits_for_one_replica_mo
     assert assigned(wanted(V1, THREE), more, asked, SERVING[2])["b1"] == ({"v1": 1}, (0, 1, 0))
 
 
+def test_a_drain_goes_on_where_what_it_has_taken_cannot_come_back():
+    """S-232: two replicas on the only node of a member; one is pending, and the account is spent on it."""
+    six = {"a1": 2, "b1": 2, "c1": 2}
+    drained = site("a1", [(V1, 2)], [(V1, 2, 1)], Budget(unavailable=1), requests=DisruptionRequests(drains=1), unschedulable=1)
+    others = [site(c, [(V1, 2)], [(V1, 2, 2)]) for c in ("b1", "c1")]
+    first = assigned(wanted(V1, six), drained, *others)
+    assert sum(surge for _, (_, _, surge) in first.values()) == 1
+    more = site("b1", [(V1, 3)], [(V1, 3, 3)], Budget(surge=1))
+    assert assigned(wanted(V1, six), drained, more, others[1])["a1"] == ({"v1": 2}, (1, 0, 0))
+
+
 @pytest.mark.parametrize("replicas", [1, 2, 7])
 def test_a_workload_that_runs_as_wanted_is_left_alone(replicas: int):
     there = site("a1", [(V1, replicas)], [(V1, replicas, replicas)])

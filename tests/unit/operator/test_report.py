@@ -153,7 +153,7 @@ def test_an_update_that_is_stuck_says_so_although_enough_replicas_are_ready():
     broken = pod(2, V2, up=False, status=container(waiting=ContainerStateWaiting(reason="ErrImagePull", message="not found")))
     found = status(shard(V2), pod(0, V1), pod(1, V1), broken)
     assert found.ready_replicas == 2
-    assert found.message.startswith("the former revision serves on; hello-a1-2: cannot pull image hello:1 of container web")
+    assert found.message.startswith("the former revision serves on; hello-a1-2: cannot pull image hello:2 of container web")
 
 
 def test_a_container_that_fails_tells_more_than_a_pod_that_waits():

@@ -50,6 +50,6 @@ def late(app: Workload, seconds: float) -> CommandError:
     return CommandError(
         f"{app.name} is not as wanted after {seconds:.0f} s",
         reason=message,
-        remedy=f"it goes on by itself: `pin status {typed} --watch`; why: `pin explain {typed}`",
+        remedy=f"it goes on once nothing is in its way: `pin explain {typed}`; or go back: `pin rollback {typed}`",
         code=TIMEOUT,
     )

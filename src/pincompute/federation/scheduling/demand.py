@@ -124,4 +124,4 @@ def _encode(value: Any) -> bytes:
 
 
 def _name(value: Any) -> str:
-    return hashlib.blake2b(_encode(value), digest_size=5).hexdigest()
+    return hashlib.blake2b(_encode(value), digest_size=8).hexdigest()

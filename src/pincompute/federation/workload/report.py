@@ -203,7 +203,8 @@ def _message(workload: Workload, lines: tuple[ClusterStatus, ...], phase: str, t
         return f"{told.refused}; correct the template or what it refers to"
     if phase in ("Running", "Stopped"):
         return ""
-    return next((line.message for line in lines if line.message), "") or _waits(workload, told.made)
+    said = (next((line.message for line in lines if line.message), ""), _waits(workload, told.made))
+    return "; ".join(part for part in said if part)
 
 
 def _waits(workload: Workload, made: Rollout | None) -> str:

@@ -29,8 +29,17 @@ def owners(revision: PinRevision) -> Iterable[str]:
 
 def observe(workload: Workload, views: Views) -> tuple[PinRevision, ...]:
     """The workload's revisions, oldest first."""
-    mine = views.view(HOST, PINREVISIONS).by(BY_OWNER, workload.uid)
+    found = views.view(HOST, PINREVISIONS).by(BY_OWNER, workload.uid)
+    mine = (revision for revision in found if _is_own(workload, revision))
     return tuple(sorted(mine, key=lambda revision: (revision.spec.number, revision.metadata.name)))
+
+
+def _is_own(workload: Workload, revision: PinRevision) -> bool:
+    """Made by the platform for this very workload: what only claims so, in another project above all, is not believed."""
+    meta = revision.metadata
+    name = f"{workload.kind.workload.kind.lower()}-{workload.key.name}-{revision.spec.revision}"
+    marked = meta.labels.get(labels.MANAGED_BY) == labels.PINCOMPUTE
+    return marked and not revision.deleting and (meta.namespace, meta.name) == (workload.key.namespace, name)
 
 
 def templates(kept: Iterable[PinRevision]) -> dict[str, Manifest]:

@@ -186,17 +186,16 @@ def _still_needed(state: _State, extra: Mapping[str, int]) -> dict[str, int]:
 
 
 def _surge_needed(state: _State, whole: Account) -> int:
-    """Of the update, and of what others ask for where none may be missing.
+    """Of the update, and of what others ask for.
 
-    A drain never waits for a change that does not get on: beside a canary it has one more of its own, and one more still where
-    a replica is lost.
+    A drain never waits for a change that does not get on, nor for replicas that cannot come back where they were: it is given
+    as many replicas elsewhere as it takes for one more to be missing.
     """
     update = min(whole.surge, _for_update(state, whole))
-    asked = 0 if whole.unavailable or not whole.surge else _requested_by_others(state)
-    if not asked:
+    if whole.single or not _requested_by_others(state):
         return update
     lost = sum(max(0, state.wanted.get(site.name, 0) - site.available) for site in state.reachable)
-    others = min(asked, 1) + min(lost, 1)
+    others = max(0, lost + 1 - whole.unavailable)
     return max(update, others) if state.proven else update + others
 
 

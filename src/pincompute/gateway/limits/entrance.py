@@ -8,6 +8,7 @@ connections that only sit there, however many, keep no place from those who come
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import socket
 import ssl
@@ -17,6 +18,7 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 HANDSHAKE = 30.0  # seconds
+AT_ONCE = 16  # accepted in one turn of the loop, so that a crowd does not hold up those who are inside
 PAUSE = 0.1  # seconds after the system had no descriptor for one more
 
 
@@ -73,7 +75,9 @@ class Entrance:
 
     async def _accept(self) -> None:
         loop = asyncio.get_running_loop()
-        while True:
+        for number in itertools.count(1):
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)  # accepting does not wait while somebody is at the door
             try:
                 accepted, _ = await loop.sock_accept(self._listener)
             except OSError as problem:  # no descriptors: those who wait give theirs

@@ -102,7 +102,8 @@ class Reads:
     def revisions(self, obj: Workload) -> tuple[PinRevision, ...]:
         """Former templates of the workload, the newest first."""
         found = self.host(PINREVISIONS).by(BY_OWNER, obj.metadata.uid)
-        return tuple(sorted(found, key=lambda revision: revision.spec.number, reverse=True))
+        own = [r for r in found if r.metadata.namespace == obj.metadata.namespace and not r.deleting]
+        return tuple(sorted(own, key=lambda revision: revision.spec.number, reverse=True))
 
     def pods(self, project: str, name: str) -> Gathered[Located[Pod]]:
         """Pods of a workload in all members that answer, those on their way out included."""

@@ -36,9 +36,16 @@ RETRY_AFTER = 10.0  # seconds from the creation of a pod to that of its replacem
 NAME_TAKEN = 5.0  # seconds until the next look while something else has the name a pod needs
 BY_SHARD = "shard-uid"  # index over pods
 BY_NODE = "node"  # index over pods of shards
+
+
+def _mark(namespace: str, uid: str) -> str:
+    """Under what the pods of a shard are filed: a label in another project claims nothing."""
+    return f"{namespace}/{uid}"
+
+
 INDEXES: Mapping[Resource[Any], Mapping[str, Callable[[Any], Iterable[str]]]] = {
     PODS: {
-        BY_SHARD: lambda pod: [uid] if (uid := pod.metadata.labels.get(SHARD_UID)) else [],
+        BY_SHARD: lambda pod: [_mark(pod.metadata.namespace, uid)] if (uid := pod.metadata.labels.get(SHARD_UID)) else [],
         BY_NODE: lambda pod: [pod.spec.node_name] if pod.spec.node_name and SHARD_UID in pod.metadata.labels else [],
     }
 }
@@ -324,7 +331,7 @@ def _observe(resource: Resource[Any], shard: Shard, views: Views, now: datetime,
     """Raises Unknown until pods, nodes and budgets are known: an empty cache would double every pod (S-010)."""
     view, nodes = _synced(views, PODS), _synced(views, NODES)
     uid = shard.metadata.uid
-    marked: tuple[Pod, ...] = tuple(view.by(BY_SHARD, uid))
+    marked: tuple[Pod, ...] = tuple(view.by(BY_SHARD, _mark(shard.metadata.namespace, uid)))
     own = tuple(sorted((p for p in marked if pods.belongs_to(p, uid)), key=lambda p: p.metadata.name))
     on = {pod.spec.node_name for pod in own if pod.spec.node_name}
     return Seen(

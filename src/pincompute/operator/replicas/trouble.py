@@ -67,7 +67,7 @@ def _candidates(pod: Pod, now: datetime) -> Iterator[Trouble]:
     if pod.status.phase in ("Failed", "Succeeded"):
         yield _ended(pod)
     for status in statuses:
-        yield from _failing(name, status)
+        yield from _failing(name, status, _image(pod, status))
     yield from _unscheduled(pod)
     for status in statuses:
         yield from _unready(name, status, now)
@@ -87,10 +87,16 @@ def _exits(pod: Pod) -> Iterator[str]:
             yield f"container {status.name} ended with {_exit(status.state.terminated)}"
 
 
-def _failing(pod: str, status: ContainerStatus) -> Iterator[Trouble]:
+def _image(pod: Pod, status: ContainerStatus) -> str:
+    """The one it should run: while a container restarts in place its status still names the former."""
+    containers = (*pod.spec.containers, *pod.spec.init_containers)
+    return next((c.image for c in containers if c.name == status.name and c.image), status.image)
+
+
+def _failing(pod: str, status: ContainerStatus, image: str) -> Iterator[Trouble]:
     waiting = status.state.waiting if status.state else None
     if waiting is not None and waiting.reason in _IMAGE:
-        text = f"cannot pull image {status.image} of container {status.name}: {_short(waiting.message) or waiting.reason}"
+        text = f"cannot pull image {image} of container {status.name}: {_short(waiting.message) or waiting.reason}"
         yield Trouble(Rank.FAILING, waiting.reason, f"{text}; check the image's name and tag, and the registry", pod)
     elif waiting is not None and waiting.reason in _CONFIGURATION:
         text = f"container {status.name} cannot be made: {_short(waiting.message)}; correct the template or what it refers to"
@@ -123,7 +129,9 @@ def _unscheduled(pod: Pod) -> Iterator[Trouble]:
     scheduled = conditions.find(pod.status.conditions, "PodScheduled")
     if scheduled is not None and scheduled.status == "False":
         verdict = scheduled.message.partition(". ")[0]  # what follows tells of preemption
-        text = f"no node takes it: {_short(verdict)}; ask for less, or add nodes"
+        cordoned = "were unschedulable" in verdict
+        remedy = "uncordon a node, or add nodes" if cordoned else "ask for less, or add nodes"
+        text = f"no node takes it: {_short(verdict)}; {remedy}"
         yield Trouble(Rank.UNSCHEDULABLE, scheduled.reason or "Unschedulable", text, pod.metadata.name)
 
 

@@ -1,0 +1,96 @@
+"""What somebody with rights in one project must not achieve in another, or for the whole region."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from federation.worlds import app, template
+
+from pincompute.api import policies, rules
+from pincompute.api.core import PODS, Pod
+from pincompute.api.labels import MANAGED_BY, PINCOMPUTE, RESTART_REQUEST, SHARD_UID
+from pincompute.api.meta import Key, ObjectMeta, OwnerReference
+from pincompute.api.revisions import PINREVISIONS, PinRevision, PinRevisionSpec
+from pincompute.domain import pods, restart_requests
+from pincompute.federation.workload import revisions
+from pincompute.kube.cache import UNREADABLE
+from pincompute.kube.decoding import object_decoder
+from pincompute.operator.replicas import controller as replicas
+
+DEEP = "[" * 3000 + "]" * 3000
+
+
+def test_json_that_is_nested_too_deep_is_one_unreadable_object_and_no_end_of_the_process():
+    """A cache notes the object and goes on; it used to end the federation and the gateway."""
+    body = f'{{"metadata":{{"name":"deep"}},"spec":{{"revision":"x","number":1,"template":{{"a":{DEEP}}}}}}}'
+    with pytest.raises(UNREADABLE):
+        object_decoder(PINREVISIONS.type).decode(body.encode())
+
+
+def test_revisions_are_written_by_the_platform_alone():
+    """With rights on the whole group a user could have another template run at the next rollback."""
+    (policy,) = [
+        p
+        for p in policies.host()
+        if p["kind"] == "ValidatingAdmissionPolicy" and p["metadata"]["name"].startswith("platform-writes")
+    ]
+    (rule,) = policy["spec"]["matchConstraints"]["resourceRules"]
+    assert (rule["resources"], set(rule["operations"])) == (["pinrevisions"], {"CREATE", "UPDATE", "DELETE"})
+    assert policy["spec"]["failurePolicy"] == "Fail"
+
+
+class Revisions:
+    """Views of a host that holds these revisions."""
+
+    def __init__(self, *found: PinRevision) -> None:
+        self.found = found
+
+    def view(self, _cluster: str, _resource: object) -> Revisions:
+        return self
+
+    def by(self, _index: str, value: str) -> list[PinRevision]:
+        return [r for r in self.found if value in revisions.owners(r)]
+
+
+def forged(**changes: object) -> PinRevision:
+    owner = OwnerReference(kind="PinApp", name="hello", uid="uid-hello")
+    facts = {"name": "pinapp-hello-x1", "namespace": "demo", "uid": "u", "labels": {MANAGED_BY: PINCOMPUTE}} | changes
+    meta = ObjectMeta(**facts, owner_references=(owner,))  # type: ignore[arg-type]
+    return PinRevision(metadata=meta, spec=PinRevisionSpec(revision="x1", number=1, template=template()))
+
+
+@pytest.mark.parametrize(
+    "revision",
+    [forged(namespace="evil"), forged(name="forged"), forged(labels={})],
+    ids=["of another project", "of another name", "not of the platform"],
+)
+def test_a_revision_that_only_claims_to_be_the_workloads_is_not_believed(revision: PinRevision):
+    assert revisions.observe(app(), Revisions(revision)) == ()  # type: ignore[arg-type]
+    assert revisions.observe(app(), Revisions(forged())) == (forged(),)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("amount", ["1e999999999999999999", "1E-100", "1e100"])
+def test_an_exponent_that_the_api_server_would_work_out_for_minutes_is_refused_first(amount: str):
+    assert rules.QUANTITY.holds is not None
+    assert not rules.QUANTITY.holds(amount)
+    assert rules.QUANTITY.cel.index("[eE]") < rules.QUANTITY.cel.index("isQuantity")
+
+
+def test_a_pod_of_another_project_is_no_pod_of_the_shard_whatever_its_label_says():
+    """It made every proof of the set of pods fail, so that the shard's lost pods were never made again."""
+    squat = Pod(metadata=ObjectMeta(name="squat", namespace="evil", labels={SHARD_UID: "uid"}))
+    (filed,) = replicas.INDEXES[PODS][replicas.BY_SHARD](squat)
+    assert filed == "evil/uid"
+
+
+@pytest.mark.parametrize("text", [DEEP, "{}", '[{"id":1}]', "x" * 100_000])
+def test_a_restart_request_that_nobody_of_the_platform_wrote_is_none(text: str):
+    pod = Pod(metadata=ObjectMeta(name="web-0", namespace="demo", annotations={RESTART_REQUEST: text}))
+    assert restart_requests.waiting(pod) == ()
+
+
+@pytest.mark.parametrize("text", ["²", "9" * 5000, "-1", "x"])
+def test_an_ordinal_that_nobody_of_the_platform_wrote_is_zero(text: str):
+    pod = msgspec.convert({"metadata": {"name": "web", "annotations": {"pincompute.io/ordinal": text}}}, Pod)
+    assert pods.ordinal(pod) == 0
+    assert pod.key == Key("", "web")
