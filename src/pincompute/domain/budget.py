@@ -92,6 +92,15 @@ class Part:
         return min(self.available, self.floor, self.guaranteed) if self.known else 0
 
     @property
+    def updating_needed(self) -> int:
+        """The allotment with which all that waits can restart: what is missing there already has to be covered as well."""
+        return self.updates + max(0, self.replicas - self.available) if self.updates else 0
+
+    def unavailable_needed(self, waiting: int) -> int:
+        """The allotment with which so many that wait can be evicted, likewise."""
+        return waiting + max(0, self.replicas - self.available) if waiting else 0
+
+    @property
     def can_be_raised(self) -> bool:
         """What its operator may be acting on is known, so that a higher floor hides no lower one that it may still use."""
         return self.known and (self.settled or self.guaranteed == 0)
@@ -124,8 +133,8 @@ def _returned(part: Part) -> Part:
         return part
     return replace(
         part,
-        updating=min(part.updating, part.updates),
-        unavailable=min(part.unavailable, part.evictions + part.drains),
+        updating=min(part.updating, part.updating_needed),
+        unavailable=min(part.unavailable, part.unavailable_needed(part.evictions + part.drains)),
     )
 
 
@@ -154,11 +163,13 @@ def _drains_released(parts: list[Part]) -> list[Part]:
     """While an update waits, drains give back what they were allotted: a cordon may last for days, an update does not."""
     if not any(_lacks(part) for part in parts):
         return parts
-    return [replace(p, unavailable=min(p.unavailable, p.evictions)) if p.can_be_raised else p for p in parts]
+    return [
+        replace(p, unavailable=min(p.unavailable, p.unavailable_needed(p.evictions))) if p.can_be_raised else p for p in parts
+    ]
 
 
 def _lacks(part: Part) -> bool:
-    return part.known and (part.updating < part.updates or part.unavailable < part.evictions)
+    return part.known and (part.updating < part.updating_needed or part.unavailable < part.unavailable_needed(part.evictions))
 
 
 def _shrunk(whole: Account, parts: list[Part]) -> list[Part]:
@@ -211,15 +222,15 @@ def _granted(grant: _Grant, part: Part, spare: int) -> Part:
 
 
 def _for_updates(part: Part, most: int) -> Part | None:
-    more = min(most, part.updates - part.updating)
+    more = min(most, part.updating_needed - part.updating)
     return replace(part, updating=part.updating + more) if part.known and more > 0 else None
 
 
 def _for_evictions(part: Part, most: int) -> Part | None:
-    more = min(most, part.evictions - part.unavailable)
+    more = min(most, part.unavailable_needed(part.evictions) - part.unavailable)
     return replace(part, unavailable=part.unavailable + more) if part.known and more > 0 else None
 
 
 def _for_drains(part: Part, most: int) -> Part | None:
-    more = min(most, part.evictions + part.drains - part.unavailable)
+    more = min(most, part.unavailable_needed(part.evictions + part.drains) - part.unavailable)
     return replace(part, unavailable=part.unavailable + more) if part.known and more > 0 else None
