@@ -1,4 +1,4 @@
-"""Who may do what: orphans learn nothing, rights that are withdrawn end what is open."""
+"""Who may do what: strangers learn nothing, rights that are withdrawn end what is open."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def without_request(said: str) -> list[str]:
 
 def test_a_strangers_project_looks_as_if_it_did_not_exist(dev: User, running: str):
     """Issue 4 section 5.2: the same words for what is hidden and for what is not there."""
-    orphan, token = robot_of(dev, "viewer")
-    hidden = orphan.pin("status", "hello", "--project", "demo", status=3)
-    absent = orphan.pin("status", "hello", "--project", "no-such", status=3)
+    stranger, token = robot_of(dev, "viewer")
+    hidden = stranger.pin("status", "hello", "--project", "demo", status=3)
+    absent = stranger.pin("status", "hello", "--project", "no-such", status=3)
     assert without_request(hidden.err.replace("demo", "PROJECT")) == without_request(absent.err.replace("no-such", "PROJECT"))
-    names = json.loads(orphan.pin("list", "-A", "-o", "json").out)["items"]
+    names = json.loads(stranger.pin("list", "-A", "-o", "json").out)["items"]
     assert {app["project"] for app in names} == {running}
     dev.pin("token", "revoke", token)
 

@@ -156,7 +156,7 @@ async def test_a_projects_rate_is_shared_by_its_callers() -> None:
 async def test_a_stranger_cannot_use_up_a_projects_rate() -> None:
     door = Door(Limits(rate=1.0, burst=10.0, caller_burst=50.0), belongs=lambda caller, _project: caller.name == "member")
     for _ in range(60):
-        await door.ask(user("orphan"))
+        await door.ask(user("stranger"))
     assert [await door.ask(user("member")) for _ in range(10)] == [""] * 10
 
 
@@ -231,10 +231,10 @@ async def test_a_caller_whose_requests_do_not_end_leaves_turns_to_others_of_the_
 
 async def test_addresses_that_fail_to_log_in_too_often_are_answered_late_and_without_a_record() -> None:
     door = Door()
-    told = [await door.limiter.orphan("10.0.0.1") for _ in range(120)]
+    told = [await door.limiter.stranger("10.0.0.1") for _ in range(120)]
     assert (told[:100], told[100]) == ([True] * 100, False)
     assert door.time.monotonic > 1000
-    assert await door.limiter.orphan("10.0.0.2")
+    assert await door.limiter.stranger("10.0.0.2")
 
 
 @pytest.mark.parametrize("connections", [1, 100, 250])

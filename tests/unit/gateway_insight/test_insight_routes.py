@@ -180,9 +180,9 @@ async def test_what_never_was_is_not_found_and_strangers_learn_nothing(tmp_path:
         for what in (*PAST, "explain"):
             for kind in ("apps", "units"):
                 assert (await there.ask("vera", "GET", f"/v1/projects/shop/{kind}/nobody/{what}"))[0] == 404
-            orphan = await there.ask("mallory", "GET", f"{HELLO}/{what}")
+            stranger = await there.ask("mallory", "GET", f"{HELLO}/{what}")
             nothing = await there.ask("mallory", "GET", f"/v1/projects/shop/apps/nobody/{what}")
-            assert orphan[0] == nothing[0] == 404
+            assert stranger[0] == nothing[0] == 404
         assert (await told(there, "/v1/projects/shop/explain"))["items"] == []
 
 

@@ -168,8 +168,8 @@ async def test_a_change_whose_answer_was_lost_may_be_sent_again(gateway: Running
     assert again[2]["ETag"] == first[2]["ETag"]
     other = await gateway.ask("dan", method, f"{APPS}/hello", {**body, "replicas": 9}, **said)
     assert (other[0], other[1]["code"]) == (409, "key-reused")
-    orphan = await gateway.ask("olga", method, f"{APPS}/hello", body, **said)
-    assert (orphan[0], orphan[1]["code"]) == (412, "precondition-failed")
+    stranger = await gateway.ask("olga", method, f"{APPS}/hello", body, **said)
+    assert (stranger[0], stranger[1]["code"]) == (412, "precondition-failed")
 
 
 async def test_one_request_id_for_several_changes_makes_them_no_repetitions(gateway: Running) -> None:

@@ -68,7 +68,7 @@ def test_a_released_slot_is_free_and_another_regions_is_not_released(tmp_path: P
     home.create(place)
     slot = slots.claim(place, claims)
     home.save(region(place, slot))
-    slots.release(tmp_path / "orphan", slot, claims)
+    slots.release(tmp_path / "stranger", slot, claims)
     assert slots.of(place, claims) == slot
     slots.release(place, slot, claims)
     assert slots.of(place, claims) is None
