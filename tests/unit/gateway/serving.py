@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
+import os
 import socket
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -168,6 +170,14 @@ def populate(host: MemoryServer) -> None:
     host.store.create(MEMBERCLUSTERS, "", {"metadata": {"name": "a1"}, "spec": {"zone": "a", "kubeconfig": reference}})
 
 
+_FIRST, _LAST = 20_000, 32_768  # below the ports that outgoing connections are given, which nobody can keep free
+_ports = itertools.cycle((*range(_FIRST + os.getpid() % 12_000, _LAST), *range(_FIRST, _FIRST + os.getpid() % 12_000)))
+
+
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+    """A port that is free now, and that no connection will take before it is listened on."""
+    for port in _ports:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("the ports never end")
