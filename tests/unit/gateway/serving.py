@@ -170,8 +170,10 @@ def populate(host: MemoryServer) -> None:
     host.store.create(MEMBERCLUSTERS, "", {"metadata": {"name": "a1"}, "spec": {"zone": "a", "kubeconfig": reference}})
 
 
-_FIRST, _LAST = 20_000, 32_768  # below the ports that outgoing connections are given, which nobody can keep free
-_ports = itertools.cycle((*range(_FIRST + os.getpid() % 12_000, _LAST), *range(_FIRST, _FIRST + os.getpid() % 12_000)))
+# Below the ports that outgoing connections are given, which nobody can keep free; each test process has its own.
+_SLICE = 1_500
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 8
+_ports = itertools.cycle(range(20_000 + _WORKER * _SLICE, 20_000 + (_WORKER + 1) * _SLICE))
 
 
 def free_port() -> int:
