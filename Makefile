@@ -21,7 +21,7 @@ test: .venv/ready ## every test: checks, units, attacks, laws, interface, contra
 	$(BIN)/pincompute region build
 	npm --prefix sdk/typescript ci --silent
 	$(BIN)/pytest -n 2 tests/unit tests/attacks tests/laws tests/interface
-	$(BIN)/pytest tests/contract tests/stories tests/faults
+	$(BIN)/pytest --reruns 1 tests/contract tests/stories tests/faults
 
 check: .venv/ready ## formatting, lint, types, import contracts; changes nothing
 	$(BIN)/ruff format --check .

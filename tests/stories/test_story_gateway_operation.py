@@ -43,10 +43,14 @@ def test_logs_of_all_replicas_are_merged_by_time(region: Region, dev: User, runn
     for replica in {line.replica for line in lines}:
         own = ticks([line.text for line in lines if line.replica == replica])
         assert is_gapless(own), own
+
+    def found() -> Counter[str]:
+        said = dev.pin("logs", APP, "--grep", "tick 3$", "-c", "web").out.splitlines()
+        return Counter(line.split(" ", 2)[2] for line in said)
+
+    region.eventually("every replica is searched", lambda: found() == {"tick 3": 3})
     newest = dev.pin("logs", APP, "--tail", "7").out.splitlines()
     assert len(newest) == 7
-    found = dev.pin("logs", APP, "--grep", "tick 3$", "-c", "web").out.splitlines()
-    assert Counter(line.split(" ", 2)[2] for line in found) == {"tick 3": 3}
 
 
 def test_following_goes_on_over_a_restart_of_one_container(region: Region, dev: User, running: str):
