@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from pincompute.api import clusters, podtemplate, revisions, rules, schema
+from pincompute.api import clusters, podtemplate, revisions, rules, schema, violations
 from pincompute.api.kinds import AGE, KINDS, Column, Kind, Kinds
 from pincompute.api.meta import Manifest, Resource
 from pincompute.api.schema import Schema
@@ -27,7 +27,8 @@ def member(kinds: Kinds = KINDS) -> list[Manifest]:
     return [*(_shard(kind) for kind in kinds), _cluster_capacity()]
 
 
-def _workload(kind: Kind) -> Manifest:
+def workload_schema(kind: Kind) -> Schema:
+    """The schema of a workload with its rules, which an admission policy judges (see `policies`) and not the definition."""
     root = schema.of_kind(kind.workload.type)
     _attach(root, rules.WORKLOAD_NAME)
     for path, more in kind.rules.items():
@@ -35,6 +36,11 @@ def _workload(kind: Kind) -> Manifest:
     _set_placement(root)
     for path in kind.templates:
         _set_template(root, path, kind.pod_rules)
+    return root
+
+
+def _workload(kind: Kind) -> Manifest:
+    root = violations.without_rules(workload_schema(kind))
     scale = {
         "specReplicasPath": ".spec.replicas",
         "statusReplicasPath": ".status.replicas",

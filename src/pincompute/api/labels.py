@@ -20,6 +20,9 @@ IN_PLACE = f"{GROUP}/in-place-update"  # annotation on pods: JSON, container -> 
 TEMPLATE_KEYS = f"{GROUP}/template-keys"  # annotation on pods: JSON, labels and annotations that came from the template
 TRANSCRIPTS = f"{GROUP}/transcripts"  # annotation on projects: "true" records what its shells show
 OPERATIONS = f"{GROUP}/operations"  # annotation on workloads: JSON, the last operations, who asked for each and why
+CHANGED_BY = (
+    f"{GROUP}/changed-by"  # annotation on workloads: generation of the spec and who wrote it, where that is not the platform
+)
 RESTART_REQUEST = f"{GROUP}/restart-request"  # annotation on pods: JSON, restarts that somebody asked for and that wait
 RESTARTS = f"{GROUP}/restarts"  # annotation on pods: JSON, container -> its restart by request
 RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"  # annotation on templates: another value makes new pods, as kubectl does

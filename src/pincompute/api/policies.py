@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from pincompute.api import clusters, fractions, labels, templates
-from pincompute.api.kinds import KINDS, Kinds
+from pincompute.api import clusters, crds, fractions, labels, templates, violations
+from pincompute.api.kinds import KINDS, Kind, Kinds
 from pincompute.api.meta import GROUP, VERSION, Manifest
 from pincompute.api.revisions import PINREVISIONS
 
@@ -49,9 +49,9 @@ class Match:
 def host(kinds: Kinds = KINDS) -> list[Manifest]:
     workloads = tuple(kind.workload.plural for kind in kinds)
     return [
-        *_validating("workloads-in-projects", Match(GROUP, VERSION, workloads, ("CREATE",)), _IN_PROJECT),
+        *(policy for kind in kinds for policy in _rules_of(kind)),
         *_validating("platform-writes", _REVISIONS_WRITTEN, _by_platform(kinds)),
-        *_finalizer("workload-finalizer", workloads, labels.SHARDS_FINALIZER),
+        *_workload_metadata(workloads),
         *_finalizer("membercluster-finalizer", (clusters.MEMBERCLUSTERS.plural,), labels.DRAIN_FINALIZER),
         *_mutating(
             "fractions-as-text",
@@ -73,26 +73,33 @@ def member(kinds: Kinds = KINDS) -> list[Manifest]:
     ]
 
 
+_IS_PLATFORM = f"['{PLATFORM_USER}', '{_PLATFORM_ACCOUNT}'].exists(p, request.userInfo.username.startsWith(p))"
 _NOT_BY_PLATFORM: list[Manifest] = [  # which writes fractions as text itself, so that most writes cost nothing more
-    {
-        "name": "not-by-the-platform",
-        "expression": f"!['{PLATFORM_USER}', '{_PLATFORM_ACCOUNT}'].exists(p, request.userInfo.username.startsWith(p))",
-    }
+    {"name": "not-by-the-platform", "expression": f"!{_IS_PLATFORM}"}
 ]
 _REVISIONS_WRITTEN = Match(GROUP, VERSION, (PINREVISIONS.plural,), ("CREATE", "UPDATE", "DELETE"))
 _PODS_CREATED = Match("", "v1", ("pods",), ("CREATE",), projects_only=True)
 
 _PROJECT_JSON = f'{{"apiVersion":"{GROUP}/{VERSION}","kind":"Project","metadata":{{"name":"'
 _IN_PROJECT: Manifest = {
-    "validations": [
-        {
-            "expression": f"has(namespaceObject.metadata.labels) && '{labels.PROJECT}' in namespaceObject.metadata.labels",
-            "messageExpression": f"""'namespace ' + request.namespace + ' is not a project: create the Project first, with: '
-                + 'echo \\'{_PROJECT_JSON}' + request.namespace + '"}}}}\\' | kubectl apply -f -'""",
-            "reason": "Forbidden",
-        }
-    ]
+    "expression": "request.operation != 'CREATE' || (has(namespaceObject.metadata.labels) "
+    f"&& '{labels.PROJECT}' in namespaceObject.metadata.labels)",
+    "messageExpression": f"""'namespace ' + request.namespace + ' is not a project: create the Project first, with: '
+        + 'echo \\'{_PROJECT_JSON}' + request.namespace + '"}}}}\\' | kubectl apply -f -'""",
+    "reason": "Forbidden",
 }
+
+
+def _rules_of(kind: Kind) -> list[Manifest]:
+    """The kind's rules, on create and update of its objects and not on writes of their status, of which there are more."""
+    match = Match(GROUP, VERSION, (kind.workload.plural,), ("CREATE", "UPDATE"))
+    problems = violations.expression(crds.workload_schema(kind))
+    body: Manifest = {
+        "variables": [{"name": "problems", "expression": problems}],
+        "validations": [_IN_PROJECT, violations.validation("problems")],
+    }
+    return _validating(f"{kind.name}-rules", match, body)
+
 
 _HAS_RESOURCES: Manifest = {
     "variables": [
@@ -161,14 +168,59 @@ def _finalizer(name: str, plurals: tuple[str, ...], finalizer: str) -> list[Mani
     return _mutating(name, match, add, "Fail", conditions)
 
 
+def _workload_metadata(plurals: tuple[str, ...]) -> list[Manifest]:
+    """One policy for all that the platform changes in a workload's metadata, since each policy costs every write something.
+
+    The finalizer is there from the start, and `kubectl replace` with the user's file does not take it away. The record of
+    field managers, half of an object's bytes, is removed unless somebody applies the object on the server's side. What takes
+    the record's place is the author of the spec, where the author is not the platform: `<generation> <user name>`.
+    """
+    match = Match(GROUP, VERSION, plurals, ("CREATE", "UPDATE"))
+    return _mutating("workload-metadata", match, " + ".join((_FINALIZER, _UNTRACKED, _AUTHOR)), "Fail", variables=_AUTHORSHIP)
+
+
+_FINALIZER = f"""(has(object.metadata.deletionTimestamp) ? []
+    : !has(object.metadata.finalizers)
+        ? [JSONPatch{{op: "add", path: "/metadata/finalizers", value: ["{labels.SHARDS_FINALIZER}"]}}]
+    : !("{labels.SHARDS_FINALIZER}" in object.metadata.finalizers)
+        ? [JSONPatch{{op: "add", path: "/metadata/finalizers/-", value: "{labels.SHARDS_FINALIZER}"}}]
+    : [])"""
+_UNTRACKED = """(has(object.metadata.managedFields) && !object.metadata.managedFields.exists(m, m.operation == "Apply")
+    ? [JSONPatch{op: "remove", path: "/metadata/managedFields"}]
+    : [])"""
+_CHANGED_BY = f"metadata.?annotations[?'{labels.CHANGED_BY}'].orValue('')"
+_AUTHORSHIP: list[Manifest] = [
+    {"name": "given", "expression": f"object.{_CHANGED_BY}"},
+    {"name": "before", "expression": f"request.operation == 'CREATE' ? '' : oldObject.{_CHANGED_BY}"},
+    {
+        "name": "author",
+        "expression": f"""{_IS_PLATFORM} ? variables.before
+            : request.operation == 'CREATE' ? '1 ' + request.userInfo.username
+            : object.spec == oldObject.spec ? variables.before
+            : string(oldObject.metadata.generation + 1) + ' ' + request.userInfo.username""",
+    },
+]
+_PATH = "/metadata/annotations/" + labels.CHANGED_BY.replace("/", "~1")
+_AUTHOR = f"""(variables.given == variables.author ? []
+    : variables.author == "" ? [JSONPatch{{op: "remove", path: "{_PATH}"}}]
+    : has(object.metadata.annotations) ? [JSONPatch{{op: "add", path: "{_PATH}", value: variables.author}}]
+    : [JSONPatch{{op: "add", path: "/metadata/annotations", value: {{"{labels.CHANGED_BY}": variables.author}}}}])"""
+
+
 def _mutating(
-    name: str, match: Match, patches: str, failure: Literal["Fail", "Ignore"], conditions: list[Manifest] | None = None
+    name: str,
+    match: Match,
+    patches: str,
+    failure: Literal["Fail", "Ignore"],
+    conditions: list[Manifest] | None = None,
+    variables: list[Manifest] | None = None,
 ) -> list[Manifest]:
     spec = {
         "failurePolicy": failure,
         "reinvocationPolicy": "Never",
         "matchConstraints": match.manifest(),
         **({"matchConditions": conditions} if conditions else {}),
+        **({"variables": variables} if variables else {}),
         "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": patches}}],
     }
     return _with_binding("MutatingAdmissionPolicy", name, spec, {})

@@ -71,6 +71,8 @@ def _schemas(kinds: Kinds) -> dict[tuple[str, str], Schema]:
         version = spec["versions"][0]
         key = (f"{spec['group']}/{version['name']}", spec["names"]["kind"])
         served[key] = version["schema"]["openAPIV3Schema"]
+    for kind in kinds:
+        served[kind.workload.api_version, kind.workload.kind] = crds.workload_schema(kind)
     return served
 
 

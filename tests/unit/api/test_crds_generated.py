@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from pincompute.api import crds, labels, manifests, podtemplate, rules, schema
+from pincompute.api.kinds import KINDS
 from pincompute.api.meta import Object, doc
 
 ROOT = Path(__file__).parents[3]
@@ -105,9 +106,8 @@ def test_a_type_without_a_structural_schema_is_refused() -> None:
 
 
 def test_every_rule_is_known_to_validation_and_names_a_remedy() -> None:
-    said = [
-        rule for kind in DEFINITIONS for _, part in parts(root_of(kind)) for rule in part.get("x-kubernetes-validations", ())
-    ]
+    schemas = [*map(root_of, DEFINITIONS), *map(crds.workload_schema, KINDS)]
+    said = [rule for root in schemas for _, part in parts(root) for rule in part.get("x-kubernetes-validations", ())]
     assert len(said) > 40
     for rule in said:
         known = rules.BY_CEL[rule["rule"]]
@@ -172,9 +172,9 @@ def test_every_policy_is_bound_and_fails_closed() -> None:
     every = [*manifests.host_manifests(), *manifests.member_manifests()]
     policies = {m["metadata"]["name"]: m["spec"] for m in every if m["kind"].endswith("AdmissionPolicy")}
     bound = {m["spec"]["policyName"] for m in every if m["kind"].endswith("AdmissionPolicyBinding")}
-    assert len(policies) == 6
+    assert len(policies) == 7
     assert set(policies) == bound
     open_to_failure = [name for name, spec in policies.items() if spec["failurePolicy"] != "Fail"]
     assert open_to_failure == ["fractions-as-text.pincompute.io"]  # guards nothing
-    assert labels.SHARDS_FINALIZER in json.dumps(policies["workload-finalizer.pincompute.io"])
+    assert labels.SHARDS_FINALIZER in json.dumps(policies["workload-metadata.pincompute.io"])
     assert labels.DRAIN_FINALIZER in json.dumps(policies["membercluster-finalizer.pincompute.io"])

@@ -89,7 +89,7 @@ def test_clusters_get_its_definitions_its_policies_and_the_rights_to_it(installe
     assert version["subresources"]["scale"]["specReplicasPath"] == ".spec.replicas"
     assert named(member, "CustomResourceDefinition", "pinbatchshards.pincompute.io")
     for found, name, plural in (
-        (host, "workloads-in-projects.pincompute.io", "pinbatches"),
+        (host, "pinbatch-rules.pincompute.io", "pinbatches"),
         (member, "platform-writes.pincompute.io", "pinbatchshards"),
     ):
         policy = named(found, "ValidatingAdmissionPolicy", name)
