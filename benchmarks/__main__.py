@@ -31,7 +31,7 @@ from benchmarks.machine import Machine
 from benchmarks.options import Options
 from benchmarks.progress import Say
 from pincompute import installation
-from pincompute.region import platform
+from pincompute.region.cluster import platform_manifests
 
 Run = Callable[[Options, Say], Awaitable[list[Figure]]]
 
@@ -69,7 +69,7 @@ def main(
         console.print(f"no benchmark is called {', '.join(unknown)}: expected some of {', '.join(BENCHMARKS)}")
         sys.exit(2)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a region that runs is ended
-    platform.provide(installation.of)
+    platform_manifests.provide(installation.of)
     options, say = Options(deep=deep, rounds=rounds), Say(console)
     results = []
     for name in names or BENCHMARKS:

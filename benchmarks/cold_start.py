@@ -15,7 +15,7 @@ from benchmarks.options import Options
 from benchmarks.progress import Say
 from benchmarks.region import PROJECT, Region, control_planes, region
 from pincompute.api.shards import PINAPPSHARDS
-from pincompute.region import assembly
+from pincompute.region import region_programs
 
 
 async def run(options: Options, say: Say) -> list[Figure]:
@@ -30,7 +30,7 @@ async def run(options: Options, say: Say) -> list[Figure]:
 
 async def _start(made: Region, count: int) -> list[Figure]:
     programs = [p for p in made.programs() if control_planes(p)]
-    await made.run(p for p in programs if p.name != assembly.FEDERATION)
+    await made.run(p for p in programs if p.name != region_programs.FEDERATION)
     made.say(f"submitting {count:,} apps while no federation runs")
     await load.submit_all(made.host, (load.app(n, 2) for n in load.names("cold", count)))
     async with AsyncExitStack() as stack:
@@ -43,7 +43,7 @@ async def _start(made: Region, count: int) -> list[Figure]:
             await watch.have(count)
         seconds = max(max(a.at.values()) for a in arrivals) - began
         first = min(min(a.at.values()) for a in arrivals) - began
-    pid = made.pids()[assembly.FEDERATION]
+    pid = made.pids()[region_programs.FEDERATION]
     note = f"{count / seconds:.0f} apps/s; first shard after {first:.1f} s; federation: {_used(pid)}"
     goal = at_most(30) if count == 5000 else at_most(6)
     return [Figure(f"{count:,} apps present, all shards in both members", round(seconds, 1), "s", goal, note)]

@@ -24,8 +24,8 @@ from benchmarks.options import Options
 from benchmarks.progress import Say
 from benchmarks.region import PROJECT, Region, control_planes, project, region
 from benchmarks.sides import Side, sides
-from pincompute.region import gateway
-from pincompute.region.install import Installer
+from pincompute.region import gateway_programs
+from pincompute.region.cluster.manifest_installer import Installer
 
 APPS = 1000  # of the greedy one's project
 LOOPS = 50
@@ -39,7 +39,9 @@ BEGIN = 2.0  # seconds in which the greedy one starts, connects and uses up what
 async def run(options: Options, say: Say) -> list[Figure]:
     async with region(say, control_planes, members=1) as made:
         await _found(made)
-        await made.run(p for p in made.programs() if p.name.endswith(("-etcd", "-apiserver")) or p.name == gateway.GATEWAY)
+        await made.run(
+            p for p in made.programs() if p.name.endswith(("-etcd", "-apiserver")) or p.name == gateway_programs.GATEWAY
+        )
         say(f"{APPS:,} apps")
         await load.submit_all(made.host, (load.app(name, 2) for name in load.names(NAME, APPS)))
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
@@ -56,7 +58,7 @@ async def _found(made: Region) -> None:
 
 
 @dataclass(slots=True)
-class Rounds:
+class FairnessRounds:
     """P99 in seconds of what the quiet one asked, by itself and beside the greedy one; what the greedy one got."""
 
     alone: dict[str, list[float]] = field(default_factory=lambda: {"GET": [], "LIST": []})
@@ -75,9 +77,9 @@ async def _callers(made: Region, http: aiohttp.ClientSession) -> tuple[Side, Sid
     return greedy, quiet
 
 
-async def _rounds(greedy: Side, quiet: Side, http: aiohttp.ClientSession, options: Options, say: Say) -> Rounds:
+async def _rounds(greedy: Side, quiet: Side, http: aiohttp.ClientSession, options: Options, say: Say) -> FairnessRounds:
     """In turns, so that a mood of the machine meets both."""
-    found, tls = Rounds(), quiet.tls()
+    found, tls = FairnessRounds(), quiet.tls()
     for number in range(options.rounds):
         say(f"round {number + 1} of {options.rounds}, {2 * SECONDS:g} s")
         _keep(found.alone, await _ask(quiet, tls, http))
@@ -123,7 +125,7 @@ def _list_everything(side: Side) -> Seen:
     return msgspec.json.decode(done.stdout, type=Seen)
 
 
-def _figures(found: Rounds) -> list[Figure]:
+def _figures(found: FairnessRounds) -> list[Figure]:
     figures: list[Figure] = []
     for verb in ("GET", "LIST"):
         alone, beside = 1000 * middle(found.alone[verb], 6), 1000 * middle(found.beside[verb], 6)

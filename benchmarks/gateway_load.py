@@ -23,7 +23,7 @@ END_OF_HEAD = b"\r\n\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
 
 
-class Orders(msgspec.Struct, frozen=True):
+class LoadOrders(msgspec.Struct, frozen=True):
     """`paths` are asked for in turn, by so many connections at the same time, for so many seconds after `warm_up`."""
 
     address: str
@@ -38,7 +38,7 @@ class Orders(msgspec.Struct, frozen=True):
     warm_up: float = 0.5
 
 
-class Seen(msgspec.Struct, frozen=True):
+class LoadResult(msgspec.Struct, frozen=True):
     """Answers with status 200 and all others; times in seconds; `cpu` is the load generator's own."""
 
     answers: int
@@ -66,7 +66,7 @@ class Measured:
         self.__init__()
 
 
-class Connection(asyncio.Protocol):
+class LoadConnection(asyncio.Protocol):
     """One request after the other, each as soon as the answer to the one before is complete."""
 
     def __init__(self, requests: Iterator[bytes], measured: Measured) -> None:
@@ -122,11 +122,15 @@ class Connection(asyncio.Protocol):
             self._ask()
 
 
-async def run(orders: Orders) -> Seen:
+async def run(orders: LoadOrders) -> LoadResult:
     loop, measured = asyncio.get_running_loop(), Measured()
     requests = itertools.cycle(_requests(orders))
     transports = [
-        (await loop.create_connection(lambda: Connection(requests, measured), orders.address, orders.port, ssl=_tls(orders)))[0]
+        (
+            await loop.create_connection(
+                lambda: LoadConnection(requests, measured), orders.address, orders.port, ssl=_tls(orders)
+            )
+        )[0]
         for _ in range(orders.connections)
     ]
     await asyncio.sleep(orders.warm_up)
@@ -135,7 +139,7 @@ async def run(orders: Orders) -> Seen:
     await asyncio.sleep(orders.seconds)
     seconds, used = time.perf_counter() - began, time.process_time() - cpu
     times = measured.times or [0.0]
-    seen = Seen(
+    seen = LoadResult(
         answers=len(measured.times),
         refused=measured.refused,
         seconds=seconds,
@@ -149,13 +153,13 @@ async def run(orders: Orders) -> Seen:
     return seen
 
 
-def _requests(orders: Orders) -> list[bytes]:
+def _requests(orders: LoadOrders) -> list[bytes]:
     headers = {"Host": f"{orders.address}:{orders.port}", "Accept": "application/json", **orders.headers}
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     return [f"GET {path} HTTP/1.1\r\n{lines}\r\n".encode() for path in orders.paths]
 
 
-def _tls(orders: Orders) -> ssl.SSLContext | None:
+def _tls(orders: LoadOrders) -> ssl.SSLContext | None:
     if not orders.ca:
         return None
     context = ssl.create_default_context(cafile=orders.ca)
@@ -165,7 +169,7 @@ def _tls(orders: Orders) -> ssl.SSLContext | None:
 
 
 def main() -> None:
-    orders = msgspec.json.decode(sys.stdin.buffer.read(), type=Orders)
+    orders = msgspec.json.decode(sys.stdin.buffer.read(), type=LoadOrders)
     sys.stdout.buffer.write(msgspec.json.encode(uvloop.run(run(orders))))
 
 

@@ -19,11 +19,11 @@ from benchmarks.progress import Say
 from benchmarks.region import PROJECT, Region
 from benchmarks.sides import Side
 from pincompute.api import labels
-from pincompute.api.core import PODS
+from pincompute.api.builtin import PODS
 from pincompute.api.meta import Manifest
 from pincompute.api.workloads import PINAPPS
-from pincompute.kube.transport import Client
-from pincompute.region import gateway as programs
+from pincompute.kube.api_client import ApiClient
+from pincompute.region import gateway_programs as programs
 
 PODS_CACHED = 20_000
 WITHIN = 300.0  # seconds until the gateway shows all pods
@@ -68,12 +68,12 @@ async def _restart(made: Region) -> None:
     await made.run([*wanted, *(p for p in made.programs() if p.name == programs.GATEWAY)])
 
 
-async def _uids(host: Client) -> dict[str, str]:
+async def _uids(host: ApiClient) -> dict[str, str]:
     page = await host.list_page(PINAPPS, PROJECT, limit=0)
     return {app.metadata.name: app.metadata.uid for app in page.items}
 
 
-async def _fill(member: Client, uids: dict[str, str]) -> None:
+async def _fill(member: ApiClient, uids: dict[str, str]) -> None:
     account = b'{"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"default"}}'
     await member.request("POST", f"/api/v1/namespaces/{PROJECT}/serviceaccounts", body=account)
     left = _pods(uids)

@@ -22,7 +22,7 @@ from benchmarks.region import PROJECT, everything, region
 from pincompute.api.meta import Manifest
 from pincompute.api.workloads import PINAPPS
 from pincompute.gateway.model import APP
-from pincompute.region import bundled
+from pincompute.region import bundled_folders
 
 APPS = 20  # of the usual size, beside the example
 NODES = 5  # simulated, per member
@@ -43,7 +43,7 @@ async def run(_options: Options, say: Say) -> list[Figure]:
 
 
 def _example() -> Manifest:
-    text = (bundled.folder("examples") / "hello" / "app.yaml").read_text("utf-8")
+    text = (bundled_folders.folder("examples") / "hello" / "app.yaml").read_text("utf-8")
     example: Manifest = yaml.safe_load(text)
     return {**example, "metadata": {**example["metadata"], "namespace": PROJECT}}
 

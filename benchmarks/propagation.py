@@ -20,7 +20,7 @@ from benchmarks.region import PROJECT, Region, control_planes, region
 from pincompute.api.meta import Key
 from pincompute.api.shards import PINAPPSHARDS
 from pincompute.api.workloads import PINAPPS
-from pincompute.region import assembly
+from pincompute.region import region_programs
 
 WARM_UP = 20
 SEQUENTIAL = 60
@@ -29,7 +29,7 @@ BURSTS = (200, 1000)
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class PropagationBench:
     """A region whose members are watched for shards."""
 
     region: Region
@@ -50,7 +50,7 @@ async def run(_options: Options, say: Say) -> list[Figure]:
         figures = await _measure(made)
         say("the API servers alone")
         programs = [p for p in made.programs() if control_planes(p)]
-        await made.run(p for p in programs if p.name != assembly.FEDERATION)
+        await made.run(p for p in programs if p.name != region_programs.FEDERATION)
         return figures + await floor.measure(made)
 
 
@@ -62,7 +62,7 @@ async def _measure(made: Region) -> list[Figure]:
             await load.give_room(made.clients[name])
             watch = watching(made.clients[name], PINAPPSHARDS, PROJECT, added)
             arrivals[name] = await stack.enter_async_context(watch)
-        bench = Bench(made, arrivals)
+        bench = PropagationBench(made, arrivals)
         await _sequential(bench, "warm", WARM_UP)
         say(f"{SEQUENTIAL} apps, one per {PAUSE:g} s")
         figures = latencies(
@@ -77,7 +77,7 @@ async def _measure(made: Region) -> list[Figure]:
         return figures
 
 
-async def _sequential(bench: Bench, prefix: str, count: int) -> list[float]:
+async def _sequential(bench: PropagationBench, prefix: str, count: int) -> list[float]:
     taken: list[float] = []
     for name in load.names(prefix, count):
         key = Key(PROJECT, name)
@@ -88,7 +88,7 @@ async def _sequential(bench: Bench, prefix: str, count: int) -> list[float]:
     return taken
 
 
-async def _burst(bench: Bench, count: int) -> list[Figure]:
+async def _burst(bench: PropagationBench, count: int) -> list[Figure]:
     made = bench.region
     pids = made.pids()
     requests, cpu = await costs.served(made.host), costs.cpu(pids)
@@ -118,9 +118,9 @@ async def _burst(bench: Bench, count: int) -> list[Figure]:
         Figure(f"{title}, CPU of host API server", round(1000 * spent["host-apiserver"] / count, 1), "ms/app", at_most(15)),
         Figure(
             f"{title}, CPU of federation",
-            round(1000 * spent[assembly.FEDERATION] / count, 1),
+            round(1000 * spent[region_programs.FEDERATION] / count, 1),
             "ms/app",
             None,
-            f"{costs.resident(pids[assembly.FEDERATION]) >> 20} MB resident; " + costs.busiest(spent),
+            f"{costs.resident(pids[region_programs.FEDERATION]) >> 20} MB resident; " + costs.busiest(spent),
         ),
     ]

@@ -16,16 +16,16 @@ from datetime import datetime
 from benchmarks.figures import Figure, at_least
 from benchmarks.options import Options
 from benchmarks.progress import Say
-from pincompute.api.core import NAMESPACES
+from pincompute.api.builtin import NAMESPACES
 from pincompute.api.labels import HOST, MANAGED_BY, PINCOMPUTE
 from pincompute.api.meta import Key, Object, Resource
-from pincompute.engine.controller import Card, Context, Controller, Reads, Writes, own_key
-from pincompute.engine.loop import Engine
+from pincompute.engine.controller_card import Card, Controller, ObserveContext, ReadAccess, WriteAccess, own_key
 from pincompute.engine.plan import Apply, Plan, Ref, plan
-from pincompute.kube.clusters import Clusters
-from pincompute.kube.config import ClusterConfig
-from pincompute.kube.memory.server import MemoryServer
-from pincompute.kube.memory.store import Store
+from pincompute.engine.worker import Engine
+from pincompute.kube.cluster_set import Clusters
+from pincompute.kube.kubeconfig import ClusterConfig
+from pincompute.testing.apiserver.cluster_store import ClusterStore
+from pincompute.testing.apiserver.memory_server import MemoryServer
 
 THINGS = Resource("example.org", "v1", "Thing", "things", True, Object)
 PARTS = Resource("example.org", "v1", "Part", "parts", True, Object)
@@ -37,20 +37,20 @@ OURS = {"metadata": {"labels": {MANAGED_BY: PINCOMPUTE}}}
 
 
 @dataclass(frozen=True)
-class Seen:
+class ObservedThing:
     """A thing, and the clusters that lack its part."""
 
     key: Key
     lacking: tuple[str, ...]
 
 
-def observe(key: Key, views: Context, _now: datetime) -> Seen | None:
+def observe(key: Key, views: ObserveContext, _now: datetime) -> ObservedThing | None:
     if views.view(HOST, THINGS).get(key) is None:
         return None
-    return Seen(key, tuple(c for c in (HOST, *MEMBERS) if views.view(c, PARTS).get(key) is None))
+    return ObservedThing(key, tuple(c for c in (HOST, *MEMBERS) if views.view(c, PARTS).get(key) is None))
 
 
-def decide(seen: Seen) -> Plan:
+def decide(seen: ObservedThing) -> Plan:
     return plan(tuple(Apply(Ref(cluster, PARTS, seen.key), OURS, "it is missing") for cluster in seen.lacking))
 
 
@@ -59,8 +59,8 @@ CONTROLLER = Controller(
         name="benchmark.parts",
         promise="Every thing has its part in every cluster.",
         key="Thing",
-        reads=(Reads("host", THINGS, own_key), Reads("host", PARTS, own_key), Reads("members", PARTS, own_key)),
-        writes=(Writes("host", PARTS, ("apply",)), Writes("members", PARTS, ("apply",))),
+        reads=(ReadAccess("host", THINGS, own_key), ReadAccess("host", PARTS, own_key), ReadAccess("members", PARTS, own_key)),
+        writes=(WriteAccess("host", PARTS, ("apply",)), WriteAccess("members", PARTS, ("apply",))),
     ),
     observe,
     decide,
@@ -111,11 +111,11 @@ async def _rate(delay: float) -> float:
     return min(map(_parts, quick)) / seconds
 
 
-def _store() -> Store:
-    store = Store(resources=(THINGS, PARTS))
+def _store() -> ClusterStore:
+    store = ClusterStore(resources=(THINGS, PARTS))
     store.create(NAMESPACES, "", {"metadata": {"name": "shop"}})
     return store
 
 
-def _parts(store: Store) -> int:
+def _parts(store: ClusterStore) -> int:
     return len(store.list(PARTS).items)

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from projects import make_project
-from region import Region, run
-from user import IMAGES, User
+from live_region import Region, run
+from story_projects import make_project
+from terminal_user import IMAGES, TerminalUser
 
 from pincompute.api.workloads import PINAPPS, PINPODS
-from pincompute.region import bundled, cleanup, home
+from pincompute.region import bundled_folders, home
+from pincompute.region.machine import leftovers
 
 KEPT = "PINCOMPUTE_STORIES_HOME"  # a home whose region is used, and left running: for those who work on stories
 
@@ -41,7 +42,7 @@ def region_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     finally:
         layout = home.load(place)
         run(place, "region", "down")
-        assert layout is None or cleanup.leftovers(layout) == []
+        assert layout is None or leftovers.leftovers(layout) == []
         run(place, "region", "down", "--purge")
         shutil.rmtree(place, ignore_errors=True)
 
@@ -56,7 +57,7 @@ def greeting(region_home: Path) -> str:
             "region",
             "image",
             "build",
-            str(bundled.folder("examples") / "hello" / "image"),
+            str(bundled_folders.folder("examples") / "hello" / "image"),
             "--tag",
             f"hello:{version}",
         )
@@ -72,30 +73,30 @@ def region(region_home: Path, greeting: str) -> Iterator[Region]:
 
 
 @pytest.fixture(scope="session")
-def users(region: Region, tmp_path_factory: pytest.TempPathFactory) -> dict[str, User]:
+def users(region: Region, tmp_path_factory: pytest.TempPathFactory) -> dict[str, TerminalUser]:
     """Everybody the region's issuer knows, logged in, each with a home; the image that their apps talk with is there."""
     for version in ("1", "2"):
         region.run("region", "image", "build", str(IMAGES / "talker"), "--tag", f"talker:{version}")
-    found = {name: User(region, name, tmp_path_factory.mktemp(name)) for name in ("dev", "admin")}
+    found = {name: TerminalUser(region, name, tmp_path_factory.mktemp(name)) for name in ("dev", "admin")}
     for user in found.values():
         assert user.login().status == 0
     return found
 
 
 @pytest.fixture(scope="session")
-def dev(users: dict[str, User]) -> User:
+def dev(users: dict[str, TerminalUser]) -> TerminalUser:
     """A developer, who has rights in the projects of which they are a member, and nowhere else."""
     return users["dev"]
 
 
 @pytest.fixture(scope="session")
-def admin(users: dict[str, User]) -> User:
+def admin(users: dict[str, TerminalUser]) -> TerminalUser:
     """May do everything everywhere."""
     return users["admin"]
 
 
 @pytest.fixture(scope="module")
-def shop(region: Region, admin: User, dev: User, request: pytest.FixtureRequest) -> Iterator[str]:
+def shop(region: Region, admin: TerminalUser, dev: TerminalUser, request: pytest.FixtureRequest) -> Iterator[str]:
     """A project that admin founded for dev, one for all stories of a module; emptied afterwards."""
     name = f"g{hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:8]}"
     admin.pin("project", "create", name, status=None)

@@ -2,7 +2,7 @@
 
 Rights come from the controllers' cards, so a process may do what its controllers say they do and nothing else; beyond the
 cards stand only its lease and, for the federation and the gateway, the Secrets with the members' kubeconfigs. The gateway has
-no controllers; `gateway/rights.py` says what it needs.
+no controllers; `gateway/kubernetes_rbac.py` says what it needs.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from pincompute.api.kinds import KINDS, Kinds
 from pincompute.api.labels import MANAGED_BY, PINCOMPUTE, SYSTEM_NAMESPACE
 from pincompute.api.meta import Manifest
 from pincompute.engine import rbac
-from pincompute.federation import process as federation
-from pincompute.gateway import rights
-from pincompute.operator import process as operator
-from pincompute.region import install as clusters
+from pincompute.federation import federation_process as federation
+from pincompute.gateway import kubernetes_rbac
+from pincompute.operator import operator_process as operator
+from pincompute.region.cluster import manifest_installer as clusters
 
 Role: TypeAlias = Literal["host", "member"]
 
@@ -52,7 +52,7 @@ def _host_rights(kinds: Kinds) -> list[Manifest]:
     return [
         *_granted("federation", rbac.cluster_role(federation.NAME, cards, "host")),
         *_granted("federation", _system_role(federation.NAME, _LEASES, _SECRETS)),
-        *_granted("gateway", rights.on_host(kinds)),
+        *_granted("gateway", kubernetes_rbac.on_host(kinds)),
         *_granted("gateway", _system_role(gateway.NAME, _SECRETS)),
     ]
 
@@ -64,7 +64,7 @@ def _member_rights(kinds: Kinds) -> list[Manifest]:
         *_granted("federation", rbac.cluster_role(federation.NAME, federated, "members")),
         *_granted("operator", rbac.cluster_role(operator.NAME, local, "local")),
         *_granted("operator", _system_role(operator.NAME, _LEASES)),
-        *_granted("gateway", rights.in_members(kinds)),
+        *_granted("gateway", kubernetes_rbac.in_members(kinds)),
     ]
 
 

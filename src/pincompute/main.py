@@ -20,7 +20,7 @@ from cyclopts import App, Parameter
 
 from pincompute import __version__
 from pincompute.api.meta import Manifest
-from pincompute.region import platform
+from pincompute.region.cluster import platform_manifests
 
 app = App(
     name="pincompute",
@@ -43,21 +43,21 @@ LogFormat = Annotated[Literal["json", "text"], Parameter(help="json for machines
 @app.command
 def federation(*, kubeconfig: Kubeconfig, context: str = "host", port: Port = 0, log_format: LogFormat = "json") -> None:
     """Run the region's control loop: placement, dispatch, status, cluster health. Talks to the host and all members."""
-    from pincompute.engine import logs
-    from pincompute.federation import process
+    from pincompute.engine import structured_logs
+    from pincompute.federation import federation_process
 
-    logs.configure(log_format)
-    asyncio.run(process.run(kubeconfig, context, port))
+    structured_logs.configure(log_format)
+    asyncio.run(federation_process.run(kubeconfig, context, port))
 
 
 @app.command
 def operator(*, kubeconfig: Kubeconfig, context: str, port: Port = 0, log_format: LogFormat = "json") -> None:
     """Run one member's control loop: shards become pods. Talks to that member only."""
-    from pincompute.engine import logs
-    from pincompute.operator import process
+    from pincompute.engine import structured_logs
+    from pincompute.operator import operator_process
 
-    logs.configure(log_format)
-    asyncio.run(process.run(kubeconfig, context, port))
+    structured_logs.configure(log_format)
+    asyncio.run(operator_process.run(kubeconfig, context, port))
 
 
 gateway = App(name="gateway", help="The only door for users: one address, whoever calls and whatever cluster it is about.")
@@ -71,10 +71,10 @@ def serve(
     """Serve users until told to end. Stateless but for its store and its audit log: run as many as you like."""
     import uvloop
 
-    from pincompute.engine import logs
+    from pincompute.engine import structured_logs
     from pincompute.gateway import process, settings
 
-    logs.configure(log_format)
+    structured_logs.configure(log_format)
     uvloop.run(process.run(kubeconfig, context, settings.load(config), port))
 
 
@@ -98,10 +98,10 @@ def issuer(
     log_format: LogFormat = "json",
 ) -> None:
     """Run the small OIDC issuer for development. Production has an issuer of its own; name it in the gateway's settings."""
-    from pincompute.engine import logs
+    from pincompute.engine import structured_logs
     from pincompute.issuer import process
 
-    logs.configure(log_format)
+    structured_logs.configure(log_format)
     asyncio.run(process.run(folder, url, address, port, certificate, key))
 
 
@@ -124,12 +124,12 @@ def explain(
     context: str = "host",
 ) -> None:
     """Say why a workload runs where it runs, or why it does not run yet and what to do."""
-    from pincompute import explaining
+    from pincompute import explain_command
 
-    asyncio.run(explaining.explain(kind, project, name, kubeconfig, context))
+    asyncio.run(explain_command.explain(kind, project, name, kubeconfig, context))
 
 
-def _definitions(role: platform.Role) -> list[Manifest]:
+def _definitions(role: platform_manifests.Role) -> list[Manifest]:
     from pincompute import installation
 
     return installation.of(role)
@@ -146,14 +146,14 @@ def run() -> None:
 
 def _refusals_told() -> None:
     """What a user can mend is one message on stderr and exit status 1."""
-    from pincompute.explaining import NoSuchWorkload
+    from pincompute.explain_command import NoSuchWorkload
     from pincompute.gateway.settings import SettingsError
-    from pincompute.issuer.errors import IssuerError
-    from pincompute.kube.config import ConfigError
-    from pincompute.kube.errors import KubeError
+    from pincompute.issuer.oauth_errors import IssuerError
+    from pincompute.kube.api_errors import KubeError
+    from pincompute.kube.kubeconfig import ConfigError
     from pincompute.region.errors import RegionError
 
-    platform.provide(_definitions)
+    platform_manifests.provide(_definitions)
     try:
         app()
     except (ConfigError, KubeError, NoSuchWorkload, RegionError, SettingsError, IssuerError) as refusal:

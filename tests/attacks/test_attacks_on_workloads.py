@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from federation.worlds import app, template
+from federation.object_builders import app, template
 
-from pincompute.api import policies, rules
-from pincompute.api.core import PODS, Pod
+from pincompute.api import admission_policies, validation_rules
+from pincompute.api.builtin import PODS, Pod
 from pincompute.api.labels import MANAGED_BY, PINCOMPUTE, RESTART_REQUEST, SHARD_UID
 from pincompute.api.meta import Key, ObjectMeta, OwnerReference
 from pincompute.api.revisions import PINREVISIONS, PinRevision, PinRevisionSpec
-from pincompute.domain import pods, restart_requests
-from pincompute.federation.workload import revisions
-from pincompute.kube.cache import UNREADABLE
-from pincompute.kube.decoding import object_decoder
-from pincompute.operator.replicas import controller as replicas
+from pincompute.domain import restart_requests, shard_pods
+from pincompute.federation.workload import revision_history
+from pincompute.kube.informer import UNREADABLE
+from pincompute.kube.object_decoding import object_decoder
+from pincompute.operator.replicas import replicas_controller as replicas
 
 DEEP = "[" * 3000 + "]" * 3000
 
@@ -31,7 +31,7 @@ def test_revisions_are_written_by_the_platform_alone():
     """With rights on the whole group a user could have another template run at the next rollback."""
     (policy,) = [
         p
-        for p in policies.host()
+        for p in admission_policies.host()
         if p["kind"] == "ValidatingAdmissionPolicy" and p["metadata"]["name"].startswith("platform-writes")
     ]
     (rule,) = policy["spec"]["matchConstraints"]["resourceRules"]
@@ -39,17 +39,17 @@ def test_revisions_are_written_by_the_platform_alone():
     assert policy["spec"]["failurePolicy"] == "Fail"
 
 
-class Revisions:
+class ObservedRevisions:
     """Views of a host that holds these revisions."""
 
     def __init__(self, *found: PinRevision) -> None:
         self.found = found
 
-    def view(self, _cluster: str, _resource: object) -> Revisions:
+    def view(self, _cluster: str, _resource: object) -> ObservedRevisions:
         return self
 
     def by(self, _index: str, value: str) -> list[PinRevision]:
-        return [r for r in self.found if value in revisions.owners(r)]
+        return [r for r in self.found if value in revision_history.owners(r)]
 
 
 def forged(**changes: object) -> PinRevision:
@@ -65,15 +65,15 @@ def forged(**changes: object) -> PinRevision:
     ids=["of another project", "of another name", "not of the platform"],
 )
 def test_a_revision_that_only_claims_to_be_the_workloads_is_not_believed(revision: PinRevision):
-    assert revisions.observe(app(), Revisions(revision)) == ()  # type: ignore[arg-type]
-    assert revisions.observe(app(), Revisions(forged())) == (forged(),)  # type: ignore[arg-type]
+    assert revision_history.observe(app(), ObservedRevisions(revision)) == ()  # type: ignore[arg-type]
+    assert revision_history.observe(app(), ObservedRevisions(forged())) == (forged(),)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("amount", ["1e999999999999999999", "1E-100", "1e100"])
 def test_an_exponent_that_the_api_server_would_work_out_for_minutes_is_refused_first(amount: str):
-    assert rules.QUANTITY.holds is not None
-    assert not rules.QUANTITY.holds(amount)
-    assert rules.QUANTITY.cel.index("[eE]") < rules.QUANTITY.cel.index("isQuantity")
+    assert validation_rules.QUANTITY.holds is not None
+    assert not validation_rules.QUANTITY.holds(amount)
+    assert validation_rules.QUANTITY.cel.index("[eE]") < validation_rules.QUANTITY.cel.index("isQuantity")
 
 
 def test_a_pod_of_another_project_is_no_pod_of_the_shard_whatever_its_label_says():
@@ -92,5 +92,5 @@ def test_a_restart_request_that_nobody_of_the_platform_wrote_is_none(text: str):
 @pytest.mark.parametrize("text", ["²", "9" * 5000, "-1", "x"])
 def test_an_ordinal_that_nobody_of_the_platform_wrote_is_zero(text: str):
     pod = msgspec.convert({"metadata": {"name": "web", "annotations": {"pincompute.io/ordinal": text}}}, Pod)
-    assert pods.ordinal(pod) == 0
+    assert shard_pods.ordinal(pod) == 0
     assert pod.key == Key("", "web")

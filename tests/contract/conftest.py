@@ -15,7 +15,7 @@ import pytest
 from contract_api import WIDGET_DEFINITION, Api, until
 from contract_real import TOKEN, RealServer, running
 
-from pincompute.kube.memory.server import MemoryServer
+from pincompute.testing.apiserver.memory_server import MemoryServer
 
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 

@@ -21,7 +21,7 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from pincompute.region import binaries
+from pincompute.region.build import binary_cache
 
 TOKEN = "contract"
 START = 60.0  # seconds to readiness
@@ -46,11 +46,11 @@ class RealServer:
 
 def programs() -> Path:
     """The folder of binaries: the one the user names, or the region's cache."""
-    found = binaries.given(os.environ) or binaries.Cache(binaries.cache_root(os.environ)).complete(None)
+    found = binary_cache.given(os.environ) or binary_cache.BinaryCache(binary_cache.cache_root(os.environ)).complete(None)
     if found is None:
         raise AssertionError(
             "the contract needs etcd and kube-apiserver: run `make test`, or `pincompute region build` once, "
-            f"or set {binaries.VARIABLE} to a folder that has them"
+            f"or set {binary_cache.VARIABLE} to a folder that has them"
         )
     return found
 

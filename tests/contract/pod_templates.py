@@ -13,16 +13,16 @@ from typing import Any, TypeAlias
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from pincompute.api import poddefaults, podlimits, podtemplate
-from pincompute.api.normalform import suffixes
-from pincompute.api.podlimits import Schema
+from pincompute.api import template_defaults, template_limits, template_schema
+from pincompute.api.template_limits import Schema
+from pincompute.api.template_normalization import suffixes
 
 Json: TypeAlias = Any
 
 MOST_FIELDS = 8  # optional fields of one object that are said
 
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
-_POD: Schema = podtemplate.schema()["properties"]["spec"]
+_POD: Schema = template_schema.schema()["properties"]["spec"]
 _SOURCES = tuple(name for name in _POD["properties"]["volumes"]["items"]["properties"] if name != "name")
 
 _ONE_OF: dict[str, tuple[str, ...]] = {
@@ -275,7 +275,7 @@ _FOLDERS: tuple[Json, ...] = ({"name": "v"}, {"name": "v", "emptyDir": {}}, {"na
 
 @cache
 def _whole() -> SearchStrategy[Json]:
-    return _value(podtemplate.schema(), "template")
+    return _value(template_schema.schema(), "template")
 
 
 def _value(schema: Schema, path: str) -> SearchStrategy[Json]:
@@ -298,7 +298,7 @@ def _plain(schema: Schema, path: str) -> tuple[Json, ...]:
     values: tuple[Json, ...] = _first(_VALUES, path, ())
     if values or schema.get("type") in ("object", "array"):
         return values
-    if podlimits.is_quantity(schema):
+    if template_limits.is_quantity(schema):
         return _AMOUNTS
     if "enum" in schema:
         return tuple(choice for choice in schema["enum"] if choice)
@@ -376,10 +376,10 @@ def _perhaps(schema: Schema, path: str, said: SearchStrategy[Json]) -> SearchStr
 
 
 def _zeros(schema: Schema, path: str) -> tuple[Json, ...]:
-    if podlimits.is_quantity(schema):
+    if template_limits.is_quantity(schema):
         return ("0",)
     if "properties" in schema:
-        return ({},) if _of(poddefaults.EMPTY_IS_NOTHING, path) else ()
+        return ({},) if _of(template_defaults.EMPTY_IS_NOTHING, path) else ()
     if "additionalProperties" in schema:
         return ({},)
     return _ZEROS.get(schema.get("type", ""), ())

@@ -7,7 +7,7 @@ import json
 import pytest
 from contract_api import APPLY, Api, configmap
 
-from pincompute.kube import encoding
+from pincompute.kube import yaml_safe_json
 
 CLASSES = {
     "C0": "".join(map(chr, range(0x20))),
@@ -32,9 +32,9 @@ async def test_characters_are_stored_as_they_are(api: Api, name: str) -> None:
     text = CLASSES[name]
     body = configmap("c", data={"a": text, "b": text * 2})
     path = api.core("configmaps", "c")
-    applied = (await api.patch(path, encoding.encode(body), APPLY, fieldManager="one")).ok(201)
+    applied = (await api.patch(path, yaml_safe_json.encode(body), APPLY, fieldManager="one")).ok(201)
     assert applied["data"] == body["data"]
-    again = (await api.patch(path, encoding.encode(body), APPLY, fieldManager="one")).ok()
+    again = (await api.patch(path, yaml_safe_json.encode(body), APPLY, fieldManager="one")).ok()
     assert again["metadata"]["resourceVersion"] == applied["metadata"]["resourceVersion"]
     created = (await api.post(api.core("configmaps"), {**body, "metadata": {"generateName": "c-"}})).ok(201)
     assert created["data"] == body["data"]
@@ -44,7 +44,7 @@ async def test_characters_are_stored_as_they_are(api: Api, name: str) -> None:
 async def test_characters_of_a_variable_are_stored_as_they_are(api: Api, name: str) -> None:
     container = {"name": "a", "image": "i:1", "env": [{"name": "A", "value": CLASSES[name]}], "args": [CLASSES[name]]}
     body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [container]}}
-    stored = (await api.patch(api.core("pods", "p"), encoding.encode(body), APPLY, fieldManager="one")).ok(201)
+    stored = (await api.patch(api.core("pods", "p"), yaml_safe_json.encode(body), APPLY, fieldManager="one")).ok(201)
     made = stored["spec"]["containers"][0]
     assert (made["env"], made["args"]) == (container["env"], container["args"])
 

@@ -10,16 +10,16 @@ from contract_real import TOKEN, RealServer, running
 
 from pincompute import installation
 from pincompute.api import labels
-from pincompute.api.clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS
-from pincompute.api.core import NAMESPACES
+from pincompute.api.builtin import NAMESPACES
 from pincompute.api.kinds import KINDS
 from pincompute.api.labels import DRAIN_FINALIZER, MANAGED_BY, PINCOMPUTE, PROJECT, SHARDS_FINALIZER
+from pincompute.api.member_clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS
 from pincompute.api.meta import Manifest, Object, Resource
 from pincompute.api.workloads import PINAPPS, PINPODS
-from pincompute.kube import errors, writes
-from pincompute.kube.config import ClusterConfig
-from pincompute.kube.transport import Client
-from pincompute.region.install import Installer
+from pincompute.kube import api_errors, write_requests
+from pincompute.kube.api_client import ApiClient
+from pincompute.kube.kubeconfig import ClusterConfig
+from pincompute.region.cluster.manifest_installer import Installer
 
 pytestmark = pytest.mark.region
 TEMPLATE = {"spec": {"containers": [{"name": "web", "image": "hello:1"}]}}
@@ -37,20 +37,20 @@ def new_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]
         yield server
 
 
-def client(server: RealServer) -> Client:
-    return Client(ClusterConfig(server.url, verify=False, token=TOKEN), name="new")
+def client(server: RealServer) -> ApiClient:
+    return ApiClient(ClusterConfig(server.url, verify=False, token=TOKEN), name="new")
 
 
-async def post(api: Client, kind: Resource[Any], body: Manifest) -> Object:
+async def post(api: ApiClient, kind: Resource[Any], body: Manifest) -> Object:
     """As a user's tool does: once, with no second try."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(api, "_repeatable", lambda _error, _attempt: False)
-        return await writes.create(api, kind, body, "test")
+        return await write_requests.create(api, kind, body, "test")
 
 
 async def test_a_new_host_takes_the_first_write_of_every_kind(new_server: RealServer) -> None:
     async with client(new_server) as api:
-        await writes.create(api, NAMESPACES, SHOP, "test")
+        await write_requests.create(api, NAMESPACES, SHOP, "test")
         await Installer(api).apply_all(installation.of("host"))
         for kind, namespace, body, finalizer in AT_ONCE:
             metadata = {"name": "first"} | ({"namespace": namespace} if namespace else {})
@@ -66,5 +66,5 @@ async def test_a_new_member_takes_the_first_write_of_every_kind(new_server: Real
             namespace = {"namespace": labels.SYSTEM_NAMESPACE} if kind.namespaced else {}
             try:
                 await post(api, kind, {"metadata": {"name": "first", **namespace}})
-            except errors.Refused as refused:
-                assert isinstance(refused, errors.Invalid), refused  # noqa: PT017 - judged on its merits
+            except api_errors.Refused as refused:
+                assert isinstance(refused, api_errors.Invalid), refused  # noqa: PT017 - judged on its merits

@@ -20,9 +20,9 @@ from hypothesis import HealthCheck, Phase, assume, example, given, settings
 from hypothesis import strategies as st
 from pod_templates import templates as random_templates
 
-from pincompute.api import normalform, poddefaults, quantity, templates
+from pincompute.api import quantity, template_defaults, template_hash, template_normalization
 from pincompute.api.meta import Manifest
-from pincompute.api.normalform import suffixes
+from pincompute.api.template_normalization import suffixes
 
 Json: TypeAlias = Any
 Filled: TypeAlias = Callable[[Json], Json]
@@ -111,17 +111,17 @@ def test_random_templates_have_the_normal_form_of_what_the_api_server_makes_of_t
     def check(template: Json, there_and_back: bool) -> None:
         stored = filled(template)
         assume(stored is not None)
-        assert templates.normalise(template) == templates.normalise(stored)
+        assert template_hash.normalise(template) == template_hash.normalise(stored)
         if there_and_back:
-            assert list(_differences(filled(normalform.of(template)), stored, "template")) == []
+            assert list(_differences(filled(template_normalization.of(template)), stored, "template")) == []
         said.update(_said(template, "template"))
 
     check()
     tables = (
-        *poddefaults.DEFAULTS,
-        *poddefaults.FINISHES,
-        *_zeros(poddefaults.ZERO_COUNTS),
-        *_zeros(poddefaults.EMPTY_IS_NOTHING),
+        *template_defaults.DEFAULTS,
+        *template_defaults.FINISHES,
+        *_zeros(template_defaults.ZERO_COUNTS),
+        *_zeros(template_defaults.EMPTY_IS_NOTHING),
     )
     assert [line for line in tables if not said[line] and not line.startswith(UNPROVEN)] == []
 
@@ -162,7 +162,7 @@ def _differences(one: Json, other: Json, path: str) -> Iterator[str]:
 
 
 def _says_nothing(path: str) -> bool:
-    return any(suffix in poddefaults.EMPTY_IS_NOTHING for suffix in suffixes(path))
+    return any(suffix in template_defaults.EMPTY_IS_NOTHING for suffix in suffixes(path))
 
 
 def _is_one_amount(one: Json, other: Json) -> bool:

@@ -15,18 +15,19 @@ import pytest
 from contract_api import Answer, Api, until
 from contract_real import TOKEN, RealServer
 
-from pincompute.api import clusters, labels, podlimits, podtemplate, shards, workloads
+from pincompute.api import labels, member_clusters, shards, template_limits, template_schema, workloads
 from pincompute.api.meta import Resource
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "tests/unit/api"))  # the table of inputs is shared with the tests of validation
 
-from inputs import INPUTS, patched  # noqa: E402
+from manifest_samples import INPUTS, patched  # noqa: E402
 
 pytestmark = pytest.mark.region
 
 RESOURCES: dict[str, Resource[Any]] = {
-    resource.kind: resource for resource in (workloads.PINAPPS, workloads.PINPODS, clusters.MEMBERCLUSTERS, clusters.PROJECTS)
+    resource.kind: resource
+    for resource in (workloads.PINAPPS, workloads.PINPODS, member_clusters.MEMBERCLUSTERS, member_clusters.PROJECTS)
 }
 POD = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "web", "image": "i"}]}}
 SHARD = {
@@ -90,7 +91,7 @@ async def _policies_in_force(api: Api) -> bool:
     elsewhere = await api.post(workloads.PINAPPS.path("default"), app, dryRun="All")
     fractions = patched(INPUTS["good"]["fractions that are not in quotes"])
     here = await api.post(workloads.PINAPPS.path(api.namespace), fractions, dryRun="All")
-    member = await api.post(clusters.MEMBERCLUSTERS.path(), patched(INPUTS["good"]["a member"]), dryRun="All")
+    member = await api.post(member_clusters.MEMBERCLUSTERS.path(), patched(INPUTS["good"]["a member"]), dryRun="All")
     pod = await api.post(f"/api/v1/namespaces/{api.namespace}/pods", POD, dryRun="All")
     shard = await _as_alice(api, "POST", shards.PINAPPSHARDS.path(api.namespace), SHARD, dryRun="All")
     listed = [(await api.get(resource.path())).code for resource in (*RESOURCES.values(), shards.PINAPPSHARDS)]
@@ -188,12 +189,12 @@ async def test_finalizers_are_there_from_the_start_and_stay_until_deletion(serve
 
 async def test_a_members_zone_never_changes(server: Api, unique: str) -> None:
     member = patched(INPUTS["good"]["a member"]) | {"metadata": {"name": unique}}
-    path = clusters.MEMBERCLUSTERS.path(name=unique)
-    made = (await server.post(clusters.MEMBERCLUSTERS.path(), member)).ok(201)
+    path = member_clusters.MEMBERCLUSTERS.path(name=unique)
+    made = (await server.post(member_clusters.MEMBERCLUSTERS.path(), member)).ok(201)
     assert made["metadata"]["finalizers"] == [labels.DRAIN_FINALIZER]
     message = (await server.patch(path, {"spec": {"zone": "b"}})).refused(422, "Invalid")["message"]
     assert 'spec.zone: Invalid value: "b": zone never changes: delete this MemberCluster' in message
-    taken = (await server.post(clusters.MEMBERCLUSTERS.path(), member)).refused(409, "AlreadyExists")
+    taken = (await server.post(member_clusters.MEMBERCLUSTERS.path(), member)).refused(409, "AlreadyExists")
     assert f'"{unique}" already exists' in taken["message"]
     (await server.delete(path)).ok()
     (await server.patch(path, {"metadata": {"finalizers": []}})).ok()
@@ -275,12 +276,12 @@ def _without_words(value: Any) -> Any:
 
 async def test_the_pod_templates_schema_is_that_of_this_kubernetes_version(server: Api) -> None:
     document = (await server.get("/openapi/v3/api/v1")).ok()
-    assert _without_words(podtemplate.extract(document)) == _without_words(podtemplate.schema())
+    assert _without_words(template_schema.extract(document)) == _without_words(template_schema.schema())
 
 
 async def test_choices_are_those_of_this_kubernetes_version(server: Api) -> None:
     kinds = (await server.get("/openapi/v3/api/v1")).ok()["components"]["schemas"]
-    for kind, fields in podlimits.CHOICES.items():
+    for kind, fields in template_limits.CHOICES.items():
         properties = kinds[f"io.k8s.api.core.v1.{kind}"]["properties"]
         served = {field: {*properties[field]["enum"], ""} for field in fields}
         assert served == {field: {*values, ""} for field, values in fields.items()}

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Generator
 
 import pytest
-from region import Region
-from user import User, talker
+from live_region import Region
+from terminal_user import TerminalUser, talker
 
 
 @pytest.fixture(scope="module")
-def running(dev: User, shop: str) -> str:
+def running(dev: TerminalUser, shop: str) -> str:
     """The project in which the app `talker` runs."""
     dev.write("app.yaml", talker())
     dev.pin("deploy", "-f", "app.yaml")
@@ -18,7 +18,7 @@ def running(dev: User, shop: str) -> str:
 
 
 @pytest.fixture
-def calm(region: Region, dev: User) -> Generator[None, None, None]:
+def calm(region: Region, dev: TerminalUser) -> Generator[None, None, None]:
     """Afterwards every program runs, and the gateway is there again and knows the user."""
     yield
     region.all_ready()

@@ -14,13 +14,15 @@ from typing import Any
 import httpx2
 import msgspec
 import pytest
-from pincompute_sdk.cli.exits import ACCESS
-from region import Region
-from user import User, talker
+from live_region import Region
+from pincompute_sdk.cli.exit_codes import ACCESS
+from terminal_user import TerminalUser, talker
 
 from pincompute.api.labels import HOST
-from pincompute.region import control, files, gateway, lifecycle, pki
-from pincompute.region.program import Program
+from pincompute.region import atomic_files, gateway_programs, lifecycle
+from pincompute.region.cluster import certificates
+from pincompute.region.process import supervisor_socket
+from pincompute.region.process.program import Program
 
 APP = "talker"
 NDJSON = "application/x-ndjson"
@@ -37,14 +39,16 @@ def preload(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def running(dev: User, shop: str) -> str:
+def running(dev: TerminalUser, shop: str) -> str:
     dev.write("app.yaml", talker())
     dev.pin("deploy", "-f", "app.yaml")
     return shop
 
 
 @pytest.fixture(scope="module")
-def ahead(region: Region, dev: User, running: str, preload: Path, request: pytest.FixtureRequest) -> Generator[int, None, None]:
+def ahead(
+    region: Region, dev: TerminalUser, running: str, preload: Path, request: pytest.FixtureRequest
+) -> Generator[int, None, None]:
     """Seconds that the gateway's clock is ahead of all others; dev has only just logged in."""
     dev.login()
     with clock(region, preload, request.param):
@@ -54,22 +58,22 @@ def ahead(region: Region, dev: User, running: str, preload: Path, request: pytes
 @contextmanager
 def clock(region: Region, preload: Path, ahead: int) -> Generator[None, None, None]:
     """The gateway is another process before the block and after it."""
-    described = region.home / control.PROGRAMS
+    described = region.home / supervisor_socket.PROGRAMS
     before = described.read_bytes()
     shifted = {"LD_PRELOAD": str(preload), "SKEW_SECONDS": str(ahead)}
     programs = [
         msgspec.structs.replace(program, environment=program.environment | shifted)
-        if program.name == gateway.GATEWAY
+        if program.name == gateway_programs.GATEWAY
         else program
         for program in msgspec.json.decode(before, type=tuple[Program, ...])
     ]
     try:
-        files.write(described, msgspec.json.encode(programs))
+        atomic_files.write(described, msgspec.json.encode(programs))
         lifecycle.supervise(region.home)
         region.all_ready()
         yield
     finally:
-        files.write(described, before)
+        atomic_files.write(described, before)
         lifecycle.supervise(region.home)
         region.all_ready()
 
@@ -77,10 +81,10 @@ def clock(region: Region, preload: Path, ahead: int) -> Generator[None, None, No
 @pytest.fixture
 def platform(region: Region) -> Generator[httpx2.Client, None, None]:
     """A part of the platform, known by its certificate."""
-    host = pki.cluster(region.layout, HOST)
-    trusted = ssl.create_default_context(cafile=str(host.certificate(pki.CA)))
-    trusted.load_cert_chain(host.certificate(pki.ADMIN), host.key(pki.ADMIN))
-    with httpx2.Client(base_url=gateway.url(region.layout), verify=trusted, trust_env=False, timeout=30) as client:
+    host = certificates.cluster(region.layout, HOST)
+    trusted = ssl.create_default_context(cafile=str(host.certificate(certificates.CA)))
+    trusted.load_cert_chain(host.certificate(certificates.ADMIN), host.key(certificates.ADMIN))
+    with httpx2.Client(base_url=gateway_programs.url(region.layout), verify=trusted, trust_env=False, timeout=30) as client:
         yield client
 
 
@@ -99,7 +103,7 @@ TEN_MINUTES = pytest.mark.parametrize("ahead", [600, -600], indirect=True, scope
 
 
 @pytest.mark.parametrize("ahead", TOKENS, indirect=True, scope="module")
-def test_a_new_token_is_taken_or_refused_with_both_clocks_named(dev: User, running: str, ahead: int):
+def test_a_new_token_is_taken_or_refused_with_both_clocks_named(dev: TerminalUser, running: str, ahead: int):
     said = dev.pin("list", "--project", running, status=ACCESS if TOKENS[ahead] else 0)
     assert TOKENS[ahead] or APP in said.out
     for part in TOKENS[ahead]:

@@ -13,12 +13,12 @@ from contextlib import ExitStack, closing, contextmanager
 from urllib.parse import urlsplit
 
 import pytest
+from live_region import Region
 from pincompute_sdk.client import Client
 from pincompute_sdk.core import retry
 from pincompute_sdk.core.configuration import Context
 from pincompute_sdk.generated.models import Operation
-from region import Region
-from user import User, plain_client
+from terminal_user import TerminalUser, plain_client
 
 pytestmark = pytest.mark.usefixtures("calm")
 
@@ -30,7 +30,7 @@ AWAY = 60.0  # seconds without the store: several of its statements are given up
 LINE = re.compile(r"^(\S+) web tick (\d+)$", re.MULTILINE)
 
 
-def answers(region: Region, user: User) -> None:
+def answers(region: Region, user: TerminalUser) -> None:
     """The gateway is there again, and it knows the user."""
     region.eventually("the gateway answers", lambda: user.pin("whoami", status=None).status == 0)
 
@@ -43,7 +43,7 @@ def heard(out: str) -> dict[str, list[int]]:
     return found
 
 
-def test_followed_logs_lose_and_double_nothing_when_the_gateway_is_killed(region: Region, dev: User, running: str):
+def test_followed_logs_lose_and_double_nothing_when_the_gateway_is_killed(region: Region, dev: TerminalUser, running: str):
     """S-261: `pin logs -f` goes on by itself, each line of each replica once."""
     with dev.running("logs", APP, "-f", "-c", "web", "--tail", "3") as logs:
         logs.until("all replicas are heard", lambda: len(heard(logs.out)) == 3)
@@ -59,7 +59,7 @@ def test_followed_logs_lose_and_double_nothing_when_the_gateway_is_killed(region
         assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
 
 
-def test_a_watch_tells_of_what_changed_while_the_gateway_was_away(region: Region, dev: User, running: str):
+def test_a_watch_tells_of_what_changed_while_the_gateway_was_away(region: Region, dev: TerminalUser, running: str):
     """S-251: the SDK resumes; a gateway that does not know the place any more sends the whole state."""
     seen: list[tuple[str, int]] = []
 
@@ -84,7 +84,7 @@ def test_a_watch_tells_of_what_changed_while_the_gateway_was_away(region: Region
     region.settled(running, APP, replicas=3)
 
 
-def test_a_command_is_cut_and_says_so_when_the_gateway_is_killed(region: Region, dev: User, running: str):
+def test_a_command_is_cut_and_says_so_when_the_gateway_is_killed(region: Region, dev: TerminalUser, running: str):
     """Issue 4 section 7: an exit status and a sentence, no hanging terminal."""
     with dev.running("exec", APP, "--", "sh", "-c", "echo begins; sleep 600") as command:
         command.until("the command runs", lambda: "begins" in command.out)
@@ -94,7 +94,7 @@ def test_a_command_is_cut_and_says_so_when_the_gateway_is_killed(region: Region,
     assert "the session was cut" in said.err
 
 
-def test_creates_are_done_once_each_while_the_gateway_is_killed(region: Region, dev: User, running: str):
+def test_creates_are_done_once_each_while_the_gateway_is_killed(region: Region, dev: TerminalUser, running: str):
     """S-259, S-260: the SDK repeats under the same key; none is lost, refused as taken, or written twice."""
     wanted = [f"made{number}" for number in range(CREATED)]
     with Client(dev.context(), policy=PATIENT) as pin:
@@ -111,7 +111,7 @@ def test_creates_are_done_once_each_while_the_gateway_is_killed(region: Region, 
             pin.apps.delete(running, name)
 
 
-def test_reads_go_on_marked_while_the_host_is_away(region: Region, dev: User, running: str):
+def test_reads_go_on_marked_while_the_host_is_away(region: Region, dev: TerminalUser, running: str):
     """Issue 4 section 4: stale data, honestly marked; writes say that they cannot be done."""
     using = dev.context()
     with Client(using) as pin:
@@ -146,7 +146,7 @@ def unavailable(region: Region) -> Generator[None, None, None]:
         store.execute("ROLLBACK")
 
 
-def test_history_is_complete_after_the_store_was_away(region: Region, dev: User, running: str):
+def test_history_is_complete_after_the_store_was_away(region: Region, dev: TerminalUser, running: str):
     """Issue 4 section 3: operations go on, their records wait, and are written when the store is back, even over a kill."""
     reasons = [f"while the store is away {region.pid('gateway')}-{number}" for number in range(4)]
     with dev.client() as pin, unavailable(region):
@@ -166,7 +166,7 @@ def test_history_is_complete_after_the_store_was_away(region: Region, dev: User,
     region.settled(running, APP, replicas=3)
 
 
-def test_followers_that_never_read_do_not_hinder_others(region: Region, admin: User, dev: User, running: str):
+def test_followers_that_never_read_do_not_hinder_others(region: Region, admin: TerminalUser, dev: TerminalUser, running: str):
     """Issue 4 section 7: others read whole logs meanwhile."""
     with ExitStack() as stack:
         followers = [stack.enter_context(connected(dev.context())) for _ in range(SLOW)]

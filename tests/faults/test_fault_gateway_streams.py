@@ -7,8 +7,8 @@ import re
 import urllib.request
 
 import pytest
-from region import ANSWER, Region
-from user import User, talker
+from live_region import ANSWER, Region
+from terminal_user import TerminalUser, talker
 
 pytestmark = pytest.mark.usefixtures("calm")
 
@@ -23,13 +23,13 @@ def begun(region: Region, what: str) -> int:
     return sum(what in line and '"begun"' in line for line in audit.read_text().splitlines())
 
 
-def large(user: User) -> bytes:
+def large(user: TerminalUser) -> bytes:
     content = os.urandom(SIZE)
     (user.home / "sent").write_bytes(content)
     return content
 
 
-def test_a_file_that_is_copied_out_is_whole_or_not_there(region: Region, dev: User, running: str):
+def test_a_file_that_is_copied_out_is_whole_or_not_there(region: Region, dev: TerminalUser, running: str):
     """Issue 4 section 7: `pin cp` asks again and takes no part for the whole."""
     content = large(dev)
     dev.pin("cp", "./sent", f"{APP}/0:/work/")
@@ -43,7 +43,7 @@ def test_a_file_that_is_copied_out_is_whole_or_not_there(region: Region, dev: Us
     assert said.status != 0 or taken.read_bytes() == content
 
 
-def test_a_file_that_is_copied_in_is_whole_in_the_end(region: Region, dev: User, running: str):
+def test_a_file_that_is_copied_in_is_whole_in_the_end(region: Region, dev: TerminalUser, running: str):
     """Issue 4 section 7: sending it again is harmless, so `pin cp` does."""
     content = large(dev)
     before = begun(region, "files")
@@ -56,7 +56,7 @@ def test_a_file_that_is_copied_in_is_whole_in_the_end(region: Region, dev: User,
     assert (dev.home / "returned").read_bytes() == content
 
 
-def test_a_shell_is_cut_and_the_terminal_is_given_back(region: Region, dev: User, running: str):
+def test_a_shell_is_cut_and_the_terminal_is_given_back(region: Region, dev: TerminalUser, running: str):
     """Issue 4 section 7: no hanging terminal."""
     with dev.terminal("shell", f"{APP}/0") as terminal:
         terminal.type("echo be''gins\n")
@@ -66,7 +66,7 @@ def test_a_shell_is_cut_and_the_terminal_is_given_back(region: Region, dev: User
         assert "the session was cut" in terminal.screen
 
 
-def test_a_forwarded_port_leads_there_again(region: Region, admin: User):
+def test_a_forwarded_port_leads_there_again(region: Region, admin: TerminalUser):
     """Issue 4 section 7: `pin open` stays; connections that are made later go through."""
     with admin.running("open", "hello", "0:8080", "--project", "demo") as opened:
         address = opened.until("its address is told", lambda: LEADS.search(opened.out))[1]
@@ -80,7 +80,7 @@ def answer(address: str) -> bytes:
         return found.read()
 
 
-def test_a_deployment_is_followed_to_its_end(region: Region, dev: User, running: str):
+def test_a_deployment_is_followed_to_its_end(region: Region, dev: TerminalUser, running: str):
     """Issue 4 section 7: `pin deploy` looks again, and what it wrote was written once."""
     before = region.app(running, APP).metadata.generation
     dev.write("second.yaml", talker(version=2))

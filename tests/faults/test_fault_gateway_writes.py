@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from live_region import Region
 from pincompute_sdk.client import Client
 from pincompute_sdk.core import retry
 from pincompute_sdk.generated.models import Operation
-from region import Region
-from user import User
+from terminal_user import TerminalUser
 
 pytestmark = pytest.mark.usefixtures("calm")
 
@@ -30,13 +30,13 @@ WRITES: dict[str, Write] = {
 }
 
 
-def patient(user: User) -> Client:
+def patient(user: TerminalUser) -> Client:
     client = Client(user.context(), policy=PATIENT)
-    client.state.budget = retry.Budget(tokens=MANY, most=MANY)
+    client.state.budget = retry.RetryBudget(tokens=MANY, most=MANY)
     return client
 
 
-def test_changes_and_verbs_are_done_once_each(region: Region, dev: User, running: str):
+def test_changes_and_verbs_are_done_once_each(region: Region, dev: TerminalUser, running: str):
     """S-258, S-259, S-260: the SDK repeats each under its key; a restart is not two, and no record is missing or doubled."""
     before = region.app(running, APP).metadata.generation
     reasons = {verb: f"{verb} {region.pid('gateway')}" for verb in WRITES}
@@ -58,7 +58,7 @@ def test_changes_and_verbs_are_done_once_each(region: Region, dev: User, running
     region.settled(running, APP, replicas=3)
 
 
-def test_a_deletion_is_repeated_until_it_is_done(region: Region, dev: User, running: str):
+def test_a_deletion_is_repeated_until_it_is_done(region: Region, dev: TerminalUser, running: str):
     """S-259: what is gone in the meantime is as good as deleted."""
     with patient(dev) as pin:
         pin.apps.get(running, APP)

@@ -7,9 +7,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from manifests import web
-from outcome import outcome
-from region import Region
+from app_outcome import outcome
+from live_region import Region
+from story_manifests import web
 
 from pincompute.api.meta import Manifest
 
@@ -30,7 +30,7 @@ KINDS = {
 
 
 @dataclass(frozen=True)
-class Wish:
+class WantedShape:
     """What the user wants of the app at a time."""
 
     replicas: int = 3
@@ -49,7 +49,7 @@ def victims(rng: random.Random) -> Iterator[str]:
             yield rng.choice(KINDS[kind])
 
 
-def next_wish(rng: random.Random, wish: Wish) -> Wish:
+def next_wish(rng: random.Random, wish: WantedShape) -> WantedShape:
     """One change, and never none."""
     match rng.choice(("scale", "scale", "image", "color")):
         case "scale":
@@ -60,7 +60,7 @@ def next_wish(rng: random.Random, wish: Wish) -> Wish:
             return replace(wish, color="blue" if wish.color == "red" else "red")
 
 
-def judge(before: Wish, after: Wish, had: set[str], has: set[str]) -> None:
+def judge(before: WantedShape, after: WantedShape, had: set[str], has: set[str]) -> None:
     """No pod is lost: exactly those that the change concerns have come and gone."""
     if before.color != after.color:
         assert not had & has
@@ -73,7 +73,7 @@ def judge(before: Wish, after: Wish, had: set[str], has: set[str]) -> None:
 
 def test_twenty_kills_at_random_during_changes(region: Region, project: str):
     """Issue 3 section 5.2: no pod is lost or doubled at any moment, and the end is that of an undisturbed run."""
-    rng, wish = random.Random(SEED), Wish()
+    rng, wish = random.Random(SEED), WantedShape()
     region.apply(wish.manifest(project))
     region.settled(project, "web")
     for victim in victims(rng):

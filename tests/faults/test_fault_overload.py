@@ -12,14 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import crowd
 import msgspec
 import pytest
-from crowd import Manner, Orders, Told
+import slow_clients
+from live_region import Region
+from loop_stalls import no_stalls
 from pincompute_sdk.core.configuration import Context
-from region import Region
-from user import User, plain_client
-from watchdogs import no_stalls
+from slow_clients import CrowdOrders, CrowdReport, Manner
+from terminal_user import TerminalUser, plain_client
 
 APPS = [f"large{number}" for number in range(40)]  # together more than any socket holds unread
 VARIABLES = {f"VARIABLE_{number}": "v" * 220 for number in range(128)}
@@ -34,7 +34,7 @@ SLOW = 300.0  # seconds for everybody to have come and to have been cut off, on 
 
 
 @pytest.fixture(scope="module")
-def catalogue(dev: User, shop: str) -> str:
+def catalogue(dev: TerminalUser, shop: str) -> str:
     """A project with large apps, none of which runs."""
     container = {"name": "web", "image": "registry.internal/talker:1", "env": VARIABLES}
     with dev.client() as pin:
@@ -43,7 +43,7 @@ def catalogue(dev: User, shop: str) -> str:
     return shop
 
 
-def test_ten_thousand_slow_clients_do_not_hinder_others(region: Region, admin: User, dev: User, catalogue: str):
+def test_ten_thousand_slow_clients_do_not_hinder_others(region: Region, admin: TerminalUser, dev: TerminalUser, catalogue: str):
     """Issue 4 section 7, S-254: each is cut off in time; one of the same project reads meanwhile, and is never refused."""
     gateway = region.pid("gateway")
     manners = slow(dev.context(), catalogue)
@@ -70,7 +70,9 @@ def test_ten_thousand_slow_clients_do_not_hinder_others(region: Region, admin: U
     region.eventually("nothing is left of them", lambda: descriptors(gateway) < CLIENTS / 10)
 
 
-def test_who_lists_everything_in_fifty_loops_is_slowed_down_and_nobody_else(admin: User, dev: User, catalogue: str):
+def test_who_lists_everything_in_fifty_loops_is_slowed_down_and_nobody_else(
+    admin: TerminalUser, dev: TerminalUser, catalogue: str
+):
     """Issue 4 section 7, S-254: who does not wait as told is refused; the other one, of another project, never."""
     with asking(dev, f"/v1/projects/{catalogue}/apps", loops=LOOPS) as greedy:
         using = admin.context()
@@ -108,17 +110,17 @@ def slow(using: Context, project: str) -> tuple[Manner, ...]:
 
 
 @contextmanager
-def crowded(using: Context, manners: tuple[Manner, ...]) -> Generator[Callable[[], Told], None, None]:
+def crowded(using: Context, manners: tuple[Manner, ...]) -> Generator[Callable[[], CrowdReport], None, None]:
     """The crowd is there inside the block; gives what it told last."""
     at = urlsplit(using.server)
-    orders = Orders(at.hostname or "", at.port or 443, using.ca or "", manners)
-    told = [Told()]
+    orders = CrowdOrders(at.hostname or "", at.port or 443, using.ca or "", manners)
+    told = [CrowdReport()]
 
     def listen(lines: Iterable[bytes]) -> None:
         for line in lines:
-            told[0] = msgspec.json.decode(line, type=Told)
+            told[0] = msgspec.json.decode(line, type=CrowdReport)
 
-    command = (sys.executable, crowd.__file__)
+    command = (sys.executable, slow_clients.__file__)
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -135,7 +137,7 @@ def crowded(using: Context, manners: tuple[Manner, ...]) -> Generator[Callable[[
 
 
 @contextmanager
-def asking(user: User, path: str, loops: int = 1, **headers: str) -> Generator[Counter[int], None, None]:
+def asking(user: TerminalUser, path: str, loops: int = 1, **headers: str) -> Generator[Counter[int], None, None]:
     """Somebody asks the same again and again inside the block, a connection a loop; answers by status."""
     answered: Counter[int] = Counter()
     over = threading.Event()

@@ -12,15 +12,15 @@ from collections.abc import Iterator
 
 import pytest
 import yaml
-from manifests import web
-from outcome import outcome
-from region import Region
-from relay import Relay
+from app_outcome import outcome
+from live_region import Region
+from network_relay import Relay
+from story_manifests import web
 
 from pincompute.api import conditions
-from pincompute.api.clusters import MEMBERCLUSTERS
-from pincompute.api.core import SECRETS
+from pincompute.api.builtin import SECRETS
 from pincompute.api.labels import SYSTEM_NAMESPACE
+from pincompute.api.member_clusters import MEMBERCLUSTERS
 
 MEMBER = "b1"
 SECONDS = 60.0

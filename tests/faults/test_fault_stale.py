@@ -17,42 +17,42 @@ from typing import Any
 import pytest
 
 from pincompute.api import labels
-from pincompute.api.clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS, PROJECTS
-from pincompute.api.core import NAMESPACES, PODS
+from pincompute.api.builtin import NAMESPACES, PODS
 from pincompute.api.labels import HOST, LOCAL
+from pincompute.api.member_clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS, PROJECTS
 from pincompute.api.meta import Key, Manifest, Resource
 from pincompute.api.revisions import PINREVISIONS
 from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS
 from pincompute.api.workloads import PINAPPS, PINPODS
-from pincompute.engine.controller import Controller
-from pincompute.engine.loop import Engine
-from pincompute.engine.refusals import Refusals
-from pincompute.federation import sweep
-from pincompute.federation.scheduling import queues
-from pincompute.federation.workload import controller as workload
-from pincompute.kube.cache import Timing
-from pincompute.kube.clusters import Clusters
-from pincompute.kube.config import ClusterConfig
-from pincompute.kube.memory.disruption import update_budgets
-from pincompute.kube.memory.journal import Event
-from pincompute.kube.memory.server import MemoryServer
-from pincompute.kube.memory.store import Store
-from pincompute.operator.replicas import controller as replicas
+from pincompute.engine.api_refusals import ApiRefusals
+from pincompute.engine.controller_card import Controller
+from pincompute.engine.worker import Engine
+from pincompute.federation.scheduling import scheduling_queue
+from pincompute.federation.workload import orphan_collection
+from pincompute.federation.workload import workload_controller as workload
+from pincompute.kube.cluster_set import Clusters
+from pincompute.kube.informer import InformerTiming
+from pincompute.kube.kubeconfig import ClusterConfig
+from pincompute.operator.replicas import replicas_controller as replicas
+from pincompute.testing.apiserver.cluster_store import ClusterStore
+from pincompute.testing.apiserver.disruption_controller import update_budgets
+from pincompute.testing.apiserver.memory_server import MemoryServer
+from pincompute.testing.apiserver.version_history import StoredEvent
 
 SHOP = "shop"
 WEB = Key(SHOP, "web")
 DEADLINE = 20.0
 TEN_MINUTES = timedelta(minutes=10)
 VAIN = 3  # looks after which it is clear what a process makes of its view
-PATIENT = Timing(inactivity=3600.0)  # a silent watch is not given up, so the cache stays as old as it is
+PATIENT = InformerTiming(inactivity=3600.0)  # a silent watch is not given up, so the cache stays as old as it is
 OURS = {"labels": {labels.MANAGED_BY: labels.PINCOMPUTE}}
 
 
 @dataclass
-class History:
+class WriteHistory:
     """What happened to one kind in one store."""
 
-    store: Store
+    store: ClusterStore
     resource: Resource[Any]
     most: int = 0
     deleted: list[str] = field(default_factory=list)
@@ -65,15 +65,15 @@ class History:
         """Uid by name."""
         return {o["metadata"]["name"]: o["metadata"]["uid"] for o in self.store.list(self.resource, SHOP).items}
 
-    def _note(self, resource: Resource[Any], event: Event) -> None:
+    def _note(self, resource: Resource[Any], event: StoredEvent) -> None:
         if str(resource) == str(self.resource):
             self.most = max(self.most, len(self.present))
             if event.type == "DELETED":
                 self.deleted.append(event.object["metadata"]["name"])
 
 
-def store(*kinds: Resource[Any]) -> Store:
-    made = Store(resources=kinds)
+def store(*kinds: Resource[Any]) -> ClusterStore:
+    made = ClusterStore(resources=kinds)
     made.create(NAMESPACES, "", {"metadata": {"name": SHOP, **OURS}})
     return made
 
@@ -85,7 +85,7 @@ def template(version: int) -> Manifest:
 @asynccontextmanager
 async def process(
     controllers: tuple[Controller[Any, Any], ...],
-    stores: dict[str, Store],
+    stores: dict[str, ClusterStore],
     *,
     stale: frozenset[str] = frozenset(),
     age: timedelta,
@@ -95,7 +95,7 @@ async def process(
         clusters = Clusters(user_agent="test", timing=PATIENT)
         for resource, indexes in replicas.INDEXES.items():
             clusters.declare("local", resource, indexes)
-        for resource, indexes in (*queues.INDEXES.items(), *workload.INDEXES.items()):
+        for resource, indexes in (*scheduling_queue.INDEXES.items(), *workload.INDEXES.items()):
             clusters.declare("host", resource, indexes)
         engine = Engine(controllers, clusters, now=lambda: datetime.now(UTC) + age)
         await stack.enter_async_context(clusters)
@@ -144,14 +144,14 @@ async def looked_in_vain(engine: Engine, controller: str) -> None:
 
 
 @dataclass
-class Member:
+class StaleMember:
     """A member cluster with one shard, and kubelets that make every pod ready at once."""
 
-    store: Store = field(default_factory=lambda: store(PINAPPSHARDS, PINPODSHARDS, CLUSTERCAPACITIES))
-    pods: History = field(init=False)
+    store: ClusterStore = field(default_factory=lambda: store(PINAPPSHARDS, PINPODSHARDS, CLUSTERCAPACITIES))
+    pods: WriteHistory = field(init=False)
 
     def __post_init__(self) -> None:
-        self.pods = History(self.store, PODS)
+        self.pods = WriteHistory(self.store, PODS)
         metadata = {"name": "web", "finalizers": [labels.PODS_FINALIZER], **OURS}
         spec = {"origin": {"uid": "web", "generation": 1}, "cluster": "a1", "zone": "a", "mix": self._mix(6)}
         self.store.create(PINAPPSHARDS, SHOP, {"metadata": metadata, "spec": spec})
@@ -185,28 +185,28 @@ class Member:
 
 
 def operators() -> tuple[Controller[Any, Any], ...]:
-    return replicas.controllers(Refusals())
+    return replicas.controllers(ApiRefusals())
 
 
-async def before_the_first_pod(_member: Member) -> int:
+async def before_the_first_pod(_member: StaleMember) -> int:
     """Its view: a shard of six, no pod. Meanwhile: six pods."""
     return 6
 
 
-async def with_six_pods(member: Member) -> int:
+async def with_six_pods(member: StaleMember) -> int:
     """Its view: six of six. Meanwhile: two are wanted."""
     await member.converge(6)
     return 2
 
 
-async def between_down_and_up(member: Member) -> int:
+async def between_down_and_up(member: StaleMember) -> int:
     """Its view: two are wanted and there are six. Meanwhile: six are wanted again."""
     await member.converge(6)
     member.scale(2)
     return 6
 
 
-async def after_a_loss(member: Member) -> int:
+async def after_a_loss(member: StaleMember) -> int:
     """Its view: all pods are lost. Meanwhile: others have taken their place."""
     await member.converge(6)
     member.power_failure()
@@ -216,7 +216,7 @@ async def after_a_loss(member: Member) -> int:
 @pytest.mark.parametrize("view", [before_the_first_pod, with_six_pods, between_down_and_up, after_a_loss])
 async def test_an_operator_with_an_old_cache_makes_no_pod_too_many_and_ends_none(view):
     """F5, S-010, S-345."""
-    member = Member()
+    member = StaleMember()
     wanted = await view(member)
     old = process(operators(), {LOCAL: member.store}, stale=frozenset({LOCAL}), age=TEN_MINUTES)
     async with old as successor:
@@ -234,13 +234,13 @@ async def test_an_operator_with_an_old_cache_makes_no_pod_too_many_and_ends_none
 
 
 @dataclass
-class Region:
+class StaleRegion:
     """A host and two members, ready, with the project's namespace everywhere."""
 
-    stores: dict[str, Store]
+    stores: dict[str, ClusterStore]
 
     @classmethod
-    def empty(cls) -> Region:
+    def empty(cls) -> StaleRegion:
         region = cls({HOST: store(PINAPPS, PINPODS, PINREVISIONS, MEMBERCLUSTERS, PROJECTS)})
         for name in ("a1", "b1"):
             region.stores[name] = store(PINAPPSHARDS, PINPODSHARDS, CLUSTERCAPACITIES)
@@ -252,7 +252,7 @@ class Region:
         return region
 
     @property
-    def host(self) -> Store:
+    def host(self) -> ClusterStore:
         return self.stores[HOST]
 
     def submit(self) -> None:
@@ -299,7 +299,7 @@ class Region:
 
 async def test_a_federation_with_an_old_view_of_the_host_does_not_bring_back_an_old_placement():
     """F5, S-048: replicas moved from a1 to b1 meanwhile; the generation is the same, the decision is not."""
-    region = Region.empty()
+    region = StaleRegion.empty()
     region.submit()
     region.place("a1")
     await region.converge({"a1": 3})
@@ -307,7 +307,7 @@ async def test_a_federation_with_an_old_view_of_the_host_does_not_bring_back_an_
     async with old as successor:
         region.place("b1")
         await region.converge({"b1": 3})
-        histories = {name: History(region.stores[name], PINAPPSHARDS) for name in ("a1", "b1")}
+        histories = {name: WriteHistory(region.stores[name], PINAPPSHARDS) for name in ("a1", "b1")}
         async with running(successor):
             await looked_in_vain(successor, "federation.workload.pinapp")
     assert region.shards() == {"b1": 3}
@@ -317,8 +317,8 @@ async def test_a_federation_with_an_old_view_of_the_host_does_not_bring_back_an_
 
 async def test_a_federation_that_does_not_know_an_app_yet_does_not_sweep_its_shards():
     """F5, S-008, S-010: its view of the host is from before the app was submitted, its view of the members is present."""
-    region = Region.empty()
-    controllers = (*workload.CONTROLLERS, sweep.CONTROLLER)
+    region = StaleRegion.empty()
+    controllers = (*workload.CONTROLLERS, orphan_collection.CONTROLLER)
     async with process(controllers, region.stores, stale=frozenset({HOST}), age=TEN_MINUTES) as successor:
         region.submit()
         region.place("a1")

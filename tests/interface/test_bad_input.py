@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gateway.serving import Running, running
+from gateway.served_gateway import Running, running
 
 APP = {"name": "hello", "containers": [{"name": "main", "image": "registry.example/hello:1"}]}
 APPS = "/v1/projects/shop/apps"

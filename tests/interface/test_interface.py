@@ -13,17 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from gateway.serving import Running, running
+from gateway.served_gateway import Running, running
 
 from pincompute.gateway import reads
-from pincompute.gateway.limits import limiter
-from pincompute.gateway.settings import Limits
+from pincompute.gateway.limits import request_limiter
+from pincompute.gateway.settings import LimitSettings
 
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 PROGRAM = "from schemathesis.cli import schemathesis; schemathesis()"
 REPORT = "report.json"
 PLENTY = 1e9  # tokens a second: limits have tests of their own
-UNLIMITED = Limits(rate=PLENTY, burst=PLENTY, caller_rate=PLENTY, caller_burst=PLENTY, capacity=PLENTY)
+UNLIMITED = LimitSettings(rate=PLENTY, burst=PLENTY, caller_rate=PLENTY, caller_burst=PLENTY, capacity=PLENTY)
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ PROFILES = {
 
 
 async def test_every_operation_is_as_documented_whatever_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(limiter, "STRANGERS_RATE", PLENTY)  # or calls without a good credential are answered late
+    monkeypatch.setattr(request_limiter, "STRANGERS_RATE", PLENTY)  # or calls without a good credential are answered late
     monkeypatch.setattr(reads, "CATCH_UP", 0.01)  # nobody writes the versions that are asked for
     profile = PROFILES[os.environ.get("INTERFACE_PROFILE", "quick")]
     async with running(tmp_path, limits=UNLIMITED) as gateway:

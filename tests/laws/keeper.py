@@ -10,9 +10,9 @@ from datetime import datetime
 
 from pincompute.api.labels import HOST, MANAGED_BY, ORIGIN_UID, PINCOMPUTE
 from pincompute.api.meta import Key, Object, Resource, Struct
-from pincompute.engine.controller import Card, Controller, Reads, Writes, own_key
+from pincompute.engine.controller_card import Card, Controller, ReadAccess, WriteAccess, own_key
 from pincompute.engine.plan import Apply, Confirm, Delete, Patch, Plan, Ref, Stage, plan
-from pincompute.kube.views import Views
+from pincompute.kube.cache_views import Views
 
 FINALIZER = "example.org/kept"
 
@@ -36,13 +36,13 @@ CONFIGMAPS = Resource("", "v1", "ConfigMap", "configmaps", True, Object)
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ObservedKeeper:
     keeper: Keeper
     kept: tuple[tuple[str, tuple[Object, ...]], ...]  # by member; members that do not answer are absent
     silent: tuple[str, ...]
 
 
-def decide(seen: Seen) -> Plan:
+def decide(seen: ObservedKeeper) -> Plan:
     keeper = seen.keeper
     wanted = 0 if keeper.deleting else keeper.spec.count
     makes = tuple(a for member, kept in seen.kept for a in _makes(keeper, member, kept, wanted))
@@ -54,13 +54,13 @@ def decide(seen: Seen) -> Plan:
     return plan(_release(keeper) if keeper.deleting else _report(seen))
 
 
-def observe(key: Key, views: Views, _now: datetime) -> Seen | None:
+def observe(key: Key, views: Views, _now: datetime) -> ObservedKeeper | None:
     keeper = views.view(HOST, KEEPERS).get(key)
     if keeper is None:
         return None
     answering = [m for m in views.members() if views.reachable(m)]
     silent = tuple(m for m in ("a1", "b1") if m not in answering)
-    return Seen(keeper, tuple((m, _kept(keeper, m, views)) for m in answering), silent)
+    return ObservedKeeper(keeper, tuple((m, _kept(keeper, m, views)) for m in answering), silent)
 
 
 def _kept(keeper: Keeper, member: str, views: Views) -> tuple[Object, ...]:
@@ -103,7 +103,7 @@ def _release(keeper: Keeper) -> Stage:
     return (Patch(Ref(HOST, KEEPERS, keeper.key), body, meta.uid, meta.resource_version, "nothing is kept"),)
 
 
-def _report(seen: Seen) -> Stage:
+def _report(seen: ObservedKeeper) -> Stage:
     keeper, meta = seen.keeper, seen.keeper.metadata
     kept = sum(len(kept) for _, kept in seen.kept)
     if keeper.status == KeeperStatus(observed_generation=meta.generation, kept=kept):
@@ -121,8 +121,8 @@ CONTROLLER = Controller(
         name="example.keeper",
         promise="Every member has as many ConfigMaps as the Keeper says.",
         key="Keeper",
-        reads=(Reads("host", KEEPERS, own_key), Reads("members", CONFIGMAPS, _keeper_of)),
-        writes=(Writes("host", KEEPERS, ("patch", "status")), Writes("members", CONFIGMAPS, ("apply", "delete"))),
+        reads=(ReadAccess("host", KEEPERS, own_key), ReadAccess("members", CONFIGMAPS, _keeper_of)),
+        writes=(WriteAccess("host", KEEPERS, ("patch", "status")), WriteAccess("members", CONFIGMAPS, ("apply", "delete"))),
     ),
     observe,
     decide,

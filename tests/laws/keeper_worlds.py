@@ -10,11 +10,11 @@ import keeper
 from hypothesis import strategies as st
 from keeper import CONFIGMAPS, FINALIZER, KEEPERS
 
-from pincompute.api.core import NAMESPACES
+from pincompute.api.builtin import NAMESPACES
 from pincompute.api.labels import HOST, ORIGIN_UID
 from pincompute.api.meta import Key
-from pincompute.engine.controller import Controller
-from pincompute.engine.laws import Case, Process, Scenario, World
+from pincompute.engine.controller_card import Controller
+from pincompute.testing.laws import Case, Scenario, SimulatedProcess, SimulatedWorld
 
 CLUSTERS = (HOST, "a1", "b1")
 NAMESPACE = "shop"
@@ -30,7 +30,7 @@ edits = st.one_of(
 )
 
 
-def begin(world: World, keepers: dict[str, int], foreign: bool) -> None:
+def begin(world: SimulatedWorld, keepers: dict[str, int], foreign: bool) -> None:
     for cluster in CLUSTERS:
         world.make(cluster, NAMESPACES, {"metadata": {"name": NAMESPACE}})
     if foreign:
@@ -39,13 +39,13 @@ def begin(world: World, keepers: dict[str, int], foreign: bool) -> None:
         make(world, name, count)
 
 
-def make(world: World, name: str, count: int) -> None:
+def make(world: SimulatedWorld, name: str, count: int) -> None:
     if Key(NAMESPACE, name) not in world.objects(HOST, KEEPERS):
         metadata = {"name": name, "namespace": NAMESPACE, "finalizers": [FINALIZER]}
         world.make(HOST, KEEPERS, {"metadata": metadata, "spec": {"count": count}})
 
 
-def apply(world: World, edit: tuple[str, str, int]) -> None:
+def apply(world: SimulatedWorld, edit: tuple[str, str, int]) -> None:
     what, name, number = edit
     key = Key(NAMESPACE, name)
     match what:
@@ -59,7 +59,7 @@ def apply(world: World, edit: tuple[str, str, int]) -> None:
             world.remove("a1", CONFIGMAPS, Key(NAMESPACE, f"{name}-{number}"))
 
 
-def invariant(world: World) -> None:
+def invariant(world: SimulatedWorld) -> None:
     """Nothing foreign is touched, and nothing is kept for a keeper that has released its name."""
     for cluster in ("a1", "b1"):
         for config in world.objects(cluster, CONFIGMAPS).values():
@@ -72,7 +72,7 @@ def invariant(world: World) -> None:
             assert origin is None or origin in uids, f"{config.key} in {cluster} is left behind"
 
 
-def goal(world: World) -> None:
+def goal(world: SimulatedWorld) -> None:
     """Deleted keepers are gone, and the others tell the truth about what they were asked last."""
     for key, kept in world.objects(HOST, KEEPERS).items():
         assert not kept.deleting, f"{key} was deleted and is still there"
@@ -91,7 +91,7 @@ def cases(draw: st.DrawFn, controller: Controller[Any, Any] = keeper.CONTROLLER)
         invariant=invariant,
         goal=goal,
     )
-    return Case((Process((controller,), PROCESSES),), scenario, collapses=not any(step[0] == "make" for step in steps))
+    return Case((SimulatedProcess((controller,), PROCESSES),), scenario, collapses=not any(step[0] == "make" for step in steps))
 
 
 def with_controller(case: Case, controller: Controller[Any, Any]) -> Case:

@@ -11,14 +11,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pincompute.api import quantity
+from pincompute.api.builtin import NODES, PODDISRUPTIONBUDGETS, PODS, Container, ContainerStatus, Node, Pod
 from pincompute.api.conditions import is_true
-from pincompute.api.core import NODES, PODDISRUPTIONBUDGETS, PODS, Container, ContainerStatus, Node, Pod
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Key, Manifest
-from pincompute.engine.laws import World
-from pincompute.kube.errors import Blocked
-from pincompute.kube.memory import eviction
-from pincompute.kube.memory.disruption import update_budgets
+from pincompute.kube.api_errors import Blocked
+from pincompute.testing.apiserver import eviction
+from pincompute.testing.apiserver.disruption_controller import update_budgets
+from pincompute.testing.laws import SimulatedWorld
 
 BAD = "hello:9"  # an image that no registry has
 JOB = "job"  # an image that ends well by itself
@@ -34,7 +34,7 @@ class Kubelets:
     ready_after: float = 0.0
     gone_after: float = 0.0
 
-    def tick(self, world: World) -> None:
+    def tick(self, world: SimulatedWorld) -> None:
         """One step of everybody, in clusters that are cut off too."""
         for cluster in sorted(world.stores):
             if cluster == HOST:
@@ -46,7 +46,7 @@ class Kubelets:
                 update_budgets(world.stores[cluster])
             drain(world, cluster)
 
-    def _advance(self, world: World, cluster: str, key: Key, pod: Pod, nodes: dict[Key, Node]) -> None:
+    def _advance(self, world: SimulatedWorld, cluster: str, key: Key, pod: Pod, nodes: dict[Key, Node]) -> None:
         """One step towards what the pod's spec wants. A node that is lost does nothing."""
         store = world.stores[cluster]
         node = nodes.get(Key("", pod.spec.node_name))
@@ -134,7 +134,7 @@ def status_of(pod: Pod, containers: list[Manifest], now: datetime) -> Manifest:
     return {"phase": "Succeeded" if ended else "Running", "conditions": conditions, "containerStatuses": containers}
 
 
-def bind(world: World, cluster: str, key: Key, pod: Pod, nodes: Iterable[Node]) -> None:
+def bind(world: SimulatedWorld, cluster: str, key: Key, pod: Pod, nodes: Iterable[Node]) -> None:
     """To a node with room, a different one for each name; a pod that no node takes waits and says so."""
     fitting = sorted(node.metadata.name for node in nodes if takes(world, cluster, node, pod))
     store = world.stores[cluster]
@@ -147,7 +147,7 @@ def bind(world: World, cluster: str, key: Key, pod: Pod, nodes: Iterable[Node]) 
         store.patch(PODS, key, body, content_type="merge-patch", subresource="status")
 
 
-def takes(world: World, cluster: str, node: Node, pod: Pod) -> bool:
+def takes(world: SimulatedWorld, cluster: str, node: Node, pod: Pod) -> bool:
     if node.spec.unschedulable or not is_up(node):
         return False
     on = [p for p in world.objects(cluster, PODS).values() if p.spec.node_name == node.metadata.name and runs(p)]
@@ -164,7 +164,7 @@ def cpu_of(pod: Pod) -> int:
     return sum(quantity.cpu_millis(c.resources.requests.get("cpu", 0)) for c in pod.spec.containers)
 
 
-def drain(world: World, cluster: str) -> None:
+def drain(world: SimulatedWorld, cluster: str) -> None:
     """`kubectl drain`: evicts what is on the node as far as the budgets allow, again and again until nothing is."""
     drained = {n.metadata.name for n in world.objects(cluster, NODES).values() if DRAIN in n.metadata.annotations}
     if not drained or cluster in world.silent:
@@ -179,21 +179,21 @@ def drain(world: World, cluster: str) -> None:
             world.owe(cluster, before, f"eviction of {key} in {cluster}")
 
 
-def node(world: World, cluster: str, number: int) -> Key | None:
+def node(world: SimulatedWorld, cluster: str, number: int) -> Key | None:
     keys = sorted(world.objects(cluster, NODES))
     return keys[number % len(keys)] if keys else None
 
 
-def change_node(world: World, cluster: str, number: int, body: Manifest, subresource: str = "") -> None:
+def change_node(world: SimulatedWorld, cluster: str, number: int, body: Manifest, subresource: str = "") -> None:
     if key := node(world, cluster, number):
         world.edit(cluster, NODES, key, body, subresource)
 
 
-def begin_drain(world: World, cluster: str, number: int) -> None:
+def begin_drain(world: SimulatedWorld, cluster: str, number: int) -> None:
     change_node(world, cluster, number, {"metadata": {"annotations": {DRAIN: "yes"}}, "spec": {"unschedulable": True}})
 
 
-def uncordon(world: World) -> None:
+def uncordon(world: SimulatedWorld) -> None:
     for cluster in sorted(world.stores):
         for key in sorted(world.objects(cluster, NODES)):
             present: Any = world.objects(cluster, NODES)[key]
@@ -202,7 +202,7 @@ def uncordon(world: World) -> None:
                 world.edit(cluster, NODES, key, body)
 
 
-def lose_node(world: World, cluster: str, number: int) -> None:
+def lose_node(world: SimulatedWorld, cluster: str, number: int) -> None:
     """The node falls silent: its pods are not ready any more, and nothing happens on it until it is back."""
     change_node(world, cluster, number, _NODE_LOST, "status")
     lost = node(world, cluster, number)
@@ -211,14 +211,14 @@ def lose_node(world: World, cluster: str, number: int) -> None:
             unready(world, cluster, key, pod)
 
 
-def nodes_back(world: World) -> None:
+def nodes_back(world: SimulatedWorld) -> None:
     for cluster in sorted(world.stores):
         for key, present in sorted(world.objects(cluster, NODES).items()):
             if not is_up(present):
                 world.edit(cluster, NODES, key, _NODE_BACK, "status")
 
 
-def unready(world: World, cluster: str, key: Key, pod: Pod) -> None:
+def unready(world: SimulatedWorld, cluster: str, key: Key, pod: Pod) -> None:
     """Its containers have ended and started again, one restart more."""
     again = {"ready": False, "state": {"running": {"startedAt": spelled(world.now)}}}
     containers = [
@@ -231,7 +231,7 @@ def unready(world: World, cluster: str, key: Key, pod: Pod) -> None:
     world.edit(cluster, PODS, key, body, "status")
 
 
-def crash(world: World, cluster: str, number: int) -> None:
+def crash(world: SimulatedWorld, cluster: str, number: int) -> None:
     """A pod's containers end and are started again."""
     running = [
         (k, p) for k, p in sorted(world.objects(cluster, PODS).items()) if p.status.phase == "Running" and not p.deleting

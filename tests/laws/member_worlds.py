@@ -10,14 +10,14 @@ from kubelets import Kubelets
 from region_checks import check_newest_pod
 from region_edits import ROOMY, SHOP, template
 
-from pincompute.api import templates
-from pincompute.api.core import NAMESPACES, NODES, PODS
+from pincompute.api import template_hash
+from pincompute.api.builtin import NAMESPACES, NODES, PODS
 from pincompute.api.labels import LOCAL, MANAGED_BY, PINCOMPUTE, PODS_FINALIZER, SYSTEM_NAMESPACE
 from pincompute.api.meta import Key, Manifest
 from pincompute.api.shards import PINAPPSHARDS
-from pincompute.engine.laws import Case, Process, Scenario, World
-from pincompute.operator import process as operator
-from pincompute.operator.replicas.controller import INDEXES
+from pincompute.operator import operator_process as operator
+from pincompute.operator.replicas.replicas_controller import INDEXES
+from pincompute.testing.laws import Case, Scenario, SimulatedProcess, SimulatedWorld
 
 MEMBER = "a1"
 SHARD = Key(SHOP, "web")
@@ -25,11 +25,11 @@ BUDGET = {"unavailable": 1, "updating": 1}
 
 
 def share(replicas: int, image: int, env: int) -> Manifest:
-    full = templates.normalise(template(image, env))
-    return {"revision": templates.revision(full), "template": full, "replicas": replicas}
+    full = template_hash.normalise(template(image, env))
+    return {"revision": template_hash.revision(full), "template": full, "replicas": replicas}
 
 
-def make(world: World, mix: list[Manifest]) -> None:
+def make(world: SimulatedWorld, mix: list[Manifest]) -> None:
     if SHARD in world.objects(MEMBER, PINAPPSHARDS):
         return
     metadata = {
@@ -42,7 +42,7 @@ def make(world: World, mix: list[Manifest]) -> None:
     world.make(MEMBER, PINAPPSHARDS, {"metadata": metadata, "spec": spec})
 
 
-def begin(world: World, mix: list[Manifest]) -> None:
+def begin(world: SimulatedWorld, mix: list[Manifest]) -> None:
     for name in (SYSTEM_NAMESPACE, SHOP):
         world.make(MEMBER, NAMESPACES, {"metadata": {"name": name}})
     ready = [{"type": "Ready", "status": "True"}]
@@ -52,7 +52,7 @@ def begin(world: World, mix: list[Manifest]) -> None:
     make(world, mix)
 
 
-def apply(world: World, edit: tuple[str, Any]) -> None:
+def apply(world: SimulatedWorld, edit: tuple[str, Any]) -> None:
     what, value = edit
     match what:
         case "mix":
@@ -68,11 +68,11 @@ def apply(world: World, edit: tuple[str, Any]) -> None:
                 world.remove(MEMBER, PODS, pod)
 
 
-def invariant(world: World) -> None:
+def invariant(world: SimulatedWorld) -> None:
     check_newest_pod(world, MEMBER)
 
 
-def goal(world: World) -> None:
+def goal(world: SimulatedWorld) -> None:
     """The pods are those of the mix, and the shard says so."""
     shards, pods = world.objects(MEMBER, PINAPPSHARDS), world.objects(MEMBER, PODS)
     shard = shards.get(SHARD)
@@ -88,7 +88,7 @@ def goal(world: World) -> None:
     assert status.observed_generation == shard.metadata.generation
 
 
-def outcome(world: World) -> int:
+def outcome(world: SimulatedWorld) -> int:
     """Which pod of which name carries which revision may differ; the goal says all that must not."""
     return len(world.objects(MEMBER, PODS))
 
@@ -114,5 +114,5 @@ def shards(draw: st.DrawFn) -> Case:
     scenario = Scenario(
         (MEMBER,), begins, tuple(partial(apply, edit=e) for e in steps), Kubelets().tick, invariant, goal, outcome=outcome
     )
-    process = Process(operator.CONTROLLERS, {LOCAL: MEMBER})
+    process = SimulatedProcess(operator.CONTROLLERS, {LOCAL: MEMBER})
     return Case((process,), scenario, INDEXES, collapses=not any(e[0] == "make" for e in steps))

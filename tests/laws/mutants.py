@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-from pincompute.engine.controller import Controller
-from pincompute.engine.laws import Case
+from pincompute.engine.controller_card import Controller
+from pincompute.testing.laws import Case
 
 
 def mutated(module: ModuleType, *changes: tuple[str, str], **names: Any) -> ModuleType:

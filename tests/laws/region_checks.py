@@ -9,21 +9,21 @@ from typing import Any
 from kubelets import JOB
 from region_edits import ZONES
 
-from pincompute.api.clusters import MEMBERCLUSTERS, MemberCluster
+from pincompute.api.builtin import PODS, Pod
 from pincompute.api.conditions import find, is_true
-from pincompute.api.core import PODS, Pod
 from pincompute.api.kinds import KINDS
 from pincompute.api.labels import APP, HOST, ORIGIN_UID, REVISION, SHARD_UID, WORKLOAD
+from pincompute.api.member_clusters import MEMBERCLUSTERS, MemberCluster
 from pincompute.api.meta import Key
 from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS, Shard
 from pincompute.api.workloads import PINAPPS, PINPODS, PinApp, PinPod
-from pincompute.engine.laws import World
-from pincompute.engine.laws.worlds import Deed, since
+from pincompute.testing.laws import SimulatedWorld
+from pincompute.testing.laws.simulated_world import ObjectChange, since
 
 PATIENCE = timedelta(seconds=15)  # S-017: shorter silences change nothing
 
 
-def invariant(world: World) -> None:
+def invariant(world: SimulatedWorld) -> None:
     """F5: no pod is made beyond what its shard asks for now, and its surge. S-020: nobody says done too soon."""
     for cluster in world.stores:
         if cluster != HOST:
@@ -37,7 +37,7 @@ def invariant(world: World) -> None:
             check_wanted_shards(world, deed)
 
 
-def check_members(world: World, deed: Deed) -> None:
+def check_members(world: SimulatedWorld, deed: ObjectChange) -> None:
     """A member is given up only after a silence of some length, and let go only when nothing of ours is left in it."""
     for version in since(world.history(HOST, MEMBERCLUSTERS), deed.before):
         member, name = version.obj, version.key.name
@@ -53,7 +53,7 @@ def check_members(world: World, deed: Deed) -> None:
                 assert silence >= PATIENCE, f"{name} is given up after {silence.total_seconds()} s of silence"
 
 
-def check_wanted_shards(world: World, deed: Deed) -> None:
+def check_wanted_shards(world: SimulatedWorld, deed: ObjectChange) -> None:
     """No shard goes while its workload wants replicas there."""
     for kind in KINDS:
         for version in since(world.history(deed.cluster, kind.shard), deed.before):
@@ -74,14 +74,14 @@ def is_new(pod: Pod) -> bool:
     return not pod.spec.node_name and not pod.deleting and not pod.status.conditions
 
 
-def check_newest_pod(world: World, cluster: str) -> None:
+def check_newest_pod(world: SimulatedWorld, cluster: str) -> None:
     """The last write to the cluster, if it made a pod."""
     for version in world.history(cluster, PODS)[-1:]:
         if version.number == world.version(cluster) and isinstance(version.obj, Pod) and is_new(version.obj):
             check_pod(world, cluster, version.obj)
 
 
-def check_pod(world: World, cluster: str, pod: Pod) -> None:
+def check_pod(world: SimulatedWorld, cluster: str, pod: Pod) -> None:
     uid = pod.metadata.labels.get(SHARD_UID, "")
     shards = (*world.objects(cluster, PINAPPSHARDS).values(), *world.objects(cluster, PINPODSHARDS).values())
     shard = next((s for s in shards if s.metadata.uid == uid), None)
@@ -94,7 +94,7 @@ def check_pod(world: World, cluster: str, pod: Pod) -> None:
         check_not_done(world, pod)
 
 
-def check_not_done(world: World, pod: Pod) -> None:
+def check_not_done(world: SimulatedWorld, pod: Pod) -> None:
     """A PinPod that has ended well is done: its revision is not run again, in any member."""
     for cluster in world.stores:
         for version in world.history(cluster, PODS):
@@ -107,7 +107,7 @@ def _same_run(one: Pod, other: Pod) -> bool:
     return all(one.metadata.labels.get(name) == other.metadata.labels.get(name) for name in (ORIGIN_UID, REVISION))
 
 
-def check_ready_counts(world: World, cluster: str) -> None:
+def check_ready_counts(world: SimulatedWorld, cluster: str) -> None:
     """What a shard has just reported as ready was so when it was looked at: pods that are ending count for nothing."""
     for resource in (PINAPPSHARDS, PINPODSHARDS):
         for version in world.history(cluster, resource)[-1:]:
@@ -124,7 +124,7 @@ def check_ready_counts(world: World, cluster: str) -> None:
                 assert said <= ready, f"{shard.key} in {cluster} reports {said} ready pods, {ready} are"
 
 
-def says_done_too_soon(world: World) -> str:
+def says_done_too_soon(world: SimulatedWorld) -> str:
     """S-020: the status may name the present generation only when no member still reports an older one.
 
     A member that joins the placement later has reported none; the status does not go back for it.
@@ -141,7 +141,7 @@ def says_done_too_soon(world: World) -> str:
     return ""
 
 
-def pods_of(world: World, uid: str) -> list[tuple[str, Pod]]:
+def pods_of(world: SimulatedWorld, uid: str) -> list[tuple[str, Pod]]:
     return [
         (cluster, pod)
         for cluster in world.stores
@@ -151,7 +151,7 @@ def pods_of(world: World, uid: str) -> list[tuple[str, Pod]]:
     ]
 
 
-def goal(world: World, *, even: bool = True) -> None:
+def goal(world: SimulatedWorld, *, even: bool = True) -> None:
     """Every app runs what was asked for last, evenly over the zones (N2) while there is room; every pod runs once, or is done;
     what was deleted is gone; the status says so."""
     for key, app in world.objects(HOST, PINAPPS).items():
@@ -167,7 +167,7 @@ def goal(world: World, *, even: bool = True) -> None:
             assert pod.metadata.labels.get(ORIGIN_UID) in uids, f"{pod.key} in {cluster} is left over"
 
 
-def check_app(world: World, key: Key, app: PinApp, *, even: bool) -> None:
+def check_app(world: SimulatedWorld, key: Key, app: PinApp, *, even: bool) -> None:
     assert not app.deleting, f"{key} was deleted and is still there"
     made, status = app.status.scheduling, app.status
     placed = sum(row.replicas for row in made.placement) if made else 0
@@ -186,7 +186,7 @@ def check_app(world: World, key: Key, app: PinApp, *, even: bool) -> None:
     assert status.observed_generation == app.metadata.generation, f"the status of {key} is old"
 
 
-def check_single(world: World, key: Key, pod: PinPod) -> None:
+def check_single(world: SimulatedWorld, key: Key, pod: PinPod) -> None:
     assert not pod.deleting, f"{key} was deleted and is still there"
     mine, made = pods_of(world, pod.metadata.uid), pod.status.scheduling
     placed = sum(row.replicas for row in made.placement) if made else 0
@@ -200,7 +200,7 @@ def check_single(world: World, key: Key, pod: PinPod) -> None:
         assert pod.status.ready_replicas == placed, f"{key} says that {pod.status.ready_replicas} of {placed} are ready"
 
 
-def outcome(world: World) -> dict[str, Any]:
+def outcome(world: SimulatedWorld) -> dict[str, Any]:
     """What users see: each app runs as many pods as it should, of the wanted images, over the zones; nothing is left over."""
     pods = [(cluster, pod) for cluster in world.stores if cluster != HOST for pod in world.objects(cluster, PODS).values()]
     found: dict[str, Any] = {"pods": len(pods)}

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import kubelets
 
-from pincompute.api.clusters import MEMBERCLUSTERS, PROJECTS
-from pincompute.api.core import NAMESPACES, NODES, PODS
+from pincompute.api.builtin import NAMESPACES, NODES, PODS
 from pincompute.api.labels import (
     DRAIN_FINALIZER,
     HOST,
@@ -18,9 +17,10 @@ from pincompute.api.labels import (
     SHARDS_FINALIZER,
     SYSTEM_NAMESPACE,
 )
+from pincompute.api.member_clusters import MEMBERCLUSTERS, PROJECTS
 from pincompute.api.meta import Key, Manifest
 from pincompute.api.workloads import PINAPPS, PINPODS
-from pincompute.engine.laws import World
+from pincompute.testing.laws import SimulatedWorld
 
 SHOP = "shop"
 ZONES = {"a1": "a", "b1": "b", "c1": "c", "a2": "a"}
@@ -38,7 +38,7 @@ class Edit:
 
 
 @dataclass(frozen=True)
-class App:
+class AppEdit:
     """An app of the beginning. `unavailable` and `surge` are None for the defaults."""
 
     replicas: int
@@ -55,7 +55,7 @@ class App:
 
 
 @dataclass(frozen=True)
-class Pod:
+class PodEdit:
     """A PinPod of the beginning; one with a policy other than Always ends by itself."""
 
     policy: str = "Always"
@@ -69,7 +69,12 @@ class Pod:
 
 
 def begin(
-    world: World, members: tuple[str, ...], apps: dict[str, App], pods: dict[str, Pod], room: Manifest, slow: tuple[str, ...]
+    world: SimulatedWorld,
+    members: tuple[str, ...],
+    apps: dict[str, AppEdit],
+    pods: dict[str, PodEdit],
+    room: Manifest,
+    slow: tuple[str, ...],
 ) -> None:
     for cluster in (HOST, *members):
         world.make(cluster, NAMESPACES, {"metadata": {"name": SYSTEM_NAMESPACE}})
@@ -89,7 +94,7 @@ def begin(
 LAG = 3.0  # seconds that the caches of a slow member are behind
 
 
-def join(world: World, member: str, room: Manifest) -> None:
+def join(world: SimulatedWorld, member: str, room: Manifest) -> None:
     spec = {"zone": ZONES[member], "kubeconfig": {"name": member}}
     world.make(HOST, MEMBERCLUSTERS, {"metadata": {"name": member, "finalizers": [DRAIN_FINALIZER]}, "spec": spec})
     for number in range(2):
@@ -104,40 +109,40 @@ def template(image: int, env: int = 0) -> Manifest:
     return {"spec": {"containers": [main, {"name": "sidecar", "image": "proxy:1"}]}}
 
 
-def submit(world: World, name: str, app: App) -> None:
+def submit(world: SimulatedWorld, name: str, app: AppEdit) -> None:
     if Key(SHOP, name) not in world.objects(HOST, PINAPPS):
         metadata = {"name": name, "namespace": SHOP, "finalizers": [SHARDS_FINALIZER]}
         world.make(HOST, PINAPPS, {"metadata": metadata, "spec": app.spec()})
 
 
-def submit_pod(world: World, name: str, pod: Pod) -> None:
+def submit_pod(world: SimulatedWorld, name: str, pod: PodEdit) -> None:
     if Key(SHOP, name) not in world.objects(HOST, PINPODS):
         metadata = {"name": name, "namespace": SHOP, "finalizers": [SHARDS_FINALIZER]}
         world.make(HOST, PINPODS, {"metadata": metadata, "spec": pod.spec()})
 
 
-def apply(world: World, edit: Edit, members: tuple[str, ...]) -> None:
+def apply(world: SimulatedWorld, edit: Edit, members: tuple[str, ...]) -> None:
     EDITS[edit.what](world, edit, members[edit.number % len(members)])
 
 
-def change(world: World, edit: Edit, spec: Manifest) -> None:
+def change(world: SimulatedWorld, edit: Edit, spec: Manifest) -> None:
     world.edit(HOST, PINAPPS, Key(SHOP, edit.name), {"spec": spec})
 
 
-def kill(world: World, member: str) -> None:
+def kill(world: SimulatedWorld, member: str) -> None:
     for pod in sorted(world.objects(member, PODS))[:1]:
         world.remove(member, PODS, pod)
 
 
-def restore(world: World) -> None:
+def restore(world: SimulatedWorld) -> None:
     for cluster in tuple(world.silent):
         world.hear(cluster)
     kubelets.nodes_back(world)
     kubelets.uncordon(world)
 
 
-EDITS: dict[str, Callable[[World, Edit, str], None]] = {
-    "submit": lambda world, edit, _: submit(world, edit.name, App(edit.number)),
+EDITS: dict[str, Callable[[SimulatedWorld, Edit, str], None]] = {
+    "submit": lambda world, edit, _: submit(world, edit.name, AppEdit(edit.number)),
     "scale": lambda world, edit, _: change(world, edit, {"replicas": edit.number}),
     "image": lambda world, edit, _: change(world, edit, {"template": template(edit.number)}),
     "bad image": lambda world, edit, _: change(world, edit, {"template": template(9)}),

@@ -5,21 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 
-import promise
+import promised_availability
 import region_checks
 from hypothesis import strategies as st
 from kubelets import Kubelets
-from region_edits import CRAMPED, ROOMY, App, Edit, Pod, apply, begin
+from region_edits import CRAMPED, ROOMY, AppEdit, Edit, PodEdit, apply, begin
 
 from pincompute.api.kinds import KINDS
 from pincompute.api.labels import HOST, LOCAL
-from pincompute.engine.laws import Case, Process, Scenario, World
-from pincompute.federation import process as federation
-from pincompute.federation.scheduling import queues
-from pincompute.federation.workload import controller as workload
-from pincompute.federation.workload import model
-from pincompute.operator import process as operator
-from pincompute.operator.replicas.controller import INDEXES
+from pincompute.federation import federation_process as federation
+from pincompute.federation.scheduling import scheduling_queue
+from pincompute.federation.workload import workload_controller as workload
+from pincompute.federation.workload import workload_model
+from pincompute.operator import operator_process as operator
+from pincompute.operator.replicas.replicas_controller import INDEXES
+from pincompute.testing.laws import Case, Scenario, SimulatedProcess, SimulatedWorld
 
 NOBODY = 9
 
@@ -29,30 +29,32 @@ class Hardship:
     """PinPods beside the apps, whether the nodes are cramped, the number of the member whose caches are behind, and how slow
     kubelets are."""
 
-    pods: dict[str, Pod] = field(default_factory=dict)
+    pods: dict[str, PodEdit] = field(default_factory=dict)
     cramped: bool = False
     slow: int = NOBODY
     kubelets: Kubelets = Kubelets()  # noqa: RUF009 - immutable
 
 
 TIERS = ("OnDemand", "Reserved", "Preemptible")
-OF_WORKLOADS = {kind.workload: {**queues.INDEXES[kind.workload], **model.INDEXES[kind.workload]} for kind in KINDS}
+OF_WORKLOADS = {
+    kind.workload: {**scheduling_queue.INDEXES[kind.workload], **workload_model.INDEXES[kind.workload]} for kind in KINDS
+}
 ALL_INDEXES = {**INDEXES, **workload.INDEXES, **OF_WORKLOADS}
 
 
-def processes(members: tuple[str, ...]) -> tuple[Process, ...]:
+def processes(members: tuple[str, ...]) -> tuple[SimulatedProcess, ...]:
     return (
-        Process(federation.CONTROLLERS, {name: name for name in (HOST, *members)}),
-        *(Process(operator.CONTROLLERS, {LOCAL: member}) for member in members),
+        SimulatedProcess(federation.CONTROLLERS, {name: name for name in (HOST, *members)}),
+        *(SimulatedProcess(operator.CONTROLLERS, {LOCAL: member}) for member in members),
     )
 
 
 tiers = st.sampled_from(TIERS)
 limits = st.sampled_from((None, None, 0, 1, 2, "50%"))
-apps = st.builds(App, st.integers(0, 4), tiers, limits, limits, st.booleans()).filter(
+apps = st.builds(AppEdit, st.integers(0, 4), tiers, limits, limits, st.booleans()).filter(
     lambda app: (app.unavailable, app.surge) != (0, 0)
 )
-pods = st.builds(Pod, st.sampled_from(("Always", "Never", "OnFailure")), tiers)
+pods = st.builds(PodEdit, st.sampled_from(("Always", "Never", "OnFailure")), tiers)
 calm = st.one_of(
     st.builds(Edit, st.just("submit"), st.sampled_from(("web", "db")), st.integers(0, 4)),
     st.builds(Edit, st.just("scale"), st.just("web"), st.integers(0, 6)),
@@ -80,8 +82,8 @@ def mended(edits: list[Edit], *, storms: bool) -> tuple[Edit, ...]:
     return (*edits, *resumed, *repaired, *restored)
 
 
-def promised(world: World, *, cramped: bool) -> None:
-    promise.check(world, cramped=cramped)
+def promised(world: SimulatedWorld, *, cramped: bool) -> None:
+    promised_availability.check(world, cramped=cramped)
     region_checks.check_ready_counts(world, world.deeds[-1].cluster)
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keeper_worlds import cases
 
-from pincompute.engine.laws import LAWS, PROMISE, Case, Chance, uphold
+from pincompute.testing.laws import LAWS, PROMISE, Case, Chance, uphold
 
 
 @pytest.mark.parametrize("law", [law for law in LAWS if law != PROMISE])

@@ -18,9 +18,9 @@ from member_worlds import shards
 from mutants import infected, mutated
 from region_worlds import regions
 
-from pincompute.engine.laws import Broken, Case, Chance, uphold
-from pincompute.federation.scheduling import pool
-from pincompute.operator.replicas import controller as replicas
+from pincompute.federation.scheduling import pool_controller
+from pincompute.operator.replicas import replicas_controller as replicas
+from pincompute.testing.laws import Broken, Case, Chance, uphold
 
 TRIES = 400  # worlds until a mutant counts as a survivor; most are caught in the first ten
 
@@ -134,7 +134,7 @@ MUTANTS: dict[str, Mutant] = {
         keeper, "settles", "may not delete", ('CONFIGMAPS, ("apply", "delete")', 'CONFIGMAPS, ("apply",)')
     ),
     "reads what its card does not name": Mutant(
-        keeper, "settles", "which its card does not name", (', Reads("members", CONFIGMAPS, _keeper_of))', ",)")
+        keeper, "settles", "which its card does not name", (', ReadAccess("members", CONFIGMAPS, _keeper_of))', ",)")
     ),
     "is not woken: no key for news of its children": Mutant(
         keeper,
@@ -149,7 +149,7 @@ MUTANTS: dict[str, Mutant] = {
         ("return (shard, ConfirmSet(LOCAL, PODS, metadata.namespace, SHARD_UID, metadata.uid, seen.marked))", "return ()"),
     ),
     "decides for what it asked before, in the real scheduling": Mutant(
-        pool,
+        pool_controller,
         "settles",
         "goal is not reached|not woken",
         ("place(workload, seen.members, promised)", "workload.status.scheduling or place(workload, seen.members, promised)"),

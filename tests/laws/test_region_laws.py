@@ -12,7 +12,7 @@ from keeper_worlds import cases
 from member_worlds import shards
 from region_worlds import regions
 
-from pincompute.engine.laws import LAWS, PROMISE, Case, Chance, uphold
+from pincompute.testing.laws import LAWS, PROMISE, Case, Chance, uphold
 
 WEATHERS = 2  # calm and storms share a law's examples
 EXHAUSTIVE = 15  # and all places of a crash so much more than a few

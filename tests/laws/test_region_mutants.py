@@ -17,12 +17,13 @@ from mutants import controllers_of, infected, mutated, planted
 from region_edits import Edit
 from region_worlds import regions
 
-from pincompute.domain import budget, replacement, room, spread
-from pincompute.engine.laws import Broken, Case, Chance, uphold
-from pincompute.federation import health, projects, removal, sweep
-from pincompute.federation.workload import controller as workload
-from pincompute.federation.workload import dispatch, report, sites
-from pincompute.operator.replicas import controller as replicas
+from pincompute.domain import disruption_account, replica_fit, rolling_update, zone_spread
+from pincompute.federation.member import health, removal
+from pincompute.federation.project import project_controller
+from pincompute.federation.workload import member_shards, orphan_collection, shard_dispatch, workload_status
+from pincompute.federation.workload import workload_controller as workload
+from pincompute.operator.replicas import replicas_controller as replicas
+from pincompute.testing.laws import Broken, Case, Chance, uphold
 
 TRIES = 300  # worlds until a mutant counts as a survivor
 
@@ -49,10 +50,10 @@ UNKNOWN = "never acts on unknown"
 
 BUGS: dict[str, Bug] = {
     "a workload's shard is deleted without its uid": Bug(
-        dispatch, "settles", "without its uid", "shard.metadata.uid, why)", '"", why)'
+        shard_dispatch, "settles", "without its uid", "shard.metadata.uid, why)", '"", why)'
     ),
     "a workload is released by an unpinned patch": Bug(
-        dispatch,
+        shard_dispatch,
         "settles",
         "without the uid and version",
         "body, meta.uid, meta.resource_version,",
@@ -60,7 +61,7 @@ BUGS: dict[str, Bug] = {
         sure=(Edit("delete"),),
     ),
     "an unchanged shard is written each time": Bug(
-        dispatch, "settles", "does not settle|not woken", "site.shard.spec == spec", "site.shard.spec is spec"
+        shard_dispatch, "settles", "does not settle|not woken", "site.shard.spec == spec", "site.shard.spec is spec"
     ),
     "a workload that is being deleted is run on": Bug(
         workload,
@@ -71,7 +72,7 @@ BUGS: dict[str, Bug] = {
         sure=(Edit("delete"),),
     ),
     "a workload is released while a member is silent": Bug(
-        dispatch,
+        shard_dispatch,
         UNKNOWN,
         "would remove finalizer",
         "or (not site.known and site.name in placed and not site.member.leaving)",
@@ -79,25 +80,25 @@ BUGS: dict[str, Bug] = {
         sure=(Edit("delete"),),
     ),
     "an unsynced member is taken for an empty one, and nobody is asked": Bug(
-        sites,
+        member_shards,
         UNKNOWN,
         "would remove finalizer|left over",
-        "return Site(member, None, known=False, namespace_exists=False)",
-        "return Site(member, None, known=True, namespace_exists=True)",
+        "return MemberShard(member, None, known=False, namespace_exists=False)",
+        "return MemberShard(member, None, known=True, namespace_exists=True)",
         sure=(Edit("delete"),),
-        also=((dispatch, "    return proofs, (Patch(", "    return (), (Patch("),),
+        also=((shard_dispatch, "    return proofs, (Patch(", "    return (), (Patch("),),
     ),
     "a status says done before the members have begun (S-020)": Bug(
-        report,
+        workload_status,
         "survives any order",
         "S-020",
         "        if site.shard.status.origin_generation < workload.generation:\n",
         "        if not site:\n",
         sure=(Edit("env", number=2),),
-        also=((report, "or site.shard is None or not site.settled:", "or site.shard is None:"),),
+        also=((workload_status, "or site.shard is None or not site.settled:", "or site.shard is None:"),),
     ),
     "the account is overdrawn by one": Bug(
-        budget,
+        disruption_account,
         PROMISE,
         TAKEN,
         "        made = _divided(grant, made, guaranteed(made) - whole.promised)\n",
@@ -105,7 +106,7 @@ BUGS: dict[str, Bug] = {
         sure=(Edit("image", number=2),),
     ),
     "an allotment that was lowered counts as taken back at once": Bug(
-        budget,
+        disruption_account,
         PROMISE,
         TAKEN,
         "return min(self.available, self.floor, self.guaranteed) if self.known else 0",
@@ -113,7 +114,7 @@ BUGS: dict[str, Bug] = {
         sure=(Edit("drain"),),
     ),
     "maxUnavailable is rounded up": Bug(
-        budget,
+        disruption_account,
         PROMISE,
         TAKEN,
         "_part(unavailable, replicas, up=False)",
@@ -121,7 +122,7 @@ BUGS: dict[str, Bug] = {
         sure=(Edit("image", number=2),),
     ),
     "a member gives replicas away before others have taken over (N7)": Bug(
-        budget,
+        disruption_account,
         PROMISE,
         TAKEN,
         "smaller = _smaller(part, max(0, total - needed))",
@@ -130,7 +131,7 @@ BUGS: dict[str, Bug] = {
         sure=(Edit("leave"),),
     ),
     "an operator disturbs more than its allotment": Bug(
-        replacement,
+        rolling_update,
         PROMISE,
         TAKEN,
         "            if replica.available and self._spare + allotted <= 0:\n",
@@ -138,7 +139,7 @@ BUGS: dict[str, Bug] = {
         sure=(Edit("image", number=2),),
     ),
     "more pods are made than the mix has (F5)": Bug(
-        replacement, "settles", "pods in .* for a shard of", "max(0, total - len(replicas))", "2 * total"
+        rolling_update, "settles", "pods in .* for a shard of", "max(0, total - len(replicas))", "2 * total"
     ),
     "pods that are ending count as ready": Bug(
         replicas,
@@ -173,47 +174,47 @@ BUGS: dict[str, Bug] = {
         removal,
         "never acts on unknown",
         "would remove finalizer",
-        "    if conditions.is_true(cluster.status.conditions, members.READY):\n",
+        "    if conditions.is_true(cluster.status.conditions, member_state.READY):\n",
         "    if () and conditions:\n",
         storms=True,
         sure=(Edit("leave"),),
     ),
     "projects make no namespace in members": Bug(
-        projects, "settles", "goal is not reached", "        if member.reachable:\n", "        if not member:\n"
+        project_controller, "settles", "goal is not reached", "        if member.reachable:\n", "        if not member:\n"
     ),
     "projects write a status that says nothing new": Bug(
-        projects, "settles", "does not settle", "    if not difference:\n", "    if not difference and False:\n"
+        project_controller, "settles", "does not settle", "    if not difference:\n", "    if not difference and False:\n"
     ),
     "spread does not look at what zones have already (N2)": Bug(
-        spread,
+        zone_spread,
         "settles",
         "is uneven",
         "filled(levels, rooms, count, uid)",
         "filled(dict.fromkeys(levels, 0), rooms, count, uid)",
     ),
     "spread leaves the last replica out": Bug(
-        spread,
+        zone_spread,
         "settles",
         "are placed|have no place|goal is not reached",
         "    given = _give(rows, missing, uid)\n",
         "    given = _give(rows, max(0, missing - 1), uid)\n",
     ),
     "room that was promised is promised again (S-035)": Bug(
-        room,
+        replica_fit,
         "settles",
         "are ready",
         "free.get(name, 0) - promised.get(name, 0) for name in request}, request)",
         "free.get(name, 0) for name in request}, request)",
     ),
     "sweep deletes shards that are claimed": Bug(
-        sweep,
+        orphan_collection,
         "settles",
         "goes from .* although replicas belong there",
         "or seen.namesake == shard.spec.origin.uid:",
         "or seen.namesake == shard.metadata.uid:",
     ),
     "sweep asks no server before it deletes": Bug(
-        sweep,
+        orphan_collection,
         "survives stale views",
         "goes from .* although replicas belong there",
         "return plan((proof,), (delete,))",

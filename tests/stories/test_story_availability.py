@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from manifests import web
-from region import Placed, Region
+from live_region import Placed, Region
+from story_manifests import web
 
 ROUNDS = int(os.environ.get("AVAILABILITY_ROUNDS", "1"))
 STAYS = 3.0  # seconds for which a state that must last is watched

@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 
 import pytest
-from region import Region
-from user import User, talker
+from live_region import Region
+from terminal_user import TerminalUser, talker
 
 APP = "talker"
 
 
 @pytest.fixture(scope="module")
-def running(dev: User, shop: str) -> str:
+def running(dev: TerminalUser, shop: str) -> str:
     dev.write("app.yaml", talker(replicas=1))
     dev.pin("deploy", "-f", "app.yaml")
     return shop
 
 
-def robot_of(user: User, role: str) -> tuple[User, str]:
+def robot_of(user: TerminalUser, role: str) -> tuple[TerminalUser, str]:
     """A program with a service token of the user's project, and the token's id."""
     made = json.loads(user.pin("token", "create", f"robot-{role}", "--role", role, "-o", "json").out)
     return user.using(PINCOMPUTE_TOKEN=made["secret"]), made["id"]
@@ -28,7 +28,7 @@ def without_request(said: str) -> list[str]:
     return [line for line in said.splitlines() if "request:" not in line]
 
 
-def test_a_strangers_project_looks_as_if_it_did_not_exist(dev: User, running: str):
+def test_a_strangers_project_looks_as_if_it_did_not_exist(dev: TerminalUser, running: str):
     """Issue 4 section 5.2: the same words for what is hidden and for what is not there."""
     stranger, token = robot_of(dev, "viewer")
     hidden = stranger.pin("status", "hello", "--project", "demo", status=3)
@@ -39,7 +39,7 @@ def test_a_strangers_project_looks_as_if_it_did_not_exist(dev: User, running: st
     dev.pin("token", "revoke", token)
 
 
-def test_a_viewer_reads_and_does_not_write(region: Region, dev: User, running: str):
+def test_a_viewer_reads_and_does_not_write(region: Region, dev: TerminalUser, running: str):
     """Issue 4 section 5.2; a token that is revoked is worthless at once."""
     viewer, token = robot_of(dev, "viewer")
     assert APP in viewer.pin("list").out
@@ -51,7 +51,7 @@ def test_a_viewer_reads_and_does_not_write(region: Region, dev: User, running: s
     assert "remedy" in viewer.pin("list", status=4).err
 
 
-def test_a_right_that_is_withdrawn_cuts_open_shells_and_logs(admin: User, dev: User, running: str):
+def test_a_right_that_is_withdrawn_cuts_open_shells_and_logs(admin: TerminalUser, dev: TerminalUser, running: str):
     """S-255: within seconds, and nothing more is told about the project."""
     with dev.terminal("shell", APP) as shell, dev.running("logs", APP, "-f", "--tail", "1") as logs:
         shell.type("echo be''gins\n")

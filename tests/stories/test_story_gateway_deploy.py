@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from region import Region
-from user import TALKER, User, talker
+from live_region import Region
+from terminal_user import TALKER, TerminalUser, talker
 
 from pincompute.api.workloads import PINAPPS
 
@@ -17,7 +17,7 @@ APP = "talker"
 
 
 @pytest.fixture(scope="module")
-def deployed(dev: User, shop: str) -> str:
+def deployed(dev: TerminalUser, shop: str) -> str:
     """What `pin deploy` said, typed at once after the project was made."""
     dev.write("app.yaml", talker())
     return dev.pin("deploy", "-f", "app.yaml").out
@@ -40,7 +40,7 @@ def version(number: int) -> str:
 
 def test_a_user_logs_in_with_a_code_and_says_who_they_are(region: Region, tmp_path: Path):
     """Issue 4 section 6.2: device flow in an empty home; the region is found without any configuration."""
-    user = User(region, "dev", tmp_path)
+    user = TerminalUser(region, "dev", tmp_path)
     refused = user.pin("list", "--project", "demo", status=4)
     assert "pin login" in refused.err
     said = user.login()
@@ -61,14 +61,14 @@ def test_deploy_shows_the_plan_then_each_zone_and_ends_when_all_run(region: Regi
     assert region.spread(shop, APP) == {"a": 1, "b": 1, "c": 1}
 
 
-def test_the_same_file_again_changes_nothing(region: Region, dev: User, running: str):
+def test_the_same_file_again_changes_nothing(region: Region, dev: TerminalUser, running: str):
     before = region.app(running, APP).metadata.generation
     assert "nothing to change" in dev.pin("deploy", "--diff").out
     dev.pin("deploy")
     assert region.app(running, APP).metadata.generation == before
 
 
-def test_status_is_a_tree_from_the_app_down_to_its_containers(dev: User, running: str):
+def test_status_is_a_tree_from_the_app_down_to_its_containers(dev: TerminalUser, running: str):
     """Issue 4 section 6.2: app, zones, replicas, containers; the four answers stand in the first lines."""
     shown = dev.pin("status", APP).out
     head = shown.splitlines()
@@ -82,7 +82,7 @@ def test_status_is_a_tree_from_the_app_down_to_its_containers(dev: User, running
     assert dev.pin("status", APP, "-o", "jsonpath={.status.state}").out.strip() == "Running"
 
 
-def test_own_writes_are_read(dev: User, running: str):
+def test_own_writes_are_read(dev: TerminalUser, running: str):
     """S-250: by the very next command, and by the next call of a program, whatever the caches know."""
     with dev.client() as pin:
         for count in (4, 5, 3):
@@ -95,7 +95,7 @@ def test_own_writes_are_read(dev: User, running: str):
     dev.pin("scale", APP, "3")
 
 
-def test_pause_keeps_what_runs_and_freezes_changes(region: Region, dev: User, running: str):
+def test_pause_keeps_what_runs_and_freezes_changes(region: Region, dev: TerminalUser, running: str):
     """S-258: idempotent, with a clear state after it."""
     before = region.uids(running, APP)
     dev.pin("pause", APP, "--reason", "freeze for the night")
@@ -110,7 +110,7 @@ def test_pause_keeps_what_runs_and_freezes_changes(region: Region, dev: User, ru
     assert region.uids(running, APP) == before
 
 
-def test_stop_ends_all_replicas_and_start_brings_as_many_back(region: Region, dev: User, running: str):
+def test_stop_ends_all_replicas_and_start_brings_as_many_back(region: Region, dev: TerminalUser, running: str):
     """S-258: the count is remembered."""
     dev.pin("stop", APP)
     region.eventually("no replica is left", lambda: not region.pods(running, APP))
@@ -120,7 +120,7 @@ def test_stop_ends_all_replicas_and_start_brings_as_many_back(region: Region, de
     region.settled(running, APP, replicas=3)
 
 
-def test_an_update_and_back(region: Region, dev: User, running: str):
+def test_an_update_and_back(region: Region, dev: TerminalUser, running: str):
     """Issue 4 section 2.3: rollback goes to the revision that ran well before; who and why are in the history."""
     dev.write("second.yaml", talker(version=2))
     shown = dev.pin("deploy", "-f", "second.yaml").out
@@ -137,7 +137,7 @@ def test_an_update_and_back(region: Region, dev: User, running: str):
     region.eventually("the timeline tells of the rollback", told)
 
 
-def test_explain_says_why_there_is_no_room_and_what_to_do(region: Region, dev: User, shop: str):
+def test_explain_says_why_there_is_no_room_and_what_to_do(region: Region, dev: TerminalUser, shop: str):
     """Issue 4 section 3: in sentences, with the figures that do not fit."""
     dev.write("huge.yaml", talker("huge", replicas=1).replace("cpu: 10m", "cpu: 900"))
     late = dev.pin("deploy", "-f", "huge.yaml", "--timeout", "3", status=6)
@@ -151,7 +151,7 @@ def test_explain_says_why_there_is_no_room_and_what_to_do(region: Region, dev: U
     dev.pin("delete", "huge", "--yes", "--wait")
 
 
-def test_the_life_of_a_deleted_app_is_still_told(region: Region, dev: User, shop: str):
+def test_the_life_of_a_deleted_app_is_still_told(region: Region, dev: TerminalUser, shop: str):
     """Issue 4 section 3, S-259: delete returns when accepted, --wait when nothing is left; its history stays."""
     dev.write("brief.yaml", talker("brief", replicas=1))
     dev.pin("deploy", "-f", "brief.yaml")

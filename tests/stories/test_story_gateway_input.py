@@ -6,9 +6,9 @@ import json
 import subprocess
 
 import pytest
+from live_region import Region
 from pincompute_sdk.core.configuration import Context
-from region import Region
-from user import PIN, User, plain_client, talker
+from terminal_user import PIN, TerminalUser, plain_client, talker
 
 from pincompute.api.workloads import PINAPPS
 
@@ -32,7 +32,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("case", FILES)
-def test_a_file_that_cannot_be_deployed(region: Region, dev: User, shop: str, case: str):
+def test_a_file_that_cannot_be_deployed(region: Region, dev: TerminalUser, shop: str, case: str):
     """Issue 4 section 8: line and column of the file, expectation, remedy, exit status 2."""
     content, words = FILES[case]
     dev.write("bad.yaml", content)
@@ -43,7 +43,7 @@ def test_a_file_that_cannot_be_deployed(region: Region, dev: User, shop: str, ca
     assert region.host.list(PINAPPS, shop) == ()
 
 
-def test_commands_that_cannot_be(dev: User, shop: str):
+def test_commands_that_cannot_be(dev: TerminalUser, shop: str):
     """Each with its own exit status: 2 wrong arguments, 3 not there, 4 not allowed, 1 out of reach."""
     dev.write("good.yaml", GOOD)
     assert "did you mean `pin deploy`?" in dev.pin("deplo", status=2).err
@@ -61,7 +61,7 @@ def test_commands_that_cannot_be(dev: User, shop: str):
     assert "cannot be reached" in away.pin("list", status=1, within=90).err
 
 
-def test_a_name_that_is_taken(region: Region, dev: User, shop: str):
+def test_a_name_that_is_taken(region: Region, dev: TerminalUser, shop: str):
     """Issue 4 section 8: create never overwrites, and says so."""
     dev.write("good.yaml", GOOD)
     dev.pin("deploy", "-f", "good.yaml", "--detach")
@@ -76,7 +76,7 @@ def test_a_name_that_is_taken(region: Region, dev: User, shop: str):
     dev.pin("delete", "talker", "--yes", "--wait")
 
 
-def test_bodies_that_cannot_be_read(region: Region, dev: User, shop: str):
+def test_bodies_that_cannot_be_read(region: Region, dev: TerminalUser, shop: str):
     """Issue 4 section 8: malformed JSON with line and column, another content type, too large: problem documents."""
     cases = {
         "malformed": ("application/json", '{"kind": "App",\n  "name": }', 400),
@@ -93,7 +93,7 @@ def test_bodies_that_cannot_be_read(region: Region, dev: User, shop: str):
     assert region.host.list(PINAPPS, shop) == ()
 
 
-def test_output_that_nobody_reads_to_its_end(dev: User, shop: str):
+def test_output_that_nobody_reads_to_its_end(dev: TerminalUser, shop: str):
     """Issue 4 section 8: `pin list | head` is no error and leaves no traceback."""
     done = subprocess.run(
         ("sh", "-c", f"{PIN} list -o json | head -c 1 >/dev/null"),

@@ -7,15 +7,15 @@ import re
 from collections import Counter
 
 import pytest
-from region import Placed, Region
-from user import User, talker
+from live_region import Placed, Region
+from terminal_user import TerminalUser, talker
 
 APP = "talker"
 TICK = re.compile(r"tick (\d+)$")
 
 
 @pytest.fixture(scope="module")
-def running(dev: User, shop: str) -> str:
+def running(dev: TerminalUser, shop: str) -> str:
     """The project in which the app runs."""
     dev.write("app.yaml", talker())
     dev.pin("deploy", "-f", "app.yaml")
@@ -34,7 +34,7 @@ def started(placed: Placed) -> dict[str, str]:
     return {status.name: status.container_id for status in placed.pod.status.container_statuses}
 
 
-def test_logs_of_all_replicas_are_merged_by_time(region: Region, dev: User, running: str):
+def test_logs_of_all_replicas_are_merged_by_time(region: Region, dev: TerminalUser, running: str):
     """S-261: every replica of every zone is there, ordered by time, and nothing is lost or doubled within one."""
     with dev.client() as pin:
         lines = list(pin.apps.logs(running, APP, container="web"))
@@ -53,7 +53,7 @@ def test_logs_of_all_replicas_are_merged_by_time(region: Region, dev: User, runn
     assert len(newest) == 7
 
 
-def test_following_goes_on_over_a_restart_of_one_container(region: Region, dev: User, running: str):
+def test_following_goes_on_over_a_restart_of_one_container(region: Region, dev: TerminalUser, running: str):
     """S-261: a marker tells of the restart; no line before or after it is missing. The other containers keep running."""
     before = {placed.uid: started(placed) for placed in region.pods(running, APP)}
     with dev.running("logs", f"{APP}/0", "-f", "-c", "web") as followed:
@@ -78,7 +78,7 @@ def test_following_goes_on_over_a_restart_of_one_container(region: Region, dev: 
     assert [name for _, name in changed] == ["web"]
 
 
-def test_exec_passes_on_input_output_and_exit_status(dev: User, running: str):
+def test_exec_passes_on_input_output_and_exit_status(dev: TerminalUser, running: str):
     """Issue 4 section 2.2: one-shot commands; stdout and stderr stay apart."""
     said = dev.pin("exec", APP, "--", "sh", "-c", "echo out; echo err >&2; exit 7", status=7)
     assert (said.out, said.err) == ("out\n", "err\n")
@@ -87,7 +87,7 @@ def test_exec_passes_on_input_output_and_exit_status(dev: User, running: str):
     assert f"replica {APP}/9" in missing.err
 
 
-def test_a_shell_has_the_size_of_the_terminal_and_follows_it(dev: User, running: str):
+def test_a_shell_has_the_size_of_the_terminal_and_follows_it(dev: TerminalUser, running: str):
     """Issue 4 section 2.2, S-257: resize reaches the program; its exit status is ours."""
     with dev.terminal("shell", f"{APP}/0", columns=100, lines=30) as terminal:
         terminal.type("until [ \"$(stty size)\" = '30 100' ]; do sleep 0.1; done; echo be''gins\n")
@@ -99,7 +99,7 @@ def test_a_shell_has_the_size_of_the_terminal_and_follows_it(dev: User, running:
         assert terminal.ended() == 5
 
 
-def test_files_and_folders_are_copied_in_and_out(dev: User, running: str):
+def test_files_and_folders_are_copied_in_and_out(dev: TerminalUser, running: str):
     """Issue 4 section 2.2: what comes out is what went in."""
     (dev.home / "conf" / "deep").mkdir(parents=True, exist_ok=True)
     content = bytes(range(256)) * 4096
@@ -113,7 +113,7 @@ def test_files_and_folders_are_copied_in_and_out(dev: User, running: str):
     assert not (dev.home / "none").exists()
 
 
-def test_one_replica_is_restarted_and_the_others_stay(region: Region, dev: User, running: str):
+def test_one_replica_is_restarted_and_the_others_stay(region: Region, dev: TerminalUser, running: str):
     """Issue 4 section 2.3."""
     before = region.uids(running, APP)
     dev.pin("restart", f"{APP}/2")
@@ -122,7 +122,7 @@ def test_one_replica_is_restarted_and_the_others_stay(region: Region, dev: User,
     assert len(region.uids(running, APP) & before) == 2
 
 
-def test_what_was_done_inside_is_in_history_and_audit(region: Region, dev: User, admin: User, running: str):
+def test_what_was_done_inside_is_in_history_and_audit(region: Region, dev: TerminalUser, admin: TerminalUser, running: str):
     """S-256: who opened a shell or ran a command, and an audit log whose chain is unbroken."""
     dev.pin("exec", APP, "--", "ls", "/")
 

@@ -6,16 +6,16 @@ import json
 import threading
 from collections.abc import Iterator
 
+from live_region import Region
 from pincompute_sdk.core.events import Parser, ServerEvent
-from region import Region
-from user import User, plain_client, talker
+from terminal_user import TerminalUser, plain_client, talker
 
 APP = "talker"
 QUIET = 60.0  # seconds without a byte, heartbeats included, after which a stream is given up
 PIECE = 2  # events after which the forgetful reader hangs up
 
 
-def events(user: User, project: str, last_id: str = "") -> Iterator[ServerEvent]:
+def events(user: TerminalUser, project: str, last_id: str = "") -> Iterator[ServerEvent]:
     """The stream of a project's apps, over one connection."""
     using = user.context()
     headers = {"Authorization": f"Bearer {using.token}", "Accept": "text/event-stream"}
@@ -39,7 +39,7 @@ def steady(stream: Iterator[ServerEvent]) -> Iterator[ServerEvent]:
             return
 
 
-def forgetful(user: User, project: str, last_id: str) -> Iterator[ServerEvent]:
+def forgetful(user: TerminalUser, project: str, last_id: str) -> Iterator[ServerEvent]:
     """Hangs up again and again, and resumes behind the last event."""
     while True:
         stream = events(user, project, last_id)
@@ -51,7 +51,7 @@ def forgetful(user: User, project: str, last_id: str) -> Iterator[ServerEvent]:
         stream.close()
 
 
-def test_a_stream_that_is_resumed_shows_each_change_once(region: Region, dev: User, shop: str):
+def test_a_stream_that_is_resumed_shows_each_change_once(region: Region, dev: TerminalUser, shop: str):
     """S-251: the same events in the same order as on a connection that never broke."""
     stream = events(dev, shop)
     place = next(event for event in stream if event.name == "synced").id
@@ -75,7 +75,7 @@ def test_a_stream_that_is_resumed_shows_each_change_once(region: Region, dev: Us
     assert len({event.id for event in seen["steady"]}) == len(seen["steady"]) > 2 * PIECE
 
 
-def test_a_silent_member_makes_a_marked_partial_list(region: Region, dev: User, shop: str):
+def test_a_silent_member_makes_a_marked_partial_list(region: Region, dev: TerminalUser, shop: str):
     """S-252: not an error, not silence; whole again when it answers."""
     dev.write("app.yaml", talker())
     dev.pin("deploy", "-f", "app.yaml")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from manifests import example
-from region import Region
+from live_region import Region
+from story_manifests import example
 
 
 def test_up_says_where_hello_answers(greeting: str):

@@ -7,11 +7,11 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
 import pytest
-from manifests import API, example, web
-from region import LOOK, Region
+from live_region import LOOK, Region
+from story_manifests import API, example, web
 
 from pincompute.api import conditions
-from pincompute.api.clusters import MEMBERCLUSTERS
+from pincompute.api.member_clusters import MEMBERCLUSTERS
 
 
 @contextmanager

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from manifests import single, web
-from projects import make_project
-from region import Region
+from live_region import Region
+from story_manifests import single, web
+from story_projects import make_project
 
 from pincompute.api.workloads import PINAPPS
 

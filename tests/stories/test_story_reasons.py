@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from cluster import Refusal
-from manifests import web
-from region import Region
+from cluster_client import ApiRefusal
+from live_region import Region
+from story_manifests import web
 
 from pincompute.api import conditions
-from pincompute.api.core import NODES
+from pincompute.api.builtin import NODES
 from pincompute.api.quantity import cpu_millis
 from pincompute.api.workloads import PINAPPS
 
@@ -58,7 +58,7 @@ def test_what_has_no_room_waits_with_the_reason_and_starts_by_itself(region: Reg
 def refused(region: Region, manifest: dict) -> str:
     """What the API server answers to `kubectl create`."""
     body, path = json.dumps(manifest).encode(), PINAPPS.path(manifest["metadata"]["namespace"])
-    with pytest.raises(Refusal) as refusal:
+    with pytest.raises(ApiRefusal) as refusal:
         region.host.request("POST", path, body, "application/json", fieldValidation="Strict")
     assert refusal.value.code in (400, 403, 404, 422)
     return refusal.value.message

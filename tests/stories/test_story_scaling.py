@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from manifests import web
-from region import Region
+from live_region import Region
+from story_manifests import web
 
 from pincompute.api.shards import PINAPPSHARDS
 

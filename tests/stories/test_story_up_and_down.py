@@ -12,12 +12,14 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from manifests import web
-from projects import make_project
-from region import COMMAND, Region, run
+from live_region import COMMAND, Region, run
+from story_manifests import web
+from story_projects import make_project
 
-from pincompute.region import cleanup, home, processes, slots
-from pincompute.region.layout import Layout, Member, RegionSpec
+from pincompute.region import home, slot_claims
+from pincompute.region.layout import Layout, MemberSpec, RegionSpec
+from pincompute.region.machine import leftovers
+from pincompute.region.process import region_processes
 
 SEED = 20261121
 
@@ -26,8 +28,8 @@ SEED = 20261121
 def small(tmp_path: Path) -> Iterator[Layout]:
     """A second home on this machine, for a region of one member without real nodes; nothing of it is left afterwards."""
     spec = RegionSpec(
-        slot=slots.claim(tmp_path, slots.directory()),
-        members=(Member(name="a1", zone="a", index=0),),
+        slot=slot_claims.claim(tmp_path, slot_claims.directory()),
+        members=(MemberSpec(name="a1", zone="a", index=0),),
         real_nodes=False,
         simulated_nodes=1,
     )
@@ -36,7 +38,7 @@ def small(tmp_path: Path) -> Iterator[Layout]:
     home.save(layout)
     yield layout
     run(tmp_path, "region", "down")
-    assert cleanup.leftovers(layout) == []
+    assert leftovers.leftovers(layout) == []
     run(tmp_path, "region", "down", "--purge")
     assert not tmp_path.exists()
 
@@ -44,10 +46,10 @@ def small(tmp_path: Path) -> Iterator[Layout]:
 def test_up_twice_is_harmless(region: Region, project: str):
     region.apply(web(project, replicas=3))
     region.settled(project, "web")
-    pids = {process.pid for process in processes.of_home(region.home) if process.leader}
+    pids = {process.pid for process in region_processes.of_home(region.home) if process.leader}
     with region.watching(project, "web") as during:
         region.run("region", "up")
-    assert pids <= {process.pid for process in processes.of_home(region.home) if process.leader}
+    assert pids <= {process.pid for process in region_processes.of_home(region.home) if process.leader}
     assert during.fewest_ready == during.most_live == 3
 
 
@@ -57,7 +59,7 @@ def test_workloads_survive_down_and_up(region: Region, project: str):
     region.settled(project, "web")
     assert region.spread(project, "web") == {"a": 1, "b": 1, "c": 1}
     region.run("region", "down")
-    assert cleanup.leftovers(region.layout) == []
+    assert leftovers.leftovers(region.layout) == []
     region.run("region", "up")
     region.settled(project, "web")
     region.settled("demo", "hello")
@@ -68,10 +70,10 @@ def test_workloads_survive_down_and_up(region: Region, project: str):
 def test_down_leaves_nothing_after_the_supervisor_was_killed(region: Region, project: str):
     region.apply(web(project, replicas=3))
     region.settled(project, "web")
-    pid = region.kill(processes.SUPERVISOR)
+    pid = region.kill(region_processes.SUPERVISOR)
     region.eventually("the supervisor is dead", lambda: not os.path.exists(f"/proc/{pid}"))  # noqa: PTH110 - a process
     region.run("region", "down")
-    assert cleanup.leftovers(region.layout) == []
+    assert leftovers.leftovers(region.layout) == []
     region.run("region", "up")
     region.settled(project, "web")
 
@@ -80,12 +82,12 @@ def test_up_repairs_after_the_supervisor_was_killed_and_keeps_what_runs(region: 
     """Programs are taken over as they are: no pod is lost, no program is started anew."""
     region.apply(web(project, replicas=3))
     region.settled(project, "web")
-    pids = {process.pid for process in processes.of_home(region.home) if process.leader}
-    supervisor = region.kill(processes.SUPERVISOR)
+    pids = {process.pid for process in region_processes.of_home(region.home) if process.leader}
+    supervisor = region.kill(region_processes.SUPERVISOR)
     with region.watching(project, "web") as during:
         region.run("region", "up")
         region.all_ready()
-    after = {process.pid for process in processes.of_home(region.home) if process.leader}
+    after = {process.pid for process in region_processes.of_home(region.home) if process.leader}
     assert pids - {supervisor} <= after
     assert during.fewest_ready == during.most_live == 3
 
@@ -105,7 +107,7 @@ def test_two_regions_run_side_by_side(region: Region, project: str, small: Layou
         assert second.host.server != region.host.server
         assert not second.uids(project, "web") & region.uids(project, "web")
         run(small.home, "region", "down")
-        assert cleanup.leftovers(small) == []
+        assert leftovers.leftovers(small) == []
     assert during.fewest_ready == during.most_live == 3
     assert region.http("b", project, "web")["zone"] == "b"
 

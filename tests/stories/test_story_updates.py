@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from manifests import example, single, web
-from region import Placed, Region, ask
+from live_region import Placed, Region, ask
+from story_manifests import example, single, web
 
-from pincompute.api.core import ContainerStatus
+from pincompute.api.builtin import ContainerStatus
 
 
 def sidecar(placed: Placed) -> ContainerStatus:

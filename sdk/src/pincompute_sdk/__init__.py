@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pincompute_sdk.asynchronous import AsyncClient as AsyncClient
+    from pincompute_sdk.async_client import AsyncClient as AsyncClient
     from pincompute_sdk.client import Client as Client
     from pincompute_sdk.core import errors as errors
     from pincompute_sdk.core.errors import PinError as PinError
@@ -20,7 +20,7 @@ __version__ = "0.1.0"
 __all__ = ["AsyncClient", "Client", "PinError", "Problem", "__version__", "errors", "models"]
 
 _HOME = {
-    "AsyncClient": "pincompute_sdk.asynchronous",
+    "AsyncClient": "pincompute_sdk.async_client",
     "Client": "pincompute_sdk.client",
     "PinError": "pincompute_sdk.core.errors",
     "Problem": "pincompute_sdk.core.errors",

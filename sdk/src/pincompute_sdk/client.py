@@ -21,8 +21,8 @@ from pincompute_sdk.core import configuration, drivers, hooks, retry
 from pincompute_sdk.core.configuration import Context
 from pincompute_sdk.core.drivers import SyncDriver
 from pincompute_sdk.core.errors import ConfigurationError
-from pincompute_sdk.core.exchange import Session
-from pincompute_sdk.core.identity import Credentials
+from pincompute_sdk.core.exchange import ClientSession
+from pincompute_sdk.core.oidc_login import TokenSource
 from pincompute_sdk.core.operation import SyncCaller
 from pincompute_sdk.generated.synchronous import Resources
 
@@ -66,15 +66,15 @@ class Client(Resources):
         self.close()
 
 
-def session_of(using: Context, policy: retry.Policy | None, given: Sequence[hooks.Hook]) -> tuple[Credentials, Session]:
+def session_of(using: Context, policy: retry.Policy | None, given: Sequence[hooks.Hook]) -> tuple[TokenSource, ClientSession]:
     if not using.server:
         raise ConfigurationError(
             "no server is known", remedy="`pin login --server https://HOST:PORT`, or set PINCOMPUTE_SERVER"
         )
     if not using.server.startswith(("https://", "http://")):
         raise ConfigurationError(f"{using.server} is not an address", remedy="write it with its scheme: https://HOST:PORT")
-    credentials = Credentials(using, _keep)
-    session = Session(using.server, credentials.token, credentials.renewable, policy or retry.Policy(), tuple(given))
+    credentials = TokenSource(using, _keep)
+    session = ClientSession(using.server, credentials.token, credentials.renewable, policy or retry.Policy(), tuple(given))
     return credentials, session
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from pincompute.api import clusters, podtemplate, revisions, rules, schema, violations
-from pincompute.api.kinds import AGE, KINDS, Column, Kind, Kinds
+from pincompute.api import member_clusters, revisions, structural_schema, template_schema, validation_rules, violations
+from pincompute.api.kinds import AGE, KINDS, Column, Kinds, WorkloadKind
 from pincompute.api.meta import Manifest, Resource
-from pincompute.api.schema import Schema
+from pincompute.api.structural_schema import Schema
 
 _READY = ".status.conditions[?(@.type=='Ready')]"
 
@@ -27,19 +27,19 @@ def member(kinds: Kinds = KINDS) -> list[Manifest]:
     return [*(_shard(kind) for kind in kinds), _cluster_capacity()]
 
 
-def workload_schema(kind: Kind) -> Schema:
+def workload_schema(kind: WorkloadKind) -> Schema:
     """The schema of a workload with its rules, which an admission policy judges (see `policies`) and not the definition."""
-    root = schema.of_kind(kind.workload.type)
-    _attach(root, rules.WORKLOAD_NAME)
+    root = structural_schema.of_kind(kind.workload.type)
+    _attach(root, validation_rules.WORKLOAD_NAME)
     for path, more in kind.rules.items():
-        _attach(schema.at(root, path), *more)
+        _attach(structural_schema.at(root, path), *more)
     _set_placement(root)
     for path in kind.templates:
         _set_template(root, path, kind.pod_rules)
     return root
 
 
-def _workload(kind: Kind) -> Manifest:
+def _workload(kind: WorkloadKind) -> Manifest:
     root = violations.without_rules(workload_schema(kind))
     scale = {
         "specReplicasPath": ".spec.replicas",
@@ -57,13 +57,13 @@ def _revision() -> Manifest:
         AGE,
         Column("Image", ".spec.template.spec.containers[*].image", description="Images of the containers", priority=1),
     )
-    return _definition(revisions.PINREVISIONS, schema.of_kind(revisions.PINREVISIONS.type), columns, ("pr",))
+    return _definition(revisions.PINREVISIONS, structural_schema.of_kind(revisions.PINREVISIONS.type), columns, ("pr",))
 
 
 def _member_cluster() -> Manifest:
-    root = schema.of_kind(clusters.MEMBERCLUSTERS.type)
-    _attach(root, rules.CLUSTER_NAME, rules.RESERVED_CLUSTER_NAMES)
-    _attach(schema.at(root, "spec.zone"), rules.DNS_LABEL, rules.IMMUTABLE_ZONE)
+    root = structural_schema.of_kind(member_clusters.MEMBERCLUSTERS.type)
+    _attach(root, validation_rules.CLUSTER_NAME, validation_rules.RESERVED_CLUSTER_NAMES)
+    _attach(structural_schema.at(root, "spec.zone"), validation_rules.DNS_LABEL, validation_rules.IMMUTABLE_ZONE)
     columns = (
         Column("Zone", ".spec.zone"),
         Column("Ready", f"{_READY}.status"),
@@ -74,28 +74,28 @@ def _member_cluster() -> Manifest:
         AGE,
         Column("Unschedulable", ".spec.unschedulable", "boolean", "Takes no new work", 1),
     )
-    return _definition(clusters.MEMBERCLUSTERS, root, columns, ("mc",))
+    return _definition(member_clusters.MEMBERCLUSTERS, root, columns, ("mc",))
 
 
 def _project() -> Manifest:
-    root = schema.of_kind(clusters.PROJECTS.type)
-    _attach(root, rules.PROJECT_NAME, rules.RESERVED_PROJECT_NAMES)
+    root = structural_schema.of_kind(member_clusters.PROJECTS.type)
+    _attach(root, validation_rules.PROJECT_NAME, validation_rules.RESERVED_PROJECT_NAMES)
     columns = (
         Column("Ready", f"{_READY}.status"),
         Column("Description", ".spec.description"),
         Column("Message", f"{_READY}.message"),
         AGE,
     )
-    return _definition(clusters.PROJECTS, root, columns, ("proj",))
+    return _definition(member_clusters.PROJECTS, root, columns, ("proj",))
 
 
-def _shard(kind: Kind) -> Manifest:
-    return _definition(kind.shard, schema.of_kind(kind.shard.type), kind.shard_columns, (kind.shard_short,))
+def _shard(kind: WorkloadKind) -> Manifest:
+    return _definition(kind.shard, structural_schema.of_kind(kind.shard.type), kind.shard_columns, (kind.shard_short,))
 
 
 def _cluster_capacity() -> Manifest:
-    root = schema.of_kind(clusters.CLUSTERCAPACITIES.type)
-    _attach(root, rules.SINGLETON)
+    root = structural_schema.of_kind(member_clusters.CLUSTERCAPACITIES.type)
+    _attach(root, validation_rules.SINGLETON)
     columns = (
         Column("Nodes", ".status.capacity.readyNodes", "integer"),
         Column("CPU", ".status.capacity.allocatable.cpu", "integer", "Milli-cores"),
@@ -103,29 +103,29 @@ def _cluster_capacity() -> Manifest:
         Column("Pods", ".status.capacity.runningPods", "integer"),
         AGE,
     )
-    return _definition(clusters.CLUSTERCAPACITIES, root, columns, ("cc",))
+    return _definition(member_clusters.CLUSTERCAPACITIES, root, columns, ("cc",))
 
 
 def _set_placement(root: Schema) -> None:
     for names in ("zones", "clusters"):
-        _attach(schema.at(root, f"spec.placement.{names}[]"), rules.DNS_LABEL)
+        _attach(structural_schema.at(root, f"spec.placement.{names}[]"), validation_rules.DNS_LABEL)
 
 
-def _set_template(root: Schema, path: str, more: tuple[rules.Rule, ...]) -> None:
-    template = copy.deepcopy(podtemplate.schema())
+def _set_template(root: Schema, path: str, more: tuple[validation_rules.Rule, ...]) -> None:
+    template = copy.deepcopy(template_schema.schema())
     for part in ("labels", "annotations"):
-        _attach(schema.at(template, f"metadata.{part}"), *rules.KEYS)
-    pod = schema.at(template, "spec")
-    _attach(pod, *rules.POD_SPEC, *more)
+        _attach(structural_schema.at(template, f"metadata.{part}"), *validation_rules.KEYS)
+    pod = structural_schema.at(template, "spec")
+    _attach(pod, *validation_rules.POD_SPEC, *more)
     for where in ("containers", "initContainers"):
-        _attach(schema.at(pod, f"{where}[].ports"), rules.PORTS)
-        _attach(schema.at(pod, f"{where}[].resources"), rules.REQUESTS_FIT)
+        _attach(structural_schema.at(pod, f"{where}[].ports"), validation_rules.PORTS)
+        _attach(structural_schema.at(pod, f"{where}[].resources"), validation_rules.REQUESTS_FIT)
     above, _, name = path.rpartition(".")
-    fields = schema.at(root, above)["properties"]
+    fields = structural_schema.at(root, above)["properties"]
     fields[name] = template | {"description": fields[name]["description"]}
 
 
-def _attach(part: Schema, *more: rules.Rule) -> None:
+def _attach(part: Schema, *more: validation_rules.Rule) -> None:
     part.setdefault("x-kubernetes-validations", []).extend(rule.manifest() for rule in more)
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from pincompute.api import crds, labels, policies
+from pincompute.api import admission_policies, crds, labels
 from pincompute.api.kinds import KINDS, Kinds
 from pincompute.api.meta import Manifest
 
 
 def host_manifests(kinds: Kinds = KINDS) -> list[Manifest]:
-    return [_system_namespace(), *crds.host(kinds), *policies.host(kinds)]
+    return [_system_namespace(), *crds.host(kinds), *admission_policies.host(kinds)]
 
 
 def member_manifests(kinds: Kinds = KINDS) -> list[Manifest]:
-    return [_system_namespace(), *crds.member(kinds), *policies.member(kinds)]
+    return [_system_namespace(), *crds.member(kinds), *admission_policies.member(kinds)]
 
 
 def _system_namespace() -> Manifest:

@@ -25,7 +25,7 @@ class Share(Struct):
     replicas: Annotated[int, doc("Pods of this revision.", minimum=0)]
 
 
-class Budget(Struct):
+class ShardBudget(Struct):
     """This member's part of the workload's one account of disturbance, in absolute numbers (domain/budget.py).
 
     The operator never lets fewer than `replicas of the mix - unavailable - updating` be available by its own doing. The
@@ -47,7 +47,7 @@ class ShardSpec(Struct):
     tier: Annotated[Tier, doc("Tier of the workload.")] = "OnDemand"
     update_type: Annotated[UpdateType, doc("Whether pods are changed in place where that is possible.")] = "InPlaceIfPossible"
     min_ready_seconds: Annotated[int, doc("For how long a pod must be ready before it counts as available.")] = 0
-    budget: Annotated[Budget, doc("How many replicas may be disturbed here at a time.")] = Budget()
+    budget: Annotated[ShardBudget, doc("How many replicas may be disturbed here at a time.")] = ShardBudget()
     paused: Annotated[bool, doc("Pods stay at the revisions they have; only missing ones are made.")] = False
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from pincompute.api.meta import Manifest
-from pincompute.api.schema import Schema
+from pincompute.api.structural_schema import Schema
 
 RULES = "x-kubernetes-validations"
 _LONGEST = 4000  # characters; the API server does not show a message above 5 KiB

@@ -12,9 +12,9 @@ from datetime import datetime
 import msgspec
 
 from pincompute.api import labels
-from pincompute.api.core import Pod
+from pincompute.api.builtin import Pod
 from pincompute.api.meta import Struct
-from pincompute.domain.restarts import Request
+from pincompute.domain.container_restart import ContainerRestart
 
 MOST = 16  # that may wait on one pod
 
@@ -29,9 +29,9 @@ class RestartRequest(Struct):
     why: str = ""
 
     @property
-    def of_container(self) -> Request:
+    def of_container(self) -> ContainerRestart:
         """As `restarts.decide` takes it."""
-        return Request(self.container, self.by, self.why, self.id)
+        return ContainerRestart(self.container, self.by, self.why, self.id)
 
 
 def waiting(pod: Pod) -> tuple[RestartRequest, ...]:

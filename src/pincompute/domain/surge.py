@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pincompute.api.clusters import Capacity
-from pincompute.api.requests import NOTHING, Requests
-from pincompute.domain.room import replicas_that_fit
+from pincompute.api.member_clusters import Capacity
+from pincompute.api.resource_requests import NOTHING, Requests
+from pincompute.domain.replica_fit import replicas_that_fit
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class SurgeCandidate:
     """A cluster that may take surplus replicas.
 
     `wanted` replicas belong there by the placement, `held` surplus ones are there now, and there is `room` for so many more.
@@ -27,7 +27,7 @@ class Candidate:
     room: int
 
 
-def divide(needed: int, candidates: Sequence[Candidate]) -> dict[str, int] | None:
+def divide(needed: int, candidates: Sequence[SurgeCandidate]) -> dict[str, int] | None:
     """Surplus replicas by cluster, `needed` in all or as many as there is room for; None when there is room for none."""
     given: dict[str, int] = {}
     left = needed

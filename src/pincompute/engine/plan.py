@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Literal, TypeAlias
 
-from pincompute.api.core import PODS
+from pincompute.api.builtin import PODS
 from pincompute.api.meta import Key, Manifest, Object, Resource
 
 

@@ -13,43 +13,43 @@ import msgspec
 from litestar import Litestar
 from litestar.types import ControllerRouterHandler
 
-from pincompute.api.clusters import PROJECTS, Project
 from pincompute.api.labels import HOST
+from pincompute.api.member_clusters import PROJECTS, Project
 from pincompute.api.meta import Key
-from pincompute.gateway import app, document
+from pincompute.gateway import application, openapi_document
 from pincompute.gateway.access import Authenticator, Authorizer, Roles, ServiceTokens
-from pincompute.gateway.access.tokens import ServiceToken
-from pincompute.gateway.administration import routes as administration
+from pincompute.gateway.access.service_tokens import ServiceToken
+from pincompute.gateway.administration import administration_handlers as administration
 from pincompute.gateway.audit import AuditLog
-from pincompute.gateway.calls import Caller
-from pincompute.gateway.document import Document
-from pincompute.gateway.door import Guards
-from pincompute.gateway.insight import Insight, Operations, Recorder
-from pincompute.gateway.insight import routes as insight
-from pincompute.gateway.limits import Limiter
-from pincompute.gateway.model import KINDS, Kinds, in_projects, of_workloads
-from pincompute.gateway.operation import routes as operation
-from pincompute.gateway.operation import services as operations
-from pincompute.gateway.past import KnownRevisions
-from pincompute.gateway.reads import Reads
-from pincompute.gateway.region_time import RegionTime
-from pincompute.gateway.settings import Settings
-from pincompute.gateway.workloads import projects, resources
-from pincompute.gateway.workloads.catalog import Catalog
-from pincompute.gateway.workloads.desk import Desk
+from pincompute.gateway.cache_reads import CacheReads
+from pincompute.gateway.call_context import Caller
+from pincompute.gateway.history import HistoryRecorder, HistoryService, OperationRecorder
+from pincompute.gateway.history import history_handlers as insight
+from pincompute.gateway.limits import RequestLimiter
+from pincompute.gateway.middleware import RequestGuards
+from pincompute.gateway.model import KINDS, SimpleKinds, in_projects, of_workloads
+from pincompute.gateway.openapi_document import OpenApiDocument
+from pincompute.gateway.operation import lifecycle_handlers as operation
+from pincompute.gateway.operation import operation_services as operations
+from pincompute.gateway.region_clock import RegionClock
+from pincompute.gateway.rollback_revisions import RollbackRevisions
+from pincompute.gateway.settings import GatewaySettings
+from pincompute.gateway.workloads import project_handlers, workload_handlers
+from pincompute.gateway.workloads.read_service import ReadService
+from pincompute.gateway.workloads.write_service import WriteService
+from pincompute.kube.cache_views import Unknown
 from pincompute.kube.clock import SYSTEM
-from pincompute.kube.clusters import Clusters
-from pincompute.kube.views import Unknown
-from pincompute.store.store import Store
-from pincompute.store.tokens import Tokens
+from pincompute.kube.cluster_set import Clusters
+from pincompute.store.history_store import HistoryStore
+from pincompute.store.token_table import TokenTable
 
 
-def routes(kinds: Kinds = KINDS) -> Sequence[ControllerRouterHandler]:
+def routes(kinds: SimpleKinds = KINDS) -> Sequence[ControllerRouterHandler]:
     """Of a gateway that serves these kinds."""
     workloads = of_workloads(kinds)
     return (
-        *(route for kind in in_projects(kinds) for route in resources.routes(kind)),
-        *projects.ROUTES,
+        *(route for kind in in_projects(kinds) for route in workload_handlers.routes(kind)),
+        *project_handlers.ROUTES,
         *operation.routes(workloads),
         *insight.routes(workloads),
         *administration.ROUTES,
@@ -73,13 +73,13 @@ GIVEN = (
 class Composition:
     """A gateway that can be served; `background` must run while it is."""
 
-    settings: Settings
+    settings: GatewaySettings
     clusters: Clusters
     app: Litestar
-    store: Store
+    store: HistoryStore
     tokens: ServiceTokens
-    recorder: Recorder
-    document: Document
+    recorder: HistoryRecorder
+    document: OpenApiDocument
 
     @property
     def address(self) -> str:
@@ -99,38 +99,38 @@ class Composition:
 
 
 @asynccontextmanager
-async def compose(settings: Settings, clusters: Clusters, kinds: Kinds = KINDS) -> AsyncGenerator[Composition]:
+async def compose(settings: GatewaySettings, clusters: Clusters, kinds: SimpleKinds = KINDS) -> AsyncGenerator[Composition]:
     """To be entered before the first cluster is added. Raises what a part raises that its settings do not suit."""
-    clock = replace(SYSTEM, wall=RegionTime(clusters))
+    clock = replace(SYSTEM, wall=RegionClock(clusters))
     async with (
-        Store.open(settings.database, spool=settings.path("spool")) as store,
+        HistoryStore.open(settings.database, spool=settings.path("spool")) as store,
         AuditLog(settings.audit, settings.path(settings.audit.file), clock) as audit,
     ):
-        tokens = ServiceTokens(Tokens(store.database, ServiceToken), clock)
-        reads = Reads(clusters, kinds)
+        tokens = ServiceTokens(TokenTable(store.database, ServiceToken), clock)
+        reads = CacheReads(clusters, kinds)
         roles = Roles(settings.access, reads.workloads)
         authorizer = Authorizer(roles, _projects(clusters), tokens.in_force, time.time)
-        recorder = Recorder(clusters, store, clock, reads.workloads)
-        guards = Guards(
+        recorder = HistoryRecorder(clusters, store, clock, reads.workloads)
+        guards = RequestGuards(
             authenticator=Authenticator(settings.issuers, tokens, settings.access.leeway),
-            limiter=Limiter(settings.limits, _belongs(authorizer)),
+            limiter=RequestLimiter(settings.limits, _belongs(authorizer)),
             authorizer=authorizer,
-            audit=Operations(audit, recorder, reads),
+            audit=OperationRecorder(audit, recorder, reads),
             now=clock.wall,
         )
-        served = Document(lambda: printed_document(kinds))
+        served = OpenApiDocument(lambda: printed_document(kinds))
         given: Mapping[str, Any] = {
             "roles": roles,
             "store": store,
             "tokens": tokens,
             "authorizer": authorizer,
             "audit": audit,
-            **operations.make(reads, authorizer, KnownRevisions(reads, store), settings),
-            "insight": Insight(reads, store, clock),
-            "catalog": Catalog(clusters, reads, authorizer),
-            "desk": Desk(reads),
+            **operations.make(reads, authorizer, RollbackRevisions(reads, store), settings),
+            "insight": HistoryService(reads, store, clock),
+            "catalog": ReadService(clusters, reads, authorizer),
+            "desk": WriteService(reads),
         }
-        built = app.build(app.Parts(settings, reads, guards, served, given), routes(kinds))
+        built = application.build(application.ApplicationParts(settings, reads, guards, served, given), routes(kinds))
         yield Composition(settings, clusters, built, store, tokens, recorder, served)
 
 
@@ -149,11 +149,11 @@ def _belongs(authorizer: Authorizer) -> Any:
 
 
 @cache
-def printed_document(kinds: Kinds = KINDS) -> str:
+def printed_document(kinds: SimpleKinds = KINDS) -> str:
     """The OpenAPI document, without a region; it takes seconds, and is the same for every gateway of this version."""
     clusters = Clusters(user_agent="document")
     unused: Any = None
-    guards = Guards(unused, unused, unused, unused)
-    parts = app.Parts(Settings(), Reads(clusters, kinds), guards, unused, dict.fromkeys(GIVEN))
-    found = document.of(app.build(parts, routes(kinds), document.CONFIG))
+    guards = RequestGuards(unused, unused, unused, unused)
+    parts = application.ApplicationParts(GatewaySettings(), CacheReads(clusters, kinds), guards, unused, dict.fromkeys(GIVEN))
+    found = openapi_document.of(application.build(parts, routes(kinds), openapi_document.CONFIG))
     return msgspec.json.format(msgspec.json.encode(found)).decode() + "\n"

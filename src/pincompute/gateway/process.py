@@ -12,32 +12,32 @@ from pathlib import Path
 
 from pincompute import __version__
 from pincompute.api.labels import HOST
-from pincompute.engine import health
+from pincompute.engine import health_endpoints
 from pincompute.engine.metrics import Metrics
-from pincompute.engine.process import stopping
-from pincompute.gateway import NAME, server
+from pincompute.engine.server_process import stopping
+from pincompute.gateway import NAME, http_server
 from pincompute.gateway.composition import Composition, compose
-from pincompute.gateway.insight import Figures
-from pincompute.gateway.model import KINDS, Kinds
-from pincompute.gateway.settings import Settings
-from pincompute.kube import config
-from pincompute.kube.clusters import Clusters
-from pincompute.kube.membership import Membership
+from pincompute.gateway.history import HistoryMetrics
+from pincompute.gateway.model import KINDS, SimpleKinds
+from pincompute.gateway.settings import GatewaySettings
+from pincompute.kube.cluster_set import Clusters
+from pincompute.kube.kubeconfig import load as load_kubeconfig
+from pincompute.kube.member_connections import MemberConnections
 
 log = logging.getLogger(__name__)
 
 
-async def run(kubeconfig: Path, context: str, settings: Settings, port: int, kinds: Kinds = KINDS) -> None:
+async def run(kubeconfig: Path, context: str, settings: GatewaySettings, port: int, kinds: SimpleKinds = KINDS) -> None:
     """Until told to end. `port` is of /livez, /readyz and /metrics. Raises ConfigError for an unusable kubeconfig."""
-    host = config.load(kubeconfig, context)
+    host = load_kubeconfig(kubeconfig, context)
     clusters = Clusters(user_agent=f"{NAME}/{__version__}")
-    membership = Membership(clusters, process="gateway")
+    membership = MemberConnections(clusters, process="gateway")
     metrics = Metrics()
     stop = stopping()
     async with compose(settings, clusters, kinds) as parts, clusters:
-        Figures(metrics.registry, parts.recorder, parts.store)
+        HistoryMetrics(metrics.registry, parts.recorder, parts.store)
         await clusters.add(HOST, host)
-        async with health.serve(metrics.registry, port, parts.missing), asyncio.TaskGroup() as group:
+        async with health_endpoints.serve(metrics.registry, port, parts.missing), asyncio.TaskGroup() as group:
             tasks = [group.create_task(part) for part in (membership.run(), *parts.background(), _serve(parts))]
             log.info("started", extra={"what": NAME, "pid": os.getpid(), "listens": parts.address})
             await stop.wait()
@@ -47,4 +47,4 @@ async def run(kubeconfig: Path, context: str, settings: Settings, port: int, kin
 
 
 async def _serve(parts: Composition) -> None:
-    await server.serve(server.make(parts.app, parts.settings))
+    await http_server.serve(http_server.make(parts.app, parts.settings))

@@ -18,7 +18,7 @@ class _Section(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_field
     pass
 
 
-class Listen(_Section):
+class ListenSettings(_Section):
     """Where the gateway listens. `client_ca` is the authority of client certificates of platform parts."""
 
     address: str = "127.0.0.1"
@@ -28,7 +28,7 @@ class Listen(_Section):
     client_ca: str = ""
 
 
-class Issuer(_Section):
+class IssuerSettings(_Section):
     """An OIDC issuer whose tokens are accepted. `ca` is a file with the authority of its certificate."""
 
     url: str
@@ -45,7 +45,7 @@ class RoleRule(_Section):
     verbs: tuple[str, ...]
 
 
-class Access(_Section):
+class AccessSettings(_Section):
     """`platform_roles`: role to the users and groups (`group:NAME`) that have it; `custom_roles`: role to its rules."""
 
     platform_roles: dict[str, tuple[str, ...]] = {}
@@ -53,7 +53,7 @@ class Access(_Section):
     leeway: float = 30.0  # seconds that clocks may differ
 
 
-class Limits(_Section):
+class LimitSettings(_Section):
     """Tokens a second (a read costs 1, a write 2, a list 5) of a project, of one caller, of all together; sizes in bytes."""
 
     rate: float = 200.0
@@ -68,7 +68,7 @@ class Limits(_Section):
     streams: int = 64
 
 
-class Audit(_Section):
+class AuditSettings(_Section):
     """`fail_open`: go on without a record when it cannot be written; otherwise what would need one is refused.
 
     `rotate` in bytes; `keep` finished files, all when it is 0; `sync` to the disk before going on, within 0.1 s, or when the
@@ -82,7 +82,7 @@ class Audit(_Section):
     sync: Literal["always", "soon", "never"] = "soon"
 
 
-class Shells(_Section):
+class ShellSettings(_Section):
     """`origins` are the consoles' addresses that may open shells from a browser."""
 
     origins: tuple[str, ...] = ()
@@ -90,7 +90,7 @@ class Shells(_Section):
     transcripts: bool = False
 
 
-class Sdk(_Section):
+class SdkSettings(_Section):
     """SDKs before `oldest` are told since when they are deprecated, and until when they are served. Empty: nobody is."""
 
     oldest: Annotated[str, msgspec.Meta(pattern=r"^(\d+(\.\d+)*)?$")] = ""
@@ -102,16 +102,16 @@ class Sdk(_Section):
             raise ValueError("`deprecated` is missing: the day since which SDKs before `oldest` are")
 
 
-class Settings(_Section):
+class GatewaySettings(_Section):
     """Relative paths are relative to the file's folder. `store` is a database's URL; empty: SQLite in that folder."""
 
-    listen: Listen = Listen()
-    issuers: tuple[Issuer, ...] = ()
-    access: Access = Access()
-    limits: Limits = Limits()
-    audit: Audit = Audit()
-    shells: Shells = Shells()
-    sdk: Sdk = Sdk()
+    listen: ListenSettings = ListenSettings()
+    issuers: tuple[IssuerSettings, ...] = ()
+    access: AccessSettings = AccessSettings()
+    limits: LimitSettings = LimitSettings()
+    audit: AuditSettings = AuditSettings()
+    shells: ShellSettings = ShellSettings()
+    sdk: SdkSettings = SdkSettings()
     store: str = ""
     folder: str = "."
 
@@ -123,11 +123,11 @@ class Settings(_Section):
         return self.store or f"sqlite+aiosqlite:///{self.path('gateway.db')}"
 
 
-def load(file: Path) -> Settings:
+def load(file: Path) -> GatewaySettings:
     """Raises SettingsError."""
     try:
         content: Any = yaml.safe_load(file.read_text("utf-8")) or {}
-        return msgspec.structs.replace(msgspec.convert(content, Settings), folder=str(file.parent.resolve()))
+        return msgspec.structs.replace(msgspec.convert(content, GatewaySettings), folder=str(file.parent.resolve()))
     except OSError as problem:
         raise SettingsError(f"{file} cannot be read: {problem.strerror}; name the gateway's settings with --config") from None
     except yaml.YAMLError as problem:

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import uvicorn
 
-from pincompute.issuer import app
-from pincompute.issuer.errors import IssuerError
-from pincompute.issuer.service import Service
+from pincompute.issuer import issuer_application
+from pincompute.issuer.issuer_service import IssuerService
+from pincompute.issuer.oauth_errors import IssuerError
 from pincompute.issuer.users import PASSWORDS
 from pincompute.kube.clock import SYSTEM, Clock
 
@@ -35,9 +35,9 @@ async def run(
     clock: Clock = SYSTEM,
 ) -> None:
     """Until SIGTERM or SIGINT. `url` stands in tokens as the issuer; TLS with a certificate. Raises IssuerError."""
-    service = Service.of(folder, url.rstrip("/"), clock)
+    service = IssuerService.of(folder, url.rstrip("/"), clock)
     config = uvicorn.Config(
-        app.build(service),
+        issuer_application.build(service),
         log_config=None,
         log_level="warning",
         access_log=False,
@@ -49,7 +49,7 @@ async def run(
     )
     config.load()
     config.ssl = _tls(certificate, key) if certificate and key else None
-    server = _Server(config)
+    server = _IssuerServer(config)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.end)
@@ -65,7 +65,7 @@ def _listening(address: str, port: int) -> socket.socket:
         raise IssuerError(f"cannot listen on {address}:{port}: {problem.strerror}; choose another port with --port") from None
 
 
-class _Server(uvicorn.Server):
+class _IssuerServer(uvicorn.Server):
     """Ends with status 0 when told to, instead of by the signal."""
 
     @contextmanager

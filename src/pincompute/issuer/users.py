@@ -12,8 +12,8 @@ from pathlib import Path
 import msgspec
 import yaml
 
-from pincompute.issuer import files, passwords
-from pincompute.issuer.errors import IssuerError
+from pincompute.issuer import password_hashes, secret_files
+from pincompute.issuer.oauth_errors import IssuerError
 
 USERS = "users.yaml"
 PASSWORDS = "passwords"
@@ -27,7 +27,7 @@ class User(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     groups: tuple[str, ...] = ()
 
 
-class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _UserFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     users: tuple[User, ...]
 
 
@@ -39,7 +39,7 @@ class Users:
         self._path = folder / USERS
         if not self._path.exists():
             _make_first(folder)
-        self._unknown = passwords.hashed(secrets.token_hex(16))
+        self._unknown = password_hashes.hashed(secrets.token_hex(16))
         self._read_at = (0, 0)
         self._users: dict[str, User] = {}
         self._refresh()
@@ -52,7 +52,7 @@ class Users:
     def check(self, name: str, password: str) -> User | None:
         """Takes tens of milliseconds: call it in a thread. Raises IssuerError."""
         user = self.get(name)
-        good = passwords.matches(password, user.password if user else self._unknown)
+        good = password_hashes.matches(password, user.password if user else self._unknown)
         return user if good else None
 
     def _refresh(self) -> None:
@@ -67,7 +67,7 @@ class Users:
 
 def _read(path: Path) -> dict[str, User]:
     try:
-        found = msgspec.convert(yaml.safe_load(path.read_text("utf-8")), _File).users
+        found = msgspec.convert(yaml.safe_load(path.read_text("utf-8")), _UserFile).users
         for user in found:
             _check(user)
     except (yaml.YAMLError, msgspec.ValidationError, ValueError) as problem:
@@ -80,7 +80,7 @@ def _check(user: User) -> None:
     if not user.name or not user.name.isprintable() or ":" in user.name:
         raise ValueError(f"user name {user.name!r} must be printable and without a colon")
     try:
-        passwords.parse(user.password)
+        password_hashes.parse(user.password)
     except ValueError as problem:
         raise ValueError(f"password of user {user.name!r} {problem}") from None
 
@@ -88,6 +88,6 @@ def _check(user: User) -> None:
 def _make_first(folder: Path) -> None:
     chosen = {name: secrets.token_urlsafe(12) for name in FIRST}
     told = "".join(f"{name}: {password}\n" for name, password in chosen.items())
-    entries = [{"name": name, "groups": list(FIRST[name]), "password": passwords.hashed(chosen[name])} for name in FIRST]
-    files.write(folder / PASSWORDS, told.encode())
-    files.write(folder / USERS, yaml.safe_dump({"users": entries}, sort_keys=False).encode())
+    entries = [{"name": name, "groups": list(FIRST[name]), "password": password_hashes.hashed(chosen[name])} for name in FIRST]
+    secret_files.write(folder / PASSWORDS, told.encode())
+    secret_files.write(folder / USERS, yaml.safe_dump({"users": entries}, sort_keys=False).encode())

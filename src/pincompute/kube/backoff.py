@@ -8,7 +8,7 @@ from pincompute.kube.clock import SYSTEM, Clock
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class BackoffLimits:
     """Seconds: the first wait is at most `base`, no wait is longer than `cap`, `calm` without a failure starts over."""
 
     base: float = 0.1
@@ -20,7 +20,7 @@ class Pace:
 class Backoff:
     """One per loop; list and watch of a cache share one."""
 
-    pace: Pace = Pace()
+    pace: BackoffLimits = BackoffLimits()
     clock: Clock = SYSTEM
     failures: int = 0
     _last: float = field(default=float("-inf"), init=False)

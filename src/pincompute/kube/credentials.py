@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 
 from pincompute.kube.clock import SYSTEM, Clock
-from pincompute.kube.config import ClusterConfig, ConfigError, ExecPlugin, Material
+from pincompute.kube.kubeconfig import ClusterConfig, ConfigError, ExecPlugin, Material
 
 PLUGIN_DEADLINE = 30.0  # seconds an exec plugin may take
 MARGIN = timedelta(seconds=30)  # a plugin's credential is renewed so long before it expires
@@ -34,7 +34,7 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
+class _CredentialFile:
     """A file as it was read: inode and time of change, and the content."""
 
     stamp: tuple[int, int]
@@ -53,13 +53,13 @@ class _ExecCredential(msgspec.Struct, frozen=True):
 
 
 @dataclass(slots=True)
-class Credentials:
+class ClusterCredentials:
     """The credentials of one cluster, kept fresh."""
 
     config: ClusterConfig
     clock: Clock = SYSTEM
     _tls: tuple[tuple[bytes | None, ...], ssl.SSLContext] | None = field(default=None, init=False)
-    _files: dict[Path, _Read] = field(default_factory=dict[Path, _Read], init=False)
+    _files: dict[Path, _CredentialFile] = field(default_factory=dict[Path, _CredentialFile], init=False)
     _plugin: _ExecStatus | None = field(default=None, init=False)
     _running: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
@@ -103,7 +103,7 @@ class Credentials:
             stat = file.stat()
             stamp = (stat.st_ino, stat.st_mtime_ns)
             if file not in self._files or self._files[file].stamp != stamp:
-                self._files[file] = _Read(stamp, file.read_bytes())
+                self._files[file] = _CredentialFile(stamp, file.read_bytes())
         except OSError as error:
             raise ConfigError(f"credential file {file}: cannot be read: {error.strerror}") from error
         return self._files[file].content

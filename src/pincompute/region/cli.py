@@ -13,6 +13,10 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 from rich.console import Console
 
+import pincompute.region.images.image_build
+import pincompute.region.machine.doctor
+import pincompute.region.process.supervisor_socket
+
 if TYPE_CHECKING:
     from pincompute.region.progress import Progress
 
@@ -30,16 +34,18 @@ def up(
 ) -> None:
     """Bring the region up, or back up, or repair it; doing it twice is harmless."""
     from pincompute.api.kinds import KINDS
-    from pincompute.region import gateway, home, lifecycle
+    from pincompute.region import gateway_programs, home, lifecycle
 
     _natural("--simulated-nodes", simulated_nodes or 0)
     place = home.path()
     with _reporting("the region is half up: `pincompute region up` continues, `pincompute region down` ends it") as progress:
-        answers = lifecycle.up(place, lifecycle.Wish(simulated_nodes, keep_build_cache, example), progress)
+        answers = lifecycle.up(place, lifecycle.RegionOptions(simulated_nodes, keep_build_cache, example), progress)
         for answer in answers:
             progress.say(f"zone {answer.zone}: [bold]{answer.url}[/bold] answers: {answer.text.splitlines()[0]}")
         layout = lifecycle.existing(place)
-        progress.say(f"users: {gateway.url(layout)}; user dev, password in {layout.issuer_dir}/{gateway.PASSWORDS}")
+        progress.say(
+            f"users: {gateway_programs.url(layout)}; user dev, password in {layout.issuer_dir}/{gateway_programs.PASSWORDS}"
+        )
         progress.say(
             f"administrators: kubectl --kubeconfig {layout.kubeconfig} --context host get {KINDS[0].workload.plural} -A"
         )
@@ -77,14 +83,14 @@ def status() -> None:
     """Show every program: state, since when, and why not."""
     import time
 
-    from pincompute.region import control, home, progress
+    from pincompute.region import home, progress
     from pincompute.region.errors import RegionError
 
     place = home.path()
     with _reporting(""):
         try:
-            state = control.ask(place, "status", 10.0)
-        except control.NotRunning:
+            state = pincompute.region.process.supervisor_socket.ask(place, "status", 10.0)
+        except pincompute.region.process.supervisor_socket.NotRunning:
             raise RegionError(f"the region in {place} is not up: `pincompute region up`") from None
     Console().print(progress.table(state.programs, time.time()))
     sys.exit(0 if all(program.phase == "ready" for program in state.programs) else 1)
@@ -132,9 +138,7 @@ def doctor() -> None:
     """Say what this machine lacks for a region, and how to get it."""
     from rich.table import Table
 
-    from pincompute.region import checkup
-
-    found = checkup.examine()
+    found = pincompute.region.machine.doctor.examine()
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("THING", "", "FOUND", "REMEDY"):
         shown.add_column(column, overflow="fold")
@@ -152,10 +156,10 @@ def add_member(
     zone: Annotated[str, Parameter(help="the failure domain it is in, such as d")],
 ) -> None:
     """Add a member cluster to the running region."""
-    from pincompute.region import home, membership
+    from pincompute.region import home, member_lifecycle
 
     with _reporting(f"the member is half there: repeat the command, or `pincompute region remove-member {name}`") as progress:
-        membership.add(home.path(), name, zone, progress)
+        member_lifecycle.add(home.path(), name, zone, progress)
 
 
 @app.command
@@ -164,20 +168,20 @@ def remove_member(
     /,
 ) -> None:
     """Move the work of a member elsewhere, then take the member out."""
-    from pincompute.region import home, membership
+    from pincompute.region import home, member_lifecycle
 
     with _reporting("the member is half removed: repeat the command") as progress:
-        membership.remove(home.path(), name, progress)
+        member_lifecycle.remove(home.path(), name, progress)
 
 
 @app.command
 def add_nodes(name: str, /, *, count: Count) -> None:
     """Add simulated nodes to a member."""
-    from pincompute.region import home, membership
+    from pincompute.region import home, member_lifecycle
 
     _natural("--count", count)
     with _reporting("some nodes may be missing: repeat the command") as progress:
-        membership.add_nodes(home.path(), name, count, progress)
+        member_lifecycle.add_nodes(home.path(), name, count, progress)
 
 
 images = App(name="image", help="Images in the region's registry.")
@@ -192,23 +196,23 @@ def build(
     tag: Annotated[str, Parameter(help="name and version, such as hello:1")],
 ) -> None:
     """Make an OCI image of a folder and push it to the region's registry."""
-    from pincompute.region import home, image, lifecycle
+    from pincompute.region import home, lifecycle
 
     with _reporting("nothing was pushed") as progress:
         layout = lifecycle.existing(home.path())
         programs = lifecycle.find_binaries(progress, keep_build_cache=False)
-        built = image.build(directory, tag, layout.registry, programs)
+        built = pincompute.region.images.image_build.build(directory, tag, layout.registry, programs)
         progress.say(f"{built.reference} {'pushed' if built.built else 'was there already'} ({built.digest})")
 
 
 @contextmanager
 def _reporting(interrupted: str) -> Generator[Progress, None, None]:
     """Show progress; turn what a user can do something about into one message and an exit status."""
-    from pincompute.kube.config import ConfigError
-    from pincompute.kube.errors import KubeError
+    from pincompute.kube.api_errors import KubeError
+    from pincompute.kube.kubeconfig import ConfigError
     from pincompute.region.errors import RegionError
-    from pincompute.region.image import ImageError
-    from pincompute.region.network import NetworkError
+    from pincompute.region.images.image_build import ImageError
+    from pincompute.region.nodes.node_network import NetworkError
     from pincompute.region.progress import Progress
 
     try:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import msgspec
 
-from pincompute.region import files
+from pincompute.region import atomic_files
 from pincompute.region.errors import RegionError
 from pincompute.region.layout import Layout, RegionSpec
-from pincompute.region.slots import SPEC
+from pincompute.region.slot_claims import SPEC
 
 VARIABLE = "PINCOMPUTE_HOME"
 
@@ -36,7 +36,7 @@ def load(home: Path) -> Layout | None:
 
 
 def save(layout: Layout) -> None:
-    files.write(layout.home / SPEC, msgspec.json.format(msgspec.json.encode(layout.spec)))
+    atomic_files.write(layout.home / SPEC, msgspec.json.format(msgspec.json.encode(layout.spec)))
 
 
 def create(home: Path) -> None:
@@ -56,9 +56,9 @@ def create(home: Path) -> None:
 def changing(home: Path) -> Generator[None, None, None]:
     """While this command changes the region, no other may."""
     try:
-        with files.lock(home / "region.lock"):
+        with atomic_files.lock(home / "region.lock"):
             yield
-    except files.Locked:
+    except atomic_files.Locked:
         raise RegionError(
             f"another command is changing the region in {home}: wait until it has ended, then repeat this one"
         ) from None

@@ -20,7 +20,7 @@ MAX_MEMBERS = 14  # pod ranges that fit below one /16
 MAX_SLOTS = 32
 
 
-class Member(msgspec.Struct, frozen=True, kw_only=True):
+class MemberSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A member cluster of the region. `index` is never used twice while the region lives, so addresses stay.
 
     `simulated_nodes` were asked for this member alone; it has them or the region's number, whichever is more.
@@ -39,13 +39,13 @@ class RegionSpec(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     slot: int
-    members: tuple[Member, ...]
+    members: tuple[MemberSpec, ...]
     real_nodes: bool = True
     simulated_nodes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Ports:
+class ControlPlanePorts:
     """Ports of one cluster's control plane."""
 
     apiserver: int
@@ -85,7 +85,7 @@ class Layout:
     def cluster_dir(self, cluster: str) -> Path:
         return self.home / "clusters" / cluster
 
-    def node_dir(self, member: Member) -> Path:
+    def node_dir(self, member: MemberSpec) -> Path:
         return self.home / "nodes" / self.node_name(member)
 
     @property
@@ -123,16 +123,16 @@ class Layout:
     def issuer_dir(self) -> Path:
         return self.home / "issuer"
 
-    def node_name(self, member: Member) -> str:
+    def node_name(self, member: MemberSpec) -> str:
         return f"{member.name}-node-0"
 
-    def node_address(self, member: Member) -> str:
+    def node_address(self, member: MemberSpec) -> str:
         return f"10.{64 + self.spec.slot}.0.{10 + member.index}"
 
-    def simulated_nodes(self, member: Member) -> int:
+    def simulated_nodes(self, member: MemberSpec) -> int:
         return max(self.spec.simulated_nodes, member.simulated_nodes)
 
-    def pod_range(self, member: Member) -> str:
+    def pod_range(self, member: MemberSpec) -> str:
         return f"10.{64 + self.spec.slot}.{16 * (1 + member.index)}.0/20"
 
     def service_range(self, index: int) -> str:
@@ -142,10 +142,10 @@ class Layout:
     def dns_address(self, index: int) -> str:
         return f"10.{128 + self.spec.slot}.{16 * index}.10"
 
-    def ports(self, index: int) -> Ports:
+    def ports(self, index: int) -> ControlPlanePorts:
         """Ports of a cluster; index 0 is the host, member i has 1 + i."""
         base = 16000 + 200 * self.spec.slot + 10 * index
-        return Ports(*range(base, base + 8))
+        return ControlPlanePorts(*range(base, base + 8))
 
     def api_url(self, index: int) -> str:
         return f"https://{self.address}:{self.ports(index).apiserver}"

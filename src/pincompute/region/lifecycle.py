@@ -18,29 +18,17 @@ from typing import cast
 
 import msgspec
 
-from pincompute.region import (
-    assembly,
-    binaries,
-    cleanup,
-    control,
-    demo,
-    doctor,
-    files,
-    golang,
-    home,
-    inotify,
-    network,
-    pki,
-    population,
-    ports,
-    processes,
-    slots,
-)
+from pincompute.region import atomic_files, example_app, home, population, region_programs, slot_claims
+from pincompute.region.build import binary_cache, go_toolchain
+from pincompute.region.cluster import certificates
 from pincompute.region.errors import RegionError
-from pincompute.region.layout import Layout, Member, RegionSpec
-from pincompute.region.population import Cluster
+from pincompute.region.layout import Layout, MemberSpec, RegionSpec
+from pincompute.region.machine import inotify_limit, leftovers, port_conflicts, requirements
+from pincompute.region.nodes import node_network
+from pincompute.region.population import RunningRegion
+from pincompute.region.process import region_processes, supervisor_socket
+from pincompute.region.process.program_watch import ProgramWatch
 from pincompute.region.progress import Progress
-from pincompute.region.watch import Watch
 
 FIRST_MEMBERS = (("a1", "a"), ("b1", "b"), ("c1", "c"))
 FEWEST_SIMULATED = 3  # nodes of a member that has no real one
@@ -49,7 +37,7 @@ GRACE = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class RegionOptions:
     """What the user asked of `up`; None leaves a region that exists as it is."""
 
     simulated_nodes: int | None = None
@@ -57,9 +45,9 @@ class Wish:
     example: bool = True
 
 
-def up(place: Path, wish: Wish, progress: Progress) -> list[demo.Answer]:
+def up(place: Path, wish: RegionOptions, progress: Progress) -> list[example_app.ZoneAnswer]:
     """Everything runs, and hello answers in every zone, when this returns."""
-    doctor.check_up()
+    requirements.check_up()
     with home.changing(place):
         layout = _specify(place, wish)
         programs = find_binaries(progress, keep_build_cache=wish.keep_build_cache)
@@ -76,8 +64,8 @@ def down(place: Path, progress: Progress) -> None:
         end_programs(place)
         layout = _known(place)
         if layout is not None:
-            cleanup.remove_all(layout)
-            left = cleanup.leftovers(layout)
+            leftovers.remove_all(layout)
+            left = leftovers.leftovers(layout)
             if left:
                 raise RegionError(f"these are left and could not be removed: {', '.join(left)}; run `down` again as root")
     progress.say("everything has ended; data and images stay, `pincompute region up` continues with them")
@@ -89,23 +77,23 @@ def purge(place: Path, progress: Progress) -> None:
         return
     layout = _known(place)
     if layout is None:
-        raise RegionError(f"{place} holds no region ({slots.SPEC} is missing): nothing was removed")
+        raise RegionError(f"{place} holds no region ({slot_claims.SPEC} is missing): nothing was removed")
     shutil.rmtree(place)
-    slots.release(place, layout.spec.slot, slots.directory())
+    slot_claims.release(place, layout.spec.slot, slot_claims.directory())
     progress.say(f"{place} and everything in it are removed")
 
 
 def apply(layout: Layout, programs: Path) -> None:
     """Write what the programs read and have the supervisor run exactly what the layout wants."""
-    pki.issue(layout, datetime.now(UTC))
-    network.prepare_region(layout)
+    certificates.issue(layout, datetime.now(UTC))
+    node_network.prepare_region(layout)
     if layout.spec.real_nodes:
-        inotify.raise_limit()
-    ports.check(ports.wanted(layout), layout.home)
-    for path, data in assembly.configuration(layout, programs).items():
-        files.write(path, data)
-    wanted = assembly.programs(layout, programs)
-    files.write(layout.home / control.PROGRAMS, msgspec.json.format(msgspec.json.encode(wanted)))
+        inotify_limit.raise_limit()
+    port_conflicts.check(port_conflicts.wanted(layout), layout.home)
+    for path, data in region_programs.configuration(layout, programs).items():
+        atomic_files.write(path, data)
+    wanted = region_programs.programs(layout, programs)
+    atomic_files.write(layout.home / supervisor_socket.PROGRAMS, msgspec.json.format(msgspec.json.encode(wanted)))
     home.save(layout)
     supervise(layout.home)
 
@@ -113,8 +101,8 @@ def apply(layout: Layout, programs: Path) -> None:
 def supervise(place: Path) -> None:
     """Have the supervisor read its programs, or start one; it takes over what a dead predecessor left."""
     try:
-        answer = control.ask(place, "reload", STOP)
-    except control.NotRunning:
+        answer = supervisor_socket.ask(place, "reload", STOP)
+    except supervisor_socket.NotRunning:
         _start_supervisor(place)
         return
     if answer.error:
@@ -123,23 +111,23 @@ def supervise(place: Path) -> None:
 
 def end_programs(place: Path) -> None:
     """By the supervisor, in order, if there is one; then whatever still carries the marks of this region."""
-    with suppress(control.NotRunning, TimeoutError):  # dead or hanging: what it left is ended below
-        control.ask(place, "stop", STOP)
-    left = asyncio.run(processes.end_all(place, GRACE))
+    with suppress(supervisor_socket.NotRunning, TimeoutError):  # dead or hanging: what it left is ended below
+        supervisor_socket.ask(place, "stop", STOP)
+    left = asyncio.run(region_processes.end_all(place, GRACE))
     if left:
         raise RegionError(f"these processes do not end: {', '.join(f'{p.program} ({p.pid})' for p in left)}")
-    for name in (control.SOCKET, control.STATE):
+    for name in (supervisor_socket.SOCKET, supervisor_socket.STATE):
         (place / name).unlink(missing_ok=True)
 
 
 def find_binaries(progress: Progress, *, keep_build_cache: bool) -> Path:
     """Given by the user, built earlier, or built now."""
-    given = binaries.given(os.environ)
+    given = binary_cache.given(os.environ)
     if given is not None:
         return given
-    cache = binaries.Cache(binaries.cache_root(os.environ))
+    cache = binary_cache.BinaryCache(binary_cache.cache_root(os.environ))
     try:
-        toolchain = golang.find()
+        toolchain = go_toolchain.find()
     except RegionError:
         complete = cache.complete(None)
         if complete is None:
@@ -148,7 +136,7 @@ def find_binaries(progress: Progress, *, keep_build_cache: bool) -> Path:
     complete = cache.complete(toolchain)
     if complete is not None:
         return complete
-    doctor.check_build()
+    requirements.check_build()
     built = cache.build(toolchain, progress)
     if not keep_build_cache:
         cache.drop_build_cache()
@@ -163,26 +151,26 @@ def existing(place: Path) -> Layout:
     return layout
 
 
-async def _populate(layout: Layout, programs: Path, progress: Progress, *, example: bool) -> list[demo.Answer]:
-    watch = Watch(layout.home, progress)
+async def _populate(layout: Layout, programs: Path, progress: Progress, *, example: bool) -> list[example_app.ZoneAnswer]:
+    watch = ProgramWatch(layout.home, progress)
     try:
         async with asyncio.TaskGroup() as tasks:
             following = tasks.create_task(watch.follow())
-            answers = await population.populate(Cluster(layout, programs, watch, progress), example=example)
+            answers = await population.populate(RunningRegion(layout, programs, watch, progress), example=example)
             following.cancel()
     except BaseExceptionGroup as group:
         raise _first(group) from group
     return answers
 
 
-def _specify(place: Path, wish: Wish) -> Layout:
+def _specify(place: Path, wish: RegionOptions) -> Layout:
     """The layout of the region that is here, or of a new one; in both cases with the slot claimed."""
-    known, claims = home.load(place), slots.directory()
+    known, claims = home.load(place), slot_claims.directory()
     if known is None:
         home.create(place)
         return _new(place, wish, claims)
-    slots.check(place, known.spec.slot, claims)
-    obstacle = doctor.real_nodes_obstacle() if known.spec.real_nodes else ""
+    slot_claims.check(place, known.spec.slot, claims)
+    obstacle = requirements.real_nodes_obstacle() if known.spec.real_nodes else ""
     if obstacle:
         raise RegionError(f"the region in {place} has real nodes, and they cannot run now: {obstacle}")
     if wish.simulated_nodes is None:
@@ -192,11 +180,11 @@ def _specify(place: Path, wish: Wish) -> Layout:
     )
 
 
-def _new(place: Path, wish: Wish, claims: Path) -> Layout:
-    real = not doctor.real_nodes_obstacle()
-    members = tuple(Member(name=name, zone=zone, index=index) for index, (name, zone) in enumerate(FIRST_MEMBERS))
+def _new(place: Path, wish: RegionOptions, claims: Path) -> Layout:
+    real = not requirements.real_nodes_obstacle()
+    members = tuple(MemberSpec(name=name, zone=zone, index=index) for index, (name, zone) in enumerate(FIRST_MEMBERS))
     spec = RegionSpec(
-        slot=slots.claim(place, claims),
+        slot=slot_claims.claim(place, claims),
         members=members,
         real_nodes=real,
         simulated_nodes=_simulated(wish.simulated_nodes or 0, real),
@@ -215,13 +203,13 @@ def _known(place: Path) -> Layout | None:
     try:
         return home.load(place)
     except RegionError:
-        slot = slots.of(place, slots.directory())
+        slot = slot_claims.of(place, slot_claims.directory())
         return None if slot is None else Layout(place, RegionSpec(slot=slot, members=()))
 
 
 def _start_supervisor(place: Path) -> None:
-    environment = os.environ | {processes.HOME: str(place), processes.PROGRAM: processes.SUPERVISOR}
-    command = (sys.executable, "-m", "pincompute.region.supervisor", str(place))
+    environment = os.environ | {region_processes.HOME: str(place), region_processes.PROGRAM: region_processes.SUPERVISOR}
+    command = (sys.executable, "-m", "pincompute.region.process.supervisor", str(place))
     done = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, timeout=STOP, check=False)
     if done.returncode != 0:
         raise RegionError(done.stderr.strip() or f"the supervisor did not start; see {place}/logs/supervisor.log")
@@ -229,7 +217,7 @@ def _start_supervisor(place: Path) -> None:
 
 def _described(layout: Layout) -> str:
     members = ", ".join(f"{member.name} in zone {member.zone}" for member in layout.spec.members)
-    obstacle = doctor.real_nodes_obstacle() if not layout.spec.real_nodes else ""
+    obstacle = requirements.real_nodes_obstacle() if not layout.spec.real_nodes else ""
     simulated = f"; {layout.spec.simulated_nodes} simulated nodes each" if layout.spec.simulated_nodes else ""
     only = (
         f"; [yellow]simulated nodes only, because {obstacle or 'it was made that way'}[/yellow]"

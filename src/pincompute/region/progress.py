@@ -16,7 +16,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from pincompute.region.runner import Phase, ProgramState
+from pincompute.region.process.program_runner import Phase, ProgramState
 
 STYLES: dict[Phase, str] = {
     "ready": "green",
@@ -78,7 +78,7 @@ class Progress:
             self._live.update("")
 
 
-class _Passed(ProgressColumn):
+class _PassedColumn(ProgressColumn):
     """A bar that follows the clock against what was measured: a build says nothing about how far it is."""
 
     def render(self, task: Task) -> ProgressBar:
@@ -88,7 +88,7 @@ class _Passed(ProgressColumn):
 
 def _bar(name: str, seconds: float, left: float) -> Bars:
     bars = Bars(
-        SpinnerColumn(), TextColumn("{task.description}"), _Passed(), TimeElapsedColumn(), TextColumn("{task.fields[of]}")
+        SpinnerColumn(), TextColumn("{task.description}"), _PassedColumn(), TimeElapsedColumn(), TextColumn("{task.fields[of]}")
     )
     bars.add_task(name, total=None, seconds=seconds, of=f"of about {age(seconds)}; {age(left)} with the rest")
     return bars

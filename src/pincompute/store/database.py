@@ -19,7 +19,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from pincompute.store.errors import StoreError, StoreRefused, StoreUnavailable
+from pincompute.store.store_errors import StoreError, StoreRefused, StoreUnavailable
 
 SQLITE = "sqlite+aiosqlite"
 POSTGRESQL = "postgresql+asyncpg"
@@ -28,7 +28,7 @@ _WRONG_VALUE = ("22", "23")  # SQLSTATE classes: data exception, integrity const
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class DatabaseTimeouts:
     """Seconds: until a connection is there, until a statement has answered, until another's lock is free."""
 
     connect: float = 5.0
@@ -39,7 +39,7 @@ class Patience:
 class Database:
     """Connections are made when they are needed; `close` ends them all."""
 
-    def __init__(self, url: str, patience: Patience = Patience()) -> None:
+    def __init__(self, url: str, patience: DatabaseTimeouts = DatabaseTimeouts()) -> None:
         """Raises StoreError for an address that is no database of ours."""
         self.url = _parse(url)
         self.patience = patience
@@ -113,13 +113,13 @@ def _parse(url: str) -> sa.URL:
     return parsed
 
 
-def _engine(url: sa.URL, patience: Patience) -> AsyncEngine:
+def _engine(url: sa.URL, patience: DatabaseTimeouts) -> AsyncEngine:
     if url.drivername == POSTGRESQL:
         return _postgresql(url, patience)
     return _sqlite(url, patience)
 
 
-def _postgresql(url: sa.URL, patience: Patience) -> AsyncEngine:
+def _postgresql(url: sa.URL, patience: DatabaseTimeouts) -> AsyncEngine:
     settings = {
         "timeout": patience.connect,
         "command_timeout": patience.statement,
@@ -134,7 +134,7 @@ def _postgresql(url: sa.URL, patience: Patience) -> AsyncEngine:
     )
 
 
-def _sqlite(url: sa.URL, patience: Patience) -> AsyncEngine:
+def _sqlite(url: sa.URL, patience: DatabaseTimeouts) -> AsyncEngine:
     Path(url.database or "").expanduser().parent.mkdir(parents=True, exist_ok=True)
     engine = create_async_engine(url, connect_args={"timeout": patience.lock}, pool_size=4, max_overflow=4)
     event.listen(engine.sync_engine, "connect", _prepare)

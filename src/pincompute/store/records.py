@@ -68,7 +68,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rena
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-class Revision(Record, frozen=True, kw_only=True, tag="revision"):
+class RevisionRecord(Record, frozen=True, kw_only=True, tag="revision"):
     """A spec as it was wanted. `revision` names the pod template; `author` and `reason` are known when the gateway wrote it.
 
     `manager` is the program that wrote the spec, when it was not the gateway.
@@ -94,7 +94,7 @@ class Revision(Record, frozen=True, kw_only=True, tag="revision"):
         return self.revision, self.author, self.reason, self.manager
 
 
-class Decision(Record, frozen=True, kw_only=True, tag="decision"):
+class DecisionRecord(Record, frozen=True, kw_only=True, tag="decision"):
     """Where it was placed, and why not elsewhere."""
 
     scheduling: Scheduling
@@ -109,7 +109,7 @@ class Decision(Record, frozen=True, kw_only=True, tag="decision"):
         return (*(row.cluster for row in made.placement), *(r.reason + " " + r.message for r in made.rejections))
 
 
-class State(Record, frozen=True, kw_only=True, tag="state"):
+class StateRecord(Record, frozen=True, kw_only=True, tag="state"):
     """The workload's phase became another. `before` is empty when it is not known or there was none."""
 
     after: str
@@ -127,7 +127,7 @@ class State(Record, frozen=True, kw_only=True, tag="state"):
         return self.before, self.after, self.message
 
 
-class Exit(Record, frozen=True, kw_only=True, tag="exit"):
+class ExitRecord(Record, frozen=True, kw_only=True, tag="exit"):
     """A container ended, or, when `container` is empty, a whole pod did. `expected`: it had been asked to stop."""
 
     pod: str
@@ -149,7 +149,7 @@ class Exit(Record, frozen=True, kw_only=True, tag="exit"):
         return self.pod, self.container, self.reason, self.message, f"exit code {self.code}"
 
 
-class Event(Record, frozen=True, kw_only=True, tag="event"):
+class EventRecord(Record, frozen=True, kw_only=True, tag="event"):
     """A Kubernetes event: `count` times from `at` to `last`. `about` is the kind of the object, `object` its name."""
 
     event_uid: str
@@ -179,7 +179,7 @@ class Event(Record, frozen=True, kw_only=True, tag="event"):
         return self.about, self.object, self.reason, self.message, self.component
 
 
-class Operation(Record, frozen=True, kw_only=True, tag="operation"):
+class OperationRecord(Record, frozen=True, kw_only=True, tag="operation"):
     """Somebody did something through the gateway. `generation` is the one it made, 0 when it made none.
 
     `outcome` is empty until it is known, then "done" or the problem's code; `detail` is what the verb was given.
@@ -207,7 +207,7 @@ class Operation(Record, frozen=True, kw_only=True, tag="operation"):
         return self.verb, self.author, self.reason, self.outcome, self.detail, self.request_id
 
 
-AnyRecord: TypeAlias = Revision | Decision | State | Exit | Event | Operation
+AnyRecord: TypeAlias = RevisionRecord | DecisionRecord | StateRecord | ExitRecord | EventRecord | OperationRecord
 TYPES: tuple[RecordType, ...] = ("revision", "decision", "state", "exit", "event", "operation")
 
 _encoder = msgspec.json.Encoder()

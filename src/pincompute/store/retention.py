@@ -12,14 +12,14 @@ import sqlalchemy as sa
 
 from pincompute.store.database import Database
 from pincompute.store.records import micros
-from pincompute.store.tables import records
+from pincompute.store.sql_tables import records
 
 BATCH = 500  # rows of one transaction
 PAGES = 1000  # of a SQLite file that are given back at a time
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RetentionLimits:
     """`size` in bytes, over all projects."""
 
     age: timedelta = timedelta(days=90)
@@ -28,7 +28,7 @@ class Limits:
 
 
 class Retention:
-    def __init__(self, database: Database, limits: Limits) -> None:
+    def __init__(self, database: Database, limits: RetentionLimits) -> None:
         self._database = database
         self._limits = limits
 

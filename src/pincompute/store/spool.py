@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO, Self
 
-from pincompute.store.errors import StoreError
+from pincompute.store.store_errors import StoreError
 
 log = logging.getLogger(__name__)
 

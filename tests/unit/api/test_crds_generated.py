@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import pytest
 import yaml
 
-from pincompute.api import crds, labels, manifests, podtemplate, rules, schema
+from pincompute.api import crds, labels, manifests, structural_schema, template_schema, validation_rules
 from pincompute.api.kinds import KINDS
 from pincompute.api.meta import Object, doc
 
@@ -73,7 +73,7 @@ def test_short_names_are_unique() -> None:
 def test_specs_have_defaults_and_statuses_only_the_counts_that_get_shows() -> None:
     """A controller reads back what it wrote."""
     root = root_of("PinApp")
-    spec = schema.at(root, "spec")
+    spec = structural_schema.at(root, "spec")
     assert {name: part.get("default") for name, part in spec["properties"].items()} == {
         "template": None,
         "replicas": 1,
@@ -84,7 +84,7 @@ def test_specs_have_defaults_and_statuses_only_the_counts_that_get_shows() -> No
         "paused": False,
         "stopped": False,
     }
-    defaulted = [path for path, part in parts(schema.at(root, "status")) if "default" in part]
+    defaulted = [path for path, part in parts(structural_schema.at(root, "status")) if "default" in part]
     assert defaulted == [".replicas", ".readyReplicas"]
 
 
@@ -93,8 +93,8 @@ def test_a_field_without_a_description_is_refused() -> None:
         known: Annotated[int, doc("Is described.")] = 0
         unknown: int = 0
 
-    with pytest.raises(schema.UndescribedError, match=r"Silent\.unknown needs a description"):
-        schema.of_kind(Silent)
+    with pytest.raises(structural_schema.UndescribedError, match=r"Silent\.unknown needs a description"):
+        structural_schema.of_kind(Silent)
 
 
 def test_a_type_without_a_structural_schema_is_refused() -> None:
@@ -102,7 +102,7 @@ def test_a_type_without_a_structural_schema_is_refused() -> None:
         either: Annotated[bool | str, doc("Cannot be said.")] = False
 
     with pytest.raises(TypeError, match="no structural schema for the union"):
-        schema.of_kind(Odd)
+        structural_schema.of_kind(Odd)
 
 
 def test_every_rule_is_known_to_validation_and_names_a_remedy() -> None:
@@ -110,14 +110,14 @@ def test_every_rule_is_known_to_validation_and_names_a_remedy() -> None:
     said = [rule for root in schemas for _, part in parts(root) for rule in part.get("x-kubernetes-validations", ())]
     assert len(said) > 40
     for rule in said:
-        known = rules.BY_CEL[rule["rule"]]
+        known = validation_rules.BY_CEL[rule["rule"]]
         assert rule["message"] == f"{known.problem}: {known.remedy}"
         assert known.problem
         assert known.remedy
 
 
 def test_a_shards_template_is_kept_as_it_comes() -> None:
-    template = schema.at(root_of("PinAppShard"), "spec.mix[].template")
+    template = structural_schema.at(root_of("PinAppShard"), "spec.mix[].template")
     assert template["x-kubernetes-preserve-unknown-fields"] is True
     assert "properties" not in template
 
@@ -125,12 +125,12 @@ def test_a_shards_template_is_kept_as_it_comes() -> None:
 def test_the_pod_template_is_compact_and_complete() -> None:
     path = ROOT / "src/pincompute/api/podtemplate.json"
     assert path.stat().st_size < 300_000
-    container = schema.at(podtemplate.schema(), "spec.containers[]")
+    container = structural_schema.at(template_schema.schema(), "spec.containers[]")
     assert container["required"] == ["image", "name"]
     assert {"args", "command", "env", "envFrom", "lifecycle", "ports", "resources", "securityContext"} <= set(
         container["properties"]
     )
-    assert "ephemeralContainers" not in schema.at(podtemplate.schema(), "spec")["properties"]
+    assert "ephemeralContainers" not in structural_schema.at(template_schema.schema(), "spec")["properties"]
 
 
 SENTENCES = {
@@ -145,7 +145,7 @@ SENTENCES = {
 @pytest.mark.parametrize("case", SENTENCES)
 def test_descriptions_are_cut_to_first_sentences(case: str) -> None:
     given, want = SENTENCES[case]
-    assert podtemplate.first_sentences(given) == want
+    assert template_schema.first_sentences(given) == want
 
 
 def test_generated_files_are_up_to_date() -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from pincompute.api.core import Pod
+from pincompute.api.builtin import Pod
 from pincompute.api.labels import RESTART_REQUEST
 from pincompute.api.meta import ObjectMeta
 from pincompute.domain import restart_requests
+from pincompute.domain.container_restart import ContainerRestart
 from pincompute.domain.restart_requests import RestartRequest
-from pincompute.domain.restarts import Request
 
 AT = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
 WHOLE = RestartRequest(id="r1", by="ann", at=AT)
@@ -46,4 +46,4 @@ def test_what_others_wrote_there_is_no_request() -> None:
 
 
 def test_a_request_about_a_container_is_what_the_restart_is_decided_from() -> None:
-    assert ONE.of_container == Request("web", "bob", "it leaks", "r2")
+    assert ONE.of_container == ContainerRestart("web", "bob", "it leaks", "r2")

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from pincompute.api.core import PODS, Pod
+from pincompute.api.builtin import PODS, Pod
 from pincompute.api.labels import HOST, MANAGED_BY, PINCOMPUTE
 from pincompute.api.meta import Key, Object, ObjectMeta, Resource
-from pincompute.engine.controller import Card, Controller, Reads, Writes, own_key
-from pincompute.engine.loop import Engine
+from pincompute.engine.controller_card import Card, Controller, ReadAccess, WriteAccess, own_key
 from pincompute.engine.plan import Apply, Patch, Plan, Ref, plan
-from pincompute.kube.views import Unknown
+from pincompute.engine.worker import Engine
+from pincompute.kube.cache_views import Unknown
 
 WIDGETS = Resource("example.org", "v1", "Widget", "widgets", True, Object)
 MEMBERS = ("a1", "b1", "c1", "d1")
@@ -21,7 +21,7 @@ OURS = {"metadata": {"labels": {MANAGED_BY: PINCOMPUTE}}}
 
 
 @dataclass
-class Shown:
+class FixedObjects:
     """A view of nothing: the controller's keys come from outside."""
 
     synced: bool = True
@@ -37,7 +37,7 @@ class Shown:
 
 
 @dataclass
-class Hand:
+class SlowWriter:
     """`Writer` to one cluster, whose every answer takes so many seconds."""
 
     seconds: float
@@ -59,16 +59,16 @@ class Hand:
         self.written.add(name)
 
 
-class Region:
+class SlowRegion:
     """Implements the engine's `Clusters`."""
 
     def __init__(self, seconds: dict[str, float]) -> None:
-        self.hands = {cluster: Hand(seconds.get(cluster, 0.01)) for cluster in (HOST, *MEMBERS)}
+        self.hands = {cluster: SlowWriter(seconds.get(cluster, 0.01)) for cluster in (HOST, *MEMBERS)}
 
-    def view(self, cluster: str, _resource: Any) -> Shown:
+    def view(self, cluster: str, _resource: Any) -> FixedObjects:
         if cluster not in self.hands:
             raise Unknown(cluster)
-        return Shown()
+        return FixedObjects()
 
     def members(self) -> tuple[str, ...]:
         return MEMBERS
@@ -82,7 +82,7 @@ class Region:
     def on_contact(self, _listener: Callable[[str], None]) -> None:
         return
 
-    def writer(self, cluster: str) -> Hand:
+    def writer(self, cluster: str) -> SlowWriter:
         return self.hands[cluster]
 
 
@@ -90,7 +90,7 @@ class Region:
 class Spread:
     """A key's work: one write to each of its members and, at the same time, one of its status on the host."""
 
-    region: Region
+    region: SlowRegion
     members: Callable[[Key], tuple[str, ...]]
 
     def observe(self, key: Key, _views: Any, _now: Any) -> Pod:
@@ -108,16 +108,16 @@ class Spread:
             name="test.spread",
             promise="Tests.",
             key="Widget",
-            reads=(Reads("host", WIDGETS, own_key), Reads("members", PODS, own_key)),
-            writes=(Writes("host", WIDGETS, ("status",)), Writes("members", WIDGETS, ("apply",))),
+            reads=(ReadAccess("host", WIDGETS, own_key), ReadAccess("members", PODS, own_key)),
+            writes=(WriteAccess("host", WIDGETS, ("status",)), WriteAccess("members", WIDGETS, ("apply",))),
         )
         clock = asyncio.get_running_loop().time
         return Engine([Controller(card, self.observe, self.decide)], self.region, clock=clock)
 
 
-async def looks_in(seconds: float, keys: int, slow: dict[str, float], members: Callable[[Key], tuple[str, ...]]) -> Region:
+async def looks_in(seconds: float, keys: int, slow: dict[str, float], members: Callable[[Key], tuple[str, ...]]) -> SlowRegion:
     """Runs the engine over so many keys for so long."""
-    region = Region(slow)
+    region = SlowRegion(slow)
     engine = Spread(region, members).engine()
     task = asyncio.create_task(engine.run())
     for number in range(keys):

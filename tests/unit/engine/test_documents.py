@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 
-from pincompute.api.core import NODES, PODS
+from pincompute.api.builtin import NODES, PODS
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Key
 from pincompute.api.shards import PINAPPSHARDS
 from pincompute.api.workloads import PINAPPS
-from pincompute.engine.controller import Card, Controller, Reads, Writes, own_key
-from pincompute.engine.explain import explain
-from pincompute.engine.outcomes import Outcome
-from pincompute.engine.pages import index, page
+from pincompute.engine.controller_card import Card, Controller, ReadAccess, WriteAccess, own_key
+from pincompute.engine.controller_docs import index, page
+from pincompute.engine.error_classification import Outcome
 from pincompute.engine.plan import Apply, Confirm, ConfirmSet, Create, Delete, Evict, Failed, Patch, Plan, Ref, Scale, plan
+from pincompute.engine.plan_text import explain
 from pincompute.engine.rbac import cluster_role
-from pincompute.engine.reconcile import Look
-from pincompute.kube.views import Unknown
+from pincompute.engine.reconciler import ReconcileResult
+from pincompute.kube.cache_views import Unknown
 
 CARD = Card(
     name="federation.example",
     promise="Keeps examples.",
     key="PinApp",
-    reads=(Reads("host", PINAPPS, own_key), Reads("members", PINAPPSHARDS, own_key)),
-    writes=(Writes("host", PINAPPS, ("status",)), Writes("members", PINAPPSHARDS, ("apply", "delete"))),
+    reads=(ReadAccess("host", PINAPPS, own_key), ReadAccess("members", PINAPPSHARDS, own_key)),
+    writes=(WriteAccess("host", PINAPPS, ("status",)), WriteAccess("members", PINAPPSHARDS, ("apply", "delete"))),
     coalesce=0.5,
 )
 APP = Ref(HOST, PINAPPS, Key("shop", "web"))
@@ -32,7 +32,7 @@ POD = Ref("a1", PODS, Key("shop", "web-0"))
 
 
 def test_a_plan_tells_what_could_not_be_decided() -> None:
-    told = explain(Look(Outcome.SETTLED, Plan(independent=True, failed=(Failed(APP, "7", KeyError("spec")),))))
+    told = explain(ReconcileResult(Outcome.SETTLED, Plan(independent=True, failed=(Failed(APP, "7", KeyError("spec")),))))
     assert "Nothing can be decided for PinApp shop/web in host: KeyError: 'spec'." in told
 
 
@@ -49,7 +49,7 @@ def test_rbac_allows_what_the_card_names_in_that_place_and_nothing_else() -> Non
 
 def test_rbac_of_several_cards_is_their_union() -> None:
     other = dataclasses.replace(
-        CARD, reads=(Reads("host", NODES, own_key),), writes=(Writes("host", PODS, ("create", "patch")),)
+        CARD, reads=(ReadAccess("host", NODES, own_key),), writes=(WriteAccess("host", PODS, ("create", "patch")),)
     )
     rules = cluster_role("both", [CARD, other], "host")["rules"]
     assert [(rule["resources"], rule["verbs"]) for rule in rules] == [
@@ -61,7 +61,9 @@ def test_rbac_of_several_cards_is_their_union() -> None:
 
 
 def test_rbac_of_evictions_and_scales_stands_on_their_subresources() -> None:
-    card = dataclasses.replace(CARD, reads=(), writes=(Writes("host", PODS, ("evict",)), Writes("host", PINAPPS, ("scale",))))
+    card = dataclasses.replace(
+        CARD, reads=(), writes=(WriteAccess("host", PODS, ("evict",)), WriteAccess("host", PINAPPS, ("scale",)))
+    )
     assert cluster_role("both", [card], "host")["rules"] == [
         {"apiGroups": [""], "resources": ["pods/eviction"], "verbs": ["create"]},
         {"apiGroups": ["pincompute.io"], "resources": ["pinapps/scale"], "verbs": ["patch"]},
@@ -96,7 +98,7 @@ def test_a_plan_reads_as_sentences_with_reasons() -> None:
         wake_after=30,
         why="Scaled from 2 to 3",
     )
-    assert explain(Look(Outcome.SETTLED, wanted)).splitlines() == [
+    assert explain(ReconcileResult(Outcome.SETTLED, wanted)).splitlines() == [
         "Scaled from 2 to 3.",
         "1. at the same time:",
         "   - make sure that PinAppShard shop/web in a1 has not changed",
@@ -111,12 +113,12 @@ def test_a_plan_reads_as_sentences_with_reasons() -> None:
         "5. write the status of PinApp shop/web in host: 3 of 3 are ready",
         "Looked at again in 30 s, also without news.",
     ]
-    assert "       zone: a".replace(" ", "") in explain(Look(Outcome.SETTLED, wanted), bodies=True).replace(" ", "")
+    assert "       zone: a".replace(" ", "") in explain(ReconcileResult(Outcome.SETTLED, wanted), bodies=True).replace(" ", "")
 
 
 def test_nothing_to_do_unknown_and_a_bug_are_told_apart() -> None:
-    assert explain(Look(Outcome.SETTLED, Plan(why="all 3 are ready"))) == "Nothing to do: all 3 are ready.\n"
-    assert explain(Look(Outcome.UNKNOWN, error=Unknown("pods of a1 are not synced"))) == (
+    assert explain(ReconcileResult(Outcome.SETTLED, Plan(why="all 3 are ready"))) == "Nothing to do: all 3 are ready.\n"
+    assert explain(ReconcileResult(Outcome.UNKNOWN, error=Unknown("pods of a1 are not synced"))) == (
         "Nothing is changed, because the world cannot be seen well enough: pods of a1 are not synced\n"
     )
-    assert "KeyError: 'x'" in explain(Look(Outcome.BUG, error=KeyError("x")))
+    assert "KeyError: 'x'" in explain(ReconcileResult(Outcome.BUG, error=KeyError("x")))

@@ -10,20 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from pincompute.federation import process as federation
-from pincompute.operator import process as operator
+from pincompute.federation import federation_process as federation
+from pincompute.operator import operator_process as operator
 
 CONTROLLERS = {c.card.name: c for c in (*federation.CONTROLLERS, *operator.CONTROLLERS)}
 MODULES = sorted({c.observe.__module__ for c in CONTROLLERS.values()} | {c.decide.__module__ for c in CONTROLLERS.values()})
 
 PURE = ("pincompute.api", "pincompute.domain", "pincompute.federation", "pincompute.operator")
 ENGINE = {  # and beside it, leaves that are not followed
-    "pincompute.engine.controller",  # the card
+    "pincompute.engine.controller_card",  # the card
     "pincompute.engine.plan",  # what is decided
-    "pincompute.engine.inputs",  # what may be asked beyond the caches
-    "pincompute.engine.refusals",  # what `observe` gets of earlier attempts
-    "pincompute.kube.indexes",  # by what caches file and sum
-    "pincompute.kube.views",  # what `observe` gets of the world
+    "pincompute.engine.external_inputs",  # what may be asked beyond the caches
+    "pincompute.engine.api_refusals",  # what `observe` gets of earlier attempts
+    "pincompute.kube.indexer",  # by what caches file and sum
+    "pincompute.kube.cache_views",  # what `observe` gets of the world
 }
 LIBRARIES = {
     *("__future__", "abc", "collections", "contextlib", "copy", "dataclasses", "datetime", "decimal", "enum", "fractions"),
@@ -92,7 +92,11 @@ def closure(module: str) -> set[str]:
 
 def test_every_controller_is_looked_at() -> None:
     assert len(CONTROLLERS) >= 8
-    assert {"pincompute.federation.health", "pincompute.federation.sweep", "pincompute.operator.capacity"} <= set(MODULES)
+    assert {
+        "pincompute.federation.member.health",
+        "pincompute.federation.workload.orphan_collection",
+        "pincompute.operator.capacity_controller",
+    } <= set(MODULES)
 
 
 @pytest.mark.parametrize("name", MODULES)

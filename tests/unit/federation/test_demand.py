@@ -6,20 +6,20 @@ from typing import Any
 
 import msgspec
 import pytest
-from federation.worlds import app, template
+from federation.object_builders import app, template
 
 from pincompute.api.kinds import PINAPP
 from pincompute.api.workloads import Placement, Scheduling
 from pincompute.federation.scheduling.demand import decision, demand, stands
-from pincompute.federation.workload import model
-from pincompute.federation.workload.model import Workload
+from pincompute.federation.workload import workload_model
+from pincompute.federation.workload.workload_model import Workload
 
 
 def asking(generation: int = 1, scheduling: Scheduling | None = None, pod: Any = None, **spec: Any) -> Workload:
     """Names are not reused, because what was worked out is remembered by uid and generation."""
     made = app(generation=generation, scheduling=scheduling, pod=pod)
     obj = msgspec.structs.replace(made.obj, spec=msgspec.structs.replace(made.obj.spec, **spec))
-    return model.read(PINAPP, obj)
+    return workload_model.read(PINAPP, obj)
 
 
 def with_pod(**spec: Any) -> Any:

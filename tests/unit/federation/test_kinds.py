@@ -9,10 +9,10 @@ import pytest
 
 from pincompute.api import kinds as table
 from pincompute.api.meta import ObjectMeta
-from pincompute.api.requests import Requests
-from pincompute.api.shards import Budget, PinAppShard, ShardSpec, ShardStatus, Share
+from pincompute.api.resource_requests import Requests
+from pincompute.api.shards import PinAppShard, ShardBudget, ShardSpec, ShardStatus, Share
 from pincompute.api.workloads import ClusterStatus, Ended, PinApp, PinPod, WorkloadStatus
-from pincompute.domain.budget import Account
+from pincompute.domain.disruption_account import Account
 from pincompute.federation import kinds
 from pincompute.federation.kinds import MemberReport, ShardInput
 
@@ -68,7 +68,7 @@ def test_account(obj: PinApp | PinPod, account: Account) -> None:
 
 
 def test_a_share_is_the_mix_and_the_budget_of_one_member() -> None:
-    mix, budget = (Share(revision="r1", template={}, replicas=2),), Budget(unavailable=1)
+    mix, budget = (Share(revision="r1", template={}, replicas=2),), ShardBudget(unavailable=1)
     spec = kinds.of(table.PINAPP).share(app(tier="Reserved", paused=True), ShardInput("a1", "a", {"pod": 2}, mix, budget))
     assert isinstance(spec, ShardSpec)
     assert (spec.origin.uid, spec.origin.generation) == ("u1", 7)

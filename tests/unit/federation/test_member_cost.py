@@ -8,26 +8,26 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from federation.worlds import NOW, app, cluster
+from federation.object_builders import NOW, app, cluster
 
-from pincompute.api.clusters import MEMBERCLUSTERS, MemberClusterStatus
 from pincompute.api.conditions import Condition
 from pincompute.api.kinds import PINAPP
 from pincompute.api.labels import DRAIN_FINALIZER, HOST, MANAGED_BY, PINCOMPUTE, SHARDS_FINALIZER
+from pincompute.api.member_clusters import MEMBERCLUSTERS, MemberClusterStatus
 from pincompute.api.meta import Key, ObjectMeta
 from pincompute.api.shards import PINAPPSHARDS, Origin, PinAppShard, ShardSpec
 from pincompute.api.workloads import PINAPPS, ClusterReplicas, ClusterStatus, PinApp, Scheduling, WorkloadStatus
 from pincompute.engine.plan import Confirm, ConfirmSet, Delete, Patch
-from pincompute.federation import health, removal, sweep
-from pincompute.federation.keys import MemberKey, PoolKey, ShardKey
-from pincompute.federation.workload import model
-from pincompute.kube.views import Unknown
+from pincompute.federation.controller_keys import MemberKey, PoolKey, ShardKey
+from pincompute.federation.member import health, removal
+from pincompute.federation.workload import orphan_collection, workload_model
+from pincompute.kube.cache_views import Unknown
 
 MANY = 200
 
 
 @dataclass
-class Shown:
+class CountingView:
     """A view that counts how it is asked."""
 
     objects: dict[Key, Any]
@@ -44,23 +44,23 @@ class Shown:
 
     def by(self, index: str, value: str) -> Iterable[Any]:
         """What an index costs is what it gives."""
-        found = [obj for obj in self.objects.values() if value in model.INDEXES[PINAPPS][index](obj)]
+        found = [obj for obj in self.objects.values() if value in workload_model.INDEXES[PINAPPS][index](obj)]
         self.asked["listed"] += len(found)
         return found
 
 
 @dataclass
-class World:
+class CountingWorld:
     """Views of a region; `silent` members do not answer."""
 
     objects: dict[tuple[str, Any], dict[Key, Any]]
     silent: frozenset[str] = frozenset()
     asked: Counter[str] = field(default_factory=Counter)
 
-    def view(self, where: str, resource: Any) -> Shown:
+    def view(self, where: str, resource: Any) -> CountingView:
         if where in self.silent:
             raise Unknown(where)
-        return Shown(self.objects.get((where, resource), {}), self.asked)
+        return CountingView(self.objects.get((where, resource), {}), self.asked)
 
     def members(self) -> tuple[str, ...]:
         self.asked["listed"] += MANY
@@ -96,7 +96,7 @@ def crowd() -> list[PinApp]:
 
 def test_health_looks_at_one_member_whatever_their_number() -> None:
     members = [cluster(f"m{number}") for number in range(MANY)]
-    world = World({(HOST, MEMBERCLUSTERS): keyed(cluster("a1"), *members)})
+    world = CountingWorld({(HOST, MEMBERCLUSTERS): keyed(cluster("a1"), *members)})
     seen = health.observe(MemberKey("a1"), world, NOW)
     assert seen is not None
     assert (seen.member.name, seen.member.reachable) == ("a1", True)
@@ -116,7 +116,7 @@ LEAVING: dict[str, tuple[list[PinApp], list[Any], bool]] = {
 def test_s007_a_member_leaves_when_nothing_depends_on_it(case: str) -> None:
     apps, shards, goes = LEAVING[case]
     leaving = cluster("a1", deletion_timestamp=NOW, finalizers=(DRAIN_FINALIZER,))
-    world = World(
+    world = CountingWorld(
         {
             (HOST, MEMBERCLUSTERS): keyed(leaving),
             (HOST, PINAPPS): keyed(*apps, *crowd()),
@@ -132,10 +132,10 @@ def test_s007_a_member_leaves_when_nothing_depends_on_it(case: str) -> None:
 
 
 def test_s007_a_silent_member_is_waited_for_until_health_gives_it_up() -> None:
-    def of(ready: str) -> World:
+    def of(ready: str) -> CountingWorld:
         status = MemberClusterStatus(conditions=(Condition(type="Ready", status=ready),))  # type: ignore[arg-type]
         leaving = cluster("a1", status, deletion_timestamp=NOW, finalizers=(DRAIN_FINALIZER,))
-        return World({(HOST, MEMBERCLUSTERS): keyed(leaving)}, silent=frozenset({"a1"}))
+        return CountingWorld({(HOST, MEMBERCLUSTERS): keyed(leaving)}, silent=frozenset({"a1"}))
 
     with pytest.raises(Unknown, match="silent, but not given up yet"):
         removal.observe(MemberKey("a1"), of("True"), NOW)
@@ -159,10 +159,10 @@ def test_s008_a_shard_whose_workload_is_gone_is_removed_once_the_host_says_so(ca
     apps, meta, namesake = SHARDS[case]
     orphan = shard("hello", **meta)
     others = [shard(f"other-{n}") for n in range(MANY)]
-    world = World({(HOST, PINAPPS): keyed(*apps, *crowd()), ("a1", PINAPPSHARDS): keyed(orphan, *others)})
-    seen = sweep.observe(ShardKey("a1", "PinAppShard", "demo", "hello"), world, NOW)
+    world = CountingWorld({(HOST, PINAPPS): keyed(*apps, *crowd()), ("a1", PINAPPSHARDS): keyed(orphan, *others)})
+    seen = orphan_collection.observe(ShardKey("a1", "PinAppShard", "demo", "hello"), world, NOW)
     assert seen is not None
-    made = sweep.decide(seen)
+    made = orphan_collection.decide(seen)
     if namesake is None:
         assert made.settled
     else:
@@ -175,12 +175,12 @@ def test_s008_a_shard_whose_workload_is_gone_is_removed_once_the_host_says_so(ca
 
 
 def test_s010_a_silent_member_is_not_swept() -> None:
-    world = World({}, silent=frozenset({"a1"}))
-    assert sweep.observe(ShardKey("a1", "PinAppShard", "demo", "hello"), world, NOW) is None
+    world = CountingWorld({}, silent=frozenset({"a1"}))
+    assert orphan_collection.observe(ShardKey("a1", "PinAppShard", "demo", "hello"), world, NOW) is None
 
 
 def test_news_of_a_shard_and_of_a_workload_that_may_vanish_name_the_shards() -> None:
-    of_shards, *_, of_apps, _ = sweep.CONTROLLER.card.reads
+    of_shards, *_, of_apps, _ = orphan_collection.CONTROLLER.card.reads
     key = ShardKey("a1", "PinAppShard", "demo", "hello")
     assert list(of_shards.keys("a1", shard("hello"))) == [key]
     assert list(of_apps.keys(HOST, placed("hello", "a1", finalizers=()))) == [key]

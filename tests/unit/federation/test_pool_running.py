@@ -7,32 +7,32 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import msgspec
-from federation.worlds import capacity, template
+from federation.object_builders import capacity, template
 
-from pincompute.api import changes
-from pincompute.api.clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS
-from pincompute.api.core import NAMESPACES
+from pincompute.api import merge_patch
+from pincompute.api.builtin import NAMESPACES
 from pincompute.api.kinds import KINDS
 from pincompute.api.labels import HOST
+from pincompute.api.member_clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS
 from pincompute.api.meta import Key, Manifest
 from pincompute.api.workloads import PINAPPS, PinApp
-from pincompute.engine.loop import Engine
-from pincompute.federation.scheduling import pool, queues
-from pincompute.kube.clusters import Clusters
-from pincompute.kube.config import ClusterConfig
-from pincompute.kube.memory.faults import Refusal
-from pincompute.kube.memory.server import MemoryServer
-from pincompute.kube.memory.store import Store
+from pincompute.engine.worker import Engine
+from pincompute.federation.scheduling import pool_controller, scheduling_queue
+from pincompute.kube.cluster_set import Clusters
+from pincompute.kube.kubeconfig import ClusterConfig
+from pincompute.testing.apiserver.cluster_store import ClusterStore
+from pincompute.testing.apiserver.fault_injection import InjectedRefusal
+from pincompute.testing.apiserver.memory_server import MemoryServer
 
 SHOP = "shop"
 
 
-def submit(host: Store, name: str, tier: str = "OnDemand", **pod: Manifest) -> None:
+def submit(host: ClusterStore, name: str, tier: str = "OnDemand", **pod: Manifest) -> None:
     spec = {"replicas": 1, "tier": tier, "template": pod or template()}
     host.create(PINAPPS, SHOP, {"metadata": {"name": name, "namespace": SHOP}, "spec": spec})
 
 
-def placed(host: Store, name: str) -> bool:
+def placed(host: ClusterStore, name: str) -> bool:
     app = msgspec.convert(host.get(PINAPPS, Key(SHOP, name)), PinApp)
     return app.status.scheduling is not None and bool(app.status.scheduling.placement)
 
@@ -40,8 +40,8 @@ def placed(host: Store, name: str) -> bool:
 @asynccontextmanager
 async def region() -> AsyncIterator[MemoryServer]:
     """A host with one member that has room, and nothing of the federation but scheduling."""
-    host = Store(resources=(*(kind.workload for kind in KINDS), MEMBERCLUSTERS))
-    member = Store(resources=(CLUSTERCAPACITIES,))
+    host = ClusterStore(resources=(*(kind.workload for kind in KINDS), MEMBERCLUSTERS))
+    member = ClusterStore(resources=(CLUSTERCAPACITIES,))
     host.create(NAMESPACES, "", {"metadata": {"name": SHOP}})
     host.create(MEMBERCLUSTERS, "", {"metadata": {"name": "a1"}, "spec": {"zone": "a", "kubeconfig": {"name": "a1"}}})
     ready = {
@@ -55,12 +55,12 @@ async def region() -> AsyncIterator[MemoryServer]:
         MEMBERCLUSTERS, Key("", "a1"), {"status": {"conditions": [ready]}}, content_type="merge-patch", subresource="status"
     )
     member.create(CLUSTERCAPACITIES, "", {"metadata": {"name": "local"}})
-    room = {"capacity": changes.to_json(capacity(nodes=100))}
+    room = {"capacity": merge_patch.to_json(capacity(nodes=100))}
     member.patch(CLUSTERCAPACITIES, Key("", "local"), {"status": room}, content_type="merge-patch", subresource="status")
     async with MemoryServer(host) as server, MemoryServer(member) as other, Clusters(user_agent="test") as clusters:
-        for resource, indexes in queues.INDEXES.items():
+        for resource, indexes in scheduling_queue.INDEXES.items():
             clusters.declare("host", resource, indexes)
-        engine = Engine([pool.CONTROLLER], clusters)
+        engine = Engine([pool_controller.CONTROLLER], clusters)
         await clusters.add(HOST, ClusterConfig(server.url))
         await clusters.add("a1", ClusterConfig(other.url))
         task = asyncio.create_task(engine.run())
@@ -72,7 +72,7 @@ async def region() -> AsyncIterator[MemoryServer]:
             await asyncio.wait([task])
 
 
-async def eventually(host: Store, name: str) -> None:
+async def eventually(host: ClusterStore, name: str) -> None:
     while not placed(host, name):  # noqa: ASYNC110 - nobody tells when it holds
         await asyncio.sleep(0.01)
 
@@ -81,8 +81,8 @@ async def test_writes_that_keep_failing_stop_nobody_behind_them() -> None:
     """They used to stop everything behind the first 64 of their tier."""
     async with region() as server:
         server.faults.affects = lambda verb, path: verb == "PATCH" and "/bad-" in path
-        server.faults.refusal = Refusal(422)
-        for n in range(pool.BATCH + 20):
+        server.faults.refusal = InjectedRefusal(422)
+        for n in range(pool_controller.BATCH + 20):
             submit(server.store, f"bad-{n:03}", "Reserved")
         submit(server.store, "good")
         await eventually(server.store, "good")

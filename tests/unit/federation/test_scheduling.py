@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
-from federation.worlds import NOW, app, capacity, member, template
+from federation.object_builders import NOW, app, capacity, member, template
 
-from pincompute.api.core import Taint
+from pincompute.api.builtin import Taint
 from pincompute.api.kinds import PINAPP
 from pincompute.api.workloads import Placement, Scheduling, WorkloadStatus
 from pincompute.federation.scheduling.placement import place
-from pincompute.federation.scheduling.pool import Seen, decide
+from pincompute.federation.scheduling.pool_controller import ObservedPool, decide
 
 REGION = (member("a1"), member("b1"), member("c1"))
 
@@ -25,8 +25,8 @@ def reasons(decision: Scheduling) -> dict[str, str]:
     return {r.cluster: r.reason for r in decision.rejections}
 
 
-def seen(*waiting, members=REGION, assumed=None) -> Seen:
-    return Seen(NOW, tuple(waiting), members, assumed or {})
+def seen(*waiting, members=REGION, assumed=None) -> ObservedPool:
+    return ObservedPool(NOW, tuple(waiting), members, assumed or {})
 
 
 def decided(plan, index: int = 0) -> dict:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import msgspec
-from federation.worlds import NOW, app, member, shard, template
+from federation.object_builders import NOW, app, member, shard, template
 
 from pincompute.api.workloads import ClusterReplicas, Scheduling
 from pincompute.engine.plan import Apply, ConfirmSet, Delete, Patch, Plan
-from pincompute.federation.workload import controller
-from pincompute.federation.workload.model import Workload
-from pincompute.federation.workload.sites import Site
+from pincompute.federation.workload import workload_controller
+from pincompute.federation.workload.member_shards import MemberShard
+from pincompute.federation.workload.workload_model import Workload
 
 
 def placed(generation: int = 1, **counts: int) -> Scheduling:
@@ -17,12 +17,12 @@ def placed(generation: int = 1, **counts: int) -> Scheduling:
     return Scheduling(generation=generation, revision="r", placement=rows)
 
 
-def site(name: str, there=None, *, known: bool = True, namespace_exists: bool = True, **facts) -> Site:
-    return Site(member(name, reachable=known, **facts), there, known=known, namespace_exists=namespace_exists)
+def site(name: str, there=None, *, known: bool = True, namespace_exists: bool = True, **facts) -> MemberShard:
+    return MemberShard(member(name, reachable=known, **facts), there, known=known, namespace_exists=namespace_exists)
 
 
-def decide(of: Workload, sites: tuple[Site, ...]) -> Plan:
-    return controller.decide(controller.Seen(NOW, of, sites, ()))
+def decide(of: Workload, sites: tuple[MemberShard, ...]) -> Plan:
+    return workload_controller.decide(workload_controller.ObservedWorkload(NOW, of, sites, ()))
 
 
 def shares(plan) -> dict[str, int]:
@@ -105,7 +105,7 @@ def test_a_shard_of_a_deleted_namesake_goes_first():
     orphan = msgspec.structs.replace(
         orphan, spec=msgspec.structs.replace(orphan.spec, origin=msgspec.structs.replace(orphan.spec.origin, uid="gone"))
     )
-    plan = decide(app(scheduling=placed(a1=2)), (Site(member("a1"), None, orphan),))
+    plan = decide(app(scheduling=placed(a1=2)), (MemberShard(member("a1"), None, orphan),))
     assert deleted(plan) == {"a1": "shard-a1"}
     assert shares(plan) == {}
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from federation.worlds import app, member, shard, template
+from federation.object_builders import app, member, shard, template
 
 from pincompute.api.meta import ObjectMeta, OwnerReference
 from pincompute.api.revisions import PinRevision, PinRevisionSpec
 from pincompute.api.workloads import WorkloadStatus
 from pincompute.engine.plan import Create, Patch
-from pincompute.federation.workload import revisions
-from pincompute.federation.workload.sites import Site
+from pincompute.federation.workload import revision_history
+from pincompute.federation.workload.member_shards import MemberShard
 
 IMAGES = [template(f"registry.internal/hello:{n}") for n in range(20)]
 
@@ -24,12 +24,12 @@ def kept(n: int, number: int) -> PinRevision:
     return PinRevision(metadata=meta, spec=PinRevisionSpec(revision=name(n), number=number, template=IMAGES[n]))
 
 
-def running(n: int) -> tuple[Site, ...]:
-    return (Site(member("a1"), shard(app(pod=IMAGES[n]), "a1", 2)),)
+def running(n: int) -> tuple[MemberShard, ...]:
+    return (MemberShard(member("a1"), shard(app(pod=IMAGES[n]), "a1", 2)),)
 
 
 def test_what_is_superseded_is_made_an_object_of_the_workload():
-    (made,) = revisions.decide(app(pod=IMAGES[2]), running(1), ())
+    (made,) = revision_history.decide(app(pod=IMAGES[2]), running(1), ())
     assert isinstance(made, Create)
     assert made.ref.key.name == f"pinapp-hello-{name(1)}"
     assert made.body["metadata"]["ownerReferences"][0]["uid"] == "uid-hello"
@@ -38,7 +38,7 @@ def test_what_is_superseded_is_made_an_object_of_the_workload():
 
 
 def test_numbers_count_on():
-    (made,) = revisions.decide(app(pod=IMAGES[3]), running(2), (kept(0, 1), kept(1, 2)))
+    (made,) = revision_history.decide(app(pod=IMAGES[3]), running(2), (kept(0, 1), kept(1, 2)))
     assert isinstance(made, Create)
     assert made.body["spec"]["number"] == 3
 
@@ -46,7 +46,7 @@ def test_numbers_count_on():
 def test_a_template_that_is_superseded_once_more_becomes_the_newest():
     """So that a rollback after 1, 2, 1, 3 leads to 1."""
     back = app(pod=IMAGES[3], status=WorkloadStatus(revision=name(1)))
-    (made,) = revisions.decide(back, running(1), (kept(1, 1), kept(2, 2)))
+    (made,) = revision_history.decide(back, running(1), (kept(1, 1), kept(2, 2)))
     assert isinstance(made, Patch)
     assert (made.uid, made.body) == ("r1", {"spec": {"number": 3}})
 
@@ -54,11 +54,11 @@ def test_a_template_that_is_superseded_once_more_becomes_the_newest():
 def test_nothing_is_written_while_an_update_goes_on():
     """The newest is known, and the wanted one is not superseded."""
     updating = app(pod=IMAGES[2], status=WorkloadStatus(revision=name(2)))
-    assert revisions.decide(updating, running(1), (kept(1, 1),)) == ()
-    assert revisions.decide(updating, running(2), (kept(1, 1),)) == ()
+    assert revision_history.decide(updating, running(1), (kept(1, 1),)) == ()
+    assert revision_history.decide(updating, running(2), (kept(1, 1),)) == ()
 
 
 def test_the_oldest_beyond_ten_go_unless_they_run():
     old = tuple(kept(n, n + 1) for n in range(13))
-    gone = revisions.expired(app(pod=IMAGES[15]), running(1), old)
+    gone = revision_history.expired(app(pod=IMAGES[15]), running(1), old)
     assert [delete.uid for delete in gone] == ["r0", "r2"]

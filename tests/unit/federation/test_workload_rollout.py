@@ -7,17 +7,17 @@ from dataclasses import replace
 
 import msgspec
 import pytest
-from federation.worlds import NOW, member, template
+from federation.object_builders import NOW, member, template
 
 from pincompute.api.kinds import PINAPP, PINPOD
 from pincompute.api.labels import SHARDS_FINALIZER
 from pincompute.api.meta import Manifest, ObjectMeta
 from pincompute.api.shards import (
-    Budget,
     DisruptionRequests,
     Origin,
     PinAppShard,
     RevisionStatus,
+    ShardBudget,
     ShardSpec,
     ShardStatus,
     Share,
@@ -25,10 +25,10 @@ from pincompute.api.shards import (
 from pincompute.api.workloads import ClusterReplicas, PinApp, PinAppSpec, PinPod, PinPodSpec, Scheduling, Update, WorkloadStatus
 from pincompute.engine.plan import Apply, Confirm, Create, Patch, Plan
 from pincompute.federation.scheduling import demand
-from pincompute.federation.workload import controller, model, rollout
-from pincompute.federation.workload.model import Workload
-from pincompute.federation.workload.report import PACE
-from pincompute.federation.workload.sites import Site
+from pincompute.federation.workload import rollout, workload_controller, workload_model
+from pincompute.federation.workload.member_shards import MemberShard
+from pincompute.federation.workload.workload_model import Workload
+from pincompute.federation.workload.workload_status import PACE
 
 V1, V2, V3 = (template(f"registry.internal/hello:{n}") for n in (1, 2, 3))
 RESHAPED = template("registry.internal/hello:1", cpu="250m")
@@ -49,11 +49,11 @@ def wanted(pod: Manifest, placement: Mapping[str, int], update: Update = BY_DEFA
         creation_timestamp=NOW,
     )
     decision = Scheduling(generation=2, placement=rows)
-    return model.read(PINAPP, PinApp(metadata=meta, spec=spec, status=WorkloadStatus(scheduling=decision)))
+    return workload_model.read(PINAPP, PinApp(metadata=meta, spec=spec, status=WorkloadStatus(scheduling=decision)))
 
 
 def read(obj: PinApp) -> Workload:
-    return model.read(PINAPP, obj)
+    return workload_model.read(PINAPP, obj)
 
 
 def unit(placement: Mapping[str, int]) -> Workload:
@@ -61,10 +61,10 @@ def unit(placement: Mapping[str, int]) -> Workload:
     rows = tuple(ClusterReplicas(cluster=c, zone=c[0], replicas=n) for c, n in placement.items())
     meta = ObjectMeta(name="one", namespace="demo", uid="uid", generation=2, resource_version="7", creation_timestamp=NOW)
     status = WorkloadStatus(scheduling=Scheduling(generation=2, placement=rows))
-    return model.read(PINPOD, PinPod(metadata=meta, spec=PinPodSpec(template=V1), status=status))
+    return workload_model.read(PINPOD, PinPod(metadata=meta, spec=PinPodSpec(template=V1), status=status))
 
 
-def unit_site(cluster: str) -> Site:
+def unit_site(cluster: str) -> MemberShard:
     return site(cluster, [(V1, 1)], [(V1, 1, 1)])
 
 
@@ -76,9 +76,9 @@ def site(
     cluster: str,
     mix: list[tuple[Manifest, int]],
     pods: list[tuple[Manifest, int, int]],
-    budget: Budget = Budget(),  # noqa: B008 - frozen
+    budget: ShardBudget = ShardBudget(),  # noqa: B008 - frozen
     **facts: object,
-) -> Site:
+) -> MemberShard:
     """`pods`: template, replicas, available. `facts`: known, settled, requests, unschedulable."""
     shares = tuple(Share(revision=name(pod), template=wanted(pod, {"a1": 1}).rendered.template, replicas=n) for pod, n in mix)
     spec = ShardSpec(origin=Origin(uid="uid", generation=1), cluster=cluster, zone=cluster[0], mix=shares, budget=budget)
@@ -95,14 +95,14 @@ def site(
     meta = ObjectMeta(name="hello", namespace="demo", uid=f"shard-{cluster}", generation=4)
     known = bool(facts.get("known", True))
     there = member(cluster, reachable=known, **{k: v for k, v in facts.items() if k == "capacity"})
-    return Site(there, PinAppShard(metadata=meta, spec=spec, status=status), known=known)
+    return MemberShard(there, PinAppShard(metadata=meta, spec=spec, status=status), known=known)
 
 
-def empty(cluster: str) -> Site:
-    return Site(member(cluster), None)
+def empty(cluster: str) -> MemberShard:
+    return MemberShard(member(cluster), None)
 
 
-def assigned(of: Workload, *sites: Site, refused: str = "") -> dict[str, tuple[dict[str, int], tuple[int, int, int]]]:
+def assigned(of: Workload, *sites: MemberShard, refused: str = "") -> dict[str, tuple[dict[str, int], tuple[int, int, int]]]:
     """Per member its mix and unavailable, updating, surge."""
     names = {name(pod): f"v{n}" for n, pod in enumerate((V1, V2, V3), 1)} | {name(RESHAPED): "reshaped"}
     decision = demand.decision(of)
@@ -140,7 +140,7 @@ def test_an_update_begins_with_one_replica_more_in_one_cluster():
 
 
 def test_a_bad_image_stops_after_the_first():
-    begun = site("a1", [(V1, 1), (V2, 1)], [(V1, 1, 1), (V2, 1, 0)], Budget(surge=1))
+    begun = site("a1", [(V1, 1), (V2, 1)], [(V1, 1, 1), (V2, 1, 0)], ShardBudget(surge=1))
     assert assigned(wanted(V2, THREE), begun, *SERVING[1:]) == {
         "a1": ({"v1": 1, "v2": 1}, (0, 0, 1)),
         "b1": ({"v1": 1}, NOTHING),
@@ -149,7 +149,7 @@ def test_a_bad_image_stops_after_the_first():
 
 
 def test_a_revision_that_has_proved_itself_reaches_the_others_one_at_a_time():
-    proved = site("a1", [(V1, 1), (V2, 1)], [(V1, 1, 1), (V2, 1, 1)], Budget(surge=1))
+    proved = site("a1", [(V1, 1), (V2, 1)], [(V1, 1, 1), (V2, 1, 1)], ShardBudget(surge=1))
     assert assigned(wanted(V2, THREE), proved, *SERVING[1:]) == {
         "a1": ({"v2": 2}, (0, 1, 1)),
         "b1": ({"v2": 1}, NOTHING),
@@ -159,14 +159,14 @@ def test_a_revision_that_has_proved_itself_reaches_the_others_one_at_a_time():
 
 def test_the_replica_that_was_too_many_goes_when_all_have_the_revision():
     done = [site(c, [(V2, 1)], [(V2, 1, 1)]) for c in ("b1", "c1")]
-    last = site("a1", [(V2, 2)], [(V2, 2, 2)], Budget(surge=1))
+    last = site("a1", [(V2, 2)], [(V2, 2, 2)], ShardBudget(surge=1))
     assert assigned(wanted(V2, THREE), last, *done)["a1"] == ({"v2": 1}, NOTHING)
 
 
 def test_it_stays_while_another_there_does_not_serve():
     """What goes first is what does not serve, and that would be a pod that only restarts."""
     done = [site(c, [(V2, 1)], [(V2, 1, 1)]) for c in ("b1", "c1")]
-    last = site("a1", [(V2, 2)], [(V2, 2, 1)], Budget(surge=1))
+    last = site("a1", [(V2, 2)], [(V2, 2, 1)], ShardBudget(surge=1))
     assert assigned(wanted(V2, THREE), last, *done)["a1"] == ({"v2": 2}, (0, 0, 1))
 
 
@@ -193,7 +193,7 @@ def test_without_surge_a_replica_that_does_not_serve_is_the_canary():
 
 def test_while_the_canary_is_tried_no_other_replica_takes_its_revision():
     """A replica that is not ready for a moment must not be given an image that may be bad."""
-    begun = site("a1", [(V1, 1), (V2, 1)], [(V1, 1, 1), (V2, 1, 0)], Budget(surge=1))
+    begun = site("a1", [(V1, 1), (V2, 1)], [(V1, 1, 1), (V2, 1, 0)], ShardBudget(surge=1))
     blip = site("b1", [(V1, 1)], [(V1, 1, 0)])
     told = assigned(wanted(V2, THREE), begun, blip, SERVING[2])
     assert {cluster: mix for cluster, (mix, _) in told.items()} == {"a1": {"v1": 1, "v2": 1}, "b1": {"v1": 1}, "c1": {"v1": 1}}
@@ -201,7 +201,7 @@ def test_while_the_canary_is_tried_no_other_replica_takes_its_revision():
 
 def test_a_third_template_is_tried_in_the_replica_that_was_too_many():
     """Two deploys close together: the first one's canary serves already."""
-    begun = site("a1", [(V1, 1), (V2, 1)], [(V1, 1, 1), (V2, 1, 1)], Budget(surge=1))
+    begun = site("a1", [(V1, 1), (V2, 1)], [(V1, 1, 1), (V2, 1, 1)], ShardBudget(surge=1))
     told = assigned(wanted(V3, THREE), begun, *SERVING[1:])
     assert told["a1"][0].get("v3") == 1
     assert told["a1"][1] == (0, 1, 1)
@@ -209,7 +209,7 @@ def test_a_third_template_is_tried_in_the_replica_that_was_too_many():
 
 def test_a_third_template_goes_on_where_the_second_has_reached_all():
     there = [site(c, [(V2, 1)], [(V2, 1, 1)]) for c in ("b1", "c1")]
-    last = site("a1", [(V2, 2)], [(V2, 2, 2)], Budget(surge=1))
+    last = site("a1", [(V2, 2)], [(V2, 2, 2)], ShardBudget(surge=1))
     assert assigned(wanted(V3, THREE), last, *there)["a1"] == ({"v2": 1, "v3": 1}, (0, 1, 1))
 
 
@@ -218,13 +218,13 @@ def test_what_has_no_place_is_neither_promised_nor_counted():
     of = wanted(V2, {"a1": 8})
     spec = msgspec.structs.replace(of.obj.spec, replicas=40)
     of = read(msgspec.structs.replace(of.obj, spec=spec))
-    proved = site("a1", [(V1, 8), (V2, 2)], [(V1, 8, 8), (V2, 2, 2)], Budget(surge=2))
+    proved = site("a1", [(V1, 8), (V2, 2)], [(V1, 8, 8), (V2, 2, 2)], ShardBudget(surge=2))
     (mix, (unavailable, updating, _)) = assigned(of, proved)["a1"]
     assert sum(mix.values()) - unavailable - updating >= 6
 
 
 def test_a_pause_in_mid_update_keeps_the_surge_and_every_revision():
-    begun = site("a1", [(V1, 1), (V2, 1)], [(V1, 1, 1), (V2, 1, 0)], Budget(surge=1))
+    begun = site("a1", [(V1, 1), (V2, 1)], [(V1, 1, 1), (V2, 1, 0)], ShardBudget(surge=1))
     told = assigned(wanted(V2, THREE, paused=True), begun, *SERVING[1:])
     assert told["a1"] == ({"v1": 1, "v2": 1}, (0, 0, 1))
 
@@ -240,11 +240,11 @@ def test_room_that_is_not_known_is_waited_for():
 
 def test_a_drain_does_not_wait_for_an_update_that_is_stuck():
     """S-232: a mistyped image uses the surge of the update; the drain has one of its own."""
-    stuck = site("a1", [(V1, 1), (V2, 1)], [(V1, 1, 1), (V2, 1, 0)], Budget(surge=1))
+    stuck = site("a1", [(V1, 1), (V2, 1)], [(V1, 1, 1), (V2, 1, 0)], ShardBudget(surge=1))
     drained = site("b1", [(V1, 1)], [(V1, 1, 1)], requests=DisruptionRequests(drains=1))
     first = assigned(wanted(V2, THREE), stuck, drained, SERVING[2])
     assert sum(surge for _, (_, _, surge) in first.values()) == 2
-    more = site("c1", [(V1, 2)], [(V1, 2, 2)], Budget(surge=1))
+    more = site("c1", [(V1, 2)], [(V1, 2, 2)], ShardBudget(surge=1))
     assert assigned(wanted(V2, THREE), stuck, drained, more)["b1"] == ({"v1": 1}, (1, 0, 0))
 
 
@@ -265,19 +265,19 @@ def test_what_serves_nowhere_is_replaced_at_once():
 
 def test_back_to_the_old_template_needs_no_proof():
     """S-124: what was broken goes back at once, what serves is not touched."""
-    begun = site("a1", [(V1, 1), (V2, 1)], [(V1, 1, 1), (V2, 1, 0)], Budget(surge=1))
+    begun = site("a1", [(V1, 1), (V2, 1)], [(V1, 1, 1), (V2, 1, 0)], ShardBudget(surge=1))
     told = assigned(wanted(V1, THREE), begun, *SERVING[1:])
     assert told == {"a1": ({"v1": 1}, NOTHING), "b1": ({"v1": 1}, NOTHING), "c1": ({"v1": 1}, NOTHING)}
 
 
 def test_another_template_in_the_middle_of_an_update_takes_the_place_of_the_broken_one():
-    begun = site("a1", [(V1, 1), (V2, 1)], [(V1, 1, 1), (V2, 1, 0)], Budget(surge=1))
+    begun = site("a1", [(V1, 1), (V2, 1)], [(V1, 1, 1), (V2, 1, 0)], ShardBudget(surge=1))
     told = assigned(wanted(V3, THREE), begun, *SERVING[1:])
     assert told["a1"] == ({"v1": 1, "v3": 1}, (0, 1, 1))  # what does not serve costs nothing
 
 
 def test_pods_that_must_be_new_are_replaced_by_eviction():
-    proved = site("a1", [(V1, 1), (RESHAPED, 1)], [(V1, 1, 1), (RESHAPED, 1, 1)], Budget(surge=1))
+    proved = site("a1", [(V1, 1), (RESHAPED, 1)], [(V1, 1, 1), (RESHAPED, 1, 1)], ShardBudget(surge=1))
     told = assigned(wanted(RESHAPED, THREE), proved, *SERVING[1:])
     assert told["b1"] == ({"reshaped": 1}, (1, 0, 0))
 
@@ -290,7 +290,7 @@ def test_where_no_cluster_has_room_one_replica_at_a_time_is_taken():
 
 
 def test_one_replica_more_that_no_node_takes_moves_to_another_cluster():
-    stuck = site("a1", [(V1, 1), (V2, 1)], [(V1, 1, 1), (V2, 1, 0)], Budget(surge=1), unschedulable=1)
+    stuck = site("a1", [(V1, 1), (V2, 1)], [(V1, 1, 1), (V2, 1, 0)], ShardBudget(surge=1), unschedulable=1)
     told = assigned(wanted(V2, THREE), stuck, *SERVING[1:])
     assert told == {"a1": ({"v1": 1}, NOTHING), "b1": ({"v1": 1, "v2": 1}, (0, 0, 1)), "c1": ({"v1": 1}, NOTHING)}
 
@@ -320,7 +320,7 @@ def test_a_drain_where_none_may_be_missing_waits_for_one_replica_more():
     first = assigned(wanted(V1, THREE), SERVING[0], drained, SERVING[2])
     assert sum(surge for _, (_, _, surge) in first.values()) == 1
     assert first["b1"][1][0] == 0
-    more = site("a1", [(V1, 2)], [(V1, 2, 2)], Budget(surge=1))
+    more = site("a1", [(V1, 2)], [(V1, 2, 2)], ShardBudget(surge=1))
     assert assigned(wanted(V1, THREE), more, drained, SERVING[2])["b1"] == ({"v1": 1}, (1, 0, 0))
 
 
@@ -329,18 +329,20 @@ def test_a_restart_by_request_where_none_may_be_missing_waits_for_one_replica_mo
     asked = site("b1", [(V1, 1)], [(V1, 1, 1)], requests=DisruptionRequests(updates=1))
     first = assigned(wanted(V1, THREE), SERVING[0], asked, SERVING[2])
     assert sum(surge for _, (_, _, surge) in first.values()) == 1
-    more = site("a1", [(V1, 2)], [(V1, 2, 2)], Budget(surge=1))
+    more = site("a1", [(V1, 2)], [(V1, 2, 2)], ShardBudget(surge=1))
     assert assigned(wanted(V1, THREE), more, asked, SERVING[2])["b1"] == ({"v1": 1}, (0, 1, 0))
 
 
 def test_a_drain_goes_on_where_what_it_has_taken_cannot_come_back():
     """S-232: two replicas on the only node of a member; one is pending, and the account is spent on it."""
     six = {"a1": 2, "b1": 2, "c1": 2}
-    drained = site("a1", [(V1, 2)], [(V1, 2, 1)], Budget(unavailable=1), requests=DisruptionRequests(drains=1), unschedulable=1)
+    drained = site(
+        "a1", [(V1, 2)], [(V1, 2, 1)], ShardBudget(unavailable=1), requests=DisruptionRequests(drains=1), unschedulable=1
+    )
     others = [site(c, [(V1, 2)], [(V1, 2, 2)]) for c in ("b1", "c1")]
     first = assigned(wanted(V1, six), drained, *others)
     assert sum(surge for _, (_, _, surge) in first.values()) == 1
-    more = site("b1", [(V1, 3)], [(V1, 3, 3)], Budget(surge=1))
+    more = site("b1", [(V1, 3)], [(V1, 3, 3)], ShardBudget(surge=1))
     assert assigned(wanted(V1, six), drained, more, others[1])["a1"] == ({"v1": 2}, (2, 0, 0))
 
 
@@ -350,8 +352,8 @@ def test_a_workload_that_runs_as_wanted_is_left_alone(replicas: int):
     assert assigned(wanted(V1, {"a1": replicas}), there) == {"a1": ({"v1": replicas}, NOTHING)}
 
 
-def plan(of: Workload, *sites: Site) -> Plan:
-    return controller.decide(controller.Seen(NOW + PACE, of, sites, ()))
+def plan(of: Workload, *sites: MemberShard) -> Plan:
+    return workload_controller.decide(workload_controller.ObservedWorkload(NOW + PACE, of, sites, ()))
 
 
 def test_what_is_superseded_is_kept_before_anything_of_the_next_is_dispatched():
@@ -388,12 +390,12 @@ def test_pods_keep_the_name_of_a_revision_that_a_former_version_gave_it():
     named = msgspec.structs.replace(there.shard.spec.mix[0], revision="cfa938f814")
     spec = msgspec.structs.replace(there.shard.spec, mix=(named,))
     former = replace(there, shard=msgspec.structs.replace(there.shard, spec=spec))
-    kept = controller.named(of, (former,), ())
+    kept = workload_controller.named(of, (former,), ())
     assert kept.rendered.revision == "cfa938f814"
 
 
 def test_what_a_member_refuses_becomes_a_sentence():
     refused = "a1 does not take it: spec.mix[0].template: Invalid value"
-    seen = controller.Seen(NOW + PACE, wanted(V1, {"a1": 1}), (empty("a1"),), (), refused)
-    (told,) = [a for a in controller.decide(seen).actions if isinstance(a, Patch) and a.subresource == "status"]
+    seen = workload_controller.ObservedWorkload(NOW + PACE, wanted(V1, {"a1": 1}), (empty("a1"),), (), refused)
+    (told,) = [a for a in workload_controller.decide(seen).actions if isinstance(a, Patch) and a.subresource == "status"]
     assert told.body["status"]["message"] == f"{refused}; correct the template or what it refers to"

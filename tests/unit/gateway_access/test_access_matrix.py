@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 import yaml
-from deciding import World, user
+from access_fixtures import World, user
 
-from pincompute.gateway.access import Scope
-from pincompute.gateway.access.rights import RESOURCES, VERBS
-from pincompute.gateway.calls import ANONYMOUS, Caller, Operation
+from pincompute.gateway.access import TokenScope
+from pincompute.gateway.access.permissions import RESOURCES, VERBS
+from pincompute.gateway.call_context import ANONYMOUS, Caller, Operation
 
 TABLE: dict[str, dict[str, dict[str, str]]] = yaml.safe_load(Path(__file__).with_name("matrix.yaml").read_text())
 PLACES = {"member": "demo", "other": "other", "absent": "nothing", "region": ""}
@@ -39,22 +39,22 @@ PEOPLE: dict[str, Caller] = {
 
 
 async def _revoked(world: World) -> Caller:
-    found = await world.service(user("olga"), Scope("demo", role="owner"))
+    found = await world.service(user("olga"), TokenScope("demo", role="owner"))
     await world.tokens.revoke(found.token_id)
     return found
 
 
 ADMIN = user("anna", "admins")
 TOKENS: dict[str, Callable[[World], Awaitable[Caller]]] = {
-    "token of an owner, as developer": lambda world: world.service(user("olga"), Scope("demo", role="developer")),
-    "token of a viewer, as owner": lambda world: world.service(user("vera"), Scope("demo", role="owner")),
+    "token of an owner, as developer": lambda world: world.service(user("olga"), TokenScope("demo", role="developer")),
+    "token of a viewer, as owner": lambda world: world.service(user("vera"), TokenScope("demo", role="owner")),
     "token of an owner, for two operations": lambda world: world.service(
-        user("olga"), Scope("demo", operations=("apps:get", "apps:restart"))
+        user("olga"), TokenScope("demo", operations=("apps:get", "apps:restart"))
     ),
-    "token of an owner, for another project": lambda world: world.service(user("olga"), Scope("other", role="owner")),
-    "token of an admin, as viewer everywhere": lambda world: world.service(ADMIN, Scope("*", role="viewer")),
-    "token of an admin, for everything": lambda world: world.service(ADMIN, Scope("*", operations=("*:*",))),
-    "token of a service account": lambda world: world.service(user("olga"), Scope("demo", role="owner"), "service:ci"),
+    "token of an owner, for another project": lambda world: world.service(user("olga"), TokenScope("other", role="owner")),
+    "token of an admin, as viewer everywhere": lambda world: world.service(ADMIN, TokenScope("*", role="viewer")),
+    "token of an admin, for everything": lambda world: world.service(ADMIN, TokenScope("*", operations=("*:*",))),
+    "token of a service account": lambda world: world.service(user("olga"), TokenScope("demo", role="owner"), "service:ci"),
     "token that was revoked": _revoked,
 }
 

@@ -15,11 +15,11 @@ import msgspec
 import pytest
 
 from pincompute.gateway.audit import AuditError, AuditLog, verify
-from pincompute.gateway.audit import chain as chains
-from pincompute.gateway.audit.files import finished
-from pincompute.gateway.calls import Call, Caller, Operation
+from pincompute.gateway.audit import hash_chain as chains
+from pincompute.gateway.audit.log_files import finished
+from pincompute.gateway.call_context import Call, Caller, Operation
 from pincompute.gateway.problems import Problem
-from pincompute.gateway.settings import Audit
+from pincompute.gateway.settings import AuditSettings
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -28,7 +28,7 @@ def call(number: int = 0, verb: str = "create") -> Call:
     return Call(f"r{number}", Caller("alice"), Operation("apps", verb), "demo", "hello", "10.0.0.1", AT)  # type: ignore[arg-type]
 
 
-async def _write(path: Path, count: int, settings: Audit = Audit()) -> None:  # noqa: B008 - immutable
+async def _write(path: Path, count: int, settings: AuditSettings = AuditSettings()) -> None:  # noqa: B008 - immutable
     async with AuditLog(settings, path) as log:
         for number in range(count):
             await log.begin(call(number))
@@ -37,7 +37,7 @@ async def _write(path: Path, count: int, settings: Audit = Audit()) -> None:  # 
 
 async def test_a_record_says_who_what_where_and_how_it_was_decided(tmp_path: Path) -> None:
     path = tmp_path / "audit.log"
-    async with AuditLog(Audit(), path) as log:
+    async with AuditLog(AuditSettings(), path) as log:
         await log.record(call(7), allowed=False, status=404, why="no role in this project")
     record = chains.decode(path.read_bytes().splitlines()[0])
     found = msgspec.to_builtins(record)
@@ -62,7 +62,7 @@ async def test_a_record_says_who_what_where_and_how_it_was_decided(tmp_path: Pat
 async def test_a_log_goes_on_over_restarts_and_rotations(tmp_path: Path) -> None:
     path = tmp_path / "audit.log"
     for _ in range(3):
-        await _write(path, 20, Audit(rotate=4000))
+        await _write(path, 20, AuditSettings(rotate=4000))
     report = verify(path)
     assert (report.intact, report.records, report.first, report.last) == (True, 120, 1, 120)
     assert report.files > 5
@@ -70,7 +70,7 @@ async def test_a_log_goes_on_over_restarts_and_rotations(tmp_path: Path) -> None
 
 async def test_old_files_go_and_the_rest_still_verifies(tmp_path: Path) -> None:
     path = tmp_path / "audit.log"
-    await _write(path, 100, Audit(rotate=4000, keep=3))
+    await _write(path, 100, AuditSettings(rotate=4000, keep=3))
     report = verify(path)
     assert (report.intact, report.files, report.last) == (True, 4, 200)
     assert report.first > 1
@@ -83,7 +83,7 @@ def _changed(lines: list[bytes]) -> list[bytes]:
 
 def _changed_with_a_new_hash(lines: list[bytes]) -> list[bytes]:
     record = msgspec.to_builtins(chains.decode(lines[4]))
-    entry = chains.Entry(stage="done", time=AT, caller="mallory")
+    entry = chains.AuditEntry(stage="done", time=AT, caller="mallory")
     lines[4] = chains.encode(entry, record["seq"], record["previous"])[0].rstrip(b"\n")
     return lines
 
@@ -122,7 +122,7 @@ async def test_tampering_shows_with_its_line(tmp_path: Path, tamper: object, tol
 
 async def test_a_finished_file_that_lost_its_beginning_shows(tmp_path: Path) -> None:
     path = tmp_path / "audit.log"
-    await _write(path, 20, Audit(rotate=4000))
+    await _write(path, 20, AuditSettings(rotate=4000))
     first = finished(path)[0]
     first.write_bytes(b"".join(first.read_bytes().splitlines(keepends=True)[1:]))
     assert [str(fault) for fault in verify(path).faults] == [f"{first}, line 1: is not record 1, with which this file began"]
@@ -169,11 +169,11 @@ import asyncio, sys
 from datetime import UTC, datetime
 from pathlib import Path
 from pincompute.gateway.audit import AuditLog
-from pincompute.gateway.calls import Call, Caller, Operation
-from pincompute.gateway.settings import Audit
+from pincompute.gateway.call_context import Call, Caller, Operation
+from pincompute.gateway.settings import AuditSettings
 
 async def main():
-    async with AuditLog(Audit(rotate=50_000), Path(sys.argv[1])) as log:
+    async with AuditLog(AuditSettings(rotate=50_000), Path(sys.argv[1])) as log:
         number = 0
         while True:
             number += 1
@@ -202,7 +202,7 @@ def test_no_record_is_lost_when_the_process_is_killed(tmp_path: Path) -> None:
 
 def test_two_writers_of_one_file_are_refused(tmp_path: Path) -> None:
     async def both() -> None:
-        async with AuditLog(Audit(), tmp_path / "audit.log"), AuditLog(Audit(), tmp_path / "audit.log"):
+        async with AuditLog(AuditSettings(), tmp_path / "audit.log"), AuditLog(AuditSettings(), tmp_path / "audit.log"):
             pass
 
     with pytest.raises(AuditError, match="written by another process"):
@@ -253,7 +253,7 @@ async def _until_full(log: AuditLog) -> tuple[int, Problem]:
 
 async def test_a_full_disk_refuses_what_must_be_recorded_and_heals(full_disk: Path) -> None:
     path = full_disk / "audit.log"
-    async with AuditLog(Audit(), path) as log:
+    async with AuditLog(AuditSettings(), path) as log:
         await log.begin(call())
         filler = _fill(full_disk)
         admitted, problem = await _until_full(log)
@@ -270,7 +270,7 @@ async def test_a_full_disk_refuses_what_must_be_recorded_and_heals(full_disk: Pa
 
 async def test_a_full_disk_lets_go_on_when_it_is_set_so_and_owes_the_records(full_disk: Path) -> None:
     path = full_disk / "audit.log"
-    async with AuditLog(Audit(fail_open=True), path) as log:
+    async with AuditLog(AuditSettings(fail_open=True), path) as log:
         filler = _fill(full_disk)
         for number in range(100):
             await log.begin(call(number))
@@ -284,11 +284,11 @@ async def test_a_full_disk_lets_go_on_when_it_is_set_so_and_owes_the_records(ful
 
 
 async def test_what_was_too_much_to_owe_is_counted(full_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pincompute.gateway.audit import log as module
+    from pincompute.gateway.audit import audit_log as module
 
     monkeypatch.setattr(module, "OWED", 10)
     path = full_disk / "audit.log"
-    async with AuditLog(Audit(fail_open=True), path) as log:
+    async with AuditLog(AuditSettings(fail_open=True), path) as log:
         filler = _fill(full_disk)
         for number in range(4000):
             await log.record(call(number), allowed=False, status=403)
@@ -305,11 +305,11 @@ async def test_a_folder_that_cannot_be_written_refuses_to_start_unless_it_fails_
     path = tmp_path / "file" / "audit.log"
     with pytest.raises(AuditError, match="failOpen"):
         await _write(path, 1)
-    await _write(path, 1, Audit(fail_open=True))
+    await _write(path, 1, AuditSettings(fail_open=True))
 
 
 async def test_always_waits_for_the_disk_together(tmp_path: Path) -> None:
     path = tmp_path / "audit.log"
-    async with AuditLog(Audit(sync="always"), path) as log:
+    async with AuditLog(AuditSettings(sync="always"), path) as log:
         await asyncio.gather(*(log.begin(call(number)) for number in range(50)))
         assert verify(path).records == 50

@@ -13,21 +13,21 @@ from typing import Any
 
 import httpx2
 import pytest
+from access_fixtures import START, Time, World, project, user
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from deciding import START, Time, World, project, user
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet, RSAKey
 
-from pincompute.gateway.access import Authenticator, Scope, ServiceTokens
-from pincompute.gateway.access.keys import FRESH, PAUSE, Https
-from pincompute.gateway.access.tokens import InMemory, ServiceToken, digest
-from pincompute.gateway.calls import ANONYMOUS, Caller, Operation
+from pincompute.gateway.access import Authenticator, ServiceTokens, TokenScope
+from pincompute.gateway.access.issuer_keys import FRESH, PAUSE, HttpsFetch
+from pincompute.gateway.access.service_tokens import InMemoryTokenStorage, ServiceToken, digest
+from pincompute.gateway.call_context import ANONYMOUS, Caller, Operation
 from pincompute.gateway.problems import Problem
-from pincompute.gateway.settings import Issuer
-from pincompute.issuer import app as issuing
-from pincompute.issuer.service import Service
-from pincompute.issuer.signing import Consent
+from pincompute.gateway.settings import IssuerSettings
+from pincompute.issuer import issuer_application as issuing
+from pincompute.issuer.issuer_service import IssuerService
+from pincompute.issuer.token_signing import Consent
 
 URL = "https://issuer.test"
 NOW = int(START.timestamp())
@@ -66,11 +66,11 @@ class Issuers:
 
 
 class Fixture:
-    def __init__(self, *issuers: Issuer, leeway: float = 30.0) -> None:
+    def __init__(self, *issuers: IssuerSettings, leeway: float = 30.0) -> None:
         self.time = Time()
         self.issuers = Issuers()
-        self.service = ServiceTokens(InMemory(), self.time.clock)
-        known = issuers or (Issuer(url=URL),)
+        self.service = ServiceTokens(InMemoryTokenStorage(), self.time.clock)
+        known = issuers or (IssuerSettings(url=URL),)
         self.authenticator = Authenticator(known, self.service, leeway, self.time.clock, self.issuers)
 
     async def identify(self, token: str) -> Caller:
@@ -105,7 +105,9 @@ async def test_a_token_is_verified_once_and_never_kept() -> None:
 
 
 async def test_rsa_keys_and_several_issuers() -> None:
-    fixture = Fixture(Issuer(url="https://other.test"), Issuer(url=URL, username_claim="sub", groups_claim="roles"))
+    fixture = Fixture(
+        IssuerSettings(url="https://other.test"), IssuerSettings(url=URL, username_claim="sub", groups_claim="roles")
+    )
     fixture.issuers.keys = [RSAKey.generate_key(2048, auto_kid=True)]
     found = await fixture.identify(fixture.issuers.token(GOOD | {"roles": "one"}))
     assert (found.name, found.groups) == ("1", frozenset({"one"}))
@@ -275,7 +277,7 @@ class TestKeys:
 
 class TestServiceTokens:
     async def _made(self, fixture: Fixture, days: float = 1.0) -> tuple[str, ServiceToken]:
-        scope = Scope("demo", role="developer")
+        scope = TokenScope("demo", role="developer")
         return await fixture.service.create("deploys", user("olga", "devs"), "olga", scope, timedelta(days=days))
 
     async def test_acts_for_its_subject_and_can_be_recognised(self) -> None:
@@ -309,9 +311,9 @@ class TestServiceTokens:
         assert not await fixture.service.revoke("token-unknown")
 
     async def test_what_another_gateway_made_and_revoked_is_seen(self) -> None:
-        time, storage = Time(), InMemory()
+        time, storage = Time(), InMemoryTokenStorage()
         here, there = ServiceTokens(storage, time.clock), ServiceTokens(storage, time.clock)
-        secret, made = await there.create("t", user("olga"), "olga", Scope("demo", role="viewer"), timedelta(days=1))
+        secret, made = await there.create("t", user("olga"), "olga", TokenScope("demo", role="viewer"), timedelta(days=1))
         assert await here.find(secret) is not None
         await there.revoke(made.id)
         await here.refresh()
@@ -321,7 +323,7 @@ class TestServiceTokens:
         fixture = Fixture()
         asked = 0
 
-        class Counting(InMemory):
+        class Counting(InMemoryTokenStorage):
             async def everything(self) -> Any:
                 nonlocal asked
                 asked += 1
@@ -348,7 +350,7 @@ class TestServiceTokens:
 
     async def test_a_stream_ends_when_the_token_or_the_subjects_role_ends(self) -> None:
         world, watch = World(), Operation("apps", "watch")
-        caller = await world.service(user("olga"), Scope("demo", role="viewer"))
+        caller = await world.service(user("olga"), TokenScope("demo", role="viewer"))
         assert world.authorizer.decide(caller, watch, "demo").allowed
         world.projects["demo"] = project("demo", somebody="owner")
         assert world.authorizer.decide(caller, watch, "demo").hidden
@@ -360,16 +362,16 @@ class TestServiceTokens:
     @pytest.mark.parametrize(
         ("who", "scope", "may"),
         [
-            (user("olga"), Scope("demo", role="owner"), True),
-            (user("dev"), Scope("demo", role="developer"), True),
-            (user("dev"), Scope("demo", role="operator"), False),
-            (user("dev"), Scope("demo", operations=("shells:open",)), False),
-            (user("dev"), Scope("other", role="viewer"), False),
-            (user("olga"), Scope("*", role="viewer"), False),
-            (user("anna", "admins"), Scope("*", role="owner"), True),
+            (user("olga"), TokenScope("demo", role="owner"), True),
+            (user("dev"), TokenScope("demo", role="developer"), True),
+            (user("dev"), TokenScope("demo", role="operator"), False),
+            (user("dev"), TokenScope("demo", operations=("shells:open",)), False),
+            (user("dev"), TokenScope("other", role="viewer"), False),
+            (user("olga"), TokenScope("*", role="viewer"), False),
+            (user("anna", "admins"), TokenScope("*", role="owner"), True),
         ],
     )
-    async def test_nobody_makes_a_token_that_may_more_than_they(self, who: Caller, scope: Scope, may: bool) -> None:
+    async def test_nobody_makes_a_token_that_may_more_than_they(self, who: Caller, scope: TokenScope, may: bool) -> None:
         assert (not World().authorizer.excess(who, scope)) is may
 
     async def test_nobody_gives_a_role_that_is_more_than_theirs(self) -> None:
@@ -418,14 +420,16 @@ async def test_without_a_credential_nobody_is_known() -> None:
 
 async def test_the_issuer_of_the_region_is_accepted_like_any_other(tmp_path: Path) -> None:
     time = Time()
-    issuer = Service.of(tmp_path, URL, time.clock)
+    issuer = IssuerService.of(tmp_path, URL, time.clock)
     client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app=issuing.build(issuer)))
 
     async def fetch(url: str) -> Any:
         return (await client.get(url)).json()
 
     async with client:
-        authenticator = Authenticator((Issuer(url=URL),), ServiceTokens(InMemory()), 30.0, time.clock, fetch)
+        authenticator = Authenticator(
+            (IssuerSettings(url=URL),), ServiceTokens(InMemoryTokenStorage()), 30.0, time.clock, fetch
+        )
         admin = issuer.users.get("admin")
         assert admin is not None
         token = issuer.signer.access(admin, Consent("admin", "", "", 0.0), issuer.now())
@@ -444,6 +448,6 @@ async def test_what_a_real_server_may_not_answer() -> None:
     server.add_routes([web.get("/redirect", redirect), web.get("/endless", endless)])
     async with TestServer(server) as running:
         with pytest.raises(ValueError, match="status 302"):
-            await Https()(str(running.make_url("/redirect")))
+            await HttpsFetch()(str(running.make_url("/redirect")))
         with pytest.raises(ValueError, match="more than"):
-            await Https()(str(running.make_url("/endless")))
+            await HttpsFetch()(str(running.make_url("/endless")))

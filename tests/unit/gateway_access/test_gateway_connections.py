@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from pincompute.gateway import server
-from pincompute.gateway.limits import connections
-from pincompute.gateway.settings import Limits, Listen, Settings
+from pincompute.gateway import http_server
+from pincompute.gateway.limits import connection_limits
+from pincompute.gateway.settings import GatewaySettings, LimitSettings, ListenSettings
 
 ASK = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 
@@ -33,8 +33,10 @@ async def _echo(scope: Any, receive: Any, send: Any) -> None:
 
 @asynccontextmanager
 async def _serving(app: Any = _echo, most: int = 100) -> AsyncIterator[int]:
-    serving = server.make(app, Settings(listen=Listen(port=0), limits=Limits(headers=4096, connections=most)))
-    task = asyncio.create_task(server.serve(serving))
+    serving = http_server.make(
+        app, GatewaySettings(listen=ListenSettings(port=0), limits=LimitSettings(headers=4096, connections=most))
+    )
+    task = asyncio.create_task(http_server.serve(serving))
     try:
         async with asyncio.timeout(5):
             while not serving.started:  # noqa: ASYNC110 - uvicorn has no event for it
@@ -83,14 +85,14 @@ async def test_headers_that_are_too_large_are_told() -> None:
     ids=["nothing", "half a line", "half the headers", "a part of the body"],
 )
 async def test_what_never_arrives_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, begun: bytes) -> None:
-    monkeypatch.setattr(connections, "GRACE", 0.2)
+    monkeypatch.setattr(connection_limits, "GRACE", 0.2)
     async with _serving() as port:
         assert await _say(port, begun) == b""
 
 
 async def test_a_slow_body_that_keeps_its_pace_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "GRACE", 1.0)
-    monkeypatch.setattr(connections, "PACE", 1)
+    monkeypatch.setattr(connection_limits, "GRACE", 1.0)
+    monkeypatch.setattr(connection_limits, "PACE", 1)
     async with _serving() as port:
         begun = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 8\r\n\r\nabcd"
         assert (await _say(port, begun, b"efgh", pause=1.2)).endswith(b"abcdefgh")
@@ -113,7 +115,7 @@ async def test_the_body_of_an_answer_does_not_wait_until_its_head_is_acknowledge
     def look(transport: Any, _scope: Any) -> None:
         undelayed.append(transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
 
-    monkeypatch.setattr(server, "_show_certificate", look)
+    monkeypatch.setattr(http_server, "_show_certificate", look)
     async with _serving() as port:
         await _say(port, ASK.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n"))
     assert undelayed == [1]
@@ -121,7 +123,7 @@ async def test_the_body_of_an_answer_does_not_wait_until_its_head_is_acknowledge
 
 @pytest.mark.parametrize("more", [b"\r\n", b"G"], ids=["an empty line", "a part of the next request"])
 async def test_a_kept_connection_that_begins_and_does_not_go_on_ends(monkeypatch: pytest.MonkeyPatch, more: bytes) -> None:
-    monkeypatch.setattr(connections, "GRACE", 0.2)
+    monkeypatch.setattr(connection_limits, "GRACE", 0.2)
     async with _serving() as port:
         said = await _say(port, ASK, pause=0.1)
         assert said.startswith(b"HTTP/1.1 200")
@@ -138,7 +140,7 @@ async def test_a_kept_connection_that_begins_and_does_not_go_on_ends(monkeypatch
 async def test_an_answer_that_is_not_read_is_sent_no_further_and_then_the_connection_ends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(connections, "GRACE", 0.5)
+    monkeypatch.setattr(connection_limits, "GRACE", 0.5)
     body, ended = bytes(32 << 20), asyncio.Event()
 
     async def large(_scope: Any, _receive: Any, send: Any) -> None:

@@ -9,16 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
-from deciding import Time, user
+from access_fixtures import Time, user
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pincompute.gateway.calls import Caller, Operation
-from pincompute.gateway.limits import Limiter
-from pincompute.gateway.limits.bucket import Bucket
-from pincompute.gateway.limits.turns import Turns
+from pincompute.gateway.call_context import Caller, Operation
+from pincompute.gateway.limits import RequestLimiter
+from pincompute.gateway.limits.fair_queue import FairQueue
+from pincompute.gateway.limits.rate_bucket import RateBucket
 from pincompute.gateway.problems import Problem
-from pincompute.gateway.settings import Limits
+from pincompute.gateway.settings import LimitSettings
 
 GET = Operation("apps", "get")
 LIST = Operation("apps", "list", cost=5)
@@ -32,7 +32,7 @@ class TestBucket:
         asks=st.lists(st.tuples(st.floats(0, 5), st.floats(0.1, 50)), max_size=60),
     )
     def test_never_gives_more_than_rate_and_burst(self, rate: float, burst: float, asks: list[tuple[float, float]]) -> None:
-        bucket, now, given_out = Bucket.full(rate, burst, 0.0), 0.0, 0.0
+        bucket, now, given_out = RateBucket.full(rate, burst, 0.0), 0.0, 0.0
         for pause, cost in asks:
             now += pause
             if not bucket.wait(cost, now):
@@ -42,14 +42,14 @@ class TestBucket:
 
     @given(rate=st.floats(0.1, 1000), burst=st.floats(1, 1000), cost=st.floats(0.1, 2000))
     def test_who_waits_as_told_is_served(self, rate: float, burst: float, cost: float) -> None:
-        bucket = Bucket.full(rate, burst, 0.0)
+        bucket = RateBucket.full(rate, burst, 0.0)
         bucket.take(burst)
         told = bucket.wait(cost, 0.0)
         assert told > 0
         assert bucket.wait(cost, told + 1e-6 * (1 + told)) < 1e-6
 
     def test_a_clock_that_goes_back_gives_nothing(self) -> None:
-        bucket = Bucket.full(10.0, 10.0, 100.0)
+        bucket = RateBucket.full(10.0, 10.0, 100.0)
         bucket.take(10.0)
         assert bucket.wait(1.0, 50.0) == pytest.approx(0.1)
 
@@ -63,7 +63,7 @@ class TestTurns:
         ),
     )
     def test_no_turn_is_lost_or_given_twice(self, size: int, steps: list[tuple[str, str, float]]) -> None:
-        turns: Turns[int] = Turns(size, 10.0, 0.0)
+        turns: FairQueue[int] = FairQueue(size, 10.0, 0.0)
         held: dict[str, int] = dict.fromkeys("abcd", 0)
         waiting: dict[int, str] = {}
         now = 0.0
@@ -92,17 +92,17 @@ class TestTurns:
             assert not stuck, "somebody waits for a release, and nothing is held"
 
     def test_one_alone_waits_for_nobody_but_the_pace(self) -> None:
-        turns: Turns[int] = Turns(1000, 1000.0, 0.0)
+        turns: FairQueue[int] = FairQueue(1000, 1000.0, 0.0)
         assert sum(turns.take("only", 1.0, 0.0) for _ in range(100)) == 20
         assert turns.take("only", 1.0, 0.001)
 
     def test_one_flow_leaves_room_for_one_more(self) -> None:
-        turns: Turns[int] = Turns(10, 1e9, 0.0)
+        turns: FairQueue[int] = FairQueue(10, 1e9, 0.0)
         assert sum(turns.take("greedy", 1.0, 0.0) for _ in range(20)) == 5
         assert turns.take("newcomer", 1.0, 0.0)
 
     def test_who_comes_new_goes_before_a_long_queue_of_another(self) -> None:
-        turns: Turns[str] = Turns(100, 10.0, 0.0)
+        turns: FairQueue[str] = FairQueue(100, 10.0, 0.0)
         assert turns.take("greedy", 1.0, 0.0)
         for number in range(50):
             turns.enqueue("greedy", 1.0, f"greedy{number}")
@@ -110,7 +110,7 @@ class TestTurns:
         assert turns.serve(0.1) == ["newcomer"]
 
     def test_turns_are_fair_by_work_not_by_number(self) -> None:
-        turns: Turns[str] = Turns(1000, 100.0, 0.0)
+        turns: FairQueue[str] = FairQueue(1000, 100.0, 0.0)
         for _ in range(500):
             turns.enqueue("lists", 5.0, "lists")
             turns.enqueue("gets", 1.0, "gets")
@@ -124,12 +124,12 @@ class TestTurns:
 class Door:
     """A limiter in virtual time; `asleep` is how long callers were held back."""
 
-    limits: Limits = field(default_factory=Limits)
+    limits: LimitSettings = field(default_factory=LimitSettings)
     time: Time = field(default_factory=Time)
     belongs: Callable[[Caller, str], bool] = lambda _caller, _project: True
 
     def __post_init__(self) -> None:
-        self.limiter = Limiter(self.limits, self.belongs, self.time.clock)
+        self.limiter = RequestLimiter(self.limits, self.belongs, self.time.clock)
 
     async def ask(self, caller: Caller, operation: Operation = GET, project: str = "demo") -> str:
         try:
@@ -140,13 +140,13 @@ class Door:
 
 
 async def test_a_list_costs_more_than_a_get() -> None:
-    door = Door(Limits(caller_rate=1.0, caller_burst=10.0))
+    door = Door(LimitSettings(caller_rate=1.0, caller_burst=10.0))
     assert [await door.ask(user("a"), LIST) for _ in range(3)] == ["", "", "429 5"]
     assert [await door.ask(user("b")) for _ in range(11)] == [""] * 10 + ["429 1"]
 
 
 async def test_a_projects_rate_is_shared_by_its_callers() -> None:
-    door = Door(Limits(rate=1.0, burst=10.0))
+    door = Door(LimitSettings(rate=1.0, burst=10.0))
     for number in range(10):
         assert await door.ask(user(f"user{number}")) == ""
     assert await door.ask(user("another")) == "429 1"
@@ -154,21 +154,23 @@ async def test_a_projects_rate_is_shared_by_its_callers() -> None:
 
 
 async def test_a_stranger_cannot_use_up_a_projects_rate() -> None:
-    door = Door(Limits(rate=1.0, burst=10.0, caller_burst=50.0), belongs=lambda caller, _project: caller.name == "member")
+    door = Door(
+        LimitSettings(rate=1.0, burst=10.0, caller_burst=50.0), belongs=lambda caller, _project: caller.name == "member"
+    )
     for _ in range(60):
         await door.ask(user("stranger"))
     assert [await door.ask(user("member")) for _ in range(10)] == [""] * 10
 
 
 async def test_tokens_of_one_subject_do_not_share_a_rate() -> None:
-    door = Door(Limits(caller_rate=1.0, caller_burst=1.0))
+    door = Door(LimitSettings(caller_rate=1.0, caller_burst=1.0))
     assert await door.ask(Caller("ci", kind="service", token_id="token-1")) == ""
     assert await door.ask(Caller("ci", kind="service", token_id="token-2")) == ""
     assert await door.ask(Caller("ci", kind="service", token_id="token-2")) == "429 1"
 
 
 async def test_who_keeps_to_retry_after_is_never_held_back_and_who_does_not_is() -> None:
-    door = Door(Limits(caller_rate=1.0, caller_burst=1.0))
+    door = Door(LimitSettings(caller_rate=1.0, caller_burst=1.0))
     assert await door.ask(user("patient")) == ""
     before = door.time.monotonic
     told = await door.ask(user("patient"))
@@ -185,7 +187,7 @@ async def test_who_keeps_to_retry_after_is_never_held_back_and_who_does_not_is()
 
 
 async def test_streams_are_counted_by_caller_and_given_back() -> None:
-    door = Door(Limits(streams=2))
+    door = Door(LimitSettings(streams=2))
     async with door.limiter.admit(user("a"), WATCH, "demo"), door.limiter.admit(user("a"), WATCH, "demo"):
         assert await door.ask(user("a"), WATCH) == "429 10"
         assert await door.ask(user("b"), WATCH) == ""
@@ -194,7 +196,7 @@ async def test_streams_are_counted_by_caller_and_given_back() -> None:
 
 
 async def test_a_request_waits_for_its_turn_and_its_turn_survives_being_cancelled() -> None:
-    limiter = Limiter(Limits(concurrency=2), lambda _caller, _project: True)
+    limiter = RequestLimiter(LimitSettings(concurrency=2), lambda _caller, _project: True)
     first = limiter.admit(user("a"), GET, "demo")
     await first.__aenter__()
     waiting = [asyncio.create_task(_pass(limiter, number)) for number in "bcd"]
@@ -206,13 +208,13 @@ async def test_a_request_waits_for_its_turn_and_its_turn_survives_being_cancelle
     assert [task.cancelled() for task in waiting] == [True, False, False]
 
 
-async def _pass(limiter: Limiter, caller: str) -> None:
+async def _pass(limiter: RequestLimiter, caller: str) -> None:
     async with limiter.admit(user(caller), GET, "demo"):
         await asyncio.sleep(0)
 
 
 async def test_a_caller_whose_requests_do_not_end_leaves_turns_to_others_of_the_project() -> None:
-    limiter = Limiter(Limits(concurrency=128), lambda _caller, _project: True)
+    limiter = RequestLimiter(LimitSettings(concurrency=128), lambda _caller, _project: True)
     slow = [limiter.admit(user("slow"), GET, "demo") for _ in range(4)]
     for each in slow:
         await each.__aenter__()
@@ -246,7 +248,7 @@ def test_a_greedy_project_does_not_double_the_others_p99(connections: int) -> No
 def _simulate(connections: int) -> float:
     """P99 of nine polite projects, in seconds, on a server that does 1000 requests a second, one after the other."""
     capacity, seconds, polite = 1000.0, 10, 9
-    turns: Turns[tuple[float, str]] = Turns(256, 0.8 * capacity, 0.0)
+    turns: FairQueue[tuple[float, str]] = FairQueue(256, 0.8 * capacity, 0.0)
     every = 1 / (0.5 * capacity / (polite + 1))  # half of their share
     arrivals = [
         (number * every + flow * 1e-4, f"polite{flow}") for flow in range(polite) for number in range(int(seconds / every))

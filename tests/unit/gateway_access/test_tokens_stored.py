@@ -5,25 +5,25 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
-from deciding import Time, user
+from access_fixtures import Time, user
 
-from pincompute.gateway.access import Scope, ServiceToken, ServiceTokens
-from pincompute.store.store import Store
-from pincompute.store.tokens import Tokens
+from pincompute.gateway.access import ServiceToken, ServiceTokens, TokenScope
+from pincompute.store.history_store import HistoryStore
+from pincompute.store.token_table import TokenTable
 
 
 async def test_tokens_survive_in_the_store(tmp_path: Path) -> None:
     time, url = Time(), f"sqlite+aiosqlite:///{tmp_path}/gateway.db"
-    scope = Scope("demo", role="developer", operations=("apps:*",))
-    async with Store.open(url, spool=tmp_path / "spool") as store:
+    scope = TokenScope("demo", role="developer", operations=("apps:*",))
+    async with HistoryStore.open(url, spool=tmp_path / "spool") as store:
         await store.until_ready()
-        tokens = ServiceTokens(Tokens(store.database, ServiceToken), time.clock)
+        tokens = ServiceTokens(TokenTable(store.database, ServiceToken), time.clock)
         secret, made = await tokens.create("deploys", user("olga", "devs"), "olga", scope, timedelta(days=1))
         _, other = await tokens.create("gone", user("olga"), "olga", scope, timedelta(days=1))
         await tokens.revoke(other.id)
-    async with Store.open(url, spool=tmp_path / "spool") as store:
+    async with HistoryStore.open(url, spool=tmp_path / "spool") as store:
         await store.until_ready()
-        again = ServiceTokens(Tokens(store.database, ServiceToken), time.clock)
+        again = ServiceTokens(TokenTable(store.database, ServiceToken), time.clock)
         assert await again.find(secret) == made
         assert again.in_force(made.id) == made
         assert again.in_force(other.id) is None

@@ -8,22 +8,22 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from workers import EPOCH, SECOND, TARGET, app, pod, raw
+from replica_samples import EPOCH, SECOND, TARGET, app, pod, raw
 
-from pincompute.gateway.operation.logs import lines, patterns, queries, sources
-from pincompute.gateway.operation.logs.answers import Pages, media_type
-from pincompute.gateway.operation.logs.lines import LogLine, Source, Stamped
-from pincompute.gateway.operation.logs.ordering import WAIT, Reorder, Skew
-from pincompute.gateway.operation.logs.outbox import ALL, LARGEST, SMALLEST, Budget, Outbox
-from pincompute.gateway.operation.logs.queries import Cursor, LogQuery
-from pincompute.gateway.operation.logs.watermarks import Watermark
-from pincompute.gateway.operation.replicas import Replica
+from pincompute.gateway.operation.logs import grep_pattern, log_lines, log_query, log_sources
+from pincompute.gateway.operation.logs.line_buffer import ALL, LARGEST, SMALLEST, BufferBudget, LineBuffer
+from pincompute.gateway.operation.logs.line_ordering import WAIT, ClockSkew, ReorderBuffer
+from pincompute.gateway.operation.logs.log_lines import LogLine, LogSource, Stamped
+from pincompute.gateway.operation.logs.log_query import LogCursor, LogQuery
+from pincompute.gateway.operation.logs.log_response import LogFormatter, media_type
+from pincompute.gateway.operation.logs.log_watermark import Watermark
+from pincompute.gateway.operation.replica_lookup import Replica
 from pincompute.gateway.problems import Problem
-from pincompute.kube.streams import logs as streams
+from pincompute.kube.streams import pod_logs as streams
 
 
 def line(at: int, text: str = "x") -> Stamped:
-    return Stamped(at, LogLine(time=lines.rfc3339(at), text=text))
+    return Stamped(at, LogLine(time=log_lines.rfc3339(at), text=text))
 
 
 @given(st.lists(st.tuples(st.integers(0, 5 * SECOND), st.sampled_from("abc")), max_size=40).map(sorted), st.integers(0, 40))
@@ -32,7 +32,7 @@ def test_a_log_that_is_asked_for_again_is_shown_once(entries: list[tuple[int, st
     written = [(EPOCH + at, raw(EPOCH + at, text)) for at, text in entries]
     for at, text in written[:cut]:
         shown += [text] if watermark.is_new(at, text) else []
-    since = lines.nanoseconds(watermark.since) if watermark.since else 0
+    since = log_lines.nanoseconds(watermark.since) if watermark.since else 0
     watermark.reopened()
     for at, text in written:
         if at >= since:
@@ -51,19 +51,19 @@ def test_lines_that_a_rotation_took_away_hide_no_new_ones() -> None:
 
 
 def test_times_keep_their_nanoseconds() -> None:
-    assert lines.nanoseconds("2026-11-21T14:00:00.123456789Z") == EPOCH + 123456789
-    assert lines.nanoseconds("2026-11-21T15:00:00+01:00") == EPOCH
+    assert log_lines.nanoseconds("2026-11-21T14:00:00.123456789Z") == EPOCH + 123456789
+    assert log_lines.nanoseconds("2026-11-21T15:00:00+01:00") == EPOCH
     with pytest.raises(ValueError, match="time zone"):
-        lines.nanoseconds("2026-11-21T14:00:00")
+        log_lines.nanoseconds("2026-11-21T14:00:00")
 
 
 def test_a_line_without_a_time_is_of_now() -> None:
-    source = Source(Replica("web", 0, "a1", pod("a1", 0)), "main")
-    assert lines.parse(b"failed to open log", source, EPOCH).line.text == "failed to open log"
+    source = LogSource(Replica("web", 0, "a1", pod("a1", 0)), "main")
+    assert log_lines.parse(b"failed to open log", source, EPOCH).line.text == "failed to open log"
 
 
 def test_no_pattern_takes_longer_than_its_line() -> None:
-    evil = patterns.compiled("(a|a)*(a|aa)+$")
+    evil = grep_pattern.compiled("(a|a)*(a|aa)+$")
     began = time.process_time()
     assert not evil.matches("a" * 50_000 + "b")
     assert time.process_time() - began < 5, "a backtracking machine would not end in this century"
@@ -72,13 +72,13 @@ def test_no_pattern_takes_longer_than_its_line() -> None:
 @pytest.mark.parametrize("pattern", ["(a", r"(a)\1", "(?=a)", "x" * 2000])
 def test_a_pattern_that_cannot_be_used_is_named(pattern: str) -> None:
     with pytest.raises(Problem) as caught:
-        patterns.compiled(pattern)
+        grep_pattern.compiled(pattern)
     assert caught.value.errors[0].field == "grep"
 
 
 def test_lines_of_many_nodes_come_in_order_of_time() -> None:
     out: list[Stamped] = []
-    order = Reorder(out.append)
+    order = ReorderBuffer(out.append)
     order.push(EPOCH + 2, line(EPOCH + 2), EPOCH)
     order.push(EPOCH + 1, line(EPOCH + 1), EPOCH + WAIT // 2)
     order.flush(EPOCH + WAIT - 1)
@@ -89,7 +89,7 @@ def test_lines_of_many_nodes_come_in_order_of_time() -> None:
 
 
 def test_a_clock_that_is_ahead_is_noticed_at_once_and_one_behind_after_some_lines() -> None:
-    ahead, behind = Skew(), Skew()
+    ahead, behind = ClockSkew(), ClockSkew()
     assert ahead.judge(EPOCH + 600 * SECOND, EPOCH, fresh=False)
     assert ahead.offset == -600 * SECOND
     verdicts = [behind.judge(EPOCH - 600 * SECOND, EPOCH + n, fresh=True) for n in range(4)]
@@ -98,13 +98,13 @@ def test_a_clock_that_is_ahead_is_noticed_at_once_and_one_behind_after_some_line
 
 
 def test_old_lines_prove_nothing_about_a_clock() -> None:
-    skew = Skew()
+    skew = ClockSkew()
     assert not any(skew.judge(EPOCH - 600 * SECOND, EPOCH, fresh=False) for _ in range(10))
 
 
 async def test_a_slow_reader_loses_live_lines_and_is_told_how_many() -> None:
-    budget = Budget(streams=1)
-    out = Outbox(budget)
+    budget = BufferBudget(streams=1)
+    out = LineBuffer(budget)
     for n in range(10_000):
         out.offer(line(EPOCH + n, "x" * 100))
     kept = await out.take()
@@ -119,7 +119,7 @@ async def test_a_slow_reader_loses_live_lines_and_is_told_how_many() -> None:
 
 
 async def test_past_lines_wait_for_a_slow_reader_and_none_is_lost() -> None:
-    out, texts = Outbox(Budget()), [str(n) for n in range(5000)]
+    out, texts = LineBuffer(BufferBudget()), [str(n) for n in range(5000)]
 
     async def write() -> None:
         for n, text in enumerate(texts):
@@ -136,22 +136,22 @@ async def test_past_lines_wait_for_a_slow_reader_and_none_is_lost() -> None:
 
 
 def test_the_more_streams_there_are_the_less_each_may_hold() -> None:
-    assert Budget(streams=1).share == LARGEST
-    assert Budget(streams=1000).share == ALL // 1000
-    assert Budget(streams=10_000).share == SMALLEST
+    assert BufferBudget(streams=1).share == LARGEST
+    assert BufferBudget(streams=1000).share == ALL // 1000
+    assert BufferBudget(streams=10_000).share == SMALLEST
 
 
 def test_a_stream_goes_on_after_the_event_that_was_seen_last() -> None:
     stamps = [EPOCH, EPOCH, EPOCH, EPOCH + 1]
-    whole = Pages(lines.as_event).of(line(at, str(n)) for n, at in enumerate(stamps))
+    whole = LogFormatter(log_lines.as_event).of(line(at, str(n)) for n, at in enumerate(stamps))
     assert f"id: {EPOCH}.2".encode() in whole
-    rest = Pages(lines.as_event, Cursor(EPOCH, 2)).of(line(at, str(n)) for n, at in enumerate(stamps))
+    rest = LogFormatter(log_lines.as_event, LogCursor(EPOCH, 2)).of(line(at, str(n)) for n, at in enumerate(stamps))
     assert whole.endswith(rest)
     assert rest.count(b"event:") == 2
 
 
 def test_a_line_that_comes_too_late_is_no_place_to_go_on_from() -> None:
-    event = Pages(lines.as_event).of([line(EPOCH + 5), line(EPOCH)])
+    event = LogFormatter(log_lines.as_event).of([line(EPOCH + 5), line(EPOCH)])
     assert event.count(b"id: ") == 1
 
 
@@ -170,11 +170,11 @@ def test_the_format_is_chosen_by_accept(accept: str) -> None:
 
 
 def test_a_query_is_read_whole() -> None:
-    query = queries.read(since="1h30m", tail=10, grep="e+")
+    query = log_query.read(since="1h30m", tail=10, grep="e+")
     assert query.since == 5400
     assert query.tail == 10
-    assert queries.read(since="2026-11-21T14:00:00+02:00").since == "2026-11-21T12:00:00.000000Z"
-    assert queries.read(after=f"{EPOCH + 5}.1", tail=3).tail == -1
+    assert log_query.read(since="2026-11-21T14:00:00+02:00").since == "2026-11-21T12:00:00.000000Z"
+    assert log_query.read(after=f"{EPOCH + 5}.1", tail=3).tail == -1
 
 
 WRONG = {
@@ -189,18 +189,18 @@ WRONG = {
 @pytest.mark.parametrize("field", WRONG)
 def test_a_query_that_cannot_be_used_names_the_parameter(field: str) -> None:
     with pytest.raises(Problem) as caught:
-        queries.read(**WRONG[field])  # type: ignore[arg-type]
+        log_query.read(**WRONG[field])  # type: ignore[arg-type]
     assert caught.value.errors[0].field == field
 
 
 def test_only_files_on_a_declared_volume_are_read() -> None:
     there = (Replica("web", 0, "a1", pod("a1", 0)),)
-    sources.check(app(), TARGET, there, LogQuery(file="/var/log/web/access.log"))
+    log_sources.check(app(), TARGET, there, LogQuery(file="/var/log/web/access.log"))
     for path in ("/etc/passwd", "/var/log/web2/x", "/var/log/web"):
         with pytest.raises(Problem, match="mounts /var/log/web"):
-            sources.check(app(), TARGET, there, LogQuery(file=path))
+            log_sources.check(app(), TARGET, there, LogQuery(file=path))
     with pytest.raises(Problem, match="container nope"):
-        sources.check(app(), TARGET, there, LogQuery(container="nope"))
+        log_sources.check(app(), TARGET, there, LogQuery(container="nope"))
 
 
 @given(st.lists(st.binary(max_size=30), max_size=10), st.integers(1, 20))

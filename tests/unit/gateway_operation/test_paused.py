@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import msgspec
-from federation.worlds import NOW, app, member, shard, template
+from federation.object_builders import NOW, app, member, shard, template
 
 from pincompute.api.kinds import PINAPP
 from pincompute.api.meta import Manifest
 from pincompute.api.workloads import ClusterReplicas, PinApp, Scheduling
-from pincompute.domain import replacement
-from pincompute.domain.replacement import Moves, Replica, Wanted
+from pincompute.domain import rolling_update
+from pincompute.domain.rolling_update import Moves, ReplicaState, WantedRevision
 from pincompute.engine.plan import Apply, Patch
 from pincompute.federation.scheduling import demand
 from pincompute.federation.scheduling.placement import place
-from pincompute.federation.workload import controller, model
-from pincompute.federation.workload.model import Workload
-from pincompute.federation.workload.report import PACE
-from pincompute.federation.workload.sites import Site
+from pincompute.federation.workload import workload_controller, workload_model
+from pincompute.federation.workload.member_shards import MemberShard
+from pincompute.federation.workload.workload_model import Workload
+from pincompute.federation.workload.workload_status import PACE
 
 
 def placed(generation: int, **counts: int) -> Scheduling:
@@ -27,7 +27,7 @@ def placed(generation: int, **counts: int) -> Scheduling:
 def with_spec(workload: Workload, **spec: object) -> Workload:
     obj = workload.obj
     assert isinstance(obj, PinApp)
-    return model.read(PINAPP, msgspec.structs.replace(obj, spec=msgspec.structs.replace(obj.spec, **spec)))
+    return workload_model.read(PINAPP, msgspec.structs.replace(obj, spec=msgspec.structs.replace(obj.spec, **spec)))
 
 
 def paused(pod: Manifest | None = None, **counts: int) -> Workload:
@@ -54,15 +54,15 @@ def test_what_was_never_placed_stays_so() -> None:
     assert (decision.placement, decision.unplaced) == ((), 0)
 
 
-def applies(workload: Workload, *sites: Site) -> dict[str, Manifest]:
-    plan = controller.decide(controller.Seen(NOW, workload, sites, ()))
+def applies(workload: Workload, *sites: MemberShard) -> dict[str, Manifest]:
+    plan = workload_controller.decide(workload_controller.ObservedWorkload(NOW, workload, sites, ()))
     return {a.ref.cluster: a.body["spec"] for a in plan.actions if isinstance(a, Apply)}
 
 
 def test_its_shards_keep_the_revision_they_have_and_learn_the_generation() -> None:
     former = app(replicas=2)
     now = with_spec(app(generation=2, scheduling=placed(2, a1=2), pod=template("registry.internal/hello:2")), paused=True)
-    spec = applies(now, Site(member("a1"), shard(former, "a1", 2), known=True, namespace_exists=True))["a1"]
+    spec = applies(now, MemberShard(member("a1"), shard(former, "a1", 2), known=True, namespace_exists=True))["a1"]
     assert spec["mix"][0]["revision"] == former.rendered.revision != now.rendered.revision
     assert (spec["paused"], spec["origin"]["generation"]) == (True, 2)
 
@@ -71,8 +71,8 @@ def test_where_it_has_to_move_its_revision_moves_with_it() -> None:
     former = app(replicas=2)
     now = with_spec(app(generation=2, scheduling=placed(2, b1=2), pod=template("registry.internal/hello:2")), paused=True)
     sites = (
-        Site(member("a1", leaving=True), shard(former, "a1", 2), known=True, namespace_exists=True),
-        Site(member("b1"), None, known=True, namespace_exists=True),
+        MemberShard(member("a1", leaving=True), shard(former, "a1", 2), known=True, namespace_exists=True),
+        MemberShard(member("b1"), None, known=True, namespace_exists=True),
     )
     assert applies(now, *sites)["b1"]["mix"][0]["revision"] == former.rendered.revision
 
@@ -82,7 +82,7 @@ def test_resumed_it_gets_what_was_asked_for_meanwhile() -> None:
     now = app(generation=3, scheduling=placed(3, a1=2), pod=template("registry.internal/hello:2"))
     held = shard(former, "a1", 2)
     held = msgspec.structs.replace(held, spec=msgspec.structs.replace(held.spec, paused=True))
-    spec = applies(now, Site(member("a1"), held, known=True, namespace_exists=True))["a1"]
+    spec = applies(now, MemberShard(member("a1"), held, known=True, namespace_exists=True))["a1"]
     assert [(share["revision"], share["replicas"]) for share in spec["mix"]] == [
         (former.rendered.revision, 2),
         (now.rendered.revision, 1),  # one more proves the revision first
@@ -90,13 +90,15 @@ def test_resumed_it_gets_what_was_asked_for_meanwhile() -> None:
     assert "paused" not in spec
 
 
-OLD, NEW = Wanted("old", "shape", 0), Wanted("new", "shape", 3)
+OLD, NEW = WantedRevision("old", "shape", 0), WantedRevision("new", "shape", 3)
 
 
 def test_in_the_middle_of_an_update_its_pods_stay_and_only_a_missing_one_is_made() -> None:
-    there = [Replica("p0", "old", "shape"), Replica("p1", "new", "shape")]
-    assert replacement.kept([NEW], there) == Moves(create=("new",))
-    assert replacement.kept([NEW], [*there, Replica("p2", "old", "shape"), Replica("p3", "old", "shape")]) == Moves()
+    there = [ReplicaState("p0", "old", "shape"), ReplicaState("p1", "new", "shape")]
+    assert rolling_update.kept([NEW], there) == Moves(create=("new",))
+    assert (
+        rolling_update.kept([NEW], [*there, ReplicaState("p2", "old", "shape"), ReplicaState("p3", "old", "shape")]) == Moves()
+    )
 
 
 def test_a_stopped_workload_wants_none_and_keeps_its_number() -> None:
@@ -113,8 +115,10 @@ def test_a_paused_workload_stands_by_its_last_decision_though_it_was_stopped_sin
 
 def test_the_phase_says_so() -> None:
     workload = with_spec(app(generation=2, scheduling=placed(2, a1=2)), paused=True)
-    seen = controller.Seen(NOW + PACE, workload, (Site(member("a1"), shard(workload, "a1", 2)),), ())
-    plan = controller.decide(seen)
+    seen = workload_controller.ObservedWorkload(
+        NOW + PACE, workload, (MemberShard(member("a1"), shard(workload, "a1", 2)),), ()
+    )
+    plan = workload_controller.decide(seen)
     (written,) = [a.body["status"] for a in plan.actions if isinstance(a, Patch) and a.subresource == "status"]
     assert written["phase"] == "Paused"
     assert "resume" in written["message"]

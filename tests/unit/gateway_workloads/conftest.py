@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from desks import Running, running
+from workload_gateway import Running, running
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from desks import Running
+from workload_gateway import Running
 
 from pincompute.api.workloads import PINAPPS
 

@@ -6,11 +6,11 @@ import asyncio
 from typing import Any
 
 import pytest
-from desks import Running
+from workload_gateway import Running
 
 from pincompute.api.meta import Key
 from pincompute.api.workloads import PINAPPS
-from pincompute.kube import writes
+from pincompute.kube import write_requests
 
 APPS = "/v1/projects/shop/apps"
 
@@ -272,7 +272,7 @@ async def test_a_write_just_before_a_deletion_of_a_version_counts(
 ):
     """What the cache has not seen yet is judged by the API server; a status that moved is no other version."""
     _, made, _ = await gateway.ask("dan", "POST", APPS, app())
-    key, delete = Key("shop", "hello"), writes.delete
+    key, delete = Key("shop", "hello"), write_requests.delete
     subresource = "status" if "status" in between else ""
 
     async def delete_later(*given: Any) -> Any:
@@ -280,7 +280,7 @@ async def test_a_write_just_before_a_deletion_of_a_version_counts(
         gateway.host.store.patch(PINAPPS, key, between, content_type="merge-patch", subresource=subresource)
         return await delete(*given)
 
-    monkeypatch.setattr(writes, "delete", delete_later)
+    monkeypatch.setattr(write_requests, "delete", delete_later)
     version = {"If-Match": f'"{made["item"]["version"]}"'}
     assert (await gateway.ask("dan", "DELETE", f"{APPS}/hello?dryRun=true", **{"If-Match": '"other"'}))[0] == 412
     status, body, _ = await gateway.ask("dan", "DELETE", f"{APPS}/hello", **version)

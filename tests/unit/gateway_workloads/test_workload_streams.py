@@ -8,13 +8,13 @@ from typing import Any
 
 import aiohttp
 import pytest
-from desks import WITHIN, Running
+from workload_gateway import WITHIN, Running
 
-from pincompute.api.clusters import PROJECTS
+from pincompute.api.member_clusters import PROJECTS
 from pincompute.api.meta import Key, Object, ObjectMeta
 from pincompute.api.workloads import PINAPPS
-from pincompute.gateway.workloads import watching
-from pincompute.gateway.workloads.feeds import Journal
+from pincompute.gateway.workloads import event_stream
+from pincompute.gateway.workloads.change_journal import ChangeJournal
 
 APPS = "/v1/projects/shop/apps"
 LABELS = {"team": "web"}
@@ -137,7 +137,7 @@ async def test_one_object_can_be_watched_alone(gateway: Running) -> None:
 
 async def test_a_stream_ends_when_the_right_is_withdrawn(gateway: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """S-255."""
-    monkeypatch.setattr(watching, "RECHECK", 0.1)
+    monkeypatch.setattr(event_stream, "RECHECK", 0.1)
     async with Streams(gateway).open("vera", f"{APPS}/watch") as answer:
         await Reader(answer).until("synced")
         gateway.host.store.patch(PROJECTS, Key("", "shop"), {"spec": {"members": []}}, content_type="merge-patch")
@@ -146,7 +146,7 @@ async def test_a_stream_ends_when_the_right_is_withdrawn(gateway: Running, monke
 
 
 async def test_whose_projects_change_gets_the_whole_state_anew(gateway: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "RECHECK", 0.1)
+    monkeypatch.setattr(event_stream, "RECHECK", 0.1)
     gateway.host.store.create(PINAPPS, "shop", manifest("ant"))
     await gateway.caught_up()
     async with Streams(gateway).open("root", "/v1/apps/watch") as answer:
@@ -157,7 +157,7 @@ async def test_whose_projects_change_gets_the_whole_state_anew(gateway: Running,
 
 
 def test_a_journal_knows_what_it_has_forgotten() -> None:
-    journal = Journal(length=3)
+    journal = ChangeJournal(length=3)
     for number in range(5):
         journal.take(_object(f"a{number}"), gone=False)
     assert (journal.begin, journal.end) == (2, 5)

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from issuing import URL, Browser, Time
+from issuer_fixtures import URL, Browser, Time
 
-from pincompute.issuer.service import Service
+from pincompute.issuer.issuer_service import IssuerService
 
 
 @pytest.fixture
@@ -17,12 +17,12 @@ def time() -> Time:
 
 
 @pytest.fixture
-def service(tmp_path: Path, time: Time) -> Service:
-    return Service.of(tmp_path, URL, time.clock)
+def service(tmp_path: Path, time: Time) -> IssuerService:
+    return IssuerService.of(tmp_path, URL, time.clock)
 
 
 @pytest.fixture
-async def browser(service: Service) -> AsyncIterator[Browser]:
+async def browser(service: IssuerService) -> AsyncIterator[Browser]:
     made = Browser(service)
     async with made.client:
         yield made

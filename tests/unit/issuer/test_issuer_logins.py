@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from issuing import ASKED, REDIRECT, VERIFIER, Browser, Time, answer, hidden, password
+from issuer_fixtures import ASKED, REDIRECT, VERIFIER, Browser, Time, answer, hidden, password
 from joserfc import jwt
 from joserfc.jwk import KeySet
 

@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
-from issuing import ASKED, URL, Browser, Time, answer
+from issuer_fixtures import ASKED, URL, Browser, Time, answer
 
-from pincompute.issuer import passwords
-from pincompute.issuer.errors import IssuerError, OAuthError
-from pincompute.issuer.service import Service
-from pincompute.issuer.sessions import Sessions
-from pincompute.issuer.signing import Consent, Signer
+from pincompute.issuer import password_hashes
+from pincompute.issuer.issuer_service import IssuerService
+from pincompute.issuer.oauth_errors import IssuerError, OAuthError
+from pincompute.issuer.refresh_tokens import RefreshTokens
+from pincompute.issuer.token_signing import Consent, TokenSigner
 from pincompute.issuer.users import Users
 
 SHOWN = {
@@ -106,19 +106,19 @@ async def test_a_wrong_code_of_a_device_is_said(browser: Browser) -> None:
 
 
 def test_keys_and_users_survive_a_restart(tmp_path: Path, time: Time) -> None:
-    first = Service.of(tmp_path, URL, time.clock)
-    second = Service.of(tmp_path, URL, time.clock)
+    first = IssuerService.of(tmp_path, URL, time.clock)
+    second = IssuerService.of(tmp_path, URL, time.clock)
     assert first.signer.published() == second.signer.published()
     assert b'"d"' not in first.signer.published()
     for name in ("users.yaml", "passwords", "keys.json"):
         assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
 
 
-def test_an_rsa_key_can_be_used(tmp_path: Path, service: Service) -> None:
+def test_an_rsa_key_can_be_used(tmp_path: Path, service: IssuerService) -> None:
     from joserfc.jwk import KeySet, RSAKey
 
     (tmp_path / "keys.json").write_text(json.dumps(KeySet([RSAKey.generate_key(2048)]).as_dict(private=True)))
-    signer = Signer(tmp_path, URL)
+    signer = TokenSigner(tmp_path, URL)
     user = service.users.get("dev")
     assert user is not None
     assert signer.verify(signer.access(user, Consent("dev", "", "", 1.0), 1.0), 2.0)["sub"] == "dev"
@@ -141,7 +141,7 @@ def test_a_users_file_that_cannot_be_used_is_named(tmp_path: Path, content: str,
 
 def test_a_user_added_while_it_runs_can_log_in(tmp_path: Path) -> None:
     users = Users(tmp_path)
-    (tmp_path / "users.yaml").write_text(f"users: [{{name: new, password: '{passwords.hashed('p')}'}}]")
+    (tmp_path / "users.yaml").write_text(f"users: [{{name: new, password: '{password_hashes.hashed('p')}'}}]")
     assert users.check("new", "p") is not None
     assert users.check("new", "q") is None
     assert users.check("dev", "p") is None
@@ -151,12 +151,12 @@ class TestSessions:
     CONSENT = Consent("dev", "openid", "", 0.0)
 
     def test_survive_a_restart_as_hashes(self, tmp_path: Path) -> None:
-        token = Sessions(tmp_path).open(self.CONSENT, 0.0)
+        token = RefreshTokens(tmp_path).open(self.CONSENT, 0.0)
         assert token.encode() not in (tmp_path / "sessions.json").read_bytes()
-        assert Sessions(tmp_path).renew(token, 1.0)[0].user == "dev"
+        assert RefreshTokens(tmp_path).renew(token, 1.0)[0].user == "dev"
 
     def test_two_programs_may_renew_at_the_same_time(self, tmp_path: Path) -> None:
-        sessions = Sessions(tmp_path)
+        sessions = RefreshTokens(tmp_path)
         token = sessions.open(self.CONSENT, 0.0)
         _, one = sessions.renew(token, 1.0)
         _, other = sessions.renew(token, 2.0)
@@ -164,7 +164,7 @@ class TestSessions:
         assert sessions.renew(other, 3.0)
 
     def test_a_stolen_token_ends_the_login(self, tmp_path: Path) -> None:
-        sessions = Sessions(tmp_path)
+        sessions = RefreshTokens(tmp_path)
         stolen = sessions.open(self.CONSENT, 0.0)
         _, current = sessions.renew(stolen, 1.0)
         with pytest.raises(OAuthError, match="used before"):
@@ -173,7 +173,7 @@ class TestSessions:
             sessions.renew(current, 101.0)
 
     def test_end_after_a_month_without_use(self, tmp_path: Path) -> None:
-        sessions = Sessions(tmp_path)
+        sessions = RefreshTokens(tmp_path)
         token = sessions.open(self.CONSENT, 0.0)
         with pytest.raises(OAuthError, match="expired"):
             sessions.renew(token, 31 * 86400.0)

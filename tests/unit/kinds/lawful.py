@@ -9,7 +9,7 @@ from batches.kind import PINBATCH
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pincompute.engine.laws import LAWS, Case, Chance, uphold
+from pincompute.testing.laws import LAWS, Case, Chance, uphold
 
 EXAMPLES = 3
 

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from gateway.serving import WITHIN, Running, running
+from gateway.served_gateway import WITHIN, Running, running
 
 PLACE = "/v1/projects/shop/batches"
 WORDS = (("list", "--kind", "batch"), ("scale", "batch/nightly", "5"))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from torture import Torture
+from hostile_server import HostileServer
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[Torture]:
-    async with Torture() as torture:
+async def server() -> AsyncIterator[HostileServer]:
+    async with HostileServer() as torture:
         yield torture

@@ -10,48 +10,48 @@ from dataclasses import dataclass
 
 import pytest
 from aiohttp import web
-from torture import Seen, Torture, event, status
-from watching import eventually, shown, watching
+from fast_informer import eventually, shown, watching
+from hostile_server import HostileServer, ReceivedRequest, event, status
 
-from pincompute.api.core import Pod
+from pincompute.api.builtin import Pod
 
-Fault = Callable[[Torture], Awaitable[None]]
+Fault = Callable[[HostileServer], Awaitable[None]]
 
 
-def change(server: Torture) -> None:
+def change(server: HostileServer) -> None:
     """What happens in the cluster while the client does not see it."""
     server.delete("pod-000")
     server.put("new-pod")
     server.put("pod-001", nodeName="moved")
 
 
-async def seen_watch(server: Torture) -> None:
+async def seen_watch(server: HostileServer) -> None:
     await eventually(lambda: server.streams)
 
 
-async def clean_end(server: Torture) -> None:
+async def clean_end(server: HostileServer) -> None:
     server.mute()
     change(server)
     server.end()
 
 
-async def gone_in_stream(server: Torture) -> None:
+async def gone_in_stream(server: HostileServer) -> None:
     server.mute()
     change(server)
     server.compact()
     server.end()
 
 
-async def gone_as_status(server: Torture) -> None:
+async def gone_as_status(server: HostileServer) -> None:
     server.gone_as_status = True
     await gone_in_stream(server)
 
 
 def shedding(code: int, times: int) -> Fault:
-    async def fault(server: Torture) -> None:
+    async def fault(server: HostileServer) -> None:
         left = iter(range(times))
 
-        def answer(_seen: Seen) -> web.Response | None:
+        def answer(_seen: ReceivedRequest) -> web.Response | None:
             return status(code, "", "overloaded", **{"Retry-After": "0"}) if next(left, None) is not None else None
 
         server.answer = answer
@@ -60,52 +60,52 @@ def shedding(code: int, times: int) -> Fault:
     return fault
 
 
-async def reset_mid_line(server: Torture) -> None:
+async def reset_mid_line(server: HostileServer) -> None:
     server.mute()
     change(server)
     server.reset(event("ADDED", server.objects["pod-001"])[:40])
 
 
-async def ended_mid_line(server: Torture) -> None:
+async def ended_mid_line(server: HostileServer) -> None:
     server.raw(event("DELETED", server.objects["pod-002"])[:60])
     await clean_end(server)
 
 
-async def half_open(server: Torture) -> None:
+async def half_open(server: HostileServer) -> None:
     """The connection stays, but nothing comes any more: no FIN, no bookmark."""
     server.mute()
     change(server)
 
 
-async def bookmark_then_compaction(server: Torture) -> None:
+async def bookmark_then_compaction(server: HostileServer) -> None:
     change(server)
     server.bookmark()
     server.compact()
     server.end()
 
 
-async def closing_at_once(server: Torture) -> None:
+async def closing_at_once(server: HostileServer) -> None:
     """Eight streams in a row that end before they begin."""
     left = iter(range(8))
 
-    def answer(seen: Seen) -> web.Response | None:
+    def answer(seen: ReceivedRequest) -> web.Response | None:
         return web.Response(text="") if seen.watch and next(left, None) is not None else None
 
     server.answer = answer
     await clean_end(server)
 
 
-async def three_megabytes(server: Torture) -> None:
+async def three_megabytes(server: HostileServer) -> None:
     change(server)
     server.put("big", nodeName="x" * 3_000_000)
 
 
-async def page_token_expires(server: Torture) -> None:
+async def page_token_expires(server: HostileServer) -> None:
     """Compaction between two pages of the re-list."""
     for n in range(1250):
         server.put(f"many-{n:04}")
 
-    def answer(seen: Seen) -> None:
+    def answer(seen: ReceivedRequest) -> None:
         if "continue" in seen.query and server.floor < server.version:
             server.compact()
             server.version += 1
@@ -116,14 +116,14 @@ async def page_token_expires(server: Torture) -> None:
     await gone_in_stream(server)
 
 
-async def server_restart(server: Torture) -> None:
+async def server_restart(server: HostileServer) -> None:
     await server.stop()
     server.streams.clear()
     change(server)
     await server.start()
 
 
-async def proxy_page(server: Torture) -> None:
+async def proxy_page(server: HostileServer) -> None:
     """A proxy answers in HTML with status 200."""
     left = iter(range(2))
     page = "<html>\nplease log in\n</html>\n"
@@ -131,7 +131,7 @@ async def proxy_page(server: Torture) -> None:
     await clean_end(server)
 
 
-async def restored_from_backup(server: Torture) -> None:
+async def restored_from_backup(server: HostileServer) -> None:
     """Versions go backwards; what was made after the backup is gone."""
     server.put("after-the-backup")
     await asyncio.sleep(0)
@@ -175,7 +175,7 @@ MATRIX = {
 
 
 @pytest.mark.parametrize("row", MATRIX.values(), ids=MATRIX.keys())
-async def test_cache_equals_truth_after(server: Torture, row: Row) -> None:
+async def test_cache_equals_truth_after(server: HostileServer, row: Row) -> None:
     for n in range(20):
         server.put(f"pod-{n:03}")
     deleted: list[str] = []

@@ -12,21 +12,21 @@ import pytest
 from aiohttp import web
 
 from pincompute.api.meta import Key
-from pincompute.kube import connection
-from pincompute.kube.config import ClusterConfig
-from pincompute.kube.errors import NotFound, Unreachable
-from pincompute.kube.streams import channels, forward, logs, messages
-from pincompute.kube.streams import exec as programs
-from pincompute.kube.streams.channels import Channel, Exit, Size
-from pincompute.kube.streams.exec import Command
-from pincompute.kube.transport import Client
+from pincompute.kube import http_connection
+from pincompute.kube.api_client import ApiClient
+from pincompute.kube.api_errors import NotFound, Unreachable
+from pincompute.kube.kubeconfig import ClusterConfig
+from pincompute.kube.streams import channel_protocol, pod_logs, pod_port_forward, websocket_messages
+from pincompute.kube.streams import pod_exec as programs
+from pincompute.kube.streams.channel_protocol import Channel, ExitStatus, TerminalSize
+from pincompute.kube.streams.pod_exec import ExecCommand
 
 POD = Key("shop", "web-a1-0")
 Serve = Callable[[web.WebSocketResponse, web.Request], Awaitable[None]]
 
 
 @asynccontextmanager
-async def serving(serve: Serve, *protocols: str) -> AsyncIterator[Client]:
+async def serving(serve: Serve, *protocols: str) -> AsyncIterator[ApiClient]:
     async def handle(request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse(protocols=protocols, autoclose=False)
         await socket.prepare(request)
@@ -41,7 +41,7 @@ async def serving(serve: Serve, *protocols: str) -> AsyncIterator[Client]:
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     try:
-        async with Client(ClusterConfig(f"http://127.0.0.1:{runner.addresses[0][1]}"), name="a1") as client:
+        async with ApiClient(ClusterConfig(f"http://127.0.0.1:{runner.addresses[0][1]}"), name="a1") as client:
             yield client
     finally:
         await runner.cleanup()
@@ -62,20 +62,20 @@ async def test_a_program_gets_its_input_and_gives_its_output_and_exit() -> None:
         await socket.send_bytes(b"\x01")  # a real one greets with an empty message
         async for message in socket:
             got.append(message.data)
-            if message.data == channels.end_of_input():
+            if message.data == channel_protocol.end_of_input():
                 break
         await socket.send_bytes(b"\x01out")
         await socket.send_bytes(b"\x02err")
         await socket.send_bytes(failure(3))
 
-    command = Command(("cat", "-n"), "main", stdin=True)
-    async with serving(shell, channels.PROTOCOL) as client, programs.run(client, POD, command) as process:
+    command = ExecCommand(("cat", "-n"), "main", stdin=True)
+    async with serving(shell, channel_protocol.PROTOCOL) as client, programs.run(client, POD, command) as process:
         await process.write(b"in")
-        await process.resize(Size(80, 24))
+        await process.resize(TerminalSize(80, 24))
         await process.end_input()
         said = [piece async for piece in process.output()]
     assert said == [(Channel.STDOUT, b"out"), (Channel.STDERR, b"err")]
-    assert process.exit == Exit(3, "it failed")
+    assert process.exit == ExitStatus(3, "it failed")
     assert got == [b"\x00in", b'\x04{"Width":80,"Height":24}', b"\xff\x00"]
     assert asked[0] == ("container", "main")
     assert [value for name, value in asked if name == "command"] == ["cat", "-n"]
@@ -91,18 +91,18 @@ async def test_everything_that_was_sent_before_the_end_is_read() -> None:
         await socket.send_bytes(b'\x03{"status":"Success"}')
 
     async with (
-        serving(flood, channels.PROTOCOL) as client,
-        programs.run(client, POD, Command(("cat",), "main")) as process,
+        serving(flood, channel_protocol.PROTOCOL) as client,
+        programs.run(client, POD, ExecCommand(("cat",), "main")) as process,
     ):
         size = 0
         async for _, piece in process.output():
             size += len(piece)
-    assert (size, process.exit) == (200 * 32_000, Exit(0))
+    assert (size, process.exit) == (200 * 32_000, ExitStatus(0))
 
 
 async def test_a_reader_who_pauses_for_longer_than_a_ping_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """The program has ended and its server is gone when the rest of what it said is read."""
-    monkeypatch.setattr(connection, "PING_EVERY", 0.01)
+    monkeypatch.setattr(http_connection, "PING_EVERY", 0.01)
     gone = asyncio.Event()
 
     async def flood(socket: web.WebSocketResponse, request: web.Request) -> None:
@@ -114,8 +114,8 @@ async def test_a_reader_who_pauses_for_longer_than_a_ping_loses_nothing(monkeypa
         gone.set()
 
     async with (
-        serving(flood, channels.PROTOCOL) as client,
-        programs.run(client, POD, Command(("cat",), "main")) as process,
+        serving(flood, channel_protocol.PROTOCOL) as client,
+        programs.run(client, POD, ExecCommand(("cat",), "main")) as process,
     ):
         size = 0
         async for _, piece in process.output():
@@ -123,19 +123,19 @@ async def test_a_reader_who_pauses_for_longer_than_a_ping_loses_nothing(monkeypa
                 await gone.wait()
                 await asyncio.sleep(0.1)  # many pings
             size += len(piece)
-    assert (size, process.exit) == (5000, Exit(0))
+    assert (size, process.exit) == (5000, ExitStatus(0))
 
 
 async def test_a_server_that_gives_no_sign_of_life_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(messages, "SILENCE", 0.05)
+    monkeypatch.setattr(websocket_messages, "SILENCE", 0.05)
     over = asyncio.Event()
 
     async def deaf(_socket: web.WebSocketResponse, _request: web.Request) -> None:
         await over.wait()
 
     async with (
-        serving(deaf, channels.PROTOCOL) as client,
-        programs.run(client, POD, Command(("cat",), "main")) as process,
+        serving(deaf, channel_protocol.PROTOCOL) as client,
+        programs.run(client, POD, ExecCommand(("cat",), "main")) as process,
     ):
         with pytest.raises(Unreachable, match="no sign of life"):
             _ = [piece async for piece in process.output()]
@@ -147,8 +147,8 @@ async def test_a_stream_that_ends_without_a_status_leaves_the_exit_unknown() -> 
         await socket.send_bytes(b"\x01half")
 
     async with (
-        serving(silent, channels.PROTOCOL) as client,
-        programs.run(client, POD, Command(("cat",), "main")) as process,
+        serving(silent, channel_protocol.PROTOCOL) as client,
+        programs.run(client, POD, ExecCommand(("cat",), "main")) as process,
     ):
         assert [piece async for _, piece in process.output()] == [b"half"]
         assert process.exit.code is None
@@ -160,8 +160,8 @@ async def test_a_stream_that_breaks_says_so() -> None:
         request.transport.abort()
 
     async with (
-        serving(broken, channels.PROTOCOL) as client,
-        programs.run(client, POD, Command(("cat",), "main")) as process,
+        serving(broken, channel_protocol.PROTOCOL) as client,
+        programs.run(client, POD, ExecCommand(("cat",), "main")) as process,
     ):
         with pytest.raises(Unreachable, match="the stream broke"):
             _ = [piece async for piece in process.output()]
@@ -173,7 +173,7 @@ async def test_a_server_that_is_too_old_is_named() -> None:
 
     async with serving(old) as client:
         with pytest.raises(Unreachable, match=r"1\.30"):
-            async with programs.run(client, POD, Command(("cat",), "main")):
+            async with programs.run(client, POD, ExecCommand(("cat",), "main")):
                 pass
 
 
@@ -181,9 +181,9 @@ async def test_a_pod_that_is_not_there_is_not_found() -> None:
     async def unused(_socket: web.WebSocketResponse, _request: web.Request) -> None:
         pass
 
-    async with serving(unused, channels.PROTOCOL) as client:
+    async with serving(unused, channel_protocol.PROTOCOL) as client:
         with pytest.raises(NotFound):
-            async with programs.run(client, Key("shop", "other"), Command(("cat",), "main")):
+            async with programs.run(client, Key("shop", "other"), ExecCommand(("cat",), "main")):
                 pass
 
 
@@ -200,15 +200,15 @@ async def test_a_port_is_forwarded_and_why_it_could_not_be_is_told() -> None:
         await socket.send_bytes(b"\x00hi")  # as long as a port's number, and yet data
         await socket.send_bytes(b"\x01nobody listens")
 
-    async with serving(port, forward.PROTOCOL) as client, forward.open_port(client, POD, 8080) as tunnel:
+    async with serving(port, pod_port_forward.PROTOCOL) as client, pod_port_forward.open_port(client, POD, 8080) as tunnel:
         await tunnel.write(b"hello")
         assert [piece async for piece in tunnel.pieces()] == [b"hi"]
     assert (got, tunnel.trouble) == ([b"\x00hello"], "nobody listens")
 
 
-@pytest.mark.parametrize("ended", [Exit(0), Exit(7, "it failed"), Exit(None, "not started")])
-def test_an_exit_is_the_same_there_and_back(ended: Exit) -> None:
-    assert channels.exit_of(channels.status_of(ended)) == ended
+@pytest.mark.parametrize("ended", [ExitStatus(0), ExitStatus(7, "it failed"), ExitStatus(None, "not started")])
+def test_an_exit_is_the_same_there_and_back(ended: ExitStatus) -> None:
+    assert channel_protocol.exit_of(channel_protocol.status_of(ended)) == ended
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,10 @@ async def test_a_log_is_asked_for_from_a_time_or_by_the_nodes_own_clock(since: s
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         server = ClusterConfig(f"http://127.0.0.1:{runner.addresses[0][1]}")
-        async with Client(server, name="a1") as client, logs.lines(client, POD, logs.LogOptions("main", since), 5.0) as lines:
+        async with (
+            ApiClient(server, name="a1") as client,
+            pod_logs.lines(client, POD, pod_logs.LogOptions("main", since), 5.0) as lines,
+        ):
             assert [line async for line in lines] == [b"2026-11-21T14:00:00Z hello"]
     finally:
         await runner.cleanup()

@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from pincompute.kube.config import ClusterConfig
-from pincompute.kube.errors import Unreachable
-from pincompute.kube.transport import Client
+from pincompute.kube.api_client import ApiClient
+from pincompute.kube.api_errors import Unreachable
+from pincompute.kube.kubeconfig import ClusterConfig
 
 
 @dataclass
@@ -84,26 +84,26 @@ async def secured(tmp_path: Path) -> AsyncIterator[Secured]:
     await runner.cleanup()
 
 
-async def ask(client: Client) -> str:
+async def ask(client: ApiClient) -> str:
     return (await client.request("GET", "/who", attempts=1)).decode()
 
 
 async def test_server_of_another_authority_is_refused(secured: Secured) -> None:
-    async with Client(ClusterConfig(server=secured.address, ca=authority("other").pem), name="a1") as client:
+    async with ApiClient(ClusterConfig(server=secured.address, ca=authority("other").pem), name="a1") as client:
         with pytest.raises(Unreachable, match="CERTIFICATE_VERIFY_FAILED") as caught:
             await ask(client)
     assert not caught.value.sent
 
 
 async def test_not_verified_only_when_told_so(secured: Secured) -> None:
-    async with Client(ClusterConfig(server=secured.address, verify=False), name="a1") as client:
+    async with ApiClient(ClusterConfig(server=secured.address, verify=False), name="a1") as client:
         assert await ask(client) == "nobody"
 
 
 async def test_client_certificate_from_data(secured: Secured) -> None:
     certificate, key = secured.authority.issue("operator")
     config = ClusterConfig(server=secured.address, ca=secured.authority.pem, certificate=certificate, key=key)
-    async with Client(config, name="a1") as client:
+    async with ApiClient(config, name="a1") as client:
         assert await ask(client) == "operator"
 
 
@@ -111,7 +111,7 @@ async def test_client_certificate_files_are_read_again(secured: Secured, tmp_pat
     """F15."""
     files = (tmp_path / "tls.crt", tmp_path / "tls.key")
     config = ClusterConfig(server=secured.address, ca=secured.authority.pem, certificate=files[0], key=files[1])
-    async with Client(config, name="a1") as client:
+    async with ApiClient(config, name="a1") as client:
         for name in ("first", "second"):
             for file, content in zip(files, secured.authority.issue(name), strict=True):
                 file.with_suffix(".next").write_bytes(content)
@@ -122,6 +122,6 @@ async def test_client_certificate_files_are_read_again(secured: Secured, tmp_pat
 async def test_key_of_another_certificate_is_named(secured: Secured) -> None:
     certificate, key = secured.authority.issue("one")[0], secured.authority.issue("two")[1]
     config = ClusterConfig(server=secured.address, ca=secured.authority.pem, certificate=certificate, key=key)
-    async with Client(config, name="a1") as client:
+    async with ApiClient(config, name="a1") as client:
         with pytest.raises(Unreachable, match=r"client certificate .* does not fit its key"):
             await ask(client)

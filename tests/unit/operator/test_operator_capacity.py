@@ -6,16 +6,16 @@ from datetime import timedelta
 
 import msgspec
 import pytest
-from shard_worlds import NOW, Table, Tables, pod, shard, share
+from shard_builders import NOW, FixedTable, FixedTables, pod, shard, share
 
-from pincompute.api.clusters import CLUSTERCAPACITIES, Capacity, ClusterCapacity, ClusterCapacityStatus
-from pincompute.api.core import NAMESPACES, NODES, PODS, Namespace
+from pincompute.api.builtin import NAMESPACES, NODES, PODS, Namespace
 from pincompute.api.labels import LOCAL
+from pincompute.api.member_clusters import CLUSTERCAPACITIES, Capacity, ClusterCapacity, ClusterCapacityStatus
 from pincompute.api.meta import ObjectMeta
 from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS
 from pincompute.engine.plan import Create, Patch
-from pincompute.kube.views import Unknown
-from pincompute.operator.capacity import CONTROLLER, KEY, PERIOD
+from pincompute.kube.cache_views import Unknown
+from pincompute.operator.capacity_controller import CONTROLLER, KEY, PERIOD
 
 PODS_THERE = [pod(0, share())]
 
@@ -27,7 +27,7 @@ def written(capacity: Capacity | None = None, *, seconds_ago: float = 60.0) -> C
 
 def plan(*present: ClusterCapacity, unsynced=None, shards=()):
     given = {CLUSTERCAPACITIES: present, NODES: [], PODS: PODS_THERE, PINAPPSHARDS: shards, PINPODSHARDS: ()}
-    views = Tables({kind: Table(kind, objects, synced=kind is not unsynced) for kind, objects in given.items()})
+    views = FixedTables({kind: FixedTable(kind, objects, synced=kind is not unsynced) for kind, objects in given.items()})
     return CONTROLLER.decide(CONTROLLER.observe(KEY, views, NOW))
 
 

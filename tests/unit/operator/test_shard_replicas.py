@@ -7,17 +7,17 @@ from datetime import timedelta
 
 import msgspec
 import pytest
-from shard_worlds import NOW, UID, disruption_budget, pod, seen, shard, share, with_status, world
+from shard_builders import NOW, UID, disruption_budget, pod, seen, shard, share, with_status, world
 
-from pincompute.api.core import NODES, PODS, Node, NodeSpec
+from pincompute.api.builtin import NODES, PODS, Node, NodeSpec
 from pincompute.api.labels import IN_PLACE, LOCAL, RESTART_REQUEST, SHAPE, SHARD_UID
 from pincompute.api.meta import Key, ObjectMeta
-from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS, Budget
+from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS, ShardBudget
 from pincompute.api.workloads import Ended
 from pincompute.domain.restart_requests import RestartRequest
 from pincompute.engine.plan import Apply, Confirm, ConfirmSet, Create, Delete, Evict, Patch, Plan, Ref
-from pincompute.kube.views import Unknown
-from pincompute.operator.replicas.controller import CONTROLLERS, decide
+from pincompute.kube.cache_views import Unknown
+from pincompute.operator.replicas.replicas_controller import CONTROLLERS, decide
 
 APPS, UNITS = CONTROLLERS
 REF = Ref(LOCAL, PINAPPSHARDS, Key("demo", "hello"))
@@ -103,7 +103,7 @@ def test_recreate_is_never_in_place():
 
 def test_nothing_that_serves_is_disturbed_without_an_allotment_and_what_waits_is_reported():
     """S-123: who may be disturbed is decided over all clusters, not here."""
-    plan = decide(seen(shard(V2, budget=Budget()), pod(0, V1), pod(1, V1)))
+    plan = decide(seen(shard(V2, budget=ShardBudget()), pod(0, V1), pod(1, V1)))
     assert (names(plan, Evict), names(plan, Patch), names(plan, Delete)) == ([], [], [])
     (told,) = [a.body["status"] for a in plan.actions if isinstance(a, Patch)]
     assert told["disruptionRequests"] == {"updates": 2}
@@ -112,8 +112,8 @@ def test_nothing_that_serves_is_disturbed_without_an_allotment_and_what_waits_is
 
 def test_the_disruption_budget_follows_the_allotment():
     """S-232, S-233: and is there before the shard says that it has acted on it."""
-    of = shard(V1, budget=Budget(unavailable=1))
-    plan = decide(seen(of, pod(0, V1), pod(1, V1), budget=disruption_budget(shard(V1, budget=Budget()))))
+    of = shard(V1, budget=ShardBudget(unavailable=1))
+    plan = decide(seen(of, pod(0, V1), pod(1, V1), budget=disruption_budget(shard(V1, budget=ShardBudget()))))
     (proof, (kept,), *_rest) = plan.stages
     assert proof == (Confirm(REF, UID, 1),), "an old view must not lower it"
     assert isinstance(kept, Apply)
@@ -135,7 +135,7 @@ def request(container: str = "", **facts: str) -> dict[str, str]:
 def test_a_restart_by_request_waits_for_an_allotment():
     """S-166: two at once do not take more than one."""
     asked = (pod(0, V1, annotations=request("web")), pod(1, V1, annotations=request("web")))
-    assert names(decide(seen(shard(V1, budget=Budget()), *asked)), Patch) == []
+    assert names(decide(seen(shard(V1, budget=ShardBudget()), *asked)), Patch) == []
     assert len(names(decide(seen(shard(V1), *asked)), Patch)) == 1
 
 
@@ -183,7 +183,7 @@ def test_a_ready_pod_counts_as_available_after_a_while():
             shard(
                 share("hello:1", 1, env=OTHER.template["spec"]["containers"][0]["env"]),
                 min_ready_seconds=10,
-                budget=Budget(),
+                budget=ShardBudget(),
             ),
             pod(0, V1),
             fresh,

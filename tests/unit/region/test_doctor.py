@@ -7,28 +7,31 @@ from pathlib import Path
 
 import pytest
 
-from pincompute.region import doctor, facts, inotify
-from pincompute.region.doctor import Finding, Space
-from pincompute.region.facts import Basics, Building
+from pincompute.region.machine import features, inotify_limit, requirements
+from pincompute.region.machine.features import BuildTools, MachineBasics
+from pincompute.region.machine.requirements import DiskSpace, MachineFinding
 
-WELL = Basics(
+WELL = MachineBasics(
     root=True,
     cgroups="v2",
-    programs=frozenset(facts.PROGRAMS),
+    programs=frozenset(features.PROGRAMS),
     family="apt",
     memory=16.0,
     inotify=128,
     inotify_settable=True,
 )
-BUILDER = Building(go="go1.26.8 linux/amd64", go_usable=True, compiler=True, seccomp=True)
+BUILDER = BuildTools(go="go1.26.8 linux/amd64", go_usable=True, compiler=True, seccomp=True)
 KERNEL = {"veth": True, "bridge": True, "nf_tables": True, "overlay": True}
-ROOM = Space(home=100.0, cache=100.0)
+ROOM = DiskSpace(home=100.0, cache=100.0)
 
 
 def findings(
-    basics: Basics = WELL, building: Building | None = BUILDER, kernel: dict[str, bool] | None = KERNEL, space: Space = ROOM
-) -> dict[str, Finding]:
-    return {finding.thing: finding for finding in doctor.findings(basics, building, kernel, space)}
+    basics: MachineBasics = WELL,
+    building: BuildTools | None = BUILDER,
+    kernel: dict[str, bool] | None = KERNEL,
+    space: DiskSpace = ROOM,
+) -> dict[str, MachineFinding]:
+    return {finding.thing: finding for finding in requirements.findings(basics, building, kernel, space)}
 
 
 def test_a_good_machine_lacks_nothing() -> None:
@@ -45,7 +48,7 @@ def test_a_good_machine_lacks_nothing() -> None:
         (replace(WELL, inotify_settable=False), "inotify instances", "degraded"),
     ],
 )
-def test_what_the_machine_lacks_is_named_with_a_remedy(basics: Basics, thing: str, level: str) -> None:
+def test_what_the_machine_lacks_is_named_with_a_remedy(basics: MachineBasics, thing: str, level: str) -> None:
     finding = findings(basics)[thing]
     assert finding.level == level
     assert finding.remedy
@@ -59,14 +62,14 @@ def test_what_the_machine_lacks_is_named_with_a_remedy(basics: Basics, thing: st
         (replace(BUILDER, seccomp=False), "libseccomp headers"),
     ],
 )
-def test_what_building_lacks_is_named_with_a_remedy(building: Building, thing: str) -> None:
+def test_what_building_lacks_is_named_with_a_remedy(building: BuildTools, thing: str) -> None:
     finding = findings(building=building)[thing]
     assert finding.level == "missing"
     assert finding.remedy
 
 
 def test_binaries_that_are_there_need_no_compiler_and_no_room() -> None:
-    shown = findings(building=None, space=Space(home=100.0, cache=0.1))
+    shown = findings(building=None, space=DiskSpace(home=100.0, cache=0.1))
     assert shown["binaries"].level == "ok"
     assert not {"Go", "C compiler", "libseccomp headers", "disk for building"} & set(shown)
 
@@ -87,12 +90,12 @@ def test_few_inotify_instances_are_raised_where_that_is_possible_and_needed() ->
 def test_inotify_instances_are_only_ever_raised(tmp_path: Path, before: int, after: int) -> None:
     setting = tmp_path / "max_user_instances"
     setting.write_text(f"{before}\n")
-    inotify.raise_limit(setting)
-    assert inotify.allowed(setting) == after
+    inotify_limit.raise_limit(setting)
+    assert inotify_limit.allowed(setting) == after
 
 
 def test_full_disks_are_named_apart() -> None:
-    shown = findings(space=Space(home=1.0, cache=2.0))
+    shown = findings(space=DiskSpace(home=1.0, cache=2.0))
     assert "PINCOMPUTE_HOME" in shown["disk for the region"].remedy
     assert "PINCOMPUTE_CACHE" in shown["disk for building"].remedy
 
@@ -109,11 +112,11 @@ def test_full_disks_are_named_apart() -> None:
     ],
 )
 def test_remedies_are_commands_of_the_distribution(family: str, commands: tuple[str, ...]) -> None:
-    assert tuple(doctor.install(family, thing) for thing in ("seccomp", "cc", "ip")) == commands
+    assert tuple(requirements.install(family, thing) for thing in ("seccomp", "cc", "ip")) == commands
 
 
 def test_every_program_looked_for_has_a_package() -> None:
-    assert set(facts.PROGRAMS) <= set(doctor.PACKAGES)
+    assert set(features.PROGRAMS) <= set(requirements.PACKAGES)
 
 
 @pytest.mark.parametrize(
@@ -125,13 +128,13 @@ def test_every_program_looked_for_has_a_package() -> None:
         (replace(WELL, cgroups="mounted read-only"), "mounted read-only"),
     ],
 )
-def test_real_nodes_need_root_and_control_groups(basics: Basics, obstacle: str) -> None:
-    said = doctor.real_nodes_obstacle(basics)
+def test_real_nodes_need_root_and_control_groups(basics: MachineBasics, obstacle: str) -> None:
+    said = requirements.real_nodes_obstacle(basics)
     assert bool(said) == bool(obstacle)
     assert obstacle in said
 
 
 def test_this_machine_can_be_looked_at() -> None:
-    basics = facts.basics()
+    basics = features.basics()
     assert basics.memory > 0
     assert basics.cgroups

@@ -13,9 +13,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pincompute.region import control, files, lifecycle, processes
-from pincompute.region.program import FileReady, Program, TcpReady
-from pincompute.region.runner import ProgramState
+from pincompute.region import atomic_files, lifecycle
+from pincompute.region.process import region_processes, supervisor_socket
+from pincompute.region.process.program import FileReady, Program, TcpReady
+from pincompute.region.process.program_runner import ProgramState
 
 pytestmark = pytest.mark.programs
 
@@ -29,14 +30,14 @@ class Region:
         self.home = home
 
     def want(self, *programs: Program) -> None:
-        files.write(self.home / control.PROGRAMS, msgspec.json.encode(programs))
+        atomic_files.write(self.home / supervisor_socket.PROGRAMS, msgspec.json.encode(programs))
         lifecycle.supervise(self.home)
 
     def state(self, name: str) -> ProgramState:
-        return next(p for p in control.ask(self.home, "status", 5.0).programs if p.name == name)
+        return next(p for p in supervisor_socket.ask(self.home, "status", 5.0).programs if p.name == name)
 
     def supervisor(self) -> int:
-        return control.ask(self.home, "status", 5.0).pid
+        return supervisor_socket.ask(self.home, "status", 5.0).pid
 
     def until(self, name: str, holds: Callable[[ProgramState], bool]) -> ProgramState:
         end = time.monotonic() + DEADLINE
@@ -60,7 +61,7 @@ def region(tmp_path: Path) -> Iterator[Region]:
     made = Region(home)
     yield made
     lifecycle.end_programs(home)
-    assert not list(processes.of_home(home))
+    assert not list(region_processes.of_home(home))
 
 
 def shell(name: str, script: str, **rest: object) -> Program:
@@ -193,7 +194,7 @@ def test_programs_end_after_those_they_must_outlive(region: Region) -> None:
     region.want(polite("store", stop_after=("server",)), polite("server", stop_after=("client",)), polite("client"))
     for name in ("store", "server", "client"):
         region.ready(name)
-    control.ask(region.home, "stop", DEADLINE)
+    supervisor_socket.ask(region.home, "stop", DEADLINE)
     assert region.written("ends").split() == ["client", "server", "store"]
 
 
@@ -203,7 +204,7 @@ def test_a_program_that_ignores_the_signal_is_killed_with_its_children(region: R
     region.want(shell("stubborn", script, grace=0.2, ready=FileReady(path=f"{at}/child")))
     pid = region.ready("stubborn").pid
     child = int(region.written("child"))
-    control.ask(region.home, "stop", DEADLINE)
+    supervisor_socket.ask(region.home, "stop", DEADLINE)
     gone(pid)
     gone(child)
 
@@ -212,10 +213,10 @@ def test_stopping_leaves_no_process_no_socket_and_no_state(region: Region) -> No
     region.want(sleeper("one"))
     region.ready("one")
     supervisor = region.supervisor()
-    assert control.ask(region.home, "stop", DEADLINE).programs == ()
+    assert supervisor_socket.ask(region.home, "stop", DEADLINE).programs == ()
     gone(supervisor)
-    assert not (region.home / control.SOCKET).exists()
-    assert not (region.home / control.STATE).exists()
+    assert not (region.home / supervisor_socket.SOCKET).exists()
+    assert not (region.home / supervisor_socket.STATE).exists()
 
 
 def test_everything_ends_without_a_supervisor_too(region: Region) -> None:
@@ -228,7 +229,7 @@ def test_everything_ends_without_a_supervisor_too(region: Region) -> None:
 
 
 def test_processes_of_others_are_not_touched(region: Region, tmp_path: Path) -> None:
-    marks = ({processes.HOME: str(region.home)}, {processes.HOME: str(tmp_path), processes.PROGRAM: "one"})
+    marks = ({region_processes.HOME: str(region.home)}, {region_processes.HOME: str(tmp_path), region_processes.PROGRAM: "one"})
     others = [subprocess.Popen(("sleep", "600"), env={"PATH": os.environ["PATH"], **mark}) for mark in marks]
     try:
         region.want(sleeper("one"))
@@ -252,7 +253,7 @@ def test_two_supervisors_never_share_a_home(region: Region) -> None:
 def test_a_list_that_cannot_be_read_changes_nothing(region: Region) -> None:
     region.want(sleeper("one"))
     pid = region.ready("one").pid
-    (region.home / control.PROGRAMS).write_text('[{"name": "two"}]')
+    (region.home / supervisor_socket.PROGRAMS).write_text('[{"name": "two"}]')
     with pytest.raises(lifecycle.RegionError, match="refused its programs"):
         lifecycle.supervise(region.home)
     assert region.state("one").pid == pid

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pincompute.region.node_init import FIRST_DELAY, LAST_DELAY, STEADY, Daemon, Process
+from pincompute.region.nodes.node_init import FIRST_DELAY, LAST_DELAY, STEADY, DaemonCommand, NodeDaemon
 
 pytestmark = pytest.mark.programs
 
@@ -22,10 +22,10 @@ KEEPER = """
 import signal, sys
 import msgspec
 from pathlib import Path
-from pincompute.region import node_init
-settings = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=node_init.Settings)
+from pincompute.region.nodes import node_init
+settings = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=node_init.NodeSettings)
 signal.pthread_sigmask(signal.SIG_BLOCK, node_init.WATCHED)
-daemons = [node_init.Daemon(process) for process in settings.processes]
+daemons = [node_init.NodeDaemon(process) for process in settings.processes]
 node_init.keep_running(settings, daemons)
 node_init.stop(settings, daemons)
 """
@@ -111,7 +111,7 @@ def test_ending_it_ends_its_daemons(keeper: Keeper) -> None:
 
 
 def test_delay_doubles_up_to_a_bound_and_is_forgiven_after_a_steady_life() -> None:
-    daemon = Daemon(Process(name="d", argv=("/bin/true",)))
+    daemon = NodeDaemon(DaemonCommand(name="d", argv=("/bin/true",)))
     delays: list[float] = []
     for number in range(12):
         daemon.pid, daemon.started = 1, float(number)

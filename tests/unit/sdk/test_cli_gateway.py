@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 import yaml
-from gateway.serving import Running, running
+from gateway.served_gateway import Running, running
 from pincompute_sdk.cli.__main__ import main
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

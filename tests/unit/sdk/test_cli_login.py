@@ -18,15 +18,15 @@ import httpx2
 import pytest
 import pytest_asyncio
 import uvicorn
-from gateway.serving import Running, running
-from issuer.issuing import hidden, password
-from pincompute_sdk.cli import loopback
+from gateway.served_gateway import Running, running
+from issuer.issuer_fixtures import hidden, password
+from pincompute_sdk.cli import browser_callback
 from pincompute_sdk.cli.__main__ import main
 from pincompute_sdk.core import configuration
 
 from pincompute.gateway import settings
-from pincompute.issuer import app
-from pincompute.issuer.service import Service
+from pincompute.issuer import issuer_application
+from pincompute.issuer.issuer_service import IssuerService
 from pincompute.kube.clock import SYSTEM
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -46,7 +46,7 @@ async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place
     folder = tmp_path_factory.mktemp("issuer")
     async with (
         _issuing(folder) as url,
-        running(tmp_path_factory.mktemp("gateway"), issuers=(settings.Issuer(url=url),)) as gateway,
+        running(tmp_path_factory.mktemp("gateway"), issuers=(settings.IssuerSettings(url=url),)) as gateway,
     ):
         status, _, _ = await gateway.ask("alice", "PUT", "/v1/projects/shop/members/dev", {"role": "developer"})
         assert status == 200
@@ -58,7 +58,7 @@ async def _issuing(folder: Path) -> AsyncIterator[str]:
     config = uvicorn.Config(lambda *_: None, port=0, log_config=None, lifespan="off", access_log=False)
     listener = config.bind_socket()
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    config.app = app.build(Service.of(folder, url, SYSTEM))
+    config.app = issuer_application.build(IssuerService.of(folder, url, SYSTEM))
     serving = uvicorn.Server(config)
     task = asyncio.create_task(serving._serve(sockets=[listener]))
     try:
@@ -103,7 +103,7 @@ def login(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     monkeypatch.setenv("PINCOMPUTE_CONFIG", str(tmp_path / "config.yaml"))
 
     async def run(browser: Browser) -> tuple[int, str, str]:
-        monkeypatch.setattr(loopback, "browse", browser.open)
+        monkeypatch.setattr(browser_callback, "browse", browser.open)
         capsys.readouterr()
         code = await asyncio.to_thread(main, ["login", "--browser", "--server", place.gateway.url])
         said = capsys.readouterr()
@@ -184,7 +184,7 @@ async def test_a_code_that_the_issuer_does_not_know(login: Login) -> None:
 
 
 async def test_a_browser_that_never_comes_back(login: Login, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loopback, "PATIENCE", 0.05)
+    monkeypatch.setattr(browser_callback, "PATIENCE", 0.05)
     code, _, err = await login(Browser(lambda web, url: web.get(url)))
     assert code == 6
     assert "did not come back in time" in err

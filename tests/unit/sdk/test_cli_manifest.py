@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pincompute_sdk.cli.failure import CommandError
-from pincompute_sdk.cli.manifest import checking, reading
+from pincompute_sdk.cli.error_report import CommandError
+from pincompute_sdk.cli.manifest import manifest_file, manifest_validation
 
 GOOD = "kind: App\nname: hello\nreplicas: 2\ncontainers:\n- name: web\n  image: hello:1\n  ports: [{port: 80}]\n"
 CASES: dict[str, tuple[str, str]] = {
@@ -34,14 +34,14 @@ CASES: dict[str, tuple[str, str]] = {
 def test_bad_files(case: str) -> None:
     text, want = CASES[case]
     with pytest.raises(CommandError, match=want) as caught:
-        checking.check(reading.read(text, "app.yaml"))
+        manifest_validation.check(manifest_file.read(text, "app.yaml"))
     assert caught.value.exit_code == 2
     assert caught.value.remedy
 
 
 def test_a_good_file_passes_and_every_field_has_its_place() -> None:
-    manifest = reading.read(GOOD, "app.yaml")
-    checking.check(manifest)
+    manifest = manifest_file.read(GOOD, "app.yaml")
+    manifest_validation.check(manifest)
     assert manifest.at("containers[0].image") == "app.yaml:6:3"
     assert manifest.at("containers[0].resources.cpu") == "app.yaml:5:3"  # the nearest that is there
     assert manifest.at("") == "app.yaml:1:1"
@@ -51,7 +51,7 @@ def test_the_nearest_file_is_taken(tmp_path: Path) -> None:
     (tmp_path / "app.yaml").write_text(GOOD)
     deep = tmp_path / "src" / "deep"
     deep.mkdir(parents=True)
-    assert reading.nearest(deep) == tmp_path / "app.yaml"
+    assert manifest_file.nearest(deep) == tmp_path / "app.yaml"
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", None])
@@ -60,4 +60,4 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, content: bytes | None) -> No
     if content:
         file.write_bytes(content)
     with pytest.raises(CommandError, match=str(file)):
-        reading.load(file)
+        manifest_file.load(file)

@@ -12,18 +12,18 @@ from pathlib import Path
 
 import pytest
 from cyclopts import App
-from pincompute_sdk.cli import commands, dispatch
+from pincompute_sdk.cli import command_dispatch, command_table
 from pincompute_sdk.cli import init as writing
 from pincompute_sdk.cli.__main__ import main
-from pincompute_sdk.cli.commands import GROUPS, Command
-from pincompute_sdk.cli.exits import MEANING
-from pincompute_sdk.cli.failure import CODES, CommandError
-from pincompute_sdk.cli.manifest import checking, reading
+from pincompute_sdk.cli.command_table import GROUPS, CommandEntry
+from pincompute_sdk.cli.error_report import CODES, CommandError
+from pincompute_sdk.cli.exit_codes import MEANING
+from pincompute_sdk.cli.manifest import manifest_file, manifest_validation
 from pincompute_sdk.cli.output import jsonpath, table
-from pincompute_sdk.cli.output.words import age, joined
+from pincompute_sdk.cli.output.human_values import age, joined
 from pincompute_sdk.core import errors
 
-from pincompute.region import registry
+from pincompute.region.images import image_registry
 
 pytestmark = pytest.mark.programs
 
@@ -87,7 +87,7 @@ def _pages() -> list[list[str]]:
             if not name.startswith("-"):
                 yield from below(at[name], [*words, name])
 
-    return list(below(dispatch.app("pin"), []))[1:]
+    return list(below(command_dispatch.app("pin"), []))[1:]
 
 
 @pytest.mark.parametrize("words", _pages(), ids=" ".join)
@@ -100,12 +100,12 @@ def test_every_page_explains_every_argument_and_option(words: list[str], capsys:
     assert "\nExamples\n  pin " in page
 
 
-@pytest.mark.parametrize("command", tuple(commands.every()), ids=lambda command: command.name)
-def test_examples_are_what_the_command_takes(command: Command) -> None:
+@pytest.mark.parametrize("command", tuple(command_table.every()), ids=lambda command: command.name)
+def test_examples_are_what_the_command_takes(command: CommandEntry) -> None:
     for example in command.examples:
         words = shlex.split(example)
         assert words[0] == command.name
-        dispatch.app("pin").parse_args(words, exit_on_error=False, print_error=False)
+        command_dispatch.app("pin").parse_args(words, exit_on_error=False, print_error=False)
 
 
 def test_kubectl_finds_it_as_a_plugin() -> None:
@@ -140,8 +140,8 @@ def test_without_a_server_the_remedy_is_a_login() -> None:
 
 def test_exit_codes_and_variables_are_documented() -> None:
     pages = (Path(__file__).parents[3] / "docs" / "cli.md").read_text("utf-8")
-    assert all(f"`{name}`" in pages for name in commands.VARIABLES)
-    assert all(name in commands.overview("pin") for name in commands.VARIABLES)
+    assert all(f"`{name}`" in pages for name in command_table.VARIABLES)
+    assert all(name in command_table.overview("pin") for name in command_table.VARIABLES)
     assert all(f"| {code} | {meaning} |" in pages for code, meaning in MEANING.items())
     assert all(issubclass(kind, errors.PinError) for kind in CODES)
 
@@ -155,8 +155,8 @@ def test_init_reads_the_folder(tmp_path: Path, dockerfile: str) -> None:
     folder.mkdir()
     (folder / "Dockerfile").write_text(dockerfile)
     found = writing.look(folder)
-    assert (found.name, found.image, found.port) == ("my-shop-2", f"{registry.HOST}/my-shop-2:1", DOCKERFILES[dockerfile])
-    checking.check(reading.read(writing.written(found, "demo"), "app.yaml"))
+    assert (found.name, found.image, found.port) == ("my-shop-2", f"{image_registry.HOST}/my-shop-2:1", DOCKERFILES[dockerfile])
+    manifest_validation.check(manifest_file.read(writing.written(found, "demo"), "app.yaml"))
 
 
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pincompute_sdk.cli import dispatch
-from pincompute_sdk.core.sockets import Channel, frame
+from pincompute_sdk.cli import command_dispatch
+from pincompute_sdk.core.websocket import ShellChannel, frame
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
@@ -101,13 +101,13 @@ async def said(url: str, *arguments: str) -> tuple[int | None, str, str]:
 
 def status(code: int) -> bytes:
     causes = {"details": {"causes": [{"reason": "ExitCode", "message": str(code)}]}} if code else {}
-    return frame(Channel.STATUS, json.dumps({"status": "Failure" if code else "Success", **causes}).encode())
+    return frame(ShellChannel.STATUS, json.dumps({"status": "Failure" if code else "Success", **causes}).encode())
 
 
 async def test_a_command_s_output_and_exit_code_are_ours() -> None:
     async def play(connection: ServerConnection) -> None:
-        await connection.send(frame(Channel.STDOUT, b"out\n"))
-        await connection.send(frame(Channel.STDERR, b"err\n"))
+        await connection.send(frame(ShellChannel.STDOUT, b"out\n"))
+        await connection.send(frame(ShellChannel.STDERR, b"err\n"))
         await connection.send(status(7))
 
     async with gateway(play) as found:
@@ -141,7 +141,7 @@ async def test_output_of_a_command_that_nobody_reads_on_ends_it_without_a_word()
     async def play(connection: ServerConnection) -> None:
         try:
             while True:
-                await connection.send(frame(Channel.STDOUT, b"y\n" * 1000))
+                await connection.send(frame(ShellChannel.STDOUT, b"y\n" * 1000))
         except ConnectionClosed:
             pass
 
@@ -250,5 +250,5 @@ async def test_a_busy_port_is_named() -> None:
 @pytest.mark.parametrize("ports", ["x", "80:x", "0", "1:70000", ":"])
 def test_ports_that_are_none(ports: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("PINCOMPUTE_SERVER", "http://127.0.0.1:1")
-    assert dispatch.run("pin", ["open", "hello", ports]) == 2
+    assert command_dispatch.run("pin", ["open", "hello", ports]) == 2
     assert "LOCAL:REMOTE" in capsys.readouterr().err

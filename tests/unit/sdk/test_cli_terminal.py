@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from gateway.serving import Running, running
+from gateway.served_gateway import Running, running
 from pincompute_sdk.cli.output import terminal
 
 pytestmark = [pytest.mark.programs, pytest.mark.asyncio(loop_scope="module")]

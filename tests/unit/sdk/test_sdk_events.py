@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from answering import Asked, Reply, answering
+from fake_server import Asked, Reply, answering
 from hypothesis import given
 from hypothesis import strategies as st
 from pincompute_sdk import AsyncClient, Client

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pincompute_sdk
 import pytest
-from answering import Reply, answering, document, problem
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from fake_server import Reply, answering, document, problem
 from pincompute_sdk import Client, errors
 from pincompute_sdk.core import retry
 from pincompute_sdk.core.configuration import Context

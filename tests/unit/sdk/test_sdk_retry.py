@@ -5,41 +5,46 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from answering import answering, document, problem
+from fake_server import answering, document, problem
 from pincompute_sdk import AsyncClient, Client, errors
 from pincompute_sdk.core import retry
 from pincompute_sdk.core.configuration import Context
-from pincompute_sdk.core.messages import Answer, Failed, Outcome, Request
+from pincompute_sdk.core.http_messages import HttpRequest, HttpResponse, NoResponse, Outcome
 
 POLICY = retry.Policy()
 QUICK = retry.Policy(first=0.001, cap=0.002)
-GET, POST = Request("GET", "/"), Request("POST", "/")
-KEYED = Request("POST", "/", headers={"Idempotency-Key": "k"})
-BUSY, BROKEN, SLOW_DOWN = Answer(503, {}), Answer(500, {}), Answer(429, {"retry-after": "3"})
-DROPPED, REFUSED = Failed("dropped", ""), Failed("refused", "")
+GET, POST = HttpRequest("GET", "/"), HttpRequest("POST", "/")
+KEYED = HttpRequest("POST", "/", headers={"Idempotency-Key": "k"})
+BUSY, BROKEN, SLOW_DOWN = HttpResponse(503, {}), HttpResponse(500, {}), HttpResponse(429, {"retry-after": "3"})
+DROPPED, REFUSED = NoResponse("dropped", ""), NoResponse("refused", "")
 APP = {"name": "hello", "project": "demo", "replicas": 2}
 WRITTEN = {"message": "will be", "links": {"self": "/", "watch": "/"}, "item": APP}
 
-CASES: dict[str, tuple[Request, Outcome, retry.Tried, float | None]] = {
-    "the first wait is at most the first step": (GET, BUSY, retry.Tried(1, 0), 0.1),
-    "waits double": (GET, BUSY, retry.Tried(3, 0), 0.4),
-    "waits are capped": (GET, BUSY, retry.Tried(5, 0), 1.6),
-    "attempts end": (GET, BUSY, retry.Tried(6, 0), None),
-    "they go on while a server that was heard is gone": (GET, REFUSED, retry.Tried(6, 0, heard=True), 3.2),
-    "not while it answers": (GET, BUSY, retry.Tried(6, 0, heard=True), None),
-    "they end then as well": (GET, REFUSED, retry.Tried(11, 0, heard=True), None),
-    "a server that was never heard may be elsewhere": (GET, REFUSED, retry.Tried(6, 0), None),
-    "the budget ends": (GET, BUSY, retry.Tried(2, 29.95), None),
-    "a wait the server asks for is kept": (GET, SLOW_DOWN, retry.Tried(1, 0), 3.1),
-    "one that does not fit into the budget ends at once": (GET, Answer(503, {"retry-after": "3600"}), retry.Tried(1, 0), None),
-    "a bug of the server is not repeated": (GET, BROKEN, retry.Tried(1, 0), None),
-    "a write without a key is not repeated": (POST, BUSY, retry.Tried(1, 0), None),
-    "a write with a key is": (KEYED, BUSY, retry.Tried(1, 0), 0.1),
-    "a write that may have arrived is not repeated": (POST, DROPPED, retry.Tried(1, 0), None),
-    "a write that surely did not arrive is": (POST, REFUSED, retry.Tried(1, 0), 0.1),
-    "a write that was refused for its rate is": (POST, SLOW_DOWN, retry.Tried(1, 0), 3.1),
-    "what is not trusted stays so": (GET, Failed("untrusted", ""), retry.Tried(1, 0), None),
-    "an unknown name stays so": (GET, Failed("unresolved", ""), retry.Tried(1, 0), None),
+CASES: dict[str, tuple[HttpRequest, Outcome, retry.RetryState, float | None]] = {
+    "the first wait is at most the first step": (GET, BUSY, retry.RetryState(1, 0), 0.1),
+    "waits double": (GET, BUSY, retry.RetryState(3, 0), 0.4),
+    "waits are capped": (GET, BUSY, retry.RetryState(5, 0), 1.6),
+    "attempts end": (GET, BUSY, retry.RetryState(6, 0), None),
+    "they go on while a server that was heard is gone": (GET, REFUSED, retry.RetryState(6, 0, heard=True), 3.2),
+    "not while it answers": (GET, BUSY, retry.RetryState(6, 0, heard=True), None),
+    "they end then as well": (GET, REFUSED, retry.RetryState(11, 0, heard=True), None),
+    "a server that was never heard may be elsewhere": (GET, REFUSED, retry.RetryState(6, 0), None),
+    "the budget ends": (GET, BUSY, retry.RetryState(2, 29.95), None),
+    "a wait the server asks for is kept": (GET, SLOW_DOWN, retry.RetryState(1, 0), 3.1),
+    "one that does not fit into the budget ends at once": (
+        GET,
+        HttpResponse(503, {"retry-after": "3600"}),
+        retry.RetryState(1, 0),
+        None,
+    ),
+    "a bug of the server is not repeated": (GET, BROKEN, retry.RetryState(1, 0), None),
+    "a write without a key is not repeated": (POST, BUSY, retry.RetryState(1, 0), None),
+    "a write with a key is": (KEYED, BUSY, retry.RetryState(1, 0), 0.1),
+    "a write that may have arrived is not repeated": (POST, DROPPED, retry.RetryState(1, 0), None),
+    "a write that surely did not arrive is": (POST, REFUSED, retry.RetryState(1, 0), 0.1),
+    "a write that was refused for its rate is": (POST, SLOW_DOWN, retry.RetryState(1, 0), 3.1),
+    "what is not trusted stays so": (GET, NoResponse("untrusted", ""), retry.RetryState(1, 0), None),
+    "an unknown name stays so": (GET, NoResponse("unresolved", ""), retry.RetryState(1, 0), None),
 }
 
 
@@ -51,12 +56,12 @@ def test_pause(case: str) -> None:
 
 def test_jitter_is_full() -> None:
     """From nothing to the whole step, so that clients that failed together do not come back together."""
-    assert retry.pause(POLICY, GET, BUSY, retry.Tried(4, 0), 0.0) == 0.0
-    assert retry.pause(POLICY, GET, BUSY, retry.Tried(4, 0), 0.999) == pytest.approx(1.6, abs=0.01)
+    assert retry.pause(POLICY, GET, BUSY, retry.RetryState(4, 0), 0.0) == 0.0
+    assert retry.pause(POLICY, GET, BUSY, retry.RetryState(4, 0), 0.999) == pytest.approx(1.6, abs=0.01)
 
 
 def test_all_calls_of_a_client_share_a_budget_of_retries() -> None:
-    budget = retry.Budget(tokens=1)
+    budget = retry.RetryBudget(tokens=1)
     assert [budget.spend(), budget.spend()] == [True, False]
     for _ in range(5):
         budget.earn()

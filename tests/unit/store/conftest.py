@@ -7,15 +7,15 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from postgresql import Server
+from postgresql_server import PostgresServer
 
 DATABASES = ("sqlite", pytest.param("postgresql", marks=pytest.mark.programs))
 _numbers = count(1)
 
 
 @pytest.fixture(scope="session")
-def postgresql() -> Iterator[Server]:
-    server = Server()
+def postgresql() -> Iterator[PostgresServer]:
+    server = PostgresServer()
     server.start()
     yield server
     server.stop()
@@ -27,5 +27,5 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty database."""
     if request.param == "sqlite":
         return f"sqlite+aiosqlite:///{tmp_path}/history.db"
-    server: Server = request.getfixturevalue("postgresql")
+    server: PostgresServer = request.getfixturevalue("postgresql")
     return server.create(f"test{next(_numbers)}")

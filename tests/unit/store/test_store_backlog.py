@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from histories import exit_of
+from record_builders import exit_of
 
 from pincompute.store import records
 from pincompute.store.backlog import Backlog
 
 
 def codes(lines: list[bytes]) -> list[int]:
-    return [record.code for line in lines if isinstance(record := records.decode(line), records.Exit)]
+    return [record.code for line in lines if isinstance(record := records.decode(line), records.ExitRecord)]
 
 
 def test_a_slow_batch_that_was_brought_to_disk_is_not_written_again(tmp_path: Path) -> None:

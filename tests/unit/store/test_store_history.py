@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from histories import DEADLINE, NOW, OF_HELLO, after, event, everything, exit_of, opened, operation, revision, state
+from record_builders import DEADLINE, NOW, OF_HELLO, after, event, everything, exit_of, opened, operation, revision, state
 
 from pincompute.api.workloads import ClusterReplicas, Rejection, Scheduling
 from pincompute.store import records
-from pincompute.store.history import CursorError, Filter
-from pincompute.store.records import Decision
-from pincompute.store.store import Store
+from pincompute.store.history_store import HistoryStore
+from pincompute.store.record_history import CursorError, RecordFilter
+from pincompute.store.records import DecisionRecord
 
 SCHEDULING = Scheduling(
     generation=1,
@@ -20,7 +20,7 @@ SCHEDULING = Scheduling(
 )
 ONE_OF_EACH = (
     revision(spec={"replicas": 3, "template": {"spec": {"containers": [{"name": "web", "image": "hello:1"}] * 50}}}),
-    Decision(**OF_HELLO, at=after(2), scheduling=SCHEDULING),
+    DecisionRecord(**OF_HELLO, at=after(2), scheduling=SCHEDULING),
     state(3, before="Pending", message="all is well"),
     exit_of(137, 4, reason="OOMKilled", memory_limit="32Mi"),
     operation(at=after(5), reason="load test", outcome="done"),
@@ -28,7 +28,7 @@ ONE_OF_EACH = (
 )
 
 
-async def _stored(store: Store, *found: records.AnyRecord) -> None:
+async def _stored(store: HistoryStore, *found: records.AnyRecord) -> None:
     store.record(*found)
     assert await store.settled(DEADLINE), store.health
 
@@ -85,7 +85,7 @@ async def test_pages_are_stable_while_records_arrive(url: str, tmp_path: Path) -
         await _stored(store, *old)
         seen, cursor, more = list[records.AnyRecord](), "", 100
         while True:
-            page = await store.history.page(Filter("demo"), cursor, 3)
+            page = await store.history.page(RecordFilter("demo"), cursor, 3)
             seen += page.records
             cursor = page.cursor
             if not cursor:
@@ -104,15 +104,15 @@ async def test_records_of_one_moment_are_all_paged_through(url: str, tmp_path: P
 
 
 FILTERS = {
-    "another project has nothing": (Filter("other"), []),
-    "by name": (Filter("demo", name="bye"), ["bye"]),
-    "by type": (Filter("demo", types=frozenset({"state"})), ["hello"]),
-    "by text in any case": (Filter("demo", text="ooMkILLED"), ["bye"]),
-    "a percent sign is itself": (Filter("demo", text="%"), []),
-    "since counts until it ended": (Filter("demo", since=after(50)), ["bye", "events"]),
-    "until counts when it began": (Filter("demo", until=after(10)), ["hello", "events"]),
-    "a NUL is in nothing": (Filter("demo", text="\0"), []),
-    "half a character is in nothing": (Filter("demo", name="\udcff"), []),
+    "another project has nothing": (RecordFilter("other"), []),
+    "by name": (RecordFilter("demo", name="bye"), ["bye"]),
+    "by type": (RecordFilter("demo", types=frozenset({"state"})), ["hello"]),
+    "by text in any case": (RecordFilter("demo", text="ooMkILLED"), ["bye"]),
+    "a percent sign is itself": (RecordFilter("demo", text="%"), []),
+    "since counts until it ended": (RecordFilter("demo", since=after(50)), ["bye", "events"]),
+    "until counts when it began": (RecordFilter("demo", until=after(10)), ["hello", "events"]),
+    "a NUL is in nothing": (RecordFilter("demo", text="\0"), []),
+    "half a character is in nothing": (RecordFilter("demo", name="\udcff"), []),
 }
 
 
@@ -132,10 +132,10 @@ async def test_a_cursor_that_is_none_is_refused(cursor: str, url: str, tmp_path:
     async with opened(url, tmp_path / "spool") as store:
         await store.until_ready()
         if not cursor:
-            assert (await store.history.page(Filter("demo"), cursor)).records == ()
+            assert (await store.history.page(RecordFilter("demo"), cursor)).records == ()
             return
         with pytest.raises(CursorError, match="is no cursor"):
-            await store.history.page(Filter("demo"), cursor)
+            await store.history.page(RecordFilter("demo"), cursor)
 
 
 async def test_a_nul_in_a_message_keeps_nothing_out(url: str, tmp_path: Path) -> None:

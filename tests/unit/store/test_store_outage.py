@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from histories import DEADLINE, everything, exit_of, opened, state
-from postgresql import Server
+from postgresql_server import PostgresServer
+from record_builders import DEADLINE, everything, exit_of, opened, state
 
 from pincompute.store.database import Database
-from pincompute.store.errors import StoreError, StoreUnavailable
-from pincompute.store.history import Filter, History
-from pincompute.store.store import Store
+from pincompute.store.history_store import HistoryStore
+from pincompute.store.record_history import RecordFilter, RecordHistory
+from pincompute.store.store_errors import StoreError, StoreUnavailable
 
 
 async def eventually(condition: Callable[[], Any]) -> None:
@@ -37,7 +37,7 @@ def away(url: str, request: pytest.FixtureRequest) -> Iterator[None]:
             holder.rollback()
             holder.close()
         return
-    server: Server = request.getfixturevalue("postgresql")
+    server: PostgresServer = request.getfixturevalue("postgresql")
     server.stop()
     try:
         yield
@@ -45,7 +45,7 @@ def away(url: str, request: pytest.FixtureRequest) -> Iterator[None]:
         server.start()
 
 
-async def _noticed(store: Store) -> None:
+async def _noticed(store: HistoryStore) -> None:
     await eventually(lambda: store.health.trouble)
 
 
@@ -92,7 +92,7 @@ async def test_readers_do_not_wait_for_a_writer(tmp_path: Path) -> None:
     holder = sqlite3.connect(tmp_path / "history.db", isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     database = Database(url)
-    assert (await History(database).page(Filter("demo"))).records == (state(1),)
+    assert (await RecordHistory(database).page(RecordFilter("demo"))).records == (state(1),)
     await database.close()
     holder.rollback()
     holder.close()
@@ -114,7 +114,7 @@ async def test_a_gateway_starts_while_the_database_is_away(url: str, tmp_path: P
         await store.__aenter__()
         store.record(state(1))
         with pytest.raises(StoreUnavailable, match="does not answer"):
-            await store.history.page(Filter("demo"))
+            await store.history.page(RecordFilter("demo"))
     try:
         assert await store.settled(DEADLINE)
         assert await everything(store) == [state(1)]

@@ -6,8 +6,8 @@ import os
 import sys
 from pathlib import Path
 
-from pincompute_sdk.cli import commands
-from pincompute_sdk.cli.exits import INTERRUPTED
+from pincompute_sdk.cli import command_table
+from pincompute_sdk.cli.exit_codes import INTERRUPTED
 
 
 def run() -> None:
@@ -40,11 +40,11 @@ def _unread() -> int:
 def _run(program: str, arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("--help", "-h", "help"):
         bold, plain = ("\033[1m", "\033[0m") if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else ("", "")
-        sys.stdout.write(commands.overview(program, bold, plain))
+        sys.stdout.write(command_table.overview(program, bold, plain))
         return 0
-    from pincompute_sdk.cli import dispatch
+    from pincompute_sdk.cli import command_dispatch
 
-    return dispatch.run(program, arguments)
+    return command_dispatch.run(program, arguments)
 
 
 if __name__ == "__main__":

@@ -7,28 +7,28 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from pincompute_sdk.cli import options, pages
-from pincompute_sdk.cli.exits import FAILURE
+from pincompute_sdk.cli import help_pages, options
+from pincompute_sdk.cli.exit_codes import FAILURE
 from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Where
 from pincompute_sdk.cli.output import formats, terminal
-from pincompute_sdk.cli.output.formats import View
-from pincompute_sdk.cli.output.table import Column
-from pincompute_sdk.cli.output.words import count
+from pincompute_sdk.cli.output.formats import ResourceView
+from pincompute_sdk.cli.output.human_values import count
+from pincompute_sdk.cli.output.table import TableColumn
 from pincompute_sdk.generated.models import Cluster
 
 PATIENCE = 300.0  # seconds: a log of years is read whole
-app = pages.group("admin")
+app = help_pages.group("admin")
 audit = App(name="audit", help="The audit log.", version_flags=[])
 app.command(audit)
 
-CLUSTERS: View[Cluster] = View(
+CLUSTERS: ResourceView[Cluster] = ResourceView(
     kind="cluster",
     columns=(
-        Column("name", lambda c: c.name),
-        Column("zone", lambda c: c.zone),
-        Column("ready", lambda c: "Ready" if c.ready else "Unknown", state=True),
-        Column("nodes", lambda c: str(c.nodes)),
-        Column("message", lambda c: c.message, long=True),
+        TableColumn("name", lambda c: c.name),
+        TableColumn("zone", lambda c: c.zone),
+        TableColumn("ready", lambda c: "Ready" if c.ready else "Unknown", state=True),
+        TableColumn("nodes", lambda c: str(c.nodes)),
+        TableColumn("message", lambda c: c.message, long=True),
     ),
     name=lambda c: c.name,
     nothing="no clusters",

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from pincompute_sdk.cli import options, target
-from pincompute_sdk.cli.exits import NOT_FOUND, USAGE
-from pincompute_sdk.cli.failure import CommandError
+from pincompute_sdk.cli.error_report import CommandError
+from pincompute_sdk.cli.exit_codes import NOT_FOUND, USAGE
 from pincompute_sdk.cli.options import ANYWHERE, Where
-from pincompute_sdk.cli.target import Target
+from pincompute_sdk.cli.target import WorkloadTarget
 from pincompute_sdk.core.operation import Input, Operation
 from pincompute_sdk.generated import operations as op
 from pincompute_sdk.generated.kinds import Kind
@@ -31,7 +31,7 @@ PATIENCE = 600.0  # seconds for one archive
 class Remote:
     """`hello/3:/etc/app.conf`."""
 
-    target: Target
+    target: WorkloadTarget
     path: str
 
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from pincompute_sdk.cli import asking, following, options, target, tree
-from pincompute_sdk.cli.exits import TIMEOUT
-from pincompute_sdk.cli.failure import CommandError
-from pincompute_sdk.cli.live import Picture
+from pincompute_sdk.cli import options, prompt, status_tree, target, wait
+from pincompute_sdk.cli.error_report import CommandError
+from pincompute_sdk.cli.exit_codes import TIMEOUT
+from pincompute_sdk.cli.live_view import Picture
 from pincompute_sdk.cli.options import ANYWHERE, Reason, Where, Workload, Yes
-from pincompute_sdk.cli.target import Target
+from pincompute_sdk.cli.target import WorkloadTarget
 from pincompute_sdk.core.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def delete(
     wanted = target.whole(name)
     with options.client(where) as pin:
         project = options.project(pin.context)
-        if not yes and not asking.confirmed(f"Delete {wanted} of project {project} and all its replicas?"):
+        if not yes and not prompt.confirmed(f"Delete {wanted} of project {project} and all its replicas?"):
             raise CommandError("nothing was deleted", remedy="answer y, or add --yes")
         accepted = options.workloads(pin, wanted.kind).delete(project, wanted.name, reason=reason or None)
         if not wait:
@@ -43,12 +43,12 @@ def delete(
     sys.stdout.write(f"{wanted} is deleted\n")
 
 
-def _follow(them: AppsResource | UnitsResource, project: str, wanted: Target, timeout: float) -> None:
+def _follow(them: AppsResource | UnitsResource, project: str, wanted: WorkloadTarget, timeout: float) -> None:
     blocks = ""
     try:
         with Picture() as picture:
-            for app in following.versions(them, project, wanted.name, timeout):
-                picture.draw(tree.lines(app, ()))
+            for app in wait.versions(them, project, wanted.name, timeout):
+                picture.draw(status_tree.lines(app, ()))
                 blocks = app.status.message if app.status else ""
     except NotFoundError:
         return

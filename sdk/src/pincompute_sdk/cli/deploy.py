@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from pincompute_sdk.cli import following, options, plan, target, tree
-from pincompute_sdk.cli.listing import view_of
-from pincompute_sdk.cli.live import Picture
-from pincompute_sdk.cli.manifest import checking, reading
+from pincompute_sdk.cli import options, plan_view, status_tree, target, wait
+from pincompute_sdk.cli.list_command import view_of
+from pincompute_sdk.cli.live_view import Picture
+from pincompute_sdk.cli.manifest import manifest_file, manifest_validation
 from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Reason, Where
 from pincompute_sdk.cli.output import formats
 from pincompute_sdk.core.errors import InvalidError
@@ -36,8 +36,8 @@ def deploy(
 ) -> None:
     """Show the plan, carry it out, and follow it zone by zone."""
     formats.check(output)
-    manifest = reading.load(file) if file else reading.load(reading.nearest(Path.cwd()))
-    checking.check(manifest)
+    manifest = manifest_file.load(file) if file else manifest_file.load(manifest_file.nearest(Path.cwd()))
+    manifest_validation.check(manifest)
     with options.client(where) as pin:
         project = where.project or str(manifest.data.get("project", "")) or options.project(pin.context)
         wanted, name = {**manifest.data, "project": project}, str(manifest.data["name"])
@@ -45,7 +45,7 @@ def deploy(
         try:
             planned = them.diff(project, name, wanted)
             if output == "table":
-                plan.show(wanted, planned)
+                plan_view.show(wanted, planned)
             if diff:
                 return
             if planned.creates:
@@ -53,7 +53,7 @@ def deploy(
             else:
                 written = them.replace(project, name, wanted, dry_run=dry_run or None, reason=reason or None)
         except InvalidError as error:
-            raise checking.located(manifest, error) from error
+            raise manifest_validation.located(manifest, error) from error
         if dry_run:
             _said(written.item, output, f"{written.message}\nchecked by the server; nothing was changed")
         elif wait:
@@ -69,16 +69,16 @@ def _kind(name: str) -> Kind:
 def _follow(them: WorkloadsResource, project: str, written: Workload, timeout: float, output: str) -> None:
     app = written
     with Picture() as picture:
-        for app in following.versions(them, project, written.name, timeout):
+        for app in wait.versions(them, project, written.name, timeout):
             if output == "table":
-                picture.draw(tree.lines(app, ()))
-            if following.settled(app):
-                _said(app, output, f"{app.name} runs: {tree.wanted(app)} of {tree.wanted(app)} ready")
+                picture.draw(status_tree.lines(app, ()))
+            if wait.settled(app):
+                _said(app, output, f"{app.name} runs: {status_tree.wanted(app)} of {status_tree.wanted(app)} ready")
                 return
-            if following.ended(app):
+            if wait.ended(app):
                 _said(app, output, f"{app.name} has ended well")
                 return
-    raise following.late(app, timeout)
+    raise wait.late(app, timeout)
 
 
 def _said(app: Workload, output: str, sentence: str) -> None:

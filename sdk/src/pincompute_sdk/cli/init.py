@@ -10,9 +10,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from pincompute_sdk.cli import asking
-from pincompute_sdk.cli.exits import CONFLICT, USAGE
-from pincompute_sdk.cli.failure import CommandError
+from pincompute_sdk.cli import prompt
+from pincompute_sdk.cli.error_report import CommandError
+from pincompute_sdk.cli.exit_codes import CONFLICT, USAGE
 from pincompute_sdk.core import configuration
 
 NAME = re.compile(r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$")
@@ -36,7 +36,7 @@ PORTS = """\
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class DetectedApp:
     """What the folder tells."""
 
     name: str
@@ -58,7 +58,7 @@ def init(
     if target.exists() and not force:
         raise CommandError(f"{target} exists already", remedy="edit it, or overwrite it with --force", code=CONFLICT)
     found = look(folder.resolve())
-    given = Found(name or found.name, image or found.image, found.port if port is None else port)
+    given = DetectedApp(name or found.name, image or found.image, found.port if port is None else port)
     if not given.image:
         given = _ask(given, asked=port is not None)
     _check(given)
@@ -66,19 +66,19 @@ def init(
     sys.stdout.write(f"{target} is written: app {given.name}, image {given.image}. Next: `pin deploy`\n")
 
 
-def look(folder: Path) -> Found:
+def look(folder: Path) -> DetectedApp:
     """Name from the folder, port from the Dockerfile's EXPOSE, image named after the app when there is a Dockerfile."""
     name = re.sub(r"[^a-z0-9]+", "-", folder.name.lower()).strip("-")
     name = name if NAME.match(name) else f"app-{name}".strip("-")
     dockerfile = folder / "Dockerfile"
     if not dockerfile.is_file():
-        return Found(name, "", 0)
+        return DetectedApp(name, "", 0)
     exposed = EXPOSE.search(dockerfile.read_text("utf-8", "replace"))
     number = re.match(r"\d+", exposed["ports"]) if exposed else None
-    return Found(name, f"{REGISTRY}/{name}:1", int(number[0]) if number else 0)
+    return DetectedApp(name, f"{REGISTRY}/{name}:1", int(number[0]) if number else 0)
 
 
-def written(found: Found, project: str) -> str:
+def written(found: DetectedApp, project: str) -> str:
     return TEMPLATE.format(
         name=found.name,
         image=found.image,
@@ -87,16 +87,16 @@ def written(found: Found, project: str) -> str:
     )
 
 
-def _ask(found: Found, *, asked: bool) -> Found:
-    name = asking.text("Name of the app", found.name)
-    image = asking.text("Image to run", f"{REGISTRY}/{name}:1")
-    port = str(found.port) if asked else asking.text("Port it listens on (0 for none)", "8080")
+def _ask(found: DetectedApp, *, asked: bool) -> DetectedApp:
+    name = prompt.text("Name of the app", found.name)
+    image = prompt.text("Image to run", f"{REGISTRY}/{name}:1")
+    port = str(found.port) if asked else prompt.text("Port it listens on (0 for none)", "8080")
     if not port.isdigit():
         raise CommandError(f"{port!r} is not a port", remedy="give a number from 1 to 65535, or 0", code=USAGE)
-    return Found(name, image, int(port))
+    return DetectedApp(name, image, int(port))
 
 
-def _check(found: Found) -> None:
+def _check(found: DetectedApp) -> None:
     if not NAME.match(found.name):
         remedy = "use lower-case letters, digits and '-', beginning with a letter, at most 63"
         raise CommandError(f"{found.name!r} cannot be a name", remedy=remedy, code=USAGE)

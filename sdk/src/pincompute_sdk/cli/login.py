@@ -12,21 +12,21 @@ from urllib.parse import urlsplit
 import msgspec
 from cyclopts import Parameter
 
-from pincompute_sdk.cli import loopback, options
-from pincompute_sdk.cli.exits import ACCESS, TIMEOUT, USAGE
-from pincompute_sdk.cli.failure import CommandError
+from pincompute_sdk.cli import browser_callback, options
+from pincompute_sdk.cli.error_report import CommandError
+from pincompute_sdk.cli.exit_codes import ACCESS, TIMEOUT, USAGE
 from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Where
 from pincompute_sdk.cli.output import formats, terminal
-from pincompute_sdk.cli.output.formats import View
-from pincompute_sdk.cli.output.words import age
+from pincompute_sdk.cli.output.formats import ResourceView
+from pincompute_sdk.cli.output.human_values import age
 from pincompute_sdk.client import Client
-from pincompute_sdk.core import configuration, identity
+from pincompute_sdk.core import configuration, oidc_login
 from pincompute_sdk.core.configuration import Context
 from pincompute_sdk.core.errors import PinError
-from pincompute_sdk.core.identity import Grant, Issuer
+from pincompute_sdk.core.oidc_login import Grant, OidcIssuer
 from pincompute_sdk.generated.models import Session
 
-SESSION: View[Session] = View(kind="user", columns=(), name=lambda s: s.name)
+SESSION: ResourceView[Session] = ResourceView(kind="user", columns=(), name=lambda s: s.name)
 
 
 def login(
@@ -43,15 +43,15 @@ def login(
     if token is not None:
         _keep(where, _with_token(using, token))
         return
-    service = identity.service(using.server, using.ca)
+    service = oidc_login.service(using.server, using.ca)
     if not service.issuer:
         raise CommandError(
             f"{using.server} names no issuer to log in at", remedy="use a service token: `pin login --token TOKEN`", code=ACCESS
         )
-    issuer = Issuer(service.issuer, service.client_id, using.ca)
+    issuer = OidcIssuer(service.issuer, service.client_id, using.ca)
     grant = _in_browser(issuer) if browser else _by_device(issuer)
     placed = msgspec.structs.replace(using, issuer=issuer.url, client_id=issuer.client_id)
-    _keep(where, identity.granted(placed, grant))
+    _keep(where, oidc_login.granted(placed, grant))
 
 
 def _target(where: Where) -> Context:
@@ -75,7 +75,7 @@ def _with_token(using: Context, token: str) -> Context:
     return msgspec.structs.replace(using, token=token, issuer="", client_id="", user="")
 
 
-def _by_device(issuer: Issuer) -> Grant:
+def _by_device(issuer: OidcIssuer) -> Grant:
     at = issuer.endpoints()
     device = issuer.device(at)
     sys.stderr.write(f"Open {terminal.painted(device.verification_uri, 'cyan', sys.stderr)}\n")
@@ -93,13 +93,13 @@ def _by_device(issuer: Issuer) -> Grant:
     raise CommandError("the code was not entered in time", remedy="run `pin login` again", code=TIMEOUT)
 
 
-def _in_browser(issuer: Issuer) -> Grant:
+def _in_browser(issuer: OidcIssuer) -> Grant:
     at = issuer.endpoints()
-    with loopback.Listener() as listener:
-        attempt = identity.browser_login(issuer, at, listener.redirect, listener.state)
+    with browser_callback.Listener() as listener:
+        attempt = oidc_login.browser_login(issuer, at, listener.redirect, listener.state)
         sys.stderr.write(f"If no browser opens, open\n{attempt.url}\n")
         sys.stderr.flush()
-        loopback.browse(attempt.url)
+        browser_callback.browse(attempt.url)
         code = listener.code()
     return issuer.exchange_code(at, code, attempt.verifier, attempt.redirect)
 
@@ -137,7 +137,7 @@ def logout(*, where: Where = ANYWHERE) -> None:
     configuration.save(at, msgspec.structs.replace(stored, contexts={**stored.contexts, called: bare}))
     sys.stdout.write(f"logged out of {context.server} (context {called})\n")
     if context.issuer and context.refresh_token:
-        issuer = Issuer(context.issuer, context.client_id, context.ca)
+        issuer = OidcIssuer(context.issuer, context.client_id, context.ca)
         try:
             issuer.revoke(issuer.endpoints(), context.refresh_token)
         except PinError as error:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from pincompute_sdk.cli.exits import USAGE
-from pincompute_sdk.cli.failure import CommandError
+from pincompute_sdk.cli.error_report import CommandError
+from pincompute_sdk.cli.exit_codes import USAGE
 from pincompute_sdk.core import configuration
 from pincompute_sdk.core.configuration import Context
 
 if TYPE_CHECKING:
-    from pincompute_sdk.asynchronous import AsyncClient
+    from pincompute_sdk.async_client import AsyncClient
     from pincompute_sdk.client import Client
     from pincompute_sdk.generated.kinds import Kind, WorkloadsResource
 
@@ -60,7 +60,7 @@ def client(where: Where) -> Client:
 
 
 def async_client(where: Where) -> AsyncClient:
-    from pincompute_sdk.asynchronous import AsyncClient
+    from pincompute_sdk.async_client import AsyncClient
 
     return AsyncClient(context(where))
 

@@ -7,8 +7,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from pincompute_sdk.cli import asking, options, plan, target
-from pincompute_sdk.cli.failure import CommandError
+from pincompute_sdk.cli import options, plan_view, prompt, target
+from pincompute_sdk.cli.error_report import CommandError
 from pincompute_sdk.cli.options import ANYWHERE, Reason, Where, Workload, Yes
 
 
@@ -30,10 +30,10 @@ def rollback(
         if not planned.changed:
             sys.stdout.write(f"{planned.message}\n")
             return
-        plan.change(f"{wanted.title} {project}/{wanted.name}", planned.changes, planned.message)
+        plan_view.change(f"{wanted.title} {project}/{wanted.name}", planned.changes, planned.message)
         if dry_run:
             return
-        if not yes and not asking.confirmed(f"Roll {wanted} back to revision {planned.revision}?"):
+        if not yes and not prompt.confirmed(f"Roll {wanted} back to revision {planned.revision}?"):
             raise CommandError("nothing was changed", remedy="answer y, or add --yes")
         done = them.rollback(project, wanted.name, {"revision": planned.revision, "reason": reason})
     sys.stdout.write(f"{done.message}; `pin status {wanted.typed} --watch` shows how\n")

@@ -8,12 +8,12 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from pincompute_sdk.cli import attached, options, target
-from pincompute_sdk.cli.exits import USAGE
-from pincompute_sdk.cli.failure import CommandError
+from pincompute_sdk.cli import options, remote_terminal, target
+from pincompute_sdk.cli.error_report import CommandError
+from pincompute_sdk.cli.exit_codes import USAGE
 from pincompute_sdk.cli.options import ANYWHERE, Replica, Where
-from pincompute_sdk.cli.target import Target
-from pincompute_sdk.core.sockets import Socket
+from pincompute_sdk.cli.target import WorkloadTarget
+from pincompute_sdk.core.websocket import Socket
 
 Container = Annotated[str, Parameter(name=["--container", "-c"], help="The first one if not said.")]
 
@@ -43,9 +43,9 @@ def exec_(
     return _run(where, target.parse(name), query, terminal=tty, reading=stdin)
 
 
-def _run(where: Where, wanted: Target, query: list[tuple[str, str]], *, terminal: bool, reading: bool = False) -> int:
+def _run(where: Where, wanted: WorkloadTarget, query: list[tuple[str, str]], *, terminal: bool, reading: bool = False) -> int:
     using = options.async_client(where)
     path = {"project": options.project(using.context), "kind": wanted.kind.plural, "name": wanted.name}
     asked = [(name, value) for name, value in [*query, ("replica", wanted.replica)] if value]
     socket = Socket("/v1/projects/{project}/{kind}/{name}/shell", path, asked)
-    return asyncio.run(attached.run(using, socket, terminal=terminal, reading=reading or terminal))
+    return asyncio.run(remote_terminal.run(using, socket, terminal=terminal, reading=reading or terminal))

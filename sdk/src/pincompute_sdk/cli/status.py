@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from pincompute_sdk.cli import options, target, tree
-from pincompute_sdk.cli.following import PACE
-from pincompute_sdk.cli.listing import view_of
-from pincompute_sdk.cli.live import Picture
+from pincompute_sdk.cli import options, status_tree, target
+from pincompute_sdk.cli.list_command import view_of
+from pincompute_sdk.cli.live_view import Picture
 from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Where, Workload
 from pincompute_sdk.cli.output import formats
+from pincompute_sdk.cli.wait import PACE
 
 if TYPE_CHECKING:
     from pincompute_sdk.generated.synchronous import AppsResource, UnitsResource
@@ -37,7 +37,7 @@ def status(
             formats.one(view_of(wanted.kind), them.get(project, wanted.name), output)
             return
         if not watch:
-            tree.write(_look(them, project, wanted.name))
+            status_tree.write(_look(them, project, wanted.name))
             return
         with Picture() as picture:
             while True:
@@ -45,5 +45,5 @@ def status(
                 time.sleep(PACE)
 
 
-def _look(them: AppsResource | UnitsResource, project: str, name: str) -> list[tree.Line]:
-    return tree.lines(them.get(project, name), them.replicas(project, name).items)
+def _look(them: AppsResource | UnitsResource, project: str, name: str) -> list[status_tree.TreeLine]:
+    return status_tree.lines(them.get(project, name), them.replicas(project, name).items)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pincompute_sdk.cli.exits import USAGE
-from pincompute_sdk.cli.failure import CommandError
+from pincompute_sdk.cli.error_report import CommandError
+from pincompute_sdk.cli.exit_codes import USAGE
 from pincompute_sdk.generated.kinds import KINDS, Kind, Workload
 
 USUAL = KINDS["apps"]  # what a name means that says no kind
@@ -13,7 +13,7 @@ PREFIXES = {kind.word: kind for kind in KINDS.values()}
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class WorkloadTarget:
     """`replica` is a number as `pin status` shows it, a name, or empty."""
 
     kind: Kind
@@ -39,10 +39,10 @@ def kind_of(workload: Workload) -> Kind:
 
 
 def typed(workload: Workload) -> str:
-    return Target(kind_of(workload), workload.name).typed
+    return WorkloadTarget(kind_of(workload), workload.name).typed
 
 
-def whole(text: str) -> Target:
+def whole(text: str) -> WorkloadTarget:
     """Of what is never done to one replica alone."""
     found = parse(text)
     if found.replica:
@@ -51,9 +51,9 @@ def whole(text: str) -> Target:
     return found
 
 
-def parse(text: str) -> Target:
+def parse(text: str) -> WorkloadTarget:
     parts = text.split("/")
     kind = PREFIXES[parts.pop(0)] if len(parts) > 1 and parts[0] in PREFIXES else USUAL
     if not all(parts) or len(parts) > 2:
         raise CommandError(f"{text!r} names nothing", remedy="write NAME, NAME/REPLICA or unit/NAME", code=USAGE)
-    return Target(kind, *parts)
+    return WorkloadTarget(kind, *parts)

@@ -7,25 +7,25 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from pincompute_sdk.cli import options, pages
+from pincompute_sdk.cli import help_pages, options
 from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Reason, Where
 from pincompute_sdk.cli.output import formats
-from pincompute_sdk.cli.output.formats import View
-from pincompute_sdk.cli.output.table import Column
-from pincompute_sdk.cli.output.words import age
+from pincompute_sdk.cli.output.formats import ResourceView
+from pincompute_sdk.cli.output.human_values import age
+from pincompute_sdk.cli.output.table import TableColumn
 from pincompute_sdk.generated.models import Token
 
-app = pages.group("token")
+app = help_pages.group("token")
 
-TOKENS: View[Token] = View(
+TOKENS: ResourceView[Token] = ResourceView(
     kind="token",
     columns=(
-        Column("id", lambda t: t.id),
-        Column("name", lambda t: t.name),
-        Column("project", lambda t: t.project),
-        Column("role", lambda t: t.role),
-        Column("age", lambda t: age(t.created)),
-        Column("expires", lambda t: f"{t.expires:%Y-%m-%d %H:%M}" if t.expires else "never"),
+        TableColumn("id", lambda t: t.id),
+        TableColumn("name", lambda t: t.name),
+        TableColumn("project", lambda t: t.project),
+        TableColumn("role", lambda t: t.role),
+        TableColumn("age", lambda t: age(t.created)),
+        TableColumn("expires", lambda t: f"{t.expires:%Y-%m-%d %H:%M}" if t.expires else "never"),
     ),
     name=lambda t: t.id,
     nothing="no tokens",

@@ -7,7 +7,7 @@ import sys
 import pincompute_sdk
 from pincompute_sdk.cli import options
 from pincompute_sdk.cli.options import ANYWHERE, Where
-from pincompute_sdk.core import failures, identity
+from pincompute_sdk.core import error_mapping, oidc_login
 from pincompute_sdk.core.errors import PinError
 
 
@@ -19,12 +19,12 @@ def version(*, where: Where = ANYWHERE) -> None:
         sys.stdout.write("server  none; `pin login --server https://HOST:PORT`\n")
         return
     try:
-        served = identity.service(using.server, using.ca).version
+        served = oidc_login.service(using.server, using.ca).version
     except PinError as error:
         sys.stdout.write(f"server  {using.server} does not tell: {error.reason or error.message}\n")
         return
     sys.stdout.write(f"server  {served} at {using.server}\n")
-    order = failures.compare(served, pincompute_sdk.__version__)
+    order = error_mapping.compare(served, pincompute_sdk.__version__)
     if order:
         word = "older" if order < 0 else "newer"
         sys.stdout.write(f"the server is {word} than pin; what one side does not know, it will say\n")

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import httpx2
 
 from pincompute_sdk.core.errors import ConfigurationError
-from pincompute_sdk.core.exchange import Exchange, Renew, Send, Session, Sleep, exchange
-from pincompute_sdk.core.messages import Answer, Failed, Outcome, Request
+from pincompute_sdk.core.exchange import ClientSession, Exchange, Renew, Send, Sleep, exchange
+from pincompute_sdk.core.http_messages import HttpRequest, HttpResponse, NoResponse, Outcome
 
 CONNECT = 5.0  # seconds for a connection
 CONNECTIONS = httpx2.Limits(max_connections=20, max_keepalive_connections=10)
@@ -44,18 +44,18 @@ def trust(ca: str) -> ssl.SSLContext:
 class SyncDriver:
     """`renew` gets a new access token; it is called when the present one was refused."""
 
-    session: Session
+    session: ClientSession
     http: httpx2.Client
     renew: Callable[[], None]
 
-    def call(self, request: Request) -> Answer:
+    def call(self, request: HttpRequest) -> HttpResponse:
         return self._run(exchange(self.session, request), self._send)
 
-    def open(self, request: Request) -> SyncStream:
+    def open(self, request: HttpRequest) -> SyncStream:
         """A stream whose head was answered well; the caller closes it."""
         opened: list[httpx2.Response] = []
 
-        def begin(wanted: Request) -> Outcome:
+        def begin(wanted: HttpRequest) -> Outcome:
             try:
                 response = self.http.send(self._build(wanted), stream=True)
             except httpx2.HTTPError as error:
@@ -63,7 +63,7 @@ class SyncDriver:
             if response.status_code >= 400:
                 return _whole(response)
             opened.append(response)
-            return Answer(response.status_code, _lower(response.headers))
+            return HttpResponse(response.status_code, _lower(response.headers))
 
         answer = self._run(exchange(self.session, request), begin)
         return SyncStream(answer, opened[-1])
@@ -71,7 +71,7 @@ class SyncDriver:
     def close(self) -> None:
         self.http.close()
 
-    def _run(self, steps: Exchange, send: Callable[[Request], Outcome]) -> Answer:
+    def _run(self, steps: Exchange, send: Callable[[HttpRequest], Outcome]) -> HttpResponse:
         try:
             step = next(steps)
             while True:
@@ -79,7 +79,7 @@ class SyncDriver:
         except StopIteration as done:
             return done.value
 
-    def _act(self, step: Send | Sleep | Renew, send: Callable[[Request], Outcome]) -> Outcome | None:
+    def _act(self, step: Send | Sleep | Renew, send: Callable[[HttpRequest], Outcome]) -> Outcome | None:
         match step:
             case Send(request):
                 return send(request)
@@ -89,14 +89,14 @@ class SyncDriver:
                 self.renew()
         return None
 
-    def _send(self, request: Request) -> Outcome:
+    def _send(self, request: HttpRequest) -> Outcome:
         try:
             response = self.http.send(self._build(request))
         except httpx2.HTTPError as error:
             return failed(error)
-        return Answer(response.status_code, _lower(response.headers), response.content)
+        return HttpResponse(response.status_code, _lower(response.headers), response.content)
 
-    def _build(self, request: Request) -> httpx2.Request:
+    def _build(self, request: HttpRequest) -> httpx2.Request:
         return self.http.build_request(
             request.method,
             request.path,
@@ -111,11 +111,11 @@ class SyncDriver:
 class AsyncDriver:
     """As SyncDriver; `renew` runs in a thread because it talks to the issuer."""
 
-    session: Session
+    session: ClientSession
     http: httpx2.AsyncClient
     renew: Callable[[], None]
 
-    async def call(self, request: Request) -> Answer:
+    async def call(self, request: HttpRequest) -> HttpResponse:
         steps = exchange(self.session, request)
         try:
             step = next(steps)
@@ -124,7 +124,7 @@ class AsyncDriver:
         except StopIteration as done:
             return done.value
 
-    async def open(self, request: Request) -> AsyncStream:
+    async def open(self, request: HttpRequest) -> AsyncStream:
         opened: list[httpx2.Response] = []
         steps = exchange(self.session, request)
         try:
@@ -147,19 +147,19 @@ class AsyncDriver:
                 await asyncio.to_thread(self.renew)
         return None
 
-    async def _send(self, request: Request, opened: list[httpx2.Response] | None) -> Outcome:
+    async def _send(self, request: HttpRequest, opened: list[httpx2.Response] | None) -> Outcome:
         """The whole answer, or, where `opened` collects streams, its head."""
         try:
             response = await self.http.send(self._build(request), stream=opened is not None)
             if opened is not None and response.status_code < 400:
                 opened.append(response)
-                return Answer(response.status_code, _lower(response.headers))
+                return HttpResponse(response.status_code, _lower(response.headers))
             body = await response.aread()
         except httpx2.HTTPError as error:
             return failed(error)
-        return Answer(response.status_code, _lower(response.headers), body)
+        return HttpResponse(response.status_code, _lower(response.headers), body)
 
-    def _build(self, request: Request) -> httpx2.Request:
+    def _build(self, request: HttpRequest) -> httpx2.Request:
         return self.http.build_request(
             request.method,
             request.path,
@@ -174,7 +174,7 @@ class AsyncDriver:
 class SyncStream:
     """The body of an open answer, piece by piece. A clean end ends the iteration; anything else raises Dropped."""
 
-    answer: Answer
+    answer: HttpResponse
     response: httpx2.Response
 
     def __iter__(self) -> Iterator[bytes]:
@@ -189,7 +189,7 @@ class SyncStream:
 
 @dataclass(frozen=True, slots=True)
 class AsyncStream:
-    answer: Answer
+    answer: HttpResponse
     response: httpx2.Response
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -203,30 +203,30 @@ class AsyncStream:
         await self.response.aclose()
 
 
-def failed(error: BaseException) -> Failed:
+def failed(error: BaseException) -> NoResponse:
     """The kind of trouble, found in the chain of causes: httpx2 wraps what the socket said."""
     for cause in _causes(error):
         match cause:
             case ssl.SSLCertVerificationError():
-                return Failed("untrusted", cause.verify_message or str(cause))
+                return NoResponse("untrusted", cause.verify_message or str(cause))
             case ssl.SSLError():
-                return Failed("untrusted", _handshake(cause))
+                return NoResponse("untrusted", _handshake(cause))
             case socket.gaierror():
-                return Failed("unresolved", cause.strerror or str(cause))
+                return NoResponse("unresolved", cause.strerror or str(cause))
             case ConnectionRefusedError():
-                return Failed("refused", "connection refused")
+                return NoResponse("refused", "connection refused")
             case _:
                 continue
     message = str(error) or type(error).__name__
     if isinstance(error, httpx2.TimeoutException | TimeoutError):
-        return Failed("timeout", message)
+        return NoResponse("timeout", message)
     if isinstance(error, httpx2.ConnectError) and "refused" in message.lower():
-        return Failed("refused", message)
+        return NoResponse("refused", message)
     if isinstance(error, httpx2.ConnectError) and "all connection attempts failed" in message.lower():
-        return Failed("refused", "no address of it accepts connections")
+        return NoResponse("refused", "no address of it accepts connections")
     if isinstance(error, httpx2.RemoteProtocolError | httpx2.ReadError | httpx2.WriteError):
-        return Failed("dropped", message)
-    return Failed("network", message)
+        return NoResponse("dropped", message)
+    return NoResponse("network", message)
 
 
 def _handshake(error: ssl.SSLError) -> str:
@@ -251,7 +251,7 @@ def _whole(response: httpx2.Response) -> Outcome:
         return failed(error)
     finally:
         response.close()
-    return Answer(response.status_code, _lower(response.headers), body)
+    return HttpResponse(response.status_code, _lower(response.headers), body)
 
 
 def _lower(headers: httpx2.Headers) -> dict[str, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from pincompute_sdk.core.messages import Request
+from pincompute_sdk.core.http_messages import HttpRequest
 
 RESET = "reset"  # the event with which a server takes back what it sent before
 SILENCE = 45.0  # seconds without even a heartbeat after which a stream counts as dropped
@@ -75,13 +75,13 @@ class Parser:
 class Resuming:
     """Where a followed stream is, and how long to wait before it is taken up again."""
 
-    request: Request
+    request: HttpRequest
     last_id: str = ""
     failures: int = 0
     begun: bool = False
     parser: Parser = field(default_factory=Parser)
 
-    def next(self) -> Request:
+    def next(self) -> HttpRequest:
         """The request that continues behind the last event handed out."""
         self.parser = Parser(id=self.last_id)
         headers = {**self.request.headers, "Accept": "text/event-stream"}

@@ -15,15 +15,15 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import pincompute_sdk
-from pincompute_sdk.core import failures, hooks, retry
-from pincompute_sdk.core.messages import Answer, Failed, Outcome, Request
+from pincompute_sdk.core import error_mapping, hooks, retry
+from pincompute_sdk.core.http_messages import HttpRequest, HttpResponse, NoResponse, Outcome
 
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    request: Request
+    request: HttpRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Renew:
 
 
 Step: TypeAlias = Send | Sleep | Renew
-Exchange: TypeAlias = Generator[Step, Outcome | None, Answer]
+Exchange: TypeAlias = Generator[Step, Outcome | None, HttpResponse]
 
 
 class DeprecationNotice(UserWarning):
@@ -45,7 +45,7 @@ class DeprecationNotice(UserWarning):
 
 
 @dataclass(slots=True)
-class Session:
+class ClientSession:
     """What one client remembers between its calls."""
 
     server: str
@@ -53,14 +53,14 @@ class Session:
     renewable: Callable[[], bool] = lambda: False
     policy: retry.Policy = field(default_factory=retry.Policy)
     told: tuple[hooks.Hook, ...] = ()
-    budget: retry.Budget = field(default_factory=retry.Budget)
-    metrics: hooks.Metrics = field(default_factory=hooks.Metrics)
+    budget: retry.RetryBudget = field(default_factory=retry.RetryBudget)
+    metrics: hooks.ClientMetrics = field(default_factory=hooks.ClientMetrics)
     written: str = ""  # the newest version that our own writes were answered with
     server_version: str = ""
     heard: bool = False  # the server answered, or at least took a request
     warned: set[str] = field(default_factory=set[str])
 
-    def dressed(self, request: Request) -> Request:
+    def dressed(self, request: HttpRequest) -> HttpRequest:
         """The request with the headers every call carries."""
         headers = {"User-Agent": user_agent(), "Accept": "application/json", **request.headers}
         headers["Pincompute-Sdk"] = pincompute_sdk.__version__
@@ -71,7 +71,7 @@ class Session:
             headers["Pincompute-Min-Version"] = self.written
         return replace(request, headers=headers)
 
-    def learn(self, request: Request, answer: Answer) -> None:
+    def learn(self, request: HttpRequest, answer: HttpResponse) -> None:
         self.server_version = answer.headers.get("pincompute-server", self.server_version)
         version = answer.headers.get("pincompute-version", "")
         if request.method in WRITES and answer.ok and _newer(version, self.written):
@@ -96,20 +96,20 @@ class Session:
             hook(attempt)
 
 
-def exchange(session: Session, request: Request) -> Exchange:
+def exchange(session: ClientSession, request: HttpRequest) -> Exchange:
     """Sends `request` until it is answered well, may not be repeated, or the budget is used up; raises what came of it."""
-    tried, renewed = retry.Tried(0, 0.0), False
+    tried, renewed = retry.RetryState(0, 0.0), False
     session.budget.earn()
     while True:
         began = time.monotonic()
         outcome = yield Send(session.dressed(request))
         if outcome is None:
             raise TypeError("a driver answers Send with an outcome")
-        session.heard = session.heard or not (isinstance(outcome, Failed) and outcome.unsent)
-        tried = retry.Tried(tried.attempts + 1, tried.waited, session.heard)
+        session.heard = session.heard or not (isinstance(outcome, NoResponse) and outcome.unsent)
+        tried = retry.RetryState(tried.attempts + 1, tried.waited, session.heard)
         wait = _pause(session, request, outcome, tried)
         session.tell(_attempt(request, outcome, time.monotonic() - began, tried.attempts, wait))
-        if isinstance(outcome, Answer):
+        if isinstance(outcome, HttpResponse):
             session.learn(request, outcome)
             if outcome.ok:
                 return outcome
@@ -118,20 +118,20 @@ def exchange(session: Session, request: Request) -> Exchange:
                 yield Renew()
                 continue
         if wait is None:
-            raise failures.error(session, outcome)
+            raise error_mapping.error(session, outcome)
         yield Sleep(wait)
-        tried = retry.Tried(tried.attempts, tried.waited + wait, session.heard)
+        tried = retry.RetryState(tried.attempts, tried.waited + wait, session.heard)
 
 
-def _pause(session: Session, request: Request, outcome: Outcome, tried: retry.Tried) -> float | None:
-    if isinstance(outcome, Answer) and outcome.ok:
+def _pause(session: ClientSession, request: HttpRequest, outcome: Outcome, tried: retry.RetryState) -> float | None:
+    if isinstance(outcome, HttpResponse) and outcome.ok:
         return None
     wait = retry.pause(session.policy, request, outcome, tried, random.random())  # noqa: S311 - jitter, not a secret
     return wait if wait is not None and session.budget.spend() else None
 
 
-def _attempt(request: Request, outcome: Outcome, seconds: float, number: int, wait: float | None) -> hooks.Attempt:
-    failed = isinstance(outcome, Failed)
+def _attempt(request: HttpRequest, outcome: Outcome, seconds: float, number: int, wait: float | None) -> hooks.Attempt:
+    failed = isinstance(outcome, NoResponse)
     result = outcome.trouble if failed else str(outcome.status)
     request_id = "" if failed else outcome.request_id
     return hooks.Attempt(request.method, request.route or request.path, result, seconds, number, request_id, wait)

@@ -37,7 +37,7 @@ def log(attempt: Attempt) -> None:
 
 
 @dataclass(slots=True)
-class Metrics:
+class ClientMetrics:
     """Counts since the client was made; `attempts` by (method, route, result), `seconds` by (method, route, upper bound)."""
 
     attempts: Counter[tuple[str, str, str]] = field(default_factory=Counter[tuple[str, str, str]])

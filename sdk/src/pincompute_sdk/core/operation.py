@@ -11,12 +11,12 @@ from urllib.parse import quote
 
 import msgspec
 
-from pincompute_sdk.core import failures
+from pincompute_sdk.core import error_mapping
 from pincompute_sdk.core.drivers import AsyncDriver, AsyncStream, Dropped, SyncDriver, SyncStream
 from pincompute_sdk.core.errors import ConfigurationError, StreamEndedError, UnavailableError, UnreachableError
 from pincompute_sdk.core.events import Resuming, ServerEvent
 from pincompute_sdk.core.exchange import idempotency_key
-from pincompute_sdk.core.messages import Answer, Request
+from pincompute_sdk.core.http_messages import HttpRequest, HttpResponse
 
 T = TypeVar("T")
 PERCENT_ENCODED = frozenset({"Pincompute-Reason"})  # headers
@@ -49,7 +49,7 @@ class Input:
     timeout: float = 30.0
 
 
-def request(operation: Operation[Any], given: Input) -> Request:
+def request(operation: Operation[Any], given: Input) -> HttpRequest:
     headers = {name: _header(name, value) for name, value in given.headers.items() if value not in (None, "")}
     headers["Accept"] = operation.accept
     if operation.keyed:
@@ -57,12 +57,12 @@ def request(operation: Operation[Any], given: Input) -> Request:
     body = _body(given.body)
     if body is not None:
         headers.setdefault("Content-Type", operation.content)
-    return Request(
+    return HttpRequest(
         operation.method, _path(operation.route, given.path), operation.route, _query(given.query), headers, body, given.timeout
     )
 
 
-def decode(operation: Operation[T], answer: Answer, server_version: str) -> T:
+def decode(operation: Operation[T], answer: HttpResponse, server_version: str) -> T:
     if operation.result is bytes:
         return answer.body  # type: ignore[return-value]
     if operation.result is str:
@@ -73,7 +73,7 @@ def decode(operation: Operation[T], answer: Answer, server_version: str) -> T:
         return msgspec.json.decode(answer.body, type=operation.result)
     except msgspec.MsgspecError as error:
         what = f"{operation.method} {operation.route}"
-        raise failures.undecodable(server_version, what, str(error), answer.request_id) from error
+        raise error_mapping.undecodable(server_version, what, str(error), answer.request_id) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +202,7 @@ class AsyncCaller:
 
 
 def _line(caller: SyncCaller | AsyncCaller, operation: Operation[T], line: bytes) -> T:
-    return decode(operation, Answer(200, {}, line), caller.driver.session.server_version)
+    return decode(operation, HttpResponse(200, {}, line), caller.driver.session.server_version)
 
 
 def _broken(operation: Operation[Any], error: Dropped) -> StreamEndedError:

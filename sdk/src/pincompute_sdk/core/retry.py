@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pincompute_sdk.core.messages import Answer, Failed, Outcome, Request
+from pincompute_sdk.core.http_messages import HttpRequest, HttpResponse, NoResponse, Outcome
 
 REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 PASSING = frozenset({429, 502, 503, 504})  # answers of a server that may do better in a moment
@@ -26,7 +26,7 @@ class Policy:
 
 
 @dataclass(slots=True)
-class Budget:
+class RetryBudget:
     """Retries of all calls of one client together: at most a fifth of its calls, so that an outage is not multiplied."""
 
     tokens: float = 10.0
@@ -44,7 +44,7 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class RetryState:
     """What was tried so far: how often, how many seconds were spent waiting, and whether the server was ever heard."""
 
     attempts: int
@@ -52,27 +52,27 @@ class Tried:
     heard: bool = False
 
 
-def pause(policy: Policy, request: Request, outcome: Outcome, tried: Tried, chance: float) -> float | None:
+def pause(policy: Policy, request: HttpRequest, outcome: Outcome, tried: RetryState, chance: float) -> float | None:
     """Seconds until the next attempt, or None for no further one; `chance` is in [0, 1)."""
-    gone = isinstance(outcome, Failed) and tried.heard
+    gone = isinstance(outcome, NoResponse) and tried.heard
     most = policy.attempts if gone else min(policy.attempts, policy.few)
     if tried.attempts >= most or not _passing(outcome) or not _safe(request, outcome):
         return None
     longest = min(policy.cap, policy.first * 2 ** (tried.attempts - 1))
-    asked = outcome.retry_after if isinstance(outcome, Answer) else None
+    asked = outcome.retry_after if isinstance(outcome, HttpResponse) else None
     wait = asked + chance * policy.first if asked is not None else chance * longest
     return wait if tried.waited + wait <= policy.budget else None
 
 
 def _passing(outcome: Outcome) -> bool:
-    if isinstance(outcome, Failed):
+    if isinstance(outcome, NoResponse):
         return outcome.passing
     return outcome.status in PASSING
 
 
-def _safe(request: Request, outcome: Outcome) -> bool:
+def _safe(request: HttpRequest, outcome: Outcome) -> bool:
     if request.method in REPEATABLE or "Idempotency-Key" in request.headers:
         return True
-    if isinstance(outcome, Failed):
+    if isinstance(outcome, NoResponse):
         return outcome.unsent
     return outcome.status == 429

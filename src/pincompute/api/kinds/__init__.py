@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
-from pincompute.api.kinds import extensions
-from pincompute.api.kinds.kind import AGE, Column, Kind, Strategy, Workload, WorkloadSpec
+from pincompute.api.kinds import entry_points
 from pincompute.api.kinds.pinapp import PINAPP
 from pincompute.api.kinds.pinpod import PINPOD
+from pincompute.api.kinds.workload_kind import AGE, Column, Strategy, WorkloadKind, WorkloadObject, WorkloadSpec
 from pincompute.api.meta import Resource
 
 __all__ = [
@@ -22,10 +22,10 @@ __all__ = [
     "PINAPP",
     "PINPOD",
     "Column",
-    "Kind",
     "Kinds",
     "Strategy",
-    "Workload",
+    "WorkloadKind",
+    "WorkloadObject",
     "WorkloadSpec",
     "called",
     "named",
@@ -33,27 +33,27 @@ __all__ = [
     "of_resource",
 ]
 
-Kinds: TypeAlias = tuple[Kind, ...]
+Kinds: TypeAlias = tuple[WorkloadKind, ...]
 
-KINDS: Kinds = (PINAPP, PINPOD, *extensions.load("pincompute.kinds"))
+KINDS: Kinds = (PINAPP, PINPOD, *entry_points.load("pincompute.kinds"))
 
 
-def of_resource(resource: Resource[Any], kinds: Iterable[Kind] = KINDS) -> Kind:
+def of_resource(resource: Resource[Any], kinds: Iterable[WorkloadKind] = KINDS) -> WorkloadKind:
     """The kind of a workload's resource or of its shard's."""
     return next(kind for kind in kinds if resource in (kind.workload, kind.shard))
 
 
-def of_object(obj: object, kinds: Iterable[Kind] = KINDS) -> Kind | None:
+def of_object(obj: object, kinds: Iterable[WorkloadKind] = KINDS) -> WorkloadKind | None:
     """The kind of a workload; None for any other object."""
     return next((kind for kind in kinds if type(obj) is kind.workload.type), None)
 
 
-def named(name: str, kinds: Iterable[Kind] = KINDS) -> Kind | None:
+def named(name: str, kinds: Iterable[WorkloadKind] = KINDS) -> WorkloadKind | None:
     """By what `kind` says in a manifest of a workload or of its shard."""
     return next((kind for kind in kinds if name in (kind.workload.kind, kind.shard.kind)), None)
 
 
-def called(word: str, kinds: Iterable[Kind] = KINDS) -> Kind | None:
+def called(word: str, kinds: Iterable[WorkloadKind] = KINDS) -> WorkloadKind | None:
     """By what people write: the word for one, their collection, or a name that kubectl takes."""
     wanted = word.lower()
     return next((k for k in kinds if wanted in (k.word, k.plural, k.name, k.workload.plural, k.short)), None)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pincompute.api import rules
-from pincompute.api.kinds.kind import Kind
+from pincompute.api import validation_rules
+from pincompute.api.kinds.workload_kind import WorkloadKind
 from pincompute.api.shards import PINAPPSHARDS
 from pincompute.api.workloads import PINAPPS
 
-PINAPP = Kind(
+PINAPP = WorkloadKind(
     PINAPPS,
     PINAPPSHARDS,
     word="app",
@@ -16,6 +16,6 @@ PINAPP = Kind(
     shard_short="pas",
     strategy="spread",
     scalable=True,
-    rules={"spec.update": rules.UPDATE, "spec.disruption": (rules.DISRUPTION,)},
-    pod_rules=rules.SERVICE_POD_SPEC,
+    rules={"spec.update": validation_rules.UPDATE, "spec.disruption": (validation_rules.DISRUPTION,)},
+    pod_rules=validation_rules.SERVICE_POD_SPEC,
 )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pincompute.api import rules
-from pincompute.api.kinds.kind import Kind
+from pincompute.api import validation_rules
+from pincompute.api.kinds.workload_kind import WorkloadKind
 from pincompute.api.shards import PINPODSHARDS
 from pincompute.api.workloads import PINPODS
 
-PINPOD = Kind(
+PINPOD = WorkloadKind(
     PINPODS,
     PINPODSHARDS,
     word="unit",
@@ -15,5 +15,5 @@ PINPOD = Kind(
     short="pp",
     shard_short="pps",
     strategy="spread",
-    rules={"spec.update": rules.UPDATE},
+    rules={"spec.update": validation_rules.UPDATE},
 )

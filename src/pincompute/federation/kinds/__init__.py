@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from pincompute.api.kinds import Kind, extensions
+from pincompute.api.kinds import WorkloadKind, entry_points
 from pincompute.federation.kinds.behaviour import Behaviour, MemberReport, PodSet, ShardInput, Summary
-from pincompute.federation.kinds.pinapp import PINAPP
-from pincompute.federation.kinds.pinpod import PINPOD
+from pincompute.federation.kinds.pinapp_behaviour import PINAPP
+from pincompute.federation.kinds.pinpod_behaviour import PINPOD
 
 __all__ = ["BEHAVIOURS", "Behaviour", "MemberReport", "PodSet", "ShardInput", "Summary", "of"]
 
-BEHAVIOURS: tuple[Behaviour, ...] = (PINAPP, PINPOD, *extensions.load("pincompute.behaviours"))
+BEHAVIOURS: tuple[Behaviour, ...] = (PINAPP, PINPOD, *entry_points.load("pincompute.behaviours"))
 
 
-def of(kind: Kind, behaviours: tuple[Behaviour, ...] = BEHAVIOURS) -> Behaviour:
+def of(kind: WorkloadKind, behaviours: tuple[Behaviour, ...] = BEHAVIOURS) -> Behaviour:
     """Raises LookupError for a kind that came without it."""
     found = next((behaviour for behaviour in behaviours if behaviour.kind is kind), None)
     if found is None:

@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pincompute.api.kinds import Kind
+from pincompute.api.kinds import WorkloadKind
 from pincompute.api.meta import Manifest
-from pincompute.api.requests import Requests
-from pincompute.api.shards import Budget, ShardSpec, Share
+from pincompute.api.resource_requests import Requests
+from pincompute.api.shards import ShardBudget, ShardSpec, Share
 from pincompute.api.workloads import ClusterStatus, Ended, Placement
-from pincompute.domain.budget import Account
+from pincompute.domain.disruption_account import Account
 
-UNDISTURBED = Budget()
+UNDISTURBED = ShardBudget()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class ShardInput:
     zone: str
     pods: Mapping[str, int] = field(default_factory=dict[str, int])
     mix: tuple[Share, ...] = ()
-    budget: Budget = UNDISTURBED
+    budget: ShardBudget = UNDISTURBED
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Behaviour:
     member. `summarise` is given the revision that is wanted and what each member reports.
     """
 
-    kind: Kind
+    kind: WorkloadKind
     demand: Callable[[Any, Sequence[Requests]], tuple[PodSet, ...]]
     account: Callable[[Any, int], Account]
     share: Callable[[Any, ShardInput], ShardSpec]

@@ -16,9 +16,9 @@ import msgspec
 
 from pincompute.api.kinds import Strategy
 from pincompute.api.meta import Manifest
-from pincompute.api.requests import Requests
+from pincompute.api.resource_requests import Requests
 from pincompute.api.workloads import Placement, Scheduling, Tier
-from pincompute.federation.workload.model import Rendered, Workload
+from pincompute.federation.workload.workload_model import Rendered, Workload
 
 REMEMBERED = 50_000  # workloads whose demand is kept; the oldest are worked out anew when they are looked at
 
@@ -42,7 +42,7 @@ class Demand:
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _KnownDemand:
     """A demand, and what it was made from."""
 
     rendered: Rendered
@@ -50,7 +50,7 @@ class _Known:
     demand: Demand
 
 
-_demands: dict[str, _Known] = {}  # by uid
+_demands: dict[str, _KnownDemand] = {}  # by uid
 
 
 def demand(workload: Workload) -> Demand:
@@ -64,7 +64,7 @@ def demand(workload: Workload) -> Demand:
     if len(_demands) >= REMEMBERED:
         del _demands[next(iter(_demands))]
     made = _demand(workload)
-    _demands[workload.uid] = _Known(workload.rendered, rest, made)
+    _demands[workload.uid] = _KnownDemand(workload.rendered, rest, made)
     return made
 
 

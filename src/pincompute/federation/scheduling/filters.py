@@ -6,49 +6,53 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
 from pincompute.api.meta import Manifest
-from pincompute.federation.members import Member
+from pincompute.federation.member.member_state import MemberState
 from pincompute.federation.scheduling.demand import Demand
 
 
-class Reason(NamedTuple):
+class RejectionReason(NamedTuple):
     """Why a cluster is out: one word for programs, and the end of a sentence that begins with the cluster's name."""
 
     word: str
     sentence: str
 
 
-Filter: TypeAlias = Callable[[Demand, Member], Reason | None]
+Filter: TypeAlias = Callable[[Demand, MemberState], RejectionReason | None]
 
 
-def leaving(_demand: Demand, member: Member) -> Reason | None:
-    return Reason("Leaving", "is being removed from the region") if member.leaving else None
+def leaving(_demand: Demand, member: MemberState) -> RejectionReason | None:
+    return RejectionReason("Leaving", "is being removed from the region") if member.leaving else None
 
 
-def zone(demand: Demand, member: Member) -> Reason | None:
+def zone(demand: Demand, member: MemberState) -> RejectionReason | None:
     zones = demand.placement.zones
     if not zones or member.zone in zones:
         return None
-    return Reason("ZoneNotWanted", f"is in zone {member.zone}; spec.placement.zones allows {', '.join(zones)}")
+    return RejectionReason("ZoneNotWanted", f"is in zone {member.zone}; spec.placement.zones allows {', '.join(zones)}")
 
 
-def name(demand: Demand, member: Member) -> Reason | None:
+def name(demand: Demand, member: MemberState) -> RejectionReason | None:
     clusters = demand.placement.clusters
     if not clusters or member.name in clusters:
         return None
-    return Reason("ClusterNotWanted", f"is not in spec.placement.clusters ({', '.join(clusters)})")
+    return RejectionReason("ClusterNotWanted", f"is not in spec.placement.clusters ({', '.join(clusters)})")
 
 
-def selector(demand: Demand, member: Member) -> Reason | None:
+def selector(demand: Demand, member: MemberState) -> RejectionReason | None:
     for label, value in demand.placement.cluster_selector.items():
         if member.labels.get(label) != value:
-            return Reason("LabelMismatch", f"has {label}={member.labels.get(label, '')!r}, the workload selects {value!r}")
+            return RejectionReason(
+                "LabelMismatch", f"has {label}={member.labels.get(label, '')!r}, the workload selects {value!r}"
+            )
     return None
 
 
-def taints(demand: Demand, member: Member) -> Reason | None:
+def taints(demand: Demand, member: MemberState) -> RejectionReason | None:
     for taint in member.taints:
         if not any(_tolerates(t, taint.key, taint.value, taint.effect) for t in demand.tolerations):
-            return Reason("Tainted", f"has the taint {taint.key}:{taint.effect}, which the pod template does not tolerate")
+            return RejectionReason(
+                "Tainted", f"has the taint {taint.key}:{taint.effect}, which the pod template does not tolerate"
+            )
     return None
 
 
@@ -63,19 +67,19 @@ def _tolerates(toleration: Manifest, key: str, value: str, effect: str) -> bool:
 FILTERS: tuple[Filter, ...] = (leaving, zone, name, selector, taints)
 
 
-def reject(demand: Demand, member: Member) -> Reason | None:
+def reject(demand: Demand, member: MemberState) -> RejectionReason | None:
     """The first filter that the cluster does not pass."""
     return next((out for passes in FILTERS if (out := passes(demand, member))), None)
 
 
-def silence(member: Member) -> Reason | None:
+def silence(member: MemberState) -> RejectionReason | None:
     """Why a cluster that could run the workload receives nothing for the moment; not a rejection for good."""
     if not member.reachable:
-        return Reason("Unreachable", "does not answer; what runs there is left alone, nothing new is placed")
+        return RejectionReason("Unreachable", "does not answer; what runs there is left alone, nothing new is placed")
     if not member.ready:
-        return Reason("NotReady", "has not been healthy for long enough")
+        return RejectionReason("NotReady", "has not been healthy for long enough")
     if member.capacity is None:
-        return Reason("CapacityUnknown", "has not reported its capacity yet")
+        return RejectionReason("CapacityUnknown", "has not reported its capacity yet")
     if not member.capacity.ready_nodes:
-        return Reason("NoReadyNode", "has no node that is ready")
+        return RejectionReason("NoReadyNode", "has no node that is ready")
     return None

@@ -9,32 +9,32 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from operator import attrgetter
 
-from pincompute.api import requests
-from pincompute.api.requests import NOTHING, Requests
+from pincompute.api import resource_requests
+from pincompute.api.resource_requests import NOTHING, Requests
 from pincompute.api.workloads import ClusterReplicas, Rejection, Scheduling
-from pincompute.domain import spread
-from pincompute.federation.members import Member
-from pincompute.federation.scheduling import verdicts
+from pincompute.domain import zone_spread
+from pincompute.federation.member.member_state import MemberState
+from pincompute.federation.scheduling import feasibility
 from pincompute.federation.scheduling.demand import Demand, demand
-from pincompute.federation.scheduling.filters import Reason
-from pincompute.federation.scheduling.verdicts import Standing
-from pincompute.federation.workload.model import Workload
+from pincompute.federation.scheduling.feasibility import MemberFeasibility
+from pincompute.federation.scheduling.filters import RejectionReason
+from pincompute.federation.workload.workload_model import Workload
 
 KEPT_REASONS = 20  # clusters whose reasons and scores are kept; status stays small with 100 clusters
 
 
-def place(workload: Workload, members: tuple[Member, ...], promised: Mapping[str, Requests]) -> Scheduling:
+def place(workload: Workload, members: tuple[MemberState, ...], promised: Mapping[str, Requests]) -> Scheduling:
     """Where the workload should run, starting from where it runs by the last decision."""
     wants = demand(workload)
     if workload.paused and (kept := _kept(workload, wants, members)) is not None:
         return kept
-    rejected: dict[str, Reason] = {}
-    standings: list[Standing] = []
+    rejected: dict[str, RejectionReason] = {}
+    standings: list[MemberFeasibility] = []
     for member in members:
-        if out := verdicts.verdict(member, wants).out:
+        if out := feasibility.verdict(member, wants).out:
             rejected[member.name] = out
         else:
-            standings.append(verdicts.standing(member, wants, promised.get(member.name, NOTHING)))
+            standings.append(feasibility.member_feasibility(member, wants, promised.get(member.name, NOTHING)))
     division = _divide(workload, wants, standings)
     return Scheduling(
         generation=workload.generation,
@@ -48,7 +48,7 @@ def place(workload: Workload, members: tuple[Member, ...], promised: Mapping[str
     )
 
 
-def _kept(workload: Workload, wants: Demand, members: Iterable[Member]) -> Scheduling | None:
+def _kept(workload: Workload, wants: Demand, members: Iterable[MemberState]) -> Scheduling | None:
     """The last decision; None when a cluster of it leaves."""
     made = workload.status.scheduling
     if made is None:
@@ -67,21 +67,21 @@ def _present(workload: Workload) -> dict[str, int]:
     return {row.cluster: row.replicas for row in made.placement} if made else {}
 
 
-def _divide(workload: Workload, wants: Demand, standings: Iterable[Standing]) -> spread.Division:
+def _divide(workload: Workload, wants: Demand, standings: Iterable[MemberFeasibility]) -> zone_spread.Division:
     present = _present(workload)
     candidates = [s.candidate(present.get(s.member.name, 0)) for s in standings]
     match wants.strategy:
         case "pack":
-            return spread.pack(wants.replicas, candidates, workload.uid)
+            return zone_spread.pack(wants.replicas, candidates, workload.uid)
         case "every node":
-            return spread.every_cluster(wants.replicas, candidates)
+            return zone_spread.every_cluster(wants.replicas, candidates)
         case "spread":
-            division = spread.divide(wants.replicas, candidates, workload.uid)
+            division = zone_spread.divide(wants.replicas, candidates, workload.uid)
     back = _passed_over(workload) & {s.member.name for s in standings if not s.silent}
     if not back or division.unplaced:
         return division
     # A cluster that was silent at the last decision is back: even out what it missed, and no more.
-    return spread.rebalance([_after(c, division) for c in candidates], workload.uid)
+    return zone_spread.rebalance([_after(c, division) for c in candidates], workload.uid)
 
 
 def _passed_over(workload: Workload) -> frozenset[str]:
@@ -89,19 +89,21 @@ def _passed_over(workload: Workload) -> frozenset[str]:
     return frozenset(made.passed_over) if made else frozenset()
 
 
-def _after(candidate: spread.Candidate, division: spread.Division) -> spread.Candidate:
+def _after(candidate: zone_spread.Candidate, division: zone_spread.Division) -> zone_spread.Candidate:
     count = division.replicas.get(candidate.cluster, 0)
     return replace(candidate, present=count, room=candidate.room - (count - candidate.present))
 
 
-def _rows(workload: Workload, members: Mapping[str, Member], division: spread.Division) -> tuple[ClusterReplicas, ...]:
+def _rows(
+    workload: Workload, members: Mapping[str, MemberState], division: zone_spread.Division
+) -> tuple[ClusterReplicas, ...]:
     made = workload.status.scheduling
     before = {row.cluster: row for row in made.placement} if made else {}
     placed = sorted((members[cluster].zone, cluster) for cluster in division.replicas)
     return tuple(_row(workload, members[name], division.replicas[name], before.get(name)) for _, name in placed)
 
 
-def _row(workload: Workload, member: Member, count: int, before: ClusterReplicas | None) -> ClusterReplicas:
+def _row(workload: Workload, member: MemberState, count: int, before: ClusterReplicas | None) -> ClusterReplicas:
     """What an earlier decision added and the cluster does not count yet stays added."""
     line = next((line for line in workload.status.clusters if line.cluster == member.name), None) if before else None
     uncounted = before.added if before and not (line and member.counts(line)) else 0
@@ -112,9 +114,9 @@ def _row(workload: Workload, member: Member, count: int, before: ClusterReplicas
 def _rejections(
     workload: Workload,
     wants: Demand,
-    rejected: Mapping[str, Reason],
-    standings: Iterable[Standing],
-    division: spread.Division,
+    rejected: Mapping[str, RejectionReason],
+    standings: Iterable[MemberFeasibility],
+    division: zone_spread.Division,
 ) -> Iterable[Rejection]:
     """Why clusters are out, and why those that are not got no more although some replicas have no place."""
     short = {s.member.name: s for s in standings if s.silent or division.unplaced}
@@ -127,12 +129,12 @@ def _rejections(
         yield Rejection(cluster=name, reason=reason.word, message=f"{name} {reason.sentence}")
 
 
-def _shortage(wants: Demand, standing: Standing, taken: int) -> Reason:
+def _shortage(wants: Demand, standing: MemberFeasibility, taken: int) -> RejectionReason:
     if standing.silent:
         return standing.silent
     if standing.member.unschedulable:
-        return Reason("Unschedulable", "is closed for new work by its operator")
+        return RejectionReason("Unschedulable", "is closed for new work by its operator")
     room = taken if wants.strategy == "spread" else standing.newcomer.room
-    lacks = verdicts.lacks(standing.member, wants, standing.promised)
-    each = requests.part(lacks, wants.requests.get(lacks, 0))
-    return Reason("InsufficientCapacity", f"has room for {room} more of {each} each")
+    lacks = feasibility.lacks(standing.member, wants, standing.promised)
+    each = resource_requests.part(lacks, wants.requests.get(lacks, 0))
+    return RejectionReason("InsufficientCapacity", f"has room for {room} more of {each} each")

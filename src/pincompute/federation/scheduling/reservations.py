@@ -8,16 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
-from pincompute.api import requests
-from pincompute.api.requests import Requests
+from pincompute.api import resource_requests
+from pincompute.api.resource_requests import Requests
 from pincompute.api.workloads import ClusterReplicas, ClusterStatus, Scheduling
-from pincompute.federation.workload.model import WorkloadObject
-from pincompute.kube.indexes import ALWAYS, Entry
+from pincompute.federation.workload.workload_model import WorkloadObject
+from pincompute.kube.indexer import ALWAYS, IndexEntry
 
 PROMISED = "promised"  # the name of the sum
 
 
-def promises(obj: WorkloadObject) -> Iterable[Entry]:
+def promises(obj: WorkloadObject) -> Iterable[IndexEntry]:
     """What is promised to it and not measured yet, by cluster. What has ended needs none. Like `files` it must not raise."""
     made = obj.status.scheduling
     if made is None or obj.deleting or obj.status.ended is not None:
@@ -28,12 +28,12 @@ def promises(obj: WorkloadObject) -> Iterable[Entry]:
         return ()
 
 
-def _promises(obj: WorkloadObject, made: Scheduling) -> Iterator[Entry]:
+def _promises(obj: WorkloadObject, made: Scheduling) -> Iterator[IndexEntry]:
     lines = {line.cluster: line for line in obj.status.clusters}
     pending = [(row.cluster, *of) for row in made.placement for of in _pending(row, lines.get(row.cluster)) if of[1]]
-    wants = requests.requests(obj.spec.template, requests.DEFAULTS) if pending else requests.NOTHING
+    wants = resource_requests.requests(obj.spec.template, resource_requests.DEFAULTS) if pending else resource_requests.NOTHING
     for cluster, position, pods in pending:
-        yield Entry(cluster, position, _times(wants, pods))
+        yield IndexEntry(cluster, position, _times(wants, pods))
 
 
 def _pending(row: ClusterReplicas, line: ClusterStatus | None) -> tuple[tuple[int, int], ...]:

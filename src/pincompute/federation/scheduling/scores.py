@@ -5,34 +5,34 @@ Spread over zones is not a score but the rule of `domain.spread`; scores rank cl
 
 from __future__ import annotations
 
-from pincompute.api.requests import Requests
+from pincompute.api.resource_requests import Requests
 from pincompute.api.workloads import Score
-from pincompute.domain.room import used_share
+from pincompute.domain.replica_fit import used_share
 from pincompute.domain.weights import WEIGHTS
-from pincompute.federation.members import Member
+from pincompute.federation.member.member_state import MemberState
 
 CHEAPEST = 100  # relative price that earns the full cost score
 _STEADY = "scores"  # what does not depend on promises is worked out once per member
 _WHOLE = sum(WEIGHTS.values())
 
 
-def load(member: Member, promised: Requests) -> int:
+def load(member: MemberState, promised: Requests) -> int:
     """Emptier is better."""
     return round(100 * (1 - used_share(member.capacity, promised))) if member.capacity else 0
 
 
-def health(member: Member) -> int:
+def health(member: MemberState) -> int:
     """Share of its nodes that are ready."""
     capacity = member.capacity
     return round(100 * capacity.ready_nodes / capacity.nodes) if capacity and capacity.nodes else 0
 
 
-def cost(member: Member) -> int:
+def cost(member: MemberState) -> int:
     """Cheaper is better: twice the price, half the score."""
     return min(100, round(100 * CHEAPEST / max(1, member.cost)))
 
 
-def score(member: Member, promised: Requests) -> Score:
+def score(member: MemberState, promised: Requests) -> Score:
     """Each part times its weight, and their sum by the sum of weights."""
     if _STEADY not in member.worked_out:
         member.worked_out[_STEADY] = {"health": WEIGHTS["health"] * health(member), "cost": WEIGHTS["cost"] * cost(member)}

@@ -17,15 +17,15 @@ from dataclasses import dataclass
 
 import msgspec
 
-from pincompute.api import templates
+from pincompute.api import template_hash
 from pincompute.api.meta import Manifest
-from pincompute.api.shards import Budget, DisruptionRequests, RevisionStatus, Share
+from pincompute.api.shards import DisruptionRequests, RevisionStatus, ShardBudget, Share
 from pincompute.api.workloads import Scheduling
-from pincompute.domain import budget, surge
-from pincompute.domain.budget import Account, Part
-from pincompute.domain.surge import Candidate
-from pincompute.federation.workload.model import Workload
-from pincompute.federation.workload.sites import Site
+from pincompute.domain import disruption_account, surge
+from pincompute.domain.disruption_account import Account, Part
+from pincompute.domain.surge import SurgeCandidate
+from pincompute.federation.workload.member_shards import MemberShard
+from pincompute.federation.workload.workload_model import Workload
 
 MOST_SHARES = 16  # revisions of one mix; a shard takes no more
 
@@ -34,9 +34,9 @@ MOST_SHARES = 16  # revisions of one mix; a shard takes no more
 class Assignment:
     """What one member should have now; an empty mix means no shard."""
 
-    site: Site
+    site: MemberShard
     mix: tuple[Share, ...]
-    budget: Budget
+    budget: ShardBudget
 
     @property
     def replicas(self) -> int:
@@ -64,7 +64,7 @@ class _State:
     """
 
     workload: Workload
-    sites: tuple[Site, ...]
+    sites: tuple[MemberShard, ...]
     wanted: Mapping[str, int]
     templates: Mapping[str, Manifest]
     old: Mapping[str, tuple[RevisionStatus, ...]]
@@ -79,12 +79,16 @@ class _State:
         return self.workload.rendered.revision
 
     @property
-    def reachable(self) -> list[Site]:
+    def reachable(self) -> list[MemberShard]:
         return [site for site in self.sites if site.known and not site.deleting]
 
 
 def decide(
-    workload: Workload, decision: Scheduling, sites: tuple[Site, ...], earlier: Mapping[str, Manifest], without_surge: str
+    workload: Workload,
+    decision: Scheduling,
+    sites: tuple[MemberShard, ...],
+    earlier: Mapping[str, Manifest],
+    without_surge: str,
 ) -> Rollout:
     """`earlier` are templates by revision that no shard may hold any more; `without_surge` is what the last look came to."""
     state = _state(workload, _wanted(workload, decision, sites), sites, earlier)
@@ -102,14 +106,14 @@ def decide(
     extra |= _still_needed(state, extra)
     canary = _canary(state, extra)
     before = [_part(state, site, extra.get(site.name, 0), canary) for site in sites]
-    parts = budget.allot(whole, before)
+    parts = disruption_account.allot(whole, before)
     assignments = tuple(
         _assignment(state, site, part, canary, extra.get(site.name, 0)) for site, part in zip(sites, parts, strict=True)
     )
     return Rollout(assignments, whole, kept, sum(_waiting(part) for part in parts))
 
 
-def _wanted(workload: Workload, decision: Scheduling, sites: tuple[Site, ...]) -> dict[str, int]:
+def _wanted(workload: Workload, decision: Scheduling, sites: tuple[MemberShard, ...]) -> dict[str, int]:
     """Members that the decision passed over keep what they have; what ran to its end runs nowhere again."""
     wanted = {row.cluster: row.replicas for row in decision.placement}
     if workload.status.ended is not None and workload.status.ended.revision == workload.rendered.revision:
@@ -117,7 +121,9 @@ def _wanted(workload: Workload, decision: Scheduling, sites: tuple[Site, ...]) -
     return wanted | {site.name: site.replicas for site in sites if site.name in decision.passed_over}
 
 
-def _state(workload: Workload, wanted: Mapping[str, int], sites: tuple[Site, ...], earlier: Mapping[str, Manifest]) -> _State:
+def _state(
+    workload: Workload, wanted: Mapping[str, int], sites: tuple[MemberShard, ...], earlier: Mapping[str, Manifest]
+) -> _State:
     target = workload.rendered.revision
     known = {**earlier, **{share.revision: share.template for site in sites for share in site.mix}}
     old = {site.name: _old(site, target) for site in sites}
@@ -140,7 +146,7 @@ def _state(workload: Workload, wanted: Mapping[str, int], sites: tuple[Site, ...
     )
 
 
-def _old(site: Site, target: str) -> tuple[RevisionStatus, ...]:
+def _old(site: MemberShard, target: str) -> tuple[RevisionStatus, ...]:
     """Pods of other revisions there, those that serve most first."""
     rows = [row for row in site.figures.values() if row.revision != target and row.replicas]
     return tuple(sorted(rows, key=lambda row: (-row.available, row.revision)))
@@ -149,12 +155,12 @@ def _old(site: Site, target: str) -> tuple[RevisionStatus, ...]:
 def _in_place(workload: Workload, known: Mapping[str, Manifest], old: Mapping[str, Sequence[RevisionStatus]]) -> frozenset[str]:
     if workload.obj.spec.update.type == "Recreate":
         return frozenset()
-    shape = templates.shape(workload.rendered.template)
+    shape = template_hash.shape(workload.rendered.template)
     revisions = {row.revision for rows in old.values() for row in rows} & known.keys()
-    return frozenset(revision for revision in revisions if templates.shape(known[revision]) == shape)
+    return frozenset(revision for revision in revisions if template_hash.shape(known[revision]) == shape)
 
 
-def _requests(site: Site) -> DisruptionRequests:
+def _requests(site: MemberShard) -> DisruptionRequests:
     return site.shard.status.disruption_requests if site.shard is not None else DisruptionRequests()
 
 
@@ -213,14 +219,14 @@ def _for_update(state: _State, whole: Account) -> int:
     return sum(max(0, state.wanted.get(site.name, 0) - state.updated.get(site.name, 0)) for site in state.reachable)
 
 
-def _candidate(state: _State, site: Site) -> Candidate:
+def _candidate(state: _State, site: MemberShard) -> SurgeCandidate:
     takes = site.known and not site.deleting and site.namespace_exists and site.member.open and not _is_full(site)
     room = surge.room_for(site.member.capacity, state.workload.rendered.requests) if takes else 0
     held = site.budget.surge if site.known and not _is_full(site) else 0
-    return Candidate(site.name, state.wanted.get(site.name, 0), held, room)
+    return SurgeCandidate(site.name, state.wanted.get(site.name, 0), held, room)
 
 
-def _is_full(site: Site) -> bool:
+def _is_full(site: MemberShard) -> bool:
     """No node of it takes a pod that is there, whatever its capacity says."""
     return site.shard is not None and site.shard.status.unschedulable > 0
 
@@ -247,11 +253,11 @@ def _canary(state: _State, extra: Mapping[str, int]) -> str | None:
     return next((name for names in (begun, (site.name for site in spare), broken, able) for name in names), None)
 
 
-def _has_begun(state: _State, site: Site) -> bool:
+def _has_begun(state: _State, site: MemberShard) -> bool:
     return any(share.revision == state.target and share.replicas for share in site.mix)
 
 
-def _part(state: _State, site: Site, extra: int, canary: str | None) -> Part:
+def _part(state: _State, site: MemberShard, extra: int, canary: str | None) -> Part:
     target = state.wanted.get(site.name, 0) + extra
     if site.deleting or (site.member.leaving and not site.known):
         return Part(site.name, 0, site.replicas if site.deleting else 0, known=False)
@@ -274,7 +280,7 @@ def _part(state: _State, site: Site, extra: int, canary: str | None) -> Part:
     )
 
 
-def _waits_for(state: _State, site: Site, replicas: int, canary: str | None) -> DisruptionRequests:
+def _waits_for(state: _State, site: MemberShard, replicas: int, canary: str | None) -> DisruptionRequests:
     """What waits there to be disturbed: as reported, or foreseen where the operator does not know the mix yet."""
     told = _requests(site)
     mix = _counts(_mix(state, site, replicas, canary))
@@ -288,19 +294,19 @@ def _waits_for(state: _State, site: Site, replicas: int, canary: str | None) -> 
     return DisruptionRequests(drains=told.drains, evictions=sum(moving.values()) - in_place, updates=in_place)
 
 
-def _assignment(state: _State, site: Site, part: Part, canary: str | None, extra: int) -> Assignment:
+def _assignment(state: _State, site: MemberShard, part: Part, canary: str | None, extra: int) -> Assignment:
     begins = canary == site.name and (extra > 0 or part.updating + part.unavailable > 0 or _has_canary(state, site))
     mix = _mix(state, site, part.replicas, canary if begins else None)
     over = max(0, part.replicas - state.wanted.get(site.name, 0))
-    return Assignment(site, mix, Budget(unavailable=part.unavailable, updating=part.updating, surge=min(over, extra)))
+    return Assignment(site, mix, ShardBudget(unavailable=part.unavailable, updating=part.updating, surge=min(over, extra)))
 
 
-def _has_canary(state: _State, site: Site) -> bool:
+def _has_canary(state: _State, site: MemberShard) -> bool:
     """A replica there is or can become the canary without any allotment."""
     return _has_begun(state, site) or site.replicas > state.serving.get(site.name, 0)
 
 
-def _mix(state: _State, site: Site, replicas: int, canary: str | None) -> tuple[Share, ...]:
+def _mix(state: _State, site: MemberShard, replicas: int, canary: str | None) -> tuple[Share, ...]:
     """So many replicas: of the target, but for those that keep what they have."""
     if replicas == 0:
         return ()
@@ -313,7 +319,7 @@ def _mix(state: _State, site: Site, replicas: int, canary: str | None) -> tuple[
     return (*kept, *new, *_former(state, site, kept))
 
 
-def _kept(state: _State, site: Site, replicas: int, canary: str | None) -> tuple[Share, ...]:
+def _kept(state: _State, site: MemberShard, replicas: int, canary: str | None) -> tuple[Share, ...]:
     """All replicas but the canary, and but those that have the target already, keep the revisions they have.
 
     One that is missing is made again of the revision that serves most there, or elsewhere where there is none.
@@ -334,24 +340,24 @@ def _kept(state: _State, site: Site, replicas: int, canary: str | None) -> tuple
     return tuple(shares)
 
 
-def _running_elsewhere(state: _State, site: Site) -> Share | None:
+def _running_elsewhere(state: _State, site: MemberShard) -> Share | None:
     """A revision other than the target, of this member or else of another."""
     sites = (site, *(other for other in state.sites if other is not site))
     return next((share for s in sites for share in s.mix if share.revision != state.target and share.replicas), None)
 
 
-def _former(state: _State, site: Site, kept: tuple[Share, ...]) -> tuple[Share, ...]:
+def _former(state: _State, site: MemberShard, kept: tuple[Share, ...]) -> tuple[Share, ...]:
     """Templates that a former version of this program named, without replicas: by them the operator compares shapes anew."""
     told = {share.revision for share in kept}
     return tuple(
         Share(revision=row.revision, template=template, replicas=0)
         for row in state.old[site.name][: MOST_SHARES - 1 - len(kept)]
-        if row.revision not in told and not templates.is_named_by_this_version(row.revision)
+        if row.revision not in told and not template_hash.is_named_by_this_version(row.revision)
         if (template := state.templates.get(row.revision)) is not None
     )
 
 
-def _unchanged(state: _State, site: Site, replicas: int) -> tuple[Share, ...]:
+def _unchanged(state: _State, site: MemberShard, replicas: int) -> tuple[Share, ...]:
     """What the member runs of a paused workload, revision by revision; for a new member, what others run."""
     rows = [row for row in site.figures.values() if row.replicas and row.revision in state.templates][:MOST_SHARES]
     if rows and site.settled and sum(row.replicas for row in rows) == replicas:
@@ -366,7 +372,7 @@ def _unchanged(state: _State, site: Site, replicas: int) -> tuple[Share, ...]:
     return _resized(site, site.mix or (held,), replicas)
 
 
-def _resized(site: Site, mix: tuple[Share, ...], replicas: int) -> tuple[Share, ...]:
+def _resized(site: MemberShard, mix: tuple[Share, ...], replicas: int) -> tuple[Share, ...]:
     """The mix with so many replicas in all: what serves most grows, what serves least shrinks first."""
     available = {row.revision: row.available for row in site.figures.values()}
     shares = sorted(mix, key=lambda share: -available.get(share.revision, 0))

@@ -3,7 +3,7 @@
 from pincompute.gateway.access.authentication import Authenticator
 from pincompute.gateway.access.authorization import Allowed, Authorizer, Decision, Denied
 from pincompute.gateway.access.roles import Roles
-from pincompute.gateway.access.tokens import Scope, ServiceToken, ServiceTokens, TokenStorage
+from pincompute.gateway.access.service_tokens import ServiceToken, ServiceTokens, TokenScope, TokenStorage
 
 __all__ = [
     "Allowed",
@@ -12,8 +12,8 @@ __all__ = [
     "Decision",
     "Denied",
     "Roles",
-    "Scope",
     "ServiceToken",
     "ServiceTokens",
+    "TokenScope",
     "TokenStorage",
 ]

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pincompute.gateway import problems
-from pincompute.gateway.access import certificates, claims, tokens
-from pincompute.gateway.access.keys import Fetch
-from pincompute.gateway.access.oidc import Verifier
-from pincompute.gateway.access.tokens import ServiceTokens
-from pincompute.gateway.calls import ANONYMOUS, Caller
-from pincompute.gateway.settings import Issuer
+from pincompute.gateway.access import client_certificates, service_tokens, token_claims
+from pincompute.gateway.access.issuer_keys import FetchJson
+from pincompute.gateway.access.oidc_verifier import OidcVerifier
+from pincompute.gateway.access.service_tokens import ServiceTokens
+from pincompute.gateway.call_context import ANONYMOUS, Caller
+from pincompute.gateway.settings import IssuerSettings
 from pincompute.kube.clock import SYSTEM, Clock
 
 BEARER = "bearer "
@@ -26,16 +26,16 @@ class Authenticator:
 
     def __init__(
         self,
-        issuers: Sequence[Issuer],
+        issuers: Sequence[IssuerSettings],
         service: ServiceTokens,
         leeway: float,
         clock: Clock = SYSTEM,
-        fetch: Fetch | None = None,
+        fetch: FetchJson | None = None,
     ) -> None:
         """`leeway` in seconds; `fetch` asks issuers, over HTTPS unless another is given."""
         self._clock = clock
         self._service = service
-        self._verifier = Verifier(issuers, leeway, self._now, clock.monotonic, fetch)
+        self._verifier = OidcVerifier(issuers, leeway, self._now, clock.monotonic, fetch)
 
     async def identify(self, scope: Mapping[str, Any]) -> Caller:
         """From an ASGI scope; ANONYMOUS when it carries no credential. Raises Problem 401 or 503."""
@@ -44,10 +44,10 @@ class Authenticator:
             return await self._bearer(_token(given))
         extensions: Mapping[str, Any] = scope.get("extensions") or {}
         certificate: Mapping[str, Any] | None = extensions.get("tls", {}).get("client_certificate")
-        return certificates.caller(certificate, self._now()) if certificate else ANONYMOUS
+        return client_certificates.caller(certificate, self._now()) if certificate else ANONYMOUS
 
     async def _bearer(self, token: str) -> Caller:
-        if token.startswith(tokens.PREFIX):
+        if token.startswith(service_tokens.PREFIX):
             return await self._of_service(token)
         return await self._verifier.verify(token)
 
@@ -57,7 +57,7 @@ class Authenticator:
         except Exception as problem:
             raise problems.unavailable(f"service tokens cannot be looked up now: {problem}") from problem
         if found is None:
-            raise claims.refused("there is no such service token")
+            raise token_claims.refused_token("there is no such service token")
         if self._service.in_force(found.id) is None:
             raise _ended(found)
         return self._service.caller(found)
@@ -73,7 +73,9 @@ def _token(given: Sequence[bytes]) -> str:
     return text[len(BEARER) :].strip()
 
 
-def _ended(token: tokens.ServiceToken) -> problems.Problem:
+def _ended(token: service_tokens.ServiceToken) -> problems.Problem:
     if token.revoked_at is not None:
-        return claims.refused(f"the service token {token.name!r} was revoked at {token.revoked_at:%Y-%m-%dT%H:%M:%SZ}")
+        return token_claims.refused_token(
+            f"the service token {token.name!r} was revoked at {token.revoked_at:%Y-%m-%dT%H:%M:%SZ}"
+        )
     return problems.token_expired(f"the service token {token.name!r} expired at {token.expires_at:%Y-%m-%dT%H:%M:%SZ}")

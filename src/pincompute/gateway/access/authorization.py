@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from pincompute.api.clusters import Project, ProjectMember
-from pincompute.gateway.access.rights import NONE, Rights, right
+from pincompute.api.member_clusters import Project, ProjectMember
+from pincompute.gateway.access.permissions import NONE, Permissions, permission_for
 from pincompute.gateway.access.roles import BEYOND_TOKENS, OF_THE_REGION, SELF, Roles
-from pincompute.gateway.access.tokens import Scope, ServiceToken, scope_rights
-from pincompute.gateway.calls import Caller, Operation
+from pincompute.gateway.access.service_tokens import ServiceToken, TokenScope, scope_permissions
+from pincompute.gateway.call_context import Caller, Operation
 
 GROUP = "group:"
 """Where a name may be a user's or a group's, a group's begins with this."""
@@ -41,17 +41,17 @@ REMEMBERED = 20_000  # standings
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class HeldPermissions:
     """What a caller holds in one place: the rights, and the roles they come from. `inside` a project or in the region."""
 
-    rights: Rights
+    rights: Permissions
     roles: tuple[str, ...]
     inside: bool
 
 
-def evaluate(standing: Standing, operation: Operation) -> Decision:
+def evaluate(standing: HeldPermissions, operation: Operation) -> Decision:
     """Deny by default."""
-    if right(operation) in standing.rights:
+    if permission_for(operation) in standing.rights:
         return ALLOWED
     if standing.inside and not standing.rights:
         return Denied("no role in this project", hidden=True)
@@ -82,7 +82,7 @@ class Authorizer:
         self._token = token
         self._now = now
         self._indexed: dict[str, tuple[Members, dict[str, str]]] = {}
-        self._standings: dict[tuple[Caller, str], tuple[Members, ServiceToken | None, Standing]] = {}
+        self._standings: dict[tuple[Caller, str], tuple[Members, ServiceToken | None, HeldPermissions]] = {}
 
     def decide(self, caller: Caller, operation: Operation, project: str = "", name: str = "") -> Decision:
         """`name` is not looked at yet: rights are given on projects, so that one thing in it is as another."""
@@ -94,7 +94,7 @@ class Authorizer:
         """Of these projects the ones in which the caller may do this: what a list over all projects may hold."""
         if self._ended(caller) is not None:
             return frozenset()
-        wanted = right(operation)
+        wanted = permission_for(operation)
         return frozenset(project for project in projects if wanted in self.standing(caller, project).rights)
 
     def everywhere(self, caller: Caller, operation: Operation) -> bool:
@@ -103,7 +103,9 @@ class Authorizer:
             return False
         _, held = self._roles.of_platform(names(caller))
         scope = self._scope(caller)
-        return right(operation) in held and (scope is None or (scope.project == "*" and right(operation) in self._of(scope)))
+        return permission_for(operation) in held and (
+            scope is None or (scope.project == "*" and permission_for(operation) in self._of(scope))
+        )
 
     def belongs(self, caller: Caller, project: str) -> bool:
         """The caller has some right in the project."""
@@ -113,14 +115,14 @@ class Authorizer:
         """Nobody gives more than they have."""
         return self._roles.has(role) and self._roles.of_project(role) <= self.standing(caller, project).rights
 
-    def excess(self, caller: Caller, scope: Scope) -> Rights:
+    def excess(self, caller: Caller, scope: TokenScope) -> Permissions:
         """What a token of this scope would allow beyond what the caller may; empty when it may be made."""
         place = "" if scope.project == "*" else scope.project
         _, platform = self._roles.of_platform(names(caller))
         wanted = self._of(scope)
         return wanted - (platform if not place else self.standing(caller, place).rights)
 
-    def standing(self, caller: Caller, project: str) -> Standing:
+    def standing(self, caller: Caller, project: str) -> HeldPermissions:
         """What the caller holds in a project, or in the region when it is empty."""
         found = self._project(project) if project else None
         members = found.spec.members if found is not None else NOBODY
@@ -134,21 +136,21 @@ class Authorizer:
         self._standings[caller, project] = (members, token, standing)
         return standing
 
-    def _judge(self, caller: Caller, project: str, members: Members) -> Standing:
+    def _judge(self, caller: Caller, project: str, members: Members) -> HeldPermissions:
         if caller.kind == "anonymous":
-            return Standing(NONE, (), inside=bool(project))
+            return HeldPermissions(NONE, (), inside=bool(project))
         known = names(caller)
         platform, held = self._roles.of_platform(known)
         scope, everything = self._scope(caller), self._roles.universe.all
         if not project:
             limit = everything if scope is None else self._outside(scope)
             basic = SELF if caller.kind == "platform" else self._roles.everybody
-            return Standing((held | basic) & limit, platform, inside=False)
+            return HeldPermissions((held | basic) & limit, platform, inside=False)
         limit = everything if scope is None else self._inside(scope, project)
         roles = self._index(project, members)
         given = tuple(sorted({roles[name] for name in known if name in roles}))
         own = NONE.union(*map(self._roles.of_project, given))
-        return Standing(((held | own) - OF_THE_REGION) & limit, (*platform, *given), inside=True)
+        return HeldPermissions(((held | own) - OF_THE_REGION) & limit, (*platform, *given), inside=True)
 
     def _ended(self, caller: Caller) -> Denied | None:
         """A credential that was good when the call came in may not be so any more; without one nobody is told anything."""
@@ -160,20 +162,20 @@ class Authorizer:
             return Denied("the service token is not in force any more")
         return None
 
-    def _scope(self, caller: Caller) -> Scope | None:
+    def _scope(self, caller: Caller) -> TokenScope | None:
         """Only service tokens are narrowed; one that is gone is narrowed to nothing."""
         if caller.kind != "service":
             return None
         token = self._token(caller.token_id)
-        return Scope(project="") if token is None else token.scope
+        return TokenScope(project="") if token is None else token.scope
 
-    def _of(self, scope: Scope) -> Rights:
-        return scope_rights(scope, self._roles) - BEYOND_TOKENS
+    def _of(self, scope: TokenScope) -> Permissions:
+        return scope_permissions(scope, self._roles) - BEYOND_TOKENS
 
-    def _inside(self, scope: Scope, project: str) -> Rights:
+    def _inside(self, scope: TokenScope, project: str) -> Permissions:
         return self._of(scope) if scope.project in ("*", project) else NONE
 
-    def _outside(self, scope: Scope) -> Rights:
+    def _outside(self, scope: TokenScope) -> Permissions:
         """A token of one project still may ask who it is, and for lists, which then hold that project only."""
         if scope.project == "*":
             return self._of(scope) | SELF

@@ -8,24 +8,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pincompute.api import kinds as workloads
-from pincompute.gateway.access.rights import NONE, Rights, Universe
-from pincompute.gateway.settings import Access, SettingsError
+from pincompute.gateway.access.permissions import NONE, Permissions, PermissionUniverse
+from pincompute.gateway.settings import AccessSettings, SettingsError
 
 READ = ("get", "list", "watch")
 
-_FIXED = Universe(())  # of what every region has, whichever kinds of workloads it has
+_FIXED = PermissionUniverse(())  # of what every region has, whichever kinds of workloads it has
 
-OF_THE_REGION: Rights = _FIXED.of(("clusters", "audit", "roles", "session"), ("*",)) | _FIXED.of(("projects",), ("create",))
+OF_THE_REGION: Permissions = _FIXED.of(("clusters", "audit", "roles", "session"), ("*",)) | _FIXED.of(
+    ("projects",), ("create",)
+)
 """Rights that mean nothing inside a project; only a platform role or everybody's rights give them."""
 
-SELF: Rights = _FIXED.of(("session",), ("get",))
+SELF: Permissions = _FIXED.of(("session",), ("get",))
 """What nobody known is refused: to ask who they are."""
 
-BEYOND_TOKENS: Rights = _FIXED.of(("tokens",), ("create", "update", "delete"))
+BEYOND_TOKENS: Permissions = _FIXED.of(("tokens",), ("create", "update", "delete"))
 """A service token never makes, changes or removes service tokens, whatever its scope says."""
 
 
-def project_roles(universe: Universe) -> Mapping[str, Rights]:
+def project_roles(universe: PermissionUniverse) -> Mapping[str, Permissions]:
     of, workloads = universe.of, universe.workloads
     viewer = of((*workloads, "projects", "members", "history", "events", "logs"), READ)
     developer = viewer | of(workloads, ("create", "update", "delete", "scale", "rollback"))
@@ -44,7 +46,7 @@ def project_roles(universe: Universe) -> Mapping[str, Rights]:
     return {"viewer": viewer, "developer": developer, "operator": operator, "owner": owner}
 
 
-def platform_roles(universe: Universe) -> Mapping[str, Rights]:
+def platform_roles(universe: PermissionUniverse) -> Mapping[str, Permissions]:
     of, inside = universe.of, project_roles(universe)
     return {
         "admin": universe.all,
@@ -62,27 +64,27 @@ class Roles:
     ask outside of a project: lists hold only what they may see, tokens only their own.
     """
 
-    def __init__(self, access: Access, kinds: workloads.Kinds = workloads.KINDS) -> None:
+    def __init__(self, access: AccessSettings, kinds: workloads.Kinds = workloads.KINDS) -> None:
         """Raises SettingsError."""
-        self.universe = Universe(kinds)
+        self.universe = PermissionUniverse(kinds)
         of = self.universe.of
-        self.lists: Rights = of((*self.universe.workloads, "projects", "history", "events"), ("list", "watch"))
+        self.lists: Permissions = of((*self.universe.workloads, "projects", "history", "events"), ("list", "watch"))
         asked = of(("roles",), ("get", "list")) | of(("tokens",), ("get", "list", "create", "delete"))
-        self.everybody: Rights = SELF | self.lists | asked
+        self.everybody: Permissions = SELF | self.lists | asked
         inside, everywhere = project_roles(self.universe), platform_roles(self.universe)
         own = self.universe.custom(access.custom_roles, {*inside, *everywhere})
-        self._project: Mapping[str, Rights] = {**inside, **own}
-        self._platform: Mapping[str, Rights] = {**everywhere, **own}
+        self._project: Mapping[str, Permissions] = {**inside, **own}
+        self._platform: Mapping[str, Permissions] = {**everywhere, **own}
         for name in access.platform_roles:
             if name not in self._platform:
                 raise SettingsError(f"access.platformRoles.{name}: expected one of {', '.join(sorted(self._platform))}")
         self._holders = _holders(access.platform_roles)
 
-    def of_project(self, role: str) -> Rights:
+    def of_project(self, role: str) -> Permissions:
         """What the role allows in a project; a role that is not defined allows nothing."""
         return self._project.get(role, NONE) - OF_THE_REGION
 
-    def of_platform(self, names: frozenset[str]) -> tuple[tuple[str, ...], Rights]:
+    def of_platform(self, names: frozenset[str]) -> tuple[tuple[str, ...], Permissions]:
         """The platform roles of whoever goes by these names, and what they allow together."""
         held = sorted({role for name in names for role in self._holders.get(name, ())})
         return tuple(held), NONE.union(*(self._platform[role] for role in held))

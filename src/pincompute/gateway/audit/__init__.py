@@ -1,7 +1,7 @@
 """Who did what: a record of writes, denials and looks inside, in a chain of hashes."""
 
-from pincompute.gateway.audit.files import AuditError
-from pincompute.gateway.audit.log import AuditLog
-from pincompute.gateway.audit.verification import Report, verify
+from pincompute.gateway.audit.audit_log import AuditLog
+from pincompute.gateway.audit.chain_verification import Report, verify
+from pincompute.gateway.audit.log_files import AuditError
 
 __all__ = ["AuditError", "AuditLog", "Report", "verify"]

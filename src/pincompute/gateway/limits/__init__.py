@@ -1,5 +1,5 @@
 """How much may be asked: rates and costs, fair shares, sizes, connections and streams."""
 
-from pincompute.gateway.limits.limiter import Limiter
+from pincompute.gateway.limits.request_limiter import RequestLimiter
 
-__all__ = ["Limiter"]
+__all__ = ["RequestLimiter"]

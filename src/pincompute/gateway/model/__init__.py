@@ -1,11 +1,11 @@
 """The simple model: what users write and see, mapped to resources and back by pure functions, without loss."""
 
-from pincompute.gateway.model.app import APP, App
-from pincompute.gateway.model.encoding import RESOURCE, SIMPLE, Form, etag
-from pincompute.gateway.model.kind import AUTHOR, Kind
-from pincompute.gateway.model.kinds import KINDS, Kinds, in_projects, of_workloads
-from pincompute.gateway.model.project import PROJECT, Project
-from pincompute.gateway.model.unit import UNIT, Unit
+from pincompute.gateway.model.app_form import APP, App
+from pincompute.gateway.model.object_encoder import RESOURCE, SIMPLE, ObjectEncoder, etag
+from pincompute.gateway.model.project_form import PROJECT, Project
+from pincompute.gateway.model.simple_kind import AUTHOR, SimpleKind
+from pincompute.gateway.model.simple_kinds import KINDS, SimpleKinds, in_projects, of_workloads
+from pincompute.gateway.model.unit_form import UNIT, Unit
 
 __all__ = [
     "APP",
@@ -16,10 +16,10 @@ __all__ = [
     "SIMPLE",
     "UNIT",
     "App",
-    "Form",
-    "Kind",
-    "Kinds",
+    "ObjectEncoder",
     "Project",
+    "SimpleKind",
+    "SimpleKinds",
     "Unit",
     "etag",
     "in_projects",

@@ -6,26 +6,26 @@ import re
 from dataclasses import dataclass
 from typing import Any, cast
 
-from pincompute.gateway.model import lens
-from pincompute.gateway.model.lens import NOTHING, Data, Json, Path, Table, UnsayableError
+from pincompute.gateway.model import field_mapping
+from pincompute.gateway.model.field_mapping import NOTHING, Data, Json, NotExpressibleError, Path, Table
 
 DURATION = r"^(?=.)([0-9]{1,9}h)?([0-9]{1,9}m)?([0-9]{1,9}s)?$"  # 30s, 2m, 1h30m
 _DURATION = re.compile(DURATION)
 
 
-class _Whole:
+class _AtomicCodec:
     """A value without parts that could be pointed at."""
 
     def locate(self, value: Json, path: Path) -> Path:  # noqa: ARG002
         return ()
 
 
-class Duration(_Whole):
+class DurationCodec(_AtomicCodec):
     """Seconds as text: 90 is "1m30s"."""
 
     def simplify(self, value: Json) -> tuple[Json, Json]:
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise UnsayableError
+            raise NotExpressibleError
         hours, rest = divmod(value, 3600)
         minutes, seconds = divmod(rest, 60)
         said = "".join(f"{count}{unit}" for count, unit in ((hours, "h"), (minutes, "m"), (seconds, "s")) if count)
@@ -39,7 +39,7 @@ class Duration(_Whole):
         return hours * 3600 + minutes * 60 + seconds
 
 
-class Quantity(_Whole):
+class QuantityCodec(_AtomicCodec):
     """An amount. A fraction such as 0.5, which a resource takes only as text, may be a number here."""
 
     def simplify(self, value: Json) -> tuple[Json, Json]:
@@ -50,14 +50,14 @@ class Quantity(_Whole):
 
 
 @dataclass(frozen=True, slots=True)
-class Flag(_Whole):
+class FlagCodec(_AtomicCodec):
     """One certain value, said as true."""
 
     value: str
 
     def simplify(self, value: Json) -> tuple[Json, Json]:
         if value != self.value:
-            raise UnsayableError
+            raise NotExpressibleError
         return True, NOTHING
 
     def expand(self, value: Json) -> Json:
@@ -65,43 +65,45 @@ class Flag(_Whole):
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class RowsCodec:
     """A list of objects without names of their own: said completely, or not at all."""
 
     table: Table
 
     def simplify(self, value: Json) -> tuple[Json, Json]:
-        rows = [lens.simplify(self.table, row) for row in _objects(value)]
+        rows = [field_mapping.simplify(self.table, row) for row in _objects(value)]
         if any(rest for _, rest in rows):
-            raise UnsayableError
+            raise NotExpressibleError
         return [said for said, _ in rows], NOTHING
 
     def expand(self, value: Json) -> Json:
-        return [lens.expand(self.table, row) for row in value]
+        return [field_mapping.expand(self.table, row) for row in value]
 
     def locate(self, value: Json, path: Path) -> Path | None:
         return _row(self.table, value, path)
 
 
 @dataclass(frozen=True, slots=True)
-class Items:
+class NamedItemsCodec:
     """A list of named objects: all of them are said in their order, and of each what can be said."""
 
     table: Table
 
     def simplify(self, value: Json) -> tuple[Json, Json]:
-        if not lens.named(value):
-            raise UnsayableError
+        if not field_mapping.named(value):
+            raise NotExpressibleError
         said, rest = list[Data](), list[Data]()
         for item in cast("list[Data]", value):
-            simple, left = lens.simplify(self.table, {name: part for name, part in item.items() if name != "name"})
+            simple, left = field_mapping.simplify(self.table, {name: part for name, part in item.items() if name != "name"})
             said.append({"name": item["name"], **simple})
             if left:
                 rest.append({"name": item["name"], **left})
         return said, rest or NOTHING
 
     def expand(self, value: Json) -> Json:
-        return [{**({"name": item["name"]} if "name" in item else {}), **lens.expand(self.table, item)} for item in value]
+        return [
+            {**({"name": item["name"]} if "name" in item else {}), **field_mapping.expand(self.table, item)} for item in value
+        ]
 
     def locate(self, value: Json, path: Path) -> Path | None:
         return path if path[1:2] == ("name",) else _row(self.table, value, path)
@@ -114,13 +116,13 @@ def _row(table: Table, rows: Json, path: Path) -> Path | None:
     if len(path) == 1:
         return path
     known: list[Data] = cast("list[Data]", rows) if isinstance(rows, list) else []
-    inside = lens.locate(table, known[index] if index < len(known) else {}, path[1:])
+    inside = field_mapping.locate(table, known[index] if index < len(known) else {}, path[1:])
     return None if inside is None else (index, *inside)
 
 
 def _objects(value: Json) -> list[Data]:
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in cast("list[Json]", value)):
-        raise UnsayableError
+        raise NotExpressibleError
     return cast("list[Data]", value)
 
 
@@ -133,15 +135,15 @@ _SOURCES: dict[str, tuple[str, dict[str, str]]] = {
 """Where a variable's value may come from: the word that tells it, and its names in both forms."""
 
 
-class Environment:
+class EnvironmentCodec:
     """Variables by name: text, or where it comes from. Their order is kept, since values may refer to earlier ones."""
 
     def simplify(self, value: Json) -> tuple[Json, Json]:
-        if not lens.named(value):
-            raise UnsayableError
+        if not field_mapping.named(value):
+            raise NotExpressibleError
         said = {item["name"]: _simple_source(item) for item in cast("list[Data]", value)}
         if self.expand(said) != value:
-            raise UnsayableError
+            raise NotExpressibleError
         return said, NOTHING
 
     def expand(self, value: Json) -> Json:
@@ -157,10 +159,10 @@ def _simple_source(item: Data) -> Json:
     if "value" in item:
         return item["value"]
     for kind, names in _SOURCES.values():
-        found = lens.at(item, ("valueFrom", kind))
+        found = field_mapping.at(item, ("valueFrom", kind))
         if isinstance(found, dict):
             return {simple: cast("Data", found)[name] for simple, name in names.items() if name in found}
-    raise UnsayableError
+    raise NotExpressibleError
 
 
 def _variable(name: str, source: Json) -> Data:

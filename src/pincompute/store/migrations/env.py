@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from pincompute.store.tables import metadata
+from pincompute.store.sql_tables import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, transactional_ddl=True)
 context.run_migrations()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pincompute.api import rules
-from pincompute.api.kinds.kind import Kind
+from pincompute.api import validation_rules
+from pincompute.api.kinds.workload_kind import WorkloadKind
 from pincompute.api.meta import GROUP, VERSION, Object, Resource, doc
 from pincompute.api.shards import Shard
 from pincompute.api.workloads import PinAppSpec, WorkloadStatus
@@ -26,7 +26,7 @@ class PinBatchShard(Shard):
     """A PinBatch's part in one member cluster."""
 
 
-PINBATCH = Kind(
+PINBATCH = WorkloadKind(
     Resource(GROUP, VERSION, "PinBatch", "pinbatches", True, PinBatch),
     Resource(GROUP, VERSION, "PinBatchShard", "pinbatchshards", True, PinBatchShard),
     word="batch",
@@ -34,5 +34,5 @@ PINBATCH = Kind(
     short="pb",
     shard_short="pbs",
     scalable=True,
-    rules={"spec.update": rules.UPDATE},
+    rules={"spec.update": validation_rules.UPDATE},
 )

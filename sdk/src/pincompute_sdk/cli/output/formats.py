@@ -10,21 +10,21 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from pincompute_sdk.cli.exits import USAGE
-from pincompute_sdk.cli.failure import CommandError
+from pincompute_sdk.cli.error_report import CommandError
+from pincompute_sdk.cli.exit_codes import USAGE
 from pincompute_sdk.cli.output import jsonpath, table, terminal
-from pincompute_sdk.cli.output.table import Column
+from pincompute_sdk.cli.output.table import TableColumn
 
 T = TypeVar("T")
 FORMATS = ("table", "wide", "json", "yaml", "name")
 
 
 @dataclass(frozen=True, slots=True)
-class View(Generic[T]):
+class ResourceView(Generic[T]):
     """How things of one kind are shown. `kind` is the singular that `-o name` prints before the name."""
 
     kind: str
-    columns: Sequence[Column[T]]
+    columns: Sequence[TableColumn[T]]
     name: Callable[[T], str]
     nothing: str = "nothing found"
 
@@ -36,7 +36,7 @@ def check(output: str) -> None:
         raise CommandError(f"there is no output format {output!r}", remedy=f"choose one of {choices}", code=USAGE)
 
 
-def many(view: View[T], rows: Sequence[T], output: str) -> None:
+def many(view: ResourceView[T], rows: Sequence[T], output: str) -> None:
     check(output)
     if output in ("table", "wide"):
         table.show(rows, view.columns, wide=output == "wide", nothing=view.nothing)
@@ -46,7 +46,7 @@ def many(view: View[T], rows: Sequence[T], output: str) -> None:
         data({"items": [plain(row) for row in rows]}, output)
 
 
-def one(view: View[T], row: T, output: str) -> None:
+def one(view: ResourceView[T], row: T, output: str) -> None:
     """A single thing as data; people get what the command draws instead."""
     if output == "name":
         sys.stdout.write(f"{view.kind}/{view.name(row)}\n")

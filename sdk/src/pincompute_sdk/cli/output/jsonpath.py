@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any, cast
 
-from pincompute_sdk.cli.exits import USAGE
-from pincompute_sdk.cli.failure import CommandError
+from pincompute_sdk.cli.error_report import CommandError
+from pincompute_sdk.cli.exit_codes import USAGE
 
 TOKEN = re.compile(r"\.(?P<field>[\w-]+|\*)|\[(?P<index>-?\d+|\*)\]|\[['\"](?P<quoted>[^'\"]+)['\"]\]")
 

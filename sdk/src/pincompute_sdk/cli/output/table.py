@@ -15,7 +15,7 @@ LEAST = 12  # columns for what may be wrapped
 
 
 @dataclass(frozen=True, slots=True)
-class Column(Generic[T]):
+class TableColumn(Generic[T]):
     """`wide` columns are shown by `-o wide` only; a `state` column is coloured; the `long` one is wrapped, the others not."""
 
     title: str
@@ -25,7 +25,7 @@ class Column(Generic[T]):
     long: bool = False
 
 
-def show(rows: Sequence[T], columns: Sequence[Column[T]], *, wide: bool, nothing: str) -> None:
+def show(rows: Sequence[T], columns: Sequence[TableColumn[T]], *, wide: bool, nothing: str) -> None:
     if not rows:
         sys.stderr.write(nothing + "\n")
         return
@@ -43,13 +43,13 @@ def plain(titles: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
     return "".join(GAP.join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() + "\n" for line in lines)
 
 
-def _narrowest(columns: Sequence[Column[T]], cells: Sequence[Sequence[str]]) -> int:
+def _narrowest(columns: Sequence[TableColumn[T]], cells: Sequence[Sequence[str]]) -> int:
     """Columns that are needed to break nothing but the long column; a smaller terminal breaks the lines itself."""
     widths = [LEAST if c.long else max(len(c.title), *(len(row[i]) for row in cells)) for i, c in enumerate(columns)]
     return sum(widths) + len(GAP) * (len(widths) - 1)
 
 
-def _on_terminal(columns: Sequence[Column[T]], cells: Sequence[Sequence[str]]) -> None:
+def _on_terminal(columns: Sequence[TableColumn[T]], cells: Sequence[Sequence[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 

@@ -1,0 +1,122 @@
+"""What was and why: history, events, timeline, explain. Of past workloads as well: history does not need the app to exist."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, TypeAlias
+
+from cyclopts import Parameter
+
+from pincompute_sdk.cli import history_record, options, target
+from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Where, Workload
+from pincompute_sdk.cli.output import formats, terminal
+from pincompute_sdk.cli.output.formats import ResourceView
+from pincompute_sdk.cli.output.human_values import age
+from pincompute_sdk.cli.output.table import TableColumn
+from pincompute_sdk.generated.models import Decision, Entry, Event, Exit, Explanation, Operation, Revision, State
+
+AnyRecord: TypeAlias = Revision | Decision | State | Exit | Event | Operation
+
+HISTORY: ResourceView[AnyRecord] = ResourceView(
+    kind="record",
+    columns=(
+        TableColumn("age", lambda r: age(r.at)),
+        TableColumn("when", lambda r: f"{r.at:%Y-%m-%d %H:%M:%S}", wide=True),
+        TableColumn("what", history_record.kind),
+        TableColumn("name", lambda r: r.name, wide=True),
+        TableColumn("zone", lambda r: r.zone),
+        TableColumn("who", history_record.author),
+        TableColumn("told", history_record.sentence, long=True),
+    ),
+    name=lambda r: r.name,
+    nothing="nothing is recorded",
+)
+STORY: ResourceView[Entry] = ResourceView(
+    kind="entry",
+    columns=(
+        TableColumn("when", lambda e: f"{e.at:%m-%d %H:%M:%S}"),
+        TableColumn("name", lambda e: e.name, wide=True),
+        TableColumn("what", lambda e: e.type, wide=True),
+        TableColumn("times", lambda e: f"{e.count}x" if e.count > 1 else "", wide=True),
+        TableColumn("told", lambda e: e.sentence, long=True),
+    ),
+    name=lambda e: e.name,
+    nothing="nothing is recorded",
+)
+EXPLANATION: ResourceView[Explanation] = ResourceView(
+    kind="app",
+    columns=(),
+    name=lambda e: e.name,
+    nothing="all runs as it should; `pin explain NAME` tells why there",
+)
+Named = Annotated[str, Parameter(help="An app, or unit/NAME; all of the project if not said.")]
+Limit = Annotated[int, Parameter(name=["--limit", "-n"], help="So many at most, newest first.", show_default=True)]
+Since = Annotated[str, Parameter(help="Only from this on: 15m, 2h, 3d, or a time.")]
+
+
+def history(
+    name: Named = "", /, *, limit: Limit = 50, since: Since = "", output: OutputOption = "table", where: Where = ANYWHERE
+) -> None:
+    """Every change and who made it; without a name, of the whole project, deleted apps included."""
+    formats.check(output)
+    wanted = target.whole(name) if name else None
+    with options.client(where) as pin:
+        project = options.project(pin.context)
+        if wanted:
+            page = options.workloads(pin, wanted.kind).history(project, wanted.name, limit=limit, since=since)
+        else:
+            page = pin.history.list(project, limit=limit, since=since)
+    formats.many(HISTORY, page.items, output if name or output != "table" else "wide")
+    if page.missing:
+        sys.stderr.write("warning: history cannot be read now; only the revisions that are kept without it are shown\n")
+
+
+def events(
+    name: Workload, /, *, limit: Limit = 50, since: Since = "", output: OutputOption = "table", where: Where = ANYWHERE
+) -> None:
+    """What happened to it lately, each thing once with its count."""
+    formats.check(output)
+    wanted = target.whole(name)
+    with options.client(where) as pin:
+        them = options.workloads(pin, wanted.kind)
+        found = them.events(options.project(pin.context), wanted.name, limit=limit, since=since).items
+    formats.many(HISTORY, found, output)
+
+
+def timeline(
+    name: Named = "", /, *, limit: Limit = 50, since: Since = "", output: OutputOption = "table", where: Where = ANYWHERE
+) -> None:
+    """Its life in order, in sentences; without a name, the project's."""
+    formats.check(output)
+    wanted = target.whole(name) if name else None
+    with options.client(where) as pin:
+        project = options.project(pin.context)
+        if wanted:
+            found = options.workloads(pin, wanted.kind).timeline(project, wanted.name, limit=limit, since=since).items
+        else:
+            found = pin.timeline.list(project, limit=limit, since=since).items
+    formats.many(STORY, sorted(found, key=lambda entry: entry.at), output)
+
+
+def explain(name: Named = "", /, *, output: OutputOption = "table", where: Where = ANYWHERE) -> None:
+    """Why it runs where it runs, or why it does not run yet; without a name, of all that do not run as they should."""
+    formats.check(output)
+    wanted = target.whole(name) if name else None
+    with options.client(where) as pin:
+        project = options.project(pin.context)
+        if wanted:
+            found = (options.workloads(pin, wanted.kind).explain(project, wanted.name),)
+        else:
+            found = pin.explain.list(project).items
+    if output not in ("table", "wide"):
+        if wanted:
+            formats.one(EXPLANATION, found[0], output)
+        else:
+            formats.many(EXPLANATION, found, output)
+        return
+    for explanation in found:
+        if not name:
+            sys.stdout.write(terminal.painted(explanation.name, "bold") + "\n")
+        sys.stdout.writelines(f"{sentence}\n" for sentence in explanation.sentences)
+    if not found:
+        sys.stderr.write(f"{EXPLANATION.nothing}\n")

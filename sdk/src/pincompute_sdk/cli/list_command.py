@@ -1,0 +1,101 @@
+"""`pin list`: apps of a project, or of all projects; lists page by page, and says which zones did not answer."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from pincompute_sdk.cli import options, status_tree
+from pincompute_sdk.cli.error_report import CommandError
+from pincompute_sdk.cli.exit_codes import USAGE
+from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Where
+from pincompute_sdk.cli.output import formats
+from pincompute_sdk.cli.output.formats import ResourceView
+from pincompute_sdk.cli.output.human_values import age
+from pincompute_sdk.cli.output.table import TableColumn
+from pincompute_sdk.cli.target import USUAL
+from pincompute_sdk.generated.kinds import KINDS, Kind, Workload
+
+APPS: ResourceView[Workload] = ResourceView(
+    kind="app",
+    columns=(
+        TableColumn("name", lambda app: app.name),
+        TableColumn("project", lambda app: app.project, wide=True),
+        TableColumn("state", lambda app: app.status.state if app.status else "", state=True),
+        TableColumn("ready", lambda app: f"{app.status.ready if app.status else 0}/{status_tree.wanted(app)}"),
+        TableColumn("tier", lambda app: app.tier, wide=True),
+        TableColumn("zones", lambda app: ",".join(zone.zone for zone in app.status.zones) if app.status else ""),
+        TableColumn("revision", lambda app: app.status.revision if app.status else "", wide=True),
+        TableColumn("age", lambda app: age(app.created)),
+        TableColumn("message", lambda app: app.status.message if app.status else "", long=True),
+    ),
+    name=lambda app: app.name,
+    nothing="no apps; `pin init` and `pin deploy` make one",
+)
+
+if TYPE_CHECKING:
+    from pincompute_sdk.generated.kinds import WorkloadsResource
+PAGE = 500
+
+
+def view_of(kind: Kind) -> ResourceView[Workload]:
+    return APPS if kind is USUAL else replace(APPS, kind=kind.word, nothing=f"no {kind.plural}")
+
+
+def list_(
+    *,
+    units: Annotated[bool, Parameter(negative="", help="Units instead of apps.")] = False,
+    kind: Annotated[str, Parameter(help=f"Of this kind: {', '.join(KINDS)}.")] = "",
+    everywhere: Annotated[
+        bool, Parameter(name=["--all-projects", "-A"], negative="", help="Of all projects you may see.")
+    ] = False,
+    tier: Annotated[str, Parameter(help="Only of this tier.")] = "",
+    zone: Annotated[str, Parameter(help="Only what runs in this zone.")] = "",
+    state: Annotated[str, Parameter(help="Only in this state, for example Running.")] = "",
+    label: Annotated[str, Parameter(name=["--label", "-l"], help="Only with these labels: key=value,…")] = "",
+    text: Annotated[str, Parameter(help="Only with this text in name, image or labels.")] = "",
+    sort: Annotated[str, Parameter(help="Sort by this field; -field turns the order around.")] = "",
+    output: OutputOption = "table",
+    where: Where = ANYWHERE,
+) -> None:
+    """Apps of a project, or of all of yours."""
+    formats.check(output)
+    chosen = _kind(kind or ("units" if units else USUAL.plural))
+    with options.client(where) as pin:
+        project = "" if everywhere else options.project(pin.context)
+        asked: dict[str, Any] = {"tier": tier, "zone": zone, "state": state, "label": label, "text": text, "sort": sort}
+        found, missing = list[Workload](), set[str]()
+        for page in _pages(options.workloads(pin, chosen), project, {**asked, "limit": PAGE}):
+            found += page.items
+            missing.update(page.missing)
+    formats.many(view_of(chosen), found, "wide" if everywhere and output == "table" else output)
+    warn_of(missing)
+
+
+def _kind(text: str) -> Kind:
+    """By its word or its plural."""
+    found = next((kind for kind in KINDS.values() if text.lower() in (kind.word, kind.plural)), None)
+    if found is None:
+        raise CommandError(f"there is no kind {text}", remedy=f"--kind is one of {', '.join(KINDS)}", code=USAGE)
+    return found
+
+
+def _pages(them: WorkloadsResource, project: str, asked: dict[str, Any]) -> Iterator[Any]:
+    cursor: str | None = None
+    while True:
+        page = them.list(project, **asked, cursor=cursor) if project else them.list_all(**asked, cursor=cursor)
+        yield page
+        cursor = page.cursor
+        if not cursor:
+            return
+
+
+def warn_of(missing: Iterable[str]) -> None:
+    """A partial answer is never passed off as a whole one."""
+    silent = sorted(missing)
+    if silent:
+        sys.stderr.write(f"warning: {', '.join(silent)} did not answer; what is shown of it may be old or missing\n")

@@ -1,0 +1,51 @@
+"""A picture that is redrawn in place on a terminal; in a pipe, each change is a line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from pincompute_sdk.cli import status_tree
+from pincompute_sdk.cli.output import terminal
+from pincompute_sdk.cli.status_tree import TreeLine
+
+SMALLEST = 20  # columns below which nothing is redrawn: the picture would break
+
+
+class Picture:
+    """Draws over what it drew before. The cursor is hidden meanwhile and always comes back."""
+
+    def __init__(self) -> None:
+        self._moving = terminal.interactive() and terminal.width() >= SMALLEST
+        self._height = 0
+        self._said: set[str] = set()
+
+    def __enter__(self) -> Self:
+        if self._moving:
+            sys.stdout.write("\033[?25l")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._moving:
+            sys.stdout.write("\033[?25h")
+            sys.stdout.flush()
+
+    def draw(self, lines: Sequence[TreeLine]) -> None:
+        if self._moving:
+            self._redraw(lines)
+            return
+        for line in lines:
+            if line.text not in self._said:
+                self._said.add(line.text)
+                sys.stdout.write(line.text + "\n")
+        sys.stdout.flush()
+
+    def _redraw(self, lines: Sequence[TreeLine]) -> None:
+        size = terminal.size()
+        shown = list(lines[: max(1, size.lines - 1)])
+        up = f"\033[{self._height}F" if self._height else ""
+        sys.stdout.write(up + "".join(f"\033[2K{status_tree.painted(line, size.columns)}\n" for line in shown) + "\033[J")
+        sys.stdout.flush()
+        self._height = len(shown)

@@ -1,0 +1,126 @@
+"""YAML with the place of every field, so that each complaint has a line and a column."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias, cast
+
+import yaml
+
+from pincompute_sdk.cli.error_report import CommandError
+from pincompute_sdk.cli.exit_codes import USAGE
+
+NAMES = ("app.yaml", "app.yml")
+Place: TypeAlias = tuple[int, int]  # line and column, from 1
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """`places` by path, as in `containers[0].image`: where the key stands, or the item of a list."""
+
+    file: str
+    data: dict[str, Any]
+    places: dict[str, Place] = field(default_factory=dict[str, Place])
+
+    def at(self, path: str) -> str:
+        """`app.yaml:7:3`, of the field or the nearest one above it that is in the file."""
+        while path and path not in self.places:
+            path = path[: max(path.rfind("."), path.rfind("["))] if "." in path or "[" in path else ""
+        line, column = self.places.get(path, (1, 1))
+        return f"{self.file}:{line}:{column}"
+
+
+def nearest(start: Path) -> Path:
+    """The app.yaml of this folder or of the next one above that has one."""
+    for folder in (start, *start.parents):
+        for name in NAMES:
+            if (folder / name).is_file():
+                return folder / name
+    remedy = "name one (-f FILE), or write one with `pin init`"
+    raise CommandError(f"there is no app.yaml in {start} or above it", remedy=remedy, code=USAGE)
+
+
+def load(file: Path) -> Manifest:
+    try:
+        text = file.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise CommandError(f"{file} is not UTF-8 text", reason=str(error), remedy="save it as UTF-8", code=USAGE) from error
+    except OSError as error:
+        raise CommandError(
+            f"{file} cannot be read", reason=error.strerror or str(error), remedy="check the path", code=USAGE
+        ) from error
+    return read(text, file.name)
+
+
+def read(text: str, file: str) -> Manifest:
+    node = _only(text, file)
+    if not isinstance(node, yaml.MappingNode):
+        raise _wrong(file, node, "it holds no fields", "write `kind: App` and what follows; `pin init` shows the form")
+    places: dict[str, Place] = {}
+    _walk(file, node, "", places)
+    try:
+        data = cast("dict[str, Any]", yaml.constructor.SafeConstructor().construct_document(node))  # pyright: ignore[reportUnknownMemberType]
+    except yaml.MarkedYAMLError as error:
+        raise _malformed(file, error) from error
+    return Manifest(file, data, places)
+
+
+def _only(text: str, file: str) -> yaml.Node:
+    try:
+        composed = cast("Iterator[yaml.Node]", yaml.compose_all(text, Loader=yaml.SafeLoader))  # pyright: ignore[reportUnknownMemberType]
+        nodes = [node for node in composed if not _empty(node)]
+    except yaml.MarkedYAMLError as error:
+        raise _malformed(file, error) from error
+    except yaml.YAMLError as error:
+        raise CommandError(
+            f"{file} is not YAML", reason=" ".join(str(error).split()), remedy="correct it", code=USAGE
+        ) from error
+    if not nodes:
+        raise CommandError(f"{file} is empty", remedy="`pin init` writes one", code=USAGE)
+    if len(nodes) > 1:
+        raise _wrong(file, nodes[1], "a second document begins here", "one file holds one app: move it to a file of its own")
+    return nodes[0]
+
+
+def _empty(node: yaml.Node | None) -> bool:
+    return node is None or (isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null")
+
+
+def _walk(file: str, node: yaml.Node, path: str, places: dict[str, Place]) -> None:
+    if isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            at = f"{path}[{index}]"
+            places[at] = _place(item)
+            _walk(file, item, at, places)
+    elif isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            at = f"{path}.{key.value}" if path else str(key.value)
+            if at in places:
+                line, _ = places[at]
+                raise _wrong(file, key, f"{at} is said twice, first in line {line}", "keep one of them")
+            places[at] = _place(key)
+            _walk(file, value, at, places)
+
+
+def _place(node: yaml.Node) -> Place:
+    return node.start_mark.line + 1, node.start_mark.column + 1
+
+
+def _malformed(file: str, error: yaml.MarkedYAMLError) -> CommandError:
+    mark = error.problem_mark or error.context_mark
+    place = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
+    reason = error.problem or error.context or "it cannot be read"
+    tab = "found character '\\t'" in reason
+    remedy = (
+        "indent with spaces: YAML allows no tabs"
+        if tab
+        else "correct the line; look also at the quotes and indentation above it"
+    )
+    return CommandError(f"{place}: this is not YAML", reason=reason, remedy=remedy, code=USAGE)
+
+
+def _wrong(file: str, node: yaml.Node, message: str, remedy: str) -> CommandError:
+    line, column = _place(node)
+    return CommandError(f"{file}:{line}:{column}: {message}", remedy=remedy, code=USAGE)

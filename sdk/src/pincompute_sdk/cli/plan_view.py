@@ -1,0 +1,58 @@
+"""What a deploy or a rollback will change, in words and colours, before it does."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from pincompute_sdk.cli.output import terminal
+from pincompute_sdk.cli.output.human_values import count
+from pincompute_sdk.generated.models import Change, Difference
+
+LONGEST = 60  # characters of a value
+
+
+def show(wanted: dict[str, Any], planned: Difference) -> None:
+    """From the server's own comparison with what it would store."""
+    title = f"{wanted.get('kind', 'App')} {wanted['project']}/{wanted['name']}"
+    if planned.creates:
+        sys.stdout.write(f"{terminal.painted('+ new', 'green')} {title}\n")
+        sys.stdout.writelines(f"    {line}\n" for line in _summary(wanted))
+        return
+    if not planned.changes:
+        sys.stdout.write(f"{title}: nothing to change\n")
+        return
+    change(title, planned.changes, planned.message)
+
+
+def change(title: str, changes: Sequence[Change], message: str) -> None:
+    """Field by field, and in a sentence what will come of it."""
+    sys.stdout.write(f"{terminal.painted('~ change', 'yellow')} {title}\n")
+    sys.stdout.writelines(f"    {line(one)}\n" for one in changes)
+    if message:
+        sys.stdout.write(f"    {message}\n")
+
+
+def line(change: Change) -> str:
+    """`~ replicas: 3 → 6`, `+` for what comes, `-` for what goes."""
+    if change.before is None:
+        return terminal.painted(f"+ {change.field}: {_value(change.after)}", "green")
+    if change.after is None:
+        return terminal.painted(f"- {change.field}: {_value(change.before)}", "red")
+    return terminal.painted(f"~ {change.field}: {_value(change.before)} → {_value(change.after)}", "yellow")
+
+
+def _summary(wanted: dict[str, Any]) -> list[str]:
+    said: list[str] = []
+    if "replicas" in wanted or wanted.get("kind") == "App":
+        said.append(f"{count(wanted.get('replicas', 1), 'replica')}, tier {wanted.get('tier', 'OnDemand')}")
+    said += [f"container {c.get('name')}: {c.get('image', 'no image')}" for c in wanted.get("containers", ())]
+    zones = wanted.get("zones")
+    return [*said, f"zones: {', '.join(zones)}" if zones else "zones: balanced over all"]
+
+
+def _value(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"

@@ -1,0 +1,26 @@
+"""Questions to the person in front of the terminal. Without one, there is an error and no hanging."""
+
+from __future__ import annotations
+
+import sys
+
+from pincompute_sdk.cli.error_report import CommandError
+from pincompute_sdk.cli.exit_codes import USAGE
+
+
+def confirmed(question: str) -> bool:
+    if not sys.stdin.isatty():
+        raise CommandError("this needs a yes, and nobody is there to give it", remedy="add --yes", code=USAGE)
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def text(question: str, default: str) -> str:
+    if not sys.stdin.isatty():
+        raise CommandError(
+            f"{question.lower()} is not known and nobody is there to ask", remedy="give it as an option", code=USAGE
+        )
+    sys.stderr.write(f"{question} [{default}]: ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip() or default

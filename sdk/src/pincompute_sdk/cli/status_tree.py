@@ -1,0 +1,119 @@
+"""The picture of an app: app, zones, replicas, containers. The same lines on a terminal and in a pipe."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from pincompute_sdk.cli.output import terminal
+from pincompute_sdk.cli.output.human_values import age
+from pincompute_sdk.generated.kinds import Workload
+from pincompute_sdk.generated.models import ReplicaStanding, ZoneStatus
+
+BAR = 12  # cells of a zone's bar
+
+
+@dataclass(frozen=True, slots=True)
+class TreeLine:
+    """`indent` draws the tree; parts are pairs of text and style."""
+
+    indent: str
+    parts: tuple[tuple[str, str], ...]
+
+    @property
+    def text(self) -> str:
+        return self.indent + "".join(text for text, _ in self.parts)
+
+
+def lines(app: Workload, replicas: Sequence[ReplicaStanding]) -> list[TreeLine]:
+    return [*_head(app), *_zones(app, replicas)]
+
+
+def wanted(app: Workload) -> int:
+    """Replicas that should run; what has no number is one. What is stopped should run none."""
+    return 0 if app.stopped else getattr(app, "replicas", 1)
+
+
+def _head(app: Workload) -> Iterator[TreeLine]:
+    status = app.status
+    state = "Deleting" if app.deleting else status.state if status else "Pending"
+    ready = f"  {status.ready if status else 0}/{wanted(app)} ready"
+    yield TreeLine("", ((app.name, "bold"), ("  ", ""), (state, terminal.style_of(state)), (ready, "")))
+    images = ", ".join(container.image or "?" for container in app.containers)
+    about = f"{app.project} · {app.tier} · revision {(status.revision if status else '') or '?'} · {images}"
+    yield TreeLine("", ((about, "dim"),))
+    if status and status.unplaced:
+        yield TreeLine("", ((f"{status.unplaced} of {wanted(app)} replicas have no place", "yellow"),))
+    if status and status.message:
+        yield TreeLine("", ((status.message, "yellow" if state != "Running" else ""),))
+
+
+def _zones(app: Workload, replicas: Sequence[ReplicaStanding]) -> Iterator[TreeLine]:
+    zones = app.status.zones if app.status else ()
+    for index, zone in enumerate(zones):
+        last = index == len(zones) - 1
+        yield TreeLine("└─ " if last else "├─ ", _zone(zone))
+        deeper = "   " if last else "│  "
+        if zone.message:
+            yield TreeLine(deeper, ((zone.message, "yellow"),))
+        inside = [replica for replica in replicas if replica.zone == zone.zone]
+        for number, replica in enumerate(inside):
+            yield from _replica(replica, deeper, last=number == len(inside) - 1)
+
+
+def _zone(zone: ZoneStatus) -> tuple[tuple[str, str], ...]:
+    wanted = max(zone.wanted, zone.replicas)
+    style = "green" if zone.ready >= zone.wanted else "yellow"
+    parts = [(f"{zone.zone}  ", "bold"), (bar(zone.ready, wanted), style), (f"  {zone.ready}/{zone.wanted} ready", "")]
+    if zone.updated < zone.replicas:
+        parts.append((f", {zone.updated} updated", "yellow"))
+    if zone.silent:
+        parts.append(("  silent: last known figures", "red"))
+    return tuple(parts)
+
+
+def bar(done: int, whole: int) -> str:
+    filled = BAR if whole <= 0 else min(BAR, done * BAR // whole)
+    return "█" * filled + "░" * (BAR - filled)
+
+
+def _replica(replica: ReplicaStanding, indent: str, *, last: bool) -> Iterator[TreeLine]:
+    reason = f"  {replica.reason}" if replica.reason else ""
+    old = f"  {age(replica.started)}" if replica.started else ""
+    parts = (
+        (replica.name, ""),
+        ("  ", ""),
+        (replica.state, terminal.style_of(replica.state)),
+        (old, "dim"),
+        (reason, "yellow"),
+    )
+    yield TreeLine(indent + ("└─ " if last else "├─ "), parts)
+    deeper = indent + ("   " if last else "│  ")
+    for number, container in enumerate(replica.containers):
+        mark = "└─ " if number == len(replica.containers) - 1 else "├─ "
+        restarts = f"  {container.restarts} restarts" if container.restarts else ""
+        why = f"  {container.reason}" if container.reason else ""
+        state = (container.state, terminal.style_of(container.state))
+        yield TreeLine(deeper + mark, ((container.name, ""), ("  ", ""), state, (restarts, "yellow"), (why, "red")))
+
+
+def write(drawn: Sequence[TreeLine]) -> None:
+    """At once; long lines are cut only where a terminal would break the tree."""
+    room = terminal.width() if terminal.interactive() else 0
+    for line in drawn:
+        sys.stdout.write(painted(line, room) + "\n")
+
+
+def painted(line: TreeLine, room: int) -> str:
+    left = room - len(line.indent) if room else 10_000
+    said = [terminal.painted(line.indent, "dim") if line.indent else ""]
+    for text, style in line.parts:
+        if left <= 0:
+            break
+        if not text:
+            continue
+        shown = text if len(text) <= left else text[: max(0, left - 1)] + "…"
+        said.append(terminal.painted(shown, style))
+        left -= len(shown)
+    return "".join(said)

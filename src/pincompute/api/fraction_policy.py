@@ -1,0 +1,58 @@
+"""Amounts written as fractions without quotes, such as `cpu: 0.1`, taken as every built-in kind takes them (S-131).
+
+A structural schema knows amounts as whole numbers or text. So a mutating policy writes fractions as text before the schema is
+asked: `as_text` is its expression in CEL, which gives one JSON patch for each map of amounts that holds a fraction.
+"""
+
+from __future__ import annotations
+
+from pincompute.api.template_defaults import CONTAINER_LISTS
+
+_PARTS = ("requests", "limits")
+_POD = "object.spec.template.spec"
+_PATH = "/spec/template/spec"
+
+
+def as_text() -> str:
+    """A list of JSONPatch, for a PinApp or PinPod whose parts have the types they should have; else it cannot be evaluated."""
+    containers = [_in_items(where, f"resources.{part}") for where in CONTAINER_LISTS for part in _PARTS]
+    claims = [_in_items("volumes", f"ephemeral.volumeClaimTemplate.spec.resources.{part}") for part in _PARTS]
+    pod = [_in_map(part) for part in ("overhead", *(f"resources.{part}" for part in _PARTS))]
+    return " + ".join((*containers, *claims, *pod, _in_sizes()))
+
+
+def _in_items(where: str, amounts: str) -> str:
+    """In a map of amounts of every item of a list."""
+    path = f"'{_PATH}/{where}/' + string(i) + '{_pointer(amounts)}'"
+    patch = _patch(path, _map_as_text(f"c.{amounts}"))
+    return f"{_POD}.?{where}.orValue([]).transformList(i, c, {_holds_fraction('c', amounts)}, {patch})"
+
+
+def _in_map(amounts: str) -> str:
+    """In a map of amounts of the pod itself."""
+    patch = _patch(f"'{_PATH}{_pointer(amounts)}'", _map_as_text(f"{_POD}.{amounts}"))
+    return f"({_holds_fraction(_POD, amounts)} ? [{patch}] : [])"
+
+
+def _in_sizes() -> str:
+    """In the sizes of empty folders, which are single amounts."""
+    patch = _patch(f"'{_PATH}/volumes/' + string(i) + '/emptyDir/sizeLimit'", "string(v.emptyDir.sizeLimit)")
+    is_fraction = "type(v.?emptyDir.?sizeLimit.orValue(0)) == double"
+    return f"{_POD}.?volumes.orValue([]).transformList(i, v, {is_fraction}, {patch})"
+
+
+def _holds_fraction(owner: str, amounts: str) -> str:
+    return f"{owner}.?{amounts.replace('.', '.?')}.orValue({{}}).exists(k, type({owner}.{amounts}[k]) == double)"
+
+
+def _map_as_text(amounts: str) -> str:
+    return f"{amounts}.transformMap(k, v, type(v) == double ? dyn(string(v)) : dyn(v))"
+
+
+def _patch(path: str, value: str) -> str:
+    return f"JSONPatch{{op: 'replace', path: {path}, value: {value}}}"
+
+
+def _pointer(dotted: str) -> str:
+    """The JSON pointer."""
+    return "/" + dotted.replace(".", "/")

@@ -1,0 +1,283 @@
+"""All problems of a manifest at once, before anything is sent: the schema and the rules that the API server enforces.
+
+The surprising rule: this is the same schema, not a second one. It is read from the CustomResourceDefinition, so a limit is
+written down once; a contract test proves that the verdicts are the API server's.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, TypeAlias, cast
+
+from pincompute.api import crds, template_limits, validation_rules
+from pincompute.api.kinds import KINDS, Kinds
+from pincompute.api.meta import Manifest
+from pincompute.api.template_limits import Schema
+
+Json: TypeAlias = Any
+
+_METADATA = frozenset(
+    {"name", "generateName", "namespace", "labels", "annotations", "finalizers", "ownerReferences", "uid", "resourceVersion"}
+    | {"generation", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "managedFields", "selfLink"}
+)
+_WORDS = {
+    "object": "an object",
+    "array": "a list",
+    "string": "text",
+    "boolean": "true or false",
+    "integer": "a whole number",
+    "number": "a number",
+}
+_WRITE_TEXT = 'write it in quotes, for example "{}"'
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestProblem:
+    """What is wrong with one field, and what to do."""
+
+    field: str
+    message: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.message}: {self.remedy}"
+
+
+def problems(manifest: Manifest, zones: Collection[str] | None = None, kinds: Kinds = KINDS) -> list[ManifestProblem]:
+    """Every problem of a manifest of one of the host's kinds; none means that the API server takes it.
+
+    `zones`, where the caller knows them, are the region's: the API server cannot know, so scheduling would report others.
+    """
+    version, kind = str(manifest.get("apiVersion", "")), str(manifest.get("kind", ""))
+    schema = _schemas(kinds).get((version, kind))
+    if schema is None:
+        known = ", ".join(sorted(f"{kind} ({version})" for version, kind in _schemas(kinds)))
+        return [ManifestProblem("kind", f"{say(kind)} of apiVersion {say(version)} is not known", f"write one of {known}")]
+    found = [*_metadata(manifest.get("metadata"))]
+    named = isinstance(_at(manifest, "metadata", "name"), str)
+    _SchemaWalk(found).value(manifest if named else {**manifest, "metadata": {"name": "unjudged"}}, schema, "")
+    return [*found, *_unknown_zones(_at(manifest, "spec", "placement", "zones"), zones)]
+
+
+@cache
+def _schemas(kinds: Kinds) -> dict[tuple[str, str], Schema]:
+    served: dict[tuple[str, str], Schema] = {}
+    for definition in crds.host(kinds):
+        spec = definition["spec"]
+        version = spec["versions"][0]
+        key = (f"{spec['group']}/{version['name']}", spec["names"]["kind"])
+        served[key] = version["schema"]["openAPIV3Schema"]
+    for kind in kinds:
+        served[kind.workload.api_version, kind.workload.kind] = crds.workload_schema(kind)
+    return served
+
+
+def _metadata(metadata: Json) -> Iterator[ManifestProblem]:
+    """The API server's own checks of metadata, as far as people meet them."""
+    if not isinstance(_at(metadata, "name"), str):
+        yield ManifestProblem("metadata.name", "is required", "give the object a name")
+    for key in cast("Manifest", metadata) if isinstance(metadata, dict) else ():
+        if key not in _METADATA:
+            yield _unknown("metadata", key, _METADATA)
+
+
+def _unknown_zones(asked: Json, zones: Collection[str] | None) -> Iterator[ManifestProblem]:
+    if zones is None or not isinstance(asked, list):
+        return
+    for index, zone in enumerate(cast("list[Json]", asked)):
+        if zone not in zones:
+            remedy = f"choose from {', '.join(sorted(zones))}, or leave zones out"
+            yield ManifestProblem(f"spec.placement.zones[{index}]", f"zone {say(zone)} does not exist", remedy)
+
+
+def _at(value: Json, *path: str) -> Json:
+    """The value below, or None where there is none."""
+    for name in path:
+        value = cast("Manifest", value).get(name) if isinstance(value, dict) else None
+    return value
+
+
+_WRONG: Json = object()  # stands for a value of the wrong type, until what holds it leaves it out
+
+
+class _SchemaWalk:
+    """One pass over value and schema together, which reports and gives back what has the right types.
+
+    Rules are judged on that, so that a wrong part hides nothing of the others. A rule that would only tell of the consequence
+    of a wrong part is not judged: where its own field is wrong, or one that it needs.
+    """
+
+    def __init__(self, found: list[ManifestProblem]) -> None:
+        self._found = found
+        self._mistyped: list[str] = []
+
+    def value(self, value: Json, schema: Schema, path: str) -> Json:
+        wrong = _wrong_type(value, schema)
+        if wrong is not None:
+            self._mistyped.append(path)
+            self._report(path, *wrong)
+            return _WRONG
+        if isinstance(value, dict):
+            value = self._object(cast("Manifest", value), schema, path)
+        elif isinstance(value, list):
+            value = self._list(cast("list[Json]", value), schema, path)
+        else:
+            self._found.extend(ManifestProblem(path, message, remedy) for message, remedy in _beyond_limits(value, schema))
+        self._rules(value, schema, path)
+        return value
+
+    def _object(self, value: Manifest, schema: Schema, path: str) -> Manifest:
+        properties: dict[str, Schema] = schema.get("properties", {})
+        more: Schema | None = schema.get("additionalProperties")
+        for name in schema.get("required", ()):
+            if value.get(name) is None:
+                self._report(_join(path, name), "is required", f"add {name}")
+        if more is not None and len(value) > schema.get("maxProperties", len(value)):
+            self._report(path, f"has {len(value)} entries, at most {schema['maxProperties']} are allowed", "remove some")
+        kept: Manifest = {}
+        for name, part in value.items():
+            if part is None:
+                continue
+            if name in properties:
+                kept[name] = self.value(part, properties[name], _join(path, name))
+            elif more is not None:
+                kept[name] = self.value(part, more, f"{path}[{name}]")
+            elif properties and not schema.get("x-kubernetes-preserve-unknown-fields"):
+                self._found.append(_unknown(path, name, properties))
+            else:
+                kept[name] = part
+        return {name: part for name, part in kept.items() if part is not _WRONG}
+
+    def _list(self, value: list[Json], schema: Schema, path: str) -> list[Json]:
+        if len(value) < schema.get("minItems", 0):
+            self._report(path, f"has {len(value)} entries, at least {schema['minItems']} needed", "add one")
+        if len(value) > schema.get("maxItems", len(value)):
+            self._report(path, f"has {len(value)} entries, at most {schema['maxItems']} are allowed", "remove some")
+        kept = [self.value(item, schema["items"], f"{path}[{index}]") for index, item in enumerate(value)]
+        for index, said in _duplicates(value, schema):
+            self._report(f"{path}[{index}]", f"{said} is there already", "remove or rename one")
+        return [item for item in kept if item is not _WRONG]
+
+    def _rules(self, value: Json, schema: Schema, path: str) -> None:
+        for manifest in schema.get("x-kubernetes-validations", ()):
+            rule = validation_rules.BY_CEL[manifest["rule"]]
+            if rule.holds is not None and not self._is_consequence(rule, path) and not rule.holds(value):
+                self._report(_join(path, rule.path) or "metadata.name", rule.problem, rule.remedy)
+
+    def _is_consequence(self, rule: validation_rules.Rule, path: str) -> bool:
+        below = [wrong.removeprefix(f"{path}.") for wrong in self._mistyped if wrong.startswith(f"{path}.")]
+        return any(wrong == rule.path or re.fullmatch(rule.needs, wrong) for wrong in below)
+
+    def _report(self, path: str, message: str, remedy: str) -> None:
+        self._found.append(ManifestProblem(path, message, remedy))
+
+
+def _wrong_type(value: Json, schema: Schema) -> tuple[str, str] | None:
+    if schema.get("x-kubernetes-int-or-string"):
+        if isinstance(value, (int, str)) and not isinstance(value, bool):
+            return None
+        if isinstance(value, float) and template_limits.is_quantity(schema):  # written as text on the way, see `fractions`
+            return None
+        return f"must be a whole number or text, not {say(value)}", _WRITE_TEXT.format(say(value))
+    wanted: str = schema["type"]
+    if _TYPES[wanted](value):
+        return None
+    remedy = _WRITE_TEXT.format(say(value)) if wanted == "string" else f"write {_WORDS[wanted]}"
+    return f"must be {_WORDS[wanted]}, not {say(value)}", remedy
+
+
+_TYPES: dict[str, Callable[[Json], bool]] = {
+    "object": lambda value: isinstance(value, dict),
+    "array": lambda value: isinstance(value, list),
+    "string": lambda value: isinstance(value, str),
+    "boolean": lambda value: isinstance(value, bool),
+    "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
+    "number": lambda value: isinstance(value, (int, float)) and not isinstance(value, bool),
+}
+_RANGES = {"int32": 2**31, "int64": 2**63}
+
+
+def _beyond_limits(value: Json, schema: Schema) -> Iterator[tuple[str, str]]:
+    """Limits of plain values."""
+    if "enum" in schema and value not in schema["enum"]:
+        choices = ", ".join(choice for choice in schema["enum"] if choice)
+        yield f"must be one of {choices}, not {say(value)}", f"write one of {choices}"
+    if isinstance(value, str):
+        yield from _text_beyond_limits(value, schema)
+    elif schema.get("type") == "integer":
+        bound = _RANGES.get(schema.get("format", ""), 2**63)
+        low, high = schema.get("minimum", -bound), schema.get("maximum", bound - 1)
+        if not low <= value <= high:
+            yield f"must be from {low} to {high}, not {value}", "correct the number"
+
+
+def _text_beyond_limits(value: str, schema: Schema) -> Iterator[tuple[str, str]]:
+    if not schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", len(value)):
+        least, most = schema.get("minLength", 0), schema.get("maxLength", "any number of")
+        yield f"must have {least} to {most} characters, not {len(value)}", "write a shorter text" if value else "write a text"
+    elif "pattern" in schema and re.fullmatch(schema["pattern"], value) is None:
+        yield f"{say(value)} must match {schema['pattern']}", "correct the text"
+
+
+def _duplicates(value: list[Json], schema: Schema) -> Iterator[tuple[int, str]]:
+    """Index and words for every entry that a set or keyed list holds already."""
+    kind = schema.get("x-kubernetes-list-type")
+    seen: set[tuple[Json, ...]] = set()
+    for index, item in enumerate(value):
+        if kind == "set":
+            key, said = (str(item),), say(item)
+        elif kind == "map" and isinstance(item, dict) and _has_keys(cast("Manifest", item), schema):
+            key, said = _map_key(cast("Manifest", item), schema)
+        else:
+            continue
+        if key in seen:
+            yield index, said
+        seen.add(key)
+
+
+def _has_keys(item: Manifest, schema: Schema) -> bool:
+    """A key that is lacking is told as such."""
+    properties: dict[str, Schema] = schema["items"]["properties"]
+    return all(item.get(name) is not None or "default" in properties[name] for name in schema["x-kubernetes-list-map-keys"])
+
+
+def _map_key(item: Manifest, schema: Schema) -> tuple[tuple[str, ...], str]:
+    properties: dict[str, Schema] = schema["items"]["properties"]
+    names: list[str] = schema["x-kubernetes-list-map-keys"]
+    values = [item.get(name, properties[name].get("default", "")) for name in names]
+    return tuple(map(str, values)), " and ".join(f"{name} {say(value)}" for name, value in zip(names, values, strict=True))
+
+
+def _unknown(path: str, name: str, known: Collection[str]) -> ManifestProblem:
+    near = nearest(name, known)
+    return ManifestProblem(_join(path, name), "is not a field", f"write {near}" if near else "remove it, or correct its name")
+
+
+def nearest(name: str, known: Collection[str]) -> str:
+    """The known name that was probably meant; empty when none is alike."""
+    by_lower = {candidate.lower(): candidate for candidate in known}
+    near = difflib.get_close_matches(name.lower(), by_lower, 1, cutoff=0.7)
+    return by_lower[near[0]] if near else ""
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path and name else path or name
+
+
+def say(value: Json) -> str:
+    """The value as a message shows it."""
+    match value:
+        case dict():
+            return "an object"
+        case list():
+            return "a list"
+        case bool():
+            return str(value).lower()
+        case str():
+            return f'"{value[:64]}"'
+        case _:
+            return str(value)

@@ -1,0 +1,122 @@
+"""Pod templates as values: defaults, revision, what an in-place update may change.
+
+Everything here reads the template's JSON as the user wrote it, because decoding it into structs would lose fields. The
+surprising rule: a value that Kubernetes would fill in anyway does not make a new revision (S-131).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+
+from pincompute.api import template_defaults, template_normalization
+from pincompute.api.labels import RESTARTED_AT
+from pincompute.api.meta import Manifest
+from pincompute.api.template_defaults import CONTAINER_LISTS
+
+DEFAULT_CPU = "100m"  # requested by a container that names neither request nor limit (SPEC #60)
+DEFAULT_MEMORY = "128Mi"
+
+VERSION = "v2"
+"""Begins every revision and shape. Another normal form or another hash needs another version: names are then not compared."""
+
+
+def normalise(template: Manifest) -> Manifest:
+    """The one form of all templates that make the same pods: those that Kubernetes and the platform read alike.
+
+    What is absent, null, empty or a default of Kubernetes is left out, quantities are compared by value (`normalform`). Every
+    container requests CPU and memory and limits memory: a request that is absent takes the limit, as Kubernetes does, else
+    the default; an absent memory limit takes the request. A resource that is declared for the pod as a whole
+    (`spec.resources`) is not added to its containers. Raises InvalidQuantityError.
+    """
+    made = template_normalization.of(template)
+    spec: Manifest = made.setdefault("spec", {})
+    pod: Manifest = spec.get("resources") or {}
+    if pod:
+        spec["resources"] = pod = _with_limits_requested(pod)
+    shared = frozenset(pod.get("requests") or ())
+    for _, container in containers(made):
+        container["resources"] = _with_defaults(container.get("resources") or {}, shared)
+    return made
+
+
+def same(one: Manifest, other: Manifest) -> bool:
+    """Both make the same pods, so whatever runs the one runs the other, whichever version named its revision (S-131)."""
+    return one == other or normalise(one) == normalise(other)
+
+
+def revision(template: Manifest) -> str:
+    """A new name for the template: the same for two templates that make the same pods (S-131).
+
+    A name given by another version is kept for as long as `same` holds for the template it was given to and the present one.
+    """
+    return _name(normalise(template))
+
+
+def shape(template: Manifest) -> str:
+    """Names everything an in-place update cannot change: all but images that can be replaced, labels and annotations.
+
+    One annotation asks for new pods and nothing else: kubectl's restartedAt. A pull policy that follows from an image stays
+    what it was when the image is replaced, so it is part of the shape. A pod whose recorded shape has another version
+    (`is_named_by_this_version`) is compared by the shape of its revision's template, computed anew.
+    """
+    made = normalise(template)
+    for where, container in containers(made):
+        if is_replaceable(where, container):
+            container.setdefault("imagePullPolicy", template_defaults.pull_policy(container.get("image", "")))
+            container.pop("image", None)
+    given: Manifest = made.pop("metadata", {})
+    annotations: Manifest = given.get("annotations") or {}
+    restarted = annotations.get(RESTARTED_AT)
+    metadata = _without(given, "labels", "annotations")
+    return _name({**made, "metadata": metadata | ({RESTARTED_AT: restarted} if restarted else {})})
+
+
+def is_named_by_this_version(name: str) -> bool:
+    """Of a revision or shape: equal names mean equal templates, and different names different ones."""
+    return name.startswith(VERSION)
+
+
+def images(template: Manifest) -> dict[str, str]:
+    """Container name to image, for those whose image can be changed in a running pod: containers and native sidecars."""
+    return {c["name"]: c.get("image", "") for where, c in containers(template) if is_replaceable(where, c)}
+
+
+def containers(template: Manifest) -> Iterator[tuple[str, Manifest]]:
+    """Every container with the name of the list it stands in, in start order."""
+    spec: Manifest = template.get("spec") or {}
+    for where in CONTAINER_LISTS:
+        for container in spec.get(where) or ():
+            yield where, container
+
+
+def is_replaceable(where: str, container: Manifest) -> bool:
+    """It runs for as long as the pod, so kubelet can restart it alone; a plain init container has ended long ago."""
+    return where == "containers" or container.get("restartPolicy") == "Always"
+
+
+def _with_defaults(resources: Manifest, shared: frozenset[str]) -> Manifest:
+    filled = _with_limits_requested(resources)
+    for name, default in (("cpu", DEFAULT_CPU), ("memory", DEFAULT_MEMORY)):
+        if name not in shared:
+            filled["requests"].setdefault(name, default)
+    if "memory" not in shared:
+        filled["limits"].setdefault("memory", filled["requests"]["memory"])
+    return {name: part for name, part in filled.items() if part}
+
+
+def _with_limits_requested(resources: Manifest) -> Manifest:
+    """A copy in which a limit is also a request, as everywhere in Kubernetes."""
+    limits = dict[str, str](resources.get("limits") or {})
+    return {**resources, "requests": limits | (resources.get("requests") or {}), "limits": limits}
+
+
+def _without(values: Manifest, *names: str) -> Manifest:
+    return {name: value for name, value in values.items() if name not in names}
+
+
+def _name(value: Manifest) -> str:
+    """18 characters, fit for a label: 64 bits, so that two templates of one name cannot be found in reasonable time."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return VERSION + hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,125 @@
+"""What a pod template must keep to beyond its types: limits, choices, and words where Kubernetes' own do not fit a template.
+
+Kubernetes checks these in code and not in its schema. Every list that a rule walks over needs a limit, too (see `rules`).
+"""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from pincompute.api import validation_rules
+
+Schema: TypeAlias = dict[str, Any]
+
+
+def _ruled(*every: validation_rules.Rule) -> Schema:
+    return {"x-kubernetes-validations": [rule.manifest() for rule in every]}
+
+
+QUANTITY: Schema = {
+    "x-kubernetes-int-or-string": True,
+    "anyOf": [{"type": "integer"}, {"type": "string"}],
+    "maxLength": 64,
+    **_ruled(validation_rules.QUANTITY),
+}
+
+
+def is_quantity(schema: Schema) -> bool:
+    """Of a part of the pod template's schema. A port, too, is a number or text, and has no such limit."""
+    return schema.get("x-kubernetes-int-or-string") is True and schema.get("maxLength") == QUANTITY["maxLength"]
+
+
+_DNS_LABEL: Schema = {"minLength": 1, "maxLength": 63, **_ruled(validation_rules.DNS_LABEL)}
+_LABEL_VALUE: Schema = {"type": "string", "maxLength": 63, **_ruled(validation_rules.LABEL_VALUE)}
+_FEW: Schema = {"maxProperties": 32}
+_SECONDS: Schema = {"minimum": 0}
+
+LIMITS: dict[str, dict[str, Schema]] = {
+    "Container": {
+        "name": _DNS_LABEL | {"description": "Name of the container: lower-case letters, digits and '-', unique in the pod."},
+        "image": {"minLength": 1, "maxLength": 1024, "description": "Image to run, for example registry.internal/hello:1."},
+        "ports": {"maxItems": 64},
+        "volumeMounts": {"maxItems": 64},
+    },
+    "ContainerPort": {
+        "containerPort": {"minimum": 1, "maximum": 65535},
+        "hostPort": {"minimum": 0, "maximum": 65535},
+        "name": {"maxLength": 15, **_ruled(validation_rules.PORT_NAME)},
+        "protocol": {"default": "TCP"},
+    },
+    "PodSpec": {
+        "containers": {"minItems": 1, "maxItems": 32, "description": "What runs in the pod: at least one container."},
+        "initContainers": {
+            "maxItems": 32,
+            "description": "Containers that run to their end, one after the other, before the others start. "
+            "With restartPolicy Always: sidecars that start first and run for as long as the pod.",
+        },
+        "volumes": {"maxItems": 64},
+        "overhead": _FEW,
+        "terminationGracePeriodSeconds": _SECONDS,
+        "hostNetwork": {"description": "Must not be true: pods use the pod network."},
+        "hostPID": {"description": "Must not be true."},
+        "hostIPC": {"description": "Must not be true."},
+    },
+    "ObjectMeta": {
+        "labels": {"maxProperties": 64, "additionalProperties": _LABEL_VALUE, "description": "Labels of the pods."},
+        "annotations": {"maxProperties": 256, "description": "Annotations of the pods."},
+    },
+    "ResourceRequirements": {"requests": _FEW, "limits": _FEW},
+    "VolumeResourceRequirements": {"requests": _FEW, "limits": _FEW},
+    # Deep in four nested lists: a rule there could cost too much, a pattern costs nothing.
+    "ResourceFieldSelector": {"divisor": {"x-kubernetes-validations": None, "pattern": "^[0-9]+([KMGTPE]i|[mkMGTPE])?$"}},
+    "EnvVar": {"name": {"minLength": 1}},
+    "Volume": {"name": _DNS_LABEL},
+    "VolumeMount": {"name": _DNS_LABEL, "mountPath": {"minLength": 1}},
+    "Probe": dict.fromkeys(("initialDelaySeconds", "periodSeconds", "timeoutSeconds", "failureThreshold"), _SECONDS),
+    "TopologySpreadConstraint": {"maxSkew": {"minimum": 1}},
+}
+
+_OR_EMPTY = [""]
+CHOICES: dict[str, dict[str, list[str]]] = {
+    "AppArmorProfile": {"type": ["Localhost", "RuntimeDefault", "Unconfined"]},
+    "AzureDiskVolumeSource": {"cachingMode": ["None", "ReadOnly", "ReadWrite"], "kind": ["Dedicated", "Managed", "Shared"]},
+    "Container": {
+        "imagePullPolicy": ["Always", "IfNotPresent", "Never"],
+        "terminationMessagePolicy": ["FallbackToLogsOnError", "File"],
+    },
+    "ContainerPort": {"protocol": ["SCTP", "TCP", "UDP"]},
+    "HTTPGetAction": {"scheme": ["HTTP", "HTTPS"]},
+    "HostPathVolumeSource": {
+        "type": [*_OR_EMPTY, "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"]
+    },
+    "ImageVolumeSource": {"pullPolicy": ["Always", "IfNotPresent", "Never"]},
+    "NodeSelectorRequirement": {"operator": ["DoesNotExist", "Exists", "Gt", "In", "Lt", "NotIn"]},
+    "PersistentVolumeClaimSpec": {"volumeMode": ["Block", "Filesystem"]},
+    "PodSecurityContext": {
+        "fsGroupChangePolicy": ["Always", "OnRootMismatch"],
+        "supplementalGroupsPolicy": ["Merge", "Strict"],
+    },
+    "PodSpec": {
+        "dnsPolicy": ["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"],
+        "preemptionPolicy": ["Never", "PreemptLowerPriority"],
+        "restartPolicy": ["Always", "Never", "OnFailure"],
+    },
+    "SeccompProfile": {"type": ["Localhost", "RuntimeDefault", "Unconfined"]},
+    "SecurityContext": {"procMount": ["Default", "Unmasked"]},
+    "Toleration": {
+        "effect": [*_OR_EMPTY, "NoExecute", "NoSchedule", "PreferNoSchedule"],
+        "operator": [*_OR_EMPTY, "Equal", "Exists", "Gt", "Lt"],
+    },
+    "TopologySpreadConstraint": {
+        "nodeAffinityPolicy": ["Honor", "Ignore"],
+        "nodeTaintsPolicy": ["Honor", "Ignore"],
+        "whenUnsatisfiable": ["DoNotSchedule", "ScheduleAnyway"],
+    },
+    "VolumeMount": {"mountPropagation": ["Bidirectional", "HostToContainer", "None"]},
+}
+
+
+def of(kind: str) -> Mapping[str, Schema]:
+    """Keywords to add, by field; a keyword of None is taken away."""
+    limits = LIMITS.get(kind, {})
+    choices = {field: {**limits.get(field, {}), "enum": values} for field, values in CHOICES.get(kind, {}).items()}
+    return ChainMap(choices, limits)

@@ -1,0 +1,110 @@
+"""A restart of one container by request: a patch of its pod, after which the others still run and the pod is the same.
+
+Kubernetes 1.36 has no such verb. But a kubelet replaces exactly those containers whose image is named otherwise, so the
+container gets another name of the very image that it runs: the same repository with the digest. It ends in the orderly way,
+with its grace period, and needs neither a shell nor a signal handler. What was asked for is recorded on the pod, with the
+name that the template uses, so that a later update does not take the new name for a change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from pincompute.api import labels
+from pincompute.api.builtin import Container, Pod
+from pincompute.api.meta import Manifest, Struct
+
+
+class Restarted(Struct):
+    """Of one container: the image as the template names it, as it is named now, and who asked when and why."""
+
+    image: str
+    alias: str
+    by: str = ""
+    why: str = ""
+    request: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Impossible:
+    """Why the container cannot be restarted alone, and what to do instead."""
+
+    why: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerRestart:
+    """Who asked, why, and the id by which a repetition is known."""
+
+    container: str
+    by: str
+    why: str
+    id: str
+
+
+def decide(pod: Pod, request: ContainerRestart) -> Manifest | Impossible:
+    """Strategic merge patch of the pod; empty when this request was carried out before."""
+    before = recorded(pod)
+    done = before.get(request.container)
+    if done is not None and done.request == request.id:
+        return {}
+    found = _find(pod, request.container)
+    if found is None:
+        names = ", ".join(c.name for c in (*pod.spec.containers, *_sidecars(pod)))
+        return Impossible(f"there is no container {request.container} in {pod.metadata.name}", f"choose one of {names}")
+    where, container = found
+    digest = _digest(pod, container)
+    if not digest:
+        why = f"container {request.container} runs an image whose digest its node does not tell, or does not run yet"
+        return Impossible(why, "restart the replica instead")
+    alias = _alias(container.image, digest)
+    entry = Restarted(image=image(container, done), alias=alias, by=request.by, why=request.why, request=request.id)
+    record = msgspec.json.encode({**before, request.container: entry}).decode()
+    return {
+        "metadata": {"annotations": {labels.RESTARTS: record}},
+        "spec": {where: [{"name": request.container, "image": alias}]},
+    }
+
+
+def recorded(pod: Pod) -> Mapping[str, Restarted]:
+    text = pod.metadata.annotations.get(labels.RESTARTS)
+    return msgspec.json.decode(text, type=dict[str, Restarted]) if text else {}
+
+
+def image(container: Container, restarted: Restarted | None) -> str:
+    """As the template names it."""
+    return restarted.image if restarted is not None and restarted.alias == container.image else container.image
+
+
+def _find(pod: Pod, name: str) -> tuple[str, Container] | None:
+    for where, containers in (("containers", pod.spec.containers), ("initContainers", _sidecars(pod))):
+        for container in containers:
+            if container.name == name:
+                return where, container
+    return None
+
+
+def _sidecars(pod: Pod) -> tuple[Container, ...]:
+    return tuple(c for c in pod.spec.init_containers if c.restart_policy == "Always")
+
+
+def _digest(pod: Pod, container: Container) -> str:
+    """Of the image it runs; empty where the image came by no registry."""
+    if "@" in container.image:
+        return container.image.partition("@")[2]
+    statuses = (*pod.status.container_statuses, *pod.status.init_container_statuses)
+    told = next((status.image_id for status in statuses if status.name == container.name), "")
+    return told.rpartition("@")[2] if "@" in told else ""
+
+
+def _alias(present: str, digest: str) -> str:
+    """Another name of the same image; asked for again and again it goes back and forth between two."""
+    name = present.partition("@")[0]
+    path, slash, last = name.rpartition("/")
+    bare, _colon, tag = last.partition(":")
+    tagged, plain = f"{path}{slash}{bare}:{tag or 'latest'}@{digest}", f"{path}{slash}{bare}@{digest}"
+    return plain if present == tagged else tagged

@@ -1,0 +1,78 @@
+"""How many replicas of a request fit into a cluster: per-node fit, not the sum of what is free (S-034).
+
+Every resource counts alike, devices and extended resources as well as cpu and memory: a cluster without GPUs has no room for
+what asks for one. Capacity is *promised* from the moment of the decision until the replicas are ready, because the cluster's
+own report comes later (S-035): two submits in one second never count the same room twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from pincompute.api.member_clusters import Capacity, FreeNodes
+from pincompute.api.resource_requests import CPU, MEMORY, NOTHING, Requests, plus
+
+UNBOUNDED = 1_000_000  # replicas; stands for "as many as you like" where nothing is requested
+
+
+def replicas_that_fit(capacity: Capacity, promised: Requests, request: Requests) -> int:
+    """The smaller of what fits node by node and what is left of the sums once promised capacity is taken off."""
+    return min(by_node(capacity, request), by_sum(total(capacity.free), promised, request))
+
+
+def by_node(capacity: Capacity, request: Requests) -> int:
+    """How many fit on the nodes as they are measured."""
+    return min(UNBOUNDED, sum(row.count * fit(row.resources, request) for row in capacity.free))
+
+
+def by_sum(free: Requests, promised: Requests, request: Requests) -> int:
+    """How many the sum of what is free holds once promised capacity is taken off."""
+    if not promised:
+        return fit(free, request)
+    return fit({name: free.get(name, 0) - promised.get(name, 0) for name in request}, request)
+
+
+def total(rows: Iterable[FreeNodes]) -> Requests:
+    """What is free on all nodes together."""
+    free = NOTHING
+    for row in rows:
+        free = plus(free, row.resources, row.count)
+    return free
+
+
+def fit(free: Mapping[str, int], request: Requests) -> int:
+    """How many of the request fit into one piece."""
+    fits = UNBOUNDED
+    for name, wanted in request.items():
+        if wanted > 0:
+            fits = min(fits, free.get(name, 0) // wanted)
+    return max(0, fits)
+
+
+def scarcest(free: Requests, promised: Requests, request: Requests) -> str:
+    """The resource that limits how many the sum holds; the first by name of several."""
+    return _least(
+        {name: (free.get(name, 0) - promised.get(name, 0)) // wanted for name, wanted in request.items() if wanted > 0}
+    )
+
+
+def scarcest_by_node(capacity: Capacity, request: Requests) -> str:
+    """The resource that limits how many fit node by node."""
+    wants = {name: wanted for name, wanted in request.items() if wanted > 0}
+    return _least(
+        {name: sum(row.count * fit(row.resources, {name: wanted}) for row in capacity.free) for name, wanted in wants.items()}
+    )
+
+
+def _least(fits: Mapping[str, int]) -> str:
+    return min(sorted(fits), key=lambda name: fits[name], default="")
+
+
+def used_share(capacity: Capacity, promised: Requests) -> float:
+    """Share of the cluster's cpu or memory that is taken or promised, whichever is higher; 0.0 to 1.0."""
+    return min(1.0, max(_used(capacity, promised, CPU), _used(capacity, promised, MEMORY), 0.0))
+
+
+def _used(capacity: Capacity, promised: Requests, name: str) -> float:
+    has = capacity.allocatable.get(name, 0)
+    return (capacity.requested.get(name, 0) + promised.get(name, 0)) / has if has else 1.0

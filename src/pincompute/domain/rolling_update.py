@@ -1,0 +1,166 @@
+"""From the replicas there are to the mix of revisions there should be, as far as the shard's budget allows now.
+
+Every look compares the mix with what lives and makes the moves that can be afforded; there is no memory of an update in
+progress, so a new mix in the middle of one, a rollback included, is only a new comparison. A move of a replica that serves
+needs an allotment; one that does not serve costs nothing and goes first, so a broken revision can always be left (S-124,
+S-159). What is not allotted is requested: the federation, which knows all members, hands it out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class WantedRevision:
+    """One share of the mix. Replicas of the same shape can take it in place."""
+
+    revision: str
+    shape: str
+    replicas: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaState:
+    """One live pod. `available`: it serves, and has for long enough. `created` is in seconds since the epoch.
+
+    `updating`: it has its revision, but a container of the former one still runs. `draining`: its node is cordoned.
+    `unschedulable`: no node takes it. Somebody asked to `replace` it, or to `restart` one of its containers.
+    """
+
+    name: str
+    revision: str
+    shape: str
+    ordinal: int = 0
+    created: float = 0.0
+    ready: bool = True
+    available: bool = True
+    updating: bool = False
+    draining: bool = False
+    unschedulable: bool = False
+    replace: bool = False
+    restart: bool = False
+    restarts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DisruptionLimits:
+    """The shard's budget: `unavailable` replicas may be missing for evictions, `updating` for restarts in place.
+
+    Without `in_place` every replica of another revision is replaced by a new pod.
+    """
+
+    unavailable: int = 0
+    updating: int = 0
+    in_place: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """What is done now: `create` holds a revision per new pod, `update` pairs of pod and revision, `restart` and `delete` pods.
+
+    `updates` and `evictions` count all replicas that wait to be changed in place and to be replaced, those that are moved now
+    included.
+    """
+
+    create: tuple[str, ...] = ()
+    update: tuple[tuple[str, str], ...] = ()
+    restart: tuple[str, ...] = ()
+    delete: tuple[str, ...] = ()
+    updates: int = 0
+    evictions: int = 0
+
+
+def victims(replicas: Iterable[ReplicaState]) -> list[ReplicaState]:
+    """In the order in which they go: not ready first, then the youngest, then those on draining nodes (S-201)."""
+    return sorted(replicas, key=lambda r: (r.ready, r.available, -r.created, not r.draining, -r.ordinal, r.name))
+
+
+def moves(mix: Sequence[WantedRevision], replicas: Sequence[ReplicaState], limit: DisruptionLimits) -> Moves:
+    """What may be done now. Nothing when the mix is there and nobody asks for anything."""
+    total = sum(wanted.replicas for wanted in mix)
+    missing, surplus = _differences(mix, replicas)
+    excess = max(0, len(surplus) - len(missing))
+    movers = surplus[excess:]
+    pairs = _same_shape(movers, missing) if limit.in_place else []
+    revisions = {replica.name: revision for replica, revision in pairs}
+    gone = {replica.name for replica in surplus}
+    restarts = [r for r in replicas if r.restart and r.name not in gone]
+    replaced = [r for r in movers if r.name not in revisions] + [r for r in replicas if r.replace and r.name not in gone]
+    allowance = _Allowance(sum(r.available for r in replicas) - total)
+    deleted = allowance.take(surplus[:excess], limit.unavailable)
+    updated = allowance.take([replica for replica, _ in pairs], limit.updating)
+    restarted = allowance.take(restarts, limit.updating)
+    deleted += allowance.take(replaced, limit.unavailable)
+    to_make = _without(missing, revisions.values())
+    return Moves(
+        create=tuple(to_make[: max(0, total - len(replicas))]),
+        update=tuple((replica.name, revisions[replica.name]) for replica in updated),
+        restart=tuple(replica.name for replica in restarted),
+        delete=tuple(replica.name for replica in deleted),
+        updates=len(pairs) + len(restarts),
+        evictions=len(replaced),
+    )
+
+
+def kept(mix: Sequence[WantedRevision], replicas: Sequence[ReplicaState]) -> Moves:
+    """The moves of a paused shard: what is missing altogether is made, nothing is changed or taken away (S-258)."""
+    missing, _surplus = _differences(mix, replicas)
+    lacking = max(0, sum(wanted.replicas for wanted in mix) - len(replicas))
+    return Moves(create=tuple(wanted.revision for wanted in missing[:lacking]))
+
+
+class _Allowance:
+    """How many available replicas more than `total` there are; every one that is disturbed is paid for."""
+
+    def __init__(self, spare: int) -> None:
+        self._spare = spare
+
+    def take(self, replicas: Iterable[ReplicaState], allotted: int) -> list[ReplicaState]:
+        """Those that may be disturbed now when `allotted` replicas may be missing."""
+        chosen: list[ReplicaState] = []
+        for replica in replicas:
+            if replica.available and self._spare + allotted <= 0:
+                continue
+            self._spare -= replica.available
+            chosen.append(replica)
+        return chosen
+
+
+def _differences(
+    mix: Sequence[WantedRevision], replicas: Sequence[ReplicaState]
+) -> tuple[list[WantedRevision], list[ReplicaState]]:
+    """A share per missing replica, in the order of the mix, and the replicas that are too many, victims first."""
+    by_revision: dict[str, list[ReplicaState]] = {}
+    for replica in victims(replicas):
+        by_revision.setdefault(replica.revision, []).append(replica)
+    missing: list[WantedRevision] = []
+    surplus: list[ReplicaState] = []
+    for wanted in mix:
+        held = by_revision.pop(wanted.revision, [])
+        surplus += held[: max(0, len(held) - wanted.replicas)]
+        missing += [wanted] * (wanted.replicas - len(held))
+    surplus += [replica for rest in by_revision.values() for replica in rest]
+    return missing, victims(surplus)
+
+
+def _same_shape(movers: Sequence[ReplicaState], missing: Sequence[WantedRevision]) -> list[tuple[ReplicaState, str]]:
+    """Pairs of a replica and the missing revision it can take in place."""
+    open_by_shape: dict[str, list[str]] = {}
+    for wanted in reversed(missing):
+        open_by_shape.setdefault(wanted.shape, []).append(wanted.revision)
+    return [(r, open_by_shape[r.shape].pop()) for r in movers if open_by_shape.get(r.shape)]
+
+
+def _without(missing: Sequence[WantedRevision], taken: Iterable[str]) -> list[str]:
+    """The revisions of `missing` in their order, less those that are taken."""
+    gone = Counter(taken)
+    rest: list[str] = []
+    for wanted in missing:
+        if gone[wanted.revision] > 0:
+            gone[wanted.revision] -= 1
+        else:
+            rest.append(wanted.revision)
+    return rest

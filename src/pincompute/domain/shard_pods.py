@@ -1,0 +1,147 @@
+"""The pods of a shard: their names, what they are made of, and what state one is in.
+
+Names are derived, never drawn: `<shard>-<cluster>-<ordinal>`, the lowest ordinal that is free. The surprising rule: the pod
+of a kind that is not scalable has no ordinal, `<shard>-<cluster>`, so that there can never be two of it, and a service of the
+same name keeps out of its way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from pincompute.api import kinds, labels
+from pincompute.api.builtin import Pod
+from pincompute.api.conditions import find
+from pincompute.api.meta import Manifest, Resource
+from pincompute.api.shards import Shard, Share
+
+LONGEST_NAME = 63  # a pod's name is its host name
+_DIGEST = 8  # hex digits that tell apart names cut to the same beginning (S-024)
+_FINISHED = ("Succeeded", "Failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What a pod carries in its metadata for one revision of its shard."""
+
+    labels: dict[str, str]
+    annotations: dict[str, str]
+
+
+def workload_kind(resource: Resource[Any]) -> str:
+    """Kind of the host object a shard comes from."""
+    return kinds.of_resource(resource).workload.kind
+
+
+def names(resource: Resource[Any], shard: Shard) -> Iterator[tuple[int, str]]:
+    """Ordinals and names a pod of the shard may have, lowest first."""
+    stem = f"{shard.metadata.name}-{shard.spec.cluster}"
+    if not kinds.of_resource(resource).scalable:
+        return iter(((0, _fit(stem, "")),))
+    return ((ordinal, _fit(stem, f"-{ordinal}")) for ordinal in itertools.count())
+
+
+def free_names(resource: Resource[Any], shard: Shard, taken: Container[str], count: int) -> tuple[tuple[int, str], ...]:
+    """At most `count` names nobody has: fewer for a single pod, whose only name may still be taken."""
+    free = (candidate for candidate in names(resource, shard) if candidate[1] not in taken)
+    return tuple(itertools.islice(free, count))
+
+
+def _fit(stem: str, suffix: str) -> str:
+    if len(stem) + len(suffix) <= LONGEST_NAME:
+        return stem + suffix
+    digest = hashlib.sha256(stem.encode()).hexdigest()[:_DIGEST]
+    return f"{stem[: LONGEST_NAME - len(suffix) - _DIGEST - 1].rstrip('-.')}-{digest}{suffix}"
+
+
+def render(resource: Resource[Any], shard: Shard, share: Share, marks: Marks, name: str) -> Manifest:
+    """The pod of one replica. Zone and cluster can be read in its containers through the downward API of its labels."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": name,
+            "namespace": shard.metadata.namespace,
+            "labels": marks.labels,
+            "annotations": marks.annotations,
+            "ownerReferences": [owner(resource, shard)],
+        },
+        "spec": share.template["spec"],
+    }
+
+
+def owner(resource: Resource[Any], shard: Shard) -> Manifest:
+    """What the shard made goes with it."""
+    return {
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "name": shard.metadata.name,
+        "uid": shard.metadata.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def marks(resource: Resource[Any], shard: Shard, share: Share, shape: str, ordinal: int) -> Marks:
+    """The template's labels and annotations, and ours, which win."""
+    metadata: Manifest = share.template.get("metadata") or {}
+    from_template = Marks(dict(metadata.get("labels") or {}), dict(metadata.get("annotations") or {}))
+    ours = {
+        labels.MANAGED_BY: labels.PINCOMPUTE,
+        labels.APP: shard.metadata.name,
+        labels.WORKLOAD: workload_kind(resource),
+        labels.REVISION: share.revision,
+        labels.TIER: shard.spec.tier,
+        labels.ZONE: shard.spec.zone,
+        labels.CLUSTER: shard.spec.cluster,
+        labels.SHARD_UID: shard.metadata.uid,
+        labels.ORIGIN_UID: shard.spec.origin.uid,
+    }
+    notes = {labels.ORDINAL: str(ordinal), labels.SHAPE: shape}
+    if from_template.labels or from_template.annotations:
+        notes[labels.TEMPLATE_KEYS] = _keys(from_template)
+    return Marks(from_template.labels | ours, from_template.annotations | notes)
+
+
+def _keys(given: Marks) -> str:
+    return msgspec.json.encode({"labels": sorted(given.labels), "annotations": sorted(given.annotations)}).decode()
+
+
+def template_keys(pod: Pod) -> Mapping[str, list[str]]:
+    """Names of the labels and annotations that the pod has from its template."""
+    text = pod.metadata.annotations.get(labels.TEMPLATE_KEYS)
+    return msgspec.json.decode(text, type=dict[str, list[str]]) if text else {}
+
+
+def belongs_to(pod: Pod, uid: str) -> bool:
+    return any(owner.controller and owner.uid == uid for owner in pod.metadata.owner_references)
+
+
+def ordinal(pod: Pod) -> int:
+    text = pod.metadata.annotations.get(labels.ORDINAL, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+
+
+def is_finished(pod: Pod) -> bool:
+    """Its containers have ended and nothing starts them again; also what an eviction leaves."""
+    return pod.status.phase in _FINISHED
+
+
+def is_live(pod: Pod) -> bool:
+    """It is or will be a replica: neither finished nor on its way out."""
+    return not is_finished(pod) and not pod.deleting
+
+
+def ready_since(pod: Pod) -> datetime | None:
+    """When it became ready; None while it is not."""
+    condition = find(pod.status.conditions, "Ready")
+    if condition is None or condition.status != "True":
+        return None
+    return condition.last_transition_time or pod.metadata.creation_timestamp

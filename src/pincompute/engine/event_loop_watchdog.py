@@ -1,0 +1,187 @@
+"""The watchdog of an event loop: how late it is, and what holds it up. Always on, in every process.
+
+A heartbeat in the loop measures by how much it comes late; more than 50 ms is a stall. The thread's own clock tells what it was
+doing: it computed for all of that time, which is our code's doing, or it waited, for a machine that had other things to run or
+in a call that blocks. A second thread looks where the loop is while the heartbeat is overdue, so that the log names the place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+log = logging.getLogger(__name__)
+
+STALL = 0.05  # seconds of lateness that are a stall: never a shorter one, and surely one that lasts a beat longer
+CALM, BUSY = 0.05, 0.02  # seconds between heartbeats: more of them would cost too much where nothing happens
+SHARE = 0.2  # of the time that a busy thread computes
+LOG_EVERY = 60.0  # seconds between two logs, each of the worst stall since the last
+DEPTH = 12  # innermost frames that are logged
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+class StallCause(StrEnum):
+    """What the loop's thread did meanwhile."""
+
+    COMPUTING = "computing"
+    WAITING = "waiting"
+
+
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """`lag` is by how much the heartbeat was late, `computed` for how long the thread surely ran meanwhile, in seconds; `place`
+    is where it was seen, innermost frame last."""
+
+    lag: float
+    computed: float
+    place: str = ""
+
+    @property
+    def cause(self) -> StallCause:
+        return StallCause.COMPUTING if self.computed > STALL else StallCause.WAITING
+
+    def worse_than(self, other: Stall | None) -> bool:
+        """What our code did is worse than what it may have suffered."""
+        if other is None or self.cause is not other.cause:
+            return other is None or self.cause is StallCause.COMPUTING
+        return self.lag > other.lag
+
+
+class WatchdogMetrics:
+    """What the watchdog counts."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.lag = Histogram(
+            "pincompute_loop_lag_seconds",
+            "By how much the event loop's heartbeat comes late.",
+            buckets=BUCKETS,
+            registry=registry,
+        )
+        self.stalls = Counter(
+            "pincompute_loop_stalls",
+            "Times the event loop was held up for more than 50 ms, by what its thread did meanwhile.",
+            ("cause",),
+            registry=registry,
+        )
+        self.longest = Gauge(
+            "pincompute_loop_longest_stall_seconds",
+            "Longest time that the event loop was held up, by what its thread did meanwhile.",
+            ("cause",),
+            registry=registry,
+        )
+
+
+class StallDetector:
+    """Says what each heartbeat means. It has no clock of its own."""
+
+    def __init__(self, metrics: WatchdogMetrics) -> None:
+        self._metrics = metrics
+        self._longest = dict.fromkeys(StallCause, 0.0)
+        self._untold: Stall | None = None
+        self._told = float("-inf")
+        for cause in StallCause:
+            metrics.stalls.labels(cause)
+            metrics.longest.labels(cause)
+
+    def beat(self, now: float, stall: Stall) -> Stall | None:
+        """A heartbeat that came late by so much; gives the stall to log now, if any."""
+        self._metrics.lag.observe(stall.lag)
+        if stall.lag > STALL:
+            self._count(stall)
+        if self._untold is None or now - self._told < LOG_EVERY:
+            return None
+        worst, self._untold, self._told = self._untold, None, now
+        return worst
+
+    def _count(self, stall: Stall) -> None:
+        self._metrics.stalls.labels(stall.cause).inc()
+        if stall.lag > self._longest[stall.cause]:
+            self._longest[stall.cause] = stall.lag
+            self._metrics.longest.labels(stall.cause).set(stall.lag)
+        if stall.worse_than(self._untold):
+            self._untold = stall
+
+
+class StackSampler(threading.Thread):
+    """Looks once where the loop's thread is when a heartbeat is overdue."""
+
+    def __init__(self, watched: int) -> None:
+        super().__init__(name="watchdog", daemon=True)
+        self._watched = watched
+        self._beat = time.monotonic()
+        self._place = ""
+        self._over = threading.Event()
+
+    def take(self) -> str:
+        """A heartbeat came: where the loop was seen before, empty when it was in time."""
+        place, self._place, self._beat = self._place, "", time.monotonic()
+        return place
+
+    def end(self) -> None:
+        self._over.set()
+        self.join()
+
+    def run(self) -> None:
+        patience = CALM + STALL
+        wait = patience
+        while not self._over.wait(wait):
+            wait = self._beat + patience - time.monotonic()
+            if wait <= 0:
+                self._place = self._place or self._look()
+                wait = patience
+
+    def _look(self) -> str:
+        frame = sys._current_frames().get(self._watched)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - no other way
+        return "".join(traceback.format_stack(frame)[-DEPTH:]) if frame is not None else ""
+
+
+class Heartbeat:
+    """The heartbeat in the loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, judge: StallDetector, lookout: StackSampler) -> None:
+        self._loop = loop
+        self._judge = judge
+        self._lookout = lookout
+        self._begin(CALM)
+
+    def stop(self) -> None:
+        self._next.cancel()
+
+    def _begin(self, interval: float) -> None:
+        self._interval = interval
+        self._computed = time.thread_time()
+        self._due = time.monotonic() + interval
+        self._next = self._loop.call_later(interval, self._beat)
+
+    def _beat(self) -> None:
+        """What the thread computed before the heartbeat was due is unknown, so all of that time is taken off."""
+        now, computed = time.monotonic(), time.thread_time() - self._computed
+        stall = Stall(max(0.0, now - self._due), max(0.0, computed - self._interval), self._lookout.take())
+        worst = self._judge.beat(now, stall)
+        if worst is not None:
+            facts = {"seconds": round(worst.lag, 3), "cause": str(worst.cause), "place": worst.place}
+            log.warning("the event loop was held up", extra=facts)
+        self._begin(BUSY if computed > SHARE * self._interval else CALM)
+
+
+@contextmanager
+def watching(registry: CollectorRegistry) -> Generator[None]:
+    """Watches the running loop while the context is open."""
+    lookout = StackSampler(threading.get_ident())
+    lookout.start()
+    heart = Heartbeat(asyncio.get_running_loop(), StallDetector(WatchdogMetrics(registry)), lookout)
+    try:
+        yield
+    finally:
+        heart.stop()
+        lookout.end()

@@ -1,0 +1,223 @@
+"""Carries out one action of a plan, after refusing what its controller's card does not allow.
+
+Nothing here decides: an action is done as it stands, or it fails. Only three things are added to what the plan says: the
+object's name and kind, the pins, and the question whether an object about to be touched is ours at all (S-002).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pincompute.api.builtin import PODS
+from pincompute.api.labels import MANAGED_BY, PINCOMPUTE
+from pincompute.api.meta import Manifest, Object
+from pincompute.engine.controller_card import Card, Verb, Where
+from pincompute.engine.error_classification import ForeignError, StaleView, UndeclaredAccessError
+from pincompute.engine.interfaces import Writer
+from pincompute.engine.plan import (
+    Action,
+    Apply,
+    Confirm,
+    ConfirmSet,
+    Create,
+    Delete,
+    Evict,
+    Patch,
+    Ref,
+    Scale,
+    cluster_of,
+    resource_of,
+)
+from pincompute.kube import api_errors
+from pincompute.kube.cache_views import Unknown, Views
+
+NEVER = "1"  # a version that no object ever has: an apply pinned to it makes what is missing and conflicts with what is there
+
+
+async def perform(action: Action, card: Card[Any], views: Views, writer: Writer) -> None:
+    """Raises what went wrong; `outcomes.classify` says what that means."""
+    check_lane(action, card)
+    match action:
+        case Create():
+            await writer.create(action.ref.resource, manifest(action.ref, action.body), card.name)
+        case Apply():
+            await _apply(action, card, views, writer)
+        case Patch():
+            await _patch(action, card, writer)
+        case Delete():
+            await _delete(action, views, writer)
+        case Evict():
+            await _evict(action, views, writer)
+        case Scale():
+            await _scale(action, card, writer)
+        case Confirm():
+            await _confirm(action, writer)
+        case ConfirmSet():
+            await _confirm_set(action, writer)
+
+
+def check_lane(action: Action, card: Card[Any]) -> None:
+    """Refuses kinds, verbs and places that are not on the card, writes that pin nothing, and unmarked children."""
+    resource, wanted, where = resource_of(action), verb_of(action), where_of(cluster_of(action))
+    if wanted is None:
+        if not any(lane.resource == resource and lane.where == where for lane in (*card.reads, *card.writes)):
+            raise UndeclaredAccessError(f"{card.name} asks about {resource} in {where}, which its card does not name")
+    elif not any(w.resource == resource and w.where == where and wanted in w.verbs for w in card.writes):
+        raise UndeclaredAccessError(f"{card.name} may not {wanted} {resource} in {where}: add it to the card's writes")
+    _check_pins(action, card)
+
+
+def _check_pins(action: Action, card: Card[Any]) -> None:
+    match action:
+        case Create() | Apply() if not is_marked(action.body):
+            raise UndeclaredAccessError(f"{card.name} makes {action.ref} without the label {MANAGED_BY}: {PINCOMPUTE}")
+        case Patch() | Scale() if not (action.uid and action.resource_version):
+            raise UndeclaredAccessError(f"{card.name} changes {action.ref} without the uid and version it was decided from")
+        case Delete() | Evict() if not action.uid:
+            raise UndeclaredAccessError(f"{card.name} ends {action.ref} without its uid")
+        case Evict() if action.ref.resource != PODS:
+            raise UndeclaredAccessError(f"{card.name} evicts {action.ref}, but only pods can be evicted")
+        case _:
+            return
+
+
+def verb_of(action: Action) -> Verb | None:
+    """The card's word for an action; None for questions."""
+    match action:
+        case Create():
+            return "create"
+        case Apply():
+            return "apply"
+        case Patch():
+            return "status" if action.subresource == "status" else "patch"
+        case Delete():
+            return "delete"
+        case Evict():
+            return "evict"
+        case Scale():
+            return "scale"
+        case Confirm() | ConfirmSet():
+            return None
+
+
+def where_of(cluster: str) -> Where:
+    """The card's word for a cluster."""
+    match cluster:
+        case "host":
+            return "host"
+        case "local":
+            return "local"
+        case _:
+            return "members"
+
+
+def manifest(ref: Ref, body: Manifest, **pins: str) -> Manifest:
+    """The body under the name, kind and pins it must have."""
+    names = {"name": ref.key.name, **({"namespace": ref.key.namespace} if ref.key.namespace else {})}
+    return {
+        **body,
+        "apiVersion": ref.resource.api_version,
+        "kind": ref.resource.kind,
+        "metadata": {**body.get("metadata", {}), **names, **pins},
+    }
+
+
+def is_marked(body: Manifest) -> bool:
+    labels = body.get("metadata", {}).get("labels", {})
+    return labels.get(MANAGED_BY) == PINCOMPUTE
+
+
+def is_ours(obj: Object) -> bool:
+    return obj.metadata.labels.get(MANAGED_BY) == PINCOMPUTE
+
+
+async def _apply(action: Apply, card: Card[Any], views: Views, writer: Writer) -> None:
+    """Pinned to the object that was seen to be ours; what the cache does not show is made, or the server is asked for it."""
+    seen = _cached(action.ref, views)
+    if seen is None and not action.uid and await _made(action, card, writer):
+        return
+    if seen is None or not is_ours(seen) or (action.uid and action.uid != seen.metadata.uid):
+        seen = await writer.get(action.ref.resource, action.ref.key)
+    if seen is not None and not is_ours(seen):
+        raise ForeignError(f"{action.ref} exists without the label {MANAGED_BY}: {PINCOMPUTE}, so it is not taken over")
+    present = seen.metadata.uid if seen is not None else ""
+    if action.uid and action.uid != present:
+        raise StaleView(f"{action.ref} has uid {present or '(none)'}, not {action.uid}")
+    pins = {"uid": present} if present else {}
+    await writer.apply(action.ref.resource, manifest(action.ref, action.body, **pins), card.name)
+
+
+async def _made(action: Apply, card: Card[Any], writer: Writer) -> bool:
+    """Makes the object in one request; false when there is one already, which is not touched (S-002)."""
+    try:
+        await writer.apply(action.ref.resource, manifest(action.ref, action.body, resourceVersion=NEVER), card.name)
+    except api_errors.Conflict:
+        return False
+    return True
+
+
+async def _patch(action: Patch, card: Card[Any], writer: Writer) -> None:
+    body = manifest(action.ref, action.body, uid=action.uid, resourceVersion=action.resource_version)
+    try:
+        await writer.patch(action.ref.resource, action.ref.key, body, action.subresource, card.name)
+    except api_errors.NotFound as gone:
+        raise StaleView(f"{action.ref} is gone") from gone
+
+
+async def _delete(action: Delete, views: Views, writer: Writer) -> None:
+    _refuse_foreign(action, views)
+    try:
+        await writer.delete(action.ref.resource, action.ref.key, action.uid, action.resource_version, action.propagation)
+    except api_errors.NotFound:
+        return  # gone is what was wanted
+
+
+async def _evict(action: Evict, views: Views, writer: Writer) -> None:
+    _refuse_foreign(action, views)
+    try:
+        await writer.evict(action.ref.key, action.uid, action.resource_version)
+    except api_errors.NotFound:
+        return  # gone is what was wanted
+
+
+def _refuse_foreign(action: Delete | Evict, views: Views) -> None:
+    seen = _cached(action.ref, views)
+    if seen is not None and seen.metadata.uid == action.uid and not is_ours(seen):
+        raise ForeignError(f"{action.ref} has no label {MANAGED_BY}: {PINCOMPUTE}, so it is left alone")
+
+
+async def _scale(action: Scale, card: Card[Any], writer: Writer) -> None:
+    try:
+        await writer.scale(action.ref.resource, action.ref.key, action.replicas, action.uid, action.resource_version, card.name)
+    except api_errors.NotFound as gone:
+        raise StaleView(f"{action.ref} is gone") from gone
+
+
+async def _confirm(action: Confirm, writer: Writer) -> None:
+    seen = await writer.get(action.ref.resource, action.ref.key)
+    uid = seen.metadata.uid if seen is not None else ""
+    if uid != action.uid:
+        raise StaleView(f"{action.ref} has uid {uid or '(none)'}, not {action.uid or '(none)'}")
+    if seen is None:
+        return
+    if action.generation and seen.metadata.generation != action.generation:
+        raise StaleView(f"{action.ref} is at generation {seen.metadata.generation}, not {action.generation}")
+    if action.resource_version and seen.metadata.resource_version != action.resource_version:
+        raise StaleView(f"{action.ref} is at version {seen.metadata.resource_version}, not {action.resource_version}")
+
+
+async def _confirm_set(action: ConfirmSet, writer: Writer) -> None:
+    uids = await writer.uids(action.resource, action.namespace, action.label, action.value)
+    if uids != action.uids:
+        raise StaleView(
+            f"{action.resource} with {action.label}={action.value} in {action.cluster}: "
+            f"{len(uids - action.uids)} are not in the cache, {len(action.uids - uids)} are gone"
+        )
+
+
+def _cached(ref: Ref, views: Views) -> Object | None:
+    """What the cache shows; None also when it shows nothing reliable."""
+    try:
+        return views.view(ref.cluster, ref.resource).get(ref.key)
+    except Unknown:
+        return None

@@ -1,0 +1,197 @@
+"""Inputs beyond the caches: a metric, an HTTP check. Controllers name them on their cards and read them through their views.
+
+A question is asked again and again while some key wants to know, and by nobody else. What it came to is a value, or Unknown:
+while it has not been answered yet, and when its last answer is too old. A changed answer wakes the keys that asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias, TypeVar
+
+from pincompute.api.meta import Object, Resource
+from pincompute.engine.interfaces import ConnectedClusters, Poller
+from pincompute.engine.object_backoff import ObjectBackoff
+from pincompute.kube.cache_views import Question, Unknown, View
+
+T = TypeVar("T", bound=Object)
+V = TypeVar("V")
+
+MOST = 1000  # questions that one process asks at a time; further ones stay unknown
+AT_ONCE = 32  # of them on their way
+
+Pollers: TypeAlias = Mapping[type[Question[Any]], Poller]
+Asker: TypeAlias = tuple[str, tuple[str, ...]]
+"""A controller's name and one of its keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpStatusQuery(Question[int]):
+    """The status code with which a URL answers a GET; no answer is unknown."""
+
+    url: str
+
+    def __str__(self) -> str:
+        return f"the answer of {self.url}"
+
+
+@dataclass(frozen=True, slots=True)
+class MetricQuery(Question[float]):
+    """The one number that a PromQL query comes to; `server` is the base URL of what speaks Prometheus' HTTP API."""
+
+    server: str
+    query: str
+
+    def __str__(self) -> str:
+        return f"{self.query} by {self.server}"
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalInput:
+    """A kind of question that a controller asks. Seconds: asked every `period`, an answer waited for until the `deadline`, and
+    believed until it is `stale_after` old."""
+
+    question: type[Question[Any]]
+    what: str
+    period: float = 15.0
+    deadline: float = 5.0
+    stale_after: float = 60.0
+
+
+_Place: TypeAlias = tuple[ExternalInput, Question[Any]]
+_Shown: TypeAlias = tuple[bool, Any]
+
+
+@dataclass(slots=True)
+class _PolledQuestion:
+    """One question that is asked, with its last answer."""
+
+    place: _Place
+    wakes: dict[Asker, Callable[[], None]] = field(default_factory=dict[Asker, Callable[[], None]])
+    answer: Any = None
+    answered: float = float("-inf")
+    trouble: str = "it has not been answered yet"
+    task: asyncio.Task[None] | None = None
+
+    def shown(self, now: float) -> _Shown:
+        """Whether it is known, and what."""
+        known = now - self.answered <= self.place[0].stale_after
+        return known, self.answer if known else None
+
+    def read(self, now: float) -> Any:
+        known, answer = self.shown(now)
+        if not known:
+            raise Unknown(f"{self.place[1]} is unknown: {self.trouble}")
+        return answer
+
+
+class ExternalInputs:
+    """All questions of a process. `group` holds the tasks that ask them."""
+
+    def __init__(self, pollers: Pollers, clock: Callable[[], float], most: int = MOST) -> None:
+        self._pollers = pollers
+        self._clock = clock
+        self._most = most
+        self._lines: dict[_Place, _PolledQuestion] = {}
+        self._asked: dict[Asker, frozenset[_Place]] = {}
+        self._slots = asyncio.Semaphore(AT_ONCE)
+
+    def __len__(self) -> int:
+        """Questions that are being asked."""
+        return len(self._lines)
+
+    def read(self, place: _Place) -> Any:
+        line = self._lines.get(place)
+        if line is not None:
+            return line.read(self._clock())
+        full = len(self._lines) >= self._most
+        why = f"this process asks {self._most} questions already" if full else "it has not been asked yet"
+        raise Unknown(f"{place[1]} is unknown: {why}")
+
+    def want(self, asker: Asker, places: frozenset[_Place], wake: Callable[[], None], group: asyncio.TaskGroup) -> None:
+        """What a look asked for is asked from now on, what only earlier looks asked for is not."""
+        before = self._asked.pop(asker, frozenset())
+        for place in before - places:
+            self._drop(asker, place)
+        for place in places:
+            self._add(asker, place, wake, group)
+        if places:
+            self._asked[asker] = places
+
+    def _add(self, asker: Asker, place: _Place, wake: Callable[[], None], group: asyncio.TaskGroup) -> None:
+        line = self._lines.get(place)
+        if line is None:
+            if len(self._lines) >= self._most:
+                return
+            line = self._lines[place] = _PolledQuestion(place)
+            line.task = group.create_task(self._follow(line), name=f"input {place[1]}")
+        line.wakes[asker] = wake
+
+    def _drop(self, asker: Asker, place: _Place) -> None:
+        line = self._lines.get(place)
+        if line is None:
+            return
+        line.wakes.pop(asker, None)
+        if not line.wakes and line.task is not None:
+            line.task.cancel()
+            del self._lines[place]
+
+    async def _follow(self, line: _PolledQuestion) -> None:
+        """Asks again and again, until cancelled."""
+        told: _Shown = (False, None)
+        while True:
+            await self._ask(line)
+            before, told = told, line.shown(self._clock())
+            if told != before:
+                for wake in tuple(line.wakes.values()):
+                    wake()
+            await asyncio.sleep(line.place[0].period)
+
+    async def _ask(self, line: _PolledQuestion) -> None:
+        wanted, question = line.place
+        try:
+            async with self._slots, asyncio.timeout(wanted.deadline):
+                answer = await self._pollers[wanted.question].poll(question)
+        except TimeoutError:
+            line.trouble = f"no answer within {wanted.deadline:g} s"
+        except Exception as error:  # noqa: BLE001 - whatever a poller meets, it has no answer
+            line.trouble = str(error) or type(error).__name__
+        else:
+            line.answer, line.answered = answer, self._clock()
+
+
+class ViewsWithInputs:
+    """Implements `Context` for one look and notes what it asks. `inputs` are those of its card, `setbacks` the controller's."""
+
+    def __init__(
+        self, clusters: ConnectedClusters, known: ExternalInputs, inputs: tuple[ExternalInput, ...], setbacks: ObjectBackoff
+    ) -> None:
+        self.resting = setbacks.resting
+        self._clusters = clusters
+        self._known = known
+        self._inputs = inputs
+        self.places: set[_Place] = set()
+
+    def view(self, cluster: str, resource: Resource[T]) -> View[T]:
+        return self._clusters.view(cluster, resource)
+
+    def members(self) -> tuple[str, ...]:
+        return self._clusters.members()
+
+    def reachable(self, cluster: str) -> bool:
+        return self._clusters.reachable(cluster)
+
+    def answer(self, question: Question[V]) -> V:
+        place = (of_card(self._inputs, question), question)
+        self.places.add(place)
+        return self._known.read(place)
+
+
+def of_card(inputs: tuple[ExternalInput, ...], question: Question[Any]) -> ExternalInput:
+    """The card's line for a question; LookupError when it has none."""
+    found = next((wanted for wanted in inputs if isinstance(question, wanted.question)), None)
+    if found is None:
+        raise LookupError(f"{type(question).__name__} is asked, which is no input on the card: add it to the card's inputs")
+    return found

@@ -1,0 +1,78 @@
+"""A plan in sentences: what would be done, in which order, and why. For `--dry-run` and `pincompute explain`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import yaml
+
+from pincompute.api.meta import Manifest
+from pincompute.engine.error_classification import Outcome
+from pincompute.engine.plan import Action, Apply, Confirm, ConfirmSet, Create, Delete, Evict, Patch, Plan, Scale, Stage
+from pincompute.engine.reconciler import ReconcileResult
+
+
+def explain(look: ReconcileResult, *, bodies: bool = False) -> str:
+    """What a look without acting came to; `bodies` adds what would be written, as YAML."""
+    match look.outcome:
+        case Outcome.UNKNOWN:
+            return f"Nothing is changed, because the world cannot be seen well enough: {look.error}\n"
+        case Outcome.BUG:
+            return f"The controller failed, which is a bug: {type(look.error).__name__}: {look.error}\n"
+        case _:
+            return "\n".join(_lines(look.plan, bodies=bodies)) + "\n"
+
+
+def sentence(action: Action) -> str:
+    """One action as a sentence without its full stop."""
+    match action:
+        case Create(ref, _, why):
+            return f"create {ref}: {why}"
+        case Apply(ref, _, why):
+            return f"apply {ref}: {why}"
+        case Patch(ref, _, _, _, why, subresource):
+            return f"write the {subresource} of {ref}: {why}" if subresource else f"patch {ref}: {why}"
+        case Delete(ref, _, why):
+            return f"delete {ref}: {why}"
+        case Evict(ref, _, why):
+            return f"evict {ref}: {why}"
+        case Scale(ref, replicas, _, _, why):
+            return f"scale {ref} to {replicas}: {why}"
+        case Confirm() | ConfirmSet():
+            return f"make sure that {_proof(action)}"
+
+
+def _proof(action: Confirm | ConfirmSet) -> str:
+    if isinstance(action, Confirm):
+        return f"{action.ref} has not changed" if action.uid else f"there is no {action.ref}"
+    scope = f"{action.namespace}/" if action.namespace else ""
+    place = f"{action.resource} in {action.cluster}"
+    return f"exactly {len(action.uids)} {place} carry {scope}{action.label}={action.value}"
+
+
+def _lines(plan: Plan, *, bodies: bool) -> Iterator[str]:
+    if plan.settled:
+        yield f"Nothing to do{': ' + plan.why if plan.why else ''}."
+    elif plan.why:
+        yield f"{plan.why}."
+    for number, stage in enumerate(plan.stages, 1):
+        yield from _stage_lines(number, stage, bodies=bodies)
+    for failed in plan.failed:
+        yield f"Nothing can be decided for {failed.ref}: {type(failed.error).__name__}: {failed.error}."
+    if plan.wake_after is not None:
+        yield f"Looked at again in {plan.wake_after:g} s, also without news."
+
+
+def _stage_lines(number: int, stage: Stage, *, bodies: bool) -> Iterator[str]:
+    alone = len(stage) == 1
+    if not alone:
+        yield f"{number}. at the same time:"
+    for action in stage:
+        yield f"{number}. {sentence(action)}" if alone else f"   - {sentence(action)}"
+        if bodies and isinstance(action, Create | Apply | Patch):
+            yield from _indented(action.body)
+
+
+def _indented(body: Manifest) -> Iterator[str]:
+    text: str = yaml.safe_dump(body, sort_keys=False)
+    return (f"       {line}" for line in text.splitlines())

@@ -1,0 +1,378 @@
+"""The loop: news from caches becomes keys, keys become looks, and what a look came to decides when the next one is.
+
+Outcomes are interpreted in `_Worker._settle` and nowhere else; controllers raise, only this module logs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Generic
+
+from pincompute.api.labels import HOST
+from pincompute.api.meta import Object
+from pincompute.engine import executor, reconciler
+from pincompute.engine.bulkhead import OVERDUE, BulkheadFull
+from pincompute.engine.controller_card import AnyKey, Card, Controller, K, ReadAccess
+from pincompute.engine.error_classification import Outcome
+from pincompute.engine.external_inputs import ExternalInputs, Pollers, ViewsWithInputs
+from pincompute.engine.interfaces import ConnectedClusters, Unfenced, WriteLease
+from pincompute.engine.metrics import Metrics
+from pincompute.engine.object_backoff import ObjectBackoff
+from pincompute.engine.plan import ConfirmSet, Patch, Plan, Ref, cluster_of, resource_of
+from pincompute.engine.reconciler import ActionResult, ReconcileResult
+from pincompute.engine.work_queue import Item, Priority, RetryDelays, WorkQueue
+from pincompute.kube.cache_views import Unknown
+from pincompute.kube.token_bucket import TokenBucket
+
+log = logging.getLogger("pincompute.engine")
+
+SOON = RetryDelays(base=0.02, cap=5.0)  # conflicts: the cache will have caught up
+TRANSIENT = RetryDelays(base=0.2, cap=60.0)
+FAR = RetryDelays(
+    base=2.0, cap=600.0
+)  # refused: somebody's change helps, and that is news; or the server has only just started
+BUG = RetryDelays(base=30.0, cap=600.0)
+BUG_HOLD = 1.0  # seconds; a poison object that changes all the time is not looked at all the time
+CROWDED = RetryDelays(base=1.0, cap=10.0)  # a member that is slow: asking whether there is room again costs nothing
+ASIDE = 256  # looks of one controller that wait for slow members while its workers go on
+BLOCKED = 2.0  # seconds until an eviction is asked for again without news; a budget gives way when pods become ready
+BLIND = 30.0  # seconds until an unknown key is looked at without news
+CONTACT = 0.05  # seconds in which news about contact with a cluster are gathered
+AGAIN = 1.0  # seconds until a look after writing, in case what was written is no news to the controller
+
+
+@dataclass(frozen=True, slots=True)
+class KeyTrouble:
+    """Why a key is not getting anywhere, for the object's condition."""
+
+    outcome: Outcome
+    message: str
+
+
+OnTrouble = Callable[[Card[Any], Any, "KeyTrouble | None"], None]
+"""Told when a key is refused or meets a bug, and with None when it is over."""
+
+
+def ignore_trouble(_card: Card[Any], _key: AnyKey, _trouble: KeyTrouble | None) -> None:
+    """The default: metrics and logs only."""
+
+
+def utcnow() -> datetime:
+    return datetime.now(UTC)
+
+
+class Engine:
+    """Runs controllers over the clusters of one process until it is cancelled."""
+
+    def __init__(
+        self,
+        controllers: Iterable[Controller[Any, Any]],
+        clusters: ConnectedClusters,
+        lease: WriteLease | None = None,
+        *,
+        concurrency: int = 16,
+        metrics: Metrics | None = None,
+        on_trouble: OnTrouble = ignore_trouble,
+        now: Callable[[], datetime] = utcnow,
+        clock: Callable[[], float] = time.monotonic,
+        rng: random.Random | None = None,
+        pollers: Pollers | None = None,
+    ) -> None:
+        """`concurrency` is the number of keys each controller looks at at the same time; `clock` is monotonic seconds."""
+        self.metrics = metrics or Metrics()
+        self._clusters = clusters
+        self._lease = lease or Unfenced()
+        self._concurrency = concurrency
+        inputs = ExternalInputs(pollers or {}, clock)
+        doer = reconciler.PlanExecutor(clusters, self._lease)
+        self._workers = [
+            _Worker(controller, clusters, doer, self.metrics, on_trouble, now, clock, rng or random.Random(), inputs)  # noqa: S311 - jitter
+            for controller in controllers
+        ]
+        for worker in self._workers:
+            worker.listen()
+
+    async def run(self) -> None:
+        """Looks at keys while the lease is held; caches keep filling the queues while it is not."""
+        async with asyncio.TaskGroup() as group:
+            for worker in self._workers:
+                for n in range(self._concurrency):
+                    group.create_task(worker.run(self._lease, group), name=f"{worker.card.name}-{n}")
+
+    @property
+    def idle(self) -> bool:
+        """No key is ready or being looked at, and no news about contact is being gathered."""
+        return all(worker.idle for worker in self._workers)
+
+    def look_at(self, controller: str, key: AnyKey) -> None:
+        """Asks for a look from outside, as if there were news."""
+        for worker in self._workers:
+            if worker.card.name == controller:
+                worker.queue.add(key)
+
+
+class _Worker(Generic[K]):
+    """One controller, its queue and its metrics."""
+
+    def __init__(
+        self,
+        controller: Controller[K, Any],
+        clusters: ConnectedClusters,
+        doer: reconciler.PlanExecutor,
+        metrics: Metrics,
+        on_trouble: OnTrouble,
+        now: Callable[[], datetime],
+        clock: Callable[[], float],
+        rng: random.Random,
+        inputs: ExternalInputs,
+    ) -> None:
+        self.card = controller.card
+        self.queue: WorkQueue[K] = WorkQueue(clock=clock, rng=rng)
+        self._controller = controller
+        self._clusters = clusters
+        self._doer = doer
+        self._metrics = metrics
+        self._on_trouble = on_trouble
+        self._now = now
+        self._setbacks = ObjectBackoff(clock=clock, rng=rng)
+        self._clock = clock
+        self._inputs = inputs
+        self._aside = 0
+        self._pace = TokenBucket(self.card.pace, self.card.pace) if self.card.pace else None
+        self._troubled: set[K] = set()
+        self._contacts: set[str] = set()
+        metrics.watch_queue(self.card.name, self.queue.__len__, lambda: len(self.queue.failing()) + len(self._setbacks))
+
+    def listen(self) -> None:
+        for reads in self.card.reads:
+            self._clusters.listen(reads.where, reads.resource, _Listener(self, reads))
+        self._clusters.on_contact(self.on_contact)
+
+    def on_change(self, reads: ReadAccess[K], cluster: str, obj: Object, *, initial: bool) -> None:
+        priority = Priority.BACKGROUND if initial else Priority.NEWS
+        try:
+            for key in reads.concerned(cluster, obj, self._clusters):
+                self.queue.add(key, priority)
+        except Exception:
+            log.exception("keys of a card failed", extra=self._facts(obj.key, cluster=cluster, kind=reads.resource.kind))
+            self._metrics.looks.labels(self.card.name, Outcome.BUG).inc()
+
+    @property
+    def idle(self) -> bool:
+        return self.queue.idle and not self._contacts
+
+    def on_contact(self, cluster: str) -> None:
+        """Contact made or lost, a kind synced: many of these come together, so they are answered together."""
+        if cluster not in self._contacts:
+            self._contacts.add(cluster)
+            asyncio.get_running_loop().call_later(CONTACT, self._look_around, cluster)
+
+    def _look_around(self, cluster: str) -> None:
+        """Everything that the cluster may concern is looked at again: what was unknown may be known, or the reverse.
+
+        For a member that is also what waits for it on the host without having anything there yet.
+        """
+        self._contacts.discard(cluster)
+        places = {r.where for r in self.card.reads}
+        where = executor.where_of(cluster)
+        if where not in places:
+            return
+        for reads in self.card.reads:
+            if reads.where == where:
+                self._enqueue(cluster, reads)
+            elif reads.where == "host" and self.card.contact is None:
+                self._enqueue(HOST, reads)
+        if where == "members" and self.card.contact is not None:
+            with suppress(Unknown):
+                for key in self.card.contact(cluster, self._clusters):
+                    self.queue.add(key, Priority.BACKGROUND)
+
+    def _enqueue(self, cluster: str, reads: ReadAccess[K]) -> None:
+        for obj in self._visible(cluster, reads):
+            self.on_change(reads, cluster, obj, initial=True)
+
+    def _visible(self, cluster: str, reads: ReadAccess[K]) -> Sequence[Object]:
+        try:
+            return tuple(self._clusters.view(cluster, reads.resource).list())
+        except Unknown:
+            return ()
+
+    async def run(self, lease: WriteLease, group: asyncio.TaskGroup) -> None:
+        while True:
+            await lease.held()
+            item = await self.queue.take()
+            began = self._clock()
+            look = self._think(item.key, group)
+            if self._pace is not None and not look.plan.settled:
+                await self._pace.take(float("inf"))
+                look = self._think(item.key, group)  # the wait may have been long
+            if look.outcome is not Outcome.SETTLED or look.plan.settled:
+                self._end(item, look, began)
+            elif self._aside < ASIDE and _is_remote(look.plan):
+                await self._act_aside(item, look.plan, began, group)
+            else:
+                await self._act(item, look.plan, began)
+
+    def _think(self, key: K, group: asyncio.TaskGroup) -> ReconcileResult:
+        asking = ViewsWithInputs(self._clusters, self._inputs, self.card.inputs, self._setbacks)
+        look = reconciler.make_plan(self._controller, key, asking, self._now())
+        if self.card.inputs:
+            self._inputs.want((self.card.name, key), frozenset(asking.places), partial(self.queue.add, key), group)
+        return look
+
+    async def _act_aside(self, item: Item[K], plan: Plan, began: float, group: asyncio.TaskGroup) -> None:
+        """Waits for the plan's actions for as long as members usually take; a look that takes longer goes on by itself.
+
+        So a slow member holds no worker. How many looks wait for one member is bounded by its bulkhead.
+        """
+        task = group.create_task(self._act(item, plan, began), name=f"{self.card.name} {item.key}")
+        self._aside += 1
+        task.add_done_callback(self._back)
+        await asyncio.wait({task}, timeout=OVERDUE)
+
+    def _back(self, _task: asyncio.Task[None]) -> None:
+        self._aside -= 1
+
+    async def _act(self, item: Item[K], plan: Plan, began: float) -> None:
+        self._end(item, await self._doer.carry_out(self._controller, plan), began)
+
+    def _end(self, item: Item[K], look: ReconcileResult, began: float) -> None:
+        self._measure(item, look, began)
+        self._settle(item, look)
+        if look.plan.independent:
+            self._set_back(item.key, look)
+
+    def _settle(self, item: Item[K], look: ReconcileResult) -> None:
+        """The one place where outcomes become delays, logs and conditions."""
+        hold = max(self.card.rest, self.card.coalesce if look.wrote else 0.0)
+        match look.outcome:
+            case Outcome.SETTLED | Outcome.ACTED | Outcome.BLOCKED | Outcome.UNKNOWN:
+                self.queue.done(item, hold=hold)
+                if look.outcome in _AFTER:
+                    self.queue.add_after(item.key, max(hold, _AFTER[look.outcome]))
+            case Outcome.FENCED:
+                self.queue.retry(item, SOON)
+            case Outcome.CONFLICT:
+                self.queue.retry(item, SOON, hold=hold)
+            case Outcome.TRANSIENT:
+                backoff = CROWDED if isinstance(look.error, BulkheadFull) else TRANSIENT
+                self.queue.retry(item, backoff, hold=max(hold, look.retry_after))
+            case Outcome.REFUSED:
+                self.queue.retry(item, FAR, hold=hold)
+            case Outcome.BUG:
+                self.queue.retry(item, BUG, hold=BUG_HOLD)
+        if look.plan.wake_after is not None and look.outcome in _KEPT:
+            self.queue.add_after(item.key, look.plan.wake_after)
+        self._report(item.key, look)
+
+    def _set_back(self, key: K, look: ReconcileResult) -> None:
+        """What failed for single objects is tried again for them alone."""
+        for failed in look.plan.failed:
+            log.error(
+                "bug in a controller, one object is left alone", extra=_about(failed.ref, alert=True), exc_info=failed.error
+            )
+            self.queue.add_after(key, self._setbacks.failed(failed.ref, failed.resource_version, BUG))
+        for done in look.done:
+            match done:
+                case ActionResult(Patch() as patch, Outcome.ACTED):
+                    self._setbacks.succeeded(patch.ref)
+                case ActionResult(Patch() as patch, outcome) if outcome in _REST:
+                    log.warning("failed for one object", extra=_about(patch.ref, outcome=str(outcome), error=str(done.error)))
+                    wait = getattr(done.error, "retry_after", 0.0)
+                    delay = self._setbacks.failed(patch.ref, patch.resource_version, _REST[outcome], wait)
+                    self.queue.add_after(key, delay)
+                case _:
+                    continue
+
+    def _report(self, key: K, look: ReconcileResult) -> None:
+        trouble = KeyTrouble(look.outcome, str(look.error)) if look.outcome in _TROUBLES else None
+        if trouble is not None:
+            self._troubled.add(key)
+            self._on_trouble(self.card, key, trouble)
+        elif key in self._troubled and look.outcome in _KEPT:
+            self._troubled.discard(key)
+            self._on_trouble(self.card, key, None)
+        for done in look.done:
+            self._log_action(key, done)
+        self._log_outcome(key, look)
+
+    def _log_action(self, key: K, done: ActionResult) -> None:
+        facts = self._facts(key, **_facts_of(done))
+        if done.outcome is Outcome.ACTED:
+            log.info("acted", extra=facts)
+        elif done.outcome is Outcome.REFUSED:
+            log.warning("refused: somebody must change something", extra=facts)
+
+    def _log_outcome(self, key: K, look: ReconcileResult) -> None:
+        match look.outcome:
+            case Outcome.BUG:
+                log.error("bug in a controller, its key is degraded", extra=self._facts(key, alert=True), exc_info=look.error)
+            case Outcome.TRANSIENT if not isinstance(look.error, BulkheadFull):
+                log.warning("no success yet, backing off", extra=self._facts(key, error=str(look.error)))
+            case Outcome.SETTLED | Outcome.ACTED | Outcome.REFUSED:
+                return
+            case _:
+                log.debug("looked in vain", extra=self._facts(key, outcome=str(look.outcome), error=str(look.error)))
+
+    def _measure(self, item: Item[K], look: ReconcileResult, began: float) -> None:
+        name, now = self.card.name, self._clock()
+        self._metrics.looks.labels(name, look.outcome).inc()
+        self._metrics.duration.labels(name).observe(now - began)
+        if look.outcome in _REACHED:
+            self._metrics.latency.labels(name).observe(max(0.0, now - item.since))
+        for done in look.done:
+            verb = executor.verb_of(done.action) or "confirm"
+            self._metrics.writes.labels(name, resource_of(done.action).kind, verb, done.outcome).inc()
+
+    def _facts(self, key: AnyKey, **more: Any) -> dict[str, Any]:
+        return {"controller": self.card.name, "key": str(key), **more}
+
+
+class _Listener(Generic[K]):
+    """A listener that remembers which line of the card it listens for."""
+
+    def __init__(self, worker: _Worker[K], reads: ReadAccess[K]) -> None:
+        self._worker = worker
+        self._reads = reads
+
+    def __call__(self, cluster: str, obj: Object, *, initial: bool) -> None:
+        self._worker.on_change(self._reads, cluster, obj, initial=initial)
+
+
+def _is_remote(plan: Plan) -> bool:
+    return any(executor.where_of(cluster_of(action)) == "members" for action in plan.actions)
+
+
+_REACHED = frozenset({Outcome.SETTLED, Outcome.ACTED})
+_KEPT = _REACHED | {Outcome.BLOCKED}  # the plan stands, also when it wants another look
+_AFTER = {Outcome.ACTED: AGAIN, Outcome.BLOCKED: BLOCKED, Outcome.UNKNOWN: BLIND}
+_TROUBLES = frozenset({Outcome.REFUSED, Outcome.BUG})
+_REST = {
+    Outcome.CONFLICT: SOON,
+    Outcome.UNKNOWN: TRANSIENT,
+    Outcome.TRANSIENT: TRANSIENT,
+    Outcome.REFUSED: FAR,
+    Outcome.BUG: BUG,
+}
+"""How long an object is left alone after an independent action on it failed so."""
+
+
+def _facts_of(done: ActionResult) -> dict[str, Any]:
+    facts: dict[str, Any] = {"verb": executor.verb_of(done.action) or "confirm"}
+    if isinstance(done.action, ConfirmSet):
+        facts |= {"kind": done.action.resource.kind, "cluster": done.action.cluster}
+    else:
+        facts |= {"ref": str(done.action.ref), "why": getattr(done.action, "why", "")}
+    return facts if done.error is None else {**facts, "error": str(done.error)}
+
+
+def _about(ref: Ref, **more: Any) -> dict[str, Any]:
+    return {"ref": str(ref), **more}

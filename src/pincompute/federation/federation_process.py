@@ -1,0 +1,51 @@
+"""The federation process: which controllers run, and what they watch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pincompute import __version__
+from pincompute.api.labels import HOST
+from pincompute.engine.api_refusals import ApiRefusals
+from pincompute.engine.controller_card import Controller
+from pincompute.engine.server_process import ServerProcess
+from pincompute.federation.member import health, removal
+from pincompute.federation.project import project_controller
+from pincompute.federation.scheduling import pool_controller, scheduling_queue
+from pincompute.federation.workload import orphan_collection
+from pincompute.federation.workload import workload_controller as workload
+from pincompute.kube.cluster_set import Clusters
+from pincompute.kube.kubeconfig import load as load_kubeconfig
+from pincompute.kube.member_connections import MemberConnections
+
+NAME = "pincompute-federation"
+
+
+def controllers(refusals: ApiRefusals) -> tuple[Controller[Any, Any], ...]:
+    """All that runs on the host. The engine has to tell `refusals` about troubles."""
+    return (
+        project_controller.CONTROLLER,
+        pool_controller.CONTROLLER,
+        *workload.controllers(refusals),
+        health.CONTROLLER,
+        removal.CONTROLLER,
+        orphan_collection.CONTROLLER,
+    )
+
+
+CONTROLLERS = controllers(ApiRefusals())
+
+
+async def run(kubeconfig: Path, context: str, port: int) -> None:
+    """Run until told to end. Raises ConfigError when the kubeconfig cannot be used."""
+    host = load_kubeconfig(kubeconfig, context)
+    clusters = Clusters(user_agent=f"{NAME}/{__version__}")
+    for resource, indexes in (*scheduling_queue.INDEXES.items(), *workload.INDEXES.items()):
+        clusters.declare("host", resource, indexes)
+    membership = MemberConnections(clusters)
+    refusals = ApiRefusals()
+    process = ServerProcess(
+        NAME, HOST, host, port, controllers(refusals), lambda _clusters: membership.run(), on_trouble=refusals.note
+    )
+    await process.run(clusters)

@@ -1,0 +1,72 @@
+"""Kinds whose pods are replicas of one template, changed revision by revision: the functions they have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from pincompute.api.kinds import WorkloadKind, WorkloadObject
+from pincompute.api.meta import Manifest
+from pincompute.api.resource_requests import Requests
+from pincompute.api.shards import Origin, Shard, ShardSpec
+from pincompute.api.workloads import ClusterStatus
+from pincompute.federation.kinds.behaviour import MemberReport, PodSet, ShardInput, Summary
+
+POD = "pod"  # name of the only set
+
+
+def demand(kind: WorkloadKind, obj: WorkloadObject, requests: Sequence[Requests]) -> tuple[PodSet, ...]:
+    spec = obj.spec
+    pod: Manifest = spec.template.get("spec") or {}
+    return (PodSet(POD, requests[0], 0 if spec.stopped else kind.replicas(obj), spec.placement, pod),)
+
+
+def share(obj: WorkloadObject, part: ShardInput) -> ShardSpec:
+    spec, metadata = obj.spec, obj.metadata
+    return ShardSpec(
+        origin=Origin(uid=metadata.uid, generation=metadata.generation),
+        cluster=part.cluster,
+        zone=part.zone,
+        mix=part.mix,
+        tier=spec.tier,
+        update_type=spec.update.type,
+        min_ready_seconds=spec.update.min_ready_seconds,
+        budget=part.budget,
+        paused=spec.paused,
+    )
+
+
+def summarise(obj: WorkloadObject, revision: str, reports: Sequence[MemberReport]) -> Summary:
+    before = {line.cluster: line for line in obj.status.clusters}
+    lines = (_line(report, revision, before.get(report.cluster)) for report in reports)
+    ended = next((e for r in reports if r.shard is not None and (e := r.shard.status.ended) and e.revision == revision), None)
+    return Summary(tuple(sorted(lines, key=lambda line: (line.zone, line.cluster))), ended)
+
+
+def _line(report: MemberReport, revision: str, before: ClusterStatus | None) -> ClusterStatus:
+    """Of a silent member the last figures stay, marked as such: unknown is not zero."""
+    if not report.known:
+        last = before or ClusterStatus(cluster=report.cluster, zone=report.zone)
+        message = f"{report.cluster} does not answer; these are its last figures"
+        return msgspec.structs.replace(last, known=False, message=message)
+    if report.shard is None:
+        return ClusterStatus(cluster=report.cluster, zone=report.zone)
+    return _reported(report, report.shard, revision, before)
+
+
+def _reported(report: MemberReport, shard: Shard, revision: str, before: ClusterStatus | None) -> ClusterStatus:
+    status = shard.status
+    current = status.observed_generation >= shard.metadata.generation  # its operator has seen it as it is now
+    line = ClusterStatus(
+        cluster=report.cluster,
+        zone=report.zone,
+        replicas=status.replicas,
+        ready_replicas=status.ready_replicas,
+        available_replicas=status.available_replicas,
+        updated_replicas=next((row.replicas for row in status.revisions if row.revision == revision), 0),
+        observed_generation=status.origin_generation if current else 0,
+        message=status.message,
+        reported_at=before.reported_at if before else None,
+    )
+    return line if line == before else msgspec.structs.replace(line, reported_at=status.reported_at)

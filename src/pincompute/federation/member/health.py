@@ -1,0 +1,124 @@
+"""Cluster health: a member is ready or not, with patience in both directions (S-017).
+
+`Reachable` follows the facts at once; `Ready` follows `Reachable` after it has held for a while, so that a flapping member is
+neither trusted nor given up too soon. The clock is the condition's own transition time: a restart of the federation neither
+restarts nor skips the wait (N8).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import msgspec
+
+from pincompute.api import conditions, merge_patch
+from pincompute.api.conditions import Condition
+from pincompute.api.labels import HOST
+from pincompute.api.member_clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS, Capacity, MemberCluster
+from pincompute.api.meta import Object
+from pincompute.engine.controller_card import Card, Controller, ReadAccess, WriteAccess
+from pincompute.engine.plan import Patch, Plan, Ref, plan
+from pincompute.federation.controller_keys import MemberKey
+from pincompute.federation.member import member_state
+from pincompute.federation.member.member_state import MemberState
+from pincompute.kube.cache_views import Views
+
+DOWN_AFTER = timedelta(seconds=15)  # of silence until a ready member counts as not ready
+UP_AFTER = timedelta(seconds=3)  # of answers until a member that was not ready is trusted again
+REACHABLE = "Reachable"
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedHealth:
+    now: datetime
+    cluster: MemberCluster
+    member: MemberState
+
+
+def decide(seen: ObservedHealth) -> Plan:
+    cluster, now = seen.cluster, seen.now
+    contact = conditions.merge(cluster.status.conditions, (_contact(seen),), now)
+    ready, wake_after = _judge(seen, contact)
+    status = msgspec.structs.replace(
+        cluster.status,
+        observed_generation=cluster.metadata.generation,
+        capacity=_rounded(seen.member.capacity) or cluster.status.capacity,
+        conditions=conditions.merge(contact, (ready,), now),
+    )
+    difference = merge_patch.between(cluster.status, status)
+    if not difference:
+        return Plan(wake_after=wake_after)
+    meta = cluster.metadata
+    write = Patch(
+        Ref(HOST, MEMBERCLUSTERS, cluster.key), {"status": difference}, meta.uid, meta.resource_version, ready.message, "status"
+    )
+    return plan((write,), wake_after=wake_after)
+
+
+def observe(key: MemberKey, views: Views, now: datetime) -> ObservedHealth | None:
+    cluster = views.view(HOST, MEMBERCLUSTERS).get(key.object)
+    return ObservedHealth(now, cluster, member_state.measure(cluster, views)) if cluster is not None else None
+
+
+def _contact(seen: ObservedHealth) -> Condition:
+    if seen.member.reachable:
+        return _condition(seen, REACHABLE, "True", "Answers", "the API server answers")
+    message = "the API server does not answer; check that it runs and that the kubeconfig Secret is right"
+    return _condition(seen, REACHABLE, "False", "Silent", message)
+
+
+def _judge(seen: ObservedHealth, contact: tuple[Condition, ...]) -> tuple[Condition, float | None]:
+    """The Ready condition and the seconds until it may change by the passing of time alone."""
+    reachable = conditions.is_true(contact, REACHABLE)
+    before = conditions.find(seen.cluster.status.conditions, member_state.READY)
+    if before is None:
+        return _verdict(seen, reachable), None
+    if (before.status == "True") == reachable:
+        return _verdict(seen, reachable), None
+    since = conditions.find(contact, REACHABLE)
+    held = seen.now - (since.last_transition_time if since and since.last_transition_time else seen.now)
+    patience = UP_AFTER if reachable else DOWN_AFTER
+    if held >= patience:
+        return _verdict(seen, reachable), None
+    return before, (patience - held).total_seconds()
+
+
+def _verdict(seen: ObservedHealth, ready: bool) -> Condition:
+    if ready:
+        return _condition(seen, member_state.READY, "True", "Healthy", "the cluster takes work")
+    return _condition(
+        seen, member_state.READY, "False", "Unreachable", "the cluster is silent; its replicas are left as they are"
+    )
+
+
+def _condition(seen: ObservedHealth, kind: str, status: conditions.ConditionStatus, reason: str, message: str) -> Condition:
+    generation = seen.cluster.metadata.generation
+    return Condition(type=kind, status=status, observed_generation=generation, reason=reason, message=message)
+
+
+def _rounded(capacity: Capacity | None) -> Capacity | None:
+    """For people: without the histogram, which the scheduler reads in the member itself."""
+    return msgspec.structs.replace(capacity, free=()) if capacity else None
+
+
+def _itself(_cluster: str, member: MemberCluster) -> tuple[MemberKey, ...]:
+    return (MemberKey(member.metadata.name),)
+
+
+def _of_cluster(cluster: str, _obj: Object) -> tuple[MemberKey, ...]:
+    return (MemberKey(cluster),)
+
+
+CONTROLLER = Controller(
+    Card(
+        name="federation.health",
+        promise="Each MemberCluster says whether it answers, whether it takes work, and what it has.",
+        key="MemberCluster",
+        reads=(ReadAccess("host", MEMBERCLUSTERS, _itself), ReadAccess("members", CLUSTERCAPACITIES, _of_cluster)),
+        writes=(WriteAccess("host", MEMBERCLUSTERS, ("status",)),),
+        coalesce=5.0,
+    ),
+    observe,
+    decide,
+)

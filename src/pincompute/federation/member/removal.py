@@ -1,0 +1,124 @@
+"""Removal: a MemberCluster that is being deleted leaves only when its work runs elsewhere (S-007).
+
+Scheduling moves the replicas because the member is leaving, dispatch hands them over; this controller only says when it is
+done. A dead member can be removed too: what cannot be asked is not waited for, but its replicas must be ready elsewhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from pincompute.api import conditions, labels
+from pincompute.api.kinds import KINDS
+from pincompute.api.labels import HOST
+from pincompute.api.member_clusters import MEMBERCLUSTERS, MemberCluster
+from pincompute.api.meta import Key, Object
+from pincompute.engine.controller_card import Card, Controller, ReadAccess, WriteAccess
+from pincompute.engine.plan import ConfirmSet, Patch, Plan, Ref, plan
+from pincompute.federation.controller_keys import MemberKey
+from pincompute.federation.member import member_state
+from pincompute.federation.workload import workload_model
+from pincompute.federation.workload.workload_model import WorkloadObject
+from pincompute.kube.cache_views import Unknown, Views
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedRemoval:
+    """`placed`: workloads whose placement names the member, or that it last reported for and that are not ready elsewhere.
+
+    `shards`: names of shards still there; None when the member cannot be asked.
+    """
+
+    cluster: MemberCluster
+    placed: tuple[Key, ...]
+    shards: tuple[Key, ...] | None
+
+
+def decide(seen: ObservedRemoval) -> Plan:
+    cluster = seen.cluster
+    if not cluster.deleting or labels.DRAIN_FINALIZER not in cluster.metadata.finalizers:
+        return Plan()
+    if seen.placed or seen.shards:
+        rest = ", ".join(str(key) for key in (seen.placed or seen.shards or ())[:5])
+        return Plan(why=f"waits until {rest} runs elsewhere")
+    proofs = (
+        ()
+        if seen.shards is None
+        else tuple(
+            ConfirmSet(cluster.metadata.name, k.shard, "", labels.MANAGED_BY, labels.PINCOMPUTE, frozenset()) for k in KINDS
+        )
+    )
+    return plan(proofs, (_release(cluster),))
+
+
+def observe(key: MemberKey, views: Views, _now: datetime) -> ObservedRemoval | None:
+    cluster = views.view(HOST, MEMBERCLUSTERS).get(key.object)
+    if cluster is None:
+        return None
+    if not cluster.deleting:
+        return ObservedRemoval(cluster, (), ())
+    objects = [obj for kind in KINDS for obj in views.view(HOST, kind.workload).by(workload_model.BY_MEMBER, key.name)]
+    placed = tuple(sorted(obj.key for obj in objects if _depends(obj, key.name)))
+    return ObservedRemoval(cluster, placed, _shards(cluster, views))
+
+
+def _depends(obj: WorkloadObject, cluster: str) -> bool:
+    if obj.deleting:
+        return False
+    made, status = obj.status.scheduling, obj.status
+    if made is None:
+        return False
+    if any(row.cluster == cluster for row in made.placement):
+        return True
+    elsewhere = sum(line.ready_replicas for line in status.clusters if line.cluster != cluster and line.known)
+    reported = any(line.cluster == cluster and line.replicas for line in status.clusters)
+    return reported and elsewhere < sum(row.replicas for row in made.placement) + made.unplaced
+
+
+def _shards(cluster: MemberCluster, views: Views) -> tuple[Key, ...] | None:
+    """Silence is not death: a member counts as dead when health has given it up, and is unknown until then."""
+    name = cluster.metadata.name
+    if views.reachable(name):
+        return tuple(shard.key for kind in KINDS for shard in views.view(name, kind.shard).list())
+    if conditions.is_true(cluster.status.conditions, member_state.READY):
+        raise Unknown(f"{name} is silent, but not given up yet")
+    return None
+
+
+def _release(cluster: MemberCluster) -> Patch:
+    meta = cluster.metadata
+    kept = [f for f in meta.finalizers if f != labels.DRAIN_FINALIZER]
+    ref = Ref(HOST, MEMBERCLUSTERS, cluster.key)
+    return Patch(ref, {"metadata": {"finalizers": kept}}, meta.uid, meta.resource_version, "nothing depends on it any more")
+
+
+def _itself(_cluster: str, member: MemberCluster) -> tuple[MemberKey, ...]:
+    return (MemberKey(member.metadata.name),)
+
+
+def _placed_in(_cluster: str, obj: WorkloadObject) -> tuple[MemberKey, ...]:
+    """Members that a workload has something in by its own status."""
+    return tuple({MemberKey(line.cluster) for line in obj.status.clusters})
+
+
+def _of_cluster(cluster: str, _obj: Object) -> tuple[MemberKey, ...]:
+    return (MemberKey(cluster),)
+
+
+CONTROLLER = Controller(
+    Card(
+        name="federation.removal",
+        promise="A member leaves the region only when nothing depends on it any more.",
+        key="MemberCluster",
+        reads=(
+            ReadAccess("host", MEMBERCLUSTERS, _itself),
+            *(ReadAccess("host", kind.workload, _placed_in) for kind in KINDS),
+            *(ReadAccess("members", kind.shard, _of_cluster) for kind in KINDS),
+        ),
+        writes=(WriteAccess("host", MEMBERCLUSTERS, ("patch",)),),
+        coalesce=0.5,
+    ),
+    observe,
+    decide,
+)

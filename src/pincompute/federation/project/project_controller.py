@@ -1,0 +1,144 @@
+"""Projects: a Project is a namespace of the same name in the host and in every member.
+
+The surprising rule: a namespace that exists without our label is somebody else's; it is reported, not taken over (S-002).
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+
+from pincompute.api import conditions, labels, merge_patch
+from pincompute.api.builtin import NAMESPACES, Namespace
+from pincompute.api.conditions import Condition
+from pincompute.api.labels import HOST
+from pincompute.api.member_clusters import MEMBERCLUSTERS, PROJECTS, Project
+from pincompute.api.meta import Key, Manifest
+from pincompute.engine.controller_card import Card, Controller, ReadAccess, WriteAccess, own_key
+from pincompute.engine.plan import Apply, Patch, Plan, Ref, plan
+from pincompute.federation.member import member_state
+from pincompute.kube.cache_views import Unknown, Views
+
+UNSEEN_POLL = 0.5  # seconds between looks while a member cannot be seen: its first news need not concern a namespace
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedProject:
+    """`namespaces`: the project's namespace by cluster, None where it is missing; clusters that cannot be seen are absent."""
+
+    now: datetime
+    project: Project
+    namespaces: tuple[tuple[str, Namespace | None], ...]
+    unseen: bool = False
+
+
+def decide(seen: ObservedProject) -> Plan:
+    project = seen.project
+    if project.deleting:
+        return Plan(why="is being deleted; its namespaces are the administrator's to remove")
+    applies = tuple(_apply(project, cluster) for cluster, there in seen.namespaces if not _prepared(project, there))
+    foreign = tuple(cluster for cluster, there in seen.namespaces if there is not None and not _ours(there))
+    wake_after = UNSEEN_POLL if seen.unseen else None
+    return plan(
+        tuple(a for a in applies if a.ref.cluster not in foreign), _report(seen, applies, foreign), wake_after=wake_after
+    )
+
+
+def observe(key: Key, views: Views, now: datetime) -> ObservedProject | None:
+    project = views.view(HOST, PROJECTS).get(key)
+    if project is None:
+        return None
+    name = Key("", key.name)
+    namespaces = [(HOST, views.view(HOST, NAMESPACES).get(name))]
+    staying = [member for member in member_state.observe(views) if not member.leaving]
+    for member in staying:
+        if member.reachable:
+            with suppress(Unknown):
+                namespaces.append((member.name, views.view(member.name, NAMESPACES).get(name)))
+    return ObservedProject(now, project, tuple(namespaces), unseen=len(namespaces) <= len(staying))
+
+
+def manifest(project: str) -> Manifest:
+    return {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {
+            "name": project,
+            "labels": {labels.MANAGED_BY: labels.PINCOMPUTE, labels.PROJECT: project},
+        },
+    }
+
+
+def _ours(there: Namespace) -> bool:
+    return there.metadata.labels.get(labels.MANAGED_BY) == labels.PINCOMPUTE
+
+
+def _prepared(project: Project, there: Namespace | None) -> bool:
+    return there is not None and _ours(there) and there.metadata.labels.get(labels.PROJECT) == project.metadata.name
+
+
+def _apply(project: Project, cluster: str) -> Apply:
+    ref = Ref(cluster, NAMESPACES, Key("", project.metadata.name))
+    return Apply(ref, manifest(project.metadata.name), f"project {project.metadata.name} needs its namespace in {cluster}")
+
+
+def _report(seen: ObservedProject, missing: tuple[Apply, ...], foreign: tuple[str, ...]) -> tuple[Patch, ...]:
+    """Ready once every cluster that answers has the namespace."""
+    project = seen.project
+    condition = _condition(project, missing, foreign)
+    status = msgspec.structs.replace(
+        project.status,
+        observed_generation=project.metadata.generation,
+        conditions=conditions.merge(project.status.conditions, (condition,), seen.now),
+    )
+    difference = merge_patch.between(project.status, status)
+    if not difference:
+        return ()
+    meta = project.metadata
+    ref = Ref(HOST, PROJECTS, project.key)
+    return (Patch(ref, {"status": difference}, meta.uid, meta.resource_version, condition.message, "status"),)
+
+
+def _condition(project: Project, missing: tuple[Apply, ...], foreign: tuple[str, ...]) -> Condition:
+    generation = project.metadata.generation
+    if foreign:
+        message = (
+            f"namespace {project.metadata.name} in {', '.join(foreign)} exists and is not the platform's; choose another "
+            f"name, or hand it over: kubectl label namespace {project.metadata.name} {labels.MANAGED_BY}={labels.PINCOMPUTE}"
+        )
+        return Condition(type="Ready", status="False", observed_generation=generation, reason="NameTaken", message=message)
+    if missing:
+        clusters = ", ".join(a.ref.cluster for a in missing)
+        message = f"namespaces are being made in {clusters}"
+        return Condition(type="Ready", status="False", observed_generation=generation, reason="Preparing", message=message)
+    message = "every cluster has the project's namespace"
+    return Condition(type="Ready", status="True", observed_generation=generation, reason="Prepared", message=message)
+
+
+def _named_like(_cluster: str, namespace: Namespace) -> tuple[Key, ...]:
+    return (Key("", namespace.metadata.name),)
+
+
+CONTROLLER = Controller(
+    Card(
+        name="federation.projects",
+        promise="Every project has its namespace in the host and in every member that answers.",
+        key="Project",
+        reads=(
+            ReadAccess("host", PROJECTS, own_key),
+            ReadAccess("host", NAMESPACES, _named_like),
+            ReadAccess("members", NAMESPACES, _named_like),
+            ReadAccess("host", MEMBERCLUSTERS, lambda _cluster, _obj: ()),
+        ),
+        writes=(
+            WriteAccess("host", NAMESPACES, ("apply",)),
+            WriteAccess("members", NAMESPACES, ("apply",)),
+            WriteAccess("host", PROJECTS, ("status",)),
+        ),
+    ),
+    observe,
+    decide,
+)

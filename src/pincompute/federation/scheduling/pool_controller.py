@@ -1,0 +1,232 @@
+"""Scheduling: every workload gets a placement that the pool has room for, one status write per decision.
+
+The key is the pool, not the workload: a pool is a set of nodes, and the room on them is the constraint. One look decides a
+batch against one account of promised capacity, whatever the tiers, so two submits of the same moment never use the same room
+(S-035). What is first in line: Reserved, then OnDemand, then Preemptible, and first come first served in each.
+
+A look costs what changed: who needs a decision and what is promised are an index and a sum that the caches keep (`queues`).
+What no cluster has room for is not in line; it is again when one of its kind could be placed (S-038). Each workload stands by
+itself: one whose write fails, or that cannot be decided at all, is left alone for a while and stops nobody.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pincompute.api.kinds import KINDS
+from pincompute.api.labels import HOST
+from pincompute.api.member_clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS
+from pincompute.api.meta import Object
+from pincompute.api.resource_requests import NOTHING, Requests, plus
+from pincompute.api.workloads import Scheduling
+from pincompute.engine.controller_card import Card, Controller, ObserveContext, ReadAccess, WriteAccess
+from pincompute.engine.plan import Failed, Patch, Plan, Ref
+from pincompute.federation.controller_keys import PoolKey
+from pincompute.federation.member import member_state
+from pincompute.federation.member.member_state import MemberState
+from pincompute.federation.scheduling import feasibility, placement_status, reservations, scheduling_queue
+from pincompute.federation.scheduling.demand import Demand, demand
+from pincompute.federation.scheduling.placement import place
+from pincompute.federation.scheduling.scheduling_queue import Filing
+from pincompute.federation.workload import workload_model
+from pincompute.federation.workload.workload_model import Workload, WorkloadObject
+from pincompute.federation.workload.workload_status import before_reports
+from pincompute.kube.cache_views import View
+
+BATCH = 32  # decisions written at the same time: enough to keep an API server busy, and a look of some 15 ms
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedPool:
+    """`waiting` may need a decision, first in line first. `promised` is capacity by cluster. `more`: others wait behind."""
+
+    now: datetime
+    waiting: tuple[Workload, ...]
+    members: tuple[MemberState, ...]
+    promised: Mapping[str, Requests]
+    failed: tuple[Failed, ...] = ()
+    more: bool = False
+
+
+def decide(seen: ObservedPool) -> Plan:
+    promised, failed = dict(seen.promised), list(seen.failed)
+    writes: list[Patch] = []
+    for workload in seen.waiting:
+        try:
+            writes += _decided(workload, seen, promised)
+        except Exception as bug:  # noqa: BLE001 - one workload that cannot be decided must not stop the others
+            failed.append(Failed(workload.ref, workload.obj.metadata.resource_version, bug))
+    return Plan(
+        (tuple(writes),) if writes else (),
+        wake_after=0.0 if seen.more and writes else None,
+        independent=True,
+        failed=tuple(failed),
+    )
+
+
+def _decided(workload: Workload, seen: ObservedPool, promised: dict[str, Requests]) -> tuple[Patch, ...]:
+    if workload.rendered.problem:
+        return workload_model.with_status(workload, placement_status.refused(workload, seen.now), "its template cannot be used")
+    decision = place(workload, seen.members, promised)
+    placed = {row.cluster for row in decision.placement}
+    hosts = tuple(member for member in seen.members if member.name in placed)
+    status = before_reports(workload, placement_status.status(workload, decision, seen.now), hosts, seen.now)
+    writes = workload_model.with_status(workload, status, placement_status.why(decision))
+    _promise(promised, workload, decision)
+    return writes
+
+
+def _promise(promised: dict[str, Requests], workload: Workload, decision: Scheduling) -> None:
+    """Charge what this decision adds to what the last one had promised already."""
+    before = workload.status.scheduling
+    had = {row.cluster: row.replicas for row in before.placement} if before else {}
+    for row in decision.placement:
+        if (more := row.replicas - had.get(row.cluster, 0)) > 0:
+            promised[row.cluster] = plus(promised.get(row.cluster, NOTHING), workload.rendered.requests, more)
+
+
+def observe(key: PoolKey, context: ObserveContext, now: datetime) -> ObservedPool:
+    known = member_state.measured(context)
+    views = tuple(context.view(HOST, kind.workload) for kind in KINDS)
+    promised = _Promised(views, known)
+    waiting: list[Workload] = []
+    failed: list[Failed] = []
+    for obj in _in_line(key.name, views, known, promised):
+        ref = Ref(HOST, scheduling_queue.kind_of(obj).workload, obj.key)
+        if context.resting(ref, obj.metadata.resource_version):
+            continue
+        if len(waiting) >= BATCH:
+            return ObservedPool(now, tuple(waiting), known, promised.all(), tuple(failed), more=True)
+        try:
+            waiting.append(scheduling_queue.read(obj))
+        except Exception as bug:  # noqa: BLE001 - one that cannot be read must not stop the others
+            failed.append(Failed(ref, obj.metadata.resource_version, bug))
+    return ObservedPool(now, tuple(waiting), known, promised.all() if waiting else {}, tuple(failed))
+
+
+class _Promised:
+    """Promised capacity by cluster, added up when somebody asks for it."""
+
+    def __init__(self, views: Iterable[View[Any]], known: tuple[MemberState, ...]) -> None:
+        self._views = tuple(views)
+        self._known = known
+        self._found: dict[str, Requests] | None = None
+
+    def all(self) -> Mapping[str, Requests]:
+        if self._found is None:
+            amounts = ((m.name, self._of(m)) for m in self._known)
+            self._found = {name: amount for name, amount in amounts if amount}
+        return self._found
+
+    def _of(self, member: MemberState) -> Requests:
+        amount, measured = NOTHING, reservations.moment(member.measured_at)
+        for view in self._views:
+            if more := view.total(reservations.PROMISED, member.name, measured):
+                amount = plus(amount, more)
+        return amount
+
+
+def _in_line(
+    pool: str, views: tuple[View[Any], ...], known: tuple[MemberState, ...], promised: _Promised
+) -> Iterator[WorkloadObject]:
+    """Whoever may need a decision now, each once, first in line first."""
+    by_name = {m.name: m for m in known}
+    classes: dict[str, tuple[bool, str]] = {}
+    lines: list[Iterable[WorkloadObject]] = []
+    for view in views:
+        for value in view.values(scheduling_queue.QUEUE):
+            filing = scheduling_queue.filing(value)
+            if filing.pool != pool:
+                continue
+            if filing.why == scheduling_queue.EVERYWHERE:
+                lines.append(obj for obj in view.by(scheduling_queue.QUEUE, value) if _lacks_a_share(obj, known))
+            elif _calls(filing, by_name) or (
+                filing.why == scheduling_queue.NO_ROOM and _shortage_ends(view, value, known, promised, classes)
+            ):
+                lines.append(view.by(scheduling_queue.QUEUE, value))
+    seen: set[str] = set()
+    for obj in heapq.merge(*lines, key=scheduling_queue.rank):
+        if obj.metadata.uid not in seen:
+            seen.add(obj.metadata.uid)
+            yield obj
+
+
+def _calls(filing: Filing, known: Mapping[str, MemberState]) -> bool:
+    """Whether what is filed so needs a decision, as far as the members tell."""
+    member = known.get(filing.what)
+    match filing.why:
+        case scheduling_queue.WAITING:
+            return True
+        case scheduling_queue.PLACED:
+            return member is None or member.leaving
+        case scheduling_queue.PASSED_OVER:
+            return member is None or member.leaving or feasibility.silence(member) is None
+        case _:
+            return False
+
+
+def _shortage_ends(
+    view: View[Any], value: str, known: tuple[MemberState, ...], promised: _Promised, classes: dict[str, tuple[bool, str]]
+) -> bool:
+    """Room has come for what is filed so, or the reasons that it was told are no longer those."""
+    shortage = scheduling_queue.shortage_of(scheduling_queue.filing(value).what)
+    if str(shortage[:2]) not in classes:
+        wants = demand(scheduling_queue.read(next(iter(view.by(scheduling_queue.QUEUE, value)))))
+        has_room = feasibility.has_room(known, wants, promised.all(), shortage.least)
+        classes[str(shortage[:2])] = has_room, scheduling_queue.reasons((m.name, _out(m, wants)) for m in known)
+    has_room, reasons = classes[str(shortage[:2])]
+    return has_room or reasons != shortage.reasons
+
+
+def _out(member: MemberState, wants: Demand) -> str:
+    """The word for why the member is out; empty when it only has no room, or is silent."""
+    if out := feasibility.verdict(member, wants).out:
+        return out.word
+    return "Unschedulable" if member.unschedulable and not feasibility.silence(member) else ""
+
+
+def _lacks_a_share(obj: WorkloadObject, known: tuple[MemberState, ...]) -> bool:
+    """A cluster that matches and takes work has none of it."""
+    made, wants = obj.status.scheduling, demand(scheduling_queue.read(obj))
+    has = {row.cluster for row in made.placement} if made else set[str]()
+    able = (m for m in known if m.name not in has and feasibility.silence(m) is None)
+    return bool(wants.replicas) and any(feasibility.verdict(m, wants).out is None for m in able)
+
+
+def _news(_cluster: str, obj: WorkloadObject) -> tuple[PoolKey, ...]:
+    """Progress of a workload that has its place is no news: room that comes free is told by the members' capacity."""
+    if obj.deleting:
+        return (PoolKey(scheduling_queue.pool_of(obj)),)
+    filings = map(scheduling_queue.filing, scheduling_queue.files(obj))
+    return tuple(
+        {
+            PoolKey(f.pool): None
+            for f in filings
+            if f.why in (scheduling_queue.WAITING, scheduling_queue.NO_ROOM, scheduling_queue.PASSED_OVER)
+        }
+    )
+
+
+def _every_pool(_cluster: str, _obj: Object) -> tuple[PoolKey, ...]:
+    return (PoolKey(scheduling_queue.POOL),)
+
+
+CONTROLLER = Controller(
+    Card(
+        name="federation.scheduling",
+        promise="Every workload gets a placement that the pool has room for: by tier, and first come first served in each.",
+        key="pool",
+        reads=(
+            *(ReadAccess("host", kind.workload, _news) for kind in KINDS),
+            ReadAccess("host", MEMBERCLUSTERS, _every_pool),
+            ReadAccess("members", CLUSTERCAPACITIES, _every_pool),
+        ),
+        writes=tuple(WriteAccess("host", kind.workload, ("status",)) for kind in KINDS),
+    ),
+    observe,
+    decide,
+)

@@ -1,0 +1,93 @@
+"""What one workload has in each member: its shard there, as far as it can be seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from pincompute.api.builtin import NAMESPACES
+from pincompute.api.meta import Key
+from pincompute.api.shards import RevisionStatus, Shard, ShardBudget, Share
+from pincompute.federation.member import member_state
+from pincompute.federation.member.member_state import MemberState
+from pincompute.federation.workload import workload_model
+from pincompute.federation.workload.workload_model import Workload
+from pincompute.kube.cache_views import Unknown, Views
+
+
+@dataclass(frozen=True, slots=True)
+class MemberShard:
+    """One member as far as this workload is concerned.
+
+    `shard`: the workload's own, as it is or was when the member was last heard of; `orphan`: one that a deleted workload of
+    the same name left. `known`: the member's shards can be seen right now. `namespace_exists`: that of the project is there.
+    """
+
+    member: MemberState
+    shard: Shard | None
+    orphan: Shard | None = None
+    known: bool = True
+    namespace_exists: bool = True
+
+    @property
+    def name(self) -> str:
+        return self.member.name
+
+    @property
+    def mix(self) -> tuple[Share, ...]:
+        return self.shard.spec.mix if self.shard is not None else ()
+
+    @property
+    def budget(self) -> ShardBudget:
+        return self.shard.spec.budget if self.shard is not None else ShardBudget()
+
+    @property
+    def replicas(self) -> int:
+        """Pods that its shard asks for now."""
+        return sum(share.replicas for share in self.mix)
+
+    @property
+    def settled(self) -> bool:
+        """The operator has acted on the shard as it is now."""
+        return self.shard is None or self.shard.status.observed_generation >= self.shard.metadata.generation
+
+    @property
+    def figures(self) -> Mapping[str, RevisionStatus]:
+        """The pods there by revision, as last reported."""
+        return {row.revision: row for row in self.shard.status.revisions} if self.shard is not None else {}
+
+    @property
+    def available(self) -> int:
+        return self.shard.status.available_replicas if self.shard is not None and self.known else 0
+
+    @property
+    def deleting(self) -> bool:
+        return self.shard is not None and self.shard.deleting
+
+
+def observe(workload: Workload, views: Views) -> tuple[MemberShard, ...]:
+    """The members that should run a part of the workload, or may have one, by name; all of them when it is being deleted."""
+    concerned = workload_model.members_of(workload.obj)
+    return tuple(
+        _site(workload, member, views)
+        for member in member_state.measured(views)
+        if workload.deleting or member.name in concerned or _has_shard(workload, member, views)
+    )
+
+
+def _has_shard(workload: Workload, member: MemberState, views: Views) -> bool:
+    with suppress(Unknown):
+        return views.view(member.name, workload.kind.shard).get(workload.key) is not None
+    return False
+
+
+def _site(workload: Workload, member: MemberState, views: Views) -> MemberShard:
+    try:
+        shard: Shard | None = views.view(member.name, workload.kind.shard).get(workload.key)
+        namespace = views.view(member.name, NAMESPACES).get(Key("", workload.key.namespace))
+    except Unknown:
+        return MemberShard(member, None, known=False, namespace_exists=False)
+    own = workload_model.shard_of(workload, shard)
+    namespace_exists = namespace is not None and not namespace.deleting
+    return MemberShard(member, own, None if own is not None else shard, member.reachable, namespace_exists)

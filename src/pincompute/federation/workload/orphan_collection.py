@@ -1,0 +1,90 @@
+"""Sweep: a shard whose workload is gone is removed, by uid and never by name (S-008, S-009).
+
+The workload's own controller removes the shards of one that is being deleted; the sweep finds what was missed: a workload whose
+finalizer was taken off by hand, a member that was away. Before anything is deleted the host's API server itself is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from pincompute.api import labels
+from pincompute.api.kinds import KINDS, WorkloadKind
+from pincompute.api.labels import HOST
+from pincompute.api.meta import Object
+from pincompute.api.shards import Shard
+from pincompute.engine.controller_card import Card, Controller, ReadAccess, WriteAccess
+from pincompute.engine.plan import Confirm, Delete, Plan, Ref, plan
+from pincompute.federation.controller_keys import ShardKey
+from pincompute.federation.workload.workload_model import WorkloadObject
+from pincompute.kube.cache_views import Views
+
+PACE = 20.0  # deletions a second; an orphan has no hurry, and a mistake would be slow
+
+_KINDS = {kind.shard.kind: kind for kind in KINDS}
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedOrphan:
+    """A shard, and the uid of the workload of its name: empty when there is none."""
+
+    member: str
+    kind: WorkloadKind
+    shard: Shard
+    namesake: str
+
+
+def decide(seen: ObservedOrphan) -> Plan:
+    shard = seen.shard
+    ours = shard.metadata.labels.get(labels.MANAGED_BY) == labels.PINCOMPUTE
+    if shard.deleting or not ours or seen.namesake == shard.spec.origin.uid:
+        return Plan()
+    proof = Confirm(Ref(HOST, seen.kind.workload, shard.key), seen.namesake)
+    delete = Delete(Ref(seen.member, seen.kind.shard, shard.key), shard.metadata.uid, "its workload is gone from the host")
+    return plan((proof,), (delete,))
+
+
+def observe(key: ShardKey, views: Views, _now: datetime) -> ObservedOrphan | None:
+    if not views.reachable(key.member):
+        return None
+    kind = _KINDS[key.kind]
+    shard = views.view(key.member, kind.shard).get(key.object)
+    if shard is None:
+        return None
+    namesake = views.view(HOST, kind.workload).get(key.object)
+    return ObservedOrphan(key.member, kind, shard, namesake.metadata.uid if namesake is not None else "")
+
+
+def _itself(kind: WorkloadKind) -> Callable[[str, Object], tuple[ShardKey, ...]]:
+    return lambda cluster, shard: (ShardKey(cluster, kind.shard.kind, *shard.key),)
+
+
+def _unheld(kind: WorkloadKind) -> Callable[[str, WorkloadObject], tuple[ShardKey, ...]]:
+    """Shards of a workload that can vanish without its controller having cleared them; what is missed is found at a start."""
+
+    def keys(_cluster: str, obj: WorkloadObject) -> tuple[ShardKey, ...]:
+        made = obj.status.scheduling
+        if made is None or labels.SHARDS_FINALIZER in obj.metadata.finalizers:
+            return ()
+        return tuple(ShardKey(row.cluster, kind.shard.kind, *obj.key) for row in made.placement)
+
+    return keys
+
+
+CONTROLLER = Controller(
+    Card(
+        name="federation.sweep",
+        promise="No member keeps a shard whose workload is gone.",
+        key="shard in a member",
+        reads=(
+            *(ReadAccess("members", kind.shard, _itself(kind)) for kind in KINDS),
+            *(ReadAccess("host", kind.workload, _unheld(kind)) for kind in KINDS),
+        ),
+        writes=tuple(WriteAccess("members", kind.shard, ("delete",)) for kind in KINDS),
+        pace=PACE,
+    ),
+    observe,
+    decide,
+)

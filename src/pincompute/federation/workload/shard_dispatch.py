@@ -1,0 +1,146 @@
+"""Dispatch: each member has exactly the shard that its assignment says, and a deleted workload leaves none.
+
+The surprising rule: whoever gives away a part of the account first asks all members concerned whether their shards are what
+the decision was made from. An old view could hand out the same part twice.
+"""
+
+from __future__ import annotations
+
+from pincompute.api import labels, merge_patch
+from pincompute.api.meta import Manifest
+from pincompute.api.shards import Shard, ShardBudget, ShardSpec
+from pincompute.engine.plan import Action, Apply, Confirm, ConfirmSet, Delete, Patch, Ref, Stage
+from pincompute.federation.kinds import ShardInput
+from pincompute.federation.workload.member_shards import MemberShard
+from pincompute.federation.workload.rollout import Assignment
+from pincompute.federation.workload.workload_model import Workload
+
+NAMESPACE_POLL = 0.5  # seconds between looks while a member still lacks the project's namespace
+
+
+def writes(workload: Workload, assignments: tuple[Assignment, ...]) -> tuple[Action, ...]:
+    """What brings the members' shards up to date: shards of deleted namesakes go, new and changed ones are applied."""
+    orphans = tuple(
+        _delete(workload, a.site, a.site.orphan, "belongs to a deleted workload of this name")
+        for a in assignments
+        if a.site.known and a.site.orphan is not None and not a.site.orphan.deleting
+    )
+    return orphans + tuple(apply for a in assignments if (apply := _apply(workload, a)))
+
+
+def removals(workload: Workload, assignments: tuple[Assignment, ...]) -> tuple[Delete, ...]:
+    return tuple(
+        _delete(workload, a.site, a.site.shard, "its replicas run elsewhere")
+        for a in assignments
+        if a.site.known and a.site.shard is not None and not a.mix and not a.site.deleting
+    )
+
+
+def guard(workload: Workload, assignments: tuple[Assignment, ...]) -> Stage:
+    """Proof that the views are not old: of the workload always, of its shards where the account is concerned.
+
+    Pinned to the workload's version, because a placement changes without the generation when a member leaves or is back
+    (S-048, F5).
+    """
+    present = Confirm(workload.ref, workload.uid, resource_version=workload.obj.metadata.resource_version)
+    if not any(_moves_floor(a) for a in assignments):
+        return (present,)
+    return (present, *(_proof(workload, a.site, a.site.shard) for a in assignments if a.site.known and a.site.shard))
+
+
+def lacks_namespace(assignments: tuple[Assignment, ...]) -> bool:
+    """A member that should run something lacks the project's namespace."""
+    return any(a.site.known and not a.site.namespace_exists and a.mix for a in assignments)
+
+
+def _moves_floor(assignment: Assignment) -> bool:
+    """It changes how many replicas the member guarantees. A new shard guarantees nothing yet."""
+    site = assignment.site
+    if site.shard is None or not site.known or site.deleting:
+        return False
+    before, after = site.budget, assignment.budget
+    return (site.replicas, before.unavailable, before.updating) != (assignment.replicas, after.unavailable, after.updating)
+
+
+def _proof(workload: Workload, site: MemberShard, shard: Shard) -> Confirm:
+    return Confirm(_ref(workload, site), shard.metadata.uid, shard.metadata.generation)
+
+
+def _apply(workload: Workload, assignment: Assignment) -> Apply | None:
+    """The shard this member should have now; None when it has it, or when it cannot be given one."""
+    site = assignment.site
+    if not assignment.mix or not site.known or not site.namespace_exists or site.deleting or site.orphan is not None:
+        return None
+    spec = _spec(workload, assignment)
+    if site.shard is not None and site.shard.spec == spec:
+        return None
+    uid = site.shard.metadata.uid if site.shard else ""
+    counts = ", ".join(f"{share.replicas} of revision {share.revision}" for share in assignment.mix)
+    return Apply(_ref(workload, site), manifest(workload, spec), f"{site.name} should run {counts}", uid)
+
+
+def _spec(workload: Workload, assignment: Assignment) -> ShardSpec:
+    member = assignment.site.member
+    part = ShardInput(member.name, member.zone, mix=assignment.mix, budget=assignment.budget)
+    return workload.behaviour.share(workload.obj, part)
+
+
+def manifest(workload: Workload, spec: ShardSpec) -> Manifest:
+    """The fields of a shard that the federation owns."""
+    resource = workload.kind.shard
+    return {
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "metadata": {
+            "name": workload.key.name,
+            "namespace": workload.key.namespace,
+            "labels": {labels.MANAGED_BY: labels.PINCOMPUTE, labels.ORIGIN_UID: workload.uid},
+            "finalizers": [labels.PODS_FINALIZER],
+        },
+        "spec": merge_patch.to_json(spec) | {"budget": _explicit(spec.budget)},
+    }
+
+
+def _explicit(budget: ShardBudget) -> Manifest:
+    """With its zeros: what an apply leaves out is not lowered to nothing but left to others."""
+    return {"unavailable": budget.unavailable, "updating": budget.updating, "surge": budget.surge}
+
+
+def remaining(workload: Workload, sites: tuple[MemberShard, ...]) -> tuple[MemberShard, ...]:
+    """Members that hold, or may hold, a shard of a workload that is being deleted."""
+    placed = {row.cluster for row in made.placement} if (made := workload.status.scheduling) else set[str]()
+    return tuple(
+        site for site in sites if site.shard is not None or (not site.known and site.name in placed and not site.member.leaving)
+    )
+
+
+def shard_deletions(workload: Workload, sites: tuple[MemberShard, ...]) -> tuple[Delete, ...]:
+    """Deletes every shard of a workload that is being deleted."""
+    return tuple(
+        _delete(workload, site, site.shard, "its workload is deleted")
+        for site in sites
+        if site.known and site.shard is not None and not site.deleting
+    )
+
+
+def finalizer_removal(workload: Workload, sites: tuple[MemberShard, ...]) -> tuple[Stage, Stage]:
+    """Lets a deleted workload go, once the members' API servers prove that none holds a shard of it."""
+    kind = workload.kind.shard
+    proofs = tuple(
+        ConfirmSet(site.name, kind, workload.key.namespace, labels.ORIGIN_UID, workload.uid, frozenset())
+        for site in sites
+        if site.known
+    )
+    meta = workload.obj.metadata
+    finalizers = [f for f in meta.finalizers if f != labels.SHARDS_FINALIZER]
+    body: Manifest = {"metadata": {"finalizers": finalizers}}
+    return proofs, (Patch(workload.ref, body, meta.uid, meta.resource_version, "no member holds a shard of it"),)
+
+
+def _delete(workload: Workload, site: MemberShard, shard: Shard | None, why: str) -> Delete:
+    assert shard is not None  # noqa: S101 - callers chose sites that hold one
+    return Delete(_ref(workload, site), shard.metadata.uid, why)
+
+
+def _ref(workload: Workload, site: MemberShard) -> Ref:
+    return Ref(site.name, workload.kind.shard, workload.key)

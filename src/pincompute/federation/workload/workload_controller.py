@@ -1,0 +1,166 @@
+"""Each workload runs in its members as it was asked for, and one status says how it is.
+
+One controller per kind of workload, keyed by the workload, because the workload owns the account of disturbance. Four steps
+look at the same picture, one after the other, and end in one write of the status:
+
+revisions   what is superseded is kept as an object
+rollout     which revisions each member runs now, and how many replicas may be disturbed there
+dispatch    the members' shards are brought up to date
+report      what the members say becomes the status
+
+The surprising rule: a silent member is left alone and counts as down. When it answers again it catches up with the template
+at once, with the number of replicas only once a decision counts on it again: it may be going to have what it still has (S-061).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from pincompute.api import labels
+from pincompute.api import template_hash as podtemplates
+from pincompute.api.builtin import NAMESPACES
+from pincompute.api.kinds import KINDS, WorkloadKind
+from pincompute.api.member_clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS
+from pincompute.api.meta import Key, Resource
+from pincompute.api.revisions import PINREVISIONS, PinRevision
+from pincompute.engine.api_refusals import ApiRefusals
+from pincompute.engine.controller_card import Card, Controller, ReadAccess, WriteAccess, own_key
+from pincompute.engine.plan import Plan, plan
+from pincompute.federation.scheduling import demand
+from pincompute.federation.workload import (
+    member_shards,
+    revision_history,
+    rollout,
+    shard_dispatch,
+    workload_model,
+    workload_status,
+)
+from pincompute.federation.workload.member_shards import MemberShard
+from pincompute.federation.workload.workload_model import Workload
+from pincompute.kube.cache_views import Views
+
+INDEXES: Mapping[Resource[Any], Mapping[str, Any]] = {
+    **workload_model.INDEXES,
+    PINREVISIONS: {revision_history.BY_OWNER: revision_history.owners},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedWorkload:
+    """`kept` are the workload's superseded revisions, oldest first; `refused` is what a member did not take last time."""
+
+    now: datetime
+    workload: Workload
+    sites: tuple[MemberShard, ...]
+    kept: tuple[PinRevision, ...]
+    refused: str = ""
+
+
+def decide(seen: ObservedWorkload) -> Plan:
+    workload = seen.workload
+    if workload.deleting:
+        return _clear(seen)
+    decision = demand.decision(workload)
+    if decision is None or workload.rendered.problem:
+        told = workload_status.decide(workload, seen.sites, None, seen.now, seen.refused)
+        return plan(told.write, wake_after=told.wake_after, why=told.why or "waits for a scheduling decision")
+    made = rollout.decide(workload, decision, seen.sites, revision_history.templates(seen.kept), workload.status.without_surge)
+    told = workload_status.decide(workload, seen.sites, made, seen.now, seen.refused)
+    superseded = revision_history.decide(workload, seen.sites, seen.kept)
+    writes = shard_dispatch.writes(workload, made.assignments)
+    removals = shard_dispatch.removals(workload, made.assignments)
+    return plan(
+        shard_dispatch.guard(workload, made.assignments) if superseded or writes or removals else (),
+        superseded,
+        (*writes, *removals, *told.write),  # all at once, so that no member that fails holds up the others or the status
+        revision_history.expired(workload, seen.sites, seen.kept),
+        wake_after=_soonest(
+            told.wake_after, shard_dispatch.NAMESPACE_POLL if shard_dispatch.lacks_namespace(made.assignments) else None
+        ),
+        why=told.why,
+    )
+
+
+def observe_for(kind: WorkloadKind, key: Key, views: Views, now: datetime, refused: str = "") -> ObservedWorkload | None:
+    obj = views.view(labels.HOST, kind.workload).get(key)
+    if obj is None:
+        return None
+    workload = workload_model.read(kind, obj)
+    there = member_shards.observe(workload, views)
+    kept = revision_history.observe(workload, views)
+    return ObservedWorkload(now, named(workload, there, kept), there, kept, refused)
+
+
+def named(workload: Workload, there: tuple[MemberShard, ...], kept: tuple[PinRevision, ...]) -> Workload:
+    """A template keeps the name it runs under, also when a later version of this program would name it otherwise (S-131)."""
+    wanted = workload.rendered
+    held = {share.revision: share.template for site in there for share in site.mix} | revision_history.templates(kept)
+    if wanted.revision in held or wanted.problem:
+        return workload
+    same = next((name for name, template in sorted(held.items()) if podtemplates.same(template, wanted.template)), None)
+    return workload if same is None else replace(workload, rendered=replace(wanted, revision=same))
+
+
+def _clear(seen: ObservedWorkload) -> Plan:
+    """Delete every shard; release the workload when no member can hold one any more."""
+    workload = seen.workload
+    if not workload.held:
+        return Plan(why="is being deleted")
+    left = shard_dispatch.remaining(workload, seen.sites)
+    if not left:
+        return plan(*shard_dispatch.finalizer_removal(workload, seen.sites))
+    told = workload_status.decide(workload, seen.sites, None, seen.now, seen.refused)
+    deletes = shard_dispatch.shard_deletions(workload, seen.sites)
+    why = f"waits for {', '.join(sorted(site.name for site in left))}"
+    return plan((*deletes, *told.write), wake_after=told.wake_after, why=why)
+
+
+def _soonest(*seconds: float | None) -> float | None:
+    return min((s for s in seconds if s is not None), default=None)
+
+
+def _no_key(_cluster: str, _obj: Any) -> Iterable[Key]:
+    return ()
+
+
+def _owner(_cluster: str, revision: PinRevision) -> Iterable[Key]:
+    return [Key(revision.metadata.namespace, owner.name) for owner in revision.metadata.owner_references]
+
+
+def _controller(kind: WorkloadKind, refusals: ApiRefusals) -> Controller[Key, ObservedWorkload]:
+    def observe(key: Key, views: Views, now: datetime) -> ObservedWorkload | None:
+        return observe_for(kind, key, views, now, refusals.by_cluster(card.name, key))
+
+    card = Card(
+        name=f"federation.workload.{kind.name}",
+        promise=f"Each {kind.workload.kind} runs in its members as it was asked for, and its status says how it is.",
+        key=kind.workload.kind,
+        reads=(
+            ReadAccess("host", kind.workload, own_key),
+            ReadAccess("host", PINREVISIONS, _owner),
+            ReadAccess("host", MEMBERCLUSTERS, _no_key),
+            ReadAccess("members", kind.shard, workload_model.same_name),
+            ReadAccess("members", NAMESPACES, _no_key),
+            ReadAccess("members", CLUSTERCAPACITIES, _no_key),
+        ),
+        writes=(
+            WriteAccess("members", kind.shard, ("apply", "delete")),
+            WriteAccess("host", kind.workload, ("patch", "status")),
+            WriteAccess("host", PINREVISIONS, ("create", "patch", "delete")),
+        ),
+        contact=lambda member, views: (
+            obj.key for obj in views.view(labels.HOST, kind.workload).by(workload_model.BY_MEMBER, member)
+        ),
+    )
+    return Controller(card, observe, decide)
+
+
+def controllers(refusals: ApiRefusals) -> tuple[Controller[Key, ObservedWorkload], ...]:
+    """One for each kind of workload. The engine has to tell `refusals` about troubles."""
+    return tuple(_controller(kind, refusals) for kind in KINDS)
+
+
+CONTROLLERS = controllers(ApiRefusals())

@@ -1,0 +1,238 @@
+"""Report: what the members report becomes one status that answers four questions on its first screen.
+
+Is it running (phase), where (where), which revision (revision), and if not, why not and what to do (message). The
+surprising rule: `observedGeneration` equals `generation` only when every member that was given replicas has rendered this
+generation and observed it (S-020); until then a script that waits for it would be told "done" before anything began. A
+silent member's last figures stay, marked `known: false`: unknown is not zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import msgspec
+
+from pincompute.api import conditions, labels
+from pincompute.api.conditions import Condition, ConditionStatus
+from pincompute.api.workloads import ClusterStatus, Ended, WorkloadStatus
+from pincompute.engine.plan import Patch
+from pincompute.federation.kinds import MemberReport, Summary
+from pincompute.federation.member.member_state import MemberState
+from pincompute.federation.scheduling import demand
+from pincompute.federation.workload import workload_model
+from pincompute.federation.workload.member_shards import MemberShard
+from pincompute.federation.workload.rollout import Rollout
+from pincompute.federation.workload.workload_model import Workload
+
+PACE = timedelta(seconds=2)  # between writes of mere progress: a start of many pods costs a few host writes, not one for each
+
+
+@dataclass(frozen=True, slots=True)
+class _ReportedMembers:
+    """What is said beside the figures."""
+
+    made: Rollout | None = None
+    refused: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadStatusUpdate:
+    """The write, if there is something to say, and when to look again for something that time alone changes."""
+
+    write: tuple[Patch, ...] = ()
+    wake_after: float | None = None
+    why: str = ""
+
+
+def decide(
+    workload: Workload, sites: tuple[MemberShard, ...], made: Rollout | None, now: datetime, refused: str = ""
+) -> WorkloadStatusUpdate:
+    """`made` is the rollout as it stands; None while there is no decision to follow. `refused`: what a member does not take."""
+    if _undecided(workload):
+        return WorkloadStatusUpdate(why="waits for its first decision, whose write says all there is to say")
+    status = _status(workload, _summary(workload, sites), _observed(workload, sites), _ReportedMembers(made, refused), now)
+    if status == workload.status:
+        return WorkloadStatusUpdate()
+    if not _urgent(workload.status, status) and (wait := _since_last(workload) + PACE - now) > timedelta():
+        return WorkloadStatusUpdate(wake_after=wait.total_seconds(), why="mere progress; it is written at a pace")
+    stamped = msgspec.structs.replace(status, last_update_time=now)
+    return WorkloadStatusUpdate(
+        workload_model.with_status(workload, stamped, f"{status.phase}: {status.message or status.where}")
+    )
+
+
+def _undecided(workload: Workload) -> bool:
+    """Neither placed nor refused: scheduling has not come to it yet."""
+    status = workload.status
+    return not workload.deleting and status.scheduling is None and conditions.find(status.conditions, "Scheduled") is None
+
+
+def before_reports(
+    workload: Workload, decided: WorkloadStatus, everywhere: tuple[MemberState, ...], now: datetime
+) -> WorkloadStatus:
+    """`decided`, the first decision on a workload, completed by what can be said before any member reports.
+
+    So a new workload costs one write of its status until it runs, not one for the decision and one for its first report.
+    """
+    if workload.status.scheduling is not None or workload.status.phase:
+        return decided
+    new = replace(workload, obj=msgspec.structs.replace(cast("Any", workload.obj), status=decided))
+    summary = _summary(new, tuple(MemberShard(member, None, known=member.reachable) for member in everywhere))
+    status = _status(new, summary, decided.observed_generation, _ReportedMembers(), now)
+    return msgspec.structs.replace(status, last_update_time=now)
+
+
+def _urgent(before: WorkloadStatus, after: WorkloadStatus) -> bool:
+    """People and scripts wait for a change of phase; a member that falls silent or answers again is news as well."""
+    if before.phase and before.phase != after.phase:
+        return True
+    return after.phase == "Running" != before.phase or _silent(before) != _silent(after)
+
+
+def _silent(status: WorkloadStatus) -> frozenset[str]:
+    return frozenset(line.cluster for line in status.clusters if not line.known)
+
+
+def _since_last(workload: Workload) -> datetime:
+    return workload.status.last_update_time or workload.obj.metadata.creation_timestamp or datetime.min.replace(tzinfo=UTC)
+
+
+def _summary(workload: Workload, sites: tuple[MemberShard, ...]) -> Summary:
+    """A line for each member that should run or does run a part of it."""
+    made = workload.status.scheduling
+    placed = {row.cluster for row in made.placement} if made else set[str]()
+    before = {line.cluster for line in workload.status.clusters}
+    reports = [
+        MemberReport(site.name, site.member.zone, site.shard, site.known)
+        for site in sites
+        if site.shard is not None or site.name in placed or (not site.known and site.name in before)
+    ]
+    return workload.behaviour.summarise(workload.obj, _revision(workload), reports)
+
+
+def _revision(workload: Workload) -> str:
+    """The revision that is wanted; a paused workload stands by the one it had."""
+    return (workload.paused and workload.status.revision) or workload.rendered.revision
+
+
+def _observed(workload: Workload, sites: tuple[MemberShard, ...]) -> int:
+    """S-020: the workload's generation once all members that were given replicas rendered and observed it."""
+    decision = demand.decision(workload)
+    if decision is None:
+        return workload.status.observed_generation
+    by_name = {site.name: site for site in sites}
+    for row in decision.placement:
+        site = by_name.get(row.cluster)
+        if site is None or not site.known or site.shard is None or not site.settled:
+            return workload.status.observed_generation
+        if site.shard.status.origin_generation < workload.generation:
+            return workload.status.observed_generation
+    return workload.generation
+
+
+def _status(workload: Workload, summary: Summary, observed: int, told: _ReportedMembers, now: datetime) -> WorkloadStatus:
+    lines, ended = summary.clusters, _ended(workload, summary)
+    ready = sum(line.ready_replicas for line in lines if line.known)
+    updated = sum(line.updated_replicas for line in lines if line.known)
+    available = sum(line.available_replicas for line in lines if line.known)
+    phase = ended.phase if ended is not None else _phase(workload, lines, observed)
+    message = ended.message if ended is not None else _message(workload, lines, phase, told)
+    return msgspec.structs.replace(
+        workload.status,
+        observed_generation=observed,
+        phase=phase,
+        replicas=sum(line.replicas for line in lines),
+        ready_replicas=ready,
+        available_replicas=available,
+        updated_replicas=updated,
+        unavailable_replicas=max(0, workload.replicas - available),
+        revision=_revision(workload) if demand.decision(workload) else workload.status.revision,
+        without_surge=told.made.without_surge if told.made is not None else workload.status.without_surge,
+        selector=f"{labels.APP}={workload.key.name}",
+        where=" ".join(f"{line.cluster}:{line.ready_replicas}/{line.replicas}" for line in lines),
+        ended=ended,
+        message=message,
+        clusters=lines,
+        conditions=conditions.merge(workload.status.conditions, _conditions(workload, phase, message, available), now),
+    )
+
+
+def _ended(workload: Workload, summary: Summary) -> Ended | None:
+    """The end is kept when the member that saw it has gone; what is stopped or changed runs again."""
+    if workload.deleting or not workload.replicas:
+        return None
+    before = workload.status.ended
+    kept = before if before is not None and before.revision == _revision(workload) else None
+    return summary.ended or kept
+
+
+def _phase(workload: Workload, lines: tuple[ClusterStatus, ...], observed: int) -> str:
+    """Running only once nothing of a former revision is left: ready replicas of it hide that an update is stuck."""
+    if workload.deleting:
+        return "Deleting"
+    if workload.paused:
+        return "Paused"
+    if workload.replicas == 0:
+        return "Stopped"
+    known = [line for line in lines if line.known]
+    ready = sum(line.ready_replicas for line in known)
+    complete = (
+        min(ready, sum(line.updated_replicas for line in known)) >= workload.replicas >= sum(line.replicas for line in known)
+    )
+    if observed == workload.generation and complete:
+        return "Running"
+    decision = demand.decision(workload)
+    if decision is None or (not ready and decision.unplaced):
+        return "Pending"
+    return "Progressing" if ready >= workload.replicas or not _was_ready(workload) else "Degraded"
+
+
+def _was_ready(workload: Workload) -> bool:
+    """It had all its replicas for this generation before: missing ones are a loss, not a start."""
+    return workload.status.observed_generation == workload.generation and workload.status.phase in ("Running", "Degraded")
+
+
+def _message(workload: Workload, lines: tuple[ClusterStatus, ...], phase: str, told: _ReportedMembers) -> str:
+    if workload.deleting:
+        waiting = ", ".join(line.cluster for line in lines)
+        return f"waits until nothing of it is left in {waiting}" if waiting else ""
+    scheduled = conditions.find(workload.status.conditions, "Scheduled")
+    if scheduled is not None and scheduled.status == "False":
+        return scheduled.message
+    if workload.paused:
+        return "no change reaches it while spec.paused is true; resume it to let changes through"
+    if told.refused:
+        return f"{told.refused}; correct the template or what it refers to"
+    if phase in ("Running", "Stopped"):
+        return ""
+    said = (next((line.message for line in lines if line.message), ""), _waits(workload, told.made))
+    return "; ".join(part for part in said if part)
+
+
+def _waits(workload: Workload, made: Rollout | None) -> str:
+    """Why a change does not go on although nothing is broken."""
+    if made is None or not made.waiting:
+        return ""
+    promised, available = made.account.promised, workload.status.available_replicas
+    waiting = "1 replica waits" if made.waiting == 1 else f"{made.waiting} replicas wait"
+    return f"{waiting} to be changed: at least {promised} must stay available, and {available} are"
+
+
+def _conditions(workload: Workload, phase: str, message: str, available: int) -> tuple[Condition, ...]:
+    enough = available >= workload.replicas
+    return (
+        _condition(
+            workload,
+            "Available",
+            "True" if enough else "False",
+            "EnoughReplicas" if enough else "TooFewReplicas",
+            f"{available} of {workload.replicas} replicas are available",
+        ),
+        _condition(workload, "Progressing", "True" if phase == "Progressing" else "False", phase, message),
+    )
+
+
+def _condition(workload: Workload, kind: str, status: ConditionStatus, reason: str, message: str) -> Condition:
+    return Condition(type=kind, status=status, observed_generation=workload.generation, reason=reason, message=message)

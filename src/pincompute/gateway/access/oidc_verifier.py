@@ -1,0 +1,106 @@
+"""Tokens of OIDC issuers: which issuer, which key, a good signature, good claims. Verified ones are known until they expire.
+
+The surprising rule: what is remembered is the SHA-256 of a token, never the token.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from joserfc import jwt
+from joserfc.errors import JoseError
+
+from pincompute.gateway.access import token_claims
+from pincompute.gateway.access.issuer_keys import FetchJson, IssuerKeys
+from pincompute.gateway.call_context import Caller
+from pincompute.gateway.settings import IssuerSettings
+
+ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519", "EdDSA")
+TYPES = ("jwt", "at+jwt", "application/at+jwt")
+REMEMBERED = 10_000  # verified tokens
+LONGEST = 16 * 1024  # bytes of a token
+
+
+class _Header(msgspec.Struct):
+    alg: str
+    kid: str = ""
+    typ: str = "JWT"
+
+
+class _Payload(msgspec.Struct):
+    iss: str
+
+
+class OidcVerifier:
+    """Knows several issuers; each token says which one it is from, and only that one's keys count."""
+
+    def __init__(
+        self,
+        issuers: Sequence[IssuerSettings],
+        leeway: float,
+        now: Callable[[], float],
+        monotonic: Callable[[], float],
+        fetch: FetchJson | None = None,
+    ) -> None:
+        """`leeway` in seconds; `now` in seconds since the epoch."""
+        self._issuers = {issuer.url: (issuer, IssuerKeys(issuer, monotonic, fetch)) for issuer in issuers}
+        self._leeway = leeway
+        self._now = now
+        self._verified: dict[bytes, Caller] = {}
+
+    async def verify(self, token: str) -> Caller:
+        """Raises Problem 401, and 503 when the issuer's keys are not to be had."""
+        key = hashlib.sha256(token.encode()).digest()
+        known = self._verified.get(key)
+        if known is not None and known.expires > self._now():
+            return known
+        found = await self._verify(token)
+        self._remember(key, found)
+        return found
+
+    async def _verify(self, token: str) -> Caller:
+        header, payload = _opened(token)
+        if payload.iss not in self._issuers:
+            raise token_claims.refused_token(f"nobody here trusts its issuer {payload.iss!r}")
+        if header.alg not in ALGORITHMS:
+            raise token_claims.refused_token(f"it is signed with {header.alg!r}, expected one of {', '.join(ALGORITHMS)}")
+        if header.typ.lower() not in TYPES:
+            raise token_claims.refused_token(f"it is of type {header.typ!r}")
+        issuer, keys = self._issuers[payload.iss]
+        key = await keys.get(header.kid)
+        if key is None:
+            raise token_claims.refused_token(f"its issuer has no key {header.kid!r}")
+        try:
+            checked: Mapping[str, Any] = jwt.decode(token, key, algorithms=ALGORITHMS).claims
+        except (JoseError, ValueError):
+            raise token_claims.refused_token("its signature is not good") from None
+        return token_claims.caller(checked, issuer, self._now(), self._leeway)
+
+    def _remember(self, key: bytes, found: Caller) -> None:
+        """The oldest goes when there are too many."""
+        if len(self._verified) >= REMEMBERED:
+            del self._verified[next(iter(self._verified))]
+        self._verified[key] = found
+
+
+def _opened(token: str) -> tuple[_Header, _Payload]:
+    """What the token says of itself, not to be believed yet."""
+    if len(token) > LONGEST:
+        raise token_claims.refused_token(f"it has more than {LONGEST} characters")
+    parts = token.split(".")
+    if len(parts) != 3:
+        raise token_claims.refused_token("it is neither a service token nor a JSON Web Token")
+    try:
+        header = msgspec.json.decode(_segment(parts[0]), type=_Header)
+        return header, msgspec.json.decode(_segment(parts[1]), type=_Payload)
+    except (msgspec.MsgspecError, binascii.Error, ValueError):
+        raise token_claims.refused_token("it cannot be read") from None
+
+
+def _segment(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))

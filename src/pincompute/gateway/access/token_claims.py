@@ -1,0 +1,125 @@
+"""Are these claims good, and whom do they name? Pure: the signature has been checked before, the time is handed in.
+
+The surprising rule: an expired token and one from the future are told apart, because one needs a login and the other a
+clock that is set right; the message says by how much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from pincompute.gateway import problems
+from pincompute.gateway.access.client_certificates import PREFIX
+from pincompute.gateway.access.service_tokens import SERVICE
+from pincompute.gateway.call_context import Caller
+from pincompute.gateway.problems import Problem
+from pincompute.gateway.settings import IssuerSettings
+
+RESERVED = (PREFIX, SERVICE, "group:", "anonymous")
+LONGEST_NAME = 253  # what a project's member may be called
+
+
+def caller(claims: Mapping[str, Any], issuer: IssuerSettings, now: float, leeway: float) -> Caller:
+    """`now` in seconds since the epoch, `leeway` in seconds. Raises Problem 401."""
+    _check_audience(claims, issuer)
+    expires = _check_times(claims, now, leeway)
+    return Caller(_name(claims, issuer), _groups(claims, issuer), "user", expires=expires + leeway)
+
+
+def _check_audience(claims: Mapping[str, Any], issuer: IssuerSettings) -> None:
+    if claims.get("iss") != issuer.url:
+        raise refused_token(f"its issuer is {claims.get('iss')!r}, expected {issuer.url!r}")
+    if issuer.client_id not in _strings(claims, "aud"):
+        raise refused_token(f"it is meant for {claims.get('aud')!r}, expected {issuer.client_id!r}")
+
+
+def _check_times(claims: Mapping[str, Any], now: float, leeway: float) -> float:
+    expires = _seconds(claims, "exp")
+    if expires is None:
+        raise refused_token("it has no expiry (claim exp)")
+    for claim, word in (("nbf", "is not valid before"), ("iat", "was issued at")):
+        when = _seconds(claims, claim)
+        if when is not None and when > now + leeway:
+            raise clock_wrong(f"the token {word} {_shown(when)}", when - now, now, leeway)
+    if expires + leeway <= now:
+        raise problems.token_expired(
+            f"the token expired {_span(now - expires)} ago, at {_shown(expires)}: the gateway's clock says {_shown(now)}",
+            "log in again with `pin login`; if you have only just done so, the clocks of the issuer and the gateway differ",
+        )
+    return expires
+
+
+def _name(claims: Mapping[str, Any], issuer: IssuerSettings) -> str:
+    name = claims.get(issuer.username_claim)
+    if not isinstance(name, str) or not name.strip() or len(name) > LONGEST_NAME or not name.isprintable():
+        raise refused_token(
+            f"its claim {issuer.username_claim!r} holds no user name of at most {LONGEST_NAME} printable characters"
+        )
+    if name.startswith(RESERVED):
+        raise refused_token(f"the user name {name!r} is reserved")
+    if issuer.username_claim == "email" and claims.get("email_verified") is not True:
+        raise refused_token("the issuer has not verified the email address")
+    return name
+
+
+def _groups(claims: Mapping[str, Any], issuer: IssuerSettings) -> frozenset[str]:
+    return frozenset(_strings(claims, issuer.groups_claim))
+
+
+def _strings(claims: Mapping[str, Any], name: str) -> list[str]:
+    """A claim that is a string or a list of them."""
+    value = claims.get(name, [])
+    try:
+        return msgspec.convert([value] if isinstance(value, str) else value, list[str])
+    except msgspec.ValidationError:
+        raise refused_token(f"its claim {name!r} is no list of names") from None
+
+
+def _seconds(claims: Mapping[str, Any], name: str) -> float | None:
+    value = claims.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < LAST:
+        raise refused_token(f"its claim {name!r} is no time")
+    return float(value)
+
+
+LAST = 253402300800  # the year 10000: what a date can say, and never NaN or infinity
+
+
+def refused_token(why: str) -> Problem:
+    challenge = 'Bearer realm="pincompute", error="invalid_token"'
+    return Problem(
+        "unauthenticated",
+        f"the token is not accepted: {why}",
+        "log in again with `pin login`",
+        headers={"WWW-Authenticate": challenge},
+    )
+
+
+def clock_wrong(what: str, ahead: float, now: float, leeway: float) -> Problem:
+    return Problem(
+        "clock-wrong",
+        f"{what}, which is {_span(ahead)} in the future: the gateway's clock says {_shown(now)}, and clocks may differ by "
+        f"{_span(leeway)}",
+        "set the clock of the issuer's or the gateway's machine right (`timedatectl` shows it)",
+        headers={"WWW-Authenticate": 'Bearer realm="pincompute", error="invalid_token"'},
+    )
+
+
+def _shown(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _span(seconds: float) -> str:
+    """In the two largest units that matter."""
+    whole = round(seconds)
+    for size, unit, small, below in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= size:
+            rest = whole % size // small
+            return f"{whole // size} {unit}" + (f" {rest} {below}" if rest else "")
+    return f"{whole} s"

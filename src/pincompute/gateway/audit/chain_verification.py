@@ -1,0 +1,171 @@
+"""Is a log as it was written? Reads all files of it in order and names every place where the chain does not hold.
+
+The surprising rule: a torn last line is no tampering. A crash leaves one, the next start records it; it is named, so that
+whoever knows of no crash can ask.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from pincompute.gateway.audit import hash_chain, log_files
+from pincompute.gateway.audit.hash_chain import AuditRecord, TornLine
+
+
+class Finding(msgspec.Struct, frozen=True, rename="camel"):
+    """A place and what is there."""
+
+    file: str
+    line: int
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.file}, line {self.line}: {self.what}"
+
+
+class Report(msgspec.Struct, frozen=True, rename="camel"):
+    """`faults` are changed, missing or foreign lines; `torn` lines a crash left; `head` is the hash of the last record.
+
+    `first` is later than 1 when older files are gone, as they are where only so many are kept.
+
+    Whoever keeps `head` elsewhere and gives it to the next verification also finds a log that was cut off at its end.
+    """
+
+    files: int
+    records: int
+    first: int
+    last: int
+    head: str
+    faults: tuple[Finding, ...] = ()
+    torn: tuple[Finding, ...] = ()
+
+    @property
+    def intact(self) -> bool:
+        return not self.faults
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of a log as it is on disk; `whole` when it has its end."""
+
+    file: str
+    number: int
+    content: bytes
+    whole: bool
+
+
+def verify(path: Path, head: str = "") -> Report:
+    """`head` is one that was reported before. Raises OSError."""
+    found = log_files.all_of(path)
+    if not found:
+        raise FileNotFoundError(2, "there is no audit log", str(path))
+    report = judge(_lines(found), head)
+    return msgspec.structs.replace(report, files=len(found), faults=(*report.faults, *_misnamed(found)))
+
+
+def judge(lines: Iterable[LogLine], head: str = "") -> Report:
+    """Pure: the verdict on these lines."""
+    walk = _ChainVerifier(head)
+    for line in lines:
+        walk.step(line)
+    return walk.report()
+
+
+def _lines(found: Iterable[Path]) -> Iterator[LogLine]:
+    for file in found:
+        for number, content, whole in log_files.lines(file):
+            yield LogLine(str(file), number, content, whole)
+
+
+def _misnamed(found: Iterable[Path]) -> Iterator[Finding]:
+    """Finished files are named by their first record: one that begins later has lost its beginning."""
+    for file in found:
+        number, content, _ = next(log_files.lines(file), (0, b"", False))
+        with suppress(hash_chain.DamagedLine):
+            named = file.suffix[1:]
+            if number and named.isdigit() and hash_chain.decode(content).seq != int(named):
+                yield Finding(str(file), 1, f"is not record {int(named)}, with which this file began")
+
+
+@dataclass(slots=True)
+class _ChainVerifier:
+    """From line to line, with what the next one must carry."""
+
+    wanted_head: str
+    records: int = 0
+    first: int = 0
+    seq: int = 0
+    head: str = ""
+    before: LogLine | None = None
+    pending: LogLine | None = None
+    faults: list[Finding] = field(default_factory=list[Finding])
+    torn: list[Finding] = field(default_factory=list[Finding])
+    heads_seen: bool = False
+
+    def step(self, line: LogLine) -> None:
+        try:
+            record = hash_chain.decode(line.content)
+        except hash_chain.DamagedLine as damage:
+            self._damaged(line, str(damage))
+            return
+        self._settle(record)
+        self._link(line, record)
+        self.records += 1
+        self.first = self.first or record.seq
+        self.seq, self.head, self.before = record.seq, record.hash, line
+        self.heads_seen = self.heads_seen or record.hash == self.wanted_head
+
+    def report(self) -> Report:
+        if self.pending is not None:
+            self._unfinished(self.pending)
+        if self.wanted_head and not self.heads_seen:
+            where = self.before or LogLine("", 0, b"", whole=True)
+            self.faults.append(Finding(where.file, where.number, f"the record with hash {self.wanted_head} is gone"))
+        return Report(0, self.records, self.first, self.seq, self.head, tuple(self.faults), tuple(self.torn))
+
+    def _damaged(self, line: LogLine, why: str) -> None:
+        """A changed record, or the remains of one: the next line tells."""
+        if self.pending is not None:
+            self._unfinished(self.pending)
+            self.pending = None
+        if why.startswith("was changed") and line.whole:
+            self.faults.append(Finding(line.file, line.number, why))
+            self.seq, self.head, self.before = self.seq + 1, hash_chain.stated(line.content), line
+            return
+        self.pending = line
+
+    def _settle(self, record: AuditRecord) -> None:
+        """A record of a torn line accounts for the damaged line before it, if it is that one."""
+        line, self.pending = self.pending, None
+        if record.stage == "torn" and line is not None and record.torn == _remains(line):
+            self.torn.append(Finding(line.file, line.number, f"torn by a crash, named by record {record.seq}"))
+        elif line is not None:
+            self.faults.append(Finding(line.file, line.number, "is not a record"))
+
+    def _unfinished(self, line: LogLine) -> None:
+        if line.whole:
+            self.faults.append(Finding(line.file, line.number, "is not a record"))
+        else:
+            self.torn.append(Finding(line.file, line.number, "the last line is torn: writing it was cut off"))
+
+    def _link(self, line: LogLine, record: AuditRecord) -> None:
+        if not self.head:
+            if record.seq == 1 and record.previous != hash_chain.START:
+                self.faults.append(Finding(line.file, line.number, "does not begin the chain"))
+            return
+        if record.seq != self.seq + 1:
+            what = f"record {record.seq} follows record {self.seq}: records are missing or doubled"
+            self.faults.append(Finding(line.file, line.number, what))
+        elif record.previous != self.head and self.before is not None:
+            what = "was changed and given a new hash: the line after it carries another one"
+            self.faults.append(Finding(self.before.file, self.before.number, what))
+
+
+def _remains(line: LogLine) -> TornLine:
+    return TornLine(len(line.content), hashlib.sha256(line.content).hexdigest())

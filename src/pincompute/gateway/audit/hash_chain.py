@@ -1,0 +1,118 @@
+"""One record a line, and each line carries the hash of the one before: what was changed or removed later shows.
+
+    {"seq":7,"previous":"<hash of line 6>", … ,"hash":"<SHA-256 of all that stands before it>"}
+
+The surprising rule: the hash covers bytes, not values, so a line is verified exactly as it was written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from pincompute.gateway.call_context import Call
+
+START = "0" * 64
+"""What the first line of all carries as the hash of the one before."""
+
+_SEPARATOR = b',"hash":"'
+_END = b'"}'
+
+Stage = Literal["begun", "done", "torn", "lost"]
+
+
+class TornLine(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A line that was being written when the machine or the process ended."""
+
+    bytes: int
+    sha256: str
+
+
+class AuditEntry(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """`begun` is written before anything happens, `done` with the outcome; a `begun` alone was interrupted.
+
+    `why` it was decided so, `reason` is what the caller said.
+
+    `torn` names the remains of a line that a crash left before it, `lost` says how many records could not be written.
+    """
+
+    stage: Stage
+    time: datetime
+    request: str = ""
+    caller: str = ""
+    kind: str = ""
+    token: str = ""
+    source: str = ""
+    resource: str = ""
+    verb: str = ""
+    project: str = ""
+    name: str = ""
+    allowed: bool | None = None
+    status: int = 0
+    why: str = ""
+    reason: str = ""
+    torn: TornLine | None = None
+    lost: int = 0
+
+
+class _ChainedEntry(AuditEntry, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    seq: int
+    previous: str
+
+
+class AuditRecord(_ChainedEntry, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """An entry in its place in the chain."""
+
+    hash: str
+
+
+class DamagedLine(ValueError):  # noqa: N818 - it says what the line is
+    """The line is not as it was written. The message says how."""
+
+
+def of_call(call: Call, stage: Stage, time: datetime, *, allowed: bool, status: int = 0, why: str = "") -> AuditEntry:
+    return AuditEntry(
+        stage=stage,
+        time=time,
+        request=call.id,
+        caller=call.caller.name,
+        kind=call.caller.kind,
+        token=call.caller.token_id,
+        source=call.source,
+        resource=call.operation.resource,
+        verb=call.operation.verb,
+        project=call.project,
+        name=call.name,
+        allowed=allowed,
+        status=status,
+        why=why,
+        reason=call.reason,
+    )
+
+
+def encode(entry: AuditEntry, seq: int, previous: str) -> tuple[bytes, str]:
+    """The line, with its end, and its hash."""
+    body = msgspec.json.encode({"seq": seq, "previous": previous} | msgspec.to_builtins(entry))
+    digest = hashlib.sha256(body).hexdigest()
+    return body[:-1] + _SEPARATOR + digest.encode() + _END + b"\n", digest
+
+
+def decode(line: bytes) -> AuditRecord:
+    """A line without its end. Raises Damaged."""
+    body, separator, rest = line.rpartition(_SEPARATOR)
+    if not separator or not rest.endswith(_END):
+        raise DamagedLine("is not a record")
+    if hashlib.sha256(body + b"}").hexdigest() != rest[: -len(_END)].decode("ascii", "replace"):
+        raise DamagedLine("was changed: its hash is not the hash of what it says")
+    try:
+        return msgspec.json.decode(line, type=AuditRecord)
+    except msgspec.MsgspecError as problem:
+        raise DamagedLine(f"is not a record: {problem}") from None
+
+
+def stated(line: bytes) -> str:
+    """The hash a damaged line claims, so that only the damage itself is told and not all that follows."""
+    return line.rpartition(_SEPARATOR)[2][: -len(_END)].decode("ascii", "replace")

@@ -1,0 +1,167 @@
+"""One watch-fed cache for all users: the host's workloads, the members' pods. No user's read reaches an API server.
+
+The surprising rule: a caller's own write is put into the cache by the write itself, and a version that another gateway
+answered is waited for, so everybody reads their own writes (S-250); stale data is served while an API server is away, marked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from pincompute.api import kinds as workloads
+from pincompute.api import labels
+from pincompute.api.builtin import PODS, Pod
+from pincompute.api.kinds import WorkloadObject
+from pincompute.api.labels import HOST
+from pincompute.api.member_clusters import MEMBERCLUSTERS
+from pincompute.api.meta import Key, Object, Resource
+from pincompute.api.revisions import PINREVISIONS, PinRevision
+from pincompute.gateway import problems
+from pincompute.gateway.model import KINDS, SimpleKinds, of_workloads
+from pincompute.kube.cache_views import Unknown
+from pincompute.kube.cluster_set import Clusters
+from pincompute.kube.informer import Informer, InformerScope
+
+T = TypeVar("T", bound=Object)
+Item = TypeVar("Item")
+
+BY_WORKLOAD = "workload"  # index over pods: "PROJECT/NAME" of the workload they belong to
+BY_OWNER = "owner"  # index over revisions: uid of the workload they belong to
+LONGEST_NUMBER = 20  # digits of a version: more would not fit the 64 bits that API servers count with
+CATCH_UP = 2.0  # seconds to wait for a version that another gateway has answered already
+
+
+@dataclass(frozen=True, slots=True)
+class ReadVersion:
+    """Of one kind on the host, as `PLURAL.1234`: opaque to callers, and only ever growing."""
+
+    kind: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.kind}.{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """`age` in seconds since the host was last heard of; `reachable` false while it is away and stale data is served."""
+
+    version: ReadVersion
+    age: float
+    reachable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered(Generic[Item]):
+    """What all members together hold; `missing` are those that could not be seen, so the items may be incomplete (S-252)."""
+
+    items: tuple[Item, ...]
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Located(Generic[T]):
+    """An object and the member it is in."""
+
+    cluster: str
+    obj: T
+
+
+class CacheReads:
+    """Declares what the gateway watches; must be made before the first cluster is added. `kinds` are all that it serves."""
+
+    def __init__(self, clusters: Clusters, kinds: SimpleKinds = KINDS) -> None:
+        self.clusters = clusters
+        self.kinds = kinds
+        self.workloads: workloads.Kinds = of_workloads(kinds)
+        shown = {kind.resource.plural: kind.resource for kind in kinds}
+        self._by_plural: dict[str, Resource[Any]] = {**shown, MEMBERCLUSTERS.plural: MEMBERCLUSTERS}
+        for resource in self._by_plural.values():
+            clusters.declare("host", resource)
+        clusters.declare("host", PINREVISIONS, {BY_OWNER: _owners})
+        mine = InformerScope(labels={labels.MANAGED_BY: labels.PINCOMPUTE})
+        clusters.declare("members", PODS, {BY_WORKLOAD: _workload}, mine)
+
+    def host(self, resource: Resource[T]) -> Informer[T]:
+        """Raises Problem 503 until the first list of the kind is complete: before that, nothing is known."""
+        try:
+            return self.clusters.view(HOST, resource)
+        except Unknown as unknown:
+            raise problems.unavailable(str(unknown)) from None
+
+    def get(self, resource: Resource[T], project: str, name: str) -> T | None:
+        try:
+            return self.host(resource).get(Key(project, name))
+        except Unknown as unknown:
+            raise problems.unavailable(str(unknown), remedy="ask an administrator to look at the object") from None
+
+    def revisions(self, obj: WorkloadObject) -> tuple[PinRevision, ...]:
+        """Former templates of the workload, the newest first."""
+        found = self.host(PINREVISIONS).by(BY_OWNER, obj.metadata.uid)
+        own = [r for r in found if r.metadata.namespace == obj.metadata.namespace and not r.deleting]
+        return tuple(sorted(own, key=lambda revision: revision.spec.number, reverse=True))
+
+    def pods(self, project: str, name: str) -> Gathered[Located[Pod]]:
+        """Pods of a workload in all members that answer, those on their way out included."""
+        found: list[Located[Pod]] = []
+        missing: list[str] = []
+        for member in self.members():
+            try:
+                pods = self.clusters.view(member, PODS).by(BY_WORKLOAD, f"{project}/{name}")
+            except Unknown:
+                missing.append(member)
+                continue
+            found += (Located(member, pod) for pod in pods)
+            if not self.clusters.reachable(member):
+                missing.append(member)
+        return Gathered(tuple(found), tuple(missing))
+
+    def members(self) -> tuple[str, ...]:
+        """All registered members, also such as are not connected."""
+        return tuple(sorted(m.metadata.name for m in self.host(MEMBERCLUSTERS).list()))
+
+    def silent(self) -> tuple[str, ...]:
+        """Members that do not answer now."""
+        connected = self.clusters.members()
+        return tuple(m for m in self.members() if m not in connected or not self.clusters.reachable(m))
+
+    def freshness(self, resource: Resource[Any]) -> Freshness:
+        cache = self.host(resource)
+        return Freshness(
+            ReadVersion(resource.plural, cache.newest),
+            max(0.0, time.monotonic() - cache.last_contact),
+            self.clusters.reachable(HOST),
+        )
+
+    def version(self, text: str) -> ReadVersion:
+        """Raises Problem when it is not one of ours."""
+        kind, _, number = text.partition(".")
+        if not number.isdecimal() or len(number) > LONGEST_NUMBER or kind not in self._by_plural:
+            raise problems.malformed(
+                f"Pincompute-Min-Version: {text[:80]!r} is not a version", "send what an answer's Pincompute-Version said"
+            )
+        return ReadVersion(kind, int(number))
+
+    async def at_least(self, version: ReadVersion) -> None:
+        """Return when the cache shows this version or a newer one. Raises Problem when it does not within CATCH_UP."""
+        cache = self.host(self._by_plural[version.kind])
+        try:
+            async with asyncio.timeout(CATCH_UP):
+                await cache.until(version.number)
+        except TimeoutError:
+            raise problems.unavailable(
+                f"the gateway has seen {version.kind} up to {cache.newest} and not yet {version.number}", 1.0
+            ) from None
+
+
+def _owners(revision: PinRevision) -> Iterable[str]:
+    return (owner.uid for owner in revision.metadata.owner_references)
+
+
+def _workload(pod: Pod) -> Iterable[str]:
+    name = pod.metadata.labels.get(labels.APP)
+    return (f"{pod.metadata.namespace}/{name}",) if name else ()

@@ -1,0 +1,87 @@
+"""Why a container ended, in words, and what to do about it. Pure."""
+
+from __future__ import annotations
+
+import signal
+
+from pincompute.gateway.history.timeline_entry import short
+from pincompute.store.records import ExitRecord
+
+OUT_OF_MEMORY = "OOMKilled"
+_SIGNALLED = 128  # a shell's convention, which kubelet follows: above it stands the signal's number
+
+_REMEDIES = {
+    1: "look at the logs of its last run",
+    126: "its command cannot be executed: check the file's permissions and architecture",
+    127: "its command was not found: check `command` and the image",
+    128 + signal.SIGKILL: "it did not end within its grace period, or its liveness probe failed: look at the events",
+    128 + signal.SIGSEGV: "it read or wrote memory that is not its own: look at the logs of its last run",
+    128 + signal.SIGABRT: "it aborted itself: look at the logs of its last run",
+    128 + signal.SIGTERM: "it was asked to end: look at the events for who asked",
+}
+_REMEDIES_OF_PODS = {
+    "Evicted": "its node ran short: request what it uses, or add nodes",
+    "DeadlineExceeded": "it ran longer than activeDeadlineSeconds: raise that, or do less",
+    "NodeShutdown": "its node was shut down; it is replaced",
+    "Terminated": "its node was shut down; it is replaced",
+    "Preempting": "more important work needed its place; it is placed again",
+}
+
+
+def sentence(record: ExitRecord, pods: int = 1, times: int = 1) -> str:
+    """Without a full stop. `pods` and `times`: of how many pods, and how often in all."""
+    who = _who(record) if pods == 1 else " in ".join(part for part in (record.container, f"{pods} pods") if part)
+    told = f"{who} ended with {how(record)}" if record.container else f"{who} failed ({_why(record)})"
+    often = f", {times} times" if times > pods else ""
+    remedy = cure(record)
+    return f"{told}{often}: {remedy}" if remedy else f"{told}{often}"
+
+
+def how(record: ExitRecord) -> str:
+    """`exit code 137 (out of memory; limit 32Mi)`."""
+    why = _why(record)
+    return f"exit code {record.code} ({why})" if why else f"exit code {record.code}"
+
+
+def cure(record: ExitRecord) -> str:
+    """Empty when there is nothing to mend: it was asked to end, or did its work."""
+    if record.expected:
+        return ""
+    if not record.container:
+        return _REMEDIES_OF_PODS.get(record.reason, "look at the events")
+    if record.reason == OUT_OF_MEMORY:
+        return "raise resources.memory or find the leak"
+    if not record.code:
+        return "it ended by itself; a service's command should not return"
+    return _REMEDIES.get(record.code, "look at the logs of its last run")
+
+
+def _who(record: ExitRecord) -> str:
+    where = f" (zone {record.zone})" if record.zone else ""
+    return f"{record.container} in {record.pod}{where}" if record.container else f"{record.pod}{where}"
+
+
+def _why(record: ExitRecord) -> str:
+    parts = [_reason(record)]
+    if record.reason == OUT_OF_MEMORY and record.memory_limit:
+        parts.append(f"limit {record.memory_limit}")
+    if record.expected:
+        parts.append("it had been asked to end")
+    if record.message:
+        parts.append(short(record.message))
+    return "; ".join(part for part in parts if part)
+
+
+def _reason(record: ExitRecord) -> str:
+    if record.reason == OUT_OF_MEMORY:
+        return "out of memory"
+    if record.container and record.code > _SIGNALLED and (name := _signal(record.code - _SIGNALLED)):
+        return name
+    return "" if record.reason in ("Error", "Completed") else record.reason
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return ""

@@ -1,0 +1,270 @@
+"""The recorder: what the gateway's watch caches show becomes history.
+
+It follows workloads on the host, pods in the members and events everywhere. Several gateways record the same; natural keys make
+it once. The surprising rule: it takes up its work without the store after a while, because what is seen now may never be seen
+again, while what was known before only saves a repetition.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections import deque
+from collections.abc import Iterable
+from typing import Any, TypeAlias, TypeVar, cast
+
+from pincompute.api import kinds as table
+from pincompute.api.builtin import EVENTS, PODS, Pod
+from pincompute.api.builtin import Event as KubeEvent
+from pincompute.api.kinds import KINDS, Kinds, WorkloadKind, WorkloadObject
+from pincompute.api.labels import HOST
+from pincompute.api.member_clusters import PROJECTS
+from pincompute.api.meta import Key, Object, Resource
+from pincompute.gateway.history import record_extraction
+from pincompute.gateway.history.author_lookup import AuthorLookup
+from pincompute.gateway.history.record_extraction import KnownState, Observation, RecordOwner
+from pincompute.kube.cache_views import Unknown
+from pincompute.kube.clock import SYSTEM, Clock
+from pincompute.kube.cluster_set import Clusters
+from pincompute.store.history_store import HistoryStore
+from pincompute.store.records import GONE, AnyRecord, DecisionRecord, OperationRecord, RevisionRecord, StateRecord, digest
+from pincompute.store.store_errors import StoreUnavailable
+
+log = logging.getLogger(__name__)
+
+REMEMBERED = 100_000  # pods that went whose owner is remembered for their last events, and pods whose exits are known
+PARKED = 1000  # pods that have not been seen yet and whose events wait for them
+PATIENCE = 10.0  # seconds to wait for the store before beginning without it
+AT_ONCE = 200  # news worked on before others get their turn
+
+T = TypeVar("T", bound=Object)
+Value = TypeVar("Value")
+
+News: TypeAlias = tuple[str, Object, bool]
+
+
+class HistoryRecorder:
+    """Declares and listens, so it must be made before the first cluster is added; `run` is its life."""
+
+    def __init__(self, clusters: Clusters, store: HistoryStore, clock: Clock = SYSTEM, kinds: Kinds = KINDS) -> None:
+        self.recorded = 0
+        self._clusters = clusters
+        self._store = store
+        self._clock = clock
+        self._kinds = kinds
+        self._news: deque[News] = deque()
+        self._arrived = asyncio.Event()
+        self._programs = AuthorLookup(clusters, lambda revision: self._record((revision,)))
+        self._workloads: dict[str, KnownState] = {}  # by uid
+        self._owners: dict[str, RecordOwner] = {}  # by uid of the pod
+        self._exits: dict[str, frozenset[str]] = {}  # keys recorded, by uid of the pod
+        self._parked: dict[str, tuple[KubeEvent, ...]] = {}  # by uid of the pod
+        for kind in kinds:
+            clusters.listen("host", kind.workload, self._changed)
+        clusters.listen("host", EVENTS, self._changed)
+        clusters.listen("members", PODS, self._changed)
+        clusters.listen("members", EVENTS, self._changed)
+
+    async def run(self) -> None:
+        """Follows the caches until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._programs.run())
+            group.create_task(self._follow())
+
+    async def _follow(self) -> None:
+        remembered = await self._remember()
+        await self._clusters_synced()
+        self._record(self._vanished(remembered))
+        while True:
+            await self._arrived.wait()
+            for _ in range(min(AT_ONCE, len(self._news))):
+                self._take(*self._news.popleft())
+            if not self._news:
+                self._arrived.clear()
+            await asyncio.sleep(0)
+
+    @property
+    def behind(self) -> int:
+        """News not looked at yet."""
+        return len(self._news)
+
+    def operated(self, operation: OperationRecord) -> None:
+        """Somebody did what leaves no trace on the object itself."""
+        self._record((operation,))
+
+    def _changed(self, cluster: str, obj: Object, *, initial: bool) -> None:
+        self._news.append((cluster, obj, initial))
+        self._arrived.set()
+
+    async def _remember(self) -> dict[str, StateRecord]:
+        """What is recorded of workloads already; empty when the store does not answer."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._store.until_ready()
+                return await self._load()
+        except (StoreUnavailable, TimeoutError):
+            log.info("history is recorded without knowledge of the past: the store does not answer")
+            return {}
+
+    async def _load(self) -> dict[str, StateRecord]:
+        history = self._store.history
+        states = {
+            uid: r for uid, r in (await history.latest("state")).items() if isinstance(r, StateRecord) and r.after != GONE
+        }
+        revisions, decisions = await history.latest("revision"), await history.latest("decision")
+        operations = await history.latest("operation")
+        for uid, state in states.items():
+            revision, decision, operation = revisions.get(uid), decisions.get(uid), operations.get(uid)
+            self._workloads[uid] = KnownState(
+                revision.generation if isinstance(revision, RevisionRecord) else 0,
+                digest(decision.scheduling) if isinstance(decision, DecisionRecord) else "",
+                state.after,
+                operation.key if operation is not None else "",
+            )
+        return states
+
+    async def _clusters_synced(self) -> None:
+        """Before the host's first list nobody knows what is gone."""
+        while True:
+            try:
+                for kind in self._kinds:
+                    await self._clusters.cache(HOST, kind.workload).until_synced()
+            except Unknown:
+                await self._clock.sleep(0.1)  # the host is added in a moment
+            else:
+                return
+
+    def _vanished(self, remembered: dict[str, StateRecord]) -> Iterable[AnyRecord]:
+        """The ends of workloads that went while no gateway looked."""
+        caches = (self._clusters.cache(HOST, kind.workload) for kind in self._kinds)
+        present = {obj.metadata.uid for cache in caches for obj in cache.list()}
+        for uid, last in remembered.items():
+            if uid not in present:
+                self._workloads.pop(uid, None)
+                yield StateRecord(
+                    project=last.project,
+                    workload=last.workload,
+                    name=last.name,
+                    uid=uid,
+                    at=self._clock.wall(),
+                    before=last.after,
+                    after=GONE,
+                    message="it was deleted while no gateway looked",
+                )
+
+    def _take(self, cluster: str, obj: Object, initial: bool) -> None:
+        match obj:
+            case Pod():
+                self._pod(cluster, obj)
+            case KubeEvent():
+                self._event(cluster, obj)
+            case _:
+                kind = table.of_object(obj, self._kinds)
+                if kind is None:
+                    raise TypeError(f"{type(obj).__name__} is not recorded")
+                self._workload(kind.workload, cast("WorkloadObject", obj), initial)
+
+    def _workload(self, resource: Resource[Any], obj: WorkloadObject, initial: bool) -> None:
+        uid, now = obj.metadata.uid, self._clock.wall()
+        before = self._workloads.get(uid, KnownState())
+        found, known = record_extraction.of_workload(resource.kind, obj, before, Observation(now, not initial))
+        self._record(found)
+        if before.generation or not initial:  # of all that there was before the first gateway, nobody is asked
+            self._ask(resource, found)
+        self._workloads[uid] = known
+        if self._gone(HOST, resource, obj):
+            self._record((record_extraction.of_end(resource.kind, obj, known, now),))
+            del self._workloads[uid]
+
+    def _ask(self, resource: Resource[Any], found: Iterable[AnyRecord]) -> None:
+        for record in found:
+            if isinstance(record, RevisionRecord) and not record.author:
+                self._programs.ask(resource, record)
+
+    def _pod(self, cluster: str, pod: Pod) -> None:
+        owner, uid = record_extraction.owner_of(pod), pod.metadata.uid
+        if owner is None:
+            return
+        if uid not in self._owners:
+            _remember(self._owners, uid, owner, REMEMBERED)
+            for event in self._parked.pop(uid, ()):
+                self._event(cluster, event)
+        exits = {record.key: record for record in record_extraction.of_pod(cluster, pod, owner)}
+        known = self._exits.get(uid, frozenset())
+        self._record(record for key, record in exits.items() if key not in known)
+        if self._gone(cluster, PODS, pod):
+            self._exits.pop(uid, None)
+        elif exits:
+            _remember(self._exits, uid, frozenset(exits), REMEMBERED)
+
+    def _event(self, cluster: str, event: KubeEvent) -> None:
+        if self._gone(cluster, EVENTS, event):
+            return  # its time is over; that is no news
+        owner = self._owner(cluster, event)
+        if owner is None:
+            self._park(event)
+            return
+        record = record_extraction.of_event(cluster, event, owner)
+        self._record((record,) if record else ())
+
+    def _park(self, event: KubeEvent) -> None:
+        about = event.involved_object
+        if about.kind == PODS.kind and self._find(HOST, PROJECTS, Key("", about.namespace)) is not None:
+            _remember(self._parked, about.uid, (*self._parked.get(about.uid, ()), event), PARKED)
+
+    def _owner(self, cluster: str, event: KubeEvent) -> RecordOwner | None:
+        about = event.involved_object
+        if about.kind == PODS.kind:
+            return self._owners.get(about.uid) or self._of_pod(cluster, event) or self._by_name(cluster, event)
+        kind = table.named(about.kind, self._kinds)
+        if kind is None:
+            return None
+        return self._owner_named(kind, Key(about.namespace, about.name))
+
+    def _of_pod(self, cluster: str, event: KubeEvent) -> RecordOwner | None:
+        about = event.involved_object
+        pod = self._find(cluster, PODS, Key(about.namespace, about.name))
+        return record_extraction.owner_of(pod) if pod is not None and pod.metadata.uid == about.uid else None
+
+    def _by_name(self, cluster: str, event: KubeEvent) -> RecordOwner | None:
+        """The owner of a pod that went before we came: pods' names are made of their workload's, see domain.pods."""
+        project = event.involved_object.namespace
+        parts = re.fullmatch(rf"(.+)-{re.escape(cluster)}(-\d+)?", event.involved_object.name)
+        if parts is None or self._find(HOST, PROJECTS, Key("", project)) is None:
+            return None
+        owners = [self._owner_named(kind, Key(project, parts[1])) for kind in self._kinds if kind.scalable == bool(parts[2])]
+        return next((owner for owner in owners if owner.uid), next(iter(owners), None))
+
+    def _owner_named(self, kind: WorkloadKind, key: Key) -> RecordOwner:
+        """Of one that is gone the uid is not known any more."""
+        found = self._find(HOST, kind.workload, key)
+        return RecordOwner(key.namespace, kind.workload.kind, key.name, found.metadata.uid if found is not None else "")
+
+    def _find(self, cluster: str, resource: Resource[T], key: Key) -> T | None:
+        try:
+            return self._clusters.view(cluster, resource).get(key)
+        except (Unknown, LookupError):
+            return None
+
+    def _gone(self, cluster: str, resource: Resource[Any], obj: Object | WorkloadObject) -> bool:
+        """The listener is told of a deletion with the last state; the cache tells whether it was one."""
+        try:
+            present = self._clusters.cache(cluster, resource).get(obj.key)
+        except (Unknown, LookupError):
+            return False  # the cluster was taken out; what runs there is unknown, not gone
+        return present is None or present.metadata.uid != obj.metadata.uid
+
+    def _record(self, records: Iterable[AnyRecord]) -> None:
+        found = tuple(records)
+        if found:
+            self.recorded += len(found)
+            self._store.record(*found)
+
+
+def _remember(known: dict[str, Value], key: str, value: Value, limit: int) -> None:
+    """The oldest are forgotten."""
+    known.pop(key, None)
+    if len(known) >= limit:
+        del known[next(iter(known))]
+    known[key] = value

@@ -1,0 +1,171 @@
+"""What the routes of insight ask: history from the store, the present from the caches, and both together in sentences."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import msgspec
+
+from pincompute.api import kinds
+from pincompute.api.kinds import WorkloadKind, WorkloadObject
+from pincompute.gateway import problems
+from pincompute.gateway.cache_reads import CacheReads
+from pincompute.gateway.history import record_extraction, timeline, workload_explanation
+from pincompute.gateway.history.record_extraction import Observation
+from pincompute.gateway.history.timeline_entry import Entry
+from pincompute.gateway.history.workload_explanation import Subject
+from pincompute.kube.clock import SYSTEM, Clock
+from pincompute.store.history_store import HistoryStore
+from pincompute.store.record_history import CursorError, RecordFilter, RecordPage
+from pincompute.store.records import AnyRecord, RevisionRecord
+from pincompute.store.store_errors import StoreUnavailable
+
+OWN_WRITES = 0.5  # seconds to wait for what was recorded just now, so that callers find their own operations
+CONTEXT = 200  # records of a workload an explanation looks back at
+REVISIONS = 100  # earlier revisions looked at to tell what changed
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """`state` is the phase, or Deleted. `missing`: history could not be asked, so only the present speaks."""
+
+    name: str
+    project: str
+    state: str
+    sentences: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+
+
+class HistoryService:
+    def __init__(self, reads: CacheReads, store: HistoryStore, clock: Clock = SYSTEM) -> None:
+        self._reads = reads
+        self._store = store
+        self._clock = clock
+
+    @property
+    def waiting(self) -> int:
+        """Records that cannot be seen yet because the store has not taken them."""
+        return self._store.health.waiting
+
+    async def page(self, wanted: RecordFilter, cursor: str, limit: int, *, oldest_first: bool) -> RecordPage:
+        """Raises Problem: 404 when there never was such a workload, 400 for a foreign cursor, 503 without the store."""
+        await self._store.settled(OWN_WRITES)
+        try:
+            page = await self._store.history.page(wanted, cursor, limit, oldest_first=oldest_first)
+            if not page.records and not cursor:
+                await self._must_exist(wanted)
+        except CursorError as error:
+            raise problems.malformed(str(error), "send the cursor of the page before, or none") from None
+        except StoreUnavailable:
+            raise _away() from None
+        return page
+
+    async def history(
+        self, wanted: RecordFilter, cursor: str, limit: int, *, oldest_first: bool
+    ) -> tuple[RecordPage, tuple[str, ...]]:
+        """A page and what is missing of it: while the store is away, the revisions of a workload that the host keeps.
+
+        Raises Problem as `page` does.
+        """
+        try:
+            return await self.page(wanted, cursor, limit, oldest_first=oldest_first), ()
+        except problems.Problem as problem:
+            if problem.code != "unavailable" or not wanted.name or "revision" not in wanted.types:
+                raise
+            kept = self._kept(wanted)
+            if not kept:
+                raise
+            narrowed = [record for record in kept if _is_of(record, wanted)][:limit]
+            return RecordPage(tuple(narrowed[::-1] if oldest_first else narrowed)), ("history",)
+
+    def _kept(self, wanted: RecordFilter) -> tuple[RevisionRecord, ...]:
+        """The present revision of the workload and the former ones, newest first; empty when there is no such workload now."""
+        kind = kinds.named(wanted.workload, self._reads.workloads)
+        obj: WorkloadObject | None = self._reads.get(kind.workload, wanted.project, wanted.name) if kind is not None else None
+        if kind is None or obj is None:
+            return ()
+        look = Observation(self._clock.wall(), live=False)
+        present = record_extraction.revision(kind.workload.kind, obj, look)
+        former = (r for r in self._reads.revisions(obj) if r.spec.revision != present.revision)
+        return (present, *(record_extraction.former(kind.workload.kind, obj, kept, look) for kept in former))
+
+    async def timeline(
+        self, wanted: RecordFilter, cursor: str, limit: int, *, oldest_first: bool
+    ) -> tuple[tuple[Entry, ...], str]:
+        """Lines in the order that was asked for, and the cursor of the next page."""
+        page = await self.page(wanted, cursor, limit, oldest_first=oldest_first)
+        told = timeline.entries(page.records, await self._before(wanted, page))
+        return (told if oldest_first else told[::-1]), page.cursor
+
+    async def explain(self, kind: WorkloadKind, project: str, name: str) -> Explanation:
+        """Raises Problem 404 when there is not and never was such a workload."""
+        obj: WorkloadObject | None = self._reads.get(kind.workload, project, name)
+        wanted = RecordFilter(project, kind.workload.kind, name, uid=obj.metadata.uid if obj else "")
+        try:
+            page = await self.page(wanted, "", CONTEXT, oldest_first=False)
+        except problems.Problem as problem:
+            if obj is None or problem.code != "unavailable":
+                raise
+            return self._present(kind, obj, (), ("history",))
+        records = page.records[::-1]
+        return self._present(kind, obj, records, ()) if obj else self._past(project, name, records)
+
+    def explain_all(self, project: str) -> tuple[Explanation, ...]:
+        """All workloads of the project that do not run as they should; from the caches alone."""
+        found = [(obj, kind) for kind in self._reads.workloads for obj in self._reads.host(kind.workload).list(project)]
+        troubled = [(obj, kind) for obj, kind in found if obj.status.phase not in ("Running", "Stopped", "Succeeded")]
+        return tuple(self._present(kind, obj, (), ()) for obj, kind in sorted(troubled, key=lambda each: each[0].key))
+
+    def _present(
+        self, kind: WorkloadKind, obj: WorkloadObject, records: tuple[AnyRecord, ...], missing: tuple[str, ...]
+    ) -> Explanation:
+        subject = Subject(kind, obj, records, self._reads.silent(), self._clock.wall())
+        return Explanation(
+            name=obj.metadata.name,
+            project=obj.metadata.namespace,
+            state=obj.status.phase or "Pending",
+            sentences=tuple(workload_explanation.present(subject)),
+            missing=missing,
+        )
+
+    def _past(self, project: str, name: str, records: tuple[AnyRecord, ...]) -> Explanation:
+        """Of the last one that had the name."""
+        uid = next((record.uid for record in reversed(records) if record.uid), "")
+        own = tuple(record for record in records if record.uid in (uid, ""))
+        return Explanation(name=name, project=project, state="Deleted", sentences=tuple(workload_explanation.past(name, own)))
+
+    async def _before(self, wanted: RecordFilter, page: RecordPage) -> tuple[RevisionRecord, ...]:
+        """Revisions before the page's, of the workloads on it."""
+        changed = [record for record in page.records if isinstance(record, RevisionRecord)]
+        if not changed:
+            return ()
+        first = min(record.at for record in changed)
+        earlier = replace(wanted, types=frozenset({"revision"}), since=None, until=first, text="")
+        try:
+            found = await self._store.history.page(earlier, limit=REVISIONS)
+        except StoreUnavailable:
+            raise _away() from None
+        shown = {(record.uid, record.generation) for record in changed}
+        return tuple(r for r in found.records if isinstance(r, RevisionRecord) and (r.uid, r.generation) not in shown)
+
+    async def _must_exist(self, wanted: RecordFilter) -> None:
+        if not wanted.name:
+            return
+        kind = kinds.named(wanted.workload, self._reads.workloads)
+        if kind is not None and self._reads.get(kind.workload, wanted.project, wanted.name) is not None:
+            return
+        if not await self._store.history.workloads(wanted.project, wanted.workload, wanted.name):
+            word = kind.word if kind is not None else "workload"
+            raise problems.not_found(f"{word} {wanted.project}/{wanted.name}, now or in the past")
+
+
+def _is_of(record: RevisionRecord, wanted: RecordFilter) -> bool:
+    since, until = wanted.since or record.at, wanted.until or record.at
+    said = not wanted.text or any(wanted.text.lower() in word.lower() for word in record.words)
+    return since <= record.at <= until and wanted.uid in ("", record.uid) and said
+
+
+def _away() -> problems.Problem:
+    return problems.unavailable(
+        "history cannot be read now: its database does not answer",
+        remedy="try again in a moment; nothing is lost, what happens meanwhile is written down later",
+    )

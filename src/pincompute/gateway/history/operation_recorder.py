@@ -1,0 +1,70 @@
+"""Operations that leave no trace on the object itself: deletions, shells, copied files. They are seen at the door.
+
+Writes and verbs are not among them: who asked for them stands on the object, in the same write, and is read from there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pincompute.api.kinds import Kinds, WorkloadKind, WorkloadObject
+from pincompute.api.meta import Key
+from pincompute.gateway.cache_reads import CacheReads
+from pincompute.gateway.call_context import Call
+from pincompute.gateway.history.history_recorder import HistoryRecorder
+from pincompute.gateway.middleware import RequestAuditor
+from pincompute.store.records import DONE, OperationRecord
+
+_INSIDE = ("shells", "files")  # resources that lead into containers
+
+
+@dataclass(frozen=True, slots=True)
+class OperationRecorder:
+    """Stands before the audit log and passes everything on. Implements `door.Records`."""
+
+    audit: RequestAuditor
+    recorder: HistoryRecorder
+    reads: CacheReads
+
+    async def begin(self, call: Call) -> None:
+        await self.audit.begin(call)
+
+    async def record(self, call: Call, *, allowed: bool, status: int, why: str = "") -> None:
+        if allowed and status < 400:
+            self._remember(call)
+        await self.audit.record(call, allowed=allowed, status=status, why=why)
+
+    def _remember(self, call: Call) -> None:
+        operation = call.operation
+        named = next((kind for kind in self.reads.workloads if kind.plural == operation.resource), None)
+        if operation.resource in _INSIDE and call.name:
+            self.recorder.operated(_operation(call, *self._find(call, self.reads.workloads), operation.resource))
+        elif operation.verb == "delete" and named is not None:
+            kind, obj = self._find(call, (named,))
+            if obj is None or obj.deleting:  # else it was a dry run
+                self.recorder.operated(_operation(call, kind, obj, ""))
+
+    def _find(self, call: Call, kinds: Kinds) -> tuple[WorkloadKind, WorkloadObject | None]:
+        """The workload, of whichever of these kinds one has the name; of the first kind when there is none now."""
+        for kind in kinds:
+            found: WorkloadObject | None = self.reads.host(kind.workload).get(Key(call.project, call.name))
+            if found is not None:
+                return kind, found
+        return kinds[0], None
+
+
+def _operation(call: Call, kind: WorkloadKind, obj: WorkloadObject | None, detail: str) -> OperationRecord:
+    return OperationRecord(
+        project=call.project,
+        workload=kind.workload.kind,
+        name=call.name,
+        uid=obj.metadata.uid if obj is not None else "",
+        at=call.at,
+        request_id=call.id,
+        verb=call.operation.verb,
+        author=call.caller.name,
+        reason=call.reason,
+        outcome=DONE,
+        detail=detail,
+        source=call.source,
+    )

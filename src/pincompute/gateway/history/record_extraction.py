@@ -1,0 +1,283 @@
+"""From what an object says now, and what was known of it, to the records of what happened. Pure.
+
+A gateway that was away learns from the objects what they still tell: the present revision and decision, the last exit of each
+container. The surprising rule: times are the objects' own wherever they carry one, because the key of a record must be the
+same for every gateway that sees it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypedDict
+
+import msgspec
+
+from pincompute.api import builtin, conditions, labels, template_hash
+from pincompute.api.builtin import ContainerStateTerminated, ContainerStatus, Pod
+from pincompute.api.kinds import WorkloadObject
+from pincompute.api.quantity import InvalidQuantityError
+from pincompute.api.revisions import PinRevision
+from pincompute.gateway.operation import operation_annotation
+from pincompute.store.records import (
+    DONE,
+    GONE,
+    AnyRecord,
+    DecisionRecord,
+    EventRecord,
+    ExitRecord,
+    OperationRecord,
+    RevisionRecord,
+    StateRecord,
+    digest,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordOwner:
+    """The workload something belongs to."""
+
+    project: str
+    workload: str
+    name: str
+    uid: str
+    zone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownState:
+    """What has been recorded of a workload."""
+
+    generation: int = 0
+    decision: str = ""
+    phase: str = ""
+    operation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """When, and whether somebody changed the object just now (`live`) or it was so when we came."""
+
+    at: datetime
+    live: bool
+
+
+def of_workload(
+    kind: str, obj: WorkloadObject, known: KnownState, look: Observation
+) -> tuple[tuple[AnyRecord, ...], KnownState]:
+    """What is new in the workload, and what is known from now on."""
+    meta, status = obj.metadata, obj.status
+    owner = RecordOwner(meta.namespace, kind, meta.name, meta.uid)
+    made, found = status.scheduling, list[AnyRecord]()
+    seen = look.at if look.live else status.last_update_time or look.at  # when the status came to say what it says
+    operations = _operations(owner, obj)
+    found += _since(operations, known.operation)
+    if meta.generation > known.generation and not (obj.deleting and known.generation):  # a deletion counts it up as well
+        found.append(_revision(owner, obj, look, operations))
+    decided = digest(made) if made is not None else known.decision
+    if made is not None and decided != known.decision:
+        found.append(DecisionRecord(**_of(owner), at=seen, scheduling=made))
+    phase = status.phase or known.phase
+    if phase != known.phase:
+        at = status.last_update_time or look.at
+        found.append(StateRecord(**_of(owner), at=at, before=known.phase, after=phase, message=status.message))
+    operation = operations[0].key if operations else known.operation
+    return tuple(found), KnownState(max(meta.generation, known.generation), decided, phase, operation)
+
+
+def revision(kind: str, obj: WorkloadObject, look: Observation) -> RevisionRecord:
+    """The present one, as the object itself tells of it."""
+    owner = RecordOwner(obj.metadata.namespace, kind, obj.metadata.name, obj.metadata.uid)
+    return _revision(owner, obj, look, _operations(owner, obj))
+
+
+def former(kind: str, obj: WorkloadObject, kept: PinRevision, look: Observation) -> RevisionRecord:
+    """One that the host keeps; which generation it was, and who made it, is not known."""
+    meta = obj.metadata
+    return RevisionRecord(
+        **_of(RecordOwner(meta.namespace, kind, meta.name, meta.uid)),
+        at=kept.metadata.creation_timestamp or look.at,
+        generation=0,
+        revision=kept.spec.revision,
+        spec={"template": kept.spec.template},
+    )
+
+
+def of_end(kind: str, obj: WorkloadObject, known: KnownState, at: datetime) -> StateRecord:
+    """Nothing of the workload is left."""
+    meta = obj.metadata
+    return StateRecord(
+        project=meta.namespace, workload=kind, name=meta.name, uid=meta.uid, at=at, before=known.phase, after=GONE
+    )
+
+
+def owner_of(pod: Pod) -> RecordOwner | None:
+    """None for a pod that is not of a workload of ours."""
+    has = pod.metadata.labels
+    if labels.APP not in has or labels.ORIGIN_UID not in has:
+        return None
+    kind = has.get(labels.WORKLOAD, "")
+    return RecordOwner(pod.metadata.namespace, kind, has[labels.APP], has[labels.ORIGIN_UID], has.get(labels.ZONE, ""))
+
+
+def of_pod(cluster: str, pod: Pod, owner: RecordOwner) -> Iterator[ExitRecord]:
+    """Every end the pod still tells of: at most two for each container, and its own."""
+    for status in pod.status.init_container_statuses:
+        yield from (e for e in _exits(cluster, pod, owner, status) if e.code)  # those that did their work are no news
+    for status in pod.status.container_statuses:
+        yield from _exits(cluster, pod, owner, status)
+    if pod.status.phase == "Failed" and pod.status.reason:
+        yield ExitRecord(
+            **_of(owner),
+            cluster=cluster,
+            at=_failed_at(pod),
+            pod=pod.metadata.name,
+            pod_uid=pod.metadata.uid,
+            reason=pod.status.reason,
+            message=pod.status.message,
+            expected=pod.deleting,
+        )
+
+
+def of_event(cluster: str, event: builtin.Event, owner: RecordOwner) -> EventRecord | None:
+    """None for an event without any time."""
+    first = event.first_timestamp or event.event_time or event.metadata.creation_timestamp
+    if first is None:
+        return None
+    series = event.series or builtin.EventSeries()
+    last = series.last_observed_time or event.last_timestamp or first
+    about = event.involved_object
+    return EventRecord(
+        **_of(owner),
+        cluster=cluster,
+        at=first,
+        event_uid=event.metadata.uid,
+        about=about.kind,
+        object=about.name,
+        reason=event.reason,
+        message=event.message.strip(),
+        warning=event.type == "Warning",
+        count=max(series.count, event.count, 1),
+        last=max(first, last),
+        component=event.source.component or event.reporting_component,
+    )
+
+
+class _Owned(TypedDict):
+    project: str
+    workload: str
+    name: str
+    uid: str
+    zone: str
+
+
+def _of(owner: RecordOwner) -> _Owned:
+    return {
+        "project": owner.project,
+        "workload": owner.workload,
+        "name": owner.name,
+        "uid": owner.uid,
+        "zone": owner.zone,
+    }
+
+
+def _operations(owner: RecordOwner, obj: WorkloadObject) -> tuple[OperationRecord, ...]:
+    """Those that stand on the object, newest first."""
+    return tuple(
+        OperationRecord(
+            **_of(owner),
+            at=note.at,
+            request_id=note.request,
+            verb=note.verb,
+            author=note.by,
+            reason=note.why,
+            detail=note.on,
+            outcome=DONE,
+            generation=note.generation if note.generation <= obj.metadata.generation else 0,
+        )
+        for note in operation_annotation.read(obj)
+    )
+
+
+def _since(operations: Sequence[OperationRecord], known: str) -> list[OperationRecord]:
+    """What came after the one that is known; oldest first."""
+    return list(itertools.takewhile(lambda operation: operation.key != known, operations))[::-1]
+
+
+def _revision(
+    owner: RecordOwner, obj: WorkloadObject, look: Observation, operations: Sequence[OperationRecord]
+) -> RevisionRecord:
+    meta = obj.metadata
+    made_by = next((operation for operation in operations if operation.generation == meta.generation), None)
+    at = made_by.at if made_by is not None else _changed_at(obj, look)
+    return RevisionRecord(
+        **_of(owner),
+        at=(meta.creation_timestamp or at) if meta.generation == 1 else at,
+        generation=meta.generation,
+        revision=_name(obj),
+        spec=msgspec.to_builtins(obj.spec),
+        author=made_by.author if made_by is not None else "",
+        reason=made_by.reason if made_by is not None else "",
+    )
+
+
+def _name(obj: WorkloadObject) -> str:
+    try:
+        return template_hash.revision(obj.spec.template)
+    except InvalidQuantityError:
+        return ""  # it cannot run; its status says why
+
+
+def _changed_at(obj: WorkloadObject, look: Observation) -> datetime:
+    """Now, when it happened just now; else when the status was last written, if it was written for this generation."""
+    status = obj.status
+    made, generation = status.scheduling, obj.metadata.generation
+    answered = made is not None and generation in (made.generation, status.observed_generation)
+    if look.live or not answered or status.last_update_time is None:
+        return look.at
+    return status.last_update_time
+
+
+def _exits(cluster: str, pod: Pod, owner: RecordOwner, status: ContainerStatus) -> Iterator[ExitRecord]:
+    past = status.last_state.terminated if status.last_state else None
+    present = status.state.terminated if status.state else None
+    if past is not None:
+        yield _exit(cluster, pod, owner, status, past)
+    if present is not None and present != past:
+        yield _exit(cluster, pod, owner, status, present)
+
+
+def _exit(cluster: str, pod: Pod, owner: RecordOwner, status: ContainerStatus, ended: ContainerStateTerminated) -> ExitRecord:
+    return ExitRecord(
+        **_of(owner),
+        cluster=cluster,
+        at=ended.finished_at or pod.status.start_time or _created(pod),
+        pod=pod.metadata.name,
+        pod_uid=pod.metadata.uid,
+        container=status.name,
+        code=ended.exit_code,
+        reason=ended.reason,
+        message=ended.message.strip(),
+        restarts=status.restart_count,
+        memory_limit=_memory_limit(pod, status.name),
+        expected=pod.deleting,
+    )
+
+
+def _memory_limit(pod: Pod, container: str) -> str:
+    every = (*pod.spec.containers, *pod.spec.init_containers)
+    return next((str(c.resources.limits.get("memory", "")) for c in every if c.name == container), "")
+
+
+def _failed_at(pod: Pod) -> datetime:
+    ready = conditions.find(pod.status.conditions, "Ready")
+    return (ready.last_transition_time if ready else None) or pod.status.start_time or _created(pod)
+
+
+def _created(pod: Pod) -> datetime:
+    """Every stored object has a creation time."""
+    if pod.metadata.creation_timestamp is None:
+        raise ValueError(f"pod {pod.key} has no creation time")
+    return pod.metadata.creation_timestamp

@@ -1,0 +1,113 @@
+"""Why a workload runs where it runs, or why it does not, in sentences with a remedy. Pure.
+
+The placement is explained by the decision that stands on the object itself; history adds what changed last and what keeps
+failing. Of a workload that is gone, history alone speaks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from pincompute.api.kinds import WorkloadKind, WorkloadObject
+from pincompute.domain import placement_text
+from pincompute.gateway.history import exit_reasons, timeline
+from pincompute.store.records import (
+    DONE,
+    GONE,
+    AnyRecord,
+    EventRecord,
+    ExitRecord,
+    OperationRecord,
+    RevisionRecord,
+    StateRecord,
+)
+
+LATELY = timedelta(hours=1)
+TOLD = 3  # kinds of failure, the latest first
+
+_QUIET_REASONS = ("BackOff", "Unhealthy", "FailedScheduling")
+"""Events that say again what exits, probes and the status say better."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """`records` are of this workload, the newest last; `silent` are members that do not answer now."""
+
+    kind: WorkloadKind
+    obj: WorkloadObject
+    records: tuple[AnyRecord, ...]
+    silent: tuple[str, ...]
+    now: datetime
+
+
+def present(subject: Subject) -> Iterator[str]:
+    yield from placement_text.sentences(subject.kind, subject.obj)
+    yield from _silence(subject)
+    since = subject.now - LATELY
+    recent = tuple(record for record in subject.records if record.until >= since)
+    yield from _failures(record for record in recent if isinstance(record, ExitRecord))
+    yield from _warnings(record for record in recent if isinstance(record, EventRecord))
+    yield from _last_change(subject.records)
+
+
+def past(name: str, records: tuple[AnyRecord, ...]) -> Iterator[str]:
+    """`records` as of a `Subject`, of one that is gone."""
+    states = [record for record in records if isinstance(record, StateRecord)]
+    end = next((s for s in reversed(states) if s.after == GONE), None)
+    last = next((s for s in reversed(states) if s.after not in (GONE, "Deleting")), None)
+    yield f"{name} does not run: it was deleted{f' at {_clock(end.at)}' if end else ''}{_by(records)}."
+    if last is not None:
+        yield f"Before, {timeline.state(last)}."
+    yield from _failures(record for record in records if isinstance(record, ExitRecord))
+    yield from _last_change(records)
+    yield "To run it again, deploy it again; its revisions are in its history."
+
+
+def _silence(subject: Subject) -> Iterator[str]:
+    made = subject.obj.status.scheduling
+    used = {row.cluster for row in made.placement} if made else set[str]()
+    for cluster in sorted(used & set(subject.silent)):
+        yield f"{cluster} does not answer now: what is said of it is its last news, and its replicas may still run."
+
+
+def _failures(found: Iterable[ExitRecord]) -> Iterator[str]:
+    """One sentence for each way in which it fails."""
+    ways: dict[tuple[str, int, str], list[ExitRecord]] = {}
+    for record in found:
+        if exit_reasons.cure(record):
+            ways.setdefault((record.container, record.code, record.reason), []).append(record)
+    latest = sorted(ways.values(), key=lambda way: way[-1].at, reverse=True)
+    for way in latest[:TOLD]:
+        times = f", {len(way)} times lately" if len(way) > 1 else ""
+        yield f"At {_clock(way[-1].at)}{times}: {exit_reasons.sentence(way[-1])}."
+
+
+def _warnings(found: Iterable[EventRecord]) -> Iterator[str]:
+    telling = [e for e in found if e.warning and e.reason not in _QUIET_REASONS]
+    for line in timeline.entries(telling)[-TOLD:]:
+        yield f"At {_clock(line.until or line.at)}: {line.sentence}."
+
+
+def _last_change(records: tuple[AnyRecord, ...]) -> Iterator[str]:
+    revisions = [record for record in records if isinstance(record, RevisionRecord)]
+    if not revisions:
+        return
+    last = revisions[-1]
+    previous = revisions[-2] if len(revisions) > 1 else None
+    of_last = last.uid, last.generation
+    made_by = next((o for o in records if isinstance(o, OperationRecord) and (o.uid, o.generation) == of_last), None)
+    yield f"Last change, at {_clock(last.at)}: {timeline.revision(last, previous, made_by)}."
+
+
+def _by(records: tuple[AnyRecord, ...]) -> str:
+    deletions = [r for r in records if isinstance(r, OperationRecord) and r.verb == "delete" and r.outcome in ("", DONE)]
+    if not deletions:
+        return ""
+    last = deletions[-1]
+    return f" by {last.author}" + (f" ({last.reason})" if last.reason else "")
+
+
+def _clock(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -1,0 +1,49 @@
+"""What the gateway may do in clusters. Users have no rights there of their own: the gateway decides for them, then acts.
+
+On the host it writes what users write; in members it only looks, opens streams into containers, and marks a pod that a user
+wants restarted.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pincompute.api.kinds import KINDS, Kinds
+from pincompute.api.labels import MANAGED_BY, PINCOMPUTE
+from pincompute.api.member_clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS, PROJECTS
+from pincompute.api.meta import Manifest, Resource
+from pincompute.api.revisions import PINREVISIONS
+from pincompute.gateway import NAME
+
+_LOOK = ("get", "list", "watch")
+_WRITE = (*_LOOK, "create", "update", "patch", "delete")
+
+
+def on_host(kinds: Kinds = KINDS) -> Manifest:
+    written = [_rule(resource.group, resource.plural, _WRITE) for resource in (*(k.workload for k in kinds), PROJECTS)]
+    return _role(*written, _looks(PINREVISIONS), _looks(MEMBERCLUSTERS), _rule("", "events", _LOOK))
+
+
+def in_members(kinds: Kinds = KINDS) -> Manifest:
+    return _role(
+        _rule("", "pods", (*_LOOK, "patch")),
+        _rule("", "pods/log", ("get",)),
+        _rule("", "pods/exec", ("get", "create")),
+        _rule("", "pods/portforward", ("get", "create")),
+        _rule("", "events", _LOOK),
+        _rule("", "nodes", _LOOK),
+        *(_looks(resource) for resource in (*(k.shard for k in kinds), CLUSTERCAPACITIES)),
+    )
+
+
+def _looks(resource: Resource[Any]) -> Manifest:
+    return _rule(resource.group, resource.plural, _LOOK)
+
+
+def _rule(group: str, resource: str, verbs: tuple[str, ...]) -> Manifest:
+    return {"apiGroups": [group], "resources": [resource], "verbs": list(verbs)}
+
+
+def _role(*rules: Manifest) -> Manifest:
+    metadata = {"name": NAME, "labels": {MANAGED_BY: PINCOMPUTE}}
+    return {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": metadata, "rules": list(rules)}

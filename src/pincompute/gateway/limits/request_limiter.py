@@ -1,0 +1,196 @@
+"""How much each caller and project may ask: a rate for both, turns for all, so many streams and requests at once.
+
+A project's rate is touched only by its members: a stranger who asks for it pays from their own, or they could use it up.
+One caller has at most a SHARE of all requests under way, so whoever sends or reads slowly does not take their project's turns.
+The surprising rule: who asks again before the time they were told is answered late, so that a loop that ignores
+Retry-After costs nobody anything; who keeps to it never waits here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+
+from pincompute.gateway import problems
+from pincompute.gateway.call_context import Caller, Operation
+from pincompute.gateway.limits.caller_concurrency import CallerConcurrency
+from pincompute.gateway.limits.fair_queue import FairQueue
+from pincompute.gateway.limits.rate_bucket import RateBucket
+from pincompute.gateway.settings import LimitSettings
+from pincompute.kube.clock import SYSTEM, Clock
+
+LATEST = 1.0  # seconds that a refusal is held back at most
+PATIENCE = 5.0  # seconds a request waits for its turn
+SHARE = 1 / 32  # of the requests at once that may be of one caller: enough to keep one processor busy
+QUEUE = 256  # requests of one flow that wait for theirs
+REMEMBERED = 20_000  # buckets, before those that are full are dropped
+STRANGERS_RATE, STRANGERS_BURST = 10.0, 100.0  # failed logins of one address, before they are answered late
+
+
+@dataclass(slots=True)
+class _RateAccount:
+    """A bucket, and until when its owner was told to wait."""
+
+    bucket: RateBucket
+    told: float = float("-inf")
+
+
+class RequestLimiter:
+    """One for all requests of a gateway."""
+
+    def __init__(self, limits: LimitSettings, belongs: Callable[[Caller, str], bool], clock: Clock = SYSTEM) -> None:
+        """`belongs`: whether a caller has any right in a project."""
+        self._limits = limits
+        self._belongs = belongs
+        self._clock = clock
+        self._accounts: dict[str, _RateAccount] = {}
+        self._turns: FairQueue[asyncio.Future[None]] = FairQueue(limits.concurrency, limits.capacity, clock.monotonic())
+        self._timer: asyncio.TimerHandle | None = None
+        self._streams: dict[str, int] = {}
+        self._shares = CallerConcurrency(max(1, round(limits.concurrency * SHARE)))
+
+    def admit(self, caller: Caller, operation: Operation, project: str) -> RequestAdmission:
+        """`async with` it: the request runs inside. Entering raises Problem 429."""
+        return RequestAdmission(self, caller, operation, project)
+
+    async def stranger(self, source: str) -> bool:
+        """An address could not say who calls. Too often, and the answer comes late and leaves no record: then this is false."""
+        account = self._account(f"address {source}", STRANGERS_RATE, STRANGERS_BURST)
+        if account.bucket.wait(1.0, self._clock.monotonic()):
+            await self._clock.sleep(LATEST)
+            return False
+        account.bucket.take(1.0)
+        return True
+
+    async def charge(self, own: str, caller: Caller, operation: Operation, project: str) -> str:
+        """Pays for the request; gives the flow it belongs to. Raises Problem 429, late for who does not wait."""
+        now, cost = self._clock.monotonic(), operation.cost
+        flow = f"project {project}" if project and self._belongs(caller, project) else own
+        personal = self._account(own, self._limits.caller_rate, self._limits.caller_burst)
+        common = self._account(flow, self._limits.rate, self._limits.burst) if flow != own else None
+        wait = personal.bucket.wait(cost, now)
+        if not wait and common is not None:
+            wait = common.bucket.wait(cost, now)
+        if wait:
+            await self._refuse(personal, operation, flow, wait)
+        personal.bucket.take(cost)
+        if common is not None:
+            common.bucket.take(cost)
+        return flow
+
+    async def start(self, own: str, flow: str, cost: float) -> None:
+        """At once, or when it is the turn of this caller and of this flow. Raises Problem 429."""
+        if self._shares.free(own) and self._turns.take(flow, cost, self._clock.monotonic()):
+            self._shares.take(own)
+            return
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._shares.wait(own)
+                try:
+                    await self._turn(flow, cost)
+                except BaseException:
+                    self._shares.give(own)
+                    raise
+        except TimeoutError:
+            raise problems.too_many(f"the gateway is busy: no turn for {flow} within {PATIENCE:g} s", 1.0) from None
+
+    def end(self, own: str, flow: str) -> None:
+        self._shares.give(own)
+        self._release(flow)
+
+    async def _turn(self, flow: str, cost: float) -> None:
+        if self._turns.take(flow, cost, self._clock.monotonic()):
+            return
+        if self._turns.waiting(flow) >= QUEUE:
+            raise problems.too_many(f"{QUEUE} requests of {flow} wait already", 1.0)
+        turn = asyncio.get_running_loop().create_future()
+        self._turns.enqueue(flow, cost, turn)
+        self._serve()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not self._turns.withdraw(flow, turn):  # started in the same moment
+                self._release(flow)
+            raise
+
+    def _release(self, flow: str) -> None:
+        self._turns.release(flow)
+        if self._turns.queued:
+            self._serve()
+
+    def open_stream(self, caller: Caller) -> None:
+        """Raises Problem 429."""
+        held = self._streams.get(caller.name, 0)
+        if held >= self._limits.streams:
+            raise problems.too_many(f"{caller.name} has {held} streams open, which is the limit; close one", 10.0)
+        self._streams[caller.name] = held + 1
+
+    def close_stream(self, caller: Caller) -> None:
+        self._streams[caller.name] -= 1
+        if not self._streams[caller.name]:
+            del self._streams[caller.name]
+
+    def _serve(self) -> None:
+        """Starts whoever can start, and comes back when the next one can."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        now = self._clock.monotonic()
+        for turn in self._turns.serve(now):
+            if not turn.done():
+                turn.set_result(None)
+        due = self._turns.due(now)
+        if due < math.inf:
+            self._timer = asyncio.get_running_loop().call_later(due, self._serve)
+
+    async def _refuse(self, account: _RateAccount, operation: Operation, flow: str, wait: float) -> None:
+        now = self._clock.monotonic()
+        late = min(LATEST, account.told - now)
+        problem = problems.too_many(f"{flow} asks too much: {operation} costs {operation.cost}", wait)
+        account.told = max(account.told, now + float(problem.headers["Retry-After"]))
+        if late > 0:
+            await self._clock.sleep(late * (1 + self._clock.random()) / 2)  # not all at once, or they come again all at once
+        raise problem
+
+    def _account(self, name: str, rate: float, burst: float) -> _RateAccount:
+        found = self._accounts.get(name)
+        if found is None:
+            if len(self._accounts) >= REMEMBERED:
+                self._sweep()
+            found = self._accounts[name] = _RateAccount(RateBucket.full(rate, burst, self._clock.monotonic()))
+        return found
+
+    def _sweep(self) -> None:
+        """Full buckets go; were they few, the oldest go as well, so that one more account never costs a sweep each time."""
+        now = self._clock.monotonic()
+        kept = [(name, account) for name, account in self._accounts.items() if not account.bucket.idle(now)]
+        self._accounts = dict(kept[-REMEMBERED // 2 :])
+
+
+class RequestAdmission:
+    """One request between its admission and its end."""
+
+    __slots__ = ("_caller", "_flow", "_limiter", "_operation", "_own", "_project")
+
+    def __init__(self, limiter: RequestLimiter, caller: Caller, operation: Operation, project: str) -> None:
+        self._limiter, self._caller, self._operation, self._project = limiter, caller, operation, project
+        self._own = f"caller {caller.name} {caller.token_id}" if caller.token_id else f"caller {caller.name}"
+        self._flow = ""
+
+    async def __aenter__(self) -> None:
+        self._flow = await self._limiter.charge(self._own, self._caller, self._operation, self._project)
+        if self._operation.stream:
+            self._limiter.open_stream(self._caller)
+        else:
+            await self._limiter.start(self._own, self._flow, self._operation.cost)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._operation.stream:
+            self._limiter.close_stream(self._caller)
+        else:
+            self._limiter.end(self._own, self._flow)

@@ -1,0 +1,243 @@
+"""What every request passes: who calls, how much, whether they may, and the record of it. Plain ASGI, around each route.
+
+The order is the promise: identity, then limits, then rights, then the route, then the record; what is refused on the way is
+recorded as well. The surprising rule: a caller who may not see a thing gets the answer of one that does not exist.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Protocol
+
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from pincompute.gateway import problems, reason_header, request_parameters
+from pincompute.gateway.call_context import ANONYMOUS, OPERATION, PUBLIC, Call, Caller, Operation
+from pincompute.gateway.problems import Problem
+from pincompute.gateway.request_parameters import PARAMETERS
+from pincompute.kube.clock import SYSTEM
+
+log = logging.getLogger(__name__)
+
+ALLOW = "allow"  # key in a route's `opt`: the methods of its path, for OPTIONS
+CALL = "pincompute.call"  # key in the ASGI scope
+REQUEST_ID = "pincompute.request-id"
+LONGEST_ID = 64
+LONGEST_REASON = 120  # bytes of a close frame's reason
+
+
+class AccessDecision(Protocol):
+    """`hidden`: the caller may not even know whether it exists. `why` is for the audit record."""
+
+    @property
+    def allowed(self) -> bool: ...
+
+    @property
+    def hidden(self) -> bool: ...
+
+    @property
+    def why(self) -> str: ...
+
+
+class RequestAuthenticator(Protocol):
+    async def identify(self, scope: Any) -> Caller:
+        """Raises Problem 401."""
+        ...
+
+
+class RequestAuthorizer(Protocol):
+    def decide(self, caller: Caller, operation: Operation, project: str, name: str) -> AccessDecision: ...
+
+
+class RequestThrottle(Protocol):
+    def admit(self, caller: Caller, operation: Operation, project: str) -> Any:
+        """An async context in which the request runs. Raises Problem 429."""
+        ...
+
+    async def stranger(self, source: str) -> bool:
+        """An address sent a credential that is not good; false when it does so too often to be recorded each time."""
+        ...
+
+
+class RequestAuditor(Protocol):
+    async def begin(self, call: Call) -> None:
+        """Before what leaves a record. Raises Problem 503 when a record is a must and cannot be written."""
+        ...
+
+    async def record(self, call: Call, *, allowed: bool, status: int, why: str = "") -> None:
+        """The outcome, or a denial. Never raises."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RequestGuards:
+    """What stands at the door."""
+
+    authenticator: RequestAuthenticator
+    limiter: RequestThrottle
+    authorizer: RequestAuthorizer
+    audit: RequestAuditor
+    now: Callable[[], datetime] = SYSTEM.wall
+
+
+class RequestMiddleware:
+    """One for each route: Litestar wraps every route's application in it."""
+
+    def __init__(self, app: ASGIApp, guards: RequestGuards) -> None:
+        self._app = app
+        self._guards = guards
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._pass(scope, receive, send)
+            return
+        answer = _StatusRecorder(send)
+        try:
+            await self._pass(scope, receive, answer)
+        except Problem as problem:
+            await _close(scope, answer, problem)
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
+        options = scope["route_handler"].opt
+        if ALLOW in options:
+            await _name_methods(options[ALLOW], send)
+            return
+        if PUBLIC in options:
+            _refuse_unknown(scope)
+            await self._app(scope, receive, send)
+            return
+        operation: Operation = options[OPERATION]
+        caller = await self._identify(scope, operation)
+        call = _call(scope, caller, operation, self._guards.now())
+        scope[CALL] = call  # type: ignore[literal-required]
+        async with self._guards.limiter.admit(caller, operation, call.project):
+            await self._authorize(call)
+            await self._serve(call, scope, receive, send)
+
+    async def _identify(self, scope: Scope, operation: Operation) -> Caller:
+        """A credential that is not good is a denial as well, recorded as long as its address does not make it a flood."""
+        try:
+            return await self._guards.authenticator.identify(scope)
+        except Problem as problem:
+            call = _call(scope, ANONYMOUS, operation, self._guards.now())
+            if await self._guards.limiter.stranger(call.source):
+                await self._guards.audit.record(call, allowed=False, status=problem.status, why=problem.detail)
+            raise
+
+    async def _authorize(self, call: Call) -> None:
+        decision = self._guards.authorizer.decide(call.caller, call.operation, call.project, call.name)
+        if decision.allowed:
+            return
+        problem = _refusal(call, decision)
+        await self._guards.audit.record(call, allowed=False, status=problem.status, why=decision.why)
+        raise problem
+
+    async def _serve(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
+        _refuse_unknown(scope)
+        if not call.operation.audited:
+            await self._app(scope, receive, send)
+            return
+        call = scope[CALL] = replace(call, reason=reason_header.read(scope["headers"]))  # type: ignore[literal-required]
+        await self._guards.audit.begin(call)
+        answer = _StatusRecorder(send)
+        try:
+            await self._app(scope, receive, answer)
+        except Problem as problem:
+            answer.status = problem.status
+            raise
+        finally:
+            await self._guards.audit.record(call, allowed=True, status=answer.status or 500)
+
+
+def _refuse_unknown(scope: Scope) -> None:
+    if scope["query_string"]:
+        request_parameters.refuse_unknown(scope["query_string"], scope["route_handler"].opt[PARAMETERS].query)
+
+
+class _StatusRecorder:
+    """Remembers the status of the answer that passes through."""
+
+    def __init__(self, send: Send) -> None:
+        self.status = 0
+        self._send = send
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        elif message["type"] == "websocket.accept":
+            self.status = 101
+        await self._send(message)
+
+
+async def _name_methods(methods: str, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 204, "headers": [(b"allow", methods.encode())]})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _close(scope: Scope, answer: _StatusRecorder, problem: Problem) -> None:
+    """A WebSocket that was not accepted yet gets the problem document; an open one a close code and the reason."""
+    if answer.status or "websocket.http.response" not in (scope["extensions"] or {}):
+        reason = problem.detail.encode()[:LONGEST_REASON].decode(errors="ignore")
+        await answer({"type": "websocket.close", "code": 4000 + problem.status, "reason": reason})
+        return
+    headers = {"content-type": problems.MEDIA_TYPE, "x-request-id": request_id(scope), **problem.headers}
+    await answer(
+        {
+            "type": "websocket.http.response.start",
+            "status": problem.status,
+            "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
+        }
+    )
+    body = problems.encode(problem, request_id(scope))
+    await answer({"type": "websocket.http.response.body", "body": body, "more_body": False})
+
+
+def _call(scope: Scope, caller: Caller, operation: Operation, at: datetime) -> Call:
+    path = scope["path_params"]
+    client: tuple[str, int] | None = scope["client"]
+    return Call(
+        id=request_id(scope),
+        caller=caller,
+        operation=operation,
+        project=str(path.get("project", "")),
+        name=str(path.get("name", "")),
+        source=client[0] if client else "",
+        at=at,
+    )
+
+
+def _refusal(call: Call, decision: AccessDecision) -> Problem:
+    if call.caller == ANONYMOUS:
+        return problems.unauthenticated("this needs a caller who is known")
+    if decision.hidden:
+        return problems.not_found(what(call))
+    detail = f"{call.caller.name} may not {call.operation} here: {decision.why}"
+    return problems.forbidden(detail) if call.project else problems.forbidden(detail, _of_the_region(call.operation))
+
+
+def _of_the_region(operation: Operation) -> str:
+    """What to do where no project has an owner to be asked."""
+    if (operation.resource, operation.verb) == ("projects", "create"):
+        return "ask an administrator to create it, or for the platform role project-creator"
+    return "ask an administrator for a platform role that allows it"
+
+
+def what(call: Call) -> str:
+    """The thing a call is about, as its problem names it."""
+    if call.project and call.name:
+        return f"{call.operation.noun or call.operation.resource.removesuffix('s')} {call.project}/{call.name}"
+    return f"project {call.project}" if call.project else call.operation.resource
+
+
+def request_id(scope: Any) -> str:
+    """The caller's own, if it is harmless to print; else a new one."""
+    known = scope.get(REQUEST_ID)
+    if known is None:
+        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"").decode("latin-1")
+        usable = 0 < len(given) <= LONGEST_ID and given.replace("-", "").isalnum() and given.isascii()
+        known = scope[REQUEST_ID] = given if usable else secrets.token_hex(16)
+    return known

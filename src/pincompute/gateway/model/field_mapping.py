@@ -1,0 +1,255 @@
+"""Two forms of the same data, told by one table of fields: the simple form and the resource's.
+
+The surprising rule: a codec refuses what it could not say back exactly; whatever no field has words for stays as it is and is
+merged back. No table can therefore lose anything, however incomplete it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
+from typing import Any, Protocol, TypeAlias, cast
+
+Json: TypeAlias = Any
+Data: TypeAlias = dict[str, Any]
+Path: TypeAlias = tuple[str | int, ...]
+"""From the root of a value to a part of it: names in objects, positions in lists."""
+Tree: TypeAlias = Mapping[str, "Field | Tree"]
+
+NOTHING: Json = object()  # what is left when a value was said completely; None is a value
+
+
+class NotExpressibleError(Exception):
+    """The simple form has no words for this value; it stays as it is."""
+
+
+class Codec(Protocol):
+    """How one value is written in both forms."""
+
+    def simplify(self, value: Json) -> tuple[Json, Json]:
+        """The simple form, and what it leaves out or NOTHING; UnsayableError for what `expand` would not give back."""
+        ...
+
+    def expand(self, value: Json) -> Json:
+        """The resource's form of a simple one that has the right shape."""
+        ...
+
+    def locate(self, value: Json, path: Path) -> Path | None:
+        """Where in the simple `value` the part of the resource's form stands that `path` leads to; None: not in it."""
+        ...
+
+
+class Same:
+    """Written alike in both forms."""
+
+    def simplify(self, value: Json) -> tuple[Json, Json]:
+        return value, NOTHING
+
+    def expand(self, value: Json) -> Json:
+        return value
+
+    def locate(self, value: Json, path: Path) -> Path:  # noqa: ARG002 - the same place, whatever stands there
+        return path
+
+
+SAME = Same()
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One line of a table: where a value stands in the simple form, where in the resource's, and how it is written."""
+
+    simple: tuple[str, ...]
+    resource: tuple[str, ...]
+    codec: Codec = SAME
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """All fields of one object, also by the names that lead to them in either form."""
+
+    fields: tuple[Field, ...]
+    by_resource: Tree = dataclass_field(init=False)
+    by_simple: Tree = dataclass_field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "by_resource", _tree(self.fields, lambda each: each.resource))
+        object.__setattr__(self, "by_simple", _tree(self.fields, lambda each: each.simple))
+
+    def __add__(self, other: Table) -> Table:
+        return Table(self.fields + other.fields)
+
+
+def _tree(fields: Iterable[Field], path: Callable[[Field], tuple[str, ...]]) -> Tree:
+    tree: dict[str, Any] = {}
+    for each in fields:
+        put(tree, path(each), each)
+    return tree
+
+
+def table(*fields: Field) -> Table:
+    return Table(fields)
+
+
+def field(simple: str, resource: str, codec: Codec = SAME) -> Field:
+    """Paths with dots between names; a name that has a dot stands behind a slash: `limits/nvidia.com/gpu`."""
+    return Field(_names(simple), _names(resource), codec)
+
+
+def _names(path: str) -> tuple[str, ...]:
+    names, _, last = path.partition("/")
+    return (*names.split("."), *((last,) if last else ()))
+
+
+def simplify(table: Table, value: Data) -> tuple[Data, Data]:
+    """The simple form of an object, and what the table has no words for."""
+    said: Data = {}
+    return said, _divide(table.by_resource, value, said)
+
+
+def _divide(tree: Tree, value: Data, said: Data) -> Data:
+    """Adds to `said` what there are words for, and gives the rest."""
+    rest: Data = {}
+    for name, part in value.items():
+        words, left = tree.get(name), part
+        if isinstance(words, Field):
+            left = _say(words, part, said)
+        elif words is not None and isinstance(part, dict) and part:
+            left = _divide(words, cast("Data", part), said) or NOTHING
+        if left is not NOTHING:
+            rest[name] = left
+    return rest
+
+
+def _say(words: Field, part: Json, said: Data) -> Json:
+    try:
+        simple, left = words.codec.simplify(part)
+    except NotExpressibleError:
+        return part
+    put(said, words.simple, simple)
+    return left
+
+
+def expand(table: Table, simple: Data) -> Data:
+    """The resource's form of a simple object, without what is said elsewhere."""
+    made: Data = {}
+    _expand(table.by_simple, simple, made)
+    return made
+
+
+def _expand(tree: Tree, simple: Data, made: Data) -> None:
+    for name, part in simple.items():
+        words = tree.get(name)
+        if isinstance(words, Field):
+            put(made, words.resource, words.codec.expand(part))
+        elif words is not None and isinstance(part, dict):
+            _expand(words, cast("Data", part), made)
+
+
+def locate(table: Table, simple: Data, path: Path) -> Path | None:
+    """Where in `simple` the user finds what stands at `path` of the resource's form; None where the table has no words."""
+    for each in table.fields:
+        depth = len(each.resource)
+        if path[:depth] == each.resource:
+            inside = each.codec.locate(at(simple, each.simple), path[depth:])
+            return None if inside is None else (*each.simple, *inside)
+    below = [each.simple for each in table.fields if each.resource[: len(path)] == path]
+    return _common(below) or None
+
+
+def _common(paths: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """The longest path that all begin with."""
+    if not paths:
+        return ()
+    shortest = min(paths, key=len)
+    agreed = (n for n, name in enumerate(shortest) if any(path[n] != name for path in paths))
+    return shortest[: next(agreed, len(shortest))]
+
+
+def at(value: Json, path: Iterable[str]) -> Json:
+    """The value at the path, or NOTHING."""
+    for name in path:
+        if not isinstance(value, dict) or name not in value:
+            return NOTHING
+        value = cast("Data", value)[name]
+    return value
+
+
+def put(value: Data, path: tuple[str, ...], part: Json) -> None:
+    for name in path[:-1]:
+        value = value.setdefault(name, {})
+    value[path[-1]] = part
+
+
+def without(value: Data, path: tuple[str, ...]) -> Data:
+    """A copy without what stands at the path, and without the objects that leaves empty."""
+    if at(value, path) is NOTHING:
+        return value
+    name, below = path[0], path[1:]
+    left: Data = without(value[name], below) if below else {}
+    others = {key: part for key, part in value.items() if key != name}
+    return {**others, name: left} if left else others
+
+
+def merge(value: Data, more: Data, path: Path = ()) -> tuple[Data, list[Path]]:
+    """`value` with `more` added to it, and the places where both say something and disagree.
+
+    Objects are merged; lists whose entries have names are merged by name. `more` wins where both disagree.
+    """
+    merged, clashes = dict(value), list[Path]()
+    for name, part in more.items():
+        merged[name], found = _merged(merged.get(name, NOTHING), part, (*path, name))
+        clashes += found
+    return merged, clashes
+
+
+def _merged(value: Json, more: Json, path: Path) -> tuple[Json, list[Path]]:
+    if value is NOTHING:
+        return more, []
+    if isinstance(value, dict) and isinstance(more, dict):
+        return merge(cast("Data", value), cast("Data", more), path)
+    if named(value) and named(more):
+        return _merged_lists(cast("list[Data]", value), cast("list[Data]", more), path)
+    return more, [] if value == more else [path]
+
+
+def _merged_lists(value: list[Data], more: list[Data], path: Path) -> tuple[list[Data], list[Path]]:
+    merged, clashes = {item["name"]: item for item in value}, list[Path]()
+    for index, item in enumerate(more):
+        merged[item["name"]], found = merge(merged.get(item["name"], {}), item, (*path, index))
+        clashes += found
+    return list(merged.values()), clashes
+
+
+def named(items: Json) -> bool:
+    """It is a list in which every entry is an object with a name of its own."""
+    if not isinstance(items, list):
+        return False
+    names = [cast("Data", item).get("name") if isinstance(item, dict) else None for item in cast("list[Json]", items)]
+    return all(isinstance(name, str) for name in names) and len(set(map(str, names))) == len(names)
+
+
+def parts(path: str) -> Path:
+    """`spec.containers[0].limits[cpu]` as names and positions."""
+    return tuple(_parts(path))
+
+
+def _parts(path: str) -> Iterator[str | int]:
+    for piece in path.replace("[", "\0[").replace("].", "]\0").split("\0"):
+        if piece.startswith("["):
+            inner = piece.strip("[]")
+            yield int(inner) if inner.isdigit() else inner
+        else:
+            yield from (name for name in piece.split(".") if name)
+
+
+def text(path: Path) -> str:
+    """The same as text; names that are not plain words stand in brackets."""
+    made = ""
+    for part in path:
+        if isinstance(part, int) or not part.isidentifier():
+            made += f"[{part}]"
+        else:
+            made += f".{part}" if made else part
+    return made

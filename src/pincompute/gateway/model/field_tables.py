@@ -1,0 +1,87 @@
+"""Which field of the simple model stands for which field of a resource's spec, where kinds have it in common."""
+
+from __future__ import annotations
+
+from pincompute.gateway.model.codecs import (
+    DurationCodec,
+    EnvironmentCodec,
+    FlagCodec,
+    NamedItemsCodec,
+    QuantityCodec,
+    RowsCodec,
+)
+from pincompute.gateway.model.field_mapping import Field, field, table
+
+_DURATION = DurationCodec()
+_QUANTITY = QuantityCodec()
+
+PORT = table(field("name", "name"), field("port", "containerPort"), field("protocol", "protocol"))
+MOUNT = table(
+    field("volume", "name"),
+    field("path", "mountPath"),
+    field("readOnly", "readOnly"),
+    field("subPath", "subPath"),
+)
+_ENV_FROM = table(field("config", "configMapRef.name"), field("secret", "secretRef.name"), field("prefix", "prefix"))
+
+_RESOURCES: tuple[Field, ...] = (
+    field("resources.cpu", "resources.requests.cpu", _QUANTITY),
+    field("resources.memory", "resources.requests.memory", _QUANTITY),
+    field("resources.storage", "resources.requests/ephemeral-storage", _QUANTITY),
+    field("resources.gpu", "resources.limits/nvidia.com/gpu", _QUANTITY),
+    field("resources.limits.cpu", "resources.limits.cpu", _QUANTITY),
+    field("resources.limits.memory", "resources.limits.memory", _QUANTITY),
+    field("resources.limits.storage", "resources.limits/ephemeral-storage", _QUANTITY),
+)
+
+
+def _probe(simple: str, resource: str) -> tuple[Field, ...]:
+    return (
+        field(f"{simple}.http.path", f"{resource}.httpGet.path"),
+        field(f"{simple}.http.port", f"{resource}.httpGet.port"),
+        field(f"{simple}.http.scheme", f"{resource}.httpGet.scheme"),
+        field(f"{simple}.tcp.port", f"{resource}.tcpSocket.port"),
+        field(f"{simple}.grpc.port", f"{resource}.grpc.port"),
+        field(f"{simple}.grpc.service", f"{resource}.grpc.service"),
+        field(f"{simple}.command", f"{resource}.exec.command"),
+        field(f"{simple}.initialDelay", f"{resource}.initialDelaySeconds", _DURATION),
+        field(f"{simple}.period", f"{resource}.periodSeconds", _DURATION),
+        field(f"{simple}.timeout", f"{resource}.timeoutSeconds", _DURATION),
+        field(f"{simple}.failureThreshold", f"{resource}.failureThreshold"),
+        field(f"{simple}.successThreshold", f"{resource}.successThreshold"),
+    )
+
+
+CONTAINER = table(
+    field("image", "image"),
+    field("command", "command"),
+    field("args", "args"),
+    field("workingDir", "workingDir"),
+    field("env", "env", EnvironmentCodec()),
+    field("envFrom", "envFrom", RowsCodec(_ENV_FROM)),
+    field("ports", "ports", RowsCodec(PORT)),
+    *_RESOURCES,
+    *_probe("health", "readinessProbe"),
+    *_probe("liveness", "livenessProbe"),
+    *_probe("startup", "startupProbe"),
+    field("mounts", "volumeMounts", RowsCodec(MOUNT)),
+)
+INIT_CONTAINER = CONTAINER + table(field("sidecar", "restartPolicy", FlagCodec("Always")))
+VOLUME = table(
+    field("emptyDir", "emptyDir"),
+    field("config", "configMap.name"),
+    field("secret", "secret.secretName"),
+    field("claim", "persistentVolumeClaim.claimName"),
+)
+
+WORKLOAD = table(
+    field("tier", "tier"),
+    field("zones", "placement.zones"),
+    field("containers", "template.spec.containers", NamedItemsCodec(CONTAINER)),
+    field("initContainers", "template.spec.initContainers", NamedItemsCodec(INIT_CONTAINER)),
+    field("volumes", "template.spec.volumes", NamedItemsCodec(VOLUME)),
+    field("terminationGracePeriod", "template.spec.terminationGracePeriodSeconds", _DURATION),
+    field("update", "update"),
+    field("paused", "paused"),
+    field("stopped", "stopped"),
+)

@@ -1,0 +1,65 @@
+"""Project: a tenant, in the simple model."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pincompute.api.conditions import find
+from pincompute.api.member_clusters import PROJECTS, ProjectMember
+from pincompute.api.member_clusters import Project as ProjectObject
+from pincompute.api.meta import Struct, doc
+from pincompute.gateway.model.field_mapping import field, table
+from pincompute.gateway.model.shared_fields import (
+    Advanced,
+    Annotations,
+    Author,
+    Created,
+    Deleting,
+    Generation,
+    Id,
+    Labels,
+    Name,
+    ObjectVersion,
+)
+from pincompute.gateway.model.simple_kind import SimpleKind
+
+
+class ProjectStatus(Struct):
+    ready: Annotated[bool, doc("Workloads can be created.")]
+    message: Annotated[str, doc("What is so, and what to do.")] = ""
+
+
+class Project(Struct, tag_field="kind", tag="Project"):
+    """A tenant: its workloads, its members and what they may do."""
+
+    name: Name
+    description: Annotated[str, doc("What it is for.")] = ""
+    members: Annotated[tuple[ProjectMember, ...], doc("Who may do what.")] = ()
+    labels: Labels | None = None
+    annotations: Annotations | None = None
+    advanced: Advanced | None = None
+    id: Id | None = None
+    version: ObjectVersion | None = None
+    generation: Generation | None = None
+    author: Author | None = None
+    created: Created | None = None
+    deleting: Deleting | None = None
+    status: Annotated[ProjectStatus | None, doc("Whether it is ready.")] = None
+
+
+def _status(obj: ProjectObject) -> ProjectStatus:
+    ready = find(obj.status.conditions, "Ready")
+    if ready is None:
+        return ProjectStatus(ready=False, message="it is being prepared")
+    return ProjectStatus(ready=ready.status == "True", message=ready.message)
+
+
+PROJECT: SimpleKind[Project] = SimpleKind(
+    "projects",
+    Project,
+    PROJECTS,
+    table(field("description", "description"), field("members", "members")),
+    _status,
+    example={"kind": "Project", "name": "demo", "description": "Where things are tried"},
+    patch={"description": "Where things are shown"},
+)

@@ -1,0 +1,160 @@
+"""Routes of the operation API. Every workload kind has the same ones, made by the same functions.
+
+The only thing they do is to turn a request into values, and an answer into bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from litestar import Response, post
+from litestar.di import NamedDependency
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath, HeaderParameter, JSONBody
+from litestar.types import ControllerRouterHandler
+
+from pincompute.api.kinds import Kinds, WorkloadKind
+from pincompute.gateway.call_context import Call, may
+from pincompute.gateway.operation import replica_status
+from pincompute.gateway.operation.lifecycle_rules import LifecycleRequest, Verb
+from pincompute.gateway.operation.lifecycle_service import Done, LifecycleService
+from pincompute.gateway.operation.logs import log_handlers as logs
+from pincompute.gateway.operation.operation_paths import named, path
+from pincompute.gateway.operation.replica_lookup import WorkloadRef
+from pincompute.gateway.operation.shells import shell_handlers as shells
+from pincompute.gateway.workloads.response_headers import DryRun
+
+IdempotencyKey = Annotated[
+    str,
+    HeaderParameter(name="Idempotency-Key", description="The same key again is the same wish.", max_length=128),
+]
+_PLAIN: tuple[Verb, ...] = ("pause", "resume", "stop", "start")
+
+
+class _LifecycleBody(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True, omit_defaults=True):
+    pass
+
+
+class Reason(_LifecycleBody):
+    """Why; it is kept with the workload's history."""
+
+    reason: str = ""
+
+
+class Restarting(_LifecycleBody):
+    """With a `replica` only that one restarts; with a `container` only that one of it, while the others keep running."""
+
+    reason: str = ""
+    replica: str = ""
+    container: str = ""
+
+
+class Scaling(_LifecycleBody):
+    """How many replicas there should be."""
+
+    replicas: int
+    reason: str = ""
+
+
+class RollingBack(_LifecycleBody):
+    """To which revision; empty is the newest that ran well before the present one."""
+
+    revision: str = ""
+    reason: str = ""
+
+
+def _plain(kind: WorkloadKind, verb: Verb) -> HTTPRouteHandler:
+    @post(path(kind, verb), opt=may(kind.plural, verb, noun=kind.word), status_code=200, **named(verb, kind))
+    async def handle(
+        project: FromPath[str],
+        name: FromPath[str],
+        call: NamedDependency[Call],
+        verbs: NamedDependency[LifecycleService],
+        data: JSONBody[Reason | None] = None,
+        key: IdempotencyKey = "",
+    ) -> Response[Done]:
+        """Answers what will be, and where to watch it come about; a second time it changes nothing."""
+        asked = _request(verb, call, key, data.reason if data else "")
+        return _answer(await verbs.carry_out(WorkloadRef(kind, project, name), asked))
+
+    return handle
+
+
+def _restart(kind: WorkloadKind) -> HTTPRouteHandler:
+    @post(path(kind, "restart"), opt=may(kind.plural, "restart", noun=kind.word), status_code=200, **named("restart", kind))
+    async def handle(
+        project: FromPath[str],
+        name: FromPath[str],
+        call: NamedDependency[Call],
+        verbs: NamedDependency[LifecycleService],
+        data: JSONBody[Restarting | None] = None,
+        key: IdempotencyKey = "",
+    ) -> Response[Done]:
+        """All of it, one replica, or one container of a replica."""
+        body, target = data or Restarting(), WorkloadRef(kind, project, name)
+        asked = _request("restart", call, key, body.reason)
+        if body.container:
+            return _answer(await verbs.restart_container(target, body.replica, body.container, asked))
+        if body.replica:
+            return _answer(await verbs.restart_replica(target, body.replica, asked))
+        return _answer(await verbs.carry_out(target, asked))
+
+    return handle
+
+
+def _scale(kind: WorkloadKind) -> HTTPRouteHandler:
+    @post(path(kind, "scale"), opt=may(kind.plural, "scale", noun=kind.word), status_code=200, **named("scale", kind))
+    async def handle(
+        project: FromPath[str],
+        name: FromPath[str],
+        call: NamedDependency[Call],
+        verbs: NamedDependency[LifecycleService],
+        data: JSONBody[Scaling],
+        key: IdempotencyKey = "",
+    ) -> Response[Done]:
+        """So many replicas; of what is stopped, so many once it is started."""
+        asked = _request("scale", call, key, data.reason, replicas=data.replicas)
+        return _answer(await verbs.carry_out(WorkloadRef(kind, project, name), asked))
+
+    return handle
+
+
+def _rollback(kind: WorkloadKind) -> HTTPRouteHandler:
+    @post(path(kind, "rollback"), opt=may(kind.plural, "rollback", noun=kind.word), status_code=200, **named("rollback", kind))
+    async def handle(
+        project: FromPath[str],
+        name: FromPath[str],
+        call: NamedDependency[Call],
+        verbs: NamedDependency[LifecycleService],
+        data: JSONBody[RollingBack | None] = None,
+        key: IdempotencyKey = "",
+        dry_run: DryRun = False,
+    ) -> Response[Done]:
+        """To an earlier revision; a dry run tells which, and field by field what it would change."""
+        body = data or RollingBack()
+        asked = _request("rollback", call, key, body.reason, to=body.revision)
+        act = verbs.foresee if dry_run else verbs.carry_out
+        return _answer(await act(WorkloadRef(kind, project, name), asked))
+
+    return handle
+
+
+def _request(verb: Verb, call: Call, key: str, why: str, *, replicas: int | None = None, to: str = "") -> LifecycleRequest:
+    """Without a key every request is a wish of its own; a reason in the body counts more than the header's."""
+    why = why or call.reason
+    return LifecycleRequest(verb=verb, by=call.caller.name, why=why, at=call.at, id=call.id, key=key, replicas=replicas, to=to)
+
+
+def _answer(done: Done) -> Response[Done]:
+    return Response(done, headers={"Pincompute-Version": done.version})
+
+
+def _of(kind: WorkloadKind) -> tuple[ControllerRouterHandler, ...]:
+    plain = (_plain(kind, verb) for verb in _PLAIN)
+    verbs = (*plain, _restart(kind), _scale(kind), _rollback(kind))
+    return (*verbs, replica_status.route(kind), logs.route(kind), *shells.routes(kind))
+
+
+def routes(kinds: Kinds) -> tuple[ControllerRouterHandler, ...]:
+    return tuple(route for kind in kinds for route in _of(kind))

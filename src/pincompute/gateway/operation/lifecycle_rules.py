@@ -1,0 +1,256 @@
+"""What each verb does to a workload: pure functions from the object and a request to a patch, or to the reason why not.
+
+Post-states (S-258). pause: pods stay as they are and no change reaches them. resume: changes reach them again. stop: no pods,
+and the number of replicas is kept in the spec. start: that number again. restart: new pods, as fast as the update's limits
+allow. scale: so many replicas. rollback: an earlier template. The surprising rule: pause and stop are fields of the spec
+beside `replicas`, not changes of it, so that a GitOps tool which applies its manifest again undoes neither.
+
+A verb whose post-state is there already changes nothing, and so does one that comes a second time under its key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+from pincompute.api import labels, merge_patch, template_hash
+from pincompute.api.kinds import WorkloadKind, WorkloadObject
+from pincompute.api.meta import Manifest
+from pincompute.domain import shard_pods
+from pincompute.gateway import problems
+from pincompute.gateway.operation import operation_annotation
+from pincompute.gateway.operation.operation_annotation import OperationNote
+from pincompute.gateway.operation.replica_lookup import Replica
+from pincompute.gateway.problems import FieldError, Problem
+
+Verb: TypeAlias = Literal["pause", "resume", "stop", "start", "restart", "scale", "rollback"]
+
+MOST_REPLICAS = 100_000
+LONGEST_REASON = 1024  # characters
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackRevision:
+    """One of a workload's history. `good`: it had all its replicas ready once; None while nobody can tell."""
+
+    name: str
+    template: Manifest
+    at: datetime
+    good: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class LifecycleRequest:
+    """`key` tells a repetition from a new wish. `replicas` belongs to scale; `to`, a revision or empty, to rollback.
+
+    `history` is of rollback as well, newest first.
+    """
+
+    verb: Verb
+    by: str
+    why: str
+    at: datetime
+    id: str
+    key: str = ""
+    replicas: int | None = None
+    to: str = ""
+    history: Sequence[RollbackRevision] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LifecycleChange:
+    """A merge patch of the spec, empty when the post-state is there already, and what will be. `to`: a rollback's revision."""
+
+    spec: Manifest
+    will: str
+    to: str = ""
+
+
+def decide(kind: WorkloadKind, obj: WorkloadObject, request: LifecycleRequest) -> LifecycleChange:
+    """Raises Problem when the verb cannot be carried out on the object as it is."""
+    if obj.deleting:
+        raise problems.wrong_state(f"{_name(obj)} is being deleted", "create it again once it is gone")
+    if len(request.why) > LONGEST_REASON:
+        raise _invalid("reason", f"at most {LONGEST_REASON} characters", f"has {len(request.why)} characters")
+    before = operation_annotation.repeated(obj, request.verb, request.by, request.key)
+    if before is not None and not before.on:
+        return LifecycleChange({}, f"{_name(obj)}: this {request.verb} was done before")
+    return _VERBS[request.verb](kind, obj, request)
+
+
+def patch(
+    obj: WorkloadObject, request: LifecycleRequest, change: LifecycleChange, about: Replica | None = None, container: str = ""
+) -> Manifest:
+    """The one write: the change, the record of it, and the version that it was decided from."""
+    note = OperationNote(
+        verb=request.verb,
+        by=request.by,
+        why=request.why,
+        at=request.at,
+        request=request.id,
+        key=request.key,
+        generation=obj.metadata.generation + 1 if change.spec else 0,
+        on=" ".join(part for part in (about.name if about else "", container) if part),
+        uid=about.uid if about else "",
+    )
+    metadata = {
+        "uid": obj.metadata.uid,
+        "resourceVersion": obj.metadata.resource_version,
+        "annotations": operation_annotation.annotation(note, operation_annotation.read(obj)),
+    }
+    return {"metadata": metadata, **({"spec": change.spec} if change.spec else {})}
+
+
+def may_disturb(obj: WorkloadObject) -> None:
+    """One replica or container of it is to be restarted. Raises Problem while nothing may reach its pods."""
+    if obj.deleting:
+        raise problems.wrong_state(f"{_name(obj)} is being deleted", "create it again once it is gone")
+    _not_paused(obj)
+
+
+def wait(kind: WorkloadKind, obj: WorkloadObject, victim: Replica) -> str:
+    """Why a restart of the replica may have to wait, as far as that can be seen beforehand; empty when nothing is in its way.
+
+    Whether there is room is the federation's to decide, from the account of all clusters together.
+    """
+    wanted = 0 if obj.spec.stopped else kind.replicas(obj)
+    ready = sum(line.ready_replicas for line in obj.status.clusters if line.known)
+    if shard_pods.ready_since(victim.pod) is None or ready >= wanted:
+        return ""
+    return f"{wanted - ready} of {_count(wanted)} are not ready now, so it may have to wait for them"
+
+
+def _pause(_kind: WorkloadKind, obj: WorkloadObject, _request: LifecycleRequest) -> LifecycleChange:
+    if obj.spec.paused:
+        return LifecycleChange({}, f"{_name(obj)} is paused already")
+    return LifecycleChange(
+        {"paused": True}, f"the pods of {_name(obj)} stay as they are; no change reaches them until it is resumed"
+    )
+
+
+def _resume(_kind: WorkloadKind, obj: WorkloadObject, _request: LifecycleRequest) -> LifecycleChange:
+    if not obj.spec.paused:
+        return LifecycleChange({}, f"{_name(obj)} is not paused")
+    return LifecycleChange({"paused": False}, f"changes reach {_name(obj)} again, those made meanwhile at once")
+
+
+def _stop(kind: WorkloadKind, obj: WorkloadObject, _request: LifecycleRequest) -> LifecycleChange:
+    if obj.spec.stopped:
+        return LifecycleChange({}, f"{_name(obj)} is stopped already")
+    _not_paused(obj)
+    return LifecycleChange({"stopped": True}, f"the pods of {_name(obj)} end; start brings {_count(kind.replicas(obj))} back")
+
+
+def _start(kind: WorkloadKind, obj: WorkloadObject, _request: LifecycleRequest) -> LifecycleChange:
+    if not obj.spec.stopped:
+        return LifecycleChange({}, f"{_name(obj)} is not stopped")
+    _not_paused(obj)
+    return LifecycleChange({"stopped": False}, f"{_count(kind.replicas(obj))} of {_name(obj)} will run")
+
+
+def _restart(_kind: WorkloadKind, obj: WorkloadObject, request: LifecycleRequest) -> LifecycleChange:
+    _not_paused(obj)
+    if obj.spec.stopped:
+        raise problems.wrong_state(f"{_name(obj)} is stopped, so there is nothing to restart", "start it")
+    annotations = {labels.RESTARTED_AT: request.at.isoformat()}
+    spec: Manifest = {"template": {"metadata": {"annotations": annotations}}}
+    return LifecycleChange(spec, f"every pod of {_name(obj)} is replaced, as fast as its update limits allow")
+
+
+def _scale(kind: WorkloadKind, obj: WorkloadObject, request: LifecycleRequest) -> LifecycleChange:
+    if not kind.scalable:
+        raise problems.wrong_state(
+            f"{_name(obj)} is {_a(kind.word)}, which is always one pod", "stop it, or deploy an app instead"
+        )
+    wanted, present = request.replicas, kind.replicas(obj)
+    if wanted is None or not 0 <= wanted <= MOST_REPLICAS:
+        given = "is missing" if wanted is None else f"is {wanted}"
+        raise _invalid("replicas", f"a number from 0 to {MOST_REPLICAS}", given)
+    if present == wanted:
+        return LifecycleChange({}, f"{_name(obj)} has {wanted} replicas already")
+    _not_paused(obj)
+    when = "once it is started" if obj.spec.stopped else f"instead of {present}"
+    return LifecycleChange({"replicas": wanted}, f"{wanted} replicas of {_name(obj)} will run {when}")
+
+
+def _rollback(_kind: WorkloadKind, obj: WorkloadObject, request: LifecycleRequest) -> LifecycleChange:
+    """Also in the middle of an update: what was there before the present revision is what comes back."""
+    same = [revision.name for revision in request.history if template_hash.same(revision.template, obj.spec.template)]
+    present = same[0] if same else template_hash.revision(obj.spec.template)
+    target = _named(obj, request) if request.to else _former(obj, request, (present, *same))
+    if target.name in (present, *same):
+        return LifecycleChange({}, f"{_name(obj)} has revision {present} already", present)
+    _not_paused(obj)
+    difference = merge_patch.merge_patch(obj.spec.template, target.template)
+    unsure = "" if target.good is not None else ", the one before it; whether that ran well is not known now"
+    return LifecycleChange(
+        {"template": difference}, f"{_name(obj)} goes back from revision {present} to {target.name}{unsure}", target.name
+    )
+
+
+def _former(obj: WorkloadObject, request: LifecycleRequest, present: tuple[str, ...]) -> RollbackRevision:
+    """The newest before the present that ran well; where nothing is known of any, the newest.
+
+    The present one may have several names: versions of this program name the same template in ways of their own.
+    """
+    former = [revision for revision in request.history if revision.name not in present]
+    if _unheard(obj, present) and all(revision.name != obj.status.revision for revision in former):
+        raise problems.wrong_state(
+            f"the last change of {_name(obj)} has not been taken up yet, so its former revision is not kept yet",
+            "try again in a moment",
+        )
+    good = next((revision for revision in former if revision.good), None)
+    found = good or next((revision for revision in former if revision.good is None), None)
+    if found is None:
+        raise problems.wrong_state(
+            f"no earlier revision of {_name(obj)} is known to have run well", "name a revision of its history"
+        )
+    return found
+
+
+def _unheard(obj: WorkloadObject, present: tuple[str, ...]) -> bool:
+    """The federation has not looked at the present template yet, and so has not kept the former one."""
+    status = obj.status
+    return status.observed_generation < obj.metadata.generation and status.revision not in ("", *present)
+
+
+def _named(obj: WorkloadObject, request: LifecycleRequest) -> RollbackRevision:
+    found = next((r for r in request.history if r.name == request.to), None)
+    if found is None:
+        names = ", ".join(r.name for r in request.history[:10]) or "none is known"
+        raise _invalid("revision", f"one of the history: {names}", f"{request.to} is not in the history of {_name(obj)}")
+    return found
+
+
+_VERBS: Mapping[Verb, Callable[[WorkloadKind, WorkloadObject, LifecycleRequest], LifecycleChange]] = {
+    "pause": _pause,
+    "resume": _resume,
+    "stop": _stop,
+    "start": _start,
+    "restart": _restart,
+    "scale": _scale,
+    "rollback": _rollback,
+}
+
+
+def _not_paused(obj: WorkloadObject) -> None:
+    if obj.spec.paused:
+        raise problems.wrong_state(f"{_name(obj)} is paused, so no change reaches it", "resume it first")
+
+
+def _invalid(field: str, expected: str, message: str) -> Problem:
+    return problems.invalid((FieldError(field, expected, message),))
+
+
+def _count(count: int) -> str:
+    return f"{count} replica" if count == 1 else f"{count} replicas"
+
+
+def _a(word: str) -> str:
+    return f"an {word}" if word[0] in "aeio" else f"a {word}"
+
+
+def _name(obj: WorkloadObject) -> str:
+    return obj.metadata.name

@@ -1,0 +1,208 @@
+"""Verbs carried out: read, decide, write once, say what will be. The record of who and why goes with the same write.
+
+What is about one replica or container is recorded on the workload first and asked for then, so that a request that is sent
+again after an answer was lost is known again. The surprising rule: the gateway never ends a replica or a container itself. It
+leaves the request on the pod, and the federation grants it from the workload's one account of disturbance.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, cast
+
+import msgspec
+
+from pincompute.api import merge_patch
+from pincompute.api.kinds import WorkloadObject
+from pincompute.api.labels import HOST
+from pincompute.api.meta import Key, Manifest
+from pincompute.domain.restart_requests import RestartRequest
+from pincompute.gateway import NAME, problems
+from pincompute.gateway.cache_reads import CacheReads
+from pincompute.gateway.model import SimpleKind, diff
+from pincompute.gateway.operation import lifecycle_rules, operation_annotation, replica_lookup
+from pincompute.gateway.operation.lifecycle_rules import LifecycleChange, LifecycleRequest, RollbackRevision
+from pincompute.gateway.operation.operation_annotation import OperationNote
+from pincompute.gateway.operation.replica_access import ReplicaAccess
+from pincompute.gateway.operation.replica_lookup import Replica, ReplicaLookup, WorkloadRef
+from pincompute.kube import write_requests
+from pincompute.kube.api_errors import Conflict, NotFound
+
+ATTEMPTS = 10  # at a write that others' writes come before: a workload that is changing has a new status every few milliseconds
+PAUSE = 0.02  # seconds, growing with every attempt
+
+
+class RevisionSource(Protocol):
+    """A workload's history of templates."""
+
+    async def of(self, target: WorkloadRef, obj: WorkloadObject) -> Sequence[RollbackRevision]:
+        """Newest first. Raises Problem when nothing can be known of any."""
+        ...
+
+
+class Done(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """A verb was accepted. `changed` is false when the post-state was there already; `watch` shows how it comes about.
+
+    Of a dry run `changes` are all fields that it would change, and `revision` is the one that a rollback would lead to.
+    """
+
+    verb: str
+    project: str
+    name: str
+    changed: bool
+    message: str
+    watch: str
+    generation: int
+    version: str = ""
+    dry_run: bool = False
+    changes: tuple[diff.Change, ...] = ()
+    revision: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LifecycleService:
+    """Carries out verbs. `revisions` is asked for rollbacks only."""
+
+    reads: CacheReads
+    replicas: ReplicaLookup
+    access: ReplicaAccess
+    revisions: RevisionSource
+
+    async def carry_out(self, target: WorkloadRef, request: LifecycleRequest) -> Done:
+        """A verb on the whole workload. Raises Problem, KubeError."""
+        informed = await self._informed(target, request)
+        return await self._write(target, request, lambda obj: lifecycle_rules.decide(target.kind, obj, informed))
+
+    async def foresee(self, target: WorkloadRef, request: LifecycleRequest) -> Done:
+        """What a verb on the whole workload would do now, field by field; nothing is written. Raises Problem."""
+        obj = self.workload(target)
+        change = lifecycle_rules.decide(target.kind, obj, await self._informed(target, request))
+        done = _done(target, obj, request, change, changed=bool(change.spec))
+        return msgspec.structs.replace(done, dry_run=True, changes=self._changes(target, obj, change), revision=change.to)
+
+    async def restart_replica(self, target: WorkloadRef, asked: str, request: LifecycleRequest) -> Done:
+        """Asks that one replica ends, so that another takes its place."""
+        return await self._ask(target, asked, "", request)
+
+    async def restart_container(self, target: WorkloadRef, asked: str, container: str, request: LifecycleRequest) -> Done:
+        """Asks for a restart of one container of one replica; the others keep running."""
+        return await self._ask(target, asked, container, request)
+
+    async def _ask(self, target: WorkloadRef, asked: str, container: str, request: LifecycleRequest) -> Done:
+        obj = self.workload(target)
+        before = operation_annotation.repeated(obj, request.verb, request.by, request.key)
+        if before is not None and before.uid:
+            return await self._again(target, obj, before, container, request)
+        victim = replica_lookup.choose(target, self.replicas.of(target), asked)
+        name = replica_lookup.container_of(victim, container) if container else ""
+        lifecycle_rules.may_disturb(obj)
+        wanted = _wish(name, request)
+        await self.access.may_restart(victim.place, victim.uid, wanted)
+        done = await self._record(target, request, LifecycleChange({}, _will(target, obj, victim, name)), victim, name)
+        return await self._leave(done, victim, wanted)
+
+    async def _again(
+        self, target: WorkloadRef, obj: WorkloadObject, before: OperationNote, container: str, request: LifecycleRequest
+    ) -> Done:
+        """The same request: it is left on the replica that it was about, unless that is gone, in case it never got there."""
+        done = _done(target, obj, request, LifecycleChange({}, f"{before.on} was to be restarted by this request before"))
+        victim = next((replica for replica in self.replicas.of(target) if replica.uid == before.uid), None)
+        return done if victim is None else await self._leave(done, victim, _wish(container, request))
+
+    async def _leave(self, done: Done, victim: Replica, wanted: RestartRequest) -> Done:
+        return msgspec.structs.replace(done, changed=await self.access.restart(victim.place, victim.uid, wanted))
+
+    def _changes(self, target: WorkloadRef, obj: WorkloadObject, change: LifecycleChange) -> tuple[diff.Change, ...]:
+        """In the simple model."""
+        spec = msgspec.convert(merge_patch.apply(merge_patch.to_json(cast("Any", obj.spec)), change.spec), type(obj.spec))
+        kind: SimpleKind[Any] = next(kind for kind in self.reads.kinds if kind.workload is target.kind)
+        after: Any = msgspec.structs.replace(cast("Any", obj), spec=spec)
+        return diff.changes(*(diff.asked(kind.to_simple(one)) for one in (cast("Any", obj), after)))
+
+    async def _informed(self, target: WorkloadRef, request: LifecycleRequest) -> LifecycleRequest:
+        """A rollback knows the history."""
+        if request.verb != "rollback":
+            return request
+        return replace(request, history=await self.revisions.of(target, self.workload(target)))
+
+    def workload(self, target: WorkloadRef) -> WorkloadObject:
+        found: WorkloadObject | None = self.reads.get(target.resource, target.project, target.name)
+        if found is None:
+            raise problems.not_found(target.spoken)
+        return found
+
+    async def _record(
+        self, target: WorkloadRef, request: LifecycleRequest, change: LifecycleChange, replica: Replica, container: str = ""
+    ) -> Done:
+        """Only says on the workload what is about to be done to a part of it."""
+        obj = self.workload(target)
+        body = lifecycle_rules.patch(obj, request, change, replica, container)
+        del body["metadata"]["resourceVersion"]  # nothing of it was decided from the object
+        made = await self._patch(target, body)
+        return _done(target, made, request, change, changed=True)
+
+    async def _write(
+        self, target: WorkloadRef, request: LifecycleRequest, decide: Callable[[WorkloadObject], LifecycleChange]
+    ) -> Done:
+        """Decided anew whenever somebody else's write came first."""
+        for attempt in range(1, ATTEMPTS + 1):
+            obj = self.workload(target) if attempt == 1 else await self._fresh(target)
+            change = decide(obj)
+            if not change.spec:
+                return _done(target, obj, request, change)
+            try:
+                made = await self._patch(target, lifecycle_rules.patch(obj, request, change))
+            except Conflict:
+                await asyncio.sleep(PAUSE * attempt)
+                continue
+            return _done(target, made, request, change, changed=True)
+        raise problems.conflict(f"{target.name} is being changed by others all the time", "try again in a moment")
+
+    async def _fresh(self, target: WorkloadRef) -> WorkloadObject:
+        """From the API server: the cache was not new enough."""
+        try:
+            return await self.reads.clusters.client(HOST).get(target.resource, Key(target.project, target.name))
+        except NotFound:
+            raise problems.not_found(target.spoken) from None
+
+    async def _patch(self, target: WorkloadRef, body: Manifest) -> WorkloadObject:
+        resource = target.resource
+        made = await write_requests.patch(
+            self.reads.clusters.client(HOST), resource, Key(target.project, target.name), body, NAME
+        )
+        self.reads.clusters.cache(HOST, resource).written(made)
+        return made
+
+
+def _wish(container: str, request: LifecycleRequest) -> RestartRequest:
+    """Without a key every request is another, whatever its id."""
+    identity = request.key or f"{request.id} {request.at.isoformat()}"
+    return RestartRequest(id=identity, by=request.by, at=request.at, container=container, why=request.why)
+
+
+def _will(target: WorkloadRef, obj: WorkloadObject, victim: Replica, container: str) -> str:
+    granted = "as soon as the workload's account of disturbance allows it"
+    will = (
+        f"container {container} of {victim.name} will restart {granted}, the others keep running"
+        if container
+        else f"{victim.name} will end and be replaced {granted}"
+    )
+    why = lifecycle_rules.wait(target.kind, obj, victim)
+    return f"{will}; {why}" if why else will
+
+
+def _done(
+    target: WorkloadRef, obj: WorkloadObject, request: LifecycleRequest, change: LifecycleChange, *, changed: bool = False
+) -> Done:
+    return Done(
+        verb=request.verb,
+        project=target.project,
+        name=target.name,
+        changed=changed,
+        message=change.will,
+        watch=f"/v1/projects/{target.project}/{target.kind.plural}/{target.name}/watch",
+        generation=obj.metadata.generation,
+        version=f"{target.resource.plural}.{obj.metadata.resource_version}",
+    )

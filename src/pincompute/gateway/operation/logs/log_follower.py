@@ -1,0 +1,244 @@
+"""Lines as they are written, over restarts, moves, rotations and breaks (S-261).
+
+A log that ends or breaks is asked for again from its watermark, so that nothing is lost or doubled. The surprising rule: a
+quiet log is asked for again once a minute as well, because kubelets lose those who follow when a log is rotated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from pincompute.api.builtin import ContainerStateTerminated, ContainerStatus
+from pincompute.gateway.operation.logs import file_logs, log_lines, log_sources
+from pincompute.gateway.operation.logs.line_buffer import LineBuffer
+from pincompute.gateway.operation.logs.line_ordering import WAIT, ClockSkew, ReorderBuffer
+from pincompute.gateway.operation.logs.log_lines import LogSource
+from pincompute.gateway.operation.logs.log_query import LogQuery
+from pincompute.gateway.operation.logs.log_watermark import Watermark
+from pincompute.gateway.operation.logs.replica_succession import Come, ReplicaSuccession
+from pincompute.gateway.operation.replica_access import LogOptions, ReplicaAccess
+from pincompute.gateway.operation.replica_lookup import Replica, ReplicaLookup, WorkloadRef
+from pincompute.kube.api_errors import KubeError
+from pincompute.kube.cache_views import Unknown
+
+PAUSE = 0.5  # seconds before a log that ended or broke is asked for again
+LONGEST_PAUSE = 10.0
+LOOK = 30.0  # seconds between looks at what there is when no news comes
+HELD = 5_000_000_000  # nanoseconds that a log was followed for before its end counts as an orderly one
+FRESH = 2_000_000_000  # nanoseconds after opening a log until its lines are taken for written just now
+
+
+@dataclass(slots=True)
+class _FollowedSource:
+    """One source: the run of its container that is being read, and how far."""
+
+    source: LogSource
+    watermark: Watermark
+    restarts: int
+    skew: ClockSkew = field(default_factory=ClockSkew)
+    gap: bool = False
+
+
+@dataclass(slots=True)
+class LogFollower:
+    """All sources of a query, for as long as the workload exists."""
+
+    target: WorkloadRef
+    query: LogQuery
+    replicas: ReplicaLookup
+    access: ReplicaAccess
+    out: LineBuffer
+    now: Callable[[], int]
+    exists: Callable[[], bool]
+    marks: dict[tuple[str, str], Watermark]
+    _order: ReorderBuffer = field(init=False)
+    _began: int = field(init=False)
+    _named: dict[str, Replica] = field(default_factory=dict[str, Replica], init=False)
+
+    def __post_init__(self) -> None:
+        self._order = ReorderBuffer(self.out.offer)
+        self._began = self.now()
+
+    async def run(self) -> None:
+        with self.replicas.news(self.target) as news:
+            async with asyncio.TaskGroup() as group:
+                flusher = group.create_task(self._flush())
+                await self._follow_all(group, news)
+                flusher.cancel()
+        self._order.flush(self.now() + WAIT)
+
+    async def _follow_all(self, group: asyncio.TaskGroup, news: asyncio.Event) -> None:
+        """Starts to follow whatever appears; each source's task ends by itself when its replica is gone."""
+        tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
+        there = self.replicas.of(self.target)
+        heirs, meant = ReplicaSuccession.of(there), {source.replica.uid for source in log_sources.select(there, self.query)}
+        first = True
+        while True:
+            news.clear()
+            there = self.replicas.of(self.target)
+            self._named = {replica.uid: replica for replica in there}
+            meant |= self._tell_moves(heirs.look(there), meant)
+            chosen = log_sources.of((replica for replica in there if replica.uid in meant), self.query)
+            for source in chosen:
+                if source.key not in tasks:
+                    tasks[source.key] = group.create_task(self._follow(_followed(source, self.marks, present=first)))
+            alive = {source.key for source in chosen}
+            tasks = {key: task for key, task in tasks.items() if key in alive or not task.done()}
+            if not self.exists() and not there:
+                self._mark("ended", f"{self.target.name} does not exist any more")
+                break
+            first = False
+            await _wait(news)
+        for task in tasks.values():
+            task.cancel()
+
+    def _tell_moves(self, come: Sequence[Come], meant: set[str]) -> set[str]:
+        """Gives those that the stream is to follow: all, or whoever takes the place of the one that was named."""
+        for replica, before in come:
+            if before is None:
+                self._mark("started", f"{replica.name} started in {replica.cluster}", replica)
+            elif before.cluster == replica.cluster:
+                self._mark("replaced", f"{before.name} was replaced in {replica.cluster}{_as(before, replica)}", replica)
+            else:
+                text = f"{before.name} moved from {before.cluster} to {replica.cluster}{_as(before, replica)}"
+                self._mark("moved", text, replica)
+        inherits = {replica.uid for replica, before in come if before is not None and before.uid in meant}
+        named = {source.replica.uid for source in log_sources.select((replica for replica, _ in come), self.query)}
+        return inherits if self.query.replica.isdecimal() else inherits | named
+
+    async def _follow(self, followed: _FollowedSource) -> None:
+        """With news of its own: an event that somebody else is to clear would never let this wait."""
+        source, pause = followed.source, PAUSE
+        with self.replicas.news(self.target) as news:
+            while (replica := self._replica(source, news)) is not None:
+                status = replica.status(source.container)
+                if not replica.answers:
+                    self._tell_gap(followed)
+                    await _wait(news)
+                elif status is None or not status.container_id:
+                    await _wait(news)
+                elif await self._read(followed, status):
+                    pause = PAUSE
+                else:
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _read(self, followed: _FollowedSource, status: ContainerStatus) -> bool:
+        """Reads one run of the container until its log ends or breaks; false when nothing new came of it."""
+        await self._catch_up(followed, status)
+        if followed.gap:
+            followed.gap = False
+            self._mark("back", f"{followed.source.replica.cluster} answers again", followed.source.replica)
+        before, opened = followed.watermark.newest, self.now()
+        with suppress(KubeError, Unknown):
+            await self._pass_on(followed, previous=False, follow=True)
+        return followed.watermark.newest > before or self.now() - opened > HELD
+
+    async def _catch_up(self, followed: _FollowedSource, status: ContainerStatus) -> None:
+        """The container restarted: the rest of what it wrote before, then the mark."""
+        if self.query.file or status.restart_count <= followed.restarts:
+            return
+        with suppress(KubeError, Unknown):
+            await self._pass_on(followed, previous=True, follow=False)
+        followed.restarts = status.restart_count
+        ended = status.last_state.terminated if status.last_state else None
+        name = followed.source.container
+        text = f"{name} restarted{_exit(ended)}"
+        at = int(ended.finished_at.timestamp() * 1e9) if ended is not None and ended.finished_at is not None else self.now()
+        line = log_lines.mark("restarted", text, at, LogSource(followed.source.replica, name))
+        self._order.push(at + followed.skew.offset, line, self.now())
+
+    async def _pass_on(self, followed: _FollowedSource, *, previous: bool, follow: bool) -> None:
+        source, watermark = followed.source, followed.watermark
+        watermark.reopened()
+        opened = self.now()
+        since = watermark.since or self._since()
+        if self.query.file:
+            stream = file_logs.lines(self.access, source, self.query, follow=True)
+        else:
+            stream = self.access.logs(
+                source.replica.place, LogOptions(source.container, since, previous=previous, follow=follow)
+            )
+        async with stream as raws:
+            async for raw in raws:
+                self._take(followed, raw, opened)
+
+    def _since(self) -> str | float:
+        """A duration is counted from when it was asked for."""
+        asked = self.query.since
+        return asked if isinstance(asked, str) else asked + (self.now() - self._began) / 1e9
+
+    def _take(self, followed: _FollowedSource, raw: bytes, opened: int) -> None:
+        arrived = self.now()
+        replica = self._named.get(followed.source.replica.uid, followed.source.replica)
+        source = LogSource(replica, followed.source.container)
+        if self.query.file:
+            stamped = log_lines.untimed(raw, source, arrived, self.query.file)
+        else:
+            stamped = log_lines.parse(raw, source, arrived)
+            if log_lines.is_timed(stamped, raw) and not followed.watermark.is_new(stamped.at, raw):
+                return
+            if followed.skew.judge(stamped.at, arrived, fresh=arrived - opened > FRESH):
+                self._tell_skew(followed)
+        if self.query.pattern is None or self.query.pattern.matches(stamped.line.text):
+            self._order.push(arrived if followed.skew.offset else stamped.at, stamped, arrived)
+
+    async def _flush(self) -> None:
+        while True:
+            await asyncio.sleep(WAIT / 3e9)
+            self._order.flush(self.now())
+
+    def _replica(self, source: LogSource, news: asyncio.Event) -> Replica | None:
+        """As it is now; whatever comes after this look is news."""
+        news.clear()
+        return next((r for r in self.replicas.of(self.target) if r.uid == source.replica.uid), None)
+
+    def _tell_gap(self, followed: _FollowedSource) -> None:
+        if followed.gap:
+            return
+        followed.gap = True
+        replica = followed.source.replica
+        self._mark("gap", f"{replica.cluster} does not answer: no lines of {replica.name} until it is back", replica)
+
+    def _tell_skew(self, followed: _FollowedSource) -> None:
+        replica, offset = followed.source.replica, followed.skew.offset / 1e9
+        if not offset:
+            self._mark("skew", f"the clocks of {replica.name}'s node and of the gateway agree again", replica)
+            return
+        way = "behind" if offset > 0 else "ahead of"
+        clock = f"the clock of {replica.name}'s node is {abs(offset):.0f} s {way} the gateway's"
+        self._mark("skew", f"{clock}; its lines are ordered by their arrival", replica)
+
+    def _mark(self, kind: log_lines.Mark, text: str, replica: Replica | None = None) -> None:
+        """In its place among the lines that wait for each other."""
+        at = self.now()
+        source = LogSource(replica, "") if replica else None
+        self._order.push(at, log_lines.mark(kind, text, at, source), at)
+
+
+def _as(before: Replica, replica: Replica) -> str:
+    return "" if before.name == replica.name else f", as {replica.name}"
+
+
+async def _wait(news: asyncio.Event) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LOOK):
+            await news.wait()
+
+
+def _followed(source: LogSource, marks: dict[tuple[str, str], Watermark], *, present: bool) -> _FollowedSource:
+    """`present`: it was there from the beginning, so its former restarts and its silence are no news."""
+    status = source.replica.status(source.container)
+    restarts = status.restart_count if present and status is not None else 0
+    watermark = marks.setdefault(source.key, Watermark())
+    return _FollowedSource(source, watermark, restarts, gap=present and not source.replica.answers)
+
+
+def _exit(ended: ContainerStateTerminated | None) -> str:
+    if ended is None:
+        return ""
+    reason = f" ({ended.reason})" if ended.reason not in ("", "Error", "Completed") else ""
+    return f", exit code {ended.exit_code}{reason}"

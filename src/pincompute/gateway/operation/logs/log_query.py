@@ -1,0 +1,113 @@
+"""What part of a workload's logs is asked for, read from a request and checked at once."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from dataclasses import dataclass
+
+from pincompute.gateway import problems
+from pincompute.gateway.operation.logs import grep_pattern, log_lines
+from pincompute.gateway.operation.logs.grep_pattern import GrepPattern
+from pincompute.gateway.operation.logs.log_lines import SECOND
+from pincompute.gateway.problems import FieldError
+
+MOST_LINES = 10_000  # of `tail`
+LONGEST = 3e9  # seconds of `since`, about a hundred years: what API servers can count
+_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+
+
+@dataclass(frozen=True, slots=True)
+class LogCursor:
+    """A place in a merged stream: the time of its last line, and how many lines of that very time there were."""
+
+    at: int
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.at}.{self.count}"
+
+
+@dataclass(frozen=True, slots=True)
+class LogQuery:
+    """Empty means all. `tail` of -1 is everything, else so many lines of all sources together.
+
+    `since` is RFC 3339, or seconds before now: those are counted by each node's own clock, so that ours need not be right.
+
+    `file` is a path in the container, under one of its volumes, instead of what it writes to its console.
+    """
+
+    replica: str = ""
+    container: str = ""
+    since: str | float = ""
+    tail: int = -1
+    pattern: GrepPattern | None = None
+    previous: bool = False
+    follow: bool = False
+    file: str = ""
+    after: LogCursor | None = None
+
+
+def read(
+    *,
+    replica: str = "",
+    container: str = "",
+    since: str = "",
+    tail: int | None = None,
+    grep: str = "",
+    previous: bool = False,
+    follow: bool = False,
+    file: str = "",
+    after: str = "",
+) -> LogQuery:
+    """Raises Problem, which names every parameter that is wrong."""
+    if follow and previous:
+        raise _invalid("previous", "false beside follow", "a run that has ended cannot be followed")
+    if tail is not None and not 0 <= tail <= MOST_LINES:
+        raise _invalid("tail", f"a number from 0 to {MOST_LINES}", f"is {tail}")
+    cursor = _cursor(after)
+    return LogQuery(
+        replica=replica,
+        container=container,
+        since=log_lines.rfc3339(cursor.at // SECOND * SECOND) if cursor else _since(since),
+        tail=-1 if tail is None or cursor else tail,
+        pattern=grep_pattern.compiled(grep) if grep else None,
+        previous=previous,
+        follow=follow,
+        file=_file(file),
+        after=cursor,
+    )
+
+
+def _since(text: str) -> str | float:
+    """A time, or a duration before now."""
+    if not text:
+        return ""
+    duration = _DURATION.fullmatch(text)
+    if duration is not None:
+        days, hours, minutes, seconds = (int(part or 0) for part in duration.groups())
+        return min(LONGEST, float(((days * 24 + hours) * 60 + minutes) * 60 + seconds))
+    try:
+        return log_lines.rfc3339(log_lines.nanoseconds(text))
+    except (ValueError, OverflowError):
+        expected = "a duration such as 10m or 1h30m, or a time such as 2026-11-21T14:00:00Z"
+        raise _invalid("since", expected, f"{text[:80]!r} is neither") from None
+
+
+def _cursor(text: str) -> LogCursor | None:
+    at, _, count = text.partition(".")
+    if not text or not at.isdecimal() or not count.isdecimal() or len(text) > 40:
+        return None
+    return LogCursor(int(at), int(count))
+
+
+def _file(path: str) -> str:
+    if not path:
+        return ""
+    if not path.startswith("/") or posixpath.normpath(path) != path or "\0" in path:
+        raise _invalid("file", "an absolute path without . and ..", f"{path[:200]!r} is not one")
+    return path
+
+
+def _invalid(field: str, expected: str, message: str) -> problems.Problem:
+    return problems.invalid((FieldError(field, expected, message),))

@@ -1,0 +1,142 @@
+"""One request for logs from beginning to end: what was written, then what is being written, into one outbox.
+
+A stream never fails in the middle: what cannot be read becomes a mark, and reading goes on with the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+
+from pincompute.api.builtin import ContainerStatus
+from pincompute.gateway.operation.logs import file_logs, log_lines, log_sources
+from pincompute.gateway.operation.logs.line_buffer import LineBuffer
+from pincompute.gateway.operation.logs.log_follower import LogFollower
+from pincompute.gateway.operation.logs.log_lines import LogSource, Stamped
+from pincompute.gateway.operation.logs.log_query import LogQuery
+from pincompute.gateway.operation.logs.log_watermark import Watermark
+from pincompute.gateway.operation.replica_access import LogOptions, ReplicaAccess
+from pincompute.gateway.operation.replica_lookup import ReplicaLookup, WorkloadRef
+from pincompute.kube.api_errors import KubeError, Refused
+from pincompute.kube.cache_views import Unknown
+
+AHEAD = 256  # lines of one source that wait for the others' in a merge
+
+
+@dataclass(slots=True)
+class LogReader:
+    """`now` gives the time in nanoseconds since the epoch; `exists` says whether the workload still does.
+
+    `placed` are the clusters where it has, or should have, replicas.
+    """
+
+    target: WorkloadRef
+    query: LogQuery
+    replicas: ReplicaLookup
+    access: ReplicaAccess
+    out: LineBuffer
+    now: Callable[[], int]
+    exists: Callable[[], bool]
+    placed: frozenset[str]
+    marks: dict[tuple[str, str], Watermark] = field(default_factory=dict[tuple[str, str], Watermark], init=False)
+
+    async def run(self) -> None:
+        """Until all is told, or for as long as the workload exists; then the outbox is closed."""
+        try:
+            chosen = log_sources.select(self.replicas.of(self.target), self.query)
+            self._tell_silent(chosen)
+            await self._past([source for source in chosen if source.replica.answers])
+            if self.query.follow:
+                await LogFollower(
+                    self.target, self.query, self.replicas, self.access, self.out, self.now, self.exists, self.marks
+                ).run()
+        finally:
+            self.out.close()
+
+    def _tell_silent(self, chosen: Sequence[LogSource]) -> None:
+        """A silent cluster is a gap that is seen, not an error and not nothing."""
+        missing: dict[str, set[str]] = {cluster: set() for cluster in self.replicas.silent() if cluster in self.placed}
+        for source in chosen:
+            if not source.replica.answers:
+                missing.setdefault(source.replica.cluster, set()).add(source.replica.name)
+        for cluster, names in missing.items():
+            what = f"no lines of {', '.join(sorted(names))}" if names else "replicas there, if there are any, are not shown"
+            self.out.offer(log_lines.mark("gap", f"{cluster} does not answer: {what}", self.now()))
+
+    async def _past(self, chosen: Sequence[LogSource]) -> None:
+        feeds = [asyncio.Queue[Stamped | None](AHEAD) for _ in chosen]
+        async with asyncio.TaskGroup() as group:
+            for source, feed in zip(chosen, feeds, strict=True):
+                group.create_task(self._read(source, feed))
+            if self.query.tail >= 0:
+                newest = deque[Stamped](maxlen=self.query.tail)
+                async for line in merged(feeds):
+                    newest.append(line)
+                for line in newest:
+                    await self.out.put(line)
+                return
+            async for line in merged(feeds):
+                await self.out.put(line)
+
+    async def _read(self, source: LogSource, feed: asyncio.Queue[Stamped | None]) -> None:
+        watermark = self.marks[source.key] = Watermark()
+        try:
+            async with self._written(source) as raws:
+                async for raw in raws:
+                    stamped = self._stamped(raw, source)
+                    new = not log_lines.is_timed(stamped, raw) or watermark.is_new(stamped.at, raw)
+                    if new and self._wanted(stamped):
+                        await feed.put(stamped)
+        except (KubeError, Unknown) as error:
+            if not (isinstance(error, Refused) and _has_none(source.replica.status(source.container), self.query)):
+                text = f"the log of {source.replica.name} {source.container} cannot be read: {error}"
+                await feed.put(log_lines.mark("trouble", text, self.now()))
+        await feed.put(None)
+
+    def _written(self, source: LogSource) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        if self.query.file:
+            return file_logs.lines(self.access, source, self.query, follow=False)
+        options = LogOptions(source.container, self.query.since, self._tail(), self.query.previous)
+        return self.access.logs(source.replica.place, options)
+
+    def _tail(self) -> int:
+        """One line at least, so that it is known where to go on; all of them when they are chosen by a pattern here."""
+        if self.query.pattern is not None or self.query.tail < 0:
+            return -1
+        return max(1, self.query.tail)
+
+    def _stamped(self, raw: bytes, source: LogSource) -> Stamped:
+        if self.query.file:
+            return log_lines.untimed(raw, source, self.now(), self.query.file)
+        return log_lines.parse(raw, source, self.now())
+
+    def _wanted(self, stamped: Stamped) -> bool:
+        return self.query.pattern is None or self.query.pattern.matches(stamped.line.text)
+
+
+async def merged(feeds: Sequence[asyncio.Queue[Stamped | None]]) -> AsyncIterator[Stamped]:
+    """All lines in the order of time; None ends a feed. Lines of the same time come in the order of the feeds."""
+    heap: list[tuple[int, int, Stamped]] = []
+    for index, feed in enumerate(feeds):
+        if (first := await feed.get()) is not None:
+            heap.append((first.at, index, first))
+    heapq.heapify(heap)
+    while heap:
+        _, index, line = heap[0]
+        yield line
+        following = await feeds[index].get()
+        if following is None:
+            heapq.heappop(heap)
+        else:
+            heapq.heapreplace(heap, (following.at, index, following))
+
+
+def _has_none(status: ContainerStatus | None, query: LogQuery) -> bool:
+    """A container that never ran has no log, nor has one that never restarted a previous one; that is no trouble."""
+    if status is None or not status.container_id:
+        return True
+    return query.previous and status.restart_count == 0

@@ -1,0 +1,85 @@
+"""`ReplicaAccess` over the members' API servers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+from pincompute.api.builtin import PODS, Pod
+from pincompute.api.meta import Manifest
+from pincompute.domain import container_restart, restart_requests
+from pincompute.domain.container_restart import Impossible
+from pincompute.domain.restart_requests import RestartRequest
+from pincompute.gateway import NAME, problems
+from pincompute.gateway.operation.replica_access import ExecCommand, LogOptions, ReplicaPlace, ReplicaProcess, ReplicaTunnel
+from pincompute.kube.api_errors import Conflict, NotFound
+from pincompute.kube.cluster_set import Clusters
+from pincompute.kube.streams import pod_exec as programs
+from pincompute.kube.streams import pod_logs, pod_port_forward
+
+SILENCE = 60.0  # seconds without a line after which a log is asked for anew: a kubelet may have lost it at a rotation
+ATTEMPTS = 5  # at a patch that others' writes come before
+
+
+@dataclass(frozen=True, slots=True)
+class MemberReplicaAccess:
+    clusters: Clusters
+
+    def logs(self, place: ReplicaPlace, options: LogOptions) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        return pod_logs.lines(self.clusters.client(place.cluster), place.pod, options, SILENCE)
+
+    def exec(self, place: ReplicaPlace, command: ExecCommand) -> AbstractAsyncContextManager[ReplicaProcess]:
+        return programs.run(self.clusters.client(place.cluster), place.pod, command)
+
+    def forward(self, place: ReplicaPlace, port: int) -> AbstractAsyncContextManager[ReplicaTunnel]:
+        return pod_port_forward.open_port(self.clusters.client(place.cluster), place.pod, port)
+
+    async def may_restart(self, place: ReplicaPlace, uid: str, wanted: RestartRequest) -> None:
+        pod = await self._pod(place, uid)
+        if pod is not None:
+            _added(pod, wanted)
+
+    async def restart(self, place: ReplicaPlace, uid: str, wanted: RestartRequest) -> bool:
+        """Others write the pod at the same time: its status moves, and its operator takes away what is done."""
+        for _ in range(ATTEMPTS):
+            pod = await self._pod(place, uid)
+            added = _added(pod, wanted) if pod is not None else None
+            if pod is None or added is None:
+                return False
+            pins = {"uid": uid, "resourceVersion": pod.metadata.resource_version}
+            body: Manifest = {"metadata": {**pins, "annotations": added}}
+            try:
+                await self.clusters.writer(place.cluster).patch(PODS, place.pod, body, "", NAME)
+            except Conflict:
+                continue
+            except NotFound:
+                return False
+            return True
+        raise problems.conflict(f"{place.pod.name} is being changed by others all the time", "try again in a moment")
+
+    async def _pod(self, place: ReplicaPlace, uid: str) -> Pod | None:
+        """This very pod, from the API server: a cache may not know of a request that another gateway has just left there."""
+        try:
+            pod = await self.clusters.client(place.cluster).get(PODS, place.pod)
+        except NotFound:
+            return None
+        return pod if pod.metadata.uid == uid else None
+
+
+def _added(pod: Pod, wanted: RestartRequest) -> dict[str, str | None] | None:
+    """The pod's annotation with the request; None when it waits there already, or was carried out before. Raises Problem."""
+    waiting = restart_requests.waiting(pod)
+    if restart_requests.knows(pod, wanted):
+        return None
+    if wanted.container:
+        patch = container_restart.decide(pod, wanted.of_container)
+        if isinstance(patch, Impossible):
+            raise problems.wrong_state(patch.why, patch.remedy)
+        if not patch:
+            return None
+    if len(waiting) >= restart_requests.MOST:
+        raise problems.wrong_state(
+            f"{len(waiting)} restarts of {pod.metadata.name} wait already", "wait until they are carried out"
+        )
+    return restart_requests.annotation((*waiting, wanted))

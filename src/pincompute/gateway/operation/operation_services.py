@@ -1,0 +1,41 @@
+"""The services of the operation API, made once for a gateway; routes ask for them by these names."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from pincompute.gateway.cache_reads import CacheReads
+from pincompute.gateway.middleware import RequestAuthorizer
+from pincompute.gateway.operation.lifecycle_service import LifecycleService, RevisionSource
+from pincompute.gateway.operation.logs.log_handlers import LogService
+from pincompute.gateway.operation.member_replica_access import MemberReplicaAccess
+from pincompute.gateway.operation.replica_lookup import ReplicaLookup
+from pincompute.gateway.operation.shells.shell_service import ShellPolicy, ShellService
+from pincompute.gateway.operation.stream_permissions import StreamPermissions
+from pincompute.gateway.settings import GatewaySettings
+
+NAMES = ("verbs", "logs", "shells")
+TRANSCRIPTS = "transcripts"  # folder, beside the audit log
+
+
+def make(
+    reads: CacheReads, authorizer: RequestAuthorizer, revisions: RevisionSource, settings: GatewaySettings
+) -> dict[str, Any]:
+    """Must be made before the first cluster is added."""
+    replicas, access = ReplicaLookup(reads), MemberReplicaAccess(reads.clusters)
+    rights = StreamPermissions(authorizer, time.time)
+    verbs = LifecycleService(reads, replicas, access, revisions)
+    shells = settings.shells
+    policy = ShellPolicy(
+        origins=shells.origins,
+        idle=shells.idle,
+        transcripts=shells.transcripts,
+        fail_open=settings.audit.fail_open,
+        folder=settings.path(settings.audit.file).parent / TRANSCRIPTS,
+    )
+    return {
+        "verbs": verbs,
+        "logs": LogService(verbs, replicas, access, rights),
+        "shells": ShellService(reads, verbs, replicas, access, rights, policy),
+    }

@@ -1,0 +1,213 @@
+"""The replicas of a workload as users name them: `hello/3` is the fourth, `hello/b1-0` the first in cluster b1.
+
+The surprising rule: nobody gives out numbers. They follow from the placement and from the ordinals of pods, so that every
+gateway says the same at every time: the first replica of each cluster, by zone, then the second of each, and so on. So a
+scale leaves the numbers of the others as they are, who takes the place of one in its cluster has its number, and those beyond
+the placement, while an update or a move goes on, have numbers behind all others. A move to another cluster may change numbers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import Counter
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from pincompute.api.builtin import PODS, ContainerStatus, Pod
+from pincompute.api.kinds import WorkloadKind, WorkloadObject
+from pincompute.api.labels import APP, CLUSTER, HOST, WORKLOAD, ZONE
+from pincompute.api.meta import Key, Resource
+from pincompute.domain import shard_pods
+from pincompute.gateway import problems
+from pincompute.gateway.cache_reads import CacheReads
+from pincompute.gateway.operation.replica_access import ReplicaPlace
+from pincompute.kube.cache_views import Unknown
+
+Where: TypeAlias = tuple[str, str]
+"""Zone and cluster."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadRef:
+    """A workload: its kind, its project and its name."""
+
+    kind: WorkloadKind
+    project: str
+    name: str
+
+    @property
+    def resource(self) -> Resource[Any]:
+        return self.kind.workload
+
+    @property
+    def spoken(self) -> str:
+        """As problems name it."""
+        return f"{self.kind.word} {self.project}/{self.name}"
+
+    def __str__(self) -> str:
+        return f"{self.resource.kind}/{self.project}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One pod of a workload. `answers` is false while its cluster is silent; what is told of it is then its last."""
+
+    workload: str
+    number: int
+    cluster: str
+    pod: Pod
+    answers: bool = True
+
+    @property
+    def name(self) -> str:
+        return f"{self.workload}/{self.number}"
+
+    @property
+    def zone(self) -> str:
+        return self.pod.metadata.labels.get(ZONE, "")
+
+    @property
+    def uid(self) -> str:
+        return self.pod.metadata.uid
+
+    @property
+    def place(self) -> ReplicaPlace:
+        return ReplicaPlace(self.cluster, self.pod.key)
+
+    @property
+    def containers(self) -> tuple[str, ...]:
+        """Those that run as long as the pod: containers first, then sidecars."""
+        sidecars = [c.name for c in self.pod.spec.init_containers if c.restart_policy == "Always"]
+        return (*(c.name for c in self.pod.spec.containers), *sidecars)
+
+    def status(self, container: str) -> ContainerStatus | None:
+        statuses = (*self.pod.status.container_statuses, *self.pod.status.init_container_statuses)
+        return next((status for status in statuses if status.name == container), None)
+
+
+@dataclass(slots=True)
+class ReplicaLookup:
+    """All replicas of the region by workload, and the news of them."""
+
+    reads: CacheReads
+    _waiting: dict[tuple[str, str], set[asyncio.Event]] = field(
+        default_factory=dict[tuple[str, str], set[asyncio.Event]], init=False
+    )
+
+    def __post_init__(self) -> None:
+        self.reads.clusters.listen("members", PODS, self._changed)
+        self.reads.clusters.on_contact(self._contact)
+
+    def of(self, target: WorkloadRef) -> tuple[Replica, ...]:
+        """In the order of their numbers, with those that are on their way out."""
+        located = self.reads.pods(target.project, target.name).items
+        found = [(at.cluster, at.obj) for at in located if at.obj.metadata.labels.get(WORKLOAD) == target.resource.kind]
+        living = [pod for _, pod in found]
+        numbers = number(living, self._placed(target) or counted(living))
+        made = (
+            Replica(target.name, numbers[pod.metadata.uid], cluster, pod, self.reads.clusters.reachable(cluster))
+            for cluster, pod in found
+        )
+        return tuple(sorted(made, key=lambda replica: replica.number))
+
+    def silent(self) -> tuple[str, ...]:
+        """Clusters that do not answer now."""
+        return self.reads.silent()
+
+    @contextmanager
+    def news(self, target: WorkloadRef) -> Generator[asyncio.Event]:
+        """An event that is set with every change of one of the workload's replicas, or of contact to a cluster."""
+        event, key = asyncio.Event(), (target.project, target.name)
+        self._waiting.setdefault(key, set()).add(event)
+        try:
+            yield event
+        finally:
+            self._waiting[key].discard(event)
+            if not self._waiting[key]:
+                del self._waiting[key]
+
+    def _placed(self, target: WorkloadRef) -> dict[Where, int]:
+        """Empty before it was placed, and after its end."""
+        try:
+            obj: WorkloadObject | None = self.reads.clusters.view(HOST, target.resource).get(Key(target.project, target.name))
+        except Unknown:
+            return {}
+        made = obj.status.scheduling if obj is not None else None
+        return {(row.zone, row.cluster): row.replicas for row in made.placement} if made is not None else {}
+
+    def _changed(self, cluster: str, obj: Pod, *, initial: bool) -> None:  # noqa: ARG002 - the listener's shape
+        for event in self._waiting.get((obj.metadata.namespace, obj.metadata.labels.get(APP, "")), ()):
+            event.set()
+
+    def _contact(self, _cluster: str) -> None:
+        for events in self._waiting.values():
+            for event in events:
+                event.set()
+
+
+def number(found: Iterable[Pod], placed: Mapping[Where, int]) -> dict[str, int]:
+    """A number by uid. Those on their way out share theirs with whoever takes their place."""
+    ordered = sorted(found, key=_order)
+    living = [pod for pod in ordered if shard_pods.is_live(pod)]
+    ranks = sorted((rank, *where) for where, count in placed.items() for rank in range(count))
+    slots = {slot: n for n, slot in enumerate(ranks)}
+    numbers = {pod.metadata.uid: slots[_slot(pod)] for pod in living if _slot(pod) in slots}
+    free: dict[Where, list[int]] = {where: [] for where in placed}
+    for slot in sorted(slots.keys() - {_slot(pod) for pod in living}):
+        free[slot[1:]].append(slots[slot])
+    for pod in (pod for pod in living if pod.metadata.uid not in numbers):
+        if there := free.get(_where(pod)):
+            numbers[pod.metadata.uid] = there.pop(0)
+    beyond = itertools.count(len(slots))
+    for pod in (pod for pod in ordered if pod.metadata.uid not in numbers):
+        shared = None if shard_pods.is_live(pod) else slots.get(_slot(pod))
+        numbers[pod.metadata.uid] = next(beyond) if shared is None else shared
+    return numbers
+
+
+def counted(found: Iterable[Pod]) -> dict[Where, int]:
+    """A placement as the living pods tell it."""
+    return dict(Counter(_where(pod) for pod in found if shard_pods.is_live(pod)))
+
+
+def _where(pod: Pod) -> Where:
+    return pod.metadata.labels.get(ZONE, ""), pod.metadata.labels.get(CLUSTER, "")
+
+
+def _slot(pod: Pod) -> tuple[int, str, str]:
+    return (shard_pods.ordinal(pod), *_where(pod))
+
+
+def _order(pod: Pod) -> tuple[bool, str, str, int, str]:
+    return (not shard_pods.is_live(pod), *_where(pod), shard_pods.ordinal(pod), pod.metadata.name)
+
+
+def choose(target: WorkloadRef, found: Iterable[Replica], asked: str) -> Replica:
+    """The replica of that name: a number, `<cluster>-<ordinal>` or a pod's name; without one, the first that is ready."""
+    living = sorted(found, key=lambda r: (not shard_pods.is_live(r.pod), shard_pods.ready_since(r.pod) is None, r.number))
+    if not living:
+        raise problems.wrong_state(f"{target.name} has no replica now", "start it, or look at its status")
+    if not asked:
+        return living[0]
+    chosen = next((replica for replica in living if is_named(replica, asked)), None)
+    if chosen is None:
+        names = ", ".join(replica.name for replica in sorted(living, key=lambda r: r.number)[:10])
+        raise problems.not_found(f"replica {target.name}/{asked}; there are {names}")
+    return chosen
+
+
+def is_named(replica: Replica, asked: str) -> bool:
+    metadata = replica.pod.metadata
+    return asked in (str(replica.number), f"{replica.cluster}-{shard_pods.ordinal(replica.pod)}", metadata.name)
+
+
+def container_of(replica: Replica, asked: str) -> str:
+    """The container of that name; without one, the first."""
+    if not asked:
+        return replica.containers[0]
+    if asked not in replica.containers:
+        raise problems.not_found(f"container {asked} in {replica.name}; there are {', '.join(replica.containers)}")
+    return asked

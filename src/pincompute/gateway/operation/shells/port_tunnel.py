@@ -1,0 +1,66 @@
+"""One connection to a port of a replica, as a WebSocket of binary messages: what one side says the other hears.
+
+It ends when either side ends, and when the right to it is withdrawn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from litestar.exceptions import WebSocketDisconnect
+
+from pincompute.gateway.call_context import Call
+from pincompute.gateway.operation import user_websockets
+from pincompute.gateway.operation.replica_access import ReplicaTunnel
+from pincompute.gateway.operation.shells.shell_session import SessionEnd
+from pincompute.gateway.operation.stream_permissions import StreamPermissions
+from pincompute.gateway.operation.user_websockets import UserSocket
+from pincompute.kube.api_errors import KubeError
+
+
+async def run(socket: UserSocket, tunnel: ReplicaTunnel, call: Call, rights: StreamPermissions) -> SessionEnd:
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(_in(socket, tunnel)),
+            group.create_task(_out(socket, tunnel)),
+            group.create_task(_guard(call, rights)),
+        ]
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+    end = next(iter(done)).result()
+    with suppress(WebSocketDisconnect, RuntimeError, ConnectionError):
+        await socket.close(end.code, user_websockets.reason(end.why))
+    return end
+
+
+async def _in(socket: UserSocket, tunnel: ReplicaTunnel) -> SessionEnd:
+    while True:
+        try:
+            message = await socket.receive()
+            if message["type"] != "websocket.receive":
+                return SessionEnd(1001, "the user has gone")
+            data = message.get("bytes")
+            if data is None:
+                return SessionEnd(user_websockets.NOT_UNDERSTOOD, "messages must be binary")
+            await tunnel.write(data)
+        except WebSocketDisconnect:
+            return SessionEnd(1001, "the user has gone")
+        except KubeError as error:
+            return SessionEnd(user_websockets.UPSTREAM, error.message)
+
+
+async def _out(socket: UserSocket, tunnel: ReplicaTunnel) -> SessionEnd:
+    try:
+        async for piece in tunnel.pieces():
+            await socket.send_bytes(piece)
+    except WebSocketDisconnect:
+        return SessionEnd(1001, "the user has gone")
+    except KubeError as error:
+        return SessionEnd(user_websockets.UPSTREAM, error.message)
+    return SessionEnd(user_websockets.UPSTREAM, tunnel.trouble) if tunnel.trouble else SessionEnd(1000)
+
+
+async def _guard(call: Call, rights: StreamPermissions) -> SessionEnd:
+    return SessionEnd(user_websockets.WITHDRAWN, await rights.until_ended(call))

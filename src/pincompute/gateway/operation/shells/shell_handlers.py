@@ -1,0 +1,138 @@
+"""Routes of shells, commands, files and ports, of apps and of units. The protocol of a shell is in the package's docstring."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Request, get, post, put, websocket
+from litestar.di import NamedDependency
+from litestar.handlers import HTTPRouteHandler, WebsocketRouteHandler
+from litestar.openapi import ResponseSpec
+from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.types import ControllerRouterHandler
+
+from pincompute.api.kinds import WorkloadKind
+from pincompute.gateway import request_parameters
+from pincompute.gateway.call_context import Call, may
+from pincompute.gateway.operation.operation_paths import named, path
+from pincompute.gateway.operation.replica_lookup import WorkloadRef
+from pincompute.gateway.operation.shells import command_execution, tar_streams
+from pincompute.gateway.operation.shells.command_execution import CommandResult
+from pincompute.gateway.operation.shells.download_response import DownloadResponse
+from pincompute.gateway.operation.shells.file_copy import Copied
+from pincompute.gateway.operation.shells.shell_service import ShellService
+from pincompute.gateway.operation.user_websockets import UserSocket
+
+TAR = "application/x-tar"
+
+_Replica = Annotated[str, QueryParameter(description="A number, or cluster-number; the first that is ready if not said.")]
+_Container = Annotated[str, QueryParameter(description="The first of the replica if not said.")]
+
+
+class Running(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True, omit_defaults=True):
+    """A program with its arguments, what it is given to read, and how long it may take."""
+
+    command: tuple[str, ...]
+    replica: str = ""
+    container: str = ""
+    stdin: str = ""
+    timeout_seconds: float = command_execution.DEADLINE
+
+
+def routes(kind: WorkloadKind) -> tuple[ControllerRouterHandler, ...]:
+    return (_shell(kind), _exec(kind), _files_out(kind), _files_in(kind), _forward(kind))
+
+
+def _shell(kind: WorkloadKind) -> WebsocketRouteHandler:
+    taken = request_parameters.by_hand("replica", "container", "command", "tty")
+
+    @websocket(path(kind, "shell"), opt=may("shells", "open", stream=True) | taken)
+    async def handle(
+        socket: UserSocket,
+        project: FromPath[str],
+        name: FromPath[str],
+        call: NamedDependency[Call],
+        shells: NamedDependency[ShellService],
+    ) -> None:
+        """A program with a terminal, a shell if none is named."""
+        await shells.serve_shell(socket, WorkloadRef(kind, project, name), call)
+
+    return handle
+
+
+def _exec(kind: WorkloadKind) -> HTTPRouteHandler:
+    @post(path(kind, "exec"), opt=may("shells", "open", cost=5), status_code=200, **named("exec", kind))
+    async def handle(
+        project: FromPath[str],
+        name: FromPath[str],
+        call: NamedDependency[Call],
+        shells: NamedDependency[ShellService],
+        data: JSONBody[Running],
+    ) -> CommandResult:
+        """Runs one command to its end in one replica."""
+        command_execution.check(data.command, data.stdin, data.timeout_seconds)
+        found = shells.find(WorkloadRef(kind, project, name), data.replica, data.container)
+        return await shells.run(found, call, data.command, data.stdin.encode(), data.timeout_seconds)
+
+    return handle
+
+
+def _files_out(kind: WorkloadKind) -> HTTPRouteHandler:
+    answers = {200: ResponseSpec(bytes, description="A tar stream", media_type=TAR)}
+
+    @get(path(kind, "files"), opt=may("files", "get", cost=5, stream=True), responses=answers, **named("get", kind, "Files"))
+    async def handle(
+        project: FromPath[str],
+        name: FromPath[str],
+        call: NamedDependency[Call],
+        shells: NamedDependency[ShellService],
+        place: Annotated[str, QueryParameter(name="path", description="An absolute path in the container.", min_length=1)],
+        replica: _Replica = "",
+        container: _Container = "",
+    ) -> DownloadResponse:
+        """A file or folder of a replica, as a tar stream."""
+        found = shells.find(WorkloadRef(kind, project, name), replica, container)
+        return await shells.download(found, place, call)
+
+    return handle
+
+
+def _files_in(kind: WorkloadKind) -> HTTPRouteHandler:
+    @put(
+        path(kind, "files"),
+        opt=may("files", "update", cost=5, stream=True),
+        request_max_body_size=tar_streams.LARGEST,
+        **named("put", kind, "Files"),
+    )
+    async def handle(
+        project: FromPath[str],
+        name: FromPath[str],
+        shells: NamedDependency[ShellService],
+        request: Request[Any, Any, Any],
+        place: Annotated[str, QueryParameter(name="path", description="A folder in the container.", min_length=1)],
+        replica: _Replica = "",
+        container: _Container = "",
+    ) -> Copied:
+        """Unpacks the body, a tar stream, under a folder of a replica."""
+        found = shells.find(WorkloadRef(kind, project, name), replica, container)
+        return await shells.upload(found, place, request.stream())
+
+    return handle
+
+
+def _forward(kind: WorkloadKind) -> WebsocketRouteHandler:
+    taken = request_parameters.by_hand("replica", "container", "port")
+
+    @websocket(path(kind, "forward"), opt=may("shells", "open", stream=True) | taken)
+    async def handle(
+        socket: UserSocket,
+        project: FromPath[str],
+        name: FromPath[str],
+        call: NamedDependency[Call],
+        shells: NamedDependency[ShellService],
+    ) -> None:
+        """One connection to a port of a replica."""
+        await shells.serve_port(socket, WorkloadRef(kind, project, name), call)
+
+    return handle

@@ -1,0 +1,162 @@
+"""One shell from the first byte to the last: the user's WebSocket on one side, the program on the other.
+
+It ends when the program ends, when the user goes, when nothing was said for too long, and within seconds of the moment at
+which the right to it is withdrawn (S-255, S-257).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import msgspec
+from litestar.exceptions import WebSocketDisconnect
+
+from pincompute.gateway.call_context import Call
+from pincompute.gateway.operation import user_websockets
+from pincompute.gateway.operation.replica_access import Channel, ExecCommand, ExitStatus, ReplicaProcess, TerminalSize
+from pincompute.gateway.operation.shells import command_execution
+from pincompute.gateway.operation.shells.shell_transcript import Transcript, TranscriptLost
+from pincompute.gateway.operation.stream_permissions import StreamPermissions
+from pincompute.gateway.operation.user_websockets import UserSocket
+from pincompute.kube.api_errors import KubeError
+from pincompute.kube.streams import channel_protocol
+
+LARGEST_SIDE = 1000  # characters of a terminal
+LOOK = 5.0  # seconds between looks at how long nothing was said
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEnd:
+    """Why a session is over: the close code and a sentence; the program's exit when it ended by itself."""
+
+    code: int
+    why: str = ""
+    exit: ExitStatus | None = None
+
+
+@dataclass(slots=True)
+class ShellSession:
+    """`idle` is in seconds. An End is the result of the first of its parts to come to one."""
+
+    socket: UserSocket
+    process: ReplicaProcess
+    command: ExecCommand
+    call: Call
+    rights: StreamPermissions
+    idle: float
+    monotonic: Callable[[], float]
+    transcript: Transcript | None = None
+    _heard: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._heard = self.monotonic()
+
+    async def run(self) -> SessionEnd:
+        parts = [self._input(), self._output(), self._guard(), self._idle()]
+        if self.transcript is not None:
+            parts.append(self._record(self.transcript))
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(part) for part in parts]
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                task.cancel()
+        end = next(iter(done)).result()
+        await self._close(end)
+        return end
+
+    async def _input(self) -> SessionEnd:
+        while True:
+            try:
+                message = await self.socket.receive()
+            except WebSocketDisconnect:
+                return SessionEnd(1001, "the user has gone")
+            if message["type"] != "websocket.receive":
+                return SessionEnd(1001, "the user has gone")
+            self._heard = self.monotonic()
+            end = await self._take(message.get("bytes"))
+            if end is not None:
+                return end
+
+    async def _take(self, data: bytes | None) -> SessionEnd | None:
+        if data is None:
+            return SessionEnd(
+                user_websockets.NOT_UNDERSTOOD, "messages must be binary, and begin with the byte of their channel"
+            )
+        if len(data) > user_websockets.LARGEST:
+            return SessionEnd(user_websockets.TOO_LARGE, f"a message may have {user_websockets.LARGEST} bytes")
+        try:
+            return await self._pass_on(data)
+        except KubeError as error:
+            return SessionEnd(user_websockets.UPSTREAM, error.message)
+
+    async def _pass_on(self, data: bytes) -> SessionEnd | None:
+        match data[:1]:
+            case b"":
+                return None
+            case b"\x00":
+                await self.process.write(data[1:])
+            case b"\x04":
+                return await self._resize(data[1:])
+            case b"\xff" if data[1:] == b"\x00":
+                await self.process.end_input()
+            case _:
+                return SessionEnd(user_websockets.NOT_UNDERSTOOD, f"channel {data[0]} takes nothing from a client")
+        return None
+
+    async def _resize(self, payload: bytes) -> SessionEnd | None:
+        try:
+            size = msgspec.json.decode(payload, type=TerminalSize)
+        except msgspec.MsgspecError as error:
+            return SessionEnd(user_websockets.NOT_UNDERSTOOD, f"the size of the terminal: {error}")
+        if not (0 < size.width <= LARGEST_SIDE and 0 < size.height <= LARGEST_SIDE):
+            return SessionEnd(user_websockets.NOT_UNDERSTOOD, f"a terminal has 1 to {LARGEST_SIDE} columns and rows")
+        await self.process.resize(size)
+        if self.transcript is not None:
+            self.transcript.resized(size)
+        return None
+
+    async def _output(self) -> SessionEnd:
+        try:
+            async for channel, piece in self.process.output():
+                self._heard = self.monotonic()
+                if self.transcript is not None:
+                    await self.transcript.output(piece)
+                await self.socket.send_bytes(channel_protocol.frame(channel, piece))
+        except KubeError as error:
+            return SessionEnd(user_websockets.UPSTREAM, error.message)
+        except WebSocketDisconnect:
+            return SessionEnd(1001, "the user has gone")
+        ended = self.process.exit
+        words = command_execution.explained(ended, self.command.argv, self.command.container)
+        return SessionEnd(1000, exit=ExitStatus(ended.code, words or ended.message))
+
+    async def _guard(self) -> SessionEnd:
+        return SessionEnd(user_websockets.WITHDRAWN, await self.rights.until_ended(self.call))
+
+    async def _idle(self) -> SessionEnd:
+        while True:
+            left = self._heard + self.idle - self.monotonic()
+            if left <= 0:
+                return SessionEnd(user_websockets.IDLE, f"nothing was said for {self.idle:.0f} s")
+            await asyncio.sleep(min(LOOK, left))
+
+    async def _record(self, transcript: Transcript) -> SessionEnd:
+        try:
+            await transcript.run()
+        except TranscriptLost as lost:
+            return SessionEnd(user_websockets.FAILED, str(lost))
+        raise AssertionError  # it runs until it is cancelled
+
+    async def _close(self, end: SessionEnd) -> None:
+        """The user may have gone first; then there is nobody to be told."""
+        ended = end.exit or ExitStatus(None, end.why)
+        if self.transcript is not None:
+            self.transcript.ended(end.why or f"exit code {ended.code}")
+            with suppress(TranscriptLost):
+                await self.transcript.finish()
+        with suppress(WebSocketDisconnect, RuntimeError, ConnectionError):
+            await self.socket.send_bytes(channel_protocol.frame(Channel.STATUS, channel_protocol.status_of(ended)))
+            await self.socket.close(end.code, user_websockets.reason(end.why))

@@ -1,0 +1,49 @@
+"""What time it is in the region: the host's time, by which whatever is written down is stamped.
+
+Several gateways write one history, beside events that clusters stamp. The surprising rule: the host's clock is believed even
+where ours is right, because only one clock tells what came first; who calls is judged by our own (`access`).
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+
+from pincompute.api.labels import HOST
+from pincompute.kube.cache_views import Unknown
+from pincompute.kube.clock import SYSTEM, Clock
+from pincompute.kube.cluster_set import Clusters
+
+log = logging.getLogger(__name__)
+
+AGREES = timedelta(seconds=5)  # answers tell whole seconds, and take their time
+
+
+class RegionClock:
+    """Call it for the time; ours until the host has been heard."""
+
+    def __init__(self, clusters: Clusters, clock: Clock = SYSTEM) -> None:
+        self._clusters = clusters
+        self._clock = clock
+        self._agreed = True
+
+    def __call__(self) -> datetime:
+        ours = self._clock.wall()
+        theirs = self._host()
+        agreed = theirs is None or abs(theirs - ours) <= AGREES
+        if agreed != self._agreed:
+            self._agreed = agreed
+            self._tell(ours - (theirs or ours))
+        return ours if theirs is None or agreed else theirs
+
+    def _host(self) -> datetime | None:
+        try:
+            return self._clusters.client(HOST).now()
+        except Unknown:
+            return None
+
+    def _tell(self, ahead: timedelta) -> None:
+        if self._agreed:
+            log.info("our clock agrees with the host's again")
+        else:
+            log.warning("our clock differs from the host's: set it right", extra={"ahead_seconds": ahead.total_seconds()})

@@ -1,0 +1,100 @@
+"""The revisions a workload had, for a rollback: the PinRevisions that stand on the host, and what the history adds to them.
+
+The surprising rule: a rollback needs no database. While the store is away, the former templates are known from the host, and
+only which of them ran well is not. A revision counts as good only if the workload was seen Running while it was the newest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Protocol
+
+from pincompute.api.kinds import WorkloadObject
+from pincompute.api.revisions import PinRevision
+from pincompute.gateway import problems
+from pincompute.gateway.operation.lifecycle_rules import RollbackRevision
+from pincompute.gateway.operation.replica_lookup import WorkloadRef
+from pincompute.store import records
+from pincompute.store.history_store import HistoryStore
+from pincompute.store.record_history import RecordFilter
+from pincompute.store.records import AnyRecord, RecordType
+from pincompute.store.store_errors import StoreUnavailable
+
+LOOKED_AT = 500  # records; more changes than anybody goes back over
+TYPES: frozenset[RecordType] = frozenset({"revision", "state"})
+RUNNING = "Running"
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+class RevisionLister(Protocol):
+    """Where the former templates of workloads are at hand."""
+
+    def revisions(self, obj: WorkloadObject) -> tuple[PinRevision, ...]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackRevisions:
+    """Implements `operation.acting.Revisions`."""
+
+    reads: RevisionLister
+    store: HistoryStore
+
+    async def of(self, target: WorkloadRef, obj: WorkloadObject) -> Sequence[RollbackRevision]:
+        """Newest first, of the present object and of its namesakes before. Raises Problem when nothing can be known."""
+        kept = self.reads.revisions(obj)
+        wanted = RecordFilter(target.project, target.resource.kind, target.name, types=TYPES)
+        try:
+            page = await self.store.history.page(wanted, limit=LOOKED_AT, oldest_first=False)
+        except StoreUnavailable:
+            if not kept:
+                raise problems.unavailable(
+                    "the history is in a store that does not answer now, and the host keeps no earlier revision",
+                    remedy="deploy the former version instead, or wait",
+                ) from None
+            return merged(kept, ())
+        return merged(kept, revisions(page.records))
+
+
+def merged(kept: Sequence[PinRevision], told: Sequence[RollbackRevision]) -> tuple[RollbackRevision, ...]:
+    """Both newest first, each revision once. What only the host keeps stands where its number puts it among the others.
+
+    Of a revision that both know the history's is taken: it has the template as its author wrote it, the host as the members ran
+    it; both mean the same.
+    """
+    order = {revision.name: place for place, revision in enumerate(told)}
+    found: list[RollbackRevision] = []
+    taken = 0
+    for revision in kept:
+        place = order.get(revision.spec.revision)
+        if place is None:
+            found.append(_unjudged(revision))
+        elif place >= taken:
+            found += told[taken : place + 1]
+            taken = place + 1
+    return (*found, *told[taken:])
+
+
+def _unjudged(kept: PinRevision) -> RollbackRevision:
+    at = kept.metadata.creation_timestamp or LONG_AGO
+    return RollbackRevision(kept.spec.revision, kept.spec.template, at, good=None)
+
+
+def revisions(newest_first: Sequence[AnyRecord]) -> tuple[RollbackRevision, ...]:
+    """Each template once, at its newest place."""
+    found: dict[str, RollbackRevision] = {}
+    good: set[str] = set()
+    ran = False
+    for record in newest_first:
+        match record:
+            case records.StateRecord():
+                ran = ran or record.after == RUNNING
+            case records.RevisionRecord():
+                good |= {record.revision} if ran else set[str]()
+                ran = False
+                template = record.spec.get("template", {})
+                found.setdefault(record.revision, RollbackRevision(record.revision, template, record.at, good=False))
+            case _:
+                continue
+    return tuple(replace(revision, good=revision.name in good) for revision in found.values())

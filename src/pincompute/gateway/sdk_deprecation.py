@@ -1,0 +1,65 @@
+"""Tells who calls with an SDK that is older than the settings say since when, until when, and which one to move to.
+
+`Deprecation` is as RFC 9745 has it, `Sunset` as RFC 8594; `Pincompute-Sdk` is the version to move to. What is called works as
+before: an answer to an old SDK differs in its headers only.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time
+from email.utils import format_datetime
+from typing import Any, TypeAlias
+
+from litestar.types import ASGIApp, Message, Receive, Send
+
+from pincompute.gateway.settings import SdkSettings
+
+SDK = b"pincompute-sdk"  # header: of a request the version that calls, of an answer the one to move to
+
+Version: TypeAlias = tuple[int, ...]
+
+
+class SdkDeprecationMiddleware:
+    """ASGI around all routes."""
+
+    def __init__(self, app: ASGIApp, sdk: SdkSettings) -> None:
+        self._app = app
+        self._oldest = version(sdk.oldest)
+        self._notice = _notice(sdk)
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not self._is_old(scope["headers"]):
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_notice(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *self._notice]
+            await send(message)
+
+        await self._app(scope, receive, send_with_notice)
+
+    def _is_old(self, headers: list[tuple[bytes, bytes]]) -> bool:
+        """Who does not say, or says what is no version, is told nothing."""
+        said = next((value for name, value in headers if name == SDK), b"")
+        calls = version(said.decode("latin-1"))
+        return bool(calls) and calls < self._oldest
+
+
+def version(text: str) -> Version:
+    """Its numbers; none for what is no version. A pre-release counts as what it leads to."""
+    numbers = text.split("+", maxsplit=1)[0].split("-", maxsplit=1)[0].split(".")
+    return tuple(map(int, numbers)) if all(number.isascii() and number.isdigit() for number in numbers) else ()
+
+
+def _notice(sdk: SdkSettings) -> list[tuple[bytes, bytes]]:
+    found = [(SDK, sdk.oldest.encode())]
+    if sdk.deprecated is not None:
+        found.append((b"deprecation", f"@{_midnight(sdk.deprecated).timestamp():.0f}".encode()))
+    if sdk.sunset is not None:
+        found.append((b"sunset", format_datetime(_midnight(sdk.sunset), usegmt=True).encode()))
+    return found
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)

@@ -1,0 +1,126 @@
+"""Changes as server-sent events: the whole state first, then each change once, also over a reconnection (S-251).
+
+    event: reset     what was sent before holds no longer; the whole state follows
+    event: added     data: the object
+    event: modified  data: the object
+    event: deleted   data: the object as it was last
+    event: synced    the whole state has been sent; id: where to resume
+
+A client that comes back with the last id it saw goes on exactly there, if this gateway still knows the place; else it begins
+with `reset`. The surprising rule: the right is asked for again all the time, so a stream ends when it is withdrawn (S-255).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from pincompute.api.meta import Object
+from pincompute.gateway.workloads.change_journal import ChangeJournal, ObjectChange
+
+HEARTBEAT = 15.0  # seconds between signs of life while nothing changes
+RECHECK = 3.0  # seconds between questions for the right
+LONGEST_NUMBER = 20  # digits of a position
+BATCH = 200  # events sent in one piece
+MEDIA_TYPE = "text/event-stream"
+
+_ALIVE = b": alive\n\n"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamView:
+    """What one stream shows. `sees` says which objects belong to it; `allowed` gives the projects it may show now.
+
+    `allowed` is empty once the right is withdrawn altogether. `encoded` makes JSON of an object.
+    """
+
+    everything: Callable[[], Iterable[Object]]
+    sees: Callable[[Object], bool]
+    allowed: Callable[[], frozenset[str]]
+    project_of: Callable[[Object], str]
+    encoded: Callable[[Object], bytes]
+
+
+class EventStream:
+    """One reader of one journal."""
+
+    def __init__(self, journal: ChangeJournal, instance: str, view: StreamView) -> None:
+        self._journal = journal
+        self._instance = instance
+        self._view = view
+        self._allowed = view.allowed()
+
+    async def events(self, last_id: str) -> AsyncGenerator[bytes]:
+        """Until the right is withdrawn or the reader goes."""
+        position = self._position(last_id)
+        quiet = 0.0
+        while self._allowed:
+            news = None if position is None else self._journal.since(position)
+            if news is None:
+                position = self._journal.end
+                for piece in self._whole(position):
+                    yield piece
+                continue
+            batch = [each for _, each in zip(range(BATCH), news, strict=False)]
+            if batch:
+                position = (position or 0) + len(batch)
+                quiet = 0.0
+                if piece := b"".join(self._changes(batch, position - len(batch))):
+                    yield piece
+                continue
+            quiet += await self._wait(position or 0)
+            if quiet >= HEARTBEAT:
+                quiet = 0.0
+                yield _ALIVE
+            position = position if self._still_allowed() else None
+
+    async def _wait(self, position: int) -> float:
+        """For news, but no longer than until the right is to be asked for again; gives the seconds waited in vain."""
+        try:
+            async with asyncio.timeout(RECHECK):
+                await self._journal.more(position)
+        except TimeoutError:
+            return RECHECK
+        return 0.0
+
+    def _still_allowed(self) -> bool:
+        """False when other projects may be seen than before: the whole state is then sent anew."""
+        before, self._allowed = self._allowed, self._view.allowed()
+        return before == self._allowed
+
+    def _position(self, last_id: str) -> int | None:
+        instance, _, number = last_id.partition("-")
+        known = instance == self._instance and number.isdecimal() and len(number) <= LONGEST_NUMBER
+        return int(number) if known else None
+
+    def _whole(self, position: int) -> Iterator[bytes]:
+        """In pieces, each of objects as they were at one moment: nothing is awaited between reading and encoding them."""
+        objects = [obj for obj in self._view.everything() if self._shows(obj)]
+        yield b"event: reset\ndata: {}\n\n"
+        for start in range(0, len(objects), BATCH):
+            yield b"".join(self._event(b"added", obj) for obj in objects[start : start + BATCH])
+        yield b"id: %s\nevent: synced\ndata: {}\n\n" % self._id(position)
+
+    def _changes(self, batch: Iterable[ObjectChange], position: int) -> Iterator[bytes]:
+        for offset, news in enumerate(batch, 1):
+            kind = self._kind(news)
+            if kind:
+                yield b"id: %s\n" % self._id(position + offset) + self._event(kind, news.last)
+
+    def _kind(self, news: ObjectChange) -> bytes:
+        """From this stream's point of view: what comes into its sight was added, what goes out of it deleted."""
+        before = news.before is not None and self._shows(news.before)
+        after = news.after is not None and self._shows(news.after)
+        if after:
+            return b"modified" if before else b"added"
+        return b"deleted" if before else b""
+
+    def _event(self, kind: bytes, obj: Object) -> bytes:
+        return b"event: %s\ndata: %s\n\n" % (kind, self._view.encoded(obj))
+
+    def _shows(self, obj: Object) -> bool:
+        return self._view.project_of(obj) in self._allowed and self._view.sees(obj)
+
+    def _id(self, position: int) -> bytes:
+        return f"{self._instance}-{position}".encode()

@@ -1,0 +1,139 @@
+"""What a write will bring about, in a sentence: what is certain now, and what the platform decides in a moment."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, cast
+
+from pincompute.api.kinds import WorkloadObject
+from pincompute.api.meta import Manifest, Object
+from pincompute.domain import disruption_account
+from pincompute.gateway.model import SimpleKind, field_mapping
+from pincompute.gateway.model.diff import Change
+
+WATCH = "watch it to see it happen"
+_NUMBERS = {1: "one"}
+_PLACES = frozenset({"zones", "tier"})
+_UNSEEN = ("labels", "annotations", "description", "members")  # changes that no replica notices
+
+
+def creation(kind: SimpleKind[Any], name: str, spec: Manifest, zones: Collection[str]) -> str:
+    if not kind.in_project:
+        return f"{name} is being prepared in every zone; workloads can be created in a moment"
+    replicas = spec.get("replicas", 1)
+    if not replicas:
+        return f"{name} is created without replicas; scale it to run some"
+    return f"{_count(replicas)} of {name} will run {_where(spec, replicas, zones)}; {WATCH}"
+
+
+def _where(spec: Manifest, replicas: int, zones: Collection[str]) -> str:
+    named: Any = field_mapping.at(spec, ("placement", "zones"))
+    asked = cast("Sequence[str]", named) if isinstance(named, list) and named else sorted(zones)
+    if not asked:
+        return "as soon as there is a zone to run in"
+    if len(asked) == 1:
+        return f"in zone {asked[0]}, if it has room"
+    if replicas < len(asked):
+        return f"in {_NUMBERS.get(replicas, str(replicas))} of the zones {_and(asked)}, which the platform chooses in a moment"
+    least, more = divmod(replicas, len(asked))
+    each = f"{least}" if not more else f"{least} or {least + 1}"
+    return f"balanced over the zones {_and(asked)}, {each} in each as far as there is room"
+
+
+def change(kind: SimpleKind[Any], obj: Object, changes: Sequence[Change]) -> str:
+    name = obj.metadata.name
+    if not changes:
+        return f"nothing changes: {name} is already as asked for"
+    seen = [each for each in changes if each.field.split(".")[0].split("[")[0] not in _UNSEEN]
+    if not seen:
+        return (
+            f"{_and(sorted({each.field.split('.')[0].split('[')[0] for each in changes}))} of {name} changed; nothing restarts"
+        )
+    runs = _running(kind, obj)
+    if runs is not None and runs.spec.stopped:
+        return f"{name} is stopped: the change is kept and takes effect when it is started"
+    if runs is not None and runs.spec.paused:
+        return f"{name} is paused: the change is kept and takes effect when it is resumed"
+    effect = _effect(name, [each for each in changes if _root(each.field) not in _UNSEEN])
+    kept = _kept(kind, runs, changes) if runs is not None else ""
+    return f"{effect}{kept}; {WATCH}"
+
+
+def _running(kind: SimpleKind[Any], obj: Any) -> WorkloadObject | None:
+    """The object as a workload; None for one of a kind that runs nothing."""
+    return obj if kind.workload is not None else None
+
+
+def _root(field: str) -> str:
+    return field.split(".", maxsplit=1)[0].split("[", maxsplit=1)[0]
+
+
+def _effect(name: str, changes: Sequence[Change]) -> str:
+    """Scaling, moving, updating: each that the changes cause, in this order."""
+    by_root = {_root(each.field): each for each in changes}
+    effects = list[str]()
+    if "replicas" in by_root:
+        scale = by_root["replicas"]
+        effects.append(f"goes from {_given(scale.before)} to {_count(_given(scale.after))}")
+    if moved := sorted(by_root.keys() & _PLACES):
+        effects.append(f"moves to where the {_and(moved)} asked for allow it, and what runs stays until as much runs there")
+    if rest := [each.field for each in changes if _root(each.field) not in {"replicas", *_PLACES}]:
+        effects.append(_update(rest))
+    return f"{name} {_and(effects)}"
+
+
+def _update(fields: Sequence[str]) -> str:
+    if all(_root(field) == "update" for field in fields):
+        return "takes the next update as asked for, without a restart now"
+    if all(_root(field) in ("containers", "initContainers") and field.endswith(".image") for field in fields):
+        return "restarts the changed containers in place with the new image, step by step"
+    return "updates its replicas step by step"
+
+
+def _kept(kind: SimpleKind[Any], runs: WorkloadObject, changes: Sequence[Change]) -> str:
+    """How many replicas stay ready while the change reaches them, and how it begins (docs/disruption.md)."""
+    reaches = [each for each in changes if _root(each.field) not in {"replicas", "update", "disruption", *_PLACES, *_UNSEEN}]
+    if not reaches or kind.workload is None:
+        return ""
+    replicas = kind.workload.replicas(runs)
+    if not kind.workload.scalable:
+        return ": it is not ready while it changes"
+    spec: Any = runs.spec
+    limit = spec.update.max_unavailable if spec.disruption.max_unavailable is None else spec.disruption.max_unavailable
+    whole = disruption_account.account(replicas, limit, spec.update.max_surge)
+    if not whole.promised:
+        return ""
+    stay = f"all {replicas} stay" if whole.promised == replicas else f"at least {whole.promised} of {replicas} stay"
+    if replicas == 1:
+        stay = "it stays"
+    begin = "one replica proves the change first"
+    if whole.surge:
+        begin = "one replica more proves the change first, where there is room for one"
+        begin += "" if whole.unavailable else "; where there is none, one replica at a time is missing"
+    return f": {stay} ready; {begin}"
+
+
+def deletion(kind: SimpleKind[Any], obj: Object) -> tuple[str, tuple[str, ...]]:
+    """What happens, and what the deletion still waits for."""
+    name = obj.metadata.name
+    runs = _running(kind, obj)
+    if runs is None:
+        return f"{name} is being deleted", ("its workloads, and what is left of it in the zones",)
+    waits = [f"{_count(runs.status.replicas)} must end"] if runs.status.replicas else []
+    silent = [line for line in runs.status.clusters if not line.known]
+    waits += [f"{line.cluster} in zone {line.zone} does not answer; what runs there must end" for line in silent]
+    if obj.metadata.finalizers and not waits:
+        waits.append("the platform confirms that nothing of it is left")
+    return f"{name} is being deleted: what runs gets its time to end", tuple(waits)
+
+
+def _given(replicas: int | None) -> int:
+    return 1 if replicas is None else replicas
+
+
+def _count(replicas: int) -> str:
+    return "1 replica" if replicas == 1 else f"{replicas} replicas"
+
+
+def _and(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -1,0 +1,151 @@
+"""Who works in a project, and as what: members are a list in the project, changed one at a time.
+
+Nobody gives more than they have. The surprising rule: the last owner stays, unless somebody with rights in every project
+takes them away, so that no project is left that its own people cannot change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol, cast
+
+from pincompute.api.member_clusters import Project, ProjectMember
+from pincompute.api.meta import Object
+from pincompute.gateway import problems
+from pincompute.gateway.cache_reads import CacheReads
+from pincompute.gateway.call_context import Call, Caller, Operation
+from pincompute.gateway.model import PROJECT, field_mapping
+from pincompute.gateway.model.document_validation import DesiredResource
+from pincompute.gateway.model.simple_kind import users
+from pincompute.gateway.problems import FieldError
+from pincompute.gateway.workloads import preserved_fields
+from pincompute.gateway.workloads.object_writer import ObjectWriter, WriteOptions
+
+OWNER = "owner"
+LONGEST_NAME = 253
+MOST = 500
+
+
+class RoleGrants(Protocol):
+    """What members ask of authorization."""
+
+    def may_grant(self, caller: Caller, project: str, role: str) -> bool: ...
+
+    def everywhere(self, caller: Caller, operation: Operation) -> bool: ...
+
+
+class KnownRoles(Protocol):
+    """Which roles there are."""
+
+    def has(self, role: str) -> bool: ...
+
+
+class ProjectMembers:
+    """Of one project, as one caller changes them."""
+
+    def __init__(self, reads: CacheReads, grants: RoleGrants, call: Call) -> None:
+        self._reads = reads
+        self._grants = grants
+        self._call = call
+
+    def all(self) -> tuple[ProjectMember, ...]:
+        return self._project().spec.members
+
+    def get(self, name: str) -> ProjectMember:
+        return self._find(self.all(), name)
+
+    async def add(self, member: ProjectMember, *, only_new: bool) -> ProjectMember:
+        """Or give another role to one who is there. Raises Problem."""
+        if not 0 < len(member.name) <= LONGEST_NAME:
+            expected = f"1 to {LONGEST_NAME} characters"
+            raise problems.invalid(
+                (FieldError("name", expected, f"has {len(member.name)} characters, {expected} are expected"),)
+            )
+        self._check_grant(member.role)
+        await self._write(lambda present: self._with(present, member, only_new=only_new))
+        return member
+
+    async def remove(self, name: str) -> None:
+        await self._write(lambda present: self._without(present, name))
+
+    def _with(self, present: tuple[ProjectMember, ...], member: ProjectMember, *, only_new: bool) -> tuple[ProjectMember, ...]:
+        before = next((each for each in present if each.name == member.name), None)
+        if before is None and len(present) >= MOST:
+            raise problems.conflict(f"a project has at most {MOST} members", "give a role to a group instead: group:NAME")
+        if before is not None and only_new and before != member:
+            raise problems.already_exists(f"member {member.name}")
+        if before is None:
+            return (*present, member)
+        self._check_grant(before.role)
+        made = tuple(member if each.name == member.name else each for each in present)
+        self._check_owner(present, made)
+        return made
+
+    def _without(self, present: tuple[ProjectMember, ...], name: str) -> tuple[ProjectMember, ...]:
+        self._check_grant(self._find(present, name).role)
+        made = tuple(each for each in present if each.name != name)
+        self._check_owner(present, made)
+        return made
+
+    def _find(self, present: tuple[ProjectMember, ...], name: str) -> ProjectMember:
+        found = next((each for each in present if each.name == name), None)
+        if found is None:
+            raise problems.not_found(f"member {self._call.project}/{name}")
+        return found
+
+    def _check_grant(self, role: str) -> None:
+        if not self._grants.may_grant(self._call.caller, self._call.project, role):
+            raise problems.forbidden(
+                f"{self._call.caller.name} may not give or take the role {role}: nobody gives more than they have",
+                "choose one of /v1/roles, or ask an owner of the project",
+            )
+
+    def _check_owner(self, before: tuple[ProjectMember, ...], after: tuple[ProjectMember, ...]) -> None:
+        lost = _owners(before) and not _owners(after)
+        if lost and not self._grants.everywhere(self._call.caller, self._call.operation):
+            raise problems.conflict(
+                f"{self._call.project} would have no owner left", "make somebody else an owner first, then repeat this"
+            )
+
+    def _project(self) -> Project:
+        found: Project | None = self._reads.get(PROJECT.resource, "", self._call.project)
+        if found is None:
+            raise problems.not_found(f"project {self._call.project}")
+        return found
+
+    async def _write(self, change: Callable[[tuple[ProjectMember, ...]], tuple[ProjectMember, ...]]) -> None:
+        def wanted(obj: Object) -> DesiredResource:
+            members = [{"name": member.name, "role": member.role} for member in change(_members(obj))]
+            metadata = {"name": obj.metadata.name, "labels": users(obj.metadata.labels)}
+            notes = {"annotations": users(obj.metadata.annotations)}
+            return DesiredResource(
+                PROJECT, {"metadata": {**metadata, **notes}, "spec": {**preserved_fields.spec_of(obj), "members": members}}
+            )
+
+        author = WriteOptions(self._call)
+        await ObjectWriter(PROJECT, self._reads).change(wanted, "", self._call.project, author)
+
+
+def founders(said: Any, founder: str, roles: KnownRoles) -> Any:
+    """The members of a new project, with an owner among them. Raises Problem for a role that there is not."""
+    if not isinstance(said, list | None):
+        return said
+    members = cast("list[Any]", said or [])
+    given = [field_mapping.at(member, ("role",)) for member in members]
+    unknown = [
+        FieldError(f"members[{index}].role", "a role of /v1/roles", f"there is no role {role}: choose one of /v1/roles")
+        for index, role in enumerate(given)
+        if isinstance(role, str) and not roles.has(role)
+    ]
+    if unknown:
+        raise problems.invalid(tuple(unknown))
+    others: list[Any] = [member for member in members if field_mapping.at(member, ("name",)) != founder]
+    return members if OWNER in given else [{"name": founder, "role": OWNER}, *others]
+
+
+def _members(obj: Object) -> tuple[ProjectMember, ...]:
+    return obj.spec.members if isinstance(obj, Project) else ()
+
+
+def _owners(members: tuple[ProjectMember, ...]) -> tuple[str, ...]:
+    return tuple(member.name for member in members if member.role == OWNER)

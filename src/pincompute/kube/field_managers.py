@@ -1,0 +1,61 @@
+"""Which program wrote an object's spec last, as the API server's own record of field managers says. Caches leave it out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from pincompute.api.meta import Key, Resource, Struct
+from pincompute.kube.api_client import ApiClient
+from pincompute.kube.api_errors import NotFound
+
+_ACCEPT = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+
+
+class _Touched(Struct):
+    """Whatever is in it."""
+
+
+class _Fields(Struct):
+    spec: _Touched | None = msgspec.field(default=None, name="f:spec")
+
+
+class FieldManagerEntry(Struct):
+    """What one program wrote last by one way of writing."""
+
+    manager: str = ""
+    subresource: str = ""
+    time: datetime | None = None
+    fields: _Fields = msgspec.field(default_factory=_Fields, name="fieldsV1")
+
+
+class _Metadata(Struct):
+    generation: int = 0
+    managed_fields: tuple[FieldManagerEntry, ...] = ()
+
+
+class _Partial(Struct):
+    metadata: _Metadata
+
+
+async def of_spec(client: ApiClient, resource: Resource[Any], key: Key, generation: int) -> str:
+    """Empty when nobody knows, or the object is in another generation by now. Raises KubeError."""
+    try:
+        answer = await client.request("GET", resource.path(key.namespace, key.name), accept=_ACCEPT)
+    except NotFound:
+        return ""
+    found = msgspec.json.decode(answer, type=_Partial).metadata
+    return last(found.managed_fields) if found.generation == generation else ""
+
+
+def last(entries: Iterable[FieldManagerEntry]) -> str:
+    """Who touched the spec last. Pure."""
+    wrote = [entry for entry in entries if entry.fields.spec is not None and not entry.subresource and entry.time]
+    return max(wrote, key=_time).manager if wrote else ""
+
+
+def _time(entry: FieldManagerEntry) -> float:
+    return entry.time.timestamp() if entry.time else 0.0

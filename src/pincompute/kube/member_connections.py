@@ -1,0 +1,110 @@
+"""Membership: a process is connected to exactly the members that are registered, with the credentials of their Secrets.
+
+Not a controller, because it writes nothing: it follows MemberClusters and Secrets, and changes what this process watches. A
+kubeconfig that cannot be used leaves the member unreachable, with the reason in the log; the others are not concerned (S-012).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import logging
+from collections.abc import Sequence
+
+from pincompute.api.builtin import SECRETS, Secret
+from pincompute.api.labels import HOST, SYSTEM_NAMESPACE
+from pincompute.api.member_clusters import MEMBERCLUSTERS, MemberCluster
+from pincompute.api.meta import Key, Object
+from pincompute.kube import kubeconfig
+from pincompute.kube.cache_views import Unknown, Views
+from pincompute.kube.cluster_set import Clusters
+from pincompute.kube.informer import InformerScope
+from pincompute.kube.kubeconfig import ClusterConfig, ConfigError
+
+log = logging.getLogger(__name__)
+
+KUBECONFIG = "kubeconfig"  # key of the Secret's data; "PROCESS.kubeconfig" holds a process's own, if it has one
+AT_LEAST_EVERY = 30.0  # seconds; news is followed at once
+
+
+class MemberConnections:
+    """Keeps `Clusters` in step with what the host says."""
+
+    def __init__(self, clusters: Clusters, process: str = "") -> None:
+        """`process` names the key with credentials of its own that it prefers."""
+        self._clusters = clusters
+        self._keys = (f"{process}.{KUBECONFIG}", KUBECONFIG) if process else (KUBECONFIG,)
+        self._news = asyncio.Event()
+        self._used: dict[str, ClusterConfig] = {}
+        self._said: dict[str, str] = {}
+        clusters.declare("host", SECRETS, scope=InformerScope(namespace=SYSTEM_NAMESPACE))
+        clusters.listen("host", MEMBERCLUSTERS, self._changed)
+        clusters.listen("host", SECRETS, self._changed)
+        clusters.on_contact(self._contact)
+
+    async def run(self) -> None:
+        """Follows the host until cancelled."""
+        while True:
+            self._news.clear()
+            await self._follow()
+            try:
+                async with asyncio.timeout(AT_LEAST_EVERY):
+                    await self._news.wait()
+            except TimeoutError:
+                continue
+
+    def _changed(self, cluster: str, obj: Object, *, initial: bool) -> None:  # noqa: ARG002 - the listener's signature
+        self._news.set()
+
+    def _contact(self, cluster: str) -> None:
+        if cluster == HOST:
+            self._news.set()
+
+    async def _follow(self) -> None:
+        try:
+            wanted = configs(self._clusters, self._keys)
+        except Unknown:
+            return
+        for gone in set(self._clusters.members()) - set(wanted):
+            self._used.pop(gone, None)
+            await self._clusters.remove(gone)
+            log.info("member disconnected", extra={"cluster": gone})
+        for name, found in wanted.items():
+            await self._use(name, found)
+
+    async def _use(self, name: str, found: ClusterConfig | str) -> None:
+        if isinstance(found, str):
+            if self._said.get(name) != found:
+                log.error("member has no usable kubeconfig", extra={"cluster": name, "problem": found})
+            self._said[name] = found
+            return
+        self._said.pop(name, None)
+        if self._used.get(name) != found:
+            self._used[name] = found
+            await self._clusters.add(name, found)
+            log.info("member connected", extra={"cluster": name, "server": found.server})
+
+
+def configs(views: Views, keys: Sequence[str] = (KUBECONFIG,)) -> dict[str, ClusterConfig | str]:
+    """By member: how to reach it, or in words why that is not known. Raises Unknown while the host cannot be seen."""
+    secrets = views.view(HOST, SECRETS)
+    members = views.view(HOST, MEMBERCLUSTERS).list()
+    return {m.metadata.name: _config(m, secrets.get(Key(*_reference(m))), keys) for m in members}
+
+
+def _reference(member: MemberCluster) -> tuple[str, str]:
+    return member.spec.kubeconfig.namespace, member.spec.kubeconfig.name
+
+
+def _config(member: MemberCluster, secret: Secret | None, keys: Sequence[str]) -> ClusterConfig | str:
+    where = f"Secret {'/'.join(_reference(member))}"
+    if secret is None:
+        return f"{where} does not exist; create it with the member's kubeconfig under the key {KUBECONFIG}"
+    key = next((key for key in keys if key in secret.data), None)
+    if key is None:
+        return f"{where} has no key {KUBECONFIG}; it must hold the member's kubeconfig"
+    try:
+        return kubeconfig.from_bytes(base64.b64decode(secret.data[key], validate=True), where)
+    except (ConfigError, binascii.Error) as problem:
+        return str(problem)

@@ -1,0 +1,114 @@
+"""Measures the cluster's room and writes it where the federation reads it: ClusterCapacity `local`, a bounded size.
+
+The surprising rule: pods and nodes wake nobody. Their heartbeats would ask for a pass over everything many times a second;
+instead one pass is made every few seconds, the more seconds the more pods, so it never takes more than a sliver of the
+processor. What was placed in the meantime the federation assumes by itself (S-035).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pincompute.api import merge_patch
+from pincompute.api.builtin import NAMESPACES, NODES, PODS, Namespace
+from pincompute.api.kinds import KINDS
+from pincompute.api.labels import LOCAL, MANAGED_BY, PINCOMPUTE, SYSTEM_NAMESPACE
+from pincompute.api.member_clusters import CLUSTERCAPACITIES, Capacity, ClusterCapacity, ClusterCapacityStatus
+from pincompute.api.meta import Key
+from pincompute.domain import capacity_summary
+from pincompute.engine.controller_card import Card, Controller, ReadAccess, WriteAccess, own_key
+from pincompute.engine.plan import Create, Patch, Plan, Ref, plan
+from pincompute.kube.cache_views import Unknown, View, Views
+
+KEY = Key("", LOCAL)
+REF = Ref(LOCAL, CLUSTERCAPACITIES, KEY)
+PERIOD = 2.0  # seconds between passes in a small cluster
+PODS_PER_SECOND = 5_000  # so many pods lengthen the period by a second: 26 s for 120,000, a pass of 0.3 s
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedCapacity:
+    """`present` is what was written last, None before the first time; `measured` None while it is too early for a pass.
+
+    `reported` is when a shard last reported.
+    """
+
+    present: ClusterCapacity | None
+    measured: Capacity | None
+    reported: datetime | None
+    wait: float
+    now: datetime
+
+
+def decide(seen: ObservedCapacity) -> Plan:
+    if seen.present is None:
+        return plan((Create(REF, {"metadata": {"labels": {MANAGED_BY: PINCOMPUTE}}}, "nothing is measured yet"),))
+    if seen.measured is None:
+        return plan(wake_after=seen.wait, why="was measured a moment ago")
+    return plan(_write(seen.present, seen.measured, seen.reported, seen.now), wake_after=seen.wait)
+
+
+def _write(present: ClusterCapacity, measured: Capacity, reported: datetime | None, now: datetime) -> tuple[Patch, ...]:
+    """Also when only time went by since a shard reported: federation holds promises until a measurement counts them."""
+    last = present.status.measured_at
+    if present.status.capacity == measured and last is not None and (reported is None or reported <= last):
+        return ()
+    status = ClusterCapacityStatus(capacity=measured, measured_at=now)
+    metadata = present.metadata
+    body = {"status": merge_patch.between(present.status, status)}
+    return (Patch(REF, body, metadata.uid, metadata.resource_version, "nodes or pods changed", "status"),)
+
+
+def observe(_key: Key, views: Views, now: datetime) -> ObservedCapacity:
+    """Raises Unknown until nodes and pods are known: an empty cache would look like an empty cluster (S-010)."""
+    present: ClusterCapacity | None = _synced(views, CLUSTERCAPACITIES).get(KEY)
+    nodes, pods = _synced(views, NODES), tuple(_synced(views, PODS).list())
+    period = PERIOD + len(pods) / PODS_PER_SECOND
+    last = present.status.measured_at if present is not None else None
+    age = (now - last).total_seconds() if last is not None else period
+    if 0 <= age < period:
+        return ObservedCapacity(present, None, None, period - age, now)
+    return ObservedCapacity(present, capacity_summary.measure(nodes.list(), pods), _reported(views), period, now)
+
+
+def _reported(views: Views) -> datetime | None:
+    shards = (shard for kind in KINDS for shard in _synced(views, kind.shard).list())
+    return max((at for shard in shards if (at := shard.status.reported_at)), default=None)
+
+
+def _synced(views: Views, resource: Any) -> View[Any]:
+    view = views.view(LOCAL, resource)
+    if not view.synced:
+        raise Unknown(f"{resource} have not synced")
+    return view
+
+
+def _start(_cluster: str, namespace: Namespace) -> Iterable[Key]:
+    """The first look, before there is anything to be woken by: the platform's namespace is always there."""
+    return (KEY,) if namespace.metadata.name == SYSTEM_NAMESPACE else ()
+
+
+def _nothing(_cluster: str, _obj: Any) -> Iterable[Key]:
+    return ()
+
+
+CONTROLLER: Controller[Key, ObservedCapacity] = Controller(
+    Card(
+        name="operator.capacity",
+        promise="ClusterCapacity `local` tells how much room the cluster has, and in which pieces.",
+        key="the ClusterCapacity `local`",
+        reads=(
+            ReadAccess("local", CLUSTERCAPACITIES, own_key),
+            ReadAccess("local", NAMESPACES, _start),
+            ReadAccess("local", NODES, _nothing),
+            ReadAccess("local", PODS, _nothing),
+            *(ReadAccess("local", kind.shard, _nothing) for kind in KINDS),
+        ),
+        writes=(WriteAccess("local", CLUSTERCAPACITIES, ("create", "status")),),
+    ),
+    observe,
+    decide,
+)

@@ -1,0 +1,28 @@
+"""The operator process: which controllers run in a member, and what they watch there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pincompute import __version__
+from pincompute.api.labels import LOCAL
+from pincompute.engine.api_refusals import ApiRefusals
+from pincompute.engine.server_process import ServerProcess
+from pincompute.kube.cluster_set import Clusters
+from pincompute.kube.kubeconfig import load as load_kubeconfig
+from pincompute.operator import capacity_controller
+from pincompute.operator.replicas import replicas_controller as replicas
+
+NAME = "pincompute-operator"
+CONTROLLERS = (*replicas.CONTROLLERS, capacity_controller.CONTROLLER)
+
+
+async def run(kubeconfig: Path, context: str, port: int) -> None:
+    """Run until told to end. Raises ConfigError when the kubeconfig cannot be used."""
+    local = load_kubeconfig(kubeconfig, context)
+    clusters = Clusters(user_agent=f"{NAME}/{__version__}")
+    for resource, indexes in replicas.INDEXES.items():
+        clusters.declare("local", resource, indexes)
+    refusals = ApiRefusals()
+    controllers = (*replicas.controllers(refusals), capacity_controller.CONTROLLER)
+    await ServerProcess(NAME, LOCAL, local, port, controllers, on_trouble=refusals.note).run(clusters)

@@ -1,0 +1,57 @@
+"""The shard's PodDisruptionBudget: what others may evict follows the shard's allotment.
+
+It keeps as many replicas as the mix asks for, less those that may be missing for evictions. A drain that is not allotted yet
+is refused by the API server and asks again; what it waits for is reported by the shard, and the allotment follows. Pods that
+do not serve may always be evicted.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pincompute.api.builtin import PODDISRUPTIONBUDGETS, PodDisruptionBudget
+from pincompute.api.labels import LOCAL, MANAGED_BY, PINCOMPUTE, SHARD_UID
+from pincompute.api.meta import Key, Manifest, Resource
+from pincompute.api.shards import Shard
+from pincompute.domain import shard_pods
+from pincompute.engine.plan import Apply, Ref
+from pincompute.operator.replicas.replica_status import Count
+
+
+def key(shard: Shard, resource: Resource[Any]) -> Key:
+    """Shards of different kinds may have the same name."""
+    return Key(shard.metadata.namespace, f"{shard_pods.workload_kind(resource).lower()}-{shard.metadata.name}")
+
+
+def decide(
+    shard: Shard, resource: Resource[Any], present: PodDisruptionBudget | None, count: Count, *, busy: bool
+) -> tuple[Apply, ...]:
+    """The write that makes it so. A shard whose first pods are being made has nothing to keep yet."""
+    least = max(0, count.total - shard.spec.budget.unavailable)
+    if present is None and (busy or not count.live):
+        return ()
+    if present is not None and _keeps(present, shard.metadata.uid, least):
+        return ()
+    ref = Ref(LOCAL, PODDISRUPTIONBUDGETS, key(shard, resource))
+    return (Apply(ref, _manifest(shard, resource, least), f"{least} replicas must stay here"),)
+
+
+def _keeps(present: PodDisruptionBudget, uid: str, least: int) -> bool:
+    selector = present.spec.selector
+    return present.spec.min_available == least and selector is not None and selector.match_labels == {SHARD_UID: uid}
+
+
+def _manifest(shard: Shard, resource: Resource[Any], least: int) -> Manifest:
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {
+            "labels": {MANAGED_BY: PINCOMPUTE, SHARD_UID: shard.metadata.uid},
+            "ownerReferences": [shard_pods.owner(resource, shard)],
+        },
+        "spec": {
+            "minAvailable": least,
+            "selector": {"matchLabels": {SHARD_UID: shard.metadata.uid}},
+            "unhealthyPodEvictionPolicy": "AlwaysAllow",
+        },
+    }

@@ -1,0 +1,160 @@
+"""What a shard says of itself: how many replicas, and in one sentence why not all of them are ready.
+
+One write, only when something changed, carrying only what changed. A shard that was born a moment ago says nothing until
+its first pods are made: their own news brings the next look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+
+from pincompute.api import conditions, merge_patch
+from pincompute.api.conditions import Condition
+from pincompute.api.shards import DisruptionRequests, RevisionStatus, Shard, ShardStatus
+from pincompute.api.workloads import Ended
+from pincompute.domain.rolling_update import ReplicaState, WantedRevision
+from pincompute.engine.plan import Patch, Ref
+from pincompute.operator.replicas.unready_reason import Rank, UnreadyReason
+
+MOST_ROWS = 32  # revisions that are told apart
+NEWBORN = 2.0  # seconds in which a shard whose pods are being made says nothing
+
+
+@dataclass(frozen=True, slots=True)
+class ShardStatusUpdate:
+    """The write, if there is something to say, and when to look again for something that time alone changes."""
+
+    write: tuple[Patch, ...] = ()
+    wake_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """`updated` replicas have the revision they should have; `rows` tell the replicas by revision."""
+
+    total: int
+    live: int
+    ready: int
+    available: int
+    updated: int
+    unschedulable: int
+    rows: tuple[RevisionStatus, ...]
+
+    @property
+    def complete(self) -> bool:
+        return self.live == self.total == self.updated == self.available
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaCounts:
+    """What the status is made of. `troubles` are the most telling first; `ended`: the unit ran to its end."""
+
+    count: Count
+    requests: DisruptionRequests
+    troubles: Sequence[UnreadyReason]
+    ended: Ended | None = None
+
+
+def count(mix: Sequence[WantedRevision], replicas: Sequence[ReplicaState]) -> Count:
+    """A replica that is being updated in place counts as updated once no container of the former revision runs."""
+    wanted = {share.revision: share.replicas for share in mix}
+    held = {revision: sum(r.revision == revision and not r.updating for r in replicas) for revision in wanted}
+    return Count(
+        total=sum(wanted.values()),
+        live=len(replicas),
+        ready=sum(r.ready for r in replicas),
+        available=sum(r.available for r in replicas),
+        updated=sum(min(held[revision], wanted[revision]) for revision in wanted),
+        unschedulable=sum(r.unschedulable for r in replicas),
+        rows=tuple(_row(revision, replicas) for revision in sorted({r.revision for r in replicas})[:MOST_ROWS]),
+    )
+
+
+def _row(revision: str, replicas: Sequence[ReplicaState]) -> RevisionStatus:
+    mine = [r for r in replicas if r.revision == revision]
+    return RevisionStatus(
+        revision=revision,
+        replicas=len(mine),
+        ready=sum(r.ready for r in mine),
+        available=sum(r.available for r in mine),
+        restarts=sum(r.restarts for r in mine),
+    )
+
+
+def decide(ref: Ref, shard: Shard, told: ReplicaCounts, now: datetime, *, busy: bool) -> ShardStatusUpdate:
+    """`busy`: pods are being made right now."""
+    status = _status(shard, told, now)
+    wake = earliest(*(t.wake_after for t in told.troubles))
+    changed = status != shard.status
+    if not changed or (busy and _newborn(shard, now)):
+        return ShardStatusUpdate(wake_after=earliest(wake, NEWBORN if changed else None))
+    change = merge_patch.between(shard.status, msgspec.structs.replace(status, reported_at=now))
+    metadata = shard.metadata
+    patch = Patch(ref, {"status": change}, metadata.uid, metadata.resource_version, "its pods changed", "status")
+    return ShardStatusUpdate((patch,), wake)
+
+
+def earliest(*seconds: float | None) -> float | None:
+    return min((s for s in seconds if s is not None), default=None)
+
+
+def _newborn(shard: Shard, now: datetime) -> bool:
+    created = shard.metadata.creation_timestamp
+    return not shard.status.observed_generation and created is not None and (now - created).total_seconds() < NEWBORN
+
+
+def _status(shard: Shard, told: ReplicaCounts, now: datetime) -> ShardStatus:
+    generation, count = shard.metadata.generation, told.count
+    worst = told.troubles[0] if told.troubles else None
+    budget = shard.spec.budget
+    message = _message(count, worst, budget.surge)
+    return ShardStatus(
+        observed_generation=generation,
+        origin_generation=shard.spec.origin.generation,
+        replicas=count.live,
+        ready_replicas=count.ready,
+        available_replicas=count.available,
+        updated_replicas=count.updated,
+        revisions=count.rows,
+        guaranteed=max(0, count.total - budget.unavailable - budget.updating),
+        disruption_requests=told.requests,
+        ended=told.ended,
+        unschedulable=count.unschedulable,
+        message=message,
+        reported_at=shard.status.reported_at,
+        conditions=conditions.merge(
+            shard.status.conditions, (_ready(generation, count, worst, message), _progressing(generation, count)), now
+        ),
+    )
+
+
+def _message(count: Count, worst: UnreadyReason | None, surge: int) -> str:
+    """Enough replicas may be ready although an update is stuck: those of the former revision serve until it is not."""
+    asked = count.total - surge
+    missing = max(0, asked - count.ready)
+    stuck = worst is not None and worst.rank is not Rank.STARTING and not count.complete
+    if not missing and not stuck:
+        return ""
+    lacking = f"{missing} of {asked} replicas not ready" if missing else "the former revision serves on"
+    if worst is None:
+        return f"{lacking}; their pods are not made yet"
+    where = f"{worst.pod}: " if worst.pod else ""
+    return f"{lacking}; {where}{worst.message}"
+
+
+def _ready(generation: int, count: Count, worst: UnreadyReason | None, message: str) -> Condition:
+    if count.ready >= count.total:
+        return Condition(type="Ready", status="True", observed_generation=generation, reason="AllReady")
+    reason = worst.reason if worst else "PodsMissing"
+    return Condition(type="Ready", status="False", observed_generation=generation, reason=reason, message=message)
+
+
+def _progressing(generation: int, count: Count) -> Condition:
+    if count.complete:
+        return Condition(type="Progressing", status="False", observed_generation=generation, reason="Settled")
+    reason = "Scaling" if count.live != count.total else "Updating" if count.updated < count.total else "Starting"
+    return Condition(type="Progressing", status="True", observed_generation=generation, reason=reason)

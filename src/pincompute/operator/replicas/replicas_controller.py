@@ -1,0 +1,379 @@
+"""Converges a shard's pods to the mix of revisions it asks for, in place where only images changed, within its budget.
+
+One controller per kind of shard, keyed by the shard, because the shard owns its part of the workload's account. The
+surprising rule: a plan that makes or removes pods first asks the API server itself whether the shard and the set of its pods
+are what the plan was decided from, so a cache that is ten minutes old never makes a pod too many (S-345, F5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from pincompute.api import conditions, template_hash
+from pincompute.api.builtin import NODES, PODDISRUPTIONBUDGETS, PODS, Node, Pod, PodDisruptionBudget
+from pincompute.api.kinds import KINDS, Kinds
+from pincompute.api.labels import LOCAL, SHAPE, SHARD_UID, WORKLOAD
+from pincompute.api.labels import REVISION as REVISION_LABEL
+from pincompute.api.meta import Key, Manifest, Object, Resource
+from pincompute.api.shards import DisruptionRequests, Shard, Share
+from pincompute.api.workloads import Ended
+from pincompute.domain import container_restart, in_place_update, restart_requests, rolling_update, shard_pods
+from pincompute.domain.container_restart import Impossible
+from pincompute.domain.rolling_update import DisruptionLimits, Moves, ReplicaState, WantedRevision
+from pincompute.engine.api_refusals import ApiRefusals
+from pincompute.engine.controller_card import Card, Controller, ReadAccess, WriteAccess, own_key
+from pincompute.engine.plan import Action, Confirm, ConfirmSet, Create, Delete, Evict, Patch, Plan, Ref, Stage, plan
+from pincompute.kube.cache_views import Unknown, View, Views
+from pincompute.operator.replicas import (
+    pod_disruption_budget,
+    replica_status,
+    run_to_completion,
+    shard_deletion,
+    unready_reason,
+)
+
+FIRST_BATCH = 8  # creates in the first stage; what refuses one refuses all, so the batches double (slow start)
+LARGEST_BATCH = 500
+RETRY_AFTER = 10.0  # seconds from the creation of a pod to that of its replacement at the earliest
+NAME_TAKEN = 5.0  # seconds until the next look while something else has the name a pod needs
+BY_SHARD = "shard-uid"  # index over pods
+BY_NODE = "node"  # index over pods of shards
+
+
+def _mark(namespace: str, uid: str) -> str:
+    """Under what the pods of a shard are filed: a label in another project claims nothing."""
+    return f"{namespace}/{uid}"
+
+
+INDEXES: Mapping[Resource[Any], Mapping[str, Callable[[Any], Iterable[str]]]] = {
+    PODS: {
+        BY_SHARD: lambda pod: [_mark(pod.metadata.namespace, uid)] if (uid := pod.metadata.labels.get(SHARD_UID)) else [],
+        BY_NODE: lambda pod: [pod.spec.node_name] if pod.spec.node_name and SHARD_UID in pod.metadata.labels else [],
+    }
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedShard:
+    """`pods` are the shard's own, `marked` the uids of all that carry its label, also of such as somebody else made.
+
+    `budget` is the shard's PodDisruptionBudget. `taken` are names for its pods that other pods have; `draining` nodes that take
+    no new pods; `refused` is why the API server did not take a pod at the last attempt.
+    """
+
+    resource: Resource[Any]
+    shard: Shard
+    pods: tuple[Pod, ...]
+    marked: frozenset[str]
+    taken: frozenset[str]
+    draining: frozenset[str]
+    now: datetime
+    budget: PodDisruptionBudget | None = None
+    refused: str = ""
+
+    @property
+    def ref(self) -> Ref:
+        return Ref(LOCAL, self.resource, self.shard.key)
+
+
+@dataclass(frozen=True, slots=True)
+class _Census:
+    """The shard's pods sorted out: replicas to reckon with, ended ones that can go, and when time alone changes that.
+
+    `done` are the revisions of units that ran to their end: nothing of them is made again.
+    """
+
+    replicas: tuple[ReplicaState, ...]
+    ended: tuple[Pod, ...]
+    done: frozenset[str]
+    final: Ended | None
+    wake_after: float | None
+
+
+def decide(seen: ObservedShard) -> Plan:
+    if seen.shard.deleting:
+        return shard_deletion.decide(seen.ref, seen.shard, seen.pods, seen.marked)
+    census = _census(seen)
+    shares = [share for share in seen.shard.spec.mix if share.revision not in census.done]
+    mix = [WantedRevision(share.revision, template_hash.shape(share.template), share.replicas) for share in shares]
+    moves = _moves(seen, mix, census.replicas)
+    creates = _creates(seen, moves, mix)
+    touched = (*_updates(seen, moves), *_restarts(seen, moves), *_ends(seen, moves, census))
+    blocked = len(moves.create) - len(creates)
+    unready = {replica.name for replica in census.replicas if not replica.ready}
+    troubles = unready_reason.find(seen.pods, unready, seen.now, seen.refused)
+    count = replica_status.count(mix, census.replicas)
+    told = replica_status.ReplicaCounts(count, _requests(moves, census.replicas), troubles, census.final)
+    status = replica_status.decide(seen.ref, seen.shard, told, seen.now, busy=bool(creates) and not seen.refused)
+    wake = replica_status.earliest(census.wake_after, status.wake_after, NAME_TAKEN if blocked else None)
+    first, *more = _batches(creates)
+    moved = bool(creates) or any(isinstance(a, Delete | Evict) for a in touched)
+    kept = pod_disruption_budget.decide(seen.shard, seen.resource, seen.budget, count, busy=bool(creates))
+    guard = _guard(seen, moved=moved, touched=bool(touched or kept))
+    return plan(guard, kept, (*first, *touched, *status.write), *more, wake_after=wake)
+
+
+def _moves(seen: ObservedShard, mix: list[WantedRevision], replicas: tuple[ReplicaState, ...]) -> Moves:
+    spec = seen.shard.spec
+    if spec.paused:
+        return rolling_update.kept(mix, replicas)
+    limits = DisruptionLimits(spec.budget.unavailable, spec.budget.updating, in_place=spec.update_type != "Recreate")
+    return rolling_update.moves(mix, replicas, limits)
+
+
+def _requests(moves: Moves, replicas: tuple[ReplicaState, ...]) -> DisruptionRequests:
+    return DisruptionRequests(
+        drains=sum(replica.draining for replica in replicas), evictions=moves.evictions, updates=moves.updates
+    )
+
+
+def _census(seen: ObservedShard) -> _Census:
+    """An ended pod is replaced no sooner than a while after it was made; until then it stands in for a replica."""
+    replicas: list[ReplicaState] = []
+    ended: list[Pod] = []
+    waits: list[float] = []
+    wanted = {share.revision for share in seen.shard.spec.mix}
+    shapes = _former_shapes(seen.shard)
+    final = run_to_completion.find(seen.resource, seen.shard, seen.pods, seen.now)
+    for pod in seen.pods:
+        if pod.deleting:
+            continue
+        age = _age(pod, seen.now)
+        if not shard_pods.is_finished(pod):
+            replica, wait = _replica(pod, seen, shapes)
+            replicas.append(replica)
+            waits += [wait] if wait else []
+        elif final is not None and _revision(pod) == final.revision and final.revision in wanted:
+            continue  # it ran to its end, and stays to be looked at
+        elif age < RETRY_AFTER:
+            replicas.append(ReplicaState(pod.metadata.name, _revision(pod), "", ready=False, available=False))
+            waits.append(RETRY_AFTER - age)
+        else:
+            ended.append(pod)
+    done = frozenset({final.revision} if final is not None else ())
+    return _Census(tuple(replicas), tuple(ended), done, final, min(waits, default=None))
+
+
+def _replica(pod: Pod, seen: ObservedShard, shapes: Mapping[str, str]) -> tuple[ReplicaState, float]:
+    """And the seconds until a ready pod has been so for long enough."""
+    updating = in_place_update.is_pending(pod)
+    since = None if updating else shard_pods.ready_since(pod)
+    wait = 0.0
+    if since is not None:
+        wait = max(0.0, seen.shard.spec.min_ready_seconds - (seen.now - since).total_seconds())
+    created = pod.metadata.creation_timestamp
+    asked = restart_requests.waiting(pod)
+    replica = ReplicaState(
+        name=pod.metadata.name,
+        revision=_revision(pod),
+        shape=shapes.get(_revision(pod)) or pod.metadata.annotations.get(SHAPE, ""),
+        ordinal=shard_pods.ordinal(pod),
+        created=created.timestamp() if created else 0.0,
+        ready=since is not None,
+        available=since is not None and not wait,
+        updating=updating,
+        draining=pod.spec.node_name in seen.draining,
+        unschedulable=not pod.spec.node_name and conditions.is_false(pod.status.conditions, "PodScheduled"),
+        replace=any(not request.container for request in asked),
+        restart=bool(asked) and all(request.container for request in asked),
+        restarts=sum(status.restart_count for status in pod.status.container_statuses),
+    )
+    return replica, wait
+
+
+def _former_shapes(shard: Shard) -> dict[str, str]:
+    """Of revisions that a former version of this program named: their pods carry shapes that this version would not name so."""
+    former = (share for share in shard.spec.mix if not template_hash.is_named_by_this_version(share.revision))
+    return {share.revision: template_hash.shape(share.template) for share in former}
+
+
+def _revision(pod: Pod) -> str:
+    return pod.metadata.labels.get(REVISION_LABEL, "")
+
+
+def _age(pod: Pod, now: datetime) -> float:
+    created = pod.metadata.creation_timestamp
+    return (now - created).total_seconds() if created else 0.0
+
+
+def _guard(seen: ObservedShard, *, moved: bool, touched: bool) -> Stage:
+    """Proof that the view is not stale: of the shard before anything, of the whole set before pods come or go."""
+    if not moved and not touched:
+        return ()
+    metadata = seen.shard.metadata
+    shard = Confirm(seen.ref, metadata.uid, metadata.generation)
+    if not moved:
+        return (shard,)
+    return (shard, ConfirmSet(LOCAL, PODS, metadata.namespace, SHARD_UID, metadata.uid, seen.marked))
+
+
+def _creates(seen: ObservedShard, moves: Moves, mix: list[WantedRevision]) -> list[Create]:
+    """Pods with the lowest free ordinals; fewer than wanted when a name is not free yet."""
+    taken = seen.taken | {pod.metadata.name for pod in seen.pods}
+    shares = {share.revision: share for share in seen.shard.spec.mix}
+    shapes = {wanted.revision: wanted.shape for wanted in mix}
+    free = shard_pods.free_names(seen.resource, seen.shard, taken, len(moves.create))
+    return [
+        _create(seen, shares[revision], shapes[revision], ordinal, name)
+        for revision, (ordinal, name) in zip(moves.create, free, strict=False)
+    ]
+
+
+def _create(seen: ObservedShard, share: Share, shape: str, ordinal: int, name: str) -> Create:
+    marks = shard_pods.marks(seen.resource, seen.shard, share, shape, ordinal)
+    ref = Ref(LOCAL, PODS, Key(seen.shard.metadata.namespace, name))
+    return Create(
+        ref, shard_pods.render(seen.resource, seen.shard, share, marks, name), f"a replica of {share.revision} is missing"
+    )
+
+
+def _updates(seen: ObservedShard, moves: Moves) -> list[Patch]:
+    by_name = {pod.metadata.name: pod for pod in seen.pods}
+    shares = {share.revision: share for share in seen.shard.spec.mix}
+    return [_update(seen, by_name[name], shares[revision]) for name, revision in moves.update]
+
+
+def _update(seen: ObservedShard, pod: Pod, share: Share) -> Patch:
+    metadata = pod.metadata
+    marks = shard_pods.marks(seen.resource, seen.shard, share, metadata.annotations[SHAPE], shard_pods.ordinal(pod))
+    return Patch(
+        Ref(LOCAL, PODS, pod.key),
+        in_place_update.patch(pod, share.template, marks),
+        metadata.uid,
+        metadata.resource_version,
+        f"takes {share.revision} in place",
+    )
+
+
+def _restarts(seen: ObservedShard, moves: Moves) -> list[Patch]:
+    by_name = {pod.metadata.name: pod for pod in seen.pods}
+    return [_restart(by_name[name]) for name in moves.restart]
+
+
+def _restart(pod: Pod) -> Patch:
+    """The request that waits longest is carried out; with it the request goes, whether or not it could be."""
+    request = restart_requests.waiting(pod)[0]
+    made = container_restart.decide(pod, request.of_container)
+    body: Manifest = made if not isinstance(made, Impossible) else {}
+    notes = {**body.get("metadata", {}).get("annotations", {}), **restart_requests.without(pod, {request.id})}
+    body = {**body, "metadata": {"annotations": notes}}
+    why = f"container {request.container} restarts, as {request.by} asked"
+    return Patch(Ref(LOCAL, PODS, pod.key), body, pod.metadata.uid, pod.metadata.resource_version, why)
+
+
+def _ends(seen: ObservedShard, moves: Moves, census: _Census) -> list[Delete | Evict]:
+    """What does not serve is deleted; what serves is evicted, so that a drain at the same time is counted (S-159)."""
+    by_name = {pod.metadata.name: pod for pod in seen.pods}
+    serving = {replica.name for replica in census.replicas if replica.ready}
+    return [
+        *(_delete(pod, f"ended: {pod.status.reason or pod.status.phase}") for pod in census.ended),
+        *(_evict(by_name[name]) if name in serving else _delete(by_name[name], "surplus of the mix") for name in moves.delete),
+    ]
+
+
+def _delete(pod: Pod, why: str) -> Delete:
+    return Delete(Ref(LOCAL, PODS, pod.key), pod.metadata.uid, why, pod.metadata.resource_version)
+
+
+def _evict(pod: Pod) -> Evict:
+    return Evict(Ref(LOCAL, PODS, pod.key), pod.metadata.uid, "surplus of the mix, or replaced by request")
+
+
+def _batches(actions: list[Create]) -> list[tuple[Action, ...]]:
+    """At least one batch, which may be empty."""
+    rest, size = iter(actions), FIRST_BATCH
+    batches: list[tuple[Action, ...]] = [tuple(islice(rest, size))]
+    while batch := tuple(islice(rest, size := min(2 * size, LARGEST_BATCH))):
+        batches.append(batch)
+    return batches
+
+
+def controller_for(resource: Resource[Any], refusals: ApiRefusals) -> Controller[Key, ObservedShard]:
+    """The controller of one kind of shard."""
+
+    def observe(key: Key, views: Views, now: datetime) -> ObservedShard | None:
+        shard: Shard | None = _synced(views, resource).get(key)
+        return _observe(resource, shard, views, now, refusals.of(card.name, key)) if shard is not None else None
+
+    def owned(_cluster: str, obj: Object) -> Iterable[Key]:
+        owners = obj.metadata.owner_references
+        return [Key(obj.metadata.namespace, owner.name) for owner in owners if owner.kind == resource.kind]
+
+    def shard_of(cluster: str, pod: Pod) -> Iterable[Key]:
+        return owned(cluster, pod) if pod.metadata.labels.get(WORKLOAD) == workload else ()
+
+    def on_node(cluster: str, node: Node, views: Views) -> Iterable[Key]:
+        """A node that is cordoned, or no longer, concerns the shards that have pods on it."""
+        return [k for pod in views.view(LOCAL, PODS).by(BY_NODE, node.metadata.name) for k in shard_of(cluster, pod)]
+
+    workload = shard_pods.workload_kind(resource)
+    card = Card(
+        name=f"operator.{workload.lower()}-shard",
+        promise=f"Every {resource.kind} has the pods of its mix, and says how they are.",
+        key=f"the {resource.kind}",
+        reads=(
+            ReadAccess("local", resource, own_key),
+            ReadAccess("local", PODS, shard_of),
+            ReadAccess("local", NODES, _nothing, on_node),
+            ReadAccess("local", PODDISRUPTIONBUDGETS, owned),
+        ),
+        writes=(
+            WriteAccess("local", resource, ("patch", "status")),
+            WriteAccess("local", PODS, ("create", "patch", "delete", "evict")),
+            WriteAccess("local", PODDISRUPTIONBUDGETS, ("apply",)),
+        ),
+        coalesce=0.2,
+    )
+    return Controller(card, observe, decide)
+
+
+def _nothing(_cluster: str, _obj: Any) -> Iterable[Key]:
+    return ()
+
+
+def _observe(resource: Resource[Any], shard: Shard, views: Views, now: datetime, refused: str) -> ObservedShard:
+    """Raises Unknown until pods, nodes and budgets are known: an empty cache would double every pod (S-010)."""
+    view, nodes = _synced(views, PODS), _synced(views, NODES)
+    uid = shard.metadata.uid
+    marked: tuple[Pod, ...] = tuple(view.by(BY_SHARD, _mark(shard.metadata.namespace, uid)))
+    own = tuple(sorted((p for p in marked if shard_pods.belongs_to(p, uid)), key=lambda p: p.metadata.name))
+    on = {pod.spec.node_name for pod in own if pod.spec.node_name}
+    return ObservedShard(
+        resource=resource,
+        shard=shard,
+        pods=own,
+        marked=frozenset(pod.metadata.uid for pod in marked),
+        taken=_taken(resource, shard, own, view),
+        draining=frozenset(n for n in on if (node := nodes.get(Key("", n))) is not None and node.spec.unschedulable),
+        now=now,
+        budget=_synced(views, PODDISRUPTIONBUDGETS).get(pod_disruption_budget.key(shard, resource)),
+        refused=refused,
+    )
+
+
+def _taken(resource: Resource[Any], shard: Shard, own: tuple[Pod, ...], view: View[Pod]) -> frozenset[str]:
+    """Names that pods of others have, among the first that could be needed."""
+    mine = {pod.metadata.name for pod in own}
+    reach = len(own) + 2 * sum(share.replicas for share in shard.spec.mix)
+    candidates = (name for _, name in islice(shard_pods.names(resource, shard), reach))
+    namespace = shard.metadata.namespace
+    return frozenset(name for name in candidates if name not in mine and view.get(Key(namespace, name)) is not None)
+
+
+def _synced(views: Views, resource: Resource[Any]) -> View[Any]:
+    view = views.view(LOCAL, resource)
+    if not view.synced:
+        raise Unknown(f"{resource} have not synced")
+    return view
+
+
+def controllers(refusals: ApiRefusals, kinds: Kinds = KINDS) -> tuple[Controller[Key, ObservedShard], ...]:
+    """Of every kind of shard. The engine has to tell `refusals` about troubles."""
+    return tuple(controller_for(kind.shard, refusals) for kind in kinds)
+
+
+CONTROLLERS = controllers(ApiRefusals())

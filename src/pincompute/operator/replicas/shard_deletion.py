@@ -1,0 +1,31 @@
+"""A shard that is being deleted goes when its pods are gone: proven by the API server, not by an empty cache (S-006, S-010)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pincompute.api.builtin import PODS, Pod
+from pincompute.api.labels import LOCAL, PODS_FINALIZER, SHARD_UID
+from pincompute.api.shards import Shard
+from pincompute.engine.plan import Confirm, ConfirmSet, Delete, Patch, Plan, Ref, plan
+
+
+def decide(ref: Ref, shard: Shard, pods: Sequence[Pod], marked: frozenset[str]) -> Plan:
+    metadata = shard.metadata
+    if PODS_FINALIZER not in metadata.finalizers:
+        return plan(why="the shard is being deleted by others; its pods follow it as its dependents")
+    running = [pod for pod in pods if not pod.deleting]
+    if running:
+        return plan((Confirm(ref, metadata.uid, metadata.generation),), tuple(_delete(pod) for pod in running))
+    if pods:
+        return plan(why=f"waits for {len(pods)} pods to end")
+    rest = [finalizer for finalizer in metadata.finalizers if finalizer != PODS_FINALIZER]
+    return plan(
+        (ConfirmSet(LOCAL, PODS, metadata.namespace, SHARD_UID, metadata.uid, marked),),
+        (Patch(ref, {"metadata": {"finalizers": rest}}, metadata.uid, metadata.resource_version, "its pods are gone"),),
+    )
+
+
+def _delete(pod: Pod) -> Delete:
+    """Pinned to the pod alone: whatever became of it, it has to go."""
+    return Delete(Ref(LOCAL, PODS, pod.key), pod.metadata.uid, "its shard is being deleted")

@@ -1,0 +1,159 @@
+"""The programs a region runs: from $PINCOMPUTE_BINARIES, or built from the pinned modules in control-plane/ and cached.
+
+A component lies in `<cache>/binaries/<component>-<hash>/`, where the hash covers everything that decides what comes out;
+`region-<hash>/` holds them all, by hard links. Folders are renamed into place when they are complete and every program has
+answered, so what is there is whole, and a new set has new paths, by which the supervisor knows what to start anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pincompute.region import atomic_files, bundled_folders
+from pincompute.region.build import component_build
+from pincompute.region.build.component_build import Component
+from pincompute.region.build.go_toolchain import Toolchain
+from pincompute.region.errors import RegionError
+from pincompute.region.progress import Progress
+
+VARIABLE = "PINCOMPUTE_BINARIES"
+CACHE = "PINCOMPUTE_CACHE"
+KUBERNETES = "1.36.3"
+
+_VERSION = "-X k8s.io/component-base/version."
+_STAMP = zip(("gitMajor", "gitMinor"), KUBERNETES.split(".")[:2], strict=True)
+
+COMPONENTS = (
+    Component(
+        "etcd",
+        ("etcd", "etcdctl", "etcdutl"),
+        seconds=23,
+        renamed={"server": "etcd"},
+        asked={"etcdctl": ("version",), "etcdutl": ("version",)},
+    ),
+    Component(
+        "kubernetes",
+        ("kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler", "kubectl", "kubelet"),
+        seconds=267,
+        stamp=(f"{_VERSION}gitVersion=v{KUBERNETES}", *(f"{_VERSION}{part}={value}" for part, value in _STAMP)),
+        asked={"kubectl": ("version", "--client")},
+    ),
+    Component(
+        "containerd",
+        ("containerd", "containerd-shim-runc-v2", "ctr"),
+        seconds=44,
+        asked={"containerd-shim-runc-v2": ("-v",)},
+    ),
+    Component("runc", ("runc",), seconds=11, tags="seccomp", cgo=True),
+    Component("cni", ("bridge", "host-local", "loopback", "portmap"), seconds=3),
+    Component("registry", ("registry",), seconds=47),
+    Component("crane", ("crane",), seconds=4, asked={"crane": ("version",)}),
+    Component("coredns", ("coredns",), seconds=74),
+    Component("kwok", ("kwok",), seconds=66),
+)
+"""Build times as measured on 2 cores, downloads included."""
+
+
+@dataclass(frozen=True, slots=True)
+class BinaryCache:
+    """Where built components are kept. Two builds at the same time wait for each other."""
+
+    root: Path
+    sources: Path = field(default_factory=lambda: bundled_folders.folder("control-plane"))
+    components: tuple[Component, ...] = COMPONENTS
+
+    def complete(self, toolchain: Toolchain | None) -> Path | None:
+        """The folder with every program, if it is there. Without Go, one that any version of Go made will do."""
+        name = f"region-{self._hash_all()}"
+        if toolchain is not None:
+            folder = self._binaries / f"{name}-{_short(toolchain.version)}"
+            return folder if folder.is_dir() else None
+        return max(self._binaries.glob(f"{name}-*"), default=None, key=lambda path: path.stat().st_mtime)
+
+    def missing(self, toolchain: Toolchain) -> tuple[Component, ...]:
+        return tuple(c for c in self.components if not self._folder(c, toolchain).is_dir())
+
+    def build(self, toolchain: Toolchain, progress: Progress) -> Path:
+        """Build what is missing and join everything in one folder."""
+        self._binaries.mkdir(parents=True, exist_ok=True)
+        with atomic_files.wait_lock(self.root / "build.lock", lambda: progress.say("another command builds; waiting for it")):
+            self._clear_unfinished()
+            missing = self.missing(toolchain)
+            if missing:
+                component_build.check_space(self.root, missing)
+            for component in component_build.shown(missing, progress):
+                place = component_build.BuildFolders(
+                    self.sources / component.name, self._folder(component, toolchain), self.root / "go"
+                )
+                component_build.build(component, toolchain, place)
+            return self._join(toolchain)
+
+    def drop_build_cache(self) -> None:
+        """The Go caches: 10 GB that only another build would use."""
+        shutil.rmtree(self.root / "go", ignore_errors=True)
+
+    @property
+    def _binaries(self) -> Path:
+        return self.root / "binaries"
+
+    def _folder(self, component: Component, toolchain: Toolchain) -> Path:
+        return self._binaries / f"{component.name}-{_short(self._hash(component) + toolchain.version)}"
+
+    def _join(self, toolchain: Toolchain) -> Path:
+        joint = self._binaries / f"region-{self._hash_all()}-{_short(toolchain.version)}"
+        if joint.is_dir():
+            return joint
+        work = joint.with_name(f"{component_build.UNFINISHED}{joint.name}")
+        work.mkdir()
+        for component in self.components:
+            for program in component.programs:
+                (work / program).hardlink_to(self._folder(component, toolchain) / program)
+        return work.rename(joint)
+
+    def _hash(self, component: Component) -> str:
+        """Changes with the pinned modules, their checksums and the build settings."""
+        content = hashlib.sha256(repr(component.settings).encode())
+        for name in ("go.mod", "go.sum"):
+            content.update((self.sources / component.name / name).read_bytes())
+        return content.hexdigest()
+
+    def _hash_all(self) -> str:
+        return _short("".join(self._hash(component) for component in self.components))
+
+    def _clear_unfinished(self) -> None:
+        for left in self._binaries.glob(f"{component_build.UNFINISHED}*"):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def names() -> tuple[str, ...]:
+    """Every program a region may start."""
+    return tuple(program for component in COMPONENTS for program in component.programs)
+
+
+def given(environment: Mapping[str, str]) -> Path | None:
+    """The folder the user named in $PINCOMPUTE_BINARIES, if it is complete; None when none was named."""
+    chosen = environment.get(VARIABLE)
+    if not chosen:
+        return None
+    folder = Path(chosen).expanduser().resolve()
+    missing = [name for name in names() if not os.access(folder / name, os.X_OK)]
+    if missing:
+        raise RegionError(
+            f"{VARIABLE}={chosen} lacks {', '.join(missing)}: put these programs there, executable, "
+            f"or unset {VARIABLE} to have everything built"
+        )
+    return folder
+
+
+def cache_root(environment: Mapping[str, str]) -> Path:
+    chosen = environment.get(CACHE)
+    return Path(chosen).expanduser().resolve() if chosen else Path.home() / ".cache" / "pincompute"
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,164 @@
+"""Builds one component of control-plane/ with Go, into a folder that appears only when it is complete and works."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pincompute.region.build.go_toolchain import Toolchain
+from pincompute.region.errors import RegionError
+from pincompute.region.progress import Progress
+
+UNFINISHED = ".unfinished-"
+GIGABYTE = 1 << 30
+FULL = "no space left on device"
+ASK = 60.0  # seconds a fresh program has to answer; the first start reads it from the disk
+VERSION = ("--version",)
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One folder of control-plane/: the programs it gives and how they are built.
+
+    `seconds` is what the build takes on 2 cores, `renamed` maps what Go calls a program to its usual name, `asked` holds the
+    arguments with which a program proves that it runs, where these are not --version.
+    """
+
+    name: str
+    programs: tuple[str, ...]
+    seconds: int
+    stamp: tuple[str, ...] = ()
+    tags: str = ""
+    cgo: bool = False
+    renamed: Mapping[str, str] = field(default_factory=dict[str, str])
+    asked: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """Of `go`; -s -w leaves out symbols and debug information, a third of the size."""
+        tags = (f"-tags={self.tags}",) if self.tags else ()
+        return ("install", "-trimpath", "-modcacherw", *tags, "-ldflags", " ".join(("-s -w", *self.stamp)), "tool")
+
+    @property
+    def settings(self) -> tuple[object, ...]:
+        """Whatever of this decides what comes out."""
+        return (self.arguments, self.cgo, self.programs, tuple(self.renamed.items()))
+
+    @property
+    def disk(self) -> float:
+        """Gigabytes that the build takes, Go caches included: Kubernetes has half of the 12 of all."""
+        return 6.0 if self.name == "kubernetes" else 0.75
+
+
+@dataclass(frozen=True, slots=True)
+class BuildFolders:
+    """Where a build reads, where its result goes, and where Go keeps what it downloads and compiles."""
+
+    source: Path
+    target: Path
+    scratch: Path
+
+
+def build(component: Component, toolchain: Toolchain, place: BuildFolders) -> None:
+    """Compile, check and rename into place. Whatever ends it early leaves only an unfinished folder, cleared next time."""
+    work = place.target.with_name(f"{UNFINISHED}{place.target.name}")
+    try:
+        work.mkdir(parents=True)
+        _compile(component, toolchain, place, work)
+        for made, usual in component.renamed.items():
+            (work / made).rename(work / usual)
+        for program in component.programs:
+            _prove(work / program, component.asked.get(program, VERSION))
+        work.rename(place.target)
+    except OSError as error:
+        raise _failure(component, place, str(error), full=error.errno == errno.ENOSPC) from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def shown(components: tuple[Component, ...], progress: Progress) -> Iterator[Component]:
+    """The components one by one, with what is being built, for how long, and how long the rest should take."""
+    left = sum(component.seconds for component in components)
+    if components:
+        progress.say(f"building {len(components)} components from source: about {_minutes(left)} on 2 cores, once")
+    for component in components:
+        begun = time.monotonic()
+        with progress.task(f"building {component.name}", component.seconds, left):
+            yield component
+        left -= component.seconds
+        progress.say(f"built {component.name} in {time.monotonic() - begun:.0f} s")
+
+
+def check_space(root: Path, components: tuple[Component, ...]) -> None:
+    """Refuse before the first minute is spent rather than after the eighth."""
+    needed, free = sum(component.disk for component in components), shutil.disk_usage(root).free / GIGABYTE
+    if free < needed:
+        raise RegionError(
+            f"building needs about {needed:.0f} GB in {root}, {free:.1f} GB are free: make room there, "
+            "or set PINCOMPUTE_CACHE to a folder on another disk"
+        )
+
+
+def _compile(component: Component, toolchain: Toolchain, place: BuildFolders, work: Path) -> None:
+    log = place.scratch / f"{component.name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as output:
+        command = (str(toolchain.go), *component.arguments)
+        child = subprocess.Popen(
+            command, cwd=place.source, env=_environment(component, place, work), stdout=output, stderr=output
+        )
+        try:
+            status = child.wait()
+        finally:
+            child.terminate()
+            child.wait()
+    if status != 0:
+        said = log.read_text(errors="replace")
+        raise _failure(component, place, said, full=FULL in said)
+
+
+def _environment(component: Component, place: BuildFolders, work: Path) -> dict[str, str]:
+    """The user's, for proxies and mirrors, but with caches that can be dropped as a whole."""
+    temporary = place.scratch / "tmp"
+    temporary.mkdir(parents=True, exist_ok=True)
+    return os.environ | {
+        "GOBIN": str(work),
+        "GOMODCACHE": str(place.scratch / "modules"),
+        "GOCACHE": str(place.scratch / "compiled"),
+        "GOTMPDIR": str(temporary),
+        "GOTOOLCHAIN": "local",
+        "GOWORK": "off",
+        "GOFLAGS": "-mod=readonly",
+        "CGO_ENABLED": "1" if component.cgo else "0",
+    }
+
+
+def _prove(program: Path, arguments: tuple[str, ...]) -> None:
+    try:
+        done = subprocess.run((str(program), *arguments), capture_output=True, text=True, timeout=ASK, check=False, cwd="/")
+    except subprocess.TimeoutExpired as error:
+        raise RegionError(f"{program.name} was built but does not answer `{' '.join(arguments)}` within {ASK:g} s") from error
+    if done.returncode != 0:
+        raise RegionError(f"{program.name} was built but does not run: {(done.stderr or done.stdout).strip()[:300]}")
+
+
+def _failure(component: Component, place: BuildFolders, said: str, *, full: bool) -> RegionError:
+    if full:
+        free = shutil.disk_usage(place.scratch).free / GIGABYTE
+        return RegionError(
+            f"disk full while building {component.name} in {place.scratch}: the build takes about {component.disk:.1f} GB, "
+            f"{free:.1f} GB are free. Make room, or set PINCOMPUTE_CACHE to a folder on another disk, and run this again: "
+            "what is built already is kept"
+        )
+    last = "\n".join(said.strip().splitlines()[-8:])
+    return RegionError(f"building {component.name} failed; the whole log is {place.scratch}/{component.name}.log\n{last}")
+
+
+def _minutes(seconds: int) -> str:
+    return f"{seconds} s" if seconds < 90 else f"{round(seconds / 60)} min"

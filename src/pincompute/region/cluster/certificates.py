@@ -1,0 +1,317 @@
+"""Certificates and kubeconfigs of a region, all in `<home>/pki`, renewed a month before they expire.
+
+Every cluster has an authority of its own, so that a credential of one cluster is worth nothing in another; a second one
+signs what may talk to its etcd, because etcd knows no roles. Service-account tokens are signed with a third key.
+
+    pki/CLUSTER/ca.crt  NAME.crt  NAME.key  NAME.kubeconfig  service-account.key
+"""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from pincompute.region import atomic_files
+from pincompute.region.layout import Layout, MemberSpec
+
+AUTHORITY_LIFE = timedelta(days=3650)
+LEAF_LIFE = timedelta(days=365)
+RENEW_BEFORE = timedelta(days=30)
+BACKDATE = timedelta(hours=1)  # clocks may differ, and be set back
+
+ADMIN = "admin"
+CONTROLLER_MANAGER = "controller-manager"
+SCHEDULER = "scheduler"
+KUBE_PROXY = "kube-proxy"
+COREDNS = "coredns"
+KWOK = "kwok"
+FEDERATION = "federation"
+OPERATOR = "operator"
+GATEWAY = "gateway"
+GATEWAY_SERVER = "gateway-server"
+APISERVER = "apiserver"
+APISERVER_KUBELET = "apiserver-kubelet"
+ETCD = "etcd"
+ETCD_CLIENT = "etcd-client"
+
+CA = "ca"
+ETCD_CA = "etcd-ca"
+
+USERS = {
+    ADMIN: ("pincompute:admin", "system:masters"),
+    CONTROLLER_MANAGER: ("system:kube-controller-manager", ""),
+    SCHEDULER: ("system:kube-scheduler", ""),
+    KUBE_PROXY: ("system:kube-proxy", ""),
+    COREDNS: ("pincompute:coredns", ""),
+    KWOK: ("pincompute:kwok", ""),
+    FEDERATION: ("pincompute:federation", ""),
+    OPERATOR: ("pincompute:operator", ""),
+    GATEWAY: ("pincompute:gateway", ""),
+}
+"""File name of each user of a cluster -> common name and group that RBAC sees."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeafCertificate:
+    """A certificate to be had: whom it names and which authority signs it."""
+
+    name: str
+    common_name: str
+    organization: str = ""
+    hosts: tuple[str, ...] = ()
+    authority: str = CA
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterCredentials:
+    """Where the credentials of one cluster lie."""
+
+    directory: Path
+
+    def certificate(self, name: str) -> Path:
+        return self.directory / f"{name}.crt"
+
+    def key(self, name: str) -> Path:
+        return self.directory / f"{name}.key"
+
+    def kubeconfig(self, user: str) -> Path:
+        return self.directory / f"{user}.kubeconfig"
+
+    @property
+    def service_account_key(self) -> Path:
+        return self.directory / "service-account.key"
+
+
+def cluster(layout: Layout, name: str) -> ClusterCredentials:
+    return ClusterCredentials(layout.pki / name)
+
+
+def kubelet(node: str) -> str:
+    """Name of the credential with which a node's kubelet both serves and speaks to its API server."""
+    return f"kubelet-{node}"
+
+
+def issue(layout: Layout, now: datetime) -> None:
+    """Make what is missing or near expiry of every cluster, the per-process kubeconfigs and the user's kubeconfig."""
+    for index, name in enumerate(("host", *(member.name for member in layout.spec.members))):
+        member = next((member for member in layout.spec.members if member.name == name), None)
+        number = index if member is None else 1 + member.index
+        _issue_cluster(layout, name, number, member, now)
+    atomic_files.write(layout.kubeconfig, admin_kubeconfig(layout))
+
+
+def admin_kubeconfig(layout: Layout) -> bytes:
+    """One context per cluster, certificates inside, so that the file may be copied elsewhere."""
+    names = {"host": 0} | {member.name: 1 + member.index for member in layout.spec.members}
+    entries = [embedded_kubeconfig(layout, name, index, ADMIN) for name, index in names.items()]
+    merged = entries[0] | {
+        part: [item for entry in entries for item in entry[part]] for part in ("clusters", "users", "contexts")
+    }
+    return yaml.safe_dump(merged, sort_keys=False).encode()
+
+
+def embedded_kubeconfig(layout: Layout, name: str, index: int, user: str) -> dict[str, Any]:
+    """A kubeconfig that stands alone: what a MemberCluster's Secret carries."""
+    pki = cluster(layout, name)
+    return _kubeconfig(
+        name,
+        layout.api_url(index),
+        f"{name}-{user}",
+        {"certificate-authority-data": _base64(pki.certificate(CA))},
+        {"client-certificate-data": _base64(pki.certificate(user)), "client-key-data": _base64(pki.key(user))},
+    )
+
+
+def _issue_cluster(layout: Layout, name: str, index: int, member: MemberSpec | None, now: datetime) -> None:
+    pki = cluster(layout, name)
+    pki.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for authority in (CA, ETCD_CA):
+        _ensure_authority(pki, authority, f"pincompute {name} {authority}", now)
+    if not pki.service_account_key.exists():
+        atomic_files.write(pki.service_account_key, _private_pem(_new_key()))
+    for leaf in leaves(layout, index, member):
+        _ensure_leaf(pki, leaf, now)
+        if leaf.authority == CA and leaf.name not in (APISERVER, APISERVER_KUBELET, GATEWAY_SERVER):
+            atomic_files.write(pki.kubeconfig(leaf.name), _file_kubeconfig(layout, name, index, leaf.name))
+
+
+def leaves(layout: Layout, index: int, member: MemberSpec | None) -> tuple[LeafCertificate, ...]:
+    """Every certificate of a cluster; the host has no member, and so no nodes."""
+    service = str(next(ipaddress.ip_network(layout.service_range(index)).hosts()))
+    names = ("localhost", *(f"kubernetes{tail}" for tail in ("", ".default", ".default.svc", ".default.svc.cluster.local")))
+    users = tuple(LeafCertificate(name, common, group) for name, (common, group) in USERS.items())
+    servers = (
+        LeafCertificate(APISERVER, "kube-apiserver", hosts=(layout.address, "127.0.0.1", service, *names)),
+        LeafCertificate(APISERVER_KUBELET, "kube-apiserver", "system:masters"),
+        LeafCertificate(ETCD, "etcd", hosts=("127.0.0.1", "localhost"), authority=ETCD_CA),
+        LeafCertificate(ETCD_CLIENT, "kube-apiserver", authority=ETCD_CA),
+    )
+    if member is None:
+        return (
+            *users,
+            *servers,
+            LeafCertificate(GATEWAY_SERVER, "pincompute-gateway", hosts=(layout.address, "127.0.0.1", "localhost")),
+        )
+    node = layout.node_name(member)
+    return (
+        *users,
+        *servers,
+        LeafCertificate(kubelet(node), f"system:node:{node}", "system:nodes", (node, layout.node_address(member))),
+    )
+
+
+def _ensure_authority(pki: ClusterCredentials, name: str, common_name: str, now: datetime) -> None:
+    held = _fresh(pki.certificate(name), now)
+    if held is not None and _belongs(held, pki.key(name)):
+        return
+    key = _new_key()
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+    certificate = (
+        _builder(subject, subject, key, now, AUTHORITY_LIFE)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(signs=True), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    atomic_files.write(pki.key(name), _private_pem(key))
+    atomic_files.write(pki.certificate(name), certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+
+
+def _ensure_leaf(pki: ClusterCredentials, leaf: LeafCertificate, now: datetime) -> None:
+    issuer = x509.load_pem_x509_certificate(pki.certificate(leaf.authority).read_bytes())
+    held = _fresh(pki.certificate(leaf.name), now)
+    if held is not None and _suits(held, leaf, issuer) and _belongs(held, pki.key(leaf.name)):
+        return
+    key = _new_key()
+    certificate = (
+        _builder(_subject(leaf), issuer.subject, key, now, LEAF_LIFE)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(signs=False), critical=True)
+        .add_extension(
+            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]), critical=False
+        )
+    )
+    if leaf.hosts:
+        certificate = certificate.add_extension(
+            x509.SubjectAlternativeName([_host(host) for host in leaf.hosts]), critical=False
+        )
+    signed = certificate.sign(_load_key(pki.key(leaf.authority)), hashes.SHA256())
+    atomic_files.write(pki.key(leaf.name), _private_pem(key))
+    atomic_files.write(pki.certificate(leaf.name), signed.public_bytes(serialization.Encoding.PEM), 0o644)
+
+
+def _suits(held: x509.Certificate, leaf: LeafCertificate, issuer: x509.Certificate) -> bool:
+    """False when the authority was made anew or the addresses are others now."""
+    try:
+        held.verify_directly_issued_by(issuer)
+    except Exception:  # noqa: BLE001 - whatever is wrong with it, a new one is the answer
+        return False
+    names = next((e.value for e in held.extensions if isinstance(e.value, x509.SubjectAlternativeName)), ())
+    return held.subject == _subject(leaf) and set(names) == {_host(host) for host in leaf.hosts}
+
+
+def _belongs(certificate: x509.Certificate, path: Path) -> bool:
+    """False after a crash between writing the key and writing its certificate."""
+    return path.exists() and _load_key(path).public_key() == certificate.public_key()
+
+
+def _fresh(path: Path, now: datetime) -> x509.Certificate | None:
+    try:
+        certificate = x509.load_pem_x509_certificate(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    return certificate if certificate.not_valid_after_utc - RENEW_BEFORE > now else None
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, now: datetime, life: timedelta
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - BACKDATE)
+        .not_valid_after(now + life)
+    )
+
+
+def _subject(leaf: LeafCertificate) -> x509.Name:
+    group = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, leaf.organization)] if leaf.organization else []
+    return x509.Name([*group, x509.NameAttribute(NameOID.COMMON_NAME, leaf.common_name)])
+
+
+def _host(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
+def _usage(*, signs: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=not signs,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=signs,
+        crl_sign=signs,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _new_key() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP256R1())  # thousands a second, where RSA takes a tenth of a second each
+
+
+def _private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+    )
+
+
+def _load_key(path: Path) -> ec.EllipticCurvePrivateKey:
+    key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise TypeError(f"{path} holds no elliptic-curve key; remove the file to have it made anew")
+    return key
+
+
+def _file_kubeconfig(layout: Layout, name: str, index: int, user: str) -> bytes:
+    """For a process on this machine: names the files, so that renewed certificates are picked up without a restart."""
+    pki = cluster(layout, name)
+    content = _kubeconfig(
+        name,
+        layout.api_url(index),
+        user,
+        {"certificate-authority": str(pki.certificate(CA))},
+        {"client-certificate": str(pki.certificate(user)), "client-key": str(pki.key(user))},
+    )
+    return yaml.safe_dump(content, sort_keys=False).encode()
+
+
+def _kubeconfig(name: str, server: str, user: str, trust: dict[str, str], credentials: dict[str, str]) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": name,
+        "clusters": [{"name": name, "cluster": {"server": server} | trust}],
+        "users": [{"name": user, "user": credentials}],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": user}}],
+    }
+
+
+def _base64(path: Path) -> str:
+    return base64.b64encode(path.read_bytes()).decode()

@@ -1,0 +1,186 @@
+"""Puts manifests into a cluster by server-side apply; repeating it changes nothing. Kinds are looked up in the cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from pincompute.api.meta import GROUP, Manifest, Object
+from pincompute.kube import yaml_safe_json
+from pincompute.kube.api_client import ApiClient
+from pincompute.kube.api_errors import AlreadyExists, KubeError, NotFound, Refused
+from pincompute.kube.kubeconfig import load as load_kubeconfig
+from pincompute.region.cluster import crd_readiness
+from pincompute.region.errors import RegionError
+
+FIELD_MANAGER = "pincompute-region"
+DEFINITION = "CustomResourceDefinition"
+FIRST = (DEFINITION, "Namespace")  # what everything else stands on
+DIGEST = f"{GROUP}/manifest-digest"
+METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+CONTENT = {"PATCH": "application/apply-patch+yaml", "POST": "application/json"}
+ESTABLISHED = 30.0  # seconds a new kind has to be served
+
+
+class ServedResource(NamedTuple):
+    """How a kind is addressed."""
+
+    plural: str
+    namespaced: bool
+
+
+class _DiscoveredResource(msgspec.Struct, frozen=True):
+    name: str
+    kind: str
+    namespaced: bool
+
+
+class _DiscoveredResources(msgspec.Struct, frozen=True):
+    resources: tuple[_DiscoveredResource, ...]
+
+
+class Installer:
+    """Applies manifests to one cluster and remembers the kinds it serves."""
+
+    def __init__(self, client: ApiClient) -> None:
+        self._client = client
+        self._served: dict[tuple[str, str], ServedResource] = {}
+
+    async def apply_all(self, manifests: Iterable[Manifest]) -> None:
+        """Namespaces and definitions first, all others when these are served; policies one after the other as they come.
+
+        Returns when what was applied is in force (see `readiness`).
+        """
+        everything = tuple(manifests)
+        first = [m for m in everything if m["kind"] in FIRST]
+        policies = [m for m in everything if "AdmissionPolicy" in m["kind"]]
+        others = [m for m in everything if m not in first and m not in policies]
+        async with asyncio.TaskGroup() as tasks:
+            for manifest in first:
+                tasks.create_task(self.apply(manifest))
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._apply_in_order(policies))
+            for manifest in others:
+                tasks.create_task(self.apply(manifest))
+        await crd_readiness.until_usable(self._client, everything)
+
+    async def _apply_in_order(self, manifests: Iterable[Manifest]) -> None:
+        for manifest in manifests:
+            await self.apply(manifest)
+
+    async def apply(self, manifest: Manifest) -> None:
+        path, query = await self._path(manifest), {"fieldManager": FIELD_MANAGER, "force": "true"}
+        if manifest["kind"] != DEFINITION:
+            await self._write("PATCH", path, manifest, query)
+            return
+        digest = hashlib.blake2b(msgspec.json.encode(manifest, order="sorted"), digest_size=8).hexdigest()
+        if await self._digest(path) != digest:
+            await self._write("PATCH", path, _annotated(manifest, digest), query)
+
+    async def _digest(self, path: str) -> str:
+        """Of the definition that is there. Applying a large schema takes an API server seconds, changed or not."""
+        try:
+            body = await self._client.request("GET", path, accept=METADATA_ONLY)
+        except NotFound:
+            return ""
+        return msgspec.json.decode(body, type=Object).metadata.annotations.get(DIGEST, "")
+
+    async def create_once(self, manifest: Manifest) -> bool:
+        """Create what does not exist yet and leave alone what does; tells whether it was created."""
+        collection = (await self._path(manifest)).rpartition("/")[0]
+        try:
+            await self._write("POST", collection, manifest, {})
+        except AlreadyExists:
+            return False
+        return True
+
+    async def delete(self, manifest: Manifest) -> None:
+        try:
+            await self._client.request("DELETE", await self._path(manifest))
+        except NotFound:
+            return
+
+    async def appeared(self, manifest: Manifest) -> None:
+        """Return when the object exists; the caller sets the deadline."""
+        path = await self._path(manifest)
+        while True:
+            try:
+                await self._client.request("GET", path)
+            except NotFound:
+                await asyncio.sleep(0.1)
+            else:
+                return
+
+    async def _write(self, verb: Literal["PATCH", "POST"], path: str, manifest: Manifest, query: dict[str, str]) -> None:
+        """A kind is discovered a moment before it can be written; the API server then answers that there can be a delay."""
+        body = yaml_safe_json.encode(manifest)
+        async with asyncio.timeout(ESTABLISHED):
+            while True:
+                try:
+                    await self._client.request(
+                        verb, path, query=query, body=body, content_type=CONTENT[verb], deadline=ESTABLISHED
+                    )
+                except Refused as error:
+                    if "There can be a delay" not in str(error):
+                        raise
+                    await asyncio.sleep(0.1)
+                else:
+                    return
+
+    async def _path(self, manifest: Manifest) -> str:
+        version, kind, meta = manifest["apiVersion"], manifest["kind"], manifest["metadata"]
+        served = await self._lookup(version, kind)
+        scope = f"/namespaces/{meta.get('namespace', 'default')}" if served.namespaced else ""
+        return f"{_root(version)}{scope}/{served.plural}/{meta['name']}"
+
+    async def _lookup(self, version: str, kind: str) -> ServedResource:
+        """A definition that was applied a moment ago is served after some tens of milliseconds."""
+        try:
+            async with asyncio.timeout(ESTABLISHED):
+                while (version, kind) not in self._served:
+                    await self._discover(version)
+                    if (version, kind) not in self._served:
+                        await asyncio.sleep(0.05)
+        except TimeoutError:
+            raise RegionError(
+                f"cluster {self._client.name} does not serve {kind} of {version}: its CustomResourceDefinition was "
+                f"not accepted; see `kubectl --context {self._client.name} describe crd`"
+            ) from None
+        return self._served[version, kind]
+
+    async def _discover(self, version: str) -> None:
+        try:
+            body = await self._client.request("GET", _root(version))
+        except NotFound:
+            return
+        for resource in msgspec.json.decode(body, type=_DiscoveredResources).resources:
+            if "/" not in resource.name:
+                self._served[version, resource.kind] = ServedResource(resource.name, resource.namespaced)
+
+
+def client(kubeconfig: Path, cluster: str) -> ApiClient:
+    """The administrator's client of one cluster."""
+    return ApiClient(load_kubeconfig(kubeconfig, cluster), name=cluster, user_agent=FIELD_MANAGER)
+
+
+async def available(api: ApiClient, deadline: float) -> bool:
+    """Whether the API server says it is ready within the deadline."""
+    try:
+        await api.probe(deadline)
+    except KubeError:
+        return False
+    return True
+
+
+def _annotated(manifest: Manifest, digest: str) -> Manifest:
+    meta = manifest["metadata"]
+    return manifest | {"metadata": meta | {"annotations": meta.get("annotations", {}) | {DIGEST: digest}}}
+
+
+def _root(version: str) -> str:
+    return f"/apis/{version}" if "/" in version else f"/api/{version}"

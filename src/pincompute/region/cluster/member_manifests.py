@@ -1,0 +1,47 @@
+"""What the region tells its host cluster: who the members are, and the demo project."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from pincompute.api.labels import MANAGED_BY, PINCOMPUTE, SYSTEM_NAMESPACE
+from pincompute.api.member_clusters import MEMBERCLUSTERS, PROJECTS
+from pincompute.api.meta import Manifest, Resource
+from pincompute.region.cluster import certificates
+from pincompute.region.layout import Layout, MemberSpec
+
+DEMO = "demo"
+
+
+def membership(layout: Layout, member: MemberSpec) -> tuple[Manifest, Manifest]:
+    """The Secret with federation's and the gateway's credentials for a member, and its MemberCluster."""
+    name = secret_name(member.name)
+    held = {"kubeconfig": certificates.FEDERATION, f"{certificates.GATEWAY}.kubeconfig": certificates.GATEWAY}
+    secret: Manifest = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "namespace": SYSTEM_NAMESPACE, "labels": {MANAGED_BY: PINCOMPUTE}},
+        "type": "Opaque",
+        "stringData": {key: _kubeconfig(layout, member, user) for key, user in held.items()},
+    }
+    spec: Manifest = {"zone": member.zone, "kubeconfig": {"name": name, "namespace": SYSTEM_NAMESPACE}}
+    return secret, _object(MEMBERCLUSTERS, member.name, spec)
+
+
+def _kubeconfig(layout: Layout, member: MemberSpec, user: str) -> str:
+    return yaml.safe_dump(certificates.embedded_kubeconfig(layout, member.name, 1 + member.index, user), sort_keys=False)
+
+
+def secret_name(member: str) -> str:
+    return f"member-{member}"
+
+
+def demo_project() -> Manifest:
+    members = [{"name": "dev", "role": "owner"}]
+    return _object(PROJECTS, DEMO, {"description": "The first project: examples/hello runs here", "members": members})
+
+
+def _object(resource: Resource[Any], name: str, spec: Manifest) -> Manifest:
+    return {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": {"name": name}, "spec": spec}

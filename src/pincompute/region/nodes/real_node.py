@@ -1,0 +1,259 @@
+"""A real node: containerd, kubelet and kube-proxy in namespaces of their own, one supervised program per node.
+
+The program enters the node's network, then gets its own processes and mounts; ending it is a power failure of the node: the
+kernel ends everything that runs in it. What must survive that (images, volumes, container records) lies in the node's folder.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import yaml
+
+from pincompute.api.labels import CLUSTER, ZONE
+from pincompute.api.meta import Manifest
+from pincompute.region.cluster import certificates
+from pincompute.region.images import image_registry
+from pincompute.region.layout import Layout, MemberSpec
+from pincompute.region.nodes import node_network
+from pincompute.region.nodes.node_init import CONTAINERD_SOCKET, DaemonCommand, NodeSettings
+from pincompute.region.process.program import HttpReady, Program
+
+PAUSE = "pincompute/pause:1"  # in the region's registry, made from the folder `pause` beside this file
+PAUSE_SOURCE = Path(__file__).parents[1] / "images" / "pause"
+KUBELET_HEALTH = 10248
+PROXY_HEALTH = 10256
+POD_SLOTS = 250
+IPAM = "/run/cni"  # addresses are forgotten with the node's processes, which held them
+
+
+@dataclass(frozen=True, slots=True)
+class RealNode:
+    """Paths of one node, and where its programs are."""
+
+    layout: Layout
+    member: MemberSpec
+    binaries: Path
+
+    @property
+    def name(self) -> str:
+        return self.layout.node_name(self.member)
+
+    @property
+    def directory(self) -> Path:
+        return self.layout.node_dir(self.member)
+
+    @property
+    def address(self) -> str:
+        return self.layout.node_address(self.member)
+
+    @property
+    def credentials(self) -> certificates.ClusterCredentials:
+        return certificates.cluster(self.layout, self.member.name)
+
+    @property
+    def cgroup(self) -> str:
+        return f"{cgroup_root(self.layout)}/{self.name}"
+
+
+def cgroup_root(layout: Layout) -> str:
+    """Above the control groups of every node of the region."""
+    return f"/pincompute-{layout.prefix}"
+
+
+def programs(layout: Layout, member: MemberSpec, binaries: Path) -> tuple[Program, ...]:
+    """What the supervisor runs for the member's node; none where only simulated nodes run."""
+    if not layout.spec.real_nodes:
+        return ()
+    node = RealNode(layout, member, binaries)
+    enter = ("nsenter", f"--net={node_network.NAMESPACES / node_network.namespace(layout, member)}")
+    isolate = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private")
+    init = (sys.executable, "-m", "pincompute.region.nodes.node_init", str(node.directory / "init.json"))
+    return (
+        Program(
+            name=f"{member.name}-node",
+            argv=(*enter, *isolate, *init),
+            prepare=node_network.node_commands(layout, member),
+            ready=HttpReady(url=f"http://{node.address}:{KUBELET_HEALTH}/healthz"),
+            needs=(f"{member.name}-apiserver", image_registry.NAME),
+            grace=15.0,
+        ),
+    )
+
+
+def configuration(layout: Layout, member: MemberSpec, binaries: Path) -> dict[Path, bytes]:
+    """Every file the node's program reads, to be written before it starts."""
+    node = RealNode(layout, member, binaries)
+    at = node.directory
+    return {
+        at / "init.json": msgspec.json.encode(settings(node)),
+        at / "containerd.toml": containerd(node).encode(),
+        at / "registry" / image_registry.HOST / "hosts.toml": registry_hosts(layout).encode(),
+        at / "registry" / layout.registry / "hosts.toml": registry_hosts(layout).encode(),
+        at / "cni" / "10-pincompute.conflist": msgspec.json.format(msgspec.json.encode(cni(node))),
+        at / "kubelet.yaml": _yaml(kubelet(node)),
+        at / "kube-proxy.yaml": _yaml(kube_proxy(node)),
+        at / "resolv.conf": b"",  # pods with dnsPolicy Default: nothing outside the region is to be found
+    }
+
+
+def settings(node: RealNode) -> NodeSettings:
+    """What the node's first process sets up and keeps running."""
+    at, binaries = node.directory, node.binaries
+    return NodeSettings(
+        name=node.member.name,
+        logs=str(node.layout.logs),
+        keep=(str(node.layout.home), str(binaries)),
+        kubelet_directory=str(at / "kubelet"),
+        cgroup=node.cgroup,
+        path=f"{binaries}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        processes=(
+            DaemonCommand(name="containerd", argv=(str(binaries / "containerd"), f"--config={at}/containerd.toml")),
+            DaemonCommand(name="kubelet", argv=_kubelet_argv(node), after=CONTAINERD_SOCKET),
+            DaemonCommand(name="kube-proxy", argv=(str(binaries / "kube-proxy"), f"--config={at}/kube-proxy.yaml", "--v=1")),
+        ),
+    )
+
+
+def containerd(node: RealNode) -> str:
+    """Configuration of containerd. `restrict_oom_score_adj`: without CAP_SYS_RESOURCE runc may not lower the score.
+
+    `required_plugins`: without its CRI plugin, which needs an inotify instance, it ends and is started again, instead of
+    serving a socket no kubelet can use for as long as the node lives.
+    """
+    at = node.directory
+    return f"""\
+version = 3
+root = "{at}/containerd"
+state = "/run/containerd"
+imports = []
+required_plugins = ["io.containerd.grpc.v1.cri"]
+
+[grpc]
+address = "{CONTAINERD_SOCKET}"
+
+[plugins."io.containerd.cri.v1.images"]
+snapshotter = "overlayfs"
+
+[plugins."io.containerd.cri.v1.images".pinned_images]
+sandbox = "{image_registry.HOST}/{PAUSE}"
+
+[plugins."io.containerd.cri.v1.images".registry]
+config_path = "{at}/registry"
+
+[plugins."io.containerd.cri.v1.runtime"]
+restrict_oom_score_adj = true
+
+[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
+runtime_type = "io.containerd.runc.v2"
+
+[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc.options]
+BinaryName = "{node.binaries}/runc"
+SystemdCgroup = false
+
+[plugins."io.containerd.cri.v1.runtime".cni]
+bin_dirs = ["{node.binaries}"]
+conf_dir = "{at}/cni"
+"""
+
+
+def registry_hosts(layout: Layout) -> str:
+    """Reach the region's registry by plain HTTP: it listens on the region's own bridge only."""
+    url = f"http://{layout.registry}"
+    return f'server = "{url}"\n\n[host."{url}"]\ncapabilities = ["pull", "resolve"]\n'
+
+
+def cni(node: RealNode) -> Manifest:
+    """Pods hang on a bridge inside the node; the node routes, so nothing is masqueraded and pods see true addresses."""
+    ranges = [[{"subnet": node.layout.pod_range(node.member)}]]
+    bridge = {
+        "type": "bridge",
+        "bridge": "cni0",
+        "isDefaultGateway": True,
+        "hairpinMode": True,
+        "ipam": {"type": "host-local", "dataDir": IPAM, "ranges": ranges},
+    }
+    ports = {"type": "portmap", "backend": "nftables", "capabilities": {"portMappings": True}}
+    return {"cniVersion": "1.0.0", "name": "pincompute", "plugins": [bridge, ports]}
+
+
+def kubelet(node: RealNode) -> Manifest:
+    """KubeletConfiguration. Thresholds are low: a laptop's disk is often 90 % full, and its swap is on."""
+    credentials, own = node.credentials, certificates.kubelet(node.name)
+    return {
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "address": node.address,
+        "healthzBindAddress": node.address,
+        "healthzPort": KUBELET_HEALTH,
+        "authentication": {
+            "anonymous": {"enabled": False},
+            "webhook": {"enabled": True},
+            "x509": {"clientCAFile": str(credentials.certificate(certificates.CA))},
+        },
+        "authorization": {"mode": "Webhook"},
+        "tlsCertFile": str(credentials.certificate(own)),
+        "tlsPrivateKeyFile": str(credentials.key(own)),
+        "containerRuntimeEndpoint": f"unix://{CONTAINERD_SOCKET}",
+        "cgroupDriver": "cgroupfs",
+        "cgroupRoot": node.cgroup,
+        "failCgroupV1": False,
+        "failSwapOn": False,
+        "oomScoreAdj": 0,  # may not be lowered without CAP_SYS_RESOURCE
+        "clusterDNS": [node.layout.dns_address(1 + node.member.index)],
+        "clusterDomain": "cluster.local",
+        "resolvConf": str(node.directory / "resolv.conf"),
+        "podLogsDir": str(node.layout.logs / "pods" / node.name),
+        "volumePluginDir": str(node.directory / "volume-plugins"),
+        "maxPods": POD_SLOTS,
+        "serializeImagePulls": False,
+        "registryPullQPS": 0,
+        "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
+        "imageGCHighThresholdPercent": 100,
+    }
+
+
+def kube_proxy(node: RealNode) -> Manifest:
+    """KubeProxyConfiguration; connection tracking limits belong to the machine and stay as they are."""
+    return {
+        "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+        "kind": "KubeProxyConfiguration",
+        "mode": "nftables",
+        "clientConnection": {"kubeconfig": str(node.credentials.kubeconfig(certificates.KUBE_PROXY))},
+        "hostnameOverride": node.name,
+        "clusterCIDR": node.layout.pod_range(node.member),
+        "bindAddress": "0.0.0.0",  # noqa: S104 - of the node's own namespace; tells kube-proxy to serve IPv4
+        "healthzBindAddress": f"{node.address}:{PROXY_HEALTH}",
+        "metricsBindAddress": "127.0.0.1:10249",
+        "oomScoreAdj": 0,
+        "conntrack": {"maxPerCore": 0, "min": 0},
+        "nftables": {"minSyncPeriod": "100ms"},
+    }
+
+
+def _kubelet_argv(node: RealNode) -> tuple[str, ...]:
+    member = node.member
+    labels = {
+        "topology.kubernetes.io/zone": member.zone,
+        "topology.kubernetes.io/region": "local",
+        ZONE: member.zone,
+        CLUSTER: member.name,
+    }
+    return (
+        str(node.binaries / "kubelet"),
+        f"--config={node.directory}/kubelet.yaml",
+        f"--kubeconfig={node.credentials.kubeconfig(certificates.kubelet(node.name))}",
+        "--root-dir=/var/lib/kubelet",
+        f"--cert-dir={node.directory}/kubelet-pki",
+        f"--hostname-override={node.name}",
+        f"--node-ip={node.address}",
+        f"--node-labels={','.join(f'{key}={value}' for key, value in labels.items())}",
+        "--v=1",
+    )
+
+
+def _yaml(manifest: Manifest) -> bytes:
+    return yaml.safe_dump(manifest, sort_keys=False).encode()

@@ -1,0 +1,99 @@
+"""Simulated nodes: one KWOK per member that plays the kubelet of every node it is told to. No I/O here.
+
+How nodes and pods move along stands in `stages.yaml`. A simulated pod is ready at once: say so beside any launch figure.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pincompute.api.labels import CLUSTER, MANAGED_BY, PINCOMPUTE, ZONE
+from pincompute.api.meta import Manifest
+from pincompute.region.cluster import certificates
+from pincompute.region.layout import Layout, MemberSpec
+from pincompute.region.process.program import HttpReady, Program
+
+STAGES = Path(__file__).parent / "stages.yaml"
+FAKE = "kwok.x-k8s.io/node"  # annotation by which KWOK knows the nodes it plays
+CAPACITY = {"cpu": "32", "memory": "256Gi", "pods": "110"}
+LEASE_SECONDS = 40
+
+
+def program(layout: Layout, member: MemberSpec, binaries: Path) -> Program:
+    """KWOK of a member. Its pods' addresses are of a range nobody routes (100.64.0.0/10), so nothing real is reached."""
+    address = f"127.0.0.1:{layout.ports(1 + member.index).kwok}"
+    return Program(
+        name=f"{member.name}-kwok",
+        argv=(
+            str(binaries / "kwok"),
+            f"--kubeconfig={certificates.cluster(layout, member.name).kubeconfig(certificates.KWOK)}",
+            f"--config={STAGES}",
+            f"--manage-nodes-with-annotation-selector={FAKE}=fake",
+            f"--node-lease-duration-seconds={LEASE_SECONDS}",
+            f"--cidr=100.{64 + member.index}.0.1/16",
+            f"--server-address={address}",
+            "--v=WARN",
+        ),
+        environment={"HOME": str(layout.cluster_dir(member.name))},  # it looks for settings of its own there
+        ready=HttpReady(url=f"http://{address}/healthz"),
+        needs=(f"{member.name}-apiserver",),
+        grace=3.0,
+    )
+
+
+def nodes(member: MemberSpec, count: int) -> tuple[Manifest, ...]:
+    """The member's first `count` simulated nodes."""
+    return tuple(_node(member, number) for number in range(count))
+
+
+def node_name(member: MemberSpec, number: int) -> str:
+    return f"{member.name}-sim-{number}"
+
+
+def manifests() -> tuple[Manifest, ...]:
+    """What the cluster must hold before KWOK starts: its rights."""
+    name = f"{PINCOMPUTE}:{certificates.KWOK}"
+    metadata = {"name": name, "labels": {MANAGED_BY: PINCOMPUTE}}
+    rbac = "rbac.authorization.k8s.io"
+    rules = [
+        {"apiGroups": [""], "resources": ["nodes"], "verbs": ["get", "list", "watch"]},
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch", "patch", "delete"]},
+        {"apiGroups": [""], "resources": ["nodes/status", "pods/status"], "verbs": ["patch", "update"]},
+        {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch"]},
+        {
+            "apiGroups": ["coordination.k8s.io"],
+            "resources": ["leases"],
+            "verbs": ["get", "list", "watch", "create", "update", "patch"],
+        },
+    ]
+    role: Manifest = {"apiVersion": f"{rbac}/v1", "kind": "ClusterRole", "metadata": metadata, "rules": rules}
+    binding: Manifest = {
+        "apiVersion": f"{rbac}/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": metadata,
+        "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": name},
+        "subjects": [{"apiGroup": rbac, "kind": "User", "name": certificates.USERS[certificates.KWOK][0]}],
+    }
+    return role, binding
+
+
+def _node(member: MemberSpec, number: int) -> Manifest:
+    """Capacity is part of the first write: the API server takes a node's status with its creation."""
+    name = node_name(member, number)
+    labels = {
+        "type": "kwok",
+        "kubernetes.io/arch": "amd64",
+        "kubernetes.io/hostname": name,
+        "kubernetes.io/os": "linux",
+        "topology.kubernetes.io/region": "local",
+        "topology.kubernetes.io/zone": member.zone,
+        ZONE: member.zone,
+        CLUSTER: member.name,
+        MANAGED_BY: PINCOMPUTE,
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name, "labels": labels, "annotations": {FAKE: "fake"}},
+        "status": {"capacity": CAPACITY, "allocatable": CAPACITY},
+    }

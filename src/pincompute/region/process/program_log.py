@@ -1,0 +1,47 @@
+"""One log file per program, bounded: a file that has grown large is copied aside and emptied while the program writes on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+LARGEST = 32 * 1024 * 1024
+TAIL = 4096  # bytes looked at for the last line
+
+
+class ProgramLog:
+    """The log of one program."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @contextmanager
+    def open(self) -> Generator[BinaryIO, None, None]:
+        """For appending; programs get the descriptor, so emptying the file does not disturb them."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("ab", buffering=0) as file:
+            yield file
+
+    def last_line(self) -> str:
+        """The last line that is not empty, shortened: the visible reason of a failure."""
+        try:
+            with self.path.open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
+                lines = file.read().decode(errors="replace").splitlines()
+        except FileNotFoundError:
+            return "no log"
+        return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "empty log")
+
+    def trim(self) -> None:
+        """Keep one older file beside a log that has grown too large."""
+        try:
+            if self.path.stat().st_size <= LARGEST:
+                return
+            shutil.copyfile(self.path, self.path.with_suffix(".log.1"))
+            os.truncate(self.path, 0)
+        except FileNotFoundError:
+            return

@@ -1,0 +1,87 @@
+"""All programs of a region, and the files they read, from its layout. Pure: nothing is written here."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from pincompute.api.labels import HOST
+from pincompute.region import gateway_programs
+from pincompute.region.cluster import certificates, cluster_dns, control_plane
+from pincompute.region.images import image_registry
+from pincompute.region.layout import Layout, MemberSpec
+from pincompute.region.nodes import real_node, simulated_nodes
+from pincompute.region.process.program import HttpReady, Program
+
+FEDERATION = "federation"
+CONFIGURATION = "PINCOMPUTE_CONFIGURATION"
+
+
+def programs(layout: Layout, binaries: Path) -> tuple[Program, ...]:
+    """Everything the supervisor keeps running."""
+    found = [*control_plane.programs(layout, None, binaries), federation(layout), *gateway_programs.programs(layout)]
+    found.append(_marked(image_registry.program(layout, binaries), image_registry.configuration(layout)))
+    for member in layout.spec.members:
+        found += _of_member(layout, member, binaries)
+    return tuple(found)
+
+
+def configuration(layout: Layout, binaries: Path) -> dict[Path, bytes]:
+    """Every file the programs read, to be written before they start."""
+    found = dict(image_registry.configuration(layout)) | gateway_programs.configuration(layout)
+    for member in layout.spec.members:
+        found |= cluster_dns.configuration(layout, 1 + member.index) | _of_node(layout, member, binaries)
+    return found
+
+
+def clusters(layout: Layout) -> dict[str, int]:
+    """Name -> index of every cluster: the host has 0, a member one more than its own."""
+    return {HOST: 0} | {member.name: 1 + member.index for member in layout.spec.members}
+
+
+def federation(layout: Layout) -> Program:
+    return _own(layout, FEDERATION, HOST, certificates.FEDERATION)
+
+
+def operator(layout: Layout, member: MemberSpec) -> Program:
+    return _own(layout, f"{member.name}-operator", member.name, certificates.OPERATOR)
+
+
+def _own(layout: Layout, name: str, cluster: str, process: str) -> Program:
+    """A process of ours: it reaches its cluster with its own credential and tells its readiness on loopback."""
+    port = layout.ports(clusters(layout)[cluster]).operator
+    kubeconfig = certificates.cluster(layout, cluster).kubeconfig(process)
+    argv = (sys.executable, "-m", "pincompute.main", process, f"--kubeconfig={kubeconfig}", f"--context={cluster}")
+    return Program(
+        name=name,
+        argv=(*argv, f"--port={port}"),
+        ready=HttpReady(url=f"http://127.0.0.1:{port}/readyz"),
+        needs=(f"{cluster}-apiserver",),
+        grace=5.0,
+    )
+
+
+def _of_member(layout: Layout, member: MemberSpec, binaries: Path) -> list[Program]:
+    index = 1 + member.index
+    nodes = [_marked(program, _of_node(layout, member, binaries)) for program in real_node.programs(layout, member, binaries)]
+    coredns = _marked(cluster_dns.program(layout, index, binaries), cluster_dns.configuration(layout, index))
+    found = [*control_plane.programs(layout, member, binaries), coredns, *nodes, operator(layout, member)]
+    if layout.simulated_nodes(member):
+        found.append(simulated_nodes.program(layout, member, binaries))
+    return found
+
+
+def _of_node(layout: Layout, member: MemberSpec, binaries: Path) -> dict[Path, bytes]:
+    return real_node.configuration(layout, member, binaries) if layout.spec.real_nodes else {}
+
+
+def _marked(program: Program, reads: Mapping[Path, bytes]) -> Program:
+    """The program with a hash of the files it reads, so that it differs, and is started anew, when one of them does."""
+    content = hashlib.blake2b(digest_size=8)
+    for path, data in sorted(reads.items()):
+        content.update(str(path).encode() + b"\0" + data)
+    return msgspec.structs.replace(program, environment=program.environment | {CONFIGURATION: content.hexdigest()})

@@ -1,0 +1,303 @@
+"""One cluster's objects with the semantics of a real API server, synchronous and without a network.
+
+Everything handed out is a copy, everything stored is never changed in place. The surprising rule: garbage collection and the
+end of namespaces happen at once, before the call that caused them returns; on a real cluster they take a moment.
+
+Callers that never change what they gave or got say so (`shares`): nothing is copied for them, which is most of the cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterable
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from typing import Any, Literal, TypeAlias
+from uuid import uuid4
+
+from pincompute.api.builtin import NAMESPACES
+from pincompute.api.meta import Key, Manifest, Resource
+from pincompute.testing.apiserver import (
+    continue_tokens,
+    crd_controller,
+    error_responses,
+    label_selectors,
+    object_admission,
+    patch_formats,
+    preconditions,
+    scale_subresource,
+    served_kinds,
+    server_side_apply,
+)
+from pincompute.testing.apiserver.continue_tokens import StoredPage
+from pincompute.testing.apiserver.garbage_collector import GarbageCollector, Propagation
+from pincompute.testing.apiserver.jsondata import copy, same
+from pincompute.testing.apiserver.served_kinds import CRDS, ServedKind
+from pincompute.testing.apiserver.server_side_apply import FieldWriter
+from pincompute.testing.apiserver.transactions import Consequences, Listener, Transactions
+from pincompute.testing.apiserver.version_history import StoredChange, StoredEvent
+
+ContentType: TypeAlias = Literal["merge-patch", "strategic-merge-patch", "json-patch", "apply-patch"]
+
+_SYSTEM_NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
+
+
+class ClusterStore:
+    """`now` is the store's clock; `uid` makes the uids, and the suffixes of generated names. `shares`: objects come in and go
+    out without being copied. `applied`: the kinds that are ever applied, None for all; of the others nobody's fields are kept,
+    which is most of what a write costs. `origin`: a store whose kinds, objects and history this one begins with.
+    """
+
+    def __init__(
+        self,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        resources: Iterable[Resource[Any]] = (),
+        *,
+        uid: Callable[[], str] = lambda: str(uuid4()),
+        shares: bool = False,
+        applied: Container[Resource[Any]] | None = None,
+        origin: ClusterStore | None = None,
+    ) -> None:
+        self._now = now
+        self._uid = uid
+        self._applied = applied
+        self._copy: Callable[[Any], Any] = same if shares else copy
+        self._ledger = origin.state(self._consequences) if origin else Transactions(self._consequences, self._copy)
+        self._tables = self._ledger.tables
+        self._collector = GarbageCollector(self._tables, self)
+        if origin is None:
+            self._begin(resources)
+
+    def state(self, consequences: Consequences) -> Transactions:
+        """What another store begins with to go on from here. Objects are shared, so it costs little."""
+        return self._ledger.fork(consequences)
+
+    def _begin(self, resources: Iterable[Resource[Any]]) -> None:
+        for resource in served_kinds.BUILT_IN:
+            self._tables.add_kind(served_kinds.built_in(resource))
+        for resource in resources:
+            self.register(resource)
+        for name in _SYSTEM_NAMESPACES:
+            self.create(NAMESPACES, "", {"metadata": {"name": name}})
+
+    # -- kinds ----------------------------------------------------------------------------------------------------------
+
+    def register(
+        self, resource: Resource[Any], *, status: bool = True, schema: Manifest | None = None, scale: Manifest | None = None
+    ) -> None:
+        """Serve a custom kind; `schema` and `scale` as in its CRD. A kind that is served already keeps its objects."""
+        self._tables.add_kind(served_kinds.custom(resource, status=status, schema=schema, scale=scale))
+
+    def kinds(self) -> tuple[ServedKind, ...]:
+        """Everything served."""
+        return tuple(self._tables.kinds.values())
+
+    # -- reads ----------------------------------------------------------------------------------------------------------
+
+    def now(self) -> datetime:
+        """The store's time."""
+        return self._now()
+
+    @property
+    def resource_version(self) -> str:
+        return str(self._ledger.journal.version)
+
+    def get(self, resource: Resource[Any], key: Key, *, subresource: str = "") -> Manifest:
+        obj = self._copy(self._ledger.find(resource, key))
+        return scale_subresource.read(self._tables.kind(resource), obj) if subresource == "scale" else obj
+
+    def list(
+        self,
+        resource: Resource[Any],
+        namespace: str = "",
+        label_selector: str = "",
+        field_selector: str = "",
+        limit: int = 0,
+        continue_: str = "",
+        *,
+        at: str = "",
+    ) -> StoredPage:
+        """Objects in order of namespace and name. `at` lists an earlier version exactly (Gone once compacted)."""
+        self._tables.kind(resource)
+        token = continue_tokens.decode(continue_) if continue_ else None
+        version = token.version if token else int(at or self._ledger.journal.version)
+        objects = self._ledger.as_of(resource, version)
+        selected = label_selectors.matcher(label_selector, field_selector, resource.plural)
+        after = token.after if token else Key("", "")
+        keys = [key for key in sorted(objects) if key > after and namespace in ("", key.namespace) and selected(objects[key])]
+        shown = keys[:limit] if limit else keys
+        rest = len(keys) - len(shown)
+        return StoredPage(
+            [self._copy(objects[key]) for key in shown],
+            str(version),
+            continue_tokens.ContinueToken(version, shown[-1]).encode() if rest else "",
+            rest if rest and not label_selector and not field_selector else None,
+        )
+
+    # -- watching -------------------------------------------------------------------------------------------------------
+
+    def events(
+        self, resource: Resource[Any], since: str, namespace: str = "", label_selector: str = "", field_selector: str = ""
+    ) -> list[StoredEvent]:
+        """What a watch from a version would have shown by now. Raises Gone when that version is compacted away."""
+        self._tables.kind(resource)
+        selected = label_selectors.matcher(label_selector, field_selector, resource.plural)
+        changes = self._ledger.journal.since(str(resource), int(since))
+        found = (change.seen(selected) for change in changes if namespace in ("", change.key.namespace))
+        return [
+            StoredEvent(event.type, self._copy(event.object), event.resource_version) for event in found if event is not None
+        ]
+
+    def bookmark(self, resource: Resource[Any]) -> StoredEvent:
+        """How far a watch of this kind is."""
+        metadata = {"resourceVersion": self.resource_version}
+        body = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}
+        return StoredEvent("BOOKMARK", body, self.resource_version)
+
+    def compact(self, resource_version: str = "") -> None:
+        """Forget history up to a version (empty: all of it): older watches and continue tokens get Gone."""
+        self._ledger.journal.compact(int(resource_version or self._ledger.journal.version))
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener` with every event as it happens, inside the write; returns the way to end it."""
+        self._ledger.listeners.append(listener)
+        return lambda: self._ledger.listeners.remove(listener)
+
+    # -- writes ---------------------------------------------------------------------------------------------------------
+
+    def create(
+        self, resource: Resource[Any], namespace: str, body: Manifest, *, manager: str = "", dry_run: bool = False
+    ) -> Manifest:
+        if dry_run:
+            with self.rehearsal():
+                return self.create(resource, namespace, body, manager=manager)
+        kind = self._tables.kind(resource)
+        body = self._copy(body)
+        metadata = object_admission.addressed(kind, namespace, body)
+        if metadata.get("resourceVersion"):
+            raise error_responses.refuse(500, "resourceVersion should not be set on objects to be created")
+        key = self._new_key(resource, namespace, metadata)
+        writer = self._writer(kind, manager, "")
+        obj = object_admission.born(kind, key, body, writer.time, self._uid())
+        if self._tables.get(resource, key) is not None:
+            raise error_responses.already_exists(resource, key.name)
+        return self._copy(self._ledger.commit(kind, key, None, self._managed(kind, kind.empty, obj, writer)))
+
+    def update(
+        self, resource: Resource[Any], key: Key, body: Manifest, *, subresource: str = "", manager: str = ""
+    ) -> Manifest:
+        """Replace. A version in the body must be the present one; custom kinds must name one."""
+        kind = preconditions.door(self._tables, resource, subresource)
+        old = self._ledger.find(resource, key)
+        body = self._copy(body)
+        if subresource == "scale":
+            body = scale_subresource.write(kind, old, body)
+        else:
+            preconditions.replacement(kind, key, old, body)
+        return self._replace(kind, key, old, body, subresource, manager)
+
+    def patch(
+        self,
+        resource: Resource[Any],
+        key: Key,
+        patch: Any,
+        *,
+        content_type: ContentType,
+        manager: str = "",
+        force: bool = False,
+        subresource: str = "",
+    ) -> Manifest:
+        """`manager` is required, and `force` means something, for apply-patch alone."""
+        kind = preconditions.door(self._tables, resource, subresource)
+        if content_type == "apply-patch":
+            return self._apply(kind, key, self._copy(patch), self._writer(kind, manager, subresource), force=force)
+        old = self._ledger.find(resource, key)
+        target = scale_subresource.read(kind, old) if subresource == "scale" else old
+        body = patch_formats.patched(target, self._copy(patch), content_type, custom=kind.custom)
+        if subresource == "scale":
+            body = scale_subresource.write(kind, old, body)
+        else:
+            preconditions.identity(kind, key, body)
+        return self._replace(kind, key, old, body, subresource, manager)
+
+    def delete(
+        self,
+        resource: Resource[Any],
+        key: Key,
+        *,
+        uid: str = "",
+        resource_version: str = "",
+        propagation: Propagation | Literal[""] = "Background",
+        grace_seconds: int | None = None,
+    ) -> Manifest:
+        """The object as it was, or as it stays while finalizers or a pod's grace period hold it.
+
+        A pod on a node stays, deleting, until somebody deletes it with `grace_seconds` 0, as a kubelet does.
+        """
+        kind = self._tables.kind(resource)
+        old = self._ledger.find(resource, key)
+        preconditions.preconditions(resource, key, old, uid, resource_version)
+        marked = object_admission.deleting(kind, old, self._now(), propagation, grace_seconds)
+        if marked is None:
+            return self._copy(self._ledger.commit(kind, key, old, None))
+        return self._copy(old if marked == old else self._ledger.commit(kind, key, old, marked))
+
+    def rehearsal(self) -> AbstractContextManager[None]:
+        """Writes inside are checked and answered, but nothing is stored (dry run)."""
+        return self._ledger.rehearsal()
+
+    def finalize(self, namespace: str) -> None:
+        """Let a namespace go that is deleting and empty."""
+        key = Key("", namespace)
+        self._ledger.commit(self._tables.kind(NAMESPACES), key, self._ledger.find(NAMESPACES, key), None)
+
+    # -- how writes work ------------------------------------------------------------------------------------------------
+
+    def _consequences(self, resource: Resource[Any], change: StoredChange) -> None:
+        if resource == CRDS:
+            crd_controller.settle(self, self._tables, change)
+        self._collector.settle(resource, change)
+
+    def _writer(self, kind: ServedKind, manager: str, subresource: str) -> FieldWriter:
+        time = object_admission.timestamp(self._now())
+        return FieldWriter(manager, kind.resource.api_version, time, subresource, kind.hidden(subresource))
+
+    def _new_key(self, resource: Resource[Any], namespace: str, metadata: Manifest) -> Key:
+        return preconditions.new_key(self._tables, resource, namespace, metadata, self._uid().replace("-", "")[:5])
+
+    def _replace(self, kind: ServedKind, key: Key, old: Manifest, body: Manifest, subresource: str, manager: str) -> Manifest:
+        preconditions.version(kind.resource, key, old, body)
+        new = object_admission.updated(kind, old, body, subresource)
+        writer = self._writer(kind, manager, subresource)
+        stored = self._copy(self._ledger.replace(kind, key, old, self._managed(kind, old, new, writer)))
+        return scale_subresource.read(kind, stored) if subresource == "scale" else stored
+
+    def _managed(self, kind: ServedKind, old: Manifest, new: Manifest, writer: FieldWriter) -> Manifest:
+        """The new state with the fields that its writer owns now."""
+        if not self._tracks(kind):
+            return new
+        bare = server_side_apply.with_managed(new, [])
+        return server_side_apply.with_managed(new, server_side_apply.after_update(old, bare, writer, kind.shape))
+
+    def _tracks(self, kind: ServedKind) -> bool:
+        return self._applied is None or kind.resource in self._applied
+
+    def _apply(self, kind: ServedKind, key: Key, config: Manifest, writer: FieldWriter, *, force: bool) -> Manifest:
+        """Server-side apply; creates what is missing."""
+        if not self._tracks(kind):
+            raise ValueError(f"{kind.resource} are applied, but this store was told that they never are")
+        config = preconditions.applicable(kind, key, config, writer.manager)
+        old = self._tables.get(kind.resource, key)
+        if old is None:
+            return self._create_by_apply(kind, key, config, writer)
+        preconditions.version(kind.resource, key, old, config)
+        merged = server_side_apply.apply(old, object_admission.expected(kind, config), writer, kind.shape, force=force)
+        new = object_admission.updated(kind, old, merged, writer.subresource)
+        return self._copy(self._ledger.replace(kind, key, old, new))
+
+    def _create_by_apply(self, kind: ServedKind, key: Key, config: Manifest, writer: FieldWriter) -> Manifest:
+        preconditions.creatable_by_apply(kind, key, config["metadata"], writer.subresource)
+        self._new_key(kind.resource, key.namespace, config["metadata"])
+        config = object_admission.expected(kind, config)
+        applied = server_side_apply.apply({"metadata": {}}, config, writer, kind.shape, force=True)
+        obj = object_admission.born(kind, key, applied, writer.time, self._uid())
+        return self._copy(self._ledger.commit(kind, key, None, obj))

@@ -1,0 +1,70 @@
+"""Controllers in their processes: which keys each knows, which it must look at, and what is news to whom."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeAlias
+
+from pincompute.api.meta import Key, Object, Resource
+from pincompute.engine import executor
+from pincompute.engine.controller_card import Controller, ReadAccess
+from pincompute.kube.cache_views import Views
+from pincompute.testing.laws.cases import SimulatedProcess
+from pincompute.testing.laws.simulated_clusters import ReadableKinds, readable_kinds
+from pincompute.testing.laws.simulated_world import ClusterKind
+
+
+@dataclass
+class ControllerState:
+    """One controller in its process, with the keys it has ever heard of and those it must look at."""
+
+    process: SimulatedProcess
+    controller: Controller[Any, Any]
+    lanes: ReadableKinds
+    known: dict[Key, None] = field(default_factory=dict)
+    dirty: dict[Key, None] = field(default_factory=dict)
+    wakes: dict[Key, datetime] = field(default_factory=dict)
+
+    def fork(self) -> ControllerState:
+        return ControllerState(self.process, self.controller, self.lanes, dict(self.known), dict(self.dirty), dict(self.wakes))
+
+    def restart(self) -> None:
+        """After a start everything that is listed is news, and nothing else is remembered."""
+        self.dirty = dict(self.known)
+        self.wakes.clear()
+
+    def due(self, now: datetime) -> list[Key]:
+        keys = [*self.dirty, *(key for key, time in self.wakes.items() if time <= now and key not in self.dirty)]
+        self.dirty = {}
+        return sorted(keys)
+
+
+Subscription: TypeAlias = tuple[ControllerState, str, ReadAccess[Any]]
+"""A seat, the name it knows a cluster by, and what it reads of one kind there."""
+
+
+class EventRouter:
+    """Who hears of what. News has the world's name of a cluster; the cards' functions get the process's."""
+
+    def __init__(self, seats: Iterable[ControllerState], sight: Callable[[ControllerState], Views]) -> None:
+        self._sight = sight
+        self._ears: dict[ClusterKind, list[Subscription]] = defaultdict(list)
+        for seat in seats:
+            for mine, name in seat.process.clusters.items():
+                for reads in seat.controller.card.reads:
+                    if reads.where == executor.where_of(mine):
+                        self._ears[name, reads.resource].append((seat, mine, reads))
+
+    def news(self, cluster: str, resource: Resource[Any], obj: Object) -> None:
+        for seat, mine, reads in self._ears.get((cluster, resource), ()):
+            keys = reads.keys(mine, obj) if reads.through is None else reads.concerned(mine, obj, self._sight(seat))
+            for key in keys:
+                seat.known[key] = None
+                seat.dirty[key] = None
+
+
+def initial_state(process: SimulatedProcess, controller: Controller[Any, Any]) -> ControllerState:
+    return ControllerState(process, controller, readable_kinds(controller.card, process.clusters))

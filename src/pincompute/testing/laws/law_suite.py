@@ -1,0 +1,196 @@
+"""The laws. Each runs a case undisturbed and then disturbed, and compares; `LAWS` has them by name."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+from pincompute.api.meta import Key
+from pincompute.engine.controller_card import Card
+from pincompute.engine.plan import Action, ConfirmSet, Plan
+from pincompute.engine.reconciler import ReconcileResult
+from pincompute.testing.laws import final_state, plan_effects
+from pincompute.testing.laws.cases import Case, SimulatedProcess
+from pincompute.testing.laws.controller_state import ControllerState
+from pincompute.testing.laws.simulated_clusters import Fault, Outage, Staleness, reversed_order, shuffled, spots
+from pincompute.testing.laws.simulated_world import ClusterKind, SimulatedWorld
+from pincompute.testing.laws.simulation import Broken, Simulation
+
+PROMISE = "never below the promised availability"  # only worlds with workloads promise one
+OLDEST = 16  # writes that a stale view may be behind
+
+
+@dataclass(frozen=True, slots=True)
+class Chance:
+    """Where the disturbances are. `thorough`: at every place there is; else at `few` places that the generator picks."""
+
+    rng: random.Random
+    thorough: bool = False
+    few: int = 3
+
+    def places(self, count: int) -> Iterable[int]:
+        return range(count) if self.thorough or count <= self.few else sorted(self.rng.sample(range(count), self.few))
+
+
+Law: TypeAlias = Callable[[Case, Chance], None]
+
+
+def settles(case: Case, _chance: Chance) -> None:
+    """It comes to rest, stays in its lane, keeps the invariant after every write, and at rest nothing is left to do."""
+    Simulation(case).run()
+
+
+def is_deterministic(case: Case, _chance: Chance) -> None:
+    """Same in, same out: twice the same plan, and the same plan however the caches order their objects."""
+
+    def twice(trial: Simulation, seat: ControllerState, key: Key, look: ReconcileResult) -> None:
+        for order, what in ((None, "a second time"), (reversed_order, "with the caches in another order")):
+            again = trial.think(seat, key, trial.sight(seat, order))
+            if _unordered(again.plan) != _unordered(look.plan) or again.outcome is not look.outcome:
+                raise trial.broken(f"{seat.controller.card.name} plans otherwise {what}:\n  {look.plan}\n  {again.plan}")
+
+    Simulation(case, hook=twice).run()
+
+
+def survives_any_order(case: Case, chance: Chance) -> None:
+    """Keys may be looked at, and the actions of a stage may happen, in any order."""
+    undisturbed = Simulation(case).run()
+    for order in (reversed_order, shuffled(chance.rng)):
+        _compare(case, undisturbed, Simulation(case, order=order))
+
+
+def survives_crashes(case: Case, chance: Chance) -> None:
+    """It may die before, after and in the middle of any action; the write may happen and its answer be lost."""
+    undisturbed = Simulation(case, keeps=True).run()
+    for number in chance.places(undisturbed.world.writes):
+        since = undisturbed.before(writes=number)
+        for fault in Fault if chance.thorough else chance.rng.sample(list(Fault), 2):
+            _compare(case, undisturbed, Simulation(case, faults={number: fault}, since=since))
+
+
+def survives_stale_views(case: Case, chance: Chance) -> None:
+    """It may decide from views some writes old: all of them, those of one cluster, or one kind in one cluster."""
+    undisturbed = Simulation(case, keeps=True).run()
+    for start in chance.places(undisturbed.looks):
+        lens = _lens(case, chance.rng)
+        length = chance.rng.choice((1, 2, 4, 12, 30))
+        crash = chance.rng.randrange(2 * undisturbed.world.writes + 2)  # half of the time there is none
+        faults = {crash: Fault.CRASH_AFTER}
+        since = undisturbed.before(looks=start, writes=crash)
+        stale = Simulation(case, lens=lens, window=range(start, start + length), faults=faults, since=since)
+        if case.collapses:
+            _compare(case, undisturbed, stale)
+        else:
+            stale.run()  # an old view may last beyond an edit, which then finds another world
+
+
+def survives_unobserved_states(case: Case, _chance: Chance) -> None:
+    """Users may be faster than the controllers: what comes out is what was wanted last."""
+    if case.collapses:
+        _compare(case, Simulation(case).run(), Simulation(case, patient=False))
+
+
+def never_acts_on_unknown(case: Case, chance: Chance) -> None:
+    """With a kind unsynced, or a cluster silent or not connected, nothing goes and nothing comes that would not otherwise;
+    and after a while of darkness at any time all is as it should be."""
+
+    def blindfold(trial: Simulation, seat: ControllerState, key: Key, look: ReconcileResult) -> None:
+        if not chance.thorough and chance.rng.random() > 0.3:
+            return
+        seeing = plan_effects.of(trial, seat, look.plan)
+        for dark in _darknesses(seat.process, [seat.controller.card]):
+            if _is_dark(trial, dark):
+                continue
+            dark.fall(trial.world)
+            blind = trial.think(seat, key, trial.sight(seat))
+            dark.lift(trial.world)
+            if unfounded := plan_effects.of(trial, seat, blind.plan).more_than(seeing):
+                raise trial.broken(f"{seat.controller.card.name}, when {dark}, {unfounded}")
+
+    undisturbed = Simulation(case, hook=blindfold, keeps=True).run()
+    everything = [dark for process in case.processes for dark in _darknesses(process, case.cards)]
+    for start in chance.places(undisturbed.looks):
+        length = chance.rng.choice((2, 5, 10, 20))
+        dark, since = chance.rng.choice(everything), undisturbed.before(looks=start)
+        Simulation(case, dark=dark, window=range(start, start + length), since=since).run()
+
+
+def keeps_the_promise(case: Case, chance: Chance) -> None:
+    """No write takes a replica that serves when fewer than were promised would be left, also after a crash or in another
+    order."""
+
+    def both(world: SimulatedWorld) -> None:
+        case.scenario.invariant(world)
+        case.scenario.promise(world)
+
+    watched = replace(case, scenario=replace(case.scenario, invariant=both))
+    undisturbed = Simulation(watched, keeps=True).run()
+    Simulation(watched, order=shuffled(chance.rng)).run()
+    for number in chance.places(undisturbed.world.writes):
+        fault = chance.rng.choice((Fault.CRASH_AFTER, Fault.ANSWER_LOST))
+        Simulation(watched, faults={number: fault}, since=undisturbed.before(writes=number)).run()
+
+
+LAWS: dict[str, Law] = {
+    "settles": settles,
+    "is deterministic": is_deterministic,
+    "survives any order": survives_any_order,
+    "survives crashes": survives_crashes,
+    "survives stale views": survives_stale_views,
+    "survives unobserved states": survives_unobserved_states,
+    "never acts on unknown": never_acts_on_unknown,
+    PROMISE: keeps_the_promise,
+}
+
+
+def uphold(name: str, case: Case, chance: Chance) -> None:
+    """Raises Broken, with the law's name, when it does not hold."""
+    try:
+        LAWS[name](case, chance)
+    except Broken as broken:
+        broken.law, broken.world = broken.law or name, broken.world or repr(case)
+        raise
+
+
+def _compare(case: Case, undisturbed: Simulation, disturbed: Simulation) -> None:
+    disturbed.run()
+    wanted, got = final_state.of(case, undisturbed.world), final_state.of(case, disturbed.world)
+    if found := final_state.difference(wanted, got):
+        raise disturbed.broken(f"the end is not that of the undisturbed run: {found}")
+
+
+def _lens(case: Case, rng: random.Random) -> Staleness:
+    everything = [spot for process in case.processes for spot in spots(case.cards, process.clusters)]
+    cluster, resource = rng.choice(everything)
+    shows_old: Callable[[ClusterKind], bool] = rng.choice(
+        (
+            lambda _spot: True,
+            lambda spot: spot[0] == cluster,
+            lambda spot: spot == (cluster, resource),
+        )
+    )
+    return Staleness(delay=rng.randint(1, OLDEST), frozen=rng.random() < 0.5, shows_old=shows_old)
+
+
+def _unordered(plan: Plan) -> tuple[Any, ...]:
+    return tuple(sorted(map(_spelled, stage)) for stage in plan.stages), plan.wake_after, plan.why
+
+
+def _spelled(action: Action) -> str:
+    """As text in which the order of a set shows nothing."""
+    return (
+        repr(replace(action, uids=frozenset())) + str(sorted(action.uids)) if isinstance(action, ConfirmSet) else repr(action)
+    )
+
+
+def _darknesses(process: SimulatedProcess, cards: Iterable[Card[Any]]) -> list[Outage]:
+    kinds = [Outage(cluster, resource) for cluster, resource in spots(cards, process.clusters)]
+    clusters = dict.fromkeys(process.clusters.values())
+    return [*kinds, *(Outage(cluster, cut=cut) for cluster in clusters for cut in (False, True))]
+
+
+def _is_dark(trial: Simulation, dark: Outage) -> bool:
+    world = trial.world
+    return dark.cluster in world.silent or dark.cluster in world.cut or (dark.cluster, dark.resource) in world.blind

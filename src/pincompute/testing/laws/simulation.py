@@ -1,0 +1,365 @@
+"""One run of a case from its beginning to rest, with whatever is made to go wrong on the way.
+
+It keeps the engine's promises without its clockwork: a key is looked at when one of its card's reads has news, when its plan
+asked for it, after it has written, and after a failure; never just so. At rest every key is looked at once more, and a plan
+that is not empty then is a change that nobody was woken for.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, TypeAlias
+
+from pincompute.api.meta import Key, Object, Resource
+from pincompute.engine import executor, reconciler
+from pincompute.engine.error_classification import GOES_ON, ForeignError, Outcome, classify
+from pincompute.engine.plan import Action, Apply, Plan, cluster_of
+from pincompute.engine.reconciler import ReconcileResult
+from pincompute.kube.cache_views import Question
+from pincompute.testing.laws.cases import Case, Step
+from pincompute.testing.laws.controller_state import ControllerState, EventRouter, initial_state
+from pincompute.testing.laws.simulated_clusters import (
+    Crash,
+    Fault,
+    Order,
+    Outage,
+    SimulatedViews,
+    SimulatedWriter,
+    Staleness,
+    WriteRecord,
+    in_order,
+)
+from pincompute.testing.laws.simulated_world import SimulatedWorld
+
+PAUSES = (1.0, 5.0, 30.0, 900.0)  # seconds between rounds in which nothing happens; rest is when all have passed
+EDIT_AFTER = 3  # pauses that pass before the next edit: users do not wait for the longest
+ROUNDS = 150
+APART = 12  # looks between two checkpoints at least
+SHOWN = 40  # lines of the trace in a verdict
+AGAIN = {
+    Outcome.UNKNOWN: 30.0,
+    Outcome.BLOCKED: 5.0,
+    Outcome.REFUSED: 60.0,
+}  # seconds; everything else that failed is looked at next round
+
+
+class Broken(AssertionError):  # noqa: N818 - a verdict
+    """A law does not hold. `law` and `world` are filled in by the suite."""
+
+    def __init__(self, message: str, trace: list[Any]) -> None:
+        super().__init__(message)
+        self.message = message
+        self.law = ""
+        self.world = ""
+        self.trace = trace
+
+    def __str__(self) -> str:
+        before = (f"  {str(line)[:200]}" for line in self.trace[-SHOWN:])
+        return "\n".join([f"{self.law}: {self.message}", "in the world:", self.world, "what was done before:", *before])
+
+
+Hook: TypeAlias = Callable[["Simulation", ControllerState, Key, ReconcileResult], None]
+
+
+@dataclass(frozen=True, slots=True)
+class SimulationProgress:
+    """How many edits have been made, the rounds since the last, and how many of those ended quiet."""
+
+    edits: int = 0
+    rounds: int = 0
+    quiet: int = 0
+
+
+Late: TypeAlias = tuple[datetime, str, Resource[Any], Object]
+"""News of a slow cluster, and when it arrives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A trial between two rounds. Others go on from there instead of from the beginning."""
+
+    world: SimulatedWorld
+    seats: tuple[ControllerState, ...]
+    progress: SimulationProgress
+    looks: int
+    trace: tuple[Any, ...]
+    late: tuple[Late, ...] = ()
+
+
+class Simulation:
+    """`faults` by number of the write; during the looks in `window` the `lens` is worn, or it is dark; `hook` sees every look;
+    `order` is that of everything that has none: listed objects, actions of a stage, controllers, keys. It goes on from the
+    checkpoint `since`, or begins; one that `keeps` makes checkpoints for others.
+    """
+
+    def __init__(
+        self,
+        case: Case,
+        *,
+        faults: Mapping[int, Fault] | None = None,
+        lens: Staleness | None = None,
+        dark: Outage | None = None,
+        window: range = range(0),
+        order: Order = in_order,
+        hook: Hook | None = None,
+        patient: bool = True,
+        since: Checkpoint | None = None,
+        keeps: bool = False,
+    ) -> None:
+        self.case = case
+        self._faults = faults or {}
+        self._lens = lens
+        self._dark = dark
+        self._window = window
+        self._disturbed = False
+        self._order = order
+        self._hook = hook
+        self._patient = patient
+        self._keeps = keeps
+        self._kept: list[Checkpoint] = []
+        start = since or beginning(case)
+        self.trace: list[Any] = list(start.trace)
+        self.looks = start.looks
+        self._progress = start.progress
+        self.seats = [seat.fork() for seat in start.seats]
+        self.world = start.world.fork()
+        self._audience = EventRouter(self.seats, self.sight)
+        self._late = list(start.late)
+        self.world.listen(self._news)
+        self.world.witness = self._written
+        self.world.on_answer(self._answered)
+
+    def run(self) -> Simulation:
+        """From where it starts to rest; an impatient trial lets users go on before the controllers are done."""
+        edits = self.case.scenario.edits
+        for number in range(self._progress.edits, len(edits)):
+            self._rest() if self._patient else self._rounds(1)
+            self._edit(edits[number])
+            self._progress = SimulationProgress(number + 1)
+        self._settle()
+        if self._disturbed:
+            self._window = range(0)
+            self._disturb()
+            self._settle()
+        self._check_woken()
+        self._check(self.case.scenario.goal, "the goal is not reached")
+        return self
+
+    def _rest(self) -> None:
+        self._settle(EDIT_AFTER)
+        if not self._disturbed:
+            self._check_woken()
+
+    def before(self, *, looks: int | None = None, writes: int | None = None) -> Checkpoint | None:
+        """The last checkpoint with no more looks and writes behind it than these."""
+        for kept in reversed(self._kept):
+            if (looks is None or kept.looks <= looks) and (writes is None or kept.world.writes <= writes):
+                return kept
+        return None
+
+    def _keep(self) -> None:
+        if self._keeps and (not self._kept or self.looks - self._kept[-1].looks >= APART):
+            seats = tuple(seat.fork() for seat in self.seats)
+            state = (self.world.fork(), seats, self._progress, self.looks, tuple(self.trace), tuple(self._late))
+            self._kept.append(Checkpoint(*state))
+
+    def _news(self, cluster: str, resource: Resource[Any], obj: Object) -> None:
+        lag = self.world.slow.get(cluster)
+        if lag is None:
+            self._audience.news(cluster, resource, obj)
+        else:
+            self._late.append((self.world.now + timedelta(seconds=lag), cluster, resource, obj))
+
+    def _arrive(self) -> None:
+        """News of slow clusters, some seconds late."""
+        due = [news for news in self._late if news[0] <= self.world.now]
+        self._late = [news for news in self._late if news[0] > self.world.now]
+        for _, cluster, resource, obj in due:
+            self._audience.news(cluster, resource, obj)
+
+    def _edit(self, edit: Step) -> None:
+        before = self._darkness()
+        edit(self.world)
+        self.trace.append("-- edit --")
+        if self._darkness() != before:
+            self._look_around()
+
+    def _darkness(self) -> tuple[frozenset[Any], ...]:
+        return frozenset(self.world.silent), frozenset(self.world.cut), frozenset(self.world.blind)
+
+    def _look_around(self) -> None:
+        """Contact that is made or lost, or a kind that syncs, is news for all that may wait for it."""
+        for seat in self.seats:
+            seat.dirty |= seat.known
+
+    def _answered(self, question: Question[Any]) -> None:
+        for seat in self.seats:
+            if any(isinstance(question, wanted.question) for wanted in seat.controller.card.inputs):
+                seat.dirty |= seat.known
+
+    def _settle(self, pauses: int = len(PAUSES)) -> None:
+        while self._progress.rounds < ROUNDS:
+            self._keep()
+            edits, rounds, quiet = self._progress.edits, self._progress.rounds, self._progress.quiet
+            quiet = 0 if self._round() else quiet + 1
+            self._progress = SimulationProgress(edits, rounds + 1, quiet)
+            if quiet == pauses:
+                self._progress = SimulationProgress(edits)
+                return
+            self.world.pass_time(PAUSES[quiet])
+        raise self.broken(f"does not settle: still busy after {ROUNDS} rounds")
+
+    def _rounds(self, count: int) -> None:
+        for _ in range(count):
+            self._round()
+            self.world.pass_time(1.0)
+
+    def _round(self) -> bool:
+        """True when something changed or is still to be looked at."""
+        before = {cluster: self.world.version(cluster) for cluster in self.world.stores}
+        self._arrive()
+        self._check(self.case.scenario.tick, "what happens by itself fails")
+        busy = False
+        try:
+            for seat in self._order(list(self.seats)):
+                for key in self._order(seat.due(self.world.now)):
+                    busy |= self._look(seat, key)
+        except Crash:
+            self.trace.append("-- crash, restart --")
+            for seat in self.seats:
+                seat.restart()
+            busy = True
+        news = any(seat.dirty for seat in self.seats)
+        return (
+            busy
+            or news
+            or bool(self._late)
+            or any(self.world.version(cluster) != version for cluster, version in before.items())
+        )
+
+    def _look(self, seat: ControllerState, key: Key) -> bool:
+        """True when the key is not at rest."""
+        self._disturb()
+        self.looks += 1
+        self.world.look()
+        sight = self.sight(seat)
+        seat.wakes.pop(key, None)
+        look = self.think(seat, key, sight)
+        if self._hook is not None:
+            self._hook(self, seat, key, look)
+        outcome = look.outcome if look.plan.settled else self._carry_out(seat, look.plan, sight)
+        now = self.world.now
+        if look.plan.wake_after is not None and outcome in (Outcome.SETTLED, Outcome.ACTED):
+            seat.wakes[key] = now + timedelta(seconds=look.plan.wake_after)
+        if outcome in AGAIN:
+            seat.wakes[key] = now + timedelta(seconds=AGAIN[outcome])
+        elif outcome is not Outcome.SETTLED:
+            seat.dirty[key] = None
+        return outcome is Outcome.ACTED
+
+    def sight(self, seat: ControllerState, order: Order | None = None) -> SimulatedViews:
+        lens = self._lens if self._disturbed else None
+        return open_sight(self.case, self.world, seat, lens, order or self._order)
+
+    def think(self, seat: ControllerState, key: Key, sight: SimulatedViews) -> ReconcileResult:
+        look = reconciler.make_plan(seat.controller, key, sight, self.world.now)
+        for error in (look.error if look.outcome is Outcome.BUG else None, *(failed.error for failed in look.plan.failed)):
+            if error is not None:
+                where = traceback.extract_tb(error.__traceback__)[-1]
+                what = f"{type(error).__name__}: {error} ({where.filename}:{where.lineno})"
+                raise self.broken(f"{seat.controller.card.name} failed on {key}: {what}") from error
+        return look
+
+    def hand(self, seat: ControllerState, cluster: str) -> SimulatedWriter:
+        return SimulatedWriter(self.world, seat.process.clusters[cluster], self._faults, self._written)
+
+    def _written(self, sentence: WriteRecord | str) -> None:
+        self.trace.append(sentence)
+        self._check(self.case.scenario.invariant, "the invariant does not hold")
+
+    def _check(self, holds: Step, otherwise: str) -> None:
+        try:
+            holds(self.world)
+        except AssertionError as error:
+            raise self.broken(f"{otherwise}: {error}") from error
+
+    def _carry_out(self, seat: ControllerState, plan: Plan, sight: SimulatedViews) -> Outcome:
+        blocked = False
+        for stage in plan.stages:
+            outcomes = [self._act(seat, action, sight) for action in self._order(list(stage))]
+            failed = next((o for o in outcomes if o not in GOES_ON), None)
+            if failed is not None:
+                return failed
+            blocked |= Outcome.BLOCKED in outcomes
+        return Outcome.BLOCKED if blocked else Outcome.ACTED
+
+    def _act(self, seat: ControllerState, action: Action, sight: SimulatedViews) -> Outcome:
+        card = seat.controller.card
+        try:
+            finish(executor.perform(action, card, sight, self.hand(seat, cluster_of(action))))
+        except Broken:
+            raise
+        except Exception as error:
+            outcome = classify(error)
+            taken = isinstance(error, ForeignError) and isinstance(action, Apply)  # names may be taken; that is reported
+            if outcome is Outcome.BUG or (outcome is Outcome.REFUSED and not taken):
+                raise self.broken(f"{card.name}: {type(error).__name__}: {error}") from error
+            self.trace.append(f"   {card.name}: {outcome}: {str(error)[:200]}")
+            return outcome
+        return Outcome.ACTED
+
+    def _disturb(self) -> None:
+        """Begins or ends the disturbance. Its end is news: contact is restored, kinds have synced."""
+        if (self.looks in self._window) is self._disturbed:
+            return
+        self._disturbed = not self._disturbed
+        if self._lens is not None:
+            self.trace.append("-- old view --" if self._disturbed else "-- present view --")
+            self._lens.put_on(self.world)
+        if self._dark is not None:
+            self.trace.append(f"-- {self._dark} --" if self._disturbed else "-- light --")
+            self._dark.fall(self.world) if self._disturbed else self._dark.lift(self.world)
+        self._look_around()
+
+    def _check_woken(self) -> None:
+        for seat, key in self._everything():
+            look = self.think(seat, key, self.sight(seat))
+            if not look.plan.settled:
+                todo = "; ".join(str(action)[:300] for action in look.plan.actions)
+                raise self.broken(f"{seat.controller.card.name} was not woken for {key}, which needs: {todo}")
+
+    def _everything(self) -> Iterator[tuple[ControllerState, Key]]:
+        for seat in self.seats:
+            for key in sorted(seat.known):
+                yield seat, key
+
+    def broken(self, message: str) -> Broken:
+        return Broken(message, self.trace)
+
+
+def open_sight(
+    case: Case, world: SimulatedWorld, seat: ControllerState, lens: Staleness | None = None, order: Order = in_order
+) -> SimulatedViews:
+    return SimulatedViews(world, seat.process.clusters, seat.controller.card, case.indexes, lens, order, seat.lanes)
+
+
+def beginning(case: Case) -> Checkpoint:
+    """The world is made, and all of it is news."""
+    world = case.world()
+    seats = tuple(initial_state(process, controller) for process in case.processes for controller in process.controllers)
+    audience = EventRouter(seats, lambda seat: open_sight(case, world, seat))
+    for cluster, resource, obj in world.every():
+        audience.news(cluster, resource, obj)
+    return Checkpoint(world, seats, SimulationProgress(), 0, ())
+
+
+def finish(work: Coroutine[Any, Any, None]) -> None:
+    """Runs a coroutine that never has to wait."""
+    try:
+        work.send(None)
+    except StopIteration:
+        return
+    raise RuntimeError("a law's writer must not wait")

@@ -1,0 +1,66 @@
+"""The promised availability in one world per case: mistyped images, updates, rollbacks and drains over three zones."""
+
+from __future__ import annotations
+
+import random
+from functools import partial
+
+import pytest
+import region_checks
+from kubelets import Kubelets
+from region_edits import CRAMPED, ROOMY, AppEdit, Edit, PodEdit, apply, begin
+from region_worlds import ALL_INDEXES, processes, promised
+
+from pincompute.api.labels import HOST
+from pincompute.testing.laws import Case, Chance, Scenario, uphold
+
+THREE = ("a1", "b1", "c1")
+QUICK = Kubelets()
+SLOW = Kubelets(ready_after=8.0, gone_after=3.0)
+
+
+def region(app: AppEdit, *edits: Edit, kubelets: Kubelets = QUICK, cramped: bool = False, pod: PodEdit | None = None) -> Case:
+    room = CRAMPED if cramped else ROOMY
+    begins = partial(begin, members=THREE, apps={"web": app}, pods={"one": pod} if pod else {}, room=room, slow=())
+    scenario = Scenario(
+        (HOST, *THREE),
+        begins,
+        tuple(partial(apply, edit=edit, members=THREE) for edit in edits),
+        kubelets.tick,
+        region_checks.invariant,
+        partial(region_checks.goal, even=not cramped),
+        partial(promised, cramped=cramped),
+        region_checks.outcome,
+    )
+    return Case(processes(THREE), scenario, ALL_INDEXES)
+
+
+MISTYPED = (Edit("bad image"), Edit("image", number=2))
+CASES = {
+    "a mistyped image stops before the first replica in three zones goes": (AppEdit(3), MISTYPED, QUICK),
+    "a mistyped image without surge takes one replica of three": (AppEdit(3, unavailable=1, surge=0), MISTYPED, QUICK),
+    "a mistyped image of pods that are made anew takes nothing": (AppEdit(3, recreate=True), MISTYPED, QUICK),
+    "an update in place keeps all three": (AppEdit(3), (Edit("image", number=2),), SLOW),
+    "an update that makes new pods keeps all three": (AppEdit(3), (Edit("env", number=2),), SLOW),
+    "new pods without surge come one at a time": (AppEdit(3, surge=0), (Edit("env", number=2),), SLOW),
+    "maxUnavailable counts over all zones": (AppEdit(6, unavailable=1, surge=0), (Edit("image", number=2),), SLOW),
+    "a percentage is rounded down": (AppEdit(5, unavailable="50%", surge=0), (Edit("env", number=2),), SLOW),
+    "a rollback in the middle keeps the promise": (AppEdit(3), (Edit("image", number=2), Edit("image", number=1)), SLOW),
+    "the drain of a node keeps the promise": (AppEdit(6), (Edit("drain", number=0), Edit("restore")), SLOW),
+    "two drains in two members do not add up": (
+        AppEdit(3, unavailable=1, surge=0),
+        (Edit("drain", number=0), Edit("drain", number=1), Edit("restore")),
+        SLOW,
+    ),
+    "an update during a drain keeps the promise": (
+        AppEdit(6),
+        (Edit("drain", number=0), Edit("image", number=2), Edit("restore")),
+        SLOW,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_promise_is_kept(name: str) -> None:
+    app, edits, kubelets = CASES[name]
+    uphold("never below the promised availability", region(app, *edits, kubelets=kubelets), Chance(random.Random(0), few=2))

@@ -1,0 +1,112 @@
+"""Validation in Python, on the same table that a contract test puts to the API server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from manifest_samples import INPUTS, patched
+
+from pincompute.api import object_validation
+
+
+@pytest.mark.parametrize("name", INPUTS["good"])
+def test_takes_what_is_good(name: str) -> None:
+    assert object_validation.problems(patched(INPUTS["good"][name])) == []
+
+
+@pytest.mark.parametrize("name", INPUTS["bad"])
+def test_names_the_field_and_the_remedy(name: str) -> None:
+    case = INPUTS["bad"][name]
+    found = object_validation.problems(patched(case))
+    assert [problem.field for problem in found if case["field"] in problem.field], found
+    assert all(problem.message and problem.remedy for problem in found)
+
+
+def test_tells_all_problems_at_once() -> None:
+    case = {
+        "patch": {"metadata": {"name": "X"}, "spec": {"replicas": -1, "tier": "Gold", "template": {"spec": {"hostPID": True}}}}
+    }
+    fields = {problem.field for problem in object_validation.problems(patched(case))}
+    assert fields == {"metadata.name", "spec.replicas", "spec.tier", "spec.template.spec.hostPID"}
+
+
+def pod(spec: dict[str, Any], **more: Any) -> list[str]:
+    """Fields of the problems below the pod's spec."""
+    case = {"patch": {"spec": {"template": {"spec": spec}, **more}}}
+    return [problem.field.removeprefix("spec.template.spec.") for problem in object_validation.problems(patched(case))]
+
+
+WEB = {"name": "web", "image": "i"}
+NOTHING_HIDES = {
+    "a wrong item": (
+        ["oops", WEB | {"ports": [{"containerPort": 99999}]}],
+        {},
+        ["containers[0]", "containers[1].ports[0].containerPort"],
+    ),
+    "a null item": ([None, WEB | {"image": 5}], {}, ["containers[0]", "containers[1].image"]),
+    "a wrong item and a rule of the next": (
+        [3, WEB | {"ports": [{"name": "a", "containerPort": 80}, {"name": "a", "containerPort": 81}]}],
+        {},
+        ["containers[0]", "containers[1].ports"],
+    ),
+    "a wrong item and a rule of the whole": (["oops"], {"hostNetwork": True}, ["containers[0]", "hostNetwork"]),
+    "a wrong item and mounts of the next": (
+        ["oops", WEB | {"volumeMounts": [{"name": "v", "mountPath": "/v"}]}],
+        {},
+        ["containers[0]", "containers"],
+    ),
+    "a wrong field and another": ([WEB | {"stdin": 1, "tty": 1}], {}, ["containers[0].stdin", "containers[0].tty"]),
+    "a wrong amount and another": (
+        [WEB | {"resources": {"requests": {"cpu": [], "memory": "x"}, "limits": {"cpu": "1"}}}],
+        {},
+        ["containers[0].resources.requests[cpu]", "containers[0].resources.requests[memory]"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", NOTHING_HIDES)
+def test_a_wrong_part_hides_no_other(case: str) -> None:
+    containers, spec, fields = NOTHING_HIDES[case]
+    assert sorted(pod({"containers": containers, **spec})) == sorted(fields)
+
+
+CONSEQUENCES = {
+    "volumes that are none": ({"volumes": 3}, ["volumes"]),
+    "a volume that is none": ({"volumes": ["v"]}, ["volumes[0]"]),
+    "a volume's name": ({"volumes": [{"name": 5}]}, ["volumes[0].name"]),
+    "a policy that is none": ({"volumes": [{"name": "v"}], "restartPolicy": 5}, ["restartPolicy"]),
+    "a deadline that is none": ({"volumes": [{"name": "v"}], "activeDeadlineSeconds": "x"}, ["activeDeadlineSeconds"]),
+}
+
+
+@pytest.mark.parametrize("case", CONSEQUENCES)
+def test_a_rule_that_lacks_what_is_wrong_already_says_nothing(case: str) -> None:
+    spec, fields = CONSEQUENCES[case]
+    assert pod({"containers": [WEB | {"volumeMounts": [{"name": "v", "mountPath": "/v"}]}], **spec}) == fields
+
+
+def test_a_wrong_part_of_a_volume_leaves_its_name_to_judge() -> None:
+    mounting = [WEB | {"volumeMounts": [{"name": "w", "mountPath": "/v"}]}]
+    assert pod({"containers": mounting, "volumes": [{"name": "v", "emptyDir": 3}]}) == ["volumes[0].emptyDir", "containers"]
+
+
+def test_an_unknown_zone_is_a_problem_where_the_zones_are_known() -> None:
+    manifest = patched({"patch": {"spec": {"placement": {"zones": ["a", "z"]}}}})
+    assert object_validation.problems(manifest) == []
+    (problem,) = object_validation.problems(manifest, zones=["a", "b"])
+    assert str(problem) == 'spec.placement.zones[1]: zone "z" does not exist: choose from a, b, or leave zones out'
+
+
+def test_another_kind_is_not_known() -> None:
+    (problem,) = object_validation.problems({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "x"}})
+    assert problem.field == "kind"
+    assert "PinApp (pincompute.io/v1alpha1)" in problem.remedy
+
+
+def test_odd_input_is_a_problem_and_no_crash() -> None:
+    for spec in (None, 3, [], {"template": []}, {"template": {"spec": {"containers": [None, 3]}}}, {"placement": {"zones": 1}}):
+        manifest = INPUTS["base"]["PinApp"] | {"spec": spec}
+        assert object_validation.problems(manifest, zones=["a"])
+    assert object_validation.problems({})
+    assert object_validation.problems(INPUTS["base"]["PinApp"] | {"metadata": 5})

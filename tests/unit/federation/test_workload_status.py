@@ -1,0 +1,140 @@
+"""Aggregated status: S-020, S-021, S-022; the four questions of the first screen."""
+
+from __future__ import annotations
+
+import msgspec
+from federation.object_builders import NOW, app, member, shard
+
+from pincompute.api import conditions
+from pincompute.api.workloads import WorkloadStatus
+from pincompute.engine.plan import Patch
+from pincompute.federation.scheduling import pool_controller
+from pincompute.federation.scheduling.placement import place
+from pincompute.federation.workload import workload_controller
+from pincompute.federation.workload.member_shards import MemberShard
+from pincompute.federation.workload.workload_status import PACE
+
+MEMBERS = (member("a1"), member("b1"), member("c1"))
+
+
+def placed_app(**changes):
+    blank = app(**changes)
+    return app(**changes, scheduling=place(blank, MEMBERS, {}))
+
+
+LATER = NOW + PACE
+
+
+def decide(at, workload, reports):
+    return workload_controller.decide(workload_controller.ObservedWorkload(at, workload, tuple(reports), ()))
+
+
+def after(workload, reports, at=LATER) -> WorkloadStatus:
+    """The status once the plan is carried out."""
+    actions = [a for a in decide(at, workload, reports).actions if isinstance(a, Patch) and a.subresource == "status"]
+    if not actions:
+        return workload.status
+    before = msgspec.to_builtins(workload.status)
+    return msgspec.convert({**before, **{k: v for k, v in actions[0].body["status"].items() if v is not None}}, WorkloadStatus)
+
+
+def reports(workload, **ready: int) -> tuple[MemberShard, ...]:
+    return tuple(MemberShard(m, shard(workload, m.name, 2, ready.get(m.name, 2))) for m in MEMBERS)
+
+
+def test_a_service_that_runs_says_so_and_where_and_which_revision():
+    hello = placed_app()
+    status = after(hello, reports(hello))
+    assert (status.phase, status.where, status.message) == ("Running", "a1:2/2 b1:2/2 c1:2/2", "")
+    assert status.revision == hello.rendered.revision
+    assert conditions.is_true(status.conditions, "Available")
+
+
+def test_the_first_decision_is_one_write_with_the_first_status():
+    """What the members report next is the next news; until then there is nothing to add."""
+    new = app()
+    (write,) = pool_controller.decide(pool_controller.ObservedPool(NOW, (new,), MEMBERS, {})).actions
+    told = msgspec.convert(write.body["status"], WorkloadStatus)
+    assert (told.phase, told.where) == ("Progressing", "a1:0/0 b1:0/0 c1:0/0")
+    waiting = app(status=told)
+    unborn = tuple(MemberShard(m, None) for m in MEMBERS)
+    assert not [a for a in decide(LATER, waiting, unborn).actions if isinstance(a, Patch)]
+    assert after(waiting, reports(waiting), at=NOW).phase == "Running"
+
+
+def test_before_the_first_decision_nothing_is_said_however_long_it_takes():
+    """A write here would only make the decision's write conflict."""
+    assert decide(LATER + PACE, app(), tuple(MemberShard(m, None) for m in MEMBERS)).settled
+
+
+def test_observed_generation_waits_for_every_member_that_was_given_replicas():
+    """S-020."""
+    hello = placed_app(generation=2)
+    stale = shard(app(generation=1), "c1", 2)
+    partly = (*reports(hello)[:2], MemberShard(MEMBERS[2], stale))
+    assert after(hello, partly).observed_generation == 0
+    assert after(hello, reports(hello)).observed_generation == 2
+
+
+def test_a_shard_its_operator_has_not_looked_at_is_not_observed():
+    """S-020 (a)."""
+    hello = placed_app()
+    fresh = shard(hello, "c1", 2)
+    fresh = msgspec.structs.replace(fresh, metadata=msgspec.structs.replace(fresh.metadata, generation=2))
+    status = after(hello, (*reports(hello)[:2], MemberShard(MEMBERS[2], fresh)))
+    assert status.observed_generation == 0
+    assert status.phase == "Progressing"
+
+
+def test_a_silent_members_last_figures_stay_and_are_marked():
+    """S-021: unknown is not zero."""
+    hello = placed_app()
+    running = app(status=after(hello, reports(hello)))
+    status = after(
+        running, (*reports(running)[:2], MemberShard(member("c1", reachable=False), None, known=False, namespace_exists=False))
+    )
+    line = status.clusters[-1]
+    assert (line.cluster, line.known, line.ready_replicas) == ("c1", False, 2)
+    assert status.ready_replicas == 4
+    assert status.phase == "Degraded"
+    assert "c1 does not answer" in status.message
+
+
+def test_a_status_that_says_the_same_is_not_written_again():
+    hello = placed_app()
+    running = app(status=after(hello, reports(hello)))
+    assert decide(NOW, running, reports(running)).settled
+
+
+def test_the_reason_of_a_member_reaches_the_first_screen():
+    hello = placed_app()
+    broken = shard(hello, "b1", 2, 0)
+    why = "pod hello-b1-0: cannot pull registry.internal/hello:1"
+    broken = msgspec.structs.replace(broken, status=msgspec.structs.replace(broken.status, message=why))
+    status = after(hello, (reports(hello)[0], MemberShard(MEMBERS[1], broken), reports(hello)[2]))
+    assert status.message == why
+
+
+def test_an_update_that_is_stuck_is_not_hidden_by_what_still_serves():
+    """S-133: all replicas are ready, and as many are of the new revision, but these are not the same ones."""
+    hello = placed_app()
+    why = "the former revision serves on; hello-b1-2: cannot pull image hello:9"
+    stuck = shard(hello, "b1", 2)
+    stuck = msgspec.structs.replace(stuck, status=msgspec.structs.replace(stuck.status, replicas=3, message=why))
+    status = after(hello, (reports(hello)[0], MemberShard(MEMBERS[1], stuck), reports(hello)[2]))
+    assert (status.phase, status.message) == ("Progressing", why)
+
+
+def test_a_service_scaled_to_zero_is_stopped_not_failed():
+    assert after(placed_app(replicas=0), ()).phase == "Stopped"
+
+
+def test_mere_progress_is_written_at_a_pace_and_the_end_of_it_at_once():
+    """Few writes: a start of many pods must not write the host's status once for each pod."""
+    hello = placed_app()
+    begun = app(status=after(hello, reports(hello, a1=0, b1=0, c1=0)))
+    soon = LATER + PACE / 4
+    progress = decide(soon, begun, reports(begun, a1=1, b1=0, c1=0))
+    assert progress.settled
+    assert progress.wake_after == (PACE * 3 / 4).total_seconds()
+    assert after(begun, reports(begun), at=soon).phase == "Running"

@@ -1,0 +1,86 @@
+"""The session, service tokens, roles, the audit log and clusters, through a whole gateway."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from gateway.served_gateway import Running, running
+
+APPS = "/v1/projects/shop/apps"
+
+
+@pytest.fixture
+async def gateway(tmp_path: Path) -> AsyncIterator[Running]:
+    async with running(tmp_path) as found:
+        yield found
+
+
+async def test_who_am_i(gateway: Running):
+    status, session, _ = await gateway.ask("root", "GET", "/v1/session")
+    assert (status, session["name"], session["kind"]) == (200, "root", "service")
+
+
+async def test_a_service_token_is_shown_once_narrows_and_can_be_revoked(gateway: Running):
+    """Section 5.1: hashed, scoped, expiring, revocable; made by an owner, whose own rights it cannot exceed."""
+    alice = gateway.issuer.token("alice")
+    made = await gateway.send("POST", "/v1/tokens", {"name": "ci", "project": "shop", "role": "viewer"}, alice)
+    assert made.status == 201
+    secret, identity = made.body["secret"], made.body["id"]
+    listed = await gateway.send("GET", "/v1/tokens", None, alice)
+    assert secret not in listed.text
+    assert identity in listed.text
+
+    assert (await gateway.send("GET", APPS, None, secret)).status == 200
+    assert (await gateway.send("DELETE", f"{APPS}/x", None, secret)).status == 403
+    assert (await gateway.send("DELETE", f"/v1/tokens/{identity}", None, alice)).status == 204
+    assert (await gateway.send("GET", APPS, None, secret)).status == 401
+
+
+async def test_a_token_never_allows_more_than_its_maker_may(gateway: Running):
+    dan = gateway.issuer.token("dan")
+    made = await gateway.send("POST", "/v1/tokens", {"name": "big", "project": "shop", "role": "owner"}, dan)
+    assert (made.status, made.body["code"]) == (403, "forbidden")
+    made = await gateway.send("POST", "/v1/tokens", {"name": "odd", "project": "shop", "role": "king"}, dan)
+    assert (made.status, made.body["errors"][0]["field"]) == (422, "role")
+    odd = {"name": "odd", "project": "shop", "operations": ["apps:get", "aps:list"]}
+    made = await gateway.send("POST", "/v1/tokens", odd, dan)
+    assert (made.status, made.body["errors"][0]["field"]) == (422, "operations")
+    assert "did you mean 'apps'?" in made.body["errors"][0]["message"]
+
+
+async def test_the_audit_log_is_verified_and_tampering_is_named(gateway: Running):
+    """Section 5.4."""
+    for _ in range(3):
+        await gateway.ask("vera", "DELETE", f"{APPS}/hello")  # denied, and recorded
+    status, report, _ = await gateway.ask("root", "POST", "/v1/admin/audit/verify")
+    assert (status, report.get("faults", [])) == (200, [])
+    log = gateway.gateway.settings.path("audit.log")
+    log.write_bytes(log.read_bytes().replace(b"vera", b"vero", 1))
+    _, report, _ = await gateway.ask("root", "POST", "/v1/admin/audit/verify")
+    assert report["faults"]
+    assert (await gateway.ask("alice", "POST", "/v1/admin/audit/verify"))[0] in (403, 404)
+
+
+async def test_a_log_that_was_cut_off_at_its_end_lacks_the_head_that_was_kept(gateway: Running):
+    """The chain alone cannot show it: what is left of it is whole."""
+    verify = "/v1/admin/audit/verify"
+    log = gateway.gateway.settings.path("audit.log")
+    before = log.read_bytes()
+    await gateway.ask("vera", "DELETE", f"{APPS}/hello")
+    _, report, _ = await gateway.ask("root", "POST", verify)
+    head = report["head"]
+    _, report, _ = await gateway.ask("root", "POST", f"{verify}?head={head}")
+    assert report.get("faults", []) == []
+    log.write_bytes(before)
+    _, report, _ = await gateway.ask("root", "POST", f"{verify}?head={head}")
+    assert f"the record with hash {head} is gone" in [fault["what"] for fault in report["faults"]]
+    status, problem, _ = await gateway.ask("root", "POST", f"{verify}?head=abc")
+    assert (status, problem["errors"][0]["field"]) == (400, "head")
+
+
+async def test_only_administrators_see_that_there_are_clusters(gateway: Running):
+    _, page, _ = await gateway.ask("root", "GET", "/v1/admin/clusters")
+    assert [(c["name"], c["zone"]) for c in page["items"]] == [("a1", "a")]
+    assert (await gateway.ask("alice", "GET", "/v1/admin/clusters"))[0] == 403

@@ -1,0 +1,87 @@
+"""An Authorizer over projects and tokens in memory, and a clock that stands still until it is moved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from pincompute.api.member_clusters import Project, ProjectMember, ProjectSpec
+from pincompute.api.meta import ObjectMeta
+from pincompute.gateway.access import Authorizer, Roles, ServiceTokens, TokenScope
+from pincompute.gateway.access.service_tokens import InMemoryTokenStorage, ServiceToken, caller
+from pincompute.gateway.call_context import Caller
+from pincompute.gateway.settings import AccessSettings, RoleRule
+from pincompute.kube.clock import Clock
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+ACCESS = AccessSettings(
+    platform_roles={
+        "admin": ("root", "group:admins", "pincompute:admin"),
+        "auditor": ("audrey",),
+        "viewer": ("group:watchers",),
+        "operator": ("oncall",),
+        "project-creator": ("group:staff",),
+    },
+    custom_roles={"restarter": (RoleRule(("apps",), ("get", "list", "restart")),)},
+)
+
+
+@dataclass
+class Time:
+    now: datetime = START
+    monotonic: float = 1000.0
+
+    def pass_by(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+        self.monotonic += seconds
+
+    async def sleep(self, seconds: float) -> None:
+        self.pass_by(seconds)
+
+    @property
+    def clock(self) -> Clock:
+        return Clock(monotonic=lambda: self.monotonic, sleep=self.sleep, wall=lambda: self.now)
+
+
+def project(name: str, **members: str) -> Project:
+    """Members by name; `__` stands for a colon."""
+    listed = tuple(ProjectMember(name=who.replace("__", ":"), role=role) for who, role in members.items())
+    return Project(metadata=ObjectMeta(name=name), spec=ProjectSpec(members=listed))
+
+
+@dataclass
+class World:
+    """`demo` is the project in which everybody has the role of their name; in `other` only somebody else has one."""
+
+    time: Time = field(default_factory=Time)
+    projects: dict[str, Project] = field(
+        default_factory=lambda: {
+            "demo": project(
+                "demo",
+                vera="viewer",
+                dev="developer",
+                op="operator",
+                olga="owner",
+                rita="restarter",
+                nick="nonsense",
+                group__readers="viewer",
+                service__ci="operator",
+            ),
+            "other": project("other", somebody="owner"),
+        }
+    )
+
+    def __post_init__(self) -> None:
+        self.tokens = ServiceTokens(InMemoryTokenStorage(), self.time.clock)
+        self.authorizer = Authorizer(Roles(ACCESS), self.projects.get, self.tokens.in_force, lambda: self.time.now.timestamp())
+
+    async def token(self, owner: Caller, scope: TokenScope, subject: str = "", days: float = 1) -> ServiceToken:
+        _, made = await self.tokens.create("t", owner, subject or owner.name, scope, timedelta(days=days))
+        return made
+
+    async def service(self, owner: Caller, scope: TokenScope, subject: str = "") -> Caller:
+        return caller(await self.token(owner, scope, subject))
+
+
+def user(name: str, *groups: str) -> Caller:
+    return Caller(name, frozenset(groups))

@@ -1,0 +1,201 @@
+"""History over HTTP, through the whole gateway: of what runs, of what ran, and of nothing that never was."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from gateway.served_gateway import Running, running
+from history_samples import event, exit_of, operation, revision, spec, state
+
+from pincompute.api.meta import Key
+from pincompute.api.workloads import PINAPPS
+from pincompute.store.records import GONE, AnyRecord
+
+WITHIN = 20.0
+HELLO = "/v1/projects/shop/apps/hello"
+DOCUMENT = {"name": "hello", "containers": [{"name": "web", "image": "registry.internal/hello:1"}], "replicas": 3}
+PAST = ("history", "events", "timeline")
+
+
+@asynccontextmanager
+async def served(folder: Path, *records: AnyRecord) -> AsyncIterator[Running]:
+    """With this history in project shop."""
+    async with running(folder) as there:
+        there.gateway.store.record(*records)
+        assert await there.gateway.store.settled(WITHIN)
+        yield there
+
+
+async def told(there: Running, path: str, subject: str = "vera") -> Any:
+    status, body, _ = await there.ask(subject, "GET", path)
+    assert status == 200, body
+    return body
+
+
+async def eventually(there: Running, path: str, condition: Callable[[Any], bool]) -> Any:
+    body: Any = None
+    try:
+        async with asyncio.timeout(WITHIN):
+            while True:
+                body = await told(there, path)
+                if condition(body):
+                    return body
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        pytest.fail(f"within {WITHIN} s {path} did not show it: {body}")
+
+
+SHOP: dict[str, Any] = {"project": "shop"}
+KILLED = (
+    "web in hello-b1-0 (zone b) ended with exit code 137 (out of memory; limit 32Mi): raise resources.memory or find the leak"
+)
+LIFE: tuple[AnyRecord, ...] = (
+    revision(author="bob", **SHOP),
+    operation(seconds=10, generation=2, reason="load test", **SHOP),
+    revision(2, 10, spec=spec(6), **SHOP),
+    exit_of(137, 20, reason="OOMKilled", memory_limit="32Mi", **SHOP),
+    event(25, **SHOP),
+    operation("delete", 30, reason="no use", **SHOP),
+    state(GONE, 40, before="Running", **SHOP),
+)
+
+
+async def test_a_user_finds_who_did_what_to_a_live_app(tmp_path: Path) -> None:
+    async with served(tmp_path) as there:
+        assert (await there.ask("dan", "POST", "/v1/projects/shop/apps", DOCUMENT))[0] == 201
+        status, _, _ = await there.ask("olga", "POST", f"{HELLO}/scale", {"replicas": 6, "reason": "load test"})
+        assert status < 300
+        lines = (await eventually(there, f"{HELLO}/timeline?oldestFirst=true", lambda body: len(body["items"]) >= 2))["items"]
+        assert [line["sentence"] for line in lines] == [
+            "dan created hello: 3 replicas of hello:1",
+            "olga scaled hello from 3 to 6: load test",
+        ]
+        explained = await told(there, f"{HELLO}/explain")
+        assert explained["sentences"][0].startswith("hello should run 6 replicas; 0 are ready.")
+        assert "olga scaled hello from 3 to 6: load test" in explained["sentences"][-1]
+
+
+async def test_a_deletion_has_its_author_and_the_past_stays(tmp_path: Path) -> None:
+    async with served(tmp_path) as there:
+        assert (await there.ask("dan", "POST", "/v1/projects/shop/apps", DOCUMENT))[0] == 201
+        await eventually(there, f"{HELLO}/history", lambda body: bool(body["items"]))
+        status = {"status": {"phase": "Running", "lastUpdateTime": datetime.now(UTC).isoformat()}}
+        there.host.store.patch(PINAPPS, Key("shop", "hello"), status, content_type="merge-patch", subresource="status")
+        assert (await there.ask("dan", "DELETE", f"{HELLO}?dryRun=true"))[0] == 202
+        assert (await there.ask("dan", "DELETE", HELLO))[0] == 202
+        body = await eventually(there, f"{HELLO}/explain", lambda body: body["state"] == "Deleted")
+        assert "by dan" in body["sentences"][0]
+        operations = (await told(there, f"{HELLO}/history?type=operation"))["items"]
+        assert [o["verb"] for o in operations] == ["delete", "create"], "a dry run is no deletion"
+        assert (await there.ask("vera", "GET", HELLO))[0] == 404
+
+
+async def test_of_what_ran_everything_is_still_told(tmp_path: Path) -> None:
+    async with served(tmp_path, *LIFE) as there:
+        lines = (await told(there, f"{HELLO}/timeline"))["items"]
+        assert [line["sentence"] for line in lines] == [
+            "hello was deleted; nothing of it is left",
+            "alice deleted hello: no use",
+            "pod hello-a1-0: Pulled: Container image already present on machine",
+            KILLED,
+            "alice scaled hello from 3 to 6: load test",
+            "bob created hello: 3 replicas of hello:1",
+        ]
+        assert (await told(there, f"{HELLO}/explain"))["state"] == "Deleted"
+        assert [e["type"] for e in (await told(there, f"{HELLO}/events"))["items"]] == ["event"]
+        assert "event" not in {r["type"] for r in (await told(there, f"{HELLO}/history"))["items"]}
+        assert len((await told(there, "/v1/projects/shop/timeline"))["items"]) == 6
+        assert len((await told(there, "/v1/projects/shop/history"))["items"]) == 6
+        assert len((await told(there, "/v1/projects/shop/events"))["items"]) == 1
+
+
+async def test_pages_follow_one_another_and_tell_what_changed_across_their_border(tmp_path: Path) -> None:
+    """S-252."""
+    async with served(tmp_path, *LIFE) as there:
+        seen: list[str] = []
+        cursor = ""
+        while True:
+            page = await told(there, f"{HELLO}/timeline?limit=2&type=revision,exit,state&cursor={quote(cursor)}")
+            seen += [line["sentence"].split(":")[0] for line in page["items"]]
+            cursor = page["cursor"]
+            if not cursor:
+                break
+        assert [line.split(" (")[0] for line in seen] == [
+            "hello was deleted; nothing of it is left",
+            "web in hello-b1-0",
+            "somebody scaled hello from 3 to 6",
+            "bob created hello",
+        ]
+
+
+FILTERS = {
+    "by time": ("history?since=2026-11-01T10:02:15Z&until=2026-11-01T10:02:35Z", ["operation", "exit"]),
+    "by text": ("history?text=LOAD%20test", ["operation"]),
+    "by type": ("history?type=exit,state", ["state", "exit"]),
+    "by age": ("history?since=10s", []),
+    "by another uid": ("history?uid=other", []),
+    "by its uid": ("history?uid=uid-hello&type=state", ["state"]),
+    "from the oldest": ("history?oldestFirst=true&limit=1", ["revision"]),
+}
+
+
+async def test_filters(tmp_path: Path) -> None:
+    async with served(tmp_path, *LIFE) as there:
+        for case, (query, want) in FILTERS.items():
+            found = (await told(there, f"{HELLO}/{query}"))["items"]
+            assert sorted(record["type"] for record in found) == sorted(want), case
+
+
+BAD = {
+    "a time that is none": ("since=yesterday", 422, "since"),
+    "an age beyond the beginning of time": ("until=999999w", 422, "until"),
+    "a type that is none": ("type=dream", 422, "type"),
+    "a page that is too long": ("limit=1001", 422, "limit"),
+    "a page that is none": ("limit=0", 422, "limit"),
+    "a foreign cursor": ("cursor=nonsense", 400, "cursor"),
+    "a text without end": (f"text={'x' * 300}", 422, "text"),
+    "a number that is none": ("limit=many", 400, "limit"),
+    "a NUL": ("text=%00", 200, ""),
+    "half a character": ("text=%ff", 200, ""),
+}
+
+
+async def test_what_cannot_be_asked_is_answered_with_what_can(tmp_path: Path) -> None:
+    async with served(tmp_path, *LIFE) as there:
+        for case, (query, want, field) in BAD.items():
+            status, body, _ = await there.ask("vera", "GET", f"{HELLO}/history?{query}")
+            assert status == want, (case, body)
+            assert field in str(body), case
+
+
+async def test_what_never_was_is_not_found_and_strangers_learn_nothing(tmp_path: Path) -> None:
+    async with served(tmp_path, *LIFE) as there:
+        for what in (*PAST, "explain"):
+            for kind in ("apps", "units"):
+                assert (await there.ask("vera", "GET", f"/v1/projects/shop/{kind}/nobody/{what}"))[0] == 404
+            stranger = await there.ask("mallory", "GET", f"{HELLO}/{what}")
+            nothing = await there.ask("mallory", "GET", f"/v1/projects/shop/apps/nobody/{what}")
+            assert stranger[0] == nothing[0] == 404
+        assert (await told(there, "/v1/projects/shop/explain"))["items"] == []
+
+
+async def test_a_project_tells_what_does_not_run_as_it_should(tmp_path: Path) -> None:
+    async with served(tmp_path) as there:
+        assert (await there.ask("dan", "POST", "/v1/projects/shop/apps", DOCUMENT))[0] == 201
+        (found,) = (await told(there, "/v1/projects/shop/explain"))["items"]
+        assert (found["name"], found["state"]) == ("hello", "Pending")
+        assert "No placement has been decided yet" in " ".join(found["sentences"])
+
+
+async def test_ages_are_counted_from_the_call(tmp_path: Path) -> None:
+    recent = state("Running", name="new", at=datetime.now(UTC) - timedelta(minutes=5), **SHOP)
+    async with served(tmp_path, *LIFE, recent) as there:
+        for age, want in (("1m", 0), ("10m", 1), ("2h", 1)):
+            assert len((await told(there, f"/v1/projects/shop/history?since={age}"))["items"]) == want, age

@@ -1,0 +1,203 @@
+"""From objects to records: what is new is recorded, what is known is not, and times are the objects' own."""
+
+from __future__ import annotations
+
+import pytest
+from history_samples import NOW, OF_HELLO, after, app, done, pod, scheduling, terminated
+
+from pincompute.api import builtin, template_hash
+from pincompute.api.builtin import ContainerStatus
+from pincompute.api.conditions import Condition
+from pincompute.api.meta import ObjectMeta
+from pincompute.gateway.history import record_extraction
+from pincompute.gateway.history.record_extraction import KnownState, Observation
+from pincompute.store.records import DecisionRecord, ExitRecord, OperationRecord, RevisionRecord, StateRecord
+
+LIVE = Observation(after(500), live=True)
+CAME = Observation(after(500), live=False)
+
+
+def told(obj: object, known: KnownState, look: Observation = LIVE) -> tuple[dict[type, object], KnownState]:
+    found, then = record_extraction.of_workload("PinApp", obj, known, look)  # type: ignore[arg-type]
+    return {type(record): record for record in found}, then
+
+
+def test_a_new_app_has_a_first_revision_at_its_creation() -> None:
+    found, known = told(app(), KnownState())
+    first = found[RevisionRecord]
+    assert isinstance(first, RevisionRecord)
+    assert (first.at, first.generation, first.spec["replicas"], first.uid) == (NOW, 1, 3, "uid-hello")
+    assert first.revision == template_hash.revision(first.spec["template"])
+    assert list(found) == [RevisionRecord]
+    assert told(app(), known) == ({}, known), "the same again is no news"
+
+
+def test_a_change_by_the_gateway_has_its_author_reason_and_request() -> None:
+    found, known = told(app(2, done=done(generation=2), replicas=6), KnownState(generation=1))
+    made, by = found[RevisionRecord], found[OperationRecord]
+    assert isinstance(made, RevisionRecord)
+    assert isinstance(by, OperationRecord)
+    assert (made.author, made.reason, made.at) == ("alice", "load test", after(5))
+    assert (by.request_id, by.generation, by.verb) == ("r1", 2, "scale")
+    assert told(app(2, done=done(generation=2), replicas=6), known)[0] == {}
+
+
+def test_a_change_past_the_gateway_has_no_author_although_an_old_one_still_stands_on_the_object() -> None:
+    _, known = told(app(2, done=done(generation=2)), KnownState(generation=1))
+    found, _ = told(app(3, done=done(generation=2), replicas=9), known)
+    assert list(found) == [RevisionRecord]
+    assert found[RevisionRecord].author == ""  # type: ignore[attr-defined]
+
+
+def test_a_change_past_the_gateway_after_an_unseen_one_through_it_is_not_taken_for_it() -> None:
+    found, _ = told(app(5, done=done(generation=4)), KnownState(generation=2), CAME)
+    assert found[RevisionRecord].author == ""  # type: ignore[attr-defined]
+    assert found[OperationRecord].generation == 4  # type: ignore[attr-defined]
+
+
+def test_every_operation_that_came_while_nobody_looked_is_told_in_its_order() -> None:
+    """SPEC #22: a gateway that died before it told of one, and again before the next, loses neither."""
+    first, second, third = (done(verb, request=verb, generation=at) for at, verb in enumerate(("stop", "start", "scale"), 2))
+    _, known = told(app(2, done=first), KnownState(generation=1))
+    found, known = record_extraction.of_workload("PinApp", app(4, done=third, before=(second, first)), known, LIVE)
+    assert [(r.verb, r.generation) for r in found if isinstance(r, OperationRecord)] == [("start", 3), ("scale", 4)]
+    assert record_extraction.of_workload("PinApp", app(4, done=third, before=(second, first)), known, LIVE)[0] == ()
+
+
+def test_a_change_that_changed_nothing_claims_no_generation() -> None:
+    """A field that was unset became its default again."""
+    found, _ = told(app(2, done=done(generation=3)), KnownState(generation=2))
+    assert found[OperationRecord].generation == 0  # type: ignore[attr-defined]
+
+
+def test_an_operation_on_one_replica_makes_no_revision() -> None:
+    found, _ = told(app(1, done=done("restart", on="hello-a1-0")), KnownState(generation=1))
+    assert list(found) == [OperationRecord]
+    assert found[OperationRecord].detail == "hello-a1-0"  # type: ignore[attr-defined]
+
+
+def test_a_deletion_counts_the_generation_up_and_is_no_revision() -> None:
+    from msgspec.structs import replace
+
+    obj = app(2)
+    leaving = replace(obj, metadata=replace(obj.metadata, deletion_timestamp=NOW))
+    assert told(leaving, KnownState(generation=1))[0] == {}
+    assert list(told(leaving, KnownState())[0]) == [RevisionRecord], "but what it was must be known at least once"
+
+
+def test_a_decision_is_recorded_once_and_again_when_it_changes() -> None:
+    found, known = told(app(scheduling=scheduling(a1=3)), KnownState(generation=1))
+    assert list(found) == [DecisionRecord]
+    assert told(app(scheduling=scheduling(a1=3), ready_replicas=2), known)[0] == {}
+    assert list(told(app(scheduling=scheduling(a1=2, b1=1)), known)[0]) == [DecisionRecord]
+
+
+def test_what_was_decided_before_we_came_has_the_time_the_object_tells() -> None:
+    found, _ = told(app(scheduling=scheduling(a1=3)), KnownState(generation=1), CAME)
+    assert found[DecisionRecord].at == after(60)  # type: ignore[attr-defined]
+
+
+def test_a_change_that_nobody_answered_yet_happened_just_now_for_all_we_know() -> None:
+    """The status tells of the time before it."""
+    for made, at in ((1, after(500)), (2, after(60))):
+        found, _ = told(app(2, scheduling=scheduling(made)), KnownState(generation=1), CAME)
+        assert found[RevisionRecord].at == at  # type: ignore[attr-defined]
+
+
+def test_a_phase_is_recorded_when_it_changes_at_the_time_of_the_status() -> None:
+    found, known = told(app(phase="Degraded", message="why"), KnownState(generation=1, phase="Running"))
+    assert found == {StateRecord: StateRecord(**OF_HELLO, at=after(60), before="Running", after="Degraded", message="why")}
+    assert told(app(phase="Degraded", message="other"), known)[0] == {}
+    assert told(app(phase=""), known)[1].phase == "Degraded", "a status that is not written yet ends nothing"
+
+
+EXITS = {
+    "a container that was killed for its memory": (
+        pod(ContainerStatus(name="web", restart_count=4, last_state=terminated())),
+        [("web", 137, "OOMKilled", "32Mi", False)],
+    ),
+    "one that is down now and was down before": (
+        pod(ContainerStatus(name="web", state=terminated(1, 200, "Error"), last_state=terminated())),
+        [("web", 137, "OOMKilled", "32Mi", False), ("web", 1, "Error", "32Mi", False)],
+    ),
+    "one that was asked to end": (
+        pod(ContainerStatus(name="web", state=terminated(143, 95, "Error")), deleting=True),
+        [("web", 143, "Error", "32Mi", True)],
+    ),
+    "an init container that failed": (
+        pod(initial=(ContainerStatus(name="init", state=terminated(2, 1, "Error")),)),
+        [("init", 2, "Error", "", False)],
+    ),
+    "an init container that did its work is no news": (
+        pod(initial=(ContainerStatus(name="init", state=terminated(0, 1, "Completed")),)),
+        [],
+    ),
+    "a pod that was evicted": (
+        pod(phase="Failed", reason="Evicted", message="The node was low on resource: memory."),
+        [("", 0, "Evicted", "", False)],
+    ),
+    "a pod that runs": (pod(ContainerStatus(name="web", ready=True), phase="Running"), []),
+}
+
+
+@pytest.mark.parametrize("case", EXITS)
+def test_exits(case: str) -> None:
+    seen, want = EXITS[case]
+    owner = record_extraction.owner_of(seen)
+    assert owner is not None
+    found = list(record_extraction.of_pod("b1", seen, owner))
+    assert [(e.container, e.code, e.reason, e.memory_limit, e.expected) for e in found] == want
+    assert all((e.uid, e.name, e.zone, e.cluster) == ("uid-hello", "hello", "b", "b1") for e in found)
+
+
+def test_an_exit_is_the_same_record_while_it_moves_from_present_to_past() -> None:
+    now = pod(ContainerStatus(name="web", restart_count=0, state=terminated()))
+    then = pod(ContainerStatus(name="web", restart_count=1, last_state=terminated()))
+    owner = record_extraction.owner_of(now)
+    assert owner is not None
+    keys = [[e.key for e in record_extraction.of_pod("b1", seen, owner)] for seen in (now, then)]
+    assert keys[0] == keys[1] != []
+
+
+def test_an_evicted_pod_fell_when_it_stopped_being_ready() -> None:
+    fell = Condition(type="Ready", status="False", last_transition_time=after(7))
+    seen = pod(phase="Failed", reason="Evicted", conditions=(fell,))
+    owner = record_extraction.owner_of(seen)
+    assert owner is not None
+    (found,) = record_extraction.of_pod("b1", seen, owner)
+    assert isinstance(found, ExitRecord)
+    assert found.at == after(7)
+
+
+def kube_event(**changes: object) -> builtin.Event:
+    meta = ObjectMeta(name="e", namespace="demo", uid="e1", creation_timestamp=NOW)
+    about = builtin.ObjectReference(kind="Pod", namespace="demo", name="hello-b1-0", uid="p1")
+    return builtin.Event(metadata=meta, **{"involved_object": about, "reason": "Killing", "type": "Warning", **changes})  # type: ignore[arg-type]
+
+
+TIMES = {
+    "as kubelet writes them": (
+        {"count": 4, "first_timestamp": after(1), "last_timestamp": after(9)},
+        (4, after(1), after(9)),
+    ),
+    "as kube-scheduler writes them": (
+        {"event_time": after(2), "series": builtin.EventSeries(count=3, last_observed_time=after(8))},
+        (3, after(2), after(8)),
+    ),
+    "with nothing but its creation": ({}, (1, NOW, NOW)),
+    "with a last time before its first": (
+        {"first_timestamp": after(5), "last_timestamp": after(1)},
+        (1, after(5), after(5)),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TIMES)
+def test_counts_and_times_of_events(case: str) -> None:
+    facts, want = TIMES[case]
+    owner = record_extraction.owner_of(pod())
+    assert owner is not None
+    found = record_extraction.of_event("b1", kube_event(**facts), owner)
+    assert found is not None
+    assert (found.count, found.at, found.last) == want
+    assert (found.warning, found.about, found.object, found.name) == (True, "Pod", "hello-b1-0", "hello")

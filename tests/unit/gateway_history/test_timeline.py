@@ -1,0 +1,206 @@
+"""The story in sentences: ordered, told once, and with what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from history_samples import after, decision, event, exit_of, operation, revision, spec, state
+
+from pincompute.gateway.history import exit_reasons, timeline
+from pincompute.store.records import GONE, AnyRecord
+
+Q = "registry.internal/hello"
+PROGRAMS = ("kubectl-edit", "pincompute-federation", "argocd")
+
+UP_AGAIN = state("Running", 9)
+
+STORIES: dict[str, tuple[Sequence[AnyRecord], list[str]]] = {
+    "a first revision says what it was": (
+        [revision(author="alice")],
+        ["alice created hello: 3 replicas of hello:1"],
+    ),
+    "an operation and the revision it made are one line": (
+        [revision(), operation(seconds=10, generation=2, reason="load test"), revision(2, 10, spec=spec(6))],
+        ["somebody created hello: 3 replicas of hello:1", "alice scaled hello from 3 to 6: load test"],
+    ),
+    "an operation that made none is a line of its own": (
+        [operation("restart", detail="hello-a1-0"), operation("delete", 1, reason="no use", outcome="forbidden")],
+        ["alice restarted hello (hello-a1-0)", "alice deleted hello: no use; it was refused (forbidden)"],
+    ),
+    "an image that changed": (
+        [revision(), revision(2, 1, author="bob", spec=spec(image=f"{Q}:2"))],
+        ["somebody created hello: 3 replicas of hello:1", "bob changed hello (image of web from hello:1 to hello:2)"],
+    ),
+    "many changes at once": (
+        [revision(), revision(2, 1, manager="kubectl", spec=spec(1, tier="Reserved", template={"spec": {}}))],
+        [
+            "somebody created hello: 3 replicas of hello:1",
+            "somebody with kubectl changed hello (replicas from 3 to 1, container web removed, tier)",
+        ],
+    ),
+    "a change past the gateway tells the program": (
+        [revision(), *(revision(2 + n, 1 + n, manager=m, spec=spec(4 + n)) for n, m in enumerate(PROGRAMS))],
+        [
+            "somebody created hello: 3 replicas of hello:1",
+            "somebody with kubectl (kubectl-edit) scaled hello from 3 to 4",
+            "the platform (pincompute-federation) scaled hello from 4 to 5",
+            "somebody with argocd scaled hello from 5 to 6",
+        ],
+    ),
+    "a placement names zones, a change of it only what moved": (
+        [decision(1, a1=2, b1=2), decision(2, a1=1, b1=3)],
+        ["hello: placed 2 in zone a (a1), 2 in zone b (b1)", "hello: placed 1 in zone b (b1), removed 1 in zone a (a1)"],
+    ),
+    "a decision that moved nothing is not told": ([decision(1, a1=2), decision(2, a1=2)], ["hello: placed 2 in zone a (a1)"]),
+    "what has no place says why": (
+        [decision(1, unplaced=2, b1=1)],
+        ["hello: placed 1 in zone b (b1), 2 without a place (a1: a1 has room for 0 more)"],
+    ),
+    "a state two gateways saw at different moments is told once": (
+        [
+            state("Running", 1),
+            state("Running", 3),
+            state("Degraded", 5, before="Running", message="web fails."),
+            state("Running", 9),
+        ],
+        ["hello is Running", "hello went from Running to Degraded: web fails", "hello is Running"],
+    ),
+    "the end": ([state(GONE, 1, before="Deleting")], ["hello was deleted; nothing of it is left"]),
+    "the same event of many pods is one line": (
+        [event(n, object=f"hello-a1-{n}", message=f"pulled in {n}ms for hello-a1-{n}") for n in range(6)],
+        ["6 pods: Pulled: pulled in 0ms for hello-a1-0"],
+    ),
+    "an event that came back after a while is another line": (
+        [event(0, 5, count=3), event(3000, count=2)],
+        [
+            "pod hello-a1-0: Pulled: Container image already present on machine (3 times)",
+            "pod hello-a1-0: Pulled: Container image already present on machine (2 times)",
+        ],
+    ),
+    "a crash loop is one line, of several pods as well": (
+        [exit_of(137, 60 * n, reason="OOMKilled", memory_limit="32Mi", pod=f"hello-b1-{n % 2}") for n in range(5)],
+        [
+            (
+                "web in 2 pods ended with exit code 137 (out of memory; limit 32Mi), 5 times: "
+                "raise resources.memory or find the leak"
+            )
+        ],
+    ),
+    "different ends are different lines": (
+        [exit_of(1, 1), exit_of(1, 2), exit_of(2, 3)],
+        [
+            "web in hello-b1-0 (zone b) ended with exit code 1, 2 times: look at the logs of its last run",
+            "web in hello-b1-0 (zone b) ended with exit code 2: look at the logs of its last run",
+        ],
+    ),
+    "different events are different lines": (
+        [event(0), event(1, reason="Failed", message="no such image")],
+        ["pod hello-a1-0: Pulled: Container image already present on machine", "pod hello-a1-0: Failed: no such image"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", STORIES)
+def test_stories(case: str) -> None:
+    records, want = STORIES[case]
+    assert [line.sentence for line in timeline.entries(records)] == want
+
+
+@pytest.mark.parametrize("case", STORIES)
+def test_the_order_in_which_records_come_does_not_matter(case: str) -> None:
+    records, want = STORIES[case]
+    assert [line.sentence for line in timeline.entries(records[::-1])] == want
+
+
+def test_what_came_at_the_same_moment_stands_in_the_order_of_cause() -> None:
+    records = [event(), exit_of(), state("Running"), decision(a1=1), revision(), operation("restart")]
+    assert [line.type for line in timeline.entries(records)] == ["operation", "revision", "decision", "state", "exit", "event"]
+
+
+def test_within_a_second_what_was_wanted_comes_before_what_came_of_it() -> None:
+    """Kubelet's times are cut to the second, so a container seems to end before somebody asked for it."""
+    records = [event(0, reason="Killing", message="stopping"), operation("restart", 0.4), state("Degraded", 0.2)]
+    assert [line.type for line in timeline.entries(records)] == ["operation", "event", "state"]
+
+
+def test_looks_into_containers_have_words_of_their_own() -> None:
+    records = [
+        operation("open", 1, detail="shells"),
+        operation("get", 2, detail="files"),
+        operation("update", 3, detail="files"),
+    ]
+    assert [line.sentence for line in timeline.entries(records)] == [
+        "alice opened a shell or ran a command in hello",
+        "alice copied files out of hello",
+        "alice copied files into hello",
+    ]
+
+
+def test_earlier_revisions_tell_what_the_first_on_a_page_changed() -> None:
+    (line,) = timeline.entries([revision(7, 10, spec=spec(9), author="bob")], [revision(5, 1, spec=spec(1)), revision(6, 2)])
+    assert line.sentence == "bob scaled hello from 3 to 9"
+
+
+EXITS = {
+    "out of memory": (
+        exit_of(137, reason="OOMKilled", memory_limit="32Mi"),
+        (
+            "web in hello-b1-0 (zone b) ended with exit code 137 (out of memory; limit 32Mi): "
+            "raise resources.memory or find the leak"
+        ),
+    ),
+    "killed": (
+        exit_of(137, reason="Error"),
+        (
+            "web in hello-b1-0 (zone b) ended with exit code 137 (SIGKILL): "
+            "it did not end within its grace period, or its liveness probe failed: look at the events"
+        ),
+    ),
+    "its own failure": (
+        exit_of(3, reason="Error", message="no\nconfiguration."),
+        "web in hello-b1-0 (zone b) ended with exit code 3 (no configuration): look at the logs of its last run",
+    ),
+    "a service that returned": (
+        exit_of(0, reason="Completed"),
+        "web in hello-b1-0 (zone b) ended with exit code 0: it ended by itself; a service's command should not return",
+    ),
+    "asked to end": (
+        exit_of(143, reason="Error", expected=True),
+        "web in hello-b1-0 (zone b) ended with exit code 143 (SIGTERM; it had been asked to end)",
+    ),
+    "no such command": (
+        exit_of(127, reason="ContainerCannotRun"),
+        (
+            "web in hello-b1-0 (zone b) ended with exit code 127 (ContainerCannotRun): "
+            "its command was not found: check `command` and the image"
+        ),
+    ),
+    "a signal that is none": (
+        exit_of(255, reason="Unknown"),
+        "web in hello-b1-0 (zone b) ended with exit code 255 (Unknown): look at the logs of its last run",
+    ),
+    "evicted": (
+        exit_of(0, container="", reason="Evicted", message="The node was low on resource: memory."),
+        (
+            "hello-b1-0 (zone b) failed (Evicted; The node was low on resource: memory): "
+            "its node ran short: request what it uses, or add nodes"
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", EXITS)
+def test_exits_in_words(case: str) -> None:
+    record, want = EXITS[case]
+    assert exit_reasons.sentence(record) == want
+
+
+def test_a_warning_is_what_somebody_may_have_to_mend() -> None:
+    lines = timeline.entries([exit_of(1), exit_of(143, 1, expected=True), state("Degraded", 2), state("Running", 3), event(4)])
+    assert [line.warning for line in lines] == [True, False, True, False, False]
+
+
+def test_an_event_tells_until_when_it_was_seen() -> None:
+    (line,) = timeline.entries([event(0, 120, count=12, warning=True)])
+    assert (line.at, line.until, line.count, line.warning) == (after(0), after(120), 12, True)

@@ -1,0 +1,79 @@
+"""Why it runs where it runs, or does not, and what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from history_samples import after, app, event, exit_of, operation, revision, scheduling, spec, state
+
+from pincompute.api.kinds import PINAPP
+from pincompute.gateway.history import workload_explanation
+from pincompute.gateway.history.workload_explanation import Subject
+from pincompute.store.records import GONE, AnyRecord
+
+
+def told(*records: AnyRecord, silent: tuple[str, ...] = (), **status: Any) -> list[str]:
+    return list(workload_explanation.present(Subject(PINAPP, app(**status), records, silent, after(1000))))
+
+
+def test_what_waits_says_for_what_and_what_to_do() -> None:
+    found = told(phase="Pending", scheduling=scheduling(unplaced=3))
+    assert found[0] == "hello should run 3 replicas; 0 are ready. It is pending."
+    assert "Not in a1 (NoRoom): a1 has room for 0 more." in found
+    assert "free some, lower the requests, widen spec.placement, or add a member cluster" in found[-1]
+
+
+def test_what_keeps_failing_is_told_once_with_how_often_and_the_remedy() -> None:
+    crashes = [exit_of(137, n, reason="OOMKilled", memory_limit="32Mi") for n in range(5)]
+    found = told(*crashes, exit_of(1, 900), phase="Degraded", scheduling=scheduling(a1=3))
+    failures = [sentence for sentence in found if sentence.startswith("At ")]
+    assert failures == [
+        "At 2026-11-01 10:17:00 UTC: web in hello-b1-0 (zone b) ended with exit code 1: look at the logs of its last run.",
+        (
+            "At 2026-11-01 10:02:04 UTC, 5 times lately: web in hello-b1-0 (zone b) ended with exit code 137 "
+            "(out of memory; limit 32Mi): raise resources.memory or find the leak."
+        ),
+    ]
+
+
+def test_old_failures_and_wanted_ends_are_not_told() -> None:
+    found = told(exit_of(1, -4000), exit_of(143, 900, expected=True), scheduling=scheduling(a1=3))
+    assert not [sentence for sentence in found if sentence.startswith("At ")]
+
+
+def test_warnings_tell_what_nothing_else_does() -> None:
+    mount = event(900, warning=True, reason="FailedMount", message="secret not found")
+    found = told(mount, event(901, warning=True, reason="BackOff"), event(902), scheduling=scheduling(a1=3))
+    assert [s for s in found if s.startswith("At ")] == [
+        "At 2026-11-01 10:17:00 UTC: pod hello-a1-0: FailedMount: secret not found."
+    ]
+
+
+def test_a_silent_member_is_named_when_it_matters() -> None:
+    found = told(silent=("a1", "c1"), scheduling=scheduling(a1=3))
+    assert [s for s in found if "does not answer now" in s] == [
+        "a1 does not answer now: what is said of it is its last news, and its replicas may still run."
+    ]
+
+
+def test_the_last_change_has_its_author_and_reason() -> None:
+    records = [revision(), operation(seconds=10, generation=2, reason="load test"), revision(2, 10, spec=spec(6))]
+    assert told(*records)[-1] == "Last change, at 2026-11-01 10:02:10 UTC: alice scaled hello from 3 to 6: load test."
+
+
+def test_of_what_is_gone_history_speaks() -> None:
+    records = (
+        revision(author="bob"),
+        state("Degraded", 5, before="Running", message="web fails"),
+        exit_of(1, 6),
+        operation("delete", 20, reason="no use"),
+        state("Deleting", 21),
+        state(GONE, 25, before="Deleting"),
+    )
+    assert list(workload_explanation.past("hello", records)) == [
+        "hello does not run: it was deleted at 2026-11-01 10:02:25 UTC by alice (no use).",
+        "Before, hello went from Running to Degraded: web fails.",
+        "At 2026-11-01 10:02:06 UTC: web in hello-b1-0 (zone b) ended with exit code 1: look at the logs of its last run.",
+        "Last change, at 2026-11-01 10:02:00 UTC: bob created hello: 3 replicas of hello:1.",
+        "To run it again, deploy it again; its revisions are in its history.",
+    ]

@@ -1,0 +1,89 @@
+"""Differences in the simple model, and what a write will bring about."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from pincompute.api.workloads import PinApp
+from pincompute.gateway.model import APP, PROJECT
+from pincompute.gateway.model.diff import Change, changes, text
+from pincompute.gateway.workloads import expected_effects
+
+BEFORE: dict[str, Any] = {"replicas": 3, "containers": [{"name": "web", "image": "a:1"}, {"name": "log", "image": "b:1"}]}
+
+DIFFERENCES = {
+    "nothing": ({}, []),
+    "a value": ({"replicas": 4}, [("replicas", 3, 4)]),
+    "something new": ({"zones": ["a"]}, [("zones", None, ["a"])]),
+    "one container of two, which also changed places": (
+        {"containers": [{"name": "log", "image": "b:1"}, {"name": "web", "image": "a:2"}]},
+        [("containers.web.image", "a:1", "a:2"), ("containers", ["web", "log"], ["log", "web"])],
+    ),
+    "one container less": (
+        {"containers": [{"name": "web", "image": "a:1"}]},
+        [("containers.log", BEFORE["containers"][1], None)],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DIFFERENCES)
+def test_field_by_field(name: str) -> None:
+    more, expected = DIFFERENCES[name]
+    found = changes(BEFORE, {**BEFORE, **more})
+    assert [(change.field, change.before, change.after) for change in found] == expected
+
+
+def test_as_text() -> None:
+    assert text(BEFORE, BEFORE) == ""
+    assert "-replicas: 3\n+replicas: 4" in text(BEFORE, {**BEFORE, "replicas": 4})
+    assert "+replicas: 3" in text(None, BEFORE)
+
+
+CREATIONS = {
+    "over all zones": ({"replicas": 6}, "6 replicas of x will run balanced over the zones a, b and c, 2 in each"),
+    "not evenly": ({"replicas": 7}, "7 replicas of x will run balanced over the zones a, b and c, 2 or 3 in each"),
+    "in one zone": ({"replicas": 2, "placement": {"zones": ["b"]}}, "2 replicas of x will run in zone b, if it has room"),
+    "fewer than zones": ({"replicas": 2}, "2 replicas of x will run in 2 of the zones a, b and c"),
+    "a single one": ({}, "1 replica of x will run in one of the zones a, b and c"),
+    "none yet": ({"replicas": 0}, "x is created without replicas"),
+}
+
+
+@pytest.mark.parametrize("name", CREATIONS)
+def test_what_a_creation_brings(name: str) -> None:
+    spec, says = CREATIONS[name]
+    assert expected_effects.creation(APP, "x", spec, {"a", "b", "c"}).startswith(says)
+
+
+def test_a_project_is_prepared() -> None:
+    assert "prepared in every zone" in expected_effects.creation(PROJECT, "x", {}, {"a"})
+
+
+CHANGES = {
+    "nothing": ([], {}, "nothing changes"),
+    "a scale": ([("replicas", 3, 5)], {}, "x goes from 3 to 5 replicas"),
+    "a scale to none": ([("replicas", None, 0)], {}, "x goes from 1 to 0 replicas"),
+    "an image": ([("containers.web.image", "a", "b")], {}, "x restarts the changed containers in place"),
+    "another command": ([("containers.web.args", None, ["a"])], {}, "x updates its replicas step by step"),
+    "everything": (
+        [("replicas", 2, 3), ("zones", None, ["a"]), ("containers.web.args", None, ["a"])],
+        {},
+        "x goes from 2 to 3 replicas, moves to where the zones asked for allow it",
+    ),
+    "the next update": ([("update.maxSurge", None, 1)], {}, "x takes the next update as asked for"),
+    "labels": ([("labels.a", None, "b")], {}, "labels of x changed; nothing restarts"),
+    "where": ([("zones", None, ["a"])], {}, "x moves to where the zones asked for allow it"),
+    "paused": ([("replicas", 3, 5)], {"paused": True}, "x is paused: the change is kept"),
+    "stopped": ([("replicas", 3, 5)], {"stopped": True}, "x is stopped: the change is kept"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_a_change_brings(name: str) -> None:
+    found, spec, says = CHANGES[name]
+    obj = msgspec.convert({"metadata": {"name": "x"}, "spec": {"template": {}, **spec}}, PinApp)
+    told = [Change(field=field, before=before, after=after) for field, before, after in found]
+    assert expected_effects.change(APP, obj, told).startswith(says)

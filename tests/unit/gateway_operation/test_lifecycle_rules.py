@@ -1,0 +1,182 @@
+"""Each verb has a clear post-state, comes twice without harm, and says who and why (S-258)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from replica_samples import NOW, TEMPLATE, app, pod, unit
+
+from pincompute.api import labels, template_hash
+from pincompute.api.kinds import PINAPP, PINPOD
+from pincompute.api.workloads import ClusterStatus, PinApp, WorkloadStatus
+from pincompute.gateway.operation import lifecycle_rules, operation_annotation
+from pincompute.gateway.operation.lifecycle_rules import LifecycleRequest, RollbackRevision
+from pincompute.gateway.operation.replica_lookup import Replica
+from pincompute.gateway.problems import Problem
+
+
+def asked(verb: Any, **more: Any) -> LifecycleRequest:
+    return LifecycleRequest(**{"verb": verb, "by": "ann", "why": "because", "at": NOW, "id": "r1", **more})
+
+
+POST_STATES = {
+    "pause keeps everything but the switch": ("pause", {}, {}, {"paused": True}),
+    "pause of what is paused changes nothing": ("pause", {"paused": True}, {}, {}),
+    "resume lets changes through": ("resume", {"paused": True}, {}, {"paused": False}),
+    "resume of what is not paused changes nothing": ("resume", {}, {}, {}),
+    "stop leaves the number of replicas": ("stop", {}, {}, {"stopped": True}),
+    "stop of what is stopped changes nothing": ("stop", {"stopped": True}, {}, {}),
+    "start brings that number back": ("start", {"stopped": True}, {}, {"stopped": False}),
+    "start of what runs changes nothing": ("start", {}, {}, {}),
+    "scale sets the number": ("scale", {}, {"replicas": 5}, {"replicas": 5}),
+    "scale to what there is changes nothing": ("scale", {}, {"replicas": 3}, {}),
+    "scale of what is stopped is for later": ("scale", {"stopped": True}, {"replicas": 5}, {"replicas": 5}),
+}
+
+
+@pytest.mark.parametrize("case", POST_STATES)
+def test_post_state(case: str) -> None:
+    verb, spec, more, change = POST_STATES[case]
+    assert lifecycle_rules.decide(PINAPP, app(**spec), asked(verb, **more)).spec == change
+
+
+REFUSALS = {
+    "a paused app is not stopped": ("stop", {"paused": True}, {}, "wrong-state", "resume it first"),
+    "a paused app is not scaled": ("scale", {"paused": True}, {"replicas": 9}, "wrong-state", "resume it first"),
+    "a paused app is not restarted": ("restart", {"paused": True}, {}, "wrong-state", "resume it first"),
+    "a stopped app has nothing to restart": ("restart", {"stopped": True}, {}, "wrong-state", "start it"),
+    "below zero replicas": ("scale", {}, {"replicas": -1}, "invalid", "correct the named fields and send it again"),
+    "replicas missing": ("scale", {}, {}, "invalid", "correct the named fields and send it again"),
+    "too long a reason": ("pause", {}, {"why": "x" * 2000}, "invalid", "correct the named fields and send it again"),
+    "no good revision": ("rollback", {}, {}, "wrong-state", "name a revision of its history"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_what_cannot_be_done_says_what_to_do(case: str) -> None:
+    verb, spec, more, code, remedy = REFUSALS[case]
+    with pytest.raises(Problem) as caught:
+        lifecycle_rules.decide(PINAPP, app(**spec), asked(verb, **more))
+    assert (caught.value.code, caught.value.remedy) == (code, remedy)
+
+
+def test_a_restart_replaces_pods_without_being_another_program() -> None:
+    change = lifecycle_rules.decide(PINAPP, app(), asked("restart")).spec
+    annotations = change["template"]["metadata"]["annotations"]
+    assert annotations == {labels.RESTARTED_AT: NOW.isoformat()}
+    after = {**TEMPLATE, "metadata": {"annotations": annotations}}
+    assert template_hash.shape(after) != template_hash.shape(TEMPLATE), "an update in place would restart nothing"
+
+
+def test_other_annotations_are_still_taken_in_place() -> None:
+    noted = {**TEMPLATE, "metadata": {"annotations": {"team": "a"}}}
+    assert template_hash.shape(noted) == template_hash.shape(TEMPLATE)
+
+
+def test_the_same_request_again_is_not_another_restart() -> None:
+    request = asked("restart", key="k1")
+    written = lifecycle_rules.patch(app(), request, lifecycle_rules.decide(PINAPP, app(), request))
+    again = app(annotations=written["metadata"]["annotations"])
+    assert lifecycle_rules.decide(PINAPP, again, asked("restart", key="k1", at=NOW + timedelta(minutes=1))).spec == {}
+    assert lifecycle_rules.decide(PINAPP, again, asked("restart", key="k2")).spec != {}
+    assert lifecycle_rules.decide(PINAPP, again, asked("restart", key="k1", by="bob")).spec != {}, "keys are each caller's own"
+
+
+def test_an_id_that_a_caller_gives_to_several_requests_makes_them_no_repetition() -> None:
+    request = asked("restart")
+    written = lifecycle_rules.patch(app(), request, lifecycle_rules.decide(PINAPP, app(), request))
+    assert lifecycle_rules.decide(PINAPP, app(annotations=written["metadata"]["annotations"]), request).spec != {}
+
+
+def test_it_is_known_again_after_others_came_between() -> None:
+    """S-259: whose answer got lost may ask again late, and an app that was scaled meanwhile is not restarted twice."""
+    request, obj = asked("restart", key="k"), app()
+    obj = app(
+        annotations=lifecycle_rules.patch(obj, request, lifecycle_rules.decide(PINAPP, obj, request))["metadata"]["annotations"]
+    )
+    for count in range(1, operation_annotation.KEPT):
+        other = asked("scale", id=f"s{count}", replicas=10 + count)
+        obj = app(
+            annotations=lifecycle_rules.patch(obj, other, lifecycle_rules.decide(PINAPP, obj, other))["metadata"]["annotations"]
+        )
+        assert lifecycle_rules.decide(PINAPP, obj, request).spec == {}
+    assert [note.verb for note in operation_annotation.read(obj)] == ["scale"] * (operation_annotation.KEPT - 1) + ["restart"]
+
+
+def test_who_and_why_stand_in_the_same_write_as_the_change() -> None:
+    body = lifecycle_rules.patch(app(), asked("stop"), lifecycle_rules.decide(PINAPP, app(), asked("stop")))
+    assert body["metadata"]["resourceVersion"] == "7"
+    assert body["spec"] == {"stopped": True}
+    (note,) = operation_annotation.read(app(annotations=body["metadata"]["annotations"]))
+    assert (note.verb, note.by, note.why, note.generation) == ("stop", "ann", "because", app().metadata.generation + 1)
+
+
+def test_a_record_that_somebody_else_wrote_is_no_obstacle() -> None:
+    assert lifecycle_rules.decide(PINAPP, app(annotations={labels.OPERATIONS: "not json"}), asked("pause")).spec == {
+        "paused": True
+    }
+
+
+def _history() -> tuple[RollbackRevision, ...]:
+    def revision(tag: str, *, good: bool) -> RollbackRevision:
+        template = {"spec": {"containers": [{"name": "main", "image": f"r/web:{tag}"}]}}
+        return RollbackRevision(template_hash.revision(template), template, NOW, good)
+
+    present = RollbackRevision(template_hash.revision(TEMPLATE), TEMPLATE, NOW, good=False)
+    return (present, revision("broken", good=False), revision("good", good=True))
+
+
+def test_a_rollback_goes_to_the_newest_that_ran_well_and_leaves_nothing_of_the_present() -> None:
+    change = lifecycle_rules.decide(PINAPP, app(), asked("rollback", history=_history())).spec
+    assert change["template"]["spec"]["containers"] == [{"name": "main", "image": "r/web:good"}]
+    assert change["template"]["spec"]["volumes"] is None
+
+
+def test_a_rollback_leads_away_from_the_present_template_whatever_an_earlier_version_called_it() -> None:
+    """S-131: after an upgrade what runs keeps its name, so the history has the present template under two names."""
+    present, former, *rest = _history()
+    renamed = replace(present, name="0123456789", good=True)
+    decided = lifecycle_rules.decide(PINAPP, app(), asked("rollback", history=(renamed, present, former, *rest)))
+    assert decided.to == lifecycle_rules.decide(PINAPP, app(), asked("rollback", history=(present, former, *rest))).to
+    assert lifecycle_rules.decide(PINAPP, app(), asked("rollback", history=(renamed, former), to="0123456789")).spec == {}
+
+
+def test_a_rollback_goes_to_the_revision_that_is_named() -> None:
+    history = _history()
+    decided = lifecycle_rules.decide(PINAPP, app(), asked("rollback", history=history, to=history[1].name))
+    assert (decided.to, decided.spec["template"]["spec"]["containers"][0]["image"]) == (history[1].name, "r/web:broken")
+    assert lifecycle_rules.decide(PINAPP, app(), asked("rollback", history=history, to=history[0].name)).spec == {}
+    with pytest.raises(Problem, match="is not in the history"):
+        lifecycle_rules.decide(PINAPP, app(), asked("rollback", history=history, to="nope"))
+
+
+def test_a_unit_is_always_one() -> None:
+    with pytest.raises(Problem, match="always one pod"):
+        lifecycle_rules.decide(PINPOD, unit(), asked("scale", replicas=2))
+    assert lifecycle_rules.decide(PINPOD, unit(), asked("stop")).spec == {"stopped": True}
+
+
+def _replica(*, ready: bool = True) -> Replica:
+    return Replica("web", 0, "a1", pod("a1", 0, ready=ready))
+
+
+def _reported(*ready: int) -> PinApp:
+    lines = tuple(ClusterStatus(cluster=f"a{n}", zone="a", ready_replicas=count) for n, count in enumerate(ready))
+    return msgspec.structs.replace(app(replicas=4), status=WorkloadStatus(clusters=lines))
+
+
+def test_a_restart_of_one_replica_says_beforehand_that_it_may_have_to_wait() -> None:
+    """Whether it does is decided from the one account of disturbance, not here."""
+    assert lifecycle_rules.wait(PINAPP, _reported(2, 2), _replica()) == ""
+    assert "1 of 4 replicas are not ready now" in lifecycle_rules.wait(PINAPP, _reported(2, 1), _replica())
+    assert lifecycle_rules.wait(PINAPP, _reported(2, 1), _replica(ready=False)) == "", "it serves nobody"
+
+
+def test_nothing_of_a_paused_app_is_restarted() -> None:
+    with pytest.raises(Problem, match="is paused"):
+        lifecycle_rules.may_disturb(app(paused=True))
+    lifecycle_rules.may_disturb(app())

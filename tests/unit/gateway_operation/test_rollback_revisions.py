@@ -1,0 +1,90 @@
+"""Which revisions a rollback can lead to: those the host keeps, and what the history knows of them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from replica_samples import NOW, TARGET, app
+
+from pincompute.api.meta import Manifest, ObjectMeta
+from pincompute.api.revisions import PinRevision, PinRevisionSpec
+from pincompute.gateway import rollback_revisions
+from pincompute.gateway.operation.lifecycle_rules import RollbackRevision
+from pincompute.gateway.problems import Problem
+from pincompute.gateway.rollback_revisions import RollbackRevisions
+from pincompute.store.store_errors import StoreUnavailable
+
+
+def kept(*names: str) -> tuple[PinRevision, ...]:
+    """Newest first, as reads give them."""
+    count = len(names)
+    return tuple(
+        PinRevision(
+            metadata=ObjectMeta(name=f"web-{name}", creation_timestamp=NOW - timedelta(minutes=age)),
+            spec=PinRevisionSpec(revision=name, number=count - age, template=template(name, "host")),
+        )
+        for age, name in enumerate(names)
+    )
+
+
+def told(**good: bool) -> tuple[RollbackRevision, ...]:
+    return tuple(RollbackRevision(name, template(name, "history"), NOW, good=well) for name, well in good.items())
+
+
+def template(name: str, source: str) -> Manifest:
+    return {"spec": {"containers": [{"name": source, "image": name}]}}
+
+
+ORDERS = {
+    "the host alone, without the store": (kept("b", "a"), {}, ["b", "a"]),
+    "the history alone": ((), {"c": False, "b": True}, ["c", "b"]),
+    "both say the same": (kept("b", "a"), {"b": True, "a": True}, ["b", "a"]),
+    "the present is known to the history only": (kept("b", "a"), {"c": False, "b": True, "a": True}, ["c", "b", "a"]),
+    "the history missed one": (kept("c", "b", "a"), {"d": False, "c": True, "a": True}, ["d", "c", "b", "a"]),
+    "the host has forgotten the oldest": (kept("c", "b"), {"c": True, "b": True, "a": True}, ["c", "b", "a"]),
+    "one came back": (kept("b", "a"), {"a": True, "b": True}, ["a", "b"]),
+}
+
+
+@pytest.mark.parametrize("case", ORDERS)
+def test_each_stands_once_and_the_newest_first(case: str) -> None:
+    there, history, names = ORDERS[case]
+    assert [revision.name for revision in rollback_revisions.merged(there, told(**history))] == names
+
+
+def test_the_history_adds_who_ran_well_and_how_its_author_wrote_it() -> None:
+    found = {r.name: r for r in rollback_revisions.merged(kept("c", "b", "a"), told(c=False, a=True))}
+    assert {name: revision.good for name, revision in found.items()} == {"c": False, "b": None, "a": True}
+    sources = {name: revision.template["spec"]["containers"][0]["name"] for name, revision in found.items()}
+    assert sources == {"c": "history", "b": "host", "a": "history"}
+
+
+class Away:
+    """A store whose database does not answer, and a host that keeps what it is told to."""
+
+    def __init__(self, *names: str) -> None:
+        self._kept = kept(*names)
+
+    def revisions(self, _obj: Any) -> tuple[PinRevision, ...]:
+        return self._kept
+
+    @property
+    def history(self) -> Away:
+        return self
+
+    async def page(self, *_: Any, **__: Any) -> Any:
+        raise StoreUnavailable("no answer")
+
+
+async def test_a_rollback_needs_no_database() -> None:
+    there: Any = Away("b", "a")
+    found = await RollbackRevisions(there, there).of(TARGET, app())
+    assert [(revision.name, revision.good) for revision in found] == [("b", None), ("a", None)]
+
+
+async def test_where_nothing_can_be_known_that_is_said() -> None:
+    there: Any = Away()
+    with pytest.raises(Problem, match="does not answer now, and the host keeps no earlier revision"):
+        await RollbackRevisions(there, there).of(TARGET, app())

@@ -1,0 +1,125 @@
+"""The workload API alone for tests: its real routes, reads and rights over API servers in memory, served over HTTP.
+
+Callers say who they are by a header; how callers prove it is tested elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from gateway.served_gateway import WITHIN, free_port, populate
+
+from pincompute.api.labels import HOST
+from pincompute.api.member_clusters import MEMBERCLUSTERS, PROJECTS, Project
+from pincompute.api.meta import Key
+from pincompute.api.revisions import PINREVISIONS
+from pincompute.api.workloads import PINAPPS, PINPODS
+from pincompute.gateway import application, http_server
+from pincompute.gateway.access import Authorizer, Roles
+from pincompute.gateway.audit import AuditLog
+from pincompute.gateway.cache_reads import CacheReads
+from pincompute.gateway.call_context import Caller
+from pincompute.gateway.middleware import RequestGuards
+from pincompute.gateway.model import APP, UNIT
+from pincompute.gateway.openapi_document import OpenApiDocument
+from pincompute.gateway.settings import AccessSettings, GatewaySettings, LimitSettings, ListenSettings
+from pincompute.gateway.workloads import project_handlers, workload_handlers
+from pincompute.gateway.workloads.read_service import ReadService
+from pincompute.gateway.workloads.write_service import WriteService
+from pincompute.kube.cluster_set import Clusters
+from pincompute.kube.kubeconfig import ClusterConfig
+from pincompute.testing.apiserver.memory_server import MemoryServer
+
+ROUTES = (*workload_handlers.routes(APP), *workload_handlers.routes(UNIT), *project_handlers.ROUTES)
+
+
+class _ByHeader:
+    async def identify(self, scope: Any) -> Caller:
+        return Caller(dict(scope["headers"]).get(b"x-caller", b"nobody").decode())
+
+
+class _Unlimited:
+    def admit(self, caller: Caller, operation: Any, project: str) -> Any:
+        return nullcontext()
+
+
+@dataclass
+class Running:
+    """`dan` and the others of ROLES are members of project shop, `root` is an administrator."""
+
+    url: str
+    clusters: Clusters
+    host: MemoryServer
+    member: MemoryServer
+    http: aiohttp.ClientSession
+
+    async def ask(self, caller: str, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any, Any]:
+        """Status, decoded body and headers."""
+        said = {"X-Caller": caller, **headers}
+        async with self.http.request(method, self.url + path, json=body, headers=said) as answer:
+            return answer.status, await answer.json(content_type=None), answer.headers
+
+    async def send(self, caller: str, path: str, body: bytes, content_type: str) -> tuple[int, Any]:
+        said = {"X-Caller": caller, "Content-Type": content_type}
+        async with self.http.post(self.url + path, data=body, headers=said) as answer:
+            return answer.status, await answer.json(content_type=None)
+
+    async def caught_up(self) -> None:
+        """The gateway has seen everything that the host holds."""
+        async with asyncio.timeout(WITHIN):
+            for kind in (PINAPPS, PINPODS, PROJECTS):
+                newest = max((int(o["metadata"]["resourceVersion"]) for o in self.host.store.list(kind).items), default=0)
+                await self.clusters.cache(HOST, kind).until(newest)
+
+
+@asynccontextmanager
+async def running(folder: Path) -> AsyncIterator[Running]:
+    """Everything is synced when the block begins."""
+    host, member = MemoryServer(), MemoryServer()
+    for memory in (host, member):
+        for kind in (PINAPPS, PINPODS, PINREVISIONS, PROJECTS, MEMBERCLUSTERS):
+            memory.store.register(kind)
+    populate(host)
+    clusters = Clusters(user_agent="test")
+    settings = GatewaySettings(listen=ListenSettings(port=free_port()), limits=LimitSettings(body=1 << 19))
+    audit = AuditLog(settings.audit, folder / "audit.log")
+    serving = http_server.make(_app(clusters, settings, audit), settings)
+    async with host, member, audit, clusters, aiohttp.ClientSession() as http:
+        await clusters.add(HOST, ClusterConfig(host.url))
+        await clusters.add("a1", ClusterConfig(member.url))
+        task = asyncio.create_task(http_server.serve(serving))
+        try:
+            async with asyncio.timeout(WITHIN):
+                await clusters.until_synced(HOST)
+                await clusters.until_synced("a1")
+                while not serving.started:  # noqa: ASYNC110 - uvicorn has no event for it
+                    await asyncio.sleep(0.01)
+            yield Running(f"http://127.0.0.1:{settings.listen.port}", clusters, host, member, http)
+        finally:
+            serving.force_exit = True
+            task.cancel()
+            await asyncio.wait([task])
+
+
+def _app(clusters: Clusters, settings: GatewaySettings, audit: AuditLog) -> Any:
+    def project(name: str) -> Project | None:
+        return clusters.view(HOST, PROJECTS).get(Key("", name))
+
+    roles = Roles(AccessSettings(platform_roles={"admin": ("root",), "project-creator": ("carl",)}))
+    authorizer = Authorizer(roles, project, lambda _: None, time.time)
+    reads = CacheReads(clusters)
+    given = {
+        "roles": roles,
+        "authorizer": authorizer,
+        "catalog": ReadService(clusters, reads, authorizer),
+        "desk": WriteService(reads),
+    }
+    guards = RequestGuards(_ByHeader(), _Unlimited(), authorizer, audit)
+    return application.build(application.ApplicationParts(settings, reads, guards, OpenApiDocument(str), given), ROUTES)

@@ -1,0 +1,185 @@
+"""What a shard says of its pods, and why they are not ready: S-020, S-022."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import msgspec
+import pytest
+from shard_builders import NOW, pod, seen, shard, share, with_status
+
+from pincompute.api.builtin import (
+    ContainerState,
+    ContainerStateRunning,
+    ContainerStateTerminated,
+    ContainerStateWaiting,
+    ContainerStatus,
+)
+from pincompute.api.conditions import Condition, find
+from pincompute.api.labels import IN_PLACE
+from pincompute.api.meta import Key
+from pincompute.api.shards import PinAppShard, ShardStatus
+from pincompute.engine.api_refusals import ApiRefusals
+from pincompute.engine.error_classification import Outcome
+from pincompute.engine.plan import Patch
+from pincompute.engine.worker import KeyTrouble
+from pincompute.operator.replicas.replicas_controller import CONTROLLERS, decide
+
+V1 = share("hello:1")
+V2 = share("hello:2")
+
+
+def written(of: PinAppShard, *pods, now=NOW) -> dict | None:
+    found = [a for a in decide(seen(of, *pods, now=now)).actions if isinstance(a, Patch) and a.subresource == "status"]
+    return found[0].body["status"] if found else None
+
+
+def status(of: PinAppShard, *pods) -> ShardStatus:
+    return msgspec.convert(written(of, *pods), ShardStatus)
+
+
+def test_a_healthy_shard():
+    found = status(shard(V1, generation=4), pod(0, V1), pod(1, V1))
+    assert (found.observed_generation, found.origin_generation) == (4, 5)
+    assert (found.replicas, found.ready_replicas, found.available_replicas, found.updated_replicas) == (2, 2, 2, 2)
+    assert found.message == ""
+    assert [(c.type, c.status, c.reason) for c in found.conditions] == [
+        ("Progressing", "False", "Settled"),
+        ("Ready", "True", "AllReady"),
+    ]
+
+
+def test_only_what_changed_is_written():
+    before = status(shard(V1), pod(0, V1), pod(1, V1))
+    same = with_status(shard(V1), before)
+    assert written(same, pod(0, V1), pod(1, V1)) is None
+    assert set(written(same, pod(0, V1), pod(1, V1, up=False))) == {
+        "readyReplicas",
+        "availableReplicas",
+        "revisions",
+        "message",
+        "conditions",
+    }
+
+
+def test_transition_times_follow_the_status():
+    """S-022."""
+    before = with_status(shard(V1), status(shard(V1), pod(0, V1), pod(1, V1, up=False)))
+    later = NOW + timedelta(minutes=1)
+    after = msgspec.convert(
+        written(before, pod(0, V1, up=False), pod(1, V1, up=False), now=later)["conditions"], tuple[Condition, ...]
+    )
+    assert find(after, "Ready").last_transition_time == NOW
+
+
+def test_an_update_in_place_is_not_done_before_the_container_is_new():
+    """S-020, S-153: the pod has the new revision, but the old container still answers."""
+    record = {IN_PLACE: '{"web":{"id":"id-1","image":"hello:1"}}'}
+    found = status(shard(V2), pod(0, V2), pod(1, V2, annotations=record))
+    assert (found.updated_replicas, found.ready_replicas) == (1, 1)
+
+
+def test_a_shard_that_was_born_a_moment_ago_says_nothing_while_its_pods_are_made():
+    newborn = shard(V1, created=NOW - timedelta(seconds=1))
+    assert written(newborn) is None
+    assert written(shard(V1))["message"] == "2 of 2 replicas not ready; their pods are not made yet"
+
+
+def container(**facts) -> ContainerStatus:
+    state = {name: facts.pop(name) for name in ("running", "waiting", "terminated") if name in facts}
+    return ContainerStatus(name="web", image="hello:1", state=ContainerState(**state), **facts)
+
+
+CRASHED = ContainerState(terminated=ContainerStateTerminated(exit_code=3, reason="Error", message="no database\n"))
+KILLED = ContainerState(terminated=ContainerStateTerminated(exit_code=137, reason="OOMKilled"))
+BACK_OFF = ContainerStateWaiting(reason="CrashLoopBackOff", message="back-off 10s restarting failed container")
+UNSCHEDULABLE = Condition(
+    type="PodScheduled",
+    status="False",
+    reason="Unschedulable",
+    message="0/3 nodes are available: 3 Insufficient cpu. preemption: none.",
+)
+TROUBLES = {
+    "image": (
+        {"status": container(waiting=ContainerStateWaiting(reason="ImagePullBackOff", message="not found"))},
+        "ImagePullBackOff",
+        "cannot pull image hello:1 of container web: not found; check the image's name and tag, and the registry",
+    ),
+    "crash": (
+        {"status": container(waiting=BACK_OFF, last_state=CRASHED, restart_count=4)},
+        "CrashLoopBackOff",
+        "container web ended with exit code 3 (Error: no database), restarts: 4; look at the logs of its last run",
+    ),
+    "memory": (
+        {"status": container(waiting=BACK_OFF, last_state=KILLED, restart_count=1)},
+        "CrashLoopBackOff",
+        "container web ended with exit code 137 (OOMKilled), restarts: 1; raise its memory limit",
+    ),
+    "configuration": (
+        {
+            "status": container(
+                waiting=ContainerStateWaiting(reason="CreateContainerConfigError", message='secret "s" not found')
+            )
+        },
+        "CreateContainerConfigError",
+        'container web cannot be made: secret "s" not found; correct the template or what it refers to',
+    ),
+    "no node": (
+        {"status": container(), "conditions": (UNSCHEDULABLE,)},
+        "Unschedulable",
+        "no node takes it: 0/3 nodes are available: 3 Insufficient cpu; ask for less, or add nodes",
+    ),
+    "probe": (
+        {"status": container(running=ContainerStateRunning(started_at=NOW - timedelta(minutes=1)))},
+        "ProbeFailing",
+        "container web runs but its probe fails; check the probe's path and port, and the container's logs",
+    ),
+    "evicted a moment ago": (
+        {"status": container(), "phase": "Failed", "reason": "Evicted", "message": "low on memory", "created": NOW},
+        "Evicted",
+        "pod ended: low on memory; it is replaced",
+    ),
+}
+
+
+@pytest.mark.parametrize(("facts", "reason", "sentence"), TROUBLES.values(), ids=TROUBLES.keys())
+def test_the_message_says_why_not_and_what_to_do(facts, reason, sentence):
+    found = status(shard(V1), pod(0, V1), pod(1, V1, up=False, **facts))
+    assert found.message == f"1 of 2 replicas not ready; hello-a1-1: {sentence}"
+    assert find(found.conditions, "Ready").reason == reason
+
+
+def test_an_update_that_is_stuck_says_so_although_enough_replicas_are_ready():
+    broken = pod(2, V2, up=False, status=container(waiting=ContainerStateWaiting(reason="ErrImagePull", message="not found")))
+    found = status(shard(V2), pod(0, V1), pod(1, V1), broken)
+    assert found.ready_replicas == 2
+    assert found.message.startswith("the former revision serves on; hello-a1-2: cannot pull image hello:2 of container web")
+
+
+def test_a_container_that_fails_tells_more_than_a_pod_that_waits():
+    waits = pod(0, V1, up=False, status=container(), conditions=(UNSCHEDULABLE,))
+    fails = pod(1, V1, up=False, status=container(waiting=BACK_OFF, last_state=CRASHED))
+    assert find(status(shard(V1), waits, fails).conditions, "Ready").reason == "CrashLoopBackOff"
+
+
+def test_a_container_that_started_a_moment_ago_is_given_time():
+    starting = pod(1, V1, up=False, status=container(running=ContainerStateRunning(started_at=NOW - timedelta(seconds=4))))
+    plan = decide(seen(shard(V1), pod(0, V1), starting))
+    assert plan.wake_after == 6.0
+    assert status(shard(V1), pod(0, V1), starting).message == "1 of 2 replicas not ready; pods are starting"
+
+
+def test_a_refusal_by_the_api_server_tells_most():
+    text = 'pods "hello-a1-1" is forbidden: exceeded quota: small, requested: pods=1, used: pods=1, limited: pods=1'
+    plan = decide(seen(shard(V1, created=NOW), pod(0, V1), refused=text))
+    found = next(a for a in plan.actions if isinstance(a, Patch) and a.subresource == "status").body["status"]
+    assert found["message"] == f"1 of 2 replicas not ready; more pods are refused: {text}; raise the quota or ask for less"
+
+
+def test_refusals_are_kept_until_an_attempt_succeeds():
+    refusals, card, key = ApiRefusals(), CONTROLLERS[0].card, Key("demo", "hello")
+    refusals.note(card, key, KeyTrouble(Outcome.REFUSED, "POST /api/v1/namespaces/demo/pods on local: exceeded quota: one"))
+    refusals.note(card, key, KeyTrouble(Outcome.REFUSED, "POST /api/v1/namespaces/demo/pods on local: exceeded quota: two"))
+    assert refusals.of(card.name, key) == "exceeded quota: one"
+    refusals.note(card, key, None)
+    assert refusals.of(card.name, key) == ""

@@ -1,0 +1,105 @@
+"""Addresses and ports follow from the slot, and no two regions share one."""
+
+from __future__ import annotations
+
+import ipaddress
+from itertools import combinations
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from pincompute.region import home, slot_claims
+from pincompute.region.errors import RegionError
+from pincompute.region.layout import MAX_MEMBERS, MAX_SLOTS, Layout, MemberSpec, RegionSpec
+from pincompute.region.machine import port_conflicts
+
+
+def region(folder: Path, slot: int, members: int = 3) -> Layout:
+    spec = RegionSpec(slot=slot, members=tuple(MemberSpec(name=f"m{i}", zone=f"z{i}", index=i) for i in range(members)))
+    return Layout(folder, spec)
+
+
+def networks(layout: Layout) -> list[ipaddress.IPv4Network]:
+    ranges = [layout.pod_range(member) for member in layout.spec.members]
+    ranges += [layout.service_range(index) for index in range(1 + len(layout.spec.members))]
+    return [ipaddress.IPv4Network(text, strict=False) for text in (f"{layout.address}/24", *ranges)]
+
+
+def test_no_two_networks_of_a_full_region_overlap(tmp_path: Path) -> None:
+    for one, other in combinations(networks(region(tmp_path, 0, MAX_MEMBERS)), 2):
+        assert not one.overlaps(other), (one, other)
+
+
+def test_neighbouring_regions_share_no_network_and_no_port(tmp_path: Path) -> None:
+    for slot in range(MAX_SLOTS - 1):
+        here, next_door = region(tmp_path, slot, MAX_MEMBERS), region(tmp_path, slot + 1, MAX_MEMBERS)
+        assert not [pair for pair in zip(networks(here), networks(next_door), strict=True) if pair[0].overlaps(pair[1])]
+        numbers = [{port for _, port, _ in port_conflicts.wanted(layout)} for layout in (here, next_door)]
+        assert numbers[0].isdisjoint(numbers[1])
+
+
+def test_every_port_of_a_region_is_different_and_usable(tmp_path: Path) -> None:
+    listeners = port_conflicts.wanted(region(tmp_path, MAX_SLOTS - 1, MAX_MEMBERS))
+    numbers = [port for _, port, _ in listeners]
+    assert len(numbers) == len(set(numbers))
+    assert max(numbers) < 32768, "above this the kernel hands out ports of its own accord"
+
+
+def test_regions_get_different_slots_and_keep_them(tmp_path: Path) -> None:
+    claims = tmp_path / "claims"
+    first, second = (tmp_path / name for name in ("first", "second"))
+    for place in (first, second):
+        home.create(place)
+        home.save(region(place, slot_claims.claim(place, claims)))
+    got = [home.load(place).spec.slot for place in (first, second)]
+    assert got[0] != got[1]
+    assert slot_claims.claim(first, claims) == got[0]
+    assert slot_claims.of(second, claims) == got[1]
+
+
+def test_a_slot_is_free_again_once_its_home_is_gone(tmp_path: Path) -> None:
+    claims = tmp_path / "claims"
+    gone = slot_claims.claim(tmp_path / "never-made", claims)
+    assert slot_claims.claim(tmp_path / "other", claims) == gone
+
+
+def test_a_released_slot_is_free_and_another_regions_is_not_released(tmp_path: Path) -> None:
+    claims, place = tmp_path / "claims", tmp_path / "home"
+    home.create(place)
+    slot = slot_claims.claim(place, claims)
+    home.save(region(place, slot))
+    slot_claims.release(tmp_path / "stranger", slot, claims)
+    assert slot_claims.of(place, claims) == slot
+    slot_claims.release(place, slot, claims)
+    assert slot_claims.of(place, claims) is None
+
+
+def test_a_region_whose_slot_was_taken_says_by_whom(tmp_path: Path) -> None:
+    claims, holder = tmp_path / "claims", tmp_path / "holder"
+    home.create(holder)
+    slot = slot_claims.claim(holder, claims)
+    home.save(region(holder, slot))
+    with pytest.raises(RegionError, match=f"slot {slot} .* belongs to the region in {holder}"):
+        slot_claims.check(tmp_path / "late", slot, claims)
+
+
+def test_a_damaged_specification_is_an_error_with_a_remedy(tmp_path: Path) -> None:
+    (tmp_path / slot_claims.SPEC).write_text('{"slot": "seven"}')
+    with pytest.raises(RegionError, match=r"damaged .* --purge"):
+        home.load(tmp_path)
+
+
+def test_a_specification_survives_being_saved(tmp_path: Path) -> None:
+    layout = region(tmp_path, 3)
+    grown = msgspec.structs.replace(layout.spec.members[0], simulated_nodes=7)
+    layout = Layout(tmp_path, msgspec.structs.replace(layout.spec, members=(grown, *layout.spec.members[1:])))
+    home.save(layout)
+    assert home.load(tmp_path) == layout
+
+
+def test_only_one_command_changes_a_region(tmp_path: Path) -> None:
+    with home.changing(tmp_path), pytest.raises(RegionError, match="another command"), home.changing(tmp_path):
+        pass
+    with home.changing(tmp_path):
+        pass

@@ -1,0 +1,62 @@
+"""Service tokens, and retention."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import msgspec
+from record_builders import DEADLINE, NOW, after, everything, exit_of, opened, revision, state
+
+from pincompute.store.history_store import HistoryStore
+from pincompute.store.retention import BATCH, Retention, RetentionLimits
+from pincompute.store.token_table import TokenTable
+
+
+class ExampleToken(msgspec.Struct, frozen=True):
+    id: str
+    expires_at: datetime
+    revoked_at: datetime | None = None
+
+
+async def test_tokens_are_kept_and_stay_revoked_since_the_first_time(url: str, tmp_path: Path) -> None:
+    async with opened(url, tmp_path / "spool") as store:
+        await store.until_ready()
+        tokens = TokenTable(store.database, ExampleToken)
+        for name in ("t1", "t2"):
+            await tokens.add(ExampleToken(name, after(60)))
+        assert await tokens.revoke("t1", after(1))
+        assert await tokens.revoke("t1", after(2))
+        assert not await tokens.revoke("nobody", after(3))
+        assert list(await tokens.everything()) == [ExampleToken("t1", after(60), after(1)), ExampleToken("t2", after(60))]
+
+
+async def _filled(store: HistoryStore) -> None:
+    store.record(*(exit_of(1, second) for second in range(BATCH + 100)), revision(at=NOW), state(BATCH + 200))
+    assert await store.settled(DEADLINE)
+
+
+async def test_what_is_too_old_goes_and_revisions_stay_longer(url: str, tmp_path: Path) -> None:
+    async with opened(url, tmp_path / "spool") as store:
+        await _filled(store)
+        limits = RetentionLimits(age=timedelta(seconds=110), age_of_revisions=timedelta(days=1))
+        assert await Retention(store.database, limits).sweep(after(BATCH + 200)) == BATCH + 90
+        wanted = [revision(at=NOW), *(exit_of(1, s) for s in range(BATCH + 90, BATCH + 100)), state(BATCH + 200)]
+        assert await everything(store) == wanted
+
+
+async def test_what_is_too_much_goes_the_oldest_first(url: str, tmp_path: Path) -> None:
+    async with opened(url, tmp_path / "spool") as store:
+        await _filled(store)
+        before = await everything(store)
+        size = await Retention(store.database, RetentionLimits()).size()
+        retention = Retention(store.database, RetentionLimits(age=timedelta(days=9), size=size - 1))
+        removed = await retention.sweep(NOW)
+        assert removed == BATCH
+        assert await everything(store) == before[BATCH:]
+
+
+async def test_nothing_goes_while_there_is_room(url: str, tmp_path: Path) -> None:
+    async with opened(url, tmp_path / "spool") as store:
+        await _filled(store)
+        assert await Retention(store.database, RetentionLimits()).sweep(after(BATCH)) == 0

@@ -1,0 +1,40 @@
+"""Writes `src/pincompute/api/podtemplate.json` from the OpenAPI v3 document of the pinned Kubernetes module.
+
+    python tools/podtemplate.py [DOCUMENT]
+
+Without an argument the document is taken from the Go module cache. Run it when control-plane/kubernetes/go.mod changes.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from pincompute.api import template_schema
+
+ROOT = Path(__file__).parents[1]
+TARGET = ROOT / "src/pincompute/api/podtemplate.json"
+
+
+def pinned_document() -> Path:
+    listed = subprocess.run(
+        ["go", "list", "-m", "-f", "{{.Dir}}", "k8s.io/kubernetes"],
+        cwd=ROOT / "control-plane/kubernetes",
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+    )
+    return Path(listed.stdout.strip()) / "api/openapi-spec/v3/api__v1_openapi.json"
+
+
+def main() -> None:
+    document = Path(sys.argv[1]) if len(sys.argv) > 1 else pinned_document()
+    schema = template_schema.extract(json.loads(document.read_text("utf-8")))
+    TARGET.write_text(json.dumps(schema, separators=(",", ":"), sort_keys=True) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()
