@@ -70,7 +70,13 @@ def member(kinds: Kinds = KINDS) -> list[Manifest]:
     return [
         *_validating("platform-writes", written, _by_platform(kinds)),
         *_validating("requests-and-limits", _PODS_CREATED, _HAS_RESOURCES),
+        *_mutating("shards-untracked", _shards_created(kinds), _UNTRACKED, "Ignore"),
     ]
+
+
+def _shards_created(kinds: Kinds) -> Match:
+    """Once an object is without the record of field managers, the API server keeps none for it."""
+    return Match(GROUP, VERSION, tuple(kind.shard.plural for kind in kinds), ("CREATE",))
 
 
 _IS_PLATFORM = f"['{PLATFORM_USER}', '{_PLATFORM_ACCOUNT}'].exists(p, request.userInfo.username.startsWith(p))"

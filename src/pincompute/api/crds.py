@@ -90,7 +90,11 @@ def _project() -> Manifest:
 
 
 def _shard(kind: WorkloadKind) -> Manifest:
-    return _definition(kind.shard, structural_schema.of_kind(kind.shard.type), kind.shard_columns, (kind.shard_short,))
+    """Spec and status are stored as they come: only the platform writes them, and the API server is spared their schema."""
+    root = structural_schema.of_kind(kind.shard.type)
+    for part in ("spec", "status"):
+        root["properties"][part] = structural_schema.opaque(root["properties"][part]["description"])
+    return _definition(kind.shard, root, kind.shard_columns, (kind.shard_short,))
 
 
 def _cluster_capacity() -> Manifest:

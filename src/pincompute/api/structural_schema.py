@@ -21,6 +21,11 @@ _ANY_OBJECT: Schema = {"type": "object", "x-kubernetes-preserve-unknown-fields":
 _INT_OR_STRING: Schema = {"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}]}
 
 
+def opaque(description: str) -> Schema:
+    """An object that the API server stores as it comes and takes for one field."""
+    return {**_ANY_OBJECT, "x-kubernetes-map-type": "atomic", "description": description}
+
+
 class UndescribedError(Exception):
     """A field that users see has no description."""
 

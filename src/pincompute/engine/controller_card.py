@@ -19,7 +19,7 @@ from pincompute.kube.cache_views import Unknown, Views
 Where: TypeAlias = Literal["host", "members", "local"]
 """The host cluster, every member, or (for an operator) the one cluster it serves."""
 
-Verb: TypeAlias = Literal["create", "apply", "patch", "status", "delete", "evict", "scale"]
+Verb: TypeAlias = Literal["create", "apply", "patch", "update", "status", "delete", "evict", "scale"]
 
 AnyKey: TypeAlias = tuple[str, ...]
 """What a controller looks at, one at a time: a named tuple of strings, so that keys sort, and print as they say.

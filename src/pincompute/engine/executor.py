@@ -25,6 +25,7 @@ from pincompute.engine.plan import (
     Patch,
     Ref,
     Scale,
+    Update,
     cluster_of,
     resource_of,
 )
@@ -44,6 +45,8 @@ async def perform(action: Action, card: Card[Any], views: Views, writer: Writer)
             await _apply(action, card, views, writer)
         case Patch():
             await _patch(action, card, writer)
+        case Update():
+            await _update(action, card, views, writer)
         case Delete():
             await _delete(action, views, writer)
         case Evict():
@@ -69,9 +72,9 @@ def check_lane(action: Action, card: Card[Any]) -> None:
 
 def _check_pins(action: Action, card: Card[Any]) -> None:
     match action:
-        case Create() | Apply() if not is_marked(action.body):
+        case Create() | Apply() | Update(subresource="") if not is_marked(action.body):
             raise UndeclaredAccessError(f"{card.name} makes {action.ref} without the label {MANAGED_BY}: {PINCOMPUTE}")
-        case Patch() | Scale() if not (action.uid and action.resource_version):
+        case Patch() | Update() | Scale() if not (action.uid and action.resource_version):
             raise UndeclaredAccessError(f"{card.name} changes {action.ref} without the uid and version it was decided from")
         case Delete() | Evict() if not action.uid:
             raise UndeclaredAccessError(f"{card.name} ends {action.ref} without its uid")
@@ -89,7 +92,9 @@ def verb_of(action: Action) -> Verb | None:
         case Apply():
             return "apply"
         case Patch():
-            return "status" if action.subresource == "status" else "patch"
+            return "patch"
+        case Update():
+            return "status" if action.subresource == "status" else "update"
         case Delete():
             return "delete"
         case Evict():
@@ -159,7 +164,17 @@ async def _made(action: Apply, card: Card[Any], writer: Writer) -> bool:
 async def _patch(action: Patch, card: Card[Any], writer: Writer) -> None:
     body = manifest(action.ref, action.body, uid=action.uid, resourceVersion=action.resource_version)
     try:
-        await writer.patch(action.ref.resource, action.ref.key, body, action.subresource, card.name)
+        await writer.patch(action.ref.resource, action.ref.key, body, card.name)
+    except api_errors.NotFound as gone:
+        raise StaleView(f"{action.ref} is gone") from gone
+
+
+async def _update(action: Update, card: Card[Any], views: Views, writer: Writer) -> None:
+    if not action.subresource:
+        _refuse_foreign(action, views)
+    body = manifest(action.ref, action.body, uid=action.uid, resourceVersion=action.resource_version)
+    try:
+        await writer.update(action.ref.resource, action.ref.key, body, action.subresource, card.name)
     except api_errors.NotFound as gone:
         raise StaleView(f"{action.ref} is gone") from gone
 
@@ -180,7 +195,7 @@ async def _evict(action: Evict, views: Views, writer: Writer) -> None:
         return  # gone is what was wanted
 
 
-def _refuse_foreign(action: Delete | Evict, views: Views) -> None:
+def _refuse_foreign(action: Update | Delete | Evict, views: Views) -> None:
     seen = _cached(action.ref, views)
     if seen is not None and seen.metadata.uid == action.uid and not is_ours(seen):
         raise ForeignError(f"{action.ref} has no label {MANAGED_BY}: {PINCOMPUTE}, so it is left alone")

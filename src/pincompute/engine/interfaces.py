@@ -33,7 +33,9 @@ class Writer(Protocol):
 
     async def apply(self, resource: Resource[Any], body: Manifest, manager: str) -> None: ...
 
-    async def patch(
+    async def patch(self, resource: Resource[Any], key: Key, body: Manifest, manager: str) -> None: ...
+
+    async def update(
         self, resource: Resource[Any], key: Key, body: Manifest, subresource: Subresource, manager: str
     ) -> None: ...
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Literal, TypeAlias
 
+from pincompute.api import merge_patch
 from pincompute.api.builtin import PODS
-from pincompute.api.meta import Key, Manifest, Object, Resource
+from pincompute.api.meta import Key, Manifest, Object, ObjectMeta, Resource, Struct
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,21 @@ class Apply:
 @dataclass(frozen=True, slots=True)
 class Patch:
     """Merge patch (strategic for built-in kinds) pinned to the version it was decided from."""
+
+    ref: Ref
+    body: Manifest
+    uid: str
+    resource_version: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """PUT: the object, or its status alone, is `body` afterwards; pinned to the version it was decided from.
+
+    It costs the API server less than a patch, which has to be merged into the stored object first. A body without a status is
+    about everything but the status, so it must carry the metadata that belongs to others.
+    """
 
     ref: Ref
     body: Manifest
@@ -127,7 +143,7 @@ class ConfirmSet:
     uids: frozenset[str]
 
 
-Action: TypeAlias = Create | Apply | Patch | Delete | Evict | Scale | Confirm | ConfirmSet
+Action: TypeAlias = Create | Apply | Patch | Update | Delete | Evict | Scale | Confirm | ConfirmSet
 Stage: TypeAlias = tuple[Action, ...]
 
 
@@ -199,6 +215,29 @@ def _makes_pod(action: Action) -> bool:
     """An apply without a uid makes what is missing."""
     makes = isinstance(action, Create) or (isinstance(action, Apply) and not action.uid)
     return makes and resource_of(action) == PODS
+
+
+def status_update(ref: Ref, seen: ObjectMeta, present: Struct, wanted: Struct, why: str) -> tuple[Update, ...]:
+    """The one write that turns the object's status from `present` into `wanted`; nothing when they are equal."""
+    if present == wanted:
+        return ()
+    body = {"status": merge_patch.to_json(wanted)}
+    return (Update(ref, body, seen.uid, seen.resource_version, why, "status"),)
+
+
+def update(ref: Ref, seen: ObjectMeta, body: Manifest, why: str) -> Update:
+    """The write that makes the object `body`. What others have added to its metadata stays."""
+    ours = body["metadata"]
+    theirs = map(merge_patch.to_json, seen.owner_references)
+    owners = {owner["uid"]: owner for owner in (*theirs, *ours.get("ownerReferences", ()))}
+    parts: Manifest = {
+        "labels": {**seen.labels, **ours.get("labels", {})},
+        "annotations": {**seen.annotations, **ours.get("annotations", {})},
+        "finalizers": list(dict.fromkeys((*seen.finalizers, *ours.get("finalizers", ())))),
+        "ownerReferences": list(owners.values()),
+    }
+    metadata = {**ours, **{name: part for name, part in parts.items() if part}}
+    return Update(ref, {**body, "metadata": metadata}, seen.uid, seen.resource_version, why)
 
 
 def plan(*stages: Stage, wake_after: float | None = None, why: str = "") -> Plan:

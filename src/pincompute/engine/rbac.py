@@ -16,13 +16,14 @@ NEEDS: dict[Verb, tuple[str, ...]] = {
     "create": ("create",),
     "apply": ("get", "create", "patch"),
     "patch": ("patch",),
-    "status": ("patch",),
+    "update": ("update",),
+    "status": ("update",),
     "delete": ("delete",),
     "evict": ("create",),
     "scale": ("patch",),
 }
 DOORS: dict[Verb, str] = {"status": "/status", "evict": "/eviction", "scale": "/scale"}  # verbs that stand on a subresource
-ORDER = ("get", "list", "watch", "create", "patch", "delete")
+ORDER = ("get", "list", "watch", "create", "update", "patch", "delete")
 
 
 def cluster_role(name: str, cards: Iterable[Card[Any]], where: Where) -> Manifest:

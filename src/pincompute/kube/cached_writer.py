@@ -47,10 +47,13 @@ class CachedWriter:
         self._applied.remember(place, body, answer)
         self._written(resource, answer)
 
-    async def patch(
+    async def patch(self, resource: Resource[Any], key: Key, body: Manifest, manager: str) -> None:
+        self._written(resource, await write_requests.patch(self.client, resource, key, body, manager))
+
+    async def update(
         self, resource: Resource[Any], key: Key, body: Manifest, subresource: write_requests.Subresource, manager: str
     ) -> None:
-        self._written(resource, await write_requests.patch(self.client, resource, key, body, manager, subresource))
+        self._written(resource, await write_requests.update(self.client, resource, key, body, manager, subresource))
 
     async def delete(
         self, resource: Resource[Any], key: Key, uid: str, resource_version: str, propagation: write_requests.Propagation

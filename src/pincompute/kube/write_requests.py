@@ -62,15 +62,24 @@ async def patch(
     key: Key,
     body: Manifest,
     manager: str,
-    subresource: Subresource = "",
     *,
     dry_run: bool = False,
 ) -> T:
     """Merge patch, strategic where the kind is built in; pinned by metadata.uid and metadata.resourceVersion in `body`."""
-    path = resource.path(key.namespace, key.name, subresource)
+    path = resource.path(key.namespace, key.name)
     content_type = _STRATEGIC if _built_in(resource) else _MERGE
     query = {"fieldManager": manager, **_UNCHECKED, **(_DRY_RUN if dry_run else {})}
     answer = await _pinned(client, path, query, msgspec.json.encode(body), content_type)
+    return object_decoding.object_decoder(resource.type).decode(answer)
+
+
+async def update(
+    client: ApiClient, resource: Resource[T], key: Key, body: Manifest, manager: str, subresource: Subresource = ""
+) -> T:
+    """PUT: the object, or its status alone, is `body` afterwards. Conflict unless it is at metadata.uid and resourceVersion."""
+    path = resource.path(key.namespace, key.name, subresource)
+    query = {"fieldManager": manager, **_UNCHECKED}
+    answer = await client.request("PUT", path, query=query, body=_encode(resource, _named(key, body, {})))
     return object_decoding.object_decoder(resource.type).decode(answer)
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pincompute.api import merge_patch
 from pincompute.api.builtin import NAMESPACES, NODES, PODS, Namespace
 from pincompute.api.kinds import KINDS
 from pincompute.api.labels import LOCAL, MANAGED_BY, PINCOMPUTE, SYSTEM_NAMESPACE
@@ -20,7 +19,7 @@ from pincompute.api.member_clusters import CLUSTERCAPACITIES, Capacity, ClusterC
 from pincompute.api.meta import Key
 from pincompute.domain import capacity_summary
 from pincompute.engine.controller_card import Card, Controller, ReadAccess, WriteAccess, own_key
-from pincompute.engine.plan import Create, Patch, Plan, Ref, plan
+from pincompute.engine.plan import Create, Plan, Ref, Update, plan, status_update
 from pincompute.kube.cache_views import Unknown, View, Views
 
 KEY = Key("", LOCAL)
@@ -51,15 +50,13 @@ def decide(seen: ObservedCapacity) -> Plan:
     return plan(_write(seen.present, seen.measured, seen.reported, seen.now), wake_after=seen.wait)
 
 
-def _write(present: ClusterCapacity, measured: Capacity, reported: datetime | None, now: datetime) -> tuple[Patch, ...]:
+def _write(present: ClusterCapacity, measured: Capacity, reported: datetime | None, now: datetime) -> tuple[Update, ...]:
     """Also when only time went by since a shard reported: federation holds promises until a measurement counts them."""
     last = present.status.measured_at
     if present.status.capacity == measured and last is not None and (reported is None or reported <= last):
         return ()
     status = ClusterCapacityStatus(capacity=measured, measured_at=now)
-    metadata = present.metadata
-    body = {"status": merge_patch.between(present.status, status)}
-    return (Patch(REF, body, metadata.uid, metadata.resource_version, "nodes or pods changed", "status"),)
+    return status_update(REF, present.metadata, present.status, status, "nodes or pods changed")
 
 
 def observe(_key: Key, views: Views, now: datetime) -> ObservedCapacity:

@@ -11,7 +11,7 @@ from pincompute.api.builtin import PODS, Pod
 from pincompute.api.labels import HOST, MANAGED_BY, PINCOMPUTE
 from pincompute.api.meta import Key, Object, ObjectMeta, Resource
 from pincompute.engine.controller_card import Card, Controller, ReadAccess, WriteAccess, own_key
-from pincompute.engine.plan import Apply, Patch, Plan, Ref, plan
+from pincompute.engine.plan import Apply, Plan, Ref, Update, plan
 from pincompute.engine.worker import Engine
 from pincompute.kube.cache_views import Unknown
 
@@ -48,7 +48,7 @@ class SlowWriter:
     async def apply(self, _resource: Any, body: Any, _manager: str) -> None:
         await self._write(body["metadata"]["name"])
 
-    async def patch(self, _resource: Any, key: Key, _body: Any, _subresource: str, _manager: str) -> None:
+    async def update(self, _resource: Any, key: Key, _body: Any, _subresource: str, _manager: str) -> None:
         await self._write(key.name)
 
     async def _write(self, name: str) -> None:
@@ -100,7 +100,7 @@ class Spread:
         name, hands = seen.metadata.name, self.region.hands
         left = [member for member in self.members(seen.key) if name not in hands[member].written]
         writes = tuple(Apply(Ref(member, WIDGETS, seen.key), OURS, "its share") for member in left)
-        status = Patch(Ref(HOST, WIDGETS, seen.key), {"status": {}}, "u", "1", "its status", "status")
+        status = Update(Ref(HOST, WIDGETS, seen.key), {"status": {}}, "u", "1", "its status", "status")
         return plan((*writes, *(() if name in hands[HOST].written else (status,))))
 
     def engine(self) -> Engine:

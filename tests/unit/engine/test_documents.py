@@ -12,7 +12,20 @@ from pincompute.api.workloads import PINAPPS
 from pincompute.engine.controller_card import Card, Controller, ReadAccess, WriteAccess, own_key
 from pincompute.engine.controller_docs import index, page
 from pincompute.engine.error_classification import Outcome
-from pincompute.engine.plan import Apply, Confirm, ConfirmSet, Create, Delete, Evict, Failed, Patch, Plan, Ref, Scale, plan
+from pincompute.engine.plan import (
+    Apply,
+    Confirm,
+    ConfirmSet,
+    Create,
+    Delete,
+    Evict,
+    Failed,
+    Plan,
+    Ref,
+    Scale,
+    Update,
+    plan,
+)
 from pincompute.engine.plan_text import explain
 from pincompute.engine.rbac import cluster_role
 from pincompute.engine.reconciler import ReconcileResult
@@ -40,7 +53,7 @@ def test_rbac_allows_what_the_card_names_in_that_place_and_nothing_else() -> Non
     role = cluster_role("pincompute-federation", [CARD], "host")
     assert role["rules"] == [
         {"apiGroups": ["pincompute.io"], "resources": ["pinapps"], "verbs": ["get", "list", "watch"]},
-        {"apiGroups": ["pincompute.io"], "resources": ["pinapps/status"], "verbs": ["patch"]},
+        {"apiGroups": ["pincompute.io"], "resources": ["pinapps/status"], "verbs": ["update"]},
     ]
     member = cluster_role("pincompute-federation", [CARD], "members")
     verbs = ["get", "list", "watch", "create", "patch", "delete"]
@@ -56,7 +69,7 @@ def test_rbac_of_several_cards_is_their_union() -> None:
         (["nodes"], ["get", "list", "watch"]),
         (["pods"], ["create", "patch"]),
         (["pinapps"], ["get", "list", "watch"]),
-        (["pinapps/status"], ["patch"]),
+        (["pinapps/status"], ["update"]),
     ]
 
 
@@ -94,7 +107,7 @@ def test_a_plan_reads_as_sentences_with_reasons() -> None:
         (Apply(SHARD, {"spec": {"zone": "a"}}, "zone a has room"),),
         (Create(SHARD, {}, "it is new"), Delete(SHARD, "u1", "it is empty")),
         (Evict(POD, "u", "its node is drained"), Scale(APP, 4, "u", "1", "the queue is long")),
-        (Patch(APP, {"status": {}}, "u", "1", "3 of 3 are ready", "status"),),
+        (Update(APP, {"status": {}}, "u", "1", "3 of 3 are ready", "status"),),
         wake_after=30,
         why="Scaled from 2 to 3",
     )

@@ -10,14 +10,13 @@ from typing import Any
 import msgspec
 from federation.object_builders import NOW, app, capacity, cluster
 
-from pincompute.api import merge_patch
 from pincompute.api.conditions import Condition
 from pincompute.api.kinds import KINDS
 from pincompute.api.labels import HOST
 from pincompute.api.member_clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS, Capacity, ClusterCapacity, ClusterCapacityStatus
 from pincompute.api.meta import Key, ObjectMeta
 from pincompute.api.workloads import PINAPPS, PinApp, WorkloadStatus
-from pincompute.engine.plan import Patch, Plan, Ref
+from pincompute.engine.plan import Plan, Ref, Update
 from pincompute.federation.controller_keys import PoolKey
 from pincompute.federation.scheduling import pool_controller, scheduling_queue
 from pincompute.kube.object_store import ObjectStore
@@ -118,7 +117,7 @@ class CachedRegion:
         """One look, and its writes; those on the objects named do not get through."""
         plan = pool_controller.decide(self.seen())
         for action in plan.actions:
-            if isinstance(action, Patch) and action.ref.key.name not in failing:
+            if isinstance(action, Update) and action.ref.key.name not in failing:
                 self._patch(action)
         return plan
 
@@ -134,7 +133,7 @@ class CachedRegion:
         made = self.app(name).status.scheduling
         return sum(row.replicas for row in made.placement) if made else 0
 
-    def _patch(self, patch: Patch) -> None:
+    def _patch(self, patch: Update) -> None:
         made = self.stores[HOST, patch.ref.resource].get(patch.ref.key)
-        status = merge_patch.apply(merge_patch.to_json(made.status), patch.body["status"])
-        self._put(HOST, patch.ref.resource, msgspec.structs.replace(made, status=msgspec.convert(status, WorkloadStatus)))
+        status = msgspec.convert(patch.body["status"], WorkloadStatus)
+        self._put(HOST, patch.ref.resource, msgspec.structs.replace(made, status=status))

@@ -6,7 +6,7 @@ import msgspec
 from federation.object_builders import NOW, app, member, shard, template
 
 from pincompute.api.workloads import ClusterReplicas, Scheduling
-from pincompute.engine.plan import Apply, ConfirmSet, Delete, Patch, Plan
+from pincompute.engine.plan import Apply, ConfirmSet, Delete, Patch, Plan, Update
 from pincompute.federation.workload import workload_controller
 from pincompute.federation.workload.member_shards import MemberShard
 from pincompute.federation.workload.workload_model import Workload
@@ -33,7 +33,7 @@ def shares(plan) -> dict[str, int]:
 
 def dispatched(plan: Plan) -> bool:
     """Anything but the status is written."""
-    return any(not (isinstance(a, Patch) and a.subresource == "status") for a in plan.actions)
+    return any(not (isinstance(a, Update) and a.subresource == "status") for a in plan.actions)
 
 
 def deleted(plan) -> dict[str, str]:

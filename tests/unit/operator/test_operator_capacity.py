@@ -13,7 +13,7 @@ from pincompute.api.labels import LOCAL
 from pincompute.api.member_clusters import CLUSTERCAPACITIES, Capacity, ClusterCapacity, ClusterCapacityStatus
 from pincompute.api.meta import ObjectMeta
 from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS
-from pincompute.engine.plan import Create, Patch
+from pincompute.engine.plan import Create, Update
 from pincompute.kube.cache_views import Unknown
 from pincompute.operator.capacity_controller import CONTROLLER, KEY, PERIOD
 
@@ -37,7 +37,7 @@ def test_the_object_is_made_when_it_is_not_there():
 
 def test_the_first_measurement_is_written_at_once():
     (patch,) = plan(written()).actions
-    assert isinstance(patch, Patch)
+    assert isinstance(patch, Update)
     assert patch.body == {"status": {"capacity": {"runningPods": 1}, "measuredAt": "2026-11-21T12:00:00Z"}}
 
 
@@ -54,7 +54,7 @@ def test_an_equal_measurement_is_written_when_a_shard_reported_since():
         reported, status=msgspec.structs.replace(reported.status, reported_at=NOW - timedelta(seconds=1))
     )
     (patch,) = plan(written(Capacity(running_pods=1)), shards=[reported]).actions
-    assert patch.body == {"status": {"measuredAt": "2026-11-21T12:00:00Z"}}
+    assert patch.body["status"]["measuredAt"] == "2026-11-21T12:00:00Z"
     assert plan(written(Capacity(running_pods=1), seconds_ago=0.9 * PERIOD), shards=[reported]).settled
 
 

@@ -12,13 +12,13 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from pincompute.api import conditions, merge_patch
+from pincompute.api import conditions
 from pincompute.api.conditions import Condition
 from pincompute.api.labels import HOST
 from pincompute.api.member_clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS, Capacity, MemberCluster
 from pincompute.api.meta import Object
 from pincompute.engine.controller_card import Card, Controller, ReadAccess, WriteAccess
-from pincompute.engine.plan import Patch, Plan, Ref, plan
+from pincompute.engine.plan import Plan, Ref, plan, status_update
 from pincompute.federation.controller_keys import MemberKey
 from pincompute.federation.member import member_state
 from pincompute.federation.member.member_state import MemberState
@@ -46,14 +46,8 @@ def decide(seen: ObservedHealth) -> Plan:
         capacity=_rounded(seen.member.capacity) or cluster.status.capacity,
         conditions=conditions.merge(contact, (ready,), now),
     )
-    difference = merge_patch.between(cluster.status, status)
-    if not difference:
-        return Plan(wake_after=wake_after)
-    meta = cluster.metadata
-    write = Patch(
-        Ref(HOST, MEMBERCLUSTERS, cluster.key), {"status": difference}, meta.uid, meta.resource_version, ready.message, "status"
-    )
-    return plan((write,), wake_after=wake_after)
+    ref = Ref(HOST, MEMBERCLUSTERS, cluster.key)
+    return plan(status_update(ref, cluster.metadata, cluster.status, status, ready.message), wake_after=wake_after)
 
 
 def observe(key: MemberKey, views: Views, now: datetime) -> ObservedHealth | None:

@@ -11,14 +11,14 @@ from datetime import datetime
 
 import msgspec
 
-from pincompute.api import conditions, labels, merge_patch
+from pincompute.api import conditions, labels
 from pincompute.api.builtin import NAMESPACES, Namespace
 from pincompute.api.conditions import Condition
 from pincompute.api.labels import HOST
 from pincompute.api.member_clusters import MEMBERCLUSTERS, PROJECTS, Project
 from pincompute.api.meta import Key, Manifest
 from pincompute.engine.controller_card import Card, Controller, ReadAccess, WriteAccess, own_key
-from pincompute.engine.plan import Apply, Patch, Plan, Ref, plan
+from pincompute.engine.plan import Apply, Plan, Ref, Update, plan, status_update
 from pincompute.federation.member import member_state
 from pincompute.kube.cache_views import Unknown, Views
 
@@ -85,7 +85,7 @@ def _apply(project: Project, cluster: str) -> Apply:
     return Apply(ref, manifest(project.metadata.name), f"project {project.metadata.name} needs its namespace in {cluster}")
 
 
-def _report(seen: ObservedProject, missing: tuple[Apply, ...], foreign: tuple[str, ...]) -> tuple[Patch, ...]:
+def _report(seen: ObservedProject, missing: tuple[Apply, ...], foreign: tuple[str, ...]) -> tuple[Update, ...]:
     """Ready once every cluster that answers has the namespace."""
     project = seen.project
     condition = _condition(project, missing, foreign)
@@ -94,12 +94,7 @@ def _report(seen: ObservedProject, missing: tuple[Apply, ...], foreign: tuple[st
         observed_generation=project.metadata.generation,
         conditions=conditions.merge(project.status.conditions, (condition,), seen.now),
     )
-    difference = merge_patch.between(project.status, status)
-    if not difference:
-        return ()
-    meta = project.metadata
-    ref = Ref(HOST, PROJECTS, project.key)
-    return (Patch(ref, {"status": difference}, meta.uid, meta.resource_version, condition.message, "status"),)
+    return status_update(Ref(HOST, PROJECTS, project.key), project.metadata, project.status, status, condition.message)
 
 
 def _condition(project: Project, missing: tuple[Apply, ...], foreign: tuple[str, ...]) -> Condition:

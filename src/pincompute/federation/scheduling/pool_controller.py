@@ -24,7 +24,7 @@ from pincompute.api.meta import Object
 from pincompute.api.resource_requests import NOTHING, Requests, plus
 from pincompute.api.workloads import Scheduling
 from pincompute.engine.controller_card import Card, Controller, ObserveContext, ReadAccess, WriteAccess
-from pincompute.engine.plan import Failed, Patch, Plan, Ref
+from pincompute.engine.plan import Failed, Plan, Ref, Update
 from pincompute.federation.controller_keys import PoolKey
 from pincompute.federation.member import member_state
 from pincompute.federation.member.member_state import MemberState
@@ -54,7 +54,7 @@ class ObservedPool:
 
 def decide(seen: ObservedPool) -> Plan:
     promised, failed = dict(seen.promised), list(seen.failed)
-    writes: list[Patch] = []
+    writes: list[Update] = []
     for workload in seen.waiting:
         try:
             writes += _decided(workload, seen, promised)
@@ -68,7 +68,7 @@ def decide(seen: ObservedPool) -> Plan:
     )
 
 
-def _decided(workload: Workload, seen: ObservedPool, promised: dict[str, Requests]) -> tuple[Patch, ...]:
+def _decided(workload: Workload, seen: ObservedPool, promised: dict[str, Requests]) -> tuple[Update, ...]:
     if workload.rendered.problem:
         return workload_model.with_status(workload, placement_status.refused(workload, seen.now), "its template cannot be used")
     decision = place(workload, seen.members, promised)

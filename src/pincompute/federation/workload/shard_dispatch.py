@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pincompute.api import labels, merge_patch
 from pincompute.api.meta import Manifest
-from pincompute.api.shards import Shard, ShardBudget, ShardSpec
-from pincompute.engine.plan import Action, Apply, Confirm, ConfirmSet, Delete, Patch, Ref, Stage
+from pincompute.api.shards import Shard, ShardSpec
+from pincompute.engine.plan import Action, Confirm, ConfirmSet, Create, Delete, Patch, Ref, Stage, Update, update
 from pincompute.federation.kinds import ShardInput
 from pincompute.federation.workload.member_shards import MemberShard
 from pincompute.federation.workload.rollout import Assignment
@@ -25,7 +25,7 @@ def writes(workload: Workload, assignments: tuple[Assignment, ...]) -> tuple[Act
         for a in assignments
         if a.site.known and a.site.orphan is not None and not a.site.orphan.deleting
     )
-    return orphans + tuple(apply for a in assignments if (apply := _apply(workload, a)))
+    return orphans + tuple(write for a in assignments if (write := _write(workload, a)))
 
 
 def removals(workload: Workload, assignments: tuple[Assignment, ...]) -> tuple[Delete, ...]:
@@ -66,7 +66,7 @@ def _proof(workload: Workload, site: MemberShard, shard: Shard) -> Confirm:
     return Confirm(_ref(workload, site), shard.metadata.uid, shard.metadata.generation)
 
 
-def _apply(workload: Workload, assignment: Assignment) -> Apply | None:
+def _write(workload: Workload, assignment: Assignment) -> Create | Update | None:
     """The shard this member should have now; None when it has it, or when it cannot be given one."""
     site = assignment.site
     if not assignment.mix or not site.known or not site.namespace_exists or site.deleting or site.orphan is not None:
@@ -74,9 +74,11 @@ def _apply(workload: Workload, assignment: Assignment) -> Apply | None:
     spec = _spec(workload, assignment)
     if site.shard is not None and site.shard.spec == spec:
         return None
-    uid = site.shard.metadata.uid if site.shard else ""
     counts = ", ".join(f"{share.replicas} of revision {share.revision}" for share in assignment.mix)
-    return Apply(_ref(workload, site), manifest(workload, spec), f"{site.name} should run {counts}", uid)
+    why, body = f"{site.name} should run {counts}", manifest(workload, spec)
+    if site.shard is None:
+        return Create(_ref(workload, site), body, why)
+    return update(_ref(workload, site), site.shard.metadata, body, why)
 
 
 def _spec(workload: Workload, assignment: Assignment) -> ShardSpec:
@@ -97,13 +99,8 @@ def manifest(workload: Workload, spec: ShardSpec) -> Manifest:
             "labels": {labels.MANAGED_BY: labels.PINCOMPUTE, labels.ORIGIN_UID: workload.uid},
             "finalizers": [labels.PODS_FINALIZER],
         },
-        "spec": merge_patch.to_json(spec) | {"budget": _explicit(spec.budget)},
+        "spec": merge_patch.to_json(spec),
     }
-
-
-def _explicit(budget: ShardBudget) -> Manifest:
-    """With its zeros: what an apply leaves out is not lowered to nothing but left to others."""
-    return {"unavailable": budget.unavailable, "updating": budget.updating, "surge": budget.surge}
 
 
 def remaining(workload: Workload, sites: tuple[MemberShard, ...]) -> tuple[MemberShard, ...]:

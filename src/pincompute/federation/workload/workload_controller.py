@@ -147,7 +147,7 @@ def _controller(kind: WorkloadKind, refusals: ApiRefusals) -> Controller[Key, Ob
             ReadAccess("members", CLUSTERCAPACITIES, _no_key),
         ),
         writes=(
-            WriteAccess("members", kind.shard, ("apply", "delete")),
+            WriteAccess("members", kind.shard, ("create", "update", "delete")),
             WriteAccess("host", kind.workload, ("patch", "status")),
             WriteAccess("host", PINREVISIONS, ("create", "patch", "delete")),
         ),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pincompute.api import merge_patch, resource_requests, template_hash
+from pincompute.api import resource_requests, template_hash
 from pincompute.api.kinds import KINDS, WorkloadKind, WorkloadObject
 from pincompute.api.labels import HOST, SHARDS_FINALIZER
 from pincompute.api.meta import Key, Manifest, Object, Resource
@@ -15,7 +15,7 @@ from pincompute.api.resource_requests import Requests
 from pincompute.api.shards import Shard
 from pincompute.api.workloads import Tier, WorkloadStatus
 from pincompute.domain.disruption_account import Account
-from pincompute.engine.plan import Patch, Ref
+from pincompute.engine.plan import Ref, Update, status_update
 from pincompute.federation import kinds
 from pincompute.federation.kinds import Behaviour
 
@@ -142,13 +142,9 @@ def kind_of(resource: Resource[Any]) -> WorkloadKind:
     return next(kind for kind in KINDS if resource in (kind.workload, kind.shard))
 
 
-def with_status(workload: Workload, status: WorkloadStatus, why: str) -> tuple[Patch, ...]:
+def with_status(workload: Workload, status: WorkloadStatus, why: str) -> tuple[Update, ...]:
     """The one write that makes the workload's status this, pinned to what was read; nothing when nothing changed."""
-    difference = merge_patch.between(workload.status, status)
-    if not difference:
-        return ()
-    meta = workload.obj.metadata
-    return (Patch(workload.ref, {"status": difference}, meta.uid, meta.resource_version, why, "status"),)
+    return status_update(workload.ref, workload.obj.metadata, workload.status, status, why)
 
 
 def shard_of(workload: Workload, shard: Shard | None) -> Shard | None:

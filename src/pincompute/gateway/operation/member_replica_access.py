@@ -50,7 +50,7 @@ class MemberReplicaAccess:
             pins = {"uid": uid, "resourceVersion": pod.metadata.resource_version}
             body: Manifest = {"metadata": {**pins, "annotations": added}}
             try:
-                await self.clusters.writer(place.cluster).patch(PODS, place.pod, body, "", NAME)
+                await self.clusters.writer(place.cluster).patch(PODS, place.pod, body, NAME)
             except Conflict:
                 continue
             except NotFound:

@@ -14,7 +14,7 @@ from pincompute.api.labels import LOCAL, MANAGED_BY, PINCOMPUTE, SHARD_UID
 from pincompute.api.meta import Key, Manifest, Resource
 from pincompute.api.shards import Shard
 from pincompute.domain import shard_pods
-from pincompute.engine.plan import Apply, Ref
+from pincompute.engine.plan import Create, Ref, Update, update
 from pincompute.operator.replicas.replica_status import Count
 
 
@@ -25,7 +25,7 @@ def key(shard: Shard, resource: Resource[Any]) -> Key:
 
 def decide(
     shard: Shard, resource: Resource[Any], present: PodDisruptionBudget | None, count: Count, *, busy: bool
-) -> tuple[Apply, ...]:
+) -> tuple[Create | Update, ...]:
     """The write that makes it so. A shard whose first pods are being made has nothing to keep yet."""
     least = max(0, count.total - shard.spec.budget.unavailable)
     if present is None and (busy or not count.live):
@@ -33,7 +33,8 @@ def decide(
     if present is not None and _keeps(present, shard.metadata.uid, least):
         return ()
     ref = Ref(LOCAL, PODDISRUPTIONBUDGETS, key(shard, resource))
-    return (Apply(ref, _manifest(shard, resource, least), f"{least} replicas must stay here"),)
+    body, why = _manifest(shard, resource, least), f"{least} replicas must stay here"
+    return (Create(ref, body, why) if present is None else update(ref, present.metadata, body, why),)
 
 
 def _keeps(present: PodDisruptionBudget, uid: str, least: int) -> bool:

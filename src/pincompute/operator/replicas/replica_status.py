@@ -12,12 +12,12 @@ from datetime import datetime
 
 import msgspec
 
-from pincompute.api import conditions, merge_patch
+from pincompute.api import conditions
 from pincompute.api.conditions import Condition
 from pincompute.api.shards import DisruptionRequests, RevisionStatus, Shard, ShardStatus
 from pincompute.api.workloads import Ended
 from pincompute.domain.rolling_update import ReplicaState, WantedRevision
-from pincompute.engine.plan import Patch, Ref
+from pincompute.engine.plan import Ref, Update, status_update
 from pincompute.operator.replicas.unready_reason import Rank, UnreadyReason
 
 MOST_ROWS = 32  # revisions that are told apart
@@ -28,7 +28,7 @@ NEWBORN = 2.0  # seconds in which a shard whose pods are being made says nothing
 class ShardStatusUpdate:
     """The write, if there is something to say, and when to look again for something that time alone changes."""
 
-    write: tuple[Patch, ...] = ()
+    write: tuple[Update, ...] = ()
     wake_after: float | None = None
 
 
@@ -92,10 +92,8 @@ def decide(ref: Ref, shard: Shard, told: ReplicaCounts, now: datetime, *, busy: 
     changed = status != shard.status
     if not changed or (busy and _newborn(shard, now)):
         return ShardStatusUpdate(wake_after=earliest(wake, NEWBORN if changed else None))
-    change = merge_patch.between(shard.status, msgspec.structs.replace(status, reported_at=now))
-    metadata = shard.metadata
-    patch = Patch(ref, {"status": change}, metadata.uid, metadata.resource_version, "its pods changed", "status")
-    return ShardStatusUpdate((patch,), wake)
+    stamped = msgspec.structs.replace(status, reported_at=now)
+    return ShardStatusUpdate(status_update(ref, shard.metadata, shard.status, stamped, "its pods changed"), wake)
 
 
 def earliest(*seconds: float | None) -> float | None:

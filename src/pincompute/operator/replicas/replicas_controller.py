@@ -324,7 +324,7 @@ def controller_for(resource: Resource[Any], refusals: ApiRefusals) -> Controller
         writes=(
             WriteAccess("local", resource, ("patch", "status")),
             WriteAccess("local", PODS, ("create", "patch", "delete", "evict")),
-            WriteAccess("local", PODDISRUPTIONBUDGETS, ("apply",)),
+            WriteAccess("local", PODDISRUPTIONBUDGETS, ("create", "update")),
         ),
         coalesce=0.2,
     )

@@ -9,7 +9,20 @@ from typing import Any, cast
 from pincompute.api.meta import Manifest, Object
 from pincompute.engine import executor
 from pincompute.engine.error_classification import StaleView
-from pincompute.engine.plan import Action, Apply, Confirm, ConfirmSet, Create, Delete, Evict, Patch, Plan, Scale, cluster_of
+from pincompute.engine.plan import (
+    Action,
+    Apply,
+    Confirm,
+    ConfirmSet,
+    Create,
+    Delete,
+    Evict,
+    Patch,
+    Plan,
+    Scale,
+    Update,
+    cluster_of,
+)
 from pincompute.testing.laws.controller_state import ControllerState
 from pincompute.testing.laws.simulation import Simulation, finish
 
@@ -59,7 +72,7 @@ def _adds(effects: Effects, trial: Simulation, seat: ControllerState, action: Ac
             return False
         case Apply():
             return _touch(effects, trial, world_name, action, there)
-        case Patch():
+        case Patch() | Update():
             pinned = there is not None and there.metadata.resource_version == action.resource_version
             return pinned and _touch(effects, trial, world_name, action, there)
         case Scale():
@@ -71,14 +84,14 @@ def _adds(effects: Effects, trial: Simulation, seat: ControllerState, action: Ac
     return True
 
 
-def _touch(effects: Effects, trial: Simulation, cluster: str, action: Apply | Patch, there: Object | None) -> bool:
+def _touch(effects: Effects, trial: Simulation, cluster: str, action: Apply | Patch | Update, there: Object | None) -> bool:
     if there is None or (action.uid and there.metadata.uid != action.uid):
         return False
-    if isinstance(action, Patch) and action.subresource == "status":
+    if isinstance(action, Update) and action.subresource == "status":
         return True
     name = str(action.ref)
     kept = action.body.get("metadata", {}).get("finalizers")
-    if isinstance(action, Patch) and kept is not None:
+    if isinstance(action, Patch | Update) and kept is not None:
         effects.removed |= {f"finalizer {f} of {name}" for f in there.metadata.finalizers if f not in kept}
     wanted = list(_replicas(action.body.get("spec", {})))
     if wanted:

@@ -210,9 +210,16 @@ class SimulatedWriter:
             lambda: self._store.patch(resource, key, body, content_type="apply-patch", manager=manager, force=True),
         )
 
-    async def patch(self, resource: Resource[Any], key: Key, body: Manifest, subresource: Subresource, manager: str) -> None:
+    async def update(self, resource: Resource[Any], key: Key, body: Manifest, subresource: Subresource, manager: str) -> None:
         self._write(
-            f"patch {subresource}".rstrip(),
+            f"update {subresource}".rstrip(),
+            body,
+            lambda: self._store.update(resource, key, body, subresource=subresource, manager=manager),
+        )
+
+    async def patch(self, resource: Resource[Any], key: Key, body: Manifest, manager: str) -> None:
+        self._write(
+            "patch",
             body,
             lambda: self._store.patch(
                 resource,
@@ -220,7 +227,6 @@ class SimulatedWriter:
                 body,
                 content_type="strategic-merge-patch" if resource in BUILT_IN else "merge-patch",
                 manager=manager,
-                subresource=subresource,
             ),
         )
 
