@@ -163,6 +163,12 @@ class Clusters:
         """Raises Unknown when that cluster is not connected."""
         return self._get(cluster).writer
 
+    def doubt(self) -> None:
+        """Somebody else may have written under the lease until now: no cache is trusted to hold that (`kube.freshness`)."""
+        for connected in self._connected.values():
+            for cache in connected.caches.values():
+                cache.doubt()
+
     async def until_synced(self, cluster: str) -> None:
         """Waits until every kind of the cluster is synced."""
         for cache in self._get(cluster).caches.values():

@@ -111,9 +111,9 @@ def decide(seen: ObservedShard) -> Plan:
     status = replica_status.decide(seen.ref, seen.shard, told, seen.now, busy=bool(creates) and not seen.refused)
     wake = replica_status.earliest(census.wake_after, status.wake_after, NAME_TAKEN if blocked else None)
     first, *more = _batches(creates)
-    moved = bool(creates) or any(isinstance(a, Delete | Evict) for a in touched)
+    ends = any(isinstance(a, Delete | Evict) for a in touched)
     kept = pod_disruption_budget.decide(seen.shard, seen.resource, seen.budget, count, busy=bool(creates))
-    guard = _guard(seen, moved=moved, touched=bool(touched or kept))
+    guard = _guard(seen, moved=bool(creates) or ends, ends=ends, touched=bool(touched or kept))
     return plan(guard, kept, (*first, *touched, *status.write), *more, wake_after=wake)
 
 
@@ -200,15 +200,19 @@ def _age(pod: Pod, now: datetime) -> float:
     return (now - created).total_seconds() if created else 0.0
 
 
-def _guard(seen: ObservedShard, *, moved: bool, touched: bool) -> Stage:
-    """Proof that the view is not stale: of the shard before anything, of the whole set before pods come or go."""
+def _guard(seen: ObservedShard, *, moved: bool, ends: bool, touched: bool) -> Stage:
+    """Proof that the view is not stale: of the shard before anything, of the whole set before pods come or go.
+
+    Only operators make pods of the shard, so before more are made it is enough to know all that was made under the lease. Pods
+    end by anybody's doing, so before more of them end the view must be fresh.
+    """
     if not moved and not touched:
         return ()
     metadata = seen.shard.metadata
     shard = Confirm(seen.ref, metadata.uid, metadata.generation)
     if not moved:
         return (shard,)
-    return (shard, ConfirmSet(LOCAL, PODS, metadata.namespace, SHARD_UID, metadata.uid, seen.marked))
+    return (shard, ConfirmSet(LOCAL, PODS, metadata.namespace, SHARD_UID, metadata.uid, seen.marked, BY_SHARD, recent=ends))
 
 
 def _creates(seen: ObservedShard, moves: Moves, mix: list[WantedRevision]) -> list[Create]:
