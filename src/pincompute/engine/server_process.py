@@ -109,4 +109,4 @@ def _missing(clusters: Clusters, home: str) -> tuple[str, ...]:
         clusters.client(home)
     except Unknown as unknown:
         return (str(unknown),)
-    return () if clusters.reachable(home) else (f"contact with {home}: {clusters.trouble(home)}",)
+    return () if clusters.answers(home) else (f"contact with {home}: {clusters.trouble(home)}",)
