@@ -14,7 +14,7 @@ from pincompute.api.labels import LOCAL, MANAGED_BY, PINCOMPUTE, SHARD_UID
 from pincompute.api.meta import Key, Manifest, Resource
 from pincompute.api.shards import Shard
 from pincompute.domain import shard_pods
-from pincompute.engine.plan import Apply, Ref
+from pincompute.engine.plan import Apply, Create, Ref
 from pincompute.operator.replicas.replica_status import Count
 
 
@@ -25,15 +25,16 @@ def key(shard: Shard, resource: Resource[Any]) -> Key:
 
 def decide(
     shard: Shard, resource: Resource[Any], present: PodDisruptionBudget | None, count: Count, *, busy: bool
-) -> tuple[Apply, ...]:
-    """The write that makes it so. A shard whose first pods are being made has nothing to keep yet."""
+) -> tuple[Create | Apply, ...]:
+    """The write that makes it so. A shard of which nothing serves yet has nothing to keep."""
     least = max(0, count.total - shard.spec.budget.unavailable)
-    if present is None and (busy or not count.live):
+    ref, why = Ref(LOCAL, PODDISRUPTIONBUDGETS, key(shard, resource)), f"{least} replicas must stay here"
+    if present is None:
+        serves = count.available and not busy
+        return (Create(ref, _manifest(shard, resource, least), why),) if serves else ()
+    if _keeps(present, shard.metadata.uid, least):
         return ()
-    if present is not None and _keeps(present, shard.metadata.uid, least):
-        return ()
-    ref = Ref(LOCAL, PODDISRUPTIONBUDGETS, key(shard, resource))
-    return (Apply(ref, _manifest(shard, resource, least), f"{least} replicas must stay here"),)
+    return (Apply(ref, _manifest(shard, resource, least), why),)
 
 
 def _keeps(present: PodDisruptionBudget, uid: str, least: int) -> bool:

@@ -26,7 +26,7 @@ from pincompute.domain.container_restart import Impossible
 from pincompute.domain.rolling_update import DisruptionLimits, Moves, ReplicaState, WantedRevision
 from pincompute.engine.api_refusals import ApiRefusals
 from pincompute.engine.controller_card import Card, Controller, ReadAccess, WriteAccess, own_key
-from pincompute.engine.plan import Action, Confirm, ConfirmSet, Create, Delete, Evict, Patch, Plan, Ref, Stage, plan
+from pincompute.engine.plan import Action, Apply, Confirm, ConfirmSet, Create, Delete, Evict, Patch, Plan, Ref, Stage, plan
 from pincompute.kube.cache_views import Unknown, View, Views
 from pincompute.operator.replicas import (
     pod_disruption_budget,
@@ -40,6 +40,7 @@ FIRST_BATCH = 8  # creates in the first stage; what refuses one refuses all, so 
 LARGEST_BATCH = 500
 RETRY_AFTER = 10.0  # seconds from the creation of a pod to that of its replacement at the earliest
 NAME_TAKEN = 5.0  # seconds until the next look while something else has the name a pod needs
+REMEMBERED = 50_000  # shards whose shapes are kept; those of the oldest are worked out anew when they are looked at
 BY_SHARD = "shard-uid"  # index over pods
 BY_NODE = "node"  # index over pods of shards
 
@@ -99,7 +100,8 @@ def decide(seen: ObservedShard) -> Plan:
         return shard_deletion.decide(seen.ref, seen.shard, seen.pods, seen.marked)
     census = _census(seen)
     shares = [share for share in seen.shard.spec.mix if share.revision not in census.done]
-    mix = [WantedRevision(share.revision, template_hash.shape(share.template), share.replicas) for share in shares]
+    shapes = _shapes_of(seen.shard)
+    mix = [WantedRevision(share.revision, shapes[share.revision], share.replicas) for share in shares]
     moves = _moves(seen, mix, census.replicas)
     creates = _creates(seen, moves, mix)
     touched = (*_updates(seen, moves), *_restarts(seen, moves), *_ends(seen, moves, census))
@@ -108,12 +110,13 @@ def decide(seen: ObservedShard) -> Plan:
     troubles = unready_reason.find(seen.pods, unready, seen.now, seen.refused)
     count = replica_status.count(mix, census.replicas)
     told = replica_status.ReplicaCounts(count, _requests(moves, census.replicas), troubles, census.final)
-    status = replica_status.decide(seen.ref, seen.shard, told, seen.now, busy=bool(creates) and not seen.refused)
+    status = replica_status.decide(seen.ref, seen.shard, told, seen.now, since=_last_made(seen))
     wake = replica_status.earliest(census.wake_after, status.wake_after, NAME_TAKEN if blocked else None)
     first, *more = _batches(creates)
     ends = any(isinstance(a, Delete | Evict) for a in touched)
     kept = pod_disruption_budget.decide(seen.shard, seen.resource, seen.budget, count, busy=bool(creates))
-    guard = _guard(seen, moved=bool(creates) or ends, ends=ends, touched=bool(touched or kept))
+    changed = bool(touched) or any(isinstance(write, Apply) for write in kept)  # a budget where there was none does no harm
+    guard = _guard(seen, moved=bool(creates) or ends, ends=ends, touched=changed)
     return plan(guard, kept, (*first, *touched, *status.write), *more, wake_after=wake)
 
 
@@ -187,12 +190,34 @@ def _replica(pod: Pod, seen: ObservedShard, shapes: Mapping[str, str]) -> tuple[
 
 def _former_shapes(shard: Shard) -> dict[str, str]:
     """Of revisions that a former version of this program named: their pods carry shapes that this version would not name so."""
-    former = (share for share in shard.spec.mix if not template_hash.is_named_by_this_version(share.revision))
-    return {share.revision: template_hash.shape(share.template) for share in former}
+    former = {share.revision for share in shard.spec.mix if not template_hash.is_named_by_this_version(share.revision)}
+    return {name: shape for name, shape in _shapes_of(shard).items() if name in former} if former else {}
+
+
+_shapes: dict[str, tuple[tuple[Share, ...], dict[str, str]]] = {}  # by uid of the shard, with the mix they were made from
+
+
+def _shapes_of(shard: Shard) -> dict[str, str]:
+    """The shape of each revision's template, worked out once for as long as the mix stays the same."""
+    uid, mix = shard.metadata.uid, shard.spec.mix
+    known = _shapes.get(uid)
+    if known is not None and (known[0] is mix or known[0] == mix):
+        return known[1]
+    _shapes.pop(uid, None)
+    if len(_shapes) >= REMEMBERED:
+        del _shapes[next(iter(_shapes))]
+    made = {share.revision: template_hash.shape(share.template) for share in mix}
+    _shapes[uid] = (mix, made)
+    return made
 
 
 def _revision(pod: Pod) -> str:
     return pod.metadata.labels.get(REVISION_LABEL, "")
+
+
+def _last_made(seen: ObservedShard) -> datetime | None:
+    """When the shard's youngest pod was made; None before the first."""
+    return max((made for pod in seen.pods if (made := pod.metadata.creation_timestamp)), default=None)
 
 
 def _age(pod: Pod, now: datetime) -> float:
@@ -328,9 +353,9 @@ def controller_for(resource: Resource[Any], refusals: ApiRefusals) -> Controller
         writes=(
             WriteAccess("local", resource, ("patch", "status")),
             WriteAccess("local", PODS, ("create", "patch", "delete", "evict")),
-            WriteAccess("local", PODDISRUPTIONBUDGETS, ("apply",)),
+            WriteAccess("local", PODDISRUPTIONBUDGETS, ("create", "apply")),
         ),
-        coalesce=0.2,
+        coalesce=0.05,
     )
     return Controller(card, observe, decide)
 
