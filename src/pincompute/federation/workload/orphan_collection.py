@@ -83,7 +83,6 @@ CONTROLLER = Controller(
             *(ReadAccess("host", kind.workload, _unheld(kind)) for kind in KINDS),
         ),
         writes=tuple(WriteAccess("members", kind.shard, ("delete",)) for kind in KINDS),
-        rest=2.0,
         pace=PACE,
     ),
     observe,
