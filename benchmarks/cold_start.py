@@ -15,6 +15,7 @@ from benchmarks.goals import Figure, at_most
 from benchmarks.progress import Say
 from benchmarks.watch_arrivals import added, watching
 from pincompute.api.shards import PINAPPSHARDS
+from pincompute.api.workloads import PINAPPS
 from pincompute.region import region_programs
 
 
@@ -37,16 +38,22 @@ async def _start(made: BenchmarkRegion, count: int) -> list[Figure]:
         watches = [watching(made.clients[n], PINAPPSHARDS, PROJECT, added) for n in made.members]
         arrivals = [await stack.enter_async_context(watch) for watch in watches]
         made.say("starting the federation")
-        began = time.monotonic()
+        began, served = time.monotonic(), await resource_costs.served(made.host)
         await made.run(programs)
         for watch in arrivals:
             await watch.have(count)
         seconds = max(max(a.at.values()) for a in arrivals) - began
         first = min(min(a.at.values()) for a in arrivals) - began
+    did = await resource_costs.served(made.host) - served
     pid = made.pids()[region_programs.FEDERATION]
     note = f"{count / seconds:.0f} apps/s; first shard after {first:.1f} s; federation: {_used(pid)}"
     goal = at_most(30) if count == 5000 else at_most(6)
-    return [Figure(f"{count:,} apps present, all shards in both members", round(seconds, 1), "s", goal, note)]
+    title = f"{count:,} apps present"
+    return [
+        Figure(f"{title}, all shards in both members", round(seconds, 1), "s", goal, note),
+        Figure(f"{title}, first shard", round(first, 1), "s", at_most(2), "from the start of the process"),
+        Figure(f"{title}, host writes", round(did.writes(PINAPPS.plural) / count, 2), "per app", at_most(1.1)),
+    ]
 
 
 def _used(pid: int) -> str:

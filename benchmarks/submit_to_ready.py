@@ -71,7 +71,11 @@ async def _sequential(made: BenchmarkRegion, prefix: str, count: int) -> list[Fi
 def _writes(title: str, did: ServedRequests, count: int) -> Figure:
     plural = PINAPPS.plural
     value = round(did.writes(plural) / count, 2)
-    return Figure(f"{title}, host writes", value, "per app", at_most(6), did.listed(plural))
+    return Figure(f"{title}, host writes", value, "per app", at_most(3.1), did.listed(plural))
+
+
+def _reads(did: ServedRequests) -> float:
+    return round(did.reads(*MEMBER_KINDS) / BURST, 2)
 
 
 async def _burst(made: BenchmarkRegion) -> list[Figure]:
@@ -103,6 +107,8 @@ async def _burst(made: BenchmarkRegion) -> list[Figure]:
         ),
         *latencies(title, waits, {}, "POST to phase Running"),
         _writes(title, did, BURST),
+        Figure(f"{title}, host reads", round(did.reads(PINAPPS.plural) / BURST, 2), "per app", at_most(0.5)),
+        Figure(f"{title}, reads in a member", _reads(in_member), "per app", at_most(1), "shards by name, and lists of pods"),
         Figure(
             f"{title}, writes in a member",
             round(in_member.writes(*MEMBER_KINDS) / BURST, 2),
