@@ -238,7 +238,8 @@ def _guard(seen: ObservedShard, *, moved: bool, ends: bool, touched: bool) -> St
     shard = Confirm(seen.ref, metadata.uid, metadata.generation)
     if not moved:
         return (shard,)
-    return (shard, ConfirmSet(LOCAL, PODS, metadata.namespace, SHARD_UID, metadata.uid, seen.marked, BY_SHARD, recent=ends))
+    whole = ConfirmSet(LOCAL, PODS, metadata.namespace, SHARD_UID, metadata.uid, seen.marked, BY_SHARD, recent=ends)
+    return (shard, whole)
 
 
 def _creates(seen: ObservedShard, moves: Moves, mix: list[WantedRevision]) -> list[Create]:
