@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
+from federation.cached_region import CachedRegion
 from federation.object_builders import NOW, app, member, shard, template
 
 from pincompute.api.workloads import ClusterReplicas, Scheduling
 from pincompute.engine.plan import Apply, ConfirmSet, Delete, Patch, Plan
-from pincompute.federation.workload import workload_controller
+from pincompute.federation.workload import member_shards, workload_controller
 from pincompute.federation.workload.member_shards import MemberShard
 from pincompute.federation.workload.workload_model import Workload
+from pincompute.kube.cache_views import Unknown
 
 
 def placed(generation: int = 1, **counts: int) -> Scheduling:
@@ -141,3 +144,23 @@ def test_deletion_does_not_wait_for_a_dead_member_that_is_being_removed():
     hello = app(scheduling=placed(a1=2, b1=2), deleting=True)
     plan = decide(hello, (site("a1"), site("b1", known=False, leaving=True)))
     assert isinstance(plan.actions[-1], Patch)
+
+
+class UnsyncedMembers(CachedRegion):
+    """Members of which nothing but the room is known."""
+
+    def view(self, where: str, resource: object) -> object:
+        if (where, resource) not in self.stores:
+            raise Unknown(f"{resource} of {where} has not synced")
+        return super().view(where, resource)
+
+
+def test_what_moves_away_waits_while_a_member_that_is_not_given_up_cannot_be_seen():
+    """S-010: a single pod must not be made elsewhere beside one that still runs."""
+    region = UnsyncedMembers()
+    region.join("a1")
+    moving = app(scheduling=placed(a1=1))
+    assert [shown.known for shown in member_shards.observe(moving, region)] == [False]
+    region.leave("a1")
+    with pytest.raises(Unknown):
+        member_shards.observe(moving, region)
