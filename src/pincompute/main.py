@@ -43,21 +43,25 @@ LogFormat = Annotated[Literal["json", "text"], Parameter(help="json for machines
 @app.command
 def federation(*, kubeconfig: Kubeconfig, context: str = "host", port: Port = 0, log_format: LogFormat = "json") -> None:
     """Run the region's control loop: placement, dispatch, status, cluster health. Talks to the host and all members."""
+    import uvloop
+
     from pincompute.engine import structured_logs
     from pincompute.federation import federation_process
 
     structured_logs.configure(log_format)
-    asyncio.run(federation_process.run(kubeconfig, context, port))
+    uvloop.run(federation_process.run(kubeconfig, context, port))
 
 
 @app.command
 def operator(*, kubeconfig: Kubeconfig, context: str, port: Port = 0, log_format: LogFormat = "json") -> None:
     """Run one member's control loop: shards become pods. Talks to that member only."""
+    import uvloop
+
     from pincompute.engine import structured_logs
     from pincompute.operator import operator_process
 
     structured_logs.configure(log_format)
-    asyncio.run(operator_process.run(kubeconfig, context, port))
+    uvloop.run(operator_process.run(kubeconfig, context, port))
 
 
 gateway = App(name="gateway", help="The only door for users: one address, whoever calls and whatever cluster it is about.")

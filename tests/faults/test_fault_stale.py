@@ -8,6 +8,7 @@ be noticed: the store tells of every write.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ from pincompute.engine.worker import Engine
 from pincompute.federation.scheduling import scheduling_queue
 from pincompute.federation.workload import orphan_collection
 from pincompute.federation.workload import workload_controller as workload
+from pincompute.kube.clock import Clock
 from pincompute.kube.cluster_set import Clusters
 from pincompute.kube.informer import InformerTiming
 from pincompute.kube.kubeconfig import ClusterConfig
@@ -90,9 +92,14 @@ async def process(
     stale: frozenset[str] = frozenset(),
     age: timedelta,
 ) -> AsyncIterator[Engine]:
-    """A process that has listed everything; the clusters in `stale` tell it nothing more. Its engine does not run yet."""
+    """A process that has listed everything; the clusters in `stale` tell it nothing more. Its engine does not run yet.
+
+    It comes to the lease only when others have worked under it for `age`.
+    """
+    passed = 0.0
     async with AsyncExitStack() as stack:
-        clusters = Clusters(user_agent="test", timing=PATIENT)
+        clock = Clock(monotonic=lambda: time.monotonic() + passed)
+        clusters = Clusters(user_agent="test", timing=PATIENT, clock=clock)
         for resource, indexes in replicas.INDEXES.items():
             clusters.declare("local", resource, indexes)
         for resource, indexes in (*scheduling_queue.INDEXES.items(), *workload.INDEXES.items()):
@@ -107,6 +114,9 @@ async def process(
         async with asyncio.timeout(DEADLINE):
             for name in stores:
                 await clusters.until_synced(name)
+        passed = age.total_seconds()
+        if passed:
+            clusters.doubt()
         yield engine
 
 

@@ -146,7 +146,7 @@ MUTANTS: dict[str, Mutant] = {
         replicas,
         "survives stale views",
         "pods in|is made for",
-        ("return (shard, ConfirmSet(LOCAL, PODS, metadata.namespace, SHARD_UID, metadata.uid, seen.marked))", "return ()"),
+        ("return (shard, whole)", "return ()"),
     ),
     "decides for what it asked before, in the real scheduling": Mutant(
         pool_controller,

@@ -68,11 +68,11 @@ class Card(Generic[K]):
 
     `inputs` are what it asks beyond the caches, by `views.answer`.
 
-    `name` is `process.file`; it is also the field manager of every apply. `coalesce` (seconds) is the least time between
-    two runs for one key that both wrote something; `rest` between any two, for controllers that look at very many objects;
-    `pace` is how many runs a second may write, over all keys, for controllers whose mistakes would go far (0: any number).
-    `contact` names the keys that wait for a member without having anything there, for when it answers or falls silent; by
-    default those of everything on the host.
+    `name` is `process.file`; it is also the field manager of every apply. `coalesce` (seconds) is the least time between two
+    runs for one key that both wrote something, and makes runs that take long rarer; `rest` between any two, for controllers
+    that look at very many objects; `pace` is how many runs a second may write, over all keys, for controllers whose mistakes
+    would go far (0: any number). `contact` names the keys that wait for a member without having anything there, for when it
+    answers or falls silent; by default those of everything on the host.
     """
 
     name: str

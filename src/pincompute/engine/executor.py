@@ -209,7 +209,8 @@ async def _scale(action: Scale, card: Card[Any], writer: Writer) -> None:
 
 
 async def _confirm(action: Confirm, writer: Writer) -> None:
-    seen = await writer.get(action.ref.resource, action.ref.key)
+    ask = writer.recent if action.uid else writer.get
+    seen = await ask(action.ref.resource, action.ref.key)
     uid = seen.metadata.uid if seen is not None else ""
     if uid != action.uid:
         raise StaleView(f"{action.ref} has uid {uid or '(none)'}, not {action.uid or '(none)'}")
@@ -222,12 +223,21 @@ async def _confirm(action: Confirm, writer: Writer) -> None:
 
 
 async def _confirm_set(action: ConfirmSet, writer: Writer) -> None:
-    uids = await writer.uids(action.resource, action.namespace, action.label, action.value)
+    uids = _cached_uids(action, writer)
+    if uids is None:
+        uids = await writer.uids(action.resource, action.namespace, action.label, action.value)
     if uids != action.uids:
         raise StaleView(
             f"{action.resource} with {action.label}={action.value} in {action.cluster}: "
             f"{len(uids - action.uids)} are not in the cache, {len(action.uids - uids)} are gone"
         )
+
+
+def _cached_uids(action: ConfirmSet, writer: Writer) -> frozenset[str] | None:
+    if not action.index:
+        return None
+    value = f"{action.namespace}/{action.value}"
+    return writer.cached_uids(action.resource, action.index, value, recent=action.recent)
 
 
 def _cached(ref: Ref, views: Views) -> Object | None:

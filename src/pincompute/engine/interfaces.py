@@ -25,6 +25,17 @@ class Writer(Protocol):
         """The object itself, not a cached one; None when there is none."""
         ...
 
+    async def recent(self, resource: Resource[Any], key: Key) -> Object | None:
+        """The object as it was a moment ago, without a request where the cache is known to be so fresh."""
+        ...
+
+    def cached_uids(self, resource: Resource[Any], index: str, value: str, *, recent: bool) -> frozenset[str] | None:
+        """Uids of what an index of the cache holds, if it holds all that was written under our lease; None if not.
+
+        With `recent` it must hold what anybody else wrote until a moment ago as well.
+        """
+        ...
+
     async def uids(self, resource: Resource[Any], namespace: str, label: str, value: str) -> frozenset[str]:
         """Uids of the objects that carry the label."""
         ...

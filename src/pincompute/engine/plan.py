@@ -118,8 +118,9 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Confirm:
-    """Ask the API server itself, not a cache, whether the object is still what the plan was decided from; else conflict.
+    """Ask the API server, not a cache, whether the object is still what the plan was decided from; else conflict.
 
+    A cache that is known to have been complete a second ago answers as well (`kube.freshness`), except that nothing exists.
     Stands before creates and deletes that a stale view would get wrong (PERFORMANCE F5). An empty `uid` confirms that no
     object of this name exists; a zero `generation` and an empty `resource_version` accept any. A plan that follows from the
     object's status needs the version: a status changes without a generation.
@@ -133,7 +134,12 @@ class Confirm:
 
 @dataclass(frozen=True, slots=True)
 class ConfirmSet:
-    """Ask the API server whether exactly the objects with these uids carry the label; else conflict."""
+    """Ask the API server whether exactly the objects with these uids carry the label; else conflict.
+
+    Where only our controllers make such objects, `index` names the index of the caches that files them as `namespace/value`.
+    A cache that holds all that was written under our lease then answers instead; with `recent`, only one that was complete a
+    second ago, because others end such objects.
+    """
 
     cluster: str
     resource: Resource[Object]
@@ -141,6 +147,8 @@ class ConfirmSet:
     label: str
     value: str
     uids: frozenset[str]
+    index: str = ""
+    recent: bool = False
 
 
 Action: TypeAlias = Create | Apply | Patch | Update | Delete | Evict | Scale | Confirm | ConfirmSet

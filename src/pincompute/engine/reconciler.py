@@ -33,12 +33,16 @@ class ActionResult:
 
 @dataclass(frozen=True, slots=True)
 class ReconcileResult:
-    """What one look came to. `error` explains the outcome; `retry_after` is what a server asked for, in seconds."""
+    """What one look came to. `error` explains the outcome; `retry_after` is what a server asked for, in seconds.
+
+    `seconds` is how long it took to observe and decide.
+    """
 
     outcome: Outcome
     plan: Plan = field(default_factory=Plan)
     done: tuple[ActionResult, ...] = ()
     error: Exception | None = None
+    seconds: float = 0.0
 
     @property
     def wrote(self) -> bool:

@@ -80,7 +80,8 @@ class _DeferredLease:
         self._lease: LeaderElection | None = None
 
     def connect(self) -> None:
-        self._lease = LeaderElection(self._clusters.client(self._home), self._key, identity())
+        client = self._clusters.client(self._home)
+        self._lease = LeaderElection(client, self._key, identity(), on_acquired=self._clusters.doubt)
 
     def remaining(self) -> float:
         return self._lease.remaining() if self._lease else 0.0
@@ -108,4 +109,4 @@ def _missing(clusters: Clusters, home: str) -> tuple[str, ...]:
         clusters.client(home)
     except Unknown as unknown:
         return (str(unknown),)
-    return () if clusters.reachable(home) else (f"contact with {home}: {clusters.trouble(home)}",)
+    return () if clusters.answers(home) else (f"contact with {home}: {clusters.trouble(home)}",)

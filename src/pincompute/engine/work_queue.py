@@ -75,7 +75,9 @@ class WorkQueue(Generic[K]):
         self._held: dict[K, float] = {}
         self._holds: deque[tuple[float, K]] = deque()
         self._pops = 0
-        self._news = asyncio.Event()
+        self._takers: deque[asyncio.Future[None]] = deque()  # those that wait for a key; news wakes one of them
+        self._timer: asyncio.TimerHandle | None = None  # wakes one of them when the first delayed key is due
+        self._timer_due = 0.0
 
     def __len__(self) -> int:
         """Keys that could be taken now, those whose time has come included."""
@@ -120,15 +122,45 @@ class WorkQueue(Generic[K]):
     async def take(self) -> Item[K]:
         """Waits until a key is due."""
         while (item := self.pop()) is None:
-            self._news.clear()
-            due = self._next_due()
-            timeout = None if due is None else max(0.0, due - self._clock())
-            try:
-                async with asyncio.timeout(timeout):
-                    await self._news.wait()
-            except TimeoutError:
-                continue
+            await self._news()
+        if any(self._ready):
+            self._wake()
+        self._arm()
         return item
+
+    async def _news(self) -> None:
+        """Returns when there may be a key for this taker, which then wakes another one if there are more."""
+        taker = asyncio.get_running_loop().create_future()
+        self._takers.append(taker)
+        self._arm()
+        try:
+            await taker
+        except asyncio.CancelledError:
+            if not taker.cancelled():
+                self._wake()  # it was woken for a key that another one has to take
+            raise
+
+    def _wake(self) -> None:
+        """Wakes one taker: to wake all of them for one key would cost more than the key."""
+        while self._takers:
+            taker = self._takers.popleft()
+            if not taker.done():
+                taker.set_result(None)
+                return
+
+    def _arm(self) -> None:
+        """Sees to it that a taker is woken when the first delayed key is due."""
+        due = self._next_due()
+        if due is None or not self._takers or (self._timer is not None and self._timer_due <= due):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_due = due
+        self._timer = self._takers[0].get_loop().call_later(max(0.0, due - self._clock()), self._on_time)
+
+    def _on_time(self) -> None:
+        self._timer = None
+        self._wake()
 
     def done(self, item: Item[K], *, hold: float = 0.0) -> None:
         """Gives a key back after success. News about it waits for `hold` seconds (a controller's coalesce interval)."""
@@ -167,7 +199,7 @@ class WorkQueue(Generic[K]):
         if key in news or (key in background and priority is Priority.BACKGROUND):
             return
         self._ready[priority][key] = min(since, background.pop(key, since))
-        self._news.set()
+        self._wake()
 
     def _wait(self, key: K, wait: _Wait) -> None:
         if key in self._taken:
@@ -179,7 +211,7 @@ class WorkQueue(Generic[K]):
             return
         self._waiting[key] = wait
         heapq.heappush(self._timers, (wait.due, next(self._order), key))
-        self._news.set()
+        self._arm()
 
     def _give_back(self, item: Item[K], hold: float) -> None:
         del self._taken[item.key]
@@ -190,7 +222,6 @@ class WorkQueue(Generic[K]):
         dirty = self._dirty.pop(item.key, None)
         if dirty is not None:
             self._add(item.key, *dirty)
-        self._news.set()
 
     def _promote(self) -> None:
         """Moves keys whose time has come to the ready ones, and forgets holds that are over."""

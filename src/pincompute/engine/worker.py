@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Generic
@@ -46,6 +46,7 @@ ASIDE = 256  # looks of one controller that wait for slow members while its work
 BLOCKED = 2.0  # seconds until an eviction is asked for again without news; a budget gives way when pods become ready
 BLIND = 30.0  # seconds until an unknown key is looked at without news
 CONTACT = 0.05  # seconds in which news about contact with a cluster are gathered
+SHARE = 5.0  # times as long as it took to look at a key it rests, so that a large object does not fill the processor
 AGAIN = 1.0  # seconds until a look after writing, in case what was written is no news to the controller
 
 
@@ -217,23 +218,25 @@ class _Worker(Generic[K]):
             if look.outcome is not Outcome.SETTLED or look.plan.settled:
                 self._end(item, look, began)
             elif self._aside < ASIDE and _is_remote(look.plan):
-                await self._act_aside(item, look.plan, began, group)
+                await self._act_aside(item, look, began, group)
             else:
-                await self._act(item, look.plan, began)
+                await self._act(item, look, began)
 
     def _think(self, key: K, group: asyncio.TaskGroup) -> ReconcileResult:
         asking = ViewsWithInputs(self._clusters, self._inputs, self.card.inputs, self._setbacks)
+        began = self._clock()
         look = reconciler.make_plan(self._controller, key, asking, self._now())
+        look = replace(look, seconds=self._clock() - began)
         if self.card.inputs:
             self._inputs.want((self.card.name, key), frozenset(asking.places), partial(self.queue.add, key), group)
         return look
 
-    async def _act_aside(self, item: Item[K], plan: Plan, began: float, group: asyncio.TaskGroup) -> None:
+    async def _act_aside(self, item: Item[K], look: ReconcileResult, began: float, group: asyncio.TaskGroup) -> None:
         """Waits for the plan's actions for as long as members usually take; a look that takes longer goes on by itself.
 
         So a slow member holds no worker. How many looks wait for one member is bounded by its bulkhead.
         """
-        task = group.create_task(self._act(item, plan, began), name=f"{self.card.name} {item.key}")
+        task = group.create_task(self._act(item, look, began), name=f"{self.card.name} {item.key}")
         self._aside += 1
         task.add_done_callback(self._back)
         await asyncio.wait({task}, timeout=OVERDUE)
@@ -241,8 +244,9 @@ class _Worker(Generic[K]):
     def _back(self, _task: asyncio.Task[None]) -> None:
         self._aside -= 1
 
-    async def _act(self, item: Item[K], plan: Plan, began: float) -> None:
-        self._end(item, await self._doer.carry_out(self._controller, plan), began)
+    async def _act(self, item: Item[K], look: ReconcileResult, began: float) -> None:
+        result = await self._doer.carry_out(self._controller, look.plan)
+        self._end(item, replace(result, seconds=look.seconds), began)
 
     def _end(self, item: Item[K], look: ReconcileResult, began: float) -> None:
         self._measure(item, look, began)
@@ -252,7 +256,7 @@ class _Worker(Generic[K]):
 
     def _settle(self, item: Item[K], look: ReconcileResult) -> None:
         """The one place where outcomes become delays, logs and conditions."""
-        hold = max(self.card.rest, self.card.coalesce if look.wrote else 0.0)
+        hold = self._hold(look)
         match look.outcome:
             case Outcome.SETTLED | Outcome.ACTED | Outcome.BLOCKED | Outcome.UNKNOWN:
                 self.queue.done(item, hold=hold)
@@ -272,6 +276,12 @@ class _Worker(Generic[K]):
         if look.plan.wake_after is not None and look.outcome in _KEPT:
             self.queue.add_after(item.key, look.plan.wake_after)
         self._report(item.key, look)
+
+    def _hold(self, look: ReconcileResult) -> float:
+        """Seconds until the key is taken again. Of a card that coalesces, objects that take long to look at rest longer."""
+        if not self.card.coalesce:
+            return self.card.rest
+        return max(self.card.rest, SHARE * look.seconds, self.card.coalesce if look.wrote else 0.0)
 
     def _set_back(self, key: K, look: ReconcileResult) -> None:
         """What failed for single objects is tried again for them alone."""

@@ -116,7 +116,7 @@ class CacheReads:
                 missing.append(member)
                 continue
             found += (Located(member, pod) for pod in pods)
-            if not self.clusters.reachable(member):
+            if not self.clusters.answers(member):
                 missing.append(member)
         return Gathered(tuple(found), tuple(missing))
 
@@ -127,14 +127,14 @@ class CacheReads:
     def silent(self) -> tuple[str, ...]:
         """Members that do not answer now."""
         connected = self.clusters.members()
-        return tuple(m for m in self.members() if m not in connected or not self.clusters.reachable(m))
+        return tuple(m for m in self.members() if m not in connected or not self.clusters.answers(m))
 
     def freshness(self, resource: Resource[Any]) -> Freshness:
         cache = self.host(resource)
         return Freshness(
             ReadVersion(resource.plural, cache.newest),
             max(0.0, time.monotonic() - cache.last_contact),
-            self.clusters.reachable(HOST),
+            self.clusters.answers(HOST),
         )
 
     def version(self, text: str) -> ReadVersion:

@@ -90,7 +90,7 @@ class Composition:
 
     def missing(self) -> tuple[str, ...]:
         """What it waits for before it can answer; a store that is away is no reason not to."""
-        waits = [f"contact with the host: {self.clusters.trouble(HOST)}"] if not self.clusters.reachable(HOST) else []
+        waits = [f"contact with the host: {self.clusters.trouble(HOST)}"] if not self.clusters.answers(HOST) else []
         try:
             self.clusters.view(HOST, PROJECTS)
         except Unknown as unknown:

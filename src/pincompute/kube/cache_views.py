@@ -66,7 +66,10 @@ class Views(Protocol):
         ...
 
     def reachable(self, cluster: str) -> bool:
-        """The cluster's API server answered within the liveness deadline."""
+        """The cluster's API server answered within the liveness deadline.
+
+        Raises Unknown while the process has only just started and has not asked it yet.
+        """
         ...
 
     def answer(self, question: Question[V]) -> V:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,9 +11,12 @@ from pincompute.api.builtin import PODS
 from pincompute.api.meta import Key, Manifest, Object, Resource
 from pincompute.kube import write_requests
 from pincompute.kube.api_client import ApiClient
-from pincompute.kube.api_errors import NotFound
+from pincompute.kube.api_errors import KubeError, NotFound, Unavailable, Unreachable
 from pincompute.kube.applied_cache import AppliedCache
+from pincompute.kube.freshness import NEVER
 from pincompute.kube.informer import Informer
+
+ANSWERS = 4096  # moments that are remembered; one that is not recent is of no use
 
 
 @dataclass(slots=True)
@@ -22,17 +26,41 @@ class CachedWriter:
     client: ApiClient
     caches: Mapping[Resource[Any], Informer[Any]]
     _applied: AppliedCache = field(default_factory=AppliedCache)
+    _answered: dict[tuple[Resource[Any], Key], float] = field(default_factory=dict[tuple[Resource[Any], Key], float])
 
     async def get(self, resource: Resource[Any], key: Key) -> Object | None:
         """The object's metadata as the API server has it now, never as a cache has it; None: there is none."""
         return await write_requests.current(self.client, resource, key)
+
+    async def recent(self, resource: Resource[Any], key: Key) -> Object | None:
+        """The object as the API server had it a moment ago: from the cache where that is known to be so fresh."""
+        cache, now = self.caches.get(resource), self.client.clock.monotonic()
+        if cache is None or not cache.synced:
+            return await self.get(resource, key)
+        answered = self._answered.get((resource, key), NEVER)
+        if cache.freshness.is_recent(now) or cache.freshness.covers(answered, now):
+            return cache.get(key)
+        return await self.get(resource, key)
+
+    def cached_uids(self, resource: Resource[Any], index: str, value: str, *, recent: bool) -> frozenset[str] | None:
+        """Uids of what an index of the cache holds, if the cache holds all that was written under our lease.
+
+        With `recent` it must hold what anybody else wrote until a moment ago as well. None when it is not known to.
+        """
+        cache = self.caches.get(resource)
+        if cache is None or not cache.synced:
+            return None
+        fresh = cache.freshness.is_recent(self.client.clock.monotonic()) if recent else cache.freshness.holds_our_writes
+        return frozenset(obj.metadata.uid for obj in cache.by(index, value)) if fresh else None
 
     async def uids(self, resource: Resource[Any], namespace: str, label: str, value: str) -> frozenset[str]:
         """Uids of the objects that carry the label, from the API server itself."""
         return await write_requests.uids(self.client, resource, namespace, label, value)
 
     async def create(self, resource: Resource[Any], body: Manifest, manager: str) -> None:
-        self._written(resource, await write_requests.create(self.client, resource, body, manager))
+        with self._sending(resource) as sent:
+            answer = await write_requests.create(self.client, resource, body, manager)
+        self._written(resource, answer, sent)
 
     async def apply(self, resource: Resource[Any], body: Manifest, manager: str) -> None:
         """Sends nothing when the cache shows that nothing would change (S-004). `metadata.uid` in the body pins it."""
@@ -43,17 +71,22 @@ class CachedWriter:
         pin = meta.get("uid") or (seen.metadata.uid if seen is not None else "")
         if seen is not None and seen.metadata.uid == pin and self._applied.holds(place, body, seen):
             return
-        answer = await write_requests.apply(self.client, resource, key, body, manager)
+        with self._sending(resource):
+            answer = await write_requests.apply(self.client, resource, key, body, manager)
         self._applied.remember(place, body, answer)
         self._written(resource, answer)
 
     async def patch(self, resource: Resource[Any], key: Key, body: Manifest, manager: str) -> None:
-        self._written(resource, await write_requests.patch(self.client, resource, key, body, manager))
+        with self._sending(resource) as sent:
+            answer = await write_requests.patch(self.client, resource, key, body, manager)
+        self._written(resource, answer, sent if _is_new_version(answer, body) else None)
 
     async def update(
         self, resource: Resource[Any], key: Key, body: Manifest, subresource: write_requests.Subresource, manager: str
     ) -> None:
-        self._written(resource, await write_requests.update(self.client, resource, key, body, manager, subresource))
+        with self._sending(resource) as sent:
+            answer = await write_requests.update(self.client, resource, key, body, manager, subresource)
+        self._written(resource, answer, sent if _is_new_version(answer, body) else None)
 
     async def delete(
         self, resource: Resource[Any], key: Key, uid: str, resource_version: str, propagation: write_requests.Propagation
@@ -86,12 +119,46 @@ class CachedWriter:
         """The answer is a Scale, so the cache learns of it by its watch."""
         await write_requests.scale(self.client, resource, key, replicas, uid, resource_version, manager)
 
-    def _written(self, resource: Resource[Any], answer: Object) -> None:
+    @contextmanager
+    def _sending(self, resource: Resource[Any]) -> Generator[float]:
+        """Gives the moment at which the request leaves. A write whose answer is lost leaves the cache in doubt."""
+        try:
+            yield self.client.clock.monotonic()
+        except KubeError as error:
+            if isinstance(error, Unavailable) or (isinstance(error, Unreachable) and error.sent):
+                self._doubt(resource)
+            raise
+        except BaseException:
+            self._doubt(resource)
+            raise
+
+    def _doubt(self, resource: Resource[Any]) -> None:
         cache = self.caches.get(resource)
         if cache is not None:
-            cache.written(answer)
+            cache.doubt()
+
+    def _written(self, resource: Resource[Any], answer: Object, sent: float | None = None) -> None:
+        """`sent`: when the request left, if it made the version that it was answered with."""
+        cache = self.caches.get(resource)
+        if cache is None:
+            return
+        cache.written(answer, sent)
+        if sent is not None:
+            self._remember((resource, answer.key), sent)
+
+    def _remember(self, place: tuple[Resource[Any], Key], sent: float) -> None:
+        self._answered.pop(place, None)
+        if len(self._answered) >= ANSWERS:
+            del self._answered[next(iter(self._answered))]
+        self._answered[place] = sent
 
     def _deleted(self, resource: Resource[Any], key: Key, uid: str) -> None:
         cache = self.caches.get(resource)
         if cache is not None:
             cache.deleted(key, uid)
+
+
+def _is_new_version(answer: Object, body: Manifest) -> bool:
+    """Whether the write changed the object. One that pins no version may have changed nothing."""
+    version = answer.metadata.resource_version
+    return version != body.get("metadata", {}).get("resourceVersion", version)

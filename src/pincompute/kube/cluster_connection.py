@@ -38,6 +38,7 @@ class ClusterConnection:
     on_contact: Callable[[], None]
     writer: CachedWriter = field(init=False)
     trouble: str = field(default="has not answered yet", init=False)  # why the last probe failed; empty when it did not
+    asked: bool = field(default=False, init=False)  # the first probe has come to something
     _answered: float = field(default=float("-inf"), init=False)
     _was_reachable: bool = field(default=False, init=False)
 
@@ -67,8 +68,8 @@ class ClusterConnection:
             if before and not self.trouble:
                 for cache in self.caches.values():
                     cache.nudge()
-            if self.reachable != self._was_reachable:
-                self._was_reachable = not self._was_reachable
+            if self.reachable != self._was_reachable or not self.asked:
+                self._was_reachable, self.asked = self.reachable, True
                 self.on_contact()
             await self.client.clock.sleep(self.liveness.again if self.trouble else self.liveness.every)
 

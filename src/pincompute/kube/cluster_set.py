@@ -28,6 +28,7 @@ T = TypeVar("T", bound=Object)
 V = TypeVar("V")
 
 Where: TypeAlias = Literal["host", "members", "local"]
+START = 3.0  # seconds in which a process that has just started asks every cluster whether it answers
 PLACES: tuple[Where, ...] = ("host", "members", "local")
 
 
@@ -70,10 +71,13 @@ class Clusters:
         self._connected: dict[str, ClusterConnection] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._group = asyncio.TaskGroup()
+        self._starting = False
         self._changing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()
+        self._starting = True
+        self._tasks[""] = self._group.create_task(self._start(), name="start")
         return self
 
     async def __aexit__(
@@ -126,6 +130,12 @@ class Clusters:
                 await self._stop(name)
                 self._news(name)
 
+    async def _start(self) -> None:
+        """What was left alone because a cluster had not been asked yet is looked at once the start is over."""
+        await asyncio.sleep(START)
+        self._starting = False
+        self._news(HOST)
+
     def view(self, cluster: str, resource: Resource[T]) -> Informer[T]:
         """Raises Unknown when that cluster is not connected or that kind has not synced there."""
         cache = self.cache(cluster, resource)
@@ -144,7 +154,17 @@ class Clusters:
         return tuple(sorted(name for name in self._connected if _where(name) == "members"))
 
     def reachable(self, cluster: str) -> bool:
-        """The cluster is connected and something came from it within the liveness deadline."""
+        """The cluster is connected and something came from it within the liveness deadline.
+
+        Raises Unknown while this process has only just started and has not asked it yet.
+        """
+        connected = self._connected.get(cluster)
+        if self._starting and (connected is None or not connected.asked):
+            raise Unknown(f"cluster {cluster} has not been asked yet whether it answers")
+        return self.answers(cluster)
+
+    def answers(self, cluster: str) -> bool:
+        """The same for people: a cluster that has not been asked yet does not answer."""
         return cluster in self._connected and self._connected[cluster].reachable
 
     def answer(self, question: Question[V]) -> V:
@@ -162,6 +182,12 @@ class Clusters:
     def writer(self, cluster: str) -> CachedWriter:
         """Raises Unknown when that cluster is not connected."""
         return self._get(cluster).writer
+
+    def doubt(self) -> None:
+        """Somebody else may have written under the lease until now: no cache is trusted to hold that (`kube.freshness`)."""
+        for connected in self._connected.values():
+            for cache in connected.caches.values():
+                cache.doubt()
 
     async def until_synced(self, cluster: str) -> None:
         """Waits until every kind of the cluster is synced."""

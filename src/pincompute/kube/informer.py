@@ -22,6 +22,7 @@ from pincompute.kube.api_client import ApiClient
 from pincompute.kube.api_errors import ApiStatus, Gone, KubeError, NotFound, RequestInfo, Unreachable, of_status
 from pincompute.kube.backoff import Backoff, BackoffLimits
 from pincompute.kube.cache_views import Unknown
+from pincompute.kube.freshness import Freshness
 from pincompute.kube.indexer import Index
 from pincompute.kube.line_framing import Lines, LineTooLongError
 from pincompute.kube.object_store import Listener, Listing, ObjectStore, version
@@ -84,6 +85,7 @@ class Informer(Generic[T]):
         self.resource = resource
         self.trouble = ""  # why the last list or watch failed; empty while all is well
         self.last_contact = float("-inf")  # monotonic time of the last list page, event or bookmark
+        self.freshness = Freshness()
         self._client = client
         self._scope = scope
         self._timing = timing
@@ -149,8 +151,10 @@ class Informer(Generic[T]):
     def when_synced(self, callback: Callable[[], None]) -> None:
         self._on_synced.append(callback)
 
-    def written(self, obj: T) -> None:
-        """The answer to a write of ours, visible at once."""
+    def written(self, obj: T, sent: float | None = None) -> None:
+        """The answer to a write of ours, visible at once. `sent`: when the request left, if it made this very version."""
+        if sent is not None:
+            self.freshness.answered(sent, version(obj.metadata.resource_version), self._newest)
         if self._scope.shows(obj):
             self._store.put(obj)
         else:
@@ -163,6 +167,10 @@ class Informer(Generic[T]):
     def ending(self, key: Key, uid: str, now: datetime) -> None:
         """The API server took our eviction: the object is being deleted, if it is still there."""
         self._store.mark_ending(key, uid, now)
+
+    def doubt(self) -> None:
+        """Until now something may have been written under our lease that only the watch will tell."""
+        self.freshness.doubt(self._client.clock.monotonic())
 
     def nudge(self) -> None:
         """The cluster answers again: whatever is waited for, try now."""
@@ -206,7 +214,7 @@ class Informer(Generic[T]):
                 await self._nudged.wait()
 
     async def _list(self) -> None:
-        listing, token, rolled_back = self._store.listing(), "", False
+        began, listing, token, rolled_back = self._client.clock.monotonic(), self._store.listing(), "", False
         self._unreadable.clear()
         with gc_pause.held():
             while True:
@@ -219,6 +227,7 @@ class Informer(Generic[T]):
                     break
         listing.end(resource_version, rolled_back)
         self._version, self._newest = resource_version, version(resource_version)
+        self.freshness.listed(began)
         self._fine()
         if not self.synced:
             gc_pause.freeze()
@@ -334,6 +343,7 @@ class Informer(Generic[T]):
         if number < self._newest:
             raise Gone(self._request(), ApiStatus(code=410, message="the server's versions went backwards"))
         self._version, self._newest = resource_version, number
+        self.freshness.shown(number)
         if self._awaited:
             self._tell()
 

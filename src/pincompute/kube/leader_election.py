@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -52,6 +53,7 @@ class LeaderElection:
     key: Key
     identity: str
     terms: LeaseTimes = LeaseTimes()
+    on_acquired: Callable[[], None] = lambda: None  # called when the lease comes to us, before anything is done under it
     holder: str = field(default="", init=False)  # whom the record names, for people
     _until: float = field(default=float("-inf"), init=False)
     _record: builtin.Lease | None = field(default=None, init=False)
@@ -94,6 +96,8 @@ class LeaderElection:
         except Conflict:
             self._record = None
             raise
+        if self.remaining() <= 0:
+            self.on_acquired()
         self._until = began + self.terms.duration - self.terms.margin
         self._acquired.set()
 

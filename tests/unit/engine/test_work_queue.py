@@ -206,3 +206,26 @@ async def test_take_wakes_for_a_delayed_key_and_for_an_earlier_one_added_meanwhi
         await asyncio.sleep(0)
         queue.add_after("early", 0.01)
     assert taken.result().key == "early"
+
+
+async def test_one_key_wakes_one_of_those_that_wait_and_each_key_is_taken():
+    queue: WorkQueue[str] = WorkQueue()
+    takers = [asyncio.create_task(queue.take()) for _ in range(4)]
+    await asyncio.sleep(0)
+    takers[0].cancel()
+    queue.add("a")
+    queue.add("b")
+    queue.add_after("c", 0.02)
+    async with asyncio.timeout(5):
+        taken = await asyncio.gather(*takers[1:])
+    assert sorted(item.key for item in taken) == ["a", "b", "c"]
+
+
+async def test_a_key_that_is_due_earlier_is_not_waited_for_as_long_as_the_first():
+    queue: WorkQueue[str] = WorkQueue()
+    taker = asyncio.create_task(queue.take())
+    await asyncio.sleep(0)
+    queue.add_after("late", 60.0)
+    queue.add_after("soon", 0.01)
+    async with asyncio.timeout(5):
+        assert (await taker).key == "soon"

@@ -8,8 +8,9 @@ from pincompute.api.kinds import PINAPP
 from pincompute.api.labels import SHARDS_FINALIZER
 from pincompute.api.member_clusters import Capacity, FreeNodes, MemberCluster, MemberClusterSpec, SecretReference
 from pincompute.api.meta import Manifest, ObjectMeta
-from pincompute.api.shards import Origin, PinAppShard, RevisionStatus, ShardBudget, ShardSpec, ShardStatus, Share
+from pincompute.api.shards import PINAPPSHARDS, Origin, PinAppShard, RevisionStatus, ShardBudget, ShardSpec, ShardStatus, Share
 from pincompute.api.workloads import PinApp, PinAppSpec, Placement, Scheduling, WorkloadStatus
+from pincompute.engine.plan import Action, Create, Update
 from pincompute.federation.member.member_state import MemberState
 from pincompute.federation.workload import workload_model
 from pincompute.federation.workload.workload_model import Workload
@@ -111,3 +112,8 @@ def cluster(name: str, status: object = None, **meta: object) -> MemberCluster:
     spec = MemberClusterSpec(zone=name[0], kubeconfig=SecretReference(name=f"{name}-kubeconfig"))
     given = {"metadata": ObjectMeta(name=name, uid=f"uid-{name}", resource_version="5", generation=1, **meta), "spec": spec}  # type: ignore[arg-type]
     return MemberCluster(**given, **({"status": status} if status else {}))
+
+
+def writes_shard(action: Action) -> bool:
+    """Whether the action makes a shard, or changes what it asks for."""
+    return isinstance(action, Create | Update) and action.ref.resource == PINAPPSHARDS and "spec" in action.body

@@ -9,7 +9,7 @@ from federation.object_builders import NOW, cluster, member
 
 from pincompute.api import conditions
 from pincompute.api.member_clusters import MemberClusterStatus
-from pincompute.federation.member.health import DOWN_AFTER, UP_AFTER, ObservedHealth, decide
+from pincompute.federation.member.health import DOWN_AFTER, FIRST_ANSWER, UP_AFTER, ObservedHealth, decide
 
 
 def look(status: MemberClusterStatus | None, *, reachable: bool, at=NOW):
@@ -59,3 +59,15 @@ def test_a_member_that_comes_back_is_trusted_only_after_a_while():
 def test_nothing_is_written_while_nothing_changes():
     status, _ = look(None, reachable=True)
     assert look(status, reachable=True, at=NOW + timedelta(hours=1))[1].settled
+
+
+def test_a_member_that_was_just_registered_may_take_a_moment_to_answer():
+    """Its first pods need not wait for the patience with a member that comes back."""
+    new = cluster("a1", None)
+    new = msgspec.structs.replace(new, metadata=msgspec.structs.replace(new.metadata, creation_timestamp=NOW))
+    silent = decide(ObservedHealth(NOW, new, member("a1", reachable=False)))
+    assert not silent.actions
+    assert silent.wake_after == FIRST_ANSWER.total_seconds()
+    assert decide(ObservedHealth(NOW, new, member("a1", reachable=True))).actions
+    assert decide(ObservedHealth(NOW + FIRST_ANSWER, new, member("a1", reachable=False))).actions
+    assert decide(ObservedHealth(NOW - timedelta(seconds=1), new, member("a1", reachable=False))).actions, "clocks differ (F8)"

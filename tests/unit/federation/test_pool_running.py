@@ -80,7 +80,7 @@ async def eventually(host: ClusterStore, name: str) -> None:
 async def test_writes_that_keep_failing_stop_nobody_behind_them() -> None:
     """They used to stop everything behind the first 64 of their tier."""
     async with region() as server:
-        server.faults.affects = lambda verb, path: verb == "PATCH" and "/bad-" in path
+        server.faults.affects = lambda verb, path: verb == "PUT" and "/bad-" in path
         server.faults.refusal = InjectedRefusal(422)
         for n in range(pool_controller.BATCH + 20):
             submit(server.store, f"bad-{n:03}", "Reserved")

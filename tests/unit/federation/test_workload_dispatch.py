@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import msgspec
-from federation.object_builders import NOW, app, member, shard, template
+import pytest
+from federation.cached_region import CachedRegion
+from federation.object_builders import NOW, app, member, shard, template, writes_shard
 
 from pincompute.api.workloads import ClusterReplicas, Scheduling
-from pincompute.engine.plan import Apply, ConfirmSet, Delete, Patch, Plan, Update
-from pincompute.federation.workload import workload_controller
+from pincompute.engine.plan import ConfirmSet, Delete, Patch, Plan, Update
+from pincompute.federation.workload import member_shards, workload_controller
 from pincompute.federation.workload.member_shards import MemberShard
 from pincompute.federation.workload.workload_model import Workload
+from pincompute.kube.cache_views import Unknown
 
 
 def placed(generation: int = 1, **counts: int) -> Scheduling:
@@ -27,7 +30,7 @@ def decide(of: Workload, sites: tuple[MemberShard, ...]) -> Plan:
 
 def shares(plan) -> dict[str, int]:
     """Replicas by cluster of the shards that are written."""
-    applies = [a for a in plan.actions if isinstance(a, Apply)]
+    applies = [a for a in plan.actions if writes_shard(a)]
     return {a.ref.cluster: sum(share["replicas"] for share in a.body["spec"]["mix"]) for a in applies}
 
 
@@ -44,7 +47,7 @@ def test_each_placed_member_gets_a_shard_with_the_origin_and_the_mix():
     hello = app(scheduling=placed(a1=2, b1=4))
     plan = decide(hello, (site("a1"), site("b1"), site("c1")))
     assert shares(plan) == {"a1": 2, "b1": 4}
-    body = next(a for a in plan.actions if isinstance(a, Apply)).body
+    body = next(a for a in plan.actions if writes_shard(a)).body
     assert body["spec"]["origin"] == {"uid": "uid-hello", "generation": 1}
     assert body["spec"]["mix"][0]["revision"] == hello.rendered.revision
 
@@ -141,3 +144,23 @@ def test_deletion_does_not_wait_for_a_dead_member_that_is_being_removed():
     hello = app(scheduling=placed(a1=2, b1=2), deleting=True)
     plan = decide(hello, (site("a1"), site("b1", known=False, leaving=True)))
     assert isinstance(plan.actions[-1], Patch)
+
+
+class UnsyncedMembers(CachedRegion):
+    """Members of which nothing but the room is known."""
+
+    def view(self, where: str, resource: object) -> object:
+        if (where, resource) not in self.stores:
+            raise Unknown(f"{resource} of {where} has not synced")
+        return super().view(where, resource)
+
+
+def test_what_moves_away_waits_while_a_member_that_is_not_given_up_cannot_be_seen():
+    """S-010: a single pod must not be made elsewhere beside one that still runs."""
+    region = UnsyncedMembers()
+    region.join("a1")
+    moving = app(scheduling=placed(a1=1))
+    assert [shown.known for shown in member_shards.observe(moving, region)] == [False]
+    region.leave("a1")
+    with pytest.raises(Unknown):
+        member_shards.observe(moving, region)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import msgspec
 import pytest
-from federation.object_builders import NOW, member, template
+from federation.object_builders import NOW, member, template, writes_shard
 
 from pincompute.api.kinds import PINAPP, PINPOD
 from pincompute.api.labels import SHARDS_FINALIZER
@@ -23,7 +23,7 @@ from pincompute.api.shards import (
     Share,
 )
 from pincompute.api.workloads import ClusterReplicas, PinApp, PinAppSpec, PinPod, PinPodSpec, Scheduling, Update, WorkloadStatus
-from pincompute.engine.plan import Apply, Confirm, Create, Plan
+from pincompute.engine.plan import Confirm, Create, Plan
 from pincompute.federation.scheduling import demand
 from pincompute.federation.workload import rollout, workload_controller, workload_model
 from pincompute.federation.workload.member_shards import MemberShard
@@ -359,7 +359,7 @@ def plan(of: Workload, *sites: MemberShard) -> Plan:
 def test_what_is_superseded_is_kept_before_anything_of_the_next_is_dispatched():
     stages = plan(wanted(V2, THREE), *SERVING).stages
     kept = next(i for i, stage in enumerate(stages) if any(isinstance(a, Create) for a in stage))
-    applied = next(i for i, stage in enumerate(stages) if any(isinstance(a, Apply) for a in stage))
+    applied = next(i for i, stage in enumerate(stages) if any(writes_shard(a) for a in stage))
     assert kept < applied
     (revision,) = [a for a in stages[kept] if isinstance(a, Create)]
     assert revision.body["spec"]["revision"] == name(V1)
@@ -378,7 +378,7 @@ def test_whoever_gives_away_a_part_of_the_account_asks_all_members_first():
 
 def test_a_member_that_fails_does_not_hold_up_the_status():
     """The status is written beside the shards, not after them."""
-    stage = next(s for s in plan(wanted(V2, THREE), *SERVING).stages if any(isinstance(a, Apply) for a in s))
+    stage = next(s for s in plan(wanted(V2, THREE), *SERVING).stages if any(writes_shard(a) for a in s))
     assert any(isinstance(a, Update) and a.subresource == "status" for a in stage)
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
 from federation.object_builders import NOW, app, member, shard
 
 from pincompute.api import conditions
+from pincompute.api.conditions import Condition
 from pincompute.api.workloads import WorkloadStatus
 from pincompute.engine.plan import Update
 from pincompute.federation.scheduling import pool_controller
 from pincompute.federation.scheduling.placement import place
 from pincompute.federation.workload import workload_controller
 from pincompute.federation.workload.member_shards import MemberShard
-from pincompute.federation.workload.workload_status import PACE
+from pincompute.federation.workload.workload_status import PACE, TOGETHER
 
 MEMBERS = (member("a1"), member("b1"), member("c1"))
 
@@ -138,3 +141,32 @@ def test_mere_progress_is_written_at_a_pace_and_the_end_of_it_at_once():
     assert progress.settled
     assert progress.wake_after == (PACE * 3 / 4).total_seconds()
     assert after(begun, reports(begun), at=soon).phase == "Running"
+
+
+def reported(site: MemberShard, at, reason: str = "") -> MemberShard:
+    """The member said so at this moment, and why not all of it is ready."""
+    said = msgspec.structs.replace(site.shard.status, reported_at=at)
+    if reason:
+        ready = Condition(type="Ready", status="False", reason=reason)
+        said = msgspec.structs.replace(said, message=f"it is {reason}", conditions=(ready,))
+    return replace(site, shard=msgspec.structs.replace(site.shard, status=said))
+
+
+def test_members_that_start_together_are_reported_together():
+    """The first of them to be ready waits a moment for the others, however long the start took."""
+    hello = placed_app()
+    first, *others = reports(hello, b1=0, c1=0)
+    much_later = LATER + 10 * PACE
+    soon = decide(much_later, hello, (reported(first, much_later), *others))
+    assert soon.settled
+    assert soon.wake_after == TOGETHER.total_seconds()
+    assert after(hello, (reported(first, much_later), *others), at=much_later + TOGETHER).ready_replicas == 2
+    assert after(hello, (reported(first, much_later + TOGETHER), *others), at=much_later).ready_replicas == 2, "F8"
+
+
+def test_trouble_in_a_member_is_no_mere_progress():
+    hello = placed_app()
+    begun = app(status=after(hello, reports(hello, a1=0, b1=0, c1=0)))
+    first, *others = reports(begun, a1=0, b1=0, c1=0)
+    assert decide(LATER, begun, (reported(first, LATER, "Starting"), *others)).settled
+    assert after(begun, (reported(first, LATER, "ErrImagePull"), *others)).message == "it is ErrImagePull"

@@ -65,7 +65,7 @@ async def test_a_member_that_hangs_stops_no_other(server: HostileServer) -> None
         server.put("web", nodeName="n1")
         await eventually(lambda: [p.key for p in clusters.view("b1", PODS).by("node", "n1")] == [Key("default", "web")])
         assert clusters.reachable("b1")
-        assert not clusters.reachable("a1")
+        assert not clusters.answers("a1")
         assert clusters.members() == ("a1", "b1")
         assert hung.hold is not None
         hung.hold.set()
@@ -178,3 +178,16 @@ async def test_watches_do_not_wait_out_their_backoff_when_the_member_is_back(ser
         await eventually(lambda: clusters.cache("a1", PODS).trouble and clusters.trouble("a1") == "starting")
         server.answer = lambda _seen: None
         await asyncio.wait_for(clusters.until_synced("a1"), 20)
+
+
+async def test_a_process_that_has_only_just_started_knows_of_no_member_that_it_is_silent(server: HostileServer) -> None:
+    """A decision of that moment would be made anew for everything."""
+    async with HostileServer(hold=asyncio.Event()) as hung, connected(a1=hung, b1=server) as clusters:
+        with pytest.raises(Unknown, match="a1 has not been asked yet"):
+            clusters.reachable("a1")
+        with pytest.raises(Unknown, match="c1 has not been asked yet"):
+            clusters.reachable("c1")
+        await eventually(lambda: clusters.answers("b1"))
+        assert clusters.reachable("b1")
+        assert hung.hold is not None
+        hung.hold.set()

@@ -23,6 +23,7 @@ from pincompute.engine.api_refusals import ApiRefusals
 from pincompute.engine.error_classification import Outcome
 from pincompute.engine.plan import Update
 from pincompute.engine.worker import KeyTrouble
+from pincompute.operator.replicas.replica_status import FIRST, PACE
 from pincompute.operator.replicas.replicas_controller import CONTROLLERS, decide
 
 V1 = share("hello:1")
@@ -83,6 +84,33 @@ def test_a_shard_that_was_born_a_moment_ago_says_nothing_while_its_pods_are_made
     newborn = shard(V1, created=NOW - timedelta(seconds=1))
     assert written(newborn) is None
     assert written(shard(V1))["message"] == "2 of 2 replicas not ready; their pods are not made yet"
+
+
+def test_pods_that_are_starting_are_reported_late_and_readiness_and_trouble_at_once():
+    """One write for a start that goes well; nobody waits for what is said in between."""
+    moment = NOW - timedelta(seconds=1)
+    new = shard(V1, created=moment)
+    young = (pod(0, V1, up=False, created=moment), pod(1, V1, up=False, created=moment))
+    plan = decide(seen(new, *young))
+    assert written(new, *young) is None
+    assert plan.wake_after is not None
+    assert written(new, *young, now=moment + FIRST)["replicas"] == 2
+    assert status(new, pod(0, V1, created=moment), pod(1, V1, created=moment)).ready_replicas == 2
+    broken = pod(1, V1, status=container(waiting=ContainerStateWaiting(reason="ErrImagePull")), up=False, created=moment)
+    assert "cannot pull" in status(new, young[0], broken).message
+
+
+def test_more_ready_pods_of_many_are_reported_at_a_pace():
+    moment = NOW - timedelta(seconds=1)
+    new = shard(V1, created=moment)
+    half = (pod(0, V1, created=moment), pod(1, V1, up=False, created=moment))
+    assert written(new, *half) is None
+    assert written(new, *half, now=moment + PACE)["readyReplicas"] == 1
+
+
+def test_pods_that_are_lost_are_reported_at_once():
+    whole = with_status(shard(V1, created=NOW), status(shard(V1), pod(0, V1), pod(1, V1)))
+    assert status(whole, pod(0, V1), pod(1, V1, up=False)).ready_replicas == 1
 
 
 def container(**facts) -> ContainerStatus:

@@ -41,7 +41,7 @@ def test_a_new_shard_gets_its_pods_and_asks_first():
     plan = decide(seen(shard(V1)))
     assert plan.stages[0] == (
         Confirm(REF, UID, 1),
-        ConfirmSet(LOCAL, PODS, "demo", SHARD_UID, UID, frozenset()),
+        ConfirmSet(LOCAL, PODS, "demo", SHARD_UID, UID, frozenset(), "shard-uid"),
     )
     assert names(plan, Create) == ["hello-a1-0", "hello-a1-1"]
 

@@ -26,6 +26,7 @@ from pincompute.kube.cache_views import Views
 
 DOWN_AFTER = timedelta(seconds=15)  # of silence until a ready member counts as not ready
 UP_AFTER = timedelta(seconds=3)  # of answers until a member that was not ready is trusted again
+FIRST_ANSWER = timedelta(seconds=5)  # from the registration of a member until it counts as silent
 REACHABLE = "Reachable"
 
 
@@ -38,6 +39,8 @@ class ObservedHealth:
 
 def decide(seen: ObservedHealth) -> Plan:
     cluster, now = seen.cluster, seen.now
+    if (wait := _time_to_answer(seen)) > timedelta():
+        return Plan(wake_after=wait.total_seconds(), why="was registered a moment ago and has not answered yet")
     contact = conditions.merge(cluster.status.conditions, (_contact(seen),), now)
     ready, wake_after = _judge(seen, contact)
     status = msgspec.structs.replace(
@@ -53,6 +56,15 @@ def decide(seen: ObservedHealth) -> Plan:
 def observe(key: MemberKey, views: Views, now: datetime) -> ObservedHealth | None:
     cluster = views.view(HOST, MEMBERCLUSTERS).get(key.object)
     return ObservedHealth(now, cluster, member_state.measure(cluster, views)) if cluster is not None else None
+
+
+def _time_to_answer(seen: ObservedHealth) -> timedelta:
+    """How long a new member may still be silent before that is said of it: this process connects once it hears of it."""
+    made = seen.cluster.metadata.creation_timestamp
+    if seen.member.reachable or seen.cluster.status.conditions or made is None:
+        return timedelta()
+    age = seen.now - made
+    return FIRST_ANSWER - age if timedelta() <= age < FIRST_ANSWER else timedelta()
 
 
 def _contact(seen: ObservedHealth) -> Condition:

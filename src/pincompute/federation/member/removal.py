@@ -117,7 +117,7 @@ CONTROLLER = Controller(
             *(ReadAccess("members", kind.shard, _of_cluster) for kind in KINDS),
         ),
         writes=(WriteAccess("host", MEMBERCLUSTERS, ("patch",)),),
-        coalesce=0.5,
+        rest=0.5,
     ),
     observe,
     decide,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
+from pincompute.api import conditions
 from pincompute.api.builtin import NAMESPACES
 from pincompute.api.meta import Key
 from pincompute.api.shards import RevisionStatus, Shard, ShardBudget, Share
@@ -14,6 +15,8 @@ from pincompute.federation.member.member_state import MemberState
 from pincompute.federation.workload import workload_model
 from pincompute.federation.workload.workload_model import Workload
 from pincompute.kube.cache_views import Unknown, Views
+
+STARTING = ("Starting", "PodsMissing")  # reasons of a shard that is not ready although nothing is wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,14 @@ class MemberShard:
         return self.shard.status.available_replicas if self.shard is not None and self.known else 0
 
     @property
+    def in_trouble(self) -> bool:
+        """It says that something is wrong, and not only that pods are starting."""
+        if self.shard is None or not self.known:
+            return False
+        ready = conditions.find(self.shard.status.conditions, "Ready")
+        return ready is not None and ready.status == "False" and ready.reason not in STARTING
+
+    @property
     def deleting(self) -> bool:
         return self.shard is not None and self.shard.deleting
 
@@ -87,6 +98,8 @@ def _site(workload: Workload, member: MemberState, views: Views) -> MemberShard:
         shard: Shard | None = views.view(member.name, workload.kind.shard).get(workload.key)
         namespace = views.view(member.name, NAMESPACES).get(Key("", workload.key.namespace))
     except Unknown:
+        if member.leaving and member.ready:
+            raise  # it moves away from a member that is not given up: what cannot be seen there may still run
         return MemberShard(member, None, known=False, namespace_exists=False)
     own = workload_model.shard_of(workload, shard)
     namespace_exists = namespace is not None and not namespace.deleting

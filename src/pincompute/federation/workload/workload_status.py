@@ -26,7 +26,8 @@ from pincompute.federation.workload.member_shards import MemberShard
 from pincompute.federation.workload.rollout import Rollout
 from pincompute.federation.workload.workload_model import Workload
 
-PACE = timedelta(seconds=2)  # between writes of mere progress: a start of many pods costs a few host writes, not one for each
+TOGETHER = timedelta(seconds=5)  # from the first report of a start on, in which those of the other members are waited for
+PACE = timedelta(seconds=5)  # between writes of mere progress: a start of many pods costs a few host writes, not one for each
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ def decide(
     status = _status(workload, _summary(workload, sites), _observed(workload, sites), _ReportedMembers(made, refused), now)
     if status == workload.status:
         return WorkloadStatusUpdate()
-    if not _urgent(workload.status, status) and (wait := _since_last(workload) + PACE - now) > timedelta():
+    if not _urgent(workload.status, status, sites) and (wait := _patience(workload, sites, now)) > timedelta():
         return WorkloadStatusUpdate(wake_after=wait.total_seconds(), why="mere progress; it is written at a pace")
     stamped = msgspec.structs.replace(status, last_update_time=now)
     return WorkloadStatusUpdate(
@@ -84,11 +85,23 @@ def before_reports(
     return msgspec.structs.replace(status, last_update_time=now)
 
 
-def _urgent(before: WorkloadStatus, after: WorkloadStatus) -> bool:
-    """People and scripts wait for a change of phase; a member that falls silent or answers again is news as well."""
+def _urgent(before: WorkloadStatus, after: WorkloadStatus, sites: tuple[MemberShard, ...]) -> bool:
+    """People and scripts wait for a change of phase; a member in trouble, silent or back is news too."""
     if before.phase and before.phase != after.phase:
         return True
+    if before.message != after.message and any(site.in_trouble for site in sites):
+        return True
     return after.phase == "Running" != before.phase or _silent(before) != _silent(after)
+
+
+def _patience(workload: Workload, sites: tuple[MemberShard, ...], now: datetime) -> timedelta:
+    """How long mere progress waits. Members that start together report together: the first report waits for the others'."""
+    wait = _since_last(workload) + PACE - now
+    if workload.status.ready_replicas:
+        return wait
+    reported = (site.shard.status.reported_at for site in sites if site.shard is not None)
+    ages = (now - at for at in reported if at is not None)
+    return max(wait, *(TOGETHER - age for age in ages if timedelta() <= age < TOGETHER), timedelta())
 
 
 def _silent(status: WorkloadStatus) -> frozenset[str]:

@@ -108,7 +108,7 @@ class ReplicaLookup:
         living = [pod for _, pod in found]
         numbers = number(living, self._placed(target) or counted(living))
         made = (
-            Replica(target.name, numbers[pod.metadata.uid], cluster, pod, self.reads.clusters.reachable(cluster))
+            Replica(target.name, numbers[pod.metadata.uid], cluster, pod, self.reads.clusters.answers(cluster))
             for cluster, pod in found
         )
         return tuple(sorted(made, key=lambda replica: replica.number))

@@ -26,15 +26,15 @@ def key(shard: Shard, resource: Resource[Any]) -> Key:
 def decide(
     shard: Shard, resource: Resource[Any], present: PodDisruptionBudget | None, count: Count, *, busy: bool
 ) -> tuple[Create | Update, ...]:
-    """The write that makes it so. A shard whose first pods are being made has nothing to keep yet."""
+    """The write that makes it so. A shard of which nothing serves yet has nothing to keep."""
     least = max(0, count.total - shard.spec.budget.unavailable)
-    if present is None and (busy or not count.live):
+    ref, why = Ref(LOCAL, PODDISRUPTIONBUDGETS, key(shard, resource)), f"{least} replicas must stay here"
+    if present is None:
+        serves = count.available and not busy
+        return (Create(ref, _manifest(shard, resource, least), why),) if serves else ()
+    if _keeps(present, shard.metadata.uid, least):
         return ()
-    if present is not None and _keeps(present, shard.metadata.uid, least):
-        return ()
-    ref = Ref(LOCAL, PODDISRUPTIONBUDGETS, key(shard, resource))
-    body, why = _manifest(shard, resource, least), f"{least} replicas must stay here"
-    return (Create(ref, body, why) if present is None else update(ref, present.metadata, body, why),)
+    return (update(ref, present.metadata, _manifest(shard, resource, least), why),)
 
 
 def _keeps(present: PodDisruptionBudget, uid: str, least: int) -> bool:

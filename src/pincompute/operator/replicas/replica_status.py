@@ -1,14 +1,14 @@
 """What a shard says of itself: how many replicas, and in one sentence why not all of them are ready.
 
-One write, only when something changed, carrying only what changed. A shard that was born a moment ago says nothing until
-its first pods are made: their own news brings the next look.
+One write, only when something changed, carrying only what changed. While pods start and nothing is wrong, progress is
+reported every few seconds; that all are ready, and whatever is wrong, is reported at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -21,7 +21,8 @@ from pincompute.engine.plan import Ref, Update, status_update
 from pincompute.operator.replicas.unready_reason import Rank, UnreadyReason
 
 MOST_ROWS = 32  # revisions that are told apart
-NEWBORN = 2.0  # seconds in which a shard whose pods are being made says nothing
+PACE = timedelta(seconds=5)  # between reports of mere progress
+FIRST = timedelta(seconds=30)  # until it is reported that pods are starting of which none is ready, as everybody expects
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +86,14 @@ def _row(revision: str, replicas: Sequence[ReplicaState]) -> RevisionStatus:
     )
 
 
-def decide(ref: Ref, shard: Shard, told: ReplicaCounts, now: datetime, *, busy: bool) -> ShardStatusUpdate:
-    """`busy`: pods are being made right now."""
+def decide(ref: Ref, shard: Shard, told: ReplicaCounts, now: datetime, *, since: datetime | None) -> ShardStatusUpdate:
+    """`since`: when the last of its pods was made."""
     status = _status(shard, told, now)
     wake = earliest(*(t.wake_after for t in told.troubles))
-    changed = status != shard.status
-    if not changed or (busy and _newborn(shard, now)):
-        return ShardStatusUpdate(wake_after=earliest(wake, NEWBORN if changed else None))
+    if status == shard.status:
+        return ShardStatusUpdate(wake_after=wake)
+    if _is_mere_progress(shard, status, told) and (wait := _patience(shard, status, since, now)):
+        return ShardStatusUpdate(wake_after=earliest(wake, wait))
     stamped = msgspec.structs.replace(status, reported_at=now)
     return ShardStatusUpdate(status_update(ref, shard.metadata, shard.status, stamped, "its pods changed"), wake)
 
@@ -100,9 +102,27 @@ def earliest(*seconds: float | None) -> float | None:
     return min((s for s in seconds if s is not None), default=None)
 
 
-def _newborn(shard: Shard, now: datetime) -> bool:
-    created = shard.metadata.creation_timestamp
-    return not shard.status.observed_generation and created is not None and (now - created).total_seconds() < NEWBORN
+def _is_mere_progress(shard: Shard, after: ShardStatus, told: ReplicaCounts) -> bool:
+    """Pods of the only revision are starting, and nothing is wrong: nobody waits for the figures in between."""
+    before, mix = shard.status, shard.spec.mix
+    return (
+        told.count.ready < told.count.total
+        and told.ended is None
+        and all(trouble.rank is Rank.STARTING for trouble in told.troubles)
+        and before.observed_generation in (0, after.observed_generation)
+        and before.disruption_requests == after.disruption_requests
+        and before.available_replicas <= after.available_replicas
+        and len(mix) == 1
+        and not shard.spec.budget.surge
+        and all(row.revision == mix[0].revision for row in after.revisions)
+    )
+
+
+def _patience(shard: Shard, after: ShardStatus, since: datetime | None, now: datetime) -> float:
+    """Seconds until progress is reported: a while after the last report, and after the last pod was made."""
+    pace = PACE if shard.status.ready_replicas or after.ready_replicas else FIRST
+    moments = (shard.metadata.creation_timestamp, shard.status.reported_at, since)
+    return max(0.0, *((pace - (now - at)).total_seconds() for at in moments if at is not None and at <= now))
 
 
 def _status(shard: Shard, told: ReplicaCounts, now: datetime) -> ShardStatus:

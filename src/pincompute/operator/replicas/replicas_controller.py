@@ -1,8 +1,9 @@
 """Converges a shard's pods to the mix of revisions it asks for, in place where only images changed, within its budget.
 
-One controller per kind of shard, keyed by the shard, because the shard owns its part of the workload's account. The
-surprising rule: a plan that makes or removes pods first asks the API server itself whether the shard and the set of its pods
-are what the plan was decided from, so a cache that is ten minutes old never makes a pod too many (S-345, F5).
+One controller per kind of shard, keyed by the shard, because the shard owns its part of the workload's account. A plan that
+makes or removes pods first confirms that the shard and the set of its pods are what the plan was decided from: by the cache
+where it is known to be fresh enough, else by the API server. So a cache that is ten minutes old never makes a pod too many
+(S-345, F5).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from pincompute.domain.container_restart import Impossible
 from pincompute.domain.rolling_update import DisruptionLimits, Moves, ReplicaState, WantedRevision
 from pincompute.engine.api_refusals import ApiRefusals
 from pincompute.engine.controller_card import Card, Controller, ReadAccess, WriteAccess, own_key
-from pincompute.engine.plan import Action, Confirm, ConfirmSet, Create, Delete, Evict, Patch, Plan, Ref, Stage, plan
+from pincompute.engine.plan import Action, Apply, Confirm, ConfirmSet, Create, Delete, Evict, Patch, Plan, Ref, Stage, plan
 from pincompute.kube.cache_views import Unknown, View, Views
 from pincompute.operator.replicas import (
     pod_disruption_budget,
@@ -40,6 +41,7 @@ FIRST_BATCH = 8  # creates in the first stage; what refuses one refuses all, so 
 LARGEST_BATCH = 500
 RETRY_AFTER = 10.0  # seconds from the creation of a pod to that of its replacement at the earliest
 NAME_TAKEN = 5.0  # seconds until the next look while something else has the name a pod needs
+REMEMBERED = 50_000  # shards whose shapes are kept; those of the oldest are worked out anew when they are looked at
 BY_SHARD = "shard-uid"  # index over pods
 BY_NODE = "node"  # index over pods of shards
 
@@ -99,7 +101,8 @@ def decide(seen: ObservedShard) -> Plan:
         return shard_deletion.decide(seen.ref, seen.shard, seen.pods, seen.marked)
     census = _census(seen)
     shares = [share for share in seen.shard.spec.mix if share.revision not in census.done]
-    mix = [WantedRevision(share.revision, template_hash.shape(share.template), share.replicas) for share in shares]
+    shapes = _shapes_of(seen.shard)
+    mix = [WantedRevision(share.revision, shapes[share.revision], share.replicas) for share in shares]
     moves = _moves(seen, mix, census.replicas)
     creates = _creates(seen, moves, mix)
     touched = (*_updates(seen, moves), *_restarts(seen, moves), *_ends(seen, moves, census))
@@ -108,12 +111,13 @@ def decide(seen: ObservedShard) -> Plan:
     troubles = unready_reason.find(seen.pods, unready, seen.now, seen.refused)
     count = replica_status.count(mix, census.replicas)
     told = replica_status.ReplicaCounts(count, _requests(moves, census.replicas), troubles, census.final)
-    status = replica_status.decide(seen.ref, seen.shard, told, seen.now, busy=bool(creates) and not seen.refused)
+    status = replica_status.decide(seen.ref, seen.shard, told, seen.now, since=_last_made(seen))
     wake = replica_status.earliest(census.wake_after, status.wake_after, NAME_TAKEN if blocked else None)
     first, *more = _batches(creates)
-    moved = bool(creates) or any(isinstance(a, Delete | Evict) for a in touched)
+    ends = any(isinstance(a, Delete | Evict) for a in touched)
     kept = pod_disruption_budget.decide(seen.shard, seen.resource, seen.budget, count, busy=bool(creates))
-    guard = _guard(seen, moved=moved, touched=bool(touched or kept))
+    changed = bool(touched) or any(isinstance(write, Apply) for write in kept)  # a budget where there was none does no harm
+    guard = _guard(seen, moved=bool(creates) or ends, ends=ends, touched=changed)
     return plan(guard, kept, (*first, *touched, *status.write), *more, wake_after=wake)
 
 
@@ -187,12 +191,34 @@ def _replica(pod: Pod, seen: ObservedShard, shapes: Mapping[str, str]) -> tuple[
 
 def _former_shapes(shard: Shard) -> dict[str, str]:
     """Of revisions that a former version of this program named: their pods carry shapes that this version would not name so."""
-    former = (share for share in shard.spec.mix if not template_hash.is_named_by_this_version(share.revision))
-    return {share.revision: template_hash.shape(share.template) for share in former}
+    former = {share.revision for share in shard.spec.mix if not template_hash.is_named_by_this_version(share.revision)}
+    return {name: shape for name, shape in _shapes_of(shard).items() if name in former} if former else {}
+
+
+_shapes: dict[str, tuple[tuple[Share, ...], dict[str, str]]] = {}  # by uid of the shard, with the mix they were made from
+
+
+def _shapes_of(shard: Shard) -> dict[str, str]:
+    """The shape of each revision's template, worked out once for as long as the mix stays the same."""
+    uid, mix = shard.metadata.uid, shard.spec.mix
+    known = _shapes.get(uid)
+    if known is not None and (known[0] is mix or known[0] == mix):
+        return known[1]
+    _shapes.pop(uid, None)
+    if len(_shapes) >= REMEMBERED:
+        del _shapes[next(iter(_shapes))]
+    made = {share.revision: template_hash.shape(share.template) for share in mix}
+    _shapes[uid] = (mix, made)
+    return made
 
 
 def _revision(pod: Pod) -> str:
     return pod.metadata.labels.get(REVISION_LABEL, "")
+
+
+def _last_made(seen: ObservedShard) -> datetime | None:
+    """When the shard's youngest pod was made; None before the first."""
+    return max((made for pod in seen.pods if (made := pod.metadata.creation_timestamp)), default=None)
 
 
 def _age(pod: Pod, now: datetime) -> float:
@@ -200,15 +226,20 @@ def _age(pod: Pod, now: datetime) -> float:
     return (now - created).total_seconds() if created else 0.0
 
 
-def _guard(seen: ObservedShard, *, moved: bool, touched: bool) -> Stage:
-    """Proof that the view is not stale: of the shard before anything, of the whole set before pods come or go."""
+def _guard(seen: ObservedShard, *, moved: bool, ends: bool, touched: bool) -> Stage:
+    """Proof that the view is not stale: of the shard before anything, of the whole set before pods come or go.
+
+    Only operators make pods of the shard, so before more are made it is enough to know all that was made under the lease. Pods
+    end by anybody's doing, so before more of them end the view must be fresh.
+    """
     if not moved and not touched:
         return ()
     metadata = seen.shard.metadata
     shard = Confirm(seen.ref, metadata.uid, metadata.generation)
     if not moved:
         return (shard,)
-    return (shard, ConfirmSet(LOCAL, PODS, metadata.namespace, SHARD_UID, metadata.uid, seen.marked))
+    whole = ConfirmSet(LOCAL, PODS, metadata.namespace, SHARD_UID, metadata.uid, seen.marked, BY_SHARD, recent=ends)
+    return (shard, whole)
 
 
 def _creates(seen: ObservedShard, moves: Moves, mix: list[WantedRevision]) -> list[Create]:
@@ -326,7 +357,7 @@ def controller_for(resource: Resource[Any], refusals: ApiRefusals) -> Controller
             WriteAccess("local", PODS, ("create", "patch", "delete", "evict")),
             WriteAccess("local", PODDISRUPTIONBUDGETS, ("create", "update")),
         ),
-        coalesce=0.2,
+        coalesce=0.05,
     )
     return Controller(card, observe, decide)
 

@@ -193,6 +193,12 @@ class SimulatedWriter:
         except NotFound:
             return None
 
+    async def recent(self, resource: Resource[Any], key: Key) -> Object | None:
+        return await self.get(resource, key)
+
+    def cached_uids(self, resource: Resource[Any], index: str, value: str, *, recent: bool) -> frozenset[str] | None:  # noqa: ARG002 - views of a simulation may be of any age
+        return None
+
     async def uids(self, resource: Resource[Any], namespace: str, label: str, value: str) -> frozenset[str]:
         self._reach()
         page = self._store.list(resource, namespace, f"{label}={value}")
