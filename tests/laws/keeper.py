@@ -11,7 +11,7 @@ from datetime import datetime
 from pincompute.api.labels import HOST, MANAGED_BY, ORIGIN_UID, PINCOMPUTE
 from pincompute.api.meta import Key, Object, Resource, Struct
 from pincompute.engine.controller_card import Card, Controller, ReadAccess, WriteAccess, own_key
-from pincompute.engine.plan import Apply, Confirm, Delete, Patch, Plan, Ref, Stage, Update, plan
+from pincompute.engine.plan import Apply, Confirm, Delete, Patch, Plan, Ref, Replace, Stage, plan
 from pincompute.kube.cache_views import Views
 
 FINALIZER = "example.org/kept"
@@ -109,7 +109,7 @@ def _report(seen: ObservedKeeper) -> Stage:
     if keeper.status == KeeperStatus(observed_generation=meta.generation, kept=kept):
         return ()
     body = {"status": {"observedGeneration": meta.generation, "kept": kept}}
-    return (Update(Ref(HOST, KEEPERS, keeper.key), body, meta.uid, meta.resource_version, f"{kept} are kept", "status"),)
+    return (Replace(Ref(HOST, KEEPERS, keeper.key), body, meta.uid, meta.resource_version, f"{kept} are kept", "status"),)
 
 
 def _keeper_of(_cluster: str, config: Object) -> tuple[Key, ...]:

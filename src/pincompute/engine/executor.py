@@ -24,8 +24,8 @@ from pincompute.engine.plan import (
     Evict,
     Patch,
     Ref,
+    Replace,
     Scale,
-    Update,
     cluster_of,
     resource_of,
 )
@@ -45,7 +45,7 @@ async def perform(action: Action, card: Card[Any], views: Views, writer: Writer)
             await _apply(action, card, views, writer)
         case Patch():
             await _patch(action, card, writer)
-        case Update():
+        case Replace():
             await _update(action, card, views, writer)
         case Delete():
             await _delete(action, views, writer)
@@ -72,9 +72,9 @@ def check_lane(action: Action, card: Card[Any]) -> None:
 
 def _check_pins(action: Action, card: Card[Any]) -> None:
     match action:
-        case Create() | Apply() | Update(subresource="") if not is_marked(action.body):
+        case Create() | Apply() | Replace(subresource="") if not is_marked(action.body):
             raise UndeclaredAccessError(f"{card.name} makes {action.ref} without the label {MANAGED_BY}: {PINCOMPUTE}")
-        case Patch() | Update() | Scale() if not (action.uid and action.resource_version):
+        case Patch() | Replace() | Scale() if not (action.uid and action.resource_version):
             raise UndeclaredAccessError(f"{card.name} changes {action.ref} without the uid and version it was decided from")
         case Delete() | Evict() if not action.uid:
             raise UndeclaredAccessError(f"{card.name} ends {action.ref} without its uid")
@@ -93,7 +93,7 @@ def verb_of(action: Action) -> Verb | None:
             return "apply"
         case Patch():
             return "patch"
-        case Update():
+        case Replace():
             return "status" if action.subresource == "status" else "update"
         case Delete():
             return "delete"
@@ -169,7 +169,7 @@ async def _patch(action: Patch, card: Card[Any], writer: Writer) -> None:
         raise StaleView(f"{action.ref} is gone") from gone
 
 
-async def _update(action: Update, card: Card[Any], views: Views, writer: Writer) -> None:
+async def _update(action: Replace, card: Card[Any], views: Views, writer: Writer) -> None:
     if not action.subresource:
         _refuse_foreign(action, views)
     body = manifest(action.ref, action.body, uid=action.uid, resourceVersion=action.resource_version)
@@ -195,7 +195,7 @@ async def _evict(action: Evict, views: Views, writer: Writer) -> None:
         return  # gone is what was wanted
 
 
-def _refuse_foreign(action: Update | Delete | Evict, views: Views) -> None:
+def _refuse_foreign(action: Replace | Delete | Evict, views: Views) -> None:
     seen = _cached(action.ref, views)
     if seen is not None and seen.metadata.uid == action.uid and not is_ours(seen):
         raise ForeignError(f"{action.ref} has no label {MANAGED_BY}: {PINCOMPUTE}, so it is left alone")

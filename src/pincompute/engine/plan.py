@@ -62,7 +62,7 @@ class Patch:
 
 
 @dataclass(frozen=True, slots=True)
-class Update:
+class Replace:
     """PUT: the object, or its status alone, is `body` afterwards; pinned to the version it was decided from.
 
     It costs the API server less than a patch, which has to be merged into the stored object first. A body without a status is
@@ -151,7 +151,7 @@ class ConfirmSet:
     recent: bool = False
 
 
-Action: TypeAlias = Create | Apply | Patch | Update | Delete | Evict | Scale | Confirm | ConfirmSet
+Action: TypeAlias = Create | Apply | Patch | Replace | Delete | Evict | Scale | Confirm | ConfirmSet
 Stage: TypeAlias = tuple[Action, ...]
 
 
@@ -225,15 +225,15 @@ def _makes_pod(action: Action) -> bool:
     return makes and resource_of(action) == PODS
 
 
-def status_update(ref: Ref, seen: ObjectMeta, present: Struct, wanted: Struct, why: str) -> tuple[Update, ...]:
+def status_update(ref: Ref, seen: ObjectMeta, present: Struct, wanted: Struct, why: str) -> tuple[Replace, ...]:
     """The one write that turns the object's status from `present` into `wanted`; nothing when they are equal."""
     if present == wanted:
         return ()
     body = {"status": merge_patch.to_json(wanted)}
-    return (Update(ref, body, seen.uid, seen.resource_version, why, "status"),)
+    return (Replace(ref, body, seen.uid, seen.resource_version, why, "status"),)
 
 
-def update(ref: Ref, seen: ObjectMeta, body: Manifest, why: str) -> Update:
+def update(ref: Ref, seen: ObjectMeta, body: Manifest, why: str) -> Replace:
     """The write that makes the object `body`. What others have added to its metadata stays."""
     ours = body["metadata"]
     theirs = map(merge_patch.to_json, seen.owner_references)
@@ -245,7 +245,7 @@ def update(ref: Ref, seen: ObjectMeta, body: Manifest, why: str) -> Update:
         "ownerReferences": list(owners.values()),
     }
     metadata = {**ours, **{name: part for name, part in parts.items() if part}}
-    return Update(ref, {**body, "metadata": metadata}, seen.uid, seen.resource_version, why)
+    return Replace(ref, {**body, "metadata": metadata}, seen.uid, seen.resource_version, why)
 
 
 def plan(*stages: Stage, wake_after: float | None = None, why: str = "") -> Plan:

@@ -8,7 +8,7 @@ import yaml
 
 from pincompute.api.meta import Manifest
 from pincompute.engine.error_classification import Outcome
-from pincompute.engine.plan import Action, Apply, Confirm, ConfirmSet, Create, Delete, Evict, Patch, Plan, Scale, Stage, Update
+from pincompute.engine.plan import Action, Apply, Confirm, ConfirmSet, Create, Delete, Evict, Patch, Plan, Replace, Scale, Stage
 from pincompute.engine.reconciler import ReconcileResult
 
 
@@ -32,7 +32,7 @@ def sentence(action: Action) -> str:
             return f"apply {ref}: {why}"
         case Patch(ref, _, _, _, why):
             return f"patch {ref}: {why}"
-        case Update(ref, _, _, _, why, subresource):
+        case Replace(ref, _, _, _, why, subresource):
             return f"write the {subresource} of {ref}: {why}" if subresource else f"update {ref}: {why}"
         case Delete(ref, _, why):
             return f"delete {ref}: {why}"
@@ -71,7 +71,7 @@ def _stage_lines(number: int, stage: Stage, *, bodies: bool) -> Iterator[str]:
         yield f"{number}. at the same time:"
     for action in stage:
         yield f"{number}. {sentence(action)}" if alone else f"   - {sentence(action)}"
-        if bodies and isinstance(action, Create | Apply | Patch | Update):
+        if bodies and isinstance(action, Create | Apply | Patch | Replace):
             yield from _indented(action.body)
 
 

@@ -26,7 +26,7 @@ from pincompute.engine.external_inputs import ExternalInputs, Pollers, ViewsWith
 from pincompute.engine.interfaces import ConnectedClusters, Unfenced, WriteLease
 from pincompute.engine.metrics import Metrics
 from pincompute.engine.object_backoff import ObjectBackoff
-from pincompute.engine.plan import ConfirmSet, Plan, Ref, Update, cluster_of, resource_of
+from pincompute.engine.plan import ConfirmSet, Plan, Ref, Replace, cluster_of, resource_of
 from pincompute.engine.reconciler import ActionResult, ReconcileResult
 from pincompute.engine.work_queue import Item, Priority, RetryDelays, WorkQueue
 from pincompute.kube.cache_views import Unknown
@@ -292,9 +292,9 @@ class _Worker(Generic[K]):
             self.queue.add_after(key, self._setbacks.failed(failed.ref, failed.resource_version, BUG))
         for done in look.done:
             match done:
-                case ActionResult(Update() as patch, Outcome.ACTED):
+                case ActionResult(Replace() as patch, Outcome.ACTED):
                     self._setbacks.succeeded(patch.ref)
-                case ActionResult(Update() as patch, outcome) if outcome in _REST:
+                case ActionResult(Replace() as patch, outcome) if outcome in _REST:
                     log.warning("failed for one object", extra=_about(patch.ref, outcome=str(outcome), error=str(done.error)))
                     wait = getattr(done.error, "retry_after", 0.0)
                     delay = self._setbacks.failed(patch.ref, patch.resource_version, _REST[outcome], wait)

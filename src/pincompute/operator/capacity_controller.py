@@ -19,7 +19,7 @@ from pincompute.api.member_clusters import CLUSTERCAPACITIES, Capacity, ClusterC
 from pincompute.api.meta import Key
 from pincompute.domain import capacity_summary
 from pincompute.engine.controller_card import Card, Controller, ReadAccess, WriteAccess, own_key
-from pincompute.engine.plan import Create, Plan, Ref, Update, plan, status_update
+from pincompute.engine.plan import Create, Plan, Ref, Replace, plan, status_update
 from pincompute.kube.cache_views import Unknown, View, Views
 
 KEY = Key("", LOCAL)
@@ -50,7 +50,7 @@ def decide(seen: ObservedCapacity) -> Plan:
     return plan(_write(seen.present, seen.measured, seen.reported, seen.now), wake_after=seen.wait)
 
 
-def _write(present: ClusterCapacity, measured: Capacity, reported: datetime | None, now: datetime) -> tuple[Update, ...]:
+def _write(present: ClusterCapacity, measured: Capacity, reported: datetime | None, now: datetime) -> tuple[Replace, ...]:
     """Also when only time went by since a shard reported: federation holds promises until a measurement counts them."""
     last = present.status.measured_at
     if present.status.capacity == measured and last is not None and (reported is None or reported <= last):

@@ -11,7 +11,7 @@ from pincompute.api.builtin import PODS, Pod
 from pincompute.api.labels import HOST, MANAGED_BY, PINCOMPUTE
 from pincompute.api.meta import Key, Object, ObjectMeta, Resource
 from pincompute.engine.controller_card import Card, Controller, ReadAccess, WriteAccess, own_key
-from pincompute.engine.plan import Apply, Plan, Ref, Update, plan
+from pincompute.engine.plan import Apply, Plan, Ref, Replace, plan
 from pincompute.engine.worker import Engine
 from pincompute.kube.cache_views import Unknown
 
@@ -100,7 +100,7 @@ class Spread:
         name, hands = seen.metadata.name, self.region.hands
         left = [member for member in self.members(seen.key) if name not in hands[member].written]
         writes = tuple(Apply(Ref(member, WIDGETS, seen.key), OURS, "its share") for member in left)
-        status = Update(Ref(HOST, WIDGETS, seen.key), {"status": {}}, "u", "1", "its status", "status")
+        status = Replace(Ref(HOST, WIDGETS, seen.key), {"status": {}}, "u", "1", "its status", "status")
         return plan((*writes, *(() if name in hands[HOST].written else (status,))))
 
     def engine(self) -> Engine:

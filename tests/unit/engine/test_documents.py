@@ -22,8 +22,8 @@ from pincompute.engine.plan import (
     Failed,
     Plan,
     Ref,
+    Replace,
     Scale,
-    Update,
     plan,
 )
 from pincompute.engine.plan_text import explain
@@ -107,7 +107,7 @@ def test_a_plan_reads_as_sentences_with_reasons() -> None:
         (Apply(SHARD, {"spec": {"zone": "a"}}, "zone a has room"),),
         (Create(SHARD, {}, "it is new"), Delete(SHARD, "u1", "it is empty")),
         (Evict(POD, "u", "its node is drained"), Scale(APP, 4, "u", "1", "the queue is long")),
-        (Update(APP, {"status": {}}, "u", "1", "3 of 3 are ready", "status"),),
+        (Replace(APP, {"status": {}}, "u", "1", "3 of 3 are ready", "status"),),
         wake_after=30,
         why="Scaled from 2 to 3",
     )

@@ -12,7 +12,7 @@ from pincompute.api.meta import Key, Manifest, Object, Resource
 from pincompute.engine import executor
 from pincompute.engine.controller_card import Card, ReadAccess, WriteAccess, own_key
 from pincompute.engine.error_classification import ForeignError, Outcome, StaleView, UndeclaredAccessError, classify, of_stage
-from pincompute.engine.plan import Action, Apply, Confirm, ConfirmSet, Create, Delete, Evict, Patch, Ref, Scale, Update
+from pincompute.engine.plan import Action, Apply, Confirm, ConfirmSet, Create, Delete, Evict, Patch, Ref, Replace, Scale
 from pincompute.kube import api_errors
 from pincompute.testing.apiserver.disruption_controller import update_budgets
 from pincompute.testing.laws.simulated_clusters import SimulatedViews, SimulatedWriter, in_order
@@ -143,7 +143,7 @@ def test_a_patch_is_pinned_to_uid_and_version_and_one_of_what_is_gone_means_look
 def test_a_status_patch_goes_through_the_status_subresource(world: SimulatedWorld) -> None:
     meta = make(world, size=1)
     patch = {"spec": {"size": 7}, "status": {"ready": True}}
-    do(world, Update(REF, patch, meta["uid"], meta["resourceVersion"], "why", "status"))
+    do(world, Replace(REF, patch, meta["uid"], meta["resourceVersion"], "why", "status"))
     assert (there(world)["spec"], there(world)["status"]) == ({"size": 1}, {"ready": True})
 
 

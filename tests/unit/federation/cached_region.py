@@ -16,7 +16,7 @@ from pincompute.api.labels import HOST
 from pincompute.api.member_clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS, Capacity, ClusterCapacity, ClusterCapacityStatus
 from pincompute.api.meta import Key, ObjectMeta
 from pincompute.api.workloads import PINAPPS, PinApp, WorkloadStatus
-from pincompute.engine.plan import Plan, Ref, Update
+from pincompute.engine.plan import Plan, Ref, Replace
 from pincompute.federation.controller_keys import PoolKey
 from pincompute.federation.scheduling import pool_controller, scheduling_queue
 from pincompute.kube.object_store import ObjectStore
@@ -117,7 +117,7 @@ class CachedRegion:
         """One look, and its writes; those on the objects named do not get through."""
         plan = pool_controller.decide(self.seen())
         for action in plan.actions:
-            if isinstance(action, Update) and action.ref.key.name not in failing:
+            if isinstance(action, Replace) and action.ref.key.name not in failing:
                 self._patch(action)
         return plan
 
@@ -133,7 +133,7 @@ class CachedRegion:
         made = self.app(name).status.scheduling
         return sum(row.replicas for row in made.placement) if made else 0
 
-    def _patch(self, patch: Update) -> None:
+    def _patch(self, patch: Replace) -> None:
         made = self.stores[HOST, patch.ref.resource].get(patch.ref.key)
         status = msgspec.convert(patch.body["status"], WorkloadStatus)
         self._put(HOST, patch.ref.resource, msgspec.structs.replace(made, status=status))

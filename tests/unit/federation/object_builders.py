@@ -10,7 +10,7 @@ from pincompute.api.member_clusters import Capacity, FreeNodes, MemberCluster, M
 from pincompute.api.meta import Manifest, ObjectMeta
 from pincompute.api.shards import PINAPPSHARDS, Origin, PinAppShard, RevisionStatus, ShardBudget, ShardSpec, ShardStatus, Share
 from pincompute.api.workloads import PinApp, PinAppSpec, Placement, Scheduling, WorkloadStatus
-from pincompute.engine.plan import Action, Create, Update
+from pincompute.engine.plan import Action, Create, Replace
 from pincompute.federation.member.member_state import MemberState
 from pincompute.federation.workload import workload_model
 from pincompute.federation.workload.workload_model import Workload
@@ -116,4 +116,4 @@ def cluster(name: str, status: object = None, **meta: object) -> MemberCluster:
 
 def writes_shard(action: Action) -> bool:
     """Whether the action makes a shard, or changes what it asks for."""
-    return isinstance(action, Create | Update) and action.ref.resource == PINAPPSHARDS and "spec" in action.body
+    return isinstance(action, Create | Replace) and action.ref.resource == PINAPPSHARDS and "spec" in action.body

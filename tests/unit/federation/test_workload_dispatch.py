@@ -8,7 +8,7 @@ from federation.cached_region import CachedRegion
 from federation.object_builders import NOW, app, member, shard, template, writes_shard
 
 from pincompute.api.workloads import ClusterReplicas, Scheduling
-from pincompute.engine.plan import ConfirmSet, Delete, Patch, Plan, Update
+from pincompute.engine.plan import ConfirmSet, Delete, Patch, Plan, Replace
 from pincompute.federation.workload import member_shards, workload_controller
 from pincompute.federation.workload.member_shards import MemberShard
 from pincompute.federation.workload.workload_model import Workload
@@ -36,7 +36,7 @@ def shares(plan) -> dict[str, int]:
 
 def dispatched(plan: Plan) -> bool:
     """Anything but the status is written."""
-    return any(not (isinstance(a, Update) and a.subresource == "status") for a in plan.actions)
+    return any(not (isinstance(a, Replace) and a.subresource == "status") for a in plan.actions)
 
 
 def deleted(plan) -> dict[str, str]:

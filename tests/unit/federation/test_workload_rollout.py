@@ -23,7 +23,7 @@ from pincompute.api.shards import (
     Share,
 )
 from pincompute.api.workloads import ClusterReplicas, PinApp, PinAppSpec, PinPod, PinPodSpec, Scheduling, Update, WorkloadStatus
-from pincompute.engine.plan import Confirm, Create, Plan
+from pincompute.engine.plan import Confirm, Create, Plan, Replace
 from pincompute.federation.scheduling import demand
 from pincompute.federation.workload import rollout, workload_controller, workload_model
 from pincompute.federation.workload.member_shards import MemberShard
@@ -367,7 +367,7 @@ def test_what_is_superseded_is_kept_before_anything_of_the_next_is_dispatched():
 
 
 def test_a_workload_that_never_changed_costs_no_revision():
-    assert not [a for a in plan(wanted(V1, {"a1": 2}), empty("a1")).actions if isinstance(a, Create)]
+    assert not [a for a in plan(wanted(V1, {"a1": 2}), empty("a1")).actions if isinstance(a, Create) and not writes_shard(a)]
 
 
 def test_whoever_gives_away_a_part_of_the_account_asks_all_members_first():
@@ -379,7 +379,7 @@ def test_whoever_gives_away_a_part_of_the_account_asks_all_members_first():
 def test_a_member_that_fails_does_not_hold_up_the_status():
     """The status is written beside the shards, not after them."""
     stage = next(s for s in plan(wanted(V2, THREE), *SERVING).stages if any(writes_shard(a) for a in s))
-    assert any(isinstance(a, Update) and a.subresource == "status" for a in stage)
+    assert any(isinstance(a, Replace) and a.subresource == "status" for a in stage)
 
 
 def test_pods_keep_the_name_of_a_revision_that_a_former_version_gave_it():
@@ -397,5 +397,5 @@ def test_pods_keep_the_name_of_a_revision_that_a_former_version_gave_it():
 def test_what_a_member_refuses_becomes_a_sentence():
     refused = "a1 does not take it: spec.mix[0].template: Invalid value"
     seen = workload_controller.ObservedWorkload(NOW + PACE, wanted(V1, {"a1": 1}), (empty("a1"),), (), refused)
-    (told,) = [a for a in workload_controller.decide(seen).actions if isinstance(a, Update) and a.subresource == "status"]
+    (told,) = [a for a in workload_controller.decide(seen).actions if isinstance(a, Replace) and a.subresource == "status"]
     assert told.body["status"]["message"] == f"{refused}; correct the template or what it refers to"

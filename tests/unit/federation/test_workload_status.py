@@ -10,7 +10,7 @@ from federation.object_builders import NOW, app, member, shard
 from pincompute.api import conditions
 from pincompute.api.conditions import Condition
 from pincompute.api.workloads import WorkloadStatus
-from pincompute.engine.plan import Update
+from pincompute.engine.plan import Replace
 from pincompute.federation.scheduling import pool_controller
 from pincompute.federation.scheduling.placement import place
 from pincompute.federation.workload import workload_controller
@@ -34,7 +34,7 @@ def decide(at, workload, reports):
 
 def after(workload, reports, at=LATER) -> WorkloadStatus:
     """The status once the plan is carried out."""
-    actions = [a for a in decide(at, workload, reports).actions if isinstance(a, Update) and a.subresource == "status"]
+    actions = [a for a in decide(at, workload, reports).actions if isinstance(a, Replace) and a.subresource == "status"]
     if not actions:
         return workload.status
     before = msgspec.to_builtins(workload.status)
@@ -61,7 +61,7 @@ def test_the_first_decision_is_one_write_with_the_first_status():
     assert (told.phase, told.where) == ("Progressing", "a1:0/0 b1:0/0 c1:0/0")
     waiting = app(status=told)
     unborn = tuple(MemberShard(m, None) for m in MEMBERS)
-    assert not [a for a in decide(LATER, waiting, unborn).actions if isinstance(a, Update)]
+    assert not [a for a in decide(LATER, waiting, unborn).actions if isinstance(a, Replace)]
     assert after(waiting, reports(waiting), at=NOW).phase == "Running"
 
 

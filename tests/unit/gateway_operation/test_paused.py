@@ -10,7 +10,7 @@ from pincompute.api.meta import Manifest
 from pincompute.api.workloads import ClusterReplicas, PinApp, Scheduling
 from pincompute.domain import rolling_update
 from pincompute.domain.rolling_update import Moves, ReplicaState, WantedRevision
-from pincompute.engine.plan import Apply, Update
+from pincompute.engine.plan import Apply, Replace
 from pincompute.federation.scheduling import demand
 from pincompute.federation.scheduling.placement import place
 from pincompute.federation.workload import workload_controller, workload_model
@@ -119,6 +119,6 @@ def test_the_phase_says_so() -> None:
         NOW + PACE, workload, (MemberShard(member("a1"), shard(workload, "a1", 2)),), ()
     )
     plan = workload_controller.decide(seen)
-    (written,) = [a.body["status"] for a in plan.actions if isinstance(a, Update) and a.subresource == "status"]
+    (written,) = [a.body["status"] for a in plan.actions if isinstance(a, Replace) and a.subresource == "status"]
     assert written["phase"] == "Paused"
     assert "resume" in written["message"]

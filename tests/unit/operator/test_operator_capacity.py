@@ -13,7 +13,7 @@ from pincompute.api.labels import LOCAL
 from pincompute.api.member_clusters import CLUSTERCAPACITIES, Capacity, ClusterCapacity, ClusterCapacityStatus
 from pincompute.api.meta import ObjectMeta
 from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS
-from pincompute.engine.plan import Create, Update
+from pincompute.engine.plan import Create, Replace
 from pincompute.kube.cache_views import Unknown
 from pincompute.operator.capacity_controller import CONTROLLER, KEY, PERIOD
 
@@ -37,7 +37,7 @@ def test_the_object_is_made_when_it_is_not_there():
 
 def test_the_first_measurement_is_written_at_once():
     (patch,) = plan(written()).actions
-    assert isinstance(patch, Update)
+    assert isinstance(patch, Replace)
     assert patch.body == {"status": {"capacity": {"runningPods": 1}, "measuredAt": "2026-11-21T12:00:00Z"}}
 
 

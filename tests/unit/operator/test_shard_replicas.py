@@ -15,7 +15,7 @@ from pincompute.api.meta import Key, ObjectMeta
 from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS, ShardBudget
 from pincompute.api.workloads import Ended
 from pincompute.domain.restart_requests import RestartRequest
-from pincompute.engine.plan import Confirm, ConfirmSet, Create, Delete, Evict, Patch, Plan, Ref, Update
+from pincompute.engine.plan import Confirm, ConfirmSet, Create, Delete, Evict, Patch, Plan, Ref, Replace
 from pincompute.kube.cache_views import Unknown
 from pincompute.operator.replicas.replicas_controller import CONTROLLERS, decide
 
@@ -32,7 +32,7 @@ def names(plan: Plan, verb: type) -> list[str]:
 
 def settled(of, *pods):
     """The shard with the status that follows from its pods."""
-    report = next(a for a in decide(seen(of, *pods)).actions if isinstance(a, Update) and a.subresource == "status")
+    report = next(a for a in decide(seen(of, *pods)).actions if isinstance(a, Replace) and a.subresource == "status")
     return with_status(of, msgspec.convert(report.body["status"], type(of.status)))
 
 
@@ -105,7 +105,7 @@ def test_nothing_that_serves_is_disturbed_without_an_allotment_and_what_waits_is
     """S-123: who may be disturbed is decided over all clusters, not here."""
     plan = decide(seen(shard(V2, budget=ShardBudget()), pod(0, V1), pod(1, V1)))
     assert (names(plan, Evict), names(plan, Patch), names(plan, Delete)) == ([], [], [])
-    (told,) = [a.body["status"] for a in plan.actions if isinstance(a, Update)]
+    (told,) = [a.body["status"] for a in plan.actions if isinstance(a, Replace)]
     assert told["disruptionRequests"] == {"updates": 2}
     assert told["guaranteed"] == 2
 
@@ -116,14 +116,14 @@ def test_the_disruption_budget_follows_the_allotment():
     plan = decide(seen(of, pod(0, V1), pod(1, V1), budget=disruption_budget(shard(V1, budget=ShardBudget()))))
     (proof, (kept,), *_rest) = plan.stages
     assert proof == (Confirm(REF, UID, 1),), "an old view must not lower it"
-    assert isinstance(kept, Update)
+    assert isinstance(kept, Replace)
     assert kept.body["spec"]["minAvailable"] == 1
     assert kept.body["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
 
 
 def test_pods_on_a_cordoned_node_are_reported_as_drains():
     plan = decide(seen(shard(V1), pod(0, V1, node="n1"), pod(1, V1, node="n2"), draining=frozenset({"n2"})))
-    (told,) = [a.body["status"] for a in plan.actions if isinstance(a, Update)]
+    (told,) = [a.body["status"] for a in plan.actions if isinstance(a, Replace)]
     assert told["disruptionRequests"] == {"drains": 1}
 
 
@@ -256,7 +256,7 @@ def units(*pods, of=None):
 
 
 def told_of(plan: Plan) -> dict:
-    (status,) = [a.body["status"] for a in plan.actions if isinstance(a, Update) and a.subresource == "status"]
+    (status,) = [a.body["status"] for a in plan.actions if isinstance(a, Replace) and a.subresource == "status"]
     return status
 
 

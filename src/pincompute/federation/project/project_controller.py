@@ -18,7 +18,7 @@ from pincompute.api.labels import HOST
 from pincompute.api.member_clusters import MEMBERCLUSTERS, PROJECTS, Project
 from pincompute.api.meta import Key, Manifest
 from pincompute.engine.controller_card import Card, Controller, ReadAccess, WriteAccess, own_key
-from pincompute.engine.plan import Apply, Plan, Ref, Update, plan, status_update
+from pincompute.engine.plan import Apply, Plan, Ref, Replace, plan, status_update
 from pincompute.federation.member import member_state
 from pincompute.kube.cache_views import Unknown, Views
 
@@ -85,7 +85,7 @@ def _apply(project: Project, cluster: str) -> Apply:
     return Apply(ref, manifest(project.metadata.name), f"project {project.metadata.name} needs its namespace in {cluster}")
 
 
-def _report(seen: ObservedProject, missing: tuple[Apply, ...], foreign: tuple[str, ...]) -> tuple[Update, ...]:
+def _report(seen: ObservedProject, missing: tuple[Apply, ...], foreign: tuple[str, ...]) -> tuple[Replace, ...]:
     """Ready once every cluster that answers has the namespace."""
     project = seen.project
     condition = _condition(project, missing, foreign)

@@ -24,7 +24,7 @@ from pincompute.api.meta import Object
 from pincompute.api.resource_requests import NOTHING, Requests, plus
 from pincompute.api.workloads import Scheduling
 from pincompute.engine.controller_card import Card, Controller, ObserveContext, ReadAccess, WriteAccess
-from pincompute.engine.plan import Failed, Plan, Ref, Update
+from pincompute.engine.plan import Failed, Plan, Ref, Replace
 from pincompute.federation.controller_keys import PoolKey
 from pincompute.federation.member import member_state
 from pincompute.federation.member.member_state import MemberState
@@ -54,7 +54,7 @@ class ObservedPool:
 
 def decide(seen: ObservedPool) -> Plan:
     promised, failed = dict(seen.promised), list(seen.failed)
-    writes: list[Update] = []
+    writes: list[Replace] = []
     for workload in seen.waiting:
         try:
             writes += _decided(workload, seen, promised)
@@ -68,7 +68,7 @@ def decide(seen: ObservedPool) -> Plan:
     )
 
 
-def _decided(workload: Workload, seen: ObservedPool, promised: dict[str, Requests]) -> tuple[Update, ...]:
+def _decided(workload: Workload, seen: ObservedPool, promised: dict[str, Requests]) -> tuple[Replace, ...]:
     if workload.rendered.problem:
         return workload_model.with_status(workload, placement_status.refused(workload, seen.now), "its template cannot be used")
     decision = place(workload, seen.members, promised)

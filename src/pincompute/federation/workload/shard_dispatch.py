@@ -9,7 +9,7 @@ from __future__ import annotations
 from pincompute.api import labels, merge_patch
 from pincompute.api.meta import Manifest
 from pincompute.api.shards import Shard, ShardSpec
-from pincompute.engine.plan import Action, Confirm, ConfirmSet, Create, Delete, Patch, Ref, Stage, Update, update
+from pincompute.engine.plan import Action, Confirm, ConfirmSet, Create, Delete, Patch, Ref, Replace, Stage, update
 from pincompute.federation.kinds import ShardInput
 from pincompute.federation.workload.member_shards import MemberShard
 from pincompute.federation.workload.rollout import Assignment
@@ -66,7 +66,7 @@ def _proof(workload: Workload, site: MemberShard, shard: Shard) -> Confirm:
     return Confirm(_ref(workload, site), shard.metadata.uid, shard.metadata.generation)
 
 
-def _write(workload: Workload, assignment: Assignment) -> Create | Update | None:
+def _write(workload: Workload, assignment: Assignment) -> Create | Replace | None:
     """The shard this member should have now; None when it has it, or when it cannot be given one."""
     site = assignment.site
     if not assignment.mix or not site.known or not site.namespace_exists or site.deleting or site.orphan is not None:

@@ -15,7 +15,7 @@ from pincompute.api.resource_requests import Requests
 from pincompute.api.shards import Shard
 from pincompute.api.workloads import Tier, WorkloadStatus
 from pincompute.domain.disruption_account import Account
-from pincompute.engine.plan import Ref, Update, status_update
+from pincompute.engine.plan import Ref, Replace, status_update
 from pincompute.federation import kinds
 from pincompute.federation.kinds import Behaviour
 
@@ -142,7 +142,7 @@ def kind_of(resource: Resource[Any]) -> WorkloadKind:
     return next(kind for kind in KINDS if resource in (kind.workload, kind.shard))
 
 
-def with_status(workload: Workload, status: WorkloadStatus, why: str) -> tuple[Update, ...]:
+def with_status(workload: Workload, status: WorkloadStatus, why: str) -> tuple[Replace, ...]:
     """The one write that makes the workload's status this, pinned to what was read; nothing when nothing changed."""
     return status_update(workload.ref, workload.obj.metadata, workload.status, status, why)
 

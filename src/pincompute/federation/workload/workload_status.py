@@ -17,7 +17,7 @@ import msgspec
 from pincompute.api import conditions, labels
 from pincompute.api.conditions import Condition, ConditionStatus
 from pincompute.api.workloads import ClusterStatus, Ended, WorkloadStatus
-from pincompute.engine.plan import Update
+from pincompute.engine.plan import Replace
 from pincompute.federation.kinds import MemberReport, Summary
 from pincompute.federation.member.member_state import MemberState
 from pincompute.federation.scheduling import demand
@@ -42,7 +42,7 @@ class _ReportedMembers:
 class WorkloadStatusUpdate:
     """The write, if there is something to say, and when to look again for something that time alone changes."""
 
-    write: tuple[Update, ...] = ()
+    write: tuple[Replace, ...] = ()
     wake_after: float | None = None
     why: str = ""
 

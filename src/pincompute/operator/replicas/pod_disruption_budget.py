@@ -14,7 +14,7 @@ from pincompute.api.labels import LOCAL, MANAGED_BY, PINCOMPUTE, SHARD_UID
 from pincompute.api.meta import Key, Manifest, Resource
 from pincompute.api.shards import Shard
 from pincompute.domain import shard_pods
-from pincompute.engine.plan import Create, Ref, Update, update
+from pincompute.engine.plan import Create, Ref, Replace, update
 from pincompute.operator.replicas.replica_status import Count
 
 
@@ -25,7 +25,7 @@ def key(shard: Shard, resource: Resource[Any]) -> Key:
 
 def decide(
     shard: Shard, resource: Resource[Any], present: PodDisruptionBudget | None, count: Count, *, busy: bool
-) -> tuple[Create | Update, ...]:
+) -> tuple[Create | Replace, ...]:
     """The write that makes it so. A shard of which nothing serves yet has nothing to keep."""
     least = max(0, count.total - shard.spec.budget.unavailable)
     ref, why = Ref(LOCAL, PODDISRUPTIONBUDGETS, key(shard, resource)), f"{least} replicas must stay here"

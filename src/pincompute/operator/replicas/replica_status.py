@@ -17,7 +17,7 @@ from pincompute.api.conditions import Condition
 from pincompute.api.shards import DisruptionRequests, RevisionStatus, Shard, ShardStatus
 from pincompute.api.workloads import Ended
 from pincompute.domain.rolling_update import ReplicaState, WantedRevision
-from pincompute.engine.plan import Ref, Update, status_update
+from pincompute.engine.plan import Ref, Replace, status_update
 from pincompute.operator.replicas.unready_reason import Rank, UnreadyReason
 
 MOST_ROWS = 32  # revisions that are told apart
@@ -29,7 +29,7 @@ FIRST = timedelta(seconds=30)  # until it is reported that pods are starting of 
 class ShardStatusUpdate:
     """The write, if there is something to say, and when to look again for something that time alone changes."""
 
-    write: tuple[Update, ...] = ()
+    write: tuple[Replace, ...] = ()
     wake_after: float | None = None
 
 

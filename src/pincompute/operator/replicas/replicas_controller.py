@@ -27,7 +27,7 @@ from pincompute.domain.container_restart import Impossible
 from pincompute.domain.rolling_update import DisruptionLimits, Moves, ReplicaState, WantedRevision
 from pincompute.engine.api_refusals import ApiRefusals
 from pincompute.engine.controller_card import Card, Controller, ReadAccess, WriteAccess, own_key
-from pincompute.engine.plan import Action, Apply, Confirm, ConfirmSet, Create, Delete, Evict, Patch, Plan, Ref, Stage, plan
+from pincompute.engine.plan import Action, Confirm, ConfirmSet, Create, Delete, Evict, Patch, Plan, Ref, Replace, Stage, plan
 from pincompute.kube.cache_views import Unknown, View, Views
 from pincompute.operator.replicas import (
     pod_disruption_budget,
@@ -116,7 +116,7 @@ def decide(seen: ObservedShard) -> Plan:
     first, *more = _batches(creates)
     ends = any(isinstance(a, Delete | Evict) for a in touched)
     kept = pod_disruption_budget.decide(seen.shard, seen.resource, seen.budget, count, busy=bool(creates))
-    changed = bool(touched) or any(isinstance(write, Apply) for write in kept)  # a budget where there was none does no harm
+    changed = bool(touched) or any(isinstance(write, Replace) for write in kept)  # a budget where there was none does no harm
     guard = _guard(seen, moved=bool(creates) or ends, ends=ends, touched=changed)
     return plan(guard, kept, (*first, *touched, *status.write), *more, wake_after=wake)
 

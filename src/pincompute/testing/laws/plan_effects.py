@@ -19,8 +19,8 @@ from pincompute.engine.plan import (
     Evict,
     Patch,
     Plan,
+    Replace,
     Scale,
-    Update,
     cluster_of,
 )
 from pincompute.testing.laws.controller_state import ControllerState
@@ -72,7 +72,7 @@ def _adds(effects: Effects, trial: Simulation, seat: ControllerState, action: Ac
             return False
         case Apply():
             return _touch(effects, trial, world_name, action, there)
-        case Patch() | Update():
+        case Patch() | Replace():
             pinned = there is not None and there.metadata.resource_version == action.resource_version
             return pinned and _touch(effects, trial, world_name, action, there)
         case Scale():
@@ -84,14 +84,14 @@ def _adds(effects: Effects, trial: Simulation, seat: ControllerState, action: Ac
     return True
 
 
-def _touch(effects: Effects, trial: Simulation, cluster: str, action: Apply | Patch | Update, there: Object | None) -> bool:
+def _touch(effects: Effects, trial: Simulation, cluster: str, action: Apply | Patch | Replace, there: Object | None) -> bool:
     if there is None or (action.uid and there.metadata.uid != action.uid):
         return False
-    if isinstance(action, Update) and action.subresource == "status":
+    if isinstance(action, Replace) and action.subresource == "status":
         return True
     name = str(action.ref)
     kept = action.body.get("metadata", {}).get("finalizers")
-    if isinstance(action, Patch | Update) and kept is not None:
+    if isinstance(action, Patch | Replace) and kept is not None:
         effects.removed |= {f"finalizer {f} of {name}" for f in there.metadata.finalizers if f not in kept}
     wanted = list(_replicas(action.body.get("spec", {})))
     if wanted:
