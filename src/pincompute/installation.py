@@ -1,4 +1,4 @@
-"""What a cluster must hold before our processes run against it: kinds, admission policies, and the rights of each process.
+"""This module lists and applies what a cluster needs before our processes run: kinds, admission policies and RBAC.
 
 Rights come from the controllers' cards, so a process may do what its controllers say they do and nothing else; beyond the
 cards stand only its lease and, for the federation and the gateway, the Secrets with the members' kubeconfigs. The gateway has

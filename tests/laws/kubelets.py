@@ -176,7 +176,7 @@ def drain(world: SimulatedWorld, cluster: str) -> None:
                 eviction.evict(world.stores[cluster], key, uid=pod.metadata.uid)
             except Blocked:
                 continue
-            world.owe(cluster, before, f"eviction of {key} in {cluster}")
+            world.record_consented(cluster, before, f"eviction of {key} in {cluster}")
 
 
 def node(world: SimulatedWorld, cluster: str, number: int) -> Key | None:

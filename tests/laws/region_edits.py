@@ -136,7 +136,7 @@ def kill(world: SimulatedWorld, member: str) -> None:
 
 def restore(world: SimulatedWorld) -> None:
     for cluster in tuple(world.silent):
-        world.hear(cluster)
+        world.restore(cluster)
     kubelets.nodes_back(world)
     kubelets.uncordon(world)
 

@@ -84,7 +84,7 @@ def mended(edits: list[Edit], *, storms: bool) -> tuple[Edit, ...]:
 
 def promised(world: SimulatedWorld, *, cramped: bool) -> None:
     promised_availability.check(world, cramped=cramped)
-    region_checks.check_ready_counts(world, world.deeds[-1].cluster)
+    region_checks.check_ready_counts(world, world.changes[-1].cluster)
 
 
 PLAIN = Hardship()

@@ -1,4 +1,4 @@
-"""What changed between two values, as a JSON merge patch (RFC 7386): a write carries the difference and nothing else."""
+"""This module computes and applies JSON merge patches (RFC 7386), so that a write carries only what changed."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""What a pod template must keep to beyond its types: limits, choices, and words where Kubernetes' own do not fit a template.
+"""This module lists the limits and choices that a pod template must keep beyond its types, with messages of our own.
 
-Kubernetes checks these in code and not in its schema. Every list that a rule walks over needs a limit, too (see `rules`).
+Kubernetes checks these in code and not in its schema. Every list that a rule iterates over also needs a limit (see
+`validation_rules`).
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Replicas apportioned in bulk: over zones by their level, and inside a zone by quotients.
+"""This module apportions replicas in bulk: over zones by their level, and inside a zone by quotients.
 
-What is worked out here in one go is what giving or taking one replica at a time would make, so that it costs as much as there
-are clusters and not replicas. Zones are filled from the emptiest and lowered from the fullest. Inside a zone the next replica
-goes where (2 x present + 1) / score is least (Sainte-Lague; Webster 1832), and the last one given is the first one taken back.
-Ties are broken by rendezvous hashing over the workload's uid.
+The result equals that of giving or taking one replica at a time, but costs as much as there are clusters and not replicas. The
+emptiest zone gets replicas first and the fullest loses them first. Inside a zone the next replica goes where (2 x present + 1)
+/ score is least (Sainte-Lague; Webster 1832), and the last one given is the first one taken back. Rendezvous hashing over the
+workload's uid breaks ties.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What a cluster has, what is taken, and the shape of what is free, in a size that does not grow with the cluster (S-034).
+"""This module summarises a cluster's capacity and free room in a size that does not grow with the cluster (S-034).
 
-Free room is told as rows of "so many nodes with at least this much left", because ten nodes with one free core each do not
-run a pod that wants two. Every resource of the nodes counts, devices and extended resources too. The surprising rule: where
-many nodes share a row, it tells the least of each of them, so the rows never promise a fit that no node has.
+Free room is a list of rows "so many nodes with at least this much left", because ten nodes with one free core each cannot run
+a pod that needs two. Every resource of the nodes counts, devices and extended resources too. Where many nodes share a row, the
+row gives the least of each resource, so rows never promise a fit that no node has.
 """
 
 from __future__ import annotations

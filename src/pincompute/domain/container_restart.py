@@ -1,9 +1,9 @@
-"""A restart of one container by request: a patch of its pod, after which the others still run and the pod is the same.
+"""This module restarts one container on request by a patch of its pod; the pod and its other containers stay.
 
-Kubernetes 1.36 has no such verb. But a kubelet replaces exactly those containers whose image is named otherwise, so the
+Kubernetes 1.36 has no such operation. But a kubelet replaces exactly those containers whose image has another name, so the
 container gets another name of the very image that it runs: the same repository with the digest. It ends in the orderly way,
-with its grace period, and needs neither a shell nor a signal handler. What was asked for is recorded on the pod, with the
-name that the template uses, so that a later update does not take the new name for a change.
+with its grace period, and needs neither a shell nor a signal handler. The pod records the request together with the name that
+the template uses, so that a later update does not take the new name for a change.
 """
 
 from __future__ import annotations

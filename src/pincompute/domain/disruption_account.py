@@ -1,14 +1,14 @@
-"""One account of disturbance per workload: how many replicas may be missing at a time, over all clusters together.
+"""This module keeps one disruption account per workload: how many replicas may be missing at a time over all clusters.
 
-The promise: of `replicas`, at least `replicas - unavailable` are available at any instant, as far as it depends on the
-platform. Everything that disturbs replicas on purpose draws on the account: updates, restarts, drains, moves between
-clusters. The federation hands each member a part of it in absolute numbers, an allotment; the member's operator obeys it
-without asking again, and the next allotment is made when the last has come back.
+The account promises that of `replicas` at least `replicas - unavailable` are available at any instant, as far as that depends
+on the platform. Every disruption that the platform causes draws on it: updates, restarts, drains, moves between clusters. The
+federation hands each member a part of it in absolute numbers, an allotment. The member's operator keeps within its allotment
+without asking again, and the federation makes the next allotment when the last one has come back.
 
 What a member *guarantees* is the number of replicas that stay available there whatever its operator does: of those that are
-available now, as many as its allotment does not give away. A member that does not answer guarantees nothing. The surprising
-rule: an allotment that was lowered counts as given until the operator has acted on the lower one, because until then it may
-still use it.
+available now, as many as its allotment does not give away. A member that does not answer guarantees nothing. A lowered
+allotment counts as the former one until the operator has confirmed it, because until then the operator may still use the
+former one.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Updates that restart only the containers whose image changed: the pod keeps its name, address, node and volumes (S-150).
+"""This module updates pods in place: only containers whose image changed restart; name, node and volumes stay (S-150).
 
-What changes is recorded on the pod, container by container, with the id of the container that has to go. The update is done
-when none of those ids runs any more and the pod is ready: judged by what runs, never by what the spec says (S-153). The
-surprising rule: a container that is set back to the image it still runs has nothing to wait for, so a rollback in the
-middle of an update never hangs (S-154, S-155).
+The pod records what changes, container by container, with the id of the container that has to end. The update is done when
+none of those ids runs any more and the pod is ready: judged by what runs, never by what the spec says (S-153). A container
+that is set back to the image that it still runs has nothing to wait for, so a rollback in the middle of an update never hangs
+(S-154, S-155).
 """
 
 from __future__ import annotations

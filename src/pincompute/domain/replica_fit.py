@@ -1,8 +1,8 @@
-"""How many replicas of a request fit into a cluster: per-node fit, not the sum of what is free (S-034).
+"""This module computes how many replicas of a request fit into a cluster, node by node and not by sums (S-034).
 
-Every resource counts alike, devices and extended resources as well as cpu and memory: a cluster without GPUs has no room for
-what asks for one. Capacity is *promised* from the moment of the decision until the replicas are ready, because the cluster's
-own report comes later (S-035): two submits in one second never count the same room twice.
+Every resource counts alike, devices and extended resources as well as cpu and memory: a cluster without GPUs has no room for a
+pod that requests one. Capacity is *promised* from the moment of the decision until the replicas are ready, because the
+cluster's own report comes later (S-035): two submits in one second never count the same room twice.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Restarts of one replica or container that somebody asked for, as they wait on the pod for the workload's account.
+"""This module keeps restart requests for a replica or container on its pod until the disruption account allows them.
 
-The gateway adds a request to the pod's annotation, the member's operator carries it out as soon as its budget allows, and takes
-it away. The surprising rule: a request that waits is known by its id, so that asking again changes nothing.
+The gateway adds a request to the pod's annotation. The member's operator carries it out as soon as its budget allows, and
+removes it. A pending request is known by its id, so repeating it changes nothing.
 """
 
 from __future__ import annotations

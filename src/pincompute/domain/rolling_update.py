@@ -1,9 +1,10 @@
-"""From the replicas there are to the mix of revisions there should be, as far as the shard's budget allows now.
+"""This module decides a member's rolling update: the steps from the present replicas to the wanted mix of revisions.
 
-Every look compares the mix with what lives and makes the moves that can be afforded; there is no memory of an update in
-progress, so a new mix in the middle of one, a rollback included, is only a new comparison. A move of a replica that serves
-needs an allotment; one that does not serve costs nothing and goes first, so a broken revision can always be left (S-124,
-S-159). What is not allotted is requested: the federation, which knows all members, hands it out.
+Every reconciliation compares the mix with the live pods and takes the steps that the shard's budget affords. Nothing remembers
+an update in progress, so a new mix in the middle of one, a rollback included, is only a new comparison. A step that disrupts a
+serving replica needs an allotment. A step for a replica that does not serve costs nothing and goes first, so a workload can
+always leave a broken revision (S-124, S-159). The operator requests what it was not allotted, and the federation, which knows
+all members, hands it out.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The pods of a shard: their names, what they are made of, and what state one is in.
+"""This module derives the pods of a shard: their names, their manifests, and the state of each.
 
-Names are derived, never drawn: `<shard>-<cluster>-<ordinal>`, the lowest ordinal that is free. The surprising rule: the pod
-of a kind that is not scalable has no ordinal, `<shard>-<cluster>`, so that there can never be two of it, and a service of the
-same name keeps out of its way.
+A name is derived and never random: `<shard>-<cluster>-<ordinal>` with the lowest free ordinal. The pod of a kind that does not
+scale has no ordinal, `<shard>-<cluster>`, so there can never be two of it, and a service of the same name does not collide
+with it.
 """
 
 from __future__ import annotations

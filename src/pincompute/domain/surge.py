@@ -1,7 +1,7 @@
-"""Replicas beyond those asked for, for the time of a disturbance: how many each cluster takes.
+"""This module places surge replicas: those beyond the wanted number that exist for the time of a disruption.
 
-They stay where they are while they are needed, so that nothing is made only to be removed; new ones go where there is most
-room. Where no cluster has room for one, the disturbance has to go on without.
+Surge replicas stay where they are while they are needed, so that none is created only to be removed. New ones go where there
+is most room. Where no cluster has room for one, the disruption goes on without it.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
-"""Dividing replicas over clusters, with the zone as the unit of spread (N2).
+"""This module divides replicas over clusters, with the zone as the unit of spread (N2).
 
-The division is what giving and taking replicas one by one would make, always from where the present state stands: to the
-emptiest zone first, from the fullest. That makes it *steady* (a re-schedule moves nothing that may stay, S-030), *monotone* (a
-higher total never lowers a cluster's share, S-032) and exact: zones that have room differ by at most one replica, whatever
-number of clusters each zone has. Inside a zone, clusters are weighted by their score. Ties are broken so that the odd replicas
-of many small workloads do not all land in the cluster that comes first in the alphabet (S-031).
+The division equals that of giving and taking replicas one by one from the present state: giving to the emptiest zone, taking
+from the fullest. That makes it *steady* (re-scheduling moves nothing that may stay, S-030), *monotone* (a higher total never
+lowers a cluster's share, S-032) and exact: zones that have room differ by at most one replica, whatever the number of clusters
+in each. Inside a zone, scores weight the clusters. Ties are broken so that the odd replicas of many small workloads do not all
+land in the cluster that comes first in the alphabet (S-031).
 
-`divide` is the strategy of what is spread, `pack` of what must be in one cluster, `every_cluster` of what runs everywhere.
+`divide` is the strategy for workloads that are spread, `pack` for those that must be in one cluster, `every_cluster` for those
+that run everywhere.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the engine measures, in a registry of its own so that two engines in one process do not meet."""
+"""This module defines the engine's metrics, in a registry of their own so that two engines in one process do not collide."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 
 
 class Metrics:
-    """Names follow the OpenMetrics conventions; labels are bounded by the number of controllers, kinds and verbs."""
+    """The engine's metrics. Names follow the OpenMetrics conventions; controllers, kinds and verbs bound the labels."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or CollectorRegistry()
@@ -43,6 +43,6 @@ class Metrics:
         )
 
     def watch_queue(self, controller: str, depth: Callable[[], int], failing: Callable[[], int]) -> None:
-        """Gauges that ask when they are scraped."""
+        """Adds gauges that read the queue when they are scraped."""
         self.depth.labels(controller).set_function(depth)
         self.failing.labels(controller).set_function(failing)

@@ -1,4 +1,4 @@
-"""RBAC manifests from cards: a process may do what its controllers' cards name, and nothing else."""
+"""This module makes RBAC manifests from cards: a process may do what its controllers' cards declare, and nothing else."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ORDER = ("get", "list", "watch", "create", "patch", "delete")
 
 
 def cluster_role(name: str, cards: Iterable[Card[Any]], where: Where) -> Manifest:
-    """The ClusterRole that the process needs on the host, in members or in its local cluster."""
+    """Returns the ClusterRole that the process needs on the host, in members or in its local cluster."""
     verbs: dict[tuple[str, str], set[str]] = {}
     for card in cards:
         for reads in card.reads:

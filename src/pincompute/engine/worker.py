@@ -1,6 +1,6 @@
-"""The loop: news from caches becomes keys, keys become looks, and what a look came to decides when the next one is.
+"""This module runs a controller: events become keys, keys are reconciled, and the outcome decides when that happens again.
 
-Outcomes are interpreted in `_Worker._settle` and nowhere else; controllers raise, only this module logs.
+`_Worker._settle` alone interprets outcomes. Controllers raise errors, and only this module logs them.
 """
 
 from __future__ import annotations
@@ -34,24 +34,22 @@ from pincompute.kube.token_bucket import TokenBucket
 
 log = logging.getLogger("pincompute.engine")
 
-SOON = RetryDelays(base=0.02, cap=5.0)  # conflicts: the cache will have caught up
+SOON = RetryDelays(base=0.02, cap=5.0)  # conflicts: the cache catches up soon
 TRANSIENT = RetryDelays(base=0.2, cap=60.0)
-FAR = RetryDelays(
-    base=2.0, cap=600.0
-)  # refused: somebody's change helps, and that is news; or the server has only just started
+FAR = RetryDelays(base=2.0, cap=600.0)  # refused: somebody's change helps, and is an event; or the server has only just started
 BUG = RetryDelays(base=30.0, cap=600.0)
-BUG_HOLD = 1.0  # seconds; a poison object that changes all the time is not looked at all the time
+BUG_HOLD = 1.0  # seconds; a broken object that changes all the time is not reconciled all the time
 CROWDED = RetryDelays(base=1.0, cap=10.0)  # a member that is slow: asking whether there is room again costs nothing
-ASIDE = 256  # looks of one controller that wait for slow members while its workers go on
-BLOCKED = 2.0  # seconds until an eviction is asked for again without news; a budget gives way when pods become ready
-BLIND = 30.0  # seconds until an unknown key is looked at without news
-CONTACT = 0.05  # seconds in which news about contact with a cluster are gathered
-AGAIN = 1.0  # seconds until a look after writing, in case what was written is no news to the controller
+ASIDE = 256  # runs of one controller that wait for slow members while its workers go on
+BLOCKED = 2.0  # seconds until an eviction is retried without an event; pods that become ready free the budget
+BLIND = 30.0  # seconds until an unknown key is reconciled without an event
+CONTACT = 0.05  # seconds in which contact events of a cluster are gathered
+AGAIN = 1.0  # seconds until the reconciliation after a write, in case the write causes no event for the controller
 
 
 @dataclass(frozen=True, slots=True)
 class KeyTrouble:
-    """Why a key is not getting anywhere, for the object's condition."""
+    """Why a key makes no progress, for the object's condition."""
 
     outcome: Outcome
     message: str
@@ -62,7 +60,7 @@ OnTrouble = Callable[[Card[Any], Any, "KeyTrouble | None"], None]
 
 
 def ignore_trouble(_card: Card[Any], _key: AnyKey, _trouble: KeyTrouble | None) -> None:
-    """The default: metrics and logs only."""
+    """Ignores trouble, which leaves metrics and logs only. This is the default."""
 
 
 def utcnow() -> datetime:
@@ -86,7 +84,7 @@ class Engine:
         rng: random.Random | None = None,
         pollers: Pollers | None = None,
     ) -> None:
-        """`concurrency` is the number of keys each controller looks at at the same time; `clock` is monotonic seconds."""
+        """`concurrency` is how many keys each controller reconciles at the same time; `clock` is monotonic seconds."""
         self.metrics = metrics or Metrics()
         self._clusters = clusters
         self._lease = lease or Unfenced()
@@ -101,7 +99,7 @@ class Engine:
             worker.listen()
 
     async def run(self) -> None:
-        """Looks at keys while the lease is held; caches keep filling the queues while it is not."""
+        """Reconciles keys while the lease is held; caches keep filling the queues while it is not."""
         async with asyncio.TaskGroup() as group:
             for worker in self._workers:
                 for n in range(self._concurrency):
@@ -109,18 +107,18 @@ class Engine:
 
     @property
     def idle(self) -> bool:
-        """No key is ready or being looked at, and no news about contact is being gathered."""
+        """Returns whether no key is ready or being reconciled, and no contact events are being gathered."""
         return all(worker.idle for worker in self._workers)
 
     def look_at(self, controller: str, key: AnyKey) -> None:
-        """Asks for a look from outside, as if there were news."""
+        """Queues a key from outside, as an event would."""
         for worker in self._workers:
             if worker.card.name == controller:
                 worker.queue.add(key)
 
 
 class _Worker(Generic[K]):
-    """One controller, its queue and its metrics."""
+    """One controller with its queue and its metrics."""
 
     def __init__(
         self,
@@ -170,15 +168,14 @@ class _Worker(Generic[K]):
         return self.queue.idle and not self._contacts
 
     def on_contact(self, cluster: str) -> None:
-        """Contact made or lost, a kind synced: many of these come together, so they are answered together."""
+        """Handles lost or restored contact and synced kinds. Many such events come together and are handled together."""
         if cluster not in self._contacts:
             self._contacts.add(cluster)
             asyncio.get_running_loop().call_later(CONTACT, self._look_around, cluster)
 
     def _look_around(self, cluster: str) -> None:
-        """Everything that the cluster may concern is looked at again: what was unknown may be known, or the reverse.
-
-        For a member that is also what waits for it on the host without having anything there yet.
+        """Queues every key that the cluster may concern, because unknown may have become known, or the reverse. For a member
+        that includes keys that wait for it on the host without having an object there yet.
         """
         self._contacts.discard(cluster)
         places = {r.where for r in self.card.reads}
@@ -229,9 +226,8 @@ class _Worker(Generic[K]):
         return look
 
     async def _act_aside(self, item: Item[K], plan: Plan, began: float, group: asyncio.TaskGroup) -> None:
-        """Waits for the plan's actions for as long as members usually take; a look that takes longer goes on by itself.
-
-        So a slow member holds no worker. How many looks wait for one member is bounded by its bulkhead.
+        """Waits for the plan's actions for as long as members usually take; a longer run continues by itself. So a slow member
+        blocks no worker. The member's bulkhead bounds how many runs wait for it.
         """
         task = group.create_task(self._act(item, plan, began), name=f"{self.card.name} {item.key}")
         self._aside += 1
@@ -251,7 +247,7 @@ class _Worker(Generic[K]):
             self._set_back(item.key, look)
 
     def _settle(self, item: Item[K], look: ReconcileResult) -> None:
-        """The one place where outcomes become delays, logs and conditions."""
+        """Turns outcomes into delays, logs and conditions. No other code does."""
         hold = max(self.card.rest, self.card.coalesce if look.wrote else 0.0)
         match look.outcome:
             case Outcome.SETTLED | Outcome.ACTED | Outcome.BLOCKED | Outcome.UNKNOWN:
@@ -274,7 +270,7 @@ class _Worker(Generic[K]):
         self._report(item.key, look)
 
     def _set_back(self, key: K, look: ReconcileResult) -> None:
-        """What failed for single objects is tried again for them alone."""
+        """Backs off single objects whose action failed."""
         for failed in look.plan.failed:
             log.error(
                 "bug in a controller, one object is left alone", extra=_about(failed.ref, alert=True), exc_info=failed.error
@@ -337,7 +333,7 @@ class _Worker(Generic[K]):
 
 
 class _Listener(Generic[K]):
-    """A listener that remembers which line of the card it listens for."""
+    """A listener that knows for which line of the card it listens."""
 
     def __init__(self, worker: _Worker[K], reads: ReadAccess[K]) -> None:
         self._worker = worker
@@ -352,7 +348,7 @@ def _is_remote(plan: Plan) -> bool:
 
 
 _REACHED = frozenset({Outcome.SETTLED, Outcome.ACTED})
-_KEPT = _REACHED | {Outcome.BLOCKED}  # the plan stands, also when it wants another look
+_KEPT = _REACHED | {Outcome.BLOCKED}  # the plan is kept even when it asks for another reconciliation
 _AFTER = {Outcome.ACTED: AGAIN, Outcome.BLOCKED: BLOCKED, Outcome.UNKNOWN: BLIND}
 _TROUBLES = frozenset({Outcome.REFUSED, Outcome.BUG})
 _REST = {

@@ -1,4 +1,4 @@
-"""What the federation's controllers look at, where that is not one object on the host."""
+"""This module defines the keys of the federation's controllers that are not one object on the host."""
 
 from __future__ import annotations
 

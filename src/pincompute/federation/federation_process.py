@@ -1,4 +1,4 @@
-"""The federation process: which controllers run, and what they watch."""
+"""This module runs the federation process: it lists the controllers and what their process watches."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The client of one API server: deadlines, a rate limit, a breaker, and retries of what is safe to repeat.
+"""This module is the client of one API server: deadlines, a rate limit, a circuit breaker, and safe retries.
 
-Safe means: reads always; writes only when the server said 429 or when nothing was sent. A write whose fate is not known is
-never repeated here: the caller looks at the world again and decides anew.
+The client retries reads always, and writes only when the server said 429 or when nothing was sent. It never repeats a write
+whose fate is unknown: the caller reconciles again and decides anew.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What can go wrong between us and an API server, as one tree that callers match on.
+"""This module defines the errors between us and an API server, as one tree that callers match on.
 
 KubeError
 ├── Unreachable          no answer: connect failure, time-out, broken stream, breaker open

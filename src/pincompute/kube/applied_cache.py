@@ -1,7 +1,7 @@
-"""What this process applied to a cluster, so that applying it again without need costs no request (S-004).
+"""This module remembers what this process applied to a cluster, so that an unchanged apply costs no request (S-004).
 
-A mutating policy in a member may change what we apply; comparing our body with the object would then never agree. What is
-compared is therefore our body with our last body, and the object with the API server's answer to it.
+A mutating policy in a member may change what we apply, and our body would then never equal the object. The cache therefore
+compares our body with our last body, and the object with the API server's answer to the last apply.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How long to wait after a failure: exponential with full jitter, a cap, and a fresh start after calm (S-320)."""
+"""This module computes waits after failures: exponential with full jitter, a cap, and a reset after calm (S-320)."""
 
 from __future__ import annotations
 

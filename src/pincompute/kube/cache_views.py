@@ -1,7 +1,7 @@
-"""What a controller may see: caches of one kind in one cluster, and how much they can be trusted.
+"""This module defines what a controller may read: caches of one kind in one cluster, and whether they can be trusted.
 
-An unsynced or silent cache is *unknown*, never empty (S-010): `observe` calls `known()` on every view whose emptiness or
-silence would matter, and the engine leaves everything as it is when that raises.
+An unsynced or silent cache is *unknown*, never empty (S-010). `observe` calls `known()` on every view whose emptiness or
+silence would matter, and the engine changes nothing when that raises.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Writes to one cluster whose answers are in its caches before the call returns: we read our own writes."""
+"""This module writes to one cluster and puts each answer into the caches, so that a process reads its own writes."""
 
 from __future__ import annotations
 

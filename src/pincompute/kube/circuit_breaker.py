@@ -1,6 +1,6 @@
-"""A circuit breaker per cluster: after some transport failures in a row, calls fail at once instead of waiting.
+"""This module is a circuit breaker per cluster: after some transport failures in a row, calls fail at once.
 
-Only silence counts as failure; any HTTP answer, an error too, shows that the API server is there.
+Only silence counts as failure. Any HTTP answer, even an error, shows that the API server is there.
 """
 
 from __future__ import annotations

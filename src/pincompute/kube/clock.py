@@ -1,4 +1,4 @@
-"""Time and chance, handed in: the only place besides tests where waiting, the wall clock and randomness come from."""
+"""This module injects time and randomness: besides tests, waiting, the wall clock and randomness come only from here."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""One cluster that this process is connected to: its client, its caches, and whether it answers.
+"""This module runs the connection to one cluster: its client, its caches, and the probe of whether it answers.
 
-Every part runs for itself: a kind that cannot sync stops no other kind (S-011), a cluster that hangs stops no other
-cluster (S-014), and all of it ends with the one task that runs it (S-015).
+Every part runs independently: a kind that cannot sync stops no other kind (S-011), a cluster that hangs stops no other cluster
+(S-014), and everything ends with the one task that runs it (S-015).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""All clusters of a process: the host or the one it serves, and members that come and go while it runs.
+"""This module holds all clusters of a process: the host or the local one, and members that come and go.
 
-What to watch is declared by place before the first cluster is added; every cluster then gets the caches of its place.
+A process declares what to watch, by place, before it adds the first cluster. Every cluster then gets the caches of its place.
 """
 
 from __future__ import annotations

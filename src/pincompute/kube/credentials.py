@@ -1,8 +1,8 @@
-"""What a request carries to say who we are: a header, and a TLS context with or without a client certificate.
+"""This module provides a request's credentials: a header, and a TLS context with or without a client certificate.
 
-Files are looked at again with every request and read again when they changed; exec plugins run again when what they
-printed is about to expire or was refused. A rotated credential therefore serves the next request, while connections
-that are open, watches among them, go on as they are (S-012).
+Every request checks the files and reads those that changed. An exec plugin runs again when its output is about to expire or
+was refused. A rotated credential therefore serves the next request, while open connections, watches among them, continue
+(S-012).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class _ExecCredential(msgspec.Struct, frozen=True):
 
 
 @dataclass(slots=True)
-class ClusterCredentials:
+class ApiCredentials:
     """The credentials of one cluster, kept fresh."""
 
     config: ClusterConfig

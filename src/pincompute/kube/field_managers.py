@@ -1,4 +1,7 @@
-"""Which program wrote an object's spec last, as the API server's own record of field managers says. Caches leave it out."""
+"""This module finds out which program last wrote an object's spec, from the API server's record of field managers.
+
+Caches leave field managers out, so this costs a request.
+"""
 
 from __future__ import annotations
 

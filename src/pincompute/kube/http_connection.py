@@ -1,7 +1,7 @@
-"""HTTP to one API server: sessions, sockets, credentials, and every failure turned into an error of ours.
+"""This module speaks HTTP to one API server: sessions, sockets, credentials, and failures turned into our own errors.
 
-Requests and watches have separate pools, so that watches, which hold a connection for minutes, never use up the room of
-requests.
+Requests and watches have separate pools, because a watch holds its connection for minutes and must not use up the connections
+for requests.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from yarl import URL
 from pincompute.kube.api_errors import RequestInfo, Unauthorized, Unreachable, refusal
 from pincompute.kube.circuit_breaker import CircuitBreaker
 from pincompute.kube.clock import Clock
-from pincompute.kube.credentials import ClusterCredentials
+from pincompute.kube.credentials import ApiCredentials
 from pincompute.kube.kubeconfig import ClusterConfig, ConfigError
 
 CONNECT_DEADLINE = 5.0  # seconds for TCP and TLS
@@ -58,18 +58,18 @@ class HttpConnection:
     user_agent: str
     clock: Clock
     breaker: CircuitBreaker
-    _credentials: ClusterCredentials = field(init=False)
+    _credentials: ApiCredentials = field(init=False)
     _requests: aiohttp.ClientSession | None = field(default=None, init=False)
     _streams: aiohttp.ClientSession | None = field(default=None, init=False)
     _date: tuple[str, float] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        self._credentials = ClusterCredentials(self.config, self.clock)
+        self._credentials = ApiCredentials(self.config, self.clock)
 
     def use(self, config: ClusterConfig) -> None:
         """New credentials for the same server; streams that are open go on."""
         self.config = config
-        self._credentials = ClusterCredentials(config, self.clock)
+        self._credentials = ApiCredentials(config, self.clock)
 
     async def close(self) -> None:
         sessions, self._requests, self._streams = (self._requests, self._streams), None, None

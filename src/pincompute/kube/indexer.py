@@ -1,8 +1,8 @@
-"""What a cache keeps up to date beside its objects: indexes, in filing order or by rank, and sums. No I/O.
+"""This module keeps indexes, ranked indexes and sums over the objects of a cache. It does no I/O.
 
-An index finds the objects that have something in common, a sum adds up what they amount to. Both follow every event as it
-comes, so that a decision which needs them costs what changed and never what exists. They are declared with the cache; their
-functions are pure and must not raise.
+An index finds the objects that have something in common, and a sum adds up their amounts. Both follow every event as it comes,
+so a decision that needs them costs what changed and never what exists. A process declares them with the cache. Their functions
+are pure and must not raise.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A watch cache: one kind in one cluster, listed once and then kept up to date by a watch.
+"""This module is the informer: it caches one kind in one cluster by a list, and keeps it current by a watch.
 
-A list is treated as a difference to what is known, so that a deletion that the watch missed is still seen. Until the first
-list is complete the cache is unknown, not empty (S-010). List and watch share one backoff (S-320).
+The informer compares a list with what it knows, so it also notices a deletion that the watch missed. Until the first list is
+complete the cache is unknown, not empty (S-010). List and watch share one backoff (S-320).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Equal parts of cached objects, kept once: a thousand pods of one app have the same labels, owner and containers.
+"""This module keeps equal parts of cached objects once: a thousand pods of one app share labels, owner and containers.
 
-Halves what a slim pod takes (LIBRARIES.md 1.3). Objects are immutable for everybody else, so nobody can tell.
+Interning halves the memory of a slim pod. Objects are immutable for all other code, so sharing has no effect there.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Where a cluster is and who we are there: kubeconfig files, kubeconfigs in Secrets, and the Pod's own service account.
+"""This module reads cluster addresses and credentials: kubeconfig files, Secrets, and the pod's service account.
 
-A kubeconfig from a Secret may hold data only: no paths and no exec plugin, since whoever may write Secrets in the host
-must not thereby read our files or run programs in our process.
+A kubeconfig from a Secret may hold data only, no paths and no exec plugin, because whoever may write Secrets in the host must
+not thereby read our files or run programs in our process.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""The right to write: one holder at a time, decided by a Lease object and each process's own monotonic clock.
+"""This module elects one writer at a time with a Lease object and each process's own monotonic clock.
 
-Wall clocks are never compared (F8). A contender takes over when it has watched the record stay the same for the record's
-duration; the holder counts from before it sent its last renewal and stops `margin` seconds earlier, so it has stopped
-before anyone can start, however late its request arrived. Check `remaining()` before each write, and give no write more
-than `margin` seconds.
+Wall clocks are never compared (F8). A contender takes over when it has seen the record unchanged for the record's duration.
+The holder counts from before it sent its last renewal and stops `margin` seconds earlier, so it has stopped before anyone can
+start, however late its request arrived. Check `remaining()` before each write, and give no write more than `margin` seconds.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Lines out of a byte stream, however the network cut it."""
+"""This module splits a byte stream into lines, wherever the network cut it."""
 
 from __future__ import annotations
 

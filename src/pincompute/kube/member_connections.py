@@ -1,7 +1,8 @@
-"""Membership: a process is connected to exactly the members that are registered, with the credentials of their Secrets.
+"""This module connects a process to exactly the registered members, with the credentials in their Secrets.
 
-Not a controller, because it writes nothing: it follows MemberClusters and Secrets, and changes what this process watches. A
-kubeconfig that cannot be used leaves the member unreachable, with the reason in the log; the others are not concerned (S-012).
+It is not a controller, because it writes nothing: it reads MemberClusters and Secrets, and changes what this process watches.
+A kubeconfig that cannot be used leaves the member unreachable, with the reason in the log, and affects no other member
+(S-012).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""From an API server's JSON to slim objects, with one compiled decoder per type.
+"""This module decodes an API server's JSON into slim objects, with one compiled decoder per type.
 
-Watch events are decoded in two steps, the type first: ERROR carries a Status and BOOKMARK almost nothing, and neither may
-meet the decoder of the kind.
+It decodes watch events in two steps, the type first: ERROR carries a Status and BOOKMARK almost nothing, and the decoder of
+the kind must get neither.
 """
 
 from __future__ import annotations

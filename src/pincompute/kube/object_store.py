@@ -1,8 +1,8 @@
-"""The objects of one kind in one cluster, with their indexes and sums: what a cache knows. No I/O.
+"""This module stores the objects of one kind in one cluster, with their indexes and sums. It does no I/O.
 
-Versions only rise: whatever arrives, from a watch, a list, or the answer to a write of ours, an object is never replaced by
-an older state of itself, and one that we deleted never comes back. Lists and watches may therefore lag behind our own
-writes without taking the cache back.
+Versions only rise: an older state never replaces a newer one, whether it comes from a watch, a list or the answer to our own
+write, and an object that we deleted never comes back. Lists and watches may therefore lag behind our own writes without
+setting the cache back.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A token bucket: so many requests a second on average, so many at once. First come, first served."""
+"""This module is a token bucket: a rate of requests per second and a burst. First come, first served."""
 
 from __future__ import annotations
 

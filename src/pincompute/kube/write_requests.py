@@ -1,7 +1,7 @@
-"""Writes to an API server, and questions to it past any cache. Each answers with the slim object as it is afterwards.
+"""This module sends writes and uncached reads to an API server. Each returns the slim object as it is afterwards.
 
-Nothing is repeated that may have taken effect (see `transport`), and no function reads before it writes: preconditions
-travel in the request and the API server judges them.
+It repeats nothing that may have taken effect (see `api_client`), and no function reads before it writes: preconditions travel
+in the request and the API server checks them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Measures the cluster's room and writes it where the federation reads it: ClusterCapacity `local`, a bounded size.
+"""This controller measures the cluster's capacity and writes it into ClusterCapacity `local`, in a bounded size.
 
-The surprising rule: pods and nodes wake nobody. Their heartbeats would ask for a pass over everything many times a second;
-instead one pass is made every few seconds, the more seconds the more pods, so it never takes more than a sliver of the
-processor. What was placed in the meantime the federation assumes by itself (S-035).
+Events of pods and nodes trigger no measurement, because their heartbeats would ask for a pass over everything many times a
+second. The controller makes one pass every few seconds, more rarely the more pods there are, so that it never takes more than
+a small part of the processor. The federation itself accounts for what was placed in the meantime (S-035).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The operator process: which controllers run in a member, and what they watch there."""
+"""This module runs the operator process: it lists the controllers of a member and what they watch there."""
 
 from __future__ import annotations
 

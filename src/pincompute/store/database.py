@@ -1,8 +1,7 @@
-"""One database, SQLite or PostgreSQL: connections, transactions, and failures turned into errors of ours.
+"""This module opens one database, SQLite or PostgreSQL: connections, transactions, and failures as errors of our own.
 
-SQLite runs in WAL mode, so that readers never wait for the writer. The surprising rule: every writing transaction begins
-IMMEDIATE, because one that reads first and writes later fails at once when another writer came between, whatever the busy
-time-out.
+SQLite runs in WAL mode, so that readers never wait for the writer. Every writing transaction begins IMMEDIATE, because one
+that reads first and writes later fails at once when another writer came between, whatever the busy time-out.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The store as the gateway uses it: write without waiting, read when the database answers.
+"""This module is the store as the gateway uses it: it writes without waiting, and reads when the database answers.
 
-`record` never waits and never fails: what cannot be written now waits in memory and on disk and is written in order as soon as
-the database is back. The surprising rule: `open` does not wait for the database either; a gateway starts without one.
+`record` never waits and never fails: what cannot be written now waits in memory and on disk, and is written in order as soon
+as the database is back. `open` does not wait for the database either, so a gateway starts without one.
 """
 
 from __future__ import annotations

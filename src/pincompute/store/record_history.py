@@ -1,6 +1,6 @@
-"""Records in the database: written in batches, each once; read in pages.
+"""This module writes history records in batches, each once, and reads them in pages.
 
-A page's cursor is a place in the order (time, row), not a count: rows that come or go meanwhile shift nothing (S-252).
+A page's cursor is a position in the order (time, row), not a count: rows that come or go meanwhile shift nothing (S-252).
 """
 
 from __future__ import annotations

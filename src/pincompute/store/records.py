@@ -1,8 +1,8 @@
-"""What history is made of: one struct for each kind of thing that happened to a workload.
+"""This module defines history records: one struct for each kind of thing that happens to a workload.
 
-Every record has a natural key, made only from what the objects themselves say, so that several gateways, and one gateway
-after a restart, may all write the same record and it is there once. The surprising rule: a record under a known key replaces
-the former one only when it knows more, which `rank` tells; so an event's count rises and never falls back.
+Every record has a natural key, made only from what the objects themselves say, so several gateways, and one gateway after a
+restart, may all write the same record and it exists once. A record replaces the former one with the same key only when it
+knows more, which `rank` decides, so an event's count rises and never falls back.
 """
 
 from __future__ import annotations

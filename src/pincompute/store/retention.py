@@ -1,6 +1,6 @@
-"""How long history is kept: by age, and by size, the oldest first; in small batches, so that nothing waits for it.
+"""This module removes old history, by age and by size, the oldest first, in small batches so that nothing waits for it.
 
-Revisions have an age of their own: going back to one is of use long after nobody asks why a container ended.
+Revisions have an age limit of their own: going back to one is useful long after nobody asks why a container ended.
 """
 
 from __future__ import annotations

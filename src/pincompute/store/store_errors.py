@@ -1,4 +1,4 @@
-"""What can go wrong between us and the database."""
+"""This module defines the errors between us and the database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Service tokens in the database, as whoever makes them describes them: this knows only their id, end and revocation."""
+"""This module stores service tokens in the database. It knows only their id, end and revocation."""
 
 from __future__ import annotations
 

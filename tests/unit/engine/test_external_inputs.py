@@ -229,7 +229,7 @@ def test_a_question_that_is_not_on_the_card_is_a_bug() -> None:
 def test_a_law_s_world_gives_answers_and_a_new_one_is_news() -> None:
     looks: list[float | str] = []
 
-    def hook(_trial: Simulation, _seat: Any, _key: Any, look: reconciler.ReconcileResult) -> None:
+    def hook(_simulation: Simulation, _state: Any, _key: Any, look: reconciler.ReconcileResult) -> None:
         looks.append(look.plan.why or str(look.error))
 
     def begin(world: SimulatedWorld) -> None:

@@ -1,4 +1,4 @@
-"""How each workload kind behaves, in the order of `api.kinds`: the controllers are given this table and name no kind."""
+"""This package holds the behaviour of each workload kind; controllers get its table and name no kind."""
 
 from __future__ import annotations
 

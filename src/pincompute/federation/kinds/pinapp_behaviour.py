@@ -1,4 +1,4 @@
-"""PinApp: so many replicas, spread; disturbed as its spec allows."""
+"""This module is the behaviour of PinApp: many replicas, spread over zones, disrupted as the spec allows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PinPod: one pod, never doubled, so that it is down while it changes."""
+"""This module is the behaviour of PinPod: one pod that is never doubled, so it is down while it changes."""
 
 from __future__ import annotations
 

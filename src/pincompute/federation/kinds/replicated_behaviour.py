@@ -1,4 +1,4 @@
-"""Kinds whose pods are replicas of one template, changed revision by revision: the functions they have in common."""
+"""This module holds what kinds have in common whose pods are replicas of one template, changed revision by revision."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Cluster health: a member is ready or not, with patience in both directions (S-017).
+"""This controller decides whether a member is ready, with a delay in both directions (S-017).
 
-`Reachable` follows the facts at once; `Ready` follows `Reachable` after it has held for a while, so that a flapping member is
-neither trusted nor given up too soon. The clock is the condition's own transition time: a restart of the federation neither
-restarts nor skips the wait (N8).
+`Reachable` follows the facts at once. `Ready` follows `Reachable` after it has held for a while, so that a flapping member is
+neither trusted nor given up too soon. The delay counts from the condition's own transition time, so a restart of the
+federation neither restarts nor skips it (N8).
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ class ObservedHealth:
     member: MemberState
 
 
-def decide(seen: ObservedHealth) -> Plan:
-    cluster, now = seen.cluster, seen.now
-    contact = conditions.merge(cluster.status.conditions, (_contact(seen),), now)
-    ready, wake_after = _judge(seen, contact)
+def decide(observed: ObservedHealth) -> Plan:
+    cluster, now = observed.cluster, observed.now
+    contact = conditions.merge(cluster.status.conditions, (_contact(observed),), now)
+    ready, wake_after = _judge(observed, contact)
     status = msgspec.structs.replace(
         cluster.status,
         observed_generation=cluster.metadata.generation,
-        capacity=_rounded(seen.member.capacity) or cluster.status.capacity,
+        capacity=_rounded(observed.member.capacity) or cluster.status.capacity,
         conditions=conditions.merge(contact, (ready,), now),
     )
     difference = merge_patch.between(cluster.status, status)
@@ -61,39 +61,39 @@ def observe(key: MemberKey, views: Views, now: datetime) -> ObservedHealth | Non
     return ObservedHealth(now, cluster, member_state.measure(cluster, views)) if cluster is not None else None
 
 
-def _contact(seen: ObservedHealth) -> Condition:
-    if seen.member.reachable:
-        return _condition(seen, REACHABLE, "True", "Answers", "the API server answers")
+def _contact(observed: ObservedHealth) -> Condition:
+    if observed.member.reachable:
+        return _condition(observed, REACHABLE, "True", "Answers", "the API server answers")
     message = "the API server does not answer; check that it runs and that the kubeconfig Secret is right"
-    return _condition(seen, REACHABLE, "False", "Silent", message)
+    return _condition(observed, REACHABLE, "False", "Silent", message)
 
 
-def _judge(seen: ObservedHealth, contact: tuple[Condition, ...]) -> tuple[Condition, float | None]:
+def _judge(observed: ObservedHealth, contact: tuple[Condition, ...]) -> tuple[Condition, float | None]:
     """The Ready condition and the seconds until it may change by the passing of time alone."""
     reachable = conditions.is_true(contact, REACHABLE)
-    before = conditions.find(seen.cluster.status.conditions, member_state.READY)
+    before = conditions.find(observed.cluster.status.conditions, member_state.READY)
     if before is None:
-        return _verdict(seen, reachable), None
+        return _verdict(observed, reachable), None
     if (before.status == "True") == reachable:
-        return _verdict(seen, reachable), None
+        return _verdict(observed, reachable), None
     since = conditions.find(contact, REACHABLE)
-    held = seen.now - (since.last_transition_time if since and since.last_transition_time else seen.now)
+    held = observed.now - (since.last_transition_time if since and since.last_transition_time else observed.now)
     patience = UP_AFTER if reachable else DOWN_AFTER
     if held >= patience:
-        return _verdict(seen, reachable), None
+        return _verdict(observed, reachable), None
     return before, (patience - held).total_seconds()
 
 
-def _verdict(seen: ObservedHealth, ready: bool) -> Condition:
+def _verdict(observed: ObservedHealth, ready: bool) -> Condition:
     if ready:
-        return _condition(seen, member_state.READY, "True", "Healthy", "the cluster takes work")
+        return _condition(observed, member_state.READY, "True", "Healthy", "the cluster takes work")
     return _condition(
-        seen, member_state.READY, "False", "Unreachable", "the cluster is silent; its replicas are left as they are"
+        observed, member_state.READY, "False", "Unreachable", "the cluster is silent; its replicas are left as they are"
     )
 
 
-def _condition(seen: ObservedHealth, kind: str, status: conditions.ConditionStatus, reason: str, message: str) -> Condition:
-    generation = seen.cluster.metadata.generation
+def _condition(observed: ObservedHealth, kind: str, status: conditions.ConditionStatus, reason: str, message: str) -> Condition:
+    generation = observed.cluster.metadata.generation
     return Condition(type=kind, status=status, observed_generation=generation, reason=reason, message=message)
 
 

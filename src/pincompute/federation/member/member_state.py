@@ -1,4 +1,4 @@
-"""Member clusters as the decisions see them: what the host says of them and what is known of them right now."""
+"""This module gathers a member's state for decisions: what the host says of it, and what is known of it right now."""
 
 from __future__ import annotations
 

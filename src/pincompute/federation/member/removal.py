@@ -1,7 +1,8 @@
-"""Removal: a MemberCluster that is being deleted leaves only when its work runs elsewhere (S-007).
+"""This controller removes a member: a MemberCluster that is being deleted goes only when its work runs elsewhere (S-007).
 
-Scheduling moves the replicas because the member is leaving, dispatch hands them over; this controller only says when it is
-done. A dead member can be removed too: what cannot be asked is not waited for, but its replicas must be ready elsewhere.
+Scheduling moves the replicas because the member is leaving, and dispatch hands them over; this controller only decides when
+that is done. A dead member can be removed too: the controller does not wait for what it cannot ask, but the member's replicas
+must be ready elsewhere.
 """
 
 from __future__ import annotations
@@ -35,16 +36,16 @@ class ObservedRemoval:
     shards: tuple[Key, ...] | None
 
 
-def decide(seen: ObservedRemoval) -> Plan:
-    cluster = seen.cluster
+def decide(observed: ObservedRemoval) -> Plan:
+    cluster = observed.cluster
     if not cluster.deleting or labels.DRAIN_FINALIZER not in cluster.metadata.finalizers:
         return Plan()
-    if seen.placed or seen.shards:
-        rest = ", ".join(str(key) for key in (seen.placed or seen.shards or ())[:5])
+    if observed.placed or observed.shards:
+        rest = ", ".join(str(key) for key in (observed.placed or observed.shards or ())[:5])
         return Plan(why=f"waits until {rest} runs elsewhere")
     proofs = (
         ()
-        if seen.shards is None
+        if observed.shards is None
         else tuple(
             ConfirmSet(cluster.metadata.name, k.shard, "", labels.MANAGED_BY, labels.PINCOMPUTE, frozenset()) for k in KINDS
         )

@@ -1,8 +1,7 @@
-"""What a placement depends on, and whether the last decision still answers it.
+"""This module computes what a placement depends on, and whether the last decision still satisfies it.
 
-A decision is bound to its demand and not to a generation of the object: another image, a label or an environment variable
-asks for no decision and waits in no queue. The surprising rule: a paused workload stands by its last decision, whatever it
-asks for since (S-258).
+A decision is bound to its demand and not to the object's generation: another image, label or environment variable needs no
+decision and waits in no queue. A paused workload keeps its last decision, whatever its spec asks for since (S-258).
 """
 
 from __future__ import annotations

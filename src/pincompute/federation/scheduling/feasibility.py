@@ -1,6 +1,7 @@
-"""What a member is for a demand: out, silent, or open with so much room. Worked out once per member and class of demands.
+"""This module computes whether a member is feasible for a demand: infeasible, silent, or feasible with some room.
 
-Most looks come after one member has changed: of all others the verdicts stand, and promises made since are only subtracted.
+It does so once per member and class of demands. Most reconciliations follow a change of one member: the results of all others
+stand, and only promises made since are subtracted.
 """
 
 from __future__ import annotations

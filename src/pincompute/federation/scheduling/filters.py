@@ -1,4 +1,4 @@
-"""Filters: each says in words why a cluster cannot run a workload at all, or nothing."""
+"""This module holds the filters. Each returns why a cluster cannot run a workload at all, or nothing."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""One workload's placement: filter, score, divide. Pure; every cluster that got nothing is named with its reason.
+"""This module places one workload: filter, score, divide. It names every cluster that got nothing, with the reason.
 
-The surprising rule: a paused workload keeps the placement it has, and moves only out of clusters that leave.
+A paused workload keeps its placement, and moves only out of clusters that leave.
 """
 
 from __future__ import annotations

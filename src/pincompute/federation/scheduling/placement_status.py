@@ -1,4 +1,4 @@
-"""A decision as the workload's status tells it: the placement, and in words why it is so."""
+"""This module writes a scheduling decision into the workload's status: the placement, and why it is so."""
 
 from __future__ import annotations
 

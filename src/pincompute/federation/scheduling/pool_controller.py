@@ -1,12 +1,13 @@
-"""Scheduling: every workload gets a placement that the pool has room for, one status write per decision.
+"""This controller is the scheduler: every workload gets a placement that its pool has room for, in one status write.
 
-The key is the pool, not the workload: a pool is a set of nodes, and the room on them is the constraint. One look decides a
-batch against one account of promised capacity, whatever the tiers, so two submits of the same moment never use the same room
-(S-035). What is first in line: Reserved, then OnDemand, then Preemptible, and first come first served in each.
+The key is the pool and not the workload: a pool is a set of nodes, and the room on them is the constraint. One reconciliation
+decides a batch against one sum of promised capacity, whatever the tiers, so two submits of the same moment never use the same
+room (S-035). The order is Reserved, then OnDemand, then Preemptible, and first come, first served in each.
 
-A look costs what changed: who needs a decision and what is promised are an index and a sum that the caches keep (`queues`).
-What no cluster has room for is not in line; it is again when one of its kind could be placed (S-038). Each workload stands by
-itself: one whose write fails, or that cannot be decided at all, is left alone for a while and stops nobody.
+A reconciliation costs what changed: which workloads need a decision and what is promised are an index and a sum that the
+caches keep (`scheduling_queue`). A workload that no cluster has room for leaves the queue until one of its class could be
+placed (S-038). Workloads are independent: one whose write fails, or that cannot be decided at all, backs off and blocks no
+other.
 """
 
 from __future__ import annotations
@@ -52,29 +53,31 @@ class ObservedPool:
     more: bool = False
 
 
-def decide(seen: ObservedPool) -> Plan:
-    promised, failed = dict(seen.promised), list(seen.failed)
+def decide(observed: ObservedPool) -> Plan:
+    promised, failed = dict(observed.promised), list(observed.failed)
     writes: list[Patch] = []
-    for workload in seen.waiting:
+    for workload in observed.waiting:
         try:
-            writes += _decided(workload, seen, promised)
+            writes += _decided(workload, observed, promised)
         except Exception as bug:  # noqa: BLE001 - one workload that cannot be decided must not stop the others
             failed.append(Failed(workload.ref, workload.obj.metadata.resource_version, bug))
     return Plan(
         (tuple(writes),) if writes else (),
-        wake_after=0.0 if seen.more and writes else None,
+        wake_after=0.0 if observed.more and writes else None,
         independent=True,
         failed=tuple(failed),
     )
 
 
-def _decided(workload: Workload, seen: ObservedPool, promised: dict[str, Requests]) -> tuple[Patch, ...]:
+def _decided(workload: Workload, observed: ObservedPool, promised: dict[str, Requests]) -> tuple[Patch, ...]:
     if workload.rendered.problem:
-        return workload_model.with_status(workload, placement_status.refused(workload, seen.now), "its template cannot be used")
-    decision = place(workload, seen.members, promised)
+        return workload_model.with_status(
+            workload, placement_status.refused(workload, observed.now), "its template cannot be used"
+        )
+    decision = place(workload, observed.members, promised)
     placed = {row.cluster for row in decision.placement}
-    hosts = tuple(member for member in seen.members if member.name in placed)
-    status = before_reports(workload, placement_status.status(workload, decision, seen.now), hosts, seen.now)
+    hosts = tuple(member for member in observed.members if member.name in placed)
+    status = before_reports(workload, placement_status.status(workload, decision, observed.now), hosts, observed.now)
     writes = workload_model.with_status(workload, status, placement_status.why(decision))
     _promise(promised, workload, decision)
     return writes
@@ -148,10 +151,10 @@ def _in_line(
                 filing.why == scheduling_queue.NO_ROOM and _shortage_ends(view, value, known, promised, classes)
             ):
                 lines.append(view.by(scheduling_queue.QUEUE, value))
-    seen: set[str] = set()
+    observed: set[str] = set()
     for obj in heapq.merge(*lines, key=scheduling_queue.rank):
-        if obj.metadata.uid not in seen:
-            seen.add(obj.metadata.uid)
+        if obj.metadata.uid not in observed:
+            observed.add(obj.metadata.uid)
             yield obj
 
 

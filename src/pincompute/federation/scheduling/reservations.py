@@ -1,6 +1,6 @@
-"""Capacity that is promised to replicas and not in the measurements of their cluster yet (S-035).
+"""This module computes capacity that is promised to replicas but not yet in their cluster's measurements (S-035).
 
-The caches keep it added up by cluster, so that a look at the pool reads one sum for each member.
+The caches keep the sum by cluster, so a reconciliation of the pool reads one sum for each member.
 """
 
 from __future__ import annotations

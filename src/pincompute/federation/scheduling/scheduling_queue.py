@@ -1,8 +1,8 @@
-"""What the caches keep of the workloads for the pool: who needs a decision, and who waits for what.
+"""This module defines the scheduling queue as indexes: which workloads need a decision, and which wait for what.
 
-A workload is in the queue only while something can be decided for it. One that is placed is found by its clusters, in case
-one of them leaves. One that no cluster has room for is filed with those that are alike, and with the reasons it was given: it
-is looked at again when one of them gets room, or when the reasons are no longer true (S-038).
+A workload is in the queue only while something can be decided for it. A placed workload is indexed by its clusters, in case
+one of them leaves. One that no cluster has room for is indexed with those of its class and with the reasons it got: it enters
+the queue again when a cluster gets room for one of them, or when the reasons no longer hold (S-038).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Scores: how good a cluster is that passed the filters, 0 to 100 a part, weighted and added up (N3).
+"""This module scores a cluster that passed the filters: 0 to 100 for each part, weighted and added up (N3).
 
-Spread over zones is not a score but the rule of `domain.spread`; scores rank clusters inside a zone.
+Spread over zones is not a score but the rule of `domain.zone_spread`; scores rank the clusters inside a zone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What one workload has in each member: its shard there, as far as it can be seen."""
+"""This module gathers a workload's shard in each member, as far as the caches show it."""
 
 from __future__ import annotations
 

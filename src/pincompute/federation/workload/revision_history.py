@@ -1,7 +1,7 @@
-"""Revisions: a template that is superseded is kept as an object before anything of the next one reaches a member.
+"""This module keeps a superseded template as a PinRevision before any part of the next one reaches a member.
 
-So a rollback needs no database, and a paused or half-updated workload can make its old pods again. A workload that is created
-and never changed costs no write. The revision that was superseded last has the highest number.
+A rollback therefore needs no database, and a paused or half-updated workload can recreate its old pods. A workload that is
+created and never changed costs no write. The revision that was superseded last has the highest number.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""Rollout: which revisions each member runs now, how many replicas of each, and its part of the account of disturbance.
+"""This module decides the rollout: each member's revisions with their replicas, and its part of the disruption account.
 
-A *mix* is the list of (revision, replicas) that one member should run; an *allotment* says how many replicas may be disturbed
-there. Every change is a new mix and a new allotment. There is no memory of an update in progress: what runs is compared with
-what should run, so another change in the middle of one, a rollback included, is only another comparison (S-124).
+A *mix* is the list of (revision, replicas) that one member should run; an *allotment* is how many replicas may be disrupted
+there. Every change is a new mix and a new allotment. Nothing remembers an update in progress: the rollout compares what runs
+with what should run, so another change in the middle of one, a rollback included, is only another comparison (S-124).
 
-A new revision first runs as a **canary**, in one replica: one more than there should be if the account has surge, else one that
-does not serve, else one from the account. Until a replica of it is available all others keep what they have, so a bad image
-stops after the first. Then the others follow, as many at a time as the account allows. Where nothing serves there is
-nothing to keep: all take the new revision at once (S-159). A paused workload keeps its revisions, replica by replica (S-258).
+A new revision first runs as a **canary**, in one replica: a surge replica if the account has surge, else one that does not
+serve, else one from the account. Until a replica of it is available all others keep what they have, so a bad image stops after
+the first. Then the others follow, as many at a time as the account allows. Where nothing serves, nothing needs protection: all
+replicas take the new revision at once (S-159). A paused workload keeps its revisions, replica by replica (S-258).
 """
 
 from __future__ import annotations

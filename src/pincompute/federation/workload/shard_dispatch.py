@@ -1,7 +1,7 @@
-"""Dispatch: each member has exactly the shard that its assignment says, and a deleted workload leaves none.
+"""This module dispatches shards: each member gets exactly its assignment's shard, and a deleted workload leaves none.
 
-The surprising rule: whoever gives away a part of the account first asks all members concerned whether their shards are what
-the decision was made from. An old view could hand out the same part twice.
+Before dispatch gives away a part of the disruption account, it asks all members concerned whether their shards are those that
+the decision was made from, because a stale view could give the same part away twice.
 """
 
 from __future__ import annotations

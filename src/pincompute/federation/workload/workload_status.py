@@ -1,9 +1,9 @@
-"""Report: what the members report becomes one status that answers four questions on its first screen.
+"""This module summarises the members' reports into one status that answers four questions on its first screen.
 
-Is it running (phase), where (where), which revision (revision), and if not, why not and what to do (message). The
-surprising rule: `observedGeneration` equals `generation` only when every member that was given replicas has rendered this
-generation and observed it (S-020); until then a script that waits for it would be told "done" before anything began. A
-silent member's last figures stay, marked `known: false`: unknown is not zero.
+Does it run (phase), where (where), which revision (revision), and if not, why not and what to do (message).
+`observedGeneration` equals `generation` only when every member that was given replicas has rendered this generation and
+observed it (S-020); otherwise a script that waits for it would continue before anything began. A silent member's last figures
+stay, marked `known: false`, because unknown is not zero.
 """
 
 from __future__ import annotations

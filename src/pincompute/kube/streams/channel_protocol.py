@@ -1,6 +1,6 @@
-"""The framing of Kubernetes' `v5.channel.k8s.io`: every binary message begins with the byte of its channel.
+"""This module frames messages of Kubernetes' `v5.channel.k8s.io`: each begins with the byte of its channel.
 
-The gateway speaks the same framing to its users, so that bytes of a shell pass through it without being looked at.
+The gateway uses the same framing towards its users, so it passes a shell's bytes through without parsing them.
 """
 
 from __future__ import annotations

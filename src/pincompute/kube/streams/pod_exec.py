@@ -1,7 +1,7 @@
-"""A program in a container, over `pods/exec`: input, output, the size of its terminal, and how it ended.
+"""This module runs a program in a container over `pods/exec`: input, output, terminal size and exit status.
 
-async with exec.run(client, key, Command(("sh",), container="web", tty=True)) as process:
-    await process.write(b"ls\n")
+async with pod_exec.run(client, key, ExecCommand(("sh",), container="web", tty=True)) as process:
+    await process.write(b"ls\\n")
     async for channel, piece in process.output(): ...
     process.exit
 """

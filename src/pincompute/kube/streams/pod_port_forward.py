@@ -1,7 +1,6 @@
-"""One connection to a port of a pod, over `pods/portforward`.
+"""This module opens one connection to a port of a pod over `pods/portforward`.
 
-The surprising rule: Kubernetes' WebSocket protocol forwards one connection each and knows no half-closed ones; when one
-side ends, both end.
+Kubernetes' WebSocket protocol forwards one connection at a time and has no half-closed ones: when one side ends, both end.
 """
 
 from __future__ import annotations

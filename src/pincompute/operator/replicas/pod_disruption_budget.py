@@ -1,8 +1,8 @@
-"""The shard's PodDisruptionBudget: what others may evict follows the shard's allotment.
+"""This module keeps the shard's PodDisruptionBudget: what others may evict follows the shard's allotment.
 
-It keeps as many replicas as the mix asks for, less those that may be missing for evictions. A drain that is not allotted yet
-is refused by the API server and asks again; what it waits for is reported by the shard, and the allotment follows. Pods that
-do not serve may always be evicted.
+The budget keeps as many replicas as the mix asks for, less those that may be missing for evictions. The API server refuses a
+drain that is not allotted yet, and the drain retries; the shard reports what the drain waits for, and the allotment follows.
+Pods that do not serve may always be evicted.
 """
 
 from __future__ import annotations

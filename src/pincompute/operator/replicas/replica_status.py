@@ -1,7 +1,7 @@
-"""What a shard says of itself: how many replicas, and in one sentence why not all of them are ready.
+"""This module reports a shard's status: how many replicas there are, and in one sentence why some are not ready.
 
-One write, only when something changed, carrying only what changed. A shard that was born a moment ago says nothing until
-its first pods are made: their own news brings the next look.
+It makes one write, only when something changed, with only what changed. A newborn shard reports nothing until its first pods
+exist: their events trigger the next reconciliation.
 """
 
 from __future__ import annotations

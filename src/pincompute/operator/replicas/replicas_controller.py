@@ -1,8 +1,9 @@
-"""Converges a shard's pods to the mix of revisions it asks for, in place where only images changed, within its budget.
+"""This controller brings a shard's pods to the shard's mix of revisions within its budget.
 
-One controller per kind of shard, keyed by the shard, because the shard owns its part of the workload's account. The
-surprising rule: a plan that makes or removes pods first asks the API server itself whether the shard and the set of its pods
-are what the plan was decided from, so a cache that is ten minutes old never makes a pod too many (S-345, F5).
+There is one controller per kind of shard, keyed by the shard, because the shard owns its part of the workload's disruption
+account. Where only images changed, it updates pods in place. A plan that creates or removes pods first asks the API server
+itself whether the shard and the set of its pods are those that the plan was decided from, so a cache that is ten minutes old
+never causes a pod too many (S-345, F5).
 """
 
 from __future__ import annotations

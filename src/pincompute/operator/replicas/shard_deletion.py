@@ -1,4 +1,4 @@
-"""A shard that is being deleted goes when its pods are gone: proven by the API server, not by an empty cache (S-006, S-010)."""
+"""This module lets a deleted shard go when its pods are gone: the API server proves it, not an empty cache (S-006, S-010)."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""One cluster's objects with the semantics of a real API server, synchronous and without a network.
+"""This module stores one cluster's objects with the semantics of a real API server, synchronously and without network.
 
-Everything handed out is a copy, everything stored is never changed in place. The surprising rule: garbage collection and the
-end of namespaces happen at once, before the call that caused them returns; on a real cluster they take a moment.
-
-Callers that never change what they gave or got say so (`shares`): nothing is copied for them, which is most of the cost.
+The store hands out copies and never changes a stored object in place. Garbage collection and the end of namespaces happen
+before the call that caused them returns, while a real cluster takes a moment. Callers that never change what they gave or got
+say so (`shares`); for them nothing is copied, which saves most of the cost.
 """
 
 from __future__ import annotations

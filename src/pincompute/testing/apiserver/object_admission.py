@@ -1,6 +1,6 @@
-"""What an API server makes of an object before it is stored: names, metadata, status apart from spec, schema, generation.
+"""This module prepares an object before it is stored: names, metadata, status apart from spec, schema, generation.
 
-Functions take and return values; the stored object is never changed in place.
+Functions take and return values; a stored object is never changed in place.
 """
 
 from __future__ import annotations

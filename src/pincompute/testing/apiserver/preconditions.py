@@ -1,4 +1,4 @@
-"""Who may be written: names, places, identity and preconditions, each refused as a real API server refuses it."""
+"""This module checks what may be written: names, namespaces, identity and preconditions, with a real server's refusals."""
 
 from __future__ import annotations
 

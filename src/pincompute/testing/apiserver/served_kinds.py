@@ -1,4 +1,4 @@
-"""What the store knows of a resource type: how it is served, checked, merged and born."""
+"""This module describes a resource type to the store: how it is served, validated, merged and created."""
 
 from __future__ import annotations
 

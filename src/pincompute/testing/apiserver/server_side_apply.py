@@ -1,8 +1,7 @@
-"""Who owns which field: managed fields of every write, and server-side apply.
+"""This module tracks who owns which field: managed fields of every write, and server-side apply.
 
-An entry of `metadata.managedFields` is one manager's set for one operation and subresource; the sets are kept in the
-`fieldsV1` form of the API (`fields`). Applying takes what the manager lists now, and removes what it listed before and nobody
-else owns.
+An entry of `metadata.managedFields` is one manager's set for one operation and subresource; the sets have the API's `fieldsV1`
+form (`field_sets`). Apply takes what the manager lists now, and removes what it listed before and nobody else owns.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where writes come to rest: tables, history and listeners move together, then consequences follow until none is left."""
+"""This module commits writes: tables, history and listeners change together, and consequences follow until none is left."""
 
 from __future__ import annotations
 

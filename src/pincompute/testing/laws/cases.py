@@ -1,4 +1,4 @@
-"""What is put on trial: processes with their controllers, and a scenario they have to cope with."""
+"""This module defines a law's case: processes with their controllers, and a scenario that they have to cope with."""
 
 from __future__ import annotations
 

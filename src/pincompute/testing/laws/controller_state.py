@@ -1,4 +1,4 @@
-"""Controllers in their processes: which keys each knows, which it must look at, and what is news to whom."""
+"""This module tracks each simulated controller: the keys it knows, the keys it must reconcile, and the events it gets."""
 
 from __future__ import annotations
 
@@ -23,13 +23,15 @@ class ControllerState:
 
     process: SimulatedProcess
     controller: Controller[Any, Any]
-    lanes: ReadableKinds
+    readable: ReadableKinds
     known: dict[Key, None] = field(default_factory=dict)
     dirty: dict[Key, None] = field(default_factory=dict)
     wakes: dict[Key, datetime] = field(default_factory=dict)
 
     def fork(self) -> ControllerState:
-        return ControllerState(self.process, self.controller, self.lanes, dict(self.known), dict(self.dirty), dict(self.wakes))
+        return ControllerState(
+            self.process, self.controller, self.readable, dict(self.known), dict(self.dirty), dict(self.wakes)
+        )
 
     def restart(self) -> None:
         """After a start everything that is listed is news, and nothing else is remembered."""
@@ -49,21 +51,21 @@ Subscription: TypeAlias = tuple[ControllerState, str, ReadAccess[Any]]
 class EventRouter:
     """Who hears of what. News has the world's name of a cluster; the cards' functions get the process's."""
 
-    def __init__(self, seats: Iterable[ControllerState], sight: Callable[[ControllerState], Views]) -> None:
-        self._sight = sight
+    def __init__(self, states: Iterable[ControllerState], views: Callable[[ControllerState], Views]) -> None:
+        self._views = views
         self._ears: dict[ClusterKind, list[Subscription]] = defaultdict(list)
-        for seat in seats:
-            for mine, name in seat.process.clusters.items():
-                for reads in seat.controller.card.reads:
+        for state in states:
+            for mine, name in state.process.clusters.items():
+                for reads in state.controller.card.reads:
                     if reads.where == executor.where_of(mine):
-                        self._ears[name, reads.resource].append((seat, mine, reads))
+                        self._ears[name, reads.resource].append((state, mine, reads))
 
-    def news(self, cluster: str, resource: Resource[Any], obj: Object) -> None:
-        for seat, mine, reads in self._ears.get((cluster, resource), ()):
-            keys = reads.keys(mine, obj) if reads.through is None else reads.concerned(mine, obj, self._sight(seat))
+    def deliver(self, cluster: str, resource: Resource[Any], obj: Object) -> None:
+        for state, mine, reads in self._ears.get((cluster, resource), ()):
+            keys = reads.keys(mine, obj) if reads.through is None else reads.concerned(mine, obj, self._views(state))
             for key in keys:
-                seat.known[key] = None
-                seat.dirty[key] = None
+                state.known[key] = None
+                state.dirty[key] = None
 
 
 def initial_state(process: SimulatedProcess, controller: Controller[Any, Any]) -> ControllerState:

@@ -1,4 +1,4 @@
-"""What came out of a run, without what may differ between two good runs: ids, versions, times."""
+"""This module compares the final states of two runs without what may differ: ids, versions, times."""
 
 from __future__ import annotations
 

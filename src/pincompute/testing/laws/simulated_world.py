@@ -1,7 +1,7 @@
-"""A world: clusters in memory with their whole history, a clock, and what is wrong with the network.
+"""This module simulates a world: clusters in memory with their whole history, a clock, and network failures.
 
-The surprising rule: there is no cache. What a controller sees is the history up to some version, so that a view of any age,
-of one kind or one cluster alone, is a matter of choosing a number.
+There is no cache. A controller sees the history up to some version, so a view of any age, of one kind or one cluster alone, is
+a matter of choosing a number.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class ObjectVersion:
 
 
 @dataclass(frozen=True, slots=True)
-class ObjectChange:
+class WorldChange:
     """Something the controllers did, or that was done by their leave: versions of one cluster after `before`."""
 
     cluster: str
@@ -131,20 +131,20 @@ class SimulatedWorld:
         self.now = START
         self.silent: dict[str, int] = {}  # cluster -> version at which its caches stand still
         self.cut: set[str] = set()
-        self.blind: set[ClusterKind] = set()
+        self.unsynced: set[ClusterKind] = set()
         self.slow: dict[str, float] = {}  # cluster -> seconds that its caches are behind
         self._clocks: dict[str, list[tuple[datetime, int]]] = {}
         self.silent_since: dict[str, datetime] = {}
         self.answers: dict[Question[Any], Any] = {}  # to inputs beyond the caches; what is not here is unknown
         self.writes = 0  # by controllers
-        self.deeds: list[ObjectChange] = []
-        self.looked: dict[str, int] = {}  # the versions at which the last look at a key began
-        self.witness: Callable[[str], None] = lambda _what: None
+        self.changes: list[WorldChange] = []
+        self.versions_read: dict[str, int] = {}  # the versions at which the last look at a key began
+        self.on_write: Callable[[str], None] = lambda _what: None
         self._uids = 0
         self._kinds: dict[Resource[Any], None] = dict.fromkeys((*BUILT_IN, *resources))
         self._histories: dict[ClusterKind, ObjectHistory] = {}
         self._listeners: list[News] = []
-        self._told: list[Callable[[Question[Any]], None]] = []
+        self._answer_listeners: list[Callable[[Question[Any]], None]] = []
         custom = [resource for resource in self._kinds if resource not in BUILT_IN and resource.group]
         self._applied = applied
         self.stores = {c: ClusterStore(self._clock, custom, uid=self._uid, shares=True, applied=applied) for c in clusters}
@@ -155,11 +155,11 @@ class SimulatedWorld:
         """Another world in the same state, to which nobody listens; what happens in the one is not seen in the other."""
         twin = SimulatedWorld((), (), self._applied)
         twin.now, twin.writes, twin._uids, twin._kinds = self.now, self.writes, self._uids, self._kinds
-        twin.silent, twin.cut, twin.blind = dict(self.silent), set(self.cut), set(self.blind)
+        twin.silent, twin.cut, twin.unsynced = dict(self.silent), set(self.cut), set(self.unsynced)
         twin.slow, twin.answers = dict(self.slow), dict(self.answers)
         twin._clocks = {cluster: list(times) for cluster, times in self._clocks.items()}
-        twin.silent_since, twin.deeds = dict(self.silent_since), list(self.deeds)
-        twin._histories = {spot: history.fork() for spot, history in self._histories.items()}
+        twin.silent_since, twin.changes = dict(self.silent_since), list(self.changes)
+        twin._histories = {kind_there: history.fork() for kind_there, history in self._histories.items()}
         twin.stores = {
             cluster: ClusterStore(twin._clock, uid=twin._uid, shares=True, applied=self._applied, origin=store)
             for cluster, store in self.stores.items()
@@ -198,8 +198,8 @@ class SimulatedWorld:
     def version(self, cluster: str) -> int:
         return int(self.stores[cluster].resource_version)
 
-    def look(self) -> None:
-        self.looked = {cluster: self.version(cluster) for cluster in self.stores}
+    def begin_reconciliation(self) -> None:
+        self.versions_read = {cluster: self.version(cluster) for cluster in self.stores}
 
     def behind(self, cluster: str) -> int | None:
         """The version that the caches of a slow cluster show; None where they show the present."""
@@ -221,29 +221,29 @@ class SimulatedWorld:
     def tell(self, question: Question[Any], answer: Any = None) -> None:
         """From now on a question has this answer; None: it is unknown. It is news to all who may ask it."""
         self.answers[question] = answer
-        for listener in self._told:
+        for listener in self._answer_listeners:
             listener(question)
 
     def on_answer(self, listener: Callable[[Question[Any]], None]) -> None:
-        self._told.append(listener)
+        self._answer_listeners.append(listener)
 
     def silence(self, cluster: str) -> None:
         shown = self.behind(cluster)
         self.silent.setdefault(cluster, self.version(cluster) if shown is None else shown)
         self.silent_since.setdefault(cluster, self.now)
 
-    def hear(self, cluster: str) -> None:
+    def restore(self, cluster: str) -> None:
         self.silent.pop(cluster, None)
         self.silent_since.pop(cluster, None)
 
-    def did(self, cluster: str, before: int) -> None:
+    def record_change(self, cluster: str, before: int) -> None:
         """A controller wrote to the cluster, which was at version `before`."""
-        self.deeds.append(ObjectChange(cluster, before, self.version(cluster)))
+        self.changes.append(WorldChange(cluster, before, self.version(cluster)))
 
-    def owe(self, cluster: str, before: int, what: str) -> None:
+    def record_consented(self, cluster: str, before: int, what: str) -> None:
         """Somebody else did what only our consent allows, so that it is judged like our own writes."""
-        self.did(cluster, before)
-        self.witness(what)
+        self.record_change(cluster, before)
+        self.on_write(what)
 
     def edit(self, cluster: str, resource: Resource[Any], key: Key, body: Manifest, subresource: str = "") -> None:
         """A merge patch by somebody who is no controller under test; what does not exist is left alone."""
