@@ -20,8 +20,8 @@ from pincompute.api.builtin import NAMESPACES
 from pincompute.api.labels import HOST, MANAGED_BY, PINCOMPUTE
 from pincompute.api.meta import Key, Object, Resource
 from pincompute.engine.controller_card import Card, Controller, ObserveContext, ReadAccess, WriteAccess, own_key
+from pincompute.engine.engine import Engine
 from pincompute.engine.plan import Apply, Plan, Ref, plan
-from pincompute.engine.worker import Engine
 from pincompute.kube.cluster_set import Clusters
 from pincompute.kube.kubeconfig import ClusterConfig
 from pincompute.testing.apiserver.cluster_store import ClusterStore

@@ -14,8 +14,8 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or CollectorRegistry()
-        self.looks = Counter(
-            "pincompute_reconcile", "Looks at a key, by outcome.", ("controller", "outcome"), registry=self.registry
+        self.reconciliations = Counter(
+            "pincompute_reconcile", "Reconciliations of keys, by outcome.", ("controller", "outcome"), registry=self.registry
         )
         self.duration = Histogram(
             "pincompute_reconcile_duration_seconds",
@@ -26,18 +26,18 @@ class Metrics:
         )
         self.latency = Histogram(
             "pincompute_reconcile_latency_seconds",
-            "Time from the first news about a key to the end of the look that succeeded, retries included.",
+            "Time from the first event of a key to the end of the reconciliation that succeeded, retries included.",
             ("controller",),
             buckets=SECONDS,
             registry=self.registry,
         )
         self.depth = Gauge("pincompute_queue_depth", "Keys that wait for a worker.", ("controller",), registry=self.registry)
         self.failing = Gauge(
-            "pincompute_queue_failing", "Keys whose last look failed.", ("controller",), registry=self.registry
+            "pincompute_queue_failing", "Keys whose last reconciliation failed.", ("controller",), registry=self.registry
         )
         self.writes = Counter(
             "pincompute_writes",
-            "Actions carried out, by what became of them.",
+            "Executed actions, by outcome.",
             ("controller", "kind", "verb", "outcome"),
             registry=self.registry,
         )

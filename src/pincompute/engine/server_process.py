@@ -18,8 +18,9 @@ from pincompute.api.labels import SYSTEM_NAMESPACE
 from pincompute.api.meta import Key
 from pincompute.engine import health_endpoints, input_pollers
 from pincompute.engine.controller_card import Controller
+from pincompute.engine.engine import Engine
 from pincompute.engine.metrics import Metrics
-from pincompute.engine.worker import Engine, OnTrouble, ignore_trouble
+from pincompute.engine.worker import OnTrouble, ignore_trouble
 from pincompute.kube.cache_views import Unknown
 from pincompute.kube.cluster_set import Clusters
 from pincompute.kube.kubeconfig import ClusterConfig
