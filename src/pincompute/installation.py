@@ -1,8 +1,8 @@
 """This module lists and applies what a cluster needs before our processes run: kinds, admission policies and RBAC.
 
-Rights come from the controllers' cards, so a process may do what its controllers say they do and nothing else; beyond the
-cards stand only its lease and, for the federation and the gateway, the Secrets with the members' kubeconfigs. The gateway has
-no controllers; `gateway/kubernetes_rbac.py` says what it needs.
+A process's permissions come from its controllers' cards, so it may do what they declare and nothing else. Beyond the cards it
+gets only its lease and, for the federation and the gateway, the Secrets with the members' kubeconfigs. The gateway has no
+controllers; `gateway/kubernetes_rbac.py` lists its permissions.
 """
 
 from __future__ import annotations
