@@ -69,7 +69,7 @@ def _contact(observed: ObservedHealth) -> Condition:
 
 
 def _judge(observed: ObservedHealth, contact: tuple[Condition, ...]) -> tuple[Condition, float | None]:
-    """The Ready condition and the seconds until it may change by the passing of time alone."""
+    """Returns the Ready condition and the seconds until it may change by the passing of time alone."""
     reachable = conditions.is_true(contact, REACHABLE)
     before = conditions.find(observed.cluster.status.conditions, member_state.READY)
     if before is None:
@@ -98,7 +98,7 @@ def _condition(observed: ObservedHealth, kind: str, status: conditions.Condition
 
 
 def _rounded(capacity: Capacity | None) -> Capacity | None:
-    """For people: without the histogram, which the scheduler reads in the member itself."""
+    """Returns the capacity for people, without the histogram, which the scheduler reads in the member itself."""
     return msgspec.structs.replace(capacity, free=()) if capacity else None
 
 

@@ -26,9 +26,8 @@ from pincompute.kube.cache_views import Unknown, Views
 
 @dataclass(frozen=True, slots=True)
 class ObservedRemoval:
-    """`placed`: workloads whose placement names the member, or that it last reported for and that are not ready elsewhere.
-
-    `shards`: names of shards still there; None when the member cannot be asked.
+    """`placed`: workloads whose placement names the member, or whose last report came from it and that are not ready
+    elsewhere. `shards`: names of shards still there; None when the member cannot be asked.
     """
 
     cluster: MemberCluster
@@ -78,7 +77,7 @@ def _depends(obj: WorkloadObject, cluster: str) -> bool:
 
 
 def _shards(cluster: MemberCluster, views: Views) -> tuple[Key, ...] | None:
-    """Silence is not death: a member counts as dead when health has given it up, and is unknown until then."""
+    """Returns the member's shards. A silent member counts as dead only when its health says so, and is unknown until then."""
     name = cluster.metadata.name
     if views.reachable(name):
         return tuple(shard.key for kind in KINDS for shard in views.view(name, kind.shard).list())
@@ -99,7 +98,7 @@ def _itself(_cluster: str, member: MemberCluster) -> tuple[MemberKey, ...]:
 
 
 def _placed_in(_cluster: str, obj: WorkloadObject) -> tuple[MemberKey, ...]:
-    """Members that a workload has something in by its own status."""
+    """Returns the members that a workload uses according to its own status."""
     return tuple({MemberKey(line.cluster) for line in obj.status.clusters})
 
 

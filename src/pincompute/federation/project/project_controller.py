@@ -22,12 +22,14 @@ from pincompute.engine.plan import Apply, Patch, Plan, Ref, plan
 from pincompute.federation.member import member_state
 from pincompute.kube.cache_views import Unknown, Views
 
-UNSEEN_POLL = 0.5  # seconds between looks while a member cannot be seen: its first news need not concern a namespace
+UNSEEN_POLL = 0.5  # seconds between reconciliations while a member cannot be seen: its first event may not be about a namespace
 
 
 @dataclass(frozen=True, slots=True)
 class ObservedProject:
-    """`namespaces`: the project's namespace by cluster, None where it is missing; clusters that cannot be seen are absent."""
+    """`namespaces` holds the project's namespace by cluster, None where it is missing; clusters that cannot be seen are
+    absent.
+    """
 
     now: datetime
     project: Project
@@ -86,7 +88,7 @@ def _apply(project: Project, cluster: str) -> Apply:
 
 
 def _report(observed: ObservedProject, missing: tuple[Apply, ...], foreign: tuple[str, ...]) -> tuple[Patch, ...]:
-    """Ready once every cluster that answers has the namespace."""
+    """Reports Ready once every cluster that answers has the namespace."""
     project = observed.project
     condition = _condition(project, missing, foreign)
     status = msgspec.structs.replace(

@@ -38,12 +38,14 @@ from pincompute.federation.workload.workload_model import Workload, WorkloadObje
 from pincompute.federation.workload.workload_status import before_reports
 from pincompute.kube.cache_views import View
 
-BATCH = 32  # decisions written at the same time: enough to keep an API server busy, and a look of some 15 ms
+BATCH = 32  # decisions written at the same time: enough to keep an API server busy, and some 15 ms of CPU
 
 
 @dataclass(frozen=True, slots=True)
 class ObservedPool:
-    """`waiting` may need a decision, first in line first. `promised` is capacity by cluster. `more`: others wait behind."""
+    """`waiting` may need a decision, first in the queue first. `promised` is capacity by cluster. `more`: others wait
+    behind.
+    """
 
     now: datetime
     waiting: tuple[Workload, ...]
@@ -84,7 +86,7 @@ def _decided(workload: Workload, observed: ObservedPool, promised: dict[str, Req
 
 
 def _promise(promised: dict[str, Requests], workload: Workload, decision: Scheduling) -> None:
-    """Charge what this decision adds to what the last one had promised already."""
+    """Charges what this decision adds to what the last one had promised already."""
     before = workload.status.scheduling
     had = {row.cluster: row.replicas for row in before.placement} if before else {}
     for row in decision.placement:
@@ -98,7 +100,7 @@ def observe(key: PoolKey, context: ObserveContext, now: datetime) -> ObservedPoo
     promised = _Promised(views, known)
     waiting: list[Workload] = []
     failed: list[Failed] = []
-    for obj in _in_line(key.name, views, known, promised):
+    for obj in _queued(key.name, views, known, promised):
         ref = Ref(HOST, scheduling_queue.kind_of(obj).workload, obj.key)
         if context.resting(ref, obj.metadata.resource_version):
             continue
@@ -112,7 +114,7 @@ def observe(key: PoolKey, context: ObserveContext, now: datetime) -> ObservedPoo
 
 
 class _Promised:
-    """Promised capacity by cluster, added up when somebody asks for it."""
+    """Promised capacity by cluster, added up on demand."""
 
     def __init__(self, views: Iterable[View[Any]], known: tuple[MemberState, ...]) -> None:
         self._views = tuple(views)
@@ -133,10 +135,10 @@ class _Promised:
         return amount
 
 
-def _in_line(
+def _queued(
     pool: str, views: tuple[View[Any], ...], known: tuple[MemberState, ...], promised: _Promised
 ) -> Iterator[WorkloadObject]:
-    """Whoever may need a decision now, each once, first in line first."""
+    """Yields the workloads that may need a decision now, each once, in the order of the queue."""
     by_name = {m.name: m for m in known}
     classes: dict[str, tuple[bool, str]] = {}
     lines: list[Iterable[WorkloadObject]] = []
@@ -147,7 +149,7 @@ def _in_line(
                 continue
             if filing.why == scheduling_queue.EVERYWHERE:
                 lines.append(obj for obj in view.by(scheduling_queue.QUEUE, value) if _lacks_a_share(obj, known))
-            elif _calls(filing, by_name) or (
+            elif _needs_decision(filing, by_name) or (
                 filing.why == scheduling_queue.NO_ROOM and _shortage_ends(view, value, known, promised, classes)
             ):
                 lines.append(view.by(scheduling_queue.QUEUE, value))
@@ -158,8 +160,8 @@ def _in_line(
             yield obj
 
 
-def _calls(filing: Filing, known: Mapping[str, MemberState]) -> bool:
-    """Whether what is filed so needs a decision, as far as the members tell."""
+def _needs_decision(filing: Filing, known: Mapping[str, MemberState]) -> bool:
+    """Returns whether the workloads filed under this value need a decision, as far as the members show."""
     member = known.get(filing.what)
     match filing.why:
         case scheduling_queue.WAITING:
@@ -175,33 +177,35 @@ def _calls(filing: Filing, known: Mapping[str, MemberState]) -> bool:
 def _shortage_ends(
     view: View[Any], value: str, known: tuple[MemberState, ...], promised: _Promised, classes: dict[str, tuple[bool, str]]
 ) -> bool:
-    """Room has come for what is filed so, or the reasons that it was told are no longer those."""
+    """Returns whether there is room now, or the reasons that the workloads got no longer hold."""
     shortage = scheduling_queue.shortage_of(scheduling_queue.filing(value).what)
     if str(shortage[:2]) not in classes:
         wants = demand(scheduling_queue.read(next(iter(view.by(scheduling_queue.QUEUE, value)))))
         has_room = feasibility.has_room(known, wants, promised.all(), shortage.least)
-        classes[str(shortage[:2])] = has_room, scheduling_queue.reasons((m.name, _out(m, wants)) for m in known)
+        classes[str(shortage[:2])] = has_room, scheduling_queue.reasons((m.name, _rejection_word(m, wants)) for m in known)
     has_room, reasons = classes[str(shortage[:2])]
     return has_room or reasons != shortage.reasons
 
 
-def _out(member: MemberState, wants: Demand) -> str:
-    """The word for why the member is out; empty when it only has no room, or is silent."""
+def _rejection_word(member: MemberState, wants: Demand) -> str:
+    """Returns the word for why the member is rejected; empty when it only has no room, or is silent."""
     if out := feasibility.verdict(member, wants).out:
         return out.word
     return "Unschedulable" if member.unschedulable and not feasibility.silence(member) else ""
 
 
 def _lacks_a_share(obj: WorkloadObject, known: tuple[MemberState, ...]) -> bool:
-    """A cluster that matches and takes work has none of it."""
+    """Returns whether a cluster that matches and takes work has no share."""
     made, wants = obj.status.scheduling, demand(scheduling_queue.read(obj))
     has = {row.cluster for row in made.placement} if made else set[str]()
     able = (m for m in known if m.name not in has and feasibility.silence(m) is None)
     return bool(wants.replicas) and any(feasibility.verdict(m, wants).out is None for m in able)
 
 
-def _news(_cluster: str, obj: WorkloadObject) -> tuple[PoolKey, ...]:
-    """Progress of a workload that has its place is no news: room that comes free is told by the members' capacity."""
+def _keys_of_event(_cluster: str, obj: WorkloadObject) -> tuple[PoolKey, ...]:
+    """Returns the keys that an event concerns. Progress of a placed workload concerns none, because the members' capacity
+    shows the room that it frees.
+    """
     if obj.deleting:
         return (PoolKey(scheduling_queue.pool_of(obj)),)
     filings = map(scheduling_queue.filing, scheduling_queue.files(obj))
@@ -224,7 +228,7 @@ CONTROLLER = Controller(
         promise="Every workload gets a placement that the pool has room for: by tier, and first come first served in each.",
         key="pool",
         reads=(
-            *(ReadAccess("host", kind.workload, _news) for kind in KINDS),
+            *(ReadAccess("host", kind.workload, _keys_of_event) for kind in KINDS),
             ReadAccess("host", MEMBERCLUSTERS, _every_pool),
             ReadAccess("members", CLUSTERCAPACITIES, _every_pool),
         ),

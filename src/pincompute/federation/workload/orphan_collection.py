@@ -28,7 +28,7 @@ _KINDS = {kind.shard.kind: kind for kind in KINDS}
 
 @dataclass(frozen=True, slots=True)
 class ObservedOrphan:
-    """A shard, and the uid of the workload of its name: empty when there is none."""
+    """A shard, and the uid of the workload of its name, empty when there is none."""
 
     member: str
     kind: WorkloadKind
@@ -64,7 +64,9 @@ def _itself(kind: WorkloadKind) -> Callable[[str, Object], tuple[ShardKey, ...]]
 
 
 def _unheld(kind: WorkloadKind) -> Callable[[str, WorkloadObject], tuple[ShardKey, ...]]:
-    """Shards of a workload that can vanish without its controller having cleared them; what is missed is found at a start."""
+    """Returns the shards of a workload that can vanish before its controller has removed them; a restart finds what was
+    missed.
+    """
 
     def keys(_cluster: str, obj: WorkloadObject) -> tuple[ShardKey, ...]:
         made = obj.status.scheduling
