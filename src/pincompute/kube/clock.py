@@ -16,7 +16,9 @@ def _wall() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """`monotonic` in seconds for waits and deadlines (S-347); `wall` only for what people read; `random` in [0, 1)."""
+    """`monotonic` is in seconds, for waits and deadlines (S-347); `wall` is only for what people read; `random` is in [0,
+    1).
+    """
 
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep

@@ -27,7 +27,7 @@ MARGIN = timedelta(seconds=30)  # a plugin's credential is renewed so long befor
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """`context` is None for plain http."""
+    """What a request presents; `context` is None for plain http."""
 
     authorization: str
     context: ssl.SSLContext | None
@@ -35,7 +35,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class _CredentialFile:
-    """A file as it was read: inode and time of change, and the content."""
+    """A file as it was read: inode, time of change, and content."""
 
     stamp: tuple[int, int]
     content: bytes
@@ -64,12 +64,12 @@ class ApiCredentials:
     _running: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     async def identity(self) -> Identity:
-        """Raises ConfigError when a file or a plugin does not give what it should."""
+        """Returns the present identity; raises ConfigError when a file or a plugin does not return what it should."""
         plugin = await self._from_plugin(self.config.exec) if self.config.exec is not None else _ExecStatus()
         return Identity(self._authorization(plugin), self._context(plugin))
 
     def refused(self) -> None:
-        """The API server did not accept us: ask the plugin again before the next request."""
+        """Records that the API server did not accept the credentials: the plugin runs again before the next request."""
         self._plugin = None
 
     def _authorization(self, plugin: _ExecStatus) -> str:
@@ -98,7 +98,7 @@ class ApiCredentials:
         return self._read(material) if isinstance(material, Path) else material
 
     def _read(self, file: Path) -> bytes:
-        """The file's content, read again only when its inode or time of change is new (a Secret volume swaps links)."""
+        """Returns the file's content, read again only when its inode or time of change is new (a Secret volume swaps links)."""
         try:
             stat = file.stat()
             stamp = (stat.st_ino, stat.st_mtime_ns)
@@ -140,7 +140,7 @@ def _tls_context(config: ClusterConfig, ca: bytes | None, certificate: bytes | N
 
 
 async def _run(plugin: ExecPlugin) -> _ExecStatus:
-    """Runs the program once; its standard error goes where ours goes."""
+    """Runs the program once; its standard error goes to ours."""
     name = plugin.command[0]
     request = {"apiVersion": plugin.api_version, "kind": "ExecCredential", "spec": {"interactive": False}}
     info = msgspec.json.encode(request).decode()

@@ -23,7 +23,7 @@ _holds = _Holds()
 
 @contextmanager
 def held() -> Generator[None]:
-    """No collections while any list is in progress."""
+    """Pauses collections while any list is in progress."""
     _holds.count += 1
     gc.disable()
     try:
@@ -35,5 +35,5 @@ def held() -> Generator[None]:
 
 
 def freeze() -> None:
-    """What lives now is left alone by later collections; it is still freed when nothing refers to it."""
+    """Excludes what lives now from later collections; it is still freed when nothing refers to it."""
     gc.freeze()

@@ -30,7 +30,7 @@ AT_LEAST_EVERY = 30.0  # seconds; news is followed at once
 
 
 class MemberConnections:
-    """Keeps `Clusters` in step with what the host says."""
+    """Keeps `Clusters` in step with the host's MemberClusters."""
 
     def __init__(self, clusters: Clusters, process: str = "") -> None:
         """`process` names the key with credentials of its own that it prefers."""
@@ -45,7 +45,7 @@ class MemberConnections:
         clusters.on_contact(self._contact)
 
     async def run(self) -> None:
-        """Follows the host until cancelled."""
+        """Follows the host until it is cancelled."""
         while True:
             self._news.clear()
             await self._follow()
@@ -88,7 +88,7 @@ class MemberConnections:
 
 
 def configs(views: Views, keys: Sequence[str] = (KUBECONFIG,)) -> dict[str, ClusterConfig | str]:
-    """By member: how to reach it, or in words why that is not known. Raises Unknown while the host cannot be seen."""
+    """Returns by member how to reach it, or in words why that is unknown. Raises Unknown while the host cannot be seen."""
     secrets = views.view(HOST, SECRETS)
     members = views.view(HOST, MEMBERCLUSTERS).list()
     return {m.metadata.name: _config(m, secrets.get(Key(*_reference(m))), keys) for m in members}

@@ -25,5 +25,5 @@ def encode(body: Manifest) -> bytes:
 
 
 def _escaped(found: re.Match[bytes]) -> bytes:
-    """Control characters below these are escaped in any JSON, and outside of its texts JSON is ASCII."""
+    """Returns the escape. JSON always escapes control characters below these, and outside its texts it is ASCII."""
     return f"\\u{ord(found[0].decode()):04x}".encode()
