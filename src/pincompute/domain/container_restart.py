@@ -19,7 +19,9 @@ from pincompute.api.meta import Manifest, Struct
 
 
 class Restarted(Struct):
-    """Of one container: the image as the template names it, as it is named now, and who asked when and why."""
+    """The record of one restarted container: the image as the template names it, as it is named now, and who asked when and
+    why.
+    """
 
     image: str
     alias: str
@@ -38,7 +40,7 @@ class Impossible:
 
 @dataclass(frozen=True, slots=True)
 class ContainerRestart:
-    """Who asked, why, and the id by which a repetition is known."""
+    """Who asked for a restart and why, with the id by which a repetition is known."""
 
     container: str
     by: str
@@ -47,7 +49,7 @@ class ContainerRestart:
 
 
 def decide(pod: Pod, request: ContainerRestart) -> Manifest | Impossible:
-    """Strategic merge patch of the pod; empty when this request was carried out before."""
+    """Returns a strategic merge patch of the pod, empty when this request was carried out before."""
     before = recorded(pod)
     done = before.get(request.container)
     if done is not None and done.request == request.id:
@@ -76,7 +78,7 @@ def recorded(pod: Pod) -> Mapping[str, Restarted]:
 
 
 def image(container: Container, restarted: Restarted | None) -> str:
-    """As the template names it."""
+    """Returns the image as the template names it."""
     return restarted.image if restarted is not None and restarted.alias == container.image else container.image
 
 
@@ -93,7 +95,7 @@ def _sidecars(pod: Pod) -> tuple[Container, ...]:
 
 
 def _digest(pod: Pod, container: Container) -> str:
-    """Of the image it runs; empty where the image came by no registry."""
+    """Returns the digest of the running image; empty where the image came from no registry."""
     if "@" in container.image:
         return container.image.partition("@")[2]
     statuses = (*pod.status.container_statuses, *pod.status.init_container_statuses)
@@ -102,7 +104,7 @@ def _digest(pod: Pod, container: Container) -> str:
 
 
 def _alias(present: str, digest: str) -> str:
-    """Another name of the same image; asked for again and again it goes back and forth between two."""
+    """Returns another name of the same image; repeated requests alternate between two names."""
     name = present.partition("@")[0]
     path, slash, last = name.rpartition("/")
     bare, _colon, tag = last.partition(":")

@@ -31,8 +31,7 @@ PODS_PER_SECOND = 5_000  # so many pods lengthen the period by a second: 26 s fo
 
 @dataclass(frozen=True, slots=True)
 class ObservedCapacity:
-    """`present` is what was written last, None before the first time; `measured` None while it is too early for a pass.
-
+    """`present` is what was written last, None before the first time; `measured` is None while it is too early for a pass.
     `reported` is when a shard last reported.
     """
 
@@ -52,7 +51,9 @@ def decide(seen: ObservedCapacity) -> Plan:
 
 
 def _write(present: ClusterCapacity, measured: Capacity, reported: datetime | None, now: datetime) -> tuple[Patch, ...]:
-    """Also when only time went by since a shard reported: federation holds promises until a measurement counts them."""
+    """Returns the write. It also happens when only time went by since a shard reported, because the federation holds
+    promises until a measurement counts them.
+    """
     last = present.status.measured_at
     if present.status.capacity == measured and last is not None and (reported is None or reported <= last):
         return ()
@@ -63,7 +64,7 @@ def _write(present: ClusterCapacity, measured: Capacity, reported: datetime | No
 
 
 def observe(_key: Key, views: Views, now: datetime) -> ObservedCapacity:
-    """Raises Unknown until nodes and pods are known: an empty cache would look like an empty cluster (S-010)."""
+    """Raises Unknown until nodes and pods are known, because an empty cache would look like an empty cluster (S-010)."""
     present: ClusterCapacity | None = _synced(views, CLUSTERCAPACITIES).get(KEY)
     nodes, pods = _synced(views, NODES), tuple(_synced(views, PODS).list())
     period = PERIOD + len(pods) / PODS_PER_SECOND
@@ -87,7 +88,7 @@ def _synced(views: Views, resource: Any) -> View[Any]:
 
 
 def _start(_cluster: str, namespace: Namespace) -> Iterable[Key]:
-    """The first look, before there is anything to be woken by: the platform's namespace is always there."""
+    """Queues the first measurement: the platform's namespace always exists, so its event starts the controller."""
     return (KEY,) if namespace.metadata.name == SYSTEM_NAMESPACE else ()
 
 

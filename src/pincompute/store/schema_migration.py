@@ -26,7 +26,7 @@ _one_at_a_time = threading.Lock()
 
 
 async def migrate(url: str, revision: str = "head") -> None:
-    """Raises StoreUnavailable, and StoreError for a schema that is newer than this version."""
+    """Migrates. Raises StoreUnavailable, and StoreError for a schema that is newer than this version."""
     await asyncio.to_thread(_in_thread, url, revision)
 
 

@@ -19,14 +19,14 @@ from pincompute.operator.replicas.replica_status import Count
 
 
 def key(shard: Shard, resource: Resource[Any]) -> Key:
-    """Shards of different kinds may have the same name."""
+    """Returns the budget's key; shards of different kinds may have the same name."""
     return Key(shard.metadata.namespace, f"{shard_pods.workload_kind(resource).lower()}-{shard.metadata.name}")
 
 
 def decide(
     shard: Shard, resource: Resource[Any], present: PodDisruptionBudget | None, count: Count, *, busy: bool
 ) -> tuple[Apply, ...]:
-    """The write that makes it so. A shard whose first pods are being made has nothing to keep yet."""
+    """Returns the write that makes it so. A shard whose first pods are being created has nothing to keep yet."""
     least = max(0, count.total - shard.spec.budget.unavailable)
     if present is None and (busy or not count.live):
         return ()

@@ -22,7 +22,7 @@ DEADLINE = "DeadlineExceeded"  # what kubelet says of a pod that reached activeD
 
 
 def find(resource: Resource[Any], shard: Shard, those: Iterable[Pod], now: datetime) -> Ended | None:
-    """How the present revision of the unit ended; None while it has not, and for services."""
+    """Returns how the present revision of the unit ended; None while it has not, and for services."""
     if kinds.of_resource(resource).scalable:
         return None
     shares = {share.revision: share for share in shard.spec.mix}

@@ -27,5 +27,5 @@ def decide(ref: Ref, shard: Shard, pods: Sequence[Pod], marked: frozenset[str]) 
 
 
 def _delete(pod: Pod) -> Delete:
-    """Pinned to the pod alone: whatever became of it, it has to go."""
+    """Deletes the pod, pinned by its uid alone: whatever became of it, it has to go."""
     return Delete(Ref(LOCAL, PODS, pod.key), pod.metadata.uid, "its shard is being deleted")
