@@ -1,6 +1,7 @@
-"""The smallest complete controller: a Keeper on the host keeps `count` ConfigMaps in every member, and says how many there are.
+"""This controller is the smallest complete one: a Keeper on the host keeps `count` ConfigMaps in every member, and counts
+them.
 
-It stands here to prove the law suite, and as the example of CONTRIBUTING.
+It tests the law suite, and is the example in CONTRIBUTING.
 """
 
 from __future__ import annotations

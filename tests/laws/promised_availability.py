@@ -1,9 +1,9 @@
-"""The availability that a PinApp is promised, judged from its pods alone, whatever our budgets say.
+"""This module checks the availability that a PinApp is promised, from its pods alone, whatever our budgets say.
 
-Of a workload's replicas at least `replicas - max(maxUnavailable, one if surge is 0)` serve, counted over all clusters, silent
-ones as down. Crashes, lost nodes and silent members are nobody's fault: the law is that no write of ours, and no eviction that
-a budget of ours allows, takes a replica that serves when fewer than promised would be left. What was lost involuntarily a
-moment before is excused, because the one who acts cannot know of it yet.
+Of a workload's replicas at least `replicas - max(maxUnavailable, one if surge is 0)` serve, counted over all clusters, with
+silent ones as down. Crashes, lost nodes and silent members break no promise. No write of ours, and no eviction that a budget
+of ours allows, may take a serving replica when fewer than promised would be left. What was lost involuntarily a moment before
+is excused, because the controller cannot know of it yet.
 """
 
 from __future__ import annotations

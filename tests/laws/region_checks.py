@@ -1,4 +1,4 @@
-"""What must hold in a region after every write, and at rest; and what comes out in the end."""
+"""This module checks what must hold in a region after every write and at rest, and extracts the outcome."""
 
 from __future__ import annotations
 

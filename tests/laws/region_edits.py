@@ -1,4 +1,4 @@
-"""What users and administrators do in a generated region, and how a region begins."""
+"""This module makes the edits of users and administrators in a generated region, and its beginning."""
 
 from __future__ import annotations
 

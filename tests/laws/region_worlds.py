@@ -1,4 +1,4 @@
-"""Generated regions: members in zones, roomy or cramped, quick or slow, with apps and pods of all tiers in them."""
+"""This module generates regions: members in zones, with much or little room, fast or slow, with apps and pods of all tiers."""
 
 from __future__ import annotations
 

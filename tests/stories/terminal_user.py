@@ -1,6 +1,6 @@
-"""A user at a terminal: an empty home, `pin`, and a browser that fills in the issuer's pages to log in.
+"""This module simulates a user at a terminal: an empty home, `pin`, and a browser that fills in the issuer's pages to log in.
 
-Nothing here knows the gateway: whatever a story learns comes from what `pin` prints, or from the SDK as a program uses it.
+It knows nothing of the gateway: a story learns everything from what `pin` prints, or from the SDK as a program uses it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Four members in virtual time, one of which takes its time, and as many keys as are asked for that write to all of them."""
+"""This module simulates four members in virtual time, one of which is slow, and keys that write to all of them."""
 
 from __future__ import annotations
 
