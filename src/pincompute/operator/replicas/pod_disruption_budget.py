@@ -15,7 +15,7 @@ from pincompute.api.meta import Key, Manifest, Resource
 from pincompute.api.shards import Shard
 from pincompute.domain import shard_pods
 from pincompute.engine.plan import Apply, Ref
-from pincompute.operator.replicas.replica_status import Count
+from pincompute.operator.replicas.shard_status import Count
 
 
 def key(shard: Shard, resource: Resource[Any]) -> Key:

@@ -31,9 +31,9 @@ from pincompute.engine.plan import Action, Confirm, ConfirmSet, Create, Delete, 
 from pincompute.kube.cache_views import Unknown, View, Views
 from pincompute.operator.replicas import (
     pod_disruption_budget,
-    replica_status,
     run_to_completion,
     shard_deletion,
+    shard_status,
     unready_reason,
 )
 
@@ -107,10 +107,10 @@ def decide(seen: ObservedShard) -> Plan:
     blocked = len(moves.create) - len(creates)
     unready = {replica.name for replica in census.replicas if not replica.ready}
     troubles = unready_reason.find(seen.pods, unready, seen.now, seen.refused)
-    count = replica_status.count(mix, census.replicas)
-    told = replica_status.ReplicaCounts(count, _requests(moves, census.replicas), troubles, census.final)
-    status = replica_status.decide(seen.ref, seen.shard, told, seen.now, busy=bool(creates) and not seen.refused)
-    wake = replica_status.earliest(census.wake_after, status.wake_after, NAME_TAKEN if blocked else None)
+    count = shard_status.count(mix, census.replicas)
+    told = shard_status.ReplicaCounts(count, _requests(moves, census.replicas), troubles, census.final)
+    status = shard_status.decide(seen.ref, seen.shard, told, seen.now, busy=bool(creates) and not seen.refused)
+    wake = shard_status.earliest(census.wake_after, status.wake_after, NAME_TAKEN if blocked else None)
     first, *more = _batches(creates)
     moved = bool(creates) or any(isinstance(a, Delete | Evict) for a in touched)
     kept = pod_disruption_budget.decide(seen.shard, seen.resource, seen.budget, count, busy=bool(creates))
