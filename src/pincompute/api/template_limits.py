@@ -28,7 +28,9 @@ QUANTITY: Schema = {
 
 
 def is_quantity(schema: Schema) -> bool:
-    """Of a part of the pod template's schema. A port, too, is a number or text, and has no such limit."""
+    """Returns whether a part of the pod template's schema is a quantity. A port, too, is a number or text, and has no such
+    limit.
+    """
     return schema.get("x-kubernetes-int-or-string") is True and schema.get("maxLength") == QUANTITY["maxLength"]
 
 
@@ -120,7 +122,7 @@ CHOICES: dict[str, dict[str, list[str]]] = {
 
 
 def of(kind: str) -> Mapping[str, Schema]:
-    """Keywords to add, by field; a keyword of None is taken away."""
+    """Returns the keywords to add, by field; a keyword of None is removed."""
     limits = LIMITS.get(kind, {})
     choices = {field: {**limits.get(field, {}), "enum": values} for field, values in CHOICES.get(kind, {}).items()}
     return ChainMap(choices, limits)

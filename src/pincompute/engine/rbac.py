@@ -21,7 +21,11 @@ NEEDS: dict[Verb, tuple[str, ...]] = {
     "evict": ("create",),
     "scale": ("patch",),
 }
-DOORS: dict[Verb, str] = {"status": "/status", "evict": "/eviction", "scale": "/scale"}  # verbs that stand on a subresource
+SUBRESOURCES: dict[Verb, str] = {
+    "status": "/status",
+    "evict": "/eviction",
+    "scale": "/scale",
+}  # verbs that stand on a subresource
 ORDER = ("get", "list", "watch", "create", "patch", "delete")
 
 
@@ -45,7 +49,7 @@ def cluster_role(name: str, cards: Iterable[Card[Any]], where: Where) -> Manifes
 
 
 def _target(resource: Resource[Any], verb: Verb | None = None) -> tuple[str, str]:
-    return resource.group, resource.plural + (DOORS.get(verb, "") if verb else "")
+    return resource.group, resource.plural + (SUBRESOURCES.get(verb, "") if verb else "")
 
 
 def _rule(group: str, plural: str, verbs: set[str]) -> Manifest:

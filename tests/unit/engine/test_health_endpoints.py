@@ -39,7 +39,7 @@ async def test_live_ready_and_metrics_on_one_port() -> None:
 
 def test_two_engines_in_one_process_have_metrics_of_their_own() -> None:
     one, other = Metrics(), Metrics()
-    one.looks.labels("c", "acted").inc()
+    one.reconciliations.labels("c", "acted").inc()
     assert other.registry.get_sample_value("pincompute_reconcile_total", {"controller": "c", "outcome": "acted"}) is None
 
 

@@ -19,7 +19,7 @@ from pincompute.testing.laws.simulated_world import ClusterKind
 
 @dataclass
 class ControllerState:
-    """One controller in its process, with the keys it has ever heard of and those it must look at."""
+    """One controller in its process, with the keys that it knows and those that it must reconcile."""
 
     process: SimulatedProcess
     controller: Controller[Any, Any]
@@ -34,7 +34,7 @@ class ControllerState:
         )
 
     def restart(self) -> None:
-        """After a start everything that is listed is news, and nothing else is remembered."""
+        """Starts anew: every known key is queued, and nothing else is remembered."""
         self.dirty = dict(self.known)
         self.wakes.clear()
 
@@ -45,23 +45,25 @@ class ControllerState:
 
 
 Subscription: TypeAlias = tuple[ControllerState, str, ReadAccess[Any]]
-"""A seat, the name it knows a cluster by, and what it reads of one kind there."""
+"""A controller's state, its name of a cluster, and what it reads of one kind there."""
 
 
 class EventRouter:
-    """Who hears of what. News has the world's name of a cluster; the cards' functions get the process's."""
+    """Delivers events to controllers. An event has the world's name of a cluster; the cards' functions get the process's
+    name.
+    """
 
     def __init__(self, states: Iterable[ControllerState], views: Callable[[ControllerState], Views]) -> None:
         self._views = views
-        self._ears: dict[ClusterKind, list[Subscription]] = defaultdict(list)
+        self._subscriptions: dict[ClusterKind, list[Subscription]] = defaultdict(list)
         for state in states:
             for mine, name in state.process.clusters.items():
                 for reads in state.controller.card.reads:
                     if reads.where == executor.where_of(mine):
-                        self._ears[name, reads.resource].append((state, mine, reads))
+                        self._subscriptions[name, reads.resource].append((state, mine, reads))
 
     def deliver(self, cluster: str, resource: Resource[Any], obj: Object) -> None:
-        for state, mine, reads in self._ears.get((cluster, resource), ()):
+        for state, mine, reads in self._subscriptions.get((cluster, resource), ()):
             keys = reads.keys(mine, obj) if reads.through is None else reads.concerned(mine, obj, self._views(state))
             for key in keys:
                 state.known[key] = None

@@ -24,7 +24,7 @@ OLDEST = 16  # writes that a stale view may be behind
 
 @dataclass(frozen=True, slots=True)
 class Chance:
-    """Where the disturbances are. `thorough`: at every place there is; else at `few` places that the generator picks."""
+    """Where disturbances happen. `thorough`: at every place; else at `few` places that the generator picks."""
 
     rng: random.Random
     thorough: bool = False
@@ -38,12 +38,14 @@ Law: TypeAlias = Callable[[Case, Chance], None]
 
 
 def settles(case: Case, _chance: Chance) -> None:
-    """It comes to rest, stays in its lane, keeps the invariant after every write, and at rest nothing is left to do."""
+    """A controller comes to rest, writes only what its card declares, keeps the invariant after every write, and at rest
+    nothing is left to do.
+    """
     Simulation(case).run()
 
 
 def is_deterministic(case: Case, _chance: Chance) -> None:
-    """Same in, same out: twice the same plan, and the same plan however the caches order their objects."""
+    """The same input gives the same plan, however the caches order their objects."""
 
     def twice(simulation: Simulation, state: ControllerState, key: Key, result: ReconcileResult) -> None:
         for order, what in ((None, "a second time"), (reversed_order, "with the caches in another order")):
@@ -57,14 +59,14 @@ def is_deterministic(case: Case, _chance: Chance) -> None:
 
 
 def survives_any_order(case: Case, chance: Chance) -> None:
-    """Keys may be looked at, and the actions of a stage may happen, in any order."""
+    """Keys may be reconciled, and the actions of a stage may happen, in any order."""
     undisturbed = Simulation(case).run()
     for order in (reversed_order, shuffled(chance.rng)):
         _compare(case, undisturbed, Simulation(case, order=order))
 
 
 def survives_crashes(case: Case, chance: Chance) -> None:
-    """It may die before, after and in the middle of any action; the write may happen and its answer be lost."""
+    """A process may die before, after and in the middle of any action; the write may happen and its answer be lost."""
     undisturbed = Simulation(case, keeps=True).run()
     for number in chance.places(undisturbed.world.writes):
         since = undisturbed.before(writes=number)
@@ -73,7 +75,7 @@ def survives_crashes(case: Case, chance: Chance) -> None:
 
 
 def survives_stale_views(case: Case, chance: Chance) -> None:
-    """It may decide from views some writes old: all of them, those of one cluster, or one kind in one cluster."""
+    """A controller may decide from views some writes old: all of them, those of one cluster, or one kind in one cluster."""
     undisturbed = Simulation(case, keeps=True).run()
     for start in chance.places(undisturbed.reconciliations):
         staleness = _staleness(case, chance.rng)
@@ -89,14 +91,15 @@ def survives_stale_views(case: Case, chance: Chance) -> None:
 
 
 def survives_unobserved_states(case: Case, _chance: Chance) -> None:
-    """Users may be faster than the controllers: what comes out is what was wanted last."""
+    """Users may be faster than the controllers: the result is what was wanted last."""
     if case.collapses:
         _compare(case, Simulation(case).run(), Simulation(case, patient=False))
 
 
 def never_acts_on_unknown(case: Case, chance: Chance) -> None:
-    """With a kind unsynced, or a cluster silent or not connected, nothing goes and nothing comes that would not otherwise;
-    and after a while of darkness at any time all is as it should be."""
+    """With a kind unsynced, or a cluster silent or not connected, no object comes or goes that would not do so otherwise;
+    and after an outage at any time the goal is reached.
+    """
 
     def with_outages(simulation: Simulation, state: ControllerState, key: Key, result: ReconcileResult) -> None:
         if not chance.thorough and chance.rng.random() > 0.3:
@@ -120,8 +123,7 @@ def never_acts_on_unknown(case: Case, chance: Chance) -> None:
 
 
 def keeps_the_promise(case: Case, chance: Chance) -> None:
-    """No write takes a replica that serves when fewer than were promised would be left, also after a crash or in another
-    order."""
+    """No write takes a serving replica when fewer than promised would be left, also after a crash or in another order."""
 
     def both(world: SimulatedWorld) -> None:
         case.scenario.invariant(world)
@@ -148,7 +150,7 @@ LAWS: dict[str, Law] = {
 
 
 def uphold(name: str, case: Case, chance: Chance) -> None:
-    """Raises Broken, with the law's name, when it does not hold."""
+    """Raises Broken, with the law's name, when the law does not hold."""
     try:
         LAWS[name](case, chance)
     except Broken as broken:
@@ -181,7 +183,7 @@ def _unordered(plan: Plan) -> tuple[Any, ...]:
 
 
 def _spelled(action: Action) -> str:
-    """As text in which the order of a set shows nothing."""
+    """Returns text that does not depend on the order of a set."""
     return (
         repr(replace(action, uids=frozenset())) + str(sorted(action.uids)) if isinstance(action, ConfirmSet) else repr(action)
     )

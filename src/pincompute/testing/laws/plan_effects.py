@@ -16,7 +16,7 @@ from pincompute.testing.laws.simulation import Simulation, finish
 
 @dataclass
 class Effects:
-    """By the sentence that names an object; finalizers are objects of their own here."""
+    """What a plan adds and removes, by the text that names an object; finalizers are objects of their own here."""
 
     added: set[str] = field(default_factory=set)
     removed: set[str] = field(default_factory=set)
@@ -24,7 +24,9 @@ class Effects:
     before: dict[str, int] = field(default_factory=dict)
 
     def more_than(self, informed: Effects) -> str:
-        """What this plan does that the plan of a seeing controller would not do; replicas may only stay or follow it."""
+        """Returns what this plan does that the plan of an informed controller would not do; replicas may only stay or follow
+        that plan.
+        """
         for verb, mine, theirs in (("remove", self.removed, informed.removed), ("make", self.added, informed.added)):
             if unfounded := sorted(mine - theirs):
                 return f"would {verb} {unfounded[0]}"
@@ -36,7 +38,7 @@ class Effects:
 
 
 def of(simulation: Simulation, state: ControllerState, plan: Plan) -> Effects:
-    """Proofs that fail and pins that do not hold end a plan, as they do when it is carried out."""
+    """Returns a plan's effects. Failed confirmations and preconditions end a plan, as in an execution."""
     effects = Effects()
     for stage in plan.stages:
         held = [_adds(effects, simulation, state, action) for action in stage]
@@ -46,7 +48,7 @@ def of(simulation: Simulation, state: ControllerState, plan: Plan) -> Effects:
 
 
 def _adds(effects: Effects, simulation: Simulation, state: ControllerState, action: Action) -> bool:
-    """False when the action would fail."""
+    """Returns False when the action would fail."""
     if isinstance(action, Confirm | ConfirmSet):
         return _holds(simulation, state, action)
     world_name = state.process.clusters[cluster_of(action)]

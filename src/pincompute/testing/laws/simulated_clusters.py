@@ -35,7 +35,7 @@ ReadableKinds: TypeAlias = Mapping[ClusterKind, str]
 
 @dataclass
 class Staleness:
-    """Shows spots as they were `delay` writes before. A frozen lens stays at the versions of the moment it was put on."""
+    """Shows kinds as they were `delay` writes before. A frozen one stays at the versions of the moment it was started."""
 
     delay: int = 0
     frozen: bool = False
@@ -46,7 +46,7 @@ class Staleness:
         self._since = {cluster: world.version(cluster) for cluster in world.stores}
 
     def version(self, world: SimulatedWorld, kind_there: ClusterKind) -> int | None:
-        """None for the present."""
+        """Returns the version to show; None for the present."""
         if not self.shows_old(kind_there):
             return None
         now = self._since[kind_there[0]] if self.frozen else world.version(kind_there[0])
@@ -84,7 +84,7 @@ class Outage:
 
 
 class Fault(StrEnum):
-    """What happens at one write."""
+    """What goes wrong at one write."""
 
     CRASH_BEFORE = "crash before the write"
     CRASH_AFTER = "crash after the write"
@@ -97,7 +97,7 @@ class Crash(BaseException):
 
 
 class SimulatedViews:
-    """`Views` of one process, for one controller: kinds that its card does not name are refused."""
+    """Implements `Views` of one process for one controller; kinds that its card does not declare are refused."""
 
     def __init__(
         self,
@@ -135,7 +135,7 @@ class SimulatedViews:
         return UndeclaredAccessError(f"{self._card.name} looks at {resource} in {cluster}, which its card does not name")
 
     def _version(self, cluster: str, name: str, resource: Resource[Any]) -> int | None:
-        """The version that is seen; None for the present."""
+        """Returns the version to show; None for the present."""
         if name in self._world.cut:
             raise Unknown(f"{cluster} is not connected")
         if (name, resource) in self._world.unsynced:
@@ -175,7 +175,7 @@ def readable_kinds(card: Card[Any], clusters: Mapping[str, str]) -> ReadableKind
 
 
 class SimulatedWriter:
-    """`Writer` to one cluster. Every write is counted; `faults` says what goes wrong at which."""
+    """Implements `Writer` to one cluster. It counts every write; `faults` says what goes wrong at which."""
 
     def __init__(
         self, world: SimulatedWorld, cluster: str, faults: Mapping[int, Fault], written: Callable[[WriteRecord], None]
@@ -278,7 +278,7 @@ class SimulatedWriter:
 
 @dataclass(frozen=True, slots=True)
 class WriteRecord:
-    """One write, put into words when somebody reads them."""
+    """One write, turned into text when it is printed."""
 
     number: int
     cluster: str
@@ -311,7 +311,7 @@ def shuffled(rng: random.Random) -> Order:
 
 
 def read_kinds(case_cards: Iterable[Card[Any]], clusters: Mapping[str, str]) -> tuple[ClusterKind, ...]:
-    """Every kind in every cluster that the cards of one process read."""
+    """Returns every kind in every cluster that the cards of one process read."""
     found = {
         (name, reads.resource): None
         for card in case_cards

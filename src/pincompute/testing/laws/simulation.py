@@ -37,17 +37,17 @@ from pincompute.testing.laws.simulated_world import SimulatedWorld
 PAUSES = (1.0, 5.0, 30.0, 900.0)  # seconds between rounds in which nothing happens; rest is when all have passed
 EDIT_AFTER = 3  # pauses that pass before the next edit: users do not wait for the longest
 ROUNDS = 150
-APART = 12  # looks between two checkpoints at least
-SHOWN = 40  # lines of the trace in a verdict
+APART = 12  # reconciliations between two checkpoints at least
+SHOWN = 40  # lines of the trace in a report
 AGAIN = {
     Outcome.UNKNOWN: 30.0,
     Outcome.BLOCKED: 5.0,
     Outcome.REFUSED: 60.0,
-}  # seconds; everything else that failed is looked at next round
+}  # seconds; everything else that failed is reconciled in the next round
 
 
 class Broken(AssertionError):  # noqa: N818 - a verdict
-    """A law does not hold. `law` and `world` are filled in by the suite."""
+    """A law does not hold. The suite fills in `law` and `world`."""
 
     def __init__(self, message: str, trace: list[Any]) -> None:
         super().__init__(message)
@@ -66,7 +66,7 @@ Hook: TypeAlias = Callable[["Simulation", ControllerState, Key, ReconcileResult]
 
 @dataclass(frozen=True, slots=True)
 class SimulationProgress:
-    """How many edits have been made, the rounds since the last, and how many of those ended quiet."""
+    """How many edits have been made, the rounds since the last, and how many of those ended without a change."""
 
     edits: int = 0
     rounds: int = 0
@@ -74,12 +74,12 @@ class SimulationProgress:
 
 
 Late: TypeAlias = tuple[datetime, str, Resource[Any], Object]
-"""News of a slow cluster, and when it arrives."""
+"""An event of a slow cluster, and when it arrives."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A trial between two rounds. Others go on from there instead of from the beginning."""
+    """A simulation between two rounds. Others continue from there instead of from the beginning."""
 
     world: SimulatedWorld
     states: tuple[ControllerState, ...]
@@ -90,9 +90,11 @@ class Checkpoint:
 
 
 class Simulation:
-    """`faults` by number of the write; during the looks in `window` the `lens` is worn, or it is dark; `hook` sees every look;
-    `order` is that of everything that has none: listed objects, actions of a stage, controllers, keys. It goes on from the
-    checkpoint `since`, or begins; one that `keeps` makes checkpoints for others.
+    """One run.
+
+    `faults` are by number of the write. During the reconciliations in `window`, `staleness` or `outage` apply. `hook` sees
+    every result. `order` is that of everything that has none: listed objects, actions of a stage, controllers, keys. The run
+    continues from the checkpoint `since`, or begins; one that `keeps` makes checkpoints for others.
     """
 
     def __init__(
@@ -133,7 +135,7 @@ class Simulation:
         self.world.on_answer(self._answered)
 
     def run(self) -> Simulation:
-        """From where it starts to rest; an impatient trial lets users go on before the controllers are done."""
+        """Runs to rest; an impatient run lets users go on before the controllers are done."""
         edits = self.case.scenario.edits
         for number in range(self._progress.edits, len(edits)):
             self._rest() if self._patient else self._rounds(1)
@@ -154,7 +156,7 @@ class Simulation:
             self._check_settled()
 
     def before(self, *, reconciliations: int | None = None, writes: int | None = None) -> Checkpoint | None:
-        """The last checkpoint with no more looks and writes behind it than these."""
+        """Returns the last checkpoint with no more reconciliations and writes behind it than these."""
         for kept in reversed(self._kept):
             if (reconciliations is None or kept.reconciliations <= reconciliations) and (
                 writes is None or kept.world.writes <= writes
@@ -176,7 +178,7 @@ class Simulation:
             self._late.append((self.world.now + timedelta(seconds=lag), cluster, resource, obj))
 
     def _arrive(self) -> None:
-        """News of slow clusters, some seconds late."""
+        """Delivers the events of slow clusters, some seconds late."""
         due = [events for events in self._late if events[0] <= self.world.now]
         self._late = [events for events in self._late if events[0] > self.world.now]
         for _, cluster, resource, obj in due:
@@ -193,7 +195,9 @@ class Simulation:
         return frozenset(self.world.silent), frozenset(self.world.cut), frozenset(self.world.unsynced)
 
     def _queue_everything(self) -> None:
-        """Contact that is made or lost, or a kind that syncs, is news for all that may wait for it."""
+        """Queues all known keys, because contact that is made or lost, or a kind that syncs, concerns all that may wait for
+        it.
+        """
         for state in self.states:
             state.dirty |= state.known
 
@@ -220,7 +224,7 @@ class Simulation:
             self.world.pass_time(1.0)
 
     def _round(self) -> bool:
-        """True when something changed or is still to be looked at."""
+        """Returns True when something changed or is still queued."""
         before = {cluster: self.world.version(cluster) for cluster in self.world.stores}
         self._arrive()
         self._check(self.case.scenario.tick, "what happens by itself fails")
@@ -243,7 +247,7 @@ class Simulation:
         )
 
     def _reconcile(self, state: ControllerState, key: Key) -> bool:
-        """True when the key is not at rest."""
+        """Returns True when the key is not at rest."""
         self._disturb()
         self.reconciliations += 1
         self.world.begin_reconciliation()
@@ -317,7 +321,7 @@ class Simulation:
         return Outcome.ACTED
 
     def _disturb(self) -> None:
-        """Begins or ends the disturbance. Its end is news: contact is restored, kinds have synced."""
+        """Begins or ends the disturbance. Its end is an event: contact is restored, kinds have synced."""
         if (self.reconciliations in self._window) is self._disturbed:
             return
         self._disturbed = not self._disturbed
@@ -352,7 +356,7 @@ def open_views(
 
 
 def beginning(case: Case) -> Checkpoint:
-    """The world is made, and all of it is news."""
+    """Makes the world and delivers all of it as events."""
     world = case.world()
     states = tuple(initial_state(process, controller) for process in case.processes for controller in process.controllers)
     router = EventRouter(states, lambda state: open_views(case, world, state))
