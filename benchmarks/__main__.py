@@ -15,35 +15,35 @@ from rich.console import Console
 from benchmarks import (
     cold_start,
     fairness,
-    figures,
-    gateway,
-    launch,
+    gateway_comparison,
+    goals,
+    informer_fill,
     machine,
     model_size,
+    pod_launch,
     propagation,
-    readiness,
-    scheduling,
+    scheduling_cost,
     slow_member,
-    watch_cache,
+    submit_to_ready,
 )
-from benchmarks.figures import Figure, Result
+from benchmarks.benchmark_options import BenchmarkOptions
+from benchmarks.goals import Figure, Result
 from benchmarks.machine import Machine
-from benchmarks.options import Options
 from benchmarks.progress import Say
 from pincompute import installation
 from pincompute.region.cluster import platform_manifests
 
-Run = Callable[[Options, Say], Awaitable[list[Figure]]]
+Run = Callable[[BenchmarkOptions, Say], Awaitable[list[Figure]]]
 
 BENCHMARKS: dict[str, Run] = {
     "propagation": propagation.run,
-    "readiness": readiness.run,
-    "launch": launch.run,
+    "readiness": submit_to_ready.run,
+    "launch": pod_launch.run,
     "cold_start": cold_start.run,
-    "watch_cache": watch_cache.run,
+    "watch_cache": informer_fill.run,
     "slow_member": slow_member.run,
-    "scheduling": scheduling.run,
-    "gateway": gateway.run,
+    "scheduling": scheduling_cost.run,
+    "gateway": gateway_comparison.run,
     "fairness": fairness.run,
     "model_size": model_size.run,
 }
@@ -70,18 +70,18 @@ def main(
         sys.exit(2)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a region that runs is ended
     platform_manifests.provide(installation.of)
-    options, say = Options(deep=deep, rounds=rounds), Say(console)
+    options, say = BenchmarkOptions(deep=deep, rounds=rounds), Say(console)
     results = []
     for name in names or BENCHMARKS:
         results.append(_measure(name, options, say))
         if keep:
-            figures.keep(results[-1])
+            goals.keep(results[-1])
     for result in results:
-        console.print(figures.table(result))
+        console.print(goals.table(result))
     console.print(_described(results[0].machine), highlight=False)
 
 
-def _measure(name: str, options: Options, say: Say) -> Result:
+def _measure(name: str, options: BenchmarkOptions, say: Say) -> Result:
     described, began = machine.describe(), time.monotonic()
     say(f"[bold]{name}[/bold] (load average {described.load})")
     found = asyncio.run(BENCHMARKS[name](options, say))

@@ -15,9 +15,9 @@ from typing import TypeVar
 
 import msgspec
 
-from benchmarks import costs, load
-from benchmarks.figures import Figure
-from benchmarks.region import PROJECT, Region
+from benchmarks import offered_load, resource_costs
+from benchmarks.benchmark_region import PROJECT, BenchmarkRegion
+from benchmarks.goals import Figure
 from pincompute.api import labels
 from pincompute.api.builtin import PODS
 from pincompute.api.meta import Key, Manifest
@@ -34,53 +34,55 @@ CLIENTS = 32
 ACCOUNT = b'{"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"default"}}'  # no controller makes it here
 
 
-async def measure(made: Region) -> list[Figure]:
+async def measure(made: BenchmarkRegion) -> list[Figure]:
     return [await _pods(made), await _apps(made)]
 
 
-async def _pods(made: Region) -> Figure:
+async def _pods(made: BenchmarkRegion) -> Figure:
     member = made.members[0]
     client, pid = made.clients[member], {"": made.pids()[f"{member}-apiserver"]}
     with suppress(AlreadyExists):
         await client.request("POST", "/api/v1/namespaces/default/serviceaccounts", body=ACCOUNT)
-    spec, path = load.template("calibration")["spec"], PODS.path("default")
+    spec, path = offered_load.template("calibration")["spec"], PODS.path("default")
 
     async def create(name: str) -> None:
         body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
         await client.request("POST", path, body=msgspec.json.encode(body), deadline=60.0)
 
-    cpu = costs.cpu(pid)
-    seconds = await _all(load.names("calibration", PODS_MADE), create, CLIENTS)
-    used = 1000 * costs.spent(cpu, costs.cpu(pid))[""] / PODS_MADE
+    cpu = resource_costs.cpu(pid)
+    seconds = await _all(offered_load.names("calibration", PODS_MADE), create, CLIENTS)
+    used = 1000 * resource_costs.spent(cpu, resource_costs.cpu(pid))[""] / PODS_MADE
     note = f"the machine's mood: {used:.1f} ms of API server CPU each; 1,103 to 1,352/s on the quiet box"
     return Figure("calibration: plain pods created", round(PODS_MADE / seconds), "pods/s", None, note)
 
 
-async def _apps(made: Region) -> Figure:
+async def _apps(made: BenchmarkRegion) -> Figure:
     """One read is added, of what was made, for which the federation has its watch."""
     pids = {n: p for n, p in made.pids().items() if n.endswith(("-apiserver", "-etcd"))}
-    cpu = costs.cpu(pids)
+    cpu = resource_costs.cpu(pids)
 
     async def carry(name: str) -> None:
-        await load.submit(made.host, load.app(name, 2))
+        await offered_load.submit(made.host, offered_load.app(name, 2))
         app = await _placed(made, name)
         async with asyncio.TaskGroup() as tasks:
             for member in made.members:
                 body, key = _shard(app, member), Key(PROJECT, name)
-                tasks.create_task(write_requests.apply(made.clients[member], PINAPPSHARDS, key, body, load.MANAGER))
+                tasks.create_task(write_requests.apply(made.clients[member], PINAPPSHARDS, key, body, offered_load.MANAGER))
 
-    seconds = await _all(load.names("floor", APPS), carry, load.SENDERS)
-    spent = costs.spent(cpu, costs.cpu(pids))
-    note = f"the same requests from plain clients; ms of CPU an app: {costs.each(spent, APPS)}"
+    seconds = await _all(offered_load.names("floor", APPS), carry, offered_load.SENDERS)
+    spent = resource_costs.spent(cpu, resource_costs.cpu(pids))
+    note = f"the same requests from plain clients; ms of CPU an app: {resource_costs.each(spent, APPS)}"
     return Figure("floor: API servers alone", round(APPS / seconds, 1), "apps/s", None, note)
 
 
-async def _placed(made: Region, name: str) -> PinApp:
+async def _placed(made: BenchmarkRegion, name: str) -> PinApp:
     app = await made.host.get(PINAPPS, Key(PROJECT, name))
     rows = [{"cluster": member, "zone": member[0], "replicas": 1} for member in made.members]
     status = {"phase": "Progressing", "scheduling": {"generation": 1, "revision": "r", "placement": rows}}
     pins = {"uid": app.metadata.uid, "resourceVersion": app.metadata.resource_version}
-    return await write_requests.patch(made.host, PINAPPS, app.key, {"metadata": pins, "status": status}, load.MANAGER, "status")
+    return await write_requests.patch(
+        made.host, PINAPPS, app.key, {"metadata": pins, "status": status}, offered_load.MANAGER, "status"
+    )
 
 
 def _shard(app: PinApp, member: str) -> Manifest:
@@ -92,7 +94,7 @@ def _shard(app: PinApp, member: str) -> Manifest:
             "origin": {"uid": app.metadata.uid, "generation": 1},
             "cluster": member,
             "zone": member[0],
-            "mix": [{"revision": "r", "template": load.template(name), "replicas": 1}],
+            "mix": [{"revision": "r", "template": offered_load.template(name), "replicas": 1}],
         },
     }
 

@@ -8,31 +8,31 @@ from __future__ import annotations
 import time
 from contextlib import AsyncExitStack
 
-from benchmarks import costs, load
-from benchmarks.arrivals import added, watching
-from benchmarks.figures import Figure, at_most
-from benchmarks.options import Options
+from benchmarks import offered_load, resource_costs
+from benchmarks.benchmark_options import BenchmarkOptions
+from benchmarks.benchmark_region import PROJECT, BenchmarkRegion, control_planes, region
+from benchmarks.goals import Figure, at_most
 from benchmarks.progress import Say
-from benchmarks.region import PROJECT, Region, control_planes, region
+from benchmarks.watch_arrivals import added, watching
 from pincompute.api.shards import PINAPPSHARDS
 from pincompute.region import region_programs
 
 
-async def run(options: Options, say: Say) -> list[Figure]:
+async def run(options: BenchmarkOptions, say: Say) -> list[Figure]:
     figures: list[Figure] = []
     for count in (1000, 5000) if options.deep else (1000,):
         async with region(say, control_planes) as made:
             for name in made.members:
-                await load.give_room(made.clients[name])
+                await offered_load.give_room(made.clients[name])
             figures += await _start(made, count)
     return figures
 
 
-async def _start(made: Region, count: int) -> list[Figure]:
+async def _start(made: BenchmarkRegion, count: int) -> list[Figure]:
     programs = [p for p in made.programs() if control_planes(p)]
     await made.run(p for p in programs if p.name != region_programs.FEDERATION)
     made.say(f"submitting {count:,} apps while no federation runs")
-    await load.submit_all(made.host, (load.app(n, 2) for n in load.names("cold", count)))
+    await offered_load.submit_all(made.host, (offered_load.app(n, 2) for n in offered_load.names("cold", count)))
     async with AsyncExitStack() as stack:
         watches = [watching(made.clients[n], PINAPPSHARDS, PROJECT, added) for n in made.members]
         arrivals = [await stack.enter_async_context(watch) for watch in watches]
@@ -50,4 +50,4 @@ async def _start(made: Region, count: int) -> list[Figure]:
 
 
 def _used(pid: int) -> str:
-    return f"CPU {costs.cpu({'': pid})['']:.1f} s, {costs.resident(pid) >> 20} MB"
+    return f"CPU {resource_costs.cpu({'': pid})['']:.1f} s, {resource_costs.resident(pid) >> 20} MB"

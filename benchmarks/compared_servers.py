@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from benchmarks.gateway_load import Orders
-from benchmarks.region import Region
+from benchmarks.benchmark_region import BenchmarkRegion
+from benchmarks.gateway_load import LoadOrders
 from pincompute.api.labels import HOST
 from pincompute.kube import kubeconfig
 from pincompute.region import gateway_programs
@@ -35,9 +35,9 @@ class ComparedServer:
             context.load_cert_chain(self.certificate, self.key)
         return context
 
-    def orders(self, path: str, *, connections: int, seconds: float) -> Orders:
+    def orders(self, path: str, *, connections: int, seconds: float) -> LoadOrders:
         place = urlsplit(self.base)
-        return Orders(
+        return LoadOrders(
             address=place.hostname or "",
             port=place.port or 443,
             paths=(path,),
@@ -50,7 +50,7 @@ class ComparedServer:
         )
 
 
-async def sides(made: Region, http: aiohttp.ClientSession) -> tuple[ComparedServer, ComparedServer]:
+async def sides(made: BenchmarkRegion, http: aiohttp.ClientSession) -> tuple[ComparedServer, ComparedServer]:
     """The gateway with a service token, the host's API server with an administrator's certificate."""
     host = certificates.cluster(made.layout, HOST)
     ca, certificate, key = (

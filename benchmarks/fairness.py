@@ -17,13 +17,13 @@ from dataclasses import dataclass, field
 import aiohttp
 import msgspec
 
-from benchmarks import load
-from benchmarks.figures import Figure, at_most, middle, percentile
-from benchmarks.gateway_load import Seen
-from benchmarks.options import Options
+from benchmarks import offered_load
+from benchmarks.benchmark_options import BenchmarkOptions
+from benchmarks.benchmark_region import PROJECT, BenchmarkRegion, control_planes, project, region
+from benchmarks.compared_servers import ComparedServer, sides
+from benchmarks.gateway_load import LoadResult
+from benchmarks.goals import Figure, at_most, middle, percentile
 from benchmarks.progress import Say
-from benchmarks.region import PROJECT, Region, control_planes, project, region
-from benchmarks.sides import Side, sides
 from pincompute.region import gateway_programs
 from pincompute.region.cluster.manifest_installer import Installer
 
@@ -36,20 +36,20 @@ SECONDS = 6.0  # of a round
 BEGIN = 2.0  # seconds in which the greedy one starts, connects and uses up what it has saved
 
 
-async def run(options: Options, say: Say) -> list[Figure]:
+async def run(options: BenchmarkOptions, say: Say) -> list[Figure]:
     async with region(say, control_planes, members=1) as made:
         await _found(made)
         await made.run(
             p for p in made.programs() if p.name.endswith(("-etcd", "-apiserver")) or p.name == gateway_programs.GATEWAY
         )
         say(f"{APPS:,} apps")
-        await load.submit_all(made.host, (load.app(name, 2) for name in load.names(NAME, APPS)))
+        await offered_load.submit_all(made.host, (offered_load.app(name, 2) for name in offered_load.names(NAME, APPS)))
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
             greedy, quiet = await _callers(made, http)
             return _figures(await _rounds(greedy, quiet, http, options, say))
 
 
-async def _found(made: Region) -> None:
+async def _found(made: BenchmarkRegion) -> None:
     """The quiet one's project, while the federation still runs."""
     host = Installer(made.host)
     await host.apply(project(QUIET))
@@ -63,10 +63,10 @@ class FairnessRounds:
 
     alone: dict[str, list[float]] = field(default_factory=lambda: {"GET": [], "LIST": []})
     beside: dict[str, list[float]] = field(default_factory=lambda: {"GET": [], "LIST": []})
-    seen: list[Seen] = field(default_factory=list)
+    seen: list[LoadResult] = field(default_factory=list)
 
 
-async def _callers(made: Region, http: aiohttp.ClientSession) -> tuple[Side, Side]:
+async def _callers(made: BenchmarkRegion, http: aiohttp.ClientSession) -> tuple[ComparedServer, ComparedServer]:
     """Two service tokens, so two callers; the quiet one's project has one app."""
     greedy, _ = await sides(made, http)
     quiet, _ = await sides(made, http)
@@ -77,7 +77,9 @@ async def _callers(made: Region, http: aiohttp.ClientSession) -> tuple[Side, Sid
     return greedy, quiet
 
 
-async def _rounds(greedy: Side, quiet: Side, http: aiohttp.ClientSession, options: Options, say: Say) -> FairnessRounds:
+async def _rounds(
+    greedy: ComparedServer, quiet: ComparedServer, http: aiohttp.ClientSession, options: BenchmarkOptions, say: Say
+) -> FairnessRounds:
     """In turns, so that a mood of the machine meets both."""
     found, tls = FairnessRounds(), quiet.tls()
     for number in range(options.rounds):
@@ -95,7 +97,7 @@ def _keep(into: dict[str, list[float]], times: dict[str, list[float]]) -> None:
         into[verb].append(percentile(values, 99))
 
 
-async def _ask(side: Side, tls: ssl.SSLContext, http: aiohttp.ClientSession) -> dict[str, list[float]]:
+async def _ask(side: ComparedServer, tls: ssl.SSLContext, http: aiohttp.ClientSession) -> dict[str, list[float]]:
     """Seconds of every answer; a refusal is an error."""
     times: dict[str, list[float]] = {"GET": [], "LIST": []}
     end = time.monotonic() + SECONDS
@@ -118,11 +120,11 @@ async def _ask(side: Side, tls: ssl.SSLContext, http: aiohttp.ClientSession) -> 
     return times
 
 
-def _list_everything(side: Side) -> Seen:
+def _list_everything(side: ComparedServer) -> LoadResult:
     orders = side.orders(f"/v1/projects/{PROJECT}/apps", connections=LOOPS, seconds=BEGIN + SECONDS)
     command = (sys.executable, "-m", "benchmarks.gateway_load")
     done = subprocess.run(command, input=msgspec.json.encode(orders), stdout=subprocess.PIPE, check=True, timeout=60)
-    return msgspec.json.decode(done.stdout, type=Seen)
+    return msgspec.json.decode(done.stdout, type=LoadResult)
 
 
 def _figures(found: FairnessRounds) -> list[Figure]:

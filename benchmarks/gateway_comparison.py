@@ -17,13 +17,13 @@ import aiohttp
 import msgspec
 import yaml
 
-from benchmarks import freshness, gateway_memory, load, trace
-from benchmarks.figures import Figure, Goal, at_least, at_most, middle
-from benchmarks.gateway_load import Orders, Seen
-from benchmarks.options import Options
+from benchmarks import gateway_memory, offered_load, read_freshness, reader_trace
+from benchmarks.benchmark_options import BenchmarkOptions
+from benchmarks.benchmark_region import PROJECT, BenchmarkRegion, control_planes, region
+from benchmarks.compared_servers import ComparedServer, sides
+from benchmarks.gateway_load import LoadOrders, LoadResult
+from benchmarks.goals import Figure, Goal, at_least, at_most, middle
 from benchmarks.progress import Say
-from benchmarks.region import PROJECT, Region, control_planes, region
-from benchmarks.sides import Side, sides
 from pincompute.api.meta import Key
 from pincompute.api.workloads import PINAPPS
 from pincompute.kube import write_requests
@@ -38,7 +38,7 @@ STREAMS = 1000
 UNREACHED = 1e7  # tokens a second: the limits' work is done, nobody is refused
 
 
-async def run(options: Options, say: Say) -> list[Figure]:
+async def run(options: BenchmarkOptions, say: Say) -> list[Figure]:
     async with region(say, control_planes, members=1) as made:
         await _serve(made)
         say(f"{APPS:,} apps with status")
@@ -49,8 +49,8 @@ async def run(options: Options, say: Say) -> list[Figure]:
             figures = list[Figure]()
             for wanted in COMPARISONS:
                 figures += await _compare(wanted, ours, theirs, options, say)
-            figures += await freshness.measure(made, ours, http, say)
-            figures += await trace.measure(made, ours, theirs, http, say)
+            figures += await read_freshness.measure(made, ours, http, say)
+            figures += await reader_trace.measure(made, ours, theirs, http, say)
             figures += await gateway_memory.measure(made, ours, http, say) if options.deep else []
         return figures
 
@@ -68,7 +68,7 @@ class Comparison:
 
 @dataclass(slots=True)
 class ComparisonRounds:
-    seen: list[Seen] = field(default_factory=list)
+    seen: list[LoadResult] = field(default_factory=list)
 
     def middle(self, name: str) -> float:
         return middle([getattr(seen, name) for seen in self.seen], 6)
@@ -77,7 +77,7 @@ class ComparisonRounds:
 SIMPLE = f"/v1/projects/{PROJECT}/apps"
 FULL = f"/v1/resources/projects/{PROJECT}/apps"
 THEIRS = PINAPPS.path(PROJECT)
-NAME = load.names("app", 1)[0]
+NAME = offered_load.names("app", 1)[0]
 THEIR_LIST = f"{THEIRS}?resourceVersion=0"  # its cheapest, from its own cache
 COMPARISONS = (
     Comparison("GET of one app", (f"{SIMPLE}/{NAME}", f"{THEIRS}/{NAME}"), 3, 0.25, CONNECTIONS),
@@ -87,7 +87,9 @@ COMPARISONS = (
 )
 
 
-async def _compare(wanted: Comparison, ours: Side, theirs: Side, options: Options, say: Say) -> list[Figure]:
+async def _compare(
+    wanted: Comparison, ours: ComparedServer, theirs: ComparedServer, options: BenchmarkOptions, say: Say
+) -> list[Figure]:
     """In turns, so that a mood of the machine meets both."""
     say(f"{wanted.name}, {options.rounds} rounds of {SECONDS:g} s on each side")
     mine, other = ComparisonRounds(), ComparisonRounds()
@@ -119,13 +121,13 @@ def _share(share: float | None) -> Goal | None:
     return at_most(share) if share else None
 
 
-def _load(orders: Orders) -> Seen:
+def _load(orders: LoadOrders) -> LoadResult:
     command = (sys.executable, "-m", "benchmarks.gateway_load")
     done = subprocess.run(command, input=msgspec.json.encode(orders), stdout=subprocess.PIPE, check=True, timeout=60)
-    return msgspec.json.decode(done.stdout, type=Seen)
+    return msgspec.json.decode(done.stdout, type=LoadResult)
 
 
-async def _serve(made: Region) -> None:
+async def _serve(made: BenchmarkRegion) -> None:
     """The gateway instead of the federation, which would write while reads are measured."""
     path = programs.settings(made.layout)
     settings: dict[str, Any] = yaml.safe_load(path.read_text())
@@ -134,17 +136,19 @@ async def _serve(made: Region) -> None:
     await made.run(p for p in made.programs() if p.name.endswith(("-etcd", "-apiserver")) or p.name == programs.GATEWAY)
 
 
-async def _fill(made: Region) -> None:
-    names = load.names("app", APPS)
-    await load.submit_all(made.host, (load.app(name, 2) for name in names))
+async def _fill(made: BenchmarkRegion) -> None:
+    names = offered_load.names("app", APPS)
+    await offered_load.submit_all(made.host, (offered_load.app(name, 2) for name in names))
     left = iter(names)
 
     async def say_status() -> None:
         for name in left:
-            await write_requests.patch(made.host, PINAPPS, Key(PROJECT, name), {"status": STATUS}, load.MANAGER, "status")
+            await write_requests.patch(
+                made.host, PINAPPS, Key(PROJECT, name), {"status": STATUS}, offered_load.MANAGER, "status"
+            )
 
     async with asyncio.TaskGroup() as tasks:
-        for _ in range(load.SENDERS):
+        for _ in range(offered_load.SENDERS):
             tasks.create_task(say_status())
 
 
@@ -160,7 +164,7 @@ STATUS: dict[str, Any] = {
 }
 
 
-async def _until_listed(side: Side, http: aiohttp.ClientSession) -> None:
+async def _until_listed(side: ComparedServer, http: aiohttp.ClientSession) -> None:
     async with asyncio.timeout(60):
         while True:
             async with http.get(side.url(SIMPLE), headers=side.headers, ssl=side.tls()) as answer:

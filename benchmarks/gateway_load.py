@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 import uvloop
 
-from benchmarks.figures import percentile
+from benchmarks.goals import percentile
 
 END_OF_HEAD = b"\r\n\r\n"
 LAST_CHUNK = b"0\r\n\r\n"

@@ -1,7 +1,7 @@
 """This module measures the gateway's memory with 20,000 pods of 1,000 apps in its caches, before and after a restart.
 
-The pods are realistic (see `watch_cache.pod`) and stand in a real member. A figure is taken only when the gateway shows each of
-them as a replica of its app.
+The pods are realistic (see `informer_fill.pod`) and stand in a real member. A figure is taken only when the gateway shows
+each of them as a replica of its app.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from benchmarks import costs, load, watch_cache
-from benchmarks.figures import Figure, at_most
+from benchmarks import informer_fill, offered_load, resource_costs
+from benchmarks.benchmark_region import PROJECT, BenchmarkRegion
+from benchmarks.compared_servers import ComparedServer
+from benchmarks.goals import Figure, at_most
 from benchmarks.progress import Say
-from benchmarks.region import PROJECT, Region
-from benchmarks.sides import Side
 from pincompute.api import labels
 from pincompute.api.builtin import PODS
 from pincompute.api.meta import Manifest
@@ -31,7 +31,7 @@ REST = 5.0  # seconds in which garbage is collected and lists' bytes are let go
 KIB, MB = 1 << 10, 1 << 20
 
 
-async def measure(made: Region, gateway: Side, http: aiohttp.ClientSession, say: Say) -> list[Figure]:
+async def measure(made: BenchmarkRegion, gateway: ComparedServer, http: aiohttp.ClientSession, say: Say) -> list[Figure]:
     """Leaves the pods where they are."""
     say("memory: the gateway starts anew, without pods")
     await _restart(made)
@@ -58,11 +58,11 @@ def _each(before: int, after: int) -> str:
     return f"{(after - before) / PODS_CACHED / KIB:.1f} KiB a pod, each shown as a replica"
 
 
-def _resident(made: Region) -> int:
-    return costs.resident(made.pids()[programs.GATEWAY])
+def _resident(made: BenchmarkRegion) -> int:
+    return resource_costs.resident(made.pids()[programs.GATEWAY])
 
 
-async def _restart(made: Region) -> None:
+async def _restart(made: BenchmarkRegion) -> None:
     wanted = [p for p in made.programs() if p.name.endswith(("-etcd", "-apiserver"))]
     await made.run(wanted)
     await made.run([*wanted, *(p for p in made.programs() if p.name == programs.GATEWAY)])
@@ -86,7 +86,7 @@ async def _fill(member: ApiClient, uids: dict[str, str]) -> None:
             await member.request("PATCH", path, body=body, content_type="application/merge-patch+json", deadline=60.0)
 
     async with asyncio.TaskGroup() as tasks:
-        for _ in range(load.SENDERS):
+        for _ in range(offered_load.SENDERS):
             tasks.create_task(create())
 
 
@@ -95,7 +95,7 @@ def _pods(uids: dict[str, str]) -> Iterator[tuple[Manifest, Manifest]]:
     apps = list(uids)
     for number in range(PODS_CACHED):
         app = apps[number % len(apps)]
-        pod: dict[str, Any] = watch_cache.pod(number, number)
+        pod: dict[str, Any] = informer_fill.pod(number, number)
         metadata = pod["metadata"]
         marks = metadata["labels"] | {labels.APP: app, labels.ORIGIN_UID: uids[app], labels.CLUSTER: "a1"}
         notes = metadata["annotations"] | {labels.ORDINAL: str(number // len(apps))}
@@ -106,14 +106,14 @@ def _pods(uids: dict[str, str]) -> Iterator[tuple[Manifest, Manifest]]:
         yield {"apiVersion": "v1", "kind": "Pod", "metadata": made | owners, "spec": pod["spec"]}, pod["status"]
 
 
-async def _until_shown(gateway: Side, http: aiohttp.ClientSession, apps: tuple[str, ...], count: int) -> None:
+async def _until_shown(gateway: ComparedServer, http: aiohttp.ClientSession, apps: tuple[str, ...], count: int) -> None:
     async with asyncio.timeout(WITHIN):
         while await _shown(gateway, http, apps) != count:  # noqa: ASYNC110 - another process has no event
             await asyncio.sleep(1.0)
     await asyncio.sleep(REST)
 
 
-async def _shown(gateway: Side, http: aiohttp.ClientSession, apps: tuple[str, ...]) -> int:
+async def _shown(gateway: ComparedServer, http: aiohttp.ClientSession, apps: tuple[str, ...]) -> int:
     """Replicas by the gateway's word; -1 while it does not know."""
     total, tls = 0, gateway.tls()
     for app in apps:

@@ -25,8 +25,8 @@ from uuid import UUID
 
 import msgspec
 
-from benchmarks.figures import Figure, at_least, at_most
-from benchmarks.options import Options
+from benchmarks.benchmark_options import BenchmarkOptions
+from benchmarks.goals import Figure, at_least, at_most
 from benchmarks.progress import Say
 from pincompute.api.builtin import PODS, Pod
 from pincompute.kube.api_client import ApiClient
@@ -239,7 +239,7 @@ async def measure(port: int, size: int, pods: int, events: int) -> CacheResult:
     )
 
 
-async def run(options: Options, say: Say) -> list[Figure]:
+async def run(options: BenchmarkOptions, say: Say) -> list[Figure]:
     """In processes of their own, so that memory is the cache's alone."""
     measured = [await asyncio.to_thread(_once) for _ in range(min(3, options.rounds))]
     say(f"synced in {', '.join(f'{m.sync_seconds:.2f} s' for m in measured)}")
@@ -260,7 +260,7 @@ async def run(options: Options, say: Say) -> list[Figure]:
 
 
 def _once() -> CacheResult:
-    command = (sys.executable, "-m", "benchmarks.watch_cache", "--measure")
+    command = (sys.executable, "-m", "benchmarks.informer_fill", "--measure")
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=300)
     return msgspec.json.decode(done.stdout, type=CacheResult)
 
@@ -269,7 +269,7 @@ def main() -> None:
     if "--serve" in sys.argv:
         asyncio.run(PodServer(OBJECTS, OBJECTS).run())
         return
-    command = (sys.executable, "-m", "benchmarks.watch_cache", "--serve")
+    command = (sys.executable, "-m", "benchmarks.informer_fill", "--serve")
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         port, size = map(int, server.stdout.readline().split())

@@ -12,13 +12,13 @@ from typing import Any
 import msgspec
 import yaml
 
-from benchmarks import load
-from benchmarks.arrivals import watching
-from benchmarks.figures import Figure, at_most, middle
-from benchmarks.options import Options
+from benchmarks import offered_load
+from benchmarks.benchmark_options import BenchmarkOptions
+from benchmarks.benchmark_region import PROJECT, everything, region
+from benchmarks.goals import Figure, at_most, middle
 from benchmarks.progress import Say
-from benchmarks.readiness import running
-from benchmarks.region import PROJECT, everything, region
+from benchmarks.submit_to_ready import running
+from benchmarks.watch_arrivals import watching
 from pincompute.api.meta import Manifest
 from pincompute.api.workloads import PINAPPS
 from pincompute.gateway.model import APP
@@ -29,11 +29,13 @@ NODES = 5  # simulated, per member
 MOST = 0.5  # of the raw object
 
 
-async def run(_options: Options, say: Say) -> list[Figure]:
+async def run(_options: BenchmarkOptions, say: Say) -> list[Figure]:
     async with region(say, everything, simulated_nodes=NODES) as made:
         say(f"{APPS} apps and the example, until they run")
         async with watching(made.host, PINAPPS, PROJECT, running) as arrivals:
-            await load.submit_all(made.host, [_example(), *(load.app(name, 6) for name in load.names("size", APPS))])
+            await offered_load.submit_all(
+                made.host, [_example(), *(offered_load.app(name, 6) for name in offered_load.names("size", APPS))]
+            )
             await arrivals.have(APPS + 1)
         listed: Manifest = msgspec.json.decode(await made.host.request("GET", PINAPPS.path(PROJECT)))
     return [

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from benchmarks.region import PROJECT
+from benchmarks.benchmark_region import PROJECT
 from pincompute.api.labels import MANAGED_BY, PINCOMPUTE
 from pincompute.api.member_clusters import CLUSTERCAPACITIES
 from pincompute.api.meta import Key, Manifest
@@ -23,10 +23,8 @@ MANAGER = "benchmark"
 ROOM: Manifest = {
     "nodes": 1000,
     "readyNodes": 1000,
-    "cpu": 10**8,
-    "memory": 10**15,
-    "pods": 10**6,
-    "free": [{"cpu": 10**5, "memory": 10**12, "pods": 1000, "count": 1000}],
+    "allocatable": {"cpu": 10**8, "memory": 10**15, "pods": 10**6},
+    "free": [{"resources": {"cpu": 10**5, "memory": 10**12, "pods": 1000}, "count": 1000}],
 }
 """A member's room when no operator measures it: enough for everything."""
 

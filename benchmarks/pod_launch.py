@@ -16,12 +16,12 @@ from typing import Any
 
 import msgspec
 
-from benchmarks import load
-from benchmarks.arrivals import Arrivals, watching
-from benchmarks.figures import Figure, Goal, at_most, middle
-from benchmarks.options import Options
+from benchmarks import offered_load
+from benchmarks.benchmark_options import BenchmarkOptions
+from benchmarks.benchmark_region import PROJECT, BenchmarkRegion, everything, region
+from benchmarks.goals import Figure, Goal, at_most, middle
 from benchmarks.progress import Say
-from benchmarks.region import PROJECT, Region, everything, region
+from benchmarks.watch_arrivals import Arrivals, watching
 from pincompute.api import conditions
 from pincompute.api.builtin import PODS, Pod
 from pincompute.api.meta import Key, Manifest
@@ -45,12 +45,12 @@ class LaunchSide:
     """One way to have 1,000 pods: how to ask for them, how to change their image, how to be rid of them."""
 
     name: str
-    create: Callable[[Region, Manifest], Awaitable[None]]
-    update: Callable[[Region, Manifest], Awaitable[None]]
-    delete: Callable[[Region], Awaitable[None]]
+    create: Callable[[BenchmarkRegion, Manifest], Awaitable[None]]
+    update: Callable[[BenchmarkRegion, Manifest], Awaitable[None]]
+    delete: Callable[[BenchmarkRegion], Awaitable[None]]
 
 
-async def run(options: Options, say: Say) -> list[Figure]:
+async def run(options: BenchmarkOptions, say: Say) -> list[Figure]:
     async with region(say, everything, members=1, simulated_nodes=NODES) as made:
         figures = await _beside(made, options, "created", NOBODY, created, at_most(1.1))
         figures += await _beside(made, options, "ready", "", ready, None)
@@ -69,7 +69,12 @@ def ready(kind: str, pod: Any) -> bool:
 
 
 async def _beside(
-    made: Region, options: Options, word: str, scheduler: str, sees: Callable[[str, Any], bool], goal: Goal | None
+    made: BenchmarkRegion,
+    options: BenchmarkOptions,
+    word: str,
+    scheduler: str,
+    sees: Callable[[str, Any], bool],
+    goal: Goal | None,
 ) -> list[Figure]:
     """In turns: ours, native, ours, native; the first pair warms up and does not count."""
     taken: dict[str, list[float]] = {side.name: [] for side in SIDES}
@@ -89,10 +94,10 @@ async def _beside(
     ]
 
 
-async def _launch(made: Region, side: LaunchSide, scheduler: str, sees: Callable[[str, Any], bool]) -> float:
+async def _launch(made: BenchmarkRegion, side: LaunchSide, scheduler: str, sees: Callable[[str, Any], bool]) -> float:
     async with watching(made.clients[MEMBER], PODS, PROJECT, sees) as arrivals:
         began = time.monotonic()
-        await side.create(made, load.template(NAME, scheduler=scheduler))
+        await side.create(made, offered_load.template(NAME, scheduler=scheduler))
         await arrivals.have(REPLICAS)
         seconds = max(arrivals.at.values()) - began
     await side.delete(made)
@@ -100,17 +105,17 @@ async def _launch(made: Region, side: LaunchSide, scheduler: str, sees: Callable
     return seconds
 
 
-async def _image_change(made: Region) -> list[Figure]:
+async def _image_change(made: BenchmarkRegion) -> list[Figure]:
     """All replicas may be down at the same time, on both sides, so that no pace is kept but the machinery's."""
     taken: dict[str, float] = {}
     made_again: dict[str, int] = {}
     for side in SIDES:
         async with watching(made.clients[MEMBER], PODS, PROJECT, ready) as arrivals:
-            await side.create(made, load.template(NAME))
+            await side.create(made, offered_load.template(NAME))
             await arrivals.have(REPLICAS)
         async with watching(made.clients[MEMBER], PODS, PROJECT, _updated) as arrivals:
             began = time.monotonic()
-            await side.update(made, load.template(NAME, IMAGE))
+            await side.update(made, offered_load.template(NAME, IMAGE))
             await arrivals.have(REPLICAS)
             taken[side.name], made_again[side.name] = max(arrivals.at.values()) - began, _recreated(arrivals)
         made.say(f"{side.name}: image of {REPLICAS:,} pods changed in {taken[side.name]:.2f} s")
@@ -146,7 +151,7 @@ def _recreated(arrivals: Arrivals) -> int:
     return arrivals.counts.get("ADDED", 0)
 
 
-async def _as_shipped(made: Region) -> Figure:
+async def _as_shipped(made: BenchmarkRegion) -> Figure:
     """The Deployment once more with kube-controller-manager's own client limits."""
     programs = [p for p in made.programs() if everything(p)]
     name = f"{MEMBER}-controller-manager"
@@ -163,21 +168,21 @@ def _without_limits(program: Any) -> Any:
     return msgspec.structs.replace(program, argv=tuple(a for a in program.argv if not a.startswith("--kube-api-")))
 
 
-async def _create_app(made: Region, template: Manifest) -> None:
-    await load.submit(made.host, load.app(NAME, REPLICAS, template=template, placement={"clusters": [MEMBER]}))
+async def _create_app(made: BenchmarkRegion, template: Manifest) -> None:
+    await offered_load.submit(made.host, offered_load.app(NAME, REPLICAS, template=template, placement={"clusters": [MEMBER]}))
 
 
-async def _update_app(made: Region, template: Manifest) -> None:
+async def _update_app(made: BenchmarkRegion, template: Manifest) -> None:
     await _merge(made.host, f"{PINAPPS.path(PROJECT)}/{NAME}", {"spec": {"template": template}})
 
 
-async def _delete_app(made: Region) -> None:
+async def _delete_app(made: BenchmarkRegion) -> None:
     found = await made.host.get(PINAPPS, Key(PROJECT, NAME))
     await write_requests.delete(made.host, PINAPPS, found.key, found.metadata.uid)
     await _until_missing(made.host, f"{PINAPPS.path(PROJECT)}/{NAME}")
 
 
-async def _create_deployment(made: Region, template: Manifest) -> None:
+async def _create_deployment(made: BenchmarkRegion, template: Manifest) -> None:
     body = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -187,11 +192,11 @@ async def _create_deployment(made: Region, template: Manifest) -> None:
     await made.clients[MEMBER].request("POST", DEPLOYMENTS, body=msgspec.json.encode(body), deadline=60.0)
 
 
-async def _update_deployment(made: Region, template: Manifest) -> None:
+async def _update_deployment(made: BenchmarkRegion, template: Manifest) -> None:
     await _merge(made.clients[MEMBER], f"{DEPLOYMENTS}/{NAME}", {"spec": {"template": template}})
 
 
-async def _delete_deployment(made: Region) -> None:
+async def _delete_deployment(made: BenchmarkRegion) -> None:
     await made.clients[MEMBER].request("DELETE", f"{DEPLOYMENTS}/{NAME}", query={"propagationPolicy": "Background"})
 
 
@@ -209,7 +214,7 @@ async def _until_missing(client: ApiClient, path: str) -> None:
             await asyncio.sleep(0.2)
 
 
-async def _gone(made: Region) -> None:
+async def _gone(made: BenchmarkRegion) -> None:
     """No pod is left, so that the next round begins as this one did."""
     async with asyncio.timeout(300):
         for _ in itertools.count():

@@ -11,12 +11,12 @@ import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-from benchmarks import costs, floor, load
-from benchmarks.arrivals import Arrivals, added, watching
-from benchmarks.figures import Figure, at_least, at_most, latencies
-from benchmarks.options import Options
+from benchmarks import api_server_floor, offered_load, resource_costs
+from benchmarks.benchmark_options import BenchmarkOptions
+from benchmarks.benchmark_region import PROJECT, BenchmarkRegion, control_planes, region
+from benchmarks.goals import Figure, at_least, at_most, latencies
 from benchmarks.progress import Say
-from benchmarks.region import PROJECT, Region, control_planes, region
+from benchmarks.watch_arrivals import Arrivals, added, watching
 from pincompute.api.meta import Key
 from pincompute.api.shards import PINAPPSHARDS
 from pincompute.api.workloads import PINAPPS
@@ -32,7 +32,7 @@ BURSTS = (200, 1000)
 class PropagationBench:
     """A region whose members are watched for shards."""
 
-    region: Region
+    region: BenchmarkRegion
     arrivals: dict[str, Arrivals]
 
     def last(self, key: Key) -> float:
@@ -45,21 +45,21 @@ class PropagationBench:
             await arrivals.until(lambda seen=arrivals.at: wanted <= seen.keys())
 
 
-async def run(_options: Options, say: Say) -> list[Figure]:
+async def run(_options: BenchmarkOptions, say: Say) -> list[Figure]:
     async with region(say, control_planes) as made:
         figures = await _measure(made)
         say("the API servers alone")
         programs = [p for p in made.programs() if control_planes(p)]
         await made.run(p for p in programs if p.name != region_programs.FEDERATION)
-        return figures + await floor.measure(made)
+        return figures + await api_server_floor.measure(made)
 
 
-async def _measure(made: Region) -> list[Figure]:
+async def _measure(made: BenchmarkRegion) -> list[Figure]:
     say = made.say
     async with AsyncExitStack() as stack:
         arrivals: dict[str, Arrivals] = {}
         for name in made.members:
-            await load.give_room(made.clients[name])
+            await offered_load.give_room(made.clients[name])
             watch = watching(made.clients[name], PINAPPSHARDS, PROJECT, added)
             arrivals[name] = await stack.enter_async_context(watch)
         bench = PropagationBench(made, arrivals)
@@ -79,9 +79,9 @@ async def _measure(made: Region) -> list[Figure]:
 
 async def _sequential(bench: PropagationBench, prefix: str, count: int) -> list[float]:
     taken: list[float] = []
-    for name in load.names(prefix, count):
+    for name in offered_load.names(prefix, count):
         key = Key(PROJECT, name)
-        began = await load.submit(bench.region.host, load.app(name, 2))
+        began = await offered_load.submit(bench.region.host, offered_load.app(name, 2))
         await bench.have([key])
         taken.append(bench.last(key) - began)
         await asyncio.sleep(max(0.0, PAUSE - (time.monotonic() - began)))
@@ -91,15 +91,15 @@ async def _sequential(bench: PropagationBench, prefix: str, count: int) -> list[
 async def _burst(bench: PropagationBench, count: int) -> list[Figure]:
     made = bench.region
     pids = made.pids()
-    requests, cpu = await costs.served(made.host), costs.cpu(pids)
-    names = load.names(f"burst{count}", count)
+    requests, cpu = await resource_costs.served(made.host), resource_costs.cpu(pids)
+    names = offered_load.names(f"burst{count}", count)
     began = time.monotonic()
-    sent = await load.submit_all(made.host, (load.app(n, 2) for n in names))
+    sent = await offered_load.submit_all(made.host, (offered_load.app(n, 2) for n in names))
     submitted = time.monotonic() - began
     await bench.have(list(sent))
     seconds = time.monotonic() - began
-    spent = costs.spent(cpu, costs.cpu(pids))
-    did = await costs.served(made.host) - requests
+    spent = resource_costs.spent(cpu, resource_costs.cpu(pids))
+    did = await resource_costs.served(made.host) - requests
     plural, title = PINAPPS.plural, f"burst of {count:,}"
     waits = [bench.last(key) - at for key, at in sent.items()]
     big = count == BURSTS[-1]
@@ -121,6 +121,6 @@ async def _burst(bench: PropagationBench, count: int) -> list[Figure]:
             round(1000 * spent[region_programs.FEDERATION] / count, 1),
             "ms/app",
             None,
-            f"{costs.resident(pids[region_programs.FEDERATION]) >> 20} MB resident; " + costs.busiest(spent),
+            f"{resource_costs.resident(pids[region_programs.FEDERATION]) >> 20} MB resident; " + resource_costs.busiest(spent),
         ),
     ]

@@ -10,11 +10,11 @@ from contextlib import asynccontextmanager
 import aiohttp
 import msgspec
 
-from benchmarks import load
-from benchmarks.figures import Figure, at_most, latencies, percentile
+from benchmarks import offered_load
+from benchmarks.benchmark_region import PROJECT, BenchmarkRegion
+from benchmarks.compared_servers import ComparedServer
+from benchmarks.goals import Figure, at_most, latencies, percentile
 from benchmarks.progress import Say
-from benchmarks.region import PROJECT, Region
-from benchmarks.sides import Side
 from pincompute.api.meta import Key
 from pincompute.api.workloads import PINAPPS
 from pincompute.kube import write_requests
@@ -31,7 +31,7 @@ class _Item(msgspec.Struct):
     replicas: int = 0
 
 
-async def measure(made: Region, gateway: Side, http: aiohttp.ClientSession, say: Say) -> list[Figure]:
+async def measure(made: BenchmarkRegion, gateway: ComparedServer, http: aiohttp.ClientSession, say: Say) -> list[Figure]:
     say(f"{WRITES} writes at the API server, seen at the gateway; {OWN_WRITES:,} own writes, read at once")
     lags, waits = await _staleness(made, gateway, http)
     reads, wrong = await _own_writes(gateway, http)
@@ -46,13 +46,17 @@ async def measure(made: Region, gateway: Side, http: aiohttp.ClientSession, say:
     ]
 
 
-async def _staleness(made: Region, gateway: Side, http: aiohttp.ClientSession) -> tuple[list[float], list[float]]:
+async def _staleness(
+    made: BenchmarkRegion, gateway: ComparedServer, http: aiohttp.ClientSession
+) -> tuple[list[float], list[float]]:
     """Seconds to the event since the API server's answer, where the event does not come first, and since the sending."""
-    name, lags, waits = load.names("app", 2)[1], list[float](), list[float]()
+    name, lags, waits = offered_load.names("app", 2)[1], list[float](), list[float]()
     async with _watching(gateway, http, f"/v1/projects/{PROJECT}/apps/{name}/watch") as saw:
         for number in range(10, 10 + WRITES):
             began = time.monotonic()
-            await write_requests.patch(made.host, PINAPPS, Key(PROJECT, name), {"spec": {"replicas": number}}, load.MANAGER)
+            await write_requests.patch(
+                made.host, PINAPPS, Key(PROJECT, name), {"spec": {"replicas": number}}, offered_load.MANAGER
+            )
             answered, seen = time.monotonic(), await saw(number)
             lags.append(max(0.0, seen - answered))
             waits.append(seen - began)
@@ -61,7 +65,7 @@ async def _staleness(made: Region, gateway: Side, http: aiohttp.ClientSession) -
 
 
 @asynccontextmanager
-async def _watching(side: Side, http: aiohttp.ClientSession, path: str) -> AsyncGenerator[Callable]:
+async def _watching(side: ComparedServer, http: aiohttp.ClientSession, path: str) -> AsyncGenerator[Callable]:
     """Gives a function that waits until the object was seen with so many replicas, and says when that was."""
     seen, news = dict[int, float](), asyncio.Event()
 
@@ -89,8 +93,8 @@ async def _watching(side: Side, http: aiohttp.ClientSession, path: str) -> Async
         await asyncio.wait((task,))
 
 
-async def _own_writes(side: Side, http: aiohttp.ClientSession) -> tuple[list[float], int]:
-    name, tls = load.names("app", 3)[2], side.tls()
+async def _own_writes(side: ComparedServer, http: aiohttp.ClientSession) -> tuple[list[float], int]:
+    name, tls = offered_load.names("app", 3)[2], side.tls()
     url, times, wrong = side.url(f"/v1/projects/{PROJECT}/apps/{name}"), list[float](), 0
     for number in range(10, 10 + OWN_WRITES):
         async with http.patch(url, json={"replicas": number}, headers=side.headers, ssl=tls) as answer:

@@ -16,8 +16,8 @@ from typing import Any
 
 import msgspec
 
-from benchmarks.figures import Figure, at_most, middle
-from benchmarks.options import Options
+from benchmarks.benchmark_options import BenchmarkOptions
+from benchmarks.goals import Figure, at_most, middle
 from benchmarks.progress import Say
 from pincompute.api import merge_patch
 from pincompute.api.conditions import Condition
@@ -194,7 +194,7 @@ def cpu(work: Callable[[], object]) -> float:
     return time.process_time() - began
 
 
-async def run(_options: Options, say: Say) -> list[Figure]:
+async def run(_options: BenchmarkOptions, say: Say) -> list[Figure]:
     say(f"{MEMBERS} members, {WORKLOADS:,} workloads that run")
     made = region()
     made.settle()

@@ -13,8 +13,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime
 
-from benchmarks.figures import Figure, at_least
-from benchmarks.options import Options
+from benchmarks.benchmark_options import BenchmarkOptions
+from benchmarks.goals import Figure, at_least
 from benchmarks.progress import Say
 from pincompute.api.builtin import NAMESPACES
 from pincompute.api.labels import HOST, MANAGED_BY, PINCOMPUTE
@@ -67,7 +67,7 @@ CONTROLLER = Controller(
 )
 
 
-async def run(_options: Options, say: Say) -> list[Figure]:
+async def run(_options: BenchmarkOptions, say: Say) -> list[Figure]:
     """With all members quick, and with one slow."""
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # requests that the slow one still holds are cut at the end
     say(f"{KEYS} keys over four members")

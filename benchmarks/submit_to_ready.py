@@ -10,13 +10,13 @@ import asyncio
 import time
 from typing import Any
 
-from benchmarks import costs, load
-from benchmarks.arrivals import watching
-from benchmarks.costs import Served
-from benchmarks.figures import Figure, at_least, at_most, latencies, middle
-from benchmarks.options import Options
+from benchmarks import offered_load, resource_costs
+from benchmarks.benchmark_options import BenchmarkOptions
+from benchmarks.benchmark_region import PROJECT, BenchmarkRegion, everything, region
+from benchmarks.goals import Figure, at_least, at_most, latencies, middle
 from benchmarks.progress import Say
-from benchmarks.region import PROJECT, Region, everything, region
+from benchmarks.resource_costs import ServedRequests
+from benchmarks.watch_arrivals import watching
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Key
 from pincompute.api.workloads import PINAPPS, PinApp
@@ -31,7 +31,7 @@ MEMBER_KINDS = ("pinappshards", "pods")
 SETTLE = 5.0  # seconds in which writes that come after `Running` are still counted
 
 
-async def run(_options: Options, say: Say) -> list[Figure]:
+async def run(_options: BenchmarkOptions, say: Say) -> list[Figure]:
     async with region(say, everything, simulated_nodes=NODES) as made:
         await _capacity(made)
         await _sequential(made, "warm", WARM_UP)
@@ -45,50 +45,52 @@ def running(_kind: str, app: Any) -> bool:
     return isinstance(app, PinApp) and app.status.phase == "Running" and app.status.observed_generation == 1
 
 
-async def _capacity(made: Region) -> None:
+async def _capacity(made: BenchmarkRegion) -> None:
     """Until the federation has heard of the members' room: a first app runs."""
     async with watching(made.host, PINAPPS, PROJECT, running) as arrivals:
-        await load.submit(made.host, load.app("first", REPLICAS))
+        await offered_load.submit(made.host, offered_load.app("first", REPLICAS))
         await arrivals.have(1)
 
 
-async def _sequential(made: Region, prefix: str, count: int) -> list[Figure]:
-    before, taken = await costs.served(made.host), list[float]()
+async def _sequential(made: BenchmarkRegion, prefix: str, count: int) -> list[Figure]:
+    before, taken = await resource_costs.served(made.host), list[float]()
     async with watching(made.host, PINAPPS, PROJECT, running) as arrivals:
-        for name in load.names(prefix, count):
+        for name in offered_load.names(prefix, count):
             key = Key(PROJECT, name)
-            began = await load.submit(made.host, load.app(name, REPLICAS))
+            began = await offered_load.submit(made.host, offered_load.app(name, REPLICAS))
             await arrivals.until(lambda wanted=key: wanted in arrivals.at)
             taken.append(arrivals.at[key] - began)
         await asyncio.sleep(SETTLE)
-    did = await costs.served(made.host) - before
+    did = await resource_costs.served(made.host) - before
     return [
         *latencies("one at a time", taken, {}, "POST to phase Running on the host"),
         _writes("one at a time", did, count),
     ]
 
 
-def _writes(title: str, did: Served, count: int) -> Figure:
+def _writes(title: str, did: ServedRequests, count: int) -> Figure:
     plural = PINAPPS.plural
     value = round(did.writes(plural) / count, 2)
     return Figure(f"{title}, host writes", value, "per app", at_most(6), did.listed(plural))
 
 
-async def _burst(made: Region) -> list[Figure]:
+async def _burst(made: BenchmarkRegion) -> list[Figure]:
     pids = made.pids()
-    before, cpu = await costs.served(made.host), costs.cpu(pids)
+    before, cpu = await resource_costs.served(made.host), resource_costs.cpu(pids)
     member = made.clients[made.members[0]]
-    there = await costs.served(member)
+    there = await resource_costs.served(member)
     async with watching(made.host, PINAPPS, PROJECT, running) as arrivals:
         began = time.monotonic()
-        sent = await load.submit_all(made.host, (load.app(n, REPLICAS) for n in load.names("burst", BURST)))
+        sent = await offered_load.submit_all(
+            made.host, (offered_load.app(n, REPLICAS) for n in offered_load.names("burst", BURST))
+        )
         submitted = time.monotonic() - began
         await arrivals.until(lambda: sent.keys() <= arrivals.at.keys())
         seconds = time.monotonic() - began
-        spent = costs.spent(cpu, costs.cpu(pids))
+        spent = resource_costs.spent(cpu, resource_costs.cpu(pids))
         await asyncio.sleep(SETTLE)
-    did = await costs.served(made.host) - before
-    in_member = await costs.served(member) - there
+    did = await resource_costs.served(made.host) - before
+    in_member = await resource_costs.served(member) - there
     waits = [arrivals.at[key] - at for key, at in sent.items()]
     title = f"burst of {BURST:,}"
     return [
@@ -112,7 +114,7 @@ async def _burst(made: Region) -> list[Figure]:
         Figure(f"{title}, CPU of host API server", _each(spent[f"{HOST}-apiserver"]), "ms/app", at_most(15)),
         Figure(f"{title}, CPU of federation", _each(spent[region_programs.FEDERATION]), "ms/app"),
         Figure(f"{title}, CPU of an operator", _each(middle([spent[f"{m}-operator"] for m in made.members])), "ms/app"),
-        Figure(f"{title}, CPU of everything", _each(sum(spent.values())), "ms/app", None, costs.busiest(spent)),
+        Figure(f"{title}, CPU of everything", _each(sum(spent.values())), "ms/app", None, resource_costs.busiest(spent)),
     ]
 
 
