@@ -49,8 +49,8 @@ class ClusterConnection:
     @property
     def reachable(self) -> bool:
         """Returns whether something came from the cluster lately: an answer to the probe, or anything on a watch."""
-        heard = max(self._answered, *(cache.last_contact for cache in self.caches.values()), float("-inf"))
-        return self.client.clock.monotonic() - heard <= self.liveness.patience
+        received_at = max(self._answered, *(cache.last_contact for cache in self.caches.values()), float("-inf"))
+        return self.client.clock.monotonic() - received_at <= self.liveness.patience
 
     async def run(self) -> None:
         """Runs until it is cancelled."""

@@ -81,9 +81,9 @@ class HttpConnection:
         """Returns the server's time, to about a second, by its last answer; None before the first."""
         if self._date is None:
             return None
-        text, heard = self._date
-        told = _moment(text)
-        return told + timedelta(seconds=self.clock.monotonic() - heard) if told is not None else None
+        text, received_at = self._date
+        shown = _moment(text)
+        return shown + timedelta(seconds=self.clock.monotonic() - received_at) if shown is not None else None
 
     async def exchange(self, call: ApiCall, seconds: float) -> bytes:
         """Returns the body of a successful answer."""
