@@ -47,9 +47,10 @@ bench: .venv/ready ## benchmarks: tables, and JSON lines under benchmarks/result
 	$(BIN)/pincompute region build
 	$(BIN)/python -m benchmarks
 
-generate: .venv/ready ## CRDs, policies, RBAC, controller pages and the SDK's client from the code (may write files)
+generate: .venv/ready ## CRDs, policies, RBAC, controller pages, the SDK's client and the list of files from the code (may write files)
 	$(BIN)/python tools/generate.py
 	$(BIN)/python tools/generate_sdk.py
+	$(BIN)/python tools/file_index.py
 
 clean: ## remove the Python environment
 	rm -rf .venv

@@ -1,1 +1,1 @@
-"""Benchmarks of a region on this machine: `python -m benchmarks` (or `make bench`) runs them and compares with the goals."""
+"""This package benchmarks a region on this machine: `python -m benchmarks` (or `make bench`) compares figures with goals."""

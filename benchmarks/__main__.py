@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME ...] [--deep] [--list]`: run benchmarks, show a table with the goals, keep JSON lines."""
+"""This program runs benchmarks, prints a table with the goals, and keeps JSON lines: `python -m benchmarks [NAME ...]`."""
 
 from __future__ import annotations
 

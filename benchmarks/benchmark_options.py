@@ -1,4 +1,4 @@
-"""What the command line asks of a benchmark."""
+"""This module defines the options of a benchmark from the command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A region for one benchmark: its own home in a temporary folder, simulated nodes only, gone when the block ends.
+"""This module runs a region for one benchmark: a home in a temporary folder, simulated nodes, gone when the block ends.
 
 The programs are those of the product, with the product's settings; a benchmark chooses which of them run, so that, say,
 propagation is measured without operators. Everything is on loopback; nothing of the machine's network is touched.

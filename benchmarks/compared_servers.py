@@ -1,4 +1,4 @@
-"""The two servers that are compared: where they are, and how a client of theirs says who it is."""
+"""This module describes the two servers that are compared: their addresses, and a client's credentials."""
 
 from __future__ import annotations
 

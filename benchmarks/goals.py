@@ -1,4 +1,4 @@
-"""A measured figure beside its goal, and the table and JSON lines they are shown in."""
+"""This module compares a measured figure with its goal, and prints figures as a table and JSON lines."""
 
 from __future__ import annotations
 

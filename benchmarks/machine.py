@@ -1,4 +1,4 @@
-"""The machine and the code that a figure was measured on: no figure is worth anything without them."""
+"""This module describes the machine and the code that a figure was measured on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The work that is offered: apps of a usual size, sent one after the other or as fast as the API server takes them."""
+"""This module offers the load: apps of a usual size, sent one after the other or as fast as the API server takes them."""
 
 from __future__ import annotations
 

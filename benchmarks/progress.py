@@ -1,4 +1,4 @@
-"""What one sees while benchmarks run: one line per step with the time since the start."""
+"""This module prints progress while benchmarks run: one line per step with the time since the start."""
 
 from __future__ import annotations
 

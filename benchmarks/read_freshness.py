@@ -1,4 +1,4 @@
-"""How old reads are: from a write at the API server to the event at the gateway, and from an own write to a read of it."""
+"""This module measures how old reads are: from a write to its event at the gateway, and from an own write to its read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A fixed trace of readers, at the API server and at the gateway: how many reads reach the API server in each case."""
+"""This module runs a fixed trace of readers, and counts the reads that reach the API server with and without gateway."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What work costs: requests as an API server counts them, processor time as the kernel does, before and after."""
+"""This module measures costs, before and after: requests as an API server counts them, CPU time as the kernel does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When objects arrive: a watch on one kind in one cluster that notes the time of what it is asked to look for.
+"""This module notes when objects arrive on a watch on one kind in one cluster.
 
 The time is taken when the event has been read, in the process that also made the request, so one clock measures both ends.
 """

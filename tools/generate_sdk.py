@@ -1,4 +1,6 @@
-"""Writes the SDK's generated half from the gateway's OpenAPI document: `python tools/generate_sdk.py [openapi.json]`.
+"""This tool writes the generated half of the SDK from the gateway's OpenAPI document.
+
+    python tools/generate_sdk.py [openapi.json]
 
 Without a file it asks `pincompute gateway openapi`. The same document gives the same bytes; a test compares.
 """

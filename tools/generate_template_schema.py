@@ -1,8 +1,8 @@
-"""Writes `src/pincompute/api/podtemplate.json` from the OpenAPI v3 document of the pinned Kubernetes module.
+"""This tool writes `src/pincompute/api/podtemplate.json` from the OpenAPI v3 document of the pinned Kubernetes module.
 
-    python tools/podtemplate.py [DOCUMENT]
+    python tools/generate_template_schema.py [DOCUMENT]
 
-Without an argument the document is taken from the Go module cache. Run it when control-plane/kubernetes/go.mod changes.
+Without an argument it takes the document from the Go module cache. Run it when control-plane/kubernetes/go.mod changes.
 """
 
 from __future__ import annotations

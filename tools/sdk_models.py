@@ -1,7 +1,7 @@
-"""Models of an OpenAPI 3.1 document with Python types.
+"""This tool turns the models of an OpenAPI 3.1 document into Python types.
 
-The surprising rule: an enumeration in an answer is a plain `str`, so that a value added by a newer server does not break an
-older client; in parameters it is a Literal.
+An enumeration in an answer is a plain `str`, so that a value added by a newer server does not break an older client. In
+parameters it is a Literal.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Writes an interface as Python: models, operations, and the resources of the synchronous and the asynchronous client."""
+"""This tool writes an interface as Python: models, operations, and the resources of the synchronous and the asynchronous
+client.
+"""
 
 from __future__ import annotations
 

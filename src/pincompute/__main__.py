@@ -1,4 +1,4 @@
-"""The console script. Ctrl-C while Python still imports or clears up: no traceback. Else `main` answers it."""
+"""This module is the console script. It hides the traceback of a Ctrl-C before `main` runs and after it ends."""
 
 from __future__ import annotations
 

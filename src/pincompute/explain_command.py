@@ -1,4 +1,4 @@
-"""`pincompute explain`: reads one workload from the host and prints why it runs where it runs."""
+"""This module implements `pincompute explain`: it reads a workload from the host and prints why it runs where it runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class NoSuchWorkload(Exception):  # noqa: N818 - an answer to a question
 
 
 async def explain(kind: str, project: str, name: str, kubeconfig: Path | None, context: str, kinds: Kinds = KINDS) -> None:
-    """Without a kind it is the first there is. Raises NoSuchWorkload, ConfigError, KubeError."""
+    """Prints the explanation. Without a kind it takes the first there is. Raises NoSuchWorkload, ConfigError, KubeError."""
     path = kubeconfig or Path(os.environ.get("PINCOMPUTE_HOME", Path.home() / ".pincompute")) / "kubeconfig"
     asked = table.called(kind, kinds) if kind else kinds[0]
     if asked is None:

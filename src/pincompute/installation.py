@@ -1,8 +1,8 @@
-"""What a cluster must hold before our processes run against it: kinds, admission policies, and the rights of each process.
+"""This module lists and applies what a cluster needs before our processes run: kinds, admission policies and RBAC.
 
-Rights come from the controllers' cards, so a process may do what its controllers say they do and nothing else; beyond the
-cards stand only its lease and, for the federation and the gateway, the Secrets with the members' kubeconfigs. The gateway has
-no controllers; `gateway/kubernetes_rbac.py` says what it needs.
+A process's permissions come from its controllers' cards, so it may do what they declare and nothing else. Beyond the cards it
+gets only its lease and, for the federation and the gateway, the Secrets with the members' kubeconfigs. The gateway has no
+controllers; `gateway/kubernetes_rbac.py` lists its permissions.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _SECRETS: Manifest = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["ge
 
 
 def of(role: Role, kinds: Kinds = KINDS) -> list[Manifest]:
-    """Everything for a host or a member cluster, in the order to apply it."""
+    """Returns everything for a host or a member cluster, in the order to apply it."""
     return (
         [*manifests.host_manifests(kinds), *_host_rights(kinds)]
         if role == "host"
@@ -42,7 +42,7 @@ def of(role: Role, kinds: Kinds = KINDS) -> list[Manifest]:
 
 
 async def install(role: Role, kubeconfig: Path, context: str) -> None:
-    """Bring a cluster up to date by server-side apply; doing it again changes nothing."""
+    """Brings a cluster up to date by server-side apply; repeating it changes nothing."""
     async with clusters.client(kubeconfig, context) as client:
         await clusters.Installer(client).apply_all(of(role))
 
@@ -74,7 +74,9 @@ def _system_role(name: str, *rules: Manifest) -> Manifest:
 
 
 def _granted(process: str, role: Manifest) -> list[Manifest]:
-    """The role and its binding: to the process's certificate name, and to its service account where it runs as a pod."""
+    """Returns the role and its binding: to the process's certificate name, and to its service account where it runs as a
+    pod.
+    """
     subjects = [
         {"apiGroup": RBAC, "kind": "User", "name": f"pincompute:{process}"},
         {"kind": "ServiceAccount", "name": f"pincompute-{process}", "namespace": SYSTEM_NAMESPACE},

@@ -1,9 +1,9 @@
-"""The server program `pincompute`: one subcommand per process. The composition root; everything is imported late.
+"""This module is the server program `pincompute`: one subcommand per process. It imports everything late to start fast.
 
 pincompute region up        a whole region on this machine
 pincompute federation       the control loop of a region, beside its host cluster
 pincompute operator         the control loop of one member cluster
-pincompute gateway serve    the only door for users: API, logs, shells, history
+pincompute gateway serve    the API for users: apps, logs, shells, history
 pincompute issuer           a small OIDC issuer for development
 pincompute install          CRDs, policies and RBAC into a cluster that exists
 pincompute explain NAME     why a workload runs where it runs

@@ -1,6 +1,8 @@
-"""A real API server for the contract: etcd, kube-apiserver, and of kube-controller-manager only what ends objects.
+"""This module runs a real API server for the contract: etcd, kube-apiserver, and the parts of kube-controller-manager that end
+objects.
 
-One instance per session, on free loopback ports, in a temporary folder. Programs are ended by pid, clients of etcd first.
+There is one instance per session, on free loopback ports, in a temporary folder. Programs are ended by pid, clients of etcd
+first.
 """
 
 from __future__ import annotations

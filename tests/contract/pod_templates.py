@@ -1,7 +1,8 @@
-"""Random pod templates that an API server takes: they follow the schema and mix values, defaults, zeros, nulls and notations.
+"""This module generates random pod templates that an API server accepts, with mixed values, defaults, zeros, nulls and
+notations.
 
-The tables say what the schema does not: which texts are valid where, of which fields exactly one may be said, and what is
-left out because a feature gate or another field would have to agree. Fields are named as in `poddefaults`.
+The tables add what the schema does not contain: which texts are valid where, of which fields exactly one may be set, and what
+is left out because a feature gate or another field would have to agree. Fields are named as in `template_defaults`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What users see of an app when all has calmed down: equal to that of an app to which nothing happened."""
+"""This module extracts an app's final state as users see it; it must equal that of an app without faults."""
 
 from __future__ import annotations
 

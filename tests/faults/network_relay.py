@@ -1,6 +1,6 @@
-"""A network between the federation and one member that can be cut without anybody being told: no reset, no refusal, silence.
+"""This module relays the network between the federation and one member, and can cut it: no reset, no refusal, only silence.
 
-The member itself is not touched: its operator, scheduler and kubelet reach its API server as ever, as in a real partition.
+It does not touch the member itself: its operator, scheduler and kubelet still reach its API server, as in a real partition.
 """
 
 from __future__ import annotations

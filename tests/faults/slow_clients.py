@@ -1,7 +1,6 @@
-"""A crowd of slow clients, a program of its own: reads its orders as JSON from standard input, tells of itself each second.
+"""This program simulates many slow clients: it reads its orders as JSON from standard input, and reports each second.
 
-Whoever is cut off comes again, until the program is ended. What is alike in all of them: they take next to nothing of what
-they are sent.
+A client that is cut off connects again, until the program is ended. All of them read next to nothing of what they are sent.
 """
 
 from __future__ import annotations

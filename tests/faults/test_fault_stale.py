@@ -27,7 +27,7 @@ from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS
 from pincompute.api.workloads import PINAPPS, PINPODS
 from pincompute.engine.api_refusals import ApiRefusals
 from pincompute.engine.controller_card import Controller
-from pincompute.engine.worker import Engine
+from pincompute.engine.engine import Engine
 from pincompute.federation.scheduling import scheduling_queue
 from pincompute.federation.workload import orphan_collection
 from pincompute.federation.workload import workload_controller as workload
@@ -141,7 +141,7 @@ async def until(holds: Callable[[], bool], what: str) -> None:
 
 def looks(engine: Engine, controller: str) -> float:
     """How often the controller looked at a key, and whatever came of it."""
-    samples = next(iter(engine.metrics.looks.collect())).samples
+    samples = next(iter(engine.metrics.reconciliations.collect())).samples
     return sum(s.value for s in samples if s.name.endswith("_total") and s.labels["controller"].startswith(controller))
 
 

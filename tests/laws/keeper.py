@@ -1,6 +1,7 @@
-"""The smallest complete controller: a Keeper on the host keeps `count` ConfigMaps in every member, and says how many there are.
+"""This controller is the smallest complete one: a Keeper on the host keeps `count` ConfigMaps in every member, and counts
+them.
 
-It stands here to prove the law suite, and as the example of CONTRIBUTING.
+It tests the law suite, and is the example in CONTRIBUTING.
 """
 
 from __future__ import annotations
@@ -42,16 +43,16 @@ class ObservedKeeper:
     silent: tuple[str, ...]
 
 
-def decide(seen: ObservedKeeper) -> Plan:
-    keeper = seen.keeper
+def decide(observed: ObservedKeeper) -> Plan:
+    keeper = observed.keeper
     wanted = 0 if keeper.deleting else keeper.spec.count
-    makes = tuple(a for member, kept in seen.kept for a in _makes(keeper, member, kept, wanted))
-    drops = tuple(a for member, kept in seen.kept for a in _drops(member, kept, keeper, wanted))
+    makes = tuple(a for member, kept in observed.kept for a in _makes(keeper, member, kept, wanted))
+    drops = tuple(a for member, kept in observed.kept for a in _drops(member, kept, keeper, wanted))
     proof = (Confirm(Ref(HOST, KEEPERS, keeper.key), keeper.metadata.uid, keeper.metadata.generation),)
     guard: Stage = proof if makes or drops else ()
-    if makes or drops or seen.silent:
+    if makes or drops or observed.silent:
         return plan(guard, makes, drops)
-    return plan(_release(keeper) if keeper.deleting else _report(seen))
+    return plan(_release(keeper) if keeper.deleting else _report(observed))
 
 
 def observe(key: Key, views: Views, _now: datetime) -> ObservedKeeper | None:
@@ -103,9 +104,9 @@ def _release(keeper: Keeper) -> Stage:
     return (Patch(Ref(HOST, KEEPERS, keeper.key), body, meta.uid, meta.resource_version, "nothing is kept"),)
 
 
-def _report(seen: ObservedKeeper) -> Stage:
-    keeper, meta = seen.keeper, seen.keeper.metadata
-    kept = sum(len(kept) for _, kept in seen.kept)
+def _report(observed: ObservedKeeper) -> Stage:
+    keeper, meta = observed.keeper, observed.keeper.metadata
+    kept = sum(len(kept) for _, kept in observed.kept)
     if keeper.status == KeeperStatus(observed_generation=meta.generation, kept=kept):
         return ()
     body = {"status": {"observedGeneration": meta.generation, "kept": kept}}

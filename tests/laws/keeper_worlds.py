@@ -1,4 +1,4 @@
-"""Generated worlds for the example controller."""
+"""This module generates worlds for the example controller."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What happens in a cluster by itself: schedulers bind, kubelets run, budgets are counted, and an administrator drains.
+"""This module simulates what happens in a cluster by itself: scheduling, kubelets, disruption budgets, and drains.
 
-How fast and how well is a value, so that worlds with slow, crashing and cramped members are generated like any others.
+How fast and how well is a value, so that worlds with slow, crashing and full members are generated like any others.
 """
 
 from __future__ import annotations
@@ -176,7 +176,7 @@ def drain(world: SimulatedWorld, cluster: str) -> None:
                 eviction.evict(world.stores[cluster], key, uid=pod.metadata.uid)
             except Blocked:
                 continue
-            world.owe(cluster, before, f"eviction of {key} in {cluster}")
+            world.record_consented(cluster, before, f"eviction of {key} in {cluster}")
 
 
 def node(world: SimulatedWorld, cluster: str, number: int) -> Key | None:

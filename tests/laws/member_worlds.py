@@ -1,4 +1,4 @@
-"""Generated members for the operator alone: shards come from somebody else, kubelets do what kubelets do."""
+"""This module generates members for the operator alone: shards come from outside, and kubelets are simulated."""
 
 from __future__ import annotations
 

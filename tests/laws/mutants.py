@@ -1,4 +1,4 @@
-"""Deliberate bugs: copies of controllers' modules with a line of their source replaced."""
+"""This module plants deliberate bugs: it copies a controller's module with a line of its source replaced."""
 
 from __future__ import annotations
 

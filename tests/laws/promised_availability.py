@@ -1,9 +1,9 @@
-"""The availability that a PinApp is promised, judged from its pods alone, whatever our budgets say.
+"""This module checks the availability that a PinApp is promised, from its pods alone, whatever our budgets say.
 
-Of a workload's replicas at least `replicas - max(maxUnavailable, one if surge is 0)` serve, counted over all clusters, silent
-ones as down. Crashes, lost nodes and silent members are nobody's fault: the law is that no write of ours, and no eviction that
-a budget of ours allows, takes a replica that serves when fewer than promised would be left. What was lost involuntarily a
-moment before is excused, because the one who acts cannot know of it yet.
+Of a workload's replicas at least `replicas - max(maxUnavailable, one if surge is 0)` serve, counted over all clusters, with
+silent ones as down. Crashes, lost nodes and silent members break no promise. No write of ours, and no eviction that a budget
+of ours allows, may take a serving replica when fewer than promised would be left. What was lost involuntarily a moment before
+is excused, because the controller cannot know of it yet.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class PromisedAvailability:
 
 def check(world: SimulatedWorld, *, cramped: bool = False) -> None:
     """Judges the last deed. In a `cramped` world a surge may have no room, and then one replica at a time may go."""
-    deed = world.deeds[-1]
-    taken = Counter(uid for uid, _ in taken_after(world, deed.cluster, deed.before))
+    change = world.changes[-1]
+    taken = Counter(uid for uid, _ in taken_after(world, change.cluster, change.before))
     for app in world.objects(HOST, PINAPPS).values():
         if app.metadata.uid not in taken or app.deleting:
             continue
@@ -49,7 +49,7 @@ def check(world: SimulatedWorld, *, cramped: bool = False) -> None:
             continue
         excused = lost(world, app.metadata.uid)
         assert left + excused >= promise.floor, (
-            f"{app.key}: {taken[app.metadata.uid]} serving replicas were taken in {deed.cluster}, {left} are left: expected "
+            f"{app.key}: {taken[app.metadata.uid]} serving replicas were taken in {change.cluster}, {left} are left: expected "
             f"at least {promise.floor} ({promise.replicas} replicas count, {promise.unavailable} may be missing, "
             f"{excused} were lost a moment before)"
         )
@@ -136,7 +136,7 @@ def lost(world: SimulatedWorld, uid: str) -> int:
         if world.silent_since.get(cluster, since) > since:
             count += sum(p.metadata.labels.get(ORIGIN_UID) == uid for p in world.objects(cluster, PODS).values())
             continue
-        ours = [range(deed.before + 1, deed.after + 1) for deed in world.deeds if deed.cluster == cluster]
+        ours = [range(change.before + 1, change.after + 1) for change in world.changes if change.cluster == cluster]
         count += sum(
             not any(version.number in numbers for numbers in ours) and _fell(world, cluster, version, uid)
             for version in _recent(world.history(cluster, PODS), since)

@@ -1,4 +1,4 @@
-"""What must hold in a region after every write, and at rest; and what comes out in the end."""
+"""This module checks what must hold in a region after every write and at rest, and extracts the outcome."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pincompute.api.meta import Key
 from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS, Shard
 from pincompute.api.workloads import PINAPPS, PINPODS, PinApp, PinPod
 from pincompute.testing.laws import SimulatedWorld
-from pincompute.testing.laws.simulated_world import ObjectChange, since
+from pincompute.testing.laws.simulated_world import WorldChange, since
 
 PATIENCE = timedelta(seconds=15)  # S-017: shorter silences change nothing
 
@@ -30,34 +30,34 @@ def invariant(world: SimulatedWorld) -> None:
             check_newest_pod(world, cluster)
     found = says_done_too_soon(world)
     assert not found, found
-    for deed in world.deeds[-1:]:
-        if deed.cluster == HOST:
-            check_members(world, deed)
+    for change in world.changes[-1:]:
+        if change.cluster == HOST:
+            check_members(world, change)
         else:
-            check_wanted_shards(world, deed)
+            check_wanted_shards(world, change)
 
 
-def check_members(world: SimulatedWorld, deed: ObjectChange) -> None:
+def check_members(world: SimulatedWorld, change: WorldChange) -> None:
     """A member is given up only after a silence of some length, and let go only when nothing of ours is left in it."""
-    for version in since(world.history(HOST, MEMBERCLUSTERS), deed.before):
+    for version in since(world.history(HOST, MEMBERCLUSTERS), change.before):
         member, name = version.obj, version.key.name
         if member is None:
             left = [key for kind in KINDS for key in world.objects(name, kind.shard)]
             assert not left or name in world.silent or name in world.cut, f"{name} is let go with {left[0]} in it"
         elif isinstance(member, MemberCluster) and (given_up := find(member.status.conditions, "Ready")):
             just_now = given_up.status == "False" and given_up.last_transition_time == world.now
-            was = world.objects(HOST, MEMBERCLUSTERS, deed.before).get(version.key)
+            was = world.objects(HOST, MEMBERCLUSTERS, change.before).get(version.key)
             before = find(was.status.conditions, "Ready") if was is not None else None
             if just_now and name not in world.cut and before is not None and before.status == "True":
                 silence = world.now - world.silent_since.get(name, world.now)
                 assert silence >= PATIENCE, f"{name} is given up after {silence.total_seconds()} s of silence"
 
 
-def check_wanted_shards(world: SimulatedWorld, deed: ObjectChange) -> None:
+def check_wanted_shards(world: SimulatedWorld, change: WorldChange) -> None:
     """No shard goes while its workload wants replicas there."""
     for kind in KINDS:
-        for version in since(world.history(deed.cluster, kind.shard), deed.before):
-            was = world.objects(deed.cluster, kind.shard, deed.before).get(version.key)
+        for version in since(world.history(change.cluster, kind.shard), change.before):
+            was = world.objects(change.cluster, kind.shard, change.before).get(version.key)
             going = version.obj is None or version.obj.deleting
             if not going or was is None or was.deleting:
                 continue
@@ -67,7 +67,7 @@ def check_wanted_shards(world: SimulatedWorld, deed: ObjectChange) -> None:
             made = workload.status.scheduling
             decided = made is not None and made.generation == workload.metadata.generation
             placed = {row.cluster for row in made.placement} if made and decided else ()
-            assert deed.cluster not in placed, f"{version.key} goes from {deed.cluster} although replicas belong there"
+            assert change.cluster not in placed, f"{version.key} goes from {change.cluster} although replicas belong there"
 
 
 def is_new(pod: Pod) -> bool:
@@ -114,7 +114,7 @@ def check_ready_counts(world: SimulatedWorld, cluster: str) -> None:
             shard = version.obj
             if version.number != world.version(cluster) or not isinstance(shard, Shard) or shard.deleting:
                 continue
-            pods = world.objects(cluster, PODS, world.looked[cluster]).values()
+            pods = world.objects(cluster, PODS, world.versions_read[cluster]).values()
             mine = [p for p in pods if p.metadata.labels.get(SHARD_UID) == shard.metadata.uid]
             ready = sum(is_true(p.status.conditions, "Ready") and not p.deleting for p in mine)
             past = world.objects(cluster, resource, version.number - 1).get(version.key)

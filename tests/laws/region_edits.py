@@ -1,4 +1,4 @@
-"""What users and administrators do in a generated region, and how a region begins."""
+"""This module makes the edits of users and administrators in a generated region, and its beginning."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def kill(world: SimulatedWorld, member: str) -> None:
 
 def restore(world: SimulatedWorld) -> None:
     for cluster in tuple(world.silent):
-        world.hear(cluster)
+        world.restore(cluster)
     kubelets.nodes_back(world)
     kubelets.uncordon(world)
 

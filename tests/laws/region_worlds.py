@@ -1,4 +1,4 @@
-"""Generated regions: members in zones, roomy or cramped, quick or slow, with apps and pods of all tiers in them."""
+"""This module generates regions: members in zones, with much or little room, fast or slow, with apps and pods of all tiers."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def mended(edits: list[Edit], *, storms: bool) -> tuple[Edit, ...]:
 
 def promised(world: SimulatedWorld, *, cramped: bool) -> None:
     promised_availability.check(world, cramped=cramped)
-    region_checks.check_ready_counts(world, world.deeds[-1].cluster)
+    region_checks.check_ready_counts(world, world.changes[-1].cluster)
 
 
 PLAIN = Hardship()

@@ -54,7 +54,7 @@ MUTANTS: dict[str, Mutant] = {
             "        return plan(guard, makes, drops)\n",
             (
                 "        done = keeper.status.observed_generation == keeper.metadata.generation and not keeper.deleting\n"
-                "        return Plan() if done else plan(guard, _report(seen), makes, drops)\n"
+                "        return Plan() if done else plan(guard, _report(observed), makes, drops)\n"
             ),
         ),
     ),
@@ -152,7 +152,10 @@ MUTANTS: dict[str, Mutant] = {
         pool_controller,
         "settles",
         "goal is not reached|not woken",
-        ("place(workload, seen.members, promised)", "workload.status.scheduling or place(workload, seen.members, promised)"),
+        (
+            "place(workload, observed.members, promised)",
+            "workload.status.scheduling or place(workload, observed.members, promised)",
+        ),
     ),
 }
 

@@ -153,7 +153,11 @@ BUGS: dict[str, Bug] = {
         health, "settles", "is given up after 0.0 s", "    if held >= patience:\n", "    if held is not None:\n", storms=True
     ),
     "health never tells that a member answers": Bug(
-        health, "settles", "goal is not reached", "    if seen.member.reachable:\n", "    if not seen.member.reachable:\n"
+        health,
+        "settles",
+        "goal is not reached",
+        "    if observed.member.reachable:\n",
+        "    if not observed.member.reachable:\n",
     ),
     "health writes a status that says nothing new": Bug(
         health, "settles", "does not settle", "    if not difference:\n", "    if not difference and False:\n"
@@ -165,8 +169,8 @@ BUGS: dict[str, Bug] = {
         removal,
         "settles",
         "is let go with",
-        "    if seen.placed or seen.shards:\n",
-        "    if not seen.cluster:\n",
+        "    if observed.placed or observed.shards:\n",
+        "    if not observed.cluster:\n",
         sure=(Edit("leave"),),
         also=((removal, "return plan(proofs, (_release(cluster),))", "return plan((_release(cluster),))"),),
     ),
@@ -210,8 +214,8 @@ BUGS: dict[str, Bug] = {
         orphan_collection,
         "settles",
         "goes from .* although replicas belong there",
-        "or seen.namesake == shard.spec.origin.uid:",
-        "or seen.namesake == shard.metadata.uid:",
+        "or observed.namesake == shard.spec.origin.uid:",
+        "or observed.namesake == shard.metadata.uid:",
     ),
     "sweep asks no server before it deletes": Bug(
         orphan_collection,

@@ -1,4 +1,4 @@
-"""One cluster as a story sees it: a small client that shares no code with the product's own, only its types."""
+"""This module is a story's client of one cluster: it shares no code with the product, only its types."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The words stories are told in: a real region on this machine, what a user does to it, and what can be seen of it.
+"""This module gives stories a real region on this machine: what users do to it, and what they can see of it.
 
-Nothing here waits for luck: `eventually` looks until something holds, and on failure tells what explains that it does not.
+Nothing here sleeps and hopes: `eventually` polls until something holds, and on failure reports what explains that it does not.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the watchdogs of a region's processes have seen, from their metrics."""
+"""This module reads from the metrics of a region's processes how long their event loops were blocked."""
 
 from __future__ import annotations
 

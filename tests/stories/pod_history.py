@@ -1,6 +1,6 @@
-"""Every pod there ever was, told by the clusters' own watch streams: no moment between two looks is missed.
+"""This module records the life of every pod from the clusters' own watch streams, so it misses no moment.
 
-One thread follows one cluster; it goes on from where it was when the stream breaks, so a killed API server hides nothing.
+One thread follows one cluster and continues where it was when the stream breaks, so a killed API server hides nothing.
 """
 
 from __future__ import annotations

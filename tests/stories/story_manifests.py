@@ -1,4 +1,4 @@
-"""What stories apply: small variations of examples/hello."""
+"""This module makes the manifests that stories apply: small variations of examples/hello."""
 
 from __future__ import annotations
 

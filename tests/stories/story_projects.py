@@ -1,4 +1,4 @@
-"""Projects that are ready to be used."""
+"""This module makes projects that are ready to be used."""
 
 from __future__ import annotations
 

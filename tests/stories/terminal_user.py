@@ -1,6 +1,6 @@
-"""A user at a terminal: an empty home, `pin`, and a browser that fills in the issuer's pages to log in.
+"""This module simulates a user at a terminal: an empty home, `pin`, and a browser that fills in the issuer's pages to log in.
 
-Nothing here knows the gateway: whatever a story learns comes from what `pin` prints, or from the SDK as a program uses it.
+It knows nothing of the gateway: a story learns everything from what `pin` prints, or from the SDK as a program uses it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ IMAGES = Path(__file__).with_name("images")
 TALKER = "registry.internal/talker"
 
 
-class CommandOutput(NamedTuple):
+class PinOutput(NamedTuple):
     """What a command left behind."""
 
     status: int
@@ -71,7 +71,7 @@ class TerminalUser:
 
     # -- what they type ---------------------------------------------------------------------------------------------------
 
-    def pin(self, *arguments: str, status: int | None = 0, stdin: str = "", within: float = WITHIN) -> CommandOutput:
+    def pin(self, *arguments: str, status: int | None = 0, stdin: str = "", within: float = WITHIN) -> PinOutput:
         """`pin …` until it ends; `status` is the exit status it must have, None for any."""
         done = subprocess.run(
             (str(PIN), *arguments),
@@ -83,7 +83,7 @@ class TerminalUser:
             timeout=within,
             check=False,
         )
-        said = CommandOutput(done.returncode, done.stdout, done.stderr)
+        said = PinOutput(done.returncode, done.stdout, done.stderr)
         wrong = status is not None and said.status != status
         assert not wrong, f"`pin {' '.join(arguments)}` ended with {said.status}, not {status}:\n{said.out}\n{said.err}"
         return said
@@ -130,7 +130,7 @@ class TerminalUser:
         finally:
             terminal.close()
 
-    def login(self) -> CommandOutput:
+    def login(self) -> PinOutput:
         """`pin login`, and its page opened in a browser."""
         with self.running("login") as running:
             found = running.until("the address of the issuer's page is told", lambda: ADDRESS.search(running.err))
@@ -207,12 +207,12 @@ class RunningCommand:
             time.sleep(LOOK)
         return found  # type: ignore[return-value]
 
-    def ended(self, within: float = WITHIN) -> CommandOutput:
+    def ended(self, within: float = WITHIN) -> PinOutput:
         """By itself."""
         status = self._process.wait(within)
         for thread in self._threads:
             thread.join(within)
-        return CommandOutput(status, self.out, self.err)
+        return PinOutput(status, self.out, self.err)
 
     def interrupt(self) -> None:
         if self._process.poll() is None:

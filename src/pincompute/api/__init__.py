@@ -1,1 +1,1 @@
-"""Every kind the platform owns or reads, as values. No I/O, no clock."""
+"""This package defines, as values, every kind that the platform owns or reads. It does no I/O and reads no clock."""

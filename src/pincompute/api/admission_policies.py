@@ -1,9 +1,9 @@
-"""Admission policies: rules that need to know more than the object, the finalizers that keep deletion orderly, and fractions.
+"""This module makes the admission policies: rules beyond one object's schema, finalizers, and fractions as text.
 
-Those that guard something fail closed: the API server evaluates them itself, so "cannot evaluate" is a mistake of ours and no
-outage of anybody's, while letting one write through could leave pods behind that no object knows (finalizers), or give a
-project's users what only the platform may write (shards). The one that writes fractions as text guards nothing: what it cannot
-read, the schema refuses, field by field.
+Policies that guard something fail closed. The API server evaluates them itself, so an evaluation that fails is a bug in the
+policy and never an outage, while a write that slips through could leave pods that no object knows (finalizers) or give a
+project's users what only the platform may write (shards). The policy that writes fractions as text guards nothing: what it
+cannot read, the schema refuses field by field.
 """
 
 from __future__ import annotations

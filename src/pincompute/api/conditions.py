@@ -1,4 +1,4 @@
-"""Standard conditions (KEP-1623): one entry per type, with a machine reason and a sentence for people."""
+"""This module defines standard conditions (KEP-1623): one entry per type, with a machine reason and a message for people."""
 
 from __future__ import annotations
 

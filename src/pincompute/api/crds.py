@@ -1,7 +1,7 @@
-"""CustomResourceDefinitions of every kind, made from the structs, the pod template's schema and the rules.
+"""This module makes the CustomResourceDefinition of every kind from its struct, the pod template's schema and the rules.
 
-The surprising rule: a shard's template is stored as it comes, because the host validated it, and a member with an older
-definition must not drop a field it does not know.
+A shard's template is stored unvalidated because the host has validated it, and because a member with an older definition must
+not drop a field that it does not know.
 """
 
 from __future__ import annotations

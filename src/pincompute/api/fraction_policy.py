@@ -1,7 +1,8 @@
-"""Amounts written as fractions without quotes, such as `cpu: 0.1`, taken as every built-in kind takes them (S-131).
+"""This module lets users write amounts as fractions without quotes, such as `cpu: 0.1`, as in built-in kinds (S-131).
 
-A structural schema knows amounts as whole numbers or text. So a mutating policy writes fractions as text before the schema is
-asked: `as_text` is its expression in CEL, which gives one JSON patch for each map of amounts that holds a fraction.
+A structural schema accepts amounts as whole numbers or text. A mutating policy therefore turns fractions into text before the
+API server validates the schema. `as_text` is its CEL expression: it yields one JSON patch for each map of amounts that holds a
+fraction.
 """
 
 from __future__ import annotations

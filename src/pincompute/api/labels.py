@@ -1,4 +1,4 @@
-"""Names the platform writes on objects: labels, annotations, finalizers, namespaces."""
+"""This module lists the names that the platform writes on objects: labels, annotations, finalizers and namespaces."""
 
 from pincompute.api.meta import GROUP
 

@@ -1,4 +1,4 @@
-"""What a cluster must hold before our processes run against it, in the order to apply it. RBAC is the engine's to add."""
+"""This module lists the manifests that a cluster needs before our processes run, in the order to apply them, without RBAC."""
 
 from __future__ import annotations
 

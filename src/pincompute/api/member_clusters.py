@@ -1,4 +1,4 @@
-"""Member clusters and what they hold: registered on the host, measured in the member."""
+"""This module defines member clusters, their capacity, and projects: registered on the host, measured in the member."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What changed between two values, as a JSON merge patch (RFC 7386): a write carries the difference and nothing else."""
+"""This module computes and applies JSON merge patches (RFC 7386), so that a write carries only what changed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pincompute.api.meta import Manifest, Struct
 
 
 def merge_patch(before: Manifest, after: Manifest) -> Manifest:
-    """The patch that turns `before` into `after`; empty when they are equal. Lists are replaced as a whole."""
+    """Returns the patch that turns `before` into `after`; empty when they are equal. Lists are replaced as a whole."""
     patch: Manifest = {key: None for key in before if key not in after}
     for key, value in after.items():
         if key not in before:
@@ -27,7 +27,7 @@ def _changed(before: Any, after: Any) -> Any:
 
 
 def apply(before: Manifest, patch: Manifest) -> Manifest:
-    """`before` changed as the merge patch says; the inverse of `merge_patch`."""
+    """Returns `before` changed as the merge patch says; the inverse of `merge_patch`."""
     made = {key: value for key, value in before.items() if key not in patch}
     for key, value in patch.items():
         if value is not None:
@@ -42,11 +42,11 @@ def _applied(before: Any, patch: Any) -> Any:
 
 
 def between(before: Struct, after: Struct) -> Manifest:
-    """Merge patch between two structs of one type, with the names they have on the wire."""
+    """Returns a merge patch between two structs of one type, with the names they have on the wire."""
     return {} if before == after else merge_patch(to_json(before), to_json(after))
 
 
 def to_json(value: Struct) -> Manifest:
-    """A struct as JSON data; fields at their default are left out."""
+    """Returns a struct as JSON data; fields at their default are left out."""
     built: Manifest = msgspec.to_builtins(value)
     return built

@@ -1,7 +1,7 @@
-"""The parts every Kubernetes object shares, and the description of a resource type.
+"""This module defines the parts that all Kubernetes objects share, and the description of a resource type.
 
-Cached objects are *slim*: a struct names only the fields somebody reads, everything else is skipped while decoding. A slim
-object is therefore never written back; writes send only the fields the writer owns.
+Cached objects are *slim*: a struct names only the fields that some code reads, and decoding skips everything else. A slim
+object is therefore never written back. A write sends only the fields that its writer owns.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""All problems of a manifest at once, before anything is sent: the schema and the rules that the API server enforces.
+"""This module finds all problems of a manifest at once, before anything is sent to an API server.
 
-The surprising rule: this is the same schema, not a second one. It is read from the CustomResourceDefinition, so a limit is
-written down once; a contract test proves that the verdicts are the API server's.
+It reads the schema and the rules from the CustomResourceDefinition, so each limit is written down once. A contract test proves
+that its verdicts are those of the API server.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Kubernetes quantities ("100m", "1.5Gi", "12e6"), exact: an integer count of 10^-9 and the notation it is written in.
+"""This module parses Kubernetes quantities ("100m", "1.5Gi", "12e6") exactly, as an integer count of 10^-9 with its notation.
 
-Two surprising rules: what is finer than 10^-9 is rounded away from zero, never to nothing, as in Kubernetes; and what is
-larger than 2^63-1 becomes 2^63-1, where Kubernetes would wrap around in some places (S-086). Suffixes are case-sensitive:
-`k` is 1000, `K` is nothing, `M` is mega and `m` is milli.
+As in Kubernetes, a value finer than 10^-9 is rounded away from zero. A value larger than 2^63-1 becomes 2^63-1, where
+Kubernetes wraps around in some places (S-086). Suffixes are case-sensitive: `k` is 1000, `K` is invalid, `M` is mega and `m`
+is milli.
 """
 
 from __future__ import annotations

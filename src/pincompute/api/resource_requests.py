@@ -1,8 +1,7 @@
-"""What one pod asks of its node, by resource: cpu and memory, storage, devices and every extended resource alike (S-104).
+"""This module computes what one pod requests from its node: cpu, memory, storage, devices and extended resources (S-104).
 
-Amounts are integers: cpu in milli-cores, everything else in its own unit (bytes, slots, devices). The surprising rule: the
-slot that a pod takes on its node is a resource as well, `pods: 1`, so that whoever adds up or compares requests never has to
-think of it apart.
+Amounts are integers: cpu in milli-cores, everything else in its own unit (bytes, slots, devices). The slot that a pod takes on
+its node counts as a resource too, `pods: 1`, so code that adds or compares requests needs no special case for it.
 """
 
 from __future__ import annotations

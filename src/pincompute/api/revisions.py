@@ -1,7 +1,7 @@
-"""Revisions: earlier templates of a workload, kept as objects so that a rollback needs no database.
+"""This module defines PinRevision, which keeps an earlier template of a workload so that a rollback needs no database.
 
-A PinRevision is made when its template is superseded, before anything of the new one reaches a member. A workload that was
-never changed has none.
+The federation creates a PinRevision when its template is superseded, before any part of the new template reaches a member. A
+workload that never changed has none.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What one member cluster must run. Written by federation, read by that member's operator; users never see shards."""
+"""This module defines shards: what one member cluster must run. Federation writes them, the member's operator reads them."""
 
 from __future__ import annotations
 

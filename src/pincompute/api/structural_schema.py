@@ -1,8 +1,7 @@
-"""Structs to structural OpenAPI v3 schemas, the form that CustomResourceDefinitions want.
+"""This module turns structs into structural OpenAPI v3 schemas, the form that CustomResourceDefinitions need.
 
-A field's description is its `doc(...)`, else the first paragraph of its struct's docstring. The surprising rule: defaults
-are written into the schema of a spec, so that users see them, and left out of a status, so that a controller reads back
-exactly what it wrote.
+A field's description is its `doc(...)`, or else the first paragraph of its struct's docstring. A spec's schema contains the
+defaults, so that users see them. A status has none, so that a controller reads back exactly what it wrote.
 """
 
 from __future__ import annotations

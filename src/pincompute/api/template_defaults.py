@@ -1,9 +1,9 @@
-"""What Kubernetes itself fills into a pod template, and which empty values it takes for something, as tables.
+"""This module lists, as tables, what Kubernetes itself fills into a pod template and which empty values have a meaning.
 
-A field is named by the end of its path, as far as that tells it from others: `httpGet.path` is meant wherever it stands,
-`template.spec.dnsPolicy` is the whole path. `normalform` applies the tables along the schema; a contract test holds them to
-a real API server. The surprising rule: a field without a default is absent when it is false, 0 or empty, because that is how
-Kubernetes' own types read it. Those that can tell nothing from zero are named in `ZERO_COUNTS`.
+A table names a field by the end of its path, as far as needed to tell it from others: `httpGet.path` applies wherever it
+occurs, `template.spec.dnsPolicy` is the whole path. `template_normalization` applies the tables along the schema, and a
+contract test compares them with a real API server. A field without a default counts as absent when it is false, 0 or empty,
+because Kubernetes' own types read it that way. `ZERO_COUNTS` names the fields in which zero differs from absent.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Pod templates as values: defaults, revision, what an in-place update may change.
+"""This module computes a pod template's revision hash, and decides what an in-place update may change.
 
-Everything here reads the template's JSON as the user wrote it, because decoding it into structs would lose fields. The
-surprising rule: a value that Kubernetes would fill in anyway does not make a new revision (S-131).
+It reads the template's JSON as the user wrote it, because decoding it into structs would lose fields. A value that Kubernetes
+would fill in anyway does not change the revision (S-131).
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""What a pod template must keep to beyond its types: limits, choices, and words where Kubernetes' own do not fit a template.
+"""This module lists the limits and choices that a pod template must keep beyond its types, with messages of our own.
 
-Kubernetes checks these in code and not in its schema. Every list that a rule walks over needs a limit, too (see `rules`).
+Kubernetes checks these in code and not in its schema. Every list that a rule iterates over also needs a limit (see
+`validation_rules`).
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ QUANTITY: Schema = {
 
 
 def is_quantity(schema: Schema) -> bool:
-    """Of a part of the pod template's schema. A port, too, is a number or text, and has no such limit."""
+    """Returns whether a part of the pod template's schema is a quantity. A port, too, is a number or text, and has no such
+    limit.
+    """
     return schema.get("x-kubernetes-int-or-string") is True and schema.get("maxLength") == QUANTITY["maxLength"]
 
 
@@ -119,7 +122,7 @@ CHOICES: dict[str, dict[str, list[str]]] = {
 
 
 def of(kind: str) -> Mapping[str, Schema]:
-    """Keywords to add, by field; a keyword of None is taken away."""
+    """Returns the keywords to add, by field; a keyword of None is removed."""
     limits = LIMITS.get(kind, {})
     choices = {field: {**limits.get(field, {}), "enum": values} for field, values in CHOICES.get(kind, {}).items()}
     return ChainMap(choices, limits)

@@ -1,8 +1,8 @@
-"""The normal form of a pod template: one form for everything that makes the same pods, by Kubernetes' own reading of it.
+"""This module brings a pod template into normal form: templates that make the same pods have the same normal form.
 
-What is absent, null, empty or a default is left out, and a quantity has one notation for its value. The schema is compiled
-once into functions, so that a template costs what it says and not what it could say. The surprising rule: what the schema
-does not know stays as it is but for nulls, for a member may know more than this version.
+Absent, null and empty values and defaults are left out, and a quantity has one notation for its value. The schema is compiled
+into functions once, so the cost depends on what a template contains and not on what it could contain. A field that the schema
+does not know stays as it is, except for nulls, because a member may run a newer version.
 """
 
 from __future__ import annotations

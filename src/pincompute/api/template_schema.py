@@ -1,8 +1,9 @@
-"""The schema of a pod template: Kubernetes' own, made structural, with what every cluster would refuse refused at once.
+"""This module makes the schema of a pod template: that of Kubernetes, made structural and stricter.
 
-`extract` makes it from the OpenAPI v3 document of the pinned Kubernetes version (`tools/podtemplate.py` runs it); the
-result is package data, `podtemplate.json`. The surprising rule: a custom resource's schema may hold no references, so
-every type is written out wherever it is used; that is why descriptions are cut to their beginnings.
+`extract` makes it from the OpenAPI v3 document of the pinned Kubernetes version (`tools/generate_template_schema.py` runs it),
+and the result is package data, `podtemplate.json`. It refuses at once what every cluster would refuse. The schema of a custom
+resource must not contain references, so every type is written out wherever it is used, and descriptions are cut to their first
+sentences.
 """
 
 from __future__ import annotations

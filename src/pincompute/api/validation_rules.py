@@ -1,8 +1,8 @@
-"""What a schema cannot say: rules of the kinds, each in CEL for the API server and in Python for our own programs.
+"""This module defines the rules that a schema cannot express, each in CEL for the API server and in Python for our programs.
 
-The API server evaluates the CEL on every write, so no webhook is needed; `validation` evaluates the Python, so that a user
-gets all problems before anything is sent. A contract test proves that both give the same verdicts. The surprising rule: the
-API server refuses a schema whose rules *might* cost too much, so every list and string a rule walks over has a limit.
+The API server evaluates the CEL, so no webhook is needed. `object_validation` evaluates the Python, so that a user gets all
+problems before anything is sent. A contract test proves that both give the same verdicts. The API server refuses a schema
+whose rules *might* cost too much, so every list and string that a rule iterates over has a limit.
 """
 
 from __future__ import annotations

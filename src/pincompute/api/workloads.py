@@ -1,4 +1,4 @@
-"""What users write: PinApp and PinPod, on the host cluster; the namespace is the project."""
+"""This module defines the objects that users write on the host cluster: PinApp and PinPod. Their namespace is the project."""
 
 from __future__ import annotations
 

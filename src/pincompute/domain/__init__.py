@@ -1,1 +1,1 @@
-"""Pure arithmetic: placement over zones, room in clusters, in-place rules. No I/O, no clock, no chance."""
+"""This package is pure arithmetic: placement over zones, room in clusters, updates. No I/O, no clock, no randomness."""

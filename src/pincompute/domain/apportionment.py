@@ -1,9 +1,9 @@
-"""Replicas apportioned in bulk: over zones by their level, and inside a zone by quotients.
+"""This module apportions replicas in bulk: over zones by their level, and inside a zone by quotients.
 
-What is worked out here in one go is what giving or taking one replica at a time would make, so that it costs as much as there
-are clusters and not replicas. Zones are filled from the emptiest and lowered from the fullest. Inside a zone the next replica
-goes where (2 x present + 1) / score is least (Sainte-Lague; Webster 1832), and the last one given is the first one taken back.
-Ties are broken by rendezvous hashing over the workload's uid.
+The result equals that of giving or taking one replica at a time, but costs as much as there are clusters and not replicas. The
+emptiest zone gets replicas first and the fullest loses them first. Inside a zone the next replica goes where (2 x present + 1)
+/ score is least (Sainte-Lague; Webster 1832), and the last one given is the first one taken back. Rendezvous hashing over the
+workload's uid breaks ties.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Candidate:
     """A cluster that may run the workload.
 
     `present`: replicas it has by the last decision. `room`: how many more it can take. `score`: 1 to 100, higher is better.
-    `open`: it may receive replicas now; a doubted cluster keeps what it has, receives nothing and gives back first.
+    `open`: it may receive replicas now; a cluster that is not open keeps what it has, receives nothing and gives back first.
     """
 
     cluster: str
@@ -41,12 +41,12 @@ def by_zone(rows: Iterable[Candidate], number: Callable[[Candidate], int]) -> di
 
 
 def rendezvous(uid: str, name: str) -> int:
-    """Weight of `name` for this workload: stable, and even over workloads (Thaler and Ravishankar 1996)."""
+    """Returns the weight of `name` for this workload: stable, and even over workloads (Thaler and Ravishankar 1996)."""
     return int.from_bytes(blake2b(f"{uid}/{name}".encode(), digest_size=8).digest(), "big")
 
 
 def filled(levels: Mapping[str, int], rooms: Mapping[str, int], count: int, uid: str) -> dict[str, int]:
-    """Zones filled up from the emptiest, as water would: what each gets of `count`."""
+    """Fills zones up from the emptiest, as water would; returns what each gets of `count`."""
 
     def at(level: int) -> dict[str, int]:
         return {zone: min(max(level - levels[zone], 0), room) for zone, room in rooms.items()}
@@ -63,7 +63,7 @@ def filled(levels: Mapping[str, int], rooms: Mapping[str, int], count: int, uid:
 
 
 def lowered(levels: Mapping[str, int], holdings: Mapping[str, int], count: int, uid: str) -> dict[str, int]:
-    """Zones lowered from the fullest: what each gives back of `count`."""
+    """Lowers zones from the fullest; returns what each gives back of `count`."""
 
     def at(level: int) -> dict[str, int]:
         return {zone: min(max(levels[zone] - level, 0), held) for zone, held in holdings.items()}
@@ -79,7 +79,9 @@ def lowered(levels: Mapping[str, int], holdings: Mapping[str, int], count: int, 
 
 
 def largest(holds: Callable[[int], bool], most: int) -> int:
-    """The largest number up to `most` for which it holds; it holds for 0, and for all below one for which it holds."""
+    """Returns the largest number up to `most` for which the test holds; it must hold for 0 and for all numbers below one for
+    which it holds.
+    """
     low, high = 0, most
     while low < high:
         middle = (low + high + 1) // 2
@@ -88,7 +90,7 @@ def largest(holds: Callable[[int], bool], most: int) -> int:
 
 
 def give_inside(rows: Collection[Candidate], count: int, uid: str) -> dict[str, int]:
-    """`count` more for the clusters of one zone, which have room for them: the `count` least quotients."""
+    """Returns `count` more for the clusters of one zone, which have room for them: the `count` least quotients."""
     able = [c for c in rows if c.room > 0]
     shares = _given_at_once(able, count) if count > len(able) else {}
 
@@ -99,7 +101,9 @@ def give_inside(rows: Collection[Candidate], count: int, uid: str) -> dict[str, 
 
 
 def take_inside(rows: Collection[Candidate], count: int, uid: str) -> dict[str, int]:
-    """`count` fewer for the clusters of one zone, which have that many: the `count` greatest quotients. Negative numbers."""
+    """Returns `count` fewer for the clusters of one zone, which have that many, as negative numbers: the `count` greatest
+    quotients.
+    """
     holding = [c for c in rows if c.present > 0]
     shares = _taken_at_once(holding, count) if count > len(holding) else {}
 
@@ -111,7 +115,7 @@ def take_inside(rows: Collection[Candidate], count: int, uid: str) -> dict[str, 
 
 
 def _given_at_once(able: Collection[Candidate], count: int) -> dict[str, int]:
-    """All that lie at or below a common limit."""
+    """Returns all that lie at or below a common limit."""
 
     def below(limit: int) -> dict[str, int]:
         return {c.cluster: min(max(_seats(limit, c.score) - c.present, 0), c.room) for c in able}
@@ -121,7 +125,7 @@ def _given_at_once(able: Collection[Candidate], count: int) -> dict[str, int]:
 
 
 def _taken_at_once(holding: Collection[Candidate], count: int) -> dict[str, int]:
-    """All that lie above a common limit."""
+    """Returns all that lie above a common limit."""
 
     def above(limit: int) -> dict[str, int]:
         return {c.cluster: max(c.present - _seats(limit, c.score), 0) for c in holding}
@@ -137,7 +141,9 @@ def _one_by_one(
     cost: Callable[[Candidate, int], float | None],
     tie: Callable[[str], int],
 ) -> dict[str, int]:
-    """The rest of `count`, each where the next costs least; None costs too much. Few of the clusters come into question."""
+    """Gives the rest of `count`, each where the next costs least; None costs too much. Only a few clusters come into
+    question.
+    """
     done = dict(shares)
     left = count - sum(done.values())
     costs = [(first, c) for c in rows if (first := cost(c, done.get(c.cluster, 0))) is not None]
@@ -156,15 +162,15 @@ def _one_by_one(
 
 
 def quotient(present: int, c: Candidate) -> float:
-    """What the next replica of a cluster that has `present` would cost."""
+    """Returns the cost of the next replica of a cluster that has `present`."""
     return (2 * present + 1) / c.score
 
 
 def _seats(limit: int, score: int) -> int:
-    """How many replicas have a quotient of at most limit / STEPS."""
+    """Returns how many replicas have a quotient of at most limit / STEPS."""
     return (limit * score // STEPS + 1) // 2
 
 
 def _limit(seats: int, score: int) -> int:
-    """A limit at or below which so many seats lie."""
+    """Returns a limit at or below which that many replicas lie."""
     return -(-(2 * seats + 1) * STEPS // score)

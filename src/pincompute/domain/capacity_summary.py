@@ -1,8 +1,8 @@
-"""What a cluster has, what is taken, and the shape of what is free, in a size that does not grow with the cluster (S-034).
+"""This module summarises a cluster's capacity and free room in a size that does not grow with the cluster (S-034).
 
-Free room is told as rows of "so many nodes with at least this much left", because ten nodes with one free core each do not
-run a pod that wants two. Every resource of the nodes counts, devices and extended resources too. The surprising rule: where
-many nodes share a row, it tells the least of each of them, so the rows never promise a fit that no node has.
+Free room is a list of rows "so many nodes with at least this much left", because ten nodes with one free core each cannot run
+a pod that needs two. Every resource of the nodes counts, devices and extended resources too. Where many nodes share a row, the
+row gives the least of each resource, so rows never promise a fit that no node has.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _Room: TypeAlias = tuple[tuple[str, int], ...]
 
 
 def measure(nodes: Iterable[Node], pods: Iterable[Pod]) -> Capacity:
-    """One pass over the pods, one over the nodes."""
+    """Measures in one pass over the pods and one over the nodes."""
     seen = tuple(nodes)
     asked = _Asked()
     on: dict[str, dict[int, int]] = {}
@@ -55,7 +55,7 @@ def measure(nodes: Iterable[Node], pods: Iterable[Pod]) -> Capacity:
 
 
 class _Asked:
-    """Requests worked out once for all pods with the very same containers, of which the cache keeps one copy."""
+    """Requests computed once for all pods with the very same containers, of which the cache keeps one copy."""
 
     def __init__(self) -> None:
         self._same: dict[tuple[int, ...], int] = {}
@@ -63,7 +63,7 @@ class _Asked:
         self._requests: list[Requests] = []
 
     def number(self, spec: PodSpec) -> int:
-        """A number that stands for what the pod asks for. The pods must stay alive: they are told apart by identity."""
+        """Returns a number that stands for the pod's requests. The pods must stay alive: they are told apart by identity."""
         same = (id(spec.containers), id(spec.init_containers), id(spec.resources), id(spec.overhead) if spec.overhead else 0)
         known = self._same.get(same)
         if known is None:
@@ -87,7 +87,7 @@ class _Asked:
 
 
 def _content(spec: PodSpec) -> Hashable:
-    """All that the formula reads; most pods have containers and nothing else."""
+    """Returns everything that the formula reads; most pods have containers and nothing else."""
     asked = tuple([tuple(container.resources.requests.items()) for container in spec.containers])
     if not spec.init_containers and spec.resources is None and not spec.overhead:
         return asked
@@ -97,7 +97,7 @@ def _content(spec: PodSpec) -> Hashable:
 
 
 def _release(version: str) -> tuple[int, ...]:
-    """v1.9.3 is older than v1.10.0, whatever the alphabet says; what follows the three numbers does not count."""
+    """Returns a version as numbers, so that v1.9.3 is older than v1.10.0; what follows the three numbers does not count."""
     numbers = re.match(r"v?(\d+)\.(\d+)\.(\d+)", version)
     return tuple(map(int, numbers.groups())) if numbers else ()
 
@@ -144,15 +144,16 @@ def _is_ready(node: Node) -> bool:
 
 
 def _repels(node: Node) -> bool:
-    """Cordoned, or tainted against everything that does not tolerate it by name."""
+    """Returns whether the node is cordoned, or tainted against everything that does not tolerate the taint by name."""
     return node.spec.unschedulable or any(taint.effect in _REPELLING for taint in node.spec.taints)
 
 
 def rows(nodes: Iterable[Requests]) -> tuple[FreeNodes, ...]:
-    """Nodes with room, roomiest first: one row per different room while that is few, else the least of similar nodes.
+    """Returns nodes with room, roomiest first: one row per different room while there are few, else the least of similar
+    nodes.
 
-    Nodes that have different extended resources left never share a row, unless there are many such sorts: what one of a pair
-    lacks, their row would not show.
+    Nodes with different extended resources left never share a row, unless there are many such sorts, because a shared row
+    would hide what one of them lacks.
     """
     alike = Counter(tuple(sorted(room.items())) for room in nodes if all(room.get(name, 0) > 0 for name in _NEEDED))
     sorts: dict[tuple[str, ...], list[_Room]] = {}
@@ -164,7 +165,7 @@ def rows(nodes: Iterable[Requests]) -> tuple[FreeNodes, ...]:
 
 
 def _few(sorts: Mapping[tuple[str, ...], list[_Room]], alike: Mapping[_Room, int]) -> list[list[_Room]]:
-    """The sorts with the most nodes; the others together."""
+    """Returns the sorts with the most nodes, and the others together."""
     ordered = sorted(sorts, key=lambda names: (-sum(alike[room] for room in sorts[names]), names))
     kept = [sorts[names] for names in ordered[: SORTS - 1]]
     rest = [room for names in ordered[SORTS - 1 :] for room in sorts[names]]
@@ -172,7 +173,7 @@ def _few(sorts: Mapping[tuple[str, ...], list[_Room]], alike: Mapping[_Room, int
 
 
 def _parts(rooms: list[_Room]) -> list[Sequence[_Room]]:
-    """Similar rooms together: split by the resource that is scarcest in the region, a device if there is one, then by cpu."""
+    """Groups similar rooms: split by the scarcest resource of the region, a device if there is one, then by cpu."""
     if len(rooms) <= ROWS_BY_SIDE**2:
         return [[room] for room in rooms]
     devices = sorted({name for room in rooms for name, _ in room} - set(_COMMON))
@@ -181,14 +182,14 @@ def _parts(rooms: list[_Room]) -> list[Sequence[_Room]]:
 
 
 def _split(rooms: Sequence[_Room], by: str) -> list[Sequence[_Room]]:
-    """In runs of about the same length, at most ROWS_BY_SIDE."""
+    """Splits into runs of about the same length, at most ROWS_BY_SIDE."""
     ordered = sorted(rooms, key=lambda room: (dict(room).get(by, 0), room))
     size = -(-len(ordered) // ROWS_BY_SIDE)
     return [ordered[start : start + size] for start in range(0, len(ordered), size)]
 
 
 def _least(rooms: Sequence[_Room], count: Mapping[_Room, int]) -> FreeNodes:
-    """What every one of them has."""
+    """Returns what every one of them has."""
     least = dict(rooms[0])
     for room in rooms[1:]:
         other = dict(room)
@@ -197,12 +198,14 @@ def _least(rooms: Sequence[_Room], count: Mapping[_Room, int]) -> FreeNodes:
 
 
 def of_pod(pod: Pod) -> Requests:
-    """What the scheduler reserves for a pod: `requests.requests`, for a pod as it is cached (S-104)."""
+    """Returns what the scheduler reserves for a pod: `resource_requests.requests`, for a pod as it is cached (S-104)."""
     return of_spec(pod.spec)
 
 
 def of_spec(spec: PodSpec) -> Requests:
-    """The API server has filled in requests from limits by the time a pod exists, but not those of the pod as a whole."""
+    """Returns the requests of a spec. The API server has filled in requests from limits by the time a pod exists, but not
+    those of the pod as a whole.
+    """
     whole = spec.resources
     return resource_requests.formula(
         [resource_requests.amounts(container.resources.requests) for container in spec.containers],

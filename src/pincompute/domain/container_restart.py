@@ -1,9 +1,9 @@
-"""A restart of one container by request: a patch of its pod, after which the others still run and the pod is the same.
+"""This module restarts one container on request by a patch of its pod; the pod and its other containers stay.
 
-Kubernetes 1.36 has no such verb. But a kubelet replaces exactly those containers whose image is named otherwise, so the
+Kubernetes 1.36 has no such operation. But a kubelet replaces exactly those containers whose image has another name, so the
 container gets another name of the very image that it runs: the same repository with the digest. It ends in the orderly way,
-with its grace period, and needs neither a shell nor a signal handler. What was asked for is recorded on the pod, with the
-name that the template uses, so that a later update does not take the new name for a change.
+with its grace period, and needs neither a shell nor a signal handler. The pod records the request together with the name that
+the template uses, so that a later update does not take the new name for a change.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from pincompute.api.meta import Manifest, Struct
 
 
 class Restarted(Struct):
-    """Of one container: the image as the template names it, as it is named now, and who asked when and why."""
+    """The record of one restarted container: the image as the template names it, as it is named now, and who asked when and
+    why.
+    """
 
     image: str
     alias: str
@@ -38,7 +40,7 @@ class Impossible:
 
 @dataclass(frozen=True, slots=True)
 class ContainerRestart:
-    """Who asked, why, and the id by which a repetition is known."""
+    """Who asked for a restart and why, with the id by which a repetition is known."""
 
     container: str
     by: str
@@ -47,7 +49,7 @@ class ContainerRestart:
 
 
 def decide(pod: Pod, request: ContainerRestart) -> Manifest | Impossible:
-    """Strategic merge patch of the pod; empty when this request was carried out before."""
+    """Returns a strategic merge patch of the pod, empty when this request was carried out before."""
     before = recorded(pod)
     done = before.get(request.container)
     if done is not None and done.request == request.id:
@@ -76,7 +78,7 @@ def recorded(pod: Pod) -> Mapping[str, Restarted]:
 
 
 def image(container: Container, restarted: Restarted | None) -> str:
-    """As the template names it."""
+    """Returns the image as the template names it."""
     return restarted.image if restarted is not None and restarted.alias == container.image else container.image
 
 
@@ -93,7 +95,7 @@ def _sidecars(pod: Pod) -> tuple[Container, ...]:
 
 
 def _digest(pod: Pod, container: Container) -> str:
-    """Of the image it runs; empty where the image came by no registry."""
+    """Returns the digest of the running image; empty where the image came from no registry."""
     if "@" in container.image:
         return container.image.partition("@")[2]
     statuses = (*pod.status.container_statuses, *pod.status.init_container_statuses)
@@ -102,7 +104,7 @@ def _digest(pod: Pod, container: Container) -> str:
 
 
 def _alias(present: str, digest: str) -> str:
-    """Another name of the same image; asked for again and again it goes back and forth between two."""
+    """Returns another name of the same image; repeated requests alternate between two names."""
     name = present.partition("@")[0]
     path, slash, last = name.rpartition("/")
     bare, _colon, tag = last.partition(":")

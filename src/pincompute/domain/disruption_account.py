@@ -1,14 +1,14 @@
-"""One account of disturbance per workload: how many replicas may be missing at a time, over all clusters together.
+"""This module keeps one disruption account per workload: how many replicas may be missing at a time over all clusters.
 
-The promise: of `replicas`, at least `replicas - unavailable` are available at any instant, as far as it depends on the
-platform. Everything that disturbs replicas on purpose draws on the account: updates, restarts, drains, moves between
-clusters. The federation hands each member a part of it in absolute numbers, an allotment; the member's operator obeys it
-without asking again, and the next allotment is made when the last has come back.
+The account promises that of `replicas` at least `replicas - unavailable` are available at any instant, as far as that depends
+on the platform. Every disruption that the platform causes draws on it: updates, restarts, drains, moves between clusters. The
+federation hands each member a part of it in absolute numbers, an allotment. The member's operator keeps within its allotment
+without asking again, and the federation makes the next allotment when the last one has come back.
 
 What a member *guarantees* is the number of replicas that stay available there whatever its operator does: of those that are
-available now, as many as its allotment does not give away. A member that does not answer guarantees nothing. The surprising
-rule: an allotment that was lowered counts as given until the operator has acted on the lower one, because until then it may
-still use it.
+available now, as many as its allotment does not give away. A member that does not answer guarantees nothing. A lowered
+allotment counts as the former one until the operator has confirmed it, because until then the operator may still use the
+former one.
 """
 
 from __future__ import annotations
@@ -20,9 +20,8 @@ from typing import TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Of `replicas`, `unavailable` may be missing at a time; `surge` more may exist while something is disturbed.
-
-    `single`: never more than `replicas` exist, so what moves is gone before it comes again.
+    """Of `replicas`, `unavailable` may be missing at a time; `surge` more may exist during a disruption. `single`: there are
+    never more than `replicas`, so a replica that moves is gone before it starts again.
     """
 
     replicas: int
@@ -32,26 +31,26 @@ class Account:
 
     @property
     def promised(self) -> int:
-        """So many are available at any instant."""
+        """Returns how many are available at any instant."""
         return max(0, self.replicas - self.unavailable)
 
     def without_surge(self) -> Account:
-        """The account where no cluster has room for one replica more: then at least one may be missing."""
+        """Returns the account for when no cluster has room for a surge replica: then at least one may be missing."""
         return replace(self, surge=0, unavailable=max(1, self.unavailable))
 
 
 def account(replicas: int, unavailable: int | str, surge: int | str) -> Account:
-    """The account of so many replicas, from counts or percentages of them.
+    """Returns the account of that many replicas, from counts or percentages of them.
 
-    Percentages of `unavailable` are rounded down, those of `surge` up, as a Deployment rounds; with neither, one replica at a
-    time may be missing, or nothing could ever change.
+    As in a Deployment, percentages of `unavailable` are rounded down and those of `surge` up. With neither, one replica at a
+    time may be missing, because otherwise nothing could ever change.
     """
     made = Account(replicas, _part(unavailable, replicas, up=False), _part(surge, replicas, up=True))
     return made if made.surge else made.without_surge()
 
 
 def _part(value: int | str, total: int, *, up: bool) -> int:
-    """A count, or a percentage of `total`."""
+    """Returns a count, or a percentage of `total`."""
     if isinstance(value, int):
         return max(0, value)
     share = int(value.removesuffix("%")) * total if value.endswith("%") else int(value) * 100
@@ -63,9 +62,9 @@ class Part:
     """One member's part of the workload.
 
     `target`: replicas it should have in the end; `replicas`: those its shard asks for now. `available`: of the pods there.
-    `unavailable` and `updating`: its allotment now, for evictions and for restarts in place. `guaranteed`: what its operator
-    last said it guarantees at least; `settled`: it said so of the shard as it is now. `known`: the member answers. `evictions`,
-    `updates` and `drains` are replicas that wait to be disturbed there.
+    `unavailable` and `updating`: its allotment now, for evictions and for restarts in place. `guaranteed`: the least that
+    its operator last confirmed; `settled`: it confirmed that of the shard as it is now. `known`: the member answers.
+    `evictions`, `updates` and `drains` are replicas that wait there for a disruption.
     """
 
     cluster: str
@@ -83,39 +82,43 @@ class Part:
 
     @property
     def floor(self) -> int:
-        """The operator never lets fewer be available by its own doing."""
+        """Returns how many stay available as far as the operator's own actions go."""
         return max(0, self.replicas - self.unavailable - self.updating)
 
     @property
     def guarantee(self) -> int:
-        """Replicas that stay available there whatever the operator does."""
+        """Returns the replicas that stay available there whatever the operator does."""
         return min(self.available, self.floor, self.guaranteed) if self.known else 0
 
     @property
     def updating_needed(self) -> int:
-        """The allotment with which all that waits can restart: what is missing there already has to be covered as well."""
+        """Returns the allotment with which everything that waits can restart; it must also cover what is missing there
+        already.
+        """
         return self.updates + max(0, self.replicas - self.available) if self.updates else 0
 
     def unavailable_needed(self, waiting: int) -> int:
-        """The allotment with which so many that wait can be evicted, likewise."""
+        """Returns the allotment with which everything that waits can be evicted, likewise."""
         return waiting + max(0, self.replicas - self.available) if waiting else 0
 
     @property
     def can_be_raised(self) -> bool:
-        """What its operator may be acting on is known, so that a higher floor hides no lower one that it may still use."""
+        """Returns whether it is known which floor the operator follows, so that a higher floor hides no lower one that it
+        may still use.
+        """
         return self.known and (self.settled or self.guaranteed == 0)
 
 
 _Grant: TypeAlias = Callable[[Part, int], Part | None]
-"""A part with at most so many more of one kind of allotment; None when it waits for none."""
+"""Returns a part with at most so many more of one kind of allotment; None when it waits for none."""
 
 
 def allot(whole: Account, parts: Sequence[Part]) -> tuple[Part, ...]:
-    """The parts with the replicas and allotments that each member should be given now.
+    """Returns the parts with the replicas and allotments that each member should get now.
 
-    No step takes the sum of all guarantees below the promise; what has to be left for later is left. First members grow and
-    give back what they no longer need, then those that have too many shrink, then what is left of the account is handed out.
-    While replicas are lost, what was handed out and is not spent is taken back first.
+    No step takes the sum of all guarantees below the promise; what does not fit is left for later. First members grow and
+    give back what they no longer need, then those that have too many shrink, then the rest of the account is handed out.
+    While replicas are lost, unspent allotments are withdrawn first.
     """
     grown = _grown(whole, [_returned(part) for part in parts])
     if guaranteed(grown) < whole.promised:
@@ -128,7 +131,7 @@ def guaranteed(parts: Iterable[Part]) -> int:
 
 
 def _returned(part: Part) -> Part:
-    """Without the allotment that nothing there waits for."""
+    """Returns the part without the allotment that nothing there waits for."""
     if not part.can_be_raised:
         return part
     return replace(
@@ -139,7 +142,7 @@ def _returned(part: Part) -> Part:
 
 
 def _grown(whole: Account, parts: list[Part]) -> list[Part]:
-    """With the replicas they lack. What may never exist twice comes only when as much has gone elsewhere."""
+    """Returns the parts with the replicas they lack. What may never exist twice grows only when as much has gone elsewhere."""
     free = whole.replicas - sum(part.replicas for part in parts) if whole.single else None
     made: list[Part] = []
     for part in parts:
@@ -152,7 +155,7 @@ def _grown(whole: Account, parts: list[Part]) -> list[Part]:
 
 
 def _withdrawn(part: Part) -> Part:
-    """Without what it was allotted and has not spent: nothing else is disturbed until what was lost is back."""
+    """Returns the parts without unspent allotments: nothing else is disrupted until what was lost is back."""
     unspent = max(0, part.available - part.floor) if part.can_be_raised else 0
     evictions = min(part.unavailable, unspent)
     updates = min(part.updating, unspent - evictions)
@@ -160,7 +163,9 @@ def _withdrawn(part: Part) -> Part:
 
 
 def _drains_released(parts: list[Part]) -> list[Part]:
-    """While an update waits, drains give back what they were allotted: a cordon may last for days, an update does not."""
+    """Returns the parts without what drains were allotted, while an update waits: a cordon may last for days, an update does
+    not.
+    """
     if not any(_lacks(part) for part in parts):
         return parts
     return [
@@ -173,9 +178,10 @@ def _lacks(part: Part) -> bool:
 
 
 def _shrunk(whole: Account, parts: list[Part]) -> list[Part]:
-    """Replicas go where they are too many, once as many others are available: a move by itself disturbs nobody (N7).
+    """Returns the parts with surplus replicas removed, once as many others are available: a move by itself disrupts nothing
+    (N7).
 
-    What may never exist twice cannot wait for others: it goes as far as the account allows.
+    What may never exist twice cannot wait for others: it shrinks as far as the account allows.
     """
     needed = whole.promised if whole.single else whole.replicas
     made: list[Part] = []
@@ -188,7 +194,7 @@ def _shrunk(whole: Account, parts: list[Part]) -> list[Part]:
 
 
 def _smaller(part: Part, spare: int) -> Part:
-    """The part shrunk towards its target by as much as costs no more than `spare` of its guarantee."""
+    """Returns the part shrunk towards its target by as much as costs at most `spare` of its guarantee."""
     if not part.known or part.replicas <= part.target:
         return part
     spent = part.unavailable + part.updating
@@ -206,7 +212,7 @@ def _handed_out(whole: Account, parts: list[Part]) -> tuple[Part, ...]:
 
 
 def _divided(grant: _Grant, parts: list[Part], spare: int) -> list[Part]:
-    """The parts with what is spare of the account, divided evenly over those that wait for this kind of allotment."""
+    """Returns the parts with the spare part of the account, divided evenly over those that wait for this kind of allotment."""
     made = list(parts)
     waiting = [i for i, part in enumerate(made) if grant(part, 1) is not None]
     for left, i in zip(range(len(waiting), 0, -1), waiting, strict=True):
@@ -217,7 +223,7 @@ def _divided(grant: _Grant, parts: list[Part], spare: int) -> list[Part]:
 
 
 def _granted(grant: _Grant, part: Part, spare: int) -> Part:
-    """As much of what it waits for as costs no more than `spare`: what is missing there already costs nothing."""
+    """Returns the part with as much of its request as costs at most `spare`: what is missing there already costs nothing."""
     return grant(part, spare + max(0, part.floor - part.available)) or part
 
 

@@ -1,9 +1,9 @@
-"""Updates that restart only the containers whose image changed: the pod keeps its name, address, node and volumes (S-150).
+"""This module updates pods in place: only containers whose image changed restart; name, node and volumes stay (S-150).
 
-What changes is recorded on the pod, container by container, with the id of the container that has to go. The update is done
-when none of those ids runs any more and the pod is ready: judged by what runs, never by what the spec says (S-153). The
-surprising rule: a container that is set back to the image it still runs has nothing to wait for, so a rollback in the
-middle of an update never hangs (S-154, S-155).
+The pod records what changes, container by container, with the id of the container that has to end. The update is done when
+none of those ids runs any more and the pod is ready: judged by what runs, never by what the spec says (S-153). A container
+that is set back to the image that it still runs has nothing to wait for, so a rollback in the middle of an update never hangs
+(S-154, S-155).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Replaced(Struct):
 
 
 def patch(pod: Pod, template: Manifest, marks: Marks) -> Manifest:
-    """Strategic merge patch that turns the pod into one of this template. Both must have the same shape."""
+    """Returns a strategic merge patch that turns the pod into one of this template. Both must have the same shape."""
     wanted = template_hash.images(template)
     present = _images(pod)
     changed = {name: image for name, image in wanted.items() if present.get(name) != image}
@@ -45,7 +45,7 @@ def patch(pod: Pod, template: Manifest, marks: Marks) -> Manifest:
 
 
 def is_pending(pod: Pod) -> bool:
-    """A container that has to go has not gone yet. Without ids to compare, readiness alone has to tell."""
+    """Returns whether a container that has to end still runs. Without ids to compare, readiness alone decides."""
     record = _recorded(pod)
     if not record:
         return False
@@ -54,7 +54,7 @@ def is_pending(pod: Pod) -> bool:
 
 
 def _record(pod: Pod, wanted: Mapping[str, str], changed: Mapping[str, str]) -> dict[str, Replaced]:
-    """Containers to wait for: those that change now, and those that an earlier update has not brought down yet."""
+    """Returns the containers to wait for: those that change now, and those that an earlier update has not ended yet."""
     ids, images, before = _ids(pod), _images(pod), _recorded(pod)
     record: dict[str, Replaced] = {}
     for name, image in wanted.items():
@@ -73,7 +73,7 @@ def _recorded(pod: Pod) -> dict[str, Replaced]:
 
 
 def _images(pod: Pod) -> dict[str, str]:
-    """By container; another name of the same image, which a restart by request gave it, is no other image."""
+    """Returns images by container; another name of the same image, which a requested restart gave it, is no other image."""
     sidecars = [c for c in pod.spec.init_containers if c.restart_policy == "Always"]
     renamed = container_restart.recorded(pod)
     return {c.name: container_restart.image(c, renamed.get(c.name)) for c in (*pod.spec.containers, *sidecars)}
@@ -84,12 +84,12 @@ def _ids(pod: Pod) -> dict[str, str]:
 
 
 def _stale(pod: Pod, what: str) -> tuple[str, ...]:
-    """Keys that the former template brought; what others wrote on the pod is theirs."""
+    """Returns keys that the former template brought; what others wrote on the pod stays."""
     return tuple(shard_pods.template_keys(pod).get(what, ())) + ((labels.TEMPLATE_KEYS,) if what == "annotations" else ())
 
 
 def _change(present: Mapping[str, str], wanted: Mapping[str, str], stale: tuple[str, ...]) -> dict[str, str | None]:
-    """Merge patch of a map: what is new or different, and null for what must go."""
+    """Returns the merge patch of a map: what is new or different, and null for what must go."""
     gone: dict[str, str | None] = {key: None for key in stale if key in present and key not in wanted}
     return gone | {key: value for key, value in wanted.items() if present.get(key) != value}
 

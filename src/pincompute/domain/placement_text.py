@@ -1,4 +1,4 @@
-"""A workload's placement in sentences: why it runs where it runs, or why it does not run yet and what to do. Pure."""
+"""This module explains a workload's placement in sentences: why it runs where it runs, or why not yet and what to do."""
 
 from __future__ import annotations
 

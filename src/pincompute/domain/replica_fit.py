@@ -1,8 +1,8 @@
-"""How many replicas of a request fit into a cluster: per-node fit, not the sum of what is free (S-034).
+"""This module computes how many replicas of a request fit into a cluster, node by node and not by sums (S-034).
 
-Every resource counts alike, devices and extended resources as well as cpu and memory: a cluster without GPUs has no room for
-what asks for one. Capacity is *promised* from the moment of the decision until the replicas are ready, because the cluster's
-own report comes later (S-035): two submits in one second never count the same room twice.
+Every resource counts alike, devices and extended resources as well as cpu and memory: a cluster without GPUs has no room for a
+pod that requests one. Capacity is *promised* from the moment of the decision until the replicas are ready, because the
+cluster's own report comes later (S-035): two submits in one second never count the same room twice.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ UNBOUNDED = 1_000_000  # replicas; stands for "as many as you like" where nothin
 
 
 def replicas_that_fit(capacity: Capacity, promised: Requests, request: Requests) -> int:
-    """The smaller of what fits node by node and what is left of the sums once promised capacity is taken off."""
+    """Returns the smaller of what fits node by node and what is left of the sums once promised capacity is subtracted."""
     return min(by_node(capacity, request), by_sum(total(capacity.free), promised, request))
 
 
 def by_node(capacity: Capacity, request: Requests) -> int:
-    """How many fit on the nodes as they are measured."""
+    """Returns how many fit on the nodes as they are measured."""
     return min(UNBOUNDED, sum(row.count * fit(row.resources, request) for row in capacity.free))
 
 
 def by_sum(free: Requests, promised: Requests, request: Requests) -> int:
-    """How many the sum of what is free holds once promised capacity is taken off."""
+    """Returns how many the sum of what is free holds once promised capacity is subtracted."""
     if not promised:
         return fit(free, request)
     return fit({name: free.get(name, 0) - promised.get(name, 0) for name in request}, request)
 
 
 def total(rows: Iterable[FreeNodes]) -> Requests:
-    """What is free on all nodes together."""
+    """Returns what is free on all nodes together."""
     free = NOTHING
     for row in rows:
         free = plus(free, row.resources, row.count)
@@ -41,7 +41,7 @@ def total(rows: Iterable[FreeNodes]) -> Requests:
 
 
 def fit(free: Mapping[str, int], request: Requests) -> int:
-    """How many of the request fit into one piece."""
+    """Returns how many of the request fit into one piece."""
     fits = UNBOUNDED
     for name, wanted in request.items():
         if wanted > 0:
@@ -50,14 +50,14 @@ def fit(free: Mapping[str, int], request: Requests) -> int:
 
 
 def scarcest(free: Requests, promised: Requests, request: Requests) -> str:
-    """The resource that limits how many the sum holds; the first by name of several."""
+    """Returns the resource that limits how many the sum holds; of several, the first by name."""
     return _least(
         {name: (free.get(name, 0) - promised.get(name, 0)) // wanted for name, wanted in request.items() if wanted > 0}
     )
 
 
 def scarcest_by_node(capacity: Capacity, request: Requests) -> str:
-    """The resource that limits how many fit node by node."""
+    """Returns the resource that limits how many fit node by node."""
     wants = {name: wanted for name, wanted in request.items() if wanted > 0}
     return _least(
         {name: sum(row.count * fit(row.resources, {name: wanted}) for row in capacity.free) for name, wanted in wants.items()}
@@ -69,7 +69,7 @@ def _least(fits: Mapping[str, int]) -> str:
 
 
 def used_share(capacity: Capacity, promised: Requests) -> float:
-    """Share of the cluster's cpu or memory that is taken or promised, whichever is higher; 0.0 to 1.0."""
+    """Returns the share of the cluster's cpu or memory that is taken or promised, whichever is higher; 0.0 to 1.0."""
     return min(1.0, max(_used(capacity, promised, CPU), _used(capacity, promised, MEMORY), 0.0))
 
 

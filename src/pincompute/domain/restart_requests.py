@@ -1,7 +1,7 @@
-"""Restarts of one replica or container that somebody asked for, as they wait on the pod for the workload's account.
+"""This module keeps restart requests for a replica or container on its pod until the disruption account allows them.
 
-The gateway adds a request to the pod's annotation, the member's operator carries it out as soon as its budget allows, and takes
-it away. The surprising rule: a request that waits is known by its id, so that asking again changes nothing.
+The gateway adds a request to the pod's annotation. The member's operator carries it out as soon as its budget allows, and
+removes it. A pending request is known by its id, so repeating it changes nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MOST = 16  # that may wait on one pod
 
 
 class RestartRequest(Struct):
-    """Who asked for which restart, when and why; without a container the whole replica is to end and be replaced."""
+    """Who asked for which restart, when and why; without a container the whole replica is replaced."""
 
     id: str
     by: str
@@ -30,12 +30,12 @@ class RestartRequest(Struct):
 
     @property
     def of_container(self) -> ContainerRestart:
-        """As `restarts.decide` takes it."""
+        """Returns the request as `container_restart.decide` takes it."""
         return ContainerRestart(self.container, self.by, self.why, self.id)
 
 
 def waiting(pod: Pod) -> tuple[RestartRequest, ...]:
-    """The oldest first. Empty also when somebody else wrote there in another form."""
+    """Returns the pending requests, oldest first; none when somebody else wrote the annotation in another form."""
     text = pod.metadata.annotations.get(labels.RESTART_REQUEST)
     try:
         return msgspec.json.decode(text, type=tuple[RestartRequest, ...]) if text else ()
@@ -44,15 +44,15 @@ def waiting(pod: Pod) -> tuple[RestartRequest, ...]:
 
 
 def knows(pod: Pod, request: RestartRequest) -> bool:
-    """This very request waits on the pod already."""
+    """Returns whether this very request is pending on the pod already."""
     return any(known.id == request.id for known in waiting(pod))
 
 
 def annotation(requests: Sequence[RestartRequest]) -> dict[str, str | None]:
-    """The annotation that says these requests wait, for a merge patch; null takes it away when there are none."""
+    """Returns the annotation with these requests, for a merge patch; null removes it when there are none."""
     return {labels.RESTART_REQUEST: msgspec.json.encode(requests).decode() if requests else None}
 
 
 def without(pod: Pod, ids: Collection[str]) -> dict[str, str | None]:
-    """The annotation once the requests with these ids are carried out."""
+    """Returns the annotation once the requests with these ids are carried out."""
     return annotation([request for request in waiting(pod) if request.id not in ids])

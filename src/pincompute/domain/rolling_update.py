@@ -1,9 +1,10 @@
-"""From the replicas there are to the mix of revisions there should be, as far as the shard's budget allows now.
+"""This module decides a member's rolling update: the steps from the present replicas to the wanted mix of revisions.
 
-Every look compares the mix with what lives and makes the moves that can be afforded; there is no memory of an update in
-progress, so a new mix in the middle of one, a rollback included, is only a new comparison. A move of a replica that serves
-needs an allotment; one that does not serve costs nothing and goes first, so a broken revision can always be left (S-124,
-S-159). What is not allotted is requested: the federation, which knows all members, hands it out.
+Every reconciliation compares the mix with the live pods and takes the steps that the shard's budget affords. Nothing remembers
+an update in progress, so a new mix in the middle of one, a rollback included, is only a new comparison. A step that disrupts a
+serving replica needs an allotment. A step for a replica that does not serve costs nothing and goes first, so a workload can
+always leave a broken revision (S-124, S-159). The operator requests what it was not allotted, and the federation, which knows
+all members, hands it out.
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ class WantedRevision:
 
 @dataclass(frozen=True, slots=True)
 class ReplicaState:
-    """One live pod. `available`: it serves, and has for long enough. `created` is in seconds since the epoch.
+    """One live pod.
 
-    `updating`: it has its revision, but a container of the former one still runs. `draining`: its node is cordoned.
-    `unschedulable`: no node takes it. Somebody asked to `replace` it, or to `restart` one of its containers.
+    `available`: it serves, and has for long enough. `created` is in seconds since the epoch. `updating`: it has its
+    revision, but a container of the former one still runs. `draining`: its node is cordoned. `unschedulable`: no node takes
+    it. A request asks to `replace` it, or to `restart` one of its containers.
     """
 
     name: str
@@ -59,9 +61,10 @@ class DisruptionLimits:
 
 @dataclass(frozen=True, slots=True)
 class Moves:
-    """What is done now: `create` holds a revision per new pod, `update` pairs of pod and revision, `restart` and `delete` pods.
+    """The steps to take now: `create` holds a revision per new pod, `update` pairs of pod and revision, `restart` and
+    `delete` pods.
 
-    `updates` and `evictions` count all replicas that wait to be changed in place and to be replaced, those that are moved now
+    `updates` and `evictions` count all replicas that wait to be changed in place and to be replaced, the present steps
     included.
     """
 
@@ -74,12 +77,12 @@ class Moves:
 
 
 def victims(replicas: Iterable[ReplicaState]) -> list[ReplicaState]:
-    """In the order in which they go: not ready first, then the youngest, then those on draining nodes (S-201)."""
+    """Orders pods for removal: not ready first, then the youngest, then those on draining nodes (S-201)."""
     return sorted(replicas, key=lambda r: (r.ready, r.available, -r.created, not r.draining, -r.ordinal, r.name))
 
 
 def moves(mix: Sequence[WantedRevision], replicas: Sequence[ReplicaState], limit: DisruptionLimits) -> Moves:
-    """What may be done now. Nothing when the mix is there and nobody asks for anything."""
+    """Returns the steps to take now; none when the mix is there and there are no requests."""
     total = sum(wanted.replicas for wanted in mix)
     missing, surplus = _differences(mix, replicas)
     excess = max(0, len(surplus) - len(missing))
@@ -106,20 +109,20 @@ def moves(mix: Sequence[WantedRevision], replicas: Sequence[ReplicaState], limit
 
 
 def kept(mix: Sequence[WantedRevision], replicas: Sequence[ReplicaState]) -> Moves:
-    """The moves of a paused shard: what is missing altogether is made, nothing is changed or taken away (S-258)."""
+    """Returns the steps of a paused shard: what is missing altogether is created, nothing is changed or removed (S-258)."""
     missing, _surplus = _differences(mix, replicas)
     lacking = max(0, sum(wanted.replicas for wanted in mix) - len(replicas))
     return Moves(create=tuple(wanted.revision for wanted in missing[:lacking]))
 
 
 class _Allowance:
-    """How many available replicas more than `total` there are; every one that is disturbed is paid for."""
+    """How many available replicas there are beyond `total`; every disruption of one uses it up."""
 
     def __init__(self, spare: int) -> None:
         self._spare = spare
 
     def take(self, replicas: Iterable[ReplicaState], allotted: int) -> list[ReplicaState]:
-        """Those that may be disturbed now when `allotted` replicas may be missing."""
+        """Returns those that may be disrupted now when `allotted` replicas may be missing."""
         chosen: list[ReplicaState] = []
         for replica in replicas:
             if replica.available and self._spare + allotted <= 0:
@@ -132,7 +135,7 @@ class _Allowance:
 def _differences(
     mix: Sequence[WantedRevision], replicas: Sequence[ReplicaState]
 ) -> tuple[list[WantedRevision], list[ReplicaState]]:
-    """A share per missing replica, in the order of the mix, and the replicas that are too many, victims first."""
+    """Returns a share per missing replica, in the order of the mix, and the surplus replicas, victims first."""
     by_revision: dict[str, list[ReplicaState]] = {}
     for replica in victims(replicas):
         by_revision.setdefault(replica.revision, []).append(replica)
@@ -147,7 +150,7 @@ def _differences(
 
 
 def _same_shape(movers: Sequence[ReplicaState], missing: Sequence[WantedRevision]) -> list[tuple[ReplicaState, str]]:
-    """Pairs of a replica and the missing revision it can take in place."""
+    """Returns pairs of a replica and the missing revision that it can take in place."""
     open_by_shape: dict[str, list[str]] = {}
     for wanted in reversed(missing):
         open_by_shape.setdefault(wanted.shape, []).append(wanted.revision)
@@ -155,7 +158,7 @@ def _same_shape(movers: Sequence[ReplicaState], missing: Sequence[WantedRevision
 
 
 def _without(missing: Sequence[WantedRevision], taken: Iterable[str]) -> list[str]:
-    """The revisions of `missing` in their order, less those that are taken."""
+    """Returns the revisions of `missing` in their order, less those that are taken."""
     gone = Counter(taken)
     rest: list[str] = []
     for wanted in missing:

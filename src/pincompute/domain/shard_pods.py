@@ -1,8 +1,8 @@
-"""The pods of a shard: their names, what they are made of, and what state one is in.
+"""This module derives the pods of a shard: their names, their manifests, and the state of each.
 
-Names are derived, never drawn: `<shard>-<cluster>-<ordinal>`, the lowest ordinal that is free. The surprising rule: the pod
-of a kind that is not scalable has no ordinal, `<shard>-<cluster>`, so that there can never be two of it, and a service of the
-same name keeps out of its way.
+A name is derived and never random: `<shard>-<cluster>-<ordinal>` with the lowest free ordinal. The pod of a kind that does not
+scale has no ordinal, `<shard>-<cluster>`, so there can never be two of it, and a service of the same name does not collide
+with it.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ class Marks:
 
 
 def workload_kind(resource: Resource[Any]) -> str:
-    """Kind of the host object a shard comes from."""
+    """Returns the kind of the host object that a shard comes from."""
     return kinds.of_resource(resource).workload.kind
 
 
 def names(resource: Resource[Any], shard: Shard) -> Iterator[tuple[int, str]]:
-    """Ordinals and names a pod of the shard may have, lowest first."""
+    """Yields ordinals and names that a pod of the shard may have, lowest first."""
     stem = f"{shard.metadata.name}-{shard.spec.cluster}"
     if not kinds.of_resource(resource).scalable:
         return iter(((0, _fit(stem, "")),))
@@ -49,7 +49,7 @@ def names(resource: Resource[Any], shard: Shard) -> Iterator[tuple[int, str]]:
 
 
 def free_names(resource: Resource[Any], shard: Shard, taken: Container[str], count: int) -> tuple[tuple[int, str], ...]:
-    """At most `count` names nobody has: fewer for a single pod, whose only name may still be taken."""
+    """Returns at most `count` free names; fewer for a single pod, whose only name may still be taken."""
     free = (candidate for candidate in names(resource, shard) if candidate[1] not in taken)
     return tuple(itertools.islice(free, count))
 
@@ -62,7 +62,7 @@ def _fit(stem: str, suffix: str) -> str:
 
 
 def render(resource: Resource[Any], shard: Shard, share: Share, marks: Marks, name: str) -> Manifest:
-    """The pod of one replica. Zone and cluster can be read in its containers through the downward API of its labels."""
+    """Returns the pod of one replica. Its containers can read zone and cluster through the downward API of its labels."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -78,7 +78,7 @@ def render(resource: Resource[Any], shard: Shard, share: Share, marks: Marks, na
 
 
 def owner(resource: Resource[Any], shard: Shard) -> Manifest:
-    """What the shard made goes with it."""
+    """Returns the owner reference, so that what the shard created goes with it."""
     return {
         "apiVersion": resource.api_version,
         "kind": resource.kind,
@@ -90,7 +90,7 @@ def owner(resource: Resource[Any], shard: Shard) -> Manifest:
 
 
 def marks(resource: Resource[Any], shard: Shard, share: Share, shape: str, ordinal: int) -> Marks:
-    """The template's labels and annotations, and ours, which win."""
+    """Returns the template's labels and annotations, and ours, which win."""
     metadata: Manifest = share.template.get("metadata") or {}
     from_template = Marks(dict(metadata.get("labels") or {}), dict(metadata.get("annotations") or {}))
     ours = {
@@ -115,7 +115,7 @@ def _keys(given: Marks) -> str:
 
 
 def template_keys(pod: Pod) -> Mapping[str, list[str]]:
-    """Names of the labels and annotations that the pod has from its template."""
+    """Returns the names of the labels and annotations that the pod has from its template."""
     text = pod.metadata.annotations.get(labels.TEMPLATE_KEYS)
     return msgspec.json.decode(text, type=dict[str, list[str]]) if text else {}
 
@@ -130,17 +130,17 @@ def ordinal(pod: Pod) -> int:
 
 
 def is_finished(pod: Pod) -> bool:
-    """Its containers have ended and nothing starts them again; also what an eviction leaves."""
+    """Returns whether its containers have ended for good; true also for what an eviction leaves."""
     return pod.status.phase in _FINISHED
 
 
 def is_live(pod: Pod) -> bool:
-    """It is or will be a replica: neither finished nor on its way out."""
+    """Returns whether it is or will be a replica: neither finished nor being deleted."""
     return not is_finished(pod) and not pod.deleting
 
 
 def ready_since(pod: Pod) -> datetime | None:
-    """When it became ready; None while it is not."""
+    """Returns when it became ready; None while it is not."""
     condition = find(pod.status.conditions, "Ready")
     if condition is None or condition.status != "True":
         return None

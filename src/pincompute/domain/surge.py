@@ -1,7 +1,7 @@
-"""Replicas beyond those asked for, for the time of a disturbance: how many each cluster takes.
+"""This module places surge replicas: those beyond the wanted number that exist for the time of a disruption.
 
-They stay where they are while they are needed, so that nothing is made only to be removed; new ones go where there is most
-room. Where no cluster has room for one, the disturbance has to go on without.
+Surge replicas stay where they are while they are needed, so that none is created only to be removed. New ones go where there
+is most room. Where no cluster has room for one, the disruption goes on without it.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from pincompute.domain.replica_fit import replicas_that_fit
 
 @dataclass(frozen=True, slots=True)
 class SurgeCandidate:
-    """A cluster that may take surplus replicas.
-
-    `wanted` replicas belong there by the placement, `held` surplus ones are there now, and there is `room` for so many more.
+    """A cluster that may take surge replicas. `wanted` replicas belong there by the placement, `held` surge replicas are
+    there now, and there is `room` for that many more.
     """
 
     cluster: str
@@ -28,7 +27,7 @@ class SurgeCandidate:
 
 
 def divide(needed: int, candidates: Sequence[SurgeCandidate]) -> dict[str, int] | None:
-    """Surplus replicas by cluster, `needed` in all or as many as there is room for; None when there is room for none."""
+    """Returns surge replicas by cluster, `needed` in all or as many as there is room for; None when there is room for none."""
     given: dict[str, int] = {}
     left = needed
     for candidate in candidates:
@@ -44,8 +43,9 @@ def divide(needed: int, candidates: Sequence[SurgeCandidate]) -> dict[str, int] 
 
 
 def room_for(capacity: Capacity | None, requests: Requests) -> int:
-    """How many more replicas of these requests the cluster has room for, by its last measurement.
+    """Returns how many more replicas of these requests the cluster has room for, by its last measurement.
 
-    One where it was not measured yet: silence is no lack of room, and a pod that no node takes is reported.
+    It returns one where the cluster was not measured yet: silence is no lack of room, and the shard reports a pod that no
+    node takes.
     """
     return replicas_that_fit(capacity, NOTHING, requests) if capacity is not None else 1

@@ -1,4 +1,4 @@
-"""How much each score counts when the clusters inside a zone are ranked."""
+"""This module sets how much each score counts when the clusters inside a zone are ranked."""
 
 from __future__ import annotations
 

@@ -1,12 +1,13 @@
-"""Dividing replicas over clusters, with the zone as the unit of spread (N2).
+"""This module divides replicas over clusters, with the zone as the unit of spread (N2).
 
-The division is what giving and taking replicas one by one would make, always from where the present state stands: to the
-emptiest zone first, from the fullest. That makes it *steady* (a re-schedule moves nothing that may stay, S-030), *monotone* (a
-higher total never lowers a cluster's share, S-032) and exact: zones that have room differ by at most one replica, whatever
-number of clusters each zone has. Inside a zone, clusters are weighted by their score. Ties are broken so that the odd replicas
-of many small workloads do not all land in the cluster that comes first in the alphabet (S-031).
+The division equals that of giving and taking replicas one by one from the present state: giving to the emptiest zone, taking
+from the fullest. That makes it *steady* (re-scheduling moves nothing that may stay, S-030), *monotone* (a higher total never
+lowers a cluster's share, S-032) and exact: zones that have room differ by at most one replica, whatever the number of clusters
+in each. Inside a zone, scores weight the clusters. Ties are broken so that the odd replicas of many small workloads do not all
+land in the cluster that comes first in the alphabet (S-031).
 
-`divide` is the strategy of what is spread, `pack` of what must be in one cluster, `every_cluster` of what runs everywhere.
+`divide` is the strategy for workloads that are spread, `pack` for those that must be in one cluster, `every_cluster` for those
+that run everywhere.
 """
 
 from __future__ import annotations
@@ -31,14 +32,14 @@ __all__ = ["Candidate", "Division", "divide", "every_cluster", "pack", "rebalanc
 
 @dataclass(frozen=True, slots=True)
 class Division:
-    """Replicas by cluster, zero rows left out; `unplaced` is what no cluster has room for."""
+    """Replicas by cluster, without zero rows; `unplaced` is what no cluster has room for."""
 
     replicas: Mapping[str, int]
     unplaced: int
 
 
 def divide(total: int, candidates: Iterable[Candidate], uid: str) -> Division:
-    """Give `total` replicas to the candidates, starting from what they have."""
+    """Gives `total` replicas to the candidates, starting from what they have."""
     rows = tuple(candidates)
     missing = total - sum(c.present for c in rows)
     if missing < 0:
@@ -48,9 +49,10 @@ def divide(total: int, candidates: Iterable[Candidate], uid: str) -> Division:
 
 
 def rebalance(candidates: Iterable[Candidate], uid: str, max_skew: int = 1) -> Division:
-    """Move as few replicas as it takes until open zones differ by at most `max_skew`; never more than there is room for.
+    """Moves as few replicas as it takes until open zones differ by at most `max_skew`, never more than there is room for.
 
-    Who gives is told by the open clusters of a zone, who takes by all that the zone holds, doubted clusters included.
+    The open clusters of a zone decide who gives, all that the zone holds decides who takes, clusters that are not open
+    included.
     """
     rows = _after_sure_moves(tuple(candidates), uid, max_skew)
     while move := _next_move(rows, uid, max_skew):
@@ -59,9 +61,10 @@ def rebalance(candidates: Iterable[Candidate], uid: str, max_skew: int = 1) -> D
 
 
 def pack(total: int, candidates: Iterable[Candidate], uid: str) -> Division:
-    """All replicas in one cluster or none at all: where some are already, else the best cluster that has room for all.
+    """Puts all replicas in one cluster or none at all: where some are already, else in the best cluster that has room for
+    all.
 
-    What runs is not moved: what is missing where it runs waits until there is room for all of that.
+    Running replicas do not move: what is missing beside them waits until there is room for all of it.
     """
     rows = tuple(candidates)
     missing = total - sum(c.present for c in rows)
@@ -76,13 +79,13 @@ def pack(total: int, candidates: Iterable[Candidate], uid: str) -> Division:
 
 
 def every_cluster(each: int, candidates: Iterable[Candidate]) -> Division:
-    """`each` for every cluster that may receive it; a doubted one keeps what it has."""
+    """Gives `each` to every cluster that may receive it; one that is not open keeps what it has."""
     rows = tuple(candidates)
     return _division(rows, {c.cluster: each - c.present for c in rows if c.open or c.present > each}, 0)
 
 
 def skew(candidates: Iterable[Candidate]) -> int:
-    """Largest difference between two zones."""
+    """Returns the largest difference between two zones."""
     totals = by_zone(candidates, lambda c: c.present).values()
     return max(totals) - min(totals) if totals else 0
 
@@ -93,7 +96,9 @@ def _division(rows: Iterable[Candidate], moved: Mapping[str, int], unplaced: int
 
 
 def _give(rows: Collection[Candidate], count: int, uid: str) -> dict[str, int]:
-    """Up to `count` more: the emptiest zone first, inside it the cluster with the best score per replica it would have."""
+    """Gives up to `count` more: the emptiest zone first, inside it the cluster with the best score per replica it would
+    have.
+    """
     if count == 0:
         return {}
     able = [c for c in rows if c.open and c.room > 0]
@@ -105,7 +110,7 @@ def _give(rows: Collection[Candidate], count: int, uid: str) -> dict[str, int]:
 
 
 def _take(rows: Collection[Candidate], count: int, uid: str) -> dict[str, int]:
-    """The exact reverse of giving, so that up and down again ends where it began; doubted clusters give back first."""
+    """Exactly reverses giving, so that up and down again ends where it began; clusters that are not open give back first."""
     levels, taken = by_zone(rows, lambda c: c.present), dict[str, int]()
     for is_open in (False, True):
         holding = [c for c in rows if c.open is is_open and c.present > 0]
@@ -118,7 +123,7 @@ def _take(rows: Collection[Candidate], count: int, uid: str) -> dict[str, int]:
 
 
 def _after_sure_moves(rows: tuple[Candidate, ...], uid: str, max_skew: int) -> tuple[Candidate, ...]:
-    """After as many moves as surely follow one another: no zone that takes comes near those that give."""
+    """Returns the state after as many moves as surely follow one another: no taking zone comes near the giving ones."""
     live = [c for c in rows if c.open]
     own, everything = by_zone(live, lambda c: c.present), by_zone(rows, lambda c: c.present)
     holdings = by_zone((c for c in live if c.present > 0), lambda c: c.present)
@@ -148,7 +153,7 @@ def _moved(rows: Iterable[Candidate], moved: Mapping[str, int]) -> tuple[Candida
 
 
 def _next_move(rows: Collection[Candidate], uid: str, max_skew: int) -> tuple[Candidate, Candidate] | None:
-    """From and to which cluster one more replica moves; None when zones are even enough."""
+    """Returns from and to which cluster one more replica moves; None when zones are even enough."""
     live = [c for c in rows if c.open]
     own, everything = by_zone(live, lambda c: c.present), by_zone(rows, lambda c: c.present)
     takers, givers = [c for c in live if c.room > 0], [c for c in live if c.present > 0]
@@ -160,5 +165,5 @@ def _next_move(rows: Collection[Candidate], uid: str, max_skew: int) -> tuple[Ca
 
 
 def _order(c: Candidate, present: int, uid: str) -> tuple[int, float, int]:
-    """Of zones that are even, and of clusters in a zone: which comes first when replicas are given, last when taken."""
+    """Orders equal zones, and clusters in a zone: the first when replicas are given is the last when they are taken."""
     return -rendezvous(uid, c.zone), quotient(present, c), -rendezvous(uid, c.cluster)

@@ -1,1 +1,1 @@
-"""The controller engine: plans as data, one loop that acts on them, laws that every controller obeys."""
+"""This package is the controller engine: controllers decide on plans, which are data, and the engine executes them."""

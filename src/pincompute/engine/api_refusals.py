@@ -1,7 +1,7 @@
-"""What an API server last said when it refused what a controller wanted: the one thing no cache shows.
+"""This module remembers what an API server last said when it refused a controller's write, because no cache shows that.
 
-Kept from one look to the next so that a status can say it. It is lost with the process, and said again at the
-next attempt. The first refusal stands until one attempt succeeds, because later ones differ only in figures.
+The engine keeps a refusal from one reconciliation to the next so that a status can report it. A restart loses it, and the next
+attempt brings it back. The first refusal stands until an attempt succeeds, because later ones differ only in numbers.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pincompute.engine.worker import KeyTrouble
 
 
 class ApiRefusals:
-    """`note` is what the engine tells about troubles; `of` and `by_cluster` are asked by `observe`."""
+    """The last refusals by key. The engine records them through `note`; `observe` reads them by `of` and `by_cluster`."""
 
     def __init__(self) -> None:
         self._texts: dict[tuple[str, Hashable], tuple[str, str]] = {}
@@ -29,10 +29,10 @@ class ApiRefusals:
             self._texts.setdefault((card.name, key), (cluster, text or trouble.message))
 
     def of(self, card: str, key: Hashable) -> str:
-        """What was said; empty when nothing is refused."""
+        """Returns what the API server said, or an empty text when nothing is refused."""
         return self._texts.get((card, key), ("", ""))[1]
 
     def by_cluster(self, card: str, key: Hashable) -> str:
-        """The same with the cluster that said it."""
+        """Returns the same together with the cluster that refused."""
         cluster, text = self._texts.get((card, key), ("", ""))
         return f"{cluster} does not take it: {text}" if text else ""

@@ -1,4 +1,4 @@
-"""A controller is a card and two functions: `observe` gathers all that the decision may depend on, `decide` is pure.
+"""This module defines a controller: a card and two functions. `observe` gathers the decision's input, `decide` is pure.
 
 plan = controller.decide(controller.observe(key, views, now))
 """
@@ -34,10 +34,11 @@ K = TypeVar("K", bound=AnyKey)
 
 @dataclass(frozen=True, slots=True)
 class ReadAccess(Generic[K]):
-    """A kind the controller looks at. `keys` names the controller's keys that news about an object concerns.
+    """A kind that the controller reads.
 
-    It gets the cluster's name and the object (the last known one, for a deletion). `through` names keys that only the caches
-    can tell: those of the objects that refer to this one. A cache that is unknown tells none; its news will.
+    `keys` returns the controller's keys that an event of an object concerns. It gets the cluster's name and the object, which
+    for a deletion is the last known one. `through` returns keys that only the caches know: those of the objects that refer to
+    this one. An unknown cache returns none; its own events will.
     """
 
     where: Where
@@ -46,7 +47,7 @@ class ReadAccess(Generic[K]):
     through: Callable[[str, Any, Views], Iterable[K]] | None = None
 
     def concerned(self, cluster: str, obj: Any, views: Views) -> Iterator[K]:
-        """All keys that news about the object concerns."""
+        """Returns all keys that an event of the object concerns."""
         yield from self.keys(cluster, obj)
         if self.through is not None:
             with suppress(Unknown):
@@ -55,7 +56,7 @@ class ReadAccess(Generic[K]):
 
 @dataclass(frozen=True, slots=True)
 class WriteAccess:
-    """A kind the controller may touch, and how. Anything else is refused at run time and is a broken law."""
+    """A kind that the controller writes, and how. The engine refuses any other write, and the laws fail on it."""
 
     where: Where
     resource: Resource[Any]
@@ -64,15 +65,14 @@ class WriteAccess:
 
 @dataclass(frozen=True, slots=True)
 class Card(Generic[K]):
-    """Who a controller is: RBAC, its page in the docs and the engine's refusals come from here.
+    """A controller's declaration, from which RBAC, its page in the docs and the engine's refusals come.
 
-    `inputs` are what it asks beyond the caches, by `views.answer`.
-
-    `name` is `process.file`; it is also the field manager of every apply. `coalesce` (seconds) is the least time between two
-    runs for one key that both wrote something, and makes runs that take long rarer; `rest` between any two, for controllers
-    that look at very many objects; `pace` is how many runs a second may write, over all keys, for controllers whose mistakes
-    would go far (0: any number). `contact` names the keys that wait for a member without having anything there, for when it
-    answers or falls silent; by default those of everything on the host.
+    `name` is `process.file`; it is also the field manager of every apply. `inputs` are its questions beyond the caches, which
+    `views.answer` answers. `coalesce` (seconds) is the least time between two runs for one key that both wrote, and makes runs
+    that take long rarer; `rest` between any two runs, for controllers that read very many objects; `pace` is how many runs per
+    second may write, over all keys, for controllers whose mistakes would go far (0: any number). `contact` returns the keys
+    that wait for a member without having an object there, for when the member answers or falls silent; by default those of
+    everything on the host.
     """
 
     name: str
@@ -88,16 +88,18 @@ class Card(Generic[K]):
 
 
 class ObserveContext(Views, Protocol):
-    """What `observe` is given: the views, and what is left alone for a while."""
+    """What `observe` gets: the views, and which objects are backing off."""
 
     def resting(self, ref: Ref, version: str) -> bool:
-        """An independent action on this very version of the object has failed lately; it is tried again later."""
+        """Returns whether an independent action on this very version of the object failed lately and is retried later."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Controller(Generic[K, Seen]):
-    """`observe` returns None when there is nothing to look after; it raises `Unknown` when it cannot see enough."""
+    """A card with its two functions. `observe` returns None when there is nothing to do, and raises `Unknown` when it cannot
+    see enough.
+    """
 
     card: Card[K]
     observe: Callable[[K, ObserveContext, datetime], Seen | None]
@@ -105,5 +107,5 @@ class Controller(Generic[K, Seen]):
 
 
 def own_key(_cluster: str, obj: Object) -> tuple[Key, ...]:
-    """For reads of the controller's own kind."""
+    """Returns the object's own key, for reads of the controller's own kind."""
     return (obj.key,)

@@ -1,4 +1,4 @@
-"""One documentation page per controller, from its card and its module's docstring."""
+"""This module writes one documentation page per controller, from its card and its module's docstring."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ PLACES: dict[Where, str] = {"host": "host", "members": "every member", "local": 
 
 
 def page(controller: Controller[Any, Any]) -> str:
-    """Markdown."""
+    """Returns a controller's page as Markdown."""
     return "\n".join(_lines(controller)) + "\n"
 
 
 def index(controllers: Iterable[Controller[Any, Any]]) -> str:
-    """Markdown: a table of all controllers."""
+    """Returns a table of all controllers as Markdown."""
     rows = [f"| [{c.card.name}]({c.card.name}.md) | {c.card.key} | {_one_line(c.card.promise)} |" for c in controllers]
     return "\n".join(["# Controllers", "", "| controller | key | promise |", "| --- | --- | --- |", *rows]) + "\n"
 
@@ -29,7 +29,7 @@ def _lines(controller: Controller[Any, Any]) -> Iterator[str]:
     about = inspect.getdoc(sys.modules[controller.observe.__module__])
     if about and about != card.promise:
         yield from (about, "")
-    yield from (f"Looks at one **{card.key}** at a time.", "")
+    yield from (f"Reconciles one **{card.key}** at a time.", "")
     yield from _reads(card)
     yield from _inputs(card)
     yield from _writes(card)

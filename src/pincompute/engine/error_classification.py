@@ -1,8 +1,8 @@
-"""What became of a look at a key, and the one place that says what every error means.
+"""This module defines the outcomes of a reconciliation, and is the one place that decides what every error means.
 
-Conflict: what was read is old, look again soon. Transient: nobody's fault, back off. Blocked: a disruption budget says not
-now, ask again in a while. Refused: somebody must change something, report it and try again far later. Bug: ours, degraded.
-Unknown: not an error, wait for news.
+Conflict: the view was stale, so the engine retries soon. Transient: nobody's fault, so it backs off. Blocked: a disruption
+budget does not allow the eviction now, so it retries in a while. Refused: somebody must change something, so it reports that
+and retries far later. Bug: the controller's fault, which degrades the key. Unknown: no error, so it waits for an event.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pincompute.kube.cache_views import Unknown
 
 
 class Outcome(StrEnum):
-    SETTLED = "settled"  # nothing to do, or the look's plan was carried out
+    SETTLED = "settled"  # nothing to do, or the plan was executed
     ACTED = "acted"
     UNKNOWN = "unknown"
     FENCED = "fenced"  # the lease is gone: somebody else may be writing
@@ -27,7 +27,7 @@ class Outcome(StrEnum):
 
 
 class StaleView(Exception):  # noqa: N818 - an answer, not an error
-    """The API server does not show what the plan was decided from."""
+    """The API server does not hold what the plan was decided from."""
 
 
 class Fenced(Exception):  # noqa: N818 - an answer, not an error
@@ -39,11 +39,11 @@ class ForeignError(Exception):
 
 
 class UndeclaredAccessError(Exception):
-    """A plan touches what its controller's card does not name, or in a way that no plan may."""
+    """A plan touches something that its controller's card does not declare, or in a way that no plan may."""
 
 
 def classify(error: Exception) -> Outcome:
-    """What an error that came out of an action means; anything unforeseen is a bug."""
+    """Returns what an action's error means; anything unforeseen is a bug."""
     match error:
         case StaleView() | api_errors.Conflict():
             return Outcome.CONFLICT
@@ -84,5 +84,5 @@ GOES_ON = frozenset({Outcome.ACTED, Outcome.BLOCKED})
 
 
 def of_stage(outcomes: list[Outcome]) -> Outcome:
-    """The outcome of actions that ran at the same time."""
+    """Returns the outcome of actions that ran at the same time."""
     return next((outcome for outcome in URGENCY if outcome in outcomes), Outcome.ACTED)

@@ -1,8 +1,8 @@
-"""The watchdog of an event loop: how late it is, and what holds it up. Always on, in every process.
+"""This module watches an event loop: it measures how late the loop is, and finds out what blocks it. It is always on.
 
-A heartbeat in the loop measures by how much it comes late; more than 50 ms is a stall. The thread's own clock tells what it was
-doing: it computed for all of that time, which is our code's doing, or it waited, for a machine that had other things to run or
-in a call that blocks. A second thread looks where the loop is while the heartbeat is overdue, so that the log names the place.
+A heartbeat in the loop measures its own delay; more than 50 ms is a stall. The thread's CPU clock tells the cause: it computed
+for all of that time, which is our code's fault, or it waited, for a busy machine or in a blocking call. A second thread
+samples the loop's stack while the heartbeat is overdue, so that the log names the place.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 
 
 class StallCause(StrEnum):
-    """What the loop's thread did meanwhile."""
+    """What the loop's thread did during a stall."""
 
     COMPUTING = "computing"
     WAITING = "waiting"
@@ -39,8 +39,9 @@ class StallCause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Stall:
-    """`lag` is by how much the heartbeat was late, `computed` for how long the thread surely ran meanwhile, in seconds; `place`
-    is where it was seen, innermost frame last."""
+    """One stall. `lag` is how late the heartbeat was, `computed` how long the thread surely ran meanwhile, in seconds; `place`
+    is the sampled stack, innermost frame last.
+    """
 
     lag: float
     computed: float
@@ -51,14 +52,14 @@ class Stall:
         return StallCause.COMPUTING if self.computed > STALL else StallCause.WAITING
 
     def worse_than(self, other: Stall | None) -> bool:
-        """What our code did is worse than what it may have suffered."""
+        """Returns whether this stall is worse: one that our code caused is worse than one that it may have suffered."""
         if other is None or self.cause is not other.cause:
             return other is None or self.cause is StallCause.COMPUTING
         return self.lag > other.lag
 
 
 class WatchdogMetrics:
-    """What the watchdog counts."""
+    """The watchdog's metrics."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.lag = Histogram(
@@ -82,7 +83,7 @@ class WatchdogMetrics:
 
 
 class StallDetector:
-    """Says what each heartbeat means. It has no clock of its own."""
+    """Interprets each heartbeat. It has no clock of its own."""
 
     def __init__(self, metrics: WatchdogMetrics) -> None:
         self._metrics = metrics
@@ -94,7 +95,7 @@ class StallDetector:
             metrics.longest.labels(cause)
 
     def beat(self, now: float, stall: Stall) -> Stall | None:
-        """A heartbeat that came late by so much; gives the stall to log now, if any."""
+        """Takes a heartbeat's delay and returns the stall to log now, if any."""
         self._metrics.lag.observe(stall.lag)
         if stall.lag > STALL:
             self._count(stall)
@@ -113,7 +114,7 @@ class StallDetector:
 
 
 class StackSampler(threading.Thread):
-    """Looks once where the loop's thread is when a heartbeat is overdue."""
+    """Samples the stack of the loop's thread once when a heartbeat is overdue."""
 
     def __init__(self, watched: int) -> None:
         super().__init__(name="watchdog", daemon=True)
@@ -123,7 +124,7 @@ class StackSampler(threading.Thread):
         self._over = threading.Event()
 
     def take(self) -> str:
-        """A heartbeat came: where the loop was seen before, empty when it was in time."""
+        """Ends the wait for a heartbeat and returns where the loop was seen before, empty when the heartbeat was in time."""
         place, self._place, self._beat = self._place, "", time.monotonic()
         return place
 

@@ -1,7 +1,7 @@
-"""Carries out one action of a plan, after refusing what its controller's card does not allow.
+"""This module executes one action of a plan, after it has refused what the controller's card does not declare.
 
-Nothing here decides: an action is done as it stands, or it fails. Only three things are added to what the plan says: the
-object's name and kind, the pins, and the question whether an object about to be touched is ours at all (S-002).
+The executor decides nothing: it executes an action as it is, or the action fails. It adds three things to the plan: the
+object's name and kind, the preconditions, and the check that an object about to be changed is ours (S-002).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ NEVER = "1"  # a version that no object ever has: an apply pinned to it makes wh
 
 
 async def perform(action: Action, card: Card[Any], views: Views, writer: Writer) -> None:
-    """Raises what went wrong; `outcomes.classify` says what that means."""
+    """Executes the action. It raises what went wrong; `error_classification.classify` interprets it."""
     check_lane(action, card)
     match action:
         case Create():
@@ -60,7 +60,7 @@ async def perform(action: Action, card: Card[Any], views: Views, writer: Writer)
 
 
 def check_lane(action: Action, card: Card[Any]) -> None:
-    """Refuses kinds, verbs and places that are not on the card, writes that pin nothing, and unmarked children."""
+    """Refuses kinds, verbs and places that are not on the card, writes without preconditions, and unlabelled children."""
     resource, wanted, where = resource_of(action), verb_of(action), where_of(cluster_of(action))
     if wanted is None:
         if not any(lane.resource == resource and lane.where == where for lane in (*card.reads, *card.writes)):
@@ -85,7 +85,7 @@ def _check_pins(action: Action, card: Card[Any]) -> None:
 
 
 def verb_of(action: Action) -> Verb | None:
-    """The card's word for an action; None for questions."""
+    """Returns the card's word for an action, or None for questions."""
     match action:
         case Create():
             return "create"
@@ -106,7 +106,7 @@ def verb_of(action: Action) -> Verb | None:
 
 
 def where_of(cluster: str) -> Where:
-    """The card's word for a cluster."""
+    """Returns the card's word for a cluster."""
     match cluster:
         case "host":
             return "host"
@@ -117,7 +117,7 @@ def where_of(cluster: str) -> Where:
 
 
 def manifest(ref: Ref, body: Manifest, **pins: str) -> Manifest:
-    """The body under the name, kind and pins it must have."""
+    """Returns the body with the name, kind and preconditions that it must have."""
     names = {"name": ref.key.name, **({"namespace": ref.key.namespace} if ref.key.namespace else {})}
     return {
         **body,
@@ -137,7 +137,9 @@ def is_ours(obj: Object) -> bool:
 
 
 async def _apply(action: Apply, card: Card[Any], views: Views, writer: Writer) -> None:
-    """Pinned to the object that was seen to be ours; what the cache does not show is made, or the server is asked for it."""
+    """Applies with a precondition on the object that was seen to be ours. What the cache does not show is created, or the
+    server is asked for it.
+    """
     seen = _cached(action.ref, views)
     if seen is None and not action.uid and await _made(action, card, writer):
         return
@@ -153,7 +155,7 @@ async def _apply(action: Apply, card: Card[Any], views: Views, writer: Writer) -
 
 
 async def _made(action: Apply, card: Card[Any], writer: Writer) -> bool:
-    """Makes the object in one request; false when there is one already, which is not touched (S-002)."""
+    """Creates the object in one request; returns False when there is one already, which stays as it is (S-002)."""
     try:
         await writer.apply(action.ref.resource, manifest(action.ref, action.body, resourceVersion=NEVER), card.name)
     except api_errors.Conflict:
@@ -184,7 +186,7 @@ async def _delete(action: Delete, views: Views, writer: Writer) -> None:
     try:
         await writer.delete(action.ref.resource, action.ref.key, action.uid, action.resource_version, action.propagation)
     except api_errors.NotFound:
-        return  # gone is what was wanted
+        return  # gone already is success
 
 
 async def _evict(action: Evict, views: Views, writer: Writer) -> None:
@@ -192,7 +194,7 @@ async def _evict(action: Evict, views: Views, writer: Writer) -> None:
     try:
         await writer.evict(action.ref.key, action.uid, action.resource_version)
     except api_errors.NotFound:
-        return  # gone is what was wanted
+        return  # gone already is success
 
 
 def _refuse_foreign(action: Replace | Delete | Evict, views: Views) -> None:
@@ -241,7 +243,7 @@ def _cached_uids(action: ConfirmSet, writer: Writer) -> frozenset[str] | None:
 
 
 def _cached(ref: Ref, views: Views) -> Object | None:
-    """What the cache shows; None also when it shows nothing reliable."""
+    """Returns what the cache shows, and None when it shows nothing reliable."""
     try:
         return views.view(ref.cluster, ref.resource).get(ref.key)
     except Unknown:

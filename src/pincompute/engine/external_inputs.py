@@ -1,7 +1,7 @@
-"""Inputs beyond the caches: a metric, an HTTP check. Controllers name them on their cards and read them through their views.
+"""This module provides inputs beyond the caches, such as a metric or an HTTP check, to controllers that declare them.
 
-A question is asked again and again while some key wants to know, and by nobody else. What it came to is a value, or Unknown:
-while it has not been answered yet, and when its last answer is too old. A changed answer wakes the keys that asked.
+The engine asks a question repeatedly while some key needs the answer, and not otherwise. The answer is a value, or Unknown
+while there is none yet or when the last one is too old. A changed answer queues the keys that asked.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Asker: TypeAlias = tuple[str, tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class HttpStatusQuery(Question[int]):
-    """The status code with which a URL answers a GET; no answer is unknown."""
+    """Asks for the status code with which a URL answers a GET; no answer is unknown."""
 
     url: str
 
@@ -39,7 +39,7 @@ class HttpStatusQuery(Question[int]):
 
 @dataclass(frozen=True, slots=True)
 class MetricQuery(Question[float]):
-    """The one number that a PromQL query comes to; `server` is the base URL of what speaks Prometheus' HTTP API."""
+    """Asks for the one number that a PromQL query yields; `server` is the base URL of a server with Prometheus' HTTP API."""
 
     server: str
     query: str
@@ -50,8 +50,9 @@ class MetricQuery(Question[float]):
 
 @dataclass(frozen=True, slots=True)
 class ExternalInput:
-    """A kind of question that a controller asks. Seconds: asked every `period`, an answer waited for until the `deadline`, and
-    believed until it is `stale_after` old."""
+    """A kind of question that a controller may ask. All times are in seconds: the engine asks every `period`, waits for an
+    answer until the `deadline`, and uses the answer until it is `stale_after` old.
+    """
 
     question: type[Question[Any]]
     what: str
@@ -66,7 +67,7 @@ _Shown: TypeAlias = tuple[bool, Any]
 
 @dataclass(slots=True)
 class _PolledQuestion:
-    """One question that is asked, with its last answer."""
+    """One question that the engine asks, with its last answer."""
 
     place: _Place
     wakes: dict[Asker, Callable[[], None]] = field(default_factory=dict[Asker, Callable[[], None]])
@@ -76,7 +77,7 @@ class _PolledQuestion:
     task: asyncio.Task[None] | None = None
 
     def shown(self, now: float) -> _Shown:
-        """Whether it is known, and what."""
+        """Returns whether the answer is known, and the answer."""
         known = now - self.answered <= self.place[0].stale_after
         return known, self.answer if known else None
 
@@ -99,7 +100,7 @@ class ExternalInputs:
         self._slots = asyncio.Semaphore(AT_ONCE)
 
     def __len__(self) -> int:
-        """Questions that are being asked."""
+        """Returns how many questions the engine asks."""
         return len(self._lines)
 
     def read(self, place: _Place) -> Any:
@@ -111,7 +112,7 @@ class ExternalInputs:
         raise Unknown(f"{place[1]} is unknown: {why}")
 
     def want(self, asker: Asker, places: frozenset[_Place], wake: Callable[[], None], group: asyncio.TaskGroup) -> None:
-        """What a look asked for is asked from now on, what only earlier looks asked for is not."""
+        """Starts asking what this reconciliation needs, and stops asking what only earlier ones needed."""
         before = self._asked.pop(asker, frozenset())
         for place in before - places:
             self._drop(asker, place)
@@ -139,7 +140,7 @@ class ExternalInputs:
             del self._lines[place]
 
     async def _follow(self, line: _PolledQuestion) -> None:
-        """Asks again and again, until cancelled."""
+        """Asks repeatedly until it is cancelled."""
         told: _Shown = (False, None)
         while True:
             await self._ask(line)
@@ -163,7 +164,9 @@ class ExternalInputs:
 
 
 class ViewsWithInputs:
-    """Implements `Context` for one look and notes what it asks. `inputs` are those of its card, `setbacks` the controller's."""
+    """Implements `ObserveContext` for one reconciliation and notes its questions. `inputs` are those of the controller's card,
+    `setbacks` its objects that are backing off.
+    """
 
     def __init__(
         self, clusters: ConnectedClusters, known: ExternalInputs, inputs: tuple[ExternalInput, ...], setbacks: ObjectBackoff
@@ -190,7 +193,7 @@ class ViewsWithInputs:
 
 
 def of_card(inputs: tuple[ExternalInput, ...], question: Question[Any]) -> ExternalInput:
-    """The card's line for a question; LookupError when it has none."""
+    """Returns the card's input for a question; raises LookupError when it has none."""
     found = next((wanted for wanted in inputs if isinstance(question, wanted.question)), None)
     if found is None:
         raise LookupError(f"{type(question).__name__} is asked, which is no input on the card: add it to the card's inputs")

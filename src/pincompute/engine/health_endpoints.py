@@ -1,6 +1,6 @@
-"""What a process says about itself over HTTP: /livez, /readyz and /metrics on one port.
+"""This module serves a process's own HTTP port: /livez, /readyz and /metrics.
 
-Live is that the event loop turns. Ready is what the process says is ready, so a standby that waits for its lease is ready.
+A process is live while its event loop runs. It is ready when it says so; a standby that waits for its lease is ready.
 """
 
 from __future__ import annotations
@@ -43,9 +43,8 @@ def application(registry: CollectorRegistry, missing: Missing = tuple) -> web.Ap
 async def serve(
     registry: CollectorRegistry, port: int, missing: Missing = tuple, host: str = "127.0.0.1"
 ) -> AsyncGenerator[int]:
-    """Serves while the context is open and gives the port, which is a free one when asked for port 0.
-
-    The event loop is watched for as long: whoever shows metrics shows how late it is.
+    """Serves while the context is open and returns the port; port 0 picks a free one. It also watches the event loop, because a
+    process that shows metrics shows how late its loop is.
     """
     runner = web.AppRunner(application(registry, missing), access_log=None)
     await runner.setup()

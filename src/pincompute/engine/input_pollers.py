@@ -1,4 +1,4 @@
-"""How inputs are asked over HTTP: a status code, or a number from Prometheus' HTTP API. Redirects are answers, not followed."""
+"""This module polls external inputs over HTTP: a status code, or a number from Prometheus. It follows no redirects."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ LONGEST = 1024 * 1024  # bytes of an answer that are read
 
 
 class NoAnswer(Exception):  # noqa: N818 - an answer, not an error
-    """What was asked said nothing that can be used."""
+    """The server's answer cannot be used."""
 
 
 @dataclass(frozen=True, slots=True)
 class HttpPoller:
-    """For HttpCheck. The body is not read."""
+    """Answers HttpStatusQuery. It does not read the body."""
 
     session: aiohttp.ClientSession
 
@@ -52,7 +52,7 @@ class _Series(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class PrometheusPoller:
-    """For MetricQuery: an instant query that must come to exactly one number."""
+    """Answers MetricQuery by an instant query that must yield exactly one number."""
 
     session: aiohttp.ClientSession
 
@@ -67,7 +67,7 @@ class PrometheusPoller:
 
 
 def number(body: bytes, status: int) -> float:
-    """The one number in an answer to an instant query."""
+    """Returns the one number in an answer to an instant query."""
     try:
         answer = msgspec.json.decode(body, type=_PrometheusAnswer)
         if answer.status != "success" or answer.data is None:
@@ -93,7 +93,7 @@ def _only(data: _Data) -> float:
 
 @asynccontextmanager
 async def over_http() -> AsyncGenerator[Pollers]:
-    """The pollers of a process. Deadlines are those of the inputs."""
+    """Returns the pollers of a process. Deadlines are those of the inputs."""
     headers: dict[str, Any] = {"User-Agent": f"pincompute/{__version__}"}
     async with aiohttp.ClientSession(headers=headers, cookie_jar=aiohttp.DummyCookieJar()) as session:
         yield {HttpStatusQuery: HttpPoller(session), MetricQuery: PrometheusPoller(session)}

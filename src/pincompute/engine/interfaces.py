@@ -1,6 +1,7 @@
-"""What the engine needs of the Kubernetes layer, as protocols: news, writes with their answers, a lease.
+"""This module defines, as protocols, what the engine needs from the Kubernetes layer: events, writes, and a lease.
 
-The real ones live in `kube`; the laws bring synchronous ones over the in-memory API server, so both run the same engine.
+`kube` implements them for production. `testing.laws` implements them synchronously over the in-memory API server, so both run
+the same engine code.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ Propagation = Literal["Background", "Foreground", "Orphan"]
 
 
 class Writer(Protocol):
-    """Writes to one cluster's API server, and asks it. What it answers is in the caches before the call returns.
+    """Writes to one cluster's API server and asks it. Its answers are in the caches before a call returns.
 
-    Raises `kube.errors.ApiError` for what the server refused and `kube.errors.Unreachable` when there was no answer.
+    It raises `kube.api_errors.Refused` for what the server refused and `kube.api_errors.Unreachable` when there was no answer.
     """
 
     async def get(self, resource: Resource[Any], key: Key) -> Object | None:
-        """The object itself, not a cached one; None when there is none."""
+        """Returns the object itself, not a cached one; None when there is none."""
         ...
 
     async def recent(self, resource: Resource[Any], key: Key) -> Object | None:
@@ -37,7 +38,7 @@ class Writer(Protocol):
         ...
 
     async def uids(self, resource: Resource[Any], namespace: str, label: str, value: str) -> frozenset[str]:
-        """Uids of the objects that carry the label."""
+        """Returns the uids of the objects that carry the label."""
         ...
 
     async def create(self, resource: Resource[Any], body: Manifest, manager: str) -> None: ...
@@ -55,58 +56,58 @@ class Writer(Protocol):
     ) -> None: ...
 
     async def evict(self, key: Key, uid: str, resource_version: str) -> None:
-        """A pod; raises `kube.errors.Blocked` when its disruption budget does not allow that now."""
+        """Evicts a pod; raises `kube.api_errors.Blocked` when its disruption budget does not allow that now."""
         ...
 
     async def scale(
         self, resource: Resource[Any], key: Key, replicas: int, uid: str, resource_version: str, manager: str
     ) -> None:
-        """Through the scale subresource; the caches learn of it by their watches."""
+        """Scales through the scale subresource; the caches get the change from their watches."""
         ...
 
 
 class ChangeListener(Protocol):
-    """Called for every change of a cached object; for a deletion with the last known one."""
+    """Is called for every change of a cached object, for a deletion with the last known one."""
 
     def __call__(self, cluster: str, obj: Object, *, initial: bool) -> None:
-        """`initial`: it came with the first list, nobody changed it just now."""
+        """Handles a change. `initial` means that the object came with the first list, not by a change just now."""
         ...
 
 
 class ConnectedClusters(Views, Protocol):
-    """The clusters a process is connected to. Listeners are called in the event loop and must not block."""
+    """The clusters that a process is connected to. Listeners are called in the event loop and must not block."""
 
     def listen(self, where: str, resource: Resource[Any], listener: ChangeListener) -> None:
-        """News of one kind on the host, in all members (present and future) or in the local cluster."""
+        """Registers for events of one kind on the host, in all members (present and future) or in the local cluster."""
         ...
 
     def on_contact(self, listener: Callable[[str], None]) -> None:
-        """Called with a cluster's name when contact with it was lost or restored, and when one of its kinds has synced."""
+        """Registers for a cluster's name when contact with it is lost or restored, and when one of its kinds has synced."""
         ...
 
     def writer(self, cluster: str) -> Writer:
-        """Raises Unknown when that cluster is not connected."""
+        """Returns the cluster's writer; raises Unknown when that cluster is not connected."""
         ...
 
 
 class Poller(Protocol):
-    """Asks questions of one kind; whatever it raises means that there was no answer."""
+    """Answers questions of one kind; any exception means that there was no answer."""
 
     async def poll(self, question: Any, /) -> Any: ...
 
 
 class WriteLease(Protocol):
-    """The right to write. `remaining` is in seconds by the monotonic clock, 0 or less when it is not held."""
+    """The right to write. `remaining` is in seconds of the monotonic clock, 0 or less when it is not held."""
 
     def remaining(self) -> float: ...
 
     async def held(self) -> None:
-        """Waits until it is held."""
+        """Waits until the lease is held."""
         ...
 
 
 class Unfenced:
-    """For processes that are the only ones by construction."""
+    """The lease of processes that are the only ones by construction."""
 
     def remaining(self) -> float:
         return float("inf")

@@ -1,8 +1,8 @@
-"""Objects of one key whose action failed, left alone for a growing while so that the key's other objects go on.
+"""This module backs off single objects of a key whose action failed, so that the key's other objects go on.
 
-A plan of independent actions (`Plan.independent`) decides for many objects at once, such as all workloads of a pool. What
-fails for one of them says nothing of the others: the key is not backed off, the object is. `observe` asks its context whether
-an object rests and leaves it out.
+A plan of independent actions (`Plan.independent`) decides for many objects at once, such as all workloads of a pool. A failure
+for one of them means nothing for the others, so the engine backs off the object and not the key. `observe` asks its context
+whether an object is backing off and leaves it out.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ REMEMBERED = 50_000  # objects; of those that are gone nobody tells
 
 @dataclass(frozen=True, slots=True)
 class _Rest:
-    """`version` is the object's resource version: once it has changed it need not rest any longer."""
+    """How long an object backs off. `version` is its resource version: once it has changed, the backoff ends."""
 
     version: str
     until: float
@@ -32,7 +32,7 @@ class _Rest:
 
 
 class ObjectBackoff:
-    """Not thread-safe: belongs to one event loop. `clock` is monotonic seconds."""
+    """The backoff of single objects. It is not thread-safe: it belongs to one event loop. `clock` is monotonic seconds."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic, rng: random.Random | None = None) -> None:
         self._clock = clock
@@ -43,7 +43,7 @@ class ObjectBackoff:
         return len(self._rests)
 
     def failed(self, ref: Ref, version: str, backoff: RetryDelays, at_least: float = 0.0) -> float:
-        """Leaves the object alone for so many seconds, which are returned."""
+        """Backs the object off and returns for how many seconds."""
         before = self._rests.pop(ref, None)
         failures = before.failures if before is not None else 0
         if len(self._rests) >= REMEMBERED:

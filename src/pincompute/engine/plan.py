@@ -1,7 +1,8 @@
-"""A plan is data: what to do, in which order, and when to look again. It can be printed, compared, dry-run, refused.
+"""This module defines a plan as data: what to do, in which order, and when to reconcile again.
 
-Seven promises (DESIGN.md): same in, same out; no choices left for the doer; promise, touch, report; pinned to what was
-read; creates before deletes; unknown changes nothing; empty when done.
+A plan can be printed, compared, dry-run and refused. It makes seven promises: same input, same plan; no choices left to the
+executor; confirm, change, report; pinned to the versions that were read; creates before deletes; unknown changes nothing;
+empty when done.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """POST. A name that exists already means the view was stale: look again."""
+    """Creates by POST. A name that exists already means that the view was stale, so the key is reconciled again."""
 
     ref: Ref
     body: Manifest
@@ -38,10 +39,10 @@ class Create:
 
 @dataclass(frozen=True, slots=True)
 class Apply:
-    """Server-side apply of the fields in `body` under the controller's field manager. Creates what is missing.
+    """Applies the fields in `body` under the controller's field manager by server-side apply, and creates what is missing.
 
-    `uid`: refuse (conflict) unless the object exists with this uid; empty when it may have to be created. A foreign object
-    of the same name, one without our managed-by label, is never taken over (S-002): the engine refuses.
+    With a `uid` it conflicts unless the object exists with this uid; an empty one allows that it has to be created. The engine
+    never takes over a foreign object of the same name, one without our managed-by label (S-002).
     """
 
     ref: Ref
@@ -52,7 +53,7 @@ class Apply:
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """Merge patch (strategic for built-in kinds) pinned to the version it was decided from."""
+    """Sends a merge patch (strategic for built-in kinds) with the resource version that it was decided from."""
 
     ref: Ref
     body: Manifest
@@ -79,7 +80,7 @@ class Replace:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Delete with preconditions; gone already is success. `resource_version` empty pins the uid alone."""
+    """Deletes with preconditions; gone already is success. An empty `resource_version` leaves the uid as the only one."""
 
     ref: Ref
     uid: str
@@ -90,10 +91,10 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Evict:
-    """End a pod by the Eviction API, which asks the pod's disruption budget; gone already is success.
+    """Ends a pod by the Eviction API, which checks the pod's disruption budget; gone already is success.
 
-    A budget that does not allow it now is an ordinary answer: the look is blocked, later stages run all the same, and the
-    key is looked at again soon. So no later stage may need the pod to be gone.
+    A budget that does not allow it now is an ordinary answer: the outcome is blocked, later stages run all the same, and the
+    key is reconciled again soon. So no later stage may need the pod to be gone.
     """
 
     ref: Ref
@@ -104,9 +105,9 @@ class Evict:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Set the replicas through the scale subresource, pinned to the version they were decided from.
+    """Sets the replicas through the scale subresource, with the resource version that they were decided from.
 
-    The answer is a Scale and not the object, so the caches learn of it by their watches.
+    The answer is a Scale and not the object, so the caches get the change from their watches.
     """
 
     ref: Ref
@@ -118,12 +119,12 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Confirm:
-    """Ask the API server, not a cache, whether the object is still what the plan was decided from; else conflict.
+    """Asks the API server, not a cache, whether the object is still what the plan was decided from; else it conflicts.
 
     A cache that is known to have been complete a second ago answers as well (`kube.freshness`), except that nothing exists.
-    Stands before creates and deletes that a stale view would get wrong (PERFORMANCE F5). An empty `uid` confirms that no
-    object of this name exists; a zero `generation` and an empty `resource_version` accept any. A plan that follows from the
-    object's status needs the version: a status changes without a generation.
+    It precedes creates and deletes that a stale view would get wrong (F5). An empty `uid` confirms that no object of this name
+    exists; a zero `generation` and an empty `resource_version` accept any. A plan that follows from the object's status needs
+    the version, because a status changes without a generation.
     """
 
     ref: Ref
@@ -134,7 +135,7 @@ class Confirm:
 
 @dataclass(frozen=True, slots=True)
 class ConfirmSet:
-    """Ask the API server whether exactly the objects with these uids carry the label; else conflict.
+    """Asks the API server whether exactly the objects with these uids carry the label; else it conflicts.
 
     Where only our controllers make such objects, `index` names the index of the caches that files them as `namespace/value`.
     A cache that holds all that was written under our lease then answers instead; with `recent`, only one that was complete a
@@ -156,18 +157,18 @@ Stage: TypeAlias = tuple[Action, ...]
 
 
 def cluster_of(action: Action) -> str:
-    """Where the action goes."""
+    """Returns the cluster that the action goes to."""
     return action.cluster if isinstance(action, ConfirmSet) else action.ref.cluster
 
 
 def resource_of(action: Action) -> Resource[Any]:
-    """What kind the action is about."""
+    """Returns the kind that the action is about."""
     return action.resource if isinstance(action, ConfirmSet) else action.ref.resource
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """One object for which nothing could be decided, through a fault of ours; the others are decided all the same."""
+    """One object for which a bug of ours prevented a decision; the others are decided all the same."""
 
     ref: Ref
     resource_version: str
@@ -176,11 +177,11 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Stages run in order, the actions of one stage at the same time; a stage that fails stops the later ones.
+    """The stages run in order, the actions of one stage at the same time, and a failed stage stops the later ones.
 
-    `wake_after` (seconds) asks for another look even without news; `why` explains a plan that does nothing. The actions of an
-    `independent` plan are about one object each and stop nothing when they fail: their objects are then left alone for a
-    growing while, as are those of `failed`.
+    `wake_after` (seconds) asks for another reconciliation even without an event; `why` explains a plan that does nothing. The
+    actions of an `independent` plan are about one object each and stop nothing when they fail: their objects then back off, as
+    do those of `failed`.
     """
 
     stages: tuple[Stage, ...] = ()
@@ -191,7 +192,7 @@ class Plan:
 
     @property
     def settled(self) -> bool:
-        """Nothing to do: the definition of converged."""
+        """Returns whether there is nothing to do, which is the definition of converged."""
         return not any(self.stages) and not self.failed
 
     @property
@@ -204,7 +205,7 @@ MOST_CREATES = 500
 
 
 def bounded(whole: Plan, most: int = MOST_CREATES) -> Plan:
-    """The plan up to so many pods; what would follow the stage that makes the last of them is left to the next look."""
+    """Returns the plan up to so many pods; the next reconciliation makes what follows the stage that makes the last of them."""
     left = most
     for number, stage in enumerate(whole.stages):
         makes = sum(_makes_pod(action) for action in stage)
@@ -220,7 +221,7 @@ def _cut(stage: Stage, most: int) -> Stage:
 
 
 def _makes_pod(action: Action) -> bool:
-    """An apply without a uid makes what is missing."""
+    """Returns whether the action creates a pod; an apply without a uid creates what is missing."""
     makes = isinstance(action, Create) or (isinstance(action, Apply) and not action.uid)
     return makes and resource_of(action) == PODS
 
@@ -249,5 +250,5 @@ def update(ref: Ref, seen: ObjectMeta, body: Manifest, why: str) -> Replace:
 
 
 def plan(*stages: Stage, wake_after: float | None = None, why: str = "") -> Plan:
-    """A plan without its empty stages."""
+    """Returns a plan without its empty stages."""
     return Plan(tuple(stage for stage in stages if stage), wake_after, why)

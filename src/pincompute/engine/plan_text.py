@@ -1,4 +1,4 @@
-"""A plan in sentences: what would be done, in which order, and why. For `--dry-run` and `pincompute explain`."""
+"""This module explains a plan in sentences for `--dry-run` and `pincompute explain`: changes, their order, and reasons."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pincompute.engine.reconciler import ReconcileResult
 
 
 def explain(look: ReconcileResult, *, bodies: bool = False) -> str:
-    """What a look without acting came to; `bodies` adds what would be written, as YAML."""
+    """Returns what a dry reconciliation decided; `bodies` adds what it would write, as YAML."""
     match look.outcome:
         case Outcome.UNKNOWN:
             return f"Nothing is changed, because the world cannot be seen well enough: {look.error}\n"
@@ -24,7 +24,7 @@ def explain(look: ReconcileResult, *, bodies: bool = False) -> str:
 
 
 def sentence(action: Action) -> str:
-    """One action as a sentence without its full stop."""
+    """Returns one action as a sentence without its full stop."""
     match action:
         case Create(ref, _, why):
             return f"create {ref}: {why}"

@@ -1,4 +1,4 @@
-"""RBAC manifests from cards: a process may do what its controllers' cards name, and nothing else."""
+"""This module makes RBAC manifests from cards: a process may do what its controllers' cards declare, and nothing else."""
 
 from __future__ import annotations
 
@@ -22,12 +22,16 @@ NEEDS: dict[Verb, tuple[str, ...]] = {
     "evict": ("create",),
     "scale": ("patch",),
 }
-DOORS: dict[Verb, str] = {"status": "/status", "evict": "/eviction", "scale": "/scale"}  # verbs that stand on a subresource
+SUBRESOURCES: dict[Verb, str] = {
+    "status": "/status",
+    "evict": "/eviction",
+    "scale": "/scale",
+}  # verbs that stand on a subresource
 ORDER = ("get", "list", "watch", "create", "update", "patch", "delete")
 
 
 def cluster_role(name: str, cards: Iterable[Card[Any]], where: Where) -> Manifest:
-    """The ClusterRole that the process needs on the host, in members or in its local cluster."""
+    """Returns the ClusterRole that the process needs on the host, in members or in its local cluster."""
     verbs: dict[tuple[str, str], set[str]] = {}
     for card in cards:
         for reads in card.reads:
@@ -46,7 +50,7 @@ def cluster_role(name: str, cards: Iterable[Card[Any]], where: Where) -> Manifes
 
 
 def _target(resource: Resource[Any], verb: Verb | None = None) -> tuple[str, str]:
-    return resource.group, resource.plural + (DOORS.get(verb, "") if verb else "")
+    return resource.group, resource.plural + (SUBRESOURCES.get(verb, "") if verb else "")
 
 
 def _rule(group: str, plural: str, verbs: set[str]) -> Manifest:

@@ -1,6 +1,6 @@
-"""One look at one key: observe, decide, act stage by stage, and what came of it.
+"""This module reconciles one key once: observe, decide, execute the plan stage by stage, and return the result.
 
-Knows nothing of queues and time-outs between looks; the laws run the same code over the in-memory API server.
+It knows nothing of queues and of delays between reconciliations. The laws run the same code over the in-memory API server.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from pincompute.engine.plan import Action, Plan, Stage, bounded, cluster_of
 from pincompute.kube.cache_views import Unknown
 
 ACTION_TIMEOUT = 30.0  # seconds; the transport's own deadlines are shorter
-MARGIN = 5.0  # seconds for which a lease is still ours after `remaining()` has reached 0 (kube.lease.Terms.margin)
+MARGIN = 5.0  # seconds for which a lease is still ours after `remaining()` is 0 (kube.leader_election.LeaseTimes.margin)
 
 
 @dataclass(frozen=True, slots=True)
 class ActionResult:
-    """An action and what became of it."""
+    """An action and its outcome."""
 
     action: Action
     outcome: Outcome
@@ -33,9 +33,8 @@ class ActionResult:
 
 @dataclass(frozen=True, slots=True)
 class ReconcileResult:
-    """What one look came to. `error` explains the outcome; `retry_after` is what a server asked for, in seconds.
-
-    `seconds` is how long it took to observe and decide.
+    """The result of one reconciliation. `error` explains the outcome; `retry_after` is the delay that a server asked for, in
+    seconds. `seconds` is how long it took to observe and decide.
     """
 
     outcome: Outcome
@@ -54,7 +53,9 @@ class ReconcileResult:
 
 
 def make_plan(controller: Controller[K, Any], key: K, context: ObserveContext, now: datetime) -> ReconcileResult:
-    """The half without I/O. Exceptions of `observe` and `decide` are bugs of the controller, and stay with its key (F12)."""
+    """Runs the half without I/O. Exceptions of `observe` and `decide` are the controller's bugs and affect only its key
+    (F12).
+    """
     try:
         seen = controller.observe(key, context, now)
         plan = Plan() if seen is None else bounded(controller.decide(seen))
@@ -66,7 +67,7 @@ def make_plan(controller: Controller[K, Any], key: K, context: ObserveContext, n
 
 
 class PlanExecutor:
-    """Carries out plans: fenced by the lease, through the bulkhead of each cluster."""
+    """Executes plans, fenced by the lease and through the bulkhead of each cluster."""
 
     def __init__(self, clusters: ConnectedClusters, lease: WriteLease) -> None:
         self._clusters = clusters
@@ -74,7 +75,7 @@ class PlanExecutor:
         self._bulkheads: dict[str, Bulkhead] = {}
 
     async def carry_out(self, controller: Controller[Any, Any], plan: Plan) -> ReconcileResult:
-        """Stages in order, a stage's actions at the same time; a stage in which something failed is the last."""
+        """Executes the stages in order and a stage's actions at the same time; a stage with a failure is the last."""
         if plan.independent:
             return await self._each_by_itself(controller, plan)
         done: list[ActionResult] = []
@@ -113,13 +114,15 @@ class PlanExecutor:
         return ActionResult(action, Outcome.ACTED)
 
     def _bulkhead(self, cluster: str) -> Bulkhead:
-        """Members have a bound each; without the host, or the one cluster it serves, a process can do nothing else anyway."""
+        """Returns the cluster's bulkhead. Only members have a bound, because without its host or local cluster a process can do
+        nothing anyway.
+        """
         if cluster not in self._bulkheads:
             self._bulkheads[cluster] = Bulkhead(cluster, bounded=executor.where_of(cluster) == "members")
         return self._bulkheads[cluster]
 
     def _time_left(self) -> float:
-        """A write must not outlive the lease it was begun under, nor the margin that follows it."""
+        """Returns the time for a write, which must not outlive the lease under which it began, nor the margin that follows."""
         remaining = self._lease.remaining()
         if remaining <= 0:
             raise Fenced("the lease is not held")

@@ -1,7 +1,7 @@
-"""The frame of every server process: clusters, engine, lease and health port, from start to an orderly end.
+"""This module runs a server process from start to orderly end: clusters, engine, lease and health port.
 
-SIGTERM and SIGINT end it: the engine stops looking, the lease is given back so that a successor need not wait, connections
-close.
+SIGTERM and SIGINT end it: the engine stops reconciling, the process releases its lease so that a successor need not wait, and
+connections close.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from pincompute.api.labels import SYSTEM_NAMESPACE
 from pincompute.api.meta import Key
 from pincompute.engine import health_endpoints, input_pollers
 from pincompute.engine.controller_card import Controller
+from pincompute.engine.engine import Engine
 from pincompute.engine.metrics import Metrics
-from pincompute.engine.worker import Engine, OnTrouble, ignore_trouble
+from pincompute.engine.worker import OnTrouble, ignore_trouble
 from pincompute.kube.cache_views import Unknown
 from pincompute.kube.cluster_set import Clusters
 from pincompute.kube.kubeconfig import ClusterConfig
@@ -37,7 +38,9 @@ async def nothing_alongside(_clusters: Clusters) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ServerProcess:
-    """`home` names the cluster (labels.HOST or labels.LOCAL) that holds the lease, and that must be synced to be ready."""
+    """Runs one process. `home` names the cluster (labels.HOST or labels.LOCAL) that holds the lease and must be synced to be
+    ready.
+    """
 
     name: str
     home: str
@@ -48,7 +51,7 @@ class ServerProcess:
     on_trouble: OnTrouble = ignore_trouble
 
     async def run(self, clusters: Clusters) -> None:
-        """Runs until it is told to end. `clusters` has been told what to watch beyond what the cards name."""
+        """Runs until it is stopped. `clusters` already knows what to watch beyond what the cards declare."""
         metrics = Metrics()
         stop = stopping()
         async with clusters, input_pollers.over_http() as asked:
@@ -73,7 +76,9 @@ async def _await(something: Awaitable[None]) -> None:
 
 
 class _DeferredLease:
-    """The engine is built before the cluster that holds its lease is connected, because listeners must be there first."""
+    """Defers the lease: the engine is built before the cluster of the lease is connected, because listeners must be there
+    first.
+    """
 
     def __init__(self, clusters: Clusters, home: str, key: Key) -> None:
         self._clusters, self._home, self._key = clusters, home, key
@@ -96,7 +101,7 @@ class _DeferredLease:
 
 
 def stopping() -> asyncio.Event:
-    """Set when the process is told to end."""
+    """Returns an event that is set when the process is told to end."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

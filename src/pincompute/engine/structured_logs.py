@@ -1,4 +1,4 @@
-"""Structured logs on the standard library: a constant message, the facts as keys; JSON for machines, text for people."""
+"""This module formats structured logs: a constant message with facts as keys, as JSON for machines or text for people."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 
 def configure(style: Literal["json", "text"], level: int = logging.INFO, stream: TextIO | None = None) -> None:
-    """One handler on the root logger; called once by the composition root."""
+    """Installs one handler on the root logger; the composition root calls it once."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(Json() if style == "json" else Text())
     logging.basicConfig(level=level, handlers=[handler], force=True)
 
 
 class Json(logging.Formatter):
-    """One object per line."""
+    """Formats a record as one JSON object per line."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {"time": _time(record), "level": record.levelname.lower(), "message": record.getMessage()}
@@ -31,7 +31,7 @@ class Json(logging.Formatter):
 
 
 class Text(logging.Formatter):
-    """`time LEVEL message  key=value …`"""
+    """Formats a record as `time LEVEL message key=value …`."""
 
     def format(self, record: logging.LogRecord) -> str:
         keys = " ".join(f"{name}={_shown(value)}" for name, value in facts(record).items())
@@ -40,7 +40,7 @@ class Text(logging.Formatter):
 
 
 def facts(record: logging.LogRecord) -> dict[str, Any]:
-    """What was passed as `extra`."""
+    """Returns what was passed as `extra`."""
     return {name: value for name, value in vars(record).items() if name not in _STANDARD}
 
 

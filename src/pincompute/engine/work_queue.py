@@ -1,7 +1,8 @@
-"""Work queue of keys: a key is queued once, handled by one worker at a time, and added again if news came meanwhile.
+"""This module is the work queue of keys: a key is queued once, and one worker at a time handles it.
 
-The rule that surprises: what is queued is a name, never an event, so any number of changes between two looks is one look.
-User events go before the flood of an initial list (S-026), and `since` is the time of the first add, not of the pop (S-027).
+The queue holds keys and never events, so any number of changes between two reconciliations is one reconciliation. A key with
+an event that arrives meanwhile is queued again. Users' events go before the flood of an initial list (S-026), and `since` is
+the time of the first add, not of the pop (S-027).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ FAIRNESS = 16  # one pop in so many serves background work first, so that a stre
 
 
 class Priority(IntEnum):
-    """Lower goes first."""
+    """The priority of a key; lower goes first."""
 
     NEWS = 0
     BACKGROUND = 1
@@ -31,7 +32,7 @@ class Priority(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Item(Generic[K]):
-    """A key in somebody's hands. `since` is when it was first added, over all failed attempts."""
+    """A key that a worker handles. `since` is when it was first added, over all failed attempts."""
 
     key: K
     since: float
@@ -41,7 +42,7 @@ class Item(Generic[K]):
 
 @dataclass(frozen=True, slots=True)
 class RetryDelays:
-    """Exponential with full jitter: uniform between 0 and `base` doubled per failure, at most `cap` seconds."""
+    """Exponential delays with full jitter: uniform between 0 and `base` doubled per failure, at most `cap` seconds."""
 
     base: float = 0.1
     cap: float = 60.0
@@ -60,7 +61,7 @@ class _Wait:
 
 
 class WorkQueue(Generic[K]):
-    """Not thread-safe: belongs to one event loop. `clock` is monotonic seconds."""
+    """The queue. It is not thread-safe: it belongs to one event loop. `clock` is monotonic seconds."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic, rng: random.Random | None = None) -> None:
         self._clock = clock
@@ -80,7 +81,7 @@ class WorkQueue(Generic[K]):
         self._timer_due = 0.0
 
     def __len__(self) -> int:
-        """Keys that could be taken now, those whose time has come included."""
+        """Returns how many keys could be taken now, those included whose time has come."""
         self._promote()
         return sum(map(len, self._ready))
 
@@ -90,25 +91,25 @@ class WorkQueue(Generic[K]):
 
     @property
     def idle(self) -> bool:
-        """Nothing ready and nothing in anybody's hands; delayed keys may exist."""
+        """Returns whether no key is ready and none is being handled; delayed keys may exist."""
         return not self._taken and not len(self)
 
     def failing(self) -> tuple[K, ...]:
-        """Keys whose last attempt failed."""
+        """Returns how many keys failed at their last attempt."""
         return tuple(self._failures)
 
     def add(self, key: K, priority: Priority = Priority.NEWS) -> None:
-        """Look at `key` soon. Adding a key that is queued already only raises its priority."""
+        """Queues `key`. Adding a key that is queued already only raises its priority."""
         self._add(key, self._clock(), priority)
 
     def add_after(self, key: K, delay: float, *, since: float | None = None) -> None:
-        """Look at `key` in `delay` seconds; of several delayed adds the earliest wins, and `add` beats them all."""
+        """Queues `key` in `delay` seconds. Of several delayed adds the earliest wins, and `add` beats them all."""
         now = self._clock()
         due = now + delay
         self._wait(key, _Wait(due, due if since is None else since, Priority.BACKGROUND))
 
     def pop(self) -> Item[K] | None:
-        """The next key, to be given back with `done`; None when nothing is due."""
+        """Returns the next key, to be given back with `done`; None when nothing is due."""
         self._promote()
         source = self._next_source()
         if source is None:
@@ -163,14 +164,13 @@ class WorkQueue(Generic[K]):
         self._wake()
 
     def done(self, item: Item[K], *, hold: float = 0.0) -> None:
-        """Gives a key back after success. News about it waits for `hold` seconds (a controller's coalesce interval)."""
+        """Gives a key back after success. Events of it wait for `hold` seconds (a controller's coalesce interval)."""
         self._failures.pop(item.key, None)
         self._give_back(item, hold)
 
     def retry(self, item: Item[K], backoff: RetryDelays, *, hold: float = 0.0) -> float:
-        """Gives a key back after failure, to be tried again after a growing delay, which is returned. News comes sooner.
-
-        Failures of each kind are counted apart: one refusal after a long silence is a first refusal.
+        """Gives a key back after a failure, to be tried again after a growing delay, which is returned. An event of the key
+        comes sooner. Failures of each kind are counted separately: one refusal after a long silence is a first refusal.
         """
         failures = self._failures.setdefault(item.key, Counter())
         delay = max(hold, backoff.delay(failures[backoff], self._rng))

@@ -1,6 +1,6 @@
-"""The loop: news from caches becomes keys, keys become looks, and what a look came to decides when the next one is.
+"""This module is the worker of a controller: it turns events into keys, reconciles them, and decides when to do so again.
 
-Outcomes are interpreted in `_Worker._settle` and nowhere else; controllers raise, only this module logs.
+`Worker._settle` alone interprets outcomes. Controllers raise errors, and only this module logs them.
 """
 
 from __future__ import annotations
@@ -8,11 +8,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import Any, Generic
 
@@ -22,8 +21,8 @@ from pincompute.engine import executor, reconciler
 from pincompute.engine.bulkhead import OVERDUE, BulkheadFull
 from pincompute.engine.controller_card import AnyKey, Card, Controller, K, ReadAccess
 from pincompute.engine.error_classification import Outcome
-from pincompute.engine.external_inputs import ExternalInputs, Pollers, ViewsWithInputs
-from pincompute.engine.interfaces import ConnectedClusters, Unfenced, WriteLease
+from pincompute.engine.external_inputs import ExternalInputs, ViewsWithInputs
+from pincompute.engine.interfaces import ConnectedClusters, WriteLease
 from pincompute.engine.metrics import Metrics
 from pincompute.engine.object_backoff import ObjectBackoff
 from pincompute.engine.plan import ConfirmSet, Plan, Ref, Replace, cluster_of, resource_of
@@ -34,100 +33,44 @@ from pincompute.kube.token_bucket import TokenBucket
 
 log = logging.getLogger("pincompute.engine")
 
-SOON = RetryDelays(base=0.02, cap=5.0)  # conflicts: the cache will have caught up
+SOON = RetryDelays(base=0.02, cap=5.0)  # conflicts: the cache catches up soon
 TRANSIENT = RetryDelays(base=0.2, cap=60.0)
-FAR = RetryDelays(
-    base=2.0, cap=600.0
-)  # refused: somebody's change helps, and that is news; or the server has only just started
+FAR = RetryDelays(base=2.0, cap=600.0)  # refused: somebody's change helps, and is an event; or the server has only just started
 BUG = RetryDelays(base=30.0, cap=600.0)
-BUG_HOLD = 1.0  # seconds; a poison object that changes all the time is not looked at all the time
+BUG_HOLD = 1.0  # seconds; a broken object that changes all the time is not reconciled all the time
 CROWDED = RetryDelays(base=1.0, cap=10.0)  # a member that is slow: asking whether there is room again costs nothing
-ASIDE = 256  # looks of one controller that wait for slow members while its workers go on
-BLOCKED = 2.0  # seconds until an eviction is asked for again without news; a budget gives way when pods become ready
-BLIND = 30.0  # seconds until an unknown key is looked at without news
-CONTACT = 0.05  # seconds in which news about contact with a cluster are gathered
-SHARE = 5.0  # times as long as it took to look at a key it rests, so that a large object does not fill the processor
-AGAIN = 1.0  # seconds until a look after writing, in case what was written is no news to the controller
+ASIDE = 256  # runs of one controller that wait for slow members while its workers go on
+BLOCKED = 2.0  # seconds until an eviction is retried without an event; pods that become ready free the budget
+BLIND = 30.0  # seconds until an unknown key is reconciled without an event
+CONTACT = 0.05  # seconds in which contact events of a cluster are gathered
+SHARE = 5.0  # times as long as its reconciliation took a key rests, so that a large object does not fill the processor
+AGAIN = 1.0  # seconds until the reconciliation after a write, in case the write causes no event for the controller
 
 
 @dataclass(frozen=True, slots=True)
 class KeyTrouble:
-    """Why a key is not getting anywhere, for the object's condition."""
+    """Why a key makes no progress, for the object's condition."""
 
     outcome: Outcome
     message: str
 
 
 OnTrouble = Callable[[Card[Any], Any, "KeyTrouble | None"], None]
-"""Told when a key is refused or meets a bug, and with None when it is over."""
+"""Is called when a key is refused or meets a bug, and with None when that is over."""
 
 
 def ignore_trouble(_card: Card[Any], _key: AnyKey, _trouble: KeyTrouble | None) -> None:
-    """The default: metrics and logs only."""
+    """Ignores trouble, which leaves metrics and logs only. This is the default."""
 
 
-def utcnow() -> datetime:
-    return datetime.now(UTC)
-
-
-class Engine:
-    """Runs controllers over the clusters of one process until it is cancelled."""
-
-    def __init__(
-        self,
-        controllers: Iterable[Controller[Any, Any]],
-        clusters: ConnectedClusters,
-        lease: WriteLease | None = None,
-        *,
-        concurrency: int = 16,
-        metrics: Metrics | None = None,
-        on_trouble: OnTrouble = ignore_trouble,
-        now: Callable[[], datetime] = utcnow,
-        clock: Callable[[], float] = time.monotonic,
-        rng: random.Random | None = None,
-        pollers: Pollers | None = None,
-    ) -> None:
-        """`concurrency` is the number of keys each controller looks at at the same time; `clock` is monotonic seconds."""
-        self.metrics = metrics or Metrics()
-        self._clusters = clusters
-        self._lease = lease or Unfenced()
-        self._concurrency = concurrency
-        inputs = ExternalInputs(pollers or {}, clock)
-        doer = reconciler.PlanExecutor(clusters, self._lease)
-        self._workers = [
-            _Worker(controller, clusters, doer, self.metrics, on_trouble, now, clock, rng or random.Random(), inputs)  # noqa: S311 - jitter
-            for controller in controllers
-        ]
-        for worker in self._workers:
-            worker.listen()
-
-    async def run(self) -> None:
-        """Looks at keys while the lease is held; caches keep filling the queues while it is not."""
-        async with asyncio.TaskGroup() as group:
-            for worker in self._workers:
-                for n in range(self._concurrency):
-                    group.create_task(worker.run(self._lease, group), name=f"{worker.card.name}-{n}")
-
-    @property
-    def idle(self) -> bool:
-        """No key is ready or being looked at, and no news about contact is being gathered."""
-        return all(worker.idle for worker in self._workers)
-
-    def look_at(self, controller: str, key: AnyKey) -> None:
-        """Asks for a look from outside, as if there were news."""
-        for worker in self._workers:
-            if worker.card.name == controller:
-                worker.queue.add(key)
-
-
-class _Worker(Generic[K]):
-    """One controller, its queue and its metrics."""
+class Worker(Generic[K]):
+    """One controller with its queue and its metrics."""
 
     def __init__(
         self,
         controller: Controller[K, Any],
         clusters: ConnectedClusters,
-        doer: reconciler.PlanExecutor,
+        plan_executor: reconciler.PlanExecutor,
         metrics: Metrics,
         on_trouble: OnTrouble,
         now: Callable[[], datetime],
@@ -139,7 +82,7 @@ class _Worker(Generic[K]):
         self.queue: WorkQueue[K] = WorkQueue(clock=clock, rng=rng)
         self._controller = controller
         self._clusters = clusters
-        self._doer = doer
+        self._plan_executor = plan_executor
         self._metrics = metrics
         self._on_trouble = on_trouble
         self._now = now
@@ -164,22 +107,21 @@ class _Worker(Generic[K]):
                 self.queue.add(key, priority)
         except Exception:
             log.exception("keys of a card failed", extra=self._facts(obj.key, cluster=cluster, kind=reads.resource.kind))
-            self._metrics.looks.labels(self.card.name, Outcome.BUG).inc()
+            self._metrics.reconciliations.labels(self.card.name, Outcome.BUG).inc()
 
     @property
     def idle(self) -> bool:
         return self.queue.idle and not self._contacts
 
     def on_contact(self, cluster: str) -> None:
-        """Contact made or lost, a kind synced: many of these come together, so they are answered together."""
+        """Handles lost or restored contact and synced kinds. Many such events come together and are handled together."""
         if cluster not in self._contacts:
             self._contacts.add(cluster)
-            asyncio.get_running_loop().call_later(CONTACT, self._look_around, cluster)
+            asyncio.get_running_loop().call_later(CONTACT, self._queue_all, cluster)
 
-    def _look_around(self, cluster: str) -> None:
-        """Everything that the cluster may concern is looked at again: what was unknown may be known, or the reverse.
-
-        For a member that is also what waits for it on the host without having anything there yet.
+    def _queue_all(self, cluster: str) -> None:
+        """Queues every key that the cluster may concern, because unknown may have become known, or the reverse. For a member
+        that includes keys that wait for it on the host without having an object there yet.
         """
         self._contacts.discard(cluster)
         places = {r.where for r in self.card.reads}
@@ -211,108 +153,107 @@ class _Worker(Generic[K]):
             await lease.held()
             item = await self.queue.take()
             began = self._clock()
-            look = self._think(item.key, group)
-            if self._pace is not None and not look.plan.settled:
+            result = self._make_plan(item.key, group)
+            if self._pace is not None and not result.plan.settled:
                 await self._pace.take(float("inf"))
-                look = self._think(item.key, group)  # the wait may have been long
-            if look.outcome is not Outcome.SETTLED or look.plan.settled:
-                self._end(item, look, began)
-            elif self._aside < ASIDE and _is_remote(look.plan):
-                await self._act_aside(item, look, began, group)
+                result = self._make_plan(item.key, group)  # the wait may have been long
+            if result.outcome is not Outcome.SETTLED or result.plan.settled:
+                self._end(item, result, began)
+            elif self._aside < ASIDE and _is_remote(result.plan):
+                await self._execute_aside(item, result, began, group)
             else:
-                await self._act(item, look, began)
+                await self._act(item, result, began)
 
-    def _think(self, key: K, group: asyncio.TaskGroup) -> ReconcileResult:
+    def _make_plan(self, key: K, group: asyncio.TaskGroup) -> ReconcileResult:
         asking = ViewsWithInputs(self._clusters, self._inputs, self.card.inputs, self._setbacks)
         began = self._clock()
-        look = reconciler.make_plan(self._controller, key, asking, self._now())
-        look = replace(look, seconds=self._clock() - began)
+        result = reconciler.make_plan(self._controller, key, asking, self._now())
+        result = replace(result, seconds=self._clock() - began)
         if self.card.inputs:
             self._inputs.want((self.card.name, key), frozenset(asking.places), partial(self.queue.add, key), group)
-        return look
+        return result
 
-    async def _act_aside(self, item: Item[K], look: ReconcileResult, began: float, group: asyncio.TaskGroup) -> None:
-        """Waits for the plan's actions for as long as members usually take; a look that takes longer goes on by itself.
-
-        So a slow member holds no worker. How many looks wait for one member is bounded by its bulkhead.
+    async def _execute_aside(self, item: Item[K], result: ReconcileResult, began: float, group: asyncio.TaskGroup) -> None:
+        """Waits for the plan's actions for as long as members usually take; a longer run continues by itself. So a slow member
+        blocks no worker. The member's bulkhead bounds how many runs wait for it.
         """
-        task = group.create_task(self._act(item, look, began), name=f"{self.card.name} {item.key}")
+        task = group.create_task(self._act(item, result, began), name=f"{self.card.name} {item.key}")
         self._aside += 1
-        task.add_done_callback(self._back)
+        task.add_done_callback(self._take_back)
         await asyncio.wait({task}, timeout=OVERDUE)
 
-    def _back(self, _task: asyncio.Task[None]) -> None:
+    def _take_back(self, _task: asyncio.Task[None]) -> None:
         self._aside -= 1
 
-    async def _act(self, item: Item[K], look: ReconcileResult, began: float) -> None:
-        result = await self._doer.carry_out(self._controller, look.plan)
-        self._end(item, replace(result, seconds=look.seconds), began)
+    async def _act(self, item: Item[K], result: ReconcileResult, began: float) -> None:
+        done = await self._plan_executor.carry_out(self._controller, result.plan)
+        self._end(item, replace(done, seconds=result.seconds), began)
 
-    def _end(self, item: Item[K], look: ReconcileResult, began: float) -> None:
-        self._measure(item, look, began)
-        self._settle(item, look)
-        if look.plan.independent:
-            self._set_back(item.key, look)
+    def _end(self, item: Item[K], result: ReconcileResult, began: float) -> None:
+        self._measure(item, result, began)
+        self._settle(item, result)
+        if result.plan.independent:
+            self._back_off(item.key, result)
 
-    def _settle(self, item: Item[K], look: ReconcileResult) -> None:
-        """The one place where outcomes become delays, logs and conditions."""
-        hold = self._hold(look)
-        match look.outcome:
+    def _settle(self, item: Item[K], result: ReconcileResult) -> None:
+        """Turns outcomes into delays, logs and conditions. No other code does."""
+        hold = self._hold(result)
+        match result.outcome:
             case Outcome.SETTLED | Outcome.ACTED | Outcome.BLOCKED | Outcome.UNKNOWN:
                 self.queue.done(item, hold=hold)
-                if look.outcome in _AFTER:
-                    self.queue.add_after(item.key, max(hold, _AFTER[look.outcome]))
+                if result.outcome in _AFTER:
+                    self.queue.add_after(item.key, max(hold, _AFTER[result.outcome]))
             case Outcome.FENCED:
                 self.queue.retry(item, SOON)
             case Outcome.CONFLICT:
                 self.queue.retry(item, SOON, hold=hold)
             case Outcome.TRANSIENT:
-                backoff = CROWDED if isinstance(look.error, BulkheadFull) else TRANSIENT
-                self.queue.retry(item, backoff, hold=max(hold, look.retry_after))
+                backoff = CROWDED if isinstance(result.error, BulkheadFull) else TRANSIENT
+                self.queue.retry(item, backoff, hold=max(hold, result.retry_after))
             case Outcome.REFUSED:
                 self.queue.retry(item, FAR, hold=hold)
             case Outcome.BUG:
                 self.queue.retry(item, BUG, hold=BUG_HOLD)
-        if look.plan.wake_after is not None and look.outcome in _KEPT:
-            self.queue.add_after(item.key, look.plan.wake_after)
-        self._report(item.key, look)
+        if result.plan.wake_after is not None and result.outcome in _KEPT:
+            self.queue.add_after(item.key, result.plan.wake_after)
+        self._report(item.key, result)
 
-    def _hold(self, look: ReconcileResult) -> float:
-        """Seconds until the key is taken again. Of a card that coalesces, objects that take long to look at rest longer."""
+    def _hold(self, result: ReconcileResult) -> float:
+        """Returns the seconds until the key is taken again: with `coalesce`, more for objects that take long to reconcile."""
         if not self.card.coalesce:
             return self.card.rest
-        return max(self.card.rest, SHARE * look.seconds, self.card.coalesce if look.wrote else 0.0)
+        return max(self.card.rest, SHARE * result.seconds, self.card.coalesce if result.wrote else 0.0)
 
-    def _set_back(self, key: K, look: ReconcileResult) -> None:
-        """What failed for single objects is tried again for them alone."""
-        for failed in look.plan.failed:
+    def _back_off(self, key: K, result: ReconcileResult) -> None:
+        """Backs off single objects whose action failed."""
+        for failed in result.plan.failed:
             log.error(
-                "bug in a controller, one object is left alone", extra=_about(failed.ref, alert=True), exc_info=failed.error
+                "bug in a controller, one object is left alone", extra=_ref(failed.ref, alert=True), exc_info=failed.error
             )
             self.queue.add_after(key, self._setbacks.failed(failed.ref, failed.resource_version, BUG))
-        for done in look.done:
+        for done in result.done:
             match done:
                 case ActionResult(Replace() as patch, Outcome.ACTED):
                     self._setbacks.succeeded(patch.ref)
                 case ActionResult(Replace() as patch, outcome) if outcome in _REST:
-                    log.warning("failed for one object", extra=_about(patch.ref, outcome=str(outcome), error=str(done.error)))
+                    log.warning("failed for one object", extra=_ref(patch.ref, outcome=str(outcome), error=str(done.error)))
                     wait = getattr(done.error, "retry_after", 0.0)
                     delay = self._setbacks.failed(patch.ref, patch.resource_version, _REST[outcome], wait)
                     self.queue.add_after(key, delay)
                 case _:
                     continue
 
-    def _report(self, key: K, look: ReconcileResult) -> None:
-        trouble = KeyTrouble(look.outcome, str(look.error)) if look.outcome in _TROUBLES else None
+    def _report(self, key: K, result: ReconcileResult) -> None:
+        trouble = KeyTrouble(result.outcome, str(result.error)) if result.outcome in _TROUBLES else None
         if trouble is not None:
             self._troubled.add(key)
             self._on_trouble(self.card, key, trouble)
-        elif key in self._troubled and look.outcome in _KEPT:
+        elif key in self._troubled and result.outcome in _KEPT:
             self._troubled.discard(key)
             self._on_trouble(self.card, key, None)
-        for done in look.done:
+        for done in result.done:
             self._log_action(key, done)
-        self._log_outcome(key, look)
+        self._log_outcome(key, result)
 
     def _log_action(self, key: K, done: ActionResult) -> None:
         facts = self._facts(key, **_facts_of(done))
@@ -321,24 +262,27 @@ class _Worker(Generic[K]):
         elif done.outcome is Outcome.REFUSED:
             log.warning("refused: somebody must change something", extra=facts)
 
-    def _log_outcome(self, key: K, look: ReconcileResult) -> None:
-        match look.outcome:
+    def _log_outcome(self, key: K, result: ReconcileResult) -> None:
+        match result.outcome:
             case Outcome.BUG:
-                log.error("bug in a controller, its key is degraded", extra=self._facts(key, alert=True), exc_info=look.error)
-            case Outcome.TRANSIENT if not isinstance(look.error, BulkheadFull):
-                log.warning("no success yet, backing off", extra=self._facts(key, error=str(look.error)))
+                log.error("bug in a controller, its key is degraded", extra=self._facts(key, alert=True), exc_info=result.error)
+            case Outcome.TRANSIENT if not isinstance(result.error, BulkheadFull):
+                log.warning("no success yet, backing off", extra=self._facts(key, error=str(result.error)))
             case Outcome.SETTLED | Outcome.ACTED | Outcome.REFUSED:
                 return
             case _:
-                log.debug("looked in vain", extra=self._facts(key, outcome=str(look.outcome), error=str(look.error)))
+                log.debug(
+                    "no progress",
+                    extra=self._facts(key, outcome=str(result.outcome), error=str(result.error)),
+                )
 
-    def _measure(self, item: Item[K], look: ReconcileResult, began: float) -> None:
+    def _measure(self, item: Item[K], result: ReconcileResult, began: float) -> None:
         name, now = self.card.name, self._clock()
-        self._metrics.looks.labels(name, look.outcome).inc()
+        self._metrics.reconciliations.labels(name, result.outcome).inc()
         self._metrics.duration.labels(name).observe(now - began)
-        if look.outcome in _REACHED:
+        if result.outcome in _REACHED:
             self._metrics.latency.labels(name).observe(max(0.0, now - item.since))
-        for done in look.done:
+        for done in result.done:
             verb = executor.verb_of(done.action) or "confirm"
             self._metrics.writes.labels(name, resource_of(done.action).kind, verb, done.outcome).inc()
 
@@ -347,9 +291,9 @@ class _Worker(Generic[K]):
 
 
 class _Listener(Generic[K]):
-    """A listener that remembers which line of the card it listens for."""
+    """A listener that knows for which line of the card it listens."""
 
-    def __init__(self, worker: _Worker[K], reads: ReadAccess[K]) -> None:
+    def __init__(self, worker: Worker[K], reads: ReadAccess[K]) -> None:
         self._worker = worker
         self._reads = reads
 
@@ -362,7 +306,7 @@ def _is_remote(plan: Plan) -> bool:
 
 
 _REACHED = frozenset({Outcome.SETTLED, Outcome.ACTED})
-_KEPT = _REACHED | {Outcome.BLOCKED}  # the plan stands, also when it wants another look
+_KEPT = _REACHED | {Outcome.BLOCKED}  # the plan is kept even when it asks for another reconciliation
 _AFTER = {Outcome.ACTED: AGAIN, Outcome.BLOCKED: BLOCKED, Outcome.UNKNOWN: BLIND}
 _TROUBLES = frozenset({Outcome.REFUSED, Outcome.BUG})
 _REST = {
@@ -384,5 +328,5 @@ def _facts_of(done: ActionResult) -> dict[str, Any]:
     return facts if done.error is None else {**facts, "error": str(done.error)}
 
 
-def _about(ref: Ref, **more: Any) -> dict[str, Any]:
+def _ref(ref: Ref, **more: Any) -> dict[str, Any]:
     return {"ref": str(ref), **more}

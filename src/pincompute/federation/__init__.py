@@ -1,1 +1,1 @@
-"""The region's control loop on the host cluster: placement, dispatch, status, cluster health. One file per controller."""
+"""This package is the region's control loop on the host cluster: scheduling, workloads, members and projects."""

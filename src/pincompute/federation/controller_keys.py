@@ -1,4 +1,4 @@
-"""What the federation's controllers look at, where that is not one object on the host."""
+"""This module defines the keys of the federation's controllers that are not one object on the host."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pincompute.api.meta import Key
 
 
 class MemberKey(NamedTuple):
-    """A member cluster."""
+    """The key of a member cluster."""
 
     name: str
 
@@ -17,12 +17,12 @@ class MemberKey(NamedTuple):
 
     @property
     def object(self) -> Key:
-        """Of its MemberCluster."""
+        """Returns the key of its MemberCluster."""
         return Key("", self.name)
 
 
 class PoolKey(NamedTuple):
-    """A pool of nodes in which workloads are placed."""
+    """The key of a pool of nodes in which workloads are placed."""
 
     name: str
 
@@ -31,7 +31,7 @@ class PoolKey(NamedTuple):
 
 
 class ShardKey(NamedTuple):
-    """One shard in one member; `kind` is that of the shard."""
+    """The key of one shard in one member; `kind` is that of the shard."""
 
     member: str
     kind: str

@@ -1,4 +1,4 @@
-"""The federation process: which controllers run, and what they watch."""
+"""This module runs the federation process: it lists the controllers and what their process watches."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NAME = "pincompute-federation"
 
 
 def controllers(refusals: ApiRefusals) -> tuple[Controller[Any, Any], ...]:
-    """All that runs on the host. The engine has to tell `refusals` about troubles."""
+    """Returns all controllers of the host. The engine must report trouble to `refusals`."""
     return (
         project_controller.CONTROLLER,
         pool_controller.CONTROLLER,
@@ -38,7 +38,7 @@ CONTROLLERS = controllers(ApiRefusals())
 
 
 async def run(kubeconfig: Path, context: str, port: int) -> None:
-    """Run until told to end. Raises ConfigError when the kubeconfig cannot be used."""
+    """Runs until it is stopped. Raises ConfigError when the kubeconfig cannot be used."""
     host = load_kubeconfig(kubeconfig, context)
     clusters = Clusters(user_agent=f"{NAME}/{__version__}")
     for resource, indexes in (*scheduling_queue.INDEXES.items(), *workload.INDEXES.items()):

@@ -1,1 +1,1 @@
-"""The only door to Kubernetes: transport, watch caches, writes, leases."""
+"""This package is the only access to Kubernetes: client, informers, writes, leader election."""

@@ -1,7 +1,7 @@
-"""The client of one API server: deadlines, a rate limit, a breaker, and retries of what is safe to repeat.
+"""This module is the client of one API server: deadlines, a rate limit, a circuit breaker, and safe retries.
 
-Safe means: reads always; writes only when the server said 429 or when nothing was sent. A write whose fate is not known is
-never repeated here: the caller looks at the world again and decides anew.
+The client retries reads always, and writes only when the server said 429 or when nothing was sent. It never repeats a write
+whose fate is unknown: the caller reconciles again and decides anew.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ JSON = "application/json"
 
 
 class ApiClient:
-    """One API server as one process sees it."""
+    """One API server as one process uses it."""
 
     def __init__(
         self,
@@ -63,14 +63,14 @@ class ApiClient:
         return self._connection.config
 
     def use(self, config: ClusterConfig) -> None:
-        """New credentials for the same server; open watches go on (S-012)."""
+        """Uses new credentials for the same server; open watches go on (S-012)."""
         self._connection.use(config)
 
     async def close(self) -> None:
         await self._connection.close()
 
     def now(self) -> datetime | None:
-        """The server's time, to about a second, by its last answer; None before the first."""
+        """Returns the server's time, to about a second, by its last answer; None before the first."""
         return self._connection.now()
 
     async def request(
@@ -85,7 +85,7 @@ class ApiClient:
         deadline: float = DEADLINE,
         attempts: int = ATTEMPTS,
     ) -> bytes:
-        """The body of a successful answer; raises a KubeError."""
+        """Returns the body of a successful answer; raises a KubeError otherwise."""
         call = self._call(verb, path, query or {}, accept, body, content_type)
         end = self.clock.monotonic() + deadline
         backoff = Backoff(RETRY, self.clock)
@@ -103,7 +103,9 @@ class ApiClient:
     def stream(
         self, path: str, query: Mapping[str, str], inactivity: float
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """A watch's answer in pieces; fails after `inactivity` seconds without a byte. No retries: the cache does that."""
+        """Yields a watch's answer in pieces; fails after `inactivity` seconds without a byte. It does not retry, because the
+        informer does.
+        """
         call = self._call("GET", path, query, JSON, None, "")
         self._admit(call.request)
         return self._connection.stream(call, inactivity)
@@ -111,7 +113,9 @@ class ApiClient:
     def websocket(
         self, path: str, query: Sequence[tuple[str, str]], protocol: str
     ) -> AbstractAsyncContextManager[aiohttp.ClientWebSocketResponse]:
-        """A WebSocket to a subresource of a pod, such as exec. No retries: what runs there may have begun."""
+        """Opens a WebSocket to a subresource of a pod, such as exec. It does not retry, because the program may have
+        started.
+        """
         call = ApiCall(RequestInfo(self.name, "GET", path), query, {})
         self._admit(call.request)
         return self._connection.websocket(call, protocol)
@@ -133,7 +137,7 @@ class ApiClient:
         limit: int = 500,
         token: str = "",
     ) -> object_decoding.ObjectPage[T]:
-        """One page; `query` may hold labelSelector and fieldSelector."""
+        """Returns one page; `query` may hold labelSelector and fieldSelector."""
         asked = {**(query or {}), "limit": str(limit), **({"continue": token} if token else {})}
         body = await self.request("GET", resource.path(namespace), query=asked, deadline=30.0)
         return object_decoding.page_decoder(resource.type).decode(body)

@@ -1,4 +1,4 @@
-"""What can go wrong between us and an API server, as one tree that callers match on.
+"""This module defines the errors between us and an API server, as one tree that callers match on.
 
 KubeError
 ├── Unreachable          no answer: connect failure, time-out, broken stream, breaker open
@@ -35,7 +35,7 @@ class RequestInfo:
 
 
 class StatusCause(msgspec.Struct, frozen=True):
-    """One field an API server did not accept, and why."""
+    """One field that an API server did not accept, and why."""
 
     field: str = ""
     message: str = ""
@@ -49,7 +49,7 @@ class StatusDetails(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class ApiStatus(msgspec.Struct, frozen=True):
-    """The API server's answer when it has no object to give."""
+    """The API server's answer when it returns no object."""
 
     status: str = ""
     code: int = 0
@@ -85,7 +85,7 @@ class Refused(KubeError):  # noqa: N818 - reads as a sentence where it is caught
 
     @property
     def causes(self) -> tuple[StatusCause, ...]:
-        """The fields that were not accepted."""
+        """Returns the fields that were not accepted."""
         return _causes(self.status)
 
 
@@ -102,7 +102,7 @@ class NotFound(Refused):
 
 
 class Conflict(Refused):
-    """The object is not what the write was decided from: look again."""
+    """The object is not what the write was decided from, so the caller reconciles again."""
 
 
 class AlreadyExists(Conflict):
@@ -110,11 +110,11 @@ class AlreadyExists(Conflict):
 
 
 class Gone(Refused):
-    """The server does not have this resourceVersion or page token, no longer or not yet: list again."""
+    """The server does not have this resourceVersion or page token, no longer or not yet, so the caller lists again."""
 
 
 class Invalid(Refused):
-    """Fields are not acceptable; `causes` names them."""
+    """The server does not accept some fields; `causes` names them."""
 
 
 class TooManyRequests(Refused):
@@ -122,7 +122,7 @@ class TooManyRequests(Refused):
 
 
 class Blocked(Refused):
-    """A PodDisruptionBudget does not allow the eviction now. No sign of load, so nothing is repeated at once."""
+    """A PodDisruptionBudget does not allow the eviction now. That is no sign of load, so nothing is repeated at once."""
 
 
 class Unavailable(Refused):
@@ -143,7 +143,7 @@ _decoder = msgspec.json.Decoder(ApiStatus)
 
 
 def refusal(request: RequestInfo, code: int, body: bytes, retry_after: str = "") -> Refused:
-    """The error for an HTTP answer that is not a success; proxies answer in HTML, so the body may be anything."""
+    """Returns the error for an HTTP answer that is not a success; proxies answer in HTML, so the body may be anything."""
     try:
         status = _decoder.decode(body)
     except msgspec.MsgspecError:
@@ -152,14 +152,14 @@ def refusal(request: RequestInfo, code: int, body: bytes, retry_after: str = "")
 
 
 def _text(body: bytes) -> str:
-    """Of a failed health check only the checks that failed; of anything else the beginning."""
+    """Returns the failed checks of a failed health check, and the beginning of anything else."""
     text = body.decode(errors="replace")
     failed = [line for line in text.splitlines() if line.startswith("[-]")]
     return "; ".join(failed) or text[:200].strip()
 
 
 def of_status(request: RequestInfo, status: ApiStatus, code: int, retry_after: str = "") -> Refused:
-    """The error for a Status object, from a response or from the middle of a watch."""
+    """Returns the error for a Status object, from a response or from the middle of a watch."""
     seconds = float(retry_after) if retry_after.isdigit() else 0.0
     if status.details is not None:
         seconds = max(seconds, status.details.retry_after_seconds)

@@ -1,7 +1,7 @@
-"""What this process applied to a cluster, so that applying it again without need costs no request (S-004).
+"""This module remembers what this process applied to a cluster, so that an unchanged apply costs no request (S-004).
 
-A mutating policy in a member may change what we apply; comparing our body with the object would then never agree. What is
-compared is therefore our body with our last body, and the object with the API server's answer to it.
+A mutating policy in a member may change what we apply, and our body would then never equal the object. The cache therefore
+compares our body with our last body, and the object with the API server's answer to the last apply.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ Place: TypeAlias = tuple[Resource[Any], Key, str]
 
 @dataclass(slots=True)
 class AppliedCache:
-    """The last body of each object and manager as a digest, and the metadata that the API server answered."""
+    """Holds a digest of the last body of each object and manager, and the metadata that the API server answered."""
 
     _last: dict[Place, tuple[bytes, ObjectMeta]] = field(default_factory=dict[Place, tuple[bytes, ObjectMeta]])
 
     def holds(self, place: Place, body: Manifest, seen: Object) -> bool:
-        """Whether applying `body` would change nothing, judged by `seen`, the object as a cache shows it."""
+        """Returns whether applying `body` would change nothing, judged by `seen`, the object as a cache shows it."""
         digest, answer = self._last.get(place, (b"", seen.metadata))
         return digest == _digest(body) and _same(answer, seen.metadata)
 
@@ -43,7 +43,9 @@ def _digest(body: Manifest) -> bytes:
 
 
 def _same(answer: ObjectMeta, seen: ObjectMeta) -> bool:
-    """Nothing that an apply could own has changed since. A status write raises the version, but not the generation."""
+    """Returns whether nothing has changed that an apply could own. A status write raises the version, but not the
+    generation.
+    """
     if answer.uid != seen.uid:
         return False
     if answer.resource_version == seen.resource_version:

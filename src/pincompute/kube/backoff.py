@@ -1,4 +1,4 @@
-"""How long to wait after a failure: exponential with full jitter, a cap, and a fresh start after calm (S-320)."""
+"""This module computes waits after failures: exponential with full jitter, a cap, and a reset after calm (S-320)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from pincompute.kube.clock import SYSTEM, Clock
 
 @dataclass(frozen=True, slots=True)
 class BackoffLimits:
-    """Seconds: the first wait is at most `base`, no wait is longer than `cap`, `calm` without a failure starts over."""
+    """Limits in seconds: the first wait is at most `base`, no wait is longer than `cap`, and `calm` without a failure starts
+    over.
+    """
 
     base: float = 0.1
     cap: float = 30.0
@@ -18,7 +20,7 @@ class BackoffLimits:
 
 @dataclass(slots=True)
 class Backoff:
-    """One per loop; list and watch of a cache share one."""
+    """The backoff of one loop; list and watch of an informer share one."""
 
     pace: BackoffLimits = BackoffLimits()
     clock: Clock = SYSTEM
@@ -26,7 +28,7 @@ class Backoff:
     _last: float = field(default=float("-inf"), init=False)
 
     def next(self, at_least: float = 0.0) -> float:
-        """Counts a failure and gives the seconds to wait; never less than the server asked for with Retry-After."""
+        """Counts a failure and returns the seconds to wait, never less than the server's Retry-After."""
         now = self.clock.monotonic()
         if now - self._last > self.pace.calm:
             self.failures = 0

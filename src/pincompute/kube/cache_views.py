@@ -1,7 +1,7 @@
-"""What a controller may see: caches of one kind in one cluster, and how much they can be trusted.
+"""This module defines what a controller may read: caches of one kind in one cluster, and whether they can be trusted.
 
-An unsynced or silent cache is *unknown*, never empty (S-010): `observe` calls `known()` on every view whose emptiness or
-silence would matter, and the engine leaves everything as it is when that raises.
+An unsynced or silent cache is *unknown*, never empty (S-010). `observe` calls `known()` on every view whose emptiness or
+silence would matter, and the engine changes nothing when that raises.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ T_co = TypeVar("T_co", bound=Object, covariant=True)
 
 
 class Unknown(Exception):  # noqa: N818 - an answer, not an error
-    """The world cannot be seen well enough to decide. Nothing is changed; the key is looked at again on news."""
+    """The caches do not show enough to decide. The engine changes nothing, and reconciles the key again on an event."""
 
 
 class Question(Generic[V]):
-    """Something beyond the caches that is answered with a V. A frozen dataclass: equal questions are one."""
+    """A question beyond the caches, answered with a V. It is a frozen dataclass: equal questions are one."""
 
     __slots__ = ()
 
 
 class View(Protocol[T_co]):
-    """Read side of one kind in one cluster. Returned objects are shared and immutable."""
+    """Reads one kind in one cluster. Returned objects are shared and immutable."""
 
     @property
     def synced(self) -> bool:
-        """The first list is complete."""
+        """Returns whether the first list is complete."""
         ...
 
     def get(self, key: Key) -> T_co | None: ...
@@ -39,18 +39,17 @@ class View(Protocol[T_co]):
     def list(self, namespace: str = "") -> Iterable[T_co]: ...
 
     def by(self, index: str, value: str) -> Iterable[T_co]:
-        """Objects that the named index files under `value`; indexes are declared when the cache is made.
-
-        Those of a ranked index come in order, one by one: whoever needs the first few pays for these alone.
+        """Returns objects that the named index files under `value`; indexes are declared with the informer. Those of a
+        ranked index come in order, one by one: a caller that needs the first few pays for these alone.
         """
         ...
 
     def values(self, index: str) -> Iterable[str]:
-        """Under which values something is filed now."""
+        """Returns the values under which something is filed now."""
         ...
 
     def total(self, name: str, group: str, after: int = -1) -> Mapping[str, int]:
-        """What the named sum comes to for the group, of entries at positions beyond `after`."""
+        """Returns what the named sum amounts to for the group, of entries at positions beyond `after`."""
         ...
 
 
@@ -58,20 +57,22 @@ class Views(Protocol):
     """All views of a process."""
 
     def view(self, cluster: str, resource: Resource[T]) -> View[T]:
-        """Raises Unknown when that cluster is not connected or that kind has not synced there."""
+        """Returns a view; raises Unknown when that cluster is not connected or that kind has not synced there."""
         ...
 
     def members(self) -> tuple[str, ...]:
-        """Names of the member clusters this process is connected to, sorted."""
+        """Returns the names of the connected member clusters, sorted."""
         ...
 
     def reachable(self, cluster: str) -> bool:
-        """The cluster's API server answered within the liveness deadline.
+        """Returns whether the cluster's API server answered within the liveness deadline.
 
         Raises Unknown while the process has only just started and has not asked it yet.
         """
         ...
 
     def answer(self, question: Question[V]) -> V:
-        """The last answer to an input of the controller's card; raises Unknown while there is none, or it is too old."""
+        """Returns the last answer to an input of the controller's card; raises Unknown while there is none, or it is too
+        old.
+        """
         ...

@@ -1,4 +1,4 @@
-"""Writes to one cluster whose answers are in its caches before the call returns: we read our own writes."""
+"""This module writes to one cluster and puts each answer into the caches, so that a process reads its own writes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ANSWERS = 4096  # moments that are remembered; one that is not recent is of no u
 
 @dataclass(slots=True)
 class CachedWriter:
-    """`caches` are those of the same cluster."""
+    """Writes to one cluster; `caches` are those of the same cluster."""
 
     client: ApiClient
     caches: Mapping[Resource[Any], Informer[Any]]
@@ -29,7 +29,7 @@ class CachedWriter:
     _answered: dict[tuple[Resource[Any], Key], float] = field(default_factory=dict[tuple[Resource[Any], Key], float])
 
     async def get(self, resource: Resource[Any], key: Key) -> Object | None:
-        """The object's metadata as the API server has it now, never as a cache has it; None: there is none."""
+        """Returns the object's metadata as the API server has it now, never as a cache has it, or None."""
         return await write_requests.current(self.client, resource, key)
 
     async def recent(self, resource: Resource[Any], key: Key) -> Object | None:
@@ -54,7 +54,7 @@ class CachedWriter:
         return frozenset(obj.metadata.uid for obj in cache.by(index, value)) if fresh else None
 
     async def uids(self, resource: Resource[Any], namespace: str, label: str, value: str) -> frozenset[str]:
-        """Uids of the objects that carry the label, from the API server itself."""
+        """Returns the uids of the objects that carry the label, from the API server itself."""
         return await write_requests.uids(self.client, resource, namespace, label, value)
 
     async def create(self, resource: Resource[Any], body: Manifest, manager: str) -> None:
@@ -63,7 +63,9 @@ class CachedWriter:
         self._written(resource, answer, sent)
 
     async def apply(self, resource: Resource[Any], body: Manifest, manager: str) -> None:
-        """Sends nothing when the cache shows that nothing would change (S-004). `metadata.uid` in the body pins it."""
+        """Applies, but sends nothing when the cache shows that nothing would change (S-004). `metadata.uid` in the body pins
+        it.
+        """
         meta = body["metadata"]
         key = Key(meta.get("namespace", ""), meta["name"])
         cache, place = self.caches.get(resource), (resource, key, manager)
@@ -91,7 +93,7 @@ class CachedWriter:
     async def delete(
         self, resource: Resource[Any], key: Key, uid: str, resource_version: str, propagation: write_requests.Propagation
     ) -> None:
-        """Raises NotFound when it was gone already, and the cache has learnt it."""
+        """Deletes; raises NotFound when the object was gone already, after the cache has recorded that."""
         try:
             left = await write_requests.delete(self.client, resource, key, uid, resource_version, propagation)
         except NotFound:
@@ -103,7 +105,9 @@ class CachedWriter:
             self._written(resource, left)
 
     async def evict(self, key: Key, uid: str, resource_version: str) -> None:
-        """Raises NotFound when the pod was gone already, and Blocked when its disruption budget does not allow it now."""
+        """Evicts; raises NotFound when the pod was gone already, and Blocked when its disruption budget does not allow it
+        now.
+        """
         try:
             await write_requests.evict(self.client, key, uid, resource_version)
         except NotFound:
@@ -116,7 +120,7 @@ class CachedWriter:
     async def scale(
         self, resource: Resource[Any], key: Key, replicas: int, uid: str, resource_version: str, manager: str
     ) -> None:
-        """The answer is a Scale, so the cache learns of it by its watch."""
+        """Scales. The answer is a Scale, so the cache gets the change from its watch."""
         await write_requests.scale(self.client, resource, key, replicas, uid, resource_version, manager)
 
     @contextmanager

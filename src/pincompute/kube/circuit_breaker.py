@@ -1,6 +1,6 @@
-"""A circuit breaker per cluster: after some transport failures in a row, calls fail at once instead of waiting.
+"""This module is a circuit breaker per cluster: after some transport failures in a row, calls fail at once.
 
-Only silence counts as failure; any HTTP answer, an error too, shows that the API server is there.
+Only silence counts as failure. Any HTTP answer, even an error, shows that the API server is there.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pincompute.kube.clock import SYSTEM, Clock
 
 @dataclass(slots=True)
 class CircuitBreaker:
-    """Closed: calls pass. Open: calls are refused, but one in every `cooldown` seconds passes as a probe."""
+    """Closed, it lets calls pass. Open, it refuses them, except one probe in every `cooldown` seconds."""
 
     threshold: int = 3
     cooldown: float = 2.0
@@ -25,7 +25,7 @@ class CircuitBreaker:
         return self.failures >= self.threshold
 
     def admit(self) -> bool:
-        """Whether a call may go out now. While open, the first to ask after the cool-down becomes the probe."""
+        """Returns whether a call may go out now. While open, the first to ask after the cool-down becomes the probe."""
         if not self.open:
             return True
         now = self.clock.monotonic()

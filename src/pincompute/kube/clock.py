@@ -1,4 +1,4 @@
-"""Time and chance, handed in: the only place besides tests where waiting, the wall clock and randomness come from."""
+"""This module injects time and randomness: besides tests, waiting, the wall clock and randomness come only from here."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ def _wall() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """`monotonic` in seconds for waits and deadlines (S-347); `wall` only for what people read; `random` in [0, 1)."""
+    """`monotonic` is in seconds, for waits and deadlines (S-347); `wall` is only for what people read; `random` is in [0,
+    1).
+    """
 
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep

@@ -1,7 +1,7 @@
-"""One cluster that this process is connected to: its client, its caches, and whether it answers.
+"""This module runs the connection to one cluster: its client, its caches, and the probe of whether it answers.
 
-Every part runs for itself: a kind that cannot sync stops no other kind (S-011), a cluster that hangs stops no other
-cluster (S-014), and all of it ends with the one task that runs it (S-015).
+Every part runs independently: a kind that cannot sync stops no other kind (S-011), a cluster that hangs stops no other cluster
+(S-014), and everything ends with the one task that runs it (S-015).
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from pincompute.kube.informer import Informer
 
 @dataclass(frozen=True, slots=True)
 class Liveness:
-    """Seconds. A cluster is silent when nothing came from it for `patience`; after a failure it is asked more often."""
+    """Times in seconds. A cluster is silent when nothing came from it for `patience`; after a failure it is probed more
+    often.
+    """
 
     every: float = 5.0
     again: float = 1.0
@@ -30,7 +32,7 @@ class Liveness:
 
 @dataclass(slots=True)
 class ClusterConnection:
-    """`on_contact` is called when contact is made, lost, or made again."""
+    """The connection. It calls `on_contact` when contact is made, lost, or made again."""
 
     client: ApiClient
     caches: Mapping[Resource[Any], Informer[Any]]
@@ -47,12 +49,12 @@ class ClusterConnection:
 
     @property
     def reachable(self) -> bool:
-        """Something came from it lately: an answer to the probe, or anything on a watch."""
-        heard = max(self._answered, *(cache.last_contact for cache in self.caches.values()), float("-inf"))
-        return self.client.clock.monotonic() - heard <= self.liveness.patience
+        """Returns whether something came from the cluster lately: an answer to the probe, or anything on a watch."""
+        received_at = max(self._answered, *(cache.last_contact for cache in self.caches.values()), float("-inf"))
+        return self.client.clock.monotonic() - received_at <= self.liveness.patience
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Runs until it is cancelled."""
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._probe(), name=f"probe {self.client.name}")

@@ -1,6 +1,6 @@
-"""All clusters of a process: the host or the one it serves, and members that come and go while it runs.
+"""This module holds all clusters of a process: the host or the local one, and members that come and go.
 
-What to watch is declared by place before the first cluster is added; every cluster then gets the caches of its place.
+A process declares what to watch, by place, before it adds the first cluster. Every cluster then gets the caches of its place.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ PLACES: tuple[Where, ...] = ("host", "members", "local")
 
 
 class ObjectListener(Protocol):
-    """Called in the event loop for every change of a cached object; for a deletion with the last known one."""
+    """Is called in the event loop for every change of a cached object; for a deletion with the last known one."""
 
     def __call__(self, cluster: str, obj: Any, *, initial: bool) -> None:
-        """`initial`: it came with the first list, nobody changed it just now."""
+        """Handles a change. `initial` means that the object came with the first list, not by a change just now."""
         ...
 
 
@@ -50,7 +50,7 @@ class Declared:
 
 
 class Clusters:
-    """Implements `Views`. An async context manager that owns every task of it."""
+    """The clusters of a process. It implements `Views`, and is an async context manager that owns all its tasks."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class Clusters:
         indexes: Mapping[str, Index[T]] | None = None,
         scope: InformerScope | None = None,
     ) -> None:
-        """Watch this kind there. Declared twice: the indexes add up, and the scope must be the same."""
+        """Declares that this kind is watched there. Declared twice, the indexes add up, and the scope must be the same."""
         declared = self._declare(where, resource)
         if scope is not None and declared.scope not in (InformerScope(), scope):
             raise ValueError(f"{resource} in {where} is declared with two scopes: {declared.scope} and {scope}")
@@ -104,11 +104,11 @@ class Clusters:
         declared.scope = scope or declared.scope
 
     def listen(self, where: str, resource: Resource[Any], listener: ObjectListener) -> None:
-        """News of one kind on the host, in all members (present and future) or in the local cluster."""
+        """Registers for events of one kind on the host, in all members (present and future) or in the local cluster."""
         self._declare(where, resource).listeners.append(listener)
 
     def on_contact(self, listener: Callable[[str], None]) -> None:
-        """Called with a cluster's name when contact was made or lost, when one of its kinds synced, when it was removed."""
+        """Registers for a cluster's name when contact is made or lost, when one of its kinds syncs, and when it is removed."""
         self._on_contact.append(listener)
 
     async def add(self, name: str, config: ClusterConfig) -> None:
@@ -124,7 +124,7 @@ class Clusters:
             self._tasks[name] = self._group.create_task(connected.run(), name=f"cluster {name}")
 
     async def remove(self, name: str) -> None:
-        """Ends all that runs for a cluster, and forgets it; it has ended when this returns (S-015)."""
+        """Ends everything that runs for a cluster, and forgets it, before it returns (S-015)."""
         async with self._changing[name]:
             if name in self._connected:
                 await self._stop(name)
@@ -137,14 +137,14 @@ class Clusters:
         self._news(HOST)
 
     def view(self, cluster: str, resource: Resource[T]) -> Informer[T]:
-        """Raises Unknown when that cluster is not connected or that kind has not synced there."""
+        """Returns a view; raises Unknown when that cluster is not connected or that kind has not synced there."""
         cache = self.cache(cluster, resource)
         if not cache.synced:
             raise Unknown(f"{resource} of {cluster} has not synced: {cache.trouble or 'the first list is not complete'}")
         return cache
 
     def cache(self, cluster: str, resource: Resource[T]) -> Informer[T]:
-        """The same, synced or not."""
+        """Returns the same view, synced or not."""
         caches = self._get(cluster).caches
         if resource not in caches:
             raise LookupError(f"{resource} is not watched in {cluster}: declare it before the cluster is added")
@@ -154,7 +154,7 @@ class Clusters:
         return tuple(sorted(name for name in self._connected if _where(name) == "members"))
 
     def reachable(self, cluster: str) -> bool:
-        """The cluster is connected and something came from it within the liveness deadline.
+        """Returns whether the cluster is connected and something came from it within the liveness deadline.
 
         Raises Unknown while this process has only just started and has not asked it yet.
         """
@@ -164,23 +164,23 @@ class Clusters:
         return self.answers(cluster)
 
     def answers(self, cluster: str) -> bool:
-        """The same for people: a cluster that has not been asked yet does not answer."""
+        """Returns the same for people: a cluster that has not been asked yet does not answer."""
         return cluster in self._connected and self._connected[cluster].reachable
 
     def answer(self, question: Question[V]) -> V:
-        """Clusters answer nothing themselves: the engine does, for controllers whose cards name inputs."""
+        """Raises Unknown: the engine answers questions, for controllers whose cards declare inputs."""
         raise LookupError(f"{question} is asked, which is no input on a card: add it to the card's inputs")
 
     def trouble(self, cluster: str) -> str:
-        """Why the cluster does not answer; empty when it does."""
+        """Returns why the cluster does not answer; empty when it does."""
         return self._connected[cluster].trouble if cluster in self._connected else "is not connected"
 
     def client(self, cluster: str) -> ApiClient:
-        """Raises Unknown when that cluster is not connected."""
+        """Returns the cluster's client; raises Unknown when that cluster is not connected."""
         return self._get(cluster).client
 
     def writer(self, cluster: str) -> CachedWriter:
-        """Raises Unknown when that cluster is not connected."""
+        """Returns the cluster's writer; raises Unknown when that cluster is not connected."""
         return self._get(cluster).writer
 
     def doubt(self) -> None:

@@ -1,8 +1,8 @@
-"""What a request carries to say who we are: a header, and a TLS context with or without a client certificate.
+"""This module provides a request's credentials: a header, and a TLS context with or without a client certificate.
 
-Files are looked at again with every request and read again when they changed; exec plugins run again when what they
-printed is about to expire or was refused. A rotated credential therefore serves the next request, while connections
-that are open, watches among them, go on as they are (S-012).
+Every request checks the files and reads those that changed. An exec plugin runs again when its output is about to expire or
+was refused. A rotated credential therefore serves the next request, while open connections, watches among them, continue
+(S-012).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MARGIN = timedelta(seconds=30)  # a plugin's credential is renewed so long befor
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """`context` is None for plain http."""
+    """What a request presents; `context` is None for plain http."""
 
     authorization: str
     context: ssl.SSLContext | None
@@ -35,7 +35,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class _CredentialFile:
-    """A file as it was read: inode and time of change, and the content."""
+    """A file as it was read: inode, time of change, and content."""
 
     stamp: tuple[int, int]
     content: bytes
@@ -53,7 +53,7 @@ class _ExecCredential(msgspec.Struct, frozen=True):
 
 
 @dataclass(slots=True)
-class ClusterCredentials:
+class ApiCredentials:
     """The credentials of one cluster, kept fresh."""
 
     config: ClusterConfig
@@ -64,12 +64,12 @@ class ClusterCredentials:
     _running: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     async def identity(self) -> Identity:
-        """Raises ConfigError when a file or a plugin does not give what it should."""
+        """Returns the present identity; raises ConfigError when a file or a plugin does not return what it should."""
         plugin = await self._from_plugin(self.config.exec) if self.config.exec is not None else _ExecStatus()
         return Identity(self._authorization(plugin), self._context(plugin))
 
     def refused(self) -> None:
-        """The API server did not accept us: ask the plugin again before the next request."""
+        """Records that the API server did not accept the credentials: the plugin runs again before the next request."""
         self._plugin = None
 
     def _authorization(self, plugin: _ExecStatus) -> str:
@@ -98,7 +98,7 @@ class ClusterCredentials:
         return self._read(material) if isinstance(material, Path) else material
 
     def _read(self, file: Path) -> bytes:
-        """The file's content, read again only when its inode or time of change is new (a Secret volume swaps links)."""
+        """Returns the file's content, read again only when its inode or time of change is new (a Secret volume swaps links)."""
         try:
             stat = file.stat()
             stamp = (stat.st_ino, stat.st_mtime_ns)
@@ -140,7 +140,7 @@ def _tls_context(config: ClusterConfig, ca: bytes | None, certificate: bytes | N
 
 
 async def _run(plugin: ExecPlugin) -> _ExecStatus:
-    """Runs the program once; its standard error goes where ours goes."""
+    """Runs the program once; its standard error goes to ours."""
     name = plugin.command[0]
     request = {"apiVersion": plugin.api_version, "kind": "ExecCredential", "spec": {"interactive": False}}
     info = msgspec.json.encode(request).decode()

@@ -1,4 +1,7 @@
-"""Which program wrote an object's spec last, as the API server's own record of field managers says. Caches leave it out."""
+"""This module finds out which program last wrote an object's spec, from the API server's record of field managers.
+
+Caches leave field managers out, so this costs a request.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ _ACCEPT = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,applicat
 
 
 class _Touched(Struct):
-    """Whatever is in it."""
+    """The fields of an entry, whatever they are."""
 
 
 class _Fields(Struct):
@@ -42,7 +45,7 @@ class _Partial(Struct):
 
 
 async def of_spec(client: ApiClient, resource: Resource[Any], key: Key, generation: int) -> str:
-    """Empty when nobody knows, or the object is in another generation by now. Raises KubeError."""
+    """Returns the last writer of the spec, empty when it is unknown or the generation has changed. Raises KubeError."""
     try:
         answer = await client.request("GET", resource.path(key.namespace, key.name), accept=_ACCEPT)
     except NotFound:
@@ -52,7 +55,7 @@ async def of_spec(client: ApiClient, resource: Resource[Any], key: Key, generati
 
 
 def last(entries: Iterable[FieldManagerEntry]) -> str:
-    """Who touched the spec last. Pure."""
+    """Returns the last writer among the entries. It is pure."""
     wrote = [entry for entry in entries if entry.fields.spec is not None and not entry.subresource and entry.time]
     return max(wrote, key=_time).manager if wrote else ""
 

@@ -1,7 +1,8 @@
-"""Python's cyclic garbage collector, held off while large lists are decoded.
+"""This module pauses Python's cyclic garbage collector while large lists are decoded.
 
-Slim objects hold no cycles, yet each of thousands of allocations a page would have the collector walk everything that is
-already cached: twice the time, and stalls of 130 ms. After a first sync the survivors are frozen, out of its sight.
+Slim objects hold no cycles, yet thousands of allocations per page would make the collector walk everything that is already
+cached: twice the time, and stalls of 130 ms. After a first sync the surviving objects are frozen, so the collector ignores
+them.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _holds = _Holds()
 
 @contextmanager
 def held() -> Generator[None]:
-    """No collections while any list is in progress."""
+    """Pauses collections while any list is in progress."""
     _holds.count += 1
     gc.disable()
     try:
@@ -34,5 +35,5 @@ def held() -> Generator[None]:
 
 
 def freeze() -> None:
-    """What lives now is left alone by later collections; it is still freed when nothing refers to it."""
+    """Excludes what lives now from later collections; it is still freed when nothing refers to it."""
     gc.freeze()

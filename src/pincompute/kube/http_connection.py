@@ -1,7 +1,7 @@
-"""HTTP to one API server: sessions, sockets, credentials, and every failure turned into an error of ours.
+"""This module speaks HTTP to one API server: sessions, sockets, credentials, and failures turned into our own errors.
 
-Requests and watches have separate pools, so that watches, which hold a connection for minutes, never use up the room of
-requests.
+Requests and watches have separate pools, because a watch holds its connection for minutes and must not use up the connections
+for requests.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from yarl import URL
 from pincompute.kube.api_errors import RequestInfo, Unauthorized, Unreachable, refusal
 from pincompute.kube.circuit_breaker import CircuitBreaker
 from pincompute.kube.clock import Clock
-from pincompute.kube.credentials import ClusterCredentials
+from pincompute.kube.credentials import ApiCredentials
 from pincompute.kube.kubeconfig import ClusterConfig, ConfigError
 
 CONNECT_DEADLINE = 5.0  # seconds for TCP and TLS
@@ -34,7 +34,7 @@ LARGEST_MESSAGE = 1 << 20  # bytes of one WebSocket message; a kubelet sends 32 
 PING_EVERY = 30.0  # seconds between pings on a WebSocket, so that proxies do not take it for idle
 SILENCE = 45.0  # seconds without a message, an answer to a ping included, after which a WebSocket is taken for broken
 
-_QUIET = 5  # seconds without traffic before the kernel asks whether the peer still lives
+_QUIET = 5  # seconds without traffic before the kernel probes the peer
 _ASK_EVERY = 2
 _ASK_TIMES = 3
 
@@ -58,18 +58,18 @@ class HttpConnection:
     user_agent: str
     clock: Clock
     breaker: CircuitBreaker
-    _credentials: ClusterCredentials = field(init=False)
+    _credentials: ApiCredentials = field(init=False)
     _requests: aiohttp.ClientSession | None = field(default=None, init=False)
     _streams: aiohttp.ClientSession | None = field(default=None, init=False)
     _date: tuple[str, float] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        self._credentials = ClusterCredentials(self.config, self.clock)
+        self._credentials = ApiCredentials(self.config, self.clock)
 
     def use(self, config: ClusterConfig) -> None:
-        """New credentials for the same server; streams that are open go on."""
+        """Uses new credentials for the same server; open streams go on."""
         self.config = config
-        self._credentials = ClusterCredentials(config, self.clock)
+        self._credentials = ApiCredentials(config, self.clock)
 
     async def close(self) -> None:
         sessions, self._requests, self._streams = (self._requests, self._streams), None, None
@@ -78,15 +78,15 @@ class HttpConnection:
                 await session.close()
 
     def now(self) -> datetime | None:
-        """The server's time, to about a second, by its last answer; None before the first."""
+        """Returns the server's time, to about a second, by its last answer; None before the first."""
         if self._date is None:
             return None
-        text, heard = self._date
-        told = _moment(text)
-        return told + timedelta(seconds=self.clock.monotonic() - heard) if told is not None else None
+        text, received_at = self._date
+        shown = _moment(text)
+        return shown + timedelta(seconds=self.clock.monotonic() - received_at) if shown is not None else None
 
     async def exchange(self, call: ApiCall, seconds: float) -> bytes:
-        """The body of a successful answer."""
+        """Returns the body of a successful answer."""
         if self._requests is None:
             self._requests = self._session(IN_FLIGHT)
         limits = aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_DEADLINE)
@@ -99,7 +99,7 @@ class HttpConnection:
 
     @asynccontextmanager
     async def stream(self, call: ApiCall, inactivity: float) -> AsyncGenerator[AsyncIterator[bytes]]:
-        """An answer without an end, in pieces; `inactivity`: seconds without a byte after which it counts as broken."""
+        """Yields an endless answer in pieces; after `inactivity` seconds without a byte it counts as broken."""
         if self._streams is None:
             self._streams = self._session(0)
         limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_DEADLINE, sock_read=inactivity)
@@ -108,7 +108,7 @@ class HttpConnection:
 
     @asynccontextmanager
     async def websocket(self, call: ApiCall, protocol: str) -> AsyncGenerator[aiohttp.ClientWebSocketResponse]:
-        """A WebSocket that speaks `protocol`; closed when the block ends."""
+        """Opens a WebSocket that speaks `protocol` and closes it when the block ends."""
         if self._streams is None:
             self._streams = self._session(0)
         socket = await self._upgrade(self._streams, call, protocol)
@@ -129,7 +129,7 @@ class HttpConnection:
                 opened: Any = await cast("Any", session).ws_connect(  # its overloads do not fit options in a dict
                     URL(self.config.server + call.request.path).with_query(call.query),
                     protocols=(protocol,),
-                    autoping=False,  # see streams.messages
+                    autoping=False,  # see streams.websocket_messages
                     max_msg_size=LARGEST_MESSAGE,
                     proxy=self.config.proxy or None,
                     **options,
@@ -155,7 +155,7 @@ class HttpConnection:
     async def _answer(
         self, session: aiohttp.ClientSession, call: ApiCall, limits: aiohttp.ClientTimeout
     ) -> AsyncGenerator[aiohttp.ClientResponse]:
-        """The answer, once its head is here and says success."""
+        """Returns the answer once its head has arrived and reports success."""
         response = await self._send(session, call, limits)
         async with response:
             self.breaker.answered()
@@ -221,7 +221,9 @@ async def _rest(request: RequestInfo, response: aiohttp.ClientResponse) -> bytes
 
 
 async def _ping(socket: aiohttp.ClientWebSocketResponse) -> None:
-    """Not by aiohttp's heartbeat: that gives up all that was read already when a ping cannot be sent or is answered late."""
+    """Pings the server. aiohttp's heartbeat would drop all that was read already when a ping cannot be sent or is answered
+    late.
+    """
     while not socket.closed:
         await asyncio.sleep(PING_EVERY)
         with suppress(ConnectionError):
@@ -230,7 +232,7 @@ async def _ping(socket: aiohttp.ClientWebSocketResponse) -> None:
 
 @lru_cache(maxsize=64)  # asked for with every request that the gateway answers, told anew once a second at most
 def _moment(date: str) -> datetime | None:
-    """What a Date header says; None when it says nothing."""
+    """Returns the time in a Date header, or None."""
     try:
         return parsedate_to_datetime(date)
     except ValueError:
@@ -238,7 +240,7 @@ def _moment(date: str) -> datetime | None:
 
 
 def _unreachable(request: RequestInfo, error: Exception) -> Unreachable:
-    """`sent` is false where the failure shows that no byte of the request reached the server."""
+    """Returns the error; `sent` is false where the failure shows that no byte of the request reached the server."""
     sent = not isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
     return Unreachable(request, _why(error), sent=sent)
 
@@ -252,7 +254,7 @@ def _why(error: Exception) -> str:
 
 
 def _socket(address: tuple[Any, ...]) -> socket.socket:
-    """A socket on which the kernel notices within seconds that the peer is gone without a word (half-open TCP)."""
+    """Returns a socket on which the kernel notices within seconds that the peer vanished (half-open TCP)."""
     family, kind, protocol, _, _ = address
     made = socket.socket(family, kind, protocol)
     made.setblocking(False)

@@ -1,8 +1,8 @@
-"""What a cache keeps up to date beside its objects: indexes, in filing order or by rank, and sums. No I/O.
+"""This module keeps indexes, ranked indexes and sums over the objects of a cache. It does no I/O.
 
-An index finds the objects that have something in common, a sum adds up what they amount to. Both follow every event as it
-comes, so that a decision which needs them costs what changed and never what exists. They are declared with the cache; their
-functions are pure and must not raise.
+An index finds the objects that have something in common, and a sum adds up their amounts. Both follow every event as it comes,
+so a decision that needs them costs what changed and never what exists. A process declares them with the cache. Their functions
+are pure and must not raise.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ Values: TypeAlias = Callable[[T], Iterable[str]]
 
 @dataclass(frozen=True, slots=True)
 class Ranked(Generic[T]):
-    """An index in which the objects of a value stand in the order of their rank; no two objects have the same."""
+    """An index that keeps the objects of a value in the order of their rank; no two objects have the same rank."""
 
     values: Values[T]
     rank: Callable[[T], Any]
 
 
 class IndexEntry(NamedTuple):
-    """What an object adds to a group: so much of everything named, at a position such as a time."""
+    """What an object adds to a group: an amount of everything named, at a position such as a time."""
 
     group: str
     position: int
@@ -40,7 +40,7 @@ class IndexEntry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Sum(Generic[T]):
-    """What objects add to groups, kept added up by position."""
+    """Declares what objects add to groups; the sums are kept by position."""
 
     entries: Callable[[T], Iterable[IndexEntry]]
 
@@ -49,22 +49,22 @@ Index: TypeAlias = Values[T] | Ranked[T] | Sum[T]
 
 
 class BuiltIndex(Generic[T]):
-    """One index or sum of a cache, brought up to date object by object."""
+    """One index or sum of a cache, updated object by object."""
 
     def change(self, key: Key, old: T | None, new: T | None) -> None:
-        """The object of this name is now `new`; it was `old`."""
+        """Records that the object of this name is now `new` and was `old`."""
         raise NotImplementedError
 
     def keys(self, value: str) -> Iterable[Key]:
-        """What is filed under the value."""
+        """Returns the keys that are filed under the value."""
         raise LookupError(f"{value!r} is looked up in a sum, which files nothing")
 
     def values(self) -> Iterable[str]:
-        """Under which values something is filed."""
+        """Returns the values under which something is filed."""
         raise LookupError("the values of a sum are asked for, which files nothing")
 
     def total(self, group: str, after: int) -> Mapping[str, int]:  # noqa: ARG002 - for sums
-        """What the group comes to, of entries beyond the position `after`."""
+        """Returns the group's sum of entries beyond the position `after`."""
         raise LookupError(f"the total of {group!r} is asked of an index, which adds nothing up")
 
 
@@ -75,7 +75,7 @@ def build(index: Index[Any]) -> BuiltIndex[Any]:
 
 
 class FiledIndex(BuiltIndex[T]):
-    """Keys by value, in the order in which they were filed."""
+    """Keeps keys by value, in the order in which they were filed."""
 
     def __init__(self, of: Values[T]) -> None:
         self._of = of
@@ -101,7 +101,9 @@ class FiledIndex(BuiltIndex[T]):
 
 
 class RankedIndex(BuiltIndex[T]):
-    """Keys by value, in the order of rank. What an object was filed under is remembered: a rank may be dear to work out."""
+    """Keeps keys by value, in the order of rank. It remembers what an object was filed under, because a rank may be
+    expensive to compute.
+    """
 
     def __init__(self, of: Ranked[T]) -> None:
         self._of = of
@@ -137,7 +139,7 @@ class RankedIndex(BuiltIndex[T]):
 
 
 class _SumGroup:
-    """Amounts by position, which are asked for from the end."""
+    """Amounts by position, which are read from the end."""
 
     def __init__(self) -> None:
         self.positions: list[int] = []
@@ -163,7 +165,7 @@ class _SumGroup:
 
 
 class Totals(BuiltIndex[T]):
-    """Sums by group and position. What an object added is remembered, so that it can be taken off again."""
+    """Keeps sums by group and position. It remembers what an object added, so that it can subtract it again."""
 
     def __init__(self, of: Sum[T]) -> None:
         self._of = of
@@ -188,6 +190,7 @@ class Totals(BuiltIndex[T]):
         return found.total(after) if found is not None else {}
 
     def _add(self, entry: IndexEntry, times: int) -> None:
+        """Adds amounts and leaves out those that become zero."""
         group = self._groups.setdefault(entry.group, _SumGroup())
         group.add(entry, times)
         if not group.positions:

@@ -1,7 +1,7 @@
-"""A watch cache: one kind in one cluster, listed once and then kept up to date by a watch.
+"""This module is the informer: it caches one kind in one cluster by a list, and keeps it current by a watch.
 
-A list is treated as a difference to what is known, so that a deletion that the watch missed is still seen. Until the first
-list is complete the cache is unknown, not empty (S-010). List and watch share one backoff (S-320).
+The informer compares a list with what it knows, so it also notices a deletion that the watch missed. Until the first list is
+complete the cache is unknown, not empty (S-010). List and watch share one backoff (S-320).
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ UNREADABLE = (
 
 @dataclass(frozen=True, slots=True)
 class InformerTiming:
-    """Seconds, except `page` (objects). API servers send a bookmark every minute, so `inactivity` is longer than that."""
+    """Times in seconds, except `page` (objects). API servers send a bookmark every minute, so `inactivity` is longer than
+    that.
+    """
 
     page: int = 500
     list_deadline: float = 30.0
@@ -53,7 +55,9 @@ class InformerTiming:
 
 @dataclass(frozen=True, slots=True)
 class InformerScope:
-    """Which objects of the kind: all of a namespace (all when empty) that have the labels and match the field selector."""
+    """Which objects of the kind to cache: all of a namespace (of all when empty) that have the labels and match the field
+    selector.
+    """
 
     namespace: str = ""
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -65,13 +69,13 @@ class InformerScope:
         return {name: value for name, value in selectors.items() if value}
 
     def shows(self, obj: Object) -> bool:
-        """Whether the object belongs here, as far as slim objects tell: fields are not judged."""
+        """Returns whether the object is in scope, as far as slim objects show it: fields are not judged."""
         meta = obj.metadata
         return self.namespace in ("", meta.namespace) and all(meta.labels.get(k) == v for k, v in self.labels.items())
 
 
 class Informer(Generic[T]):
-    """Implements `View`. `run` is its life; whoever starts it owns the task."""
+    """Implements `View`. `run` is its only task; the caller that starts it owns the task."""
 
     def __init__(
         self,
@@ -109,11 +113,11 @@ class Informer(Generic[T]):
 
     @property
     def newest(self) -> int:
-        """The highest version that the server has shown of this kind."""
+        """Returns the highest version that the server has shown of this kind."""
         return self._newest
 
     async def until(self, number: int) -> None:
-        """Return when the server has shown this version of the kind or a later one; the caller sets the deadline."""
+        """Waits until the server has shown this version of the kind or a later one; the caller sets the deadline."""
         if self.synced and self._newest >= number:
             return
         waiting = (number, asyncio.Event())
@@ -124,7 +128,7 @@ class Informer(Generic[T]):
             self._awaited.remove(waiting)
 
     def get(self, key: Key) -> T | None:
-        """Raises Unknown for an object that exists but cannot be decoded."""
+        """Returns the object; raises Unknown for one that exists but cannot be decoded."""
         if key in self._unreadable:
             raise Unknown(f"{self.resource.kind} {key} on {self._client.name} cannot be read: {self._unreadable[key]}")
         return self._store.get(key)
@@ -145,14 +149,16 @@ class Informer(Generic[T]):
         return len(self._store)
 
     def listen(self, listener: Listener[T]) -> None:
-        """`listener` is called in the event loop, right after each change; it must be quick and must not raise."""
+        """Registers a `listener` that is called in the event loop, right after each change; it must be quick and must not
+        raise.
+        """
         self._store.listen(listener)
 
     def when_synced(self, callback: Callable[[], None]) -> None:
         self._on_synced.append(callback)
 
     def written(self, obj: T, sent: float | None = None) -> None:
-        """The answer to a write of ours, visible at once. `sent`: when the request left, if it made this very version."""
+        """Puts the answer to our own write into the cache, visible at once. `sent`: when the request left, if it made this very version."""
         if sent is not None:
             self.freshness.answered(sent, version(obj.metadata.resource_version), self._newest)
         if self._scope.shows(obj):
@@ -161,11 +167,11 @@ class Informer(Generic[T]):
             self._store.remove(obj)
 
     def deleted(self, key: Key, uid: str) -> None:
-        """The API server said that our delete left nothing of the object."""
+        """Removes the object: the API server said that our delete left nothing of it."""
         self._store.bury(key, uid)
 
     def ending(self, key: Key, uid: str, now: datetime) -> None:
-        """The API server took our eviction: the object is being deleted, if it is still there."""
+        """Marks the object as being deleted, if it is still there: the API server accepted our eviction."""
         self._store.mark_ending(key, uid, now)
 
     def doubt(self) -> None:
@@ -173,19 +179,19 @@ class Informer(Generic[T]):
         self.freshness.doubt(self._client.clock.monotonic())
 
     def nudge(self) -> None:
-        """The cluster answers again: whatever is waited for, try now."""
+        """Ends any wait, because the cluster answers again."""
         self._backoff.failures = 0
         self._nudged.set()
 
     async def run(self) -> None:
-        """Lists and watches until cancelled."""
+        """Lists and watches until it is cancelled."""
         while True:
             wait = await self._round()
             if wait:
                 await self._pause(wait)
 
     async def _round(self) -> float:
-        """One list if needed and one watch; gives the seconds to wait before the next."""
+        """Lists if needed and watches once; returns the seconds to wait before the next round."""
         try:
             if not self._version:
                 await self._list()
@@ -247,7 +253,7 @@ class Informer(Generic[T]):
             return self._salvage(body, listing)
 
     def _salvage(self, body: bytes, listing: Listing[T]) -> object_decoding.ObjectPage[T]:
-        """A page with an object on it that does not decode: the others, and a note of that one."""
+        """Decodes a page with a broken object on it: the others, and a note of the broken one."""
         try:
             page = object_decoding.raw_page.decode(body)
         except UNREADABLE as error:
@@ -262,7 +268,7 @@ class Informer(Generic[T]):
         return object_decoding.ObjectPage(page.metadata, objects)
 
     def _decode(self, raw: memoryview) -> T | Key:
-        """The object, or the key of one that cannot be decoded, which is from then on unknown."""
+        """Returns the object, or the key of one that cannot be decoded, which is from then on unknown."""
         try:
             obj = object_decoding.object_decoder(self.resource.type).decode(raw)
         except UNREADABLE as error:
@@ -280,7 +286,7 @@ class Informer(Generic[T]):
             raise self._nonsense(f"sent an object without a name: {error}") from error
 
     async def _watch(self) -> float:
-        """One watch to its end; gives the seconds to wait before the next one."""
+        """Runs one watch to its end; returns the seconds to wait before the next one."""
         clock, timing = self._client.clock, self._timing
         seconds = timing.watch_shortest + clock.random() * (timing.watch_longest - timing.watch_shortest)
         if not self.resource.bookmarks:
@@ -338,7 +344,9 @@ class Informer(Generic[T]):
             self._store.put(interning.share(self._pool, obj))
 
     def _advance(self, resource_version: str) -> None:
-        """A version below what the server has shown before means that it was restored from a backup: list anew."""
+        """Records the server's version. One below an earlier one means that the server was restored from a backup: list
+        anew.
+        """
         number = version(resource_version)
         if number < self._newest:
             raise Gone(self._request(), ApiStatus(code=410, message="the server's versions went backwards"))

@@ -1,6 +1,6 @@
-"""Equal parts of cached objects, kept once: a thousand pods of one app have the same labels, owner and containers.
+"""This module keeps equal parts of cached objects once: a thousand pods of one app share labels, owner and containers.
 
-Halves what a slim pod takes (LIBRARIES.md 1.3). Objects are immutable for everybody else, so nobody can tell.
+Interning halves the memory of a slim pod. Objects are immutable for all other code, so sharing has no effect there.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def _whole(pool: Pool, value: Any) -> Any:
 
 
 def _content(pool: Pool, value: Any) -> Any:
-    """For values with dicts in them, which cannot be keys themselves."""
+    """Returns a key for values that contain dicts, which cannot be keys themselves."""
     return pool.setdefault(_encode(value), value)
 
 
@@ -50,7 +50,7 @@ _SHARED: dict[str, _Share] = {
 
 
 def share(pool: Pool, obj: T) -> T:
-    """`obj`, just decoded and not yet seen by anybody, with its parts replaced by equal ones of `pool`."""
+    """Returns `obj`, just decoded and not used anywhere yet, with its parts replaced by equal ones of `pool`."""
     if len(pool) > CAPACITY:
         pool.clear()
     for name, parts in _plan(type(obj)):
@@ -64,7 +64,7 @@ def share(pool: Pool, obj: T) -> T:
 
 @cache
 def _plan(kind: type[Object]) -> tuple[_Part, ...]:
-    """The fields of the kind's metadata, spec and status to share."""
+    """Returns the fields of the kind's metadata, spec and status to share."""
     sections = [(f.name, f.type) for f in fields(kind) if isinstance(f.type, type) and issubclass(f.type, Struct)]
     found = [(name, tuple((f.name, _SHARED[f.name]) for f in fields(of) if f.name in _SHARED)) for name, of in sections]
     return tuple((name, parts) for name, parts in found if parts)

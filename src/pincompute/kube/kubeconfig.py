@@ -1,7 +1,7 @@
-"""Where a cluster is and who we are there: kubeconfig files, kubeconfigs in Secrets, and the Pod's own service account.
+"""This module reads cluster addresses and credentials: kubeconfig files, Secrets, and the pod's service account.
 
-A kubeconfig from a Secret may hold data only: no paths and no exec plugin, since whoever may write Secrets in the host
-must not thereby read our files or run programs in our process.
+A kubeconfig from a Secret may hold data only, no paths and no exec plugin, because whoever may write Secrets in the host must
+not thereby read our files or run programs in our process.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class _Kubeconfig(_Kebab, frozen=True):
 
 
 def load(path: Path | None = None, context: str = "") -> ClusterConfig:
-    """From a kubeconfig file: `path`, else $KUBECONFIG, else ~/.kube/config; `context`, else the file's current one."""
+    """Loads a kubeconfig file: `path`, else $KUBECONFIG, else ~/.kube/config; `context`, else the file's current one."""
     file = path or Path(os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config")
     try:
         data = file.read_bytes()
@@ -132,12 +132,12 @@ def load(path: Path | None = None, context: str = "") -> ClusterConfig:
 
 
 def from_bytes(data: bytes, origin: str, context: str = "") -> ClusterConfig:
-    """From a kubeconfig that came over the network; `origin` names it in errors, such as "Secret system/member-a1"."""
+    """Loads a kubeconfig that came over the network; `origin` names it in errors, such as "Secret system/member-a1"."""
     return _Reader(f"kubeconfig of {origin}", None).read(data, context)
 
 
 def in_cluster(directory: Path = SERVICE_ACCOUNT) -> ClusterConfig:
-    """From the service account of the Pod we run in; its token is read again when it is rotated."""
+    """Loads the service account of the pod that we run in; its token is read again when it is rotated."""
     host, port = os.environ.get("KUBERNETES_SERVICE_HOST", ""), os.environ.get("KUBERNETES_SERVICE_PORT", "443")
     token, ca, namespace = directory / "token", directory / "ca.crt", directory / "namespace"
     if not host or not token.exists():
@@ -154,7 +154,7 @@ def in_cluster(directory: Path = SERVICE_ACCOUNT) -> ClusterConfig:
 
 
 def contexts(path: Path) -> tuple[str, ...]:
-    """Names of the contexts in a kubeconfig file, in its order."""
+    """Returns the names of the contexts in a kubeconfig file, in its order."""
     return tuple(c.name for c in _parse(f"kubeconfig {path}", path.read_bytes()).contexts)
 
 
@@ -170,7 +170,7 @@ def _parse(origin: str, data: bytes) -> _Kubeconfig:
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """`base`: what relative paths start from; None where paths and programs are not allowed."""
+    """Reads a kubeconfig. Relative paths start from `base`; None forbids paths and programs."""
 
     origin: str
     base: Path | None

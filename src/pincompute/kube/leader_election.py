@@ -1,9 +1,8 @@
-"""The right to write: one holder at a time, decided by a Lease object and each process's own monotonic clock.
+"""This module elects one writer at a time with a Lease object and each process's own monotonic clock.
 
-Wall clocks are never compared (F8). A contender takes over when it has watched the record stay the same for the record's
-duration; the holder counts from before it sent its last renewal and stops `margin` seconds earlier, so it has stopped
-before anyone can start, however late its request arrived. Check `remaining()` before each write, and give no write more
-than `margin` seconds.
+Wall clocks are never compared (F8). A contender takes over when it has seen the record unchanged for the record's duration.
+The holder counts from before it sent its last renewal and stops `margin` seconds earlier, so it has stopped before anyone can
+start, however late its request arrived. Check `remaining()` before each write, and give no write more than `margin` seconds.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from pincompute.kube.object_decoding import object_decoder
 
 @dataclass(frozen=True, slots=True)
 class LeaseTimes:
-    """Seconds."""
+    """Times in seconds."""
 
     duration: float = 15.0
     margin: float = 5.0
@@ -38,16 +37,15 @@ class LeaseTimes:
 
 
 def identity() -> str:
-    """A name that no other process has, nor this one after a restart: containers share host names and process numbers.
-
-    The host name stands in it for people; all of it is at most 128 characters, because it is a field manager too.
+    """Returns a name that no other process has, nor this one after a restart, because containers share host names and
+    process numbers. The host name is in it for people. It has at most 128 characters, because it is also a field manager.
     """
     return f"{socket.gethostname()[:63]}-{os.getpid()}-{uuid4()}"
 
 
 @dataclass(slots=True)
 class LeaderElection:
-    """`identity` must be unlike any other process's that may live at the same time; see `identity()`."""
+    """Holds or contends for one lease. `identity` must differ from that of any other process alive; see `identity()`."""
 
     client: ApiClient
     key: Key
@@ -61,17 +59,17 @@ class LeaderElection:
     _acquired: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     def remaining(self) -> float:
-        """Seconds for which nobody else can hold it; 0 or less when it is not held."""
+        """Returns the seconds for which nobody else can hold the lease; 0 or less when it is not held."""
         return self._until - self.client.clock.monotonic()
 
     async def held(self) -> None:
-        """Waits until it is held."""
+        """Waits until the lease is held."""
         while self.remaining() <= 0:
             self._acquired.clear()
             await self._acquired.wait()
 
     async def run(self) -> None:
-        """Contends, renews, contends again, until cancelled; then gives it back."""
+        """Contends, renews, contends again, until it is cancelled; then releases the lease."""
         try:
             while True:
                 with suppress(KubeError):  # what was not renewed runs out by itself
@@ -81,7 +79,7 @@ class LeaderElection:
             await self._release()
 
     def _interval(self) -> float:
-        """Contenders come at different times."""
+        """Returns the seconds to the next attempt, so that contenders come at different times."""
         jitter = 0.0 if self.remaining() > 0 else self.client.clock.random() * 0.2
         return self.terms.retry * (1 + jitter)
 

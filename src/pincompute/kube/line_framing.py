@@ -1,4 +1,4 @@
-"""Lines out of a byte stream, however the network cut it."""
+"""This module splits a byte stream into lines, wherever the network cut it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ LONGEST = 64 << 20  # bytes; an object in etcd is at most a few megabytes, so mo
 
 
 class LineTooLongError(Exception):
-    """No line end within reason: the peer does not speak the watch protocol."""
+    """There is no line end within reason, so the peer does not speak the watch protocol."""
 
 
 class Lines:
-    """Feeds on pieces, gives whole lines. A line that the stream's end cut short is never given."""
+    """Takes pieces and returns whole lines. It never returns a line that the stream's end cut short."""
 
     def __init__(self) -> None:
         self._pending: list[bytes] = []

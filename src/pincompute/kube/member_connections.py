@@ -1,7 +1,8 @@
-"""Membership: a process is connected to exactly the members that are registered, with the credentials of their Secrets.
+"""This module connects a process to exactly the registered members, with the credentials in their Secrets.
 
-Not a controller, because it writes nothing: it follows MemberClusters and Secrets, and changes what this process watches. A
-kubeconfig that cannot be used leaves the member unreachable, with the reason in the log; the others are not concerned (S-012).
+It is not a controller, because it writes nothing: it reads MemberClusters and Secrets, and changes what this process watches.
+A kubeconfig that cannot be used leaves the member unreachable, with the reason in the log, and affects no other member
+(S-012).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ AT_LEAST_EVERY = 30.0  # seconds; news is followed at once
 
 
 class MemberConnections:
-    """Keeps `Clusters` in step with what the host says."""
+    """Keeps `Clusters` in step with the host's MemberClusters."""
 
     def __init__(self, clusters: Clusters, process: str = "") -> None:
         """`process` names the key with credentials of its own that it prefers."""
@@ -44,7 +45,7 @@ class MemberConnections:
         clusters.on_contact(self._contact)
 
     async def run(self) -> None:
-        """Follows the host until cancelled."""
+        """Follows the host until it is cancelled."""
         while True:
             self._news.clear()
             await self._follow()
@@ -87,7 +88,7 @@ class MemberConnections:
 
 
 def configs(views: Views, keys: Sequence[str] = (KUBECONFIG,)) -> dict[str, ClusterConfig | str]:
-    """By member: how to reach it, or in words why that is not known. Raises Unknown while the host cannot be seen."""
+    """Returns by member how to reach it, or in words why that is unknown. Raises Unknown while the host cannot be seen."""
     secrets = views.view(HOST, SECRETS)
     members = views.view(HOST, MEMBERCLUSTERS).list()
     return {m.metadata.name: _config(m, secrets.get(Key(*_reference(m))), keys) for m in members}

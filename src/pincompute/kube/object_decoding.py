@@ -1,7 +1,7 @@
-"""From an API server's JSON to slim objects, with one compiled decoder per type.
+"""This module decodes an API server's JSON into slim objects, with one compiled decoder per type.
 
-Watch events are decoded in two steps, the type first: ERROR carries a Status and BOOKMARK almost nothing, and neither may
-meet the decoder of the kind.
+It decodes watch events in two steps, the type first: ERROR carries a Status and BOOKMARK almost nothing, and the decoder of
+the kind must get neither.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ T = TypeVar("T", bound=Object)
 
 
 class ListMeta(msgspec.Struct, frozen=True, rename="camel", gc=False):
-    """`token` asks for the next page; empty on the last."""
+    """The metadata of a list; `token` asks for the next page and is empty on the last."""
 
     resource_version: str = ""
     token: str = msgspec.field(default="", name="continue")
@@ -73,9 +73,9 @@ _OBJECT = b'","object":'
 
 
 def event_parts(line: bytes) -> tuple[str, memoryview]:
-    """Type and object of an event as API servers write it, without a pass over the object; raises MsgspecError.
+    """Returns type and object of an event as API servers write it, without a pass over the object; raises MsgspecError.
 
-    The object may have bytes behind it when the server writes more members than these two: `event_parts_slow` then helps.
+    The object may have bytes behind it when the server writes more members than these two; use `event_parts_slow` then.
     """
     end = line.find(b'"', len(_TYPE), 32)
     if not line.startswith(_TYPE) or line[end : end + len(_OBJECT)] != _OBJECT:

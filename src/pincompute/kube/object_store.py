@@ -1,8 +1,8 @@
-"""The objects of one kind in one cluster, with their indexes and sums: what a cache knows. No I/O.
+"""This module stores the objects of one kind in one cluster, with their indexes and sums. It does no I/O.
 
-Versions only rise: whatever arrives, from a watch, a list, or the answer to a write of ours, an object is never replaced by
-an older state of itself, and one that we deleted never comes back. Lists and watches may therefore lag behind our own
-writes without taking the cache back.
+Versions only rise: an older state never replaces a newer one, whether it comes from a watch, a list or the answer to our own
+write, and an object that we deleted never comes back. Lists and watches may therefore lag behind our own writes without
+setting the cache back.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ Listener: TypeAlias = Callable[[Event, T, T | None], None]
 
 
 def version(resource_version: str) -> int:
-    """Resource versions of one cluster compare as numbers (KEP-5504)."""
+    """Returns a resource version as a number; those of one cluster compare as numbers (KEP-5504)."""
     return int(resource_version or 0)
 
 
 class ObjectStore(Generic[T]):
-    """Objects by namespace and name."""
+    """Holds objects by namespace and name."""
 
     def __init__(self, indexes: Mapping[str, Index[T]]) -> None:
         self._kept = {name: build(index) for name, index in indexes.items()}
@@ -53,7 +53,7 @@ class ObjectStore(Generic[T]):
         return tuple(obj for objects in self._objects.values() for obj in objects.values())
 
     def by(self, index: str, value: str) -> Iterable[T]:
-        """Of a ranked index one by one, which ends with the next change."""
+        """Yields objects by index value. A ranked index yields one by one, until the next change."""
         filed = self._index(index)
         found = (self._objects[key.namespace][key.name] for key in filed.keys(value))
         return found if isinstance(filed, RankedIndex) else tuple(found)
@@ -73,13 +73,12 @@ class ObjectStore(Generic[T]):
         return sum(len(objects) for objects in self._objects.values())
 
     def put(self, obj: T) -> None:
-        """A state of an object, perhaps an old one."""
+        """Records a state of an object, perhaps an old one."""
         self._put(obj.key, obj)
 
     def remove(self, obj: T) -> None:
-        """This object went; `obj` is its last state, under the version of its deletion.
-
-        Where a selector narrows the cache, it may only have left the selection, and come back in a later version.
+        """Records that this object went; `obj` is its last state, under the version of its deletion. Where a selector
+        narrows the cache, the object may only have left the selection, and come back in a later version.
         """
         last = version(obj.metadata.resource_version)
         self._remember_gone(obj.metadata.uid, last)
@@ -88,14 +87,14 @@ class ObjectStore(Generic[T]):
             self._drop(old)
 
     def bury(self, key: Key, uid: str) -> None:
-        """We deleted this object and the API server said that it is gone."""
+        """Records that we deleted this object and that the API server said that it is gone."""
         self._remember_gone(uid, FOREVER)
         old = self.get(key)
         if old is not None and old.metadata.uid == uid:
             self._drop(old)
 
     def mark_ending(self, key: Key, uid: str, now: datetime) -> None:
-        """This object is being deleted; the state that says so, of a later version, is on its way."""
+        """Records that this object is being deleted; the state that says so, of a later version, is on its way."""
         old = self.get(key)
         if old is not None and old.metadata.uid == uid and not old.deleting:
             self._set(key, replace(old, metadata=replace(old.metadata, deletion_timestamp=now)), old)
@@ -104,13 +103,13 @@ class ObjectStore(Generic[T]):
         return Listing(self)
 
     def reset(self, obj: T) -> None:
-        """The truth of a server whose versions went backwards, after a restore from a backup."""
+        """Replaces everything by the state of a server whose versions went backwards, after a restore from a backup."""
         old = self.get(obj.key)
         if old != obj:
             self._set(obj.key, obj, old)
 
     def settle(self, seen: set[Key], upto: int | None) -> None:
-        """End of a list: what it did not show is gone, unless it is newer than the list (`upto` None: no exception)."""
+        """Ends a list: what it did not show is gone, unless it is newer than the list (`upto` None: no exception)."""
         if upto is None:
             self._gone.clear()
         for old in self.all():
@@ -162,7 +161,7 @@ class ObjectStore(Generic[T]):
 
 
 class Listing(Generic[T]):
-    """A list in progress. Objects take effect page by page, absences only when the last page is here."""
+    """A list in progress. Objects take effect page by page, absences only when the last page has come."""
 
     def __init__(self, store: ObjectStore[T]) -> None:
         self._store = store
@@ -175,7 +174,7 @@ class Listing(Generic[T]):
             accept(obj)
 
     def present(self, key: Key) -> None:
-        """On the list, though it could not be read."""
+        """Records that the key is on the list, though the object could not be read."""
         self._seen.add(key)
 
     def end(self, resource_version: str, rolled_back: bool) -> None:
@@ -183,6 +182,6 @@ class Listing(Generic[T]):
 
 
 def _differ(old: Object, new: Object) -> bool:
-    """Whether anything that a slim object shows has changed; a new version alone is no news."""
+    """Returns whether anything that a slim object shows has changed; a new version alone is no change."""
     meta = replace(old.metadata, resource_version=new.metadata.resource_version)
     return replace(old, metadata=meta) != new

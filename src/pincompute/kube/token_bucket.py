@@ -1,4 +1,4 @@
-"""A token bucket: so many requests a second on average, so many at once. First come, first served."""
+"""This module is a token bucket: a rate of requests per second and a burst. First come, first served."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pincompute.kube.clock import SYSTEM, Clock
 
 @dataclass(slots=True)
 class TokenBucket:
-    """`rate` tokens a second, at most `burst` saved up. Tokens may be owed: that is the queue."""
+    """Holds `rate` tokens a second, at most `burst` saved up. Tokens may be owed: that is the queue."""
 
     rate: float
     burst: float
@@ -22,18 +22,18 @@ class TokenBucket:
         self._at = self.clock.monotonic()
 
     def reserve(self) -> float:
-        """Takes a token and gives the seconds until it may be spent."""
+        """Takes a token and returns the seconds until it may be spent."""
         now = self.clock.monotonic()
         self._tokens = min(self.burst, self._tokens + (now - self._at) * self.rate) - 1
         self._at = now
         return max(0.0, -self._tokens / self.rate)
 
     def give_back(self) -> None:
-        """The holder of the last token gave up before spending it."""
+        """Returns the last token unspent."""
         self._tokens += 1
 
     async def take(self, patience: float) -> bool:
-        """Waits for a token; false, at once, when that would take more than `patience` seconds."""
+        """Waits for a token; returns False, at once, when that would take more than `patience` seconds."""
         wait = self.reserve()
         if wait > patience:
             self.give_back()

@@ -1,7 +1,7 @@
-"""Writes to an API server, and questions to it past any cache. Each answers with the slim object as it is afterwards.
+"""This module sends writes and uncached reads to an API server. Each returns the slim object as it is afterwards.
 
-Nothing is repeated that may have taken effect (see `transport`), and no function reads before it writes: preconditions
-travel in the request and the API server judges them.
+It repeats nothing that may have taken effect (see `api_client`), and no function reads before it writes: preconditions travel
+in the request and the API server checks them.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ _MANY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,applic
 
 
 class _WrittenObject(Struct):
-    """A delete is answered by a Status when nothing is left, else by the object that still has finalizers or a grace."""
+    """The answer to a delete: a Status when nothing is left, else the object that still has finalizers or a grace period."""
 
     kind: str = ""
 
 
 async def create(client: ApiClient, resource: Resource[T], body: Manifest, manager: str, *, dry_run: bool = False) -> T:
-    """POST; raises AlreadyExists when the name is taken."""
+    """Creates by POST; raises AlreadyExists when the name is taken."""
     namespace = body.get("metadata", {}).get("namespace", "")
     query = {"fieldManager": manager, **_UNCHECKED, **(_DRY_RUN if dry_run else {})}
     answer = await client.request("POST", resource.path(namespace), query=query, body=_encode(resource, body))
@@ -45,9 +45,9 @@ async def create(client: ApiClient, resource: Resource[T], body: Manifest, manag
 
 
 async def apply(client: ApiClient, resource: Resource[T], key: Key, body: Manifest, manager: str, uid: str = "") -> T:
-    """Server-side apply: `manager` owns exactly the fields in `body`, and takes them from whoever had them.
+    """Applies on the server: `manager` owns exactly the fields in `body`, and takes them from their former owners.
 
-    Creates what is missing, unless `uid` says which object it must be: then Conflict.
+    It creates what is missing, unless `uid` says which object it must be; then it raises Conflict.
     """
     named = _named(key, body, {"uid": uid} if uid else {})
     query = {"fieldManager": manager, "force": "true", **_UNCHECKED}
@@ -65,7 +65,9 @@ async def patch(
     *,
     dry_run: bool = False,
 ) -> T:
-    """Merge patch, strategic where the kind is built in; pinned by metadata.uid and metadata.resourceVersion in `body`."""
+    """Sends a merge patch, strategic where the kind is built in, pinned by metadata.uid and metadata.resourceVersion in
+    `body`.
+    """
     path = resource.path(key.namespace, key.name)
     content_type = _STRATEGIC if _built_in(resource) else _MERGE
     query = {"fieldManager": manager, **_UNCHECKED, **(_DRY_RUN if dry_run else {})}
@@ -91,7 +93,9 @@ async def delete(
     resource_version: str = "",
     propagation: Propagation = "Background",
 ) -> T | None:
-    """Delete this very object; None when nothing of it is left. NotFound when it was gone, Conflict when it is another."""
+    """Deletes this very object; returns None when nothing of it is left. Raises NotFound when it was gone, Conflict when it
+    is another.
+    """
     pins = {"uid": uid, **({"resourceVersion": resource_version} if resource_version else {})}
     options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": pins, "propagationPolicy": propagation}
     path = resource.path(key.namespace, key.name)
@@ -102,9 +106,9 @@ async def delete(
 
 
 async def evict(client: ApiClient, key: Key, uid: str, resource_version: str = "") -> None:
-    """End this very pod, if its disruption budget allows it; raises Blocked when it does not.
+    """Ends this very pod if its disruption budget allows it; raises Blocked when it does not.
 
-    NotFound when the pod was gone, Conflict when it is another one or not at that version.
+    Raises NotFound when the pod was gone, Conflict when it is another one or not at that version.
     """
     pins = {"uid": uid, **({"resourceVersion": resource_version} if resource_version else {})}
     body = {
@@ -119,14 +123,14 @@ async def evict(client: ApiClient, key: Key, uid: str, resource_version: str = "
 async def scale(
     client: ApiClient, resource: Resource[Any], key: Key, replicas: int, uid: str, resource_version: str, manager: str
 ) -> None:
-    """Set the replicas through the scale subresource; Conflict unless the object is at that version."""
+    """Sets the replicas through the scale subresource; raises Conflict unless the object is at that version."""
     body = {"metadata": {"uid": uid, "resourceVersion": resource_version}, "spec": {"replicas": replicas}}
     path, query = resource.path(key.namespace, key.name, "scale"), {"fieldManager": manager, **_UNCHECKED}
     await _pinned(client, path, query, msgspec.json.encode(body), _MERGE)
 
 
 async def current(client: ApiClient, resource: Resource[Any], key: Key) -> Object | None:
-    """The object's metadata as the API server has it now; None when there is none."""
+    """Returns the object's metadata as the API server has it now; None when there is none."""
     try:
         answer = await client.request("GET", resource.path(key.namespace, key.name), accept=_ONE)
     except NotFound:
@@ -135,7 +139,7 @@ async def current(client: ApiClient, resource: Resource[Any], key: Key) -> Objec
 
 
 async def uids(client: ApiClient, resource: Resource[Any], namespace: str, label: str, value: str) -> frozenset[str]:
-    """Uids of all objects that carry the label now, in `namespace` or, when it is empty, anywhere."""
+    """Returns the uids of all objects that carry the label now, in `namespace` or, when it is empty, anywhere."""
     query, found = {"labelSelector": f"{label}={value}", "limit": "500"}, set[str]()
     while True:
         answer = await client.request("GET", resource.path(namespace), query=query, accept=_MANY)
@@ -154,7 +158,7 @@ async def _pinned(client: ApiClient, path: str, query: dict[str, str], body: byt
 
 
 def of_patch(error: Invalid) -> Conflict | Invalid:
-    """API servers answer a patch of a uid that is not the object's with Invalid, though it is a failed precondition."""
+    """Returns the error of a patch: API servers answer a wrong uid with Invalid, though it is a failed precondition."""
     if any(cause.field == "metadata.uid" for cause in error.causes):
         return Conflict(error.request, error.status)
     return error
@@ -170,5 +174,7 @@ def _encode(resource: Resource[Any], body: Manifest) -> bytes:
 
 
 def _built_in(resource: Resource[Any]) -> bool:
-    """Kinds of API groups without a domain or under k8s.io are compiled in; custom ones know no strategic patch."""
+    """Returns whether the kind is built in: those of API groups without a domain or under k8s.io. Custom kinds have no
+    strategic patch.
+    """
     return "." not in resource.group or resource.group.endswith(".k8s.io")

@@ -1,8 +1,8 @@
-"""Objects to JSON that is also YAML: API servers read a body of server-side apply as YAML, even when it is JSON.
+"""This module encodes objects as JSON that is also YAML, because API servers read server-side apply bodies as YAML.
 
-YAML refuses most control characters where they stand as themselves, and reads three line breaks of Unicode as line breaks,
-which it folds to others. JSON's escapes mean the same in both. The surprising rule: only characters of four hex digits are
-escaped, for YAML refuses the two escapes that JSON has for one beyond them, such as an emoji; those are themselves in both.
+YAML refuses most literal control characters, and folds three of Unicode's line breaks into others. JSON's escapes mean the
+same in both. Only characters of four hex digits are escaped: YAML refuses JSON's surrogate pairs, which a larger character
+such as an emoji would need, and such characters are valid unescaped in both.
 """
 
 from __future__ import annotations
@@ -25,5 +25,5 @@ def encode(body: Manifest) -> bytes:
 
 
 def _escaped(found: re.Match[bytes]) -> bytes:
-    """Control characters below these are escaped in any JSON, and outside of its texts JSON is ASCII."""
+    """Returns the escape. JSON always escapes control characters below these, and outside its texts it is ASCII."""
     return f"\\u{ord(found[0].decode()):04x}".encode()

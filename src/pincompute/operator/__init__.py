@@ -1,1 +1,1 @@
-"""One process per member cluster: turns the shards the federation wrote there into pods, and measures the cluster's room."""
+"""This package is the process in each member cluster that turns shards into pods and measures the cluster's capacity."""

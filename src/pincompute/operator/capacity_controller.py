@@ -1,8 +1,8 @@
-"""Measures the cluster's room and writes it where the federation reads it: ClusterCapacity `local`, a bounded size.
+"""This controller measures the cluster's capacity and writes it into ClusterCapacity `local`, in a bounded size.
 
-The surprising rule: pods and nodes wake nobody. Their heartbeats would ask for a pass over everything many times a second;
-instead one pass is made every few seconds, the more seconds the more pods, so it never takes more than a sliver of the
-processor. What was placed in the meantime the federation assumes by itself (S-035).
+Events of pods and nodes trigger no measurement, because their heartbeats would ask for a pass over everything many times a
+second. The controller makes one pass every few seconds, more rarely the more pods there are, so that it never takes more than
+a small part of the processor. The federation itself accounts for what was placed in the meantime (S-035).
 """
 
 from __future__ import annotations
@@ -30,8 +30,7 @@ PODS_PER_SECOND = 5_000  # so many pods lengthen the period by a second: 26 s fo
 
 @dataclass(frozen=True, slots=True)
 class ObservedCapacity:
-    """`present` is what was written last, None before the first time; `measured` None while it is too early for a pass.
-
+    """`present` is what was written last, None before the first time; `measured` is None while it is too early for a pass.
     `reported` is when a shard last reported.
     """
 
@@ -51,7 +50,9 @@ def decide(seen: ObservedCapacity) -> Plan:
 
 
 def _write(present: ClusterCapacity, measured: Capacity, reported: datetime | None, now: datetime) -> tuple[Replace, ...]:
-    """Also when only time went by since a shard reported: federation holds promises until a measurement counts them."""
+    """Returns the write. It also happens when only time went by since a shard reported, because the federation holds
+    promises until a measurement counts them.
+    """
     last = present.status.measured_at
     if present.status.capacity == measured and last is not None and (reported is None or reported <= last):
         return ()
@@ -60,7 +61,7 @@ def _write(present: ClusterCapacity, measured: Capacity, reported: datetime | No
 
 
 def observe(_key: Key, views: Views, now: datetime) -> ObservedCapacity:
-    """Raises Unknown until nodes and pods are known: an empty cache would look like an empty cluster (S-010)."""
+    """Raises Unknown until nodes and pods are known, because an empty cache would look like an empty cluster (S-010)."""
     present: ClusterCapacity | None = _synced(views, CLUSTERCAPACITIES).get(KEY)
     nodes, pods = _synced(views, NODES), tuple(_synced(views, PODS).list())
     period = PERIOD + len(pods) / PODS_PER_SECOND
@@ -84,7 +85,7 @@ def _synced(views: Views, resource: Any) -> View[Any]:
 
 
 def _start(_cluster: str, namespace: Namespace) -> Iterable[Key]:
-    """The first look, before there is anything to be woken by: the platform's namespace is always there."""
+    """Queues the first measurement: the platform's namespace always exists, so its event starts the controller."""
     return (KEY,) if namespace.metadata.name == SYSTEM_NAMESPACE else ()
 
 

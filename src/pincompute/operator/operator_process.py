@@ -1,4 +1,4 @@
-"""The operator process: which controllers run in a member, and what they watch there."""
+"""This module runs the operator process: it lists the controllers of a member and what they watch there."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CONTROLLERS = (*replicas.CONTROLLERS, capacity_controller.CONTROLLER)
 
 
 async def run(kubeconfig: Path, context: str, port: int) -> None:
-    """Run until told to end. Raises ConfigError when the kubeconfig cannot be used."""
+    """Runs until it is stopped. Raises ConfigError when the kubeconfig cannot be used."""
     local = load_kubeconfig(kubeconfig, context)
     clusters = Clusters(user_agent=f"{NAME}/{__version__}")
     for resource, indexes in replicas.INDEXES.items():

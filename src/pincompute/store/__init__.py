@@ -1,1 +1,1 @@
-"""The only door to SQL: history and tokens, in SQLite by default and PostgreSQL by URL."""
+"""This package is the only access to SQL: history and service tokens, in SQLite by default or PostgreSQL by URL."""

@@ -1,8 +1,7 @@
-"""One database, SQLite or PostgreSQL: connections, transactions, and failures turned into errors of ours.
+"""This module opens one database, SQLite or PostgreSQL: connections, transactions, and failures as errors of our own.
 
-SQLite runs in WAL mode, so that readers never wait for the writer. The surprising rule: every writing transaction begins
-IMMEDIATE, because one that reads first and writes later fails at once when another writer came between, whatever the busy
-time-out.
+SQLite runs in WAL mode, so that readers never wait for the writer. Every writing transaction begins IMMEDIATE, because one
+that reads first and writes later fails at once when another writer came between, whatever the busy time-out.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _WRONG_VALUE = ("22", "23")  # SQLSTATE classes: data exception, integrity const
 
 @dataclass(frozen=True, slots=True)
 class DatabaseTimeouts:
-    """Seconds: until a connection is there, until a statement has answered, until another's lock is free."""
+    """Time-outs in seconds: until a connection is there, until a statement has answered, until another's lock is free."""
 
     connect: float = 5.0
     statement: float = 10.0
@@ -37,10 +36,10 @@ class DatabaseTimeouts:
 
 
 class Database:
-    """Connections are made when they are needed; `close` ends them all."""
+    """One database. It opens connections when they are needed; `close` ends them all."""
 
     def __init__(self, url: str, patience: DatabaseTimeouts = DatabaseTimeouts()) -> None:
-        """Raises StoreError for an address that is no database of ours."""
+        """Raises StoreError for an address that is no supported database."""
         self.url = _parse(url)
         self.patience = patience
         self._engine = _engine(self.url, patience)
@@ -51,22 +50,22 @@ class Database:
 
     @property
     def name(self) -> str:
-        """For people: the address without its password."""
+        """Returns the address without its password, for people."""
         return self.url.render_as_string(hide_password=True)
 
     def insert(self, table: sa.Table) -> Any:
-        """An INSERT that can say ON CONFLICT; both databases say it alike."""
+        """Returns an INSERT that supports ON CONFLICT; both databases spell it alike."""
         return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
 
     @asynccontextmanager
     async def reading(self) -> AsyncGenerator[AsyncConnection]:
-        """A transaction that only reads. Raises StoreUnavailable."""
+        """Opens a transaction that only reads. Raises StoreUnavailable."""
         async with self._connection() as connection, connection.begin():
             yield connection
 
     @asynccontextmanager
     async def writing(self) -> AsyncGenerator[AsyncConnection]:
-        """A transaction, committed at the end of the block. Raises StoreUnavailable, StoreRefused."""
+        """Opens a transaction that is committed at the end of the block. Raises StoreUnavailable, StoreRefused."""
         async with self._connection() as connection:
             await connection.execution_options(**{_IMMEDIATE: True})
             async with connection.begin():
@@ -87,7 +86,7 @@ class Database:
 
 
 def _for_good(error: Exception) -> bool:
-    """The value itself is wrong, by SQL's own classes: not the connection, not the moment."""
+    """Returns whether the value itself is wrong, by SQL's own classes, and not the connection or the moment."""
     if isinstance(error, (DataError, IntegrityError)):
         return True
     state = getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None
@@ -95,7 +94,7 @@ def _for_good(error: Exception) -> bool:
 
 
 def reason(error: Exception) -> str:
-    """The driver's own words, in one line."""
+    """Returns the driver's own words, in one line."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     text = " ".join(str(cause).split())
     return text or type(cause).__name__

@@ -1,7 +1,7 @@
-"""The store as the gateway uses it: write without waiting, read when the database answers.
+"""This module is the store as the gateway uses it: it writes without waiting, and reads when the database answers.
 
-`record` never waits and never fails: what cannot be written now waits in memory and on disk and is written in order as soon as
-the database is back. The surprising rule: `open` does not wait for the database either; a gateway starts without one.
+`record` never waits and never fails: what cannot be written now waits in memory and on disk, and is written in order as soon
+as the database is back. `open` does not wait for the database either, so a gateway starts without one.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ class StoreOptions:
 
 @dataclass(frozen=True, slots=True)
 class StoreHealth:
-    """`trouble` is empty while the database answers; `lost` were too many for memory and disk; `refused` could not be read."""
+    """`trouble` is empty while the database answers; `lost` records were too many for memory and disk; `refused` ones could
+    not be read.
+    """
 
     ready: bool
     trouble: str
@@ -60,7 +62,7 @@ class StoreHealth:
 
 
 class HistoryStore:
-    """An async context manager that owns its tasks. Leaving it writes what it can and keeps the rest on disk."""
+    """The store, an async context manager that owns its tasks. Leaving it writes what it can and keeps the rest on disk."""
 
     def __init__(self, url: str, spool: Path, options: StoreOptions, clock: Clock) -> None:
         self._url = url
@@ -80,7 +82,9 @@ class HistoryStore:
 
     @classmethod
     def open(cls, url: str, *, spool: Path, options: StoreOptions = StoreOptions(), clock: Clock = SYSTEM) -> Self:
-        """`async with Store.open(url, spool=folder) as store`. Raises StoreError for an address that cannot be used."""
+        """Opens the store: `async with HistoryStore.open(url, spool=folder) as store`. Raises StoreError for an address that
+        cannot be used.
+        """
         return cls(url, spool, options, clock)
 
     async def __aenter__(self) -> Self:
@@ -107,15 +111,15 @@ class HistoryStore:
             await self.database.close()
 
     def record(self, *records: AnyRecord) -> None:
-        """Takes them at once; they are in the database a moment later, or when it is back."""
+        """Takes records at once; they are in the database a moment later, or when it is back."""
         self._backlog.put(records)
 
     async def until_ready(self) -> None:
-        """The database answers and has this version's schema."""
+        """Waits until the database answers and has this version's schema."""
         await self._ready.wait()
 
     async def settled(self, seconds: float) -> bool:
-        """Waits until nothing waits to be written, no longer than this; says whether that is so."""
+        """Waits at most this long until nothing waits to be written; returns whether that is so."""
         try:
             async with asyncio.timeout(seconds):
                 await self._backlog.until_empty()
@@ -151,7 +155,9 @@ class HistoryStore:
             self._fine()
 
     async def _patiently(self, write: Coroutine[Any, Any, int]) -> int:
-        """A write that takes long may never end: what waits is brought to disk meanwhile, or a kill would take it along."""
+        """Writes with patience. A write that takes long may never end, so what waits is brought to disk meanwhile, or a kill
+        would lose it.
+        """
         writing = asyncio.ensure_future(write)
         try:
             await asyncio.wait([writing], timeout=LONG)
@@ -180,7 +186,7 @@ class HistoryStore:
         await self._pause(self._backoff.next())
 
     async def _pause(self, seconds: float) -> None:
-        """At most so long, less when the process ends."""
+        """Waits at most this long, less when the process ends."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._ending.wait()

@@ -1,8 +1,8 @@
-"""What history is made of: one struct for each kind of thing that happened to a workload.
+"""This module defines history records: one struct for each kind of thing that happens to a workload.
 
-Every record has a natural key, made only from what the objects themselves say, so that several gateways, and one gateway
-after a restart, may all write the same record and it is there once. The surprising rule: a record under a known key replaces
-the former one only when it knows more, which `rank` tells; so an event's count rises and never falls back.
+Every record has a natural key, made only from what the objects themselves say, so several gateways, and one gateway after a
+restart, may all write the same record and it exists once. A record replaces the former one with the same key only when it
+knows more, which `rank` decides, so an event's count rises and never falls back.
 """
 
 from __future__ import annotations
@@ -39,22 +39,22 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rena
 
     @property
     def identity(self) -> tuple[str | int, ...]:
-        """What makes it this record and no other, within its type."""
+        """Returns what makes it this record and no other, within its type."""
         raise NotImplementedError
 
     @property
     def rank(self) -> int:
-        """How much it knows, compared with others of the same key."""
+        """Returns how much it knows, compared with others of the same key."""
         return 0
 
     @property
     def until(self) -> datetime:
-        """When it was last so."""
+        """Returns when it last held."""
         return self.at
 
     @property
     def words(self) -> tuple[str, ...]:
-        """What a search by text looks at."""
+        """Returns what a search by text reads."""
         return ()
 
     @property
@@ -63,7 +63,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rena
 
     @property
     def key(self) -> str:
-        """32 hex digits."""
+        """Returns the key, 32 hex digits."""
         text = _SEPARATOR.join((self.type, *(str(part) for part in self.identity)))
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
@@ -219,12 +219,14 @@ def digest(scheduling: Scheduling) -> str:
 
 
 def encode(record: AnyRecord) -> bytes:
-    """One line of JSON, without its end."""
+    """Returns one line of JSON, without its end."""
     return _encoder.encode(record)
 
 
 def decode(line: bytes) -> AnyRecord | None:
-    """None for a record of a type or shape this version does not know: a newer gateway may have written it."""
+    """Returns the record; None for a type or shape that this version does not know, because a newer gateway may have written
+    it.
+    """
     try:
         return _decoder.decode(line)
     except msgspec.MsgspecError:
@@ -232,7 +234,7 @@ def decode(line: bytes) -> AnyRecord | None:
 
 
 def pack(line: bytes) -> bytes:
-    """As it is stored: compressed when that is worth it. JSON begins with `{`, zlib with 0x78, so no flag is needed."""
+    """Returns the stored form, compressed when that saves bytes. JSON begins with `{`, zlib with 0x78, so no flag is needed."""
     return zlib.compress(line) if len(line) > _WORTH_COMPRESSING else line
 
 
@@ -241,7 +243,7 @@ def unpack(body: bytes) -> bytes:
 
 
 def micros(at: datetime) -> int:
-    """Microseconds since the epoch: exact, ordered, and the same in both databases."""
+    """Returns microseconds since the epoch: exact, ordered, and the same in both databases."""
     whole = at.replace(microsecond=0).timestamp()
     return int(whole) * 1_000_000 + at.microsecond
 

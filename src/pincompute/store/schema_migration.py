@@ -1,7 +1,8 @@
-"""Brings a database to the schema of this version; several gateways may do it at once.
+"""This module migrates a database to the schema of this version; several gateways may do it at once.
 
-The lock is the transaction's own: in SQLite the one writer there can be, in PostgreSQL an advisory lock. Whoever comes second
-finds the work done. It runs in a thread with an event loop of its own, because alembic keeps its state in module globals.
+The transaction itself holds the lock: in SQLite that of the one writer, in PostgreSQL an advisory lock. Whoever comes second
+finds the work done. The migration runs in a thread with an event loop of its own, because alembic keeps its state in module
+globals.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _one_at_a_time = threading.Lock()
 
 
 async def migrate(url: str, revision: str = "head") -> None:
-    """Raises StoreUnavailable, and StoreError for a schema that is newer than this version."""
+    """Migrates. Raises StoreUnavailable, and StoreError for a schema that is newer than this version."""
     await asyncio.to_thread(_in_thread, url, revision)
 
 

@@ -1,7 +1,7 @@
-"""The tables, as statements use them; migrations make them.
+"""This module defines the SQL tables for statements; migrations create them.
 
-All kinds of history stand in one table: a timeline is one walk over one index, and keys, paging and retention are written
-once. What only one kind has is in `body`, which SQL never looks into.
+All kinds of history are in one table: a timeline is one walk over one index, and keys, paging and retention are written once.
+What only one kind has is in `body`, which SQL never reads.
 """
 
 from __future__ import annotations

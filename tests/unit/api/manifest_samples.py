@@ -1,4 +1,4 @@
-"""Good and bad manifests from `inputs.yaml`, for the tests of validation and for those of the API server's."""
+"""This module reads good and bad manifests from `inputs.yaml`, for the tests of validation and of the API server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The division one replica at a time, as the rule is told: what the arithmetic in bulk must equal."""
+"""This module divides one replica at a time, as the rule says; the bulk arithmetic must give the same result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Four members in virtual time, one of which takes its time, and as many keys as are asked for that write to all of them."""
+"""This module simulates four members in virtual time, one of which is slow, and keys that write to all of them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pincompute.api.builtin import PODS, Pod
 from pincompute.api.labels import HOST, MANAGED_BY, PINCOMPUTE
 from pincompute.api.meta import Key, Object, ObjectMeta, Resource
 from pincompute.engine.controller_card import Card, Controller, ReadAccess, WriteAccess, own_key
+from pincompute.engine.engine import Engine
 from pincompute.engine.plan import Apply, Plan, Ref, Replace, plan
-from pincompute.engine.worker import Engine
 from pincompute.kube.cache_views import Unknown
 
 WIDGETS = Resource("example.org", "v1", "Widget", "widgets", True, Object)
@@ -121,7 +121,7 @@ async def looks_in(seconds: float, keys: int, slow: dict[str, float], members: C
     engine = Spread(region, members).engine()
     task = asyncio.create_task(engine.run())
     for number in range(keys):
-        engine.look_at("test.spread", Key("shop", f"w{number}"))
+        engine.enqueue("test.spread", Key("shop", f"w{number}"))
     await asyncio.sleep(seconds)
     task.cancel()
     await asyncio.wait([task])

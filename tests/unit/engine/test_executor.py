@@ -44,12 +44,12 @@ def world() -> SimulatedWorld:
     return made
 
 
-def do(world: SimulatedWorld, action: Action, card: Card = CARD, *, blind: bool = False) -> None:
+def do(world: SimulatedWorld, action: Action, card: Card = CARD, *, unsynced: bool = False) -> None:
     clusters = {HOST: HOST, "a1": "a1"}
-    sight = SimulatedViews(world, clusters, card, {}, None, in_order)
-    if blind:
-        world.blind.add((HOST, WIDGETS))
-    finish(executor.perform(action, card, sight, SimulatedWriter(world, HOST, {}, lambda _sentence: None)))
+    views = SimulatedViews(world, clusters, card, {}, None, in_order)
+    if unsynced:
+        world.unsynced.add((HOST, WIDGETS))
+    finish(executor.perform(action, card, views, SimulatedWriter(world, HOST, {}, lambda _record: None)))
 
 
 def there(world: SimulatedWorld, key: Key = KEY) -> Manifest:
@@ -74,24 +74,24 @@ def test_create_puts_name_and_kind_on_the_body_and_a_taken_name_is_a_conflict(wo
     assert classify(raised.value) is Outcome.CONFLICT
 
 
-@pytest.mark.parametrize("blind", [False, True])
-def test_apply_creates_then_changes_then_writes_nothing(world: SimulatedWorld, blind: bool) -> None:
-    do(world, Apply(REF, body(size=1), "why"), blind=blind)
-    do(world, Apply(REF, body(size=2), "why"), blind=blind)
+@pytest.mark.parametrize("unsynced", [False, True])
+def test_apply_creates_then_changes_then_writes_nothing(world: SimulatedWorld, unsynced: bool) -> None:
+    do(world, Apply(REF, body(size=1), "why"), unsynced=unsynced)
+    do(world, Apply(REF, body(size=2), "why"), unsynced=unsynced)
     before = world.version(HOST)
-    do(world, Apply(REF, body(size=2), "why"), blind=blind)
+    do(world, Apply(REF, body(size=2), "why"), unsynced=unsynced)
     assert there(world)["spec"] == {"size": 2}
     assert there(world)["metadata"]["managedFields"][0]["manager"] == "test.widgets"
     assert world.version(HOST) == before
 
 
-@pytest.mark.parametrize("blind", [False, True])
+@pytest.mark.parametrize("unsynced", [False, True])
 def test_s002_a_foreign_object_is_not_taken_over_even_when_the_cache_does_not_show_it(
-    world: SimulatedWorld, blind: bool
+    world: SimulatedWorld, unsynced: bool
 ) -> None:
     make(world, ours=False, size=9)
     with pytest.raises(ForeignError, match=r"Widget shop/one in host exists without the label .*managed-by") as raised:
-        do(world, Apply(REF, body(size=1), "why"), blind=blind)
+        do(world, Apply(REF, body(size=1), "why"), unsynced=unsynced)
     assert classify(raised.value) is Outcome.REFUSED
     assert there(world)["spec"] == {"size": 9}
 

@@ -16,10 +16,10 @@ from pincompute.api.labels import HOST
 from pincompute.api.meta import Key
 from pincompute.engine import controller_docs, reconciler
 from pincompute.engine.controller_card import Card, Controller, ReadAccess, own_key
+from pincompute.engine.engine import Engine
 from pincompute.engine.error_classification import Outcome, UndeclaredAccessError
 from pincompute.engine.external_inputs import AT_ONCE, ExternalInput, ExternalInputs, HttpStatusQuery, MetricQuery
 from pincompute.engine.plan import Plan
-from pincompute.engine.worker import Engine
 from pincompute.kube.cache_views import Unknown, Views
 from pincompute.testing.laws import Case, Scenario, SimulatedProcess, SimulatedWorld
 from pincompute.testing.laws.simulated_clusters import SimulatedViews, in_order
@@ -194,7 +194,7 @@ def test_a_key_is_looked_at_again_when_what_it_asked_for_has_another_answer() ->
         controller = Controller(card(METRIC), observe, decide)
         engine = Engine([controller], SlowRegion({}), clock=clock, pollers={MetricQuery: source})
         task = asyncio.create_task(engine.run())
-        engine.look_at("test.scaler", Key("shop", "web"))
+        engine.enqueue("test.scaler", Key("shop", "web"))
         await asyncio.sleep(15)
         source.answer = 7.0
         await asyncio.sleep(200)
@@ -215,7 +215,7 @@ def test_a_question_that_is_not_on_the_card_is_a_bug() -> None:
         controller = Controller(card(ExternalInput(HttpStatusQuery, "its URL")), observe, lambda _: Plan())
         engine = Engine([controller], SlowRegion({}), clock=asyncio.get_running_loop().time)
         task = asyncio.create_task(engine.run())
-        engine.look_at("test.scaler", Key("shop", "web"))
+        engine.enqueue("test.scaler", Key("shop", "web"))
         await asyncio.sleep(1)
         task.cancel()
         await asyncio.wait([task])
@@ -229,7 +229,7 @@ def test_a_question_that_is_not_on_the_card_is_a_bug() -> None:
 def test_a_law_s_world_gives_answers_and_a_new_one_is_news() -> None:
     looks: list[float | str] = []
 
-    def hook(_trial: Simulation, _seat: Any, _key: Any, look: reconciler.ReconcileResult) -> None:
+    def hook(_simulation: Simulation, _state: Any, _key: Any, look: reconciler.ReconcileResult) -> None:
         looks.append(look.plan.why or str(look.error))
 
     def begin(world: SimulatedWorld) -> None:

@@ -22,7 +22,7 @@ async def fetch(port: int, path: str) -> tuple[int, str, str]:
 
 async def test_live_ready_and_metrics_on_one_port() -> None:
     metrics, waits = Metrics(), ["pods of a1"]
-    metrics.looks.labels("federation.x", "acted").inc()
+    metrics.reconciliations.labels("federation.x", "acted").inc()
     metrics.watch_queue("federation.x", lambda: 7, lambda: 1)
     async with health_endpoints.serve(metrics.registry, 0, lambda: tuple(waits)) as port:
         assert (await fetch(port, "/livez"))[:2] == (200, "ok\n")
@@ -39,7 +39,7 @@ async def test_live_ready_and_metrics_on_one_port() -> None:
 
 def test_two_engines_in_one_process_have_metrics_of_their_own() -> None:
     one, other = Metrics(), Metrics()
-    one.looks.labels("c", "acted").inc()
+    one.reconciliations.labels("c", "acted").inc()
     assert other.registry.get_sample_value("pincompute_reconcile_total", {"controller": "c", "outcome": "acted"}) is None
 
 

@@ -16,10 +16,11 @@ from pincompute.api.builtin import NAMESPACES, PODDISRUPTIONBUDGETS, PODS
 from pincompute.api.labels import HOST, MANAGED_BY, PINCOMPUTE
 from pincompute.api.meta import Key, Object, Resource, Struct
 from pincompute.engine.controller_card import Card, Controller, ReadAccess, WriteAccess, own_key
+from pincompute.engine.engine import Engine
 from pincompute.engine.error_classification import Outcome
 from pincompute.engine.interfaces import Unfenced, WriteLease
 from pincompute.engine.plan import Action, Apply, Confirm, Create, Evict, Patch, Plan, Ref, plan
-from pincompute.engine.worker import Engine, KeyTrouble
+from pincompute.engine.worker import KeyTrouble
 from pincompute.kube.cache_views import Unknown, Views
 from pincompute.kube.cluster_set import Clusters
 from pincompute.kube.kubeconfig import ClusterConfig
@@ -381,8 +382,8 @@ async def test_two_runs_that_write_are_a_coalesce_interval_apart() -> None:
 
 async def test_a_look_can_be_asked_for_from_outside() -> None:
     async with WorkerBench(lambda _widget: Plan()).running() as bench:
-        bench.engine.look_at("test.widgets", Key("shop", "ghost"))
-        bench.engine.look_at("somebody.else", Key("shop", "nobody"))
+        bench.engine.enqueue("test.widgets", Key("shop", "ghost"))
+        bench.engine.enqueue("somebody.else", Key("shop", "nobody"))
         await eventually(lambda: bench.looked == ["ghost"])
 
 

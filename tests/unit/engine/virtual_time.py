@@ -1,4 +1,4 @@
-"""An event loop whose time is virtual: when nothing can run, it is at once the time of the next timer."""
+"""This module is an event loop with virtual time: when nothing can run, the time jumps to the next timer."""
 
 from __future__ import annotations
 

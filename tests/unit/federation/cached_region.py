@@ -1,4 +1,4 @@
-"""A region's caches without a region: what the pool sees, changed as events would change it."""
+"""This module holds a region's caches without a region: what the pool observes, changed as events would change it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Builders: members, apps and shards with sensible defaults, so that a test names only what it is about."""
+"""This module builds members, apps and shards with sensible defaults, so that a test names only what matters to it."""
 
 from __future__ import annotations
 

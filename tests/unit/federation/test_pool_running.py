@@ -16,7 +16,7 @@ from pincompute.api.labels import HOST
 from pincompute.api.member_clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS
 from pincompute.api.meta import Key, Manifest
 from pincompute.api.workloads import PINAPPS, PinApp
-from pincompute.engine.worker import Engine
+from pincompute.engine.engine import Engine
 from pincompute.federation.scheduling import pool_controller, scheduling_queue
 from pincompute.kube.cluster_set import Clusters
 from pincompute.kube.kubeconfig import ClusterConfig

@@ -1,4 +1,4 @@
-"""A client and a watch cache in a hurry: the real ones, with time-outs of milliseconds."""
+"""This module makes a real client and informer with time-outs of milliseconds."""
 
 from __future__ import annotations
 

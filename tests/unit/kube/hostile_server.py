@@ -1,4 +1,4 @@
-"""An HTTP server that lists and watches Pods and does to its clients what API servers, proxies and networks do."""
+"""This module is an HTTP server that lists and watches pods and misbehaves as API servers, proxies and networks do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shards, pods and views as values, for the tests of the operator."""
+"""This module builds shards, pods and views as values for the tests of the operator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records with sensible defaults, so that a test names only what it is about, and a store in a hurry."""
+"""This module builds records with sensible defaults, and a store with short time-outs."""
 
 from __future__ import annotations
 

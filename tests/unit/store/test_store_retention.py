@@ -13,7 +13,7 @@ from pincompute.store.retention import BATCH, Retention, RetentionLimits
 from pincompute.store.token_table import TokenTable
 
 
-class ExampleToken(msgspec.Struct, frozen=True):
+class Token(msgspec.Struct, frozen=True):
     id: str
     expires_at: datetime
     revoked_at: datetime | None = None
@@ -22,13 +22,13 @@ class ExampleToken(msgspec.Struct, frozen=True):
 async def test_tokens_are_kept_and_stay_revoked_since_the_first_time(url: str, tmp_path: Path) -> None:
     async with opened(url, tmp_path / "spool") as store:
         await store.until_ready()
-        tokens = TokenTable(store.database, ExampleToken)
+        tokens = TokenTable(store.database, Token)
         for name in ("t1", "t2"):
-            await tokens.add(ExampleToken(name, after(60)))
+            await tokens.add(Token(name, after(60)))
         assert await tokens.revoke("t1", after(1))
         assert await tokens.revoke("t1", after(2))
         assert not await tokens.revoke("nobody", after(3))
-        assert list(await tokens.everything()) == [ExampleToken("t1", after(60), after(1)), ExampleToken("t2", after(60))]
+        assert list(await tokens.everything()) == [Token("t1", after(60), after(1)), Token("t2", after(60))]
 
 
 async def _filled(store: HistoryStore) -> None:

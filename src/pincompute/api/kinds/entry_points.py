@@ -1,8 +1,10 @@
-"""Kinds that other packages bring: each registers its three parts as entry points, and every program started beside it has it.
+"""This module loads the workload kinds that other packages register as entry points.
 
-pincompute.kinds          what is known of the kind (`api.kinds.Kind`)
-pincompute.behaviours     how it behaves (`federation.kinds.Behaviour`)
-pincompute.simple_forms   how users write it (`gateway.model.Kind`)
+A package registers three parts, and every program that is installed beside it then has the kind:
+
+    pincompute.kinds          the kind's resources and rules (`api.kinds.WorkloadKind`)
+    pincompute.behaviours     the kind's behaviour (`federation.kinds.Behaviour`)
+    pincompute.simple_forms   the form that users write (`gateway.model`)
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""PinApp: a long-running service, called app by users."""
+"""This module describes the kind PinApp: a long-running service, which users call an app."""
 
 from __future__ import annotations
 

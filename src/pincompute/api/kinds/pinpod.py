@@ -1,4 +1,4 @@
-"""PinPod: one pod managed by the platform, called unit by users."""
+"""This module describes the kind PinPod: one pod managed by the platform, which users call a unit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the platform knows of a workload kind before it looks at any object of it."""
+"""This module defines `WorkloadKind`, the static description of a workload kind: resources, names, strategy and rules."""
 
 from __future__ import annotations
 

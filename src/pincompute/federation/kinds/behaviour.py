@@ -1,4 +1,4 @@
-"""What differs between workload kinds, as pure functions from one object: its demand, a member's share of it, its summary."""
+"""This module defines what differs between workload kinds, as pure functions: demand, a member's share, summary."""
 
 from __future__ import annotations
 

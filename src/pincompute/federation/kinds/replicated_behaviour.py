@@ -1,17 +1,25 @@
-"""Kinds whose pods are replicas of one template, changed revision by revision: the functions they have in common."""
+"""This module is the behaviour of PinApp and PinPod, whose pods are replicas of one template, changed revision by revision.
+
+A PinApp has many replicas, spread over zones and disrupted as its spec allows. A PinPod is one pod that is never doubled, so
+it is down while it changes. Other kinds can use the same functions.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 
+from pincompute.api import kinds
 from pincompute.api.kinds import WorkloadKind, WorkloadObject
 from pincompute.api.meta import Manifest
 from pincompute.api.resource_requests import Requests
 from pincompute.api.shards import Origin, Shard, ShardSpec
-from pincompute.api.workloads import ClusterStatus
-from pincompute.federation.kinds.behaviour import MemberReport, PodSet, ShardInput, Summary
+from pincompute.api.workloads import ClusterStatus, PinApp, PinPod
+from pincompute.domain import disruption_account
+from pincompute.domain.disruption_account import Account
+from pincompute.federation.kinds.behaviour import Behaviour, MemberReport, PodSet, ShardInput, Summary
 
 POD = "pod"  # name of the only set
 
@@ -70,3 +78,18 @@ def _reported(report: MemberReport, shard: Shard, revision: str, before: Cluster
         reported_at=before.reported_at if before else None,
     )
     return line if line == before else msgspec.structs.replace(line, reported_at=status.reported_at)
+
+
+def _app_account(app: PinApp, replicas: int) -> Account:
+    """Returns the account by `disruption`, or by the update's limit where `disruption` is absent."""
+    update, named = app.spec.update, app.spec.disruption.max_unavailable
+    return disruption_account.account(replicas, update.max_unavailable if named is None else named, update.max_surge)
+
+
+def _pod_account(_pod: PinPod, replicas: int) -> Account:
+    """Returns an account without other replicas to wait for, and without surge."""
+    return Account(replicas, unavailable=1, surge=0, single=True)
+
+
+PINAPP = Behaviour(kinds.PINAPP, partial(demand, kinds.PINAPP), _app_account, share, summarise)
+PINPOD = Behaviour(kinds.PINPOD, partial(demand, kinds.PINPOD), _pod_account, share, summarise)

@@ -1,8 +1,8 @@
-"""Cluster health: a member is ready or not, with patience in both directions (S-017).
+"""This controller decides whether a member is ready, with a delay in both directions (S-017).
 
-`Reachable` follows the facts at once; `Ready` follows `Reachable` after it has held for a while, so that a flapping member is
-neither trusted nor given up too soon. The clock is the condition's own transition time: a restart of the federation neither
-restarts nor skips the wait (N8).
+`Reachable` follows the facts at once. `Ready` follows `Reachable` after it has held for a while, so that a flapping member is
+neither trusted nor given up too soon. The delay counts from the condition's own transition time, so a restart of the
+federation neither restarts nor skips it (N8).
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ class ObservedHealth:
     member: MemberState
 
 
-def decide(seen: ObservedHealth) -> Plan:
-    cluster, now = seen.cluster, seen.now
-    if (wait := _time_to_answer(seen)) > timedelta():
+def decide(observed: ObservedHealth) -> Plan:
+    cluster, now = observed.cluster, observed.now
+    if (wait := _time_to_answer(observed)) > timedelta():
         return Plan(wake_after=wait.total_seconds(), why="was registered a moment ago and has not answered yet")
-    contact = conditions.merge(cluster.status.conditions, (_contact(seen),), now)
-    ready, wake_after = _judge(seen, contact)
+    contact = conditions.merge(cluster.status.conditions, (_contact(observed),), now)
+    ready, wake_after = _judge(observed, contact)
     status = msgspec.structs.replace(
         cluster.status,
         observed_generation=cluster.metadata.generation,
-        capacity=_rounded(seen.member.capacity) or cluster.status.capacity,
+        capacity=_rounded(observed.member.capacity) or cluster.status.capacity,
         conditions=conditions.merge(contact, (ready,), now),
     )
     ref = Ref(HOST, MEMBERCLUSTERS, cluster.key)
@@ -58,53 +58,53 @@ def observe(key: MemberKey, views: Views, now: datetime) -> ObservedHealth | Non
     return ObservedHealth(now, cluster, member_state.measure(cluster, views)) if cluster is not None else None
 
 
-def _time_to_answer(seen: ObservedHealth) -> timedelta:
-    """How long a new member may still be silent before that is said of it: this process connects once it hears of it."""
-    made = seen.cluster.metadata.creation_timestamp
-    if seen.member.reachable or seen.cluster.status.conditions or made is None:
+def _time_to_answer(observed: ObservedHealth) -> timedelta:
+    """Returns how long a new member may still be silent before it is reported as silent."""
+    made = observed.cluster.metadata.creation_timestamp
+    if observed.member.reachable or observed.cluster.status.conditions or made is None:
         return timedelta()
-    age = seen.now - made
+    age = observed.now - made
     return FIRST_ANSWER - age if timedelta() <= age < FIRST_ANSWER else timedelta()
 
 
-def _contact(seen: ObservedHealth) -> Condition:
-    if seen.member.reachable:
-        return _condition(seen, REACHABLE, "True", "Answers", "the API server answers")
+def _contact(observed: ObservedHealth) -> Condition:
+    if observed.member.reachable:
+        return _condition(observed, REACHABLE, "True", "Answers", "the API server answers")
     message = "the API server does not answer; check that it runs and that the kubeconfig Secret is right"
-    return _condition(seen, REACHABLE, "False", "Silent", message)
+    return _condition(observed, REACHABLE, "False", "Silent", message)
 
 
-def _judge(seen: ObservedHealth, contact: tuple[Condition, ...]) -> tuple[Condition, float | None]:
-    """The Ready condition and the seconds until it may change by the passing of time alone."""
+def _judge(observed: ObservedHealth, contact: tuple[Condition, ...]) -> tuple[Condition, float | None]:
+    """Returns the Ready condition and the seconds until it may change by the passing of time alone."""
     reachable = conditions.is_true(contact, REACHABLE)
-    before = conditions.find(seen.cluster.status.conditions, member_state.READY)
+    before = conditions.find(observed.cluster.status.conditions, member_state.READY)
     if before is None:
-        return _verdict(seen, reachable), None
+        return _verdict(observed, reachable), None
     if (before.status == "True") == reachable:
-        return _verdict(seen, reachable), None
+        return _verdict(observed, reachable), None
     since = conditions.find(contact, REACHABLE)
-    held = seen.now - (since.last_transition_time if since and since.last_transition_time else seen.now)
+    held = observed.now - (since.last_transition_time if since and since.last_transition_time else observed.now)
     patience = UP_AFTER if reachable else DOWN_AFTER
     if held >= patience:
-        return _verdict(seen, reachable), None
+        return _verdict(observed, reachable), None
     return before, (patience - held).total_seconds()
 
 
-def _verdict(seen: ObservedHealth, ready: bool) -> Condition:
+def _verdict(observed: ObservedHealth, ready: bool) -> Condition:
     if ready:
-        return _condition(seen, member_state.READY, "True", "Healthy", "the cluster takes work")
+        return _condition(observed, member_state.READY, "True", "Healthy", "the cluster takes work")
     return _condition(
-        seen, member_state.READY, "False", "Unreachable", "the cluster is silent; its replicas are left as they are"
+        observed, member_state.READY, "False", "Unreachable", "the cluster is silent; its replicas are left as they are"
     )
 
 
-def _condition(seen: ObservedHealth, kind: str, status: conditions.ConditionStatus, reason: str, message: str) -> Condition:
-    generation = seen.cluster.metadata.generation
+def _condition(observed: ObservedHealth, kind: str, status: conditions.ConditionStatus, reason: str, message: str) -> Condition:
+    generation = observed.cluster.metadata.generation
     return Condition(type=kind, status=status, observed_generation=generation, reason=reason, message=message)
 
 
 def _rounded(capacity: Capacity | None) -> Capacity | None:
-    """For people: without the histogram, which the scheduler reads in the member itself."""
+    """Returns the capacity for people, without the histogram, which the scheduler reads in the member itself."""
     return msgspec.structs.replace(capacity, free=()) if capacity else None
 
 

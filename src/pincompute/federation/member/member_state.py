@@ -1,4 +1,4 @@
-"""Member clusters as the decisions see them: what the host says of them and what is known of them right now."""
+"""This module gathers a member's state for decisions: what the host says of it, and what is known of it right now."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ READY = "Ready"
 
 @dataclass(frozen=True, slots=True)
 class MemberState:
-    """`reachable`: its API server answers now. `ready`: it has done so for long enough. `capacity` None: not reported, or not
-    asked for; `measured_at` is by the clock of the member's operator. `worked_out` remembers by name what follows from the
-    rest alone, for as long as nothing of it changes."""
+    """What is known of a member. `reachable`: its API server answers now. `ready`: it has done so for long enough.
+    `capacity` is None when it was not reported or not asked for; `measured_at` is by the clock of the member's operator.
+    `worked_out` caches by name what follows from the rest alone, for as long as nothing of that changes.
+    """
 
     name: str
     zone: str
@@ -40,26 +41,28 @@ class MemberState:
 
     @property
     def open(self) -> bool:
-        """It may receive new replicas."""
+        """Returns whether the member may receive new replicas."""
         return self.reachable and self.ready and not self.leaving and not self.unschedulable
 
     def counts(self, line: ClusterStatus) -> bool:
-        """Whether the replicas that this line calls ready are in the measured capacity: it is measured every few seconds."""
+        """Returns whether the measured capacity includes the replicas that this line calls ready, since it is measured only
+        every few seconds.
+        """
         return self.measured_at is not None and line.reported_at is not None and line.reported_at <= self.measured_at
 
 
 def observe(views: Views) -> tuple[MemberState, ...]:
-    """All registered members, by name. Raises Unknown while the host's list of them is not known."""
+    """Returns all registered members by name. Raises Unknown while the host's list of them is unknown."""
     return tuple(_known(views, _observed, lambda _name: None))
 
 
 def measured(views: Views) -> tuple[MemberState, ...]:
-    """The same with the room each has, for controllers whose card reads ClusterCapacity."""
+    """Returns the same with the room of each, for controllers whose card reads ClusterCapacity."""
     return tuple(_known(views, _measured, lambda name: _reported(name, views)))
 
 
 def measure(cluster: MemberCluster, views: Views) -> MemberState:
-    """One member with the room it has."""
+    """Returns one member with its room."""
     name = cluster.metadata.name
     return _member(cluster, _reported(name, views), views.reachable(name))
 
@@ -73,7 +76,7 @@ def _reported(name: str, views: Views) -> ClusterCapacity | None:
 
 @dataclass(frozen=True, slots=True)
 class _MeasuredMember:
-    """A member, and what it was made of."""
+    """A member, with the objects that it was made from."""
 
     cluster: MemberCluster
     reported: ClusterCapacity | None
@@ -88,7 +91,7 @@ _measured: dict[str, _MeasuredMember] = {}
 def _known(
     views: Views, known: dict[str, _MeasuredMember], reported: Callable[[str], ClusterCapacity | None]
 ) -> Iterator[MemberState]:
-    """Each member is made once for as long as it stays the same."""
+    """Returns the member, which is made once for as long as its objects stay the same."""
     clusters = views.view(HOST, MEMBERCLUSTERS).list()
     for cluster in sorted(clusters, key=lambda c: c.metadata.name):
         name = cluster.metadata.name

@@ -1,7 +1,8 @@
-"""Removal: a MemberCluster that is being deleted leaves only when its work runs elsewhere (S-007).
+"""This controller removes a member: a MemberCluster that is being deleted goes only when its work runs elsewhere (S-007).
 
-Scheduling moves the replicas because the member is leaving, dispatch hands them over; this controller only says when it is
-done. A dead member can be removed too: what cannot be asked is not waited for, but its replicas must be ready elsewhere.
+Scheduling moves the replicas because the member is leaving, and dispatch hands them over; this controller only decides when
+that is done. A dead member can be removed too: the controller does not wait for what it cannot ask, but the member's replicas
+must be ready elsewhere.
 """
 
 from __future__ import annotations
@@ -25,9 +26,8 @@ from pincompute.kube.cache_views import Unknown, Views
 
 @dataclass(frozen=True, slots=True)
 class ObservedRemoval:
-    """`placed`: workloads whose placement names the member, or that it last reported for and that are not ready elsewhere.
-
-    `shards`: names of shards still there; None when the member cannot be asked.
+    """`placed`: workloads whose placement names the member, or whose last report came from it and that are not ready
+    elsewhere. `shards`: names of shards still there; None when the member cannot be asked.
     """
 
     cluster: MemberCluster
@@ -35,16 +35,16 @@ class ObservedRemoval:
     shards: tuple[Key, ...] | None
 
 
-def decide(seen: ObservedRemoval) -> Plan:
-    cluster = seen.cluster
+def decide(observed: ObservedRemoval) -> Plan:
+    cluster = observed.cluster
     if not cluster.deleting or labels.DRAIN_FINALIZER not in cluster.metadata.finalizers:
         return Plan()
-    if seen.placed or seen.shards:
-        rest = ", ".join(str(key) for key in (seen.placed or seen.shards or ())[:5])
+    if observed.placed or observed.shards:
+        rest = ", ".join(str(key) for key in (observed.placed or observed.shards or ())[:5])
         return Plan(why=f"waits until {rest} runs elsewhere")
     proofs = (
         ()
-        if seen.shards is None
+        if observed.shards is None
         else tuple(
             ConfirmSet(cluster.metadata.name, k.shard, "", labels.MANAGED_BY, labels.PINCOMPUTE, frozenset()) for k in KINDS
         )
@@ -77,7 +77,7 @@ def _depends(obj: WorkloadObject, cluster: str) -> bool:
 
 
 def _shards(cluster: MemberCluster, views: Views) -> tuple[Key, ...] | None:
-    """Silence is not death: a member counts as dead when health has given it up, and is unknown until then."""
+    """Returns the member's shards. A silent member counts as dead only when its health says so, and is unknown until then."""
     name = cluster.metadata.name
     if views.reachable(name):
         return tuple(shard.key for kind in KINDS for shard in views.view(name, kind.shard).list())
@@ -98,7 +98,7 @@ def _itself(_cluster: str, member: MemberCluster) -> tuple[MemberKey, ...]:
 
 
 def _placed_in(_cluster: str, obj: WorkloadObject) -> tuple[MemberKey, ...]:
-    """Members that a workload has something in by its own status."""
+    """Returns the members that a workload uses according to its own status."""
     return tuple({MemberKey(line.cluster) for line in obj.status.clusters})
 
 

@@ -1,6 +1,6 @@
-"""Projects: a Project is a namespace of the same name in the host and in every member.
+"""This controller gives every Project a namespace of the same name in the host and in every member.
 
-The surprising rule: a namespace that exists without our label is somebody else's; it is reported, not taken over (S-002).
+An existing namespace without our label belongs to somebody else. The controller reports it and never takes it over (S-002).
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ from pincompute.engine.plan import Apply, Plan, Ref, Replace, plan, status_updat
 from pincompute.federation.member import member_state
 from pincompute.kube.cache_views import Unknown, Views
 
-UNSEEN_POLL = 0.5  # seconds between looks while a member cannot be seen: its first news need not concern a namespace
+UNSEEN_POLL = 0.5  # seconds between reconciliations while a member cannot be seen: its first event may not be about a namespace
 
 
 @dataclass(frozen=True, slots=True)
 class ObservedProject:
-    """`namespaces`: the project's namespace by cluster, None where it is missing; clusters that cannot be seen are absent."""
+    """`namespaces` holds the project's namespace by cluster, None where it is missing; clusters that cannot be seen are
+    absent.
+    """
 
     now: datetime
     project: Project
@@ -35,15 +37,15 @@ class ObservedProject:
     unseen: bool = False
 
 
-def decide(seen: ObservedProject) -> Plan:
-    project = seen.project
+def decide(observed: ObservedProject) -> Plan:
+    project = observed.project
     if project.deleting:
         return Plan(why="is being deleted; its namespaces are the administrator's to remove")
-    applies = tuple(_apply(project, cluster) for cluster, there in seen.namespaces if not _prepared(project, there))
-    foreign = tuple(cluster for cluster, there in seen.namespaces if there is not None and not _ours(there))
-    wake_after = UNSEEN_POLL if seen.unseen else None
+    applies = tuple(_apply(project, cluster) for cluster, there in observed.namespaces if not _prepared(project, there))
+    foreign = tuple(cluster for cluster, there in observed.namespaces if there is not None and not _ours(there))
+    wake_after = UNSEEN_POLL if observed.unseen else None
     return plan(
-        tuple(a for a in applies if a.ref.cluster not in foreign), _report(seen, applies, foreign), wake_after=wake_after
+        tuple(a for a in applies if a.ref.cluster not in foreign), _report(observed, applies, foreign), wake_after=wake_after
     )
 
 
@@ -85,14 +87,14 @@ def _apply(project: Project, cluster: str) -> Apply:
     return Apply(ref, manifest(project.metadata.name), f"project {project.metadata.name} needs its namespace in {cluster}")
 
 
-def _report(seen: ObservedProject, missing: tuple[Apply, ...], foreign: tuple[str, ...]) -> tuple[Replace, ...]:
-    """Ready once every cluster that answers has the namespace."""
-    project = seen.project
+def _report(observed: ObservedProject, missing: tuple[Apply, ...], foreign: tuple[str, ...]) -> tuple[Replace, ...]:
+    """Reports Ready once every cluster that answers has the namespace."""
+    project = observed.project
     condition = _condition(project, missing, foreign)
     status = msgspec.structs.replace(
         project.status,
         observed_generation=project.metadata.generation,
-        conditions=conditions.merge(project.status.conditions, (condition,), seen.now),
+        conditions=conditions.merge(project.status.conditions, (condition,), observed.now),
     )
     return status_update(Ref(HOST, PROJECTS, project.key), project.metadata, project.status, status, condition.message)
 

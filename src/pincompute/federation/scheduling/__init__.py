@@ -1,1 +1,1 @@
-"""Where workloads run. `demand` is what a placement depends on, `pool` the controller that decides."""
+"""This package decides where workloads run: one controller per pool filters, scores and divides."""

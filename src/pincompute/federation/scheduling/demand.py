@@ -1,8 +1,7 @@
-"""What a placement depends on, and whether the last decision still answers it.
+"""This module computes what a placement depends on, and whether the last decision still satisfies it.
 
-A decision is bound to its demand and not to a generation of the object: another image, a label or an environment variable
-asks for no decision and waits in no queue. The surprising rule: a paused workload stands by its last decision, whatever it
-asks for since (S-258).
+A decision is bound to its demand and not to the object's generation: another image, label or environment variable needs no
+decision and waits in no queue. A paused workload keeps its last decision, whatever its spec asks for since (S-258).
 """
 
 from __future__ import annotations
@@ -20,15 +19,15 @@ from pincompute.api.resource_requests import Requests
 from pincompute.api.workloads import Placement, Scheduling, Tier
 from pincompute.federation.workload.workload_model import Rendered, Workload
 
-REMEMBERED = 50_000  # workloads whose demand is kept; the oldest are worked out anew when they are looked at
+REMEMBERED = 50_000  # workloads whose demand is kept; that of older ones is computed again
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
     """Pods of one kind that a workload wants, and where they may run.
 
-    `hash` names all of it. `alike` names what decides which clusters have room for one pod of it: where one workload found no
-    room, none with the same `alike` will (S-038).
+    `hash` identifies all of it. `alike` identifies the part that decides which clusters have room for one pod of it: where
+    one workload found no room, none with the same `alike` will (S-038).
     """
 
     strategy: Strategy
@@ -43,7 +42,7 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class _KnownDemand:
-    """A demand, and what it was made from."""
+    """A demand, with what it was computed from."""
 
     rendered: Rendered
     rest: tuple[Any, ...]
@@ -54,7 +53,7 @@ _demands: dict[str, _KnownDemand] = {}  # by uid
 
 
 def demand(workload: Workload) -> Demand:
-    """The workload's demand, worked out once per generation."""
+    """Returns the workload's demand, computed once per generation."""
     spec = workload.obj.spec
     rest = (workload.generation, workload.replicas, workload.kind, spec.tier, spec.placement)
     known = _demands.get(workload.uid)
@@ -69,10 +68,10 @@ def demand(workload: Workload) -> Demand:
 
 
 def stands(workload: Workload) -> bool:
-    """The last decision answers the present demand; it may be incomplete all the same.
+    """Returns whether the last decision satisfies the present demand; it may be incomplete all the same.
 
-    What was decided before demands had names, or for this very generation, stands without a comparison of names, so that an
-    upgrade decides nothing anew.
+    A decision from before demands had names, or for this very generation, stands without comparing names, so that an upgrade
+    decides nothing anew.
     """
     made = workload.status.scheduling
     if made is None:
@@ -83,7 +82,7 @@ def stands(workload: Workload) -> bool:
 
 
 def decision(workload: Workload) -> Scheduling | None:
-    """The decision that the workload's shards follow; None while one has to be made first (S-048)."""
+    """Returns the decision that the workload's shards follow; None while one has to be made first (S-048)."""
     return workload.status.scheduling if stands(workload) else None
 
 
@@ -109,12 +108,12 @@ def _demand(workload: Workload) -> Demand:
 
 
 def _toleration(given: Manifest) -> Manifest:
-    """Without what the API server would fill in."""
+    """Returns a toleration without what the API server would fill in."""
     return {name: part for name, part in given.items() if part not in (None, "") and (name, part) != ("operator", "Equal")}
 
 
 def _nodes(spec: Manifest) -> list[Any]:
-    """Which nodes it may use."""
+    """Returns which nodes it may use."""
     affinity: Manifest = spec.get("affinity") or {}
     return [spec.get("nodeSelector") or {}, affinity.get("nodeAffinity") or {}]
 

@@ -1,6 +1,7 @@
-"""What a member is for a demand: out, silent, or open with so much room. Worked out once per member and class of demands.
+"""This module computes whether a member is feasible for a demand: infeasible, silent, or feasible with some room.
 
-Most looks come after one member has changed: of all others the verdicts stand, and promises made since are only subtracted.
+It does so once per member and class of demands. Most reconciliations follow a change of one member: the results of all others
+stand, and only promises made since are subtracted.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from pincompute.federation.scheduling import filters, scores
 from pincompute.federation.scheduling.demand import Demand
 from pincompute.federation.scheduling.filters import RejectionReason
 
-REMEMBERED = 10_000  # verdicts kept with a member
+REMEMBERED = 10_000  # results kept with a member
 _SILENCE, _FREE, _STANDING = "silence", "free", "standing "  # beside them; no class of demands has such a name
 
 
 @dataclass(frozen=True, slots=True)
 class Feasibility:
-    """`out`: it cannot run such a demand at all. `by_node`: so many pods fit on its nodes as they are measured."""
+    """`out`: the member cannot run such a demand at all. `by_node`: how many pods fit on its nodes as they are measured."""
 
     out: RejectionReason | None
     by_node: int
@@ -44,7 +45,7 @@ def verdict(member: MemberState, demand: Demand) -> Feasibility:
 
 
 def silence(member: MemberState) -> RejectionReason | None:
-    """Why it receives nothing for the moment."""
+    """Returns why the member receives nothing for the moment."""
     if _SILENCE not in member.worked_out:
         member.worked_out[_SILENCE] = filters.silence(member)
     return member.worked_out[_SILENCE]
@@ -52,7 +53,7 @@ def silence(member: MemberState) -> RejectionReason | None:
 
 @dataclass(frozen=True, slots=True)
 class MemberFeasibility:
-    """How a member that is not out stands for a demand while so much is promised there."""
+    """How feasible a member is for a demand while a certain capacity is promised there."""
 
     member: MemberState
     promised: Requests
@@ -88,13 +89,13 @@ def _standing(member: MemberState, demand: Demand, promised: Requests) -> Member
 
 
 def left(member: MemberState, demand: Demand, promised: Requests) -> int:
-    """How many more pods of the demand it takes once promised capacity is taken off."""
+    """Returns how many more pods of the demand the member takes once promised capacity is subtracted."""
     fits = verdict(member, demand).by_node
     return min(fits, replica_fit.by_sum(_free(member), promised, demand.requests)) if fits else 0
 
 
 def lacks(member: MemberState, demand: Demand, promised: Requests) -> str:
-    """The resource that decides how many more it takes."""
+    """Returns the resource that limits how many more it takes."""
     if member.capacity is None:
         return ""
     free = _free(member)
@@ -104,7 +105,7 @@ def lacks(member: MemberState, demand: Demand, promised: Requests) -> str:
 
 
 def has_room(members: Iterable[MemberState], demand: Demand, promised: Mapping[str, Requests], least: int) -> bool:
-    """Whether one of them takes at least so many more of it."""
+    """Returns whether the member takes at least that many more."""
     return any(
         verdict(m, demand).by_node >= least and silence(m) is None and left(m, demand, promised.get(m.name, NOTHING)) >= least
         for m in members
@@ -112,7 +113,7 @@ def has_room(members: Iterable[MemberState], demand: Demand, promised: Mapping[s
 
 
 def _free(member: MemberState) -> Requests:
-    """The sum of what is free."""
+    """Returns the sum of what is free."""
     if _FREE not in member.worked_out:
         member.worked_out[_FREE] = replica_fit.total(member.capacity.free) if member.capacity else NOTHING
     return member.worked_out[_FREE]

@@ -1,4 +1,4 @@
-"""Filters: each says in words why a cluster cannot run a workload at all, or nothing."""
+"""This module holds the filters. Each returns why a cluster cannot run a workload at all, or nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pincompute.federation.scheduling.demand import Demand
 
 
 class RejectionReason(NamedTuple):
-    """Why a cluster is out: one word for programs, and the end of a sentence that begins with the cluster's name."""
+    """Why a cluster is rejected: one word for programs, and the end of a sentence that begins with the cluster's name."""
 
     word: str
     sentence: str
@@ -68,12 +68,12 @@ FILTERS: tuple[Filter, ...] = (leaving, zone, name, selector, taints)
 
 
 def reject(demand: Demand, member: MemberState) -> RejectionReason | None:
-    """The first filter that the cluster does not pass."""
+    """Returns the rejection by the first filter that the cluster fails."""
     return next((out for passes in FILTERS if (out := passes(demand, member))), None)
 
 
 def silence(member: MemberState) -> RejectionReason | None:
-    """Why a cluster that could run the workload receives nothing for the moment; not a rejection for good."""
+    """Returns why a feasible cluster receives nothing for the moment; this is no rejection."""
     if not member.reachable:
         return RejectionReason("Unreachable", "does not answer; what runs there is left alone, nothing new is placed")
     if not member.ready:

@@ -1,6 +1,6 @@
-"""One workload's placement: filter, score, divide. Pure; every cluster that got nothing is named with its reason.
+"""This module places one workload: filter, score, divide. It names every cluster that got nothing, with the reason.
 
-The surprising rule: a paused workload keeps the placement it has, and moves only out of clusters that leave.
+A paused workload keeps its placement, and moves only out of clusters that leave.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ KEPT_REASONS = 20  # clusters whose reasons and scores are kept; status stays sm
 
 
 def place(workload: Workload, members: tuple[MemberState, ...], promised: Mapping[str, Requests]) -> Scheduling:
-    """Where the workload should run, starting from where it runs by the last decision."""
+    """Returns where the workload should run, starting from where it runs by the last decision."""
     wants = demand(workload)
     if workload.paused and (kept := _kept(workload, wants, members)) is not None:
         return kept
@@ -49,7 +49,7 @@ def place(workload: Workload, members: tuple[MemberState, ...], promised: Mappin
 
 
 def _kept(workload: Workload, wants: Demand, members: Iterable[MemberState]) -> Scheduling | None:
-    """The last decision; None when a cluster of it leaves."""
+    """Returns the last decision, or None when a cluster of it leaves."""
     made = workload.status.scheduling
     if made is None:
         return Scheduling(generation=workload.generation, demand=wants.hash)
@@ -104,7 +104,7 @@ def _rows(
 
 
 def _row(workload: Workload, member: MemberState, count: int, before: ClusterReplicas | None) -> ClusterReplicas:
-    """What an earlier decision added and the cluster does not count yet stays added."""
+    """Returns a row of the placement. What an earlier decision added and the cluster does not count yet stays added."""
     line = next((line for line in workload.status.clusters if line.cluster == member.name), None) if before else None
     uncounted = before.added if before and not (line and member.counts(line)) else 0
     more = max(0, count - (before.replicas if before else 0))
@@ -118,7 +118,7 @@ def _rejections(
     standings: Iterable[MemberFeasibility],
     division: zone_spread.Division,
 ) -> Iterable[Rejection]:
-    """Why clusters are out, and why those that are not got no more although some replicas have no place."""
+    """Returns why clusters are rejected, and why the others got no more although some replicas have no place."""
     short = {s.member.name: s for s in standings if s.silent or division.unplaced}
     present = _present(workload)
     for name in sorted((*rejected, *short))[:KEPT_REASONS]:

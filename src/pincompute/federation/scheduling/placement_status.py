@@ -1,4 +1,4 @@
-"""A decision as the workload's status tells it: the placement, and in words why it is so."""
+"""This module writes a scheduling decision into the workload's status: the placement, and why it is so."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pincompute.federation.workload.workload_model import Workload
 
 
 def status(workload: Workload, decision: Scheduling, now: datetime) -> WorkloadStatus:
-    """The present status when the decision says nothing new."""
+    """Returns the new status, or the present one when the decision says nothing new."""
     made = workload.status.scheduling
     if made is not None and _same(made, decision):
         return workload.status
@@ -38,7 +38,7 @@ def why(decision: Scheduling) -> str:
 
 
 def _same(made: Scheduling, decision: Scheduling) -> bool:
-    """Scores move all the time; a decision that ends in the same place for the same reasons is not written again."""
+    """Returns whether two decisions end in the same place for the same reasons; scores move all the time and do not count."""
     unmoved = msgspec.structs.replace(decision, scores=made.scores, placement=_places(decision))
     return unmoved == msgspec.structs.replace(made, placement=_places(made))
 

@@ -1,12 +1,13 @@
-"""Scheduling: every workload gets a placement that the pool has room for, one status write per decision.
+"""This controller is the scheduler: every workload gets a placement that its pool has room for, in one status write.
 
-The key is the pool, not the workload: a pool is a set of nodes, and the room on them is the constraint. One look decides a
-batch against one account of promised capacity, whatever the tiers, so two submits of the same moment never use the same room
-(S-035). What is first in line: Reserved, then OnDemand, then Preemptible, and first come first served in each.
+The key is the pool and not the workload: a pool is a set of nodes, and the room on them is the constraint. One reconciliation
+decides a batch against one sum of promised capacity, whatever the tiers, so two submits of the same moment never use the same
+room (S-035). The order is Reserved, then OnDemand, then Preemptible, and first come, first served in each.
 
-A look costs what changed: who needs a decision and what is promised are an index and a sum that the caches keep (`queues`).
-What no cluster has room for is not in line; it is again when one of its kind could be placed (S-038). Each workload stands by
-itself: one whose write fails, or that cannot be decided at all, is left alone for a while and stops nobody.
+A reconciliation costs what changed: which workloads need a decision and what is promised are an index and a sum that the
+caches keep (`scheduling_queue`). A workload that no cluster has room for leaves the queue until one of its class could be
+placed (S-038). Workloads are independent: one whose write fails, or that cannot be decided at all, backs off and blocks no
+other.
 """
 
 from __future__ import annotations
@@ -37,12 +38,14 @@ from pincompute.federation.workload.workload_model import Workload, WorkloadObje
 from pincompute.federation.workload.workload_status import before_reports
 from pincompute.kube.cache_views import View
 
-BATCH = 32  # decisions written at the same time: enough to keep an API server busy, and a look of some 15 ms
+BATCH = 32  # decisions written at the same time: enough to keep an API server busy, and some 15 ms of CPU
 
 
 @dataclass(frozen=True, slots=True)
 class ObservedPool:
-    """`waiting` may need a decision, first in line first. `promised` is capacity by cluster. `more`: others wait behind."""
+    """`waiting` may need a decision, first in the queue first. `promised` is capacity by cluster. `more`: others wait
+    behind.
+    """
 
     now: datetime
     waiting: tuple[Workload, ...]
@@ -52,36 +55,38 @@ class ObservedPool:
     more: bool = False
 
 
-def decide(seen: ObservedPool) -> Plan:
-    promised, failed = dict(seen.promised), list(seen.failed)
+def decide(observed: ObservedPool) -> Plan:
+    promised, failed = dict(observed.promised), list(observed.failed)
     writes: list[Replace] = []
-    for workload in seen.waiting:
+    for workload in observed.waiting:
         try:
-            writes += _decided(workload, seen, promised)
+            writes += _decided(workload, observed, promised)
         except Exception as bug:  # noqa: BLE001 - one workload that cannot be decided must not stop the others
             failed.append(Failed(workload.ref, workload.obj.metadata.resource_version, bug))
     return Plan(
         (tuple(writes),) if writes else (),
-        wake_after=0.0 if seen.more and writes else None,
+        wake_after=0.0 if observed.more and writes else None,
         independent=True,
         failed=tuple(failed),
     )
 
 
-def _decided(workload: Workload, seen: ObservedPool, promised: dict[str, Requests]) -> tuple[Replace, ...]:
+def _decided(workload: Workload, observed: ObservedPool, promised: dict[str, Requests]) -> tuple[Replace, ...]:
     if workload.rendered.problem:
-        return workload_model.with_status(workload, placement_status.refused(workload, seen.now), "its template cannot be used")
-    decision = place(workload, seen.members, promised)
+        return workload_model.with_status(
+            workload, placement_status.refused(workload, observed.now), "its template cannot be used"
+        )
+    decision = place(workload, observed.members, promised)
     placed = {row.cluster for row in decision.placement}
-    hosts = tuple(member for member in seen.members if member.name in placed)
-    status = before_reports(workload, placement_status.status(workload, decision, seen.now), hosts, seen.now)
+    hosts = tuple(member for member in observed.members if member.name in placed)
+    status = before_reports(workload, placement_status.status(workload, decision, observed.now), hosts, observed.now)
     writes = workload_model.with_status(workload, status, placement_status.why(decision))
     _promise(promised, workload, decision)
     return writes
 
 
 def _promise(promised: dict[str, Requests], workload: Workload, decision: Scheduling) -> None:
-    """Charge what this decision adds to what the last one had promised already."""
+    """Charges what this decision adds to what the last one had promised already."""
     before = workload.status.scheduling
     had = {row.cluster: row.replicas for row in before.placement} if before else {}
     for row in decision.placement:
@@ -95,7 +100,7 @@ def observe(key: PoolKey, context: ObserveContext, now: datetime) -> ObservedPoo
     promised = _Promised(views, known)
     waiting: list[Workload] = []
     failed: list[Failed] = []
-    for obj in _in_line(key.name, views, known, promised):
+    for obj in _queued(key.name, views, known, promised):
         ref = Ref(HOST, scheduling_queue.kind_of(obj).workload, obj.key)
         if context.resting(ref, obj.metadata.resource_version):
             continue
@@ -109,7 +114,7 @@ def observe(key: PoolKey, context: ObserveContext, now: datetime) -> ObservedPoo
 
 
 class _Promised:
-    """Promised capacity by cluster, added up when somebody asks for it."""
+    """Promised capacity by cluster, added up on demand."""
 
     def __init__(self, views: Iterable[View[Any]], known: tuple[MemberState, ...]) -> None:
         self._views = tuple(views)
@@ -130,10 +135,10 @@ class _Promised:
         return amount
 
 
-def _in_line(
+def _queued(
     pool: str, views: tuple[View[Any], ...], known: tuple[MemberState, ...], promised: _Promised
 ) -> Iterator[WorkloadObject]:
-    """Whoever may need a decision now, each once, first in line first."""
+    """Yields the workloads that may need a decision now, each once, in the order of the queue."""
     by_name = {m.name: m for m in known}
     classes: dict[str, tuple[bool, str]] = {}
     lines: list[Iterable[WorkloadObject]] = []
@@ -144,19 +149,19 @@ def _in_line(
                 continue
             if filing.why == scheduling_queue.EVERYWHERE:
                 lines.append(obj for obj in view.by(scheduling_queue.QUEUE, value) if _lacks_a_share(obj, known))
-            elif _calls(filing, by_name) or (
+            elif _needs_decision(filing, by_name) or (
                 filing.why == scheduling_queue.NO_ROOM and _shortage_ends(view, value, known, promised, classes)
             ):
                 lines.append(view.by(scheduling_queue.QUEUE, value))
-    seen: set[str] = set()
+    observed: set[str] = set()
     for obj in heapq.merge(*lines, key=scheduling_queue.rank):
-        if obj.metadata.uid not in seen:
-            seen.add(obj.metadata.uid)
+        if obj.metadata.uid not in observed:
+            observed.add(obj.metadata.uid)
             yield obj
 
 
-def _calls(filing: Filing, known: Mapping[str, MemberState]) -> bool:
-    """Whether what is filed so needs a decision, as far as the members tell."""
+def _needs_decision(filing: Filing, known: Mapping[str, MemberState]) -> bool:
+    """Returns whether the workloads filed under this value need a decision, as far as the members show."""
     member = known.get(filing.what)
     match filing.why:
         case scheduling_queue.WAITING:
@@ -172,33 +177,35 @@ def _calls(filing: Filing, known: Mapping[str, MemberState]) -> bool:
 def _shortage_ends(
     view: View[Any], value: str, known: tuple[MemberState, ...], promised: _Promised, classes: dict[str, tuple[bool, str]]
 ) -> bool:
-    """Room has come for what is filed so, or the reasons that it was told are no longer those."""
+    """Returns whether there is room now, or the reasons that the workloads got no longer hold."""
     shortage = scheduling_queue.shortage_of(scheduling_queue.filing(value).what)
     if str(shortage[:2]) not in classes:
         wants = demand(scheduling_queue.read(next(iter(view.by(scheduling_queue.QUEUE, value)))))
         has_room = feasibility.has_room(known, wants, promised.all(), shortage.least)
-        classes[str(shortage[:2])] = has_room, scheduling_queue.reasons((m.name, _out(m, wants)) for m in known)
+        classes[str(shortage[:2])] = has_room, scheduling_queue.reasons((m.name, _rejection_word(m, wants)) for m in known)
     has_room, reasons = classes[str(shortage[:2])]
     return has_room or reasons != shortage.reasons
 
 
-def _out(member: MemberState, wants: Demand) -> str:
-    """The word for why the member is out; empty when it only has no room, or is silent."""
+def _rejection_word(member: MemberState, wants: Demand) -> str:
+    """Returns the word for why the member is rejected; empty when it only has no room, or is silent."""
     if out := feasibility.verdict(member, wants).out:
         return out.word
     return "Unschedulable" if member.unschedulable and not feasibility.silence(member) else ""
 
 
 def _lacks_a_share(obj: WorkloadObject, known: tuple[MemberState, ...]) -> bool:
-    """A cluster that matches and takes work has none of it."""
+    """Returns whether a cluster that matches and takes work has no share."""
     made, wants = obj.status.scheduling, demand(scheduling_queue.read(obj))
     has = {row.cluster for row in made.placement} if made else set[str]()
     able = (m for m in known if m.name not in has and feasibility.silence(m) is None)
     return bool(wants.replicas) and any(feasibility.verdict(m, wants).out is None for m in able)
 
 
-def _news(_cluster: str, obj: WorkloadObject) -> tuple[PoolKey, ...]:
-    """Progress of a workload that has its place is no news: room that comes free is told by the members' capacity."""
+def _keys_of_event(_cluster: str, obj: WorkloadObject) -> tuple[PoolKey, ...]:
+    """Returns the keys that an event concerns. Progress of a placed workload concerns none, because the members' capacity
+    shows the room that it frees.
+    """
     if obj.deleting:
         return (PoolKey(scheduling_queue.pool_of(obj)),)
     filings = map(scheduling_queue.filing, scheduling_queue.files(obj))
@@ -221,7 +228,7 @@ CONTROLLER = Controller(
         promise="Every workload gets a placement that the pool has room for: by tier, and first come first served in each.",
         key="pool",
         reads=(
-            *(ReadAccess("host", kind.workload, _news) for kind in KINDS),
+            *(ReadAccess("host", kind.workload, _keys_of_event) for kind in KINDS),
             ReadAccess("host", MEMBERCLUSTERS, _every_pool),
             ReadAccess("members", CLUSTERCAPACITIES, _every_pool),
         ),

@@ -1,6 +1,6 @@
-"""Capacity that is promised to replicas and not in the measurements of their cluster yet (S-035).
+"""This module computes capacity that is promised to replicas but not yet in their cluster's measurements (S-035).
 
-The caches keep it added up by cluster, so that a look at the pool reads one sum for each member.
+The caches keep the sum by cluster, so a reconciliation of the pool reads one sum for each member.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ PROMISED = "promised"  # the name of the sum
 
 
 def promises(obj: WorkloadObject) -> Iterable[IndexEntry]:
-    """What is promised to it and not measured yet, by cluster. What has ended needs none. Like `files` it must not raise."""
+    """Yields what is promised to the workload and not measured yet, by cluster. A workload that has ended needs none. Like
+    `files` it must not raise.
+    """
     made = obj.status.scheduling
     if made is None or obj.deleting or obj.status.ended is not None:
         return ()
@@ -37,9 +39,9 @@ def _promises(obj: WorkloadObject, made: Scheduling) -> Iterator[IndexEntry]:
 
 
 def _pending(row: ClusterReplicas, line: ClusterStatus | None) -> tuple[tuple[int, int], ...]:
-    """Readiness is reported at once and room every few seconds: what was added is ready before it is counted.
-
-    So what is not ready is promised always, and what was added lately until the cluster has measured after it was reported.
+    """Returns the replicas that need a promise. Readiness is reported at once and room every few seconds, so a replica is
+    ready before it is counted. What is not ready is therefore promised always, and what was added lately until the
+    cluster has measured after it was reported.
     """
     if line is None:
         return ((ALWAYS, row.replicas),)
@@ -52,5 +54,5 @@ def _times(wants: Requests, pods: int) -> Mapping[str, int]:
 
 
 def moment(at: datetime | None) -> int:
-    """A time as a position; before all others when it is not known."""
+    """Returns a time as a position, before all others when it is unknown."""
     return int(at.timestamp() * 1_000_000) if at is not None else -1

@@ -1,8 +1,8 @@
-"""What the caches keep of the workloads for the pool: who needs a decision, and who waits for what.
+"""This module defines the scheduling queue as indexes: which workloads need a decision, and which wait for what.
 
-A workload is in the queue only while something can be decided for it. One that is placed is found by its clusters, in case
-one of them leaves. One that no cluster has room for is filed with those that are alike, and with the reasons it was given: it
-is looked at again when one of them gets room, or when the reasons are no longer true (S-038).
+A workload is in the queue only while something can be decided for it. A placed workload is indexed by its clusters, in case
+one of them leaves. One that no cluster has room for is indexed with those of its class and with the reasons it got: it enters
+the queue again when a cluster gets room for one of them, or when the reasons no longer hold (S-038).
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Filing(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def value(pool: str, why: str, what: str = "") -> str:
-    """How a filing is written; a cluster's are the same for all that is placed there."""
+    """Returns a filing as text; a cluster's is the same for everything that is placed there."""
     return f"{pool}/{why}/{what}"
 
 
@@ -62,7 +62,7 @@ def pool_of(_obj: WorkloadObject) -> str:
 
 
 def rank(obj: WorkloadObject) -> tuple[int, datetime, str]:
-    """Reserved before OnDemand before Preemptible, first come first served in each."""
+    """Orders Reserved before OnDemand before Preemptible, first come, first served in each."""
     return TIERS.index(obj.spec.tier), obj.metadata.creation_timestamp or _LAST, obj.metadata.uid
 
 
@@ -75,7 +75,9 @@ def read(obj: WorkloadObject) -> Workload:
 
 
 def files(obj: WorkloadObject) -> Iterator[str]:
-    """Under what the workload is found. It must not raise: what cannot be read waits, and the pool tells what is wrong."""
+    """Returns the values under which the workload is indexed. It must not raise: a workload that cannot be read waits, and
+    the pool reports what is wrong.
+    """
     pool, made = pool_of(obj), obj.status.scheduling
     if obj.deleting:
         return
@@ -86,14 +88,16 @@ def files(obj: WorkloadObject) -> Iterator[str]:
 
 
 def _stands(obj: WorkloadObject, made: Scheduling) -> bool:
-    """Most objects tell at sight; the template of another is rendered."""
+    """Returns whether the decision stands. Most objects show it at once; for others the template is rendered."""
     return made.generation == obj.metadata.generation or stands(read(obj))
 
 
 def _undecided(obj: WorkloadObject, pool: str) -> Iterator[str]:
-    """What cannot be used waits for nothing: its status says why, until its template changes."""
-    told = conditions.find(obj.status.conditions, SCHEDULED)
-    if told is None or told.reason != UNUSABLE or told.observed_generation != obj.metadata.generation:
+    """Yields the values of an undecided workload. One that cannot be used waits for nothing: its status says why, until its
+    template changes.
+    """
+    scheduled = conditions.find(obj.status.conditions, SCHEDULED)
+    if scheduled is None or scheduled.reason != UNUSABLE or scheduled.observed_generation != obj.metadata.generation:
         yield value(pool, WAITING)
 
 
@@ -109,7 +113,7 @@ def _of_decision(obj: WorkloadObject, made: Scheduling, pool: str) -> Iterator[s
 
 
 class Shortage(NamedTuple):
-    """Workloads that lack the same: `alike` as their demands say, at least `least` at a time, told the same reasons."""
+    """Workloads that lack the same: `alike` as in their demands, at least `least` at a time, with the same reasons."""
 
     alike: str
     least: int
@@ -120,7 +124,7 @@ class Shortage(NamedTuple):
 
 
 def shortage(wants: Demand, made: Scheduling) -> Shortage:
-    return Shortage(wants.alike, made.unplaced if wants.strategy == "pack" else 1, told(made.rejections))
+    return Shortage(wants.alike, made.unplaced if wants.strategy == "pack" else 1, reasons_of(made.rejections))
 
 
 def shortage_of(what: str) -> Shortage:
@@ -128,13 +132,15 @@ def shortage_of(what: str) -> Shortage:
     return Shortage(alike, int(least), reasons)
 
 
-def told(rejections: Iterable[Rejection]) -> str:
-    """Names the reasons. Whether a cluster is full or silent makes no difference: one that answers again is news anyway."""
+def reasons_of(rejections: Iterable[Rejection]) -> str:
+    """Returns a name of the reasons. Full and silent clusters count alike, because a cluster that answers again causes an
+    event anyway.
+    """
     return reasons((r.cluster, "" if r.reason in _SHORT else r.reason) for r in rejections)
 
 
 def reasons(by_cluster: Iterable[tuple[str, str]]) -> str:
-    """Names the reasons of the clusters that are told, an empty one for want of room."""
+    """Returns the reasons of the clusters that the status names; an empty one means no room."""
     kept = sorted(by_cluster)[:KEPT_REASONS]
     return hashlib.blake2b(repr(kept).encode(), digest_size=5).hexdigest()
 

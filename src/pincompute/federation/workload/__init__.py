@@ -1,1 +1,1 @@
-"""A workload in its members: revisions, rollout, dispatch and report are the steps of one controller."""
+"""This package runs workloads in their members: revision history, rollout, dispatch and status are steps of one controller."""

@@ -1,4 +1,4 @@
-"""What one workload has in each member: its shard there, as far as it can be seen."""
+"""This module gathers a workload's shard in each member, as far as the caches show it."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ STARTING = ("Starting", "PodsMissing")  # reasons of a shard that is not ready a
 class MemberShard:
     """One member as far as this workload is concerned.
 
-    `shard`: the workload's own, as it is or was when the member was last heard of; `orphan`: one that a deleted workload of
-    the same name left. `known`: the member's shards can be seen right now. `namespace_exists`: that of the project is there.
+    `shard`: the workload's own, as it is or was when the member last answered; `orphan`: one that a deleted workload of the
+    same name left. `known`: the member's shards can be seen right now. `namespace_exists`: the project's namespace is there.
     """
 
     member: MemberState
@@ -47,17 +47,17 @@ class MemberShard:
 
     @property
     def replicas(self) -> int:
-        """Pods that its shard asks for now."""
+        """Returns how many pods its shard asks for now."""
         return sum(share.replicas for share in self.mix)
 
     @property
     def settled(self) -> bool:
-        """The operator has acted on the shard as it is now."""
+        """Returns whether the operator has acted on the shard as it is now."""
         return self.shard is None or self.shard.status.observed_generation >= self.shard.metadata.generation
 
     @property
     def figures(self) -> Mapping[str, RevisionStatus]:
-        """The pods there by revision, as last reported."""
+        """Returns the pods there by revision, as last reported."""
         return {row.revision: row for row in self.shard.status.revisions} if self.shard is not None else {}
 
     @property
@@ -78,7 +78,9 @@ class MemberShard:
 
 
 def observe(workload: Workload, views: Views) -> tuple[MemberShard, ...]:
-    """The members that should run a part of the workload, or may have one, by name; all of them when it is being deleted."""
+    """Returns the members that should run a part of the workload, or may have one, by name; all members when the workload is
+    being deleted.
+    """
     concerned = workload_model.members_of(workload.obj)
     return tuple(
         _site(workload, member, views)

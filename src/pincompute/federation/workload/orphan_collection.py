@@ -1,7 +1,7 @@
-"""Sweep: a shard whose workload is gone is removed, by uid and never by name (S-008, S-009).
+"""This controller collects orphans: it removes a shard whose workload is gone, by uid and never by name (S-008, S-009).
 
-The workload's own controller removes the shards of one that is being deleted; the sweep finds what was missed: a workload whose
-finalizer was taken off by hand, a member that was away. Before anything is deleted the host's API server itself is asked.
+The workload's own controller removes the shards of a workload that is being deleted. Orphan collection finds what was missed:
+a finalizer that was removed by hand, a member that was away. Before it deletes anything, it asks the host's API server itself.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _KINDS = {kind.shard.kind: kind for kind in KINDS}
 
 @dataclass(frozen=True, slots=True)
 class ObservedOrphan:
-    """A shard, and the uid of the workload of its name: empty when there is none."""
+    """A shard, and the uid of the workload of its name, empty when there is none."""
 
     member: str
     kind: WorkloadKind
@@ -36,13 +36,15 @@ class ObservedOrphan:
     namesake: str
 
 
-def decide(seen: ObservedOrphan) -> Plan:
-    shard = seen.shard
+def decide(observed: ObservedOrphan) -> Plan:
+    shard = observed.shard
     ours = shard.metadata.labels.get(labels.MANAGED_BY) == labels.PINCOMPUTE
-    if shard.deleting or not ours or seen.namesake == shard.spec.origin.uid:
+    if shard.deleting or not ours or observed.namesake == shard.spec.origin.uid:
         return Plan()
-    proof = Confirm(Ref(HOST, seen.kind.workload, shard.key), seen.namesake)
-    delete = Delete(Ref(seen.member, seen.kind.shard, shard.key), shard.metadata.uid, "its workload is gone from the host")
+    proof = Confirm(Ref(HOST, observed.kind.workload, shard.key), observed.namesake)
+    delete = Delete(
+        Ref(observed.member, observed.kind.shard, shard.key), shard.metadata.uid, "its workload is gone from the host"
+    )
     return plan((proof,), (delete,))
 
 
@@ -62,7 +64,9 @@ def _itself(kind: WorkloadKind) -> Callable[[str, Object], tuple[ShardKey, ...]]
 
 
 def _unheld(kind: WorkloadKind) -> Callable[[str, WorkloadObject], tuple[ShardKey, ...]]:
-    """Shards of a workload that can vanish without its controller having cleared them; what is missed is found at a start."""
+    """Returns the shards of a workload that can vanish before its controller has removed them; a restart finds what was
+    missed.
+    """
 
     def keys(_cluster: str, obj: WorkloadObject) -> tuple[ShardKey, ...]:
         made = obj.status.scheduling

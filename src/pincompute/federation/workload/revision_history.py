@@ -1,7 +1,7 @@
-"""Revisions: a template that is superseded is kept as an object before anything of the next one reaches a member.
+"""This module keeps a superseded template as a PinRevision before any part of the next one reaches a member.
 
-So a rollback needs no database, and a paused or half-updated workload can make its old pods again. A workload that is created
-and never changed costs no write. The revision that was superseded last has the highest number.
+A rollback therefore needs no database, and a paused or half-updated workload can recreate its old pods. A workload that is
+created and never changed costs no write. The revision that was superseded last has the highest number.
 """
 
 from __future__ import annotations
@@ -23,19 +23,21 @@ BY_OWNER = "owner-uid"  # index over PinRevisions
 
 
 def owners(revision: PinRevision) -> Iterable[str]:
-    """What the index files a revision under."""
+    """Returns what the index files a revision under."""
     return [owner.uid for owner in revision.metadata.owner_references]
 
 
 def observe(workload: Workload, views: Views) -> tuple[PinRevision, ...]:
-    """The workload's revisions, oldest first."""
+    """Returns the workload's revisions, oldest first."""
     found = views.view(HOST, PINREVISIONS).by(BY_OWNER, workload.uid)
     mine = (revision for revision in found if _is_own(workload, revision))
     return tuple(sorted(mine, key=lambda revision: (revision.spec.number, revision.metadata.name)))
 
 
 def _is_own(workload: Workload, revision: PinRevision) -> bool:
-    """Made by the platform for this very workload: what only claims so, in another project above all, is not believed."""
+    """Returns whether the platform made it for this very workload; a mere claim, above all in another project, does not
+    count.
+    """
     meta = revision.metadata
     name = f"{workload.kind.workload.kind.lower()}-{workload.key.name}-{revision.spec.revision}"
     marked = meta.labels.get(labels.MANAGED_BY) == labels.PINCOMPUTE
@@ -48,14 +50,14 @@ def templates(kept: Iterable[PinRevision]) -> dict[str, Manifest]:
 
 @dataclass(frozen=True, slots=True)
 class _Superseded:
-    """A template that runs somewhere and is not wanted any more."""
+    """A template that still runs somewhere and is no longer wanted."""
 
     revision: str
     template: Manifest
 
 
 def decide(workload: Workload, sites: Iterable[MemberShard], kept: tuple[PinRevision, ...]) -> tuple[Action, ...]:
-    """What has to be written before the next revision is dispatched. Nothing for a workload that never changed."""
+    """Returns what has to be written before the next revision is dispatched; nothing for a workload that never changed."""
     known = {revision.spec.revision: revision for revision in kept}
     number = max((revision.spec.number for revision in kept), default=0)
     writes: list[Action] = []
@@ -72,7 +74,7 @@ def decide(workload: Workload, sites: Iterable[MemberShard], kept: tuple[PinRevi
 
 
 def expired(workload: Workload, sites: tuple[MemberShard, ...], kept: tuple[PinRevision, ...]) -> tuple[Delete, ...]:
-    """The oldest beyond what is kept, but for those that still run somewhere."""
+    """Returns the oldest beyond the limit, except those that still run somewhere."""
     used = {revision for site in sites for revision in (*site.figures, *(share.revision for share in site.mix))}
     old = [r for r in kept if r.spec.revision != workload.rendered.revision]
     return tuple(
@@ -83,7 +85,7 @@ def expired(workload: Workload, sites: tuple[MemberShard, ...], kept: tuple[PinR
 
 
 def _superseded(workload: Workload, sites: Iterable[MemberShard]) -> Iterator[_Superseded]:
-    """The one that was wanted last comes last, so that it gets the highest number."""
+    """Returns superseded templates; the one that was wanted last comes last, so that it gets the highest number."""
     found: Mapping[str, Manifest] = {share.revision: share.template for site in sites for share in site.mix}
     last = workload.status.revision
     for revision in sorted(found, key=lambda name: (name == last, name)):

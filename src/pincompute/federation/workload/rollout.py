@@ -1,13 +1,13 @@
-"""Rollout: which revisions each member runs now, how many replicas of each, and its part of the account of disturbance.
+"""This module decides the rollout: each member's revisions with their replicas, and its part of the disruption account.
 
-A *mix* is the list of (revision, replicas) that one member should run; an *allotment* says how many replicas may be disturbed
-there. Every change is a new mix and a new allotment. There is no memory of an update in progress: what runs is compared with
-what should run, so another change in the middle of one, a rollback included, is only another comparison (S-124).
+A *mix* is the list of (revision, replicas) that one member should run; an *allotment* is how many replicas may be disrupted
+there. Every change is a new mix and a new allotment. Nothing remembers an update in progress: the rollout compares what runs
+with what should run, so another change in the middle of one, a rollback included, is only another comparison (S-124).
 
-A new revision first runs as a **canary**, in one replica: one more than there should be if the account has surge, else one that
-does not serve, else one from the account. Until a replica of it is available all others keep what they have, so a bad image
-stops after the first. Then the others follow, as many at a time as the account allows. Where nothing serves there is
-nothing to keep: all take the new revision at once (S-159). A paused workload keeps its revisions, replica by replica (S-258).
+A new revision first runs as a **canary**, in one replica: a surge replica if the account has surge, else one that does not
+serve, else one from the account. Until a replica of it is available all others keep what they have, so a bad image stops after
+the first. Then the others follow, as many at a time as the account allows. Where nothing serves, nothing needs protection: all
+replicas take the new revision at once (S-159). A paused workload keeps its revisions, replica by replica (S-258).
 """
 
 from __future__ import annotations
@@ -45,8 +45,9 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """`account`: what the members' allotments add up to at most. `without_surge`: the revision that goes on without surge,
-    because no node took the replica more that there should be. `waiting`: replicas that wait for the account."""
+    """The decision. `account` is the sum that the members' allotments may reach. `without_surge` is the revision that goes
+    on without surge, because no node took its surge replica. `waiting`: replicas that wait for the account.
+    """
 
     assignments: tuple[Assignment, ...]
     account: Account
@@ -58,9 +59,9 @@ class Rollout:
 class _State:
     """What runs, sorted by what should run.
 
-    `serving` counts available replicas of other revisions by member, `updated` those of the target. `proven`: a replica of the
-    target is available, or there is nothing that it could harm. `changing`: something else than the target runs or is asked
-    for. `in_place`: revisions whose pods become pods of the target by changing images alone.
+    `serving` counts available replicas of other revisions by member, `updated` those of the target. `proven`: a replica of
+    the target is available, or there is nothing that it could harm. `changing`: something else than the target runs or is
+    wanted. `in_place`: revisions whose pods become pods of the target by changing images alone.
     """
 
     workload: Workload
@@ -90,7 +91,9 @@ def decide(
     earlier: Mapping[str, Manifest],
     without_surge: str,
 ) -> Rollout:
-    """`earlier` are templates by revision that no shard may hold any more; `without_surge` is what the last look came to."""
+    """Returns the rollout. `earlier` are templates by revision that no shard may hold any more; `without_surge` is the
+    former result.
+    """
     state = _state(workload, _wanted(workload, decision, sites), sites, earlier)
     whole = workload.account(sum(row.replicas for row in decision.placement))
     busy = state.changing or _requested_by_others(state) > 0
@@ -114,7 +117,9 @@ def decide(
 
 
 def _wanted(workload: Workload, decision: Scheduling, sites: tuple[MemberShard, ...]) -> dict[str, int]:
-    """Members that the decision passed over keep what they have; what ran to its end runs nowhere again."""
+    """Returns the wanted replicas by member. Members that the decision passed over keep what they have; what ran to its end
+    runs nowhere again.
+    """
     wanted = {row.cluster: row.replicas for row in decision.placement}
     if workload.status.ended is not None and workload.status.ended.revision == workload.rendered.revision:
         wanted = {site.name: wanted[site.name] for site in sites if site.shard is not None and site.name in wanted}
@@ -147,7 +152,7 @@ def _state(
 
 
 def _old(site: MemberShard, target: str) -> tuple[RevisionStatus, ...]:
-    """Pods of other revisions there, those that serve most first."""
+    """Returns the pods of other revisions there, those that serve most first."""
     rows = [row for row in site.figures.values() if row.revision != target and row.replicas]
     return tuple(sorted(rows, key=lambda row: (-row.available, row.revision)))
 
@@ -169,20 +174,20 @@ def _drains(state: _State) -> int:
 
 
 def _requested_by_others(state: _State) -> int:
-    """Replicas that wait for a drain, or for a restart that somebody asked for."""
-    told = [_requests(site) for site in state.reachable]
-    restarts = 0 if state.changing else sum(waiting.evictions + waiting.updates for waiting in told)
+    """Returns replicas that wait for a drain, or for a requested restart."""
+    requested = [_requests(site) for site in state.reachable]
+    restarts = 0 if state.changing else sum(waiting.evictions + waiting.updates for waiting in requested)
     return restarts + _drains(state)
 
 
 def _surge(state: _State, whole: Account) -> dict[str, int] | None:
-    """Replicas by member beyond those wanted; None where one is needed and no member has room for it. A pause keeps them."""
+    """Returns surge replicas by member; None where one is needed and no member has room for it. A pause keeps them."""
     held = sum(site.budget.surge for site in state.sites) if state.workload.paused else 0
     return surge.divide(max(held, _surge_needed(state, whole)), [_candidate(state, site) for site in state.sites])
 
 
 def _still_needed(state: _State, extra: Mapping[str, int]) -> dict[str, int]:
-    """A surplus replica stays until all others there serve: it must not be one of them that goes in its place."""
+    """Returns surge replicas that must stay until all others there serve, so that none of those goes in their place."""
     return {
         site.name: site.budget.surge
         for site in state.reachable
@@ -192,10 +197,9 @@ def _still_needed(state: _State, extra: Mapping[str, int]) -> dict[str, int]:
 
 
 def _surge_needed(state: _State, whole: Account) -> int:
-    """Of the update, and of what others ask for.
-
-    A drain never waits for a change that does not get on, nor for replicas that cannot come back where they were: it is given
-    as many replicas elsewhere as it takes for one more to be missing.
+    """Returns the surge that the update and requests need. A drain never waits for a change that makes no progress, nor for
+    replicas that cannot come back where they were: it gets as many replicas elsewhere as it takes for one more to be
+    missing.
     """
     update = min(whole.surge, _for_update(state, whole))
     if whole.single or not _requested_by_others(state):
@@ -206,8 +210,9 @@ def _surge_needed(state: _State, whole: Account) -> int:
 
 
 def _for_update(state: _State, whole: Account) -> int:
-    """One is the canary. Replicas that change in place need more of them only where none may be missing; those that are
-    replaced use all there may be, as a Deployment does."""
+    """Returns the surge for the update. One replica is the canary. Replicas that change in place need more only where none
+    may be missing; those that are replaced use all there may be, as a Deployment does.
+    """
     if not state.changing or not any(state.serving.values()):
         return 0
     if not state.proven:
@@ -227,23 +232,23 @@ def _candidate(state: _State, site: MemberShard) -> SurgeCandidate:
 
 
 def _is_full(site: MemberShard) -> bool:
-    """No node of it takes a pod that is there, whatever its capacity says."""
+    """Returns whether no node takes a pod that is there, whatever its capacity says."""
     return site.shard is not None and site.shard.status.unschedulable > 0
 
 
 def _measured(state: _State) -> bool:
-    """Whether the room of every member that runs a part is known: silence is no lack of room."""
+    """Returns whether the room of every member that runs a part is known, because silence is no lack of room."""
     return all(site.known and site.member.capacity is not None for site in state.sites if state.wanted.get(site.name, 0))
 
 
 def _held(state: _State, whole: Account, without_surge: str) -> Rollout:
-    """Everything stays as it is until it is known whether there is room."""
+    """Returns the present state, which stays until it is known whether there is room."""
     assignments = tuple(Assignment(site, site.mix, site.budget) for site in state.sites)
     return Rollout(assignments, whole, without_surge)
 
 
 def _canary(state: _State, extra: Mapping[str, int]) -> str | None:
-    """The member that runs the canary, the same one at every look; None once it is proven, or where nothing changes."""
+    """Returns the member that runs the canary, always the same one; None once it is proven, or where nothing changes."""
     if not state.changing or state.proven:
         return None
     spare = [site for site in state.reachable if extra.get(site.name)]
@@ -263,7 +268,7 @@ def _part(state: _State, site: MemberShard, extra: int, canary: str | None) -> P
         return Part(site.name, 0, site.replicas if site.deleting else 0, known=False)
     status = site.shard.status if site.shard is not None else None
     waiting = _waits_for(state, site, max(site.replicas, target), canary)
-    surplus = extra if state.changing and state.proven else 0  # replicas that serve go when the surplus ones have come
+    surplus = extra if state.changing and state.proven else 0  # serving replicas go when the surge replicas have come
     return Part(
         cluster=site.name,
         target=target,
@@ -281,17 +286,17 @@ def _part(state: _State, site: MemberShard, extra: int, canary: str | None) -> P
 
 
 def _waits_for(state: _State, site: MemberShard, replicas: int, canary: str | None) -> DisruptionRequests:
-    """What waits there to be disturbed: as reported, or foreseen where the operator does not know the mix yet."""
-    told = _requests(site)
+    """Returns what waits there for disruption: as reported, or predicted where the operator does not know the mix yet."""
+    requested = _requests(site)
     mix = _counts(_mix(state, site, replicas, canary))
     if site.settled and mix == _counts(site.mix):
-        return told
+        return requested
     if not site.figures or state.workload.paused:
-        return DisruptionRequests(drains=told.drains)
+        return DisruptionRequests(drains=requested.drains)
     leaving = {row.revision: row.replicas - mix.get(row.revision, 0) for row in site.figures.values()}
     moving = {revision: count for revision, count in leaving.items() if count > 0}
     in_place = sum(count for revision, count in moving.items() if revision in state.in_place)
-    return DisruptionRequests(drains=told.drains, evictions=sum(moving.values()) - in_place, updates=in_place)
+    return DisruptionRequests(drains=requested.drains, evictions=sum(moving.values()) - in_place, updates=in_place)
 
 
 def _assignment(state: _State, site: MemberShard, part: Part, canary: str | None, extra: int) -> Assignment:
@@ -302,12 +307,12 @@ def _assignment(state: _State, site: MemberShard, part: Part, canary: str | None
 
 
 def _has_canary(state: _State, site: MemberShard) -> bool:
-    """A replica there is or can become the canary without any allotment."""
+    """Returns whether a replica there is or can become the canary without any allotment."""
     return _has_begun(state, site) or site.replicas > state.serving.get(site.name, 0)
 
 
 def _mix(state: _State, site: MemberShard, replicas: int, canary: str | None) -> tuple[Share, ...]:
-    """So many replicas: of the target, but for those that keep what they have."""
+    """Returns a mix of that many replicas: of the target, except for those that keep what they have."""
     if replicas == 0:
         return ()
     if state.workload.paused:
@@ -320,9 +325,8 @@ def _mix(state: _State, site: MemberShard, replicas: int, canary: str | None) ->
 
 
 def _kept(state: _State, site: MemberShard, replicas: int, canary: str | None) -> tuple[Share, ...]:
-    """All replicas but the canary, and but those that have the target already, keep the revisions they have.
-
-    One that is missing is made again of the revision that serves most there, or elsewhere where there is none.
+    """Returns the revisions that replicas keep: all but the canary and those that have the target already. A missing one is
+    created again with the revision that serves most there, or elsewhere where there is none.
     """
     there, own = site.figures.get(state.target), 1 if canary == site.name else 0
     targets = max(there.replicas if there is not None else 0, own)
@@ -341,24 +345,26 @@ def _kept(state: _State, site: MemberShard, replicas: int, canary: str | None) -
 
 
 def _running_elsewhere(state: _State, site: MemberShard) -> Share | None:
-    """A revision other than the target, of this member or else of another."""
+    """Returns a revision other than the target, of this member or else of another."""
     sites = (site, *(other for other in state.sites if other is not site))
     return next((share for s in sites for share in s.mix if share.revision != state.target and share.replicas), None)
 
 
 def _former(state: _State, site: MemberShard, kept: tuple[Share, ...]) -> tuple[Share, ...]:
-    """Templates that a former version of this program named, without replicas: by them the operator compares shapes anew."""
-    told = {share.revision for share in kept}
+    """Returns templates that a former version of this program named, without replicas; the operator uses them to compare
+    shapes anew.
+    """
+    requested = {share.revision for share in kept}
     return tuple(
         Share(revision=row.revision, template=template, replicas=0)
         for row in state.old[site.name][: MOST_SHARES - 1 - len(kept)]
-        if row.revision not in told and not template_hash.is_named_by_this_version(row.revision)
+        if row.revision not in requested and not template_hash.is_named_by_this_version(row.revision)
         if (template := state.templates.get(row.revision)) is not None
     )
 
 
 def _unchanged(state: _State, site: MemberShard, replicas: int) -> tuple[Share, ...]:
-    """What the member runs of a paused workload, revision by revision; for a new member, what others run."""
+    """Returns what the member runs of a paused workload, revision by revision; for a new member, what others run."""
     rows = [row for row in site.figures.values() if row.replicas and row.revision in state.templates][:MOST_SHARES]
     if rows and site.settled and sum(row.replicas for row in rows) == replicas:
         return tuple(
@@ -373,7 +379,7 @@ def _unchanged(state: _State, site: MemberShard, replicas: int) -> tuple[Share, 
 
 
 def _resized(site: MemberShard, mix: tuple[Share, ...], replicas: int) -> tuple[Share, ...]:
-    """The mix with so many replicas in all: what serves most grows, what serves least shrinks first."""
+    """Returns the mix resized: what serves most grows, what serves least shrinks first."""
     available = {row.revision: row.available for row in site.figures.values()}
     shares = sorted(mix, key=lambda share: -available.get(share.revision, 0))
     more = replicas - sum(share.replicas for share in shares)

@@ -1,7 +1,7 @@
-"""Dispatch: each member has exactly the shard that its assignment says, and a deleted workload leaves none.
+"""This module dispatches shards: each member gets exactly its assignment's shard, and a deleted workload leaves none.
 
-The surprising rule: whoever gives away a part of the account first asks all members concerned whether their shards are what
-the decision was made from. An old view could hand out the same part twice.
+Before dispatch gives away a part of the disruption account, it asks all members concerned whether their shards are those that
+the decision was made from, because a stale view could give the same part away twice.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from pincompute.federation.workload.member_shards import MemberShard
 from pincompute.federation.workload.rollout import Assignment
 from pincompute.federation.workload.workload_model import Workload
 
-NAMESPACE_POLL = 0.5  # seconds between looks while a member still lacks the project's namespace
+NAMESPACE_POLL = 0.5  # seconds between reconciliations while a member lacks the project's namespace
 
 
 def writes(workload: Workload, assignments: tuple[Assignment, ...]) -> tuple[Action, ...]:
-    """What brings the members' shards up to date: shards of deleted namesakes go, new and changed ones are applied."""
+    """Returns what brings the members' shards up to date: shards of deleted namesakes go, new and changed ones are applied."""
     orphans = tuple(
         _delete(workload, a.site, a.site.orphan, "belongs to a deleted workload of this name")
         for a in assignments
@@ -37,9 +37,9 @@ def removals(workload: Workload, assignments: tuple[Assignment, ...]) -> tuple[D
 
 
 def guard(workload: Workload, assignments: tuple[Assignment, ...]) -> Stage:
-    """Proof that the views are not old: of the workload always, of its shards where the account is concerned.
+    """Returns the proof that the views are current: of the workload always, of its shards where the account is concerned.
 
-    Pinned to the workload's version, because a placement changes without the generation when a member leaves or is back
+    It pins the workload's version, because a placement changes without the generation when a member leaves or is back
     (S-048, F5).
     """
     present = Confirm(workload.ref, workload.uid, resource_version=workload.obj.metadata.resource_version)
@@ -49,12 +49,12 @@ def guard(workload: Workload, assignments: tuple[Assignment, ...]) -> Stage:
 
 
 def lacks_namespace(assignments: tuple[Assignment, ...]) -> bool:
-    """A member that should run something lacks the project's namespace."""
+    """Returns whether a member that should run something lacks the project's namespace."""
     return any(a.site.known and not a.site.namespace_exists and a.mix for a in assignments)
 
 
 def _moves_floor(assignment: Assignment) -> bool:
-    """It changes how many replicas the member guarantees. A new shard guarantees nothing yet."""
+    """Returns whether it changes how many replicas the member guarantees. A new shard guarantees nothing yet."""
     site = assignment.site
     if site.shard is None or not site.known or site.deleting:
         return False
@@ -67,7 +67,7 @@ def _proof(workload: Workload, site: MemberShard, shard: Shard) -> Confirm:
 
 
 def _write(workload: Workload, assignment: Assignment) -> Create | Replace | None:
-    """The shard this member should have now; None when it has it, or when it cannot be given one."""
+    """Returns the write of the shard that this member should have now; None when it has it, or when it cannot be given one."""
     site = assignment.site
     if not assignment.mix or not site.known or not site.namespace_exists or site.deleting or site.orphan is not None:
         return None
@@ -88,7 +88,7 @@ def _spec(workload: Workload, assignment: Assignment) -> ShardSpec:
 
 
 def manifest(workload: Workload, spec: ShardSpec) -> Manifest:
-    """The fields of a shard that the federation owns."""
+    """Returns the fields of a shard that the federation owns."""
     resource = workload.kind.shard
     return {
         "apiVersion": resource.api_version,
@@ -104,7 +104,7 @@ def manifest(workload: Workload, spec: ShardSpec) -> Manifest:
 
 
 def remaining(workload: Workload, sites: tuple[MemberShard, ...]) -> tuple[MemberShard, ...]:
-    """Members that hold, or may hold, a shard of a workload that is being deleted."""
+    """Returns members that hold, or may hold, a shard of a workload that is being deleted."""
     placed = {row.cluster for row in made.placement} if (made := workload.status.scheduling) else set[str]()
     return tuple(
         site for site in sites if site.shard is not None or (not site.known and site.name in placed and not site.member.leaving)
@@ -112,7 +112,7 @@ def remaining(workload: Workload, sites: tuple[MemberShard, ...]) -> tuple[Membe
 
 
 def shard_deletions(workload: Workload, sites: tuple[MemberShard, ...]) -> tuple[Delete, ...]:
-    """Deletes every shard of a workload that is being deleted."""
+    """Returns the deletion of every shard of a workload that is being deleted."""
     return tuple(
         _delete(workload, site, site.shard, "its workload is deleted")
         for site in sites

@@ -1,15 +1,15 @@
-"""Each workload runs in its members as it was asked for, and one status says how it is.
+"""This controller runs a workload in its members and reports the result in one status.
 
-One controller per kind of workload, keyed by the workload, because the workload owns the account of disturbance. Four steps
-look at the same picture, one after the other, and end in one write of the status:
+There is one controller per kind of workload, keyed by the workload, because the workload owns the disruption account. Four
+steps use the same observation, one after the other, and end in one write of the status:
 
-revisions   what is superseded is kept as an object
-rollout     which revisions each member runs now, and how many replicas may be disturbed there
-dispatch    the members' shards are brought up to date
-report      what the members say becomes the status
+    revision_history   keeps superseded templates as objects
+    rollout            decides each member's revisions and how many replicas may be disrupted there
+    shard_dispatch     brings the members' shards up to date
+    workload_status    summarises the members' reports
 
-The surprising rule: a silent member is left alone and counts as down. When it answers again it catches up with the template
-at once, with the number of replicas only once a decision counts on it again: it may be going to have what it still has (S-061).
+The controller leaves a silent member alone and counts it as down. When the member answers again, it gets the template at once,
+but a number of replicas only when a decision counts on it again, because it may keep what it still has (S-061).
 """
 
 from __future__ import annotations
@@ -59,24 +59,26 @@ class ObservedWorkload:
     refused: str = ""
 
 
-def decide(seen: ObservedWorkload) -> Plan:
-    workload = seen.workload
+def decide(observed: ObservedWorkload) -> Plan:
+    workload = observed.workload
     if workload.deleting:
-        return _clear(seen)
+        return _clear(observed)
     decision = demand.decision(workload)
     if decision is None or workload.rendered.problem:
-        told = workload_status.decide(workload, seen.sites, None, seen.now, seen.refused)
+        told = workload_status.decide(workload, observed.sites, None, observed.now, observed.refused)
         return plan(told.write, wake_after=told.wake_after, why=told.why or "waits for a scheduling decision")
-    made = rollout.decide(workload, decision, seen.sites, revision_history.templates(seen.kept), workload.status.without_surge)
-    told = workload_status.decide(workload, seen.sites, made, seen.now, seen.refused)
-    superseded = revision_history.decide(workload, seen.sites, seen.kept)
+    made = rollout.decide(
+        workload, decision, observed.sites, revision_history.templates(observed.kept), workload.status.without_surge
+    )
+    told = workload_status.decide(workload, observed.sites, made, observed.now, observed.refused)
+    superseded = revision_history.decide(workload, observed.sites, observed.kept)
     writes = shard_dispatch.writes(workload, made.assignments)
     removals = shard_dispatch.removals(workload, made.assignments)
     return plan(
         shard_dispatch.guard(workload, made.assignments) if superseded or writes or removals else (),
         superseded,
         (*writes, *removals, *told.write),  # all at once, so that no member that fails holds up the others or the status
-        revision_history.expired(workload, seen.sites, seen.kept),
+        revision_history.expired(workload, observed.sites, observed.kept),
         wake_after=_soonest(
             told.wake_after, shard_dispatch.NAMESPACE_POLL if shard_dispatch.lacks_namespace(made.assignments) else None
         ),
@@ -104,16 +106,16 @@ def named(workload: Workload, there: tuple[MemberShard, ...], kept: tuple[PinRev
     return workload if same is None else replace(workload, rendered=replace(wanted, revision=same))
 
 
-def _clear(seen: ObservedWorkload) -> Plan:
+def _clear(observed: ObservedWorkload) -> Plan:
     """Delete every shard; release the workload when no member can hold one any more."""
-    workload = seen.workload
+    workload = observed.workload
     if not workload.held:
         return Plan(why="is being deleted")
-    left = shard_dispatch.remaining(workload, seen.sites)
+    left = shard_dispatch.remaining(workload, observed.sites)
     if not left:
-        return plan(*shard_dispatch.finalizer_removal(workload, seen.sites))
-    told = workload_status.decide(workload, seen.sites, None, seen.now, seen.refused)
-    deletes = shard_dispatch.shard_deletions(workload, seen.sites)
+        return plan(*shard_dispatch.finalizer_removal(workload, observed.sites))
+    told = workload_status.decide(workload, observed.sites, None, observed.now, observed.refused)
+    deletes = shard_dispatch.shard_deletions(workload, observed.sites)
     why = f"waits for {', '.join(sorted(site.name for site in left))}"
     return plan((*deletes, *told.write), wake_after=told.wake_after, why=why)
 

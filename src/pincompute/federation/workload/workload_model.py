@@ -1,4 +1,4 @@
-"""Workloads of all kinds seen alike: every controller of the federation is written once for all workload kinds."""
+"""This module gives controllers one view of workloads of all kinds, so that each controller is written once."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Report: what the members report becomes one status that answers four questions on its first screen.
+"""This module summarises the members' reports into one status that answers four questions on its first screen.
 
-Is it running (phase), where (where), which revision (revision), and if not, why not and what to do (message). The
-surprising rule: `observedGeneration` equals `generation` only when every member that was given replicas has rendered this
-generation and observed it (S-020); until then a script that waits for it would be told "done" before anything began. A
-silent member's last figures stay, marked `known: false`: unknown is not zero.
+Does it run (phase), where (where), which revision (revision), and if not, why not and what to do (message).
+`observedGeneration` equals `generation` only when every member that was given replicas has rendered this generation and
+observed it (S-020); otherwise a script that waits for it would continue before anything began. A silent member's last figures
+stay, marked `known: false`, because unknown is not zero.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class _ReportedMembers:
 
 @dataclass(frozen=True, slots=True)
 class WorkloadStatusUpdate:
-    """The write, if there is something to say, and when to look again for something that time alone changes."""
+    """The write, if there is something to say, and when to reconcile for something that time alone changes."""
 
     write: tuple[Replace, ...] = ()
     wake_after: float | None = None
@@ -50,7 +50,9 @@ class WorkloadStatusUpdate:
 def decide(
     workload: Workload, sites: tuple[MemberShard, ...], made: Rollout | None, now: datetime, refused: str = ""
 ) -> WorkloadStatusUpdate:
-    """`made` is the rollout as it stands; None while there is no decision to follow. `refused`: what a member does not take."""
+    """Returns the update. `made` is the present rollout, None while there is no decision to follow; `refused` is what a
+    member refuses.
+    """
     if _undecided(workload):
         return WorkloadStatusUpdate(why="waits for its first decision, whose write says all there is to say")
     status = _status(workload, _summary(workload, sites), _observed(workload, sites), _ReportedMembers(made, refused), now)
@@ -65,7 +67,7 @@ def decide(
 
 
 def _undecided(workload: Workload) -> bool:
-    """Neither placed nor refused: scheduling has not come to it yet."""
+    """Returns whether it is neither placed nor refused, because scheduling has not reached it yet."""
     status = workload.status
     return not workload.deleting and status.scheduling is None and conditions.find(status.conditions, "Scheduled") is None
 
@@ -73,9 +75,8 @@ def _undecided(workload: Workload) -> bool:
 def before_reports(
     workload: Workload, decided: WorkloadStatus, everywhere: tuple[MemberState, ...], now: datetime
 ) -> WorkloadStatus:
-    """`decided`, the first decision on a workload, completed by what can be said before any member reports.
-
-    So a new workload costs one write of its status until it runs, not one for the decision and one for its first report.
+    """Returns `decided`, the first decision on a workload, completed by what can be said before any member reports. So a new
+    workload costs one write of its status until it runs, not one for the decision and one for its first report.
     """
     if workload.status.scheduling is not None or workload.status.phase:
         return decided
@@ -86,7 +87,9 @@ def before_reports(
 
 
 def _urgent(before: WorkloadStatus, after: WorkloadStatus, sites: tuple[MemberShard, ...]) -> bool:
-    """People and scripts wait for a change of phase; a member in trouble, silent or back is news too."""
+    """Returns whether to write at once: people and scripts wait for a change of phase and for members that are in trouble,
+    fall silent or answer again.
+    """
     if before.phase and before.phase != after.phase:
         return True
     if before.message != after.message and any(site.in_trouble for site in sites):
@@ -113,7 +116,7 @@ def _since_last(workload: Workload) -> datetime:
 
 
 def _summary(workload: Workload, sites: tuple[MemberShard, ...]) -> Summary:
-    """A line for each member that should run or does run a part of it."""
+    """Returns a line for each member that should run or does run a part of it."""
     made = workload.status.scheduling
     placed = {row.cluster for row in made.placement} if made else set[str]()
     before = {line.cluster for line in workload.status.clusters}
@@ -126,12 +129,12 @@ def _summary(workload: Workload, sites: tuple[MemberShard, ...]) -> Summary:
 
 
 def _revision(workload: Workload) -> str:
-    """The revision that is wanted; a paused workload stands by the one it had."""
+    """Returns the wanted revision; a paused workload keeps the one it had."""
     return (workload.paused and workload.status.revision) or workload.rendered.revision
 
 
 def _observed(workload: Workload, sites: tuple[MemberShard, ...]) -> int:
-    """S-020: the workload's generation once all members that were given replicas rendered and observed it."""
+    """Returns the workload's generation once all members that were given replicas have rendered and observed it (S-020)."""
     decision = demand.decision(workload)
     if decision is None:
         return workload.status.observed_generation
@@ -173,7 +176,7 @@ def _status(workload: Workload, summary: Summary, observed: int, told: _Reported
 
 
 def _ended(workload: Workload, summary: Summary) -> Ended | None:
-    """The end is kept when the member that saw it has gone; what is stopped or changed runs again."""
+    """Returns the end, which stays when the member that saw it has gone; what is stopped or changed runs again."""
     if workload.deleting or not workload.replicas:
         return None
     before = workload.status.ended
@@ -182,7 +185,7 @@ def _ended(workload: Workload, summary: Summary) -> Ended | None:
 
 
 def _phase(workload: Workload, lines: tuple[ClusterStatus, ...], observed: int) -> str:
-    """Running only once nothing of a former revision is left: ready replicas of it hide that an update is stuck."""
+    """Returns Running only once no replica has a former revision, because its ready replicas could hide a stuck update."""
     if workload.deleting:
         return "Deleting"
     if workload.paused:
@@ -203,7 +206,7 @@ def _phase(workload: Workload, lines: tuple[ClusterStatus, ...], observed: int) 
 
 
 def _was_ready(workload: Workload) -> bool:
-    """It had all its replicas for this generation before: missing ones are a loss, not a start."""
+    """Returns whether it had all its replicas for this generation before: missing ones are then a loss, not a start."""
     return workload.status.observed_generation == workload.generation and workload.status.phase in ("Running", "Degraded")
 
 
@@ -225,7 +228,7 @@ def _message(workload: Workload, lines: tuple[ClusterStatus, ...], phase: str, t
 
 
 def _waits(workload: Workload, made: Rollout | None) -> str:
-    """Why a change does not go on although nothing is broken."""
+    """Returns why a change waits although nothing is broken."""
     if made is None or not made.waiting:
         return ""
     promised, available = made.account.promised, workload.status.available_replicas

@@ -1,4 +1,4 @@
-"""Streams into pods through an API server: programs that run in a container, bytes to a port, lines of a log.
+"""This package streams into pods through an API server: programs in containers, bytes to ports, lines of logs.
 
-Never repeated when they break: a program may have begun, and what it said so far cannot be asked for again.
+A broken stream is never repeated: the program may have started, and its former output cannot be read again.
 """

@@ -1,6 +1,6 @@
-"""The framing of Kubernetes' `v5.channel.k8s.io`: every binary message begins with the byte of its channel.
+"""This module frames messages of Kubernetes' `v5.channel.k8s.io`: each begins with the byte of its channel.
 
-The gateway speaks the same framing to its users, so that bytes of a shell pass through it without being looked at.
+The gateway uses the same framing towards its users, so it passes a shell's bytes through without parsing them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class ExitStatus:
 
 
 class TerminalSize(msgspec.Struct, frozen=True, rename="pascal"):
-    """Of a terminal, in characters."""
+    """The size of a terminal in characters."""
 
     width: int
     height: int
@@ -54,7 +54,7 @@ def end_of_input() -> bytes:
 
 
 def exit_of(payload: bytes) -> ExitStatus:
-    """From the Status on the STATUS channel."""
+    """Returns the exit status from the Status on the STATUS channel."""
     try:
         status = msgspec.json.decode(payload, type=ApiStatus)
     except msgspec.MsgspecError:
@@ -67,7 +67,7 @@ def exit_of(payload: bytes) -> ExitStatus:
 
 
 def status_of(ended: ExitStatus) -> bytes:
-    """The same the other way, as a client of Kubernetes expects it."""
+    """Returns the Status for an exit status, as a client of Kubernetes expects it."""
     if ended.code == 0:
         return msgspec.json.encode({"metadata": {}, "status": "Success"})
     body: dict[str, object] = {"metadata": {}, "status": "Failure", "message": ended.message}

@@ -1,7 +1,7 @@
-"""A program in a container, over `pods/exec`: input, output, the size of its terminal, and how it ended.
+"""This module runs a program in a container over `pods/exec`: input, output, terminal size and exit status.
 
-async with exec.run(client, key, Command(("sh",), container="web", tty=True)) as process:
-    await process.write(b"ls\n")
+async with pod_exec.run(client, key, ExecCommand(("sh",), container="web", tty=True)) as process:
+    await process.write(b"ls\\n")
     async for channel, piece in process.output(): ...
     process.exit
 """
@@ -24,7 +24,7 @@ from pincompute.kube.streams.channel_protocol import Channel, ExitStatus, Termin
 
 @dataclass(frozen=True, slots=True)
 class ExecCommand:
-    """A program with its arguments. With a `tty`, what it writes as errors comes as output as well."""
+    """A program with its arguments. With a `tty`, its error output comes as output as well."""
 
     argv: tuple[str, ...]
     container: str
@@ -34,7 +34,7 @@ class ExecCommand:
 
 @dataclass(slots=True)
 class ExecProcess:
-    """A program that runs. `exit` is known once `output` has ended."""
+    """A running program. `exit` is known once `output` has ended."""
 
     _socket: aiohttp.ClientWebSocketResponse
     _request: RequestInfo
@@ -50,7 +50,7 @@ class ExecProcess:
         await self._send(channel_protocol.resize(size))
 
     async def output(self) -> AsyncIterator[tuple[Channel, bytes]]:
-        """Pieces of STDOUT and STDERR until the program has ended. Raises Unreachable when the stream breaks before."""
+        """Yields pieces of STDOUT and STDERR until the program has ended. Raises Unreachable when the stream breaks before."""
         self.exit = ExitStatus(None, "the stream ended before the program's status came")
         while True:
             message = await websocket_messages.receive(self._socket)
@@ -67,13 +67,13 @@ class ExecProcess:
                 yield Channel(data[0]), data[1:]
 
     def _ended(self, message: aiohttp.WSMessage) -> None:
-        """An orderly end without a status leaves `exit` as it is: not known."""
+        """Ends the output. An orderly end without a status leaves `exit` unknown."""
         if message.type is aiohttp.WSMsgType.ERROR or self._socket.close_code not in (1000, 1001, 1005, None):
             why = self._socket.exception() or message.data or self._socket.close_code
             raise Unreachable(self._request, f"the stream broke: {why}")
 
     async def _send(self, data: bytes) -> None:
-        """What is written to a program that has just ended is lost, as in a pipe; its exit tells."""
+        """Sends bytes. As in a pipe, what is written to a program that has just ended is lost; its exit status explains."""
         try:
             await self._socket.send_bytes(data)
         except ConnectionError as error:
@@ -83,7 +83,9 @@ class ExecProcess:
 
 @asynccontextmanager
 async def run(client: ApiClient, pod: Key, command: ExecCommand) -> AsyncGenerator[ExecProcess]:
-    """Raises a KubeError when the stream cannot be opened; that the program cannot be started is told by its exit."""
+    """Runs the program. Raises a KubeError when the stream cannot be opened; when the program cannot be started, its exit
+    says so.
+    """
     path = PODS.path(pod.namespace, pod.name, "exec")
     query = [
         ("container", command.container),

@@ -1,7 +1,6 @@
-"""One connection to a port of a pod, over `pods/portforward`.
+"""This module opens one connection to a port of a pod over `pods/portforward`.
 
-The surprising rule: Kubernetes' WebSocket protocol forwards one connection each and knows no half-closed ones; when one
-side ends, both end.
+Kubernetes' WebSocket protocol forwards one connection at a time and has no half-closed ones: when one side ends, both end.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _PORT = struct.Struct("<H")  # the first message of either channel repeats the p
 
 @dataclass(slots=True)
 class PortForward:
-    """`trouble` is what the node said when it could not reach the port."""
+    """One forwarded connection. `trouble` is what the node said when it could not reach the port."""
 
     _socket: aiohttp.ClientWebSocketResponse
     _request: RequestInfo
@@ -40,7 +39,7 @@ class PortForward:
                 raise Unreachable(self._request, str(error)) from error
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """What the port sends, until either side ends."""
+        """Yields what the port sends, until either side ends."""
         greeted = set[int]()
         while True:
             message = await websocket_messages.receive(self._socket)
@@ -60,7 +59,7 @@ class PortForward:
 
 @asynccontextmanager
 async def open_port(client: ApiClient, pod: Key, port: int) -> AsyncGenerator[PortForward]:
-    """Raises a KubeError when the stream cannot be opened."""
+    """Opens the connection. Raises a KubeError when the stream cannot be opened."""
     path = PODS.path(pod.namespace, pod.name, "portforward")
     async with client.websocket(path, [("ports", str(port))], PROTOCOL) as socket:
         yield PortForward(socket, RequestInfo(client.name, "GET", path))

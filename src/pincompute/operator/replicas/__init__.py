@@ -1,1 +1,1 @@
-"""The pods of a shard: they follow its mix of revisions within its budget."""
+"""This package runs the pods of a shard: they follow its mix of revisions within its budget."""

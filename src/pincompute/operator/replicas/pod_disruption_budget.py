@@ -1,8 +1,8 @@
-"""The shard's PodDisruptionBudget: what others may evict follows the shard's allotment.
+"""This module keeps the shard's PodDisruptionBudget: what others may evict follows the shard's allotment.
 
-It keeps as many replicas as the mix asks for, less those that may be missing for evictions. A drain that is not allotted yet
-is refused by the API server and asks again; what it waits for is reported by the shard, and the allotment follows. Pods that
-do not serve may always be evicted.
+The budget keeps as many replicas as the mix asks for, less those that may be missing for evictions. The API server refuses a
+drain that is not allotted yet, and the drain retries; the shard reports what the drain waits for, and the allotment follows.
+Pods that do not serve may always be evicted.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from pincompute.api.meta import Key, Manifest, Resource
 from pincompute.api.shards import Shard
 from pincompute.domain import shard_pods
 from pincompute.engine.plan import Create, Ref, Replace, update
-from pincompute.operator.replicas.replica_status import Count
+from pincompute.operator.replicas.shard_status import Count
 
 
 def key(shard: Shard, resource: Resource[Any]) -> Key:
-    """Shards of different kinds may have the same name."""
+    """Returns the budget's key; shards of different kinds may have the same name."""
     return Key(shard.metadata.namespace, f"{shard_pods.workload_kind(resource).lower()}-{shard.metadata.name}")
 
 
 def decide(
     shard: Shard, resource: Resource[Any], present: PodDisruptionBudget | None, count: Count, *, busy: bool
 ) -> tuple[Create | Replace, ...]:
-    """The write that makes it so. A shard of which nothing serves yet has nothing to keep."""
+    """Returns the write that makes it so. A shard of which nothing serves yet has nothing to keep."""
     least = max(0, count.total - shard.spec.budget.unavailable)
     ref, why = Ref(LOCAL, PODDISRUPTIONBUDGETS, key(shard, resource)), f"{least} replicas must stay here"
     if present is None:

@@ -1,9 +1,9 @@
-"""Converges a shard's pods to the mix of revisions it asks for, in place where only images changed, within its budget.
+"""This controller brings a shard's pods to the shard's mix of revisions within its budget.
 
-One controller per kind of shard, keyed by the shard, because the shard owns its part of the workload's account. A plan that
-makes or removes pods first confirms that the shard and the set of its pods are what the plan was decided from: by the cache
-where it is known to be fresh enough, else by the API server. So a cache that is ten minutes old never makes a pod too many
-(S-345, F5).
+There is one controller per kind of shard, keyed by the shard, because the shard owns its part of the workload's disruption
+account. Where only images changed, it updates pods in place. A plan that creates or removes pods first confirms that the shard
+and the set of its pods are those that the plan was decided from: by the cache where it is known to be fresh enough, else by the
+API server. So a cache that is ten minutes old never causes a pod too many (S-345, F5).
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from pincompute.engine.plan import Action, Confirm, ConfirmSet, Create, Delete, 
 from pincompute.kube.cache_views import Unknown, View, Views
 from pincompute.operator.replicas import (
     pod_disruption_budget,
-    replica_status,
     run_to_completion,
     shard_deletion,
+    shard_status,
     unready_reason,
 )
 
@@ -109,10 +109,10 @@ def decide(seen: ObservedShard) -> Plan:
     blocked = len(moves.create) - len(creates)
     unready = {replica.name for replica in census.replicas if not replica.ready}
     troubles = unready_reason.find(seen.pods, unready, seen.now, seen.refused)
-    count = replica_status.count(mix, census.replicas)
-    told = replica_status.ReplicaCounts(count, _requests(moves, census.replicas), troubles, census.final)
-    status = replica_status.decide(seen.ref, seen.shard, told, seen.now, since=_last_made(seen))
-    wake = replica_status.earliest(census.wake_after, status.wake_after, NAME_TAKEN if blocked else None)
+    count = shard_status.count(mix, census.replicas)
+    told = shard_status.ReplicaCounts(count, _requests(moves, census.replicas), troubles, census.final)
+    status = shard_status.decide(seen.ref, seen.shard, told, seen.now, since=_last_made(seen))
+    wake = shard_status.earliest(census.wake_after, status.wake_after, NAME_TAKEN if blocked else None)
     first, *more = _batches(creates)
     ends = any(isinstance(a, Delete | Evict) for a in touched)
     kept = pod_disruption_budget.decide(seen.shard, seen.resource, seen.budget, count, busy=bool(creates))

@@ -1,7 +1,7 @@
-"""Units that run to their end: a pod that ended by itself is the result, and is not run again (S-162).
+"""This module handles units that run to completion: a pod that ended by itself is the result and does not run again (S-162).
 
-What was taken away, by an eviction or the loss of its node, has not ended and is replaced. The end is kept in the shard's
-status, so that it outlives the pod; another revision runs again.
+A pod that an eviction or the loss of its node took away has not ended, and is replaced. The shard's status keeps the end, so
+that it outlives the pod. Another revision runs again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ DEADLINE = "DeadlineExceeded"  # what kubelet says of a pod that reached activeD
 
 
 def find(resource: Resource[Any], shard: Shard, those: Iterable[Pod], now: datetime) -> Ended | None:
-    """How the present revision of the unit ended; None while it has not, and for services."""
+    """Returns how the present revision of the unit ended; None while it has not, and for services."""
     if kinds.of_resource(resource).scalable:
         return None
     shares = {share.revision: share for share in shard.spec.mix}

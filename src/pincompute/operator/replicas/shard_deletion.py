@@ -1,4 +1,4 @@
-"""A shard that is being deleted goes when its pods are gone: proven by the API server, not by an empty cache (S-006, S-010)."""
+"""This module lets a deleted shard go when its pods are gone: the API server proves it, not an empty cache (S-006, S-010)."""
 
 from __future__ import annotations
 
@@ -27,5 +27,5 @@ def decide(ref: Ref, shard: Shard, pods: Sequence[Pod], marked: frozenset[str]) 
 
 
 def _delete(pod: Pod) -> Delete:
-    """Pinned to the pod alone: whatever became of it, it has to go."""
+    """Deletes the pod, pinned by its uid alone: whatever became of it, it has to go."""
     return Delete(Ref(LOCAL, PODS, pod.key), pod.metadata.uid, "its shard is being deleted")

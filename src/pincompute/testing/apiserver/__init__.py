@@ -1,4 +1,4 @@
-"""An API server in memory, for tests: `Store` is one cluster's objects, `MemoryServer` serves them over HTTP.
+"""This package is an API server in memory: `ClusterStore` holds one cluster's objects, `MemoryServer` serves them over HTTP.
 
-Kept honest by tests/contract, one suite that runs against it and against a real kube-apiserver.
+The contract suite in tests/contract runs against it and against a real kube-apiserver, so that both behave alike.
 """

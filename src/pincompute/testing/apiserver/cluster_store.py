@@ -1,9 +1,8 @@
-"""One cluster's objects with the semantics of a real API server, synchronous and without a network.
+"""This module stores one cluster's objects with the semantics of a real API server, synchronously and without network.
 
-Everything handed out is a copy, everything stored is never changed in place. The surprising rule: garbage collection and the
-end of namespaces happen at once, before the call that caused them returns; on a real cluster they take a moment.
-
-Callers that never change what they gave or got say so (`shares`): nothing is copied for them, which is most of the cost.
+The store hands out copies and never changes a stored object in place. Garbage collection and the end of namespaces happen
+before the call that caused them returns, while a real cluster takes a moment. Callers that never change what they gave or got
+say so (`shares`); for them nothing is copied, which saves most of the cost.
 """
 
 from __future__ import annotations
@@ -42,9 +41,11 @@ _SYSTEM_NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system"
 
 
 class ClusterStore:
-    """`now` is the store's clock; `uid` makes the uids, and the suffixes of generated names. `shares`: objects come in and go
-    out without being copied. `applied`: the kinds that are ever applied, None for all; of the others nobody's fields are kept,
-    which is most of what a write costs. `origin`: a store whose kinds, objects and history this one begins with.
+    """One cluster's objects.
+
+    `now` is the store's clock; `uid` makes the uids, and the suffixes of generated names. `shares`: objects come in and go
+    out without being copied. `applied`: the kinds that are ever applied, None for all; of the others no field owners are
+    kept, which is most of what a write costs. `origin`: a store whose kinds, objects and history this one begins with.
     """
 
     def __init__(
@@ -61,15 +62,15 @@ class ClusterStore:
         self._uid = uid
         self._applied = applied
         self._copy: Callable[[Any], Any] = same if shares else copy
-        self._ledger = origin.state(self._consequences) if origin else Transactions(self._consequences, self._copy)
-        self._tables = self._ledger.tables
+        self._transactions = origin.state(self._consequences) if origin else Transactions(self._consequences, self._copy)
+        self._tables = self._transactions.tables
         self._collector = GarbageCollector(self._tables, self)
         if origin is None:
             self._begin(resources)
 
     def state(self, consequences: Consequences) -> Transactions:
-        """What another store begins with to go on from here. Objects are shared, so it costs little."""
-        return self._ledger.fork(consequences)
+        """Returns what another store needs to continue from here. Objects are shared, so it costs little."""
+        return self._transactions.fork(consequences)
 
     def _begin(self, resources: Iterable[Resource[Any]]) -> None:
         for resource in served_kinds.BUILT_IN:
@@ -84,11 +85,11 @@ class ClusterStore:
     def register(
         self, resource: Resource[Any], *, status: bool = True, schema: Manifest | None = None, scale: Manifest | None = None
     ) -> None:
-        """Serve a custom kind; `schema` and `scale` as in its CRD. A kind that is served already keeps its objects."""
+        """Serves a custom kind; `schema` and `scale` as in its CRD. A kind that is served already keeps its objects."""
         self._tables.add_kind(served_kinds.custom(resource, status=status, schema=schema, scale=scale))
 
     def kinds(self) -> tuple[ServedKind, ...]:
-        """Everything served."""
+        """Returns everything that is served."""
         return tuple(self._tables.kinds.values())
 
     # -- reads ----------------------------------------------------------------------------------------------------------
@@ -99,10 +100,10 @@ class ClusterStore:
 
     @property
     def resource_version(self) -> str:
-        return str(self._ledger.journal.version)
+        return str(self._transactions.history.version)
 
     def get(self, resource: Resource[Any], key: Key, *, subresource: str = "") -> Manifest:
-        obj = self._copy(self._ledger.find(resource, key))
+        obj = self._copy(self._transactions.find(resource, key))
         return scale_subresource.read(self._tables.kind(resource), obj) if subresource == "scale" else obj
 
     def list(
@@ -116,11 +117,11 @@ class ClusterStore:
         *,
         at: str = "",
     ) -> StoredPage:
-        """Objects in order of namespace and name. `at` lists an earlier version exactly (Gone once compacted)."""
+        """Returns objects in order of namespace and name. `at` lists an earlier version exactly (Gone once compacted)."""
         self._tables.kind(resource)
         token = continue_tokens.decode(continue_) if continue_ else None
-        version = token.version if token else int(at or self._ledger.journal.version)
-        objects = self._ledger.as_of(resource, version)
+        version = token.version if token else int(at or self._transactions.history.version)
+        objects = self._transactions.as_of(resource, version)
         selected = label_selectors.matcher(label_selector, field_selector, resource.plural)
         after = token.after if token else Key("", "")
         keys = [key for key in sorted(objects) if key > after and namespace in ("", key.namespace) and selected(objects[key])]
@@ -138,29 +139,29 @@ class ClusterStore:
     def events(
         self, resource: Resource[Any], since: str, namespace: str = "", label_selector: str = "", field_selector: str = ""
     ) -> list[StoredEvent]:
-        """What a watch from a version would have shown by now. Raises Gone when that version is compacted away."""
+        """Returns what a watch from a version would have shown by now. Raises Gone when that version is compacted away."""
         self._tables.kind(resource)
         selected = label_selectors.matcher(label_selector, field_selector, resource.plural)
-        changes = self._ledger.journal.since(str(resource), int(since))
+        changes = self._transactions.history.since(str(resource), int(since))
         found = (change.seen(selected) for change in changes if namespace in ("", change.key.namespace))
         return [
             StoredEvent(event.type, self._copy(event.object), event.resource_version) for event in found if event is not None
         ]
 
     def bookmark(self, resource: Resource[Any]) -> StoredEvent:
-        """How far a watch of this kind is."""
+        """Returns how far a watch of this kind is."""
         metadata = {"resourceVersion": self.resource_version}
         body = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}
         return StoredEvent("BOOKMARK", body, self.resource_version)
 
     def compact(self, resource_version: str = "") -> None:
-        """Forget history up to a version (empty: all of it): older watches and continue tokens get Gone."""
-        self._ledger.journal.compact(int(resource_version or self._ledger.journal.version))
+        """Drops history up to a version (empty: all of it): older watches and continue tokens get Gone."""
+        self._transactions.history.compact(int(resource_version or self._transactions.history.version))
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """Call `listener` with every event as it happens, inside the write; returns the way to end it."""
-        self._ledger.listeners.append(listener)
-        return lambda: self._ledger.listeners.remove(listener)
+        """Calls `listener` with every event as it happens, inside the write; returns the way to end it."""
+        self._transactions.listeners.append(listener)
+        return lambda: self._transactions.listeners.remove(listener)
 
     # -- writes ---------------------------------------------------------------------------------------------------------
 
@@ -180,14 +181,14 @@ class ClusterStore:
         obj = object_admission.born(kind, key, body, writer.time, self._uid())
         if self._tables.get(resource, key) is not None:
             raise error_responses.already_exists(resource, key.name)
-        return self._copy(self._ledger.commit(kind, key, None, self._managed(kind, kind.empty, obj, writer)))
+        return self._copy(self._transactions.commit(kind, key, None, self._managed(kind, kind.empty, obj, writer)))
 
     def update(
         self, resource: Resource[Any], key: Key, body: Manifest, *, subresource: str = "", manager: str = ""
     ) -> Manifest:
-        """Replace. A version in the body must be the present one; custom kinds must name one."""
-        kind = preconditions.door(self._tables, resource, subresource)
-        old = self._ledger.find(resource, key)
+        """Replaces an object. A version in the body must be the present one; custom kinds must name one."""
+        kind = preconditions.subresource_kind(self._tables, resource, subresource)
+        old = self._transactions.find(resource, key)
         body = self._copy(body)
         if subresource == "scale":
             body = scale_subresource.write(kind, old, body)
@@ -206,11 +207,11 @@ class ClusterStore:
         force: bool = False,
         subresource: str = "",
     ) -> Manifest:
-        """`manager` is required, and `force` means something, for apply-patch alone."""
-        kind = preconditions.door(self._tables, resource, subresource)
+        """Patches an object. `manager` is required, and `force` has a meaning, for apply-patch alone."""
+        kind = preconditions.subresource_kind(self._tables, resource, subresource)
         if content_type == "apply-patch":
             return self._apply(kind, key, self._copy(patch), self._writer(kind, manager, subresource), force=force)
-        old = self._ledger.find(resource, key)
+        old = self._transactions.find(resource, key)
         target = scale_subresource.read(kind, old) if subresource == "scale" else old
         body = patch_formats.patched(target, self._copy(patch), content_type, custom=kind.custom)
         if subresource == "scale":
@@ -229,26 +230,26 @@ class ClusterStore:
         propagation: Propagation | Literal[""] = "Background",
         grace_seconds: int | None = None,
     ) -> Manifest:
-        """The object as it was, or as it stays while finalizers or a pod's grace period hold it.
+        """Returns the object as it was, or as it stays while finalizers or a pod's grace period hold it.
 
-        A pod on a node stays, deleting, until somebody deletes it with `grace_seconds` 0, as a kubelet does.
+        A pod on a node stays, being deleted, until somebody deletes it with `grace_seconds` 0, as a kubelet does.
         """
         kind = self._tables.kind(resource)
-        old = self._ledger.find(resource, key)
+        old = self._transactions.find(resource, key)
         preconditions.preconditions(resource, key, old, uid, resource_version)
         marked = object_admission.deleting(kind, old, self._now(), propagation, grace_seconds)
         if marked is None:
-            return self._copy(self._ledger.commit(kind, key, old, None))
-        return self._copy(old if marked == old else self._ledger.commit(kind, key, old, marked))
+            return self._copy(self._transactions.commit(kind, key, old, None))
+        return self._copy(old if marked == old else self._transactions.commit(kind, key, old, marked))
 
     def rehearsal(self) -> AbstractContextManager[None]:
-        """Writes inside are checked and answered, but nothing is stored (dry run)."""
-        return self._ledger.rehearsal()
+        """Checks and answers the writes inside but stores nothing (dry run)."""
+        return self._transactions.rehearsal()
 
     def finalize(self, namespace: str) -> None:
-        """Let a namespace go that is deleting and empty."""
+        """Removes a namespace that is being deleted and empty."""
         key = Key("", namespace)
-        self._ledger.commit(self._tables.kind(NAMESPACES), key, self._ledger.find(NAMESPACES, key), None)
+        self._transactions.commit(self._tables.kind(NAMESPACES), key, self._transactions.find(NAMESPACES, key), None)
 
     # -- how writes work ------------------------------------------------------------------------------------------------
 
@@ -268,11 +269,11 @@ class ClusterStore:
         preconditions.version(kind.resource, key, old, body)
         new = object_admission.updated(kind, old, body, subresource)
         writer = self._writer(kind, manager, subresource)
-        stored = self._copy(self._ledger.replace(kind, key, old, self._managed(kind, old, new, writer)))
+        stored = self._copy(self._transactions.replace(kind, key, old, self._managed(kind, old, new, writer)))
         return scale_subresource.read(kind, stored) if subresource == "scale" else stored
 
     def _managed(self, kind: ServedKind, old: Manifest, new: Manifest, writer: FieldWriter) -> Manifest:
-        """The new state with the fields that its writer owns now."""
+        """Returns the new state with the fields that its writer owns now."""
         if not self._tracks(kind):
             return new
         bare = server_side_apply.with_managed(new, [])
@@ -282,7 +283,7 @@ class ClusterStore:
         return self._applied is None or kind.resource in self._applied
 
     def _apply(self, kind: ServedKind, key: Key, config: Manifest, writer: FieldWriter, *, force: bool) -> Manifest:
-        """Server-side apply; creates what is missing."""
+        """Applies on the server; creates what is missing."""
         if not self._tracks(kind):
             raise ValueError(f"{kind.resource} are applied, but this store was told that they never are")
         config = preconditions.applicable(kind, key, config, writer.manager)
@@ -292,7 +293,7 @@ class ClusterStore:
         preconditions.version(kind.resource, key, old, config)
         merged = server_side_apply.apply(old, object_admission.expected(kind, config), writer, kind.shape, force=force)
         new = object_admission.updated(kind, old, merged, writer.subresource)
-        return self._copy(self._ledger.replace(kind, key, old, new))
+        return self._copy(self._transactions.replace(kind, key, old, new))
 
     def _create_by_apply(self, kind: ServedKind, key: Key, config: Manifest, writer: FieldWriter) -> Manifest:
         preconditions.creatable_by_apply(kind, key, config["metadata"], writer.subresource)
@@ -300,4 +301,4 @@ class ClusterStore:
         config = object_admission.expected(kind, config)
         applied = server_side_apply.apply({"metadata": {}}, config, writer, kind.shape, force=True)
         obj = object_admission.born(kind, key, applied, writer.time, self._uid())
-        return self._copy(self._ledger.commit(kind, key, None, obj))
+        return self._copy(self._transactions.commit(kind, key, None, obj))

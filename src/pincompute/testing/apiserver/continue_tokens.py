@@ -1,4 +1,4 @@
-"""Continue tokens: where a page ended and at which version, so that all pages together are one consistent list."""
+"""This module encodes continue tokens: where a page ended and at which version, so all pages are one consistent list."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CustomResourceDefinitions take effect: a kind is served while its definition is there, and its objects go with it."""
+"""This module puts CustomResourceDefinitions into effect: a kind and its objects exist while its definition does."""
 
 from __future__ import annotations
 

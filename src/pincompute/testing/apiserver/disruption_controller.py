@@ -1,4 +1,4 @@
-"""The disruption controller of kube-controller-manager as one pure step: what every budget's status should say now."""
+"""This module is the disruption controller of kube-controller-manager as one pure step: it computes budgets' statuses."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The eviction of a pod as a real API server judges it: by the one disruption budget that selects the pod.
+"""This module judges a pod's eviction as a real API server does: by the one disruption budget that selects the pod.
 
-A budget is asked only for a pod that serves or may serve again: what is finished, waits for a node or is being deleted goes at
-once. The budget's status is written by a controller (`disruption`); the eviction only takes from it.
+A budget counts only for a pod that serves or may serve again: a pod that has finished, waits for a node or is being deleted
+goes at once. A controller writes the budget's status (`disruption_controller`); the eviction only takes from it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Switches that make the in-memory API server misbehave, for tests of those who talk to it."""
+"""This module holds switches that make the in-memory API server misbehave, for tests of its clients."""
 
 from __future__ import annotations
 

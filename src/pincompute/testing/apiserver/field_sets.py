@@ -1,7 +1,7 @@
-"""Sets of fields in the form of `managedFields.fieldsV1`, and how two objects differ in such sets.
+"""This module computes with sets of fields in the form of `managedFields.fieldsV1`.
 
-A set is a tree: `{"f:spec": {"f:replicas": {}}}`. An empty node is a member; a node that is a member and has members below
-it carries `"."`. No set contains an empty branch.
+A set is a tree: `{"f:spec": {"f:replicas": {}}}`. An empty node is a member; a node that is a member and has members below it
+carries `"."`. No set contains an empty branch.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Garbage collection by owner uid, and the end of namespaces: what kube-controller-manager does, done at once.
+"""This module collects garbage by owner uid and ends namespaces, as kube-controller-manager does, but at once.
 
-A dependent goes when none of its owners exists (background); a foreground deletion waits for the dependents that block it; an
-orphaning one lets them go first. The store calls `settle` for every object that changed.
+A dependent goes when none of its owners exists (background). A foreground deletion waits for the dependents that block it; an
+orphaning one releases them first. The store calls `settle` for every object that changed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""JSON data with types that a checker can follow."""
+"""This module gives JSON data types that a type checker can follow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The HTTP face of a `Store`: the paths, verbs, headers and bodies of a real API server, with faults on demand.
+"""This module serves a `ClusterStore` over HTTP: paths, verbs, headers and bodies of a real API server, and faults on demand.
 
 async with MemoryServer(store) as server:
     ... server.url ...

@@ -1,7 +1,7 @@
-"""How the lists and maps of a kind merge: by field, by list key, as a set, or as one value.
+"""This module knows how the lists and maps of a kind merge: by field, by list key, as a set, or as one value.
 
-The shapes of built-in kinds are found by field name, those of custom kinds are read from their schema. A shape without a
-field answers `field` with its `rest`, or with itself: so one shape can describe everything below it.
+Strategies of built-in kinds are found by field name, those of custom kinds are read from their schema. A strategy without a
+field returns its `rest`, or itself, so one strategy can describe everything below it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What an API server makes of an object before it is stored: names, metadata, status apart from spec, schema, generation.
+"""This module prepares an object before it is stored: names, metadata, status apart from spec, schema, generation.
 
-Functions take and return values; the stored object is never changed in place.
+Functions take and return values; a stored object is never changed in place.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _NAME_RULE = "a lowercase RFC 1123 {what} must consist of lower case alphanumeri
 
 
 def addressed(kind: ServedKind, namespace: str, body: Manifest) -> Manifest:
-    """The body's metadata. Raises when the body is of another kind or is sent to another place than it names."""
+    """Returns the body's metadata. Raises when the body is of another kind or is sent to another place than it names."""
     resource: Resource[Any] = kind.resource
     metadata: Manifest = body.get("metadata") or {}
     for field, wanted in (("kind", resource.kind), ("apiVersion", resource.api_version)):
@@ -47,7 +47,7 @@ def addressed(kind: ServedKind, namespace: str, body: Manifest) -> Manifest:
 
 
 def born(kind: ServedKind, key: Key, body: Manifest, time: str, uid: str) -> Manifest:
-    """A new object as it is stored, except for its version and managed fields."""
+    """Returns a new object as it is stored, except for its version and managed fields."""
     resource = kind.resource
     given: Manifest = body.get("metadata") or {}
     metadata = {name: given[name] for name in _FREE if given.get(name)}
@@ -62,7 +62,7 @@ def born(kind: ServedKind, key: Key, body: Manifest, time: str, uid: str) -> Man
 
 
 def _completed(resource: Resource[Any], key: Key, obj: Manifest) -> Manifest:
-    """What the API server adds to new objects of some built-in kinds."""
+    """Returns the object with what the API server adds to new objects of some built-in kinds."""
     match str(resource):
         case "pods":
             return {**obj, "status": {"phase": "Pending", "qosClass": _quality(obj)}}
@@ -89,7 +89,7 @@ def _quality(pod: Manifest) -> str:
 
 
 def updated(kind: ServedKind, old: Manifest, body: Manifest, subresource: str) -> Manifest:
-    """`old` with what the body may change through this door. Version, uid and times are not the caller's to change."""
+    """Returns `old` with what the body may change through this subresource. Callers cannot change version, uid and times."""
     given: Manifest = body.get("metadata") or {}
     metadata = {name: given[name] for name in _FREE if given.get(name)}
     if subresource and kind.custom:
@@ -139,7 +139,7 @@ def _with_generation(kind: ServedKind, old: Manifest, obj: Manifest) -> Manifest
 
 
 def _counted(kind: ServedKind, obj: Manifest) -> Manifest:
-    """What a change of bumps the generation: all but metadata and status; for built-in kinds the spec."""
+    """Returns the part whose changes raise the generation: all but metadata and status; for built-in kinds the spec."""
     if not kind.custom:
         return obj.get("spec", {})
     apart = ("metadata", "status") if kind.status else ("metadata",)
@@ -147,7 +147,7 @@ def _counted(kind: ServedKind, obj: Manifest) -> Manifest:
 
 
 def admitted(kind: ServedKind, obj: Manifest) -> Manifest:
-    """The object pruned and with defaults. Raises Invalid with every violation."""
+    """Returns the object pruned and with defaults. Raises Invalid with every violation."""
     if kind.schema is not None:
         obj = schema_enforcement.fill(schema_enforcement.prune(obj, kind.schema, root=True), kind.schema)
     causes = tuple(_metadata_causes(kind, obj["metadata"]))
@@ -195,12 +195,12 @@ def _owner_causes(owners: list[Manifest]) -> list[StatusCause]:
 
 
 def timestamp(time: datetime) -> str:
-    """As the API writes times: UTC, whole seconds."""
+    """Returns a time as the API writes it: UTC, whole seconds."""
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def deleting(kind: ServedKind, old: Manifest, now: datetime, propagation: str, grace_seconds: int | None) -> Manifest | None:
-    """The object as it stays while something keeps it; None when nothing does."""
+    """Returns the object as it stays while something keeps it; None when nothing does."""
     metadata: Manifest = old["metadata"]
     finalizers = _kept_finalizers(metadata.get("finalizers", []), propagation)
     grace = _grace(kind.resource, old, grace_seconds)
@@ -228,7 +228,7 @@ def _kept_finalizers(present: list[str], propagation: str) -> list[str]:
 
 
 def _grace(resource: Resource[Any], obj: Manifest, grace_seconds: int | None) -> int:
-    """Seconds that a pod on a node gets to end; everything else goes at once."""
+    """Returns the seconds that a pod on a node gets to end; everything else goes at once."""
     spec: Manifest = obj.get("spec", {})
     if str(resource) != "pods" or not spec.get("nodeName"):
         return 0

@@ -1,7 +1,7 @@
-"""Patch formats: JSON merge patch (RFC 7386), JSON patch (RFC 6902), and strategic merge for built-in kinds.
+"""This module applies patches: JSON merge patch (RFC 7386), JSON patch (RFC 6902), and strategic merge for built-in kinds.
 
-Strategic merge follows list keys, `$patch: delete|replace` and `$deleteFromPrimitiveList`; `$setElementOrder` and
-`$retainKeys` are accepted and ignored. Custom kinds do not have it, as with a real API server.
+Strategic merge follows list keys, `$patch: delete|replace` and `$deleteFromPrimitiveList`; it accepts and ignores
+`$setElementOrder` and `$retainKeys`. Custom kinds do not have it, as in a real API server.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Who may be written: names, places, identity and preconditions, each refused as a real API server refuses it."""
+"""This module checks what may be written: names, namespaces, identity and preconditions, with a real server's refusals."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from pincompute.testing.apiserver.served_kinds import ServedKind
 _CHANGED_SINCE_READ = "the object has been modified; please apply your changes to the latest version and try again"
 
 
-def door(tables: ObjectTables, resource: Resource[Any], subresource: str) -> ServedKind:
-    """The kind, if it has this subresource."""
+def subresource_kind(tables: ObjectTables, resource: Resource[Any], subresource: str) -> ServedKind:
+    """Returns the kind, if it has this subresource."""
     kind = tables.kind(resource)
     served = {"": True, "status": kind.status, "scale": kind.scale is not None}
     if not served.get(subresource, False):
@@ -25,7 +25,7 @@ def door(tables: ObjectTables, resource: Resource[Any], subresource: str) -> Ser
 
 
 def new_key(tables: ObjectTables, resource: Resource[Any], namespace: str, metadata: Manifest, suffix: str) -> Key:
-    """Where a new object goes; `suffix` completes a generated name."""
+    """Returns where a new object goes; `suffix` completes a generated name."""
     name = metadata.get("name") or ""
     if not name and metadata.get("generateName"):
         name = metadata["generateName"] + suffix
@@ -51,7 +51,7 @@ def _namespace(tables: ObjectTables, resource: Resource[Any], namespace: str, na
 
 
 def identity(kind: ServedKind, key: Key, body: Manifest) -> None:
-    """The body must be of the kind and name it is sent to."""
+    """Checks that the body is of the kind and name it is sent to."""
     metadata = object_admission.addressed(kind, key.namespace, body)
     name = metadata.get("name", "")
     if name != key.name:
@@ -59,7 +59,7 @@ def identity(kind: ServedKind, key: Key, body: Manifest) -> None:
 
 
 def replacement(kind: ServedKind, key: Key, old: Manifest, body: Manifest) -> None:
-    """A whole new state: for custom kinds it must name the version it was made from."""
+    """Checks a whole new state: for custom kinds it must name the version that it was made from."""
     identity(kind, key, body)
     metadata = part(body, "metadata")
     preconditions(kind.resource, key, old, metadata.get("uid", ""), "")
@@ -71,7 +71,7 @@ def replacement(kind: ServedKind, key: Key, old: Manifest, body: Manifest) -> No
 
 
 def version(resource: Resource[Any], key: Key, old: Manifest, body: Manifest) -> None:
-    """A version in the body must be the present one."""
+    """Checks that a version in the body is the present one."""
     if part(body, "metadata").get("resourceVersion") not in (None, "", old["metadata"]["resourceVersion"]):
         raise error_responses.conflict(resource, key, _CHANGED_SINCE_READ)
 
@@ -87,7 +87,7 @@ def preconditions(resource: Resource[Any], key: Key, old: Manifest, uid: str, re
 
 
 def applicable(kind: ServedKind, key: Key, config: Manifest, manager: str) -> Manifest:
-    """A configuration as it can be applied."""
+    """Checks a configuration to apply."""
     if not manager:
         text = "PatchOptions.meta.k8s.io is invalid: fieldManager: Required value: is required for apply patch"
         raise error_responses.bad_request(text)
@@ -100,7 +100,7 @@ def applicable(kind: ServedKind, key: Key, config: Manifest, manager: str) -> Ma
 
 
 def creatable_by_apply(kind: ServedKind, key: Key, metadata: Manifest, subresource: str) -> None:
-    """An apply of status, or one that names a uid, is not meant to create. One that names a version creates all the same."""
+    """Checks that an apply may create: one of status, or one that names a uid, may not. One that names a version may."""
     if subresource:
         raise error_responses.not_found(kind.resource, key.name)
     if wanted := metadata.get("uid"):

@@ -1,4 +1,4 @@
-"""The scale subresource of a custom kind: replicas, observed replicas and selector, found by the paths its CRD names."""
+"""This module is the scale subresource of a custom kind: replicas and selector, found by the paths in its CRD."""
 
 from __future__ import annotations
 

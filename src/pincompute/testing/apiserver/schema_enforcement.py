@@ -1,6 +1,6 @@
-"""Structural schemas: prune what they do not name, fill defaults, name every violation.
+"""This module enforces structural schemas: it prunes unknown fields, fills defaults and names every violation.
 
-CEL rules (`x-kubernetes-validations`) are not evaluated here; tests of those need a real API server.
+It does not evaluate CEL rules (`x-kubernetes-validations`); tests of those need a real API server.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the store knows of a resource type: how it is served, checked, merged and born."""
+"""This module describes a resource type to the store: how it is served, validated, merged and created."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ class ServedKind:
 
     @property
     def empty(self) -> Manifest:
-        """What a creation is compared to: built-in kinds have their parts from the beginning."""
+        """Returns what a creation is compared to: built-in kinds have their parts from the beginning."""
         return {"metadata": {}} if self.custom else {"metadata": {}, "spec": {}, "status": {}}
 
     def hidden(self, subresource: str) -> tuple[tuple[str, ...], ...]:
-        """Roots that a write through this door leaves alone."""
+        """Returns roots that a write through this subresource leaves alone."""
         if subresource != "status":
             return (("f:status",),) if self.status else ()
         return (("f:spec",), ("f:metadata",)) if self.custom else (("f:spec",),)
@@ -77,7 +77,7 @@ def built_in(resource: Resource[Any]) -> ServedKind:
 
 
 def custom(resource: Resource[Any], *, status: bool, schema: Manifest | None, scale: Manifest | None) -> ServedKind:
-    """A kind without a schema keeps every field and merges by field."""
+    """Returns a custom kind; without a schema it keeps every field and merges by field."""
     shape = (
         merge_strategies.read(schema)
         if schema
@@ -87,7 +87,7 @@ def custom(resource: Resource[Any], *, status: bool, schema: Manifest | None, sc
 
 
 def defined(definition: Manifest) -> ServedKind:
-    """The kind that a CustomResourceDefinition describes; the store serves its one storage version."""
+    """Returns the kind that a CustomResourceDefinition describes; the store serves its one storage version."""
     spec: Manifest = definition["spec"]
     version = next((v for v in spec["versions"] if v.get("storage")), None)
     if version is None:

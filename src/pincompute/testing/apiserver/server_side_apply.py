@@ -1,8 +1,7 @@
-"""Who owns which field: managed fields of every write, and server-side apply.
+"""This module tracks who owns which field: managed fields of every write, and server-side apply.
 
-An entry of `metadata.managedFields` is one manager's set for one operation and subresource; the sets are kept in the
-`fieldsV1` form of the API (`fields`). Applying takes what the manager lists now, and removes what it listed before and nobody
-else owns.
+An entry of `metadata.managedFields` is one manager's set for one operation and subresource; the sets have the API's `fieldsV1`
+form (`field_sets`). Apply takes what the manager lists now, and removes what it listed before and nobody else owns.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ _SERVER_OWNED = (
 
 @dataclass(frozen=True, slots=True)
 class FieldWriter:
-    """Who writes, when, through which door. `hidden` are roots that this door does not write."""
+    """Who writes, when, and through which subresource. `hidden` are roots that this subresource does not write."""
 
     manager: str
     api_version: str
@@ -73,7 +72,7 @@ class FieldWriter:
 
 
 def after_update(old: Manifest, new: Manifest, writer: FieldWriter, shape: MergeStrategy) -> list[Manifest]:
-    """The managed fields after a write that is not an apply: what it changed is the writer's alone."""
+    """Returns the managed fields after a write that is not an apply: what it changed belongs to the writer alone."""
     entries = managed(old)
     written, removed = field_sets.compare(old, new, shape)
     mine = writer.visible(written)
@@ -96,7 +95,7 @@ def _reduced(entry: Manifest, lost: Fields) -> Manifest:
 
 
 def _present(entries: list[Manifest]) -> list[Manifest]:
-    """Entries that own something, applies first and then in order of time, as the API server sorts them."""
+    """Returns entries that own something, applies first and then in order of time, as the API server sorts them."""
     kept = [entry for entry in entries if entry["fieldsV1"]]
     return sorted(
         kept, key=lambda e: (e["operation"], e.get("subresource", "") == "status", e["time"], e["manager"], e["apiVersion"])
@@ -104,7 +103,7 @@ def _present(entries: list[Manifest]) -> list[Manifest]:
 
 
 def apply(live: Manifest, config: Manifest, writer: FieldWriter, shape: MergeStrategy, *, force: bool) -> Manifest:
-    """`live` with the configuration applied, managed fields included. Raises Conflict naming every owner and field."""
+    """Returns `live` with the configuration applied, managed fields included. Raises Conflict naming every owner and field."""
     entries = managed(live)
     wanted = writer.visible(field_sets.of(config, shape))
     merged = merge(live, config, shape)
@@ -149,7 +148,9 @@ def _detail(entry: Manifest) -> str:
 
 
 def merge(live: Any, config: Any, shape: MergeStrategy) -> Any:
-    """`live` with everything that the configuration sets; keyed items and set members are added or merged, in its order."""
+    """Returns `live` with everything that the configuration sets; keyed items and set members are added or merged, in its
+    order.
+    """
     if is_map(live) and is_map(config) and not shape.atomic:
         merged = {name: merge(live.get(name), part, shape.field(name)) for name, part in config.items()}
         return {**live, **merged}
@@ -194,7 +195,7 @@ def _remove(value: Any, dropped: Fields, kept: Fields, shape: MergeStrategy) -> 
 
 
 def _goes(name: str, dropped: Fields, kept: Fields) -> bool:
-    """It goes with all that is in it, defaults too, when nobody owns any of it."""
+    """Returns whether it goes with everything in it, defaults too, because nobody owns any of it."""
     return name in dropped and name not in kept
 
 

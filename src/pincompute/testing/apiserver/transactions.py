@@ -1,4 +1,4 @@
-"""Where writes come to rest: tables, history and listeners move together, then consequences follow until none is left."""
+"""This module commits writes: tables, history and listeners change together, and consequences follow until none is left."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Transactions:
 
     def __init__(self, consequences: Consequences, copied: Callable[[Any], Any] = copy) -> None:
         self.tables = ObjectTables()
-        self.journal = VersionHistory()
+        self.history = VersionHistory()
         self._copied = copied
         self.listeners: list[Listener] = []
         self._consequences = consequences
@@ -32,10 +32,10 @@ class Transactions:
         self._rehearsing = False
 
     def fork(self, consequences: Consequences) -> Transactions:
-        """Another ledger in the same state, which nobody listens to."""
+        """Returns another instance in the same state without listeners."""
         twin = Transactions(consequences, self._copied)
         twin.tables = self.tables.fork()
-        twin.journal = self.journal.fork()
+        twin.history = self.history.fork()
         return twin
 
     def find(self, resource: Resource[Any], key: Key) -> Manifest:
@@ -46,13 +46,13 @@ class Transactions:
         return obj
 
     def as_of(self, resource: Resource[Any], version: int) -> dict[Key, Manifest]:
-        """The objects of a kind at a version."""
+        """Returns the objects of a kind at a version."""
         objects = self.tables.objects[str(resource)]
-        return objects if version == self.journal.version else self.journal.rewind(str(resource), objects, version)
+        return objects if version == self.history.version else self.history.rewind(str(resource), objects, version)
 
     @contextmanager
     def rehearsal(self) -> Generator[None]:
-        """Commits inside answer, but store nothing."""
+        """Answers the commits inside but stores nothing."""
         self._rehearsing = True
         try:
             yield
@@ -60,7 +60,7 @@ class Transactions:
             self._rehearsing = False
 
     def replace(self, kind: ServedKind, key: Key, old: Manifest, new: Manifest) -> Manifest:
-        """Store a new state, unless nothing changed or the last thing that kept a deleting object is gone."""
+        """Stores a new state, unless nothing changed or the last thing that kept an object under deletion is gone."""
         if new == old:
             return old
         metadata = new["metadata"]
@@ -71,17 +71,17 @@ class Transactions:
         return self.commit(kind, key, old, new)
 
     def commit(self, kind: ServedKind, key: Key, before: Manifest | None, after: Manifest | None) -> Manifest:
-        """The object as it is now, or as it last was; None stands for absence."""
+        """Returns the object as it is now, or as it last was; None stands for absence."""
         state: Manifest = after or before or {}
         if self._rehearsing:
             return state
-        version = self.journal.next()
+        version = self.history.next()
         last = {**state, "metadata": {**state["metadata"], "resourceVersion": str(version)}}
         stored = last if after is not None else None
         name = str(kind.resource)
         self.tables.put(name, key, before, stored)
         change = StoredChange(version, name, key, before, stored, last)
-        self.journal.add(change)
+        self.history.add(change)
         for listener in tuple(self.listeners):
             event = change.event()
             listener(kind.resource, StoredEvent(event.type, self._copied(event.object), event.resource_version))

@@ -1,4 +1,4 @@
-"""From URL paths to what they mean: the kind, the object, the subresource."""
+"""This module parses URL paths into the kind, the object and the subresource."""
 
 from __future__ import annotations
 

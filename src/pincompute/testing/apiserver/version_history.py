@@ -1,6 +1,6 @@
-"""Everything that ever happened, by resource version: what watches read and what pages of an old version are made from.
+"""This module keeps every change by resource version, for watches and for pages of an old version.
 
-Versions count up by one for the whole store. `compact` forgets; whoever asks for what is forgotten gets `Gone`.
+Versions count up by one for the whole store. `compact` drops the oldest; a request for what was dropped gets `Gone`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""One watch over HTTP: events as JSON lines from a version on, bookmarks, and an end when its time is up.
+"""This module serves one watch over HTTP: events as JSON lines from a version on, bookmarks, and a time-out.
 
-A version that is compacted away is answered by an ERROR event in a stream with HTTP status 200, as a real API server does.
+A watch from a compacted version gets an ERROR event in a stream with HTTP status 200, as from a real API server.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Bodies on the wire: Status objects, lists, and objects as their metadata alone."""
+"""This module makes response bodies: Status objects, lists, and objects as their metadata alone."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The laws that every controller obeys, as a library: worlds in memory, faults in them, and one function per law.
+"""This package holds the laws that every controller obeys: simulated worlds, faults in them, and one function per law.
 
-A law takes a `Case` (controllers and a generated world) and a source of chance, and raises `Broken` when it does not hold.
-Nothing here is random or timed by itself: the same case and the same chance give the same run.
+A law takes a `Case` (controllers and a generated world) and a source of randomness, and raises `Broken` when it does not hold.
+Nothing here is random or timed by itself: the same case and the same randomness give the same run.
 """
 
 from pincompute.testing.laws.cases import Case, Scenario, SimulatedProcess

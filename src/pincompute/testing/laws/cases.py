@@ -1,4 +1,4 @@
-"""What is put on trial: processes with their controllers, and a scenario they have to cope with."""
+"""This module defines a law's case: processes with their controllers, and a scenario that they have to cope with."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ Step: TypeAlias = Callable[[SimulatedWorld], None]
 
 @dataclass(frozen=True, slots=True)
 class SimulatedProcess:
-    """Controllers that run together. `clusters` maps the names they know clusters by to the world's: an operator's `local`
-    is some member."""
+    """Controllers that run together. `clusters` maps the names by which they know clusters to the world's: an operator's
+    `local` is some member.
+    """
 
     controllers: tuple[Controller[Any, Any], ...]
     clusters: Mapping[str, str]
@@ -25,12 +26,13 @@ class SimulatedProcess:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A generated world. Everything must be a function of the world alone, because every run starts from the beginning.
+    """A generated world. Everything in it must be a function of the world alone, because every run starts from the
+    beginning.
 
-    `begin` fills it, `edits` are what users and administrators do then, one after the other; `tick` is what kubelets,
+    `begin` fills it. `edits` are what users and administrators do then, one after the other. `tick` is what kubelets,
     schedulers and other controllers do by themselves. `invariant` and `goal` raise AssertionError: the one is checked after
-    every write, the other at rest. `outcome` is what must come out in the end, whatever went wrong on the way (None:
-    everything but ids and times). `promise` is checked after every write too, by the law of availability.
+    every write, the other at rest. `outcome` extracts what must be the same whatever went wrong on the way (None: everything
+    but ids and times). `promise` is checked after every write too, by the law of availability.
     """
 
     clusters: tuple[str, ...]
@@ -47,13 +49,17 @@ class Scenario:
 def empty(
     clusters: tuple[str, ...], kinds: tuple[tuple[Resource[Any], type], ...], applied: frozenset[Resource[Any]]
 ) -> SimulatedWorld:
-    """A world in which nothing has happened, to be forked. Resources that are served alike may differ in their types."""
+    """Returns a world in which nothing has happened, to be forked. Resources that are served alike may differ in their
+    types.
+    """
     return SimulatedWorld(clusters, (resource for resource, _ in kinds), applied)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Case:
-    """`collapses`: the outcome does not depend on how far the controllers got between two edits."""
+    """Processes and a scenario. `collapses` means that the outcome does not depend on how far the controllers got between
+    two edits.
+    """
 
     processes: tuple[SimulatedProcess, ...]
     scenario: Scenario
@@ -61,7 +67,7 @@ class Case:
     collapses: bool = True
 
     def __repr__(self) -> str:
-        """The world and what happens in it, for verdicts: the controllers are known."""
+        """Returns the world and its events, for reports; the controllers are known."""
         steps = (self.scenario.begin, *self.scenario.edits, self.scenario.tick)
         return "\n".join(f"  {step.keywords if isinstance(step, partial) else step}" for step in steps)
 
@@ -77,10 +83,10 @@ class Case:
 
     @property
     def applied(self) -> frozenset[Resource[Any]]:
-        """The kinds that some card applies."""
-        return frozenset(lane.resource for card in self.cards for lane in card.writes if "apply" in lane.verbs)
+        """Returns the kinds that some card applies."""
+        return frozenset(access.resource for card in self.cards for access in card.writes if "apply" in access.verbs)
 
     @property
     def resources(self) -> tuple[Resource[Any], ...]:
-        """Every kind that some card names."""
-        return tuple(dict.fromkeys(lane.resource for card in self.cards for lane in (*card.reads, *card.writes)))
+        """Returns every kind that some card names."""
+        return tuple(dict.fromkeys(access.resource for card in self.cards for access in (*card.reads, *card.writes)))

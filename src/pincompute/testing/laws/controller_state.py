@@ -1,4 +1,4 @@
-"""Controllers in their processes: which keys each knows, which it must look at, and what is news to whom."""
+"""This module tracks each simulated controller: the keys it knows, the keys it must reconcile, and the events it gets."""
 
 from __future__ import annotations
 
@@ -19,20 +19,22 @@ from pincompute.testing.laws.simulated_world import ClusterKind
 
 @dataclass
 class ControllerState:
-    """One controller in its process, with the keys it has ever heard of and those it must look at."""
+    """One controller in its process, with the keys that it knows and those that it must reconcile."""
 
     process: SimulatedProcess
     controller: Controller[Any, Any]
-    lanes: ReadableKinds
+    readable: ReadableKinds
     known: dict[Key, None] = field(default_factory=dict)
     dirty: dict[Key, None] = field(default_factory=dict)
     wakes: dict[Key, datetime] = field(default_factory=dict)
 
     def fork(self) -> ControllerState:
-        return ControllerState(self.process, self.controller, self.lanes, dict(self.known), dict(self.dirty), dict(self.wakes))
+        return ControllerState(
+            self.process, self.controller, self.readable, dict(self.known), dict(self.dirty), dict(self.wakes)
+        )
 
     def restart(self) -> None:
-        """After a start everything that is listed is news, and nothing else is remembered."""
+        """Starts anew: every known key is queued, and nothing else is remembered."""
         self.dirty = dict(self.known)
         self.wakes.clear()
 
@@ -43,27 +45,29 @@ class ControllerState:
 
 
 Subscription: TypeAlias = tuple[ControllerState, str, ReadAccess[Any]]
-"""A seat, the name it knows a cluster by, and what it reads of one kind there."""
+"""A controller's state, its name of a cluster, and what it reads of one kind there."""
 
 
 class EventRouter:
-    """Who hears of what. News has the world's name of a cluster; the cards' functions get the process's."""
+    """Delivers events to controllers. An event has the world's name of a cluster; the cards' functions get the process's
+    name.
+    """
 
-    def __init__(self, seats: Iterable[ControllerState], sight: Callable[[ControllerState], Views]) -> None:
-        self._sight = sight
-        self._ears: dict[ClusterKind, list[Subscription]] = defaultdict(list)
-        for seat in seats:
-            for mine, name in seat.process.clusters.items():
-                for reads in seat.controller.card.reads:
+    def __init__(self, states: Iterable[ControllerState], views: Callable[[ControllerState], Views]) -> None:
+        self._views = views
+        self._subscriptions: dict[ClusterKind, list[Subscription]] = defaultdict(list)
+        for state in states:
+            for mine, name in state.process.clusters.items():
+                for reads in state.controller.card.reads:
                     if reads.where == executor.where_of(mine):
-                        self._ears[name, reads.resource].append((seat, mine, reads))
+                        self._subscriptions[name, reads.resource].append((state, mine, reads))
 
-    def news(self, cluster: str, resource: Resource[Any], obj: Object) -> None:
-        for seat, mine, reads in self._ears.get((cluster, resource), ()):
-            keys = reads.keys(mine, obj) if reads.through is None else reads.concerned(mine, obj, self._sight(seat))
+    def deliver(self, cluster: str, resource: Resource[Any], obj: Object) -> None:
+        for state, mine, reads in self._subscriptions.get((cluster, resource), ()):
+            keys = reads.keys(mine, obj) if reads.through is None else reads.concerned(mine, obj, self._views(state))
             for key in keys:
-                seat.known[key] = None
-                seat.dirty[key] = None
+                state.known[key] = None
+                state.dirty[key] = None
 
 
 def initial_state(process: SimulatedProcess, controller: Controller[Any, Any]) -> ControllerState:

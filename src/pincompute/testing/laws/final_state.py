@@ -1,4 +1,4 @@
-"""What came out of a run, without what may differ between two good runs: ids, versions, times."""
+"""This module compares the final states of two runs without what may differ: ids, versions, times."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _DROPPED = frozenset({"uid", "resourceVersion", "generation", "creationTimestamp
 
 
 def of(case: Case, world: SimulatedWorld) -> Any:
-    """The scenario's own reckoning, or everything."""
+    """Returns the scenario's own outcome, or everything."""
     return (case.scenario.outcome or everything)(world)
 
 
 def everything(world: SimulatedWorld) -> dict[str, Any]:
-    """Every object of the kinds under test, by cluster, kind and name."""
+    """Returns every object of the kinds under test, by cluster, kind and name."""
     found: dict[str, Any] = {}
     for cluster in sorted(world.stores):
         for resource in world.resources:
@@ -32,7 +32,7 @@ def everything(world: SimulatedWorld) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """JSON data without ids, versions and times."""
+    """Returns JSON data without ids, versions and times."""
     match value:
         case dict():
             fields = cast("dict[str, Any]", value)
@@ -46,7 +46,7 @@ def plain(value: Any) -> Any:
 
 
 def difference(wanted: Any, got: Any, path: str = "") -> str:
-    """The first place where two outcomes differ, in words; empty when they do not."""
+    """Returns the first place where two outcomes differ, in words; empty when they do not."""
     if wanted == got:
         return ""
     if isinstance(wanted, Mapping) and isinstance(got, Mapping):

@@ -1,4 +1,4 @@
-"""The laws. Each runs a case undisturbed and then disturbed, and compares; `LAWS` has them by name."""
+"""This module holds the laws. Each runs a case undisturbed and then disturbed, and compares; `LAWS` lists them by name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pincompute.engine.reconciler import ReconcileResult
 from pincompute.testing.laws import final_state, plan_effects
 from pincompute.testing.laws.cases import Case, SimulatedProcess
 from pincompute.testing.laws.controller_state import ControllerState
-from pincompute.testing.laws.simulated_clusters import Fault, Outage, Staleness, reversed_order, shuffled, spots
+from pincompute.testing.laws.simulated_clusters import Fault, Outage, Staleness, read_kinds, reversed_order, shuffled
 from pincompute.testing.laws.simulated_world import ClusterKind, SimulatedWorld
 from pincompute.testing.laws.simulation import Broken, Simulation
 
@@ -24,7 +24,7 @@ OLDEST = 16  # writes that a stale view may be behind
 
 @dataclass(frozen=True, slots=True)
 class Chance:
-    """Where the disturbances are. `thorough`: at every place there is; else at `few` places that the generator picks."""
+    """Where disturbances happen. `thorough`: at every place; else at `few` places that the generator picks."""
 
     rng: random.Random
     thorough: bool = False
@@ -38,31 +38,35 @@ Law: TypeAlias = Callable[[Case, Chance], None]
 
 
 def settles(case: Case, _chance: Chance) -> None:
-    """It comes to rest, stays in its lane, keeps the invariant after every write, and at rest nothing is left to do."""
+    """A controller comes to rest, writes only what its card declares, keeps the invariant after every write, and at rest
+    nothing is left to do.
+    """
     Simulation(case).run()
 
 
 def is_deterministic(case: Case, _chance: Chance) -> None:
-    """Same in, same out: twice the same plan, and the same plan however the caches order their objects."""
+    """The same input gives the same plan, however the caches order their objects."""
 
-    def twice(trial: Simulation, seat: ControllerState, key: Key, look: ReconcileResult) -> None:
+    def twice(simulation: Simulation, state: ControllerState, key: Key, result: ReconcileResult) -> None:
         for order, what in ((None, "a second time"), (reversed_order, "with the caches in another order")):
-            again = trial.think(seat, key, trial.sight(seat, order))
-            if _unordered(again.plan) != _unordered(look.plan) or again.outcome is not look.outcome:
-                raise trial.broken(f"{seat.controller.card.name} plans otherwise {what}:\n  {look.plan}\n  {again.plan}")
+            again = simulation.make_plan(state, key, simulation.views(state, order))
+            if _unordered(again.plan) != _unordered(result.plan) or again.outcome is not result.outcome:
+                raise simulation.broken(
+                    f"{state.controller.card.name} plans otherwise {what}:\n  {result.plan}\n  {again.plan}"
+                )
 
     Simulation(case, hook=twice).run()
 
 
 def survives_any_order(case: Case, chance: Chance) -> None:
-    """Keys may be looked at, and the actions of a stage may happen, in any order."""
+    """Keys may be reconciled, and the actions of a stage may happen, in any order."""
     undisturbed = Simulation(case).run()
     for order in (reversed_order, shuffled(chance.rng)):
         _compare(case, undisturbed, Simulation(case, order=order))
 
 
 def survives_crashes(case: Case, chance: Chance) -> None:
-    """It may die before, after and in the middle of any action; the write may happen and its answer be lost."""
+    """A process may die before, after and in the middle of any action; the write may happen and its answer be lost."""
     undisturbed = Simulation(case, keeps=True).run()
     for number in chance.places(undisturbed.world.writes):
         since = undisturbed.before(writes=number)
@@ -71,15 +75,15 @@ def survives_crashes(case: Case, chance: Chance) -> None:
 
 
 def survives_stale_views(case: Case, chance: Chance) -> None:
-    """It may decide from views some writes old: all of them, those of one cluster, or one kind in one cluster."""
+    """A controller may decide from views some writes old: all of them, those of one cluster, or one kind in one cluster."""
     undisturbed = Simulation(case, keeps=True).run()
-    for start in chance.places(undisturbed.looks):
-        lens = _lens(case, chance.rng)
+    for start in chance.places(undisturbed.reconciliations):
+        staleness = _staleness(case, chance.rng)
         length = chance.rng.choice((1, 2, 4, 12, 30))
         crash = chance.rng.randrange(2 * undisturbed.world.writes + 2)  # half of the time there is none
         faults = {crash: Fault.CRASH_AFTER}
-        since = undisturbed.before(looks=start, writes=crash)
-        stale = Simulation(case, lens=lens, window=range(start, start + length), faults=faults, since=since)
+        since = undisturbed.before(reconciliations=start, writes=crash)
+        stale = Simulation(case, staleness=staleness, window=range(start, start + length), faults=faults, since=since)
         if case.collapses:
             _compare(case, undisturbed, stale)
         else:
@@ -87,39 +91,39 @@ def survives_stale_views(case: Case, chance: Chance) -> None:
 
 
 def survives_unobserved_states(case: Case, _chance: Chance) -> None:
-    """Users may be faster than the controllers: what comes out is what was wanted last."""
+    """Users may be faster than the controllers: the result is what was wanted last."""
     if case.collapses:
         _compare(case, Simulation(case).run(), Simulation(case, patient=False))
 
 
 def never_acts_on_unknown(case: Case, chance: Chance) -> None:
-    """With a kind unsynced, or a cluster silent or not connected, nothing goes and nothing comes that would not otherwise;
-    and after a while of darkness at any time all is as it should be."""
+    """With a kind unsynced, or a cluster silent or not connected, no object comes or goes that would not do so otherwise;
+    and after an outage at any time the goal is reached.
+    """
 
-    def blindfold(trial: Simulation, seat: ControllerState, key: Key, look: ReconcileResult) -> None:
+    def with_outages(simulation: Simulation, state: ControllerState, key: Key, result: ReconcileResult) -> None:
         if not chance.thorough and chance.rng.random() > 0.3:
             return
-        seeing = plan_effects.of(trial, seat, look.plan)
-        for dark in _darknesses(seat.process, [seat.controller.card]):
-            if _is_dark(trial, dark):
+        informed = plan_effects.of(simulation, state, result.plan)
+        for outage in _possible_outages(state.process, [state.controller.card]):
+            if _is_out(simulation, outage):
                 continue
-            dark.fall(trial.world)
-            blind = trial.think(seat, key, trial.sight(seat))
-            dark.lift(trial.world)
-            if unfounded := plan_effects.of(trial, seat, blind.plan).more_than(seeing):
-                raise trial.broken(f"{seat.controller.card.name}, when {dark}, {unfounded}")
+            outage.begin(simulation.world)
+            unsynced = simulation.make_plan(state, key, simulation.views(state))
+            outage.end(simulation.world)
+            if unfounded := plan_effects.of(simulation, state, unsynced.plan).more_than(informed):
+                raise simulation.broken(f"{state.controller.card.name}, when {outage}, {unfounded}")
 
-    undisturbed = Simulation(case, hook=blindfold, keeps=True).run()
-    everything = [dark for process in case.processes for dark in _darknesses(process, case.cards)]
-    for start in chance.places(undisturbed.looks):
+    undisturbed = Simulation(case, hook=with_outages, keeps=True).run()
+    possible = [outage for process in case.processes for outage in _possible_outages(process, case.cards)]
+    for start in chance.places(undisturbed.reconciliations):
         length = chance.rng.choice((2, 5, 10, 20))
-        dark, since = chance.rng.choice(everything), undisturbed.before(looks=start)
-        Simulation(case, dark=dark, window=range(start, start + length), since=since).run()
+        outage, since = chance.rng.choice(possible), undisturbed.before(reconciliations=start)
+        Simulation(case, outage=outage, window=range(start, start + length), since=since).run()
 
 
 def keeps_the_promise(case: Case, chance: Chance) -> None:
-    """No write takes a replica that serves when fewer than were promised would be left, also after a crash or in another
-    order."""
+    """No write takes a serving replica when fewer than promised would be left, also after a crash or in another order."""
 
     def both(world: SimulatedWorld) -> None:
         case.scenario.invariant(world)
@@ -146,7 +150,7 @@ LAWS: dict[str, Law] = {
 
 
 def uphold(name: str, case: Case, chance: Chance) -> None:
-    """Raises Broken, with the law's name, when it does not hold."""
+    """Raises Broken, with the law's name, when the law does not hold."""
     try:
         LAWS[name](case, chance)
     except Broken as broken:
@@ -161,14 +165,14 @@ def _compare(case: Case, undisturbed: Simulation, disturbed: Simulation) -> None
         raise disturbed.broken(f"the end is not that of the undisturbed run: {found}")
 
 
-def _lens(case: Case, rng: random.Random) -> Staleness:
-    everything = [spot for process in case.processes for spot in spots(case.cards, process.clusters)]
-    cluster, resource = rng.choice(everything)
+def _staleness(case: Case, rng: random.Random) -> Staleness:
+    possible = [kind_there for process in case.processes for kind_there in read_kinds(case.cards, process.clusters)]
+    cluster, resource = rng.choice(possible)
     shows_old: Callable[[ClusterKind], bool] = rng.choice(
         (
-            lambda _spot: True,
-            lambda spot: spot[0] == cluster,
-            lambda spot: spot == (cluster, resource),
+            lambda _kind: True,
+            lambda kind_there: kind_there[0] == cluster,
+            lambda kind_there: kind_there == (cluster, resource),
         )
     )
     return Staleness(delay=rng.randint(1, OLDEST), frozen=rng.random() < 0.5, shows_old=shows_old)
@@ -179,18 +183,18 @@ def _unordered(plan: Plan) -> tuple[Any, ...]:
 
 
 def _spelled(action: Action) -> str:
-    """As text in which the order of a set shows nothing."""
+    """Returns text that does not depend on the order of a set."""
     return (
         repr(replace(action, uids=frozenset())) + str(sorted(action.uids)) if isinstance(action, ConfirmSet) else repr(action)
     )
 
 
-def _darknesses(process: SimulatedProcess, cards: Iterable[Card[Any]]) -> list[Outage]:
-    kinds = [Outage(cluster, resource) for cluster, resource in spots(cards, process.clusters)]
+def _possible_outages(process: SimulatedProcess, cards: Iterable[Card[Any]]) -> list[Outage]:
+    kinds = [Outage(cluster, resource) for cluster, resource in read_kinds(cards, process.clusters)]
     clusters = dict.fromkeys(process.clusters.values())
     return [*kinds, *(Outage(cluster, cut=cut) for cluster in clusters for cut in (False, True))]
 
 
-def _is_dark(trial: Simulation, dark: Outage) -> bool:
-    world = trial.world
-    return dark.cluster in world.silent or dark.cluster in world.cut or (dark.cluster, dark.resource) in world.blind
+def _is_out(simulation: Simulation, outage: Outage) -> bool:
+    world = simulation.world
+    return outage.cluster in world.silent or outage.cluster in world.cut or (outage.cluster, outage.resource) in world.unsynced

@@ -1,4 +1,4 @@
-"""What a plan would do to a world if it were carried out now: what comes, what goes, and how many replicas it asks for."""
+"""This module predicts a plan's effects on a world: which objects come and go, and how many replicas it asks for."""
 
 from __future__ import annotations
 
@@ -29,41 +29,43 @@ from pincompute.testing.laws.simulation import Simulation, finish
 
 @dataclass
 class Effects:
-    """By the sentence that names an object; finalizers are objects of their own here."""
+    """What a plan adds and removes, by the text that names an object; finalizers are objects of their own here."""
 
     added: set[str] = field(default_factory=set)
     removed: set[str] = field(default_factory=set)
     replicas: dict[str, int] = field(default_factory=dict)
     before: dict[str, int] = field(default_factory=dict)
 
-    def more_than(self, seeing: Effects) -> str:
-        """What this plan does that the plan of a seeing controller would not do; replicas may only stay or follow it."""
-        for verb, mine, theirs in (("remove", self.removed, seeing.removed), ("make", self.added, seeing.added)):
+    def more_than(self, informed: Effects) -> str:
+        """Returns what this plan does that the plan of an informed controller would not do; replicas may only stay or follow
+        that plan.
+        """
+        for verb, mine, theirs in (("remove", self.removed, informed.removed), ("make", self.added, informed.added)):
             if unfounded := sorted(mine - theirs):
                 return f"would {verb} {unfounded[0]}"
         for name, replicas in sorted(self.replicas.items()):
             before = self.before.get(name, 0)
-            if replicas < min(before, seeing.replicas.get(name, before)):
+            if replicas < min(before, informed.replicas.get(name, before)):
                 return f"would reduce {name} from {before} to {replicas} replicas"
         return ""
 
 
-def of(trial: Simulation, seat: ControllerState, plan: Plan) -> Effects:
-    """Proofs that fail and pins that do not hold end a plan, as they do when it is carried out."""
+def of(simulation: Simulation, state: ControllerState, plan: Plan) -> Effects:
+    """Returns a plan's effects. Failed confirmations and preconditions end a plan, as in an execution."""
     effects = Effects()
     for stage in plan.stages:
-        held = [_adds(effects, trial, seat, action) for action in stage]
+        held = [_adds(effects, simulation, state, action) for action in stage]
         if not all(held):
             break
     return effects
 
 
-def _adds(effects: Effects, trial: Simulation, seat: ControllerState, action: Action) -> bool:
-    """False when the action would fail."""
+def _adds(effects: Effects, simulation: Simulation, state: ControllerState, action: Action) -> bool:
+    """Returns False when the action would fail."""
     if isinstance(action, Confirm | ConfirmSet):
-        return _holds(trial, seat, action)
-    world_name = seat.process.clusters[cluster_of(action)]
-    there: Object | None = trial.world.objects(world_name, action.ref.resource).get(action.ref.key)
+        return _holds(simulation, state, action)
+    world_name = state.process.clusters[cluster_of(action)]
+    there: Object | None = simulation.world.objects(world_name, action.ref.resource).get(action.ref.key)
     name = str(action.ref)
     match action:
         case Create() | Apply() if there is None:
@@ -71,12 +73,12 @@ def _adds(effects: Effects, trial: Simulation, seat: ControllerState, action: Ac
         case Create():
             return False
         case Apply():
-            return _touch(effects, trial, world_name, action, there)
+            return _touch(effects, simulation, world_name, action, there)
         case Patch() | Replace():
             pinned = there is not None and there.metadata.resource_version == action.resource_version
-            return pinned and _touch(effects, trial, world_name, action, there)
+            return pinned and _touch(effects, simulation, world_name, action, there)
         case Scale():
-            return _rescale(effects, trial, world_name, action, there)
+            return _rescale(effects, simulation, world_name, action, there)
         case Delete() | Evict():
             if there is None or there.metadata.uid != action.uid or there.deleting:
                 return there is None
@@ -84,7 +86,9 @@ def _adds(effects: Effects, trial: Simulation, seat: ControllerState, action: Ac
     return True
 
 
-def _touch(effects: Effects, trial: Simulation, cluster: str, action: Apply | Patch | Replace, there: Object | None) -> bool:
+def _touch(
+    effects: Effects, simulation: Simulation, cluster: str, action: Apply | Patch | Replace, there: Object | None
+) -> bool:
     if there is None or (action.uid and there.metadata.uid != action.uid):
         return False
     if isinstance(action, Replace) and action.subresource == "status":
@@ -95,16 +99,16 @@ def _touch(effects: Effects, trial: Simulation, cluster: str, action: Apply | Pa
         effects.removed |= {f"finalizer {f} of {name}" for f in there.metadata.finalizers if f not in kept}
     wanted = list(_replicas(action.body.get("spec", {})))
     if wanted:
-        present: Manifest = trial.world.stores[cluster].get(action.ref.resource, action.ref.key)
+        present: Manifest = simulation.world.stores[cluster].get(action.ref.resource, action.ref.key)
         effects.replicas[name] = sum(wanted)
         effects.before[name] = sum(_replicas(present.get("spec", {})))
     return True
 
 
-def _rescale(effects: Effects, trial: Simulation, cluster: str, action: Scale, there: Object | None) -> bool:
+def _rescale(effects: Effects, simulation: Simulation, cluster: str, action: Scale, there: Object | None) -> bool:
     if there is None or there.metadata.resource_version != action.resource_version:
         return False
-    present: Manifest = trial.world.stores[cluster].get(action.ref.resource, action.ref.key)
+    present: Manifest = simulation.world.stores[cluster].get(action.ref.resource, action.ref.key)
     effects.replicas[str(action.ref)] = action.replicas
     effects.before[str(action.ref)] = sum(_replicas(present.get("spec", {})))
     return True
@@ -122,9 +126,13 @@ def _replicas(value: Any) -> Iterator[int]:
             yield from _replicas(part)
 
 
-def _holds(trial: Simulation, seat: ControllerState, action: Confirm | ConfirmSet) -> bool:
+def _holds(simulation: Simulation, state: ControllerState, action: Confirm | ConfirmSet) -> bool:
     try:
-        finish(executor.perform(action, seat.controller.card, trial.sight(seat), trial.hand(seat, cluster_of(action))))
+        finish(
+            executor.perform(
+                action, state.controller.card, simulation.views(state), simulation.writer(state, cluster_of(action))
+            )
+        )
     except StaleView:
         return False
     return True

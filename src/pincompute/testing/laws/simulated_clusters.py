@@ -1,6 +1,6 @@
-"""What a process sees of a world and how it writes to it: the engine's ports over the in-memory API server, synchronous.
+"""This module implements the engine's interfaces over simulated worlds: a process's views and its writer, synchronously.
 
-A lens bends the sight: it shows all or some of the world as it was some writes ago.
+`Staleness` makes views stale: it shows all or some kinds of the world as they were some writes ago.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ ReadableKinds: TypeAlias = Mapping[ClusterKind, str]
 
 @dataclass
 class Staleness:
-    """Shows spots as they were `delay` writes before. A frozen lens stays at the versions of the moment it was put on."""
+    """Shows kinds as they were `delay` writes before. A frozen one stays at the versions of the moment it was started."""
 
     delay: int = 0
     frozen: bool = False
-    shows_old: Callable[[ClusterKind], bool] = lambda _spot: True
+    shows_old: Callable[[ClusterKind], bool] = lambda _kind: True
     _since: dict[str, int] = field(default_factory=dict)
 
-    def put_on(self, world: SimulatedWorld) -> None:
+    def start(self, world: SimulatedWorld) -> None:
         self._since = {cluster: world.version(cluster) for cluster in world.stores}
 
-    def version(self, world: SimulatedWorld, spot: ClusterKind) -> int | None:
-        """None for the present."""
-        if not self.shows_old(spot):
+    def version(self, world: SimulatedWorld, kind_there: ClusterKind) -> int | None:
+        """Returns the version to show; None for the present."""
+        if not self.shows_old(kind_there):
             return None
-        now = self._since[spot[0]] if self.frozen else world.version(spot[0])
+        now = self._since[kind_there[0]] if self.frozen else world.version(kind_there[0])
         return now - self.delay
 
 
@@ -66,25 +66,25 @@ class Outage:
             return f"{self.resource} of {self.cluster} has not synced"
         return f"{self.cluster} is {'not connected' if self.cut else 'silent'}"
 
-    def fall(self, world: SimulatedWorld) -> None:
+    def begin(self, world: SimulatedWorld) -> None:
         if self.resource is not None:
-            world.blind.add((self.cluster, self.resource))
+            world.unsynced.add((self.cluster, self.resource))
         elif self.cut:
             world.cut.add(self.cluster)
         else:
             world.silence(self.cluster)
 
-    def lift(self, world: SimulatedWorld) -> None:
+    def end(self, world: SimulatedWorld) -> None:
         if self.resource is not None:
-            world.blind.discard((self.cluster, self.resource))
+            world.unsynced.discard((self.cluster, self.resource))
         elif self.cut:
             world.cut.discard(self.cluster)
         else:
-            world.hear(self.cluster)
+            world.restore(self.cluster)
 
 
 class Fault(StrEnum):
-    """What happens at one write."""
+    """What goes wrong at one write."""
 
     CRASH_BEFORE = "crash before the write"
     CRASH_AFTER = "crash after the write"
@@ -97,7 +97,7 @@ class Crash(BaseException):
 
 
 class SimulatedViews:
-    """`Views` of one process, for one controller: kinds that its card does not name are refused."""
+    """Implements `Views` of one process for one controller; kinds that its card does not declare are refused."""
 
     def __init__(
         self,
@@ -105,42 +105,42 @@ class SimulatedViews:
         clusters: Mapping[str, str],
         card: Card[Any],
         indexes: Indexes,
-        lens: Staleness | None,
+        staleness: Staleness | None,
         order: Order,
         seen: ReadableKinds | None = None,
     ) -> None:
         self._world = world
         self._clusters = clusters
         self._card = card
-        self._lanes = readable_kinds(card, clusters) if seen is None else seen
+        self._readable = readable_kinds(card, clusters) if seen is None else seen
         self._indexes = indexes
-        self._lens = lens
+        self._staleness = staleness
         self._order = order
-        self._clear = lens is None and not (world.silent or world.cut or world.blind or world.slow)
+        self._clear = staleness is None and not (world.silent or world.cut or world.unsynced or world.slow)
         self._members: tuple[str, ...] | None = None
 
     def view(self, cluster: str, resource: Resource[T]) -> HistoricView[T]:
-        name = self._lanes.get((cluster, resource))
+        name = self._readable.get((cluster, resource))
         if name is None:
-            raise self._out_of_sight(cluster, resource)
+            raise self._not_visible(cluster, resource)
         at = None if self._clear else self._version(cluster, name, resource)
         history = self._world.kind(name, resource)
         objects = cast("dict[Key, T]", history.now if at is None else history.at(at))
         return HistoricView(objects, self._indexes.get(resource, {}), self._order, history if at is None else None)
 
-    def _out_of_sight(self, cluster: str, resource: Resource[Any]) -> Exception:
+    def _not_visible(self, cluster: str, resource: Resource[Any]) -> Exception:
         where = executor.where_of(cluster)
-        if any(executor.where_of(mine) == where and resource == kind for mine, kind in self._lanes):
+        if any(executor.where_of(mine) == where and resource == kind for mine, kind in self._readable):
             return Unknown(f"{cluster} is not connected")
         return UndeclaredAccessError(f"{self._card.name} looks at {resource} in {cluster}, which its card does not name")
 
     def _version(self, cluster: str, name: str, resource: Resource[Any]) -> int | None:
-        """The version that is seen; None for the present."""
+        """Returns the version to show; None for the present."""
         if name in self._world.cut:
             raise Unknown(f"{cluster} is not connected")
-        if (name, resource) in self._world.blind:
+        if (name, resource) in self._world.unsynced:
             raise Unknown(f"{resource} of {cluster} has not synced")
-        at = self._lens.version(self._world, (name, resource)) if self._lens else self._world.behind(name)
+        at = self._staleness.version(self._world, (name, resource)) if self._staleness else self._world.behind(name)
         return self._world.silent.get(name, at)
 
     def members(self) -> tuple[str, ...]:
@@ -175,7 +175,7 @@ def readable_kinds(card: Card[Any], clusters: Mapping[str, str]) -> ReadableKind
 
 
 class SimulatedWriter:
-    """`Writer` to one cluster. Every write is counted; `faults` says what goes wrong at which."""
+    """Implements `Writer` to one cluster. It counts every write; `faults` says what goes wrong at which."""
 
     def __init__(
         self, world: SimulatedWorld, cluster: str, faults: Mapping[int, Fault], written: Callable[[WriteRecord], None]
@@ -273,7 +273,7 @@ class SimulatedWriter:
             do()
         except Invalid as error:
             raise of_patch(error) from error
-        self._world.did(self._cluster, before)
+        self._world.record_change(self._cluster, before)
         self._written(WriteRecord(number, self._cluster, verb, body, fault))
         if fault is Fault.CRASH_AFTER:
             raise Crash
@@ -290,7 +290,7 @@ class SimulatedWriter:
 
 @dataclass(frozen=True, slots=True)
 class WriteRecord:
-    """One write, put into words when somebody reads them."""
+    """One write, turned into text when it is printed."""
 
     number: int
     cluster: str
@@ -322,8 +322,8 @@ def shuffled(rng: random.Random) -> Order:
     return lambda objects: rng.sample(objects, len(objects))
 
 
-def spots(case_cards: Iterable[Card[Any]], clusters: Mapping[str, str]) -> tuple[ClusterKind, ...]:
-    """Every kind in every cluster that the cards of one process read."""
+def read_kinds(case_cards: Iterable[Card[Any]], clusters: Mapping[str, str]) -> tuple[ClusterKind, ...]:
+    """Returns every kind in every cluster that the cards of one process read."""
     found = {
         (name, reads.resource): None
         for card in case_cards

@@ -1,7 +1,7 @@
-"""A world: clusters in memory with their whole history, a clock, and what is wrong with the network.
+"""This module simulates a world: clusters in memory with their whole history, a clock, and network failures.
 
-The surprising rule: there is no cache. What a controller sees is the history up to some version, so that a view of any age,
-of one kind or one cluster alone, is a matter of choosing a number.
+There is no cache. A controller sees the history up to some version, so a view of any age, of one kind or one cluster alone, is
+a matter of choosing a number.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ BUILT_IN: tuple[Resource[Any], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class ObjectVersion:
-    """What became of one object at one version; `obj` is None when it went."""
+    """One object at one version; `obj` is None when it was removed."""
 
     number: int
     key: Key
@@ -50,8 +50,8 @@ class ObjectVersion:
 
 
 @dataclass(frozen=True, slots=True)
-class ObjectChange:
-    """Something the controllers did, or that was done by their leave: versions of one cluster after `before`."""
+class WorldChange:
+    """A change by the controllers, or one that they consented to: versions of one cluster after `before`."""
 
     cluster: str
     before: int
@@ -94,10 +94,11 @@ class ObjectHistory:
         return past
 
     def fork(self) -> ObjectHistory:
+        """Returns another world in the same state without listeners; the two are independent."""
         return ObjectHistory(list(self.versions), dict(self.now), _past=dict(self._past))
 
     def index(self, name: str, index: Index[Any]) -> BuiltIndex[Any]:
-        """Of what there is now; from then on it follows every change."""
+        """Returns an index of the present objects; from then on it follows every change."""
         if name not in self._kept:
             self._kept[name] = filled(index, self.now)
         return self._kept[name]
@@ -111,7 +112,7 @@ def filled(index: Index[Any], objects: Mapping[Key, Object]) -> BuiltIndex[Any]:
 
 
 def since(history: Sequence[ObjectVersion], number: int) -> Iterator[ObjectVersion]:
-    """What happened after a version, newest first."""
+    """Yields what happened after a version, newest first."""
     for version in reversed(history):
         if version.number <= number:
             return
@@ -119,8 +120,9 @@ def since(history: Sequence[ObjectVersion], number: int) -> Iterator[ObjectVersi
 
 
 class SimulatedWorld:
-    """`silent` clusters do not answer and their caches stand still; `cut` ones are not even connected; `blind` kinds have not
-    synced."""
+    """Clusters with their history. `silent` clusters do not answer and their caches stand still; `cut` ones are not even
+    connected; `unsynced` kinds have not synced.
+    """
 
     def __init__(
         self,
@@ -131,20 +133,20 @@ class SimulatedWorld:
         self.now = START
         self.silent: dict[str, int] = {}  # cluster -> version at which its caches stand still
         self.cut: set[str] = set()
-        self.blind: set[ClusterKind] = set()
+        self.unsynced: set[ClusterKind] = set()
         self.slow: dict[str, float] = {}  # cluster -> seconds that its caches are behind
         self._clocks: dict[str, list[tuple[datetime, int]]] = {}
         self.silent_since: dict[str, datetime] = {}
         self.answers: dict[Question[Any], Any] = {}  # to inputs beyond the caches; what is not here is unknown
         self.writes = 0  # by controllers
-        self.deeds: list[ObjectChange] = []
-        self.looked: dict[str, int] = {}  # the versions at which the last look at a key began
-        self.witness: Callable[[str], None] = lambda _what: None
+        self.changes: list[WorldChange] = []
+        self.versions_read: dict[str, int] = {}  # the versions at which the last reconciliation began
+        self.on_write: Callable[[str], None] = lambda _what: None
         self._uids = 0
         self._kinds: dict[Resource[Any], None] = dict.fromkeys((*BUILT_IN, *resources))
         self._histories: dict[ClusterKind, ObjectHistory] = {}
         self._listeners: list[News] = []
-        self._told: list[Callable[[Question[Any]], None]] = []
+        self._answer_listeners: list[Callable[[Question[Any]], None]] = []
         custom = [resource for resource in self._kinds if resource not in BUILT_IN and resource.group]
         self._applied = applied
         self.stores = {c: ClusterStore(self._clock, custom, uid=self._uid, shares=True, applied=applied) for c in clusters}
@@ -155,11 +157,11 @@ class SimulatedWorld:
         """Another world in the same state, to which nobody listens; what happens in the one is not seen in the other."""
         twin = SimulatedWorld((), (), self._applied)
         twin.now, twin.writes, twin._uids, twin._kinds = self.now, self.writes, self._uids, self._kinds
-        twin.silent, twin.cut, twin.blind = dict(self.silent), set(self.cut), set(self.blind)
+        twin.silent, twin.cut, twin.unsynced = dict(self.silent), set(self.cut), set(self.unsynced)
         twin.slow, twin.answers = dict(self.slow), dict(self.answers)
         twin._clocks = {cluster: list(times) for cluster, times in self._clocks.items()}
-        twin.silent_since, twin.deeds = dict(self.silent_since), list(self.deeds)
-        twin._histories = {spot: history.fork() for spot, history in self._histories.items()}
+        twin.silent_since, twin.changes = dict(self.silent_since), list(self.changes)
+        twin._histories = {kind_there: history.fork() for kind_there, history in self._histories.items()}
         twin.stores = {
             cluster: ClusterStore(twin._clock, uid=twin._uid, shares=True, applied=self._applied, origin=store)
             for cluster, store in self.stores.items()
@@ -173,23 +175,23 @@ class SimulatedWorld:
         return tuple(self._kinds)
 
     def objects(self, cluster: str, resource: Resource[T], at: int | None = None) -> dict[Key, Any]:
-        """What there is, or was at a version. Not to be changed."""
+        """Returns the objects now, or at a version. They must not be changed."""
         history = self._histories.get((cluster, resource))
         if history is None:
             return {}
         return history.now if at is None else history.at(at)
 
     def kind(self, cluster: str, resource: Resource[Any]) -> ObjectHistory:
-        """One kind in one cluster, from the beginning to now."""
+        """Returns one kind in one cluster, from the beginning to now."""
         return self._histories.setdefault((cluster, resource), ObjectHistory())
 
     def history(self, cluster: str, resource: Resource[Any]) -> list[ObjectVersion]:
-        """All that ever happened to the kind there."""
+        """Returns everything that ever happened to the kind there."""
         history = self._histories.get((cluster, resource))
         return history.versions if history else []
 
     def every(self) -> Iterator[tuple[str, Resource[Any], Object]]:
-        """Everything in every cluster, in a stable order."""
+        """Yields everything in every cluster, in a stable order."""
         for cluster in sorted(self.stores):
             for resource in self._kinds:
                 for _, obj in sorted(self.objects(cluster, resource).items()):
@@ -198,11 +200,11 @@ class SimulatedWorld:
     def version(self, cluster: str) -> int:
         return int(self.stores[cluster].resource_version)
 
-    def look(self) -> None:
-        self.looked = {cluster: self.version(cluster) for cluster in self.stores}
+    def begin_reconciliation(self) -> None:
+        self.versions_read = {cluster: self.version(cluster) for cluster in self.stores}
 
     def behind(self, cluster: str) -> int | None:
-        """The version that the caches of a slow cluster show; None where they show the present."""
+        """Returns the version that the caches of a slow cluster show; None where they show the present."""
         lag = self.slow.get(cluster)
         if lag is None:
             return None
@@ -219,44 +221,44 @@ class SimulatedWorld:
         self._listeners.append(listener)
 
     def tell(self, question: Question[Any], answer: Any = None) -> None:
-        """From now on a question has this answer; None: it is unknown. It is news to all who may ask it."""
+        """Sets the answer to a question; None makes it unknown. All who may ask it get an event."""
         self.answers[question] = answer
-        for listener in self._told:
+        for listener in self._answer_listeners:
             listener(question)
 
     def on_answer(self, listener: Callable[[Question[Any]], None]) -> None:
-        self._told.append(listener)
+        self._answer_listeners.append(listener)
 
     def silence(self, cluster: str) -> None:
         shown = self.behind(cluster)
         self.silent.setdefault(cluster, self.version(cluster) if shown is None else shown)
         self.silent_since.setdefault(cluster, self.now)
 
-    def hear(self, cluster: str) -> None:
+    def restore(self, cluster: str) -> None:
         self.silent.pop(cluster, None)
         self.silent_since.pop(cluster, None)
 
-    def did(self, cluster: str, before: int) -> None:
-        """A controller wrote to the cluster, which was at version `before`."""
-        self.deeds.append(ObjectChange(cluster, before, self.version(cluster)))
+    def record_change(self, cluster: str, before: int) -> None:
+        """Records that a controller wrote to the cluster, which was at version `before`."""
+        self.changes.append(WorldChange(cluster, before, self.version(cluster)))
 
-    def owe(self, cluster: str, before: int, what: str) -> None:
-        """Somebody else did what only our consent allows, so that it is judged like our own writes."""
-        self.did(cluster, before)
-        self.witness(what)
+    def record_consented(self, cluster: str, before: int, what: str) -> None:
+        """Records a change by somebody else that needs our consent, so that it is judged like our own writes."""
+        self.record_change(cluster, before)
+        self.on_write(what)
 
     def edit(self, cluster: str, resource: Resource[Any], key: Key, body: Manifest, subresource: str = "") -> None:
-        """A merge patch by somebody who is no controller under test; what does not exist is left alone."""
+        """Sends a merge patch in the name of somebody else than the controllers; what does not exist is left alone."""
         if key in self.objects(cluster, resource):
             store = self.stores[cluster]
             store.patch(resource, key, body, content_type="merge-patch", subresource=subresource, manager="somebody")
 
     def make(self, cluster: str, resource: Resource[Any], body: Manifest) -> None:
-        """Created by somebody who is no controller under test."""
+        """Creates an object in the name of somebody else than the controllers."""
         self.stores[cluster].create(resource, body["metadata"].get("namespace", ""), body, manager="somebody")
 
     def remove(self, cluster: str, resource: Resource[Any], key: Key) -> None:
-        """Deleted by somebody who is no controller under test."""
+        """Deletes an object in the name of somebody else than the controllers."""
         if key in self.objects(cluster, resource):
             self.stores[cluster].delete(resource, key)
 
@@ -282,7 +284,7 @@ class SimulatedWorld:
 
 
 class HistoricView(Generic[T]):
-    """A view of one moment. `history`, if it is given, stands at that moment and has the indexes worked out."""
+    """A view of one moment. `history`, if given, is at that moment and keeps the indexes."""
 
     __slots__ = ("_history", "_indexes", "_objects", "_order")
     synced = True

@@ -1,8 +1,8 @@
-"""One run of a case from its beginning to rest, with whatever is made to go wrong on the way.
+"""This module runs a case from its beginning to rest, with faults on the way.
 
-It keeps the engine's promises without its clockwork: a key is looked at when one of its card's reads has news, when its plan
-asked for it, after it has written, and after a failure; never just so. At rest every key is looked at once more, and a plan
-that is not empty then is a change that nobody was woken for.
+It keeps the engine's promises without its timers: it reconciles a key when one of its card's reads has an event, when the
+key's plan asked for it, after the key's writes, and after a failure, and never otherwise. At rest it reconciles every key once
+more: a plan that is not empty then means that a change queued no key.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ from pincompute.testing.laws.simulated_world import SimulatedWorld
 PAUSES = (1.0, 5.0, 30.0, 900.0)  # seconds between rounds in which nothing happens; rest is when all have passed
 EDIT_AFTER = 3  # pauses that pass before the next edit: users do not wait for the longest
 ROUNDS = 150
-APART = 12  # looks between two checkpoints at least
-SHOWN = 40  # lines of the trace in a verdict
+APART = 12  # reconciliations between two checkpoints at least
+SHOWN = 40  # lines of the trace in a report
 AGAIN = {
     Outcome.UNKNOWN: 30.0,
     Outcome.BLOCKED: 5.0,
     Outcome.REFUSED: 60.0,
-}  # seconds; everything else that failed is looked at next round
+}  # seconds; everything else that failed is reconciled in the next round
 
 
 class Broken(AssertionError):  # noqa: N818 - a verdict
-    """A law does not hold. `law` and `world` are filled in by the suite."""
+    """A law does not hold. The suite fills in `law` and `world`."""
 
     def __init__(self, message: str, trace: list[Any]) -> None:
         super().__init__(message)
@@ -66,7 +66,7 @@ Hook: TypeAlias = Callable[["Simulation", ControllerState, Key, ReconcileResult]
 
 @dataclass(frozen=True, slots=True)
 class SimulationProgress:
-    """How many edits have been made, the rounds since the last, and how many of those ended quiet."""
+    """How many edits have been made, the rounds since the last, and how many of those ended without a change."""
 
     edits: int = 0
     rounds: int = 0
@@ -74,25 +74,27 @@ class SimulationProgress:
 
 
 Late: TypeAlias = tuple[datetime, str, Resource[Any], Object]
-"""News of a slow cluster, and when it arrives."""
+"""An event of a slow cluster, and when it arrives."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A trial between two rounds. Others go on from there instead of from the beginning."""
+    """A simulation between two rounds. Others continue from there instead of from the beginning."""
 
     world: SimulatedWorld
-    seats: tuple[ControllerState, ...]
+    states: tuple[ControllerState, ...]
     progress: SimulationProgress
-    looks: int
+    reconciliations: int
     trace: tuple[Any, ...]
     late: tuple[Late, ...] = ()
 
 
 class Simulation:
-    """`faults` by number of the write; during the looks in `window` the `lens` is worn, or it is dark; `hook` sees every look;
-    `order` is that of everything that has none: listed objects, actions of a stage, controllers, keys. It goes on from the
-    checkpoint `since`, or begins; one that `keeps` makes checkpoints for others.
+    """One run.
+
+    `faults` are by number of the write. During the reconciliations in `window`, `staleness` or `outage` apply. `hook` sees
+    every result. `order` is that of everything that has none: listed objects, actions of a stage, controllers, keys. The run
+    continues from the checkpoint `since`, or begins; one that `keeps` makes checkpoints for others.
     """
 
     def __init__(
@@ -100,8 +102,8 @@ class Simulation:
         case: Case,
         *,
         faults: Mapping[int, Fault] | None = None,
-        lens: Staleness | None = None,
-        dark: Outage | None = None,
+        staleness: Staleness | None = None,
+        outage: Outage | None = None,
         window: range = range(0),
         order: Order = in_order,
         hook: Hook | None = None,
@@ -111,8 +113,8 @@ class Simulation:
     ) -> None:
         self.case = case
         self._faults = faults or {}
-        self._lens = lens
-        self._dark = dark
+        self._staleness = staleness
+        self._outage = outage
         self._window = window
         self._disturbed = False
         self._order = order
@@ -122,18 +124,18 @@ class Simulation:
         self._kept: list[Checkpoint] = []
         start = since or beginning(case)
         self.trace: list[Any] = list(start.trace)
-        self.looks = start.looks
+        self.reconciliations = start.reconciliations
         self._progress = start.progress
-        self.seats = [seat.fork() for seat in start.seats]
+        self.states = [state.fork() for state in start.states]
         self.world = start.world.fork()
-        self._audience = EventRouter(self.seats, self.sight)
+        self._router = EventRouter(self.states, self.views)
         self._late = list(start.late)
-        self.world.listen(self._news)
-        self.world.witness = self._written
+        self.world.listen(self._deliver)
+        self.world.on_write = self._written
         self.world.on_answer(self._answered)
 
     def run(self) -> Simulation:
-        """From where it starts to rest; an impatient trial lets users go on before the controllers are done."""
+        """Runs to rest; an impatient run lets users go on before the controllers are done."""
         edits = self.case.scenario.edits
         for number in range(self._progress.edits, len(edits)):
             self._rest() if self._patient else self._rounds(1)
@@ -144,61 +146,65 @@ class Simulation:
             self._window = range(0)
             self._disturb()
             self._settle()
-        self._check_woken()
+        self._check_settled()
         self._check(self.case.scenario.goal, "the goal is not reached")
         return self
 
     def _rest(self) -> None:
         self._settle(EDIT_AFTER)
         if not self._disturbed:
-            self._check_woken()
+            self._check_settled()
 
-    def before(self, *, looks: int | None = None, writes: int | None = None) -> Checkpoint | None:
-        """The last checkpoint with no more looks and writes behind it than these."""
+    def before(self, *, reconciliations: int | None = None, writes: int | None = None) -> Checkpoint | None:
+        """Returns the last checkpoint with no more reconciliations and writes behind it than these."""
         for kept in reversed(self._kept):
-            if (looks is None or kept.looks <= looks) and (writes is None or kept.world.writes <= writes):
+            if (reconciliations is None or kept.reconciliations <= reconciliations) and (
+                writes is None or kept.world.writes <= writes
+            ):
                 return kept
         return None
 
     def _keep(self) -> None:
-        if self._keeps and (not self._kept or self.looks - self._kept[-1].looks >= APART):
-            seats = tuple(seat.fork() for seat in self.seats)
-            state = (self.world.fork(), seats, self._progress, self.looks, tuple(self.trace), tuple(self._late))
+        if self._keeps and (not self._kept or self.reconciliations - self._kept[-1].reconciliations >= APART):
+            states = tuple(state.fork() for state in self.states)
+            state = (self.world.fork(), states, self._progress, self.reconciliations, tuple(self.trace), tuple(self._late))
             self._kept.append(Checkpoint(*state))
 
-    def _news(self, cluster: str, resource: Resource[Any], obj: Object) -> None:
+    def _deliver(self, cluster: str, resource: Resource[Any], obj: Object) -> None:
         lag = self.world.slow.get(cluster)
         if lag is None:
-            self._audience.news(cluster, resource, obj)
+            self._router.deliver(cluster, resource, obj)
         else:
             self._late.append((self.world.now + timedelta(seconds=lag), cluster, resource, obj))
 
     def _arrive(self) -> None:
-        """News of slow clusters, some seconds late."""
-        due = [news for news in self._late if news[0] <= self.world.now]
-        self._late = [news for news in self._late if news[0] > self.world.now]
+        """Delivers the events of slow clusters, some seconds late."""
+        due = [events for events in self._late if events[0] <= self.world.now]
+        self._late = [events for events in self._late if events[0] > self.world.now]
         for _, cluster, resource, obj in due:
-            self._audience.news(cluster, resource, obj)
+            self._router.deliver(cluster, resource, obj)
 
     def _edit(self, edit: Step) -> None:
-        before = self._darkness()
+        before = self._present_outages()
         edit(self.world)
         self.trace.append("-- edit --")
-        if self._darkness() != before:
-            self._look_around()
+        if self._present_outages() != before:
+            self._queue_everything()
 
-    def _darkness(self) -> tuple[frozenset[Any], ...]:
-        return frozenset(self.world.silent), frozenset(self.world.cut), frozenset(self.world.blind)
+    def _present_outages(self) -> tuple[frozenset[Any], ...]:
+        return frozenset(self.world.silent), frozenset(self.world.cut), frozenset(self.world.unsynced)
 
-    def _look_around(self) -> None:
-        """Contact that is made or lost, or a kind that syncs, is news for all that may wait for it."""
-        for seat in self.seats:
-            seat.dirty |= seat.known
+    def _queue_everything(self) -> None:
+        """Queues all known keys, because contact that is made or lost, or a kind that syncs, concerns all that may wait for
+        it.
+        """
+        for state in self.states:
+            state.dirty |= state.known
 
     def _answered(self, question: Question[Any]) -> None:
-        for seat in self.seats:
-            if any(isinstance(question, wanted.question) for wanted in seat.controller.card.inputs):
-                seat.dirty |= seat.known
+        for state in self.states:
+            if any(isinstance(question, wanted.question) for wanted in state.controller.card.inputs):
+                state.dirty |= state.known
 
     def _settle(self, pauses: int = len(PAUSES)) -> None:
         while self._progress.rounds < ROUNDS:
@@ -218,66 +224,69 @@ class Simulation:
             self.world.pass_time(1.0)
 
     def _round(self) -> bool:
-        """True when something changed or is still to be looked at."""
+        """Returns True when something changed or is still queued."""
         before = {cluster: self.world.version(cluster) for cluster in self.world.stores}
         self._arrive()
         self._check(self.case.scenario.tick, "what happens by itself fails")
         busy = False
         try:
-            for seat in self._order(list(self.seats)):
-                for key in self._order(seat.due(self.world.now)):
-                    busy |= self._look(seat, key)
+            for state in self._order(list(self.states)):
+                for key in self._order(state.due(self.world.now)):
+                    busy |= self._reconcile(state, key)
         except Crash:
             self.trace.append("-- crash, restart --")
-            for seat in self.seats:
-                seat.restart()
+            for state in self.states:
+                state.restart()
             busy = True
-        news = any(seat.dirty for seat in self.seats)
+        events = any(state.dirty for state in self.states)
         return (
             busy
-            or news
+            or events
             or bool(self._late)
             or any(self.world.version(cluster) != version for cluster, version in before.items())
         )
 
-    def _look(self, seat: ControllerState, key: Key) -> bool:
-        """True when the key is not at rest."""
+    def _reconcile(self, state: ControllerState, key: Key) -> bool:
+        """Returns True when the key is not at rest."""
         self._disturb()
-        self.looks += 1
-        self.world.look()
-        sight = self.sight(seat)
-        seat.wakes.pop(key, None)
-        look = self.think(seat, key, sight)
+        self.reconciliations += 1
+        self.world.begin_reconciliation()
+        views = self.views(state)
+        state.wakes.pop(key, None)
+        result = self.make_plan(state, key, views)
         if self._hook is not None:
-            self._hook(self, seat, key, look)
-        outcome = look.outcome if look.plan.settled else self._carry_out(seat, look.plan, sight)
+            self._hook(self, state, key, result)
+        outcome = result.outcome if result.plan.settled else self._carry_out(state, result.plan, views)
         now = self.world.now
-        if look.plan.wake_after is not None and outcome in (Outcome.SETTLED, Outcome.ACTED):
-            seat.wakes[key] = now + timedelta(seconds=look.plan.wake_after)
+        if result.plan.wake_after is not None and outcome in (Outcome.SETTLED, Outcome.ACTED):
+            state.wakes[key] = now + timedelta(seconds=result.plan.wake_after)
         if outcome in AGAIN:
-            seat.wakes[key] = now + timedelta(seconds=AGAIN[outcome])
+            state.wakes[key] = now + timedelta(seconds=AGAIN[outcome])
         elif outcome is not Outcome.SETTLED:
-            seat.dirty[key] = None
+            state.dirty[key] = None
         return outcome is Outcome.ACTED
 
-    def sight(self, seat: ControllerState, order: Order | None = None) -> SimulatedViews:
-        lens = self._lens if self._disturbed else None
-        return open_sight(self.case, self.world, seat, lens, order or self._order)
+    def views(self, state: ControllerState, order: Order | None = None) -> SimulatedViews:
+        staleness = self._staleness if self._disturbed else None
+        return open_views(self.case, self.world, state, staleness, order or self._order)
 
-    def think(self, seat: ControllerState, key: Key, sight: SimulatedViews) -> ReconcileResult:
-        look = reconciler.make_plan(seat.controller, key, sight, self.world.now)
-        for error in (look.error if look.outcome is Outcome.BUG else None, *(failed.error for failed in look.plan.failed)):
+    def make_plan(self, state: ControllerState, key: Key, views: SimulatedViews) -> ReconcileResult:
+        result = reconciler.make_plan(state.controller, key, views, self.world.now)
+        for error in (
+            result.error if result.outcome is Outcome.BUG else None,
+            *(failed.error for failed in result.plan.failed),
+        ):
             if error is not None:
                 where = traceback.extract_tb(error.__traceback__)[-1]
                 what = f"{type(error).__name__}: {error} ({where.filename}:{where.lineno})"
-                raise self.broken(f"{seat.controller.card.name} failed on {key}: {what}") from error
-        return look
+                raise self.broken(f"{state.controller.card.name} failed on {key}: {what}") from error
+        return result
 
-    def hand(self, seat: ControllerState, cluster: str) -> SimulatedWriter:
-        return SimulatedWriter(self.world, seat.process.clusters[cluster], self._faults, self._written)
+    def writer(self, state: ControllerState, cluster: str) -> SimulatedWriter:
+        return SimulatedWriter(self.world, state.process.clusters[cluster], self._faults, self._written)
 
-    def _written(self, sentence: WriteRecord | str) -> None:
-        self.trace.append(sentence)
+    def _written(self, record: WriteRecord | str) -> None:
+        self.trace.append(record)
         self._check(self.case.scenario.invariant, "the invariant does not hold")
 
     def _check(self, holds: Step, otherwise: str) -> None:
@@ -286,20 +295,20 @@ class Simulation:
         except AssertionError as error:
             raise self.broken(f"{otherwise}: {error}") from error
 
-    def _carry_out(self, seat: ControllerState, plan: Plan, sight: SimulatedViews) -> Outcome:
+    def _carry_out(self, state: ControllerState, plan: Plan, views: SimulatedViews) -> Outcome:
         blocked = False
         for stage in plan.stages:
-            outcomes = [self._act(seat, action, sight) for action in self._order(list(stage))]
+            outcomes = [self._act(state, action, views) for action in self._order(list(stage))]
             failed = next((o for o in outcomes if o not in GOES_ON), None)
             if failed is not None:
                 return failed
             blocked |= Outcome.BLOCKED in outcomes
         return Outcome.BLOCKED if blocked else Outcome.ACTED
 
-    def _act(self, seat: ControllerState, action: Action, sight: SimulatedViews) -> Outcome:
-        card = seat.controller.card
+    def _act(self, state: ControllerState, action: Action, views: SimulatedViews) -> Outcome:
+        card = state.controller.card
         try:
-            finish(executor.perform(action, card, sight, self.hand(seat, cluster_of(action))))
+            finish(executor.perform(action, card, views, self.writer(state, cluster_of(action))))
         except Broken:
             raise
         except Exception as error:
@@ -312,48 +321,48 @@ class Simulation:
         return Outcome.ACTED
 
     def _disturb(self) -> None:
-        """Begins or ends the disturbance. Its end is news: contact is restored, kinds have synced."""
-        if (self.looks in self._window) is self._disturbed:
+        """Begins or ends the disturbance. Its end is an event: contact is restored, kinds have synced."""
+        if (self.reconciliations in self._window) is self._disturbed:
             return
         self._disturbed = not self._disturbed
-        if self._lens is not None:
+        if self._staleness is not None:
             self.trace.append("-- old view --" if self._disturbed else "-- present view --")
-            self._lens.put_on(self.world)
-        if self._dark is not None:
-            self.trace.append(f"-- {self._dark} --" if self._disturbed else "-- light --")
-            self._dark.fall(self.world) if self._disturbed else self._dark.lift(self.world)
-        self._look_around()
+            self._staleness.start(self.world)
+        if self._outage is not None:
+            self.trace.append(f"-- {self._outage} --" if self._disturbed else "-- light --")
+            self._outage.begin(self.world) if self._disturbed else self._outage.end(self.world)
+        self._queue_everything()
 
-    def _check_woken(self) -> None:
-        for seat, key in self._everything():
-            look = self.think(seat, key, self.sight(seat))
-            if not look.plan.settled:
-                todo = "; ".join(str(action)[:300] for action in look.plan.actions)
-                raise self.broken(f"{seat.controller.card.name} was not woken for {key}, which needs: {todo}")
+    def _check_settled(self) -> None:
+        for state, key in self._everything():
+            result = self.make_plan(state, key, self.views(state))
+            if not result.plan.settled:
+                todo = "; ".join(str(action)[:300] for action in result.plan.actions)
+                raise self.broken(f"{state.controller.card.name} was not woken for {key}, which needs: {todo}")
 
     def _everything(self) -> Iterator[tuple[ControllerState, Key]]:
-        for seat in self.seats:
-            for key in sorted(seat.known):
-                yield seat, key
+        for state in self.states:
+            for key in sorted(state.known):
+                yield state, key
 
     def broken(self, message: str) -> Broken:
         return Broken(message, self.trace)
 
 
-def open_sight(
-    case: Case, world: SimulatedWorld, seat: ControllerState, lens: Staleness | None = None, order: Order = in_order
+def open_views(
+    case: Case, world: SimulatedWorld, state: ControllerState, staleness: Staleness | None = None, order: Order = in_order
 ) -> SimulatedViews:
-    return SimulatedViews(world, seat.process.clusters, seat.controller.card, case.indexes, lens, order, seat.lanes)
+    return SimulatedViews(world, state.process.clusters, state.controller.card, case.indexes, staleness, order, state.readable)
 
 
 def beginning(case: Case) -> Checkpoint:
-    """The world is made, and all of it is news."""
+    """Makes the world and delivers all of it as events."""
     world = case.world()
-    seats = tuple(initial_state(process, controller) for process in case.processes for controller in process.controllers)
-    audience = EventRouter(seats, lambda seat: open_sight(case, world, seat))
+    states = tuple(initial_state(process, controller) for process in case.processes for controller in process.controllers)
+    router = EventRouter(states, lambda state: open_views(case, world, state))
     for cluster, resource, obj in world.every():
-        audience.news(cluster, resource, obj)
-    return Checkpoint(world, seats, SimulationProgress(), 0, ())
+        router.deliver(cluster, resource, obj)
+    return Checkpoint(world, states, SimulationProgress(), 0, ())
 
 
 def finish(work: Coroutine[Any, Any, None]) -> None:

@@ -1,4 +1,4 @@
-"""History."""
+"""This migration creates the table of history records."""
 
 from __future__ import annotations
 

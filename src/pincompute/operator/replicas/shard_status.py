@@ -1,7 +1,7 @@
-"""What a shard says of itself: how many replicas, and in one sentence why not all of them are ready.
+"""This module reports a shard's status: how many replicas there are, and in one sentence why some are not ready.
 
-One write, only when something changed, carrying only what changed. While pods start and nothing is wrong, progress is
-reported every few seconds; that all are ready, and whatever is wrong, is reported at once.
+It makes one write, only when something changed. While pods start and nothing is wrong, it reports progress every few seconds;
+that all are ready, and whatever is wrong, it reports at once.
 """
 
 from __future__ import annotations

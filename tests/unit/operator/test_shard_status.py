@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import msgspec
 import pytest
+from pincompute.operator.replicas.replica_status import FIRST, PACE
 from shard_builders import NOW, pod, seen, shard, share, with_status
 
 from pincompute.api.builtin import (
@@ -23,7 +24,6 @@ from pincompute.engine.api_refusals import ApiRefusals
 from pincompute.engine.error_classification import Outcome
 from pincompute.engine.plan import Replace
 from pincompute.engine.worker import KeyTrouble
-from pincompute.operator.replicas.replica_status import FIRST, PACE
 from pincompute.operator.replicas.replicas_controller import CONTROLLERS, decide
 
 V1 = share("hello:1")
