@@ -12,9 +12,7 @@ import yaml
 from pincompute.api.meta import Struct, doc
 from pincompute.gateway.model import field_mapping
 from pincompute.gateway.model.field_mapping import Data, Json, Path
-
-ANSWERS = frozenset({"id", "version", "generation", "author", "created", "deleting", "status"})
-"""Fields that say nothing in a request."""
+from pincompute.gateway.model.simple_kind import ANSWERS
 
 
 class Change(Struct):

@@ -1,7 +1,7 @@
-"""Who works in a project, and as what: members are a list in the project, changed one at a time.
+"""Changes the members of a project, one at a time.
 
-Nobody gives more than they have. The surprising rule: the last owner stays, unless somebody with rights in every project
-takes them away, so that no project is left that its own people cannot change.
+A caller gives and takes only roles whose permissions they have. A project keeps its last owner, so that its own people can
+change it; only a caller with permissions in every project removes the last owner.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.call_context import Call, Caller, Operation
 from pincompute.gateway.model import PROJECT, field_mapping
 from pincompute.gateway.model.document_validation import DesiredResource
-from pincompute.gateway.model.simple_kind import users
+from pincompute.gateway.model.simple_kind import stated_spec, users
 from pincompute.gateway.problems import FieldError
-from pincompute.gateway.workloads import preserved_fields
 from pincompute.gateway.workloads.object_writer import ObjectWriter, WriteOptions
 
 OWNER = "owner"
@@ -119,7 +118,7 @@ class ProjectMembers:
             metadata = {"name": obj.metadata.name, "labels": users(obj.metadata.labels)}
             notes = {"annotations": users(obj.metadata.annotations)}
             return DesiredResource(
-                PROJECT, {"metadata": {**metadata, **notes}, "spec": {**preserved_fields.spec_of(obj), "members": members}}
+                PROJECT, {"metadata": {**metadata, **notes}, "spec": {**stated_spec(obj), "members": members}}
             )
 
         author = WriteOptions(self._call)

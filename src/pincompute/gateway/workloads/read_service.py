@@ -1,4 +1,4 @@
-"""Reads of all kinds: lists as ready bytes, and streams. Both show what the caller may see, and nothing waits for a cluster."""
+"""Reads objects, lists and streams of all kinds from the cache, as far as the caller may see them."""
 
 from __future__ import annotations
 
@@ -17,17 +17,16 @@ from pincompute.gateway import problems
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.call_context import Call, Caller, Operation
 from pincompute.gateway.model import SIMPLE, ObjectEncoder, SimpleKind, etag
-from pincompute.gateway.workloads import event_stream, list_query, response_bodies, response_headers
+from pincompute.gateway.workloads import event_stream, list_query, responses
 from pincompute.gateway.workloads.change_journal import ChangeJournals
 from pincompute.gateway.workloads.event_stream import EventStream, StreamView
 from pincompute.gateway.workloads.list_query import ListQuery
+from pincompute.gateway.workloads.responses import ObjectName
 from pincompute.kube.cluster_set import Clusters
 
 REMEMBERED = 64 << 20  # bytes of lists that are kept, for those who ask the same again
 
 
-Names: TypeAlias = tuple[str, str]
-"""Project, empty for kinds outside of projects, and name."""
 Bytes: TypeAlias = tuple[bytes, dict[str, str]]
 """A body and the headers that belong to it."""
 Seen: TypeAlias = tuple[str, tuple[str, ...]]
@@ -69,30 +68,30 @@ class ReadService:
         self._kept = _PageCache()
 
     async def shown(
-        self, kind: SimpleKind[Any], names: Names, min_version: str, form: ObjectEncoder = SIMPLE
+        self, kind: SimpleKind[Any], names: ObjectName, min_version: str, form: ObjectEncoder = SIMPLE
     ) -> Response[bytes]:
         """Raises Problem."""
-        await response_headers.caught_up(self._reads, min_version)
-        return response_headers.read(*self.one(kind, names, form))
+        await responses.caught_up(self._reads, min_version)
+        return responses.read(*self.one(kind, names, form))
 
     async def listed(self, kind: SimpleKind[Any], asked: ListRequest, cursor: str, min_version: str) -> Response[bytes]:
         """One page. Raises Problem."""
-        await response_headers.caught_up(self._reads, min_version)
-        return response_headers.read(*self.page(kind, asked, cursor))
+        await responses.caught_up(self._reads, min_version)
+        return responses.read(*self.page(kind, asked, cursor))
 
-    def one(self, kind: SimpleKind[Any], names: Names, form: ObjectEncoder = SIMPLE) -> Bytes:
+    def one(self, kind: SimpleKind[Any], names: ObjectName, form: ObjectEncoder = SIMPLE) -> Bytes:
         """As the cache has it now. Raises Problem."""
         found = self._reads.get(kind.resource, *names)
         if found is None:
-            raise problems.not_found(response_bodies.what(kind, *names))
-        headers = response_headers.fresh(self._reads.freshness(kind.resource))
+            raise problems.not_found(kind.title(*names))
+        headers = responses.fresh(self._reads.freshness(kind.resource))
         return form.encoded(kind, found), {**headers, "ETag": etag(found)}
 
     def page(self, kind: SimpleKind[Any], asked: ListRequest, cursor: str = "") -> Bytes:
         """As the cache has it now. Raises Problem."""
         freshness, missing = self._reads.freshness(kind.resource), self._reads.silent()
         body = self._page(kind, asked, cursor, (str(freshness.version), missing))
-        return body, response_headers.fresh(freshness, missing)
+        return body, responses.fresh(freshness, missing)
 
     def _page(self, kind: SimpleKind[Any], asked: ListRequest, cursor: str, seen: Seen) -> bytes:
         """The same page of an unchanged state is the same bytes as before."""
