@@ -70,8 +70,8 @@ def _struct(info: types.StructType, *, defaults: bool) -> Schema:
     properties = {field.encode_name: _field(info.cls, field, defaults=defaults) for field in info.fields}
     required = sorted(field.encode_name for field in info.fields if field.required)
     made: Schema = {"type": "object", "description": first_paragraph(info.cls), "properties": properties}
-    one_of = {"x-one-of": info.cls.one_of} if hasattr(info.cls, "one_of") else {}
-    return made | one_of | ({"required": required} if required else {})
+    exclusive: tuple[str, ...] = getattr(info.cls, "one_of", ())
+    return made | ({"x-one-of": exclusive} if exclusive else {}) | ({"required": required} if required else {})
 
 
 def _field(owner: type[Any], field: types.Field, *, defaults: bool) -> Schema:

@@ -138,7 +138,8 @@ def _misplaced(data: Data, scope: DocumentScope, prefix: str) -> Iterator[FieldE
 def _notes(data: Data, prefix: str) -> Iterator[FieldError]:
     """Problems of labels and annotations as Kubernetes judges them; a resource's schema does not cover metadata."""
     for part in ("labels", "annotations"):
-        for key, value in (data.get(part) or {}).items():
+        notes: Data = data.get(part) or {}
+        for key, value in notes.items():
             field = f"{prefix}{part}[{key}]"
             yield from (_error(field, problem) for problem in _note_problems(part, field, key, value))
 
