@@ -26,7 +26,7 @@ MOST = 500
 
 
 class RoleGrants(Protocol):
-    """What members ask of authorization."""
+    """Tells which roles a caller may grant."""
 
     def may_grant(self, caller: Caller, project: str, role: str) -> bool: ...
 
@@ -34,13 +34,13 @@ class RoleGrants(Protocol):
 
 
 class KnownRoles(Protocol):
-    """Which roles there are."""
+    """Tells which roles exist."""
 
     def has(self, role: str) -> bool: ...
 
 
 class ProjectMembers:
-    """Of one project, as one caller changes them."""
+    """The members of one project, changed by one caller."""
 
     def __init__(self, reads: CacheReads, grants: RoleGrants, call: Call) -> None:
         self._reads = reads
@@ -54,7 +54,7 @@ class ProjectMembers:
         return self._find(self.all(), name)
 
     async def add(self, member: ProjectMember, *, only_new: bool) -> ProjectMember:
-        """Or give another role to one who is there. Raises Problem."""
+        """Adds a member or changes the role of one. Raises Problem."""
         if not 0 < len(member.name) <= LONGEST_NAME:
             expected = f"1 to {LONGEST_NAME} characters"
             raise problems.invalid(
@@ -126,7 +126,7 @@ class ProjectMembers:
 
 
 def founders(said: Any, founder: str, roles: KnownRoles) -> Any:
-    """The members of a new project, with an owner among them. Raises Problem for a role that there is not."""
+    """The members of a new project, including an owner. Raises Problem for a role that does not exist."""
     if not isinstance(said, list | None):
         return said
     members = cast("list[Any]", said or [])

@@ -63,7 +63,8 @@ class WriteService:
         before = self._found(kind, names)
         obj = await ObjectWriter(kind, self.reads).change(desired, *names, options)
         found = differences(asked(kind.to_simple(before)), asked(kind.to_simple(obj)))
-        return self._written(kind, obj, expected_effects.change(kind, obj, found), found, options)
+        message = expected_effects.change(kind, obj, stated_spec(before), found)
+        return self._written(kind, obj, message, found, options)
 
     async def delete(self, kind: SimpleKind[Any], names: ObjectName, version: str, *, dry_run: bool) -> Response[bytes]:
         found = self._found(kind, names)
@@ -84,7 +85,7 @@ class WriteService:
         spec = preserved_fields.merged(stated_spec(obj), kind.spec_of(desired.manifest))
         before, after = asked(kind.to_simple(obj)), asked(kind.of_manifest({**desired.manifest, "spec": spec}))
         found = differences(before, after)
-        return Difference(changes=found, text=text(before, after), message=expected_effects.change(kind, obj, found))
+        return Difference(changes=found, text=text(before, after), message=expected_effects.change(kind, obj, spec, found))
 
     def _read(self, kind: SimpleKind[Any], names: ObjectName, document: Data, version: str = "") -> DesiredResource:
         """A `version` of If-Match overrules the one in the document."""
