@@ -1,4 +1,4 @@
-"""What was and why: history, events, timeline, explain. Of past workloads as well: history does not need the app to exist."""
+"""`pin history`, `events`, `timeline` and `explain`, also for workloads that no longer exist."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, TypeAlias
 
 from cyclopts import Parameter
 
-from pincompute_sdk.cli import history_record, options, target
+from pincompute_sdk.cli import options, target
 from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Where, Workload
 from pincompute_sdk.cli.output import formats, terminal
 from pincompute_sdk.cli.output.formats import ResourceView
@@ -17,16 +17,47 @@ from pincompute_sdk.generated.models import Decision, Entry, Event, Exit, Explan
 
 AnyRecord: TypeAlias = Revision | Decision | State | Exit | Event | Operation
 
+
+def _kind(record: object) -> str:
+    return type(record).__name__.lower()
+
+
+def _author(record: object) -> str:
+    return record.author if isinstance(record, Operation | Revision) else ""
+
+
+def _sentence(record: AnyRecord) -> str:
+    match record:
+        case Revision():
+            return f"revision {record.revision}"
+        case Decision():
+            where = ", ".join(f"{row.replicas} in {row.zone}" for row in record.scheduling.placement)
+            unplaced = f", {record.scheduling.unplaced} without a place" if record.scheduling.unplaced else ""
+            return f"placed: {where or 'nowhere'}{unplaced}"
+        case State():
+            return f"{record.before} → {record.after}" if record.before else record.after
+        case Exit():
+            why = f": {record.reason}" if record.reason else ""
+            return f"{record.container} of {record.pod} ended with {record.code}{why}"
+        case Event():
+            times = f" ({record.count}x)" if record.count > 1 else ""
+            return f"{record.reason}: {record.message}{times}"
+        case Operation():
+            return " ".join(
+                part for part in (record.verb, record.detail, f"({record.reason})" if record.reason else "") if part
+            )
+
+
 HISTORY: ResourceView[AnyRecord] = ResourceView(
     kind="record",
     columns=(
         TableColumn("age", lambda r: age(r.at)),
         TableColumn("when", lambda r: f"{r.at:%Y-%m-%d %H:%M:%S}", wide=True),
-        TableColumn("what", history_record.kind),
+        TableColumn("what", _kind),
         TableColumn("name", lambda r: r.name, wide=True),
         TableColumn("zone", lambda r: r.zone),
-        TableColumn("who", history_record.author),
-        TableColumn("told", history_record.sentence, long=True),
+        TableColumn("who", _author),
+        TableColumn("told", _sentence, long=True),
     ),
     name=lambda r: r.name,
     nothing="nothing is recorded",
