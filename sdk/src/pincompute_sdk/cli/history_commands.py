@@ -13,36 +13,45 @@ from pincompute_sdk.cli.output import formats, terminal
 from pincompute_sdk.cli.output.formats import ResourceView
 from pincompute_sdk.cli.output.human_values import age
 from pincompute_sdk.cli.output.table import TableColumn
-from pincompute_sdk.generated.models import Decision, Entry, Event, Exit, Explanation, Operation, Revision, State
+from pincompute_sdk.generated.models import (
+    DecisionRecord,
+    Entry,
+    EventRecord,
+    ExitRecord,
+    Explanation,
+    OperationRecord,
+    RevisionRecord,
+    StateRecord,
+)
 
-AnyRecord: TypeAlias = Revision | Decision | State | Exit | Event | Operation
+AnyRecord: TypeAlias = RevisionRecord | DecisionRecord | StateRecord | ExitRecord | EventRecord | OperationRecord
 
 
-def _kind(record: object) -> str:
-    return type(record).__name__.lower()
+def _kind(record: AnyRecord) -> str:
+    return str(type(record).__struct_config__.tag)
 
 
 def _author(record: object) -> str:
-    return record.author if isinstance(record, Operation | Revision) else ""
+    return record.author if isinstance(record, OperationRecord | RevisionRecord) else ""
 
 
 def _sentence(record: AnyRecord) -> str:
     match record:
-        case Revision():
+        case RevisionRecord():
             return f"revision {record.revision}"
-        case Decision():
+        case DecisionRecord():
             where = ", ".join(f"{row.replicas} in {row.zone}" for row in record.scheduling.placement)
             unplaced = f", {record.scheduling.unplaced} without a place" if record.scheduling.unplaced else ""
             return f"placed: {where or 'nowhere'}{unplaced}"
-        case State():
+        case StateRecord():
             return f"{record.before} → {record.after}" if record.before else record.after
-        case Exit():
+        case ExitRecord():
             why = f": {record.reason}" if record.reason else ""
             return f"{record.container} of {record.pod} ended with {record.code}{why}"
-        case Event():
+        case EventRecord():
             times = f" ({record.count}x)" if record.count > 1 else ""
             return f"{record.reason}: {record.message}{times}"
-        case Operation():
+        case OperationRecord():
             return " ".join(
                 part for part in (record.verb, record.detail, f"({record.reason})" if record.reason else "") if part
             )
