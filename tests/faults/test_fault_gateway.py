@@ -17,7 +17,7 @@ from live_region import Region
 from pincompute_sdk.client import Client
 from pincompute_sdk.core import retry
 from pincompute_sdk.core.configuration import Context
-from pincompute_sdk.generated.models import Operation
+from pincompute_sdk.generated.models import OperationRecord
 from terminal_user import TerminalUser, plain_client
 
 pytestmark = pytest.mark.usefixtures("calm")
@@ -158,7 +158,9 @@ def test_history_is_complete_after_the_store_was_away(region: Region, dev: Termi
 
     def told() -> bool:
         with dev.client() as pin:
-            found = [r for r in pin.apps.iterate_history(running, APP) if isinstance(r, Operation) and r.reason in reasons]
+            found = [
+                r for r in pin.apps.iterate_history(running, APP) if isinstance(r, OperationRecord) and r.reason in reasons
+            ]
         assert sorted(r.reason for r in found) == reasons
         return True
 

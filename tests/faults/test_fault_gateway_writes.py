@@ -10,7 +10,7 @@ import pytest
 from live_region import Region
 from pincompute_sdk.client import Client
 from pincompute_sdk.core import retry
-from pincompute_sdk.generated.models import Operation
+from pincompute_sdk.generated.models import OperationRecord
 from terminal_user import TerminalUser
 
 pytestmark = pytest.mark.usefixtures("calm")
@@ -51,7 +51,7 @@ def test_changes_and_verbs_are_done_once_each(region: Region, dev: TerminalUser,
     with patient(dev) as pin:
 
         def told() -> list[tuple[str, str]]:
-            found = [r for r in pin.apps.iterate_history(running, APP) if isinstance(r, Operation)]
+            found = [r for r in pin.apps.iterate_history(running, APP) if isinstance(r, OperationRecord)]
             return sorted((r.verb, r.reason) for r in found if r.reason in reasons.values())
 
         region.eventually("the history has each of them, once", lambda: told() == sorted(reasons.items()))

@@ -1,10 +1,10 @@
-"""`Client`, for programs that wait; `AsyncClient`, for those that do other things meanwhile, is in `asynchronous`.
+"""`Client`, the synchronous client of the platform. `AsyncClient` is in `async_client`.
 
     with Client(project="demo") as pin:
         for app in pin.apps.iterate("demo"):
             print(app.name, app.status.phase)
 
-Without arguments they use what `pin login` stored, and the PINCOMPUTE_* variables on top of it.
+Without arguments they use the context that `pin login` stored; the PINCOMPUTE_* variables override it.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
-"""This module finds all problems of a manifest at once, before anything is sent to an API server.
+"""Reports all problems of an object at once, before anything is sent: against a schema, and the API server's other rules.
 
-It reads the schema and the rules from the CustomResourceDefinition, so each limit is written down once. A contract test proves
-that its verdicts are those of the API server.
+The schema of a manifest is the one that the API server has, read from the CustomResourceDefinition. So each limit is
+written down once; a contract test proves that the verdicts are the API server's.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, TypeAlias, cast
 
@@ -32,7 +32,6 @@ _WORDS = {
     "integer": "a whole number",
     "number": "a number",
 }
-_WRITE_TEXT = 'write it in quotes, for example "{}"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +44,19 @@ class ManifestProblem:
 
     def __str__(self) -> str:
         return f"{self.field}: {self.message}: {self.remedy}"
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownField:
+    """How to correct a field that does not exist. `known_as` gives the name that a field of another form has here."""
+
+    known_as: Mapping[str, str] = field(default_factory=dict[str, str])
+    otherwise: str = "remove it, or correct its name"
+
+    def problem(self, path: str, name: str, known: Collection[str]) -> ManifestProblem:
+        near = self.known_as.get(name, "")
+        near = near if near in known else nearest(name, known)
+        return ManifestProblem(_join(path, name), "is not a field", f"write {near}" if near else self.otherwise)
 
 
 def problems(manifest: Manifest, zones: Collection[str] | None = None, kinds: Kinds = KINDS) -> list[ManifestProblem]:
@@ -61,6 +73,15 @@ def problems(manifest: Manifest, zones: Collection[str] | None = None, kinds: Ki
     named = isinstance(_at(manifest, "metadata", "name"), str)
     _SchemaWalk(found).value(manifest if named else {**manifest, "metadata": {"name": "unjudged"}}, schema, "")
     return [*found, *_unknown_zones(_at(manifest, "spec", "placement", "zones"), zones)]
+
+
+def fitting(value: Manifest, schema: Schema, unknown: UnknownField) -> tuple[Manifest, list[ManifestProblem]]:
+    """The parts of the value that have the schema's types, and every problem.
+
+    An entry of a list that has another type leaves an empty one, so that the others keep their positions.
+    """
+    found = list[ManifestProblem]()
+    return _SchemaWalk(found, unknown, keeps_positions=True).value(value, schema, ""), found
 
 
 @cache
@@ -82,7 +103,7 @@ def _metadata(metadata: Json) -> Iterator[ManifestProblem]:
         yield ManifestProblem("metadata.name", "is required", "give the object a name")
     for key in cast("Manifest", metadata) if isinstance(metadata, dict) else ():
         if key not in _METADATA:
-            yield _unknown("metadata", key, _METADATA)
+            yield UnknownField().problem("metadata", key, _METADATA)
 
 
 def _unknown_zones(asked: Json, zones: Collection[str] | None) -> Iterator[ManifestProblem]:
@@ -111,11 +132,16 @@ class _SchemaWalk:
     of a wrong part is not judged: where its own field is wrong, or one that it needs.
     """
 
-    def __init__(self, found: list[ManifestProblem]) -> None:
+    def __init__(
+        self, found: list[ManifestProblem], unknown: UnknownField | None = None, *, keeps_positions: bool = False
+    ) -> None:
         self._found = found
+        self._unknown = unknown or UnknownField()
+        self._keeps_positions = keeps_positions
         self._mistyped: list[str] = []
 
     def value(self, value: Json, schema: Schema, path: str) -> Json:
+        schema = _alternative(value, schema)
         wrong = _wrong_type(value, schema)
         if wrong is not None:
             self._mistyped.append(path)
@@ -147,10 +173,14 @@ class _SchemaWalk:
             elif more is not None:
                 kept[name] = self.value(part, more, f"{path}[{name}]")
             elif properties and not schema.get("x-kubernetes-preserve-unknown-fields"):
-                self._found.append(_unknown(path, name, properties))
+                self._found.append(self._unknown.problem(path, name, properties))
             else:
                 kept[name] = part
-        return {name: part for name, part in kept.items() if part is not _WRONG}
+        kept = {name: part for name, part in kept.items() if part is not _WRONG}
+        exclusive = [name for name in schema.get("x-one-of", ()) if name in kept]
+        if len(exclusive) > 1:
+            self._report(path, f"has {' and '.join(exclusive)}, where only one may be said", "remove one")
+        return kept
 
     def _list(self, value: list[Json], schema: Schema, path: str) -> list[Json]:
         if len(value) < schema.get("minItems", 0):
@@ -160,6 +190,9 @@ class _SchemaWalk:
         kept = [self.value(item, schema["items"], f"{path}[{index}]") for index, item in enumerate(value)]
         for index, said in _duplicates(value, schema):
             self._report(f"{path}[{index}]", f"{said} is there already", "remove or rename one")
+        if self._keeps_positions:
+            empty: Json = {} if schema["items"].get("type") == "object" else ""
+            return [empty if item is _WRONG else item for item in kept]
         return [item for item in kept if item is not _WRONG]
 
     def _rules(self, value: Json, schema: Schema, path: str) -> None:
@@ -177,17 +210,38 @@ class _SchemaWalk:
 
 
 def _wrong_type(value: Json, schema: Schema) -> tuple[str, str] | None:
-    if schema.get("x-kubernetes-int-or-string"):
-        if isinstance(value, (int, str)) and not isinstance(value, bool):
-            return None
-        if isinstance(value, float) and template_limits.is_quantity(schema):  # written as text on the way, see `fractions`
-            return None
-        return f"must be a whole number or text, not {say(value)}", _WRITE_TEXT.format(say(value))
-    wanted: str = schema["type"]
-    if _TYPES[wanted](value):
+    if _has_type(value, schema):
         return None
-    remedy = _WRITE_TEXT.format(say(value)) if wanted == "string" else f"write {_WORDS[wanted]}"
-    return f"must be {_WORDS[wanted]}, not {say(value)}", remedy
+    expected = _words(schema)
+    if "x-unit" in schema and isinstance(value, int):
+        remedy = f'write for example "{value}{schema["x-unit"]}"'
+    elif "text" in expected and not isinstance(value, dict | list):
+        remedy = f'write it in quotes, for example "{say(value)}"'
+    else:
+        remedy = f"write {expected}"
+    return f"must be {expected}, not {say(value)}", remedy
+
+
+def _has_type(value: Json, schema: Schema) -> bool:
+    if schema.get("x-kubernetes-int-or-string"):
+        whole = isinstance(value, (int, str)) and not isinstance(value, bool)
+        return whole or (isinstance(value, float) and template_limits.is_quantity(schema))  # stored as text, see `fractions`
+    if "anyOf" in schema:
+        return any(_has_type(value, each) for each in schema["anyOf"])
+    return _TYPES[schema["type"]](value)
+
+
+def _alternative(value: Json, schema: Schema) -> Schema:
+    """The member of a union that the value is of. Numbers or text are one type: limits of theirs stand beside `anyOf`."""
+    if schema.get("x-kubernetes-int-or-string"):
+        return schema
+    return next((each for each in schema.get("anyOf", ()) if _has_type(value, each)), schema)
+
+
+def _words(schema: Schema) -> str:
+    if "anyOf" in schema:
+        return " or ".join(_words(each) for each in schema["anyOf"])
+    return schema.get("x-words") or _WORDS[schema["type"]]
 
 
 _TYPES: dict[str, Callable[[Json], bool]] = {
@@ -205,7 +259,8 @@ def _beyond_limits(value: Json, schema: Schema) -> Iterator[tuple[str, str]]:
     """Limits of plain values."""
     if "enum" in schema and value not in schema["enum"]:
         choices = ", ".join(choice for choice in schema["enum"] if choice)
-        yield f"must be one of {choices}, not {say(value)}", f"write one of {choices}"
+        near = nearest(value, schema["enum"])
+        yield f"must be one of {choices}, not {say(value)}", f"write {near or f'one of {choices}'}"
     if isinstance(value, str):
         yield from _text_beyond_limits(value, schema)
     elif schema.get("type") == "integer":
@@ -219,7 +274,11 @@ def _text_beyond_limits(value: str, schema: Schema) -> Iterator[tuple[str, str]]
     if not schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", len(value)):
         least, most = schema.get("minLength", 0), schema.get("maxLength", "any number of")
         yield f"must have {least} to {most} characters, not {len(value)}", "write a shorter text" if value else "write a text"
-    elif "pattern" in schema and re.fullmatch(schema["pattern"], value) is None:
+    elif "pattern" not in schema or re.fullmatch(schema["pattern"], value):
+        return
+    elif "x-words" in schema:
+        yield f"{say(value)} is not {schema['x-words']}", f"write for example {schema['x-example']}"
+    else:
         yield f"{say(value)} must match {schema['pattern']}", "correct the text"
 
 
@@ -250,11 +309,6 @@ def _map_key(item: Manifest, schema: Schema) -> tuple[tuple[str, ...], str]:
     names: list[str] = schema["x-kubernetes-list-map-keys"]
     values = [item.get(name, properties[name].get("default", "")) for name in names]
     return tuple(map(str, values)), " and ".join(f"{name} {say(value)}" for name, value in zip(names, values, strict=True))
-
-
-def _unknown(path: str, name: str, known: Collection[str]) -> ManifestProblem:
-    near = nearest(name, known)
-    return ManifestProblem(_join(path, name), "is not a field", f"write {near}" if near else "remove it, or correct its name")
 
 
 def nearest(name: str, known: Collection[str]) -> str:

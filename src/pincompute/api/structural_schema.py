@@ -42,7 +42,27 @@ def of_kind(kind: type[Object]) -> Schema:
         properties[name] = _field(kind, field, defaults=name == "spec")
     required = [name for name, field in fields.items() if field.required]
     made: Schema = {"type": "object", "description": first_paragraph(kind), "properties": properties}
+    _refuse_unions(made)
     return made | ({"required": required} if required else {})
+
+
+def _refuse_unions(schema: Schema) -> None:
+    if "anyOf" in schema and schema != schema | _INT_OR_STRING:
+        raise TypeError(f"no structural schema for the union {schema['anyOf']}: only `X | None` and `int | str` have one")
+    below: Schema = schema.get("properties", {})
+    for part in (*below.values(), *(schema[name] for name in ("items", "additionalProperties") if name in schema)):
+        _refuse_unions(part)
+
+
+def of_struct(kind: type[msgspec.Struct]) -> Schema:
+    """Schema of a struct that no API server stores. It may have unions, which structural schemas do not allow.
+
+    A class attribute `one_of` names fields of which an object sets one at most; the schema keeps it as `x-one-of`.
+    """
+    info = cast("types.StructType", types.type_info(kind))
+    made = _struct(info, defaults=False)
+    tag: Schema = {info.tag_field: {"type": "string"}} if info.tag_field else {}
+    return {**made, "properties": {**made["properties"], **tag}}
 
 
 def first_paragraph(struct: type[Any]) -> str:
@@ -54,7 +74,8 @@ def _struct(info: types.StructType, *, defaults: bool) -> Schema:
     properties = {field.encode_name: _field(info.cls, field, defaults=defaults) for field in info.fields}
     required = sorted(field.encode_name for field in info.fields if field.required)
     made: Schema = {"type": "object", "description": first_paragraph(info.cls), "properties": properties}
-    return made | ({"required": required} if required else {})
+    exclusive: tuple[str, ...] = getattr(info.cls, "one_of", ())
+    return made | ({"x-one-of": exclusive} if exclusive else {}) | ({"required": required} if required else {})
 
 
 def _field(owner: type[Any], field: types.Field, *, defaults: bool) -> Schema:
@@ -79,7 +100,8 @@ def _default(field: types.Field) -> Any:
 def _schema(info: types.Type, *, defaults: bool) -> Schema:
     match info:
         case types.Metadata():
-            return _schema(info.type, defaults=defaults) | cast("Schema", info.extra_json_schema or {})  # pyright: ignore[reportUnknownMemberType]
+            words = cast("Schema", info.extra_json_schema or {}) | cast("Schema", info.extra or {})  # pyright: ignore[reportUnknownMemberType]
+            return _schema(info.type, defaults=defaults) | words
         case types.StructType():
             return _struct(info, defaults=defaults)
         case types.UnionType():
@@ -104,7 +126,7 @@ def _scalar(info: types.Type) -> Schema:
         case types.FloatType():
             return {"type": "number"}
         case types.StrType():
-            return {"type": "string"}
+            return {"type": "string"} | ({"pattern": info.pattern} if info.pattern else {})
         case types.DateTimeType():
             return {"type": "string", "format": "date-time"}
         case _:
@@ -117,7 +139,9 @@ def _union(info: types.UnionType, *, defaults: bool) -> Schema:
         return _schema(kinds[0], defaults=defaults)
     if {type(kind) for kind in kinds} == {types.IntType, types.StrType}:
         return dict(_INT_OR_STRING)
-    raise TypeError(f"no structural schema for the union {info}: only `X | None` and `int | str` have one")
+    if any(isinstance(kind, types.FloatType) for kind in kinds):  # a number, so whole ones too
+        kinds = [kind for kind in kinds if not isinstance(kind, types.IntType)]
+    return {"anyOf": [_undescribed(_schema(kind, defaults=defaults)) for kind in kinds]}
 
 
 def _dictionary(info: types.DictType, *, defaults: bool) -> Schema:

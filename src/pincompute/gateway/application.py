@@ -60,8 +60,8 @@ def build(parts: ApplicationParts, routes: Sequence[ControllerRouterHandler], op
         on_app_init=[_quiet],
     )
     _check(app)
-    if "catalog" in parts.given:
-        app.asgi_handler = ReadFastPath(app.asgi_handler, parts.guards, parts.given["catalog"], parts.reads.kinds)
+    if "reader" in parts.given:
+        app.asgi_handler = ReadFastPath(app.asgi_handler, parts.guards, parts.given["reader"], parts.reads.kinds)
     if parts.settings.sdk.oldest:
         app.asgi_handler = SdkDeprecationMiddleware(app.asgi_handler, parts.settings.sdk)
     return app

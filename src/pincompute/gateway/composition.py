@@ -34,7 +34,7 @@ from pincompute.gateway.operation import operation_services as operations
 from pincompute.gateway.region_clock import RegionClock
 from pincompute.gateway.rollback_revisions import RollbackRevisions
 from pincompute.gateway.settings import GatewaySettings
-from pincompute.gateway.workloads import project_handlers, workload_handlers
+from pincompute.gateway.workloads import object_handlers, project_handlers
 from pincompute.gateway.workloads.read_service import ReadService
 from pincompute.gateway.workloads.write_service import WriteService
 from pincompute.kube.cache_views import Unknown
@@ -48,7 +48,7 @@ def routes(kinds: SimpleKinds = KINDS) -> Sequence[ControllerRouterHandler]:
     """Of a gateway that serves these kinds."""
     workloads = of_workloads(kinds)
     return (
-        *(route for kind in in_projects(kinds) for route in workload_handlers.routes(kind)),
+        *(route for kind in in_projects(kinds) for route in object_handlers.routes(kind)),
         *project_handlers.ROUTES,
         *operation.routes(workloads),
         *insight.routes(workloads),
@@ -64,8 +64,8 @@ GIVEN = (
     "audit",
     *operations.NAMES,
     "insight",
-    "catalog",
-    "desk",
+    "reader",
+    "writer",
 )  # services that routes ask for by name
 
 
@@ -127,8 +127,8 @@ async def compose(settings: GatewaySettings, clusters: Clusters, kinds: SimpleKi
             "audit": audit,
             **operations.make(reads, authorizer, RollbackRevisions(reads, store), settings),
             "insight": HistoryService(reads, store, clock),
-            "catalog": ReadService(clusters, reads, authorizer),
-            "desk": WriteService(reads),
+            "reader": ReadService(clusters, reads, authorizer),
+            "writer": WriteService(reads),
         }
         built = application.build(application.ApplicationParts(settings, reads, guards, served, given), routes(kinds))
         yield Composition(settings, clusters, built, store, tokens, recorder, served)

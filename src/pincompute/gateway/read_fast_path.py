@@ -55,9 +55,9 @@ class _ResponseStart:
 class ReadFastPath:
     """ASGI around the router."""
 
-    def __init__(self, router: ASGIApp, guards: RequestGuards, catalog: ReadService, among: SimpleKinds) -> None:
+    def __init__(self, router: ASGIApp, guards: RequestGuards, reader: ReadService, among: SimpleKinds) -> None:
         self._router = router
-        self._catalog = catalog
+        self._reader = reader
         kinds = in_projects(among)
         forms = tuple(ROOTS.values())
         self._ones = {
@@ -105,11 +105,11 @@ class ReadFastPath:
 
     async def _one(self, kind: SimpleKind[Any], form: ObjectEncoder, scope: Any, _: Receive, send: Send) -> None:
         names = scope["path_params"]
-        await _answer(*self._catalog.one(kind, (names["project"], names["name"]), form), send)
+        await _answer(*self._reader.one(kind, (names["project"], names["name"]), form), send)
 
     async def _list(self, kind: SimpleKind[Any], form: ObjectEncoder, scope: Any, _: Receive, send: Send) -> None:
         call = scope[CALL]
-        await _answer(*self._catalog.page(kind, ListRequest(call, call.project, EVERYTHING, form=form)), send)
+        await _answer(*self._reader.page(kind, ListRequest(call, call.project, EVERYTHING, form=form)), send)
 
 
 async def _answer(body: bytes, headers: dict[str, str], send: Send) -> None:

@@ -158,7 +158,7 @@ class Informer(Generic[T]):
         self._on_synced.append(callback)
 
     def written(self, obj: T, sent: float | None = None) -> None:
-        """Puts the answer to our own write into the cache, visible at once. `sent`: when the request left, if it made this very version."""
+        """Puts the answer to our own write into the cache. `sent`: when the request left, if it made this very version."""
         if sent is not None:
             self.freshness.answered(sent, version(obj.metadata.resource_version), self._newest)
         if self._scope.shows(obj):

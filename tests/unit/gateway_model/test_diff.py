@@ -86,4 +86,16 @@ def test_what_a_change_brings(name: str) -> None:
     found, spec, says = CHANGES[name]
     obj = msgspec.convert({"metadata": {"name": "x"}, "spec": {"template": {}, **spec}}, PinApp)
     told = [Change(field=field, before=before, after=after) for field, before, after in found]
-    assert expected_effects.change(APP, obj, told).startswith(says)
+    other = {"template": {"spec": {"containers": [{"name": "web", "image": "b"}]}}}
+    assert expected_effects.change(APP, obj, other, told).startswith(says)
+
+
+def test_a_template_that_means_the_same_restarts_nothing() -> None:
+    def template(cpu: str) -> dict[str, Any]:
+        container = {"name": "web", "image": "i", "resources": {"requests": {"cpu": cpu}}}
+        return {"template": {"spec": {"containers": [container]}}}
+
+    obj = msgspec.convert({"metadata": {"name": "x"}, "spec": template("1000m")}, PinApp)
+    found = [Change(field="containers.web.resources.cpu", before="1000m", after="1")]
+    says = expected_effects.change(APP, obj, template("1"), found)
+    assert says == "containers of x changed; nothing restarts"

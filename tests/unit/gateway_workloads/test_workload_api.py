@@ -236,8 +236,8 @@ async def test_a_difference_is_told_in_fields_and_as_text(gateway: Running):
     wanted["containers"][0]["image"] = "hello:2"
     _, found, _ = await gateway.ask("dan", "POST", f"{APPS}/hello/diff", wanted)
     assert found["changes"] == [
-        {"field": "replicas", "before": 3, "after": 4},
         {"field": "containers.web.image", "before": "hello:1", "after": "hello:2"},
+        {"field": "replicas", "before": 3, "after": 4},
     ]
     assert "-  image: hello:1" in found["text"]
     assert "+  image: hello:2" in found["text"]

@@ -159,7 +159,7 @@ async def test_whose_projects_change_gets_the_whole_state_anew(gateway: Running,
 def test_a_journal_knows_what_it_has_forgotten() -> None:
     journal = ChangeJournal(length=3)
     for number in range(5):
-        journal.take(_object(f"a{number}"), gone=False)
+        journal.record(_object(f"a{number}"), gone=False)
     assert (journal.begin, journal.end) == (2, 5)
     assert journal.since(1) is None
     assert journal.since(6) is None

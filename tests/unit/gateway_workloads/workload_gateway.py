@@ -30,14 +30,14 @@ from pincompute.gateway.middleware import RequestGuards
 from pincompute.gateway.model import APP, UNIT
 from pincompute.gateway.openapi_document import OpenApiDocument
 from pincompute.gateway.settings import AccessSettings, GatewaySettings, LimitSettings, ListenSettings
-from pincompute.gateway.workloads import project_handlers, workload_handlers
+from pincompute.gateway.workloads import object_handlers, project_handlers
 from pincompute.gateway.workloads.read_service import ReadService
 from pincompute.gateway.workloads.write_service import WriteService
 from pincompute.kube.cluster_set import Clusters
 from pincompute.kube.kubeconfig import ClusterConfig
 from pincompute.testing.apiserver.memory_server import MemoryServer
 
-ROUTES = (*workload_handlers.routes(APP), *workload_handlers.routes(UNIT), *project_handlers.ROUTES)
+ROUTES = (*object_handlers.routes(APP), *object_handlers.routes(UNIT), *project_handlers.ROUTES)
 
 
 class _ByHeader:
@@ -118,8 +118,8 @@ def _app(clusters: Clusters, settings: GatewaySettings, audit: AuditLog) -> Any:
     given = {
         "roles": roles,
         "authorizer": authorizer,
-        "catalog": ReadService(clusters, reads, authorizer),
-        "desk": WriteService(reads),
+        "reader": ReadService(clusters, reads, authorizer),
+        "writer": WriteService(reads),
     }
     guards = RequestGuards(_ByHeader(), _Unlimited(), authorizer, audit)
     return application.build(application.ApplicationParts(settings, reads, guards, OpenApiDocument(str), given), ROUTES)

@@ -74,6 +74,13 @@ async def test_deploy_shows_the_plan_and_creates(pin: Pin) -> None:
     assert listed.out.splitlines()[1].split()[:3] == ["hello", "Pending", "0/3"]
 
 
+async def test_deploy_takes_the_file_as_an_argument(pin: Pin) -> None:
+    _write("other.yaml", APP.replace("replicas: 3", "replicas: 4"))
+    assert "4 replicas" in (await pin("deploy", "other.yaml", "--diff")).out
+    twice = await pin("deploy", "other.yaml", "-f", "app.yaml")
+    assert (twice.code, "two files are named" in twice.err) == (2, True)
+
+
 async def test_a_second_deploy_shows_what_changes_and_nothing_else(pin: Pin) -> None:
     await pin("deploy", "--detach")
     assert "nothing to change" in (await pin("deploy", "--diff")).out

@@ -1,4 +1,4 @@
-"""Entry of `pin` and `kubectl pin`: finds the command, runs it, and turns whatever happened into an exit code."""
+"""The entry point of `pin` and `kubectl pin`: runs the command and returns its exit code."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _unread() -> int:
-    """Whoever read our output has what they wanted; the rest of it goes nowhere."""
+    """Discards the rest of the output after its reader has gone."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 

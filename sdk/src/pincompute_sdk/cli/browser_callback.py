@@ -1,6 +1,6 @@
-"""The browser's way back: one request on a loopback port of our own (RFC 8252).
+"""Receives the browser's redirect after a login: one request on a loopback port (RFC 8252).
 
-The surprising rule: only an answer with our state counts. Whatever else asks gets a page that says so, and is not heard.
+Only a request with the `state` of this login counts. Every other request gets a page that says so, and has no effect.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ HEADERS = {
 
 
 class _CallbackServer(http.server.ThreadingHTTPServer):
-    """Browsers open connections that they do not use; each has a thread that nobody waits for."""
+    """Handles each connection in a daemon thread, because browsers open connections that they do not use."""
 
     daemon_threads = True
     state: str
@@ -68,11 +68,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(page)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name http.server calls
-        """Says nothing: the code is in the request line."""
+        """Logs nothing: the request line contains the code."""
 
 
 class Listener:
-    """Listens from the beginning, so that the browser cannot be faster than we are."""
+    """Listens as soon as it is created, so that no redirect comes too early."""
 
     def __init__(self) -> None:
         try:
@@ -99,7 +99,7 @@ class Listener:
         self._server.server_close()
 
     def code(self) -> str:
-        """The authorization code that the browser brings."""
+        """Waits for the redirect and returns its authorization code."""
         try:
             answer = self._server.answers.get(timeout=PATIENCE)
         except queue.Empty:
@@ -117,6 +117,6 @@ def _reason(answer: dict[str, str]) -> str:
 
 
 def browse(url: str) -> None:
-    """No browser is no error: the address is printed as well."""
+    """Opens the browser. A missing browser is no error, because the address is printed as well."""
     with contextlib.suppress(webbrowser.Error):
         webbrowser.open(url)

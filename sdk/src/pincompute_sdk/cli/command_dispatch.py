@@ -1,4 +1,4 @@
-"""From arguments to a command, with cyclopts; usage errors and errors of calls become messages and exit codes here."""
+"""Parses arguments with cyclopts, runs the command, and turns errors into messages and exit codes."""
 
 from __future__ import annotations
 

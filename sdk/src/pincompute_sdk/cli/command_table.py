@@ -1,4 +1,4 @@
-"""Every command in one table: its name, where it is, its line of help, and examples that a test understands.
+"""Lists every command: its name, its function, its line of help, and examples that a test parses.
 
 The root's help is printed from here alone, so nothing is imported.
 """
@@ -40,7 +40,7 @@ GROUPS: dict[str, tuple[CommandEntry, ...]] = {
             "deploy",
             "deploy:deploy",
             "Show the plan, carry it out, and follow it zone by zone",
-            ("deploy", "deploy --diff", "deploy -f other.yaml --detach --reason 'release 12'"),
+            ("deploy", "deploy other.yaml --diff", "deploy -f other.yaml --detach --reason 'release 12'"),
         ),
         CommandEntry(
             "delete",

@@ -1,4 +1,4 @@
-"""`pin deploy`: shows the plan, carries it out, and follows it zone by zone until all that was asked for runs."""
+"""`pin deploy`: shows the plan, sends it, and shows the progress in each zone until all replicas run."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from pincompute_sdk.cli import options, plan_view, status_tree, target, wait
+from pincompute_sdk.cli.error_report import CommandError
+from pincompute_sdk.cli.exit_codes import USAGE
 from pincompute_sdk.cli.list_command import view_of
 from pincompute_sdk.cli.live_view import Picture
 from pincompute_sdk.cli.manifest import manifest_file, manifest_validation
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 
 def deploy(
+    path: Annotated[Path | None, Parameter(help="As --file.")] = None,
+    /,
     *,
     file: Annotated[
         Path | None, Parameter(name=["--file", "-f"], help="The nearest app.yaml, here or above, if not said.")
@@ -36,7 +40,9 @@ def deploy(
 ) -> None:
     """Show the plan, carry it out, and follow it zone by zone."""
     formats.check(output)
-    manifest = manifest_file.load(file) if file else manifest_file.load(manifest_file.nearest(Path.cwd()))
+    if path and file:
+        raise CommandError("two files are named", remedy="name one: a deploy is of one workload", code=USAGE)
+    manifest = manifest_file.load(path or file or manifest_file.nearest(Path.cwd()))
     manifest_validation.check(manifest)
     with options.client(where) as pin:
         project = where.project or str(manifest.data.get("project", "")) or options.project(pin.context)

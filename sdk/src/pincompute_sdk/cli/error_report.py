@@ -1,4 +1,4 @@
-"""What a person and a script learn of an error: sentences on stderr, and an exit code that never changes its meaning."""
+"""Reports an error: sentences on stderr for people, and a stable exit code for scripts."""
 
 from __future__ import annotations
 

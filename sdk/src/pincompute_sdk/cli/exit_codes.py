@@ -1,4 +1,4 @@
-"""Exit codes. They never change their meaning, and the root's help tells them, so nothing is imported here."""
+"""Exit codes. They never change their meaning. The root's help lists them, so this module imports nothing."""
 
 from __future__ import annotations
 

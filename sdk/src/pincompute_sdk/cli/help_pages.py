@@ -1,4 +1,4 @@
-"""Help pages of commands: two columns without frames, that fit a narrow terminal and read well in a pipe and aloud."""
+"""Renders the help pages of commands in two columns without frames, for narrow terminals, pipes and screen readers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was and why: history, events, timeline, explain. Of past workloads as well: history does not need the app to exist."""
+"""`pin history`, `events`, `timeline` and `explain`, also for workloads that no longer exist."""
 
 from __future__ import annotations
 
@@ -7,26 +7,66 @@ from typing import Annotated, TypeAlias
 
 from cyclopts import Parameter
 
-from pincompute_sdk.cli import history_record, options, target
+from pincompute_sdk.cli import options, target
 from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Where, Workload
 from pincompute_sdk.cli.output import formats, terminal
 from pincompute_sdk.cli.output.formats import ResourceView
 from pincompute_sdk.cli.output.human_values import age
 from pincompute_sdk.cli.output.table import TableColumn
-from pincompute_sdk.generated.models import Decision, Entry, Event, Exit, Explanation, Operation, Revision, State
+from pincompute_sdk.generated.models import (
+    DecisionRecord,
+    Entry,
+    EventRecord,
+    ExitRecord,
+    Explanation,
+    OperationRecord,
+    RevisionRecord,
+    StateRecord,
+)
 
-AnyRecord: TypeAlias = Revision | Decision | State | Exit | Event | Operation
+AnyRecord: TypeAlias = RevisionRecord | DecisionRecord | StateRecord | ExitRecord | EventRecord | OperationRecord
+
+
+def _kind(record: AnyRecord) -> str:
+    return str(type(record).__struct_config__.tag)
+
+
+def _author(record: object) -> str:
+    return record.author if isinstance(record, OperationRecord | RevisionRecord) else ""
+
+
+def _sentence(record: AnyRecord) -> str:
+    match record:
+        case RevisionRecord():
+            return f"revision {record.revision}"
+        case DecisionRecord():
+            where = ", ".join(f"{row.replicas} in {row.zone}" for row in record.scheduling.placement)
+            unplaced = f", {record.scheduling.unplaced} without a place" if record.scheduling.unplaced else ""
+            return f"placed: {where or 'nowhere'}{unplaced}"
+        case StateRecord():
+            return f"{record.before} → {record.after}" if record.before else record.after
+        case ExitRecord():
+            why = f": {record.reason}" if record.reason else ""
+            return f"{record.container} of {record.pod} ended with {record.code}{why}"
+        case EventRecord():
+            times = f" ({record.count}x)" if record.count > 1 else ""
+            return f"{record.reason}: {record.message}{times}"
+        case OperationRecord():
+            return " ".join(
+                part for part in (record.verb, record.detail, f"({record.reason})" if record.reason else "") if part
+            )
+
 
 HISTORY: ResourceView[AnyRecord] = ResourceView(
     kind="record",
     columns=(
         TableColumn("age", lambda r: age(r.at)),
         TableColumn("when", lambda r: f"{r.at:%Y-%m-%d %H:%M:%S}", wide=True),
-        TableColumn("what", history_record.kind),
+        TableColumn("what", _kind),
         TableColumn("name", lambda r: r.name, wide=True),
         TableColumn("zone", lambda r: r.zone),
-        TableColumn("who", history_record.author),
-        TableColumn("told", history_record.sentence, long=True),
+        TableColumn("who", _author),
+        TableColumn("told", _sentence, long=True),
     ),
     name=lambda r: r.name,
     nothing="nothing is recorded",

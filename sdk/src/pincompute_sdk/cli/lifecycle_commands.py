@@ -1,4 +1,4 @@
-"""The verbs that act on what runs. Each is idempotent, says what is so afterwards, and is recorded with who and why."""
+"""`pin pause`, `resume`, `stop`, `start`, `restart` and `scale`. Each is idempotent and is recorded with author and reason."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def scale(
 
 
 def _act(where: Where, wanted: WorkloadTarget, verb: Callable[[WorkloadsResource, str, str], Done]) -> None:
-    """The server says what will be."""
+    """Calls the verb and prints the server's message."""
     with options.client(where) as pin:
         done = verb(options.workloads(pin, wanted.kind), options.project(pin.context), wanted.name)
     sys.stdout.write(f"{done.message}\n")

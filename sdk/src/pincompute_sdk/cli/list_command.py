@@ -1,4 +1,4 @@
-"""`pin list`: apps of a project, or of all projects; lists page by page, and says which zones did not answer."""
+"""`pin list`: lists the apps of one or all projects, and warns about clusters that did not answer."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def list_(
 
 
 def _kind(text: str) -> Kind:
-    """By its word or its plural."""
+    """The kind with this singular or plural."""
     found = next((kind for kind in KINDS.values() if text.lower() in (kind.word, kind.plural)), None)
     if found is None:
         raise CommandError(f"there is no kind {text}", remedy=f"--kind is one of {', '.join(KINDS)}", code=USAGE)
@@ -95,7 +95,7 @@ def _pages(them: WorkloadsResource, project: str, asked: dict[str, Any]) -> Iter
 
 
 def warn_of(missing: Iterable[str]) -> None:
-    """A partial answer is never passed off as a whole one."""
+    """Warns that an answer is partial."""
     silent = sorted(missing)
     if silent:
         sys.stderr.write(f"warning: {', '.join(silent)} did not answer; what is shown of it may be old or missing\n")

@@ -1,4 +1,4 @@
-"""A picture that is redrawn in place on a terminal; in a pipe, each change is a line."""
+"""Redraws lines in place on a terminal; in a pipe, each change is a new line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SMALLEST = 20  # columns below which nothing is redrawn: the picture would break
 
 
 class Picture:
-    """Draws over what it drew before. The cursor is hidden meanwhile and always comes back."""
+    """Draws over its earlier lines. It hides the cursor meanwhile and always restores it."""
 
     def __init__(self) -> None:
         self._moving = terminal.interactive() and terminal.width() >= SMALLEST

@@ -1,4 +1,4 @@
-"""`pin logs`: of all replicas in all zones, merged by time; the prefix tells the replica, in a colour of its own."""
+"""`pin logs`: prints the logs of all replicas in all zones, merged by time. A coloured prefix names the replica."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options that many commands share, and the client they lead to."""
+"""Options that many commands share, and the client that they select."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a deploy or a rollback will change, in words and colours, before it does."""
+"""Shows what a deploy or a rollback will change, before it does."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LONGEST = 60  # characters of a value
 
 
 def show(wanted: dict[str, Any], planned: Difference) -> None:
-    """From the server's own comparison with what it would store."""
+    """Shows the server's comparison with what it would store."""
     title = f"{wanted.get('kind', 'App')} {wanted['project']}/{wanted['name']}"
     if planned.creates:
         sys.stdout.write(f"{terminal.painted('+ new', 'green')} {title}\n")
@@ -28,7 +28,7 @@ def show(wanted: dict[str, Any], planned: Difference) -> None:
 
 
 def change(title: str, changes: Sequence[Change], message: str) -> None:
-    """Field by field, and in a sentence what will come of it."""
+    """Shows the changes field by field, and a sentence about their effect."""
     sys.stdout.write(f"{terminal.painted('~ change', 'yellow')} {title}\n")
     sys.stdout.writelines(f"    {line(one)}\n" for one in changes)
     if message:

@@ -1,4 +1,4 @@
-"""Questions to the person in front of the terminal. Without one, there is an error and no hanging."""
+"""Asks the user at the terminal. Without a terminal it raises an error and does not wait."""
 
 from __future__ import annotations
 

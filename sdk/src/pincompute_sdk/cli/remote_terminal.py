@@ -1,6 +1,6 @@
-"""This terminal attached to a program elsewhere: raw keys in, bytes out, its size followed, its exit code returned.
+"""Attaches this terminal to a program in a replica: it sends keys and size, shows output, and returns the exit code.
 
-The terminal's modes are put back whatever happens: a broken connection must not leave a broken terminal.
+It always restores the terminal's modes, also after a lost connection.
 """
 
 from __future__ import annotations

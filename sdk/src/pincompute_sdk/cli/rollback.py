@@ -1,4 +1,4 @@
-"""`pin rollback`: shows which revision it leads to and what that changes, asks, and goes there."""
+"""`pin rollback`: shows the revision and its changes, asks for confirmation, and rolls back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The picture of an app: app, zones, replicas, containers. The same lines on a terminal and in a pipe."""
+"""Renders an app as a tree of zones, replicas and containers, with the same lines on a terminal and in a pipe."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def lines(app: Workload, replicas: Sequence[ReplicaStanding]) -> list[TreeLine]:
 
 
 def wanted(app: Workload) -> int:
-    """Replicas that should run; what has no number is one. What is stopped should run none."""
+    """Replicas that should run: one for a kind without a number, none for a stopped workload."""
     return 0 if app.stopped else getattr(app, "replicas", 1)
 
 
@@ -99,7 +99,7 @@ def _replica(replica: ReplicaStanding, indent: str, *, last: bool) -> Iterator[T
 
 
 def write(drawn: Sequence[TreeLine]) -> None:
-    """At once; long lines are cut only where a terminal would break the tree."""
+    """Writes the tree once. Only on a terminal, which would break the tree, long lines are cut."""
     room = terminal.width() if terminal.interactive() else 0
     for line in drawn:
         sys.stdout.write(painted(line, room) + "\n")

@@ -1,4 +1,4 @@
-"""What a command is about: `hello`, `hello/3` (a replica), `unit/notebook`, `unit/notebook/…`, all with `-p PROJECT`."""
+"""Parses the workload or replica that a command names: `hello`, `hello/3` (a replica), `unit/notebook`."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def typed(workload: Workload) -> str:
 
 
 def whole(text: str) -> WorkloadTarget:
-    """Of what is never done to one replica alone."""
+    """Parses the target of a command that never acts on a single replica."""
     found = parse(text)
     if found.replica:
         remedy = f"name {text.rpartition('/')[0]} itself, or `pin restart {text}` to replace one replica"

@@ -1,4 +1,4 @@
-"""A workload as it changes, until a deadline."""
+"""Polls a workload until a deadline, and tells when it runs or has ended."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pincompute_sdk.cli.exit_codes import FAILURE, TIMEOUT
 if TYPE_CHECKING:
     from pincompute_sdk.generated.kinds import Workload, WorkloadsResource
 
-PACE = 0.5  # seconds between two looks
+PACE = 0.5  # seconds between two polls
 
 
 def versions(them: WorkloadsResource, project: str, name: str, seconds: float) -> Iterator[Workload]:
-    """The workload at every look; raises when time is up."""
+    """Yields the workload again and again until the time is over."""
     end = time.monotonic() + seconds
     while True:
         yield them.get(project, name)
@@ -27,7 +27,7 @@ def versions(them: WorkloadsResource, project: str, name: str, seconds: float) -
 
 
 def settled(app: Workload) -> bool:
-    """All that was asked for runs, in the present revision, and nothing of the old is left."""
+    """Tells whether all replicas run in the present revision and none of an older one is left."""
     status = app.status
     if status is None or not status.settled:
         return False
@@ -35,7 +35,7 @@ def settled(app: Workload) -> bool:
 
 
 def ended(app: Workload) -> bool:
-    """It ran to its end and does not run again by itself. Raises when it failed."""
+    """Tells whether it ran to its end and does not start again. Raises CommandError when it failed."""
     status = app.status
     if status is None or status.state not in ("Succeeded", "Failed"):
         return False

@@ -1,1 +1,1 @@
-"""The hand-written half of the client: what a call is, how it is sent, retried and followed. `generated` stands on it."""
+"""The hand-written part of the client: it sends, retries and streams calls. The generated code uses it."""

@@ -1,6 +1,6 @@
-"""Where the server is and who calls it: `~/.config/pincompute/config.yaml`, overruled by the environment.
+"""The stored servers and identities, in `~/.config/pincompute/config.yaml`; environment variables override them.
 
-The file holds tokens, so it is written with mode 0600 and replaced as a whole; one that others may read is complained about.
+The file holds tokens, so it is written with mode 0600 and replaced as a whole; `pin` warns about one that others may read.
 Environment: PINCOMPUTE_SERVER, PINCOMPUTE_TOKEN, PINCOMPUTE_PROJECT, PINCOMPUTE_CA, PINCOMPUTE_CONTEXT, PINCOMPUTE_CONFIG.
 """
 

@@ -1,6 +1,6 @@
-"""Runs an exchange over httpx2, synchronously or asynchronously: the only modules' part that touches the network for calls.
+"""Runs an exchange over httpx2, synchronously or asynchronously. Calls use the network only here.
 
-Both drivers differ only in `await`; whatever decides stands in `exchange`.
+Both drivers differ only in `await`; `exchange` makes all decisions.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CONNECTIONS = httpx2.Limits(max_connections=20, max_keepalive_connections=10)
 
 
 class Dropped(Exception):  # noqa: N818 - not an error of its own: whoever follows a stream resumes it
-    """A stream ended before its server said so."""
+    """A stream ended without the server's end event."""
 
 
 def trust(ca: str) -> ssl.SSLContext:
@@ -204,7 +204,7 @@ class AsyncStream:
 
 
 def failed(error: BaseException) -> NoResponse:
-    """The kind of trouble, found in the chain of causes: httpx2 wraps what the socket said."""
+    """The kind of failure, from the chain of causes: httpx2 wraps the socket's error."""
     for cause in _causes(error):
         match cause:
             case ssl.SSLCertVerificationError():

@@ -1,4 +1,4 @@
-"""From an outcome to the error a person reads: what happened, why, and what to do."""
+"""Maps the outcome of a call to an error that says what happened, why, and what to do."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _unknown_call(session: ClientSession, answer: HttpResponse) -> errors.PinErr
 
 
 def _of_versions(server: str, found: errors.Problem) -> errors.Problem:
-    """What one side does not know may only be known to the other's version."""
+    """Adds both versions to an error that a difference between them may explain."""
     if not server or compare(server, pincompute_sdk.__version__) == 0:
         return found
     if isinstance(found, errors.UnknownCallError):

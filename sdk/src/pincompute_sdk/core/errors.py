@@ -1,4 +1,4 @@
-"""Everything that can go wrong with a call, one class per stable problem code.
+"""The errors of calls: one class for each stable problem code.
 
 Each error says what happened, why, and what to do; `request_id` finds it in the server's audit. A code this SDK does not know
 (a newer server) is still a `Problem`, so `except Problem` is always enough.

@@ -1,7 +1,7 @@
-"""Server-sent events: the parser and the memory of where a stream was, both without I/O.
+"""Parses server-sent events and keeps the position of a stream, without I/O.
 
-The surprising rule: an event's id is remembered only once the event was handed out, so after a drop the server repeats what
-the caller has not seen and nothing else.
+A stream keeps the id of an event only after the caller received the event. So after a lost connection the server repeats
+exactly the events that the caller has not seen.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Parser:
 
 @dataclass(slots=True)
 class Resuming:
-    """Where a followed stream is, and how long to wait before it is taken up again."""
+    """The position of a stream, and how long to wait before it is resumed."""
 
     request: HttpRequest
     last_id: str = ""
@@ -82,7 +82,7 @@ class Resuming:
     parser: Parser = field(default_factory=Parser)
 
     def next(self) -> HttpRequest:
-        """The request that continues behind the last event handed out."""
+        """The request that continues after the last event that the caller received."""
         self.parser = Parser(id=self.last_id)
         headers = {**self.request.headers, "Accept": "text/event-stream"}
         if self.last_id:
@@ -95,7 +95,7 @@ class Resuming:
         self.begun = True
 
     def wait(self) -> float | None:
-        """Seconds until the next attempt; None when patience is over."""
+        """Seconds until the next attempt; None after too many attempts."""
         self.failures += 1
         if self.failures > PATIENCE:
             return None

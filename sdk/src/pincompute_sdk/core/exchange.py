@@ -1,6 +1,6 @@
-"""One call from request to answer, without I/O: a generator that asks its driver to send, to wait, or to renew the token.
+"""Conducts one call without I/O: a generator that asks its driver to send, to wait, or to renew the token.
 
-The synchronous and the asynchronous driver run the same generator, so both retry, learn and fail in the same way.
+The synchronous and the asynchronous driver run the same generator, so both retry and fail in the same way.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ Exchange: TypeAlias = Generator[Step, Outcome | None, HttpResponse]
 
 
 class DeprecationNotice(UserWarning):
-    """The server tells that this version of the SDK will not be served for ever."""
+    """The server announces that it will stop to serve this version of the SDK."""
 
 
 @dataclass(slots=True)
 class ClientSession:
-    """What one client remembers between its calls."""
+    """The state of a client between its calls."""
 
     server: str
     token: Callable[[], str]
@@ -97,7 +97,7 @@ class ClientSession:
 
 
 def exchange(session: ClientSession, request: HttpRequest) -> Exchange:
-    """Sends `request` until it is answered well, may not be repeated, or the budget is used up; raises what came of it."""
+    """Sends `request` until it succeeds, may not be repeated, or the budget is used up. Raises PinError."""
     tried, renewed = retry.RetryState(0, 0.0), False
     session.budget.earn()
     while True:

@@ -1,4 +1,4 @@
-"""What is told about every attempt. Logging and counting are always on; callers add hooks of their own behind them."""
+"""Hooks that receive every attempt of a call. Logging and metrics are always on; callers may add hooks of their own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests and what comes of them, as values: the language between the core, which does no I/O, and its drivers."""
+"""Requests and their outcomes as values, which the core exchanges with its drivers. The core does no I/O."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class HttpResponse:
 
 @dataclass(frozen=True, slots=True)
 class NoResponse:
-    """No answer. `unsent` says that the server surely did not act on the request."""
+    """The request got no answer. `unsent` says that the server cannot have acted on it."""
 
     trouble: Trouble
     message: str
@@ -68,7 +68,7 @@ class NoResponse:
 
     @property
     def passing(self) -> bool:
-        """May be over in a moment."""
+        """Tells whether a repetition may succeed."""
         return self.trouble in ("refused", "timeout", "dropped", "network")
 
 

@@ -1,6 +1,6 @@
-"""Logging in at the server's OpenID Connect issuer: device flow, browser with PKCE, renewal. No password passes through here.
+"""Logs in at the server's OpenID Connect issuer: device flow, browser with PKCE, renewal. It never handles passwords.
 
-The refresh token may be used once (issuers rotate it), so a renewal stores what came back before anything else happens.
+The refresh token may be used once (issuers rotate it), so a renewal stores the new tokens first.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 
 
 class LoginError(PinError):
-    """The issuer refused, or the person did not finish."""
+    """The issuer refused the login, or the user did not finish it."""
 
 
 class Endpoints(msgspec.Struct, frozen=True):
-    """What is needed of the issuer's discovery document."""
+    """The fields used of the issuer's discovery document."""
 
     token_endpoint: str
     authorization_endpoint: str = ""
@@ -214,7 +214,7 @@ def granted(context: Context, grant: Grant) -> Context:
 
 @dataclass(slots=True)
 class TokenSource:
-    """The token of one client; `store` keeps what a renewal brought."""
+    """Holds the token of one client; `store` saves renewed tokens."""
 
     context: Context
     store: Callable[[Context], None]

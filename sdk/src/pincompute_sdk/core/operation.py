@@ -1,4 +1,4 @@
-"""One operation of the interface as data, and its call. The generated code is a list of these and thin methods over them."""
+"""Describes operations of the interface as data, and calls them. The generated code consists of operations and thin methods."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def decode(operation: Operation[T], answer: HttpResponse, server_version: str) -
 
 @dataclass(frozen=True, slots=True)
 class SyncCaller:
-    """What generated resources of the synchronous client call."""
+    """Makes the calls of the synchronous client's generated resources."""
 
     driver: SyncDriver
 
@@ -90,7 +90,7 @@ class SyncCaller:
         return self.driver.open(request(operation, given))
 
     def lines(self, operation: Operation[T], given: Input) -> Iterator[T]:
-        """One value a line, as they come; a stream that breaks off is an error, not an end."""
+        """Yields one value for each line. A stream that breaks off raises an error."""
         stream = self.open(operation, given)
         pending = b""
         try:
@@ -105,7 +105,7 @@ class SyncCaller:
             yield _line(self, operation, pending)
 
     def pages(self, operation: Operation[T], given: Input) -> Iterator[T]:
-        """Page after page; the cursor is the server's."""
+        """Yields page after page."""
         cursor = ""
         while True:
             page = self.call(operation, _at(given, cursor))
@@ -115,7 +115,7 @@ class SyncCaller:
                 return
 
     def follow(self, operation: Operation[Any], given: Input) -> Iterator[ServerEvent]:
-        """Events for ever, resumed behind the last one after every drop; ends with the server's `end` event."""
+        """Yields events until the server's `end` event, and resumes after the last one when the connection is lost."""
         state = Resuming(request(operation, given))
         while True:
             try:
@@ -141,7 +141,7 @@ class SyncCaller:
 
 @dataclass(frozen=True, slots=True)
 class AsyncCaller:
-    """What generated resources of the asynchronous client call."""
+    """Makes the calls of the asynchronous client's generated resources."""
 
     driver: AsyncDriver
 
@@ -254,7 +254,7 @@ def _text(value: Any) -> str:
 
 
 def _header(name: str, value: Any) -> str:
-    """A header holds ASCII only: words of people go percent-encoded."""
+    """The value of a header. Headers hold ASCII only, so free text is percent-encoded."""
     return quote(_text(value), safe=PRINTABLE) if name in PERCENT_ENCODED else _text(value)
 
 

@@ -1,9 +1,9 @@
-"""When a call is tried again, and after how long: a pure decision (S-260).
+"""Decides whether a call is tried again, and after how long. The decision is pure (S-260).
 
 Only what is safe is repeated: calls whose repetition changes nothing (GET, PUT, DELETE, a POST with an idempotency key), and
 any call that surely was not carried out (refused connection, 429). Waits grow with full jitter up to a cap and never past the
-budget; a `Retry-After` that does not fit into the budget ends the attempts at once instead of hammering. A server that was
-heard before and is gone is waited for, because it will be back; one that never was may have another address.
+budget; a `Retry-After` that does not fit into the budget ends the attempts at once. A server that has answered before and is
+gone gets more attempts, because it will be back; one that never answered may have another address.
 """
 
 from __future__ import annotations

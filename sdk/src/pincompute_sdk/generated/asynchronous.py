@@ -419,7 +419,7 @@ class AppsResource:
         cursor: str | None = None,
         within: float = 30.0,
     ) -> AppList:
-        """GET /v1/projects/{project}/apps
+        """Of one project.
 
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
@@ -489,6 +489,7 @@ class AppsResource:
     async def list_all(
         self,
         *,
+        project: str | None = None,
         tier: Literal["", "Reserved", "OnDemand", "Preemptible"] | None = None,
         zone: str | None = None,
         state: str | None = None,
@@ -496,12 +497,12 @@ class AppsResource:
         text: str | None = None,
         sort: Literal["", "name", "created", "state", "ready", "-name", "-created", "-state", "-ready"] | None = None,
         limit: int | None = None,
-        project: str | None = None,
         cursor: str | None = None,
         within: float = 30.0,
     ) -> AppList:
-        """GET /v1/apps
+        """Of all projects that the caller may see.
 
+        project: Only of this project.
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
         state: Only in this state, for example Running.
@@ -509,7 +510,6 @@ class AppsResource:
         text: Only what mentions this: name, labels, images, message.
         sort: By name if not said.
         limit: Objects of a page.
-        project: Only of this project.
         cursor: The cursor of the page before.
         """
         return await self._caller.call(
@@ -517,6 +517,7 @@ class AppsResource:
             Input(
                 {},
                 {
+                    "project": project,
                     "tier": tier,
                     "zone": zone,
                     "state": state,
@@ -524,7 +525,6 @@ class AppsResource:
                     "text": text,
                     "sort": sort,
                     "limit": limit,
-                    "project": project,
                     "cursor": cursor,
                 },
                 {},
@@ -536,6 +536,7 @@ class AppsResource:
     async def iterate_all(
         self,
         *,
+        project: str | None = None,
         tier: Literal["", "Reserved", "OnDemand", "Preemptible"] | None = None,
         zone: str | None = None,
         state: str | None = None,
@@ -543,11 +544,11 @@ class AppsResource:
         text: str | None = None,
         sort: Literal["", "name", "created", "state", "ready", "-name", "-created", "-state", "-ready"] | None = None,
         limit: int | None = None,
-        project: str | None = None,
         within: float = 30.0,
     ) -> AsyncIterator[App]:
         """Every item, page after page.
 
+        project: Only of this project.
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
         state: Only in this state, for example Running.
@@ -555,13 +556,13 @@ class AppsResource:
         text: Only what mentions this: name, labels, images, message.
         sort: By name if not said.
         limit: Objects of a page.
-        project: Only of this project.
         """
         async for page in self._caller.pages(
             op.APPS_LIST_ALL,
             Input(
                 {},
                 {
+                    "project": project,
                     "tier": tier,
                     "zone": zone,
                     "state": state,
@@ -569,7 +570,6 @@ class AppsResource:
                     "text": text,
                     "sort": sort,
                     "limit": limit,
-                    "project": project,
                 },
                 {},
                 None,
@@ -582,6 +582,7 @@ class AppsResource:
     async def list_all_in_full(
         self,
         *,
+        project: str | None = None,
         tier: Literal["", "Reserved", "OnDemand", "Preemptible"] | None = None,
         zone: str | None = None,
         state: str | None = None,
@@ -589,12 +590,12 @@ class AppsResource:
         text: str | None = None,
         sort: Literal["", "name", "created", "state", "ready", "-name", "-created", "-state", "-ready"] | None = None,
         limit: int | None = None,
-        project: str | None = None,
         cursor: str | None = None,
         within: float = 30.0,
     ) -> ResourceList:
-        """GET /v1/resources/apps
+        """Of all projects that the caller may see.
 
+        project: Only of this project.
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
         state: Only in this state, for example Running.
@@ -602,7 +603,6 @@ class AppsResource:
         text: Only what mentions this: name, labels, images, message.
         sort: By name if not said.
         limit: Objects of a page.
-        project: Only of this project.
         cursor: The cursor of the page before.
         """
         return await self._caller.call(
@@ -610,6 +610,7 @@ class AppsResource:
             Input(
                 {},
                 {
+                    "project": project,
                     "tier": tier,
                     "zone": zone,
                     "state": state,
@@ -617,7 +618,6 @@ class AppsResource:
                     "text": text,
                     "sort": sort,
                     "limit": limit,
-                    "project": project,
                     "cursor": cursor,
                 },
                 {},
@@ -629,6 +629,7 @@ class AppsResource:
     async def iterate_all_in_full(
         self,
         *,
+        project: str | None = None,
         tier: Literal["", "Reserved", "OnDemand", "Preemptible"] | None = None,
         zone: str | None = None,
         state: str | None = None,
@@ -636,11 +637,11 @@ class AppsResource:
         text: str | None = None,
         sort: Literal["", "name", "created", "state", "ready", "-name", "-created", "-state", "-ready"] | None = None,
         limit: int | None = None,
-        project: str | None = None,
         within: float = 30.0,
     ) -> AsyncIterator[dict[str, Any]]:
         """Every item, page after page.
 
+        project: Only of this project.
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
         state: Only in this state, for example Running.
@@ -648,13 +649,13 @@ class AppsResource:
         text: Only what mentions this: name, labels, images, message.
         sort: By name if not said.
         limit: Objects of a page.
-        project: Only of this project.
         """
         async for page in self._caller.pages(
             op.APPS_LIST_ALL_IN_FULL,
             Input(
                 {},
                 {
+                    "project": project,
                     "tier": tier,
                     "zone": zone,
                     "state": state,
@@ -662,7 +663,6 @@ class AppsResource:
                     "text": text,
                     "sort": sort,
                     "limit": limit,
-                    "project": project,
                 },
                 {},
                 None,
@@ -686,7 +686,7 @@ class AppsResource:
         cursor: str | None = None,
         within: float = 30.0,
     ) -> ResourceList:
-        """GET /v1/resources/projects/{project}/apps
+        """Of one project.
 
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
@@ -849,15 +849,15 @@ class AppsResource:
         name: str,
         body: dict[str, Any],
         *,
-        if_match: str | None = None,
         dry_run: bool | None = None,
+        if_match: str | None = None,
         reason: str | None = None,
         within: float = 30.0,
     ) -> AppWritten:
         """PATCH /v1/projects/{project}/apps/{name}
 
-        if_match: Only if the object is in this version: its ETag.
         dry_run: Judge it as if it were done, and do nothing.
+        if_match: Only if the object is in this version: its ETag.
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
@@ -923,15 +923,15 @@ class AppsResource:
         name: str,
         body: App | Mapping[str, Any],
         *,
-        if_match: str | None = None,
         dry_run: bool | None = None,
+        if_match: str | None = None,
         reason: str | None = None,
         within: float = 30.0,
     ) -> AppWritten:
         """PUT /v1/projects/{project}/apps/{name}
 
-        if_match: Only if the object is in this version: its ETag.
         dry_run: Judge it as if it were done, and do nothing.
+        if_match: Only if the object is in this version: its ETag.
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
@@ -1158,7 +1158,7 @@ class AppsResource:
         limit: int | None = None,
         within: float = 30.0,
     ) -> AsyncIterator[ServerEvent]:
-        """
+        """Changes in one project, as they happen.
 
         Taken up again behind the last event after every drop.
 
@@ -1184,6 +1184,7 @@ class AppsResource:
     def watch_all(
         self,
         *,
+        project: str | None = None,
         tier: Literal["", "Reserved", "OnDemand", "Preemptible"] | None = None,
         zone: str | None = None,
         state: str | None = None,
@@ -1191,13 +1192,13 @@ class AppsResource:
         text: str | None = None,
         sort: Literal["", "name", "created", "state", "ready", "-name", "-created", "-state", "-ready"] | None = None,
         limit: int | None = None,
-        project: str | None = None,
         within: float = 30.0,
     ) -> AsyncIterator[ServerEvent]:
-        """
+        """Changes in all projects that the caller may see, as they happen.
 
         Taken up again behind the last event after every drop.
 
+        project: Only of this project.
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
         state: Only in this state, for example Running.
@@ -1211,6 +1212,7 @@ class AppsResource:
             Input(
                 {},
                 {
+                    "project": project,
                     "tier": tier,
                     "zone": zone,
                     "state": state,
@@ -1218,7 +1220,6 @@ class AppsResource:
                     "text": text,
                     "sort": sort,
                     "limit": limit,
-                    "project": project,
                 },
                 {},
                 None,
@@ -1227,7 +1228,7 @@ class AppsResource:
         )
 
     def watch_one(self, project: str, name: str, *, within: float = 30.0) -> AsyncIterator[ServerEvent]:
-        """
+        """Changes of one, as they happen.
 
         Taken up again behind the last event after every drop.
         """
@@ -1555,7 +1556,7 @@ class ProjectsResource:
         cursor: str | None = None,
         within: float = 30.0,
     ) -> ProjectList:
-        """GET /v1/projects
+        """Of all projects that the caller may see.
 
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, description.
@@ -1600,7 +1601,7 @@ class ProjectsResource:
         cursor: str | None = None,
         within: float = 30.0,
     ) -> ResourceList:
-        """GET /v1/resources/projects
+        """Of all projects that the caller may see.
 
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, description.
@@ -1640,15 +1641,15 @@ class ProjectsResource:
         project: str,
         body: dict[str, Any],
         *,
-        if_match: str | None = None,
         dry_run: bool | None = None,
+        if_match: str | None = None,
         reason: str | None = None,
         within: float = 30.0,
     ) -> ProjectWritten:
         """PATCH /v1/projects/{project}
 
-        if_match: Only if the object is in this version: its ETag.
         dry_run: Judge it as if it were done, and do nothing.
+        if_match: Only if the object is in this version: its ETag.
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
@@ -1661,15 +1662,15 @@ class ProjectsResource:
         project: str,
         body: Project | Mapping[str, Any],
         *,
-        if_match: str | None = None,
         dry_run: bool | None = None,
+        if_match: str | None = None,
         reason: str | None = None,
         within: float = 30.0,
     ) -> ProjectWritten:
         """PUT /v1/projects/{project}
 
-        if_match: Only if the object is in this version: its ETag.
         dry_run: Judge it as if it were done, and do nothing.
+        if_match: Only if the object is in this version: its ETag.
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
@@ -1686,7 +1687,7 @@ class ProjectsResource:
         limit: int | None = None,
         within: float = 30.0,
     ) -> AsyncIterator[ServerEvent]:
-        """
+        """Changes in all projects that the caller may see, as they happen.
 
         Taken up again behind the last event after every drop.
 
@@ -2192,7 +2193,7 @@ class UnitsResource:
         cursor: str | None = None,
         within: float = 30.0,
     ) -> UnitList:
-        """GET /v1/projects/{project}/units
+        """Of one project.
 
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
@@ -2262,6 +2263,7 @@ class UnitsResource:
     async def list_all(
         self,
         *,
+        project: str | None = None,
         tier: Literal["", "Reserved", "OnDemand", "Preemptible"] | None = None,
         zone: str | None = None,
         state: str | None = None,
@@ -2269,12 +2271,12 @@ class UnitsResource:
         text: str | None = None,
         sort: Literal["", "name", "created", "state", "ready", "-name", "-created", "-state", "-ready"] | None = None,
         limit: int | None = None,
-        project: str | None = None,
         cursor: str | None = None,
         within: float = 30.0,
     ) -> UnitList:
-        """GET /v1/units
+        """Of all projects that the caller may see.
 
+        project: Only of this project.
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
         state: Only in this state, for example Running.
@@ -2282,7 +2284,6 @@ class UnitsResource:
         text: Only what mentions this: name, labels, images, message.
         sort: By name if not said.
         limit: Objects of a page.
-        project: Only of this project.
         cursor: The cursor of the page before.
         """
         return await self._caller.call(
@@ -2290,6 +2291,7 @@ class UnitsResource:
             Input(
                 {},
                 {
+                    "project": project,
                     "tier": tier,
                     "zone": zone,
                     "state": state,
@@ -2297,7 +2299,6 @@ class UnitsResource:
                     "text": text,
                     "sort": sort,
                     "limit": limit,
-                    "project": project,
                     "cursor": cursor,
                 },
                 {},
@@ -2309,6 +2310,7 @@ class UnitsResource:
     async def iterate_all(
         self,
         *,
+        project: str | None = None,
         tier: Literal["", "Reserved", "OnDemand", "Preemptible"] | None = None,
         zone: str | None = None,
         state: str | None = None,
@@ -2316,11 +2318,11 @@ class UnitsResource:
         text: str | None = None,
         sort: Literal["", "name", "created", "state", "ready", "-name", "-created", "-state", "-ready"] | None = None,
         limit: int | None = None,
-        project: str | None = None,
         within: float = 30.0,
     ) -> AsyncIterator[Unit]:
         """Every item, page after page.
 
+        project: Only of this project.
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
         state: Only in this state, for example Running.
@@ -2328,13 +2330,13 @@ class UnitsResource:
         text: Only what mentions this: name, labels, images, message.
         sort: By name if not said.
         limit: Objects of a page.
-        project: Only of this project.
         """
         async for page in self._caller.pages(
             op.UNITS_LIST_ALL,
             Input(
                 {},
                 {
+                    "project": project,
                     "tier": tier,
                     "zone": zone,
                     "state": state,
@@ -2342,7 +2344,6 @@ class UnitsResource:
                     "text": text,
                     "sort": sort,
                     "limit": limit,
-                    "project": project,
                 },
                 {},
                 None,
@@ -2355,6 +2356,7 @@ class UnitsResource:
     async def list_all_in_full(
         self,
         *,
+        project: str | None = None,
         tier: Literal["", "Reserved", "OnDemand", "Preemptible"] | None = None,
         zone: str | None = None,
         state: str | None = None,
@@ -2362,12 +2364,12 @@ class UnitsResource:
         text: str | None = None,
         sort: Literal["", "name", "created", "state", "ready", "-name", "-created", "-state", "-ready"] | None = None,
         limit: int | None = None,
-        project: str | None = None,
         cursor: str | None = None,
         within: float = 30.0,
     ) -> ResourceList:
-        """GET /v1/resources/units
+        """Of all projects that the caller may see.
 
+        project: Only of this project.
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
         state: Only in this state, for example Running.
@@ -2375,7 +2377,6 @@ class UnitsResource:
         text: Only what mentions this: name, labels, images, message.
         sort: By name if not said.
         limit: Objects of a page.
-        project: Only of this project.
         cursor: The cursor of the page before.
         """
         return await self._caller.call(
@@ -2383,6 +2384,7 @@ class UnitsResource:
             Input(
                 {},
                 {
+                    "project": project,
                     "tier": tier,
                     "zone": zone,
                     "state": state,
@@ -2390,7 +2392,6 @@ class UnitsResource:
                     "text": text,
                     "sort": sort,
                     "limit": limit,
-                    "project": project,
                     "cursor": cursor,
                 },
                 {},
@@ -2402,6 +2403,7 @@ class UnitsResource:
     async def iterate_all_in_full(
         self,
         *,
+        project: str | None = None,
         tier: Literal["", "Reserved", "OnDemand", "Preemptible"] | None = None,
         zone: str | None = None,
         state: str | None = None,
@@ -2409,11 +2411,11 @@ class UnitsResource:
         text: str | None = None,
         sort: Literal["", "name", "created", "state", "ready", "-name", "-created", "-state", "-ready"] | None = None,
         limit: int | None = None,
-        project: str | None = None,
         within: float = 30.0,
     ) -> AsyncIterator[dict[str, Any]]:
         """Every item, page after page.
 
+        project: Only of this project.
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
         state: Only in this state, for example Running.
@@ -2421,13 +2423,13 @@ class UnitsResource:
         text: Only what mentions this: name, labels, images, message.
         sort: By name if not said.
         limit: Objects of a page.
-        project: Only of this project.
         """
         async for page in self._caller.pages(
             op.UNITS_LIST_ALL_IN_FULL,
             Input(
                 {},
                 {
+                    "project": project,
                     "tier": tier,
                     "zone": zone,
                     "state": state,
@@ -2435,7 +2437,6 @@ class UnitsResource:
                     "text": text,
                     "sort": sort,
                     "limit": limit,
-                    "project": project,
                 },
                 {},
                 None,
@@ -2459,7 +2460,7 @@ class UnitsResource:
         cursor: str | None = None,
         within: float = 30.0,
     ) -> ResourceList:
-        """GET /v1/resources/projects/{project}/units
+        """Of one project.
 
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
@@ -2622,15 +2623,15 @@ class UnitsResource:
         name: str,
         body: dict[str, Any],
         *,
-        if_match: str | None = None,
         dry_run: bool | None = None,
+        if_match: str | None = None,
         reason: str | None = None,
         within: float = 30.0,
     ) -> UnitWritten:
         """PATCH /v1/projects/{project}/units/{name}
 
-        if_match: Only if the object is in this version: its ETag.
         dry_run: Judge it as if it were done, and do nothing.
+        if_match: Only if the object is in this version: its ETag.
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
@@ -2696,15 +2697,15 @@ class UnitsResource:
         name: str,
         body: Unit | Mapping[str, Any],
         *,
-        if_match: str | None = None,
         dry_run: bool | None = None,
+        if_match: str | None = None,
         reason: str | None = None,
         within: float = 30.0,
     ) -> UnitWritten:
         """PUT /v1/projects/{project}/units/{name}
 
-        if_match: Only if the object is in this version: its ETag.
         dry_run: Judge it as if it were done, and do nothing.
+        if_match: Only if the object is in this version: its ETag.
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
@@ -2931,7 +2932,7 @@ class UnitsResource:
         limit: int | None = None,
         within: float = 30.0,
     ) -> AsyncIterator[ServerEvent]:
-        """
+        """Changes in one project, as they happen.
 
         Taken up again behind the last event after every drop.
 
@@ -2957,6 +2958,7 @@ class UnitsResource:
     def watch_all(
         self,
         *,
+        project: str | None = None,
         tier: Literal["", "Reserved", "OnDemand", "Preemptible"] | None = None,
         zone: str | None = None,
         state: str | None = None,
@@ -2964,13 +2966,13 @@ class UnitsResource:
         text: str | None = None,
         sort: Literal["", "name", "created", "state", "ready", "-name", "-created", "-state", "-ready"] | None = None,
         limit: int | None = None,
-        project: str | None = None,
         within: float = 30.0,
     ) -> AsyncIterator[ServerEvent]:
-        """
+        """Changes in all projects that the caller may see, as they happen.
 
         Taken up again behind the last event after every drop.
 
+        project: Only of this project.
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
         state: Only in this state, for example Running.
@@ -2984,6 +2986,7 @@ class UnitsResource:
             Input(
                 {},
                 {
+                    "project": project,
                     "tier": tier,
                     "zone": zone,
                     "state": state,
@@ -2991,7 +2994,6 @@ class UnitsResource:
                     "text": text,
                     "sort": sort,
                     "limit": limit,
-                    "project": project,
                 },
                 {},
                 None,
@@ -3000,7 +3002,7 @@ class UnitsResource:
         )
 
     def watch_one(self, project: str, name: str, *, within: float = 30.0) -> AsyncIterator[ServerEvent]:
-        """
+        """Changes of one, as they happen.
 
         Taken up again behind the last event after every drop.
         """

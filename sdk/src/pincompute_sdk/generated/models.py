@@ -33,32 +33,6 @@ class Update(Model):
 class App(Model, tag_field="kind", tag="App"):
     name: str
     """Name, unique among its kind in its project."""
-    project: str = ""
-    """Project it belongs to."""
-    tier: str = "OnDemand"
-    """Reserved has guaranteed capacity, OnDemand shares a pool, Preemptible gives way when others need room. One of:
-    Reserved, OnDemand, Preemptible.
-    """
-    replicas: int = 1
-    """How many to run, over all zones."""
-    zones: tuple[str, ...] = ()
-    """Only these zones; all if not said."""
-    containers: tuple[Container, ...] = ()
-    """What runs: at least one container."""
-    init_containers: tuple[InitContainer, ...] | None = None
-    """What runs before the containers, in order."""
-    volumes: tuple[Volume, ...] | None = None
-    """Files that containers mount."""
-    termination_grace_period: str | None = None
-    """Time to end after being asked to; 30s if not said."""
-    update: Update = Update()
-    """How a change reaches what runs."""
-    disruption: Disruption | None = None
-    """How many replicas may be down at a time, for whatever reason; as many as update says if not said."""
-    paused: bool | None = None
-    """No change reaches what runs. Kept by a replacement that does not say it."""
-    stopped: bool | None = None
-    """Nothing runs. Kept by a replacement that does not say it."""
     labels: dict[str, str] | None = None
     """Words to find it by."""
     annotations: dict[str, str] | None = None
@@ -77,6 +51,32 @@ class App(Model, tag_field="kind", tag="App"):
     """When it was created."""
     deleting: datetime | None = None
     """Since when it is being deleted."""
+    project: str = ""
+    """Project it belongs to."""
+    tier: str = "OnDemand"
+    """Reserved has guaranteed capacity, OnDemand shares a pool, Preemptible gives way when others need room. One of:
+    Reserved, OnDemand, Preemptible.
+    """
+    zones: tuple[str, ...] = ()
+    """Only these zones; all if not said."""
+    containers: tuple[Container, ...] = ()
+    """What runs: at least one container."""
+    init_containers: tuple[InitContainer, ...] | None = None
+    """What runs before the containers, in order."""
+    volumes: tuple[Volume, ...] | None = None
+    """Files that containers mount."""
+    termination_grace_period: str | None = None
+    """Time to end after being asked to; 30s if not said."""
+    update: Update = Update()
+    """How a change reaches what runs."""
+    paused: bool | None = None
+    """No change reaches what runs. Kept by a replacement that does not say it."""
+    stopped: bool | None = None
+    """Nothing runs. Kept by a replacement that does not say it."""
+    replicas: int = 1
+    """How many to run, over all zones."""
+    disruption: Disruption | None = None
+    """How many replicas may be down at a time, for whatever reason; as many as update says if not said."""
     status: Status | None = None
     """What runs now."""
 
@@ -554,10 +554,6 @@ class Problem(Model):
 class Project(Model, tag_field="kind", tag="Project"):
     name: str
     """Name, unique among its kind in its project."""
-    description: str = ""
-    """What it is for."""
-    members: tuple[ProjectMember, ...] = ()
-    """Who may do what."""
     labels: dict[str, str] | None = None
     """Words to find it by."""
     annotations: dict[str, str] | None = None
@@ -576,6 +572,10 @@ class Project(Model, tag_field="kind", tag="Project"):
     """When it was created."""
     deleting: datetime | None = None
     """Since when it is being deleted."""
+    description: str = ""
+    """What it is for."""
+    members: tuple[ProjectMember, ...] = ()
+    """Who may do what."""
     status: ProjectStatus | None = None
     """Whether it is ready."""
 
@@ -881,32 +881,6 @@ class TokenPage(Model):
 class Unit(Model, tag_field="kind", tag="Unit"):
     name: str
     """Name, unique among its kind in its project."""
-    project: str = ""
-    """Project it belongs to."""
-    tier: str = "OnDemand"
-    """Reserved has guaranteed capacity, OnDemand shares a pool, Preemptible gives way when others need room. One of:
-    Reserved, OnDemand, Preemptible.
-    """
-    zones: tuple[str, ...] = ()
-    """Only these zones; all if not said."""
-    containers: tuple[Container, ...] = ()
-    """What runs: at least one container."""
-    init_containers: tuple[InitContainer, ...] | None = None
-    """What runs before the containers, in order."""
-    volumes: tuple[Volume, ...] | None = None
-    """Files that containers mount."""
-    restart_policy: str | None = None
-    """When a container that ended is started again. Always if not said. One of: Always, OnFailure, Never, null."""
-    active_deadline: str | None = None
-    """It is ended after this time."""
-    termination_grace_period: str | None = None
-    """Time to end after being asked to; 30s if not said."""
-    update: Update = Update()
-    """How a change reaches what runs."""
-    paused: bool | None = None
-    """No change reaches what runs. Kept by a replacement that does not say it."""
-    stopped: bool | None = None
-    """Nothing runs. Kept by a replacement that does not say it."""
     labels: dict[str, str] | None = None
     """Words to find it by."""
     annotations: dict[str, str] | None = None
@@ -925,6 +899,32 @@ class Unit(Model, tag_field="kind", tag="Unit"):
     """When it was created."""
     deleting: datetime | None = None
     """Since when it is being deleted."""
+    project: str = ""
+    """Project it belongs to."""
+    tier: str = "OnDemand"
+    """Reserved has guaranteed capacity, OnDemand shares a pool, Preemptible gives way when others need room. One of:
+    Reserved, OnDemand, Preemptible.
+    """
+    zones: tuple[str, ...] = ()
+    """Only these zones; all if not said."""
+    containers: tuple[Container, ...] = ()
+    """What runs: at least one container."""
+    init_containers: tuple[InitContainer, ...] | None = None
+    """What runs before the containers, in order."""
+    volumes: tuple[Volume, ...] | None = None
+    """Files that containers mount."""
+    termination_grace_period: str | None = None
+    """Time to end after being asked to; 30s if not said."""
+    update: Update = Update()
+    """How a change reaches what runs."""
+    paused: bool | None = None
+    """No change reaches what runs. Kept by a replacement that does not say it."""
+    stopped: bool | None = None
+    """Nothing runs. Kept by a replacement that does not say it."""
+    restart_policy: str | None = None
+    """When a container that ended is started again. Always if not said. One of: Always, OnFailure, Never, null."""
+    active_deadline: str | None = None
+    """It is ended after this time."""
     status: Status | None = None
     """What runs now."""
 

@@ -415,7 +415,7 @@ class AppsResource:
         cursor: str | None = None,
         within: float = 30.0,
     ) -> AppList:
-        """GET /v1/projects/{project}/apps
+        """Of one project.
 
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
@@ -484,6 +484,7 @@ class AppsResource:
     def list_all(
         self,
         *,
+        project: str | None = None,
         tier: Literal["", "Reserved", "OnDemand", "Preemptible"] | None = None,
         zone: str | None = None,
         state: str | None = None,
@@ -491,12 +492,12 @@ class AppsResource:
         text: str | None = None,
         sort: Literal["", "name", "created", "state", "ready", "-name", "-created", "-state", "-ready"] | None = None,
         limit: int | None = None,
-        project: str | None = None,
         cursor: str | None = None,
         within: float = 30.0,
     ) -> AppList:
-        """GET /v1/apps
+        """Of all projects that the caller may see.
 
+        project: Only of this project.
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
         state: Only in this state, for example Running.
@@ -504,7 +505,6 @@ class AppsResource:
         text: Only what mentions this: name, labels, images, message.
         sort: By name if not said.
         limit: Objects of a page.
-        project: Only of this project.
         cursor: The cursor of the page before.
         """
         return self._caller.call(
@@ -512,6 +512,7 @@ class AppsResource:
             Input(
                 {},
                 {
+                    "project": project,
                     "tier": tier,
                     "zone": zone,
                     "state": state,
@@ -519,7 +520,6 @@ class AppsResource:
                     "text": text,
                     "sort": sort,
                     "limit": limit,
-                    "project": project,
                     "cursor": cursor,
                 },
                 {},
@@ -531,6 +531,7 @@ class AppsResource:
     def iterate_all(
         self,
         *,
+        project: str | None = None,
         tier: Literal["", "Reserved", "OnDemand", "Preemptible"] | None = None,
         zone: str | None = None,
         state: str | None = None,
@@ -538,11 +539,11 @@ class AppsResource:
         text: str | None = None,
         sort: Literal["", "name", "created", "state", "ready", "-name", "-created", "-state", "-ready"] | None = None,
         limit: int | None = None,
-        project: str | None = None,
         within: float = 30.0,
     ) -> Iterator[App]:
         """Every item, page after page.
 
+        project: Only of this project.
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
         state: Only in this state, for example Running.
@@ -550,13 +551,13 @@ class AppsResource:
         text: Only what mentions this: name, labels, images, message.
         sort: By name if not said.
         limit: Objects of a page.
-        project: Only of this project.
         """
         for page in self._caller.pages(
             op.APPS_LIST_ALL,
             Input(
                 {},
                 {
+                    "project": project,
                     "tier": tier,
                     "zone": zone,
                     "state": state,
@@ -564,7 +565,6 @@ class AppsResource:
                     "text": text,
                     "sort": sort,
                     "limit": limit,
-                    "project": project,
                 },
                 {},
                 None,
@@ -576,6 +576,7 @@ class AppsResource:
     def list_all_in_full(
         self,
         *,
+        project: str | None = None,
         tier: Literal["", "Reserved", "OnDemand", "Preemptible"] | None = None,
         zone: str | None = None,
         state: str | None = None,
@@ -583,12 +584,12 @@ class AppsResource:
         text: str | None = None,
         sort: Literal["", "name", "created", "state", "ready", "-name", "-created", "-state", "-ready"] | None = None,
         limit: int | None = None,
-        project: str | None = None,
         cursor: str | None = None,
         within: float = 30.0,
     ) -> ResourceList:
-        """GET /v1/resources/apps
+        """Of all projects that the caller may see.
 
+        project: Only of this project.
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
         state: Only in this state, for example Running.
@@ -596,7 +597,6 @@ class AppsResource:
         text: Only what mentions this: name, labels, images, message.
         sort: By name if not said.
         limit: Objects of a page.
-        project: Only of this project.
         cursor: The cursor of the page before.
         """
         return self._caller.call(
@@ -604,6 +604,7 @@ class AppsResource:
             Input(
                 {},
                 {
+                    "project": project,
                     "tier": tier,
                     "zone": zone,
                     "state": state,
@@ -611,7 +612,6 @@ class AppsResource:
                     "text": text,
                     "sort": sort,
                     "limit": limit,
-                    "project": project,
                     "cursor": cursor,
                 },
                 {},
@@ -623,6 +623,7 @@ class AppsResource:
     def iterate_all_in_full(
         self,
         *,
+        project: str | None = None,
         tier: Literal["", "Reserved", "OnDemand", "Preemptible"] | None = None,
         zone: str | None = None,
         state: str | None = None,
@@ -630,11 +631,11 @@ class AppsResource:
         text: str | None = None,
         sort: Literal["", "name", "created", "state", "ready", "-name", "-created", "-state", "-ready"] | None = None,
         limit: int | None = None,
-        project: str | None = None,
         within: float = 30.0,
     ) -> Iterator[dict[str, Any]]:
         """Every item, page after page.
 
+        project: Only of this project.
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
         state: Only in this state, for example Running.
@@ -642,13 +643,13 @@ class AppsResource:
         text: Only what mentions this: name, labels, images, message.
         sort: By name if not said.
         limit: Objects of a page.
-        project: Only of this project.
         """
         for page in self._caller.pages(
             op.APPS_LIST_ALL_IN_FULL,
             Input(
                 {},
                 {
+                    "project": project,
                     "tier": tier,
                     "zone": zone,
                     "state": state,
@@ -656,7 +657,6 @@ class AppsResource:
                     "text": text,
                     "sort": sort,
                     "limit": limit,
-                    "project": project,
                 },
                 {},
                 None,
@@ -679,7 +679,7 @@ class AppsResource:
         cursor: str | None = None,
         within: float = 30.0,
     ) -> ResourceList:
-        """GET /v1/resources/projects/{project}/apps
+        """Of one project.
 
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
@@ -841,15 +841,15 @@ class AppsResource:
         name: str,
         body: dict[str, Any],
         *,
-        if_match: str | None = None,
         dry_run: bool | None = None,
+        if_match: str | None = None,
         reason: str | None = None,
         within: float = 30.0,
     ) -> AppWritten:
         """PATCH /v1/projects/{project}/apps/{name}
 
-        if_match: Only if the object is in this version: its ETag.
         dry_run: Judge it as if it were done, and do nothing.
+        if_match: Only if the object is in this version: its ETag.
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.call(
@@ -915,15 +915,15 @@ class AppsResource:
         name: str,
         body: App | Mapping[str, Any],
         *,
-        if_match: str | None = None,
         dry_run: bool | None = None,
+        if_match: str | None = None,
         reason: str | None = None,
         within: float = 30.0,
     ) -> AppWritten:
         """PUT /v1/projects/{project}/apps/{name}
 
-        if_match: Only if the object is in this version: its ETag.
         dry_run: Judge it as if it were done, and do nothing.
+        if_match: Only if the object is in this version: its ETag.
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.call(
@@ -1149,7 +1149,7 @@ class AppsResource:
         limit: int | None = None,
         within: float = 30.0,
     ) -> Iterator[ServerEvent]:
-        """
+        """Changes in one project, as they happen.
 
         Taken up again behind the last event after every drop.
 
@@ -1175,6 +1175,7 @@ class AppsResource:
     def watch_all(
         self,
         *,
+        project: str | None = None,
         tier: Literal["", "Reserved", "OnDemand", "Preemptible"] | None = None,
         zone: str | None = None,
         state: str | None = None,
@@ -1182,13 +1183,13 @@ class AppsResource:
         text: str | None = None,
         sort: Literal["", "name", "created", "state", "ready", "-name", "-created", "-state", "-ready"] | None = None,
         limit: int | None = None,
-        project: str | None = None,
         within: float = 30.0,
     ) -> Iterator[ServerEvent]:
-        """
+        """Changes in all projects that the caller may see, as they happen.
 
         Taken up again behind the last event after every drop.
 
+        project: Only of this project.
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
         state: Only in this state, for example Running.
@@ -1202,6 +1203,7 @@ class AppsResource:
             Input(
                 {},
                 {
+                    "project": project,
                     "tier": tier,
                     "zone": zone,
                     "state": state,
@@ -1209,7 +1211,6 @@ class AppsResource:
                     "text": text,
                     "sort": sort,
                     "limit": limit,
-                    "project": project,
                 },
                 {},
                 None,
@@ -1218,7 +1219,7 @@ class AppsResource:
         )
 
     def watch_one(self, project: str, name: str, *, within: float = 30.0) -> Iterator[ServerEvent]:
-        """
+        """Changes of one, as they happen.
 
         Taken up again behind the last event after every drop.
         """
@@ -1544,7 +1545,7 @@ class ProjectsResource:
         cursor: str | None = None,
         within: float = 30.0,
     ) -> ProjectList:
-        """GET /v1/projects
+        """Of all projects that the caller may see.
 
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, description.
@@ -1588,7 +1589,7 @@ class ProjectsResource:
         cursor: str | None = None,
         within: float = 30.0,
     ) -> ResourceList:
-        """GET /v1/resources/projects
+        """Of all projects that the caller may see.
 
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, description.
@@ -1627,15 +1628,15 @@ class ProjectsResource:
         project: str,
         body: dict[str, Any],
         *,
-        if_match: str | None = None,
         dry_run: bool | None = None,
+        if_match: str | None = None,
         reason: str | None = None,
         within: float = 30.0,
     ) -> ProjectWritten:
         """PATCH /v1/projects/{project}
 
-        if_match: Only if the object is in this version: its ETag.
         dry_run: Judge it as if it were done, and do nothing.
+        if_match: Only if the object is in this version: its ETag.
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.call(
@@ -1648,15 +1649,15 @@ class ProjectsResource:
         project: str,
         body: Project | Mapping[str, Any],
         *,
-        if_match: str | None = None,
         dry_run: bool | None = None,
+        if_match: str | None = None,
         reason: str | None = None,
         within: float = 30.0,
     ) -> ProjectWritten:
         """PUT /v1/projects/{project}
 
-        if_match: Only if the object is in this version: its ETag.
         dry_run: Judge it as if it were done, and do nothing.
+        if_match: Only if the object is in this version: its ETag.
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.call(
@@ -1673,7 +1674,7 @@ class ProjectsResource:
         limit: int | None = None,
         within: float = 30.0,
     ) -> Iterator[ServerEvent]:
-        """
+        """Changes in all projects that the caller may see, as they happen.
 
         Taken up again behind the last event after every drop.
 
@@ -2176,7 +2177,7 @@ class UnitsResource:
         cursor: str | None = None,
         within: float = 30.0,
     ) -> UnitList:
-        """GET /v1/projects/{project}/units
+        """Of one project.
 
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
@@ -2245,6 +2246,7 @@ class UnitsResource:
     def list_all(
         self,
         *,
+        project: str | None = None,
         tier: Literal["", "Reserved", "OnDemand", "Preemptible"] | None = None,
         zone: str | None = None,
         state: str | None = None,
@@ -2252,12 +2254,12 @@ class UnitsResource:
         text: str | None = None,
         sort: Literal["", "name", "created", "state", "ready", "-name", "-created", "-state", "-ready"] | None = None,
         limit: int | None = None,
-        project: str | None = None,
         cursor: str | None = None,
         within: float = 30.0,
     ) -> UnitList:
-        """GET /v1/units
+        """Of all projects that the caller may see.
 
+        project: Only of this project.
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
         state: Only in this state, for example Running.
@@ -2265,7 +2267,6 @@ class UnitsResource:
         text: Only what mentions this: name, labels, images, message.
         sort: By name if not said.
         limit: Objects of a page.
-        project: Only of this project.
         cursor: The cursor of the page before.
         """
         return self._caller.call(
@@ -2273,6 +2274,7 @@ class UnitsResource:
             Input(
                 {},
                 {
+                    "project": project,
                     "tier": tier,
                     "zone": zone,
                     "state": state,
@@ -2280,7 +2282,6 @@ class UnitsResource:
                     "text": text,
                     "sort": sort,
                     "limit": limit,
-                    "project": project,
                     "cursor": cursor,
                 },
                 {},
@@ -2292,6 +2293,7 @@ class UnitsResource:
     def iterate_all(
         self,
         *,
+        project: str | None = None,
         tier: Literal["", "Reserved", "OnDemand", "Preemptible"] | None = None,
         zone: str | None = None,
         state: str | None = None,
@@ -2299,11 +2301,11 @@ class UnitsResource:
         text: str | None = None,
         sort: Literal["", "name", "created", "state", "ready", "-name", "-created", "-state", "-ready"] | None = None,
         limit: int | None = None,
-        project: str | None = None,
         within: float = 30.0,
     ) -> Iterator[Unit]:
         """Every item, page after page.
 
+        project: Only of this project.
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
         state: Only in this state, for example Running.
@@ -2311,13 +2313,13 @@ class UnitsResource:
         text: Only what mentions this: name, labels, images, message.
         sort: By name if not said.
         limit: Objects of a page.
-        project: Only of this project.
         """
         for page in self._caller.pages(
             op.UNITS_LIST_ALL,
             Input(
                 {},
                 {
+                    "project": project,
                     "tier": tier,
                     "zone": zone,
                     "state": state,
@@ -2325,7 +2327,6 @@ class UnitsResource:
                     "text": text,
                     "sort": sort,
                     "limit": limit,
-                    "project": project,
                 },
                 {},
                 None,
@@ -2337,6 +2338,7 @@ class UnitsResource:
     def list_all_in_full(
         self,
         *,
+        project: str | None = None,
         tier: Literal["", "Reserved", "OnDemand", "Preemptible"] | None = None,
         zone: str | None = None,
         state: str | None = None,
@@ -2344,12 +2346,12 @@ class UnitsResource:
         text: str | None = None,
         sort: Literal["", "name", "created", "state", "ready", "-name", "-created", "-state", "-ready"] | None = None,
         limit: int | None = None,
-        project: str | None = None,
         cursor: str | None = None,
         within: float = 30.0,
     ) -> ResourceList:
-        """GET /v1/resources/units
+        """Of all projects that the caller may see.
 
+        project: Only of this project.
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
         state: Only in this state, for example Running.
@@ -2357,7 +2359,6 @@ class UnitsResource:
         text: Only what mentions this: name, labels, images, message.
         sort: By name if not said.
         limit: Objects of a page.
-        project: Only of this project.
         cursor: The cursor of the page before.
         """
         return self._caller.call(
@@ -2365,6 +2366,7 @@ class UnitsResource:
             Input(
                 {},
                 {
+                    "project": project,
                     "tier": tier,
                     "zone": zone,
                     "state": state,
@@ -2372,7 +2374,6 @@ class UnitsResource:
                     "text": text,
                     "sort": sort,
                     "limit": limit,
-                    "project": project,
                     "cursor": cursor,
                 },
                 {},
@@ -2384,6 +2385,7 @@ class UnitsResource:
     def iterate_all_in_full(
         self,
         *,
+        project: str | None = None,
         tier: Literal["", "Reserved", "OnDemand", "Preemptible"] | None = None,
         zone: str | None = None,
         state: str | None = None,
@@ -2391,11 +2393,11 @@ class UnitsResource:
         text: str | None = None,
         sort: Literal["", "name", "created", "state", "ready", "-name", "-created", "-state", "-ready"] | None = None,
         limit: int | None = None,
-        project: str | None = None,
         within: float = 30.0,
     ) -> Iterator[dict[str, Any]]:
         """Every item, page after page.
 
+        project: Only of this project.
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
         state: Only in this state, for example Running.
@@ -2403,13 +2405,13 @@ class UnitsResource:
         text: Only what mentions this: name, labels, images, message.
         sort: By name if not said.
         limit: Objects of a page.
-        project: Only of this project.
         """
         for page in self._caller.pages(
             op.UNITS_LIST_ALL_IN_FULL,
             Input(
                 {},
                 {
+                    "project": project,
                     "tier": tier,
                     "zone": zone,
                     "state": state,
@@ -2417,7 +2419,6 @@ class UnitsResource:
                     "text": text,
                     "sort": sort,
                     "limit": limit,
-                    "project": project,
                 },
                 {},
                 None,
@@ -2440,7 +2441,7 @@ class UnitsResource:
         cursor: str | None = None,
         within: float = 30.0,
     ) -> ResourceList:
-        """GET /v1/resources/projects/{project}/units
+        """Of one project.
 
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
@@ -2602,15 +2603,15 @@ class UnitsResource:
         name: str,
         body: dict[str, Any],
         *,
-        if_match: str | None = None,
         dry_run: bool | None = None,
+        if_match: str | None = None,
         reason: str | None = None,
         within: float = 30.0,
     ) -> UnitWritten:
         """PATCH /v1/projects/{project}/units/{name}
 
-        if_match: Only if the object is in this version: its ETag.
         dry_run: Judge it as if it were done, and do nothing.
+        if_match: Only if the object is in this version: its ETag.
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.call(
@@ -2676,15 +2677,15 @@ class UnitsResource:
         name: str,
         body: Unit | Mapping[str, Any],
         *,
-        if_match: str | None = None,
         dry_run: bool | None = None,
+        if_match: str | None = None,
         reason: str | None = None,
         within: float = 30.0,
     ) -> UnitWritten:
         """PUT /v1/projects/{project}/units/{name}
 
-        if_match: Only if the object is in this version: its ETag.
         dry_run: Judge it as if it were done, and do nothing.
+        if_match: Only if the object is in this version: its ETag.
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.call(
@@ -2910,7 +2911,7 @@ class UnitsResource:
         limit: int | None = None,
         within: float = 30.0,
     ) -> Iterator[ServerEvent]:
-        """
+        """Changes in one project, as they happen.
 
         Taken up again behind the last event after every drop.
 
@@ -2936,6 +2937,7 @@ class UnitsResource:
     def watch_all(
         self,
         *,
+        project: str | None = None,
         tier: Literal["", "Reserved", "OnDemand", "Preemptible"] | None = None,
         zone: str | None = None,
         state: str | None = None,
@@ -2943,13 +2945,13 @@ class UnitsResource:
         text: str | None = None,
         sort: Literal["", "name", "created", "state", "ready", "-name", "-created", "-state", "-ready"] | None = None,
         limit: int | None = None,
-        project: str | None = None,
         within: float = 30.0,
     ) -> Iterator[ServerEvent]:
-        """
+        """Changes in all projects that the caller may see, as they happen.
 
         Taken up again behind the last event after every drop.
 
+        project: Only of this project.
         tier: Only of this tier.
         zone: Only what runs, or is asked to run, in this zone.
         state: Only in this state, for example Running.
@@ -2963,6 +2965,7 @@ class UnitsResource:
             Input(
                 {},
                 {
+                    "project": project,
                     "tier": tier,
                     "zone": zone,
                     "state": state,
@@ -2970,7 +2973,6 @@ class UnitsResource:
                     "text": text,
                     "sort": sort,
                     "limit": limit,
-                    "project": project,
                 },
                 {},
                 None,
@@ -2979,7 +2981,7 @@ class UnitsResource:
         )
 
     def watch_one(self, project: str, name: str, *, within: float = 30.0) -> Iterator[ServerEvent]:
-        """
+        """Changes of one, as they happen.
 
         Taken up again behind the last event after every drop.
         """

@@ -1,4 +1,4 @@
-"""How single values are written simply: durations, environment, lists of named things."""
+"""Codecs for single values of the simple model: durations, quantities, environments, lists."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _DURATION = re.compile(DURATION)
 
 
 class _AtomicCodec:
-    """A value without parts that could be pointed at."""
+    """A value that a path does not lead into."""
 
     def locate(self, value: Json, path: Path) -> Path:  # noqa: ARG002
         return ()
@@ -40,7 +40,7 @@ class DurationCodec(_AtomicCodec):
 
 
 class QuantityCodec(_AtomicCodec):
-    """An amount. A fraction such as 0.5, which a resource takes only as text, may be a number here."""
+    """An amount. A fraction such as 0.5 may be a number here; a resource takes it only as text."""
 
     def simplify(self, value: Json) -> tuple[Json, Json]:
         return value, NOTHING
@@ -51,7 +51,7 @@ class QuantityCodec(_AtomicCodec):
 
 @dataclass(frozen=True, slots=True)
 class FlagCodec(_AtomicCodec):
-    """One certain value, said as true."""
+    """One value of a resource, written as true."""
 
     value: str
 
@@ -66,7 +66,7 @@ class FlagCodec(_AtomicCodec):
 
 @dataclass(frozen=True, slots=True)
 class RowsCodec:
-    """A list of objects without names of their own: said completely, or not at all."""
+    """A list of objects without names: mapped completely or not at all."""
 
     table: Table
 
@@ -85,7 +85,7 @@ class RowsCodec:
 
 @dataclass(frozen=True, slots=True)
 class NamedItemsCodec:
-    """A list of named objects: all of them are said in their order, and of each what can be said."""
+    """A list of named objects: all of them in their order, each with the fields that can be mapped."""
 
     table: Table
 
@@ -132,11 +132,11 @@ _SOURCES: dict[str, tuple[str, dict[str, str]]] = {
     "field": ("fieldRef", {"field": "fieldPath"}),
     "resource": ("resourceFieldRef", {"resource": "resource", "container": "containerName", "divisor": "divisor"}),
 }
-"""Where a variable's value may come from: the word that tells it, and its names in both forms."""
+"""The sources of a variable's value: the field that names one, and its fields in both forms."""
 
 
 class EnvironmentCodec:
-    """Variables by name: text, or where it comes from. Their order is kept, since values may refer to earlier ones."""
+    """Variables by name: a text or a source. Their order is kept, because values may refer to earlier variables."""
 
     def simplify(self, value: Json) -> tuple[Json, Json]:
         if not field_mapping.named(value):
@@ -174,7 +174,7 @@ def _variable(name: str, source: Json) -> Data:
 
 
 def plain(value: Any) -> Any:
-    """Without nulls, which mean the same as nothing, and without the protocol that is meant where none is said."""
+    """The value without nulls and without the protocol of a port that is the default."""
     if isinstance(value, dict):
         data = cast("Data", value)
         return {
@@ -186,7 +186,7 @@ def plain(value: Any) -> Any:
 
 
 def fractions_as_text(value: Any) -> Any:
-    """Amounts that are fractions, which are stored as text. In a valid spec nothing else is a fraction."""
+    """The value with fractions as text, as they are stored. In a valid spec only amounts are fractions."""
     if isinstance(value, dict):
         return {name: fractions_as_text(part) for name, part in cast("Data", value).items()}
     if isinstance(value, list):

@@ -1,26 +1,29 @@
-"""What containers are made of in the simple model.
+"""How users write containers and volumes in the simple model.
 
-The surprising rule: what is not said is None and not an empty list or false, so that a resource comes back as it was written,
-and somebody who sends back what they read changes nothing.
+A field that is not set is None and not an empty list or false. So a resource comes back as it was written, and a caller who
+sends back what they read changes nothing. `one_of` names fields of which an object sets one at most: Kubernetes would refuse
+the others only when replicas are made, long after the request was answered.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 import msgspec
 
 from pincompute.api.meta import Struct, doc
 from pincompute.gateway.model.codecs import DURATION
 
+_DURATION = {"x-words": "a duration", "x-unit": "s", "x-example": "30s, 2m or 1h30m"}
 Quantity: TypeAlias = int | float | str
-Duration: TypeAlias = Annotated[str, msgspec.Meta(pattern=DURATION, examples=["30s", "1m30s"])]
+Duration: TypeAlias = Annotated[str, msgspec.Meta(pattern=DURATION, examples=["30s", "1m30s"], extra=_DURATION)]
 PortName: TypeAlias = int | str
 
 
 class EnvSource(Struct):
     """Where a variable's value comes from: exactly one of secret, config, field and resource."""
 
+    one_of: ClassVar = ("secret", "config", "field", "resource")
     secret: Annotated[str | None, doc("A secret of the project; `key` says which entry.")] = None
     config: Annotated[str | None, doc("A configuration of the project; `key` says which entry.")] = None
     key: Annotated[str | None, doc("The entry of the secret or configuration.")] = None
@@ -34,6 +37,7 @@ class EnvSource(Struct):
 class EnvFrom(Struct):
     """All entries of a secret or configuration as variables."""
 
+    one_of: ClassVar = ("secret", "config")
     secret: Annotated[str | None, doc("A secret of the project.")] = None
     config: Annotated[str | None, doc("A configuration of the project.")] = None
     prefix: Annotated[str | None, doc("Put before every name.")] = None
@@ -63,6 +67,7 @@ class GrpcCheck(Struct):
 class Health(Struct):
     """A check of a container: one of http, tcp, grpc and command."""
 
+    one_of: ClassVar = ("http", "tcp", "grpc", "command")
     http: Annotated[HttpCheck | None, doc("Healthy if it answers with a status from 200 to 399.")] = None
     tcp: Annotated[TcpCheck | None, doc("Healthy if it accepts a connection.")] = None
     grpc: Annotated[GrpcCheck | None, doc("Healthy if it says so by the gRPC health protocol.")] = None
@@ -103,6 +108,7 @@ class EmptyDir(Struct):
 class Volume(Struct):
     """Files for containers to mount: one of emptyDir, config, secret and claim."""
 
+    one_of: ClassVar = ("emptyDir", "config", "secret", "claim")
     name: Annotated[str, doc("Name that mounts use.")]
     empty_dir: Annotated[EmptyDir | None, doc("Empty at first, gone with the replica.")] = None
     config: Annotated[str | None, doc("The entries of this configuration of the project as files.")] = None

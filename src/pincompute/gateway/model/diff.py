@@ -1,4 +1,4 @@
-"""What differs between what is and what is wanted, in the simple model: field by field, and as text."""
+"""Compares two objects in the simple model, field by field and as text."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ import yaml
 from pincompute.api.meta import Struct, doc
 from pincompute.gateway.model import field_mapping
 from pincompute.gateway.model.field_mapping import Data, Json, Path
-
-ANSWERS = frozenset({"id", "version", "generation", "author", "created", "deleting", "status"})
-"""Fields that say nothing in a request."""
+from pincompute.gateway.model.simple_kind import ANSWERS
 
 
 class Change(Struct):
@@ -26,7 +24,7 @@ class Change(Struct):
 
 
 def asked(simple: Struct) -> Data:
-    """Of an object in the simple model what somebody asked for, as JSON data."""
+    """The fields of an object that users set, as JSON data."""
     data: Data = msgspec.json.decode(msgspec.json.encode(simple))
     return {name: part for name, part in data.items() if name not in ANSWERS}
 
@@ -49,7 +47,7 @@ def _changes(before: Json, after: Json, path: Path) -> Iterator[Change]:
 
 
 def _of_named(before: list[Data], after: list[Data], path: Path) -> Iterator[Change]:
-    """Containers and volumes are compared with those of their name, wherever in the list these stand."""
+    """Compares named entries, such as containers, with those of the same name, wherever they stand in the list."""
     old, new = ({item["name"]: item for item in items} for items in (before, after))
     for name in dict.fromkeys((*old, *new)):
         yield from _changes(old.get(name), new.get(name), (*path, name))

@@ -1,7 +1,7 @@
-"""One document, as JSON or YAML, from bytes to data. What cannot be read is told with line and column.
+"""Parses one document, JSON or YAML, into data. A syntax error names its line and column.
 
-The surprising rule: YAML is read as far as JSON goes. Dates stay text, keys are text, a key that stands twice is refused, and
-anchors may not blow a small text up.
+YAML means what it would mean as JSON: dates stay text, keys are text, and duplicate keys are refused. Limits on values and
+depth keep anchors from expanding a small text into a huge document.
 """
 
 from __future__ import annotations
@@ -59,11 +59,11 @@ def _json(body: bytes) -> Any:
             reason = "it ends in the middle" if body.strip() else "it is empty"
         raise problems.malformed(f"the JSON cannot be read: {place(body, at)}: {reason}", "correct it there") from None
     except UnicodeDecodeError:  # in a string; where in the body is not said
-        at = place(body, _first_odd_byte(body))
+        at = place(body, _first_invalid_byte(body))
         raise problems.malformed(f"the JSON cannot be read: {at}: it is not UTF-8", "save it as UTF-8") from None
 
 
-def _first_odd_byte(body: bytes) -> int:
+def _first_invalid_byte(body: bytes) -> int:
     try:
         return len(body.decode())
     except UnicodeDecodeError as error:
@@ -120,12 +120,12 @@ def _documents(body: bytes) -> Iterator[yaml.Node]:
 
 
 def _is_empty(node: yaml.Node) -> bool:
-    """What stands between `---` and nothing."""
+    """An empty document, as after a final `---`."""
     return isinstance(node, yaml.ScalarNode) and node.value == "" and node.style is None
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as far as JSON goes."""
+    """Loads YAML that JSON can express."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set[str]()
@@ -157,7 +157,7 @@ _Loader.yaml_implicit_resolvers = {  # dates stay text
 
 
 def _check_size(document: Any) -> None:
-    """Counts as JSON would write it, so that an alias counts every time."""
+    """Counts values as JSON would write them, so each use of an alias counts."""
     left, waiting = MOST_VALUES, [(document, 0)]
     while waiting:
         value, depth = waiting.pop()

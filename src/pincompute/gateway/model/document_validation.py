@@ -1,7 +1,7 @@
-"""From a document somebody wrote, in the simple model or as the full resource, to the resource that is wanted.
+"""Validates a document that a user wrote, in the simple model or as a full resource, and converts it to the desired resource.
 
-All problems at once: shapes are judged on what was written, limits and rules on the resource it means, by the schema the API
-server has; every problem names the field as the user wrote it.
+All problems are reported at once, each at the field as the user wrote it. The document is judged by the schema of its form
+(names and types); the resource that it means is judged by the schema and the rules that the API server has.
 """
 
 from __future__ import annotations
@@ -9,25 +9,30 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, cast
 
-from pincompute.api import object_validation, validation_rules
+from pincompute.api import object_validation, structural_schema, validation_rules
 from pincompute.api.meta import Manifest
+from pincompute.api.object_validation import ManifestProblem, UnknownField, say
 from pincompute.gateway import problems
-from pincompute.gateway.model import codecs, exclusive_fields, field_mapping, struct_validation
+from pincompute.gateway.model import codecs, field_mapping
 from pincompute.gateway.model.field_mapping import Data
+from pincompute.gateway.model.field_tables import kubernetes_names
 from pincompute.gateway.model.simple_kind import HIDDEN, SimpleKind, users
 from pincompute.gateway.model.simple_kinds import KINDS, SimpleKinds, of_workloads
 from pincompute.gateway.problems import FieldError
 
 _LABEL_LENGTH = 63
+_KEYS = validation_rules.KEYS[0]
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentScope:
-    """What the URL says: the project, empty for kinds outside of projects, and the name, empty when it is for the body to say.
+    """What the request says beside the document: the project, empty for kinds outside of projects, and the name.
 
-    `zones` are the region's, None when they are not known; `kinds` are all that the gateway has.
+    The name is empty when the document says it. `zones` are the region's, None when they are not known; `kinds` are all that
+    the gateway has.
     """
 
     project: str = ""
@@ -35,13 +40,13 @@ class DocumentScope:
     zones: Collection[str] | None = None
     kinds: SimpleKinds = KINDS
 
-    def problems(self, manifest: Manifest) -> list[object_validation.ManifestProblem]:
+    def problems(self, manifest: Manifest) -> list[ManifestProblem]:
         return object_validation.problems(manifest, self.zones, of_workloads(self.kinds))
 
 
 @dataclass(frozen=True, slots=True)
 class DesiredResource:
-    """A resource as it should be. `version` is the one it replaces, empty for whichever there is."""
+    """A resource as it should be. `version` is the one it replaces; empty: whichever exists."""
 
     kind: SimpleKind[Any]
     manifest: Manifest
@@ -52,64 +57,64 @@ class DesiredResource:
         return self.manifest["metadata"]["name"]
 
 
-def read(kind: SimpleKind[Any], document: Data, place: DocumentScope) -> DesiredResource:
+def read(kind: SimpleKind[Any], document: Data, scope: DocumentScope) -> DesiredResource:
     """Raises Problem with everything that is wrong."""
-    said = document.get("kind", kind.name)
-    if said == kind.resource.kind and (said != kind.name or "apiVersion" in document):  # a Project is called so in both
-        return _resource(kind, document, place)
-    if said != kind.name:
-        raise problems.invalid((_wrong_kind(kind, said, place.kinds),))
-    return _simple(kind, document, place)
+    named = document.get("kind", kind.name)
+    if named == kind.resource.kind and (named != kind.name or "apiVersion" in document):  # both forms of a Project say so
+        return _resource(kind, document, scope)
+    if named != kind.name:
+        raise problems.invalid((_wrong_kind(kind, named, scope.kinds),))
+    return _simple(kind, document, scope)
 
 
-def _wrong_kind(kind: SimpleKind[Any], said: Any, kinds: SimpleKinds) -> FieldError:
-    other = next((each for each in kinds if said in (each.name, each.resource.kind)), None)
+def _wrong_kind(kind: SimpleKind[Any], named: Any, kinds: SimpleKinds) -> FieldError:
+    other = next((each for each in kinds if named in (each.name, each.resource.kind)), None)
     expected = f"{kind.name} or {kind.resource.kind}"
     if other is not None:
         remedy = f"send it to {other.path} instead"
     else:
-        near = object_validation.nearest(str(said), [name for each in kinds for name in (each.name, each.resource.kind)])
+        near = object_validation.nearest(str(named), [name for each in kinds for name in (each.name, each.resource.kind)])
         remedy = f"write {near or kind.name}"
-    return FieldError("kind", expected, f"must be {expected} here, not {object_validation.say(said)}: {remedy}")
+    return FieldError("kind", expected, f"must be {expected} here, not {say(named)}: {remedy}")
 
 
-def _simple(kind: SimpleKind[Any], document: Data, place: DocumentScope) -> DesiredResource:
-    data, errors = struct_validation.fit({**_of_place(kind, place), **_without_null(document)}, kind.type, kind.table)
-    errors += _misplaced(data, place, "")
-    errors += [*_notes(data, ""), *exclusive_fields.problems(data)]
-    manifest, clashes = kind.manifest_and_clashes(data)
+def _simple(kind: SimpleKind[Any], document: Data, scope: DocumentScope) -> DesiredResource:
+    name = {"name": scope.name} if scope.name else {}
+    project = {"project": scope.project} if kind.in_project else {}
+    unknown = UnknownField(kubernetes_names(kind.table), "remove it, or put it into advanced")
+    given = {**name, **project, **_without_null(document)}
+    data, found = object_validation.fitting(given, _schema(kind.type), unknown)
+    errors = [_error(field_mapping.text(field_mapping.parts(p.field)), p) for p in found]
+    errors += [*_misplaced(data, scope, ""), *_notes(data, "")]
+    manifest, clashes = kind.to_manifest(data)
     errors += [_clash(kind, data, path) for path in clashes]
-    found = [(kind.locate(data, p.field), p) for p in place.problems(manifest)]
-    errors += _unheard([(field, p.message, p.remedy) for field, p in found], errors)
+    errors += _not_reported(((kind.locate(data, p.field), p) for p in scope.problems(manifest)), errors)
     if errors:
         raise problems.invalid(tuple(errors))
     return DesiredResource(kind, codecs.fractions_as_text(manifest), data.get("version") or "")
 
 
-def _resource(kind: SimpleKind[Any], document: Data, place: DocumentScope) -> DesiredResource:
+@cache
+def _schema(form: type[Any]) -> Data:
+    return structural_schema.of_struct(form)
+
+
+def _resource(kind: SimpleKind[Any], document: Data, scope: DocumentScope) -> DesiredResource:
     given = document.get("metadata")
     metadata = _without_null(cast("Data", given)) if isinstance(given, dict) else {}
-    named = {
-        **({"name": place.name} if place.name else {}),
-        **({"namespace": place.project} if place.project else {}),
-        **metadata,
-    }
+    name = {"name": scope.name} if scope.name else {}
+    named = {**name, **({"namespace": scope.project} if scope.project else {}), **metadata}
     names = {"name": named.get("name"), "project": named.get("namespace", "")}
-    errors = _misplaced(names, place, "metadata.") + _notes(_users_notes(metadata), "metadata.")
+    errors = [*_misplaced(names, scope, "metadata."), *_notes(_users_notes(metadata), "metadata.")]
     judged = {**document, "metadata": named} if isinstance(given, dict | None) else document
-    found = place.problems({name: part for name, part in judged.items() if name != "status"})
-    errors += _unheard([(p.field, p.message, p.remedy) for p in found], errors)
+    found = scope.problems({name: part for name, part in judged.items() if name != "status"})
+    errors += _not_reported(((p.field, p) for p in found), errors)
     if errors:
         raise problems.invalid(tuple(errors))
     kept = {name: named[name] for name in ("name", "namespace") if name in named and (name == "name" or kind.in_project)}
     head = {"apiVersion": document["apiVersion"], "kind": document["kind"]}
     spec = codecs.fractions_as_text(document["spec"])
     return DesiredResource(kind, {**head, "metadata": {**kept, **_users_notes(metadata)}, "spec": spec})
-
-
-def _of_place(kind: SimpleKind[Any], place: DocumentScope) -> Data:
-    name = {"name": place.name} if place.name else {}
-    return {**name, **({"project": place.project} if kind.in_project else {})}
 
 
 def _without_null(data: Data) -> Data:
@@ -122,54 +127,34 @@ def _users_notes(metadata: Data) -> Data:
     return {part: kept for part, mapping in notes.items() if (kept := users(mapping))}
 
 
-def _misplaced(data: Data, place: DocumentScope, prefix: str) -> list[FieldError]:
+def _misplaced(data: Data, scope: DocumentScope, prefix: str) -> Iterator[FieldError]:
     """Name or project in the document are not those of the URL."""
-    words = {"project": "namespace", "name": "name"} if prefix else {"project": "project", "name": "name"}
-    told = {"project": place.project, "name": place.name}
-    return [
-        FieldError(
-            prefix + words[part],
-            told[part],
-            f"must be {told[part]}, as in the URL, not {object_validation.say(data[part])}: correct one of them",
-        )
-        for part in ("project", "name")
-        if told[part] and data.get(part) not in (None, "", told[part])
-    ]
+    for part, field, wanted in (("project", "namespace" if prefix else "project", scope.project), ("name", "name", scope.name)):
+        if wanted and data.get(part) not in (None, "", wanted):
+            message = f"must be {wanted}, as in the URL, not {say(data[part])}: correct one of them"
+            yield FieldError(prefix + field, wanted, message)
 
 
-_KEY_WORDS = validation_rules.KEYS[0]
+def _notes(data: Data, prefix: str) -> Iterator[FieldError]:
+    """Problems of labels and annotations as Kubernetes judges them; a resource's schema does not cover metadata."""
+    for part in ("labels", "annotations"):
+        notes: Data = data.get(part) or {}
+        for key, value in notes.items():
+            field = f"{prefix}{part}[{key}]"
+            yield from (_error(field, problem) for problem in _note_problems(part, field, key, value))
 
 
-def _notes(data: Data, prefix: str) -> list[FieldError]:
-    """Labels and annotations as Kubernetes judges them; a resource's schema does not cover metadata."""
-    return [
-        FieldError(f"{prefix}{field}", expected, f"{expected}: {remedy}")
-        for part in ("labels", "annotations")
-        for field, expected, remedy in _note_problems(part, data.get(part) or {})
-    ]
-
-
-def _note_problems(part: str, notes: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
-    for key, value in notes.items():
-        field = f"{part}[{key}]"
-        if not isinstance(value, str):
-            said = object_validation.say(value)
-            yield field, f"must be text, not {said}", f'write it in quotes, for example "{said}"'
-            continue
-        if key.startswith(HIDDEN):
-            yield field, "keys that begin so are the platform's", "remove the key"
-        elif not _holds(_KEY_WORDS, {key: value}):
-            yield field, _KEY_WORDS.problem.replace("every key", "the key"), _KEY_WORDS.remedy
-        if part == "labels" and not _is_label_value(value):
-            yield (
-                field,
-                f"{validation_rules.LABEL_VALUE.problem}, {_LABEL_LENGTH} characters at most",
-                validation_rules.LABEL_VALUE.remedy,
-            )
-
-
-def _is_label_value(value: str) -> bool:
-    return len(value) <= _LABEL_LENGTH and _holds(validation_rules.LABEL_VALUE, value)
+def _note_problems(part: str, field: str, key: str, value: Any) -> Iterator[ManifestProblem]:
+    if not isinstance(value, str):
+        yield ManifestProblem(field, f"must be text, not {say(value)}", f'write it in quotes, for example "{say(value)}"')
+        return
+    if key.startswith(HIDDEN):
+        yield ManifestProblem(field, "keys that begin so are the platform's", "remove the key")
+    elif not _holds(_KEYS, {key: value}):
+        yield ManifestProblem(field, _KEYS.problem.replace("every key", "the key"), _KEYS.remedy)
+    label = validation_rules.LABEL_VALUE
+    if part == "labels" and not (len(value) <= _LABEL_LENGTH and _holds(label, value)):
+        yield ManifestProblem(field, f"{label.problem}, {_LABEL_LENGTH} characters at most", label.remedy)
 
 
 def _holds(rule: validation_rules.Rule, value: Any) -> bool:
@@ -183,16 +168,20 @@ def _clash(kind: SimpleKind[Any], data: Data, path: field_mapping.Path) -> Field
     return FieldError(field, f"nothing that {instead} says", f"contradicts {instead}: write it in one place only")
 
 
-def _unheard(found: Iterable[tuple[str, str, str]], errors: list[FieldError]) -> list[FieldError]:
-    """Without what is only a consequence of an error that is told already of the same part, and without repetitions."""
-    heard = [_words(error.field) for error in errors]
+def _not_reported(found: Iterable[tuple[str, ManifestProblem]], errors: list[FieldError]) -> list[FieldError]:
+    """The problems without repetitions and without consequences of an error that is already reported for the same part."""
+    reported = [_names(error.field) for error in errors]
     fresh = dict[tuple[str, str], FieldError]()
-    for field, message, remedy in found:
-        words = _words(field)
-        if not any(words[: len(known)] == known for known in heard):
-            fresh.setdefault((field, message), FieldError(field, message, f"{message}: {remedy}"))
+    for field, problem in found:
+        names = _names(field)
+        if not any(names[: len(known)] == known for known in reported):
+            fresh.setdefault((field, problem.message), _error(field, problem))
     return list(fresh.values())
 
 
-def _words(field: str) -> tuple[str, ...]:
+def _names(field: str) -> tuple[str, ...]:
     return tuple(word for word in re.split(r"[.\[\]]+", field) if word)
+
+
+def _error(field: str, problem: ManifestProblem) -> FieldError:
+    return FieldError(field, problem.message, f"{problem.message}: {problem.remedy}")

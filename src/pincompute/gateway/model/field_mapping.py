@@ -1,7 +1,7 @@
-"""Two forms of the same data, told by one table of fields: the simple form and the resource's.
+"""Maps data between two forms, the simple form and the resource's form, by a table of fields.
 
-The surprising rule: a codec refuses what it could not say back exactly; whatever no field has words for stays as it is and is
-merged back. No table can therefore lose anything, however incomplete it is.
+A codec refuses a value that it could not map back exactly. Values that no field maps stay as they are and are merged back.
+So no table loses anything, however incomplete it is.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ Path: TypeAlias = tuple[str | int, ...]
 """From the root of a value to a part of it: names in objects, positions in lists."""
 Tree: TypeAlias = Mapping[str, "Field | Tree"]
 
-NOTHING: Json = object()  # what is left when a value was said completely; None is a value
+NOTHING: Json = object()  # the rest of a value that was mapped completely; None is a value
 
 
 class NotExpressibleError(Exception):
-    """The simple form has no words for this value; it stays as it is."""
+    """The simple form cannot express this value; it stays as it is."""
 
 
 class Codec(Protocol):
-    """How one value is written in both forms."""
+    """Maps one value between the forms."""
 
     def simplify(self, value: Json) -> tuple[Json, Json]:
         """The simple form, and what it leaves out or NOTHING; UnsayableError for what `expand` would not give back."""
@@ -41,7 +41,7 @@ class Codec(Protocol):
 
 
 class Same:
-    """Written alike in both forms."""
+    """Leaves the value as it is."""
 
     def simplify(self, value: Json) -> tuple[Json, Json]:
         return value, NOTHING
@@ -58,7 +58,7 @@ SAME = Same()
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One line of a table: where a value stands in the simple form, where in the resource's, and how it is written."""
+    """One line of a table: the path of a value in the simple form, its path in the resource, and its codec."""
 
     simple: tuple[str, ...]
     resource: tuple[str, ...]
@@ -67,7 +67,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """All fields of one object, also by the names that lead to them in either form."""
+    """The fields of one object, indexed by their paths in both forms."""
 
     fields: tuple[Field, ...]
     by_resource: Tree = dataclass_field(init=False)
@@ -93,7 +93,7 @@ def table(*fields: Field) -> Table:
 
 
 def field(simple: str, resource: str, codec: Codec = SAME) -> Field:
-    """Paths with dots between names; a name that has a dot stands behind a slash: `limits/nvidia.com/gpu`."""
+    """Paths have dots between names; a last name with dots follows a slash: `limits/nvidia.com/gpu`."""
     return Field(_names(simple), _names(resource), codec)
 
 
@@ -103,36 +103,36 @@ def _names(path: str) -> tuple[str, ...]:
 
 
 def simplify(table: Table, value: Data) -> tuple[Data, Data]:
-    """The simple form of an object, and what the table has no words for."""
-    said: Data = {}
-    return said, _divide(table.by_resource, value, said)
+    """The simple form of an object, and the rest that the table does not map."""
+    simple: Data = {}
+    return simple, _divide(table.by_resource, value, simple)
 
 
-def _divide(tree: Tree, value: Data, said: Data) -> Data:
-    """Adds to `said` what there are words for, and gives the rest."""
+def _divide(tree: Tree, value: Data, simple: Data) -> Data:
+    """Adds the mapped values to `simple` and returns the rest."""
     rest: Data = {}
     for name, part in value.items():
-        words, left = tree.get(name), part
-        if isinstance(words, Field):
-            left = _say(words, part, said)
-        elif words is not None and isinstance(part, dict) and part:
-            left = _divide(words, cast("Data", part), said) or NOTHING
+        mapped, left = tree.get(name), part
+        if isinstance(mapped, Field):
+            left = _put_simple(mapped, part, simple)
+        elif mapped is not None and isinstance(part, dict) and part:
+            left = _divide(mapped, cast("Data", part), simple) or NOTHING
         if left is not NOTHING:
             rest[name] = left
     return rest
 
 
-def _say(words: Field, part: Json, said: Data) -> Json:
+def _put_simple(mapped: Field, part: Json, simple: Data) -> Json:
     try:
-        simple, left = words.codec.simplify(part)
+        made, left = mapped.codec.simplify(part)
     except NotExpressibleError:
         return part
-    put(said, words.simple, simple)
+    put(simple, mapped.simple, made)
     return left
 
 
 def expand(table: Table, simple: Data) -> Data:
-    """The resource's form of a simple object, without what is said elsewhere."""
+    """The resource's form of the fields that the table maps."""
     made: Data = {}
     _expand(table.by_simple, simple, made)
     return made
@@ -140,15 +140,15 @@ def expand(table: Table, simple: Data) -> Data:
 
 def _expand(tree: Tree, simple: Data, made: Data) -> None:
     for name, part in simple.items():
-        words = tree.get(name)
-        if isinstance(words, Field):
-            put(made, words.resource, words.codec.expand(part))
-        elif words is not None and isinstance(part, dict):
-            _expand(words, cast("Data", part), made)
+        mapped = tree.get(name)
+        if isinstance(mapped, Field):
+            put(made, mapped.resource, mapped.codec.expand(part))
+        elif mapped is not None and isinstance(part, dict):
+            _expand(mapped, cast("Data", part), made)
 
 
 def locate(table: Table, simple: Data, path: Path) -> Path | None:
-    """Where in `simple` the user finds what stands at `path` of the resource's form; None where the table has no words."""
+    """The path in `simple` of the value at `path` of the resource; None when the table does not map it."""
     for each in table.fields:
         depth = len(each.resource)
         if path[:depth] == each.resource:
@@ -193,9 +193,9 @@ def without(value: Data, path: tuple[str, ...]) -> Data:
 
 
 def merge(value: Data, more: Data, path: Path = ()) -> tuple[Data, list[Path]]:
-    """`value` with `more` added to it, and the places where both say something and disagree.
+    """`value` merged with `more`, and the paths at which both have a value and differ.
 
-    Objects are merged; lists whose entries have names are merged by name. `more` wins where both disagree.
+    Objects are merged; lists of named entries are merged by name. `more` wins where both differ.
     """
     merged, clashes = dict(value), list[Path]()
     for name, part in more.items():
@@ -223,7 +223,7 @@ def _merged_lists(value: list[Data], more: list[Data], path: Path) -> tuple[list
 
 
 def named(items: Json) -> bool:
-    """It is a list in which every entry is an object with a name of its own."""
+    """Tells whether this is a list of objects with unique names."""
     if not isinstance(items, list):
         return False
     names = [cast("Data", item).get("name") if isinstance(item, dict) else None for item in cast("list[Json]", items)]
@@ -245,7 +245,7 @@ def _parts(path: str) -> Iterator[str | int]:
 
 
 def text(path: Path) -> str:
-    """The same as text; names that are not plain words stand in brackets."""
+    """The path as text; names that are not identifiers stand in brackets."""
     made = ""
     for part in path:
         if isinstance(part, int) or not part.isidentifier():

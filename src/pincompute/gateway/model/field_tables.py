@@ -1,4 +1,4 @@
-"""Which field of the simple model stands for which field of a resource's spec, where kinds have it in common."""
+"""Tables that map fields of the simple model to fields of a resource's spec, for what all workloads have in common."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pincompute.gateway.model.codecs import (
     QuantityCodec,
     RowsCodec,
 )
-from pincompute.gateway.model.field_mapping import Field, field, table
+from pincompute.gateway.model.field_mapping import Field, Table, field, table
 
 _DURATION = DurationCodec()
 _QUANTITY = QuantityCodec()
@@ -85,3 +85,10 @@ WORKLOAD = table(
     field("paused", "paused"),
     field("stopped", "stopped"),
 )
+
+
+def kubernetes_names(kind: Table) -> dict[str, str]:
+    """Kubernetes' names of fields that have another name here: a user who writes `readinessProbe` means `health`."""
+    fields = [each for every in (kind, INIT_CONTAINER, VOLUME, PORT, MOUNT) for each in every.fields]
+    first = {each.resource[0]: each.simple[0] for each in fields if each.resource[0] != "template"}
+    return first | {each.resource[-1]: each.simple[-1] for each in fields if len(each.simple) == 1}

@@ -1,29 +1,31 @@
-"""Objects as JSON bytes, in the simple model or in full, encoded once a version: a list joins what is encoded already."""
+"""Encodes objects as JSON, in the simple model or as full resources, once for each version; lists join encoded objects."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Generic, NamedTuple, TypeVar
+from functools import cache
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 import msgspec
 
-from pincompute.api.meta import Object
+from pincompute.api.meta import Manifest, Object, Resource, Struct
 from pincompute.gateway.model.simple_kind import SimpleKind, version
 
-CAPACITY = 50_000  # objects of a kind kept in each form; the oldest are encoded anew when they are asked for
+CAPACITY = 50_000  # objects of a kind kept in each form; the oldest are encoded again when a request needs them
+_EMPTY: tuple[Any, ...] = (None, "", (), {})  # values that an API server leaves out; it does send numbers and booleans
 
 T = TypeVar("T")
 
 
 class _CachedValue(NamedTuple, Generic[T]):
-    """Of one object in one version."""
+    """The value for one version of an object."""
 
     resource_version: str
     value: T
 
 
 class _VersionCache(Generic[T]):
-    """What is made of an object, made once for each version of it."""
+    """Caches a value derived from an object, for the latest version of each object."""
 
     def __init__(self, make: Callable[[Object], T]) -> None:
         self._make = make
@@ -42,7 +44,7 @@ class _VersionCache(Generic[T]):
 
 
 class ObjectEncoder:
-    """One of the forms in which objects are shown."""
+    """Encodes objects in one of the forms in which they are shown."""
 
     def __init__(self, show: Callable[[SimpleKind[Any], Object], Any]) -> None:
         self._show = show
@@ -52,7 +54,7 @@ class ObjectEncoder:
         return self._of(kind)(obj)
 
     def joined(self, kind: SimpleKind[Any], objects: Iterable[Object]) -> bytes:
-        """A JSON list of them."""
+        """The objects as a JSON list."""
         return b"[" + b",".join(map(self._of(kind), objects)) + b"]"
 
     def _of(self, kind: SimpleKind[Any]) -> _VersionCache[bytes]:
@@ -65,7 +67,28 @@ class ObjectEncoder:
 _encoder = msgspec.json.Encoder()
 
 SIMPLE = ObjectEncoder(lambda kind, obj: kind.to_simple(obj))
-RESOURCE = ObjectEncoder(lambda kind, obj: kind.to_resource(obj))
+RESOURCE = ObjectEncoder(lambda kind, obj: _full(kind.resource, obj))
 
 etag = _VersionCache(lambda obj: f'"{version(obj)}"')
-"""Of what is asked for; the status moves without it."""
+"""Names what users asked for; a status that moves does not change it."""
+
+
+def _full(resource: Resource[Any], obj: Object) -> Manifest:
+    """Every field that the API server has, but managedFields, as JSON data in which dates are still dates."""
+    return {"apiVersion": resource.api_version, "kind": resource.kind, **_fields(obj)}
+
+
+def _fields(value: Struct) -> Manifest:
+    fields = ((encoded, getattr(value, name)) for name, encoded in _names(type(value)))
+    return {name: _data(part) for name, part in fields if part not in _EMPTY}
+
+
+def _data(value: Any) -> Any:
+    if isinstance(value, Struct):
+        return _fields(value)
+    return [_data(part) for part in cast("tuple[Any, ...]", value)] if isinstance(value, tuple) else value
+
+
+@cache
+def _names(kind: type[Struct]) -> tuple[tuple[str, str], ...]:
+    return tuple(zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True))

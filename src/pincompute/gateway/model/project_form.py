@@ -1,4 +1,4 @@
-"""Project: a tenant, in the simple model."""
+"""Project: how users write a tenant, and where each field stands in its resource."""
 
 from __future__ import annotations
 
@@ -9,19 +9,7 @@ from pincompute.api.member_clusters import PROJECTS, ProjectMember
 from pincompute.api.member_clusters import Project as ProjectObject
 from pincompute.api.meta import Struct, doc
 from pincompute.gateway.model.field_mapping import field, table
-from pincompute.gateway.model.shared_fields import (
-    Advanced,
-    Annotations,
-    Author,
-    Created,
-    Deleting,
-    Generation,
-    Id,
-    Labels,
-    Name,
-    ObjectVersion,
-)
-from pincompute.gateway.model.simple_kind import SimpleKind
+from pincompute.gateway.model.simple_kind import SimpleKind, SimpleObject
 
 
 class ProjectStatus(Struct):
@@ -29,21 +17,11 @@ class ProjectStatus(Struct):
     message: Annotated[str, doc("What is so, and what to do.")] = ""
 
 
-class Project(Struct, tag_field="kind", tag="Project"):
+class Project(SimpleObject, tag_field="kind", tag="Project"):
     """A tenant: its workloads, its members and what they may do."""
 
-    name: Name
     description: Annotated[str, doc("What it is for.")] = ""
     members: Annotated[tuple[ProjectMember, ...], doc("Who may do what.")] = ()
-    labels: Labels | None = None
-    annotations: Annotations | None = None
-    advanced: Advanced | None = None
-    id: Id | None = None
-    version: ObjectVersion | None = None
-    generation: Generation | None = None
-    author: Author | None = None
-    created: Created | None = None
-    deleting: Deleting | None = None
     status: Annotated[ProjectStatus | None, doc("Whether it is ready.")] = None
 
 

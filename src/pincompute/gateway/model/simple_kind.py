@@ -1,6 +1,6 @@
-"""One kind of the simple model, and the one way in which each is mapped to its resource and back.
+"""Maps one kind of the simple model to its resource and back; all kinds are mapped in the same way.
 
-What no field has words for is shown as `advanced`, a part of the resource's spec that is merged back.
+What no field of the simple model expresses is shown as `advanced`: a part of the resource's spec that is merged back.
 """
 
 from __future__ import annotations
@@ -8,15 +8,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 
 from pincompute.api import kinds as workloads
 from pincompute.api.labels import RESTARTED_AT
-from pincompute.api.meta import GROUP, Manifest, Object, Resource, Struct
-from pincompute.gateway.model import codecs, field_mapping, full_resource, status_form
+from pincompute.api.meta import GROUP, Manifest, Object, Resource, Struct, doc
+from pincompute.gateway.model import codecs, field_mapping, status_form
 from pincompute.gateway.model.field_mapping import Data, Table
 from pincompute.gateway.model.status_form import Status
 
@@ -24,14 +25,33 @@ RESTARTED = ("template", "metadata", "annotations", RESTARTED_AT)  # set by rest
 AUTHOR = f"{GROUP}/author"  # annotation: who wrote the object last
 HIDDEN = (f"{GROUP}/", "kubectl.kubernetes.io/")  # keys of the platform and of kubectl: not the user's
 
-S = TypeVar("S", bound=Struct)
+
+class SimpleObject(Struct):
+    """The fields of every kind. From `id` on they are answers: a request may hold them, and only the version has an effect."""
+
+    name: Annotated[str, doc("Name, unique among its kind in its project.")]
+    labels: Annotated[dict[str, str] | None, doc("Words to find it by.")] = None
+    annotations: Annotated[dict[str, str] | None, doc("Notes of yours.")] = None
+    advanced: Annotated[dict[str, Any] | None, doc("What no other field can say: a part of the resource's spec.")] = None
+    id: Annotated[str | None, doc("Identifies this very object, also among namesakes.")] = None
+    version: Annotated[str | None, doc("Changes with every change. In a replacement: the version that is replaced.")] = None
+    generation: Annotated[int | None, doc("Counts the changes of what is asked for.")] = None
+    author: Annotated[str | None, doc("Who changed it last.")] = None
+    created: Annotated[datetime | None, doc("When it was created.")] = None
+    deleting: Annotated[datetime | None, doc("Since when it is being deleted.")] = None
+
+
+ANSWERS = frozenset({"id", "version", "generation", "author", "created", "deleting", "status"})
+"""Fields that the platform fills in."""
+
+S = TypeVar("S", bound=SimpleObject)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SimpleKind(Generic[S]):
     """One kind in both forms. `path` is its collection in URLs, `workload` its entry among the workload kinds.
 
-    `example` and `patch` stand in the OpenAPI document, where a create and a change are described.
+    The OpenAPI document shows `example` for a create and `patch` for a change.
     """
 
     path: str
@@ -52,55 +72,49 @@ class SimpleKind(Generic[S]):
         """As users call one."""
         return self.workload.word if self.workload is not None else self.name.lower()
 
+    def title(self, project: str, name: str) -> str:
+        """How messages name an object."""
+        return f"{self.noun} {project}/{name}" if project else f"{self.noun} {name}"
+
     @property
     def in_project(self) -> bool:
         return self.resource.namespaced
 
     def to_simple(self, obj: Object) -> S:
-        """Of a cached object. Whatever an object holds, it can be shown."""
+        """The simple form of a cached object. Every object has one, whatever it holds."""
         about = _about(self, obj)
-        spec = stated(_spec_of(obj))
-        said, rest = _spec(self.table, spec)
+        spec = stated_spec(obj)
+        simple, rest = field_mapping.simplify(self.table, field_mapping.without(codecs.plain(spec), RESTARTED))
         try:
-            return msgspec.convert({**about, **said, **({"advanced": rest} if rest else {})}, self.type)
-        except msgspec.ValidationError:  # an object stored before a rule was made: shown as it is
+            return msgspec.convert({**about, **simple, **({"advanced": rest} if rest else {})}, self.type)
+        except msgspec.ValidationError:  # the object was stored before a rule was made
             return msgspec.convert({**about, "advanced": spec}, self.type)
 
-    def to_resource(self, obj: Object) -> Manifest:
-        """Of a cached object, in full."""
-        return full_resource.full(self.resource, obj)
-
     def of_manifest(self, manifest: Manifest) -> S:
-        """Of a resource that is wanted and not there yet."""
+        """The simple form of a resource that does not exist yet."""
         return self.to_simple(msgspec.convert(manifest, self.resource.type))
 
     def spec_of(self, manifest: Manifest) -> Data:
-        """The spec of a resource, stated."""
-        wanted: Any = msgspec.convert(manifest, self.resource.type)
-        return stated(wanted.spec)
+        """The spec of a resource that does not exist yet, without defaults."""
+        return stated_spec(msgspec.convert(manifest, self.resource.type))
 
-    def to_manifest(self, simple: S) -> Manifest:
-        """The resource that a simple object means, without status and without what the API server fills in."""
-        return self.manifest(_json(simple))
+    def to_manifest(self, data: Data) -> tuple[Manifest, list[field_mapping.Path]]:
+        """The resource that `data` of the right shape means, and the places below `advanced` that contradict another field.
 
-    def manifest(self, data: Data) -> Manifest:
-        """The same of JSON data of the right shape."""
-        return self.manifest_and_clashes(data)[0]
-
-    def manifest_and_clashes(self, data: Data) -> tuple[Manifest, list[field_mapping.Path]]:
-        """With the places below `advanced` that contradict another field."""
+        The resource has no status and nothing that the API server fills in.
+        """
         names = {"name": data.get("name"), "namespace": data.get("project") if self.in_project else None}
         notes = {part: data.get(part) for part in ("labels", "annotations")}
         metadata = {name: value for name, value in {**names, **notes}.items() if value}
-        said = field_mapping.expand(self.table, data)
+        expanded = field_mapping.expand(self.table, data)
         if self.in_project:
-            said.setdefault("template", {}).setdefault("spec", {}).setdefault("containers", [])
-        spec, clashes = field_mapping.merge(said, data.get("advanced") or {})
+            expanded.setdefault("template", {}).setdefault("spec", {}).setdefault("containers", [])
+        spec, clashes = field_mapping.merge(expanded, data.get("advanced") or {})
         head = {"apiVersion": self.resource.api_version, "kind": self.resource.kind}
         return {**head, "metadata": metadata, "spec": spec}, clashes
 
     def locate(self, data: Data, field: str) -> str:
-        """Where the user finds in the simple form what `field` names in the resource."""
+        """The field of the simple form that stands for `field` of the resource."""
         path = field_mapping.parts(field)
         if path[:1] == ("metadata",):
             return field_mapping.text(("project", *path[2:]) if path[1:2] == ("namespace",) else path[1:])
@@ -110,36 +124,36 @@ class SimpleKind(Generic[S]):
         return field_mapping.text(found if found is not None else ("advanced", *path[1:]))
 
 
-def _spec_of(obj: Any) -> Struct:
-    return obj.spec
+def stated_spec(obj: Any) -> Data:
+    """The spec of an object as JSON data, without fields at their defaults: stated or not, they mean the same."""
+    return _stated(obj.spec)
 
 
-def stated(value: Struct) -> Data:
-    """As JSON data, without what is at its default: said or not, it means the same."""
-    made: Data = {}
-    for name, said, default in _defaults(type(value)):
+def _stated(value: Struct) -> Data:
+    data: Data = {}
+    for name, encoded, default in _defaults(type(value)):
         part = getattr(value, name)
         if part != default:
-            made[said] = stated(part) if isinstance(part, Struct) else _json(part)
-    return made
+            data[encoded] = _stated(part) if isinstance(part, Struct) else _json(part)
+    return data
 
 
 @cache
 def _defaults(kind: type[Struct]) -> tuple[tuple[str, str, Any], ...]:
-    """Of each field its name, its name on the wire, and what it is if nothing is said."""
+    """The name of each field, its encoded name, and its default."""
     found = msgspec.structs.fields(kind)
     return tuple((f.name, f.encode_name, f.default_factory() if callable(f.default_factory) else f.default) for f in found)
 
 
 def _json(value: Any) -> Any:
-    """As JSON data; msgspec would keep tuples, which equal no list."""
+    """The value as JSON data. `msgspec.to_builtins` keeps tuples, which equal no list."""
     return msgspec.json.decode(msgspec.json.encode(value))
 
 
 def _about(kind: SimpleKind[Any], obj: Object) -> Data:
-    """Everything but the spec."""
+    """All fields of the simple form but those of the spec."""
     meta = obj.metadata
-    said = {
+    fields = {
         "kind": kind.name,
         "name": meta.name,
         "project": meta.namespace if kind.in_project else "",
@@ -153,24 +167,20 @@ def _about(kind: SimpleKind[Any], obj: Object) -> Data:
         "deleting": meta.deletion_timestamp,
         "status": kind.status_of(obj),
     }
-    return {name: value for name, value in said.items() if value}
+    return {name: value for name, value in fields.items() if value}
 
 
 def version(obj: Object) -> str:
-    """Of what is asked for: another one after every change by a user, the same however the status moves."""
+    """Names what users asked for: it changes with every change by a user and stays the same while the status moves."""
     meta = obj.metadata
     notes = (users(meta.labels), users(meta.annotations))
-    said = msgspec.json.encode((meta.uid, meta.generation, notes), order="deterministic")
-    return hashlib.blake2s(said, digest_size=8).hexdigest()
+    content = msgspec.json.encode((meta.uid, meta.generation, notes), order="deterministic")
+    return hashlib.blake2s(content, digest_size=8).hexdigest()
 
 
 def users(mapping: dict[str, str]) -> dict[str, str]:
-    """The user's own labels or annotations."""
+    """The labels or annotations that are the user's own."""
     return {key: value for key, value in mapping.items() if not key.startswith(HIDDEN)}
-
-
-def _spec(table: Table, spec: Data) -> tuple[Data, Data]:
-    return field_mapping.simplify(table, field_mapping.without(codecs.plain(spec), RESTARTED))
 
 
 def _workload_status(obj: Any) -> Status:
@@ -178,6 +188,6 @@ def _workload_status(obj: Any) -> Status:
 
 
 def of_workload(workload: workloads.WorkloadKind, simple: type[S], table: Table, example: Data, patch: Data) -> SimpleKind[S]:
-    """Of something that runs: all such kinds have the same status."""
+    """A kind of workload. All of them have the same status."""
     named: Data = {"kind": simple.__name__, **example}
     return SimpleKind(workload.plural, simple, workload.workload, table, _workload_status, named, patch, workload)

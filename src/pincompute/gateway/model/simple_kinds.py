@@ -1,4 +1,4 @@
-"""Every kind of the simple model, in one table: routes, validation, differences, streams and rights are made from it."""
+"""Lists every kind of the simple model. Routes, validation, differences, streams and permissions are made from the list."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from typing import Any, TypeAlias
 
 from pincompute.api import kinds as workloads
 from pincompute.api.kinds import entry_points
-from pincompute.gateway.model.app_form import APP
 from pincompute.gateway.model.project_form import PROJECT
 from pincompute.gateway.model.simple_kind import SimpleKind
-from pincompute.gateway.model.unit_form import UNIT
+from pincompute.gateway.model.workload_forms import APP, UNIT
 
 SimpleKinds: TypeAlias = tuple[SimpleKind[Any], ...]
 
@@ -17,7 +16,7 @@ KINDS: SimpleKinds = (APP, UNIT, *entry_points.load("pincompute.simple_forms"), 
 
 
 def of_workloads(kinds: SimpleKinds) -> workloads.Kinds:
-    """Those among them that run something."""
+    """The workload kinds among them."""
     return tuple(kind.workload for kind in kinds if kind.workload is not None)
 
 

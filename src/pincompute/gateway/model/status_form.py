@@ -1,6 +1,6 @@
-"""A workload's status in the simple model: is it running, where, which revision, and if not, why not and what to do.
+"""The status of a workload in the simple model: whether it runs, where, in which revision, and if not, why and what to do.
 
-Zones and not clusters: users know of zones only. A zone with a cluster that is silent shows its last figures, marked.
+It shows zones and not clusters, because users know zones only. A zone with a silent cluster shows its last figures, marked.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Annotated
 from pincompute.api.meta import Struct, doc
 from pincompute.api.workloads import ClusterStatus, Scheduling, WorkloadStatus
 
-PENDING = "Pending"  # before the platform has looked at it
+PENDING = "Pending"  # before the platform has decided about it
 
 
 class ZoneStatus(Struct):
@@ -59,7 +59,7 @@ def status(seen: WorkloadStatus, generation: int) -> Status:
 
 
 def zones(decided: Scheduling | None, clusters: Iterable[ClusterStatus]) -> tuple[ZoneStatus, ...]:
-    """One line a zone, in order, from the decision and from what the clusters report."""
+    """One entry for each zone, in order, from the placement decision and the reports of the clusters."""
     wanted = dict[str, int]()
     for row in decided.placement if decided else ():
         wanted[row.zone] = wanted.get(row.zone, 0) + row.replicas

@@ -23,7 +23,7 @@ from pincompute.gateway.operation.logs import log_handlers as logs
 from pincompute.gateway.operation.operation_paths import named, path
 from pincompute.gateway.operation.replica_lookup import WorkloadRef
 from pincompute.gateway.operation.shells import shell_handlers as shells
-from pincompute.gateway.workloads.response_headers import DryRun
+from pincompute.gateway.workloads.responses import DryRun
 
 IdempotencyKey = Annotated[
     str,

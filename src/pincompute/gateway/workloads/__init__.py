@@ -1,1 +1,1 @@
-"""The workload API: what users want to run."""
+"""The API of projects and workloads: reads, lists, streams and writes."""

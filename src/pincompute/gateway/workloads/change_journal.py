@@ -1,8 +1,8 @@
-"""What changes on the host, in order, for every stream and list at once.
+"""Keeps the changes on the host in order, in one journal for each kind, for all streams and lists together.
 
-One journal a kind, of bounded length: a stream is a position in it, so ten thousand slow readers cost no more memory than
-one. The surprising rule: positions belong to this gateway; who comes back with a position that it does not know, or no longer
-knows, is given the whole state anew, marked as such, so nothing is lost and nothing comes twice (S-251).
+A journal has a bounded length and a stream is a position in it, so ten thousand slow readers need no more memory than one.
+Positions belong to one gateway: a reader with a position that the gateway does not know, or no longer knows, gets the whole
+state again, marked as such. So nothing is lost and nothing comes twice (S-251).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pincompute.kube.cache_views import Unknown
 from pincompute.kube.cluster_set import Clusters
 from pincompute.kube.informer import Informer
 
-LENGTH = 4096  # events kept of each kind; each keeps an old state of its object in memory
+LENGTH = 4096  # events kept of each kind; each holds an old state of its object
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,32 +40,32 @@ class ObjectChange:
 
 @dataclass(slots=True)
 class ChangeJournal:
-    """Events of one kind. `end` is the position behind the newest; it also tells that a list was made of an older state."""
+    """Events of one kind. `end` is the position behind the newest one; a cached list with another `end` is stale."""
 
     length: int = LENGTH
     end: int = 0
-    _news: deque[ObjectChange] = field(default_factory=deque[ObjectChange])
-    _known: dict[tuple[str, str], Object] = field(default_factory=dict[tuple[str, str], Object])
+    _changes: deque[ObjectChange] = field(default_factory=deque[ObjectChange])
+    _latest: dict[tuple[str, str], Object] = field(default_factory=dict[tuple[str, str], Object])
     _more: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def begin(self) -> int:
         """The oldest position from which nothing is missing."""
-        return self.end - len(self._news)
+        return self.end - len(self._changes)
 
     def since(self, position: int) -> Iterator[ObjectChange] | None:
-        """Everything after the position; None when part of it is not known any more."""
+        """The events after the position; None when the journal has dropped some of them."""
         if not self.begin <= position <= self.end:
             return None
-        return islice(self._news, position - self.begin, None)
+        return islice(self._changes, position - self.begin, None)
 
-    def take(self, obj: Object, *, gone: bool) -> None:
-        before = self._known.pop(obj.key, None) if gone else self._known.get(obj.key)
+    def record(self, obj: Object, *, gone: bool) -> None:
+        before = self._latest.pop(obj.key, None) if gone else self._latest.get(obj.key)
         if not gone:
-            self._known[obj.key] = obj
-        if len(self._news) >= self.length:
-            self._news.popleft()
-        self._news.append(ObjectChange(before or (obj if gone else None), None if gone else obj))
+            self._latest[obj.key] = obj
+        if len(self._changes) >= self.length:
+            self._changes.popleft()
+        self._changes.append(ObjectChange(before or (obj if gone else None), None if gone else obj))
         self.end += 1
         self._more.set()
         self._more = asyncio.Event()
@@ -77,7 +77,7 @@ class ChangeJournal:
 
 
 class ChangeJournals:
-    """Must be made before the first cluster is added."""
+    """Create it before the first cluster is added."""
 
     def __init__(self, clusters: Clusters, kinds: SimpleKinds = KINDS, length: int = LENGTH) -> None:
         self.instance = secrets.token_hex(4)
@@ -91,15 +91,15 @@ class ChangeJournals:
 
 def _listener(clusters: Clusters, resource: Resource[Any], journal: ChangeJournal) -> Callable[..., None]:
     def changed(cluster: str, obj: Object, *, initial: bool) -> None:  # noqa: ARG001 - the listener's shape
-        journal.take(obj, gone=_uid(clusters.cache(cluster, resource), obj.key) != obj.metadata.uid)
+        journal.record(obj, gone=_uid(clusters.cache(cluster, resource), obj.key) != obj.metadata.uid)
 
     return changed
 
 
 def _uid(cache: Informer[Any], key: Key) -> str:
-    """Of the object that has the name now."""
+    """The uid of the object that has the name now."""
     try:
         found = cache.get(key)
-    except Unknown:  # it cannot be read
+    except Unknown:  # the cache has not synced
         return ""
     return found.metadata.uid if found is not None else ""

@@ -1,13 +1,13 @@
-"""Changes as server-sent events: the whole state first, then each change once, also over a reconnection (S-251).
+"""Streams changes as server-sent events: first the whole state, then each change once, also after a reconnection (S-251).
 
-    event: reset     what was sent before holds no longer; the whole state follows
+    event: reset     earlier events are void; the whole state follows
     event: added     data: the object
     event: modified  data: the object
-    event: deleted   data: the object as it was last
+    event: deleted   data: its last state
     event: synced    the whole state has been sent; id: where to resume
 
-A client that comes back with the last id it saw goes on exactly there, if this gateway still knows the place; else it begins
-with `reset`. The surprising rule: the right is asked for again all the time, so a stream ends when it is withdrawn (S-255).
+A client that returns with the last id it saw continues exactly there if this gateway still knows the position; otherwise the
+stream begins with `reset`. The stream checks its permission repeatedly and ends when it is withdrawn (S-255).
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pincompute.api.meta import Object
 from pincompute.gateway.workloads.change_journal import ChangeJournal, ObjectChange
 
-HEARTBEAT = 15.0  # seconds between signs of life while nothing changes
-RECHECK = 3.0  # seconds between questions for the right
+HEARTBEAT = 15.0  # seconds between heartbeats while nothing changes
+RECHECK = 3.0  # seconds between checks of the permission
 LONGEST_NUMBER = 20  # digits of a position
 BATCH = 200  # events sent in one piece
 MEDIA_TYPE = "text/event-stream"
@@ -32,7 +32,7 @@ _ALIVE = b": alive\n\n"
 class StreamView:
     """What one stream shows. `sees` says which objects belong to it; `allowed` gives the projects it may show now.
 
-    `allowed` is empty once the right is withdrawn altogether. `encoded` makes JSON of an object.
+    `allowed` is empty when the permission is withdrawn. `encoded` gives an object as JSON.
     """
 
     everything: Callable[[], Iterable[Object]]
@@ -52,7 +52,7 @@ class EventStream:
         self._allowed = view.allowed()
 
     async def events(self, last_id: str) -> AsyncGenerator[bytes]:
-        """Until the right is withdrawn or the reader goes."""
+        """Ends when the permission is withdrawn or the reader disconnects."""
         position = self._position(last_id)
         quiet = 0.0
         while self._allowed:
@@ -95,7 +95,7 @@ class EventStream:
         return int(number) if known else None
 
     def _whole(self, position: int) -> Iterator[bytes]:
-        """In pieces, each of objects as they were at one moment: nothing is awaited between reading and encoding them."""
+        """In pieces, each of one moment: nothing is awaited between reading the objects and encoding them."""
         objects = [obj for obj in self._view.everything() if self._shows(obj)]
         yield b"event: reset\ndata: {}\n\n"
         for start in range(0, len(objects), BATCH):
@@ -109,7 +109,7 @@ class EventStream:
                 yield b"id: %s\n" % self._id(position + offset) + self._event(kind, news.last)
 
     def _kind(self, news: ObjectChange) -> bytes:
-        """From this stream's point of view: what comes into its sight was added, what goes out of it deleted."""
+        """The kind of event for this stream: an object that begins to match is added, one that stops to match is deleted."""
         before = news.before is not None and self._shows(news.before)
         after = news.after is not None and self._shows(news.after)
         if after:

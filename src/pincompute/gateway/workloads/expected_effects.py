@@ -1,12 +1,14 @@
-"""What a write will bring about, in a sentence: what is certain now, and what the platform decides in a moment."""
+"""Says in a sentence what a write will cause: what is certain now, and what the platform decides in a moment."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from typing import Any, cast
 
+from pincompute.api import template_hash
 from pincompute.api.kinds import WorkloadObject
 from pincompute.api.meta import Manifest, Object
+from pincompute.api.quantity import InvalidQuantityError
 from pincompute.domain import disruption_account
 from pincompute.gateway.model import SimpleKind, field_mapping
 from pincompute.gateway.model.diff import Change
@@ -14,6 +16,7 @@ from pincompute.gateway.model.diff import Change
 WATCH = "watch it to see it happen"
 _NUMBERS = {1: "one"}
 _PLACES = frozenset({"zones", "tier"})
+_TEMPLATE = frozenset({"containers", "initContainers", "volumes", "terminationGracePeriod", "restartPolicy", "activeDeadline"})
 _UNSEEN = ("labels", "annotations", "description", "members")  # changes that no replica notices
 
 
@@ -40,27 +43,36 @@ def _where(spec: Manifest, replicas: int, zones: Collection[str]) -> str:
     return f"balanced over the zones {_and(asked)}, {each} in each as far as there is room"
 
 
-def change(kind: SimpleKind[Any], obj: Object, changes: Sequence[Change]) -> str:
+def change(kind: SimpleKind[Any], obj: Object, spec: Manifest, changes: Sequence[Change]) -> str:
+    """`obj` is the object before or after the change, and `spec` the spec on the other side of it."""
     name = obj.metadata.name
     if not changes:
         return f"nothing changes: {name} is already as asked for"
-    seen = [each for each in changes if each.field.split(".")[0].split("[")[0] not in _UNSEEN]
-    if not seen:
-        return (
-            f"{_and(sorted({each.field.split('.')[0].split('[')[0] for each in changes}))} of {name} changed; nothing restarts"
-        )
     runs = _running(kind, obj)
+    same = runs is not None and _means_the_same(runs.spec.template, spec.get("template") or {})
+    seen = [each for each in changes if _root(each.field) not in _UNSEEN and not (same and _is_of_template(each.field))]
+    if not seen:
+        return f"{_and(sorted({_root(each.field) for each in changes}))} of {name} changed; nothing restarts"
     if runs is not None and runs.spec.stopped:
         return f"{name} is stopped: the change is kept and takes effect when it is started"
     if runs is not None and runs.spec.paused:
         return f"{name} is paused: the change is kept and takes effect when it is resumed"
-    effect = _effect(name, [each for each in changes if _root(each.field) not in _UNSEEN])
-    kept = _kept(kind, runs, changes) if runs is not None else ""
-    return f"{effect}{kept}; {WATCH}"
+    return f"{_effect(name, seen)}{_kept(kind, runs, seen) if runs is not None else ''}; {WATCH}"
+
+
+def _means_the_same(one: Manifest, other: Manifest) -> bool:
+    try:
+        return template_hash.same(one, other)
+    except InvalidQuantityError:  # the object was stored before quantities were judged
+        return False
+
+
+def _is_of_template(field: str) -> bool:
+    return _root(field) in _TEMPLATE or field.startswith("advanced.template")
 
 
 def _running(kind: SimpleKind[Any], obj: Any) -> WorkloadObject | None:
-    """The object as a workload; None for one of a kind that runs nothing."""
+    """The object as a workload; None for other kinds."""
     return obj if kind.workload is not None else None
 
 
@@ -69,7 +81,7 @@ def _root(field: str) -> str:
 
 
 def _effect(name: str, changes: Sequence[Change]) -> str:
-    """Scaling, moving, updating: each that the changes cause, in this order."""
+    """Says in this order whether the workload scales, moves and updates."""
     by_root = {_root(each.field): each for each in changes}
     effects = list[str]()
     if "replicas" in by_root:
@@ -91,7 +103,7 @@ def _update(fields: Sequence[str]) -> str:
 
 
 def _kept(kind: SimpleKind[Any], runs: WorkloadObject, changes: Sequence[Change]) -> str:
-    """How many replicas stay ready while the change reaches them, and how it begins (docs/disruption.md)."""
+    """Says how many replicas stay ready during the change, and how it begins (docs/disruption.md)."""
     reaches = [each for each in changes if _root(each.field) not in {"replicas", "update", "disruption", *_PLACES, *_UNSEEN}]
     if not reaches or kind.workload is None:
         return ""

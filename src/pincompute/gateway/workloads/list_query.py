@@ -1,7 +1,7 @@
-"""Which of many objects a caller wants to see, in which order, and from where on: filters, sorting, stable pages.
+"""Filters and sorts lists of objects and divides them into stable pages.
 
-A cursor names the last object that was seen, not a number of objects, so that what comes and goes between two pages neither
-repeats nor hides another (S-252).
+A cursor names the last object of a page and not a number of objects, so objects that come and go between two pages neither
+repeat nor hide others (S-252).
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ Sort: TypeAlias = Literal["", "name", "created", "state", "ready", "-name", "-cr
 
 @dataclass(frozen=True, slots=True)
 class ListQuery:
-    """Everything empty: all objects, by project and name."""
+    """Filters, order and page length. Empty fields select all objects, by project and name."""
 
     tier: str = ""
     zone: str = ""
@@ -75,14 +75,14 @@ class ListQuery:
 
     @property
     def digest(self) -> str:
-        """Names the query but for the page's length: a cursor is good for the query that it came from."""
+        """Names the query without the page length: a cursor is valid for the query it came from."""
         said = (self.tier, self.zone, self.state, self.labels, self.text, self.sort)
         return hashlib.blake2s(msgspec.json.encode(said), digest_size=6).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class ListPage:
-    """`cursor` asks for the next one; empty on the last."""
+    """`cursor` leads to the next page; it is empty on the last."""
 
     objects: tuple[Object, ...] = ()
     cursor: str = ""
@@ -107,7 +107,7 @@ def labels(selectors: Iterable[str]) -> tuple[tuple[str, str | None], ...]:
 
 
 def page(objects: Iterable[Object], query: ListQuery, cursor: str) -> ListPage:
-    """Raises Problem for a cursor that is not of this query."""
+    """Raises Problem for a cursor of another query."""
     after = _decode(cursor, query) if cursor else None
     key, backwards = _key(query.sort)
     found = sorted((obj for obj in objects if query.everything or query.matches(obj)), key=key, reverse=backwards)
@@ -119,7 +119,7 @@ def page(objects: Iterable[Object], query: ListQuery, cursor: str) -> ListPage:
 
 
 def _key(sort: str) -> tuple[Callable[[Object], SortKey], bool]:
-    """Project and name at the end make every key different."""
+    """The sort key of a query. Project and name at its end make it unique."""
     first = _SORTS.get(sort.removeprefix("-"))
 
     def key(obj: Object) -> SortKey:

@@ -1,7 +1,7 @@
-"""What a replacement leaves as it is, though it does not speak of it.
+"""Merges a replacement with the fields of the present spec that it leaves as they are, although it does not state them.
 
-That is what verbs have set: pausing, stopping, restarting. And the order of variables: a client that sorts what it sends would
-otherwise make a new revision, and every replica would restart for nothing.
+Verbs set some of them: paused, stopped, the time of a restart. The order of variables is the other: a client that sorts what
+it sends would otherwise make a new revision, and every replica would restart for nothing.
 """
 
 from __future__ import annotations
@@ -13,19 +13,14 @@ from pincompute.api.labels import RESTARTED_AT
 from pincompute.api.meta import Manifest
 from pincompute.gateway.model import field_mapping
 from pincompute.gateway.model.field_mapping import Data
-from pincompute.gateway.model.simple_kind import RESTARTED, stated
+from pincompute.gateway.model.simple_kind import RESTARTED
 
 SET_BY_VERBS = ("paused", "stopped")
 _CONTAINER_LISTS = ("containers", "initContainers")
 
 
-def spec_of(obj: Any) -> Manifest:
-    """As it is stated."""
-    return stated(obj.spec)
-
-
-def kept(before: Manifest, after: Manifest) -> Manifest:
-    """The spec that `after` means for an object that has `before`."""
+def merged(before: Manifest, after: Manifest) -> Manifest:
+    """The spec that a replacement with `after` gives an object that has `before`."""
     made = {**{name: before[name] for name in SET_BY_VERBS if name in before}, **after}
     restarted = field_mapping.at(before, RESTARTED)
     if restarted is not field_mapping.NOTHING and field_mapping.at(after, RESTARTED) is field_mapping.NOTHING:
@@ -40,7 +35,7 @@ def kept(before: Manifest, after: Manifest) -> Manifest:
 
 
 def _ordered(old: list[Data], new: list[Data]) -> list[Data]:
-    """The new containers, each with the order of variables that it had, if only the order differs."""
+    """The new containers; where only the order of the variables differs, they keep the old order."""
     before = {container["name"]: container.get("env") for container in old}
     return [_with_env(container, before.get(container["name"])) for container in new]
 

@@ -1,7 +1,7 @@
-"""Who works in a project, and as what: members are a list in the project, changed one at a time.
+"""Changes the members of a project, one at a time.
 
-Nobody gives more than they have. The surprising rule: the last owner stays, unless somebody with rights in every project
-takes them away, so that no project is left that its own people cannot change.
+A caller gives and takes only roles whose permissions they have. A project keeps its last owner, so that its own people can
+change it; only a caller with permissions in every project removes the last owner.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.call_context import Call, Caller, Operation
 from pincompute.gateway.model import PROJECT, field_mapping
 from pincompute.gateway.model.document_validation import DesiredResource
-from pincompute.gateway.model.simple_kind import users
+from pincompute.gateway.model.simple_kind import stated_spec, users
 from pincompute.gateway.problems import FieldError
-from pincompute.gateway.workloads import preserved_fields
 from pincompute.gateway.workloads.object_writer import ObjectWriter, WriteOptions
 
 OWNER = "owner"
@@ -27,7 +26,7 @@ MOST = 500
 
 
 class RoleGrants(Protocol):
-    """What members ask of authorization."""
+    """Tells which roles a caller may grant."""
 
     def may_grant(self, caller: Caller, project: str, role: str) -> bool: ...
 
@@ -35,13 +34,13 @@ class RoleGrants(Protocol):
 
 
 class KnownRoles(Protocol):
-    """Which roles there are."""
+    """Tells which roles exist."""
 
     def has(self, role: str) -> bool: ...
 
 
 class ProjectMembers:
-    """Of one project, as one caller changes them."""
+    """The members of one project, changed by one caller."""
 
     def __init__(self, reads: CacheReads, grants: RoleGrants, call: Call) -> None:
         self._reads = reads
@@ -55,7 +54,7 @@ class ProjectMembers:
         return self._find(self.all(), name)
 
     async def add(self, member: ProjectMember, *, only_new: bool) -> ProjectMember:
-        """Or give another role to one who is there. Raises Problem."""
+        """Adds a member or changes the role of one. Raises Problem."""
         if not 0 < len(member.name) <= LONGEST_NAME:
             expected = f"1 to {LONGEST_NAME} characters"
             raise problems.invalid(
@@ -119,7 +118,7 @@ class ProjectMembers:
             metadata = {"name": obj.metadata.name, "labels": users(obj.metadata.labels)}
             notes = {"annotations": users(obj.metadata.annotations)}
             return DesiredResource(
-                PROJECT, {"metadata": {**metadata, **notes}, "spec": {**preserved_fields.spec_of(obj), "members": members}}
+                PROJECT, {"metadata": {**metadata, **notes}, "spec": {**stated_spec(obj), "members": members}}
             )
 
         author = WriteOptions(self._call)
@@ -127,7 +126,7 @@ class ProjectMembers:
 
 
 def founders(said: Any, founder: str, roles: KnownRoles) -> Any:
-    """The members of a new project, with an owner among them. Raises Problem for a role that there is not."""
+    """The members of a new project, including an owner. Raises Problem for a role that does not exist."""
     if not isinstance(said, list | None):
         return said
     members = cast("list[Any]", said or [])

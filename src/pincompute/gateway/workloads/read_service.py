@@ -1,4 +1,4 @@
-"""Reads of all kinds: lists as ready bytes, and streams. Both show what the caller may see, and nothing waits for a cluster."""
+"""Reads objects, lists and streams of all kinds from the cache, as far as the caller may see them."""
 
 from __future__ import annotations
 
@@ -17,17 +17,16 @@ from pincompute.gateway import problems
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.call_context import Call, Caller, Operation
 from pincompute.gateway.model import SIMPLE, ObjectEncoder, SimpleKind, etag
-from pincompute.gateway.workloads import event_stream, list_query, response_bodies, response_headers
+from pincompute.gateway.workloads import event_stream, list_query, responses
 from pincompute.gateway.workloads.change_journal import ChangeJournals
 from pincompute.gateway.workloads.event_stream import EventStream, StreamView
 from pincompute.gateway.workloads.list_query import ListQuery
+from pincompute.gateway.workloads.responses import ObjectName
 from pincompute.kube.cluster_set import Clusters
 
-REMEMBERED = 64 << 20  # bytes of lists that are kept, for those who ask the same again
+CACHED = 64 << 20  # bytes of pages that are cached for repeated requests
 
 
-Names: TypeAlias = tuple[str, str]
-"""Project, empty for kinds outside of projects, and name."""
 Bytes: TypeAlias = tuple[bytes, dict[str, str]]
 """A body and the headers that belong to it."""
 Seen: TypeAlias = tuple[str, tuple[str, ...]]
@@ -35,14 +34,14 @@ Seen: TypeAlias = tuple[str, tuple[str, ...]]
 
 
 class ProjectPermissions(Protocol):
-    """What a catalog asks of authorization."""
+    """Tells in which projects a caller may do something."""
 
     def permitted(self, caller: Caller, operation: Operation, projects: Iterable[str]) -> frozenset[str]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class ListRequest:
-    """Which objects, and how: of one project, or of all that the caller may see when it is empty; one name, or all."""
+    """Selects objects by project, name and filters, and their form. An empty project selects all that the caller may see."""
 
     call: Call
     project: str
@@ -52,7 +51,7 @@ class ListRequest:
 
 
 class _ListTail(msgspec.Struct, omit_defaults=True):
-    """A list's members behind its items."""
+    """The fields of a list that follow its items."""
 
     version: str
     cursor: str = ""
@@ -60,73 +59,73 @@ class _ListTail(msgspec.Struct, omit_defaults=True):
 
 
 class ReadService:
-    """Must be made before the first cluster is added."""
+    """Create it before the first cluster is added."""
 
-    def __init__(self, clusters: Clusters, reads: CacheReads, permits: ProjectPermissions) -> None:
+    def __init__(self, clusters: Clusters, reads: CacheReads, permissions: ProjectPermissions) -> None:
         self._reads = reads
-        self._permits = permits
-        self._feeds = ChangeJournals(clusters, reads.kinds)
-        self._kept = _PageCache()
+        self._permissions = permissions
+        self._journals = ChangeJournals(clusters, reads.kinds)
+        self._pages = _PageCache()
 
     async def shown(
-        self, kind: SimpleKind[Any], names: Names, min_version: str, form: ObjectEncoder = SIMPLE
+        self, kind: SimpleKind[Any], names: ObjectName, min_version: str, form: ObjectEncoder = SIMPLE
     ) -> Response[bytes]:
         """Raises Problem."""
-        await response_headers.caught_up(self._reads, min_version)
-        return response_headers.read(*self.one(kind, names, form))
+        await responses.caught_up(self._reads, min_version)
+        return responses.read(*self.one(kind, names, form))
 
-    async def listed(self, kind: SimpleKind[Any], asked: ListRequest, cursor: str, min_version: str) -> Response[bytes]:
+    async def listed(self, kind: SimpleKind[Any], request: ListRequest, cursor: str, min_version: str) -> Response[bytes]:
         """One page. Raises Problem."""
-        await response_headers.caught_up(self._reads, min_version)
-        return response_headers.read(*self.page(kind, asked, cursor))
+        await responses.caught_up(self._reads, min_version)
+        return responses.read(*self.page(kind, request, cursor))
 
-    def one(self, kind: SimpleKind[Any], names: Names, form: ObjectEncoder = SIMPLE) -> Bytes:
-        """As the cache has it now. Raises Problem."""
+    def one(self, kind: SimpleKind[Any], names: ObjectName, form: ObjectEncoder = SIMPLE) -> Bytes:
+        """Answers from the cache at once. Raises Problem."""
         found = self._reads.get(kind.resource, *names)
         if found is None:
-            raise problems.not_found(response_bodies.what(kind, *names))
-        headers = response_headers.fresh(self._reads.freshness(kind.resource))
+            raise problems.not_found(kind.title(*names))
+        headers = responses.fresh(self._reads.freshness(kind.resource))
         return form.encoded(kind, found), {**headers, "ETag": etag(found)}
 
-    def page(self, kind: SimpleKind[Any], asked: ListRequest, cursor: str = "") -> Bytes:
-        """As the cache has it now. Raises Problem."""
+    def page(self, kind: SimpleKind[Any], request: ListRequest, cursor: str = "") -> Bytes:
+        """Answers from the cache at once. Raises Problem."""
         freshness, missing = self._reads.freshness(kind.resource), self._reads.silent()
-        body = self._page(kind, asked, cursor, (str(freshness.version), missing))
-        return body, response_headers.fresh(freshness, missing)
+        body = self._page(kind, request, cursor, (str(freshness.version), missing))
+        return body, responses.fresh(freshness, missing)
 
-    def _page(self, kind: SimpleKind[Any], asked: ListRequest, cursor: str, seen: Seen) -> bytes:
-        """The same page of an unchanged state is the same bytes as before."""
-        projects = self._projects(asked)
-        place = (kind.path, asked.form, projects, asked.query, cursor)
-        state = (self._feeds.of(kind.resource).end, seen)
-        known = self._kept.find(place, state)
+    def _page(self, kind: SimpleKind[Any], request: ListRequest, cursor: str, seen: Seen) -> bytes:
+        """Returns the cached page while the state has not changed."""
+        projects = self._projects(request)
+        place = (kind.path, request.form, projects, request.query, cursor)
+        state = (self._journals.of(kind.resource).end, seen)
+        known = self._pages.find(place, state)
         if known is not None:
             return known
-        page = list_query.page(self._objects(kind, projects), asked.query, cursor)
+        page = list_query.page(self._objects(kind, projects), request.query, cursor)
         version, missing = seen
         tail = msgspec.json.encode(_ListTail(version, page.cursor, missing))
-        body = b'{"items":' + asked.form.joined(kind, page.objects) + b"," + tail[1:]
-        self._kept.keep(place, state, body)
+        body = b'{"items":' + request.form.joined(kind, page.objects) + b"," + tail[1:]
+        self._pages.keep(place, state, body)
         return body
 
-    def stream(self, kind: SimpleKind[Any], asked: ListRequest, last_id: str) -> StreamResponse:
-        """Events of what is asked for, until the caller may not see it any more. Raises Problem."""
+    def stream(self, kind: SimpleKind[Any], request: ListRequest, last_id: str) -> StreamResponse:
+        """Streams events of the selected objects until the caller loses permission. Raises Problem."""
         self._reads.host(kind.resource)  # before it has synced there is nothing to begin with
         view = StreamView(
-            everything=lambda: self._objects(kind, self._projects(asked)),
-            sees=lambda obj: asked.name in ("", obj.metadata.name) and asked.query.matches(obj),
-            allowed=lambda: self._projects(asked),
+            everything=lambda: self._objects(kind, self._projects(request)),
+            sees=lambda obj: request.name in ("", obj.metadata.name) and request.query.matches(obj),
+            allowed=lambda: self._projects(request),
             project_of=project_of(kind),
             encoded=partial(SIMPLE.encoded, kind),
         )
-        events = EventStream(self._feeds.of(kind.resource), self._feeds.instance, view).events(last_id)
+        events = EventStream(self._journals.of(kind.resource), self._journals.instance, view).events(last_id)
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamResponse(events, media_type=event_stream.MEDIA_TYPE, headers=headers)
 
-    def _projects(self, asked: ListRequest) -> frozenset[str]:
-        """Those asked for in which the caller may do this."""
-        among = (asked.project,) if asked.project else [p.metadata.name for p in self._reads.host(PROJECTS).list()]
-        return self._permits.permitted(asked.call.caller, asked.call.operation, among)
+    def _projects(self, request: ListRequest) -> frozenset[str]:
+        """The selected projects in which the caller has permission."""
+        among = (request.project,) if request.project else [p.metadata.name for p in self._reads.host(PROJECTS).list()]
+        return self._permissions.permitted(request.call.caller, request.call.operation, among)
 
     def _objects(self, kind: SimpleKind[Any], projects: frozenset[str]) -> Iterable[Object]:
         cache = self._reads.host(kind.resource)
@@ -137,31 +136,31 @@ class ReadService:
 
 
 class _PageCache:
-    """Lists as they were sent, with the state they show; the oldest go when they are too much memory together."""
+    """Caches pages with the state they show; it drops the oldest when they take too much memory."""
 
     def __init__(self) -> None:
         self._lists: dict[tuple[Any, ...], tuple[Any, bytes]] = {}
         self._size = 0
 
     def find(self, place: tuple[Any, ...], state: Any) -> bytes | None:
-        """None for one that shows another state."""
+        """None for a page that shows another state."""
         shown, body = self._lists.get(place, (None, b""))
         return body if shown == state else None
 
     def keep(self, place: tuple[Any, ...], state: Any, body: bytes) -> None:
-        self._forget(place)
+        self._drop(place)
         self._lists[place] = state, body
         self._size += len(body)
-        while self._size > REMEMBERED:
-            self._forget(next(iter(self._lists)))
+        while self._size > CACHED:
+            self._drop(next(iter(self._lists)))
 
-    def _forget(self, place: tuple[Any, ...]) -> None:
+    def _drop(self, place: tuple[Any, ...]) -> None:
         _, body = self._lists.pop(place, (None, b""))
         self._size -= len(body)
 
 
 def project_of(kind: SimpleKind[Any]) -> Callable[[Object], str]:
-    """The project an object is in, or is."""
+    """Gives the project that an object is in, or is."""
     if kind.in_project:
         return lambda obj: obj.metadata.namespace
     return lambda obj: obj.metadata.name

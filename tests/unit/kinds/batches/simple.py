@@ -6,9 +6,9 @@ from typing import Annotated
 
 from batches.kind import PINBATCH
 from pincompute.api.meta import doc
-from pincompute.gateway.model.app_form import TABLE, App
 from pincompute.gateway.model.field_mapping import field, table
 from pincompute.gateway.model.simple_kind import SimpleKind, of_workload
+from pincompute.gateway.model.workload_forms import APP_TABLE, App
 
 
 class Batch(App, tag="Batch"):
@@ -17,4 +17,6 @@ class Batch(App, tag="Batch"):
     team: Annotated[str, doc("Whose it is.")] = ""
 
 
-BATCH: SimpleKind[Batch] = of_workload(PINBATCH, Batch, TABLE + table(field("team", "team")), {"name": "b"}, {"team": "red"})
+BATCH: SimpleKind[Batch] = of_workload(
+    PINBATCH, Batch, APP_TABLE + table(field("team", "team")), {"name": "b"}, {"team": "red"}
+)

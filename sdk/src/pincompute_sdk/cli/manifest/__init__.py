@@ -1,1 +1,1 @@
-"""app.yaml: read with its places, checked before anything is sent, and pointed at when the server refuses a field."""
+"""Reads and checks app.yaml. Errors of the server name the line and column of the field."""

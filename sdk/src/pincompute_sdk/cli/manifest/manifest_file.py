@@ -1,4 +1,4 @@
-"""YAML with the place of every field, so that each complaint has a line and a column."""
+"""Reads app.yaml with the position of every field, so that every error has a line and a column."""
 
 from __future__ import annotations
 

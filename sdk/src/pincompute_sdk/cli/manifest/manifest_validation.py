@@ -1,4 +1,4 @@
-"""Checks a manifest against the generated models before anything is sent: unknown fields with the nearest known one, and types.
+"""Checks the fields and types of a manifest against the generated models before anything is sent.
 
 What only the server knows (names that are taken, limits, rights) it says itself; its fields are then pointed at in the file.
 """

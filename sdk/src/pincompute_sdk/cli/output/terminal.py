@@ -1,4 +1,4 @@
-"""What the terminal can do. Colours and motion only where a person looks: never in a pipe, never with NO_COLOR."""
+"""Detects what the terminal can show. Output in a pipe, or with NO_COLOR, has no colours."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ STATES = {
 
 
 def interactive(stream: TextIO | None = None) -> bool:
-    """A person sees it and it can move."""
+    """Tells whether the stream is a terminal that can redraw."""
     return (stream or sys.stdout).isatty() and os.environ.get("TERM") != "dumb"
 
 
