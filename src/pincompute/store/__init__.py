@@ -1,1 +1,1 @@
-"""The only door to SQL: history and tokens, in SQLite by default and PostgreSQL by URL."""
+"""The store: history and service tokens, in SQLite by default and in PostgreSQL by URL. Only this package uses SQL."""

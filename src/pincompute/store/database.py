@@ -1,6 +1,6 @@
-"""One database, SQLite or PostgreSQL: connections, transactions, and failures turned into errors of ours.
+"""Connections and transactions of one database, SQLite or PostgreSQL, whose failures become errors of the store.
 
-SQLite runs in WAL mode, so that readers never wait for the writer. The surprising rule: every writing transaction begins
+SQLite runs in WAL mode, so that readers never wait for the writer. Every transaction that writes begins
 IMMEDIATE, because one that reads first and writes later fails at once when another writer came between, whatever the busy
 time-out.
 """
@@ -29,7 +29,7 @@ _WRONG_VALUE = ("22", "23")  # SQLSTATE classes: data exception, integrity const
 
 @dataclass(frozen=True, slots=True)
 class DatabaseTimeouts:
-    """Seconds: until a connection is there, until a statement has answered, until another's lock is free."""
+    """Seconds to wait for a connection, for a statement's result, and for another transaction's lock."""
 
     connect: float = 5.0
     statement: float = 10.0
@@ -37,10 +37,10 @@ class DatabaseTimeouts:
 
 
 class Database:
-    """Connections are made when they are needed; `close` ends them all."""
+    """A pool of connections, which are made when they are needed; `close` ends them all."""
 
     def __init__(self, url: str, patience: DatabaseTimeouts = DatabaseTimeouts()) -> None:
-        """Raises StoreError for an address that is no database of ours."""
+        """Raises StoreError for a URL of another kind of database."""
         self.url = _parse(url)
         self.patience = patience
         self._engine = _engine(self.url, patience)
@@ -51,11 +51,11 @@ class Database:
 
     @property
     def name(self) -> str:
-        """For people: the address without its password."""
+        """The URL without its password."""
         return self.url.render_as_string(hide_password=True)
 
     def insert(self, table: sa.Table) -> Any:
-        """An INSERT that can say ON CONFLICT; both databases say it alike."""
+        """An INSERT that supports ON CONFLICT, which both databases write alike."""
         return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
 
     @asynccontextmanager
@@ -87,7 +87,7 @@ class Database:
 
 
 def _for_good(error: Exception) -> bool:
-    """The value itself is wrong, by SQL's own classes: not the connection, not the moment."""
+    """Whether the value itself is wrong, by SQL's classes of errors, and not the connection."""
     if isinstance(error, (DataError, IntegrityError)):
         return True
     state = getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None
@@ -143,7 +143,7 @@ def _sqlite(url: sa.URL, patience: DatabaseTimeouts) -> AsyncEngine:
 
 
 def _prepare(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # we say BEGIN ourselves
+    connection.isolation_level = None  # `_begin` sends BEGIN
     cursor = connection.cursor()
     try:
         cursor.execute("PRAGMA page_count")

@@ -1,6 +1,6 @@
-"""Records in the database: written in batches, each once; read in pages.
+"""Writes records to the database in batches, each record once, and reads them in pages.
 
-A page's cursor is a place in the order (time, row), not a count: rows that come or go meanwhile shift nothing (S-252).
+A page's cursor is a position in the order (time, row), not a count: rows that come or go meanwhile shift nothing (S-252).
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ REPLACED = ("project", "workload", "name", "uid", "until", "rank", "words", "bod
 
 
 class CursorError(ValueError):
-    """The cursor was not given out by us."""
+    """The cursor is not one that a page returned."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordFilter:
-    """Which records; what is empty or None does not narrow. `text` is searched without regard to case."""
+    """Selects records; an empty or None field does not restrict. `text` ignores case."""
 
     project: str
     workload: str = ""
@@ -47,7 +47,7 @@ class RecordFilter:
 
 @dataclass(frozen=True, slots=True)
 class RecordPage:
-    """`cursor` asks for the next page; empty on the last."""
+    """Records, and the cursor of the next page, which is empty on the last."""
 
     records: tuple[AnyRecord, ...]
     cursor: str = ""
@@ -55,7 +55,7 @@ class RecordPage:
 
 @dataclass(frozen=True, slots=True)
 class RecordedWorkload:
-    """One that there is or was; `gone` when its end is known."""
+    """A workload that exists or existed."""
 
     project: str
     workload: str
@@ -70,7 +70,7 @@ class RecordHistory:
         self._database = database
 
     async def write(self, lines: Sequence[bytes]) -> int:
-        """All in one transaction, or none; gives how many the database refused for good. Raises StoreUnavailable."""
+        """Write all in one transaction, or none; return how many the database refused for good. Raises StoreUnavailable."""
         rows = [row for line in lines if (row := _row(line)) is not None]
         refused = len(lines) - len(rows)
         rows.sort(key=lambda row: row["key"])  # the same order everywhere, so that two gateways never wait for each other
@@ -109,7 +109,7 @@ class RecordHistory:
         return {row.uid: record for row in rows if (record := _record(row.at, row.body)) is not None}
 
     async def workloads(self, project: str, workload: str = "", name: str = "") -> tuple[RecordedWorkload, ...]:
-        """All that there are or were under these names, the newest first; a name used twice has two uids."""
+        """All workloads that have or had these names, the newest first; a name that was used twice has two uids."""
         c = table.c
         query = (
             sa.select(c.workload, c.name, c.uid, sa.func.min(c.at).label("first"), sa.func.max(c.until).label("last"))
@@ -134,7 +134,7 @@ class RecordHistory:
             await connection.execute(statement, list(rows))
 
     async def _one_by_one(self, rows: Iterable[Mapping[str, Any]]) -> int:
-        """One row that the database will never take must not keep the others out."""
+        """Write row by row, so that one row that the database refuses does not keep the others out."""
         refused = 0
         for row in rows:
             try:
@@ -167,7 +167,7 @@ def _row(line: bytes) -> dict[str, Any] | None:
 
 
 def _record(at: int, body: bytes) -> AnyRecord | None:
-    """The time of the first writer stands, whatever a later one that knew more said: a record never changes its place."""
+    """The first writer's time stays, even if a later writer knew more, so a record never changes its place."""
     record = records.decode(records.unpack(body))
     if record is None or micros(record.at) == at:
         return record
@@ -192,7 +192,7 @@ def _conditions(wanted: RecordFilter) -> list[sa.ColumnElement[bool]]:
 
 
 def _storable(text: str) -> bool:
-    """PostgreSQL knows no NUL, and neither database a half of a surrogate pair: nothing stored contains them."""
+    """PostgreSQL stores no NUL, and neither database a lone surrogate, so no stored text contains them."""
     return "\0" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
 
 

@@ -1,8 +1,8 @@
-"""What history is made of: one struct for each kind of thing that happened to a workload.
+"""The records that history consists of: one struct for each type of event in a workload's life.
 
-Every record has a natural key, made only from what the objects themselves say, so that several gateways, and one gateway
-after a restart, may all write the same record and it is there once. The surprising rule: a record under a known key replaces
-the former one only when it knows more, which `rank` tells; so an event's count rises and never falls back.
+Every record has a natural key, made only of what the objects themselves say, so that several gateways, and one gateway after a
+restart, may all write the same record and it is stored once. A record under a known key replaces the former one only when it
+knows more, which `rank` says; so an event's count rises and never falls back.
 """
 
 from __future__ import annotations
@@ -39,22 +39,22 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rena
 
     @property
     def identity(self) -> tuple[str | int, ...]:
-        """What makes it this record and no other, within its type."""
+        """The values that identify the record within its type."""
         raise NotImplementedError
 
     @property
     def rank(self) -> int:
-        """How much it knows, compared with others of the same key."""
+        """How much the record knows, compared with others of the same key."""
         return 0
 
     @property
     def until(self) -> datetime:
-        """When it was last so."""
+        """The last time at which this was so."""
         return self.at
 
     @property
     def words(self) -> tuple[str, ...]:
-        """What a search by text looks at."""
+        """The texts that a search by text reads."""
         return ()
 
     @property
@@ -69,7 +69,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rena
 
 
 class RevisionRecord(Record, frozen=True, kw_only=True, tag="revision"):
-    """A spec as it was wanted. `revision` names the pod template; `author` and `reason` are known when the gateway wrote it.
+    """A spec that somebody wrote. `revision` names the pod template; `author` and `reason` are empty when they are not known.
 
     `manager` is the program that wrote the spec, when it was not the gateway.
     """
@@ -110,7 +110,7 @@ class DecisionRecord(Record, frozen=True, kw_only=True, tag="decision"):
 
 
 class StateRecord(Record, frozen=True, kw_only=True, tag="state"):
-    """The workload's phase became another. `before` is empty when it is not known or there was none."""
+    """The workload's phase changed. `before` is empty when it is not known or there was none."""
 
     after: str
     before: str = ""
@@ -128,7 +128,7 @@ class StateRecord(Record, frozen=True, kw_only=True, tag="state"):
 
 
 class ExitRecord(Record, frozen=True, kw_only=True, tag="exit"):
-    """A container ended, or, when `container` is empty, a whole pod did. `expected`: it had been asked to stop."""
+    """A container ended, or a whole pod when `container` is empty. `expected`: it had been asked to stop."""
 
     pod: str
     pod_uid: str
@@ -180,7 +180,7 @@ class EventRecord(Record, frozen=True, kw_only=True, tag="event"):
 
 
 class OperationRecord(Record, frozen=True, kw_only=True, tag="operation"):
-    """Somebody did something through the gateway. `generation` is the one it made, 0 when it made none.
+    """A user did something through the gateway. `generation` is the one that it made, 0 for none.
 
     `outcome` is empty until it is known, then "done" or the problem's code; `detail` is what the verb was given.
     """
@@ -219,12 +219,12 @@ def digest(scheduling: Scheduling) -> str:
 
 
 def encode(record: AnyRecord) -> bytes:
-    """One line of JSON, without its end."""
+    """Encode a record as one line of JSON, without its end."""
     return _encoder.encode(record)
 
 
 def decode(line: bytes) -> AnyRecord | None:
-    """None for a record of a type or shape this version does not know: a newer gateway may have written it."""
+    """Decode a record; None for a type or shape that only a newer gateway knows."""
     try:
         return _decoder.decode(line)
     except msgspec.MsgspecError:
@@ -232,7 +232,7 @@ def decode(line: bytes) -> AnyRecord | None:
 
 
 def pack(line: bytes) -> bytes:
-    """As it is stored: compressed when that is worth it. JSON begins with `{`, zlib with 0x78, so no flag is needed."""
+    """Compress a line when that is worth it. JSON begins with `{`, zlib with 0x78, so no flag is needed."""
     return zlib.compress(line) if len(line) > _WORTH_COMPRESSING else line
 
 

@@ -1,6 +1,6 @@
-"""How long history is kept: by age, and by size, the oldest first; in small batches, so that nothing waits for it.
+"""Deletes old history, by age and by size, the oldest first, in small batches so that nothing waits for it.
 
-Revisions have an age of their own: going back to one is of use long after nobody asks why a container ended.
+Revisions have an age of their own, because a rollback is useful long after nobody asks why a container ended.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Retention:
         self._limits = limits
 
     async def sweep(self, now: datetime) -> int:
-        """Gives how many records were removed. Raises StoreUnavailable."""
+        """Delete old records; return how many. Raises StoreUnavailable."""
         c = records.c
         removed = await self._remove(sa.and_(c.type != "revision", c.until < micros(now - self._limits.age)))
         removed += await self._remove(sa.and_(c.type == "revision", c.until < micros(now - self._limits.age_of_revisions)))
@@ -43,7 +43,7 @@ class Retention:
         return removed
 
     async def size(self) -> int:
-        """Bytes that history takes, about. Raises StoreUnavailable."""
+        """The size of history in bytes, about. Raises StoreUnavailable."""
         async with self._database.reading() as connection:
             return int(await connection.scalar(sa.select(sa.func.coalesce(sa.func.sum(records.c.size), 0))) or 0)
 
@@ -65,7 +65,7 @@ class Retention:
         return removed
 
     async def _remove_some(self, condition: sa.ColumnElement[bool]) -> tuple[int, int]:
-        """Rows and bytes that went."""
+        """Delete some rows; return how many rows and bytes."""
         oldest = sa.select(records.c.id).where(condition).order_by(records.c.until, records.c.id).limit(BATCH)
         statement = sa.delete(records).where(records.c.id.in_(oldest)).returning(records.c.size)
         async with self._database.writing() as connection:
@@ -73,6 +73,6 @@ class Retention:
         return len(sizes), sum(sizes)
 
     async def _give_back(self) -> None:
-        """Lets the file shrink."""
+        """Let the SQLite file shrink."""
         async with self._database.writing() as connection:
             await connection.exec_driver_sql(f"PRAGMA incremental_vacuum({PAGES})")

@@ -1,6 +1,6 @@
-"""Brings a database to the schema of this version; several gateways may do it at once.
+"""Migrates a database to the schema of this version; several gateways may do so at the same time.
 
-The lock is the transaction's own: in SQLite the one writer there can be, in PostgreSQL an advisory lock. Whoever comes second
+The transaction holds the lock: SQLite has one writer, and in PostgreSQL it is an advisory lock. A gateway that comes second
 finds the work done. It runs in a thread with an event loop of its own, because alembic keeps its state in module globals.
 """
 
@@ -25,7 +25,7 @@ _one_at_a_time = threading.Lock()
 
 
 async def migrate(url: str, revision: str = "head") -> None:
-    """Raises StoreUnavailable, and StoreError for a schema that is newer than this version."""
+    """Migrate the database. Raises StoreUnavailable, and StoreError for a schema that is newer than this version."""
     await asyncio.to_thread(_in_thread, url, revision)
 
 

@@ -1,7 +1,7 @@
-"""The tables, as statements use them; migrations make them.
+"""The tables as SQL statements use them; migrations create them.
 
-All kinds of history stand in one table: a timeline is one walk over one index, and keys, paging and retention are written
-once. What only one kind has is in `body`, which SQL never looks into.
+One table holds records of all types, so a timeline is one scan of one index, and keys, paging and retention exist once. What
+only one type has is in `body`, which SQL does not read.
 """
 
 from __future__ import annotations

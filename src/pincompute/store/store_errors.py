@@ -1,15 +1,15 @@
-"""What can go wrong between us and the database."""
+"""Errors of the store."""
 
 from __future__ import annotations
 
 
 class StoreError(Exception):
-    """The store cannot be used as it was asked for."""
+    """The store cannot be used with these settings."""
 
 
 class StoreUnavailable(StoreError):  # noqa: N818 - a state that passes, not a mistake
-    """The database does not answer now. What is written meanwhile waits; what is read must be asked again."""
+    """The database does not answer now. Records wait; reads must be repeated."""
 
 
 class StoreRefused(StoreError):  # noqa: N818 - an answer
-    """The database will never take this value, however often it is tried."""
+    """The database never takes this value."""

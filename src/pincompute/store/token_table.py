@@ -1,4 +1,4 @@
-"""Service tokens in the database, as whoever makes them describes them: this knows only their id, end and revocation."""
+"""Stores service tokens, of which it knows only the id, the end and the revocation."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ T = TypeVar("T", bound=StoredToken)
 
 
 class TokenTable(Generic[T]):
-    """`kind` is a msgspec struct. All methods raise StoreUnavailable."""
+    """Stores tokens of one msgspec struct, `kind`. All methods raise StoreUnavailable."""
 
     def __init__(self, database: Database, kind: type[T]) -> None:
         self._database = database
@@ -42,13 +42,13 @@ class TokenTable(Generic[T]):
             await connection.execute(sa.insert(table).values(row))
 
     async def everything(self) -> Sequence[T]:
-        """Expired and revoked ones as well."""
+        """All tokens, expired and revoked ones included."""
         async with self._database.reading() as connection:
             rows = (await connection.execute(sa.select(table).order_by(table.c.id))).all()
         return tuple(self._token(row.body, row.revoked) for row in rows)
 
     async def revoke(self, identity: str, at: datetime) -> bool:
-        """False when there is no such token. What was revoked stays revoked since the first time."""
+        """Revoke a token; false when there is none. The time of the first revocation stays."""
         first = sa.func.coalesce(table.c.revoked, micros(at))
         async with self._database.writing() as connection:
             found = await connection.execute(sa.update(table).where(table.c.id == identity).values(revoked=first))

@@ -127,7 +127,7 @@ async def region(folder: Path) -> AsyncIterator[Region]:
         server.store.create(NAMESPACES, "", {"metadata": {"name": "demo"}})
     host.store.create(PROJECTS, "", {"metadata": {"name": "demo"}})
     url = f"sqlite+aiosqlite:///{folder}/history.db"
-    async with host, member, HistoryStore.open(url, spool=folder / "spool of the test") as store:
+    async with host, member, HistoryStore.open(url, outbox=folder / "outbox of the test") as store:
         await store.until_ready()
         yield Region(host, member, store)
 
@@ -138,7 +138,7 @@ async def gateway(there: Region, name: str = "one") -> AsyncIterator[HistoryStor
     folder = Path(there.store.database.url.database or "").parent
     clusters = Clusters(user_agent="test")
     url = f"sqlite+aiosqlite:///{folder}/history.db"
-    async with HistoryStore.open(url, spool=folder / f"spool of {name}") as store:
+    async with HistoryStore.open(url, outbox=folder / f"outbox of {name}") as store:
         CacheReads(clusters)
         recorder = HistoryRecorder(clusters, store)
         async with clusters:

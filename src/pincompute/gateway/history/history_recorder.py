@@ -1,8 +1,8 @@
-"""The recorder: what the gateway's watch caches show becomes history.
+"""The history recorder turns what the gateway's informers show into records of the store.
 
-It follows workloads on the host, pods in the members and events everywhere. Several gateways record the same; natural keys make
-it once. The surprising rule: it takes up its work without the store after a while, because what is seen now may never be seen
-again, while what was known before only saves a repetition.
+It watches workloads on the host, pods in the members and events everywhere. Several gateways record the same events; natural
+keys store each once. The recorder waits for the store only for a while, because an event that it misses is lost, and what the
+store already has costs only a repetition.
 """
 
 from __future__ import annotations
@@ -13,6 +13,10 @@ import re
 from collections import deque
 from collections.abc import Iterable
 from typing import Any, TypeAlias, TypeVar, cast
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from pincompute.api import kinds as table
 from pincompute.api.builtin import EVENTS, PODS, Pod
@@ -33,10 +37,10 @@ from pincompute.store.store_errors import StoreUnavailable
 
 log = logging.getLogger(__name__)
 
-REMEMBERED = 100_000  # pods that went whose owner is remembered for their last events, and pods whose exits are known
-PARKED = 1000  # pods that have not been seen yet and whose events wait for them
+REMEMBERED = 100_000  # deleted pods whose owner is remembered for their last events, and pods whose exits are recorded
+PARKED = 1000  # pods that the cache does not have yet and whose events wait
 PATIENCE = 10.0  # seconds to wait for the store before beginning without it
-AT_ONCE = 200  # news worked on before others get their turn
+AT_ONCE = 200  # changes recorded before other tasks run
 
 T = TypeVar("T", bound=Object)
 Value = TypeVar("Value")
@@ -45,7 +49,7 @@ News: TypeAlias = tuple[str, Object, bool]
 
 
 class HistoryRecorder:
-    """Declares and listens, so it must be made before the first cluster is added; `run` is its life."""
+    """Declares and listens, so it is made before the first cluster is added; `run` records until it is cancelled."""
 
     def __init__(self, clusters: Clusters, store: HistoryStore, clock: Clock = SYSTEM, kinds: Kinds = KINDS) -> None:
         self.recorded = 0
@@ -67,7 +71,7 @@ class HistoryRecorder:
         clusters.listen("members", EVENTS, self._changed)
 
     async def run(self) -> None:
-        """Follows the caches until cancelled."""
+        """Follow the caches until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._programs.run())
             group.create_task(self._follow())
@@ -86,11 +90,11 @@ class HistoryRecorder:
 
     @property
     def behind(self) -> int:
-        """News not looked at yet."""
+        """How many changes are not recorded yet."""
         return len(self._news)
 
     def operated(self, operation: OperationRecord) -> None:
-        """Somebody did what leaves no trace on the object itself."""
+        """Record an operation that leaves no trace on the object itself."""
         self._record((operation,))
 
     def _changed(self, cluster: str, obj: Object, *, initial: bool) -> None:
@@ -98,7 +102,7 @@ class HistoryRecorder:
         self._arrived.set()
 
     async def _remember(self) -> dict[str, StateRecord]:
-        """What is recorded of workloads already; empty when the store does not answer."""
+        """Load what is already recorded of workloads; empty when the store does not answer."""
         try:
             async with asyncio.timeout(PATIENCE):
                 await self._store.until_ready()
@@ -125,7 +129,7 @@ class HistoryRecorder:
         return states
 
     async def _clusters_synced(self) -> None:
-        """Before the host's first list nobody knows what is gone."""
+        """Wait for the host's first list; only then is it known which workloads are gone."""
         while True:
             try:
                 for kind in self._kinds:
@@ -136,7 +140,7 @@ class HistoryRecorder:
                 return
 
     def _vanished(self, remembered: dict[str, StateRecord]) -> Iterable[AnyRecord]:
-        """The ends of workloads that went while no gateway looked."""
+        """The ends of workloads that went while no gateway ran."""
         caches = (self._clusters.cache(HOST, kind.workload) for kind in self._kinds)
         present = {obj.metadata.uid for cache in caches for obj in cache.list()}
         for uid, last in remembered.items():
@@ -150,7 +154,7 @@ class HistoryRecorder:
                     at=self._clock.wall(),
                     before=last.after,
                     after=GONE,
-                    message="it was deleted while no gateway looked",
+                    message="it was deleted while no gateway ran",
                 )
 
     def _take(self, cluster: str, obj: Object, initial: bool) -> None:
@@ -170,7 +174,7 @@ class HistoryRecorder:
         before = self._workloads.get(uid, KnownState())
         found, known = record_extraction.of_workload(resource.kind, obj, before, Observation(now, not initial))
         self._record(found)
-        if before.generation or not initial:  # of all that there was before the first gateway, nobody is asked
+        if before.generation or not initial:  # not for objects older than the first gateway
             self._ask(resource, found)
         self._workloads[uid] = known
         if self._gone(HOST, resource, obj):
@@ -200,7 +204,7 @@ class HistoryRecorder:
 
     def _event(self, cluster: str, event: KubeEvent) -> None:
         if self._gone(cluster, EVENTS, event):
-            return  # its time is over; that is no news
+            return  # the event expired
         owner = self._owner(cluster, event)
         if owner is None:
             self._park(event)
@@ -228,7 +232,7 @@ class HistoryRecorder:
         return record_extraction.owner_of(pod) if pod is not None and pod.metadata.uid == about.uid else None
 
     def _by_name(self, cluster: str, event: KubeEvent) -> RecordOwner | None:
-        """The owner of a pod that went before we came: pods' names are made of their workload's, see domain.pods."""
+        """The owner of a pod that went before this gateway started, from the pod's name, see domain.shard_pods."""
         project = event.involved_object.namespace
         parts = re.fullmatch(rf"(.+)-{re.escape(cluster)}(-\d+)?", event.involved_object.name)
         if parts is None or self._find(HOST, PROJECTS, Key("", project)) is None:
@@ -237,7 +241,7 @@ class HistoryRecorder:
         return next((owner for owner in owners if owner.uid), next(iter(owners), None))
 
     def _owner_named(self, kind: WorkloadKind, key: Key) -> RecordOwner:
-        """Of one that is gone the uid is not known any more."""
+        """The owner by its name. The uid of a workload that is gone is not known."""
         found = self._find(HOST, kind.workload, key)
         return RecordOwner(key.namespace, kind.workload.kind, key.name, found.metadata.uid if found is not None else "")
 
@@ -248,11 +252,11 @@ class HistoryRecorder:
             return None
 
     def _gone(self, cluster: str, resource: Resource[Any], obj: Object | WorkloadObject) -> bool:
-        """The listener is told of a deletion with the last state; the cache tells whether it was one."""
+        """Whether this change was a deletion: the listener gets the last state, and the cache has the object no more."""
         try:
             present = self._clusters.cache(cluster, resource).get(obj.key)
         except (Unknown, LookupError):
-            return False  # the cluster was taken out; what runs there is unknown, not gone
+            return False  # the cluster was removed; its objects are unknown, not gone
         return present is None or present.metadata.uid != obj.metadata.uid
 
     def _record(self, records: Iterable[AnyRecord]) -> None:
@@ -263,8 +267,32 @@ class HistoryRecorder:
 
 
 def _remember(known: dict[str, Value], key: str, value: Value, limit: int) -> None:
-    """The oldest are forgotten."""
+    """Remember a value; the oldest is forgotten at the limit."""
     known.pop(key, None)
     if len(known) >= limit:
         del known[next(iter(known))]
     known[key] = value
+
+
+class HistoryMetrics(Collector):
+    """Shows in /metrics how far history is behind. It registers itself."""
+
+    def __init__(self, registry: CollectorRegistry, recorder: HistoryRecorder, store: HistoryStore) -> None:
+        self._recorder = recorder
+        self._store = store
+        registry.register(self)
+
+    def collect(self) -> Iterable[Metric]:
+        health = self._store.health
+        yield GaugeMetricFamily("pincompute_store_up", "The database answers.", value=not health.trouble)
+        waiting = GaugeMetricFamily("pincompute_store_waiting", "Records that wait to be written.", labels=("where",))
+        waiting.add_metric(("memory",), health.in_memory)
+        waiting.add_metric(("disk",), health.on_disk)
+        yield waiting
+        yield CounterMetricFamily("pincompute_store_written", "Records written.", value=health.written)
+        yield CounterMetricFamily("pincompute_store_refused", "Records the database will never take.", value=health.refused)
+        yield CounterMetricFamily("pincompute_store_lost", "Records that found no room.", value=health.lost)
+        yield CounterMetricFamily("pincompute_recorder_records", "Records made.", value=self._recorder.recorded)
+        yield GaugeMetricFamily(
+            "pincompute_recorder_behind", "How many changes are not recorded yet.", value=self._recorder.behind
+        )

@@ -1,8 +1,7 @@
-"""From what an object says now, and what was known of it, to the records of what happened. Pure.
+"""Derives records from an object as it is now and from what is already recorded of it. Pure.
 
-A gateway that was away learns from the objects what they still tell: the present revision and decision, the last exit of each
-container. The surprising rule: times are the objects' own wherever they carry one, because the key of a record must be the
-same for every gateway that sees it.
+A gateway that was away learns what the objects still show: the present revision and decision, and the last exit of each
+container. Times are the objects' own wherever they carry one, because the key of a record must be the same in every gateway.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ class KnownState:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """When, and whether somebody changed the object just now (`live`) or it was so when we came."""
+    """When an object was observed. `live`: it changed at that moment; else the gateway found it so when it started."""
 
     at: datetime
     live: bool
@@ -67,14 +66,14 @@ class Observation:
 def of_workload(
     kind: str, obj: WorkloadObject, known: KnownState, look: Observation
 ) -> tuple[tuple[AnyRecord, ...], KnownState]:
-    """What is new in the workload, and what is known from now on."""
+    """The records of what is new in the workload, and its known state afterwards."""
     meta, status = obj.metadata, obj.status
     owner = RecordOwner(meta.namespace, kind, meta.name, meta.uid)
     made, found = status.scheduling, list[AnyRecord]()
-    seen = look.at if look.live else status.last_update_time or look.at  # when the status came to say what it says
+    seen = look.at if look.live else status.last_update_time or look.at  # when the status was written
     operations = _operations(owner, obj)
     found += _since(operations, known.operation)
-    if meta.generation > known.generation and not (obj.deleting and known.generation):  # a deletion counts it up as well
+    if meta.generation > known.generation and not (obj.deleting and known.generation):  # a deletion raises it as well
         found.append(_revision(owner, obj, look, operations))
     decided = digest(made) if made is not None else known.decision
     if made is not None and decided != known.decision:
@@ -88,13 +87,13 @@ def of_workload(
 
 
 def revision(kind: str, obj: WorkloadObject, look: Observation) -> RevisionRecord:
-    """The present one, as the object itself tells of it."""
+    """The present revision, as the object itself shows it."""
     owner = RecordOwner(obj.metadata.namespace, kind, obj.metadata.name, obj.metadata.uid)
     return _revision(owner, obj, look, _operations(owner, obj))
 
 
 def former(kind: str, obj: WorkloadObject, kept: PinRevision, look: Observation) -> RevisionRecord:
-    """One that the host keeps; which generation it was, and who made it, is not known."""
+    """An earlier revision that the host keeps. Its generation and its author are not known."""
     meta = obj.metadata
     return RevisionRecord(
         **_of(RecordOwner(meta.namespace, kind, meta.name, meta.uid)),
@@ -106,7 +105,7 @@ def former(kind: str, obj: WorkloadObject, kept: PinRevision, look: Observation)
 
 
 def of_end(kind: str, obj: WorkloadObject, known: KnownState, at: datetime) -> StateRecord:
-    """Nothing of the workload is left."""
+    """The record that nothing of the workload is left."""
     meta = obj.metadata
     return StateRecord(
         project=meta.namespace, workload=kind, name=meta.name, uid=meta.uid, at=at, before=known.phase, after=GONE
@@ -114,7 +113,7 @@ def of_end(kind: str, obj: WorkloadObject, known: KnownState, at: datetime) -> S
 
 
 def owner_of(pod: Pod) -> RecordOwner | None:
-    """None for a pod that is not of a workload of ours."""
+    """The workload of a pod; None for a pod of no workload of the platform."""
     has = pod.metadata.labels
     if labels.APP not in has or labels.ORIGIN_UID not in has:
         return None
@@ -123,9 +122,11 @@ def owner_of(pod: Pod) -> RecordOwner | None:
 
 
 def of_pod(cluster: str, pod: Pod, owner: RecordOwner) -> Iterator[ExitRecord]:
-    """Every end the pod still tells of: at most two for each container, and its own."""
+    """Every exit that the pod still shows: at most two of each container, and its own."""
     for status in pod.status.init_container_statuses:
-        yield from (e for e in _exits(cluster, pod, owner, status) if e.code)  # those that did their work are no news
+        yield from (
+            e for e in _exits(cluster, pod, owner, status) if e.code
+        )  # an init container that succeeded is not recorded
     for status in pod.status.container_statuses:
         yield from _exits(cluster, pod, owner, status)
     if pod.status.phase == "Failed" and pod.status.reason:
@@ -142,7 +143,7 @@ def of_pod(cluster: str, pod: Pod, owner: RecordOwner) -> Iterator[ExitRecord]:
 
 
 def of_event(cluster: str, event: builtin.Event, owner: RecordOwner) -> EventRecord | None:
-    """None for an event without any time."""
+    """The record of an event; None for an event without any time."""
     first = event.first_timestamp or event.event_time or event.metadata.creation_timestamp
     if first is None:
         return None
@@ -184,7 +185,7 @@ def _of(owner: RecordOwner) -> _Owned:
 
 
 def _operations(owner: RecordOwner, obj: WorkloadObject) -> tuple[OperationRecord, ...]:
-    """Those that stand on the object, newest first."""
+    """The operations noted on the object, newest first."""
     return tuple(
         OperationRecord(
             **_of(owner),
@@ -202,7 +203,7 @@ def _operations(owner: RecordOwner, obj: WorkloadObject) -> tuple[OperationRecor
 
 
 def _since(operations: Sequence[OperationRecord], known: str) -> list[OperationRecord]:
-    """What came after the one that is known; oldest first."""
+    """The operations after the known one, oldest first."""
     return list(itertools.takewhile(lambda operation: operation.key != known, operations))[::-1]
 
 
@@ -231,7 +232,7 @@ def _name(obj: WorkloadObject) -> str:
 
 
 def _changed_at(obj: WorkloadObject, look: Observation) -> datetime:
-    """Now, when it happened just now; else when the status was last written, if it was written for this generation."""
+    """When the spec changed: now for a live change, else the status's time if that is of this generation."""
     status = obj.status
     made, generation = status.scheduling, obj.metadata.generation
     answered = made is not None and generation in (made.generation, status.observed_generation)

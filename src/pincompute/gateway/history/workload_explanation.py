@@ -1,7 +1,7 @@
-"""Why a workload runs where it runs, or why it does not, in sentences with a remedy. Pure.
+"""Explains in sentences why a workload runs where it runs, or why it does not run, each with a remedy. Pure.
 
-The placement is explained by the decision that stands on the object itself; history adds what changed last and what keeps
-failing. Of a workload that is gone, history alone speaks.
+The decision on the object itself explains the placement. History adds the last change and what keeps failing. A deleted
+workload is explained from history alone.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def present(subject: Subject) -> Iterator[str]:
 
 
 def past(name: str, records: tuple[AnyRecord, ...]) -> Iterator[str]:
-    """`records` as of a `Subject`, of one that is gone."""
+    """Explain a deleted workload; `records` are as in a `Subject`."""
     states = [record for record in records if isinstance(record, StateRecord)]
     end = next((s for s in reversed(states) if s.after == GONE), None)
     last = next((s for s in reversed(states) if s.after not in (GONE, "Deleting")), None)

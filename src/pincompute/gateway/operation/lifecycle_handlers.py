@@ -1,7 +1,4 @@
-"""Routes of the operation API. Every workload kind has the same ones, made by the same functions.
-
-The only thing they do is to turn a request into values, and an answer into bytes.
-"""
+"""HTTP handlers of the lifecycle verbs (pause, resume, stop, start, restart, scale, rollback), the same for every kind."""
 
 from __future__ import annotations
 
@@ -141,7 +138,7 @@ def _rollback(kind: WorkloadKind) -> HTTPRouteHandler:
 
 
 def _request(verb: Verb, call: Call, key: str, why: str, *, replicas: int | None = None, to: str = "") -> LifecycleRequest:
-    """Without a key every request is a wish of its own; a reason in the body counts more than the header's."""
+    """Without a key every request is a new one. A reason in the body replaces the header's."""
     why = why or call.reason
     return LifecycleRequest(verb=verb, by=call.caller.name, why=why, at=call.at, id=call.id, key=key, replicas=replicas, to=to)
 

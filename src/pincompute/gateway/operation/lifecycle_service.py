@@ -1,8 +1,8 @@
-"""Verbs carried out: read, decide, write once, say what will be. The record of who and why goes with the same write.
+"""Carries out lifecycle verbs: it reads the object, decides, and writes once, with a note of who asked and why.
 
-What is about one replica or container is recorded on the workload first and asked for then, so that a request that is sent
-again after an answer was lost is known again. The surprising rule: the gateway never ends a replica or a container itself. It
-leaves the request on the pod, and the federation grants it from the workload's one account of disturbance.
+A restart of one replica or container is noted on the workload first, so that a request that is repeated after a lost response
+is recognized. The gateway itself ends no replica and no container: it leaves a request on the pod, and the federation grants it
+from the workload's disruption account.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from pincompute.gateway.operation.replica_lookup import Replica, ReplicaLookup, 
 from pincompute.kube import write_requests
 from pincompute.kube.api_errors import Conflict, NotFound
 
-ATTEMPTS = 10  # at a write that others' writes come before: a workload that is changing has a new status every few milliseconds
+ATTEMPTS = 10  # at a write that conflicts: a changing workload has a new status every few milliseconds
 PAUSE = 0.02  # seconds, growing with every attempt
 
 
@@ -38,7 +38,7 @@ class RevisionSource(Protocol):
     """A workload's history of templates."""
 
     async def of(self, target: WorkloadRef, obj: WorkloadObject) -> Sequence[RollbackRevision]:
-        """Newest first. Raises Problem when nothing can be known of any."""
+        """The revisions, newest first. Raises Problem when no source of them answers."""
         ...
 
 
@@ -63,7 +63,7 @@ class Done(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
 
 @dataclass(frozen=True, slots=True)
 class LifecycleService:
-    """Carries out verbs. `revisions` is asked for rollbacks only."""
+    """Carries out lifecycle verbs. Only rollbacks use `revisions`."""
 
     reads: CacheReads
     replicas: ReplicaLookup
@@ -71,23 +71,23 @@ class LifecycleService:
     revisions: RevisionSource
 
     async def carry_out(self, target: WorkloadRef, request: LifecycleRequest) -> Done:
-        """A verb on the whole workload. Raises Problem, KubeError."""
+        """Carry out a verb on the whole workload. Raises Problem, KubeError."""
         informed = await self._informed(target, request)
         return await self._write(target, request, lambda obj: lifecycle_rules.decide(target.kind, obj, informed))
 
     async def foresee(self, target: WorkloadRef, request: LifecycleRequest) -> Done:
-        """What a verb on the whole workload would do now, field by field; nothing is written. Raises Problem."""
+        """What a verb on the whole workload would change now, field by field, without a write. Raises Problem."""
         obj = self.workload(target)
         change = lifecycle_rules.decide(target.kind, obj, await self._informed(target, request))
         done = _done(target, obj, request, change, changed=bool(change.spec))
         return msgspec.structs.replace(done, dry_run=True, changes=self._changes(target, obj, change), revision=change.to)
 
     async def restart_replica(self, target: WorkloadRef, asked: str, request: LifecycleRequest) -> Done:
-        """Asks that one replica ends, so that another takes its place."""
+        """Request that one replica ends, so that another replaces it."""
         return await self._ask(target, asked, "", request)
 
     async def restart_container(self, target: WorkloadRef, asked: str, container: str, request: LifecycleRequest) -> Done:
-        """Asks for a restart of one container of one replica; the others keep running."""
+        """Request a restart of one container of one replica; the others keep running."""
         return await self._ask(target, asked, container, request)
 
     async def _ask(self, target: WorkloadRef, asked: str, container: str, request: LifecycleRequest) -> Done:
@@ -106,7 +106,7 @@ class LifecycleService:
     async def _again(
         self, target: WorkloadRef, obj: WorkloadObject, before: OperationNote, container: str, request: LifecycleRequest
     ) -> Done:
-        """The same request: it is left on the replica that it was about, unless that is gone, in case it never got there."""
+        """Repeat a request: leave it once more on its replica, unless that is gone, in case it never got there."""
         done = _done(target, obj, request, LifecycleChange({}, f"{before.on} was to be restarted by this request before"))
         victim = next((replica for replica in self.replicas.of(target) if replica.uid == before.uid), None)
         return done if victim is None else await self._leave(done, victim, _wish(container, request))
@@ -115,14 +115,14 @@ class LifecycleService:
         return msgspec.structs.replace(done, changed=await self.access.restart(victim.place, victim.uid, wanted))
 
     def _changes(self, target: WorkloadRef, obj: WorkloadObject, change: LifecycleChange) -> tuple[diff.Change, ...]:
-        """In the simple model."""
+        """The changed fields of the simple model."""
         spec = msgspec.convert(merge_patch.apply(merge_patch.to_json(cast("Any", obj.spec)), change.spec), type(obj.spec))
         kind: SimpleKind[Any] = next(kind for kind in self.reads.kinds if kind.workload is target.kind)
         after: Any = msgspec.structs.replace(cast("Any", obj), spec=spec)
         return diff.changes(*(diff.asked(kind.to_simple(one)) for one in (cast("Any", obj), after)))
 
     async def _informed(self, target: WorkloadRef, request: LifecycleRequest) -> LifecycleRequest:
-        """A rollback knows the history."""
+        """Add the history to a rollback."""
         if request.verb != "rollback":
             return request
         return replace(request, history=await self.revisions.of(target, self.workload(target)))
@@ -136,17 +136,17 @@ class LifecycleService:
     async def _record(
         self, target: WorkloadRef, request: LifecycleRequest, change: LifecycleChange, replica: Replica, container: str = ""
     ) -> Done:
-        """Only says on the workload what is about to be done to a part of it."""
+        """Note on the workload what is about to happen to one replica or container."""
         obj = self.workload(target)
         body = lifecycle_rules.patch(obj, request, change, replica, container)
-        del body["metadata"]["resourceVersion"]  # nothing of it was decided from the object
+        del body["metadata"]["resourceVersion"]  # the note depends on nothing in the object
         made = await self._patch(target, body)
         return _done(target, made, request, change, changed=True)
 
     async def _write(
         self, target: WorkloadRef, request: LifecycleRequest, decide: Callable[[WorkloadObject], LifecycleChange]
     ) -> Done:
-        """Decided anew whenever somebody else's write came first."""
+        """Write the decided change; decide again whenever another write came first."""
         for attempt in range(1, ATTEMPTS + 1):
             obj = self.workload(target) if attempt == 1 else await self._fresh(target)
             change = decide(obj)
@@ -161,7 +161,7 @@ class LifecycleService:
         raise problems.conflict(f"{target.name} is being changed by others all the time", "try again in a moment")
 
     async def _fresh(self, target: WorkloadRef) -> WorkloadObject:
-        """From the API server: the cache was not new enough."""
+        """Read from the API server when the cache is not new enough."""
         try:
             return await self.reads.clusters.client(HOST).get(target.resource, Key(target.project, target.name))
         except NotFound:
@@ -177,7 +177,7 @@ class LifecycleService:
 
 
 def _wish(container: str, request: LifecycleRequest) -> RestartRequest:
-    """Without a key every request is another, whatever its id."""
+    """The request for a restart. Without a key every request is a new one, whatever its id."""
     identity = request.key or f"{request.id} {request.at.isoformat()}"
     return RestartRequest(id=identity, by=request.by, at=request.at, container=container, why=request.why)
 

@@ -1,6 +1,6 @@
-"""How the replicas of a workload stand: where each is, in which state, and each of its containers. Pure, but for the route.
+"""The status of each replica: where it runs, its state, and the state of its containers. Pure, but for the handler.
 
-The words are those a user acts on: a reason is given only where something is not as it should be.
+A reason is given only where something is not as it should be.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def _state(pod: Pod) -> str:
 
 
 def _reason(pod: Pod) -> str:
-    """The pod's own, or why it has no node."""
+    """The pod's own reason, or why it has no node."""
     if pod.status.message or pod.status.reason:
         return pod.status.message or pod.status.reason
     unplaced = (c for c in pod.status.conditions if c.type == "PodScheduled" and c.status == "False")

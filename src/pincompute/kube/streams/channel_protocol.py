@@ -1,6 +1,6 @@
-"""The framing of Kubernetes' `v5.channel.k8s.io`: every binary message begins with the byte of its channel.
+"""Encodes and decodes the messages of Kubernetes' `v5.channel.k8s.io`: the first byte of each names its channel.
 
-The gateway speaks the same framing to its users, so that bytes of a shell pass through it without being looked at.
+The gateway uses the same messages with its clients, so it passes the bytes of a shell on unread.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ PROTOCOL = "v5.channel.k8s.io"
 
 
 class Channel(IntEnum):
-    """STATUS carries one JSON Status when the program has ended; CLOSE says that the channel of its second byte ended."""
+    """The first byte of a message. STATUS carries a JSON ApiStatus at the end; CLOSE ends the channel of its second byte."""
 
     STDIN = 0
     STDOUT = 1
@@ -35,7 +35,7 @@ class ExitStatus:
 
 
 class TerminalSize(msgspec.Struct, frozen=True, rename="pascal"):
-    """Of a terminal, in characters."""
+    """The size of a terminal, in characters."""
 
     width: int
     height: int
@@ -54,7 +54,7 @@ def end_of_input() -> bytes:
 
 
 def exit_of(payload: bytes) -> ExitStatus:
-    """From the Status on the STATUS channel."""
+    """Decode the ApiStatus of the STATUS channel."""
     try:
         status = msgspec.json.decode(payload, type=ApiStatus)
     except msgspec.MsgspecError:
@@ -67,7 +67,7 @@ def exit_of(payload: bytes) -> ExitStatus:
 
 
 def status_of(ended: ExitStatus) -> bytes:
-    """The same the other way, as a client of Kubernetes expects it."""
+    """Encode the ApiStatus that a client of Kubernetes expects."""
     if ended.code == 0:
         return msgspec.json.encode({"metadata": {}, "status": "Success"})
     body: dict[str, object] = {"metadata": {}, "status": "Failure", "message": ended.message}

@@ -1,6 +1,6 @@
-"""A program in a container, over `pods/exec`: input, output, the size of its terminal, and how it ended.
+"""Runs a program in a container, over `pods/exec`, with its input, output, terminal size and exit.
 
-async with exec.run(client, key, Command(("sh",), container="web", tty=True)) as process:
+async with exec.run(client, key, ExecCommand(("sh",), container="web", tty=True)) as process:
     await process.write(b"ls\n")
     async for channel, piece in process.output(): ...
     process.exit
@@ -24,7 +24,7 @@ from pincompute.kube.streams.channel_protocol import Channel, ExitStatus, Termin
 
 @dataclass(frozen=True, slots=True)
 class ExecCommand:
-    """A program with its arguments. With a `tty`, what it writes as errors comes as output as well."""
+    """A program with its arguments. With a `tty`, its errors come as output."""
 
     argv: tuple[str, ...]
     container: str
@@ -67,13 +67,13 @@ class ExecProcess:
                 yield Channel(data[0]), data[1:]
 
     def _ended(self, message: aiohttp.WSMessage) -> None:
-        """An orderly end without a status leaves `exit` as it is: not known."""
+        """An orderly end without a status leaves `exit` unknown."""
         if message.type is aiohttp.WSMsgType.ERROR or self._socket.close_code not in (1000, 1001, 1005, None):
             why = self._socket.exception() or message.data or self._socket.close_code
             raise Unreachable(self._request, f"the stream broke: {why}")
 
     async def _send(self, data: bytes) -> None:
-        """What is written to a program that has just ended is lost, as in a pipe; its exit tells."""
+        """Input of a program that has just ended is lost, as in a pipe."""
         try:
             await self._socket.send_bytes(data)
         except ConnectionError as error:
@@ -83,7 +83,7 @@ class ExecProcess:
 
 @asynccontextmanager
 async def run(client: ApiClient, pod: Key, command: ExecCommand) -> AsyncGenerator[ExecProcess]:
-    """Raises a KubeError when the stream cannot be opened; that the program cannot be started is told by its exit."""
+    """Run a program, whose exit says if it did not start. Raises a KubeError when the stream cannot be opened."""
     path = PODS.path(pod.namespace, pod.name, "exec")
     query = [
         ("container", command.container),

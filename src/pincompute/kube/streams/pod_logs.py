@@ -1,4 +1,4 @@
-"""Lines of one container's log, over `pods/log`, each with the time at which its node wrote it."""
+"""Reads lines of one container's log, over `pods/log`, each with the time at which its node wrote it."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class LogOptions:
 
 @asynccontextmanager
 async def lines(client: ApiClient, pod: Key, options: LogOptions, inactivity: float) -> AsyncGenerator[AsyncIterator[bytes]]:
-    """Fails after `inactivity` seconds without a byte. Raises a KubeError, also in the middle."""
+    """Lines of a log. Fails after `inactivity` seconds without a byte. Raises a KubeError, also in the middle."""
     path = PODS.path(pod.namespace, pod.name, "log")
     async with client.stream(path, _query(options), inactivity) as pieces:
         yield split(pieces)
 
 
 async def split(pieces: AsyncIterator[bytes], longest: int = LONGEST_LINE) -> AsyncIterator[bytes]:
-    """Lines without their ends, however the bytes were cut on the way; the last one may lack its end."""
+    """Split bytes into lines without their ends; the last line may lack its end."""
     rest = bytearray()
     async for piece in pieces:
         rest += piece

@@ -1,7 +1,6 @@
-"""One connection to a port of a pod, over `pods/portforward`.
+"""Opens one connection to a port of a pod, over `pods/portforward`.
 
-The surprising rule: Kubernetes' WebSocket protocol forwards one connection each and knows no half-closed ones; when one
-side ends, both end.
+Kubernetes' WebSocket protocol forwards one connection per WebSocket and has no half-closed ones: when one side ends, both end.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _PORT = struct.Struct("<H")  # the first message of either channel repeats the p
 
 @dataclass(slots=True)
 class PortForward:
-    """`trouble` is what the node said when it could not reach the port."""
+    """A connection to a port. `trouble` is what the node said when it could not reach the port."""
 
     _socket: aiohttp.ClientWebSocketResponse
     _request: RequestInfo

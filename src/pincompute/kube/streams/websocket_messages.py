@@ -1,7 +1,7 @@
-"""Messages of a WebSocket to an API server, without those that only keep it alive.
+"""Receives messages of a WebSocket to an API server and answers its pings.
 
-The surprising rule: pings are answered here and not by aiohttp, which gives up everything it has read when the other side
-closed right after a ping, and with it the end of every large answer.
+aiohttp does not answer the pings, because it drops everything it has read when the other side closes right after a ping, and
+with it the end of every large response.
 """
 
 from __future__ import annotations

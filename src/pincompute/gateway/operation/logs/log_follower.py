@@ -1,7 +1,7 @@
-"""Lines as they are written, over restarts, moves, rotations and breaks (S-261).
+"""Follows logs as they are written, over restarts, moves, rotations and broken connections (S-261).
 
-A log that ends or breaks is asked for again from its watermark, so that nothing is lost or doubled. The surprising rule: a
-quiet log is asked for again once a minute as well, because kubelets lose those who follow when a log is rotated.
+A log that ends or breaks is requested again from its watermark, so that no line is lost or doubled. A quiet log is requested
+again once a minute as well, because a kubelet may lose its followers when it rotates the log.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from pincompute.api.builtin import ContainerStateTerminated, ContainerStatus
-from pincompute.gateway.operation.logs import file_logs, log_lines, log_sources
+from pincompute.gateway.operation.logs import log_lines, log_sources
 from pincompute.gateway.operation.logs.line_buffer import LineBuffer
 from pincompute.gateway.operation.logs.line_ordering import WAIT, ClockSkew, ReorderBuffer
 from pincompute.gateway.operation.logs.log_lines import LogSource
@@ -24,16 +24,16 @@ from pincompute.gateway.operation.replica_lookup import Replica, ReplicaLookup, 
 from pincompute.kube.api_errors import KubeError
 from pincompute.kube.cache_views import Unknown
 
-PAUSE = 0.5  # seconds before a log that ended or broke is asked for again
+PAUSE = 0.5  # seconds before a log that ended or broke is requested again
 LONGEST_PAUSE = 10.0
-LOOK = 30.0  # seconds between looks at what there is when no news comes
-HELD = 5_000_000_000  # nanoseconds that a log was followed for before its end counts as an orderly one
-FRESH = 2_000_000_000  # nanoseconds after opening a log until its lines are taken for written just now
+LOOK = 30.0  # seconds between two checks when no change is reported
+HELD = 5_000_000_000  # nanoseconds; a log that was followed for longer ended in an orderly way
+FRESH = 2_000_000_000  # nanoseconds after the opening of a log; later lines were written just now
 
 
 @dataclass(slots=True)
 class _FollowedSource:
-    """One source: the run of its container that is being read, and how far."""
+    """One source: which run of its container is read, and how far."""
 
     source: LogSource
     watermark: Watermark
@@ -44,7 +44,7 @@ class _FollowedSource:
 
 @dataclass(slots=True)
 class LogFollower:
-    """All sources of a query, for as long as the workload exists."""
+    """Follows all sources of a query for as long as the workload exists."""
 
     target: WorkloadRef
     query: LogQuery
@@ -71,7 +71,7 @@ class LogFollower:
         self._order.flush(self.now() + WAIT)
 
     async def _follow_all(self, group: asyncio.TaskGroup, news: asyncio.Event) -> None:
-        """Starts to follow whatever appears; each source's task ends by itself when its replica is gone."""
+        """Follow every source that appears; its task ends by itself when its replica is gone."""
         tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
         there = self.replicas.of(self.target)
         heirs, meant = ReplicaSuccession.of(there), {source.replica.uid for source in log_sources.select(there, self.query)}
@@ -96,7 +96,7 @@ class LogFollower:
             task.cancel()
 
     def _tell_moves(self, come: Sequence[Come], meant: set[str]) -> set[str]:
-        """Gives those that the stream is to follow: all, or whoever takes the place of the one that was named."""
+        """Mark arrivals, and return those that the stream follows: all, or the replacement of the one that was named."""
         for replica, before in come:
             if before is None:
                 self._mark("started", f"{replica.name} started in {replica.cluster}", replica)
@@ -110,7 +110,7 @@ class LogFollower:
         return inherits if self.query.replica.isdecimal() else inherits | named
 
     async def _follow(self, followed: _FollowedSource) -> None:
-        """With news of its own: an event that somebody else is to clear would never let this wait."""
+        """Follow one source. It has a change event of its own, because a shared one would be cleared by others."""
         source, pause = followed.source, PAUSE
         with self.replicas.news(self.target) as news:
             while (replica := self._replica(source, news)) is not None:
@@ -127,7 +127,7 @@ class LogFollower:
                     pause = min(2 * pause, LONGEST_PAUSE)
 
     async def _read(self, followed: _FollowedSource, status: ContainerStatus) -> bool:
-        """Reads one run of the container until its log ends or breaks; false when nothing new came of it."""
+        """Read one run of the container until its log ends or breaks; false when nothing new came."""
         await self._catch_up(followed, status)
         if followed.gap:
             followed.gap = False
@@ -138,7 +138,7 @@ class LogFollower:
         return followed.watermark.newest > before or self.now() - opened > HELD
 
     async def _catch_up(self, followed: _FollowedSource, status: ContainerStatus) -> None:
-        """The container restarted: the rest of what it wrote before, then the mark."""
+        """After a restart of the container, read the rest of its previous run, then mark the restart."""
         if self.query.file or status.restart_count <= followed.restarts:
             return
         with suppress(KubeError, Unknown):
@@ -157,7 +157,7 @@ class LogFollower:
         opened = self.now()
         since = watermark.since or self._since()
         if self.query.file:
-            stream = file_logs.lines(self.access, source, self.query, follow=True)
+            stream = log_sources.read_file(self.access, source, self.query, follow=True)
         else:
             stream = self.access.logs(
                 source.replica.place, LogOptions(source.container, since, previous=previous, follow=follow)
@@ -167,7 +167,7 @@ class LogFollower:
                 self._take(followed, raw, opened)
 
     def _since(self) -> str | float:
-        """A duration is counted from when it was asked for."""
+        """From when to read. A duration counts from the time of the request."""
         asked = self.query.since
         return asked if isinstance(asked, str) else asked + (self.now() - self._began) / 1e9
 
@@ -192,7 +192,7 @@ class LogFollower:
             self._order.flush(self.now())
 
     def _replica(self, source: LogSource, news: asyncio.Event) -> Replica | None:
-        """As it is now; whatever comes after this look is news."""
+        """The replica as it is now; every later change sets the event."""
         news.clear()
         return next((r for r in self.replicas.of(self.target) if r.uid == source.replica.uid), None)
 
@@ -213,7 +213,7 @@ class LogFollower:
         self._mark("skew", f"{clock}; its lines are ordered by their arrival", replica)
 
     def _mark(self, kind: log_lines.Mark, text: str, replica: Replica | None = None) -> None:
-        """In its place among the lines that wait for each other."""
+        """Put a mark in its place among the lines."""
         at = self.now()
         source = LogSource(replica, "") if replica else None
         self._order.push(at, log_lines.mark(kind, text, at, source), at)
@@ -230,7 +230,7 @@ async def _wait(news: asyncio.Event) -> None:
 
 
 def _followed(source: LogSource, marks: dict[tuple[str, str], Watermark], *, present: bool) -> _FollowedSource:
-    """`present`: it was there from the beginning, so its former restarts and its silence are no news."""
+    """`present`: it exists since the beginning, so its former restarts and a silent cluster need no mark."""
     status = source.replica.status(source.container)
     restarts = status.restart_count if present and status is not None else 0
     watermark = marks.setdefault(source.key, Watermark())

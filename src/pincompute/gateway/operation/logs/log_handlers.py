@@ -1,4 +1,4 @@
-"""Routes of logs, of apps and of units."""
+"""HTTP handlers of logs, the same for every workload kind."""
 
 from __future__ import annotations
 
@@ -21,35 +21,36 @@ from pincompute.gateway.operation.logs.line_buffer import BufferBudget, LineBuff
 from pincompute.gateway.operation.logs.log_lines import ENCODERS, NDJSON, LogLine
 from pincompute.gateway.operation.logs.log_query import LogQuery
 from pincompute.gateway.operation.logs.log_reader import LogReader
-from pincompute.gateway.operation.logs.log_response import LogFormatter, LogResponse, LogStream, media_type
+from pincompute.gateway.operation.logs.log_response import LogFormatter, LogStream, media_type
 from pincompute.gateway.operation.operation_paths import named, path
 from pincompute.gateway.operation.replica_access import ReplicaAccess
 from pincompute.gateway.operation.replica_lookup import ReplicaLookup, WorkloadRef
 from pincompute.gateway.operation.stream_permissions import StreamPermissions
+from pincompute.gateway.operation.streamed_response import StreamedResponse
 from pincompute.gateway.problems import Problem
 
 
 @dataclass(frozen=True, slots=True)
 class LogService:
-    """The service behind the routes."""
+    """Opens log streams for the handlers."""
 
     verbs: LifecycleService
     replicas: ReplicaLookup
     access: ReplicaAccess
-    rights: StreamPermissions
+    permissions: StreamPermissions
     budget: BufferBudget = field(default_factory=BufferBudget)
 
-    def open(self, target: WorkloadRef, query: LogQuery, accept: str, call: Call) -> LogResponse:
-        """Raises Problem for what the workload does not have; later troubles are marks in the stream."""
+    def open(self, target: WorkloadRef, query: LogQuery, accept: str, call: Call) -> StreamedResponse:
+        """Open a stream. Raises Problem for what the workload does not have; later failures are marks in the stream."""
         obj = self.verbs.workload(target)
         log_sources.check(obj, target, self.replicas.of(target), query)
-        wanted, out = media_type(accept), LineBuffer(self.budget)
-        reading = LogReader(
-            target, query, self.replicas, self.access, out, time.time_ns, lambda: self._exists(target), _placed(obj.status)
+        wanted, buffer = media_type(accept), LineBuffer(self.budget)
+        reader = LogReader(
+            target, query, self.replicas, self.access, buffer, time.time_ns, lambda: self._exists(target), _placed(obj.status)
         )
-        pages = LogFormatter(ENCODERS[wanted], query.after)
-        streaming = LogStream(reading.run, out, pages, call, self.rights, events=wanted == "text/event-stream")
-        return LogResponse(streaming, wanted)
+        formatter = LogFormatter(ENCODERS[wanted], query.after)
+        stream = LogStream(reader.run, buffer, formatter, call, self.permissions, heartbeats=wanted == "text/event-stream")
+        return StreamedResponse(stream.produce, wanted, {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
 
     def _exists(self, target: WorkloadRef) -> bool:
         try:
@@ -111,7 +112,7 @@ def route(kind: WorkloadKind) -> HTTPRouteHandler:
         wanted: NamedDependency[LogQuery],
         logs: NamedDependency[LogService],
         request: Request[Any, Any, Any],
-    ) -> LogResponse:
+    ) -> StreamedResponse:
         """What its containers write, of all replicas in the order of time: past, and live with `follow`."""
         target = WorkloadRef(kind, project, name)
         return logs.open(target, wanted, request.headers.get("Accept", ""), call)

@@ -1,4 +1,4 @@
-"""One request for logs from beginning to end: what was written, then what is being written, into one outbox.
+"""Serves one request for logs from beginning to end: it reads what was written, then follows what is being written.
 
 A stream never fails in the middle: what cannot be read becomes a mark, and reading goes on with the rest.
 """
@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
 from pincompute.api.builtin import ContainerStatus
-from pincompute.gateway.operation.logs import file_logs, log_lines, log_sources
+from pincompute.gateway.operation.logs import log_lines, log_sources
 from pincompute.gateway.operation.logs.line_buffer import LineBuffer
 from pincompute.gateway.operation.logs.log_follower import LogFollower
 from pincompute.gateway.operation.logs.log_lines import LogSource, Stamped
@@ -24,14 +24,14 @@ from pincompute.gateway.operation.replica_lookup import ReplicaLookup, WorkloadR
 from pincompute.kube.api_errors import KubeError, Refused
 from pincompute.kube.cache_views import Unknown
 
-AHEAD = 256  # lines of one source that wait for the others' in a merge
+AHEAD = 256  # lines of one source that wait for other sources in a merge
 
 
 @dataclass(slots=True)
 class LogReader:
-    """`now` gives the time in nanoseconds since the epoch; `exists` says whether the workload still does.
+    """Reads the logs of one query into a buffer. `now` returns nanoseconds since the epoch.
 
-    `placed` are the clusters where it has, or should have, replicas.
+    `exists` says whether the workload does; `placed` are the clusters where it has, or should have, replicas.
     """
 
     target: WorkloadRef
@@ -45,7 +45,7 @@ class LogReader:
     marks: dict[tuple[str, str], Watermark] = field(default_factory=dict[tuple[str, str], Watermark], init=False)
 
     async def run(self) -> None:
-        """Until all is told, or for as long as the workload exists; then the outbox is closed."""
+        """Read all, or follow for as long as the workload exists, then close the buffer."""
         try:
             chosen = log_sources.select(self.replicas.of(self.target), self.query)
             self._tell_silent(chosen)
@@ -58,7 +58,7 @@ class LogReader:
             self.out.close()
 
     def _tell_silent(self, chosen: Sequence[LogSource]) -> None:
-        """A silent cluster is a gap that is seen, not an error and not nothing."""
+        """Mark each silent cluster as a gap in the stream."""
         missing: dict[str, set[str]] = {cluster: set() for cluster in self.replicas.silent() if cluster in self.placed}
         for source in chosen:
             if not source.replica.answers:
@@ -99,12 +99,12 @@ class LogReader:
 
     def _written(self, source: LogSource) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         if self.query.file:
-            return file_logs.lines(self.access, source, self.query, follow=False)
+            return log_sources.read_file(self.access, source, self.query, follow=False)
         options = LogOptions(source.container, self.query.since, self._tail(), self.query.previous)
         return self.access.logs(source.replica.place, options)
 
     def _tail(self) -> int:
-        """One line at least, so that it is known where to go on; all of them when they are chosen by a pattern here."""
+        """How many lines to request: at least one, so that the watermark is known; all when a pattern selects among them."""
         if self.query.pattern is not None or self.query.tail < 0:
             return -1
         return max(1, self.query.tail)
@@ -119,7 +119,7 @@ class LogReader:
 
 
 async def merged(feeds: Sequence[asyncio.Queue[Stamped | None]]) -> AsyncIterator[Stamped]:
-    """All lines in the order of time; None ends a feed. Lines of the same time come in the order of the feeds."""
+    """Merge feeds in the order of time; None ends a feed. Lines of the same time come in the order of the feeds."""
     heap: list[tuple[int, int, Stamped]] = []
     for index, feed in enumerate(feeds):
         if (first := await feed.get()) is not None:
@@ -136,7 +136,7 @@ async def merged(feeds: Sequence[asyncio.Queue[Stamped | None]]) -> AsyncIterato
 
 
 def _has_none(status: ContainerStatus | None, query: LogQuery) -> bool:
-    """A container that never ran has no log, nor has one that never restarted a previous one; that is no trouble."""
+    """Whether there can be no log: the container never ran, or never restarted and has no previous one."""
     if status is None or not status.container_id:
         return True
     return query.previous and status.restart_count == 0

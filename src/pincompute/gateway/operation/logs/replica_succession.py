@@ -1,7 +1,7 @@
-"""Who takes the place of whom among a workload's replicas, as one stream sees them come and go.
+"""Pairs each replica that appears with the one that it replaces, as a log stream sees them come and go.
 
-The surprising rule: who comes may come first. Where work moves, replicas grow before they shrink, so one that started is told
-again, as a move, when the one it stands for has gone.
+A replacement may appear before the replaced replica goes: when work moves, replicas grow before they shrink. So a replica that
+started is reported again, as a move, when the one that it replaces has gone.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from pincompute.domain import shard_pods
 from pincompute.gateway.operation.replica_lookup import Replica
 
 Come: TypeAlias = tuple[Replica, Replica | None]
-"""A replica, and the one whose place it has taken; None when there was no place to take."""
+"""A replica, and the one that it replaces; None when it replaces none."""
 
 
 @dataclass(slots=True)
 class ReplicaSuccession:
-    """`living` are the replicas of the last look, by uid."""
+    """`living` are the replicas at the last update, by uid."""
 
     living: dict[str, Replica]
-    _gone: list[Replica] = field(default_factory=list[Replica])  # whose place nobody has taken, the longest gone first
-    _new: list[Replica] = field(default_factory=list[Replica])  # who have taken nobody's place
+    _gone: list[Replica] = field(default_factory=list[Replica])  # not replaced yet, the longest gone first
+    _new: list[Replica] = field(default_factory=list[Replica])  # replacing none yet
 
     @classmethod
     def of(cls, there: Iterable[Replica]) -> ReplicaSuccession:
-        """Of those that are there at the beginning."""
+        """Start with these replicas."""
         return cls(_living(there))
 
     def look(self, there: Iterable[Replica]) -> list[Come]:
-        """Who has come since the last look, or has taken a place only now."""
+        """The replicas that appeared since the last update, or that replace another one only now."""
         before, self.living = self.living, _living(there)
         self._gone += [replica for uid, replica in before.items() if uid not in self.living]
         self._new = [replica for replica in self._new if replica.uid in self.living]
@@ -50,7 +50,7 @@ class ReplicaSuccession:
         return [*pairs, *((replica, None) for replica in come if replica.uid not in taken)]
 
     def _place_for(self, replica: Replica) -> Replica | None:
-        """In its own cluster first."""
+        """The replica that this one replaces, preferably in its own cluster."""
         near = next((gone for gone in self._gone if gone.cluster == replica.cluster), None)
         return near or next(iter(self._gone), None)
 

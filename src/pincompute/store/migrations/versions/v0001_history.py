@@ -1,4 +1,4 @@
-"""History."""
+"""Creates the table of history."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Service tokens."""
+"""Creates the table of service tokens."""
 
 from __future__ import annotations
 
