@@ -49,6 +49,26 @@ def test_a_change_past_the_gateway_has_no_author_although_an_old_one_still_stand
     assert found[RevisionRecord].author == ""  # type: ignore[attr-defined]
 
 
+AUTHORS = {
+    "who wrote it outside the gateway": (app(3, changed_by="3 bob the builder"), "bob the builder", 0),
+    "not who wrote an earlier one": (app(3, changed_by="2 bob"), "", 0),
+    "the gateway's caller after somebody else": (app(3, changed_by="2 bob", done=done(generation=3)), "alice", 3),
+    "somebody else after the gateway's caller": (app(3, changed_by="3 bob", done=done(generation=2)), "bob", 2),
+    "not a note that claims another's change": (app(3, changed_by="3 bob", done=done(generation=3)), "bob", 0),
+    "nobody when the annotation is not the policy's": (app(3, changed_by="bob"), "", 0),
+}
+
+
+@pytest.mark.parametrize("case", AUTHORS)
+def test_the_author_of_a_change_is(case: str) -> None:
+    """The admission policy writes the generation and the author of each change that is not the platform's."""
+    obj, author, generation = AUTHORS[case]
+    found, _ = told(obj, KnownState(generation=1))
+    assert found[RevisionRecord].author == author  # type: ignore[attr-defined]
+    if OperationRecord in found:
+        assert found[OperationRecord].generation == generation  # type: ignore[attr-defined]
+
+
 def test_a_change_past_the_gateway_after_an_unseen_one_through_it_is_not_taken_for_it() -> None:
     found, _ = told(app(5, done=done(generation=4)), KnownState(generation=2), CAME)
     assert found[RevisionRecord].author == ""  # type: ignore[attr-defined]

@@ -1,6 +1,7 @@
-"""Looks up which program changed a workload when the object does not say who did.
+"""Looks up which program changed a workload when no annotation on the object says who did.
 
-The API server is asked once per change, after the revision is recorded, so that history does not wait for it. The record that
+Only an object that is applied on the server's side still carries the record of field managers. The API server is asked once per
+change, after the revision is recorded, so that history does not wait for it. The record that
 knows the program then replaces the one that did not.
 """
 

@@ -2,6 +2,9 @@
 
 A gateway that was away learns what the objects still show: the present revision and decision, and the last exit of each
 container. Times are the objects' own wherever they carry one, because the key of a record must be the same in every gateway.
+
+The author of a change outside the gateway is the one that the host's admission policy wrote into the annotation
+`pincompute.io/changed-by`. The annotation names its generation, so an older one never counts for a later change.
 """
 
 from __future__ import annotations
@@ -185,7 +188,8 @@ def _of(owner: RecordOwner) -> _Owned:
 
 
 def _operations(owner: RecordOwner, obj: WorkloadObject) -> tuple[OperationRecord, ...]:
-    """The operations noted on the object, newest first."""
+    """The operations noted on the object, newest first. A note does not claim a generation that somebody else made."""
+    outside, _ = _changed_by(obj)
     return tuple(
         OperationRecord(
             **_of(owner),
@@ -196,7 +200,7 @@ def _operations(owner: RecordOwner, obj: WorkloadObject) -> tuple[OperationRecor
             reason=note.why,
             detail=note.on,
             outcome=DONE,
-            generation=note.generation if note.generation <= obj.metadata.generation else 0,
+            generation=note.generation if note.generation <= obj.metadata.generation and note.generation != outside else 0,
         )
         for note in operation_annotation.read(obj)
     )
@@ -213,15 +217,23 @@ def _revision(
     meta = obj.metadata
     made_by = next((operation for operation in operations if operation.generation == meta.generation), None)
     at = made_by.at if made_by is not None else _changed_at(obj, look)
+    outside, somebody = _changed_by(obj)
+    author = somebody if outside == meta.generation else ""
     return RevisionRecord(
         **_of(owner),
         at=(meta.creation_timestamp or at) if meta.generation == 1 else at,
         generation=meta.generation,
         revision=_name(obj),
         spec=msgspec.to_builtins(obj.spec),
-        author=made_by.author if made_by is not None else "",
+        author=made_by.author if made_by is not None else author,
         reason=made_by.reason if made_by is not None else "",
     )
+
+
+def _changed_by(obj: WorkloadObject) -> tuple[int, str]:
+    """The last generation that was written outside the platform, and its author; 0 and empty when there is none."""
+    generation, _, name = obj.metadata.annotations.get(labels.CHANGED_BY, "").partition(" ")
+    return (int(generation), name) if generation.isdecimal() else (0, "")
 
 
 def _name(obj: WorkloadObject) -> str:
