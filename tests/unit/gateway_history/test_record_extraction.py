@@ -18,7 +18,7 @@ CAME = Observation(after(500), live=False)
 
 
 def told(obj: object, known: KnownState, look: Observation = LIVE) -> tuple[dict[type, object], KnownState]:
-    found, then = record_extraction.of_workload("PinApp", obj, known, look)  # type: ignore[arg-type]
+    found, then = record_extraction.workload_records("PinApp", obj, known, look)  # type: ignore[arg-type]
     return {type(record): record for record in found}, then
 
 
@@ -79,9 +79,9 @@ def test_every_operation_that_came_while_nobody_looked_is_told_in_its_order() ->
     """SPEC #22: a gateway that died before it told of one, and again before the next, loses neither."""
     first, second, third = (done(verb, request=verb, generation=at) for at, verb in enumerate(("stop", "start", "scale"), 2))
     _, known = told(app(2, done=first), KnownState(generation=1))
-    found, known = record_extraction.of_workload("PinApp", app(4, done=third, before=(second, first)), known, LIVE)
+    found, known = record_extraction.workload_records("PinApp", app(4, done=third, before=(second, first)), known, LIVE)
     assert [(r.verb, r.generation) for r in found if isinstance(r, OperationRecord)] == [("start", 3), ("scale", 4)]
-    assert record_extraction.of_workload("PinApp", app(4, done=third, before=(second, first)), known, LIVE)[0] == ()
+    assert record_extraction.workload_records("PinApp", app(4, done=third, before=(second, first)), known, LIVE)[0] == ()
 
 
 def test_a_change_that_changed_nothing_claims_no_generation() -> None:
@@ -163,9 +163,9 @@ EXITS = {
 @pytest.mark.parametrize("case", EXITS)
 def test_exits(case: str) -> None:
     seen, want = EXITS[case]
-    owner = record_extraction.owner_of(seen)
+    owner = record_extraction.pod_owner(seen)
     assert owner is not None
-    found = list(record_extraction.of_pod("b1", seen, owner))
+    found = list(record_extraction.exit_records("b1", seen, owner))
     assert [(e.container, e.code, e.reason, e.memory_limit, e.expected) for e in found] == want
     assert all((e.uid, e.name, e.zone, e.cluster) == ("uid-hello", "hello", "b", "b1") for e in found)
 
@@ -173,18 +173,18 @@ def test_exits(case: str) -> None:
 def test_an_exit_is_the_same_record_while_it_moves_from_present_to_past() -> None:
     now = pod(ContainerStatus(name="web", restart_count=0, state=terminated()))
     then = pod(ContainerStatus(name="web", restart_count=1, last_state=terminated()))
-    owner = record_extraction.owner_of(now)
+    owner = record_extraction.pod_owner(now)
     assert owner is not None
-    keys = [[e.key for e in record_extraction.of_pod("b1", seen, owner)] for seen in (now, then)]
+    keys = [[e.key for e in record_extraction.exit_records("b1", seen, owner)] for seen in (now, then)]
     assert keys[0] == keys[1] != []
 
 
 def test_an_evicted_pod_fell_when_it_stopped_being_ready() -> None:
     fell = Condition(type="Ready", status="False", last_transition_time=after(7))
     seen = pod(phase="Failed", reason="Evicted", conditions=(fell,))
-    owner = record_extraction.owner_of(seen)
+    owner = record_extraction.pod_owner(seen)
     assert owner is not None
-    (found,) = record_extraction.of_pod("b1", seen, owner)
+    (found,) = record_extraction.exit_records("b1", seen, owner)
     assert isinstance(found, ExitRecord)
     assert found.at == after(7)
 
@@ -215,9 +215,9 @@ TIMES = {
 @pytest.mark.parametrize("case", TIMES)
 def test_counts_and_times_of_events(case: str) -> None:
     facts, want = TIMES[case]
-    owner = record_extraction.owner_of(pod())
+    owner = record_extraction.pod_owner(pod())
     assert owner is not None
-    found = record_extraction.of_event("b1", kube_event(**facts), owner)
+    found = record_extraction.event_record("b1", kube_event(**facts), owner)
     assert found is not None
     assert (found.count, found.at, found.last) == want
     assert (found.warning, found.about, found.object, found.name) == (True, "Pod", "hello-b1-0", "hello")

@@ -30,10 +30,10 @@ _REMEDIES_OF_PODS = {
 def sentence(record: ExitRecord, pods: int = 1, times: int = 1) -> str:
     """A sentence without a full stop. `pods` and `times` say how many pods ended so, and how often in all."""
     who = _who(record) if pods == 1 else " in ".join(part for part in (record.container, f"{pods} pods") if part)
-    told = f"{who} ended with {how(record)}" if record.container else f"{who} failed ({_why(record)})"
+    what = f"{who} ended with {how(record)}" if record.container else f"{who} failed ({_why(record)})"
     often = f", {times} times" if times > pods else ""
     remedy = cure(record)
-    return f"{told}{often}: {remedy}" if remedy else f"{told}{often}"
+    return f"{what}{often}: {remedy}" if remedy else f"{what}{often}"
 
 
 def how(record: ExitRecord) -> str:

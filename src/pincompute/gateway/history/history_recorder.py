@@ -45,7 +45,7 @@ AT_ONCE = 200  # changes recorded before other tasks run
 T = TypeVar("T", bound=Object)
 Value = TypeVar("Value")
 
-News: TypeAlias = tuple[str, Object, bool]
+Change: TypeAlias = tuple[str, Object, bool]
 
 
 class HistoryRecorder:
@@ -57,51 +57,51 @@ class HistoryRecorder:
         self._store = store
         self._clock = clock
         self._kinds = kinds
-        self._news: deque[News] = deque()
+        self._changes: deque[Change] = deque()
         self._arrived = asyncio.Event()
-        self._programs = AuthorLookup(clusters, lambda revision: self._record((revision,)))
+        self._authors = AuthorLookup(clusters, lambda revision: self._record((revision,)))
         self._workloads: dict[str, KnownState] = {}  # by uid
         self._owners: dict[str, RecordOwner] = {}  # by uid of the pod
         self._exits: dict[str, frozenset[str]] = {}  # keys recorded, by uid of the pod
         self._parked: dict[str, tuple[KubeEvent, ...]] = {}  # by uid of the pod
         for kind in kinds:
-            clusters.listen("host", kind.workload, self._changed)
-        clusters.listen("host", EVENTS, self._changed)
-        clusters.listen("members", PODS, self._changed)
-        clusters.listen("members", EVENTS, self._changed)
+            clusters.listen("host", kind.workload, self._on_change)
+        clusters.listen("host", EVENTS, self._on_change)
+        clusters.listen("members", PODS, self._on_change)
+        clusters.listen("members", EVENTS, self._on_change)
 
     async def run(self) -> None:
         """Follow the caches until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._programs.run())
-            group.create_task(self._follow())
+            group.create_task(self._authors.run())
+            group.create_task(self._record_changes())
 
-    async def _follow(self) -> None:
-        remembered = await self._remember()
+    async def _record_changes(self) -> None:
+        remembered = await self._load_known()
         await self._clusters_synced()
         self._record(self._vanished(remembered))
         while True:
             await self._arrived.wait()
-            for _ in range(min(AT_ONCE, len(self._news))):
-                self._take(*self._news.popleft())
-            if not self._news:
+            for _ in range(min(AT_ONCE, len(self._changes))):
+                self._record_change(*self._changes.popleft())
+            if not self._changes:
                 self._arrived.clear()
             await asyncio.sleep(0)
 
     @property
     def behind(self) -> int:
         """How many changes are not recorded yet."""
-        return len(self._news)
+        return len(self._changes)
 
-    def operated(self, operation: OperationRecord) -> None:
+    def record_operation(self, operation: OperationRecord) -> None:
         """Record an operation that leaves no trace on the object itself."""
         self._record((operation,))
 
-    def _changed(self, cluster: str, obj: Object, *, initial: bool) -> None:
-        self._news.append((cluster, obj, initial))
+    def _on_change(self, cluster: str, obj: Object, *, initial: bool) -> None:
+        self._changes.append((cluster, obj, initial))
         self._arrived.set()
 
-    async def _remember(self) -> dict[str, StateRecord]:
+    async def _load_known(self) -> dict[str, StateRecord]:
         """Load what is already recorded of workloads; empty when the store does not answer."""
         try:
             async with asyncio.timeout(PATIENCE):
@@ -157,7 +157,7 @@ class HistoryRecorder:
                     message="it was deleted while no gateway ran",
                 )
 
-    def _take(self, cluster: str, obj: Object, initial: bool) -> None:
+    def _record_change(self, cluster: str, obj: Object, initial: bool) -> None:
         match obj:
             case Pod():
                 self._pod(cluster, obj)
@@ -172,29 +172,29 @@ class HistoryRecorder:
     def _workload(self, resource: Resource[Any], obj: WorkloadObject, initial: bool) -> None:
         uid, now = obj.metadata.uid, self._clock.wall()
         before = self._workloads.get(uid, KnownState())
-        found, known = record_extraction.of_workload(resource.kind, obj, before, Observation(now, not initial))
+        found, known = record_extraction.workload_records(resource.kind, obj, before, Observation(now, not initial))
         self._record(found)
         if before.generation or not initial:  # not for objects older than the first gateway
-            self._ask(resource, found)
+            self._look_up_authors(resource, found)
         self._workloads[uid] = known
         if self._gone(HOST, resource, obj):
-            self._record((record_extraction.of_end(resource.kind, obj, known, now),))
+            self._record((record_extraction.end_record(resource.kind, obj, known, now),))
             del self._workloads[uid]
 
-    def _ask(self, resource: Resource[Any], found: Iterable[AnyRecord]) -> None:
+    def _look_up_authors(self, resource: Resource[Any], found: Iterable[AnyRecord]) -> None:
         for record in found:
             if isinstance(record, RevisionRecord) and not record.author:
-                self._programs.ask(resource, record)
+                self._authors.ask(resource, record)
 
     def _pod(self, cluster: str, pod: Pod) -> None:
-        owner, uid = record_extraction.owner_of(pod), pod.metadata.uid
+        owner, uid = record_extraction.pod_owner(pod), pod.metadata.uid
         if owner is None:
             return
         if uid not in self._owners:
             _remember(self._owners, uid, owner, REMEMBERED)
             for event in self._parked.pop(uid, ()):
                 self._event(cluster, event)
-        exits = {record.key: record for record in record_extraction.of_pod(cluster, pod, owner)}
+        exits = {record.key: record for record in record_extraction.exit_records(cluster, pod, owner)}
         known = self._exits.get(uid, frozenset())
         self._record(record for key, record in exits.items() if key not in known)
         if self._gone(cluster, PODS, pod):
@@ -209,7 +209,7 @@ class HistoryRecorder:
         if owner is None:
             self._park(event)
             return
-        record = record_extraction.of_event(cluster, event, owner)
+        record = record_extraction.event_record(cluster, event, owner)
         self._record((record,) if record else ())
 
     def _park(self, event: KubeEvent) -> None:
@@ -229,7 +229,7 @@ class HistoryRecorder:
     def _of_pod(self, cluster: str, event: KubeEvent) -> RecordOwner | None:
         about = event.involved_object
         pod = self._find(cluster, PODS, Key(about.namespace, about.name))
-        return record_extraction.owner_of(pod) if pod is not None and pod.metadata.uid == about.uid else None
+        return record_extraction.pod_owner(pod) if pod is not None and pod.metadata.uid == about.uid else None
 
     def _by_name(self, cluster: str, event: KubeEvent) -> RecordOwner | None:
         """The owner of a pod that went before this gateway started, from the pod's name, see domain.shard_pods."""

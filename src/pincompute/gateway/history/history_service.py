@@ -13,7 +13,7 @@ from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.history import record_extraction, timeline, workload_explanation
 from pincompute.gateway.history.record_extraction import Observation
 from pincompute.gateway.history.timeline import Entry
-from pincompute.gateway.history.workload_explanation import Subject
+from pincompute.gateway.history.workload_explanation import ExplainedWorkload
 from pincompute.kube.clock import SYSTEM, Clock
 from pincompute.store.history_store import HistoryStore
 from pincompute.store.record_history import CursorError, RecordFilter, RecordPage
@@ -83,18 +83,18 @@ class HistoryService:
         obj: WorkloadObject | None = self._reads.get(kind.workload, wanted.project, wanted.name) if kind is not None else None
         if kind is None or obj is None:
             return ()
-        look = Observation(self._clock.wall(), live=False)
-        present = record_extraction.revision(kind.workload.kind, obj, look)
+        observation = Observation(self._clock.wall(), live=False)
+        present = record_extraction.revision(kind.workload.kind, obj, observation)
         former = (r for r in self._reads.revisions(obj) if r.spec.revision != present.revision)
-        return (present, *(record_extraction.former(kind.workload.kind, obj, kept, look) for kept in former))
+        return (present, *(record_extraction.earlier_revision(kind.workload.kind, obj, kept, observation) for kept in former))
 
     async def timeline(
         self, wanted: RecordFilter, cursor: str, limit: int, *, oldest_first: bool
     ) -> tuple[tuple[Entry, ...], str]:
         """Lines in the requested order, and the cursor of the next page."""
         page = await self.page(wanted, cursor, limit, oldest_first=oldest_first)
-        told = timeline.entries(page.records, await self._before(wanted, page))
-        return (told if oldest_first else told[::-1]), page.cursor
+        lines = timeline.entries(page.records, await self._before(wanted, page))
+        return (lines if oldest_first else lines[::-1]), page.cursor
 
     async def explain(self, kind: WorkloadKind, project: str, name: str) -> Explanation:
         """Explain a workload. Raises Problem 404 for one that never existed."""
@@ -118,12 +118,12 @@ class HistoryService:
     def _present(
         self, kind: WorkloadKind, obj: WorkloadObject, records: tuple[AnyRecord, ...], missing: tuple[str, ...]
     ) -> Explanation:
-        subject = Subject(kind, obj, records, self._reads.silent(), self._clock.wall())
+        subject = ExplainedWorkload(kind, obj, records, self._reads.silent(), self._clock.wall())
         return Explanation(
             name=obj.metadata.name,
             project=obj.metadata.namespace,
             state=obj.status.phase or "Pending",
-            sentences=tuple(workload_explanation.present(subject)),
+            sentences=tuple(workload_explanation.explain_present(subject)),
             missing=missing,
         )
 
@@ -131,7 +131,9 @@ class HistoryService:
         """Explain the last workload that had the name."""
         uid = next((record.uid for record in reversed(records) if record.uid), "")
         own = tuple(record for record in records if record.uid in (uid, ""))
-        return Explanation(name=name, project=project, state="Deleted", sentences=tuple(workload_explanation.past(name, own)))
+        return Explanation(
+            name=name, project=project, state="Deleted", sentences=tuple(workload_explanation.explain_deleted(name, own))
+        )
 
     async def _before(self, wanted: RecordFilter, page: RecordPage) -> tuple[RevisionRecord, ...]:
         """Revisions before the page's, of the workloads on it."""

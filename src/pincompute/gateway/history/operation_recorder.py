@@ -38,11 +38,11 @@ class OperationRecorder:
         operation = call.operation
         named = next((kind for kind in self.reads.workloads if kind.plural == operation.resource), None)
         if operation.resource in _INSIDE and call.name:
-            self.recorder.operated(_operation(call, *self._find(call, self.reads.workloads), operation.resource))
+            self.recorder.record_operation(_operation(call, *self._find(call, self.reads.workloads), operation.resource))
         elif operation.verb == "delete" and named is not None:
             kind, obj = self._find(call, (named,))
             if obj is None or obj.deleting:  # else it was a dry run
-                self.recorder.operated(_operation(call, kind, obj, ""))
+                self.recorder.record_operation(_operation(call, kind, obj, ""))
 
     def _find(self, call: Call, kinds: Kinds) -> tuple[WorkloadKind, WorkloadObject | None]:
         """The workload of this name, of any of these kinds; None with the first kind when there is none now."""

@@ -66,48 +66,48 @@ class Observation:
     live: bool
 
 
-def of_workload(
-    kind: str, obj: WorkloadObject, known: KnownState, look: Observation
+def workload_records(
+    kind: str, obj: WorkloadObject, known: KnownState, observation: Observation
 ) -> tuple[tuple[AnyRecord, ...], KnownState]:
     """The records of what is new in the workload, and its known state afterwards."""
     meta, status = obj.metadata, obj.status
     owner = RecordOwner(meta.namespace, kind, meta.name, meta.uid)
     made, found = status.scheduling, list[AnyRecord]()
-    seen = look.at if look.live else status.last_update_time or look.at  # when the status was written
+    seen = observation.at if observation.live else status.last_update_time or observation.at  # when the status was written
     operations = _operations(owner, obj)
     found += _since(operations, known.operation)
     if meta.generation > known.generation and not (obj.deleting and known.generation):  # a deletion raises it as well
-        found.append(_revision(owner, obj, look, operations))
+        found.append(_revision(owner, obj, observation, operations))
     decided = digest(made) if made is not None else known.decision
     if made is not None and decided != known.decision:
-        found.append(DecisionRecord(**_of(owner), at=seen, scheduling=made))
+        found.append(DecisionRecord(**_owner_fields(owner), at=seen, scheduling=made))
     phase = status.phase or known.phase
     if phase != known.phase:
-        at = status.last_update_time or look.at
-        found.append(StateRecord(**_of(owner), at=at, before=known.phase, after=phase, message=status.message))
+        at = status.last_update_time or observation.at
+        found.append(StateRecord(**_owner_fields(owner), at=at, before=known.phase, after=phase, message=status.message))
     operation = operations[0].key if operations else known.operation
     return tuple(found), KnownState(max(meta.generation, known.generation), decided, phase, operation)
 
 
-def revision(kind: str, obj: WorkloadObject, look: Observation) -> RevisionRecord:
+def revision(kind: str, obj: WorkloadObject, observation: Observation) -> RevisionRecord:
     """The present revision, as the object itself shows it."""
     owner = RecordOwner(obj.metadata.namespace, kind, obj.metadata.name, obj.metadata.uid)
-    return _revision(owner, obj, look, _operations(owner, obj))
+    return _revision(owner, obj, observation, _operations(owner, obj))
 
 
-def former(kind: str, obj: WorkloadObject, kept: PinRevision, look: Observation) -> RevisionRecord:
+def earlier_revision(kind: str, obj: WorkloadObject, kept: PinRevision, observation: Observation) -> RevisionRecord:
     """An earlier revision that the host keeps. Its generation and its author are not known."""
     meta = obj.metadata
     return RevisionRecord(
-        **_of(RecordOwner(meta.namespace, kind, meta.name, meta.uid)),
-        at=kept.metadata.creation_timestamp or look.at,
+        **_owner_fields(RecordOwner(meta.namespace, kind, meta.name, meta.uid)),
+        at=kept.metadata.creation_timestamp or observation.at,
         generation=0,
         revision=kept.spec.revision,
         spec={"template": kept.spec.template},
     )
 
 
-def of_end(kind: str, obj: WorkloadObject, known: KnownState, at: datetime) -> StateRecord:
+def end_record(kind: str, obj: WorkloadObject, known: KnownState, at: datetime) -> StateRecord:
     """The record that nothing of the workload is left."""
     meta = obj.metadata
     return StateRecord(
@@ -115,7 +115,7 @@ def of_end(kind: str, obj: WorkloadObject, known: KnownState, at: datetime) -> S
     )
 
 
-def owner_of(pod: Pod) -> RecordOwner | None:
+def pod_owner(pod: Pod) -> RecordOwner | None:
     """The workload of a pod; None for a pod of no workload of the platform."""
     has = pod.metadata.labels
     if labels.APP not in has or labels.ORIGIN_UID not in has:
@@ -124,7 +124,7 @@ def owner_of(pod: Pod) -> RecordOwner | None:
     return RecordOwner(pod.metadata.namespace, kind, has[labels.APP], has[labels.ORIGIN_UID], has.get(labels.ZONE, ""))
 
 
-def of_pod(cluster: str, pod: Pod, owner: RecordOwner) -> Iterator[ExitRecord]:
+def exit_records(cluster: str, pod: Pod, owner: RecordOwner) -> Iterator[ExitRecord]:
     """Every exit that the pod still shows: at most two of each container, and its own."""
     for status in pod.status.init_container_statuses:
         yield from (
@@ -134,7 +134,7 @@ def of_pod(cluster: str, pod: Pod, owner: RecordOwner) -> Iterator[ExitRecord]:
         yield from _exits(cluster, pod, owner, status)
     if pod.status.phase == "Failed" and pod.status.reason:
         yield ExitRecord(
-            **_of(owner),
+            **_owner_fields(owner),
             cluster=cluster,
             at=_failed_at(pod),
             pod=pod.metadata.name,
@@ -145,7 +145,7 @@ def of_pod(cluster: str, pod: Pod, owner: RecordOwner) -> Iterator[ExitRecord]:
         )
 
 
-def of_event(cluster: str, event: builtin.Event, owner: RecordOwner) -> EventRecord | None:
+def event_record(cluster: str, event: builtin.Event, owner: RecordOwner) -> EventRecord | None:
     """The record of an event; None for an event without any time."""
     first = event.first_timestamp or event.event_time or event.metadata.creation_timestamp
     if first is None:
@@ -154,7 +154,7 @@ def of_event(cluster: str, event: builtin.Event, owner: RecordOwner) -> EventRec
     last = series.last_observed_time or event.last_timestamp or first
     about = event.involved_object
     return EventRecord(
-        **_of(owner),
+        **_owner_fields(owner),
         cluster=cluster,
         at=first,
         event_uid=event.metadata.uid,
@@ -177,7 +177,7 @@ class _Owned(TypedDict):
     zone: str
 
 
-def _of(owner: RecordOwner) -> _Owned:
+def _owner_fields(owner: RecordOwner) -> _Owned:
     return {
         "project": owner.project,
         "workload": owner.workload,
@@ -188,11 +188,11 @@ def _of(owner: RecordOwner) -> _Owned:
 
 
 def _operations(owner: RecordOwner, obj: WorkloadObject) -> tuple[OperationRecord, ...]:
-    """The operations noted on the object, newest first. A note does not claim a generation that somebody else made."""
+    """The operations noted on the object, newest first. A note claims no generation that another author made."""
     outside, _ = _changed_by(obj)
     return tuple(
         OperationRecord(
-            **_of(owner),
+            **_owner_fields(owner),
             at=note.at,
             request_id=note.request,
             verb=note.verb,
@@ -212,15 +212,15 @@ def _since(operations: Sequence[OperationRecord], known: str) -> list[OperationR
 
 
 def _revision(
-    owner: RecordOwner, obj: WorkloadObject, look: Observation, operations: Sequence[OperationRecord]
+    owner: RecordOwner, obj: WorkloadObject, observation: Observation, operations: Sequence[OperationRecord]
 ) -> RevisionRecord:
     meta = obj.metadata
     made_by = next((operation for operation in operations if operation.generation == meta.generation), None)
-    at = made_by.at if made_by is not None else _changed_at(obj, look)
-    outside, somebody = _changed_by(obj)
-    author = somebody if outside == meta.generation else ""
+    at = made_by.at if made_by is not None else _changed_at(obj, observation)
+    outside, outsider = _changed_by(obj)
+    author = outsider if outside == meta.generation else ""
     return RevisionRecord(
-        **_of(owner),
+        **_owner_fields(owner),
         at=(meta.creation_timestamp or at) if meta.generation == 1 else at,
         generation=meta.generation,
         revision=_name(obj),
@@ -243,13 +243,13 @@ def _name(obj: WorkloadObject) -> str:
         return ""  # it cannot run; its status says why
 
 
-def _changed_at(obj: WorkloadObject, look: Observation) -> datetime:
+def _changed_at(obj: WorkloadObject, observation: Observation) -> datetime:
     """When the spec changed: now for a live change, else the status's time if that is of this generation."""
     status = obj.status
     made, generation = status.scheduling, obj.metadata.generation
     answered = made is not None and generation in (made.generation, status.observed_generation)
-    if look.live or not answered or status.last_update_time is None:
-        return look.at
+    if observation.live or not answered or status.last_update_time is None:
+        return observation.at
     return status.last_update_time
 
 
@@ -264,7 +264,7 @@ def _exits(cluster: str, pod: Pod, owner: RecordOwner, status: ContainerStatus) 
 
 def _exit(cluster: str, pod: Pod, owner: RecordOwner, status: ContainerStatus, ended: ContainerStateTerminated) -> ExitRecord:
     return ExitRecord(
-        **_of(owner),
+        **_owner_fields(owner),
         cluster=cluster,
         at=ended.finished_at or pod.status.start_time or _created(pod),
         pod=pod.metadata.name,

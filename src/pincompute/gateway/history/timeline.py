@@ -54,7 +54,7 @@ _INSIDE = {
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
-    """One line. `until` and `count` are of what happened more than once; `warning`: somebody may have to do something."""
+    """One line. `until` and `count` describe repetitions; `warning`: a user may have to act."""
 
     at: datetime
     type: RecordType
@@ -80,10 +80,10 @@ class _NamedContents:
 def entries(records: Iterable[AnyRecord], before: Iterable[RevisionRecord] = ()) -> tuple[Entry, ...]:
     """All lines, the oldest first. `before` are earlier revisions, with which the first ones are compared."""
     ordered = sorted(records, key=lambda record: (record.at, _CAUSE_FIRST.index(record.type)))
-    told = _NamedContents({r.uid: r for r in sorted(before, key=lambda r: r.generation)})
+    so_far = _NamedContents({r.uid: r for r in sorted(before, key=lambda r: r.generation)})
     operations = {(o.uid, o.generation): o for o in ordered if isinstance(o, OperationRecord) and o.generation}
     revised = {(r.uid, r.generation) for r in ordered if isinstance(r, RevisionRecord)}
-    lines = [line for record in ordered if (line := _line(record, told, operations, revised)) is not None]
+    lines = [line for record in ordered if (line := _line(record, so_far, operations, revised)) is not None]
     repeated = _repeated(record for record in ordered if isinstance(record, (EventRecord, ExitRecord)))
     return tuple(sorted((*lines, *repeated), key=_order))
 
@@ -97,24 +97,24 @@ def _order(entry: Entry) -> tuple[datetime, bool, datetime, int]:
 _Operations: TypeAlias = dict[tuple[str, int], OperationRecord]
 
 
-def _line(record: AnyRecord, told: _NamedContents, operations: _Operations, revised: set[tuple[str, int]]) -> Entry | None:
+def _line(record: AnyRecord, so_far: _NamedContents, operations: _Operations, revised: set[tuple[str, int]]) -> Entry | None:
     match record:
         case OperationRecord():
             merged = (record.uid, record.generation) in revised
             return None if merged else _entry(record, operation(record), warning=record.outcome not in ("", DONE))
         case RevisionRecord():
-            previous = told.revisions.get(record.uid)
-            told.revisions[record.uid] = record
+            previous = so_far.revisions.get(record.uid)
+            so_far.revisions[record.uid] = record
             return _entry(record, revision(record, previous, operations.get((record.uid, record.generation))))
         case DecisionRecord():
-            previous_decision = told.decisions.get(record.uid)
-            told.decisions[record.uid] = record.scheduling
+            previous_decision = so_far.decisions.get(record.uid)
+            so_far.decisions[record.uid] = record.scheduling
             text = decision(record, previous_decision)
             return _entry(record, text, warning=record.scheduling.unplaced > 0) if text else None
         case StateRecord():
-            if told.states.get(record.uid) == record.after:
+            if so_far.states.get(record.uid) == record.after:
                 return None
-            told.states[record.uid] = record.after
+            so_far.states[record.uid] = record.after
             return _entry(record, state(record), warning=record.after == "Degraded")
         case EventRecord() | ExitRecord():
             return None  # grouped with the repeated ones

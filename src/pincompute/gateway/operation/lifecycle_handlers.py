@@ -73,7 +73,7 @@ def _plain(kind: WorkloadKind, verb: Verb) -> HTTPRouteHandler:
     ) -> Response[Done]:
         """Answers what will be, and where to watch it come about; a second time it changes nothing."""
         asked = _request(verb, call, key, data.reason if data else "")
-        return _answer(await verbs.carry_out(WorkloadRef(kind, project, name), asked))
+        return _answer(await verbs.execute(WorkloadRef(kind, project, name), asked))
 
     return handle
 
@@ -95,7 +95,7 @@ def _restart(kind: WorkloadKind) -> HTTPRouteHandler:
             return _answer(await verbs.restart_container(target, body.replica, body.container, asked))
         if body.replica:
             return _answer(await verbs.restart_replica(target, body.replica, asked))
-        return _answer(await verbs.carry_out(target, asked))
+        return _answer(await verbs.execute(target, asked))
 
     return handle
 
@@ -112,7 +112,7 @@ def _scale(kind: WorkloadKind) -> HTTPRouteHandler:
     ) -> Response[Done]:
         """So many replicas; of what is stopped, so many once it is started."""
         asked = _request("scale", call, key, data.reason, replicas=data.replicas)
-        return _answer(await verbs.carry_out(WorkloadRef(kind, project, name), asked))
+        return _answer(await verbs.execute(WorkloadRef(kind, project, name), asked))
 
     return handle
 
@@ -131,7 +131,7 @@ def _rollback(kind: WorkloadKind) -> HTTPRouteHandler:
         """To an earlier revision; a dry run tells which, and field by field what it would change."""
         body = data or RollingBack()
         asked = _request("rollback", call, key, body.reason, to=body.revision)
-        act = verbs.foresee if dry_run else verbs.carry_out
+        act = verbs.dry_run_of if dry_run else verbs.execute
         return _answer(await act(WorkloadRef(kind, project, name), asked))
 
     return handle

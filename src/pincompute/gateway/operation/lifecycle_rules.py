@@ -64,7 +64,7 @@ class LifecycleChange:
     """A merge patch of the spec, empty without a change, and the outcome in words. `to`: a rollback's revision."""
 
     spec: Manifest
-    will: str
+    outcome: str
     to: str = ""
 
 
@@ -110,7 +110,7 @@ def may_disturb(obj: WorkloadObject) -> None:
     _not_paused(obj)
 
 
-def wait(kind: WorkloadKind, obj: WorkloadObject, victim: Replica) -> str:
+def reason_to_wait(kind: WorkloadKind, obj: WorkloadObject, victim: Replica) -> str:
     """Why a restart of the replica may have to wait, as far as the gateway can see; empty when it need not.
 
     The federation decides, from the disruption account of all clusters together.
@@ -162,7 +162,7 @@ def _restart(_kind: WorkloadKind, obj: WorkloadObject, request: LifecycleRequest
 def _scale(kind: WorkloadKind, obj: WorkloadObject, request: LifecycleRequest) -> LifecycleChange:
     if not kind.scalable:
         raise problems.wrong_state(
-            f"{_name(obj)} is {_a(kind.word)}, which is always one pod", "stop it, or deploy an app instead"
+            f"{_name(obj)} is {_with_article(kind.word)}, which is always one pod", "stop it, or deploy an app instead"
         )
     wanted, present = request.replicas, kind.replicas(obj)
     if wanted is None or not 0 <= wanted <= MOST_REPLICAS:
@@ -196,7 +196,7 @@ def _former(obj: WorkloadObject, request: LifecycleRequest, present: tuple[str, 
     The present one may have several names, because versions of this program name the same template differently.
     """
     former = [revision for revision in request.history if revision.name not in present]
-    if _unheard(obj, present) and all(revision.name != obj.status.revision for revision in former):
+    if _unobserved(obj, present) and all(revision.name != obj.status.revision for revision in former):
         raise problems.wrong_state(
             f"the last change of {_name(obj)} has not been taken up yet, so its former revision is not kept yet",
             "try again in a moment",
@@ -210,7 +210,7 @@ def _former(obj: WorkloadObject, request: LifecycleRequest, present: tuple[str, 
     return found
 
 
-def _unheard(obj: WorkloadObject, present: tuple[str, ...]) -> bool:
+def _unobserved(obj: WorkloadObject, present: tuple[str, ...]) -> bool:
     """Whether the federation has not observed the present template yet, and so has not kept the former one."""
     status = obj.status
     return status.observed_generation < obj.metadata.generation and status.revision not in ("", *present)
@@ -248,7 +248,7 @@ def _count(count: int) -> str:
     return f"{count} replica" if count == 1 else f"{count} replicas"
 
 
-def _a(word: str) -> str:
+def _with_article(word: str) -> str:
     return f"an {word}" if word[0] in "aeio" else f"a {word}"
 
 

@@ -70,48 +70,48 @@ class LifecycleService:
     access: ReplicaAccess
     revisions: RevisionSource
 
-    async def carry_out(self, target: WorkloadRef, request: LifecycleRequest) -> Done:
+    async def execute(self, target: WorkloadRef, request: LifecycleRequest) -> Done:
         """Carry out a verb on the whole workload. Raises Problem, KubeError."""
-        informed = await self._informed(target, request)
+        informed = await self._with_history(target, request)
         return await self._write(target, request, lambda obj: lifecycle_rules.decide(target.kind, obj, informed))
 
-    async def foresee(self, target: WorkloadRef, request: LifecycleRequest) -> Done:
+    async def dry_run_of(self, target: WorkloadRef, request: LifecycleRequest) -> Done:
         """What a verb on the whole workload would change now, field by field, without a write. Raises Problem."""
         obj = self.workload(target)
-        change = lifecycle_rules.decide(target.kind, obj, await self._informed(target, request))
-        done = _done(target, obj, request, change, changed=bool(change.spec))
+        change = lifecycle_rules.decide(target.kind, obj, await self._with_history(target, request))
+        done = _result(target, obj, request, change, changed=bool(change.spec))
         return msgspec.structs.replace(done, dry_run=True, changes=self._changes(target, obj, change), revision=change.to)
 
     async def restart_replica(self, target: WorkloadRef, asked: str, request: LifecycleRequest) -> Done:
         """Request that one replica ends, so that another replaces it."""
-        return await self._ask(target, asked, "", request)
+        return await self._request_restart(target, asked, "", request)
 
     async def restart_container(self, target: WorkloadRef, asked: str, container: str, request: LifecycleRequest) -> Done:
         """Request a restart of one container of one replica; the others keep running."""
-        return await self._ask(target, asked, container, request)
+        return await self._request_restart(target, asked, container, request)
 
-    async def _ask(self, target: WorkloadRef, asked: str, container: str, request: LifecycleRequest) -> Done:
+    async def _request_restart(self, target: WorkloadRef, asked: str, container: str, request: LifecycleRequest) -> Done:
         obj = self.workload(target)
         before = operation_annotation.repeated(obj, request.verb, request.by, request.key)
         if before is not None and before.uid:
-            return await self._again(target, obj, before, container, request)
+            return await self._repeat(target, obj, before, container, request)
         victim = replica_lookup.choose(target, self.replicas.of(target), asked)
         name = replica_lookup.container_of(victim, container) if container else ""
         lifecycle_rules.may_disturb(obj)
-        wanted = _wish(name, request)
+        wanted = _restart_request(name, request)
         await self.access.may_restart(victim.place, victim.uid, wanted)
-        done = await self._record(target, request, LifecycleChange({}, _will(target, obj, victim, name)), victim, name)
-        return await self._leave(done, victim, wanted)
+        done = await self._note(target, request, LifecycleChange({}, _outcome_of(target, obj, victim, name)), victim, name)
+        return await self._leave_request(done, victim, wanted)
 
-    async def _again(
+    async def _repeat(
         self, target: WorkloadRef, obj: WorkloadObject, before: OperationNote, container: str, request: LifecycleRequest
     ) -> Done:
         """Repeat a request: leave it once more on its replica, unless that is gone, in case it never got there."""
-        done = _done(target, obj, request, LifecycleChange({}, f"{before.on} was to be restarted by this request before"))
+        done = _result(target, obj, request, LifecycleChange({}, f"{before.on} was to be restarted by this request before"))
         victim = next((replica for replica in self.replicas.of(target) if replica.uid == before.uid), None)
-        return done if victim is None else await self._leave(done, victim, _wish(container, request))
+        return done if victim is None else await self._leave_request(done, victim, _restart_request(container, request))
 
-    async def _leave(self, done: Done, victim: Replica, wanted: RestartRequest) -> Done:
+    async def _leave_request(self, done: Done, victim: Replica, wanted: RestartRequest) -> Done:
         return msgspec.structs.replace(done, changed=await self.access.restart(victim.place, victim.uid, wanted))
 
     def _changes(self, target: WorkloadRef, obj: WorkloadObject, change: LifecycleChange) -> tuple[diff.Change, ...]:
@@ -121,7 +121,7 @@ class LifecycleService:
         after: Any = msgspec.structs.replace(cast("Any", obj), spec=spec)
         return diff.changes(*(diff.asked(kind.to_simple(one)) for one in (cast("Any", obj), after)))
 
-    async def _informed(self, target: WorkloadRef, request: LifecycleRequest) -> LifecycleRequest:
+    async def _with_history(self, target: WorkloadRef, request: LifecycleRequest) -> LifecycleRequest:
         """Add the history to a rollback."""
         if request.verb != "rollback":
             return request
@@ -133,7 +133,7 @@ class LifecycleService:
             raise problems.not_found(target.spoken)
         return found
 
-    async def _record(
+    async def _note(
         self, target: WorkloadRef, request: LifecycleRequest, change: LifecycleChange, replica: Replica, container: str = ""
     ) -> Done:
         """Note on the workload what is about to happen to one replica or container."""
@@ -141,26 +141,26 @@ class LifecycleService:
         body = lifecycle_rules.patch(obj, request, change, replica, container)
         del body["metadata"]["resourceVersion"]  # the note depends on nothing in the object
         made = await self._patch(target, body)
-        return _done(target, made, request, change, changed=True)
+        return _result(target, made, request, change, changed=True)
 
     async def _write(
         self, target: WorkloadRef, request: LifecycleRequest, decide: Callable[[WorkloadObject], LifecycleChange]
     ) -> Done:
         """Write the decided change; decide again whenever another write came first."""
         for attempt in range(1, ATTEMPTS + 1):
-            obj = self.workload(target) if attempt == 1 else await self._fresh(target)
+            obj = self.workload(target) if attempt == 1 else await self._read_fresh(target)
             change = decide(obj)
             if not change.spec:
-                return _done(target, obj, request, change)
+                return _result(target, obj, request, change)
             try:
                 made = await self._patch(target, lifecycle_rules.patch(obj, request, change))
             except Conflict:
                 await asyncio.sleep(PAUSE * attempt)
                 continue
-            return _done(target, made, request, change, changed=True)
+            return _result(target, made, request, change, changed=True)
         raise problems.conflict(f"{target.name} is being changed by others all the time", "try again in a moment")
 
-    async def _fresh(self, target: WorkloadRef) -> WorkloadObject:
+    async def _read_fresh(self, target: WorkloadRef) -> WorkloadObject:
         """Read from the API server when the cache is not new enough."""
         try:
             return await self.reads.clusters.client(HOST).get(target.resource, Key(target.project, target.name))
@@ -176,24 +176,24 @@ class LifecycleService:
         return made
 
 
-def _wish(container: str, request: LifecycleRequest) -> RestartRequest:
+def _restart_request(container: str, request: LifecycleRequest) -> RestartRequest:
     """The request for a restart. Without a key every request is a new one, whatever its id."""
     identity = request.key or f"{request.id} {request.at.isoformat()}"
     return RestartRequest(id=identity, by=request.by, at=request.at, container=container, why=request.why)
 
 
-def _will(target: WorkloadRef, obj: WorkloadObject, victim: Replica, container: str) -> str:
+def _outcome_of(target: WorkloadRef, obj: WorkloadObject, victim: Replica, container: str) -> str:
     granted = "as soon as the workload's account of disturbance allows it"
     will = (
         f"container {container} of {victim.name} will restart {granted}, the others keep running"
         if container
         else f"{victim.name} will end and be replaced {granted}"
     )
-    why = lifecycle_rules.wait(target.kind, obj, victim)
+    why = lifecycle_rules.reason_to_wait(target.kind, obj, victim)
     return f"{will}; {why}" if why else will
 
 
-def _done(
+def _result(
     target: WorkloadRef, obj: WorkloadObject, request: LifecycleRequest, change: LifecycleChange, *, changed: bool = False
 ) -> Done:
     return Done(
@@ -201,7 +201,7 @@ def _done(
         project=target.project,
         name=target.name,
         changed=changed,
-        message=change.will,
+        message=change.outcome,
         watch=f"/v1/projects/{target.project}/{target.kind.plural}/{target.name}/watch",
         generation=obj.metadata.generation,
         version=f"{target.resource.plural}.{obj.metadata.resource_version}",

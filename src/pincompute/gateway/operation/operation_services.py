@@ -24,7 +24,7 @@ def make(
 ) -> dict[str, Any]:
     """Make all services, before the first cluster is added."""
     replicas, access = ReplicaLookup(reads), MemberReplicaAccess(reads.clusters)
-    rights = StreamPermissions(authorizer, time.time)
+    permissions = StreamPermissions(authorizer, time.time)
     verbs = LifecycleService(reads, replicas, access, revisions)
     shells = settings.shells
     policy = ShellPolicy(
@@ -36,6 +36,6 @@ def make(
     )
     return {
         "verbs": verbs,
-        "logs": LogService(verbs, replicas, access, rights),
-        "shells": ShellService(reads, verbs, replicas, access, rights, policy),
+        "logs": LogService(verbs, replicas, access, permissions),
+        "shells": ShellService(reads, verbs, replicas, access, permissions, policy),
     }

@@ -118,7 +118,7 @@ class ReplicaLookup:
         return self.reads.silent()
 
     @contextmanager
-    def news(self, target: WorkloadRef) -> Generator[asyncio.Event]:
+    def changes(self, target: WorkloadRef) -> Generator[asyncio.Event]:
         """An event that is set at every change of the workload's replicas, or of the contact to a cluster."""
         event, key = asyncio.Event(), (target.project, target.name)
         self._waiting.setdefault(key, set()).add(event)

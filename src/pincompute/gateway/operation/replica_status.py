@@ -53,11 +53,11 @@ class ReplicaList(Struct):
     missing: Annotated[tuple[str, ...], doc("Clusters that do not answer; what is said of them is their last.")] = ()
 
 
-def listed(found: Iterable[Replica], silent: tuple[str, ...]) -> ReplicaList:
-    return ReplicaList(items=tuple(standing(replica) for replica in found), missing=silent)
+def replica_list(found: Iterable[Replica], silent: tuple[str, ...]) -> ReplicaList:
+    return ReplicaList(items=tuple(describe(replica) for replica in found), missing=silent)
 
 
-def standing(replica: Replica) -> ReplicaStanding:
+def describe(replica: Replica) -> ReplicaStanding:
     pod = replica.pod
     return ReplicaStanding(
         name=replica.name,
@@ -115,6 +115,6 @@ def route(kind: WorkloadKind) -> HTTPRouteHandler:
         """Each replica: where it is, its state, and the state of its containers."""
         target = WorkloadRef(kind, project, name)
         verbs.workload(target)
-        return listed(verbs.replicas.of(target), verbs.replicas.silent())
+        return replica_list(verbs.replicas.of(target), verbs.replicas.silent())
 
     return handle

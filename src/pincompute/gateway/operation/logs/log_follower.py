@@ -18,7 +18,7 @@ from pincompute.gateway.operation.logs.line_ordering import WAIT, ClockSkew, Reo
 from pincompute.gateway.operation.logs.log_lines import LogSource
 from pincompute.gateway.operation.logs.log_query import LogQuery
 from pincompute.gateway.operation.logs.log_watermark import Watermark
-from pincompute.gateway.operation.logs.replica_succession import Come, ReplicaSuccession
+from pincompute.gateway.operation.logs.replica_succession import Arrival, ReplicaSuccession
 from pincompute.gateway.operation.replica_access import LogOptions, ReplicaAccess
 from pincompute.gateway.operation.replica_lookup import Replica, ReplicaLookup, WorkloadRef
 from pincompute.kube.api_errors import KubeError
@@ -26,7 +26,7 @@ from pincompute.kube.cache_views import Unknown
 
 PAUSE = 0.5  # seconds before a log that ended or broke is requested again
 LONGEST_PAUSE = 10.0
-LOOK = 30.0  # seconds between two checks when no change is reported
+RECHECK = 30.0  # seconds between two checks when no change is reported
 HELD = 5_000_000_000  # nanoseconds; a log that was followed for longer ended in an orderly way
 FRESH = 2_000_000_000  # nanoseconds after the opening of a log; later lines were written just now
 
@@ -50,76 +50,77 @@ class LogFollower:
     query: LogQuery
     replicas: ReplicaLookup
     access: ReplicaAccess
-    out: LineBuffer
+    buffer: LineBuffer
     now: Callable[[], int]
     exists: Callable[[], bool]
     marks: dict[tuple[str, str], Watermark]
     _order: ReorderBuffer = field(init=False)
     _began: int = field(init=False)
-    _named: dict[str, Replica] = field(default_factory=dict[str, Replica], init=False)
+    _by_uid: dict[str, Replica] = field(default_factory=dict[str, Replica], init=False)
 
     def __post_init__(self) -> None:
-        self._order = ReorderBuffer(self.out.offer)
+        self._order = ReorderBuffer(self.buffer.offer)
         self._began = self.now()
 
     async def run(self) -> None:
-        with self.replicas.news(self.target) as news:
+        with self.replicas.changes(self.target) as changed:
             async with asyncio.TaskGroup() as group:
                 flusher = group.create_task(self._flush())
-                await self._follow_all(group, news)
+                await self._follow_all(group, changed)
                 flusher.cancel()
         self._order.flush(self.now() + WAIT)
 
-    async def _follow_all(self, group: asyncio.TaskGroup, news: asyncio.Event) -> None:
+    async def _follow_all(self, group: asyncio.TaskGroup, changed: asyncio.Event) -> None:
         """Follow every source that appears; its task ends by itself when its replica is gone."""
         tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
-        there = self.replicas.of(self.target)
-        heirs, meant = ReplicaSuccession.of(there), {source.replica.uid for source in log_sources.select(there, self.query)}
+        present_replicas = self.replicas.of(self.target)
+        succession = ReplicaSuccession.of(present_replicas)
+        followed = {source.replica.uid for source in log_sources.select(present_replicas, self.query)}
         first = True
         while True:
-            news.clear()
-            there = self.replicas.of(self.target)
-            self._named = {replica.uid: replica for replica in there}
-            meant |= self._tell_moves(heirs.look(there), meant)
-            chosen = log_sources.of((replica for replica in there if replica.uid in meant), self.query)
+            changed.clear()
+            present_replicas = self.replicas.of(self.target)
+            self._by_uid = {replica.uid: replica for replica in present_replicas}
+            followed |= self._mark_moves(succession.update(present_replicas), followed)
+            chosen = log_sources.of((replica for replica in present_replicas if replica.uid in followed), self.query)
             for source in chosen:
                 if source.key not in tasks:
                     tasks[source.key] = group.create_task(self._follow(_followed(source, self.marks, present=first)))
             alive = {source.key for source in chosen}
             tasks = {key: task for key, task in tasks.items() if key in alive or not task.done()}
-            if not self.exists() and not there:
+            if not self.exists() and not present_replicas:
                 self._mark("ended", f"{self.target.name} does not exist any more")
                 break
             first = False
-            await _wait(news)
+            await _until_changed(changed)
         for task in tasks.values():
             task.cancel()
 
-    def _tell_moves(self, come: Sequence[Come], meant: set[str]) -> set[str]:
+    def _mark_moves(self, arrivals: Sequence[Arrival], followed: set[str]) -> set[str]:
         """Mark arrivals, and return those that the stream follows: all, or the replacement of the one that was named."""
-        for replica, before in come:
+        for replica, before in arrivals:
             if before is None:
                 self._mark("started", f"{replica.name} started in {replica.cluster}", replica)
             elif before.cluster == replica.cluster:
-                self._mark("replaced", f"{before.name} was replaced in {replica.cluster}{_as(before, replica)}", replica)
+                self._mark("replaced", f"{before.name} was replaced in {replica.cluster}{_with_name(before, replica)}", replica)
             else:
-                text = f"{before.name} moved from {before.cluster} to {replica.cluster}{_as(before, replica)}"
+                text = f"{before.name} moved from {before.cluster} to {replica.cluster}{_with_name(before, replica)}"
                 self._mark("moved", text, replica)
-        inherits = {replica.uid for replica, before in come if before is not None and before.uid in meant}
-        named = {source.replica.uid for source in log_sources.select((replica for replica, _ in come), self.query)}
-        return inherits if self.query.replica.isdecimal() else inherits | named
+        replacements = {replica.uid for replica, before in arrivals if before is not None and before.uid in followed}
+        named = {source.replica.uid for source in log_sources.select((replica for replica, _ in arrivals), self.query)}
+        return replacements if self.query.replica.isdecimal() else replacements | named
 
     async def _follow(self, followed: _FollowedSource) -> None:
         """Follow one source. It has a change event of its own, because a shared one would be cleared by others."""
         source, pause = followed.source, PAUSE
-        with self.replicas.news(self.target) as news:
-            while (replica := self._replica(source, news)) is not None:
+        with self.replicas.changes(self.target) as changed:
+            while (replica := self._replica(source, changed)) is not None:
                 status = replica.status(source.container)
                 if not replica.answers:
-                    self._tell_gap(followed)
-                    await _wait(news)
+                    self._mark_gap(followed)
+                    await _until_changed(changed)
                 elif status is None or not status.container_id:
-                    await _wait(news)
+                    await _until_changed(changed)
                 elif await self._read(followed, status):
                     pause = PAUSE
                 else:
@@ -173,7 +174,7 @@ class LogFollower:
 
     def _take(self, followed: _FollowedSource, raw: bytes, opened: int) -> None:
         arrived = self.now()
-        replica = self._named.get(followed.source.replica.uid, followed.source.replica)
+        replica = self._by_uid.get(followed.source.replica.uid, followed.source.replica)
         source = LogSource(replica, followed.source.container)
         if self.query.file:
             stamped = log_lines.untimed(raw, source, arrived, self.query.file)
@@ -182,7 +183,7 @@ class LogFollower:
             if log_lines.is_timed(stamped, raw) and not followed.watermark.is_new(stamped.at, raw):
                 return
             if followed.skew.judge(stamped.at, arrived, fresh=arrived - opened > FRESH):
-                self._tell_skew(followed)
+                self._mark_skew(followed)
         if self.query.pattern is None or self.query.pattern.matches(stamped.line.text):
             self._order.push(arrived if followed.skew.offset else stamped.at, stamped, arrived)
 
@@ -191,19 +192,19 @@ class LogFollower:
             await asyncio.sleep(WAIT / 3e9)
             self._order.flush(self.now())
 
-    def _replica(self, source: LogSource, news: asyncio.Event) -> Replica | None:
+    def _replica(self, source: LogSource, changed: asyncio.Event) -> Replica | None:
         """The replica as it is now; every later change sets the event."""
-        news.clear()
+        changed.clear()
         return next((r for r in self.replicas.of(self.target) if r.uid == source.replica.uid), None)
 
-    def _tell_gap(self, followed: _FollowedSource) -> None:
+    def _mark_gap(self, followed: _FollowedSource) -> None:
         if followed.gap:
             return
         followed.gap = True
         replica = followed.source.replica
         self._mark("gap", f"{replica.cluster} does not answer: no lines of {replica.name} until it is back", replica)
 
-    def _tell_skew(self, followed: _FollowedSource) -> None:
+    def _mark_skew(self, followed: _FollowedSource) -> None:
         replica, offset = followed.source.replica, followed.skew.offset / 1e9
         if not offset:
             self._mark("skew", f"the clocks of {replica.name}'s node and of the gateway agree again", replica)
@@ -219,14 +220,14 @@ class LogFollower:
         self._order.push(at, log_lines.mark(kind, text, at, source), at)
 
 
-def _as(before: Replica, replica: Replica) -> str:
+def _with_name(before: Replica, replica: Replica) -> str:
     return "" if before.name == replica.name else f", as {replica.name}"
 
 
-async def _wait(news: asyncio.Event) -> None:
+async def _until_changed(changed: asyncio.Event) -> None:
     with suppress(TimeoutError):
-        async with asyncio.timeout(LOOK):
-            await news.wait()
+        async with asyncio.timeout(RECHECK):
+            await changed.wait()
 
 
 def _followed(source: LogSource, marks: dict[tuple[str, str], Watermark], *, present: bool) -> _FollowedSource:

@@ -38,7 +38,7 @@ class LogReader:
     query: LogQuery
     replicas: ReplicaLookup
     access: ReplicaAccess
-    out: LineBuffer
+    buffer: LineBuffer
     now: Callable[[], int]
     exists: Callable[[], bool]
     placed: frozenset[str]
@@ -48,16 +48,16 @@ class LogReader:
         """Read all, or follow for as long as the workload exists, then close the buffer."""
         try:
             chosen = log_sources.select(self.replicas.of(self.target), self.query)
-            self._tell_silent(chosen)
-            await self._past([source for source in chosen if source.replica.answers])
+            self._mark_silent_clusters(chosen)
+            await self._read_past([source for source in chosen if source.replica.answers])
             if self.query.follow:
                 await LogFollower(
-                    self.target, self.query, self.replicas, self.access, self.out, self.now, self.exists, self.marks
+                    self.target, self.query, self.replicas, self.access, self.buffer, self.now, self.exists, self.marks
                 ).run()
         finally:
-            self.out.close()
+            self.buffer.close()
 
-    def _tell_silent(self, chosen: Sequence[LogSource]) -> None:
+    def _mark_silent_clusters(self, chosen: Sequence[LogSource]) -> None:
         """Mark each silent cluster as a gap in the stream."""
         missing: dict[str, set[str]] = {cluster: set() for cluster in self.replicas.silent() if cluster in self.placed}
         for source in chosen:
@@ -65,9 +65,9 @@ class LogReader:
                 missing.setdefault(source.replica.cluster, set()).add(source.replica.name)
         for cluster, names in missing.items():
             what = f"no lines of {', '.join(sorted(names))}" if names else "replicas there, if there are any, are not shown"
-            self.out.offer(log_lines.mark("gap", f"{cluster} does not answer: {what}", self.now()))
+            self.buffer.offer(log_lines.mark("gap", f"{cluster} does not answer: {what}", self.now()))
 
-    async def _past(self, chosen: Sequence[LogSource]) -> None:
+    async def _read_past(self, chosen: Sequence[LogSource]) -> None:
         feeds = [asyncio.Queue[Stamped | None](AHEAD) for _ in chosen]
         async with asyncio.TaskGroup() as group:
             for source, feed in zip(chosen, feeds, strict=True):
@@ -77,27 +77,27 @@ class LogReader:
                 async for line in merged(feeds):
                     newest.append(line)
                 for line in newest:
-                    await self.out.put(line)
+                    await self.buffer.put(line)
                 return
             async for line in merged(feeds):
-                await self.out.put(line)
+                await self.buffer.put(line)
 
     async def _read(self, source: LogSource, feed: asyncio.Queue[Stamped | None]) -> None:
         watermark = self.marks[source.key] = Watermark()
         try:
-            async with self._written(source) as raws:
+            async with self._open_log(source) as raws:
                 async for raw in raws:
                     stamped = self._stamped(raw, source)
                     new = not log_lines.is_timed(stamped, raw) or watermark.is_new(stamped.at, raw)
                     if new and self._wanted(stamped):
                         await feed.put(stamped)
         except (KubeError, Unknown) as error:
-            if not (isinstance(error, Refused) and _has_none(source.replica.status(source.container), self.query)):
+            if not (isinstance(error, Refused) and _may_have_no_log(source.replica.status(source.container), self.query)):
                 text = f"the log of {source.replica.name} {source.container} cannot be read: {error}"
                 await feed.put(log_lines.mark("trouble", text, self.now()))
         await feed.put(None)
 
-    def _written(self, source: LogSource) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+    def _open_log(self, source: LogSource) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         if self.query.file:
             return log_sources.read_file(self.access, source, self.query, follow=False)
         options = LogOptions(source.container, self.query.since, self._tail(), self.query.previous)
@@ -135,7 +135,7 @@ async def merged(feeds: Sequence[asyncio.Queue[Stamped | None]]) -> AsyncIterato
             heapq.heapreplace(heap, (following.at, index, following))
 
 
-def _has_none(status: ContainerStatus | None, query: LogQuery) -> bool:
+def _may_have_no_log(status: ContainerStatus | None, query: LogQuery) -> bool:
     """Whether there can be no log: the container never ran, or never restarted and has no previous one."""
     if status is None or not status.container_id:
         return True

@@ -13,7 +13,7 @@ from typing import TypeAlias
 from pincompute.domain import shard_pods
 from pincompute.gateway.operation.replica_lookup import Replica
 
-Come: TypeAlias = tuple[Replica, Replica | None]
+Arrival: TypeAlias = tuple[Replica, Replica | None]
 """A replica, and the one that it replaces; None when it replaces none."""
 
 
@@ -26,28 +26,28 @@ class ReplicaSuccession:
     _new: list[Replica] = field(default_factory=list[Replica])  # replacing none yet
 
     @classmethod
-    def of(cls, there: Iterable[Replica]) -> ReplicaSuccession:
+    def of(cls, replicas: Iterable[Replica]) -> ReplicaSuccession:
         """Start with these replicas."""
-        return cls(_living(there))
+        return cls(_living(replicas))
 
-    def look(self, there: Iterable[Replica]) -> list[Come]:
+    def update(self, replicas: Iterable[Replica]) -> list[Arrival]:
         """The replicas that appeared since the last update, or that replace another one only now."""
-        before, self.living = self.living, _living(there)
+        before, self.living = self.living, _living(replicas)
         self._gone += [replica for uid, replica in before.items() if uid not in self.living]
         self._new = [replica for replica in self._new if replica.uid in self.living]
         return self._paired([replica for uid, replica in self.living.items() if uid not in before])
 
-    def _paired(self, come: list[Replica]) -> list[Come]:
-        self._new += come
-        pairs = list[Come]()
+    def _paired(self, arrivals: list[Replica]) -> list[Arrival]:
+        self._new += arrivals
+        pairs = list[Arrival]()
         for replica in [*self._new]:
-            heir_of = self._place_for(replica)
-            if heir_of is not None:
-                self._gone.remove(heir_of)
+            replaced = self._place_for(replica)
+            if replaced is not None:
+                self._gone.remove(replaced)
                 self._new.remove(replica)
-                pairs.append((replica, heir_of))
+                pairs.append((replica, replaced))
         taken = {replica.uid for replica, _ in pairs}
-        return [*pairs, *((replica, None) for replica in come if replica.uid not in taken)]
+        return [*pairs, *((replica, None) for replica in arrivals if replica.uid not in taken)]
 
     def _place_for(self, replica: Replica) -> Replica | None:
         """The replica that this one replaces, preferably in its own cluster."""
@@ -55,5 +55,5 @@ class ReplicaSuccession:
         return near or next(iter(self._gone), None)
 
 
-def _living(there: Iterable[Replica]) -> dict[str, Replica]:
-    return {replica.uid: replica for replica in there if shard_pods.is_live(replica.pod)}
+def _living(replicas: Iterable[Replica]) -> dict[str, Replica]:
+    return {replica.uid: replica for replica in replicas if shard_pods.is_live(replica.pod)}

@@ -19,8 +19,8 @@ from pincompute.gateway.operation.user_websockets import UserSocket
 from pincompute.kube.api_errors import KubeError
 
 
-async def run(socket: UserSocket, tunnel: ReplicaTunnel, call: Call, rights: StreamPermissions) -> SessionEnd:
-    end = await first_of(_in(socket, tunnel), _out(socket, tunnel), _guard(call, rights))
+async def run(socket: UserSocket, tunnel: ReplicaTunnel, call: Call, permissions: StreamPermissions) -> SessionEnd:
+    end = await first_of(_in(socket, tunnel), _out(socket, tunnel), _until_permission_ends(call, permissions))
     with suppress(WebSocketDisconnect, RuntimeError, ConnectionError):
         await socket.close(end.code, user_websockets.reason(end.why))
     return end
@@ -53,5 +53,5 @@ async def _out(socket: UserSocket, tunnel: ReplicaTunnel) -> SessionEnd:
     return SessionEnd(user_websockets.UPSTREAM, tunnel.trouble) if tunnel.trouble else SessionEnd(1000)
 
 
-async def _guard(call: Call, rights: StreamPermissions) -> SessionEnd:
-    return SessionEnd(user_websockets.WITHDRAWN, await rights.until_ended(call))
+async def _until_permission_ends(call: Call, permissions: StreamPermissions) -> SessionEnd:
+    return SessionEnd(user_websockets.WITHDRAWN, await permissions.until_ended(call))

@@ -63,7 +63,7 @@ class ShellService:
     verbs: LifecycleService
     replicas: ReplicaLookup
     access: ReplicaAccess
-    rights: StreamPermissions
+    permissions: StreamPermissions
     policy: ShellPolicy
 
     def find(self, target: WorkloadRef, replica: str, container: str) -> ReplicaContainer:
@@ -111,7 +111,9 @@ class ShellService:
                 return
             await socket.accept()
             transcript = self._transcript(call, argv, found)
-            await ShellSession(socket, process, command, call, self.rights, self.policy.idle, time.monotonic, transcript).run()
+            await ShellSession(
+                socket, process, command, call, self.permissions, self.policy.idle, time.monotonic, transcript
+            ).run()
 
     async def serve_port(self, socket: UserSocket, target: WorkloadRef, call: Call) -> None:
         async with AsyncExitStack() as stack:
@@ -124,7 +126,7 @@ class ShellService:
                 await user_websockets.refuse(socket, error if isinstance(error, Problem) else not_reached(error, target))
                 return
             await socket.accept()
-            await port_tunnel.run(socket, tunnel, call, self.rights)
+            await port_tunnel.run(socket, tunnel, call, self.permissions)
 
     async def download(self, found: ReplicaContainer, path: str, call: Call) -> StreamedResponse:
         """Begin once the first bytes are there. Raise Problem."""
@@ -147,7 +149,7 @@ class ShellService:
         return StreamedResponse(produce, TAR)
 
     async def _break(self, call: Call) -> None:
-        raise CopyBroken(await self.rights.until_ended(call))
+        raise CopyBroken(await self.permissions.until_ended(call))
 
     async def upload(self, found: ReplicaContainer, path: str, body: AsyncIterator[bytes]) -> Copied:
         checked = file_copy.check_path(path)

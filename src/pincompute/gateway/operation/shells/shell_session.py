@@ -26,7 +26,7 @@ from pincompute.kube.api_errors import KubeError
 from pincompute.kube.streams import channel_protocol
 
 LARGEST_SIDE = 1000  # characters of a terminal
-LOOK = 5.0  # seconds between two checks for idleness
+IDLE_CHECK = 5.0  # seconds between two checks for idleness
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +46,17 @@ class ShellSession:
     process: ReplicaProcess
     command: ExecCommand
     call: Call
-    rights: StreamPermissions
+    permissions: StreamPermissions
     idle: float
     monotonic: Callable[[], float]
     transcript: Transcript | None = None
-    _heard: float = field(init=False)
+    _last_activity: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self._heard = self.monotonic()
+        self._last_activity = self.monotonic()
 
     async def run(self) -> SessionEnd:
-        parts = [self._input(), self._output(), self._guard(), self._idle()]
+        parts = [self._input(), self._output(), self._until_permission_ends(), self._idle()]
         if self.transcript is not None:
             parts.append(self._record(self.transcript))
         end = await first_of(*parts)
@@ -71,7 +71,7 @@ class ShellSession:
                 return SessionEnd(1001, "the user has gone")
             if message["type"] != "websocket.receive":
                 return SessionEnd(1001, "the user has gone")
-            self._heard = self.monotonic()
+            self._last_activity = self.monotonic()
             end = await self._take(message.get("bytes"))
             if end is not None:
                 return end
@@ -117,7 +117,7 @@ class ShellSession:
     async def _output(self) -> SessionEnd:
         try:
             async for channel, piece in self.process.output():
-                self._heard = self.monotonic()
+                self._last_activity = self.monotonic()
                 if self.transcript is not None:
                     await self.transcript.output(piece)
                 await self.socket.send_bytes(channel_protocol.frame(channel, piece))
@@ -129,15 +129,15 @@ class ShellSession:
         words = command_execution.explained(ended, self.command.argv, self.command.container)
         return SessionEnd(1000, exit=ExitStatus(ended.code, words or ended.message))
 
-    async def _guard(self) -> SessionEnd:
-        return SessionEnd(user_websockets.WITHDRAWN, await self.rights.until_ended(self.call))
+    async def _until_permission_ends(self) -> SessionEnd:
+        return SessionEnd(user_websockets.WITHDRAWN, await self.permissions.until_ended(self.call))
 
     async def _idle(self) -> SessionEnd:
         while True:
-            left = self._heard + self.idle - self.monotonic()
+            left = self._last_activity + self.idle - self.monotonic()
             if left <= 0:
                 return SessionEnd(user_websockets.IDLE, f"nothing was said for {self.idle:.0f} s")
-            await asyncio.sleep(min(LOOK, left))
+            await asyncio.sleep(min(IDLE_CHECK, left))
 
     async def _record(self, transcript: Transcript) -> SessionEnd:
         try:
