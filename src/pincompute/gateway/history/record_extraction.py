@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import TypedDict
 
 import msgspec
 
@@ -80,11 +79,11 @@ def workload_records(
         found.append(_revision(owner, obj, observation, operations))
     decided = digest(made) if made is not None else known.decision
     if made is not None and decided != known.decision:
-        found.append(DecisionRecord(**_owner_fields(owner), at=seen, scheduling=made))
+        found.append(DecisionRecord(**asdict(owner), at=seen, scheduling=made))
     phase = status.phase or known.phase
     if phase != known.phase:
         at = status.last_update_time or observation.at
-        found.append(StateRecord(**_owner_fields(owner), at=at, before=known.phase, after=phase, message=status.message))
+        found.append(StateRecord(**asdict(owner), at=at, before=known.phase, after=phase, message=status.message))
     operation = operations[0].key if operations else known.operation
     return tuple(found), KnownState(max(meta.generation, known.generation), decided, phase, operation)
 
@@ -99,7 +98,7 @@ def earlier_revision(kind: str, obj: WorkloadObject, kept: PinRevision, observat
     """An earlier revision that the host keeps. Its generation and its author are not known."""
     meta = obj.metadata
     return RevisionRecord(
-        **_owner_fields(RecordOwner(meta.namespace, kind, meta.name, meta.uid)),
+        **asdict(RecordOwner(meta.namespace, kind, meta.name, meta.uid)),
         at=kept.metadata.creation_timestamp or observation.at,
         generation=0,
         revision=kept.spec.revision,
@@ -134,7 +133,7 @@ def exit_records(cluster: str, pod: Pod, owner: RecordOwner) -> Iterator[ExitRec
         yield from _exits(cluster, pod, owner, status)
     if pod.status.phase == "Failed" and pod.status.reason:
         yield ExitRecord(
-            **_owner_fields(owner),
+            **asdict(owner),
             cluster=cluster,
             at=_failed_at(pod),
             pod=pod.metadata.name,
@@ -154,7 +153,7 @@ def event_record(cluster: str, event: builtin.Event, owner: RecordOwner) -> Even
     last = series.last_observed_time or event.last_timestamp or first
     about = event.involved_object
     return EventRecord(
-        **_owner_fields(owner),
+        **asdict(owner),
         cluster=cluster,
         at=first,
         event_uid=event.metadata.uid,
@@ -169,30 +168,12 @@ def event_record(cluster: str, event: builtin.Event, owner: RecordOwner) -> Even
     )
 
 
-class _Owned(TypedDict):
-    project: str
-    workload: str
-    name: str
-    uid: str
-    zone: str
-
-
-def _owner_fields(owner: RecordOwner) -> _Owned:
-    return {
-        "project": owner.project,
-        "workload": owner.workload,
-        "name": owner.name,
-        "uid": owner.uid,
-        "zone": owner.zone,
-    }
-
-
 def _operations(owner: RecordOwner, obj: WorkloadObject) -> tuple[OperationRecord, ...]:
     """The operations noted on the object, newest first. A note claims no generation that another author made."""
     outside, _ = _changed_by(obj)
     return tuple(
         OperationRecord(
-            **_owner_fields(owner),
+            **asdict(owner),
             at=note.at,
             request_id=note.request,
             verb=note.verb,
@@ -220,7 +201,7 @@ def _revision(
     outside, outsider = _changed_by(obj)
     author = outsider if outside == meta.generation else ""
     return RevisionRecord(
-        **_owner_fields(owner),
+        **asdict(owner),
         at=(meta.creation_timestamp or at) if meta.generation == 1 else at,
         generation=meta.generation,
         revision=_name(obj),
@@ -264,7 +245,7 @@ def _exits(cluster: str, pod: Pod, owner: RecordOwner, status: ContainerStatus) 
 
 def _exit(cluster: str, pod: Pod, owner: RecordOwner, status: ContainerStatus, ended: ContainerStateTerminated) -> ExitRecord:
     return ExitRecord(
-        **_owner_fields(owner),
+        **asdict(owner),
         cluster=cluster,
         at=ended.finished_at or pod.status.start_time or _created(pod),
         pod=pod.metadata.name,

@@ -91,10 +91,8 @@ def _restart(kind: WorkloadKind) -> HTTPRouteHandler:
         """All of it, one replica, or one container of a replica."""
         body, target = data or Restarting(), WorkloadRef(kind, project, name)
         asked = _request("restart", call, key, body.reason)
-        if body.container:
-            return _answer(await verbs.restart_container(target, body.replica, body.container, asked))
-        if body.replica:
-            return _answer(await verbs.restart_replica(target, body.replica, asked))
+        if body.replica or body.container:
+            return _answer(await verbs.restart(target, body.replica, body.container, asked))
         return _answer(await verbs.execute(target, asked))
 
     return handle

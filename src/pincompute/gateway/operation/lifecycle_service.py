@@ -82,15 +82,8 @@ class LifecycleService:
         done = _result(target, obj, request, change, changed=bool(change.spec))
         return msgspec.structs.replace(done, dry_run=True, changes=self._changes(target, obj, change), revision=change.to)
 
-    async def restart_replica(self, target: WorkloadRef, asked: str, request: LifecycleRequest) -> Done:
-        """Request that one replica ends, so that another replaces it."""
-        return await self._request_restart(target, asked, "", request)
-
-    async def restart_container(self, target: WorkloadRef, asked: str, container: str, request: LifecycleRequest) -> Done:
-        """Request a restart of one container of one replica; the others keep running."""
-        return await self._request_restart(target, asked, container, request)
-
-    async def _request_restart(self, target: WorkloadRef, asked: str, container: str, request: LifecycleRequest) -> Done:
+    async def restart(self, target: WorkloadRef, asked: str, container: str, request: LifecycleRequest) -> Done:
+        """Request that one replica ends and is replaced, or that only one container of it restarts."""
         obj = self.workload(target)
         before = operation_annotation.repeated(obj, request.verb, request.by, request.key)
         if before is not None and before.uid:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Any
 
 from litestar import Request, get
 from litestar.di import NamedDependency, Provide
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import ResponseSpec
-from litestar.params import FromPath, FromQuery, HeaderParameter, QueryParameter
+from litestar.params import FromPath
 
 from pincompute.api.kinds import WorkloadKind
 from pincompute.api.workloads import WorkloadStatus
@@ -65,43 +65,14 @@ def _placed(status: WorkloadStatus) -> frozenset[str]:
     return frozenset((*(row.cluster for row in rows), *(line.cluster for line in status.clusters)))
 
 
-_Since = Annotated[str, QueryParameter(description="A duration such as 10m, or a time in RFC 3339.")]
-_Tail = Annotated[int | None, QueryParameter(description="Only so many of the newest lines, of all replicas together.")]
-_Grep = Annotated[str, QueryParameter(description="Only lines that match this regular expression (RE2).")]
-_File = Annotated[str, QueryParameter(description="A file on one of the container's volumes, instead of its console.")]
-_After = Annotated[str, HeaderParameter(name="Last-Event-ID", description="Go on after this event of a former stream.")]
 _ANSWERS = {200: ResponseSpec(LogLine, description="Lines, also as text/plain and text/event-stream", media_type=NDJSON)}
-
-
-async def _query(
-    after: _After = "",
-    replica: FromQuery[str] = "",
-    container: FromQuery[str] = "",
-    since: _Since = "",
-    tail: _Tail = None,
-    grep: _Grep = "",
-    file: _File = "",
-    previous: FromQuery[bool] = False,
-    follow: FromQuery[bool] = False,
-) -> LogQuery:
-    return log_query.read(
-        replica=replica,
-        container=container,
-        since=since,
-        tail=tail,
-        grep=grep,
-        previous=previous,
-        follow=follow,
-        file=file,
-        after=after,
-    )
 
 
 def route(kind: WorkloadKind) -> HTTPRouteHandler:
     @get(
         path(kind, "logs"),
         opt=may("logs", "get", cost=5, stream=True),
-        dependencies={"wanted": Provide(_query)},
+        dependencies={"wanted": Provide(log_query.read, sync_to_thread=False)},
         responses=_ANSWERS,
         **named("get", kind, "Logs"),
     )

@@ -9,9 +9,10 @@ from __future__ import annotations
 import posixpath
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import re2
+from litestar.params import FromQuery, HeaderParameter, QueryParameter
 
 from pincompute.gateway import problems
 from pincompute.gateway.operation.logs import log_lines
@@ -83,17 +84,24 @@ class LogQuery:
     after: LogCursor | None = None
 
 
+_Since = Annotated[str, QueryParameter(description="A duration such as 10m, or a time in RFC 3339.")]
+_Tail = Annotated[int | None, QueryParameter(description="Only so many of the newest lines, of all replicas together.")]
+_Grep = Annotated[str, QueryParameter(description="Only lines that match this regular expression (RE2).")]
+_File = Annotated[str, QueryParameter(description="A file on one of the container's volumes, instead of its console.")]
+_After = Annotated[str, HeaderParameter(name="Last-Event-ID", description="Go on after this event of a former stream.")]
+
+
 def read(
     *,
-    replica: str = "",
-    container: str = "",
-    since: str = "",
-    tail: int | None = None,
-    grep: str = "",
-    previous: bool = False,
-    follow: bool = False,
-    file: str = "",
-    after: str = "",
+    after: _After = "",
+    replica: FromQuery[str] = "",
+    container: FromQuery[str] = "",
+    since: _Since = "",
+    tail: _Tail = None,
+    grep: _Grep = "",
+    file: _File = "",
+    previous: FromQuery[bool] = False,
+    follow: FromQuery[bool] = False,
 ) -> LogQuery:
     """Parse the parameters. Raises Problem for a wrong one."""
     if follow and previous:
