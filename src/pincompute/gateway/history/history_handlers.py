@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, cast, get_args
+from typing import Annotated, TypeAlias, cast, get_args
 
 import msgspec
 from litestar import get
@@ -142,6 +142,10 @@ def _asked(
     return HistoryQuery(narrowed, cursor, _parse_limit(limit), oldest_first)
 
 
+_Service: TypeAlias = NamedDependency[HistoryService]
+_Query: TypeAlias = NamedDependency[HistoryQuery]
+PROJECT = "/v1/projects/{project:str}"
+TAGS = ["insight"]
 ASKED: Mapping[str, Provide] = {"asked": Provide(_asked, sync_to_thread=False)}
 
 
@@ -156,77 +160,53 @@ async def _timeline(insight: HistoryService, wanted: RecordFilter, asked: Histor
 
 
 def _of_workload(kind: WorkloadKind) -> tuple[HTTPRouteHandler, ...]:
-    path, tags = f"/v1/projects/{{project:str}}/{kind.plural}/{{name:str}}", ["insight"]
+    path = f"{PROJECT}/{kind.plural}/{{name:str}}"
     about, word = kind.workload.kind, kind.word.capitalize()
     lists, looks = may("history", "list"), may("events", "list")
 
-    @get(f"{path}/history", opt=lists, operation_id=f"get{word}History", tags=tags, dependencies=ASKED)
-    async def history(
-        name: FromPath[str], insight: NamedDependency[HistoryService], asked: NamedDependency[HistoryQuery]
-    ) -> Records:
+    @get(f"{path}/history", opt=lists, operation_id=f"get{word}History", tags=TAGS, dependencies=ASKED)
+    async def history(name: FromPath[str], insight: _Service, asked: _Query) -> Records:
         """What happened to it: revisions, placements, states, exits and operations, also after its end."""
         return await _records(insight, asked.about(about, name, CHANGES), asked)
 
-    @get(f"{path}/events", opt=looks, operation_id=f"get{word}Events", tags=tags, dependencies=ASKED)
-    async def events(
-        name: FromPath[str], insight: NamedDependency[HistoryService], asked: NamedDependency[HistoryQuery]
-    ) -> Records:
+    @get(f"{path}/events", opt=looks, operation_id=f"get{word}Events", tags=TAGS, dependencies=ASKED)
+    async def events(name: FromPath[str], insight: _Service, asked: _Query) -> Records:
         """Kubernetes events of it and of its pods, each once with its count, longer than Kubernetes keeps them."""
         return await _records(insight, asked.about(about, name, EVENTS), asked)
 
-    @get(f"{path}/timeline", opt=lists, operation_id=f"get{word}Timeline", tags=tags, dependencies=ASKED)
-    async def timeline(
-        name: FromPath[str], insight: NamedDependency[HistoryService], asked: NamedDependency[HistoryQuery]
-    ) -> Timeline:
+    @get(f"{path}/timeline", opt=lists, operation_id=f"get{word}Timeline", tags=TAGS, dependencies=ASKED)
+    async def timeline(name: FromPath[str], insight: _Service, asked: _Query) -> Timeline:
         """All of it as one story, a sentence each."""
         return await _timeline(insight, asked.about(about, name, ALL), asked)
 
-    @get(f"{path}/explain", opt=may("history", "get"), operation_id=f"explain{word}", tags=tags)
-    async def explain(project: FromPath[str], name: FromPath[str], insight: NamedDependency[HistoryService]) -> Explanation:
+    @get(f"{path}/explain", opt=may("history", "get"), operation_id=f"explain{word}", tags=TAGS)
+    async def explain(project: FromPath[str], name: FromPath[str], insight: _Service) -> Explanation:
         """Why it runs where it runs, or why it does not run, and what to do."""
         return await insight.explain(kind, project, name)
 
     return history, events, timeline, explain
 
 
-@get(
-    "/v1/projects/{project:str}/history",
-    opt=may("history", "list"),
-    operation_id="getProjectHistory",
-    tags=["insight"],
-    dependencies=ASKED,
-)
-async def project_history(insight: NamedDependency[HistoryService], asked: NamedDependency[HistoryQuery]) -> Records:
+@get(f"{PROJECT}/history", opt=may("history", "list"), operation_id="getProjectHistory", tags=TAGS, dependencies=ASKED)
+async def project_history(insight: _Service, asked: _Query) -> Records:
     """What happened in the project, also to workloads that are gone."""
     return await _records(insight, asked.about("", "", CHANGES), asked)
 
 
-@get(
-    "/v1/projects/{project:str}/events",
-    opt=may("events", "list"),
-    operation_id="getProjectEvents",
-    tags=["insight"],
-    dependencies=ASKED,
-)
-async def project_events(insight: NamedDependency[HistoryService], asked: NamedDependency[HistoryQuery]) -> Records:
+@get(f"{PROJECT}/events", opt=may("events", "list"), operation_id="getProjectEvents", tags=TAGS, dependencies=ASKED)
+async def project_events(insight: _Service, asked: _Query) -> Records:
     """Kubernetes events of all workloads of the project."""
     return await _records(insight, asked.about("", "", EVENTS), asked)
 
 
-@get(
-    "/v1/projects/{project:str}/timeline",
-    opt=may("history", "list"),
-    operation_id="getProjectTimeline",
-    tags=["insight"],
-    dependencies=ASKED,
-)
-async def project_timeline(insight: NamedDependency[HistoryService], asked: NamedDependency[HistoryQuery]) -> Timeline:
+@get(f"{PROJECT}/timeline", opt=may("history", "list"), operation_id="getProjectTimeline", tags=TAGS, dependencies=ASKED)
+async def project_timeline(insight: _Service, asked: _Query) -> Timeline:
     """The project's story, a sentence each."""
     return await _timeline(insight, asked.about("", "", ALL), asked)
 
 
-@get("/v1/projects/{project:str}/explain", opt=may("history", "get"), operation_id="explainProject", tags=["insight"])
-async def project_explain(project: FromPath[str], insight: NamedDependency[HistoryService]) -> Explanations:
+@get(f"{PROJECT}/explain", opt=may("history", "get"), operation_id="explainProject", tags=TAGS)
+async def project_explain(project: FromPath[str], insight: _Service) -> Explanations:
     """Of every workload of the project that does not run as it should: why, and what to do."""
     return Explanations(insight.explain_all(project))
 
