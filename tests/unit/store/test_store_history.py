@@ -40,7 +40,7 @@ async def test_every_type_comes_back_as_it_was(url: str, tmp_path: Path) -> None
 
 
 async def test_what_two_gateways_record_is_there_once(url: str, tmp_path: Path) -> None:
-    async with opened(url, tmp_path / "outbox1") as one, opened(url, tmp_path / "spool2") as two:
+    async with opened(url, tmp_path / "outbox1") as one, opened(url, tmp_path / "outbox2") as two:
         for _ in range(5):
             one.record(*ONE_OF_EACH)
             two.record(*reversed(ONE_OF_EACH))

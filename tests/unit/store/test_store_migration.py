@@ -55,7 +55,7 @@ async def test_migrating_again_changes_nothing(url: str, tmp_path: Path) -> None
 
 
 async def test_two_gateways_that_start_at_once_both_work(url: str, tmp_path: Path) -> None:
-    async with opened(url, tmp_path / "outbox1") as one, opened(url, tmp_path / "spool2") as two:
+    async with opened(url, tmp_path / "outbox1") as one, opened(url, tmp_path / "outbox2") as two:
         one.record(state(1))
         two.record(state(2, "Degraded"))
         assert await one.settled(DEADLINE)
