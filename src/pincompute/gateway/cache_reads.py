@@ -1,7 +1,7 @@
-"""One watch-fed cache for all users: the host's workloads, the members' pods. No user's read reaches an API server.
+"""Reads of all users are answered from informers of the host's workloads and the members' pods, never from an API server.
 
-The surprising rule: a caller's own write is put into the cache by the write itself, and a version that another gateway
-answered is waited for, so everybody reads their own writes (S-250); stale data is served while an API server is away, marked.
+Callers read their own writes (S-250): a write goes into the cache at once, and a version that another gateway returned is
+waited for. While an API server is away, its cached objects are served and marked as stale.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ Item = TypeVar("Item")
 BY_WORKLOAD = "workload"  # index over pods: "PROJECT/NAME" of the workload they belong to
 BY_OWNER = "owner"  # index over revisions: uid of the workload they belong to
 LONGEST_NUMBER = 20  # digits of a version: more would not fit the 64 bits that API servers count with
-CATCH_UP = 2.0  # seconds to wait for a version that another gateway has answered already
+CATCH_UP = 2.0  # seconds to wait for a version that another gateway has returned already
 
 
 @dataclass(frozen=True, slots=True)
 class ReadVersion:
-    """Of one kind on the host, as `PLURAL.1234`: opaque to callers, and only ever growing."""
+    """The version of one kind on the host, as `PLURAL.1234`. It is opaque to callers and only grows."""
 
     kind: str
     number: int
@@ -48,7 +48,7 @@ class ReadVersion:
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """`age` in seconds since the host was last heard of; `reachable` false while it is away and stale data is served."""
+    """`age`: seconds since the last contact with the host; `reachable` is false while it is away and stale data is served."""
 
     version: ReadVersion
     age: float
@@ -57,7 +57,7 @@ class Freshness:
 
 @dataclass(frozen=True, slots=True)
 class Gathered(Generic[Item]):
-    """What all members together hold; `missing` are those that could not be seen, so the items may be incomplete (S-252)."""
+    """Objects of all members. `missing` names those that could not be read, so the items may be incomplete (S-252)."""
 
     items: tuple[Item, ...]
     missing: tuple[str, ...] = ()
@@ -72,7 +72,7 @@ class Located(Generic[T]):
 
 
 class CacheReads:
-    """Declares what the gateway watches; must be made before the first cluster is added. `kinds` are all that it serves."""
+    """Declares what the gateway watches, so it is made before the first cluster is added. The gateway serves all `kinds`."""
 
     def __init__(self, clusters: Clusters, kinds: SimpleKinds = KINDS) -> None:
         self.clusters = clusters
@@ -87,7 +87,7 @@ class CacheReads:
         clusters.declare("members", PODS, {BY_WORKLOAD: _workload}, mine)
 
     def host(self, resource: Resource[T]) -> Informer[T]:
-        """Raises Problem 503 until the first list of the kind is complete: before that, nothing is known."""
+        """Raises Problem 503 until the first list of the kind is complete: until then nothing is known."""
         try:
             return self.clusters.view(HOST, resource)
         except Unknown as unknown:
@@ -121,7 +121,7 @@ class CacheReads:
         return Gathered(tuple(found), tuple(missing))
 
     def members(self) -> tuple[str, ...]:
-        """All registered members, also such as are not connected."""
+        """All registered members, connected or not."""
         return tuple(sorted(m.metadata.name for m in self.host(MEMBERCLUSTERS).list()))
 
     def silent(self) -> tuple[str, ...]:
@@ -138,7 +138,7 @@ class CacheReads:
         )
 
     def version(self, text: str) -> ReadVersion:
-        """Raises Problem when it is not one of ours."""
+        """Parse a version. Raises Problem for a text that no gateway returned."""
         kind, _, number = text.partition(".")
         if not number.isdecimal() or len(number) > LONGEST_NUMBER or kind not in self._by_plural:
             raise problems.malformed(

@@ -103,7 +103,7 @@ async def compose(settings: GatewaySettings, clusters: Clusters, kinds: SimpleKi
     """To be entered before the first cluster is added. Raises what a part raises that its settings do not suit."""
     clock = replace(SYSTEM, wall=RegionClock(clusters))
     async with (
-        HistoryStore.open(settings.database, spool=settings.path("spool")) as store,
+        HistoryStore.open(settings.database, outbox=settings.path("outbox")) as store,
         AuditLog(settings.audit, settings.path(settings.audit.file), clock) as audit,
     ):
         tokens = ServiceTokens(TokenTable(store.database, ServiceToken), clock)

@@ -142,7 +142,7 @@ def _sqlite(url: sa.URL, patience: DatabaseTimeouts) -> AsyncEngine:
 
 
 def _prepare(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # we say BEGIN ourselves
+    connection.isolation_level = None  # `_begin` sends BEGIN
     cursor = connection.cursor()
     try:
         cursor.execute("PRAGMA page_count")

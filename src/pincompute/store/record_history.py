@@ -126,9 +126,7 @@ class RecordHistory:
             return
         insert = self._database.insert(table)
         new = insert.excluded
-        replaced = {
-            name: new[name] for name in ("project", "workload", "name", "uid", "until", "rank", "words", "body", "size")
-        }
+        replaced = {name: new[name] for name in REPLACED}
         statement = insert.on_conflict_do_update(index_elements=["key"], set_=replaced, where=new.rank > table.c.rank)
         async with self._database.writing() as connection:
             await connection.execute(statement, list(rows))

@@ -69,7 +69,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rena
 
 
 class RevisionRecord(Record, frozen=True, kw_only=True, tag="revision"):
-    """A spec as it was wanted. `revision` names the pod template; `author` and `reason` are known when the gateway wrote it.
+    """A spec that somebody wrote. `revision` names the pod template; `author` and `reason` are empty when they are not known.
 
     `manager` is the program that wrote the spec, when it was not the gateway.
     """
@@ -110,7 +110,7 @@ class DecisionRecord(Record, frozen=True, kw_only=True, tag="decision"):
 
 
 class StateRecord(Record, frozen=True, kw_only=True, tag="state"):
-    """The workload's phase became another. `before` is empty when it is not known or there was none."""
+    """The workload's phase changed. `before` is empty when it is not known or there was none."""
 
     after: str
     before: str = ""
@@ -128,7 +128,7 @@ class StateRecord(Record, frozen=True, kw_only=True, tag="state"):
 
 
 class ExitRecord(Record, frozen=True, kw_only=True, tag="exit"):
-    """A container ended, or, when `container` is empty, a whole pod did. `expected`: it had been asked to stop."""
+    """A container ended, or a whole pod when `container` is empty. `expected`: it had been asked to stop."""
 
     pod: str
     pod_uid: str
@@ -180,7 +180,7 @@ class EventRecord(Record, frozen=True, kw_only=True, tag="event"):
 
 
 class OperationRecord(Record, frozen=True, kw_only=True, tag="operation"):
-    """Somebody did something through the gateway. `generation` is the one it made, 0 when it made none.
+    """A user did something through the gateway. `generation` is the one that it made, 0 for none.
 
     `outcome` is empty until it is known, then "done" or the problem's code; `detail` is what the verb was given.
     """

@@ -73,6 +73,6 @@ class Retention:
         return len(sizes), sum(sizes)
 
     async def _give_back(self) -> None:
-        """Lets the file shrink."""
+        """Let the SQLite file shrink."""
         async with self._database.writing() as connection:
             await connection.exec_driver_sql(f"PRAGMA incremental_vacuum({PAGES})")

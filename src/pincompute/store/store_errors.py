@@ -12,4 +12,4 @@ class StoreUnavailable(StoreError):  # noqa: N818 - a state that passes, not a m
 
 
 class StoreRefused(StoreError):  # noqa: N818 - an answer
-    """The database will never take this value, however often it is tried."""
+    """The database never takes this value."""

@@ -81,10 +81,15 @@ def event(seconds: float = 0, last: float | None = None, **changes: Any) -> Even
 
 
 def app(
-    generation: int = 1, done: OperationNote | None = None, before: tuple[OperationNote, ...] = (), **changes: Any
+    generation: int = 1,
+    done: OperationNote | None = None,
+    before: tuple[OperationNote, ...] = (),
+    changed_by: str = "",
+    **changes: Any,
 ) -> PinApp:
     """`changes` are of its status, or of its spec when they name one of its fields."""
     annotations = operation_annotation.annotation(done, before) if done else {}
+    annotations |= {labels.CHANGED_BY: changed_by} if changed_by else {}
     meta = ObjectMeta(
         name="hello", namespace="demo", uid="uid-hello", generation=generation, creation_timestamp=NOW, annotations=annotations
     )

@@ -23,6 +23,7 @@ from pincompute.api.workloads import PINAPPS, PINPODS
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.history import HistoryRecorder
 from pincompute.gateway.operation import operation_annotation
+from pincompute.kube import field_managers
 from pincompute.kube.cluster_set import Clusters
 from pincompute.kube.kubeconfig import ClusterConfig
 from pincompute.store.history_store import HistoryStore
@@ -128,7 +129,7 @@ async def region(folder: Path) -> AsyncIterator[Region]:
         server.store.create(NAMESPACES, "", {"metadata": {"name": "demo"}})
     host.store.create(PROJECTS, "", {"metadata": {"name": "demo"}})
     url = f"sqlite+aiosqlite:///{folder}/history.db"
-    async with host, member, HistoryStore.open(url, spool=folder / "spool of the test") as store:
+    async with host, member, HistoryStore.open(url, outbox=folder / "outbox of the test") as store:
         await store.until_ready()
         yield Region(host, member, store)
 
@@ -139,7 +140,7 @@ async def gateway(there: Region, name: str = "one") -> AsyncIterator[HistoryStor
     folder = Path(there.store.database.url.database or "").parent
     clusters = Clusters(user_agent="test")
     url = f"sqlite+aiosqlite:///{folder}/history.db"
-    async with HistoryStore.open(url, spool=folder / f"spool of {name}") as store:
+    async with HistoryStore.open(url, outbox=folder / f"outbox of {name}") as store:
         CacheReads(clusters)
         recorder = HistoryRecorder(clusters, store)
         async with clusters:
@@ -304,6 +305,20 @@ async def test_who_changed_it_past_the_gateway_is_told_by_their_program(tmp_path
         there.change({"status": {"phase": "Running"}}, "status", manager="pincompute-federation")
         revisions = await there.eventually(RevisionRecord, lambda found: bool(found[1:]) and found[1].manager != "")
         assert (revisions[1].manager, revisions[1].author) == ("kubectl-edit", "")
+
+
+async def test_nobody_is_asked_for_an_author_that_the_object_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(*_: object) -> str:
+        raise AssertionError
+
+    monkeypatch.setattr(field_managers, "of_spec", refuse)
+    async with region(tmp_path) as there, gateway(there):
+        there.make()
+        await there.eventually(RevisionRecord, lambda found: len(found) == 1)
+        annotations = {labels.CHANGED_BY: "2 bob"}
+        there.change({"spec": {"replicas": 6}, "metadata": {"annotations": annotations}}, manager="kubectl-edit")
+        revisions = await there.eventually(RevisionRecord, lambda found: len(found) == 2)
+        assert [r.author for r in revisions] == ["", "bob"]
 
 
 async def test_a_program_is_found_for_what_was_changed_while_no_gateway_looked(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ CAME = Observation(after(500), live=False)
 
 
 def told(obj: object, known: KnownState, look: Observation = LIVE) -> tuple[dict[type, object], KnownState]:
-    found, then = record_extraction.of_workload("PinApp", obj, known, look)  # type: ignore[arg-type]
+    found, then = record_extraction.workload_records("PinApp", obj, known, look)  # type: ignore[arg-type]
     return {type(record): record for record in found}, then
 
 
@@ -49,6 +49,26 @@ def test_a_change_past_the_gateway_has_no_author_although_an_old_one_still_stand
     assert found[RevisionRecord].author == ""  # type: ignore[attr-defined]
 
 
+AUTHORS = {
+    "who wrote it outside the gateway": (app(3, changed_by="3 bob the builder"), "bob the builder", 0),
+    "not who wrote an earlier one": (app(3, changed_by="2 bob"), "", 0),
+    "the gateway's caller after somebody else": (app(3, changed_by="2 bob", done=done(generation=3)), "alice", 3),
+    "somebody else after the gateway's caller": (app(3, changed_by="3 bob", done=done(generation=2)), "bob", 2),
+    "not a note that claims another's change": (app(3, changed_by="3 bob", done=done(generation=3)), "bob", 0),
+    "nobody when the annotation is not the policy's": (app(3, changed_by="bob"), "", 0),
+}
+
+
+@pytest.mark.parametrize("case", AUTHORS)
+def test_the_author_of_a_change_is(case: str) -> None:
+    """The admission policy writes the generation and the author of each change that is not the platform's."""
+    obj, author, generation = AUTHORS[case]
+    found, _ = told(obj, KnownState(generation=1))
+    assert found[RevisionRecord].author == author  # type: ignore[attr-defined]
+    if OperationRecord in found:
+        assert found[OperationRecord].generation == generation  # type: ignore[attr-defined]
+
+
 def test_a_change_past_the_gateway_after_an_unseen_one_through_it_is_not_taken_for_it() -> None:
     found, _ = told(app(5, done=done(generation=4)), KnownState(generation=2), CAME)
     assert found[RevisionRecord].author == ""  # type: ignore[attr-defined]
@@ -59,9 +79,9 @@ def test_every_operation_that_came_while_nobody_looked_is_told_in_its_order() ->
     """SPEC #22: a gateway that died before it told of one, and again before the next, loses neither."""
     first, second, third = (done(verb, request=verb, generation=at) for at, verb in enumerate(("stop", "start", "scale"), 2))
     _, known = told(app(2, done=first), KnownState(generation=1))
-    found, known = record_extraction.of_workload("PinApp", app(4, done=third, before=(second, first)), known, LIVE)
+    found, known = record_extraction.workload_records("PinApp", app(4, done=third, before=(second, first)), known, LIVE)
     assert [(r.verb, r.generation) for r in found if isinstance(r, OperationRecord)] == [("start", 3), ("scale", 4)]
-    assert record_extraction.of_workload("PinApp", app(4, done=third, before=(second, first)), known, LIVE)[0] == ()
+    assert record_extraction.workload_records("PinApp", app(4, done=third, before=(second, first)), known, LIVE)[0] == ()
 
 
 def test_a_change_that_changed_nothing_claims_no_generation() -> None:
@@ -143,9 +163,9 @@ EXITS = {
 @pytest.mark.parametrize("case", EXITS)
 def test_exits(case: str) -> None:
     seen, want = EXITS[case]
-    owner = record_extraction.owner_of(seen)
+    owner = record_extraction.pod_owner(seen)
     assert owner is not None
-    found = list(record_extraction.of_pod("b1", seen, owner))
+    found = list(record_extraction.exit_records("b1", seen, owner))
     assert [(e.container, e.code, e.reason, e.memory_limit, e.expected) for e in found] == want
     assert all((e.uid, e.name, e.zone, e.cluster) == ("uid-hello", "hello", "b", "b1") for e in found)
 
@@ -153,18 +173,18 @@ def test_exits(case: str) -> None:
 def test_an_exit_is_the_same_record_while_it_moves_from_present_to_past() -> None:
     now = pod(ContainerStatus(name="web", restart_count=0, state=terminated()))
     then = pod(ContainerStatus(name="web", restart_count=1, last_state=terminated()))
-    owner = record_extraction.owner_of(now)
+    owner = record_extraction.pod_owner(now)
     assert owner is not None
-    keys = [[e.key for e in record_extraction.of_pod("b1", seen, owner)] for seen in (now, then)]
+    keys = [[e.key for e in record_extraction.exit_records("b1", seen, owner)] for seen in (now, then)]
     assert keys[0] == keys[1] != []
 
 
 def test_an_evicted_pod_fell_when_it_stopped_being_ready() -> None:
     fell = Condition(type="Ready", status="False", last_transition_time=after(7))
     seen = pod(phase="Failed", reason="Evicted", conditions=(fell,))
-    owner = record_extraction.owner_of(seen)
+    owner = record_extraction.pod_owner(seen)
     assert owner is not None
-    (found,) = record_extraction.of_pod("b1", seen, owner)
+    (found,) = record_extraction.exit_records("b1", seen, owner)
     assert isinstance(found, ExitRecord)
     assert found.at == after(7)
 
@@ -195,9 +215,9 @@ TIMES = {
 @pytest.mark.parametrize("case", TIMES)
 def test_counts_and_times_of_events(case: str) -> None:
     facts, want = TIMES[case]
-    owner = record_extraction.owner_of(pod())
+    owner = record_extraction.pod_owner(pod())
     assert owner is not None
-    found = record_extraction.of_event("b1", kube_event(**facts), owner)
+    found = record_extraction.event_record("b1", kube_event(**facts), owner)
     assert found is not None
     assert (found.count, found.at, found.last) == want
     assert (found.warning, found.about, found.object, found.name) == (True, "Pod", "hello-b1-0", "hello")

@@ -8,12 +8,12 @@ from history_samples import after, app, event, exit_of, operation, revision, sch
 
 from pincompute.api.kinds import PINAPP
 from pincompute.gateway.history import workload_explanation
-from pincompute.gateway.history.workload_explanation import Subject
+from pincompute.gateway.history.workload_explanation import ExplainedWorkload
 from pincompute.store.records import GONE, AnyRecord
 
 
 def told(*records: AnyRecord, silent: tuple[str, ...] = (), **status: Any) -> list[str]:
-    return list(workload_explanation.present(Subject(PINAPP, app(**status), records, silent, after(1000))))
+    return list(workload_explanation.explain_present(ExplainedWorkload(PINAPP, app(**status), records, silent, after(1000))))
 
 
 def test_what_waits_says_for_what_and_what_to_do() -> None:
@@ -52,7 +52,7 @@ def test_warnings_tell_what_nothing_else_does() -> None:
 def test_a_silent_member_is_named_when_it_matters() -> None:
     found = told(silent=("a1", "c1"), scheduling=scheduling(a1=3))
     assert [s for s in found if "does not answer now" in s] == [
-        "a1 does not answer now: what is said of it is its last news, and its replicas may still run."
+        "a1 does not answer now. Its last known state is shown, and its replicas may still run."
     ]
 
 
@@ -70,7 +70,7 @@ def test_of_what_is_gone_history_speaks() -> None:
         state("Deleting", 21),
         state(GONE, 25, before="Deleting"),
     )
-    assert list(workload_explanation.past("hello", records)) == [
+    assert list(workload_explanation.explain_deleted("hello", records)) == [
         "hello does not run: it was deleted at 2026-11-01 10:02:25 UTC by alice (no use).",
         "Before, hello went from Running to Degraded: web fails.",
         "At 2026-11-01 10:02:06 UTC: web in hello-b1-0 (zone b) ended with exit code 1: look at the logs of its last run.",

@@ -94,7 +94,7 @@ class FakeReplicas:
     def silent(self) -> tuple[str, ...]:
         return tuple(sorted(self.away))
 
-    def news(self, _target: WorkloadRef) -> Any:
+    def changes(self, _target: WorkloadRef) -> Any:
         return _Listening(self._listeners)
 
     def change(self, *pods: tuple[str, Pod]) -> None:

@@ -72,7 +72,7 @@ def test_without_the_history_it_is_the_one_before_and_says_so() -> None:
     unjudged = tuple(RollbackRevision(name(tag), template(tag), NOW, good=None) for tag in ("2", "1"))
     change = lifecycle_rules.decide(PINAPP, updating(), asked("rollback", history=unjudged))
     assert (change.to, images(change)) == (name("2"), ["r/web:2"])
-    assert "whether that ran well is not known now" in change.will
+    assert "whether that ran well is not known now" in change.outcome
 
 
 def test_what_ran_well_counts_more_than_what_nobody_can_judge() -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 from replica_samples import EPOCH, SECOND, TARGET, FakeReplicas, ScriptedAccess, ScriptedLog, pod, restarted
 
-from pincompute.gateway.operation.logs import grep_pattern, log_follower
+from pincompute.gateway.operation.logs import log_follower, log_query
 from pincompute.gateway.operation.logs.line_buffer import BufferBudget, LineBuffer
 from pincompute.gateway.operation.logs.log_lines import LogLine
 from pincompute.gateway.operation.logs.log_query import LogQuery
@@ -95,7 +95,7 @@ async def test_a_tail_counts_the_lines_of_all_replicas_together() -> None:
 
 
 async def test_a_tail_of_a_pattern_counts_what_matches() -> None:
-    query = LogQuery(tail=2, pattern=grep_pattern.compiled("[024]$"))
+    query = LogQuery(tail=2, pattern=log_query.compile_pattern("[024]$"))
     assert (await past(two(), query)).texts == ["line 2", "line 4"]
 
 

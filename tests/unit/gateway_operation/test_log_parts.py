@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from replica_samples import EPOCH, SECOND, TARGET, app, pod, raw
 
-from pincompute.gateway.operation.logs import grep_pattern, log_lines, log_query, log_sources
+from pincompute.gateway.operation.logs import log_lines, log_query, log_sources
 from pincompute.gateway.operation.logs.line_buffer import ALL, LARGEST, SMALLEST, BufferBudget, LineBuffer
 from pincompute.gateway.operation.logs.line_ordering import WAIT, ClockSkew, ReorderBuffer
 from pincompute.gateway.operation.logs.log_lines import LogLine, LogSource, Stamped
@@ -63,7 +63,7 @@ def test_a_line_without_a_time_is_of_now() -> None:
 
 
 def test_no_pattern_takes_longer_than_its_line() -> None:
-    evil = grep_pattern.compiled("(a|a)*(a|aa)+$")
+    evil = log_query.compile_pattern("(a|a)*(a|aa)+$")
     began = time.process_time()
     assert not evil.matches("a" * 50_000 + "b")
     assert time.process_time() - began < 5, "a backtracking machine would not end in this century"
@@ -72,7 +72,7 @@ def test_no_pattern_takes_longer_than_its_line() -> None:
 @pytest.mark.parametrize("pattern", ["(a", r"(a)\1", "(?=a)", "x" * 2000])
 def test_a_pattern_that_cannot_be_used_is_named(pattern: str) -> None:
     with pytest.raises(Problem) as caught:
-        grep_pattern.compiled(pattern)
+        log_query.compile_pattern(pattern)
     assert caught.value.errors[0].field == "grep"
 
 
@@ -143,15 +143,15 @@ def test_the_more_streams_there_are_the_less_each_may_hold() -> None:
 
 def test_a_stream_goes_on_after_the_event_that_was_seen_last() -> None:
     stamps = [EPOCH, EPOCH, EPOCH, EPOCH + 1]
-    whole = LogFormatter(log_lines.as_event).of(line(at, str(n)) for n, at in enumerate(stamps))
+    whole = LogFormatter(log_lines.as_event).format(line(at, str(n)) for n, at in enumerate(stamps))
     assert f"id: {EPOCH}.2".encode() in whole
-    rest = LogFormatter(log_lines.as_event, LogCursor(EPOCH, 2)).of(line(at, str(n)) for n, at in enumerate(stamps))
+    rest = LogFormatter(log_lines.as_event, LogCursor(EPOCH, 2)).format(line(at, str(n)) for n, at in enumerate(stamps))
     assert whole.endswith(rest)
     assert rest.count(b"event:") == 2
 
 
 def test_a_line_that_comes_too_late_is_no_place_to_go_on_from() -> None:
-    event = LogFormatter(log_lines.as_event).of([line(EPOCH + 5), line(EPOCH)])
+    event = LogFormatter(log_lines.as_event).format([line(EPOCH + 5), line(EPOCH)])
     assert event.count(b"id: ") == 1
 
 

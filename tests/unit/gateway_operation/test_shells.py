@@ -191,59 +191,68 @@ def archive(*members: tuple[str, bytes | str], form: int = tarfile.GNU_FORMAT) -
 LONG = "folder/" * 30 + "file"
 
 
+async def repacked(given: bytes, size: int = 1000, limit: int = tar_streams.LARGEST) -> bytes:
+    passed = bytearray()
+
+    async def write(piece: bytes) -> None:
+        passed.extend(piece)
+
+    assert await tar_streams.repack(body(given, size), write, limit) == len(given)
+    return bytes(passed)
+
+
 @pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT, tarfile.USTAR_FORMAT])
-@pytest.mark.parametrize("size", [1, 100, 512, 10_000])
-def test_archives_pass_however_they_are_cut(form: int, size: int) -> None:
-    whole = archive(
-        ("a", b"x" * 700), (LONG if form != tarfile.USTAR_FORMAT else "b" * 90, b""), ("c/d", b"y" * 512), form=form
-    )
-    check = tar_streams.Incoming()
-    for start in range(0, len(whole), size):
-        assert not check.whole or not whole[start:].strip(b"\0")
-        check.feed(whole[start : start + size])
-    check.end()
-    assert (check.size, check.whole) == (len(whole), True)
+@pytest.mark.parametrize("size", [100, 512, 10_000])
+async def test_archives_pass_however_they_are_cut(form: int, size: int) -> None:
+    files = (("a", b"x" * 700), (LONG if form != tarfile.USTAR_FORMAT else "b" * 90, b""), ("c/d", b"y" * 512))
+    assert await repacked(archive(*files, form=form), size) == archive(*files)
 
 
 BAD = {
-    "absolute": archive(("/etc/passwd", b"x")),
-    "climbing": archive(("a/../../b", b"x")),
-    "a link": archive(("a", "/etc")),
-    "climbing under a long name": archive(("x/" * 80 + "../../../b", b"x")),
-    "climbing under an extended name": archive(("ü/" * 80 + "../b", b"x"), form=tarfile.PAX_FORMAT),
+    "absolute": (archive(("/etc/passwd", b"x")), "leads out"),
+    "climbing": (archive(("a/../../b", b"x")), "leads out"),
+    "a link": (archive(("a", "/etc")), "is a link"),
+    "climbing under a long name": (archive(("x/" * 80 + "../../../b", b"x")), "leads out"),
+    "climbing under an extended name": (archive(("ü/" * 80 + "../b", b"x"), form=tarfile.PAX_FORMAT), "leads out"),
+    "a header without an end": (archive(("n" * 2_000_000, b"x")), "more than 1048576 bytes"),
+    "cut off in a file": (archive(("a", b"x" * 2000))[:1000], "not a whole tar stream"),
+    "cut off in a header": (archive(("a", b"x" * 512), ("b", b""))[:1200], "not a whole tar stream"),
+    "a broken header": (archive(("a", b"x" * 512)).replace(b"\0" * 1024, b"\1" * 1024, 1), "not a whole tar stream"),
+    "something else": (b"hello" * 1000, "not a whole tar stream"),
+    "nothing": (b"", "not a whole tar stream"),
 }
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_nothing_is_unpacked_outside_the_folder(case: str) -> None:
-    with pytest.raises(Problem) as caught:
-        tar_streams.Incoming().feed(BAD[case])
+async def test_a_bad_archive_is_refused_and_nothing_of_it_passes(case: str) -> None:
+    given, words = BAD[case]
+    with pytest.raises(Problem, match=words) as caught:
+        await repacked(given)
     assert caught.value.code == "malformed"
 
 
-def test_too_large_and_cut_off_archives_are_refused() -> None:
+async def test_an_archive_that_is_too_large_is_refused() -> None:
     with pytest.raises(Problem, match="1000 bytes"):
-        tar_streams.Incoming(limit=1000).feed(archive(("a", b"x" * 2000)))
-    check = tar_streams.Incoming()
-    check.feed(archive(("a", b"x" * 2000))[:1000])
-    with pytest.raises(Problem, match="in the middle"):
-        check.end()
+        await repacked(archive(("a", b"x" * 2000)), limit=1000)
 
 
-async def body(data: bytes) -> AsyncIterator[bytes]:
-    for start in range(0, len(data), 1000):
-        yield data[start : start + 1000]
+async def body(data: bytes, size: int = 1000) -> AsyncIterator[bytes]:
+    for start in range(0, len(data), size):
+        yield data[start : start + size]
 
 
-async def test_files_go_in_and_come_out_as_they_were() -> None:
+async def test_files_go_in_and_come_out_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_copy, "make_trailer", lambda: "the end")
     whole = archive(("a", b"x" * 5000))
     program = ScriptedProgram([], ExitStatus(0), waits=asyncio.Event(), reads_on=True)
     access = ScriptedAccess(program=program)
-    assert await file_copy.into(access, PLACE, "main", "/data", body(whole)) == len(whole)  # type: ignore[arg-type]
+    assert await file_copy.upload(access, PLACE, "main", "/data", body(whole)) == len(whole)  # type: ignore[arg-type]
     assert (bytes(program.given), program.input_ended) == (whole, True)
-    sender = ScriptedProgram([(Channel.STDOUT, whole[:3000]), (Channel.STDOUT, whole[3000:])], ExitStatus(0))
-    async with file_copy.out_of(ScriptedAccess(program=sender), PLACE, "main", "/data/a") as download:  # type: ignore[arg-type]
-        got = download.first + b"".join([piece async for piece in download.rest()])
+    sender = ScriptedProgram(
+        [(Channel.STDOUT, whole[:3000]), (Channel.STDOUT, whole[3000:] + b"the"), (Channel.STDOUT, b" end")], ExitStatus(0)
+    )
+    async with file_copy.download(ScriptedAccess(program=sender), PLACE, "main", "/data/a") as download:  # type: ignore[arg-type]
+        got = download.first + b"".join([piece async for piece in download.rest])
     assert got == whole
     assert sender.input_ended, "only then may the other side close"
 
@@ -271,7 +280,7 @@ async def test_a_copy_that_tar_refuses_says_why_at_once_and_the_rest_is_read() -
     access = ScriptedAccess(program=UnresponsiveProgram([(Channel.STDERR, words)], ExitStatus(2)))
     async with asyncio.timeout(10):
         with pytest.raises(Problem, match="Cannot open: No such file") as refused:
-            await file_copy.into(access, PLACE, "main", "/data/missing", counted())  # type: ignore[arg-type]
+            await file_copy.upload(access, PLACE, "main", "/data/missing", counted())  # type: ignore[arg-type]
     assert refused.value.code == "not-found"
     assert passed >= len(whole)
 
@@ -286,15 +295,15 @@ async def test_an_answer_does_not_wait_for_a_body_that_never_ends(monkeypatch: p
     access = ScriptedAccess(program=ScriptedProgram([(Channel.STDERR, b"tar: no room")], ExitStatus(2)))
     async with asyncio.timeout(10):
         with pytest.raises(Problem, match="no room"):
-            await file_copy.into(access, PLACE, "main", "/data", endless())  # type: ignore[arg-type]
+            await file_copy.upload(access, PLACE, "main", "/data", endless())  # type: ignore[arg-type]
 
 
 async def test_a_part_is_never_taken_for_the_whole() -> None:
     whole = archive(("a", b"x" * 5000))
     sender = ScriptedProgram([(Channel.STDOUT, whole[:3000])], ExitStatus(None, "the stream ended"))
-    async with file_copy.out_of(ScriptedAccess(program=sender), PLACE, "main", "/data/a") as download:  # type: ignore[arg-type]
+    async with file_copy.download(ScriptedAccess(program=sender), PLACE, "main", "/data/a") as download:  # type: ignore[arg-type]
         with pytest.raises(file_copy.CopyBroken, match="the stream ended"):
-            _ = [piece async for piece in download.rest()]
+            _ = [piece async for piece in download.rest]
 
 
 NO_COPY = {
@@ -312,7 +321,7 @@ async def test_why_nothing_was_copied_is_said_in_clear_words(case: str) -> None:
         program=ScriptedProgram([(Channel.STDERR, err), (Channel.STDOUT, out)] if out else [(Channel.STDERR, err)], ends)
     )
     with pytest.raises(Problem, match=words) as caught:
-        async with file_copy.out_of(access, PLACE, "main", "/data/a"):  # type: ignore[arg-type]
+        async with file_copy.download(access, PLACE, "main", "/data/a"):  # type: ignore[arg-type]
             pass
     assert caught.value.code == code
 

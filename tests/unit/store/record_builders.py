@@ -53,10 +53,10 @@ def operation(request_id: str = "r1", **changes: Any) -> OperationRecord:
     return OperationRecord(**{**OF_HELLO, "at": NOW, "request_id": request_id, "verb": "scale", "author": "alice", **changes})
 
 
-def opened(url: str, spool: Path, **options: Any) -> HistoryStore:
+def opened(url: str, folder: Path, **options: Any) -> HistoryStore:
     """Impatient, so that outages are noticed soon."""
     hurry = {"patience": DatabaseTimeouts(connect=2.0, statement=5.0, lock=0.1), "pace": BackoffLimits(base=0.01, cap=0.1)}
-    return HistoryStore.open(url, spool=spool, options=StoreOptions(**{**hurry, **options}))
+    return HistoryStore.open(url, outbox=folder, options=StoreOptions(**{**hurry, **options}))
 
 
 async def everything(store: HistoryStore, project: str = "demo") -> list[AnyRecord]:

@@ -34,13 +34,13 @@ async def _stored(store: HistoryStore, *found: records.AnyRecord) -> None:
 
 
 async def test_every_type_comes_back_as_it_was(url: str, tmp_path: Path) -> None:
-    async with opened(url, tmp_path / "spool") as store:
+    async with opened(url, tmp_path / "outbox") as store:
         await _stored(store, *ONE_OF_EACH)
         assert await everything(store) == list(ONE_OF_EACH)
 
 
 async def test_what_two_gateways_record_is_there_once(url: str, tmp_path: Path) -> None:
-    async with opened(url, tmp_path / "spool1") as one, opened(url, tmp_path / "spool2") as two:
+    async with opened(url, tmp_path / "outbox1") as one, opened(url, tmp_path / "outbox2") as two:
         for _ in range(5):
             one.record(*ONE_OF_EACH)
             two.record(*reversed(ONE_OF_EACH))
@@ -50,21 +50,21 @@ async def test_what_two_gateways_record_is_there_once(url: str, tmp_path: Path) 
 
 
 async def test_an_events_count_rises_and_never_falls_back(url: str, tmp_path: Path) -> None:
-    async with opened(url, tmp_path / "spool") as store:
+    async with opened(url, tmp_path / "outbox") as store:
         for count, seconds in ((3, 30), (12, 120), (5, 50)):
             await _stored(store, event(count, seconds))
         assert await everything(store) == [event(12, 120)]
 
 
 async def test_an_author_who_is_known_later_is_added_and_one_who_is_known_stays(url: str, tmp_path: Path) -> None:
-    async with opened(url, tmp_path / "spool") as store:
+    async with opened(url, tmp_path / "outbox") as store:
         for author in ("", "alice", ""):
             await _stored(store, revision(author=author))
         assert await everything(store) == [revision(author="alice")]
 
 
 async def test_the_outcome_of_an_operation_completes_its_beginning_whichever_comes_first(url: str, tmp_path: Path) -> None:
-    async with opened(url, tmp_path / "spool") as store:
+    async with opened(url, tmp_path / "outbox") as store:
         await _stored(store, operation("r1"), operation("r1", outcome="done"))
         await _stored(store, operation("r2", outcome="conflict"), operation("r2"))
         assert [(o.request_id, o.outcome) for o in await everything(store)] == [("r1", "done"), ("r2", "conflict")]  # type: ignore[union-attr]
@@ -72,7 +72,7 @@ async def test_the_outcome_of_an_operation_completes_its_beginning_whichever_com
 
 async def test_a_record_keeps_its_place_when_more_becomes_known(url: str, tmp_path: Path) -> None:
     """Else a page that was asked for already would have had it, or the next one would have it again."""
-    async with opened(url, tmp_path / "spool") as store:
+    async with opened(url, tmp_path / "outbox") as store:
         await _stored(store, revision(at=after(1)), state(5))
         await _stored(store, revision(at=after(9), author="alice"))
         assert await everything(store) == [revision(at=after(1), author="alice"), state(5)]
@@ -80,7 +80,7 @@ async def test_a_record_keeps_its_place_when_more_becomes_known(url: str, tmp_pa
 
 async def test_pages_are_stable_while_records_arrive(url: str, tmp_path: Path) -> None:
     """S-252."""
-    async with opened(url, tmp_path / "spool") as store:
+    async with opened(url, tmp_path / "outbox") as store:
         old = [exit_of(1, seconds) for seconds in range(20)]
         await _stored(store, *old)
         seen, cursor, more = list[records.AnyRecord](), "", 100
@@ -96,7 +96,7 @@ async def test_pages_are_stable_while_records_arrive(url: str, tmp_path: Path) -
 
 
 async def test_records_of_one_moment_are_all_paged_through(url: str, tmp_path: Path) -> None:
-    async with opened(url, tmp_path / "spool") as store:
+    async with opened(url, tmp_path / "outbox") as store:
         same = [exit_of(1, pod_uid=f"p{number}") for number in range(20)]
         await _stored(store, *same)
         found = await everything(store)
@@ -119,7 +119,7 @@ FILTERS = {
 @pytest.mark.parametrize("case", FILTERS)
 async def test_filters(case: str, url: str, tmp_path: Path) -> None:
     wanted, names = FILTERS[case]
-    async with opened(url, tmp_path / "spool") as store:
+    async with opened(url, tmp_path / "outbox") as store:
         await _stored(
             store, state(1), exit_of(137, 99, name="bye", reason="OOMKilled"), event(5, 60, at=after(2), name="events")
         )
@@ -129,7 +129,7 @@ async def test_filters(case: str, url: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("cursor", ["x", "!!", "MTIz", "", "OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTkuMQ"])
 async def test_a_cursor_that_is_none_is_refused(cursor: str, url: str, tmp_path: Path) -> None:
-    async with opened(url, tmp_path / "spool") as store:
+    async with opened(url, tmp_path / "outbox") as store:
         await store.until_ready()
         if not cursor:
             assert (await store.history.page(RecordFilter("demo"), cursor)).records == ()
@@ -140,14 +140,14 @@ async def test_a_cursor_that_is_none_is_refused(cursor: str, url: str, tmp_path:
 
 async def test_a_nul_in_a_message_keeps_nothing_out(url: str, tmp_path: Path) -> None:
     """PostgreSQL cannot store one in text."""
-    async with opened(url, tmp_path / "spool") as store:
+    async with opened(url, tmp_path / "outbox") as store:
         bad = state(1, message="a\0b")
         await _stored(store, bad, state(2, "Degraded"))
         assert await everything(store) == [bad, state(2, "Degraded")]
 
 
 async def test_a_record_that_can_never_be_stored_does_not_keep_others_out(url: str, tmp_path: Path) -> None:
-    async with opened(url, tmp_path / "spool") as store:
+    async with opened(url, tmp_path / "outbox") as store:
         await _stored(store, state(1), state(2, project="p\0"), state(3, "Degraded"))
         found = await everything(store)
         assert [r for r in found if "\0" not in r.project] == [state(1), state(3, "Degraded")]
@@ -155,13 +155,13 @@ async def test_a_record_that_can_never_be_stored_does_not_keep_others_out(url: s
 
 
 async def test_the_latest_of_each_workload(url: str, tmp_path: Path) -> None:
-    async with opened(url, tmp_path / "spool") as store:
+    async with opened(url, tmp_path / "outbox") as store:
         await _stored(store, state(1), state(5, "Degraded"), state(2, uid="other"), revision())
         assert await store.history.latest("state") == {"uid-hello": state(5, "Degraded"), "other": state(2, uid="other")}
 
 
 async def test_a_name_used_twice_is_two_workloads(url: str, tmp_path: Path) -> None:
-    async with opened(url, tmp_path / "spool") as store:
+    async with opened(url, tmp_path / "outbox") as store:
         await _stored(store, state(1), state(9, "Deleted"), state(20, uid="second"))
         found = await store.history.workloads("demo", "PinApp", "hello")
         assert [(w.uid, w.first, w.last) for w in found] == [
@@ -172,7 +172,7 @@ async def test_a_name_used_twice_is_two_workloads(url: str, tmp_path: Path) -> N
 
 async def test_a_record_of_a_newer_version_is_left_out_not_an_error(url: str, tmp_path: Path) -> None:
     assert records.decode(b'{"type":"dream","project":"demo","at":"2026-11-01T12:00:00Z"}') is None
-    async with opened(url, tmp_path / "spool") as store:
+    async with opened(url, tmp_path / "outbox") as store:
         await store.until_ready()
         assert await store.history.write([b'{"type":"dream"}', records.encode(state(1))]) == 1
         assert await everything(store) == [state(1)]

@@ -45,17 +45,17 @@ async def test_every_migration_can_be_the_last_one_for_a_while(url: str) -> None
 
 
 async def test_migrating_again_changes_nothing(url: str, tmp_path: Path) -> None:
-    async with opened(url, tmp_path / "spool") as store:
+    async with opened(url, tmp_path / "outbox") as store:
         store.record(state(1))
         assert await store.settled(DEADLINE)
     await schema_migration.migrate(url)
-    async with opened(url, tmp_path / "spool") as store:
+    async with opened(url, tmp_path / "outbox") as store:
         await store.until_ready()
         assert await everything(store) == [state(1)]
 
 
 async def test_two_gateways_that_start_at_once_both_work(url: str, tmp_path: Path) -> None:
-    async with opened(url, tmp_path / "spool1") as one, opened(url, tmp_path / "spool2") as two:
+    async with opened(url, tmp_path / "outbox1") as one, opened(url, tmp_path / "outbox2") as two:
         one.record(state(1))
         two.record(state(2, "Degraded"))
         assert await one.settled(DEADLINE)

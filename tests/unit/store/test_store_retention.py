@@ -20,7 +20,7 @@ class Token(msgspec.Struct, frozen=True):
 
 
 async def test_tokens_are_kept_and_stay_revoked_since_the_first_time(url: str, tmp_path: Path) -> None:
-    async with opened(url, tmp_path / "spool") as store:
+    async with opened(url, tmp_path / "outbox") as store:
         await store.until_ready()
         tokens = TokenTable(store.database, Token)
         for name in ("t1", "t2"):
@@ -37,7 +37,7 @@ async def _filled(store: HistoryStore) -> None:
 
 
 async def test_what_is_too_old_goes_and_revisions_stay_longer(url: str, tmp_path: Path) -> None:
-    async with opened(url, tmp_path / "spool") as store:
+    async with opened(url, tmp_path / "outbox") as store:
         await _filled(store)
         limits = RetentionLimits(age=timedelta(seconds=110), age_of_revisions=timedelta(days=1))
         assert await Retention(store.database, limits).sweep(after(BATCH + 200)) == BATCH + 90
@@ -46,7 +46,7 @@ async def test_what_is_too_old_goes_and_revisions_stay_longer(url: str, tmp_path
 
 
 async def test_what_is_too_much_goes_the_oldest_first(url: str, tmp_path: Path) -> None:
-    async with opened(url, tmp_path / "spool") as store:
+    async with opened(url, tmp_path / "outbox") as store:
         await _filled(store)
         before = await everything(store)
         size = await Retention(store.database, RetentionLimits()).size()
@@ -57,6 +57,6 @@ async def test_what_is_too_much_goes_the_oldest_first(url: str, tmp_path: Path) 
 
 
 async def test_nothing_goes_while_there_is_room(url: str, tmp_path: Path) -> None:
-    async with opened(url, tmp_path / "spool") as store:
+    async with opened(url, tmp_path / "outbox") as store:
         await _filled(store)
         assert await Retention(store.database, RetentionLimits()).sweep(after(BATCH)) == 0

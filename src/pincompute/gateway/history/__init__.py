@@ -1,7 +1,6 @@
-"""Insight: what happened to running and past workloads, and why, recorded and told in sentences."""
+"""History: records of what happened to workloads and why, and the sentences that explain them."""
 
-from pincompute.gateway.history.history_metrics import HistoryMetrics
-from pincompute.gateway.history.history_recorder import HistoryRecorder
+from pincompute.gateway.history.history_recorder import HistoryMetrics, HistoryRecorder
 from pincompute.gateway.history.history_service import HistoryService
 from pincompute.gateway.history.operation_recorder import OperationRecorder
 

@@ -1,7 +1,8 @@
-"""Who changed a workload past the gateway is not known, but with which program: the API server is asked, once a change.
+"""Looks up which program changed a workload when no annotation on the object says who did.
 
-The surprising rule: it is asked after the revision is recorded, so that history waits for nobody; a record that knows more
-takes the place of the one that knew less.
+Only an object that is applied on the server's side still carries the record of field managers. The API server is asked once per
+change, after the revision is recorded, so that history does not wait for it. The record that
+knows the program then replaces the one that did not.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ from pincompute.store.records import RevisionRecord
 
 log = logging.getLogger(__name__)
 
-WAITING = 1000  # changes whose program is still to be asked for; of more at once it stays unknown
+WAITING = 1000  # changes that wait for a lookup; the program of more at once stays unknown
 
 
 @dataclass(slots=True)
 class AuthorLookup:
-    """`record` takes each revision again, with its program."""
+    """`record` receives each revision a second time, with the program that wrote it."""
 
     clusters: Clusters
     record: Callable[[RevisionRecord], None]
@@ -45,7 +46,7 @@ class AuthorLookup:
             self._asked.put_nowait((resource, revision))
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Run until cancelled."""
         while True:
             resource, revision = await self._asked.get()
             try:

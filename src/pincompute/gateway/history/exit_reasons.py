@@ -1,14 +1,13 @@
-"""Why a container ended, in words, and what to do about it. Pure."""
+"""Explains in words why a container ended and what to do about it. Pure."""
 
 from __future__ import annotations
 
 import signal
 
-from pincompute.gateway.history.timeline_entry import short
 from pincompute.store.records import ExitRecord
 
 OUT_OF_MEMORY = "OOMKilled"
-_SIGNALLED = 128  # a shell's convention, which kubelet follows: above it stands the signal's number
+_SIGNALLED = 128  # the kubelet adds the number of a signal to this, as shells do
 
 _REMEDIES = {
     1: "look at the logs of its last run",
@@ -29,12 +28,12 @@ _REMEDIES_OF_PODS = {
 
 
 def sentence(record: ExitRecord, pods: int = 1, times: int = 1) -> str:
-    """Without a full stop. `pods` and `times`: of how many pods, and how often in all."""
+    """A sentence without a full stop. `pods` and `times` say how many pods ended so, and how often in all."""
     who = _who(record) if pods == 1 else " in ".join(part for part in (record.container, f"{pods} pods") if part)
-    told = f"{who} ended with {how(record)}" if record.container else f"{who} failed ({_why(record)})"
+    what = f"{who} ended with {how(record)}" if record.container else f"{who} failed ({_why(record)})"
     often = f", {times} times" if times > pods else ""
     remedy = cure(record)
-    return f"{told}{often}: {remedy}" if remedy else f"{told}{often}"
+    return f"{what}{often}: {remedy}" if remedy else f"{what}{often}"
 
 
 def how(record: ExitRecord) -> str:
@@ -44,7 +43,7 @@ def how(record: ExitRecord) -> str:
 
 
 def cure(record: ExitRecord) -> str:
-    """Empty when there is nothing to mend: it was asked to end, or did its work."""
+    """The remedy; empty when the container was asked to end or has done its work."""
     if record.expected:
         return ""
     if not record.container:
@@ -85,3 +84,12 @@ def _signal(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return ""
+
+
+LONGEST = 300  # characters of a message from elsewhere
+
+
+def short(text: str) -> str:
+    """Shorten a text to one line of bounded length without its final full stop."""
+    line = " ".join(text.split()).rstrip(".")
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]}…"

@@ -1,14 +1,16 @@
-"""Routes of insight: history, events, timeline and explanation, of a workload that runs or ran, and of a project.
+"""HTTP handlers of history, events, timeline and explanation, for a workload that runs or ran, and for a project.
 
-Every workload kind has the same routes, made by one function. A name that was used several times has the history of all that
-had it, told apart by `uid`.
+Every workload kind has the same routes, made by one function. When several workloads had one name after each other, the routes
+show the records of all of them, and `uid` tells them apart.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, TypeAlias, cast, get_args
 
 import msgspec
 from litestar import get
@@ -17,12 +19,55 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, QueryParameter
 
 from pincompute.api.kinds import Kinds, WorkloadKind
+from pincompute.gateway import problems
 from pincompute.gateway.call_context import Call, may
-from pincompute.gateway.history import history_parameters
 from pincompute.gateway.history.history_service import Explanation, HistoryService
-from pincompute.gateway.history.timeline_entry import Entry
-from pincompute.store.record_history import RecordFilter
+from pincompute.gateway.history.timeline import Entry
+from pincompute.gateway.problems import FieldError
+from pincompute.store.record_history import LONGEST_PAGE, RecordFilter
 from pincompute.store.records import TYPES, AnyRecord, RecordType
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_TYPES: tuple[RecordType, ...] = get_args(RecordType)
+_LONGEST_TEXT = 200
+
+
+def _parse_moment(field: str, text: str, now: datetime) -> datetime | None:
+    """Parse an RFC 3339 time, or an age such as `90s`, `15m`, `2h`, `3d`; None for an empty text. Raises Problem."""
+    if not text:
+        return None
+    try:
+        if ago := re.fullmatch(r"(\d{1,6})([smhdw])", text):
+            return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        found = datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        expected = "a time such as 2026-11-21T10:00:00Z, or a time ago such as 15m, 2h, 3d"
+        raise problems.invalid((FieldError(field, expected, f"{text[:40]!r} is no time"),)) from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _parse_types(names: str) -> frozenset[RecordType]:
+    """Parse names with commas between them. Raises Problem."""
+    named = [name.strip() for name in names.split(",") if name.strip()]
+    unknown = [name for name in named if name not in _TYPES]
+    if unknown:
+        raise problems.invalid((FieldError("type", f"some of {', '.join(_TYPES)}", f"{unknown[0][:40]!r} is none of them"),))
+    return frozenset(cast("list[RecordType]", named))
+
+
+def _parse_limit(count: int) -> int:
+    """Raises Problem."""
+    if not 1 <= count <= LONGEST_PAGE:
+        raise problems.invalid((FieldError("limit", f"1 to {LONGEST_PAGE}", f"{count} is outside"),))
+    return count
+
+
+def _parse_text(words: str) -> str:
+    """Raises Problem."""
+    if len(words) > _LONGEST_TEXT:
+        raise problems.invalid((FieldError("text", f"at most {_LONGEST_TEXT} characters", f"it has {len(words)}"),))
+    return words
+
 
 EVENTS: frozenset[RecordType] = frozenset({"event"})
 CHANGES: frozenset[RecordType] = frozenset(TYPES) - EVENTS
@@ -57,7 +102,7 @@ class Explanations(msgspec.Struct, frozen=True, rename="camel"):
 
 @dataclass(frozen=True, slots=True)
 class HistoryQuery:
-    """Which part of history, and in which order."""
+    """The part of history that a request asks for, and in which order."""
 
     narrowed: RecordFilter
     cursor: str
@@ -65,7 +110,7 @@ class HistoryQuery:
     oldest_first: bool
 
     def about(self, kind: str, name: str, default: frozenset[RecordType]) -> RecordFilter:
-        """`default`: the types this route shows when none was named; the one for events shows nothing else."""
+        """The filter of a route, which shows the `default` types unless the caller names others. Events are always alone."""
         types = EVENTS if default == EVENTS else self.narrowed.types or default
         return replace(self.narrowed, workload=kind, name=name, types=types)
 
@@ -89,14 +134,18 @@ def _asked(
     narrowed = RecordFilter(
         project,
         uid=uid,
-        types=history_parameters.types(types),
-        since=history_parameters.moment("since", since, call.at),
-        until=history_parameters.moment("until", until, call.at),
-        text=history_parameters.text(text),
+        types=_parse_types(types),
+        since=_parse_moment("since", since, call.at),
+        until=_parse_moment("until", until, call.at),
+        text=_parse_text(text),
     )
-    return HistoryQuery(narrowed, cursor, history_parameters.limit(limit), oldest_first)
+    return HistoryQuery(narrowed, cursor, _parse_limit(limit), oldest_first)
 
 
+_Service: TypeAlias = NamedDependency[HistoryService]
+_Query: TypeAlias = NamedDependency[HistoryQuery]
+PROJECT = "/v1/projects/{project:str}"
+TAGS = ["insight"]
 ASKED: Mapping[str, Provide] = {"asked": Provide(_asked, sync_to_thread=False)}
 
 
@@ -111,77 +160,53 @@ async def _timeline(insight: HistoryService, wanted: RecordFilter, asked: Histor
 
 
 def _of_workload(kind: WorkloadKind) -> tuple[HTTPRouteHandler, ...]:
-    path, tags = f"/v1/projects/{{project:str}}/{kind.plural}/{{name:str}}", ["insight"]
+    path = f"{PROJECT}/{kind.plural}/{{name:str}}"
     about, word = kind.workload.kind, kind.word.capitalize()
     lists, looks = may("history", "list"), may("events", "list")
 
-    @get(f"{path}/history", opt=lists, operation_id=f"get{word}History", tags=tags, dependencies=ASKED)
-    async def history(
-        name: FromPath[str], insight: NamedDependency[HistoryService], asked: NamedDependency[HistoryQuery]
-    ) -> Records:
+    @get(f"{path}/history", opt=lists, operation_id=f"get{word}History", tags=TAGS, dependencies=ASKED)
+    async def history(name: FromPath[str], insight: _Service, asked: _Query) -> Records:
         """What happened to it: revisions, placements, states, exits and operations, also after its end."""
         return await _records(insight, asked.about(about, name, CHANGES), asked)
 
-    @get(f"{path}/events", opt=looks, operation_id=f"get{word}Events", tags=tags, dependencies=ASKED)
-    async def events(
-        name: FromPath[str], insight: NamedDependency[HistoryService], asked: NamedDependency[HistoryQuery]
-    ) -> Records:
+    @get(f"{path}/events", opt=looks, operation_id=f"get{word}Events", tags=TAGS, dependencies=ASKED)
+    async def events(name: FromPath[str], insight: _Service, asked: _Query) -> Records:
         """Kubernetes events of it and of its pods, each once with its count, longer than Kubernetes keeps them."""
         return await _records(insight, asked.about(about, name, EVENTS), asked)
 
-    @get(f"{path}/timeline", opt=lists, operation_id=f"get{word}Timeline", tags=tags, dependencies=ASKED)
-    async def timeline(
-        name: FromPath[str], insight: NamedDependency[HistoryService], asked: NamedDependency[HistoryQuery]
-    ) -> Timeline:
+    @get(f"{path}/timeline", opt=lists, operation_id=f"get{word}Timeline", tags=TAGS, dependencies=ASKED)
+    async def timeline(name: FromPath[str], insight: _Service, asked: _Query) -> Timeline:
         """All of it as one story, a sentence each."""
         return await _timeline(insight, asked.about(about, name, ALL), asked)
 
-    @get(f"{path}/explain", opt=may("history", "get"), operation_id=f"explain{word}", tags=tags)
-    async def explain(project: FromPath[str], name: FromPath[str], insight: NamedDependency[HistoryService]) -> Explanation:
+    @get(f"{path}/explain", opt=may("history", "get"), operation_id=f"explain{word}", tags=TAGS)
+    async def explain(project: FromPath[str], name: FromPath[str], insight: _Service) -> Explanation:
         """Why it runs where it runs, or why it does not run, and what to do."""
         return await insight.explain(kind, project, name)
 
     return history, events, timeline, explain
 
 
-@get(
-    "/v1/projects/{project:str}/history",
-    opt=may("history", "list"),
-    operation_id="getProjectHistory",
-    tags=["insight"],
-    dependencies=ASKED,
-)
-async def project_history(insight: NamedDependency[HistoryService], asked: NamedDependency[HistoryQuery]) -> Records:
+@get(f"{PROJECT}/history", opt=may("history", "list"), operation_id="getProjectHistory", tags=TAGS, dependencies=ASKED)
+async def project_history(insight: _Service, asked: _Query) -> Records:
     """What happened in the project, also to workloads that are gone."""
     return await _records(insight, asked.about("", "", CHANGES), asked)
 
 
-@get(
-    "/v1/projects/{project:str}/events",
-    opt=may("events", "list"),
-    operation_id="getProjectEvents",
-    tags=["insight"],
-    dependencies=ASKED,
-)
-async def project_events(insight: NamedDependency[HistoryService], asked: NamedDependency[HistoryQuery]) -> Records:
+@get(f"{PROJECT}/events", opt=may("events", "list"), operation_id="getProjectEvents", tags=TAGS, dependencies=ASKED)
+async def project_events(insight: _Service, asked: _Query) -> Records:
     """Kubernetes events of all workloads of the project."""
     return await _records(insight, asked.about("", "", EVENTS), asked)
 
 
-@get(
-    "/v1/projects/{project:str}/timeline",
-    opt=may("history", "list"),
-    operation_id="getProjectTimeline",
-    tags=["insight"],
-    dependencies=ASKED,
-)
-async def project_timeline(insight: NamedDependency[HistoryService], asked: NamedDependency[HistoryQuery]) -> Timeline:
+@get(f"{PROJECT}/timeline", opt=may("history", "list"), operation_id="getProjectTimeline", tags=TAGS, dependencies=ASKED)
+async def project_timeline(insight: _Service, asked: _Query) -> Timeline:
     """The project's story, a sentence each."""
     return await _timeline(insight, asked.about("", "", ALL), asked)
 
 
-@get("/v1/projects/{project:str}/explain", opt=may("history", "get"), operation_id="explainProject", tags=["insight"])
-async def project_explain(project: FromPath[str], insight: NamedDependency[HistoryService]) -> Explanations:
+@get(f"{PROJECT}/explain", opt=may("history", "get"), operation_id="explainProject", tags=TAGS)
+async def project_explain(project: FromPath[str], insight: _Service) -> Explanations:
     """Of every workload of the project that does not run as it should: why, and what to do."""
     return Explanations(insight.explain_all(project))
 

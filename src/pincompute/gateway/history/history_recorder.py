@@ -1,8 +1,8 @@
-"""The recorder: what the gateway's watch caches show becomes history.
+"""The history recorder turns what the gateway's informers show into records of the store.
 
-It follows workloads on the host, pods in the members and events everywhere. Several gateways record the same; natural keys make
-it once. The surprising rule: it takes up its work without the store after a while, because what is seen now may never be seen
-again, while what was known before only saves a repetition.
+It watches workloads on the host, pods in the members and events everywhere. Several gateways record the same events; natural
+keys store each once. The recorder waits for the store only for a while, because an event that it misses is lost, and what the
+store already has costs only a repetition.
 """
 
 from __future__ import annotations
@@ -13,6 +13,10 @@ import re
 from collections import deque
 from collections.abc import Iterable
 from typing import Any, TypeAlias, TypeVar, cast
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from pincompute.api import kinds as table
 from pincompute.api.builtin import EVENTS, PODS, Pod
@@ -33,19 +37,19 @@ from pincompute.store.store_errors import StoreUnavailable
 
 log = logging.getLogger(__name__)
 
-REMEMBERED = 100_000  # pods that went whose owner is remembered for their last events, and pods whose exits are known
-PARKED = 1000  # pods that have not been seen yet and whose events wait for them
+REMEMBERED = 100_000  # deleted pods whose owner is remembered for their last events, and pods whose exits are recorded
+PARKED = 1000  # pods that the cache does not have yet and whose events wait
 PATIENCE = 10.0  # seconds to wait for the store before beginning without it
-AT_ONCE = 200  # news worked on before others get their turn
+AT_ONCE = 200  # changes recorded before other tasks run
 
 T = TypeVar("T", bound=Object)
 Value = TypeVar("Value")
 
-News: TypeAlias = tuple[str, Object, bool]
+Change: TypeAlias = tuple[str, Object, bool]
 
 
 class HistoryRecorder:
-    """Declares and listens, so it must be made before the first cluster is added; `run` is its life."""
+    """Declares and listens, so it is made before the first cluster is added; `run` records until it is cancelled."""
 
     def __init__(self, clusters: Clusters, store: HistoryStore, clock: Clock = SYSTEM, kinds: Kinds = KINDS) -> None:
         self.recorded = 0
@@ -53,52 +57,52 @@ class HistoryRecorder:
         self._store = store
         self._clock = clock
         self._kinds = kinds
-        self._news: deque[News] = deque()
+        self._changes: deque[Change] = deque()
         self._arrived = asyncio.Event()
-        self._programs = AuthorLookup(clusters, lambda revision: self._record((revision,)))
+        self._authors = AuthorLookup(clusters, lambda revision: self._record((revision,)))
         self._workloads: dict[str, KnownState] = {}  # by uid
         self._owners: dict[str, RecordOwner] = {}  # by uid of the pod
         self._exits: dict[str, frozenset[str]] = {}  # keys recorded, by uid of the pod
         self._parked: dict[str, tuple[KubeEvent, ...]] = {}  # by uid of the pod
         for kind in kinds:
-            clusters.listen("host", kind.workload, self._changed)
-        clusters.listen("host", EVENTS, self._changed)
-        clusters.listen("members", PODS, self._changed)
-        clusters.listen("members", EVENTS, self._changed)
+            clusters.listen("host", kind.workload, self._on_change)
+        clusters.listen("host", EVENTS, self._on_change)
+        clusters.listen("members", PODS, self._on_change)
+        clusters.listen("members", EVENTS, self._on_change)
 
     async def run(self) -> None:
-        """Follows the caches until cancelled."""
+        """Follow the caches until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._programs.run())
-            group.create_task(self._follow())
+            group.create_task(self._authors.run())
+            group.create_task(self._record_changes())
 
-    async def _follow(self) -> None:
-        remembered = await self._remember()
+    async def _record_changes(self) -> None:
+        remembered = await self._load_known()
         await self._clusters_synced()
         self._record(self._vanished(remembered))
         while True:
             await self._arrived.wait()
-            for _ in range(min(AT_ONCE, len(self._news))):
-                self._take(*self._news.popleft())
-            if not self._news:
+            for _ in range(min(AT_ONCE, len(self._changes))):
+                self._record_change(*self._changes.popleft())
+            if not self._changes:
                 self._arrived.clear()
             await asyncio.sleep(0)
 
     @property
     def behind(self) -> int:
-        """News not looked at yet."""
-        return len(self._news)
+        """How many changes are not recorded yet."""
+        return len(self._changes)
 
-    def operated(self, operation: OperationRecord) -> None:
-        """Somebody did what leaves no trace on the object itself."""
+    def record_operation(self, operation: OperationRecord) -> None:
+        """Record an operation that leaves no trace on the object itself."""
         self._record((operation,))
 
-    def _changed(self, cluster: str, obj: Object, *, initial: bool) -> None:
-        self._news.append((cluster, obj, initial))
+    def _on_change(self, cluster: str, obj: Object, *, initial: bool) -> None:
+        self._changes.append((cluster, obj, initial))
         self._arrived.set()
 
-    async def _remember(self) -> dict[str, StateRecord]:
-        """What is recorded of workloads already; empty when the store does not answer."""
+    async def _load_known(self) -> dict[str, StateRecord]:
+        """Load what is already recorded of workloads; empty when the store does not answer."""
         try:
             async with asyncio.timeout(PATIENCE):
                 await self._store.until_ready()
@@ -125,7 +129,7 @@ class HistoryRecorder:
         return states
 
     async def _clusters_synced(self) -> None:
-        """Before the host's first list nobody knows what is gone."""
+        """Wait for the host's first list; only then is it known which workloads are gone."""
         while True:
             try:
                 for kind in self._kinds:
@@ -136,7 +140,7 @@ class HistoryRecorder:
                 return
 
     def _vanished(self, remembered: dict[str, StateRecord]) -> Iterable[AnyRecord]:
-        """The ends of workloads that went while no gateway looked."""
+        """The ends of workloads that went while no gateway ran."""
         caches = (self._clusters.cache(HOST, kind.workload) for kind in self._kinds)
         present = {obj.metadata.uid for cache in caches for obj in cache.list()}
         for uid, last in remembered.items():
@@ -150,10 +154,10 @@ class HistoryRecorder:
                     at=self._clock.wall(),
                     before=last.after,
                     after=GONE,
-                    message="it was deleted while no gateway looked",
+                    message="it was deleted while no gateway ran",
                 )
 
-    def _take(self, cluster: str, obj: Object, initial: bool) -> None:
+    def _record_change(self, cluster: str, obj: Object, initial: bool) -> None:
         match obj:
             case Pod():
                 self._pod(cluster, obj)
@@ -168,29 +172,29 @@ class HistoryRecorder:
     def _workload(self, resource: Resource[Any], obj: WorkloadObject, initial: bool) -> None:
         uid, now = obj.metadata.uid, self._clock.wall()
         before = self._workloads.get(uid, KnownState())
-        found, known = record_extraction.of_workload(resource.kind, obj, before, Observation(now, not initial))
+        found, known = record_extraction.workload_records(resource.kind, obj, before, Observation(now, not initial))
         self._record(found)
-        if before.generation or not initial:  # of all that there was before the first gateway, nobody is asked
-            self._ask(resource, found)
+        if before.generation or not initial:  # not for objects older than the first gateway
+            self._look_up_authors(resource, found)
         self._workloads[uid] = known
         if self._gone(HOST, resource, obj):
-            self._record((record_extraction.of_end(resource.kind, obj, known, now),))
+            self._record((record_extraction.end_record(resource.kind, obj, known, now),))
             del self._workloads[uid]
 
-    def _ask(self, resource: Resource[Any], found: Iterable[AnyRecord]) -> None:
+    def _look_up_authors(self, resource: Resource[Any], found: Iterable[AnyRecord]) -> None:
         for record in found:
             if isinstance(record, RevisionRecord) and not record.author:
-                self._programs.ask(resource, record)
+                self._authors.ask(resource, record)
 
     def _pod(self, cluster: str, pod: Pod) -> None:
-        owner, uid = record_extraction.owner_of(pod), pod.metadata.uid
+        owner, uid = record_extraction.pod_owner(pod), pod.metadata.uid
         if owner is None:
             return
         if uid not in self._owners:
             _remember(self._owners, uid, owner, REMEMBERED)
             for event in self._parked.pop(uid, ()):
                 self._event(cluster, event)
-        exits = {record.key: record for record in record_extraction.of_pod(cluster, pod, owner)}
+        exits = {record.key: record for record in record_extraction.exit_records(cluster, pod, owner)}
         known = self._exits.get(uid, frozenset())
         self._record(record for key, record in exits.items() if key not in known)
         if self._gone(cluster, PODS, pod):
@@ -200,12 +204,12 @@ class HistoryRecorder:
 
     def _event(self, cluster: str, event: KubeEvent) -> None:
         if self._gone(cluster, EVENTS, event):
-            return  # its time is over; that is no news
+            return  # the event expired
         owner = self._owner(cluster, event)
         if owner is None:
             self._park(event)
             return
-        record = record_extraction.of_event(cluster, event, owner)
+        record = record_extraction.event_record(cluster, event, owner)
         self._record((record,) if record else ())
 
     def _park(self, event: KubeEvent) -> None:
@@ -225,10 +229,10 @@ class HistoryRecorder:
     def _of_pod(self, cluster: str, event: KubeEvent) -> RecordOwner | None:
         about = event.involved_object
         pod = self._find(cluster, PODS, Key(about.namespace, about.name))
-        return record_extraction.owner_of(pod) if pod is not None and pod.metadata.uid == about.uid else None
+        return record_extraction.pod_owner(pod) if pod is not None and pod.metadata.uid == about.uid else None
 
     def _by_name(self, cluster: str, event: KubeEvent) -> RecordOwner | None:
-        """The owner of a pod that went before we came: pods' names are made of their workload's, see domain.pods."""
+        """The owner of a pod that went before this gateway started, from the pod's name, see domain.shard_pods."""
         project = event.involved_object.namespace
         parts = re.fullmatch(rf"(.+)-{re.escape(cluster)}(-\d+)?", event.involved_object.name)
         if parts is None or self._find(HOST, PROJECTS, Key("", project)) is None:
@@ -237,7 +241,7 @@ class HistoryRecorder:
         return next((owner for owner in owners if owner.uid), next(iter(owners), None))
 
     def _owner_named(self, kind: WorkloadKind, key: Key) -> RecordOwner:
-        """Of one that is gone the uid is not known any more."""
+        """The owner by its name. The uid of a workload that is gone is not known."""
         found = self._find(HOST, kind.workload, key)
         return RecordOwner(key.namespace, kind.workload.kind, key.name, found.metadata.uid if found is not None else "")
 
@@ -248,11 +252,11 @@ class HistoryRecorder:
             return None
 
     def _gone(self, cluster: str, resource: Resource[Any], obj: Object | WorkloadObject) -> bool:
-        """The listener is told of a deletion with the last state; the cache tells whether it was one."""
+        """Whether this change was a deletion: the listener gets the last state, and the cache has the object no more."""
         try:
             present = self._clusters.cache(cluster, resource).get(obj.key)
         except (Unknown, LookupError):
-            return False  # the cluster was taken out; what runs there is unknown, not gone
+            return False  # the cluster was removed; its objects are unknown, not gone
         return present is None or present.metadata.uid != obj.metadata.uid
 
     def _record(self, records: Iterable[AnyRecord]) -> None:
@@ -263,8 +267,32 @@ class HistoryRecorder:
 
 
 def _remember(known: dict[str, Value], key: str, value: Value, limit: int) -> None:
-    """The oldest are forgotten."""
+    """Remember a value; the oldest is forgotten at the limit."""
     known.pop(key, None)
     if len(known) >= limit:
         del known[next(iter(known))]
     known[key] = value
+
+
+class HistoryMetrics(Collector):
+    """Shows in /metrics how far history is behind. It registers itself."""
+
+    def __init__(self, registry: CollectorRegistry, recorder: HistoryRecorder, store: HistoryStore) -> None:
+        self._recorder = recorder
+        self._store = store
+        registry.register(self)
+
+    def collect(self) -> Iterable[Metric]:
+        health = self._store.health
+        yield GaugeMetricFamily("pincompute_store_up", "The database answers.", value=not health.trouble)
+        waiting = GaugeMetricFamily("pincompute_store_waiting", "Records that wait to be written.", labels=("where",))
+        waiting.add_metric(("memory",), health.in_memory)
+        waiting.add_metric(("disk",), health.on_disk)
+        yield waiting
+        yield CounterMetricFamily("pincompute_store_written", "Records written.", value=health.written)
+        yield CounterMetricFamily("pincompute_store_refused", "Records the database will never take.", value=health.refused)
+        yield CounterMetricFamily("pincompute_store_lost", "Records that found no room.", value=health.lost)
+        yield CounterMetricFamily("pincompute_recorder_records", "Records made.", value=self._recorder.recorded)
+        yield GaugeMetricFamily(
+            "pincompute_recorder_behind", "How many changes are not recorded yet.", value=self._recorder.behind
+        )

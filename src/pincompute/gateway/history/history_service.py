@@ -1,4 +1,4 @@
-"""What the routes of insight ask: history from the store, the present from the caches, and both together in sentences."""
+"""Answers questions about history: from the store, from the caches for the present state, and from both in sentences."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from pincompute.gateway import problems
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.history import record_extraction, timeline, workload_explanation
 from pincompute.gateway.history.record_extraction import Observation
-from pincompute.gateway.history.timeline_entry import Entry
-from pincompute.gateway.history.workload_explanation import Subject
+from pincompute.gateway.history.timeline import Entry
+from pincompute.gateway.history.workload_explanation import ExplainedWorkload
 from pincompute.kube.clock import SYSTEM, Clock
 from pincompute.store.history_store import HistoryStore
 from pincompute.store.record_history import CursorError, RecordFilter, RecordPage
 from pincompute.store.records import AnyRecord, RevisionRecord
 from pincompute.store.store_errors import StoreUnavailable
 
-OWN_WRITES = 0.5  # seconds to wait for what was recorded just now, so that callers find their own operations
+OWN_WRITES = 0.5  # seconds to wait for recent records, so that callers find their own operations
 CONTEXT = 200  # records of a workload an explanation looks back at
-REVISIONS = 100  # earlier revisions looked at to tell what changed
+REVISIONS = 100  # earlier revisions that are compared with a changed one
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
@@ -43,11 +43,11 @@ class HistoryService:
 
     @property
     def waiting(self) -> int:
-        """Records that cannot be seen yet because the store has not taken them."""
+        """How many records are not visible yet, because the store has not taken them."""
         return self._store.health.waiting
 
     async def page(self, wanted: RecordFilter, cursor: str, limit: int, *, oldest_first: bool) -> RecordPage:
-        """Raises Problem: 404 when there never was such a workload, 400 for a foreign cursor, 503 without the store."""
+        """A page. Raises Problem: 404 if the workload never existed, 400 for a foreign cursor, 503 without the store."""
         await self._store.settled(OWN_WRITES)
         try:
             page = await self._store.history.page(wanted, cursor, limit, oldest_first=oldest_first)
@@ -62,7 +62,7 @@ class HistoryService:
     async def history(
         self, wanted: RecordFilter, cursor: str, limit: int, *, oldest_first: bool
     ) -> tuple[RecordPage, tuple[str, ...]]:
-        """A page and what is missing of it: while the store is away, the revisions of a workload that the host keeps.
+        """A page of records, and what it lacks: while the store is away, it has only the revisions that the host keeps.
 
         Raises Problem as `page` does.
         """
@@ -83,21 +83,21 @@ class HistoryService:
         obj: WorkloadObject | None = self._reads.get(kind.workload, wanted.project, wanted.name) if kind is not None else None
         if kind is None or obj is None:
             return ()
-        look = Observation(self._clock.wall(), live=False)
-        present = record_extraction.revision(kind.workload.kind, obj, look)
+        observation = Observation(self._clock.wall(), live=False)
+        present = record_extraction.revision(kind.workload.kind, obj, observation)
         former = (r for r in self._reads.revisions(obj) if r.spec.revision != present.revision)
-        return (present, *(record_extraction.former(kind.workload.kind, obj, kept, look) for kept in former))
+        return (present, *(record_extraction.earlier_revision(kind.workload.kind, obj, kept, observation) for kept in former))
 
     async def timeline(
         self, wanted: RecordFilter, cursor: str, limit: int, *, oldest_first: bool
     ) -> tuple[tuple[Entry, ...], str]:
-        """Lines in the order that was asked for, and the cursor of the next page."""
+        """Lines in the requested order, and the cursor of the next page."""
         page = await self.page(wanted, cursor, limit, oldest_first=oldest_first)
-        told = timeline.entries(page.records, await self._before(wanted, page))
-        return (told if oldest_first else told[::-1]), page.cursor
+        lines = timeline.entries(page.records, await self._before(wanted, page))
+        return (lines if oldest_first else lines[::-1]), page.cursor
 
     async def explain(self, kind: WorkloadKind, project: str, name: str) -> Explanation:
-        """Raises Problem 404 when there is not and never was such a workload."""
+        """Explain a workload. Raises Problem 404 for one that never existed."""
         obj: WorkloadObject | None = self._reads.get(kind.workload, project, name)
         wanted = RecordFilter(project, kind.workload.kind, name, uid=obj.metadata.uid if obj else "")
         try:
@@ -110,7 +110,7 @@ class HistoryService:
         return self._present(kind, obj, records, ()) if obj else self._past(project, name, records)
 
     def explain_all(self, project: str) -> tuple[Explanation, ...]:
-        """All workloads of the project that do not run as they should; from the caches alone."""
+        """Explain all workloads of the project that do not run as they should, from the caches alone."""
         found = [(obj, kind) for kind in self._reads.workloads for obj in self._reads.host(kind.workload).list(project)]
         troubled = [(obj, kind) for obj, kind in found if obj.status.phase not in ("Running", "Stopped", "Succeeded")]
         return tuple(self._present(kind, obj, (), ()) for obj, kind in sorted(troubled, key=lambda each: each[0].key))
@@ -118,20 +118,22 @@ class HistoryService:
     def _present(
         self, kind: WorkloadKind, obj: WorkloadObject, records: tuple[AnyRecord, ...], missing: tuple[str, ...]
     ) -> Explanation:
-        subject = Subject(kind, obj, records, self._reads.silent(), self._clock.wall())
+        subject = ExplainedWorkload(kind, obj, records, self._reads.silent(), self._clock.wall())
         return Explanation(
             name=obj.metadata.name,
             project=obj.metadata.namespace,
             state=obj.status.phase or "Pending",
-            sentences=tuple(workload_explanation.present(subject)),
+            sentences=tuple(workload_explanation.explain_present(subject)),
             missing=missing,
         )
 
     def _past(self, project: str, name: str, records: tuple[AnyRecord, ...]) -> Explanation:
-        """Of the last one that had the name."""
+        """Explain the last workload that had the name."""
         uid = next((record.uid for record in reversed(records) if record.uid), "")
         own = tuple(record for record in records if record.uid in (uid, ""))
-        return Explanation(name=name, project=project, state="Deleted", sentences=tuple(workload_explanation.past(name, own)))
+        return Explanation(
+            name=name, project=project, state="Deleted", sentences=tuple(workload_explanation.explain_deleted(name, own))
+        )
 
     async def _before(self, wanted: RecordFilter, page: RecordPage) -> tuple[RevisionRecord, ...]:
         """Revisions before the page's, of the workloads on it."""

@@ -1,6 +1,6 @@
-"""Operations that leave no trace on the object itself: deletions, shells, copied files. They are seen at the door.
+"""Records operations that leave no trace on the object itself: deletions, shells and copied files.
 
-Writes and verbs are not among them: who asked for them stands on the object, in the same write, and is read from there.
+Writes and lifecycle verbs are not among them: the object itself notes who asked for them, in the same write.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _INSIDE = ("shells", "files")  # resources that lead into containers
 
 @dataclass(frozen=True, slots=True)
 class OperationRecorder:
-    """Stands before the audit log and passes everything on. Implements `door.Records`."""
+    """Wraps the audit log and passes every call on to it. Implements `RequestAuditor`."""
 
     audit: RequestAuditor
     recorder: HistoryRecorder
@@ -38,14 +38,14 @@ class OperationRecorder:
         operation = call.operation
         named = next((kind for kind in self.reads.workloads if kind.plural == operation.resource), None)
         if operation.resource in _INSIDE and call.name:
-            self.recorder.operated(_operation(call, *self._find(call, self.reads.workloads), operation.resource))
+            self.recorder.record_operation(_operation(call, *self._find(call, self.reads.workloads), operation.resource))
         elif operation.verb == "delete" and named is not None:
             kind, obj = self._find(call, (named,))
             if obj is None or obj.deleting:  # else it was a dry run
-                self.recorder.operated(_operation(call, kind, obj, ""))
+                self.recorder.record_operation(_operation(call, kind, obj, ""))
 
     def _find(self, call: Call, kinds: Kinds) -> tuple[WorkloadKind, WorkloadObject | None]:
-        """The workload, of whichever of these kinds one has the name; of the first kind when there is none now."""
+        """The workload of this name, of any of these kinds; None with the first kind when there is none now."""
         for kind in kinds:
             found: WorkloadObject | None = self.reads.host(kind.workload).get(Key(call.project, call.name))
             if found is not None:

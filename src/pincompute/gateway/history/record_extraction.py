@@ -1,17 +1,18 @@
-"""From what an object says now, and what was known of it, to the records of what happened. Pure.
+"""Derives records from an object as it is now and from what is already recorded of it. Pure.
 
-A gateway that was away learns from the objects what they still tell: the present revision and decision, the last exit of each
-container. The surprising rule: times are the objects' own wherever they carry one, because the key of a record must be the
-same for every gateway that sees it.
+A gateway that was away learns what the objects still show: the present revision and decision, and the last exit of each
+container. Times are the objects' own wherever they carry one, because the key of a record must be the same in every gateway.
+
+The author of a change outside the gateway is the one that the host's admission policy wrote into the annotation
+`pincompute.io/changed-by`. The annotation names its generation, so an older one never counts for a later change.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import TypedDict
 
 import msgspec
 
@@ -58,63 +59,63 @@ class KnownState:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """When, and whether somebody changed the object just now (`live`) or it was so when we came."""
+    """When an object was observed. `live`: it changed at that moment; else the gateway found it so when it started."""
 
     at: datetime
     live: bool
 
 
-def of_workload(
-    kind: str, obj: WorkloadObject, known: KnownState, look: Observation
+def workload_records(
+    kind: str, obj: WorkloadObject, known: KnownState, observation: Observation
 ) -> tuple[tuple[AnyRecord, ...], KnownState]:
-    """What is new in the workload, and what is known from now on."""
+    """The records of what is new in the workload, and its known state afterwards."""
     meta, status = obj.metadata, obj.status
     owner = RecordOwner(meta.namespace, kind, meta.name, meta.uid)
     made, found = status.scheduling, list[AnyRecord]()
-    seen = look.at if look.live else status.last_update_time or look.at  # when the status came to say what it says
+    seen = observation.at if observation.live else status.last_update_time or observation.at  # when the status was written
     operations = _operations(owner, obj)
     found += _since(operations, known.operation)
-    if meta.generation > known.generation and not (obj.deleting and known.generation):  # a deletion counts it up as well
-        found.append(_revision(owner, obj, look, operations))
+    if meta.generation > known.generation and not (obj.deleting and known.generation):  # a deletion raises it as well
+        found.append(_revision(owner, obj, observation, operations))
     decided = digest(made) if made is not None else known.decision
     if made is not None and decided != known.decision:
-        found.append(DecisionRecord(**_of(owner), at=seen, scheduling=made))
+        found.append(DecisionRecord(**asdict(owner), at=seen, scheduling=made))
     phase = status.phase or known.phase
     if phase != known.phase:
-        at = status.last_update_time or look.at
-        found.append(StateRecord(**_of(owner), at=at, before=known.phase, after=phase, message=status.message))
+        at = status.last_update_time or observation.at
+        found.append(StateRecord(**asdict(owner), at=at, before=known.phase, after=phase, message=status.message))
     operation = operations[0].key if operations else known.operation
     return tuple(found), KnownState(max(meta.generation, known.generation), decided, phase, operation)
 
 
-def revision(kind: str, obj: WorkloadObject, look: Observation) -> RevisionRecord:
-    """The present one, as the object itself tells of it."""
+def revision(kind: str, obj: WorkloadObject, observation: Observation) -> RevisionRecord:
+    """The present revision, as the object itself shows it."""
     owner = RecordOwner(obj.metadata.namespace, kind, obj.metadata.name, obj.metadata.uid)
-    return _revision(owner, obj, look, _operations(owner, obj))
+    return _revision(owner, obj, observation, _operations(owner, obj))
 
 
-def former(kind: str, obj: WorkloadObject, kept: PinRevision, look: Observation) -> RevisionRecord:
-    """One that the host keeps; which generation it was, and who made it, is not known."""
+def earlier_revision(kind: str, obj: WorkloadObject, kept: PinRevision, observation: Observation) -> RevisionRecord:
+    """An earlier revision that the host keeps. Its generation and its author are not known."""
     meta = obj.metadata
     return RevisionRecord(
-        **_of(RecordOwner(meta.namespace, kind, meta.name, meta.uid)),
-        at=kept.metadata.creation_timestamp or look.at,
+        **asdict(RecordOwner(meta.namespace, kind, meta.name, meta.uid)),
+        at=kept.metadata.creation_timestamp or observation.at,
         generation=0,
         revision=kept.spec.revision,
         spec={"template": kept.spec.template},
     )
 
 
-def of_end(kind: str, obj: WorkloadObject, known: KnownState, at: datetime) -> StateRecord:
-    """Nothing of the workload is left."""
+def end_record(kind: str, obj: WorkloadObject, known: KnownState, at: datetime) -> StateRecord:
+    """The record that nothing of the workload is left."""
     meta = obj.metadata
     return StateRecord(
         project=meta.namespace, workload=kind, name=meta.name, uid=meta.uid, at=at, before=known.phase, after=GONE
     )
 
 
-def owner_of(pod: Pod) -> RecordOwner | None:
-    """None for a pod that is not of a workload of ours."""
+def pod_owner(pod: Pod) -> RecordOwner | None:
+    """The workload of a pod; None for a pod of no workload of the platform."""
     has = pod.metadata.labels
     if labels.APP not in has or labels.ORIGIN_UID not in has:
         return None
@@ -122,15 +123,17 @@ def owner_of(pod: Pod) -> RecordOwner | None:
     return RecordOwner(pod.metadata.namespace, kind, has[labels.APP], has[labels.ORIGIN_UID], has.get(labels.ZONE, ""))
 
 
-def of_pod(cluster: str, pod: Pod, owner: RecordOwner) -> Iterator[ExitRecord]:
-    """Every end the pod still tells of: at most two for each container, and its own."""
+def exit_records(cluster: str, pod: Pod, owner: RecordOwner) -> Iterator[ExitRecord]:
+    """Every exit that the pod still shows: at most two of each container, and its own."""
     for status in pod.status.init_container_statuses:
-        yield from (e for e in _exits(cluster, pod, owner, status) if e.code)  # those that did their work are no news
+        yield from (
+            e for e in _exits(cluster, pod, owner, status) if e.code
+        )  # an init container that succeeded is not recorded
     for status in pod.status.container_statuses:
         yield from _exits(cluster, pod, owner, status)
     if pod.status.phase == "Failed" and pod.status.reason:
         yield ExitRecord(
-            **_of(owner),
+            **asdict(owner),
             cluster=cluster,
             at=_failed_at(pod),
             pod=pod.metadata.name,
@@ -141,8 +144,8 @@ def of_pod(cluster: str, pod: Pod, owner: RecordOwner) -> Iterator[ExitRecord]:
         )
 
 
-def of_event(cluster: str, event: builtin.Event, owner: RecordOwner) -> EventRecord | None:
-    """None for an event without any time."""
+def event_record(cluster: str, event: builtin.Event, owner: RecordOwner) -> EventRecord | None:
+    """The record of an event; None for an event without any time."""
     first = event.first_timestamp or event.event_time or event.metadata.creation_timestamp
     if first is None:
         return None
@@ -150,7 +153,7 @@ def of_event(cluster: str, event: builtin.Event, owner: RecordOwner) -> EventRec
     last = series.last_observed_time or event.last_timestamp or first
     about = event.involved_object
     return EventRecord(
-        **_of(owner),
+        **asdict(owner),
         cluster=cluster,
         at=first,
         event_uid=event.metadata.uid,
@@ -165,29 +168,12 @@ def of_event(cluster: str, event: builtin.Event, owner: RecordOwner) -> EventRec
     )
 
 
-class _Owned(TypedDict):
-    project: str
-    workload: str
-    name: str
-    uid: str
-    zone: str
-
-
-def _of(owner: RecordOwner) -> _Owned:
-    return {
-        "project": owner.project,
-        "workload": owner.workload,
-        "name": owner.name,
-        "uid": owner.uid,
-        "zone": owner.zone,
-    }
-
-
 def _operations(owner: RecordOwner, obj: WorkloadObject) -> tuple[OperationRecord, ...]:
-    """Those that stand on the object, newest first."""
+    """The operations noted on the object, newest first. A note claims no generation that another author made."""
+    outside, _ = _changed_by(obj)
     return tuple(
         OperationRecord(
-            **_of(owner),
+            **asdict(owner),
             at=note.at,
             request_id=note.request,
             verb=note.verb,
@@ -195,32 +181,40 @@ def _operations(owner: RecordOwner, obj: WorkloadObject) -> tuple[OperationRecor
             reason=note.why,
             detail=note.on,
             outcome=DONE,
-            generation=note.generation if note.generation <= obj.metadata.generation else 0,
+            generation=note.generation if note.generation <= obj.metadata.generation and note.generation != outside else 0,
         )
         for note in operation_annotation.read(obj)
     )
 
 
 def _since(operations: Sequence[OperationRecord], known: str) -> list[OperationRecord]:
-    """What came after the one that is known; oldest first."""
+    """The operations after the known one, oldest first."""
     return list(itertools.takewhile(lambda operation: operation.key != known, operations))[::-1]
 
 
 def _revision(
-    owner: RecordOwner, obj: WorkloadObject, look: Observation, operations: Sequence[OperationRecord]
+    owner: RecordOwner, obj: WorkloadObject, observation: Observation, operations: Sequence[OperationRecord]
 ) -> RevisionRecord:
     meta = obj.metadata
     made_by = next((operation for operation in operations if operation.generation == meta.generation), None)
-    at = made_by.at if made_by is not None else _changed_at(obj, look)
+    at = made_by.at if made_by is not None else _changed_at(obj, observation)
+    outside, outsider = _changed_by(obj)
+    author = outsider if outside == meta.generation else ""
     return RevisionRecord(
-        **_of(owner),
+        **asdict(owner),
         at=(meta.creation_timestamp or at) if meta.generation == 1 else at,
         generation=meta.generation,
         revision=_name(obj),
         spec=msgspec.to_builtins(obj.spec),
-        author=made_by.author if made_by is not None else "",
+        author=made_by.author if made_by is not None else author,
         reason=made_by.reason if made_by is not None else "",
     )
+
+
+def _changed_by(obj: WorkloadObject) -> tuple[int, str]:
+    """The last generation that was written outside the platform, and its author; 0 and empty when there is none."""
+    generation, _, name = obj.metadata.annotations.get(labels.CHANGED_BY, "").partition(" ")
+    return (int(generation), name) if generation.isdecimal() else (0, "")
 
 
 def _name(obj: WorkloadObject) -> str:
@@ -230,13 +224,13 @@ def _name(obj: WorkloadObject) -> str:
         return ""  # it cannot run; its status says why
 
 
-def _changed_at(obj: WorkloadObject, look: Observation) -> datetime:
-    """Now, when it happened just now; else when the status was last written, if it was written for this generation."""
+def _changed_at(obj: WorkloadObject, observation: Observation) -> datetime:
+    """When the spec changed: now for a live change, else the status's time if that is of this generation."""
     status = obj.status
     made, generation = status.scheduling, obj.metadata.generation
     answered = made is not None and generation in (made.generation, status.observed_generation)
-    if look.live or not answered or status.last_update_time is None:
-        return look.at
+    if observation.live or not answered or status.last_update_time is None:
+        return observation.at
     return status.last_update_time
 
 
@@ -251,7 +245,7 @@ def _exits(cluster: str, pod: Pod, owner: RecordOwner, status: ContainerStatus) 
 
 def _exit(cluster: str, pod: Pod, owner: RecordOwner, status: ContainerStatus, ended: ContainerStateTerminated) -> ExitRecord:
     return ExitRecord(
-        **_of(owner),
+        **asdict(owner),
         cluster=cluster,
         at=ended.finished_at or pod.status.start_time or _created(pod),
         pod=pod.metadata.name,

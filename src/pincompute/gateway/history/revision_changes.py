@@ -1,4 +1,4 @@
-"""What changed from one revision to the next, in words. Pure."""
+"""Describes in words what changed from one revision to the next. Pure."""
 
 from __future__ import annotations
 

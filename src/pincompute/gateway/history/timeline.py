@@ -1,19 +1,21 @@
-"""Records of all kinds as one ordered story, a sentence each. Pure.
+"""Turns records of all types into one ordered timeline, a sentence each. Pure.
 
-What several records say is told once: an operation and the revision it made, the same event of many pods, a state or decision
-that two gateways recorded at different moments.
+Records that say the same become one line: an operation and the revision that it made, the same event of many pods, a state or
+decision that two gateways recorded at different moments.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeAlias
 
+import msgspec
+
 from pincompute.api.workloads import Scheduling
-from pincompute.gateway.history import event_grouping, revision_changes
-from pincompute.gateway.history.timeline_entry import Entry, short
+from pincompute.gateway.history import exit_reasons, revision_changes
+from pincompute.gateway.history.exit_reasons import short
 from pincompute.store.records import (
     DONE,
     GONE,
@@ -22,12 +24,14 @@ from pincompute.store.records import (
     EventRecord,
     ExitRecord,
     OperationRecord,
+    RecordType,
     RevisionRecord,
     StateRecord,
 )
 
-PLATFORM = "pincompute-"  # what the field managers of our own programs begin with
-REASONS = 3  # clusters whose refusal is told
+PLATFORM = "pincompute-"  # prefix of the field managers of the platform's own programs
+NEAR = timedelta(minutes=10)  # the same again within this is the same line
+REASONS = 3  # clusters whose refusal is shown
 
 _CAUSE_FIRST = ("operation", "revision", "decision", "state", "exit", "event")
 _PAST = {
@@ -49,9 +53,24 @@ _INSIDE = {
 }
 
 
+class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """One line. `until` and `count` describe repetitions; `warning`: a user may have to act."""
+
+    at: datetime
+    type: RecordType
+    sentence: str
+    name: str = ""
+    uid: str = ""
+    zone: str = ""
+    cluster: str = ""
+    warning: bool = False
+    until: datetime | None = None
+    count: int = 1
+
+
 @dataclass(slots=True)
 class _NamedContents:
-    """What the story has said of each workload so far, by uid."""
+    """The last revision, decision and state of each workload in the lines so far, by uid."""
 
     revisions: dict[str, RevisionRecord] = field(default_factory=dict[str, RevisionRecord])
     decisions: dict[str, Scheduling] = field(default_factory=dict[str, Scheduling])
@@ -59,18 +78,18 @@ class _NamedContents:
 
 
 def entries(records: Iterable[AnyRecord], before: Iterable[RevisionRecord] = ()) -> tuple[Entry, ...]:
-    """The oldest first. `before` are earlier revisions, to tell what the first ones changed."""
+    """All lines, the oldest first. `before` are earlier revisions, with which the first ones are compared."""
     ordered = sorted(records, key=lambda record: (record.at, _CAUSE_FIRST.index(record.type)))
-    told = _NamedContents({r.uid: r for r in sorted(before, key=lambda r: r.generation)})
+    so_far = _NamedContents({r.uid: r for r in sorted(before, key=lambda r: r.generation)})
     operations = {(o.uid, o.generation): o for o in ordered if isinstance(o, OperationRecord) and o.generation}
     revised = {(r.uid, r.generation) for r in ordered if isinstance(r, RevisionRecord)}
-    lines = [line for record in ordered if (line := _line(record, told, operations, revised)) is not None]
-    repeated = event_grouping.entries(record for record in ordered if isinstance(record, (EventRecord, ExitRecord)))
+    lines = [line for record in ordered if (line := _line(record, so_far, operations, revised)) is not None]
+    repeated = _repeated(record for record in ordered if isinstance(record, (EventRecord, ExitRecord)))
     return tuple(sorted((*lines, *repeated), key=_order))
 
 
 def _order(entry: Entry) -> tuple[datetime, bool, datetime, int]:
-    """Kubernetes counts whole seconds, we do not: within a second what was wanted comes before what came of it."""
+    """Kubernetes' times are whole seconds, the gateway's are not. Within a second, causes come before their effects."""
     cause = _CAUSE_FIRST.index(entry.type)
     return entry.at.replace(microsecond=0), cause > _CAUSE_FIRST.index("decision"), entry.at, cause
 
@@ -78,27 +97,27 @@ def _order(entry: Entry) -> tuple[datetime, bool, datetime, int]:
 _Operations: TypeAlias = dict[tuple[str, int], OperationRecord]
 
 
-def _line(record: AnyRecord, told: _NamedContents, operations: _Operations, revised: set[tuple[str, int]]) -> Entry | None:
+def _line(record: AnyRecord, so_far: _NamedContents, operations: _Operations, revised: set[tuple[str, int]]) -> Entry | None:
     match record:
         case OperationRecord():
             merged = (record.uid, record.generation) in revised
             return None if merged else _entry(record, operation(record), warning=record.outcome not in ("", DONE))
         case RevisionRecord():
-            previous = told.revisions.get(record.uid)
-            told.revisions[record.uid] = record
+            previous = so_far.revisions.get(record.uid)
+            so_far.revisions[record.uid] = record
             return _entry(record, revision(record, previous, operations.get((record.uid, record.generation))))
         case DecisionRecord():
-            previous_decision = told.decisions.get(record.uid)
-            told.decisions[record.uid] = record.scheduling
+            previous_decision = so_far.decisions.get(record.uid)
+            so_far.decisions[record.uid] = record.scheduling
             text = decision(record, previous_decision)
             return _entry(record, text, warning=record.scheduling.unplaced > 0) if text else None
         case StateRecord():
-            if told.states.get(record.uid) == record.after:
+            if so_far.states.get(record.uid) == record.after:
                 return None
-            told.states[record.uid] = record.after
+            so_far.states[record.uid] = record.after
             return _entry(record, state(record), warning=record.after == "Degraded")
         case EventRecord() | ExitRecord():
-            return None  # told in groups
+            return None  # grouped with the repeated ones
 
 
 def operation(record: OperationRecord) -> str:
@@ -114,13 +133,11 @@ def revision(record: RevisionRecord, previous: RevisionRecord | None, made_by: O
     """`alice scaled hello from 3 to 6: load test`."""
     author = made_by.author if made_by else record.author or _somebody(record.manager)
     reason = _because(made_by.reason if made_by else record.reason)
-    if record.generation == 1:
-        return f"{author} created {record.name}: {revision_changes.contents(record)}{reason}"
-    if previous is None:
-        verb = _past(made_by.verb if made_by else "update")
-        return f"{author} {verb} {record.name}: {revision_changes.contents(record)}{reason}"
-    found = revision_changes.between(previous, record)
     verb = made_by.verb if made_by else ""
+    if record.generation == 1 or previous is None:
+        done = "created" if record.generation == 1 else _past(verb or "update")
+        return f"{author} {done} {record.name}: {revision_changes.contents(record)}{reason}"
+    found = revision_changes.between(previous, record)
     if len(found) == 1 and found[0].startswith("replicas ") and verb in ("", "update", "scale"):
         return f"{author} scaled {record.name} {found[0].removeprefix('replicas ')}{reason}"
     what = f" ({', '.join(found)})" if found else ""
@@ -178,7 +195,7 @@ def _entry(record: AnyRecord, sentence: str, *, warning: bool = False) -> Entry:
 
 
 def _somebody(manager: str) -> str:
-    """Who wrote past the gateway is known only by their program; kubectl tells its command as well."""
+    """The author of a change outside the gateway, by the program; kubectl includes its command."""
     if manager.startswith(PLATFORM):
         return f"the platform ({manager})"
     tool, dash, _ = manager.partition("-")
@@ -193,3 +210,71 @@ def _past(verb: str) -> str:
 
 def _because(reason: str) -> str:
     return f": {reason}" if reason else ""
+
+
+@dataclass(slots=True)
+class _RepeatedEvents:
+    """The same event or exit, perhaps of many objects."""
+
+    first: EventRecord | ExitRecord
+    until: datetime
+    count: int
+    objects: set[str]
+
+
+def _repeated(records: Iterable[EventRecord | ExitRecord]) -> Iterator[Entry]:
+    """Lines of repeated events and exits, the oldest first. A repetition after a longer time is a line of its own."""
+    open_groups: dict[Hashable, _RepeatedEvents] = {}
+    closed: list[_RepeatedEvents] = []
+    for record in records:
+        kind, named, count = _likeness(record), _object_name(record), record.count if isinstance(record, EventRecord) else 1
+        group = open_groups.get(kind)
+        if group is None or record.at - group.until > NEAR:
+            closed += (group,) if group else ()
+            open_groups[kind] = _RepeatedEvents(record, record.until, count, {named})
+            continue
+        group.until = max(group.until, record.until)
+        group.count += count
+        group.objects.add(named)
+    yield from (_group_entry(group) for group in (*closed, *open_groups.values()))
+
+
+def _likeness(record: EventRecord | ExitRecord) -> Hashable:
+    """What two records have in common that a reader takes for the same."""
+    if isinstance(record, ExitRecord):
+        return record.uid, record.name, record.container, record.code, record.reason, record.expected
+    return record.uid, record.name, record.about, record.reason, _pattern(record)
+
+
+def _pattern(event: EventRecord) -> str:
+    """The message without what differs from pod to pod: names, and numbers such as durations."""
+    return "".join(c for c in event.message.replace(event.object, "") if not c.isdigit()) if event.object else event.message
+
+
+def _object_name(record: EventRecord | ExitRecord) -> str:
+    return record.object if isinstance(record, EventRecord) else record.pod
+
+
+def _group_entry(group: _RepeatedEvents) -> Entry:
+    first, alone = group.first, len(group.objects) == 1
+    return Entry(
+        at=first.at,
+        type=first.type,
+        sentence=_event_sentence(first, group)
+        if isinstance(first, EventRecord)
+        else exit_reasons.sentence(first, len(group.objects), group.count),
+        name=first.name,
+        uid=first.uid,
+        zone=first.zone if alone else "",
+        cluster=first.cluster if alone else "",
+        warning=first.warning if isinstance(first, EventRecord) else bool(exit_reasons.cure(first)),
+        until=group.until if group.until > first.at else None,
+        count=group.count,
+    )
+
+
+def _event_sentence(first: EventRecord, group: _RepeatedEvents) -> str:
+    many = len(group.objects)
+    who = f"{many} {first.about.lower()}s" if many > 1 else f"{first.about.lower()} {first.object}"
+    times = f" ({group.count} times)" if group.count > many else ""
+    return f"{who}: {first.reason}: {short(first.message)}{times}"

@@ -1,7 +1,7 @@
-"""Why a workload runs where it runs, or why it does not, in sentences with a remedy. Pure.
+"""Explains in sentences why a workload runs where it runs, or why it does not run, each with a remedy. Pure.
 
-The placement is explained by the decision that stands on the object itself; history adds what changed last and what keeps
-failing. Of a workload that is gone, history alone speaks.
+The decision on the object itself explains the placement. History adds the last change and what keeps failing. A deleted
+workload is explained from history alone.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from pincompute.store.records import (
     StateRecord,
 )
 
-LATELY = timedelta(hours=1)
-TOLD = 3  # kinds of failure, the latest first
+RECENT = timedelta(hours=1)
+SHOWN = 3  # kinds of failure, the latest first
 
 _QUIET_REASONS = ("BackOff", "Unhealthy", "FailedScheduling")
 """Events that say again what exits, probes and the status say better."""
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class ExplainedWorkload:
     """`records` are of this workload, the newest last; `silent` are members that do not answer now."""
 
     kind: WorkloadKind
@@ -42,18 +42,18 @@ class Subject:
     now: datetime
 
 
-def present(subject: Subject) -> Iterator[str]:
+def explain_present(subject: ExplainedWorkload) -> Iterator[str]:
     yield from placement_text.sentences(subject.kind, subject.obj)
     yield from _silence(subject)
-    since = subject.now - LATELY
+    since = subject.now - RECENT
     recent = tuple(record for record in subject.records if record.until >= since)
     yield from _failures(record for record in recent if isinstance(record, ExitRecord))
     yield from _warnings(record for record in recent if isinstance(record, EventRecord))
     yield from _last_change(subject.records)
 
 
-def past(name: str, records: tuple[AnyRecord, ...]) -> Iterator[str]:
-    """`records` as of a `Subject`, of one that is gone."""
+def explain_deleted(name: str, records: tuple[AnyRecord, ...]) -> Iterator[str]:
+    """Explain a deleted workload; `records` are as in a `ExplainedWorkload`."""
     states = [record for record in records if isinstance(record, StateRecord)]
     end = next((s for s in reversed(states) if s.after == GONE), None)
     last = next((s for s in reversed(states) if s.after not in (GONE, "Deleting")), None)
@@ -65,11 +65,11 @@ def past(name: str, records: tuple[AnyRecord, ...]) -> Iterator[str]:
     yield "To run it again, deploy it again; its revisions are in its history."
 
 
-def _silence(subject: Subject) -> Iterator[str]:
+def _silence(subject: ExplainedWorkload) -> Iterator[str]:
     made = subject.obj.status.scheduling
     used = {row.cluster for row in made.placement} if made else set[str]()
     for cluster in sorted(used & set(subject.silent)):
-        yield f"{cluster} does not answer now: what is said of it is its last news, and its replicas may still run."
+        yield f"{cluster} does not answer now. Its last known state is shown, and its replicas may still run."
 
 
 def _failures(found: Iterable[ExitRecord]) -> Iterator[str]:
@@ -79,14 +79,14 @@ def _failures(found: Iterable[ExitRecord]) -> Iterator[str]:
         if exit_reasons.cure(record):
             ways.setdefault((record.container, record.code, record.reason), []).append(record)
     latest = sorted(ways.values(), key=lambda way: way[-1].at, reverse=True)
-    for way in latest[:TOLD]:
+    for way in latest[:SHOWN]:
         times = f", {len(way)} times lately" if len(way) > 1 else ""
         yield f"At {_clock(way[-1].at)}{times}: {exit_reasons.sentence(way[-1])}."
 
 
 def _warnings(found: Iterable[EventRecord]) -> Iterator[str]:
     telling = [e for e in found if e.warning and e.reason not in _QUIET_REASONS]
-    for line in timeline.entries(telling)[-TOLD:]:
+    for line in timeline.entries(telling)[-SHOWN:]:
         yield f"At {_clock(line.until or line.at)}: {line.sentence}."
 
 

@@ -1,4 +1,5 @@
-"""What a user does with running workloads: read logs, open shells, copy files, forward ports, and the verbs.
+"""What a user does with running workloads: read logs, open shells, copy files, forward ports, and the lifecycle verbs.
 
-Everything reaches a replica through one interface, `backend.ReplicaAccess`; today the members' API servers stand behind it.
+All code here reaches a replica through one interface, `replica_access.ReplicaAccess`, which the members' API servers implement
+today.
 """

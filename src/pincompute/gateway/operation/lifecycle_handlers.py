@@ -1,7 +1,4 @@
-"""Routes of the operation API. Every workload kind has the same ones, made by the same functions.
-
-The only thing they do is to turn a request into values, and an answer into bytes.
-"""
+"""HTTP handlers of the lifecycle verbs (pause, resume, stop, start, restart, scale, rollback), the same for every kind."""
 
 from __future__ import annotations
 
@@ -76,7 +73,7 @@ def _plain(kind: WorkloadKind, verb: Verb) -> HTTPRouteHandler:
     ) -> Response[Done]:
         """Answers what will be, and where to watch it come about; a second time it changes nothing."""
         asked = _request(verb, call, key, data.reason if data else "")
-        return _answer(await verbs.carry_out(WorkloadRef(kind, project, name), asked))
+        return _answer(await verbs.execute(WorkloadRef(kind, project, name), asked))
 
     return handle
 
@@ -94,11 +91,9 @@ def _restart(kind: WorkloadKind) -> HTTPRouteHandler:
         """All of it, one replica, or one container of a replica."""
         body, target = data or Restarting(), WorkloadRef(kind, project, name)
         asked = _request("restart", call, key, body.reason)
-        if body.container:
-            return _answer(await verbs.restart_container(target, body.replica, body.container, asked))
-        if body.replica:
-            return _answer(await verbs.restart_replica(target, body.replica, asked))
-        return _answer(await verbs.carry_out(target, asked))
+        if body.replica or body.container:
+            return _answer(await verbs.restart(target, body.replica, body.container, asked))
+        return _answer(await verbs.execute(target, asked))
 
     return handle
 
@@ -115,7 +110,7 @@ def _scale(kind: WorkloadKind) -> HTTPRouteHandler:
     ) -> Response[Done]:
         """So many replicas; of what is stopped, so many once it is started."""
         asked = _request("scale", call, key, data.reason, replicas=data.replicas)
-        return _answer(await verbs.carry_out(WorkloadRef(kind, project, name), asked))
+        return _answer(await verbs.execute(WorkloadRef(kind, project, name), asked))
 
     return handle
 
@@ -134,14 +129,14 @@ def _rollback(kind: WorkloadKind) -> HTTPRouteHandler:
         """To an earlier revision; a dry run tells which, and field by field what it would change."""
         body = data or RollingBack()
         asked = _request("rollback", call, key, body.reason, to=body.revision)
-        act = verbs.foresee if dry_run else verbs.carry_out
+        act = verbs.dry_run_of if dry_run else verbs.execute
         return _answer(await act(WorkloadRef(kind, project, name), asked))
 
     return handle
 
 
 def _request(verb: Verb, call: Call, key: str, why: str, *, replicas: int | None = None, to: str = "") -> LifecycleRequest:
-    """Without a key every request is a wish of its own; a reason in the body counts more than the header's."""
+    """Without a key every request is a new one. A reason in the body replaces the header's."""
     why = why or call.reason
     return LifecycleRequest(verb=verb, by=call.caller.name, why=why, at=call.at, id=call.id, key=key, replicas=replicas, to=to)
 

@@ -1,11 +1,11 @@
-"""What each verb does to a workload: pure functions from the object and a request to a patch, or to the reason why not.
+"""Decides what each lifecycle verb changes on a workload, or why it cannot be carried out. Pure.
 
-Post-states (S-258). pause: pods stay as they are and no change reaches them. resume: changes reach them again. stop: no pods,
-and the number of replicas is kept in the spec. start: that number again. restart: new pods, as fast as the update's limits
-allow. scale: so many replicas. rollback: an earlier template. The surprising rule: pause and stop are fields of the spec
-beside `replicas`, not changes of it, so that a GitOps tool which applies its manifest again undoes neither.
+The resulting states (S-258): after pause, pods stay as they are and no change reaches them; after resume, changes reach them
+again. After stop there are no pods, and the spec keeps the number of replicas; after start there are that many again. Restart
+makes new pods, as fast as the update's limits allow. Scale sets the number of replicas. Rollback restores an earlier template.
 
-A verb whose post-state is there already changes nothing, and so does one that comes a second time under its key.
+Pause and stop are fields of the spec beside `replicas`, so a GitOps tool that applies its manifest again undoes neither. A verb
+whose state is already reached changes nothing, nor does a request that is repeated under the same key.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LONGEST_REASON = 1024  # characters
 
 @dataclass(frozen=True, slots=True)
 class RollbackRevision:
-    """One of a workload's history. `good`: it had all its replicas ready once; None while nobody can tell."""
+    """An earlier revision. `good`: all its replicas were ready once; None when that is not known."""
 
     name: str
     template: Manifest
@@ -43,9 +43,9 @@ class RollbackRevision:
 
 @dataclass(frozen=True, slots=True)
 class LifecycleRequest:
-    """`key` tells a repetition from a new wish. `replicas` belongs to scale; `to`, a revision or empty, to rollback.
+    """`key` identifies a repeated request. `replicas` is for scale; `to`, a revision or empty, and `history` are for rollback.
 
-    `history` is of rollback as well, newest first.
+    `history` is the newest revision first.
     """
 
     verb: Verb
@@ -61,15 +61,15 @@ class LifecycleRequest:
 
 @dataclass(frozen=True, slots=True)
 class LifecycleChange:
-    """A merge patch of the spec, empty when the post-state is there already, and what will be. `to`: a rollback's revision."""
+    """A merge patch of the spec, empty without a change, and the outcome in words. `to`: a rollback's revision."""
 
     spec: Manifest
-    will: str
+    outcome: str
     to: str = ""
 
 
 def decide(kind: WorkloadKind, obj: WorkloadObject, request: LifecycleRequest) -> LifecycleChange:
-    """Raises Problem when the verb cannot be carried out on the object as it is."""
+    """The change that the verb makes. Raises Problem when the object does not allow it now."""
     if obj.deleting:
         raise problems.wrong_state(f"{_name(obj)} is being deleted", "create it again once it is gone")
     if len(request.why) > LONGEST_REASON:
@@ -83,7 +83,7 @@ def decide(kind: WorkloadKind, obj: WorkloadObject, request: LifecycleRequest) -
 def patch(
     obj: WorkloadObject, request: LifecycleRequest, change: LifecycleChange, about: Replica | None = None, container: str = ""
 ) -> Manifest:
-    """The one write: the change, the record of it, and the version that it was decided from."""
+    """The patch of the object: the change, its note, and the version that the decision is based on."""
     note = OperationNote(
         verb=request.verb,
         by=request.by,
@@ -104,16 +104,16 @@ def patch(
 
 
 def may_disturb(obj: WorkloadObject) -> None:
-    """One replica or container of it is to be restarted. Raises Problem while nothing may reach its pods."""
+    """Check that a replica or container may be restarted. Raises Problem while no change may reach the shard_pods."""
     if obj.deleting:
         raise problems.wrong_state(f"{_name(obj)} is being deleted", "create it again once it is gone")
     _not_paused(obj)
 
 
-def wait(kind: WorkloadKind, obj: WorkloadObject, victim: Replica) -> str:
-    """Why a restart of the replica may have to wait, as far as that can be seen beforehand; empty when nothing is in its way.
+def reason_to_wait(kind: WorkloadKind, obj: WorkloadObject, victim: Replica) -> str:
+    """Why a restart of the replica may have to wait, as far as the gateway can see; empty when it need not.
 
-    Whether there is room is the federation's to decide, from the account of all clusters together.
+    The federation decides, from the disruption account of all clusters together.
     """
     wanted = 0 if obj.spec.stopped else kind.replicas(obj)
     ready = sum(line.ready_replicas for line in obj.status.clusters if line.known)
@@ -162,7 +162,7 @@ def _restart(_kind: WorkloadKind, obj: WorkloadObject, request: LifecycleRequest
 def _scale(kind: WorkloadKind, obj: WorkloadObject, request: LifecycleRequest) -> LifecycleChange:
     if not kind.scalable:
         raise problems.wrong_state(
-            f"{_name(obj)} is {_a(kind.word)}, which is always one pod", "stop it, or deploy an app instead"
+            f"{_name(obj)} is {_with_article(kind.word)}, which is always one pod", "stop it, or deploy an app instead"
         )
     wanted, present = request.replicas, kind.replicas(obj)
     if wanted is None or not 0 <= wanted <= MOST_REPLICAS:
@@ -176,7 +176,7 @@ def _scale(kind: WorkloadKind, obj: WorkloadObject, request: LifecycleRequest) -
 
 
 def _rollback(_kind: WorkloadKind, obj: WorkloadObject, request: LifecycleRequest) -> LifecycleChange:
-    """Also in the middle of an update: what was there before the present revision is what comes back."""
+    """Restore the template before the present one, also in the middle of an update."""
     same = [revision.name for revision in request.history if template_hash.same(revision.template, obj.spec.template)]
     present = same[0] if same else template_hash.revision(obj.spec.template)
     target = _named(obj, request) if request.to else _former(obj, request, (present, *same))
@@ -191,12 +191,12 @@ def _rollback(_kind: WorkloadKind, obj: WorkloadObject, request: LifecycleReques
 
 
 def _former(obj: WorkloadObject, request: LifecycleRequest, present: tuple[str, ...]) -> RollbackRevision:
-    """The newest before the present that ran well; where nothing is known of any, the newest.
+    """The newest earlier revision that ran well; if nothing is known of any, the newest.
 
-    The present one may have several names: versions of this program name the same template in ways of their own.
+    The present one may have several names, because versions of this program name the same template differently.
     """
     former = [revision for revision in request.history if revision.name not in present]
-    if _unheard(obj, present) and all(revision.name != obj.status.revision for revision in former):
+    if _unobserved(obj, present) and all(revision.name != obj.status.revision for revision in former):
         raise problems.wrong_state(
             f"the last change of {_name(obj)} has not been taken up yet, so its former revision is not kept yet",
             "try again in a moment",
@@ -210,8 +210,8 @@ def _former(obj: WorkloadObject, request: LifecycleRequest, present: tuple[str, 
     return found
 
 
-def _unheard(obj: WorkloadObject, present: tuple[str, ...]) -> bool:
-    """The federation has not looked at the present template yet, and so has not kept the former one."""
+def _unobserved(obj: WorkloadObject, present: tuple[str, ...]) -> bool:
+    """Whether the federation has not observed the present template yet, and so has not kept the former one."""
     status = obj.status
     return status.observed_generation < obj.metadata.generation and status.revision not in ("", *present)
 
@@ -248,7 +248,7 @@ def _count(count: int) -> str:
     return f"{count} replica" if count == 1 else f"{count} replicas"
 
 
-def _a(word: str) -> str:
+def _with_article(word: str) -> str:
     return f"an {word}" if word[0] in "aeio" else f"a {word}"
 
 

@@ -1,8 +1,8 @@
-"""Verbs carried out: read, decide, write once, say what will be. The record of who and why goes with the same write.
+"""Carries out lifecycle verbs: it reads the object, decides, and writes once, with a note of who asked and why.
 
-What is about one replica or container is recorded on the workload first and asked for then, so that a request that is sent
-again after an answer was lost is known again. The surprising rule: the gateway never ends a replica or a container itself. It
-leaves the request on the pod, and the federation grants it from the workload's one account of disturbance.
+A restart of one replica or container is noted on the workload first, so that a request that is repeated after a lost response
+is recognized. The gateway itself ends no replica and no container: it leaves a request on the pod, and the federation grants it
+from the workload's disruption account.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from pincompute.gateway.operation.replica_lookup import Replica, ReplicaLookup, 
 from pincompute.kube import write_requests
 from pincompute.kube.api_errors import Conflict, NotFound
 
-ATTEMPTS = 10  # at a write that others' writes come before: a workload that is changing has a new status every few milliseconds
+ATTEMPTS = 10  # at a write that conflicts: a changing workload has a new status every few milliseconds
 PAUSE = 0.02  # seconds, growing with every attempt
 
 
@@ -38,7 +38,7 @@ class RevisionSource(Protocol):
     """A workload's history of templates."""
 
     async def of(self, target: WorkloadRef, obj: WorkloadObject) -> Sequence[RollbackRevision]:
-        """Newest first. Raises Problem when nothing can be known of any."""
+        """The revisions, newest first. Raises Problem when no source of them answers."""
         ...
 
 
@@ -63,66 +63,59 @@ class Done(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
 
 @dataclass(frozen=True, slots=True)
 class LifecycleService:
-    """Carries out verbs. `revisions` is asked for rollbacks only."""
+    """Carries out lifecycle verbs. Only rollbacks use `revisions`."""
 
     reads: CacheReads
     replicas: ReplicaLookup
     access: ReplicaAccess
     revisions: RevisionSource
 
-    async def carry_out(self, target: WorkloadRef, request: LifecycleRequest) -> Done:
-        """A verb on the whole workload. Raises Problem, KubeError."""
-        informed = await self._informed(target, request)
+    async def execute(self, target: WorkloadRef, request: LifecycleRequest) -> Done:
+        """Carry out a verb on the whole workload. Raises Problem, KubeError."""
+        informed = await self._with_history(target, request)
         return await self._write(target, request, lambda obj: lifecycle_rules.decide(target.kind, obj, informed))
 
-    async def foresee(self, target: WorkloadRef, request: LifecycleRequest) -> Done:
-        """What a verb on the whole workload would do now, field by field; nothing is written. Raises Problem."""
+    async def dry_run_of(self, target: WorkloadRef, request: LifecycleRequest) -> Done:
+        """What a verb on the whole workload would change now, field by field, without a write. Raises Problem."""
         obj = self.workload(target)
-        change = lifecycle_rules.decide(target.kind, obj, await self._informed(target, request))
-        done = _done(target, obj, request, change, changed=bool(change.spec))
+        change = lifecycle_rules.decide(target.kind, obj, await self._with_history(target, request))
+        done = _result(target, obj, request, change, changed=bool(change.spec))
         return msgspec.structs.replace(done, dry_run=True, changes=self._changes(target, obj, change), revision=change.to)
 
-    async def restart_replica(self, target: WorkloadRef, asked: str, request: LifecycleRequest) -> Done:
-        """Asks that one replica ends, so that another takes its place."""
-        return await self._ask(target, asked, "", request)
-
-    async def restart_container(self, target: WorkloadRef, asked: str, container: str, request: LifecycleRequest) -> Done:
-        """Asks for a restart of one container of one replica; the others keep running."""
-        return await self._ask(target, asked, container, request)
-
-    async def _ask(self, target: WorkloadRef, asked: str, container: str, request: LifecycleRequest) -> Done:
+    async def restart(self, target: WorkloadRef, asked: str, container: str, request: LifecycleRequest) -> Done:
+        """Request that one replica ends and is replaced, or that only one container of it restarts."""
         obj = self.workload(target)
         before = operation_annotation.repeated(obj, request.verb, request.by, request.key)
         if before is not None and before.uid:
-            return await self._again(target, obj, before, container, request)
+            return await self._repeat(target, obj, before, container, request)
         victim = replica_lookup.choose(target, self.replicas.of(target), asked)
         name = replica_lookup.container_of(victim, container) if container else ""
         lifecycle_rules.may_disturb(obj)
-        wanted = _wish(name, request)
+        wanted = _restart_request(name, request)
         await self.access.may_restart(victim.place, victim.uid, wanted)
-        done = await self._record(target, request, LifecycleChange({}, _will(target, obj, victim, name)), victim, name)
-        return await self._leave(done, victim, wanted)
+        done = await self._note(target, request, LifecycleChange({}, _outcome_of(target, obj, victim, name)), victim, name)
+        return await self._leave_request(done, victim, wanted)
 
-    async def _again(
+    async def _repeat(
         self, target: WorkloadRef, obj: WorkloadObject, before: OperationNote, container: str, request: LifecycleRequest
     ) -> Done:
-        """The same request: it is left on the replica that it was about, unless that is gone, in case it never got there."""
-        done = _done(target, obj, request, LifecycleChange({}, f"{before.on} was to be restarted by this request before"))
+        """Repeat a request: leave it once more on its replica, unless that is gone, in case it never got there."""
+        done = _result(target, obj, request, LifecycleChange({}, f"{before.on} was to be restarted by this request before"))
         victim = next((replica for replica in self.replicas.of(target) if replica.uid == before.uid), None)
-        return done if victim is None else await self._leave(done, victim, _wish(container, request))
+        return done if victim is None else await self._leave_request(done, victim, _restart_request(container, request))
 
-    async def _leave(self, done: Done, victim: Replica, wanted: RestartRequest) -> Done:
+    async def _leave_request(self, done: Done, victim: Replica, wanted: RestartRequest) -> Done:
         return msgspec.structs.replace(done, changed=await self.access.restart(victim.place, victim.uid, wanted))
 
     def _changes(self, target: WorkloadRef, obj: WorkloadObject, change: LifecycleChange) -> tuple[diff.Change, ...]:
-        """In the simple model."""
+        """The changed fields of the simple model."""
         spec = msgspec.convert(merge_patch.apply(merge_patch.to_json(cast("Any", obj.spec)), change.spec), type(obj.spec))
         kind: SimpleKind[Any] = next(kind for kind in self.reads.kinds if kind.workload is target.kind)
         after: Any = msgspec.structs.replace(cast("Any", obj), spec=spec)
         return diff.changes(*(diff.asked(kind.to_simple(one)) for one in (cast("Any", obj), after)))
 
-    async def _informed(self, target: WorkloadRef, request: LifecycleRequest) -> LifecycleRequest:
-        """A rollback knows the history."""
+    async def _with_history(self, target: WorkloadRef, request: LifecycleRequest) -> LifecycleRequest:
+        """Add the history to a rollback."""
         if request.verb != "rollback":
             return request
         return replace(request, history=await self.revisions.of(target, self.workload(target)))
@@ -133,35 +126,35 @@ class LifecycleService:
             raise problems.not_found(target.spoken)
         return found
 
-    async def _record(
+    async def _note(
         self, target: WorkloadRef, request: LifecycleRequest, change: LifecycleChange, replica: Replica, container: str = ""
     ) -> Done:
-        """Only says on the workload what is about to be done to a part of it."""
+        """Note on the workload what is about to happen to one replica or container."""
         obj = self.workload(target)
         body = lifecycle_rules.patch(obj, request, change, replica, container)
-        del body["metadata"]["resourceVersion"]  # nothing of it was decided from the object
+        del body["metadata"]["resourceVersion"]  # the note depends on nothing in the object
         made = await self._patch(target, body)
-        return _done(target, made, request, change, changed=True)
+        return _result(target, made, request, change, changed=True)
 
     async def _write(
         self, target: WorkloadRef, request: LifecycleRequest, decide: Callable[[WorkloadObject], LifecycleChange]
     ) -> Done:
-        """Decided anew whenever somebody else's write came first."""
+        """Write the decided change; decide again whenever another write came first."""
         for attempt in range(1, ATTEMPTS + 1):
-            obj = self.workload(target) if attempt == 1 else await self._fresh(target)
+            obj = self.workload(target) if attempt == 1 else await self._read_fresh(target)
             change = decide(obj)
             if not change.spec:
-                return _done(target, obj, request, change)
+                return _result(target, obj, request, change)
             try:
                 made = await self._patch(target, lifecycle_rules.patch(obj, request, change))
             except Conflict:
                 await asyncio.sleep(PAUSE * attempt)
                 continue
-            return _done(target, made, request, change, changed=True)
+            return _result(target, made, request, change, changed=True)
         raise problems.conflict(f"{target.name} is being changed by others all the time", "try again in a moment")
 
-    async def _fresh(self, target: WorkloadRef) -> WorkloadObject:
-        """From the API server: the cache was not new enough."""
+    async def _read_fresh(self, target: WorkloadRef) -> WorkloadObject:
+        """Read from the API server when the cache is not new enough."""
         try:
             return await self.reads.clusters.client(HOST).get(target.resource, Key(target.project, target.name))
         except NotFound:
@@ -176,24 +169,24 @@ class LifecycleService:
         return made
 
 
-def _wish(container: str, request: LifecycleRequest) -> RestartRequest:
-    """Without a key every request is another, whatever its id."""
+def _restart_request(container: str, request: LifecycleRequest) -> RestartRequest:
+    """The request for a restart. Without a key every request is a new one, whatever its id."""
     identity = request.key or f"{request.id} {request.at.isoformat()}"
     return RestartRequest(id=identity, by=request.by, at=request.at, container=container, why=request.why)
 
 
-def _will(target: WorkloadRef, obj: WorkloadObject, victim: Replica, container: str) -> str:
+def _outcome_of(target: WorkloadRef, obj: WorkloadObject, victim: Replica, container: str) -> str:
     granted = "as soon as the workload's account of disturbance allows it"
     will = (
         f"container {container} of {victim.name} will restart {granted}, the others keep running"
         if container
         else f"{victim.name} will end and be replaced {granted}"
     )
-    why = lifecycle_rules.wait(target.kind, obj, victim)
+    why = lifecycle_rules.reason_to_wait(target.kind, obj, victim)
     return f"{will}; {why}" if why else will
 
 
-def _done(
+def _result(
     target: WorkloadRef, obj: WorkloadObject, request: LifecycleRequest, change: LifecycleChange, *, changed: bool = False
 ) -> Done:
     return Done(
@@ -201,7 +194,7 @@ def _done(
         project=target.project,
         name=target.name,
         changed=changed,
-        message=change.will,
+        message=change.outcome,
         watch=f"/v1/projects/{target.project}/{target.kind.plural}/{target.name}/watch",
         generation=obj.metadata.generation,
         version=f"{target.resource.plural}.{obj.metadata.resource_version}",

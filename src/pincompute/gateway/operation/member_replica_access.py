@@ -1,4 +1,4 @@
-"""`ReplicaAccess` over the members' API servers."""
+"""Implements `ReplicaAccess` over the members' API servers."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from pincompute.kube.cluster_set import Clusters
 from pincompute.kube.streams import pod_exec as programs
 from pincompute.kube.streams import pod_logs, pod_port_forward
 
-SILENCE = 60.0  # seconds without a line after which a log is asked for anew: a kubelet may have lost it at a rotation
-ATTEMPTS = 5  # at a patch that others' writes come before
+SILENCE = 60.0  # seconds without a line after which a log is requested again: a kubelet may have lost it at a rotation
+ATTEMPTS = 5  # at a patch that conflicts
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class MemberReplicaAccess:
             _added(pod, wanted)
 
     async def restart(self, place: ReplicaPlace, uid: str, wanted: RestartRequest) -> bool:
-        """Others write the pod at the same time: its status moves, and its operator takes away what is done."""
+        """Others write the pod at the same time: the kubelet its status, the operator the requests that are done."""
         for _ in range(ATTEMPTS):
             pod = await self._pod(place, uid)
             added = _added(pod, wanted) if pod is not None else None
@@ -59,7 +59,7 @@ class MemberReplicaAccess:
         raise problems.conflict(f"{place.pod.name} is being changed by others all the time", "try again in a moment")
 
     async def _pod(self, place: ReplicaPlace, uid: str) -> Pod | None:
-        """This very pod, from the API server: a cache may not know of a request that another gateway has just left there."""
+        """The pod, read from the API server: a cache may lack a request that another gateway has just left there."""
         try:
             pod = await self.clusters.client(place.cluster).get(PODS, place.pod)
         except NotFound:
@@ -68,7 +68,7 @@ class MemberReplicaAccess:
 
 
 def _added(pod: Pod, wanted: RestartRequest) -> dict[str, str | None] | None:
-    """The pod's annotation with the request; None when it waits there already, or was carried out before. Raises Problem."""
+    """The pod's annotation with the request added; None when it waits there already or was carried out. Raises Problem."""
     waiting = restart_requests.waiting(pod)
     if restart_requests.knows(pod, wanted):
         return None

@@ -1,7 +1,7 @@
-"""The last operations on an object, as they stand on the object itself: each in the same write as what it changed.
+"""Reads and writes the annotation that notes the last operations on an object, each in the same write as its change.
 
-So whoever comes later knows of them although the gateway that carried them out died before it could tell anybody. There are
-several, because a gateway that comes back may be asked for the next before the history has the one before.
+Whoever comes later knows of them, even if the gateway that carried them out died at once. The annotation holds several, because
+a gateway that starts again may get the next operation before history has the one before.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ KEPT = 4
 
 
 class OperationNote(Struct):
-    """What, who, why, when, and by which request; `generation` is the one it made, 0 when it made none.
+    """What was done, by whom, why, when, and by which request. `generation` is the one that it made, 0 for none.
 
-    `key` is the caller's Idempotency-Key, empty when there was none. The request's id tells no repetition: callers give the
-    same one to all that belongs together. `on` names the replica or container it was about, `uid` the pod; both are empty when
-    it was about the whole workload.
+    `key` is the caller's Idempotency-Key, or empty. The request's id identifies no repetition, because callers use one id for
+    several requests. `on` names the replica or container, `uid` the pod; both are empty for the whole workload.
     """
 
     verb: str
@@ -37,7 +36,7 @@ class OperationNote(Struct):
 
 
 def read(obj: Object | WorkloadObject) -> tuple[OperationNote, ...]:
-    """Newest first. Empty also when somebody else wrote there in another form."""
+    """The notes on an object, newest first; none when the annotation has another form."""
     text = obj.metadata.annotations.get(labels.OPERATIONS)
     try:
         return msgspec.json.decode(text, type=tuple[OperationNote, ...]) if text else ()
@@ -46,11 +45,11 @@ def read(obj: Object | WorkloadObject) -> tuple[OperationNote, ...]:
 
 
 def repeated(obj: Object | WorkloadObject, verb: str, by: str, key: str) -> OperationNote | None:
-    """What this caller did under this key before; None when it is new, or has no key."""
+    """The note of what this caller did under this key before; None when it is new or has no key."""
     wanted = verb, by, key
     return next((note for note in read(obj) if (note.verb, note.by, note.key) == wanted), None) if key else None
 
 
 def annotation(newest: OperationNote, before: tuple[OperationNote, ...] = ()) -> dict[str, str]:
-    """To be written with the change."""
+    """The annotation to write with the change."""
     return {labels.OPERATIONS: msgspec.json.encode((newest, *before)[:KEPT]).decode()}

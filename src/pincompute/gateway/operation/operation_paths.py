@@ -1,4 +1,4 @@
-"""Where the operation API's routes stand: below each workload, alike for every kind."""
+"""Paths and OpenAPI names of the operation API's routes, which are the same for every workload kind."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ def path(kind: WorkloadKind, tail: str) -> str:
 
 
 def named(verb: str, kind: WorkloadKind, thing: str = "") -> dict[str, Any]:
-    """How a route stands in the OpenAPI document."""
+    """The operation id and tag of a route in the OpenAPI document."""
     return {"operation_id": f"{verb}{kind.word.capitalize()}{thing}", "tags": [kind.plural]}

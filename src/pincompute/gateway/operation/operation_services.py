@@ -1,4 +1,4 @@
-"""The services of the operation API, made once for a gateway; routes ask for them by these names."""
+"""Makes the services of the operation API, once for a gateway; handlers request them by these names."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ TRANSCRIPTS = "transcripts"  # folder, beside the audit log
 def make(
     reads: CacheReads, authorizer: RequestAuthorizer, revisions: RevisionSource, settings: GatewaySettings
 ) -> dict[str, Any]:
-    """Must be made before the first cluster is added."""
+    """Make all services, before the first cluster is added."""
     replicas, access = ReplicaLookup(reads), MemberReplicaAccess(reads.clusters)
-    rights = StreamPermissions(authorizer, time.time)
+    permissions = StreamPermissions(authorizer, time.time)
     verbs = LifecycleService(reads, replicas, access, revisions)
     shells = settings.shells
     policy = ShellPolicy(
@@ -36,6 +36,6 @@ def make(
     )
     return {
         "verbs": verbs,
-        "logs": LogService(verbs, replicas, access, rights),
-        "shells": ShellService(reads, verbs, replicas, access, rights, policy),
+        "logs": LogService(verbs, replicas, access, permissions),
+        "shells": ShellService(reads, verbs, replicas, access, permissions, policy),
     }

@@ -1,7 +1,7 @@
-"""The one way to a replica: its logs, programs in it, its ports, a restart of one container.
+"""The interface to one replica: its logs, programs in it, its ports, and restarts of its containers.
 
-Everything above speaks `ReplicaAccess` and never of API servers. `members` implements it over the members' API servers;
-the agent on the nodes will implement it without a change here.
+`member_replica_access` implements it over the members' API servers. An agent on the nodes can implement it without a change in
+the code above.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class ReplicaPlace:
-    """Where one replica is."""
+    """The cluster and pod of one replica."""
 
     cluster: str
     pod: Key
@@ -84,9 +84,9 @@ class ReplicaAccess(Protocol):
         ...
 
     async def restart(self, place: ReplicaPlace, uid: str, wanted: RestartRequest) -> bool:
-        """Leaves the request on this very replica; it is carried out when the workload's account of disturbance allows it.
+        """Leave the request on this replica; it is carried out when the workload's disruption account allows it.
 
-        False when there is nothing to be done: this very request waits there already or was carried out before, or the replica
-        has gone meanwhile. Raises Problem as `may_restart` does.
+        False when there is nothing to do: the request waits there already or was carried out, or the replica is gone. Raises
+        Problem as `may_restart` does.
         """
         ...

@@ -1,9 +1,9 @@
-"""The replicas of a workload as users name them: `hello/3` is the fourth, `hello/b1-0` the first in cluster b1.
+"""Finds the replicas of a workload by the names that users give them: `hello/3` is the fourth, `hello/b1-0` the first in b1.
 
-The surprising rule: nobody gives out numbers. They follow from the placement and from the ordinals of pods, so that every
-gateway says the same at every time: the first replica of each cluster, by zone, then the second of each, and so on. So a
-scale leaves the numbers of the others as they are, who takes the place of one in its cluster has its number, and those beyond
-the placement, while an update or a move goes on, have numbers behind all others. A move to another cluster may change numbers.
+Numbers are not assigned. They follow from the placement and from the ordinals of pods, so every gateway computes the same ones:
+the first replica of each cluster, by zone, then the second of each, and so on. A scale therefore leaves the numbers of the
+other replicas as they are, and a replacement in the same cluster inherits its number. Replicas beyond the placement, while an
+update or a move goes on, have numbers behind all others. A move to another cluster may change numbers.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class WorkloadRef:
 
     @property
     def spoken(self) -> str:
-        """As problems name it."""
+        """The workload in the words of a problem."""
         return f"{self.kind.word} {self.project}/{self.name}"
 
     def __str__(self) -> str:
@@ -53,7 +53,7 @@ class WorkloadRef:
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """One pod of a workload. `answers` is false while its cluster is silent; what is told of it is then its last."""
+    """One pod of a workload. `answers` is false while its cluster is silent and only its last state is known."""
 
     workload: str
     number: int
@@ -90,7 +90,7 @@ class Replica:
 
 @dataclass(slots=True)
 class ReplicaLookup:
-    """All replicas of the region by workload, and the news of them."""
+    """Finds the replicas of a workload, and reports their changes."""
 
     reads: CacheReads
     _waiting: dict[tuple[str, str], set[asyncio.Event]] = field(
@@ -102,7 +102,7 @@ class ReplicaLookup:
         self.reads.clusters.on_contact(self._contact)
 
     def of(self, target: WorkloadRef) -> tuple[Replica, ...]:
-        """In the order of their numbers, with those that are on their way out."""
+        """The replicas in the order of their numbers, terminating ones included."""
         located = self.reads.pods(target.project, target.name).items
         found = [(at.cluster, at.obj) for at in located if at.obj.metadata.labels.get(WORKLOAD) == target.resource.kind]
         living = [pod for _, pod in found]
@@ -118,8 +118,8 @@ class ReplicaLookup:
         return self.reads.silent()
 
     @contextmanager
-    def news(self, target: WorkloadRef) -> Generator[asyncio.Event]:
-        """An event that is set with every change of one of the workload's replicas, or of contact to a cluster."""
+    def changes(self, target: WorkloadRef) -> Generator[asyncio.Event]:
+        """An event that is set at every change of the workload's replicas, or of the contact to a cluster."""
         event, key = asyncio.Event(), (target.project, target.name)
         self._waiting.setdefault(key, set()).add(event)
         try:
@@ -130,7 +130,7 @@ class ReplicaLookup:
                 del self._waiting[key]
 
     def _placed(self, target: WorkloadRef) -> dict[Where, int]:
-        """Empty before it was placed, and after its end."""
+        """Replicas by zone and cluster; empty before the workload is placed, and after its end."""
         try:
             obj: WorkloadObject | None = self.reads.clusters.view(HOST, target.resource).get(Key(target.project, target.name))
         except Unknown:
@@ -149,7 +149,7 @@ class ReplicaLookup:
 
 
 def number(found: Iterable[Pod], placed: Mapping[Where, int]) -> dict[str, int]:
-    """A number by uid. Those on their way out share theirs with whoever takes their place."""
+    """The number of each pod by its uid. A terminating pod shares its number with its replacement."""
     ordered = sorted(found, key=_order)
     living = [pod for pod in ordered if shard_pods.is_live(pod)]
     ranks = sorted((rank, *where) for where, count in placed.items() for rank in range(count))
@@ -169,7 +169,7 @@ def number(found: Iterable[Pod], placed: Mapping[Where, int]) -> dict[str, int]:
 
 
 def counted(found: Iterable[Pod]) -> dict[Where, int]:
-    """A placement as the living pods tell it."""
+    """The placement that the living pods show."""
     return dict(Counter(_where(pod) for pod in found if shard_pods.is_live(pod)))
 
 

@@ -1,6 +1,6 @@
-"""How the replicas of a workload stand: where each is, in which state, and each of its containers. Pure, but for the route.
+"""The status of each replica: where it runs, its state, and the state of its containers. Pure, but for the handler.
 
-The words are those a user acts on: a reason is given only where something is not as it should be.
+A reason is given only where something is not as it should be.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ class ReplicaList(Struct):
     missing: Annotated[tuple[str, ...], doc("Clusters that do not answer; what is said of them is their last.")] = ()
 
 
-def listed(found: Iterable[Replica], silent: tuple[str, ...]) -> ReplicaList:
-    return ReplicaList(items=tuple(standing(replica) for replica in found), missing=silent)
+def replica_list(found: Iterable[Replica], silent: tuple[str, ...]) -> ReplicaList:
+    return ReplicaList(items=tuple(describe(replica) for replica in found), missing=silent)
 
 
-def standing(replica: Replica) -> ReplicaStanding:
+def describe(replica: Replica) -> ReplicaStanding:
     pod = replica.pod
     return ReplicaStanding(
         name=replica.name,
@@ -81,7 +81,7 @@ def _state(pod: Pod) -> str:
 
 
 def _reason(pod: Pod) -> str:
-    """The pod's own, or why it has no node."""
+    """The pod's own reason, or why it has no node."""
     if pod.status.message or pod.status.reason:
         return pod.status.message or pod.status.reason
     unplaced = (c for c in pod.status.conditions if c.type == "PodScheduled" and c.status == "False")
@@ -115,6 +115,6 @@ def route(kind: WorkloadKind) -> HTTPRouteHandler:
         """Each replica: where it is, its state, and the state of its containers."""
         target = WorkloadRef(kind, project, name)
         verbs.workload(target)
-        return listed(verbs.replicas.of(target), verbs.replicas.silent())
+        return replica_list(verbs.replicas.of(target), verbs.replicas.silent())
 
     return handle

@@ -1,4 +1,4 @@
-"""WebSockets of users: who may open one, and how one is refused in the words of a problem document."""
+"""Checks the origin of clients' WebSockets, and refuses one with a problem document."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LONGEST_REASON = 120  # bytes; a close frame has no more room
 
 
 def check_origin(origin: str, host: str, allowed: tuple[str, ...]) -> None:
-    """A page of somebody else's must not open a shell with the credentials its visitor has here (S-257).
+    """Check that no page of another site opens a shell with its visitor's credentials (S-257).
 
     Programs send no origin. Raises Problem.
     """
@@ -33,7 +33,7 @@ def check_origin(origin: str, host: str, allowed: tuple[str, ...]) -> None:
 
 
 async def refuse(socket: UserSocket, problem: Problem) -> None:
-    """Before it is accepted: with the problem as the answer where the server can, else with a status that says no more."""
+    """Refuse a socket before it is accepted: with the problem as the response if the server can, else with a close code."""
     identity = request_id(socket.scope)
     scope: Any = socket.scope
     if "websocket.http.response" not in (scope.get("extensions") or {}):

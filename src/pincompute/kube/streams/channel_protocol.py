@@ -16,7 +16,7 @@ PROTOCOL = "v5.channel.k8s.io"
 
 
 class Channel(IntEnum):
-    """STATUS carries one JSON Status when the program has ended; CLOSE says that the channel of its second byte ended."""
+    """The first byte of a message. STATUS carries a JSON ApiStatus at the end; CLOSE ends the channel of its second byte."""
 
     STDIN = 0
     STDOUT = 1

@@ -1,1 +1,1 @@
-"""Migrations of the store, in order; a migration that was released never changes."""
+"""Migrations of the store, in their order. A released migration never changes."""

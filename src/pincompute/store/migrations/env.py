@@ -1,4 +1,4 @@
-"""Where alembic begins: it works in the transaction it is handed, so that a migration happens whole or not at all."""
+"""Runs alembic in the transaction that it is given, so that a migration happens whole or not at all."""
 
 from __future__ import annotations
 

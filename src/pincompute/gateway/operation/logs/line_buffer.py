@@ -1,7 +1,7 @@
-"""Lines between those who read logs and the one who takes them: bounded, and honest about what did not fit.
+"""A bounded buffer of log lines between the readers of logs and the client, which counts what does not fit.
 
-Past lines wait for room. Live ones do not wait, because the node goes on writing: what does not fit is counted, and a mark
-says so as soon as there is room.
+Past lines wait for room. Live lines do not wait, because the node goes on writing: lines that do not fit are counted, and a
+mark says so as soon as there is room.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ ALL = 64 * 1024 * 1024  # bytes of all streams of a gateway together
 
 @dataclass(slots=True)
 class BufferBudget:
-    """Memory shared by all streams: the more there are, the less each may hold."""
+    """The memory of all streams together: the more streams there are, the less each may hold."""
 
     streams: int = 0
 
@@ -29,7 +29,7 @@ class BufferBudget:
 
 @dataclass(slots=True)
 class LineBuffer:
-    """Closed by the writer when nothing more will come; `take` then gives what is left, and after that nothing."""
+    """The lines of one stream. After `close`, `take` returns what is left, and then nothing."""
 
     budget: BufferBudget
     _lines: list[Stamped] = field(default_factory=list[Stamped], init=False)
@@ -40,14 +40,14 @@ class LineBuffer:
     _room: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     async def put(self, line: Stamped) -> None:
-        """Waits until there is room."""
+        """Add a line, once there is room."""
         while self._full():
             self._room.clear()
             await self._room.wait()
         self._append(line)
 
     def offer(self, line: Stamped) -> None:
-        """Drops the line when there is no room."""
+        """Add a line, or count it as dropped when there is no room."""
         if self._full():
             self._dropped += 1
             return
@@ -61,7 +61,7 @@ class LineBuffer:
         self._news.set()
 
     async def take(self) -> list[Stamped]:
-        """All there is, once there is something; nothing when it is closed and empty."""
+        """All lines, once there are any; none when the buffer is closed and empty."""
         while not self._lines and not self._closed:
             self._news.clear()
             await self._news.wait()

@@ -1,7 +1,7 @@
-"""Lines as they are written, over restarts, moves, rotations and breaks (S-261).
+"""Follows logs as they are written, over restarts, moves, rotations and broken connections (S-261).
 
-A log that ends or breaks is asked for again from its watermark, so that nothing is lost or doubled. The surprising rule: a
-quiet log is asked for again once a minute as well, because kubelets lose those who follow when a log is rotated.
+A log that ends or breaks is requested again from its watermark, so that no line is lost or doubled. A quiet log is requested
+again once a minute as well, because a kubelet may lose its followers when it rotates the log.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from pincompute.api.builtin import ContainerStateTerminated, ContainerStatus
-from pincompute.gateway.operation.logs import file_logs, log_lines, log_sources
+from pincompute.gateway.operation.logs import log_lines, log_sources
 from pincompute.gateway.operation.logs.line_buffer import LineBuffer
 from pincompute.gateway.operation.logs.line_ordering import WAIT, ClockSkew, ReorderBuffer
 from pincompute.gateway.operation.logs.log_lines import LogSource
 from pincompute.gateway.operation.logs.log_query import LogQuery
 from pincompute.gateway.operation.logs.log_watermark import Watermark
-from pincompute.gateway.operation.logs.replica_succession import Come, ReplicaSuccession
+from pincompute.gateway.operation.logs.replica_succession import Arrival, ReplicaSuccession
 from pincompute.gateway.operation.replica_access import LogOptions, ReplicaAccess
 from pincompute.gateway.operation.replica_lookup import Replica, ReplicaLookup, WorkloadRef
 from pincompute.kube.api_errors import KubeError
 from pincompute.kube.cache_views import Unknown
 
-PAUSE = 0.5  # seconds before a log that ended or broke is asked for again
+PAUSE = 0.5  # seconds before a log that ended or broke is requested again
 LONGEST_PAUSE = 10.0
-LOOK = 30.0  # seconds between looks at what there is when no news comes
-HELD = 5_000_000_000  # nanoseconds that a log was followed for before its end counts as an orderly one
-FRESH = 2_000_000_000  # nanoseconds after opening a log until its lines are taken for written just now
+RECHECK = 30.0  # seconds between two checks when no change is reported
+HELD = 5_000_000_000  # nanoseconds; a log that was followed for longer ended in an orderly way
+FRESH = 2_000_000_000  # nanoseconds after the opening of a log; later lines were written just now
 
 
 @dataclass(slots=True)
 class _FollowedSource:
-    """One source: the run of its container that is being read, and how far."""
+    """One source: which run of its container is read, and how far."""
 
     source: LogSource
     watermark: Watermark
@@ -44,82 +44,83 @@ class _FollowedSource:
 
 @dataclass(slots=True)
 class LogFollower:
-    """All sources of a query, for as long as the workload exists."""
+    """Follows all sources of a query for as long as the workload exists."""
 
     target: WorkloadRef
     query: LogQuery
     replicas: ReplicaLookup
     access: ReplicaAccess
-    out: LineBuffer
+    buffer: LineBuffer
     now: Callable[[], int]
     exists: Callable[[], bool]
     marks: dict[tuple[str, str], Watermark]
     _order: ReorderBuffer = field(init=False)
     _began: int = field(init=False)
-    _named: dict[str, Replica] = field(default_factory=dict[str, Replica], init=False)
+    _by_uid: dict[str, Replica] = field(default_factory=dict[str, Replica], init=False)
 
     def __post_init__(self) -> None:
-        self._order = ReorderBuffer(self.out.offer)
+        self._order = ReorderBuffer(self.buffer.offer)
         self._began = self.now()
 
     async def run(self) -> None:
-        with self.replicas.news(self.target) as news:
+        with self.replicas.changes(self.target) as changed:
             async with asyncio.TaskGroup() as group:
                 flusher = group.create_task(self._flush())
-                await self._follow_all(group, news)
+                await self._follow_all(group, changed)
                 flusher.cancel()
         self._order.flush(self.now() + WAIT)
 
-    async def _follow_all(self, group: asyncio.TaskGroup, news: asyncio.Event) -> None:
-        """Starts to follow whatever appears; each source's task ends by itself when its replica is gone."""
+    async def _follow_all(self, group: asyncio.TaskGroup, changed: asyncio.Event) -> None:
+        """Follow every source that appears; its task ends by itself when its replica is gone."""
         tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
-        there = self.replicas.of(self.target)
-        heirs, meant = ReplicaSuccession.of(there), {source.replica.uid for source in log_sources.select(there, self.query)}
+        present_replicas = self.replicas.of(self.target)
+        succession = ReplicaSuccession.of(present_replicas)
+        followed = {source.replica.uid for source in log_sources.select(present_replicas, self.query)}
         first = True
         while True:
-            news.clear()
-            there = self.replicas.of(self.target)
-            self._named = {replica.uid: replica for replica in there}
-            meant |= self._tell_moves(heirs.look(there), meant)
-            chosen = log_sources.of((replica for replica in there if replica.uid in meant), self.query)
+            changed.clear()
+            present_replicas = self.replicas.of(self.target)
+            self._by_uid = {replica.uid: replica for replica in present_replicas}
+            followed |= self._mark_moves(succession.update(present_replicas), followed)
+            chosen = log_sources.of((replica for replica in present_replicas if replica.uid in followed), self.query)
             for source in chosen:
                 if source.key not in tasks:
                     tasks[source.key] = group.create_task(self._follow(_followed(source, self.marks, present=first)))
             alive = {source.key for source in chosen}
             tasks = {key: task for key, task in tasks.items() if key in alive or not task.done()}
-            if not self.exists() and not there:
+            if not self.exists() and not present_replicas:
                 self._mark("ended", f"{self.target.name} does not exist any more")
                 break
             first = False
-            await _wait(news)
+            await _until_changed(changed)
         for task in tasks.values():
             task.cancel()
 
-    def _tell_moves(self, come: Sequence[Come], meant: set[str]) -> set[str]:
-        """Gives those that the stream is to follow: all, or whoever takes the place of the one that was named."""
-        for replica, before in come:
+    def _mark_moves(self, arrivals: Sequence[Arrival], followed: set[str]) -> set[str]:
+        """Mark arrivals, and return those that the stream follows: all, or the replacement of the one that was named."""
+        for replica, before in arrivals:
             if before is None:
                 self._mark("started", f"{replica.name} started in {replica.cluster}", replica)
             elif before.cluster == replica.cluster:
-                self._mark("replaced", f"{before.name} was replaced in {replica.cluster}{_as(before, replica)}", replica)
+                self._mark("replaced", f"{before.name} was replaced in {replica.cluster}{_with_name(before, replica)}", replica)
             else:
-                text = f"{before.name} moved from {before.cluster} to {replica.cluster}{_as(before, replica)}"
+                text = f"{before.name} moved from {before.cluster} to {replica.cluster}{_with_name(before, replica)}"
                 self._mark("moved", text, replica)
-        inherits = {replica.uid for replica, before in come if before is not None and before.uid in meant}
-        named = {source.replica.uid for source in log_sources.select((replica for replica, _ in come), self.query)}
-        return inherits if self.query.replica.isdecimal() else inherits | named
+        replacements = {replica.uid for replica, before in arrivals if before is not None and before.uid in followed}
+        named = {source.replica.uid for source in log_sources.select((replica for replica, _ in arrivals), self.query)}
+        return replacements if self.query.replica.isdecimal() else replacements | named
 
     async def _follow(self, followed: _FollowedSource) -> None:
-        """With news of its own: an event that somebody else is to clear would never let this wait."""
+        """Follow one source. It has a change event of its own, because a shared one would be cleared by others."""
         source, pause = followed.source, PAUSE
-        with self.replicas.news(self.target) as news:
-            while (replica := self._replica(source, news)) is not None:
+        with self.replicas.changes(self.target) as changed:
+            while (replica := self._replica(source, changed)) is not None:
                 status = replica.status(source.container)
                 if not replica.answers:
-                    self._tell_gap(followed)
-                    await _wait(news)
+                    self._mark_gap(followed)
+                    await _until_changed(changed)
                 elif status is None or not status.container_id:
-                    await _wait(news)
+                    await _until_changed(changed)
                 elif await self._read(followed, status):
                     pause = PAUSE
                 else:
@@ -127,7 +128,7 @@ class LogFollower:
                     pause = min(2 * pause, LONGEST_PAUSE)
 
     async def _read(self, followed: _FollowedSource, status: ContainerStatus) -> bool:
-        """Reads one run of the container until its log ends or breaks; false when nothing new came of it."""
+        """Read one run of the container until its log ends or breaks; false when nothing new came."""
         await self._catch_up(followed, status)
         if followed.gap:
             followed.gap = False
@@ -138,7 +139,7 @@ class LogFollower:
         return followed.watermark.newest > before or self.now() - opened > HELD
 
     async def _catch_up(self, followed: _FollowedSource, status: ContainerStatus) -> None:
-        """The container restarted: the rest of what it wrote before, then the mark."""
+        """After a restart of the container, read the rest of its previous run, then mark the restart."""
         if self.query.file or status.restart_count <= followed.restarts:
             return
         with suppress(KubeError, Unknown):
@@ -157,7 +158,7 @@ class LogFollower:
         opened = self.now()
         since = watermark.since or self._since()
         if self.query.file:
-            stream = file_logs.lines(self.access, source, self.query, follow=True)
+            stream = log_sources.read_file(self.access, source, self.query, follow=True)
         else:
             stream = self.access.logs(
                 source.replica.place, LogOptions(source.container, since, previous=previous, follow=follow)
@@ -167,13 +168,13 @@ class LogFollower:
                 self._take(followed, raw, opened)
 
     def _since(self) -> str | float:
-        """A duration is counted from when it was asked for."""
+        """From when to read. A duration counts from the time of the request."""
         asked = self.query.since
         return asked if isinstance(asked, str) else asked + (self.now() - self._began) / 1e9
 
     def _take(self, followed: _FollowedSource, raw: bytes, opened: int) -> None:
         arrived = self.now()
-        replica = self._named.get(followed.source.replica.uid, followed.source.replica)
+        replica = self._by_uid.get(followed.source.replica.uid, followed.source.replica)
         source = LogSource(replica, followed.source.container)
         if self.query.file:
             stamped = log_lines.untimed(raw, source, arrived, self.query.file)
@@ -182,7 +183,7 @@ class LogFollower:
             if log_lines.is_timed(stamped, raw) and not followed.watermark.is_new(stamped.at, raw):
                 return
             if followed.skew.judge(stamped.at, arrived, fresh=arrived - opened > FRESH):
-                self._tell_skew(followed)
+                self._mark_skew(followed)
         if self.query.pattern is None or self.query.pattern.matches(stamped.line.text):
             self._order.push(arrived if followed.skew.offset else stamped.at, stamped, arrived)
 
@@ -191,19 +192,19 @@ class LogFollower:
             await asyncio.sleep(WAIT / 3e9)
             self._order.flush(self.now())
 
-    def _replica(self, source: LogSource, news: asyncio.Event) -> Replica | None:
-        """As it is now; whatever comes after this look is news."""
-        news.clear()
+    def _replica(self, source: LogSource, changed: asyncio.Event) -> Replica | None:
+        """The replica as it is now; every later change sets the event."""
+        changed.clear()
         return next((r for r in self.replicas.of(self.target) if r.uid == source.replica.uid), None)
 
-    def _tell_gap(self, followed: _FollowedSource) -> None:
+    def _mark_gap(self, followed: _FollowedSource) -> None:
         if followed.gap:
             return
         followed.gap = True
         replica = followed.source.replica
         self._mark("gap", f"{replica.cluster} does not answer: no lines of {replica.name} until it is back", replica)
 
-    def _tell_skew(self, followed: _FollowedSource) -> None:
+    def _mark_skew(self, followed: _FollowedSource) -> None:
         replica, offset = followed.source.replica, followed.skew.offset / 1e9
         if not offset:
             self._mark("skew", f"the clocks of {replica.name}'s node and of the gateway agree again", replica)
@@ -213,24 +214,24 @@ class LogFollower:
         self._mark("skew", f"{clock}; its lines are ordered by their arrival", replica)
 
     def _mark(self, kind: log_lines.Mark, text: str, replica: Replica | None = None) -> None:
-        """In its place among the lines that wait for each other."""
+        """Put a mark in its place among the lines."""
         at = self.now()
         source = LogSource(replica, "") if replica else None
         self._order.push(at, log_lines.mark(kind, text, at, source), at)
 
 
-def _as(before: Replica, replica: Replica) -> str:
+def _with_name(before: Replica, replica: Replica) -> str:
     return "" if before.name == replica.name else f", as {replica.name}"
 
 
-async def _wait(news: asyncio.Event) -> None:
+async def _until_changed(changed: asyncio.Event) -> None:
     with suppress(TimeoutError):
-        async with asyncio.timeout(LOOK):
-            await news.wait()
+        async with asyncio.timeout(RECHECK):
+            await changed.wait()
 
 
 def _followed(source: LogSource, marks: dict[tuple[str, str], Watermark], *, present: bool) -> _FollowedSource:
-    """`present`: it was there from the beginning, so its former restarts and its silence are no news."""
+    """`present`: it exists since the beginning, so its former restarts and a silent cluster need no mark."""
     status = source.replica.status(source.container)
     restarts = status.restart_count if present and status is not None else 0
     watermark = marks.setdefault(source.key, Watermark())

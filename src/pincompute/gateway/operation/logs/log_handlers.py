@@ -1,16 +1,16 @@
-"""Routes of logs, of apps and of units."""
+"""HTTP handlers of logs, the same for every workload kind."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Any
 
 from litestar import Request, get
 from litestar.di import NamedDependency, Provide
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import ResponseSpec
-from litestar.params import FromPath, FromQuery, HeaderParameter, QueryParameter
+from litestar.params import FromPath
 
 from pincompute.api.kinds import WorkloadKind
 from pincompute.api.workloads import WorkloadStatus
@@ -21,35 +21,36 @@ from pincompute.gateway.operation.logs.line_buffer import BufferBudget, LineBuff
 from pincompute.gateway.operation.logs.log_lines import ENCODERS, NDJSON, LogLine
 from pincompute.gateway.operation.logs.log_query import LogQuery
 from pincompute.gateway.operation.logs.log_reader import LogReader
-from pincompute.gateway.operation.logs.log_response import LogFormatter, LogResponse, LogStream, media_type
+from pincompute.gateway.operation.logs.log_response import LogFormatter, LogStream, media_type
 from pincompute.gateway.operation.operation_paths import named, path
 from pincompute.gateway.operation.replica_access import ReplicaAccess
 from pincompute.gateway.operation.replica_lookup import ReplicaLookup, WorkloadRef
 from pincompute.gateway.operation.stream_permissions import StreamPermissions
+from pincompute.gateway.operation.streamed_response import StreamedResponse
 from pincompute.gateway.problems import Problem
 
 
 @dataclass(frozen=True, slots=True)
 class LogService:
-    """The service behind the routes."""
+    """Opens log streams for the handlers."""
 
     verbs: LifecycleService
     replicas: ReplicaLookup
     access: ReplicaAccess
-    rights: StreamPermissions
+    permissions: StreamPermissions
     budget: BufferBudget = field(default_factory=BufferBudget)
 
-    def open(self, target: WorkloadRef, query: LogQuery, accept: str, call: Call) -> LogResponse:
-        """Raises Problem for what the workload does not have; later troubles are marks in the stream."""
+    def open(self, target: WorkloadRef, query: LogQuery, accept: str, call: Call) -> StreamedResponse:
+        """Open a stream. Raises Problem for what the workload does not have; later failures are marks in the stream."""
         obj = self.verbs.workload(target)
         log_sources.check(obj, target, self.replicas.of(target), query)
-        wanted, out = media_type(accept), LineBuffer(self.budget)
-        reading = LogReader(
-            target, query, self.replicas, self.access, out, time.time_ns, lambda: self._exists(target), _placed(obj.status)
+        wanted, buffer = media_type(accept), LineBuffer(self.budget)
+        reader = LogReader(
+            target, query, self.replicas, self.access, buffer, time.time_ns, lambda: self._exists(target), _placed(obj.status)
         )
-        pages = LogFormatter(ENCODERS[wanted], query.after)
-        streaming = LogStream(reading.run, out, pages, call, self.rights, events=wanted == "text/event-stream")
-        return LogResponse(streaming, wanted)
+        formatter = LogFormatter(ENCODERS[wanted], query.after)
+        stream = LogStream(reader.run, buffer, formatter, call, self.permissions, heartbeats=wanted == "text/event-stream")
+        return StreamedResponse(stream.produce, wanted, {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
 
     def _exists(self, target: WorkloadRef) -> bool:
         try:
@@ -64,43 +65,14 @@ def _placed(status: WorkloadStatus) -> frozenset[str]:
     return frozenset((*(row.cluster for row in rows), *(line.cluster for line in status.clusters)))
 
 
-_Since = Annotated[str, QueryParameter(description="A duration such as 10m, or a time in RFC 3339.")]
-_Tail = Annotated[int | None, QueryParameter(description="Only so many of the newest lines, of all replicas together.")]
-_Grep = Annotated[str, QueryParameter(description="Only lines that match this regular expression (RE2).")]
-_File = Annotated[str, QueryParameter(description="A file on one of the container's volumes, instead of its console.")]
-_After = Annotated[str, HeaderParameter(name="Last-Event-ID", description="Go on after this event of a former stream.")]
 _ANSWERS = {200: ResponseSpec(LogLine, description="Lines, also as text/plain and text/event-stream", media_type=NDJSON)}
-
-
-async def _query(
-    after: _After = "",
-    replica: FromQuery[str] = "",
-    container: FromQuery[str] = "",
-    since: _Since = "",
-    tail: _Tail = None,
-    grep: _Grep = "",
-    file: _File = "",
-    previous: FromQuery[bool] = False,
-    follow: FromQuery[bool] = False,
-) -> LogQuery:
-    return log_query.read(
-        replica=replica,
-        container=container,
-        since=since,
-        tail=tail,
-        grep=grep,
-        previous=previous,
-        follow=follow,
-        file=file,
-        after=after,
-    )
 
 
 def route(kind: WorkloadKind) -> HTTPRouteHandler:
     @get(
         path(kind, "logs"),
         opt=may("logs", "get", cost=5, stream=True),
-        dependencies={"wanted": Provide(_query)},
+        dependencies={"wanted": Provide(log_query.read, sync_to_thread=False)},
         responses=_ANSWERS,
         **named("get", kind, "Logs"),
     )
@@ -111,7 +83,7 @@ def route(kind: WorkloadKind) -> HTTPRouteHandler:
         wanted: NamedDependency[LogQuery],
         logs: NamedDependency[LogService],
         request: Request[Any, Any, Any],
-    ) -> LogResponse:
+    ) -> StreamedResponse:
         """What its containers write, of all replicas in the order of time: past, and live with `follow`."""
         target = WorkloadRef(kind, project, name)
         return logs.open(target, wanted, request.headers.get("Accept", ""), call)

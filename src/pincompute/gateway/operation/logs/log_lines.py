@@ -1,4 +1,4 @@
-"""One line of a log, from a node's bytes to what a user gets, as plain text, NDJSON or server-sent events."""
+"""Parses a node's log lines and encodes them for clients as plain text, NDJSON or server-sent events."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ class LogSource:
 
 @dataclass(frozen=True, slots=True)
 class Stamped:
-    """A line with its time in nanoseconds since the epoch, by which lines are ordered."""
+    """A line with its time in nanoseconds since the epoch, which orders lines."""
 
     at: int
     line: LogLine
 
 
 def parse(raw: bytes, source: LogSource, arrived: int) -> Stamped:
-    """A node's line: its time, a space, the text. Without a time, as from some runtimes' own messages, it is of now."""
+    """Parse a node's line: its time, a space, the text. A runtime's own message has no time and counts as written now."""
     stamp, _, text = raw.partition(b" ")
     try:
         at, time = nanoseconds(stamp.decode()), stamp.decode()
@@ -68,12 +68,12 @@ def parse(raw: bytes, source: LogSource, arrived: int) -> Stamped:
 
 
 def is_timed(line: Stamped, raw: bytes) -> bool:
-    """Whether the node told the time. What a runtime says itself is of now, and tells nothing of how far a log was read."""
+    """Whether the line carries a time. A runtime's own message does not, and does not show how far a log was read."""
     return raw.startswith(line.line.time.encode() + b" ")
 
 
 def untimed(raw: bytes, source: LogSource, arrived: int, file: str) -> Stamped:
-    """A line of a file, which has the time of its arrival."""
+    """A line of a file, with the time of its arrival."""
     line = _of(source, rfc3339(arrived), raw)
     return Stamped(arrived, msgspec.structs.replace(line, file=file))
 
@@ -98,7 +98,7 @@ def _of(source: LogSource, time: str, text: bytes) -> LogLine:
 
 
 def nanoseconds(stamp: str) -> int:
-    """Of an RFC 3339 time with up to nine decimals. Raises ValueError."""
+    """Parse an RFC 3339 time with up to nine decimals. Raises ValueError."""
     head, dot, rest = stamp.partition(".")
     if not dot:
         return _seconds(stamp) * SECOND

@@ -1,25 +1,61 @@
-"""What part of a workload's logs is asked for, read from a request and checked at once."""
+"""Parses and validates the parameters of a request for logs.
+
+`grep` patterns run on RE2, which needs time in proportion to the line whatever the pattern. Patterns with back-references or
+look-around, which nothing matches in bounded time, are refused.
+"""
 
 from __future__ import annotations
 
 import posixpath
 import re
 from dataclasses import dataclass
+from typing import Annotated, Any
+
+import re2
+from litestar.params import FromQuery, HeaderParameter, QueryParameter
 
 from pincompute.gateway import problems
-from pincompute.gateway.operation.logs import grep_pattern, log_lines
-from pincompute.gateway.operation.logs.grep_pattern import GrepPattern
+from pincompute.gateway.operation.logs import log_lines
 from pincompute.gateway.operation.logs.log_lines import SECOND
 from pincompute.gateway.problems import FieldError
 
+_RE2: Any = re2  # has no types
+_RE2_SYNTAX = "a regular expression as RE2 takes it, without back-references and look-around"
+
+LONGEST_PATTERN = 1000  # characters
+PATTERN_MEMORY = 8 << 20  # bytes one pattern may use
+
+
+@dataclass(frozen=True, slots=True)
+class GrepPattern:
+    _compiled: Any
+
+    def matches(self, text: str) -> bool:
+        return self._compiled.search(text) is not None
+
+
+def compile_pattern(text: str) -> GrepPattern:
+    """Compile a pattern for RE2. Raises Problem for a pattern that it does not take."""
+    if len(text) > LONGEST_PATTERN:
+        raise _invalid("grep", _RE2_SYNTAX, f"has {len(text)} characters, at most {LONGEST_PATTERN} are taken")
+    options = _RE2.Options()
+    options.max_mem = PATTERN_MEMORY
+    options.log_errors = False
+    try:
+        return GrepPattern(_RE2.compile(text, options))
+    except _RE2.error as error:
+        why = error.args[0]
+        raise _invalid("grep", _RE2_SYNTAX, why.decode(errors="replace") if isinstance(why, bytes) else str(why)) from None
+
+
 MOST_LINES = 10_000  # of `tail`
-LONGEST = 3e9  # seconds of `since`, about a hundred years: what API servers can count
+LONGEST = 3e9  # seconds of `since`, about a hundred years, which API servers can count
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
 
 @dataclass(frozen=True, slots=True)
 class LogCursor:
-    """A place in a merged stream: the time of its last line, and how many lines of that very time there were."""
+    """A place in a merged stream: the time of the last line, and how many lines of that time came before."""
 
     at: int
     count: int
@@ -30,9 +66,9 @@ class LogCursor:
 
 @dataclass(frozen=True, slots=True)
 class LogQuery:
-    """Empty means all. `tail` of -1 is everything, else so many lines of all sources together.
+    """The part of a workload's logs that a request asks for; empty means all. `tail` counts lines of all sources, -1 is all.
 
-    `since` is RFC 3339, or seconds before now: those are counted by each node's own clock, so that ours need not be right.
+    `since` is RFC 3339, or seconds before now, which each node counts by its own clock.
 
     `file` is a path in the container, under one of its volumes, instead of what it writes to its console.
     """
@@ -48,19 +84,26 @@ class LogQuery:
     after: LogCursor | None = None
 
 
+_Since = Annotated[str, QueryParameter(description="A duration such as 10m, or a time in RFC 3339.")]
+_Tail = Annotated[int | None, QueryParameter(description="Only so many of the newest lines, of all replicas together.")]
+_Grep = Annotated[str, QueryParameter(description="Only lines that match this regular expression (RE2).")]
+_File = Annotated[str, QueryParameter(description="A file on one of the container's volumes, instead of its console.")]
+_After = Annotated[str, HeaderParameter(name="Last-Event-ID", description="Go on after this event of a former stream.")]
+
+
 def read(
     *,
-    replica: str = "",
-    container: str = "",
-    since: str = "",
-    tail: int | None = None,
-    grep: str = "",
-    previous: bool = False,
-    follow: bool = False,
-    file: str = "",
-    after: str = "",
+    after: _After = "",
+    replica: FromQuery[str] = "",
+    container: FromQuery[str] = "",
+    since: _Since = "",
+    tail: _Tail = None,
+    grep: _Grep = "",
+    file: _File = "",
+    previous: FromQuery[bool] = False,
+    follow: FromQuery[bool] = False,
 ) -> LogQuery:
-    """Raises Problem, which names every parameter that is wrong."""
+    """Parse the parameters. Raises Problem for a wrong one."""
     if follow and previous:
         raise _invalid("previous", "false beside follow", "a run that has ended cannot be followed")
     if tail is not None and not 0 <= tail <= MOST_LINES:
@@ -71,7 +114,7 @@ def read(
         container=container,
         since=log_lines.rfc3339(cursor.at // SECOND * SECOND) if cursor else _since(since),
         tail=-1 if tail is None or cursor else tail,
-        pattern=grep_pattern.compiled(grep) if grep else None,
+        pattern=compile_pattern(grep) if grep else None,
         previous=previous,
         follow=follow,
         file=_file(file),
@@ -80,7 +123,7 @@ def read(
 
 
 def _since(text: str) -> str | float:
-    """A time, or a duration before now."""
+    """Parse a time, or a duration before now."""
     if not text:
         return ""
     duration = _DURATION.fullmatch(text)

@@ -1,4 +1,4 @@
-"""One request for logs from beginning to end: what was written, then what is being written, into one outbox.
+"""Serves one request for logs from beginning to end: it reads what was written, then follows what is being written.
 
 A stream never fails in the middle: what cannot be read becomes a mark, and reading goes on with the rest.
 """
@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
 from pincompute.api.builtin import ContainerStatus
-from pincompute.gateway.operation.logs import file_logs, log_lines, log_sources
+from pincompute.gateway.operation.logs import log_lines, log_sources
 from pincompute.gateway.operation.logs.line_buffer import LineBuffer
 from pincompute.gateway.operation.logs.log_follower import LogFollower
 from pincompute.gateway.operation.logs.log_lines import LogSource, Stamped
@@ -24,50 +24,50 @@ from pincompute.gateway.operation.replica_lookup import ReplicaLookup, WorkloadR
 from pincompute.kube.api_errors import KubeError, Refused
 from pincompute.kube.cache_views import Unknown
 
-AHEAD = 256  # lines of one source that wait for the others' in a merge
+AHEAD = 256  # lines of one source that wait for other sources in a merge
 
 
 @dataclass(slots=True)
 class LogReader:
-    """`now` gives the time in nanoseconds since the epoch; `exists` says whether the workload still does.
+    """Reads the logs of one query into a buffer. `now` returns nanoseconds since the epoch.
 
-    `placed` are the clusters where it has, or should have, replicas.
+    `exists` says whether the workload does; `placed` are the clusters where it has, or should have, replicas.
     """
 
     target: WorkloadRef
     query: LogQuery
     replicas: ReplicaLookup
     access: ReplicaAccess
-    out: LineBuffer
+    buffer: LineBuffer
     now: Callable[[], int]
     exists: Callable[[], bool]
     placed: frozenset[str]
     marks: dict[tuple[str, str], Watermark] = field(default_factory=dict[tuple[str, str], Watermark], init=False)
 
     async def run(self) -> None:
-        """Until all is told, or for as long as the workload exists; then the outbox is closed."""
+        """Read all, or follow for as long as the workload exists, then close the buffer."""
         try:
             chosen = log_sources.select(self.replicas.of(self.target), self.query)
-            self._tell_silent(chosen)
-            await self._past([source for source in chosen if source.replica.answers])
+            self._mark_silent_clusters(chosen)
+            await self._read_past([source for source in chosen if source.replica.answers])
             if self.query.follow:
                 await LogFollower(
-                    self.target, self.query, self.replicas, self.access, self.out, self.now, self.exists, self.marks
+                    self.target, self.query, self.replicas, self.access, self.buffer, self.now, self.exists, self.marks
                 ).run()
         finally:
-            self.out.close()
+            self.buffer.close()
 
-    def _tell_silent(self, chosen: Sequence[LogSource]) -> None:
-        """A silent cluster is a gap that is seen, not an error and not nothing."""
+    def _mark_silent_clusters(self, chosen: Sequence[LogSource]) -> None:
+        """Mark each silent cluster as a gap in the stream."""
         missing: dict[str, set[str]] = {cluster: set() for cluster in self.replicas.silent() if cluster in self.placed}
         for source in chosen:
             if not source.replica.answers:
                 missing.setdefault(source.replica.cluster, set()).add(source.replica.name)
         for cluster, names in missing.items():
             what = f"no lines of {', '.join(sorted(names))}" if names else "replicas there, if there are any, are not shown"
-            self.out.offer(log_lines.mark("gap", f"{cluster} does not answer: {what}", self.now()))
+            self.buffer.offer(log_lines.mark("gap", f"{cluster} does not answer: {what}", self.now()))
 
-    async def _past(self, chosen: Sequence[LogSource]) -> None:
+    async def _read_past(self, chosen: Sequence[LogSource]) -> None:
         feeds = [asyncio.Queue[Stamped | None](AHEAD) for _ in chosen]
         async with asyncio.TaskGroup() as group:
             for source, feed in zip(chosen, feeds, strict=True):
@@ -77,34 +77,34 @@ class LogReader:
                 async for line in merged(feeds):
                     newest.append(line)
                 for line in newest:
-                    await self.out.put(line)
+                    await self.buffer.put(line)
                 return
             async for line in merged(feeds):
-                await self.out.put(line)
+                await self.buffer.put(line)
 
     async def _read(self, source: LogSource, feed: asyncio.Queue[Stamped | None]) -> None:
         watermark = self.marks[source.key] = Watermark()
         try:
-            async with self._written(source) as raws:
+            async with self._open_log(source) as raws:
                 async for raw in raws:
                     stamped = self._stamped(raw, source)
                     new = not log_lines.is_timed(stamped, raw) or watermark.is_new(stamped.at, raw)
                     if new and self._wanted(stamped):
                         await feed.put(stamped)
         except (KubeError, Unknown) as error:
-            if not (isinstance(error, Refused) and _has_none(source.replica.status(source.container), self.query)):
+            if not (isinstance(error, Refused) and _may_have_no_log(source.replica.status(source.container), self.query)):
                 text = f"the log of {source.replica.name} {source.container} cannot be read: {error}"
                 await feed.put(log_lines.mark("trouble", text, self.now()))
         await feed.put(None)
 
-    def _written(self, source: LogSource) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+    def _open_log(self, source: LogSource) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         if self.query.file:
-            return file_logs.lines(self.access, source, self.query, follow=False)
+            return log_sources.read_file(self.access, source, self.query, follow=False)
         options = LogOptions(source.container, self.query.since, self._tail(), self.query.previous)
         return self.access.logs(source.replica.place, options)
 
     def _tail(self) -> int:
-        """One line at least, so that it is known where to go on; all of them when they are chosen by a pattern here."""
+        """How many lines to request: at least one, so that the watermark is known; all when a pattern selects among them."""
         if self.query.pattern is not None or self.query.tail < 0:
             return -1
         return max(1, self.query.tail)
@@ -119,7 +119,7 @@ class LogReader:
 
 
 async def merged(feeds: Sequence[asyncio.Queue[Stamped | None]]) -> AsyncIterator[Stamped]:
-    """All lines in the order of time; None ends a feed. Lines of the same time come in the order of the feeds."""
+    """Merge feeds in the order of time; None ends a feed. Lines of the same time come in the order of the feeds."""
     heap: list[tuple[int, int, Stamped]] = []
     for index, feed in enumerate(feeds):
         if (first := await feed.get()) is not None:
@@ -135,8 +135,8 @@ async def merged(feeds: Sequence[asyncio.Queue[Stamped | None]]) -> AsyncIterato
             heapq.heapreplace(heap, (following.at, index, following))
 
 
-def _has_none(status: ContainerStatus | None, query: LogQuery) -> bool:
-    """A container that never ran has no log, nor has one that never restarted a previous one; that is no trouble."""
+def _may_have_no_log(status: ContainerStatus | None, query: LogQuery) -> bool:
+    """Whether there can be no log: the container never ran, or never restarted and has no previous one."""
     if status is None or not status.container_id:
         return True
     return query.previous and status.restart_count == 0

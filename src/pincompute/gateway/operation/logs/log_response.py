@@ -1,20 +1,15 @@
-"""The answer that a stream of log lines is: its format by Accept, its end when the reader goes or may not read any more.
+"""Formats the response of a log stream, chosen by Accept, and ends it with the stream or with the caller's permission.
 
-The surprising rule: the reader's pace never reaches the nodes. Live lines that are not taken in time are dropped and counted.
+A slow client never slows down a node: live lines that the client does not take in time are dropped and counted.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
-
-from litestar import Litestar, Response
-from litestar.connection import Request
-from litestar.response.base import ASGIResponse
-from litestar.types import Receive, Send
 
 from pincompute.gateway.call_context import Call
 from pincompute.gateway.operation.logs import log_lines
@@ -22,13 +17,14 @@ from pincompute.gateway.operation.logs.line_buffer import LineBuffer
 from pincompute.gateway.operation.logs.log_lines import ENCODERS, Encoder, Stamped
 from pincompute.gateway.operation.logs.log_query import LogCursor
 from pincompute.gateway.operation.stream_permissions import StreamPermissions
+from pincompute.gateway.operation.streamed_response import Write
 
-HEARTBEAT = 15.0  # seconds without a line after which an event stream shows that it lives
+HEARTBEAT = 15.0  # seconds without a line between two comments of an event stream
 _ALIVE = b": alive\n\n"
 
 
 def media_type(accept: str) -> str:
-    """What the caller asked for, among what there is; plain text when they do not care."""
+    """The first accepted media type that is offered; plain text for any other."""
     wanted = [part.partition(";")[0].strip() for part in accept.split(",")]
     json = {"application/json": "application/x-ndjson", "application/jsonl": "application/x-ndjson"}
     return next((name for part in wanted if (name := json.get(part, part)) in ENCODERS), "text/plain")
@@ -36,19 +32,19 @@ def media_type(accept: str) -> str:
 
 @dataclass(slots=True)
 class LogFormatter:
-    """Makes bytes of lines, and places in the stream to go on from; leaves out what the reader has seen before."""
+    """Encodes lines, with cursors from which a stream can be resumed; it skips lines before the client's cursor."""
 
     encode: Encoder
     after: LogCursor | None = None
     _last: LogCursor = field(default=LogCursor(0, 0), init=False)
 
-    def of(self, batch: Iterable[Stamped]) -> bytes:
+    def format(self, batch: Iterable[Stamped]) -> bytes:
         return b"".join(self._one(stamped) for stamped in batch)
 
     def _one(self, stamped: Stamped) -> bytes:
         if stamped.line.mark:
             return self.encode(stamped.line, "")
-        if stamped.at < self._last.at:  # too late for its place: nobody can go on from it
+        if stamped.at < self._last.at:  # too late for its place, so no stream can resume from it
             return self.encode(stamped.line, "")
         count = self._last.count + 1 if stamped.at == self._last.at else 1
         self._last = LogCursor(stamped.at, count)
@@ -59,83 +55,44 @@ class LogFormatter:
 
 @dataclass(frozen=True, slots=True)
 class LogStream:
-    """`produce` fills the outbox and closes it."""
+    """`read` fills the buffer and closes it; `heartbeats`: a comment every 15 s shows the client that the stream lives."""
 
-    produce: Callable[[], Awaitable[None]]
-    out: LineBuffer
-    pages: LogFormatter
+    read: Callable[[], Coroutine[Any, Any, None]]
+    buffer: LineBuffer
+    formatter: LogFormatter
     call: Call
-    rights: StreamPermissions
-    events: bool
+    permissions: StreamPermissions
+    heartbeats: bool
 
-    async def send(self, send: Send, receive: Receive) -> None:
-        self.out.budget.streams += 1
+    async def produce(self, write: Write) -> None:
+        """The body of a StreamedResponse."""
+        self.buffer.budget.streams += 1
         try:
-            await self._send(send, receive)
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self.read()), group.create_task(self._end_with_permission())]
+                await self._write(write)
+                for task in tasks:
+                    task.cancel()
         finally:
-            self.out.budget.streams -= 1
+            self.buffer.budget.streams -= 1
 
-    async def _send(self, send: Send, receive: Receive) -> None:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._produced()), group.create_task(self._guard())]
-            writing = group.create_task(self._write(send))
-            gone = group.create_task(_gone(receive))
-            await asyncio.wait((writing, gone), return_when=asyncio.FIRST_COMPLETED)
-            for task in (*tasks, writing, gone):
-                task.cancel()
+    async def _end_with_permission(self) -> None:
+        why = await self.permissions.until_ended(self.call)
+        self.buffer.offer(log_lines.mark("denied", f"the stream ends: {why}", int(self.permissions.now() * 1e9)))
+        self.buffer.close()
 
-    async def _produced(self) -> None:
-        await self.produce()
-
-    async def _guard(self) -> None:
-        why = await self.rights.until_ended(self.call)
-        self.out.offer(log_lines.mark("denied", f"the stream ends: {why}", int(self.rights.now() * 1e9)))
-        self.out.close()
-
-    async def _write(self, send: Send) -> None:
+    async def _write(self, write: Write) -> None:
         while batch := await self._next():
-            if piece := _ALIVE if batch is _SILENCE else self.pages.of(batch):
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+            if piece := _ALIVE if batch is _SILENCE else self.formatter.format(batch):
+                await write(piece)
 
     async def _next(self) -> list[Stamped]:
-        if not self.events:
-            return await self.out.take()
+        if not self.heartbeats:
+            return await self.buffer.take()
         with suppress(TimeoutError):
             async with asyncio.timeout(HEARTBEAT):
-                return await self.out.take()
+                return await self.buffer.take()
         return _SILENCE
 
 
 _SILENCE = [log_lines.mark("", "", 0)]
-
-
-async def _gone(receive: Receive) -> None:
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return
-
-
-class _LogBody(ASGIResponse):
-    _should_set_content_length = False
-
-    def __init__(self, streaming: LogStream, media_type: str, headers: dict[str, str]) -> None:
-        super().__init__(media_type=media_type, headers=headers)
-        self._streaming = streaming
-
-    async def send_body(self, send: Send, receive: Receive) -> None:
-        await self._streaming.send(send, receive)
-
-
-class LogResponse(Response[bytes]):
-    """What a route returns."""
-
-    def __init__(self, streaming: LogStream, media_type: str) -> None:
-        headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-        super().__init__(b"", media_type=media_type, headers=headers)
-        self._streaming = streaming
-        self._media_type = media_type
-
-    def to_asgi_response(self, app: Litestar | None, request: Request[Any, Any, Any], **_: Any) -> ASGIResponse:  # noqa: ARG002
-        return _LogBody(self._streaming, self._media_type, {name: str(value) for name, value in self.headers.items()})

@@ -1,9 +1,14 @@
-"""Which containers' logs a query means, and what is not there to be shown."""
+"""Selects the containers whose logs a query means, and reads logs that a container writes to a file on a volume.
+
+Such a file is read by `tail` in the container, and followed by its name over rotations. Its lines carry no time: they count as
+written when they arrive.
+"""
 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 
 from pincompute.api import template_hash
 from pincompute.api.kinds import WorkloadObject
@@ -11,8 +16,11 @@ from pincompute.gateway import problems
 from pincompute.gateway.operation import replica_lookup as naming
 from pincompute.gateway.operation.logs.log_lines import LogSource
 from pincompute.gateway.operation.logs.log_query import LogQuery
+from pincompute.gateway.operation.replica_access import Channel, ExecCommand, ReplicaAccess, ReplicaProcess
 from pincompute.gateway.operation.replica_lookup import Replica, WorkloadRef
 from pincompute.gateway.problems import FieldError
+from pincompute.kube.api_errors import RequestInfo, Unreachable
+from pincompute.kube.streams.pod_logs import split
 
 MOST = 1000  # containers whose logs one stream reads
 
@@ -33,7 +41,7 @@ def check(obj: WorkloadObject, target: WorkloadRef, there: Sequence[Replica], qu
 
 
 def select(there: Iterable[Replica], query: LogQuery) -> tuple[LogSource, ...]:
-    """One for each container that the query means; a file is read in the named container, or in the first."""
+    """The containers that the query means. A file is read in the named container, or in the first."""
     named = (replica for replica in there if not query.replica or naming.is_named(replica, query.replica))
     return of(named, query)
 
@@ -50,7 +58,7 @@ def _containers(replica: Replica, query: LogQuery) -> tuple[str, ...]:
 
 
 def _check_file(obj: WorkloadObject, query: LogQuery) -> None:
-    """Only files on a volume that the container declares: a log volume, not whatever lies in the image."""
+    """Only files on a volume that the container mounts may be read, not those of the image."""
     containers = [container for _, container in template_hash.containers(obj.spec.template)]
     first = obj.spec.template["spec"]["containers"][0]["name"]
     chosen = next(c for c in containers if c["name"] == (query.container or first))
@@ -60,3 +68,30 @@ def _check_file(obj: WorkloadObject, query: LogQuery) -> None:
         raise problems.invalid(
             (FieldError("file", "a path under a volume of the container", f"{chosen['name']} mounts {declared}"),)
         )
+
+
+LONGEST_WORDS = 400  # characters kept of what tail says
+
+
+@asynccontextmanager
+async def read_file(
+    access: ReplicaAccess, source: LogSource, query: LogQuery, *, follow: bool
+) -> AsyncGenerator[AsyncIterator[bytes]]:
+    """Lines of a file. Raises Unreachable, in tail's own words, when the file or tail itself does not exist."""
+    count = "+1" if query.tail < 0 or query.pattern is not None else str(query.tail)
+    argv = ("tail", "-F", "-n", "0", query.file) if follow else ("tail", "-n", count, query.file)
+    async with access.exec(source.replica.place, ExecCommand(argv, source.container)) as process:
+        yield split(_output(process, source, query))
+
+
+async def _output(process: ReplicaProcess, source: LogSource, query: LogQuery) -> AsyncIterator[bytes]:
+    words = ""
+    async for channel, piece in process.output():
+        if channel == Channel.STDOUT:
+            yield piece
+        else:
+            words = (words + piece.decode(errors="replace"))[-LONGEST_WORDS:]
+    if process.exit.code != 0:
+        why = words.strip() or process.exit.message
+        place = source.replica.place
+        raise Unreachable(RequestInfo(place.cluster, "tail", f"{query.file} in {source.replica.name} {source.container}"), why)

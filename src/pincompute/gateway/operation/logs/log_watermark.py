@@ -1,8 +1,8 @@
-"""What of a log was shown, so that it can be asked for again after a break without a line lost or doubled.
+"""Remembers which lines of a log were shown, so that it can be requested again without a line lost or doubled.
 
-A log can be asked for from a time in whole seconds. So every line of the newest second is remembered, by its time and a
-checksum, and dropped when it comes again. The surprising rule: lines are matched and not counted, because after a rotation
-the node repeats only those that are in its newest file.
+A log can be requested from a time in whole seconds. So every line of the newest second is remembered by its time and a
+checksum, and dropped when it comes again. Lines are matched and not counted, because after a rotation the node repeats only
+those of its newest file.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ REMEMBERED = 50_000  # lines of one second; a log that writes more may repeat so
 
 @dataclass(slots=True)
 class Watermark:
-    """Of one container's log."""
+    """How far one container's log was shown."""
 
     newest: int = 0
     _second: int = field(default=0, init=False)
@@ -27,21 +27,21 @@ class Watermark:
 
     @property
     def since(self) -> str:
-        """From when to ask; empty when nothing was shown yet."""
+        """From when to request the log; empty when nothing was shown yet."""
         return rfc3339(self._second * SECOND) if self.newest else ""
 
     def reopened(self) -> None:
-        """The log was asked for again: what was shown of the newest second will come again."""
+        """Expect the shown lines of the newest second again, because the log is requested again."""
         self._again = self._shown.copy()
 
     def is_new(self, at: int, raw: bytes) -> bool:
-        """Whether this line was not shown before; remembers it if so."""
+        """Whether this line was not shown before; if so, remember it."""
         identity = (at, zlib.crc32(raw))
         if self._again.get(identity, 0) > 0:
             self._again[identity] -= 1
             return False
         if at < self._second * SECOND:
-            return True  # out of order by more than its second, or older than what was asked for
+            return True  # out of order by more than its second, or older than requested
         self._remember(at, identity)
         return True
 

@@ -1,4 +1,4 @@
-"""One command, run to its end: what it said and how it ended, in one answer."""
+"""Runs one command in a replica to its end and returns its output and exit code."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 import msgspec
 
 from pincompute.gateway import problems
-from pincompute.gateway.operation.exception_groups import single
 from pincompute.gateway.operation.replica_access import (
     Channel,
     ExecCommand,
@@ -17,6 +16,7 @@ from pincompute.gateway.operation.replica_access import (
     ReplicaPlace,
     ReplicaProcess,
 )
+from pincompute.gateway.operation.task_groups import single
 from pincompute.gateway.problems import FieldError, Problem
 
 LARGEST_OUTPUT = 1 << 20  # bytes kept of output, and of errors
@@ -46,7 +46,7 @@ class CommandResult(msgspec.Struct, frozen=True, rename="camel", omit_defaults=T
 
 @dataclass(slots=True)
 class CappedOutput:
-    """The beginning of what a program says, and whether there was more."""
+    """The beginning of a program's output, and whether there was more."""
 
     limit: int = LARGEST_OUTPUT
     data: bytearray = field(default_factory=bytearray)
@@ -70,7 +70,7 @@ class CommandOutput:
 
 
 async def run(access: ReplicaAccess, place: ReplicaPlace, command: ExecCommand, given: bytes, seconds: float) -> CommandOutput:
-    """Raises Problem when it takes longer; the program is then left to itself. Raises KubeError."""
+    """Run a command. Raises Problem when it takes longer, and the program then goes on alone. Raises KubeError."""
     stdout, stderr = CappedOutput(), CappedOutput()
     try:
         async with asyncio.timeout(seconds), access.exec(place, command) as process:
@@ -109,13 +109,13 @@ def check(argv: tuple[str, ...], given: str, seconds: float) -> None:
 
 
 def explained(ended: ExitStatus, argv: tuple[str, ...], container: str) -> str:
-    """What a user needs of the chain of words in which a runtime says why it did not start a program."""
+    """Why a program did not start, in shorter words than the runtime's."""
     if ended.code is None and is_missing(ended):
         return f"the image of container {container} has no program {argv[0]}"
     return "" if ended.code is not None else ended.message
 
 
 def is_missing(ended: ExitStatus) -> bool:
-    """The program is not in the image: runtimes say so in words, shells by 127."""
+    """Whether the program is missing in the image: runtimes say so in words, shells by exit code 127."""
     words = ("executable file not found", "no such file or directory")
     return ended.code == 127 or (ended.code in (None, 126) and any(word in ended.message for word in words))

@@ -1,11 +1,10 @@
-"""One connection to a port of a replica, as a WebSocket of binary messages: what one side says the other hears.
+"""Connects a client's WebSocket to a port of a replica.
 
-It ends when either side ends, and when the right to it is withdrawn.
+The connection ends when either side ends it, and when the caller's permission ends.
 """
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import suppress
 
 from litestar.exceptions import WebSocketDisconnect
@@ -15,21 +14,13 @@ from pincompute.gateway.operation import user_websockets
 from pincompute.gateway.operation.replica_access import ReplicaTunnel
 from pincompute.gateway.operation.shells.shell_session import SessionEnd
 from pincompute.gateway.operation.stream_permissions import StreamPermissions
+from pincompute.gateway.operation.task_groups import first_of
 from pincompute.gateway.operation.user_websockets import UserSocket
 from pincompute.kube.api_errors import KubeError
 
 
-async def run(socket: UserSocket, tunnel: ReplicaTunnel, call: Call, rights: StreamPermissions) -> SessionEnd:
-    async with asyncio.TaskGroup() as group:
-        tasks = [
-            group.create_task(_in(socket, tunnel)),
-            group.create_task(_out(socket, tunnel)),
-            group.create_task(_guard(call, rights)),
-        ]
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            task.cancel()
-    end = next(iter(done)).result()
+async def run(socket: UserSocket, tunnel: ReplicaTunnel, call: Call, permissions: StreamPermissions) -> SessionEnd:
+    end = await first_of(_in(socket, tunnel), _out(socket, tunnel), _until_permission_ends(call, permissions))
     with suppress(WebSocketDisconnect, RuntimeError, ConnectionError):
         await socket.close(end.code, user_websockets.reason(end.why))
     return end
@@ -62,5 +53,5 @@ async def _out(socket: UserSocket, tunnel: ReplicaTunnel) -> SessionEnd:
     return SessionEnd(user_websockets.UPSTREAM, tunnel.trouble) if tunnel.trouble else SessionEnd(1000)
 
 
-async def _guard(call: Call, rights: StreamPermissions) -> SessionEnd:
-    return SessionEnd(user_websockets.WITHDRAWN, await rights.until_ended(call))
+async def _until_permission_ends(call: Call, permissions: StreamPermissions) -> SessionEnd:
+    return SessionEnd(user_websockets.WITHDRAWN, await permissions.until_ended(call))

@@ -1,4 +1,4 @@
-"""Routes of shells, commands, files and ports, of apps and of units. The protocol of a shell is in the package's docstring."""
+"""HTTP and WebSocket handlers of shells, commands, files and ports. The package's docstring describes the shell protocol."""
 
 from __future__ import annotations
 
@@ -19,12 +19,10 @@ from pincompute.gateway.operation.operation_paths import named, path
 from pincompute.gateway.operation.replica_lookup import WorkloadRef
 from pincompute.gateway.operation.shells import command_execution, tar_streams
 from pincompute.gateway.operation.shells.command_execution import CommandResult
-from pincompute.gateway.operation.shells.download_response import DownloadResponse
 from pincompute.gateway.operation.shells.file_copy import Copied
-from pincompute.gateway.operation.shells.shell_service import ShellService
+from pincompute.gateway.operation.shells.shell_service import TAR, ShellService
+from pincompute.gateway.operation.streamed_response import StreamedResponse
 from pincompute.gateway.operation.user_websockets import UserSocket
-
-TAR = "application/x-tar"
 
 _Replica = Annotated[str, QueryParameter(description="A number, or cluster-number; the first that is ready if not said.")]
 _Container = Annotated[str, QueryParameter(description="The first of the replica if not said.")]
@@ -90,7 +88,7 @@ def _files_out(kind: WorkloadKind) -> HTTPRouteHandler:
         place: Annotated[str, QueryParameter(name="path", description="An absolute path in the container.", min_length=1)],
         replica: _Replica = "",
         container: _Container = "",
-    ) -> DownloadResponse:
+    ) -> StreamedResponse:
         """A file or folder of a replica, as a tar stream."""
         found = shells.find(WorkloadRef(kind, project, name), replica, container)
         return await shells.download(found, place, call)

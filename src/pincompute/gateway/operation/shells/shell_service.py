@@ -1,4 +1,4 @@
-"""The service behind the routes: finds the replica, opens the program in it, and hands both sides to each other."""
+"""Finds a replica, opens a program, a copy or a port in it, and connects the client to it."""
 
 from __future__ import annotations
 
@@ -21,22 +21,25 @@ from pincompute.gateway.operation.replica_access import ExecCommand, ReplicaAcce
 from pincompute.gateway.operation.replica_lookup import Replica, ReplicaLookup, WorkloadRef
 from pincompute.gateway.operation.shells import command_execution, file_copy, port_tunnel, shell_transcript
 from pincompute.gateway.operation.shells.command_execution import CommandResult
-from pincompute.gateway.operation.shells.download_response import DownloadResponse
-from pincompute.gateway.operation.shells.file_copy import Copied
+from pincompute.gateway.operation.shells.file_copy import Copied, CopyBroken
 from pincompute.gateway.operation.shells.shell_session import ShellSession
 from pincompute.gateway.operation.shells.shell_transcript import Transcript
 from pincompute.gateway.operation.stream_permissions import StreamPermissions
+from pincompute.gateway.operation.streamed_response import StreamedResponse, Write
+from pincompute.gateway.operation.task_groups import first_of
 from pincompute.gateway.operation.user_websockets import UserSocket
 from pincompute.gateway.problems import FieldError, Problem
 from pincompute.kube.api_errors import KubeError, NotFound, Refused
 from pincompute.kube.cache_views import Unknown
+
+TAR = "application/x-tar"
 
 
 @dataclass(frozen=True, slots=True)
 class ShellPolicy:
     """`origins` may open WebSockets from a browser; `idle` in seconds; `folder` is where transcripts go.
 
-    `transcripts`: of every project, whatever its own switch says.
+    `transcripts` records shells of every project, whatever its own annotation says.
     """
 
     origins: tuple[str, ...]
@@ -60,11 +63,11 @@ class ShellService:
     verbs: LifecycleService
     replicas: ReplicaLookup
     access: ReplicaAccess
-    rights: StreamPermissions
+    permissions: StreamPermissions
     policy: ShellPolicy
 
     def find(self, target: WorkloadRef, replica: str, container: str) -> ReplicaContainer:
-        """Raises Problem when there is none, or its cluster does not answer."""
+        """Find a container. Raises Problem when there is none, or its cluster does not answer."""
         self.verbs.workload(target)
         chosen = naming.choose(target, self.replicas.of(target), replica)
         if not chosen.answers:
@@ -108,7 +111,9 @@ class ShellService:
                 return
             await socket.accept()
             transcript = self._transcript(call, argv, found)
-            await ShellSession(socket, process, command, call, self.rights, self.policy.idle, time.monotonic, transcript).run()
+            await ShellSession(
+                socket, process, command, call, self.permissions, self.policy.idle, time.monotonic, transcript
+            ).run()
 
     async def serve_port(self, socket: UserSocket, target: WorkloadRef, call: Call) -> None:
         async with AsyncExitStack() as stack:
@@ -121,22 +126,35 @@ class ShellService:
                 await user_websockets.refuse(socket, error if isinstance(error, Problem) else not_reached(error, target))
                 return
             await socket.accept()
-            await port_tunnel.run(socket, tunnel, call, self.rights)
+            await port_tunnel.run(socket, tunnel, call, self.permissions)
 
-    async def download(self, found: ReplicaContainer, path: str, call: Call) -> DownloadResponse:
-        """Begins once the first bytes are there. Raises Problem."""
+    async def download(self, found: ReplicaContainer, path: str, call: Call) -> StreamedResponse:
+        """Begin once the first bytes are there. Raise Problem."""
         checked, stack = file_copy.check_path(path), AsyncExitStack()
         try:
-            opened = file_copy.out_of(self.access, found.replica.place, found.container, checked)
+            opened = file_copy.download(self.access, found.replica.place, found.container, checked)
             download = await stack.enter_async_context(opened)
         except (KubeError, Unknown) as error:
             raise not_reached(error, found) from error
-        return DownloadResponse(download, stack, call, self.rights)
+
+        async def send(write: Write) -> None:
+            await write(download.first)
+            async for piece in download.rest:
+                await write(piece)
+
+        async def produce(write: Write) -> None:
+            async with stack:
+                await first_of(send(write), self._break(call))
+
+        return StreamedResponse(produce, TAR)
+
+    async def _break(self, call: Call) -> None:
+        raise CopyBroken(await self.permissions.until_ended(call))
 
     async def upload(self, found: ReplicaContainer, path: str, body: AsyncIterator[bytes]) -> Copied:
         checked = file_copy.check_path(path)
         try:
-            size = await file_copy.into(self.access, found.replica.place, found.container, checked, body)
+            size = await file_copy.upload(self.access, found.replica.place, found.container, checked, body)
         except (KubeError, Unknown) as error:
             raise not_reached(error, found) from error
         return Copied(found.replica.name, found.container, checked, size)
@@ -150,7 +168,7 @@ class ShellService:
         return self.find(target, asked.get("replica", ""), asked.get("container", ""))
 
     def _transcript(self, call: Call, argv: tuple[str, ...], found: ReplicaContainer) -> Transcript | None:
-        """Of the shells of a project that asks for it, or of all."""
+        """A transcript, if the project asks for one, or the gateway's settings do."""
         if not (self.policy.transcripts or self._wanted(call.project)):
             return None
         transcript = Transcript(self.policy.folder / shell_transcript.file_name(call), time.monotonic, self.policy.fail_open)
@@ -169,7 +187,7 @@ def _port(text: str) -> int:
 
 
 def not_reached(error: KubeError | Unknown, what: ReplicaContainer | WorkloadRef) -> Problem:
-    """Why nothing could be opened in a replica, without a word about what stands between."""
+    """Why nothing could be opened in a replica, without internal addresses."""
     name = what.replica.name if isinstance(what, ReplicaContainer) else what.name
     match error:
         case NotFound():

@@ -1,7 +1,7 @@
-"""One shell from the first byte to the last: the user's WebSocket on one side, the program on the other.
+"""Runs one shell from the first byte to the last, between the client's WebSocket and the program.
 
-It ends when the program ends, when the user goes, when nothing was said for too long, and within seconds of the moment at
-which the right to it is withdrawn (S-255, S-257).
+It ends when the program ends, when the client disconnects, when both sides are idle for too long, and within seconds of the
+moment at which the permission ends (S-255, S-257).
 """
 
 from __future__ import annotations
@@ -20,17 +20,18 @@ from pincompute.gateway.operation.replica_access import Channel, ExecCommand, Ex
 from pincompute.gateway.operation.shells import command_execution
 from pincompute.gateway.operation.shells.shell_transcript import Transcript, TranscriptLost
 from pincompute.gateway.operation.stream_permissions import StreamPermissions
+from pincompute.gateway.operation.task_groups import first_of
 from pincompute.gateway.operation.user_websockets import UserSocket
 from pincompute.kube.api_errors import KubeError
 from pincompute.kube.streams import channel_protocol
 
 LARGEST_SIDE = 1000  # characters of a terminal
-LOOK = 5.0  # seconds between looks at how long nothing was said
+IDLE_CHECK = 5.0  # seconds between two checks for idleness
 
 
 @dataclass(frozen=True, slots=True)
 class SessionEnd:
-    """Why a session is over: the close code and a sentence; the program's exit when it ended by itself."""
+    """Why a session ended: the close code, a sentence, and the program's exit when it ended by itself."""
 
     code: int
     why: str = ""
@@ -39,31 +40,26 @@ class SessionEnd:
 
 @dataclass(slots=True)
 class ShellSession:
-    """`idle` is in seconds. An End is the result of the first of its parts to come to one."""
+    """One shell. `idle` is in seconds. The first of its tasks that ends decides how the session ends."""
 
     socket: UserSocket
     process: ReplicaProcess
     command: ExecCommand
     call: Call
-    rights: StreamPermissions
+    permissions: StreamPermissions
     idle: float
     monotonic: Callable[[], float]
     transcript: Transcript | None = None
-    _heard: float = field(init=False)
+    _last_activity: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self._heard = self.monotonic()
+        self._last_activity = self.monotonic()
 
     async def run(self) -> SessionEnd:
-        parts = [self._input(), self._output(), self._guard(), self._idle()]
+        parts = [self._input(), self._output(), self._until_permission_ends(), self._idle()]
         if self.transcript is not None:
             parts.append(self._record(self.transcript))
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(part) for part in parts]
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in tasks:
-                task.cancel()
-        end = next(iter(done)).result()
+        end = await first_of(*parts)
         await self._close(end)
         return end
 
@@ -75,7 +71,7 @@ class ShellSession:
                 return SessionEnd(1001, "the user has gone")
             if message["type"] != "websocket.receive":
                 return SessionEnd(1001, "the user has gone")
-            self._heard = self.monotonic()
+            self._last_activity = self.monotonic()
             end = await self._take(message.get("bytes"))
             if end is not None:
                 return end
@@ -121,7 +117,7 @@ class ShellSession:
     async def _output(self) -> SessionEnd:
         try:
             async for channel, piece in self.process.output():
-                self._heard = self.monotonic()
+                self._last_activity = self.monotonic()
                 if self.transcript is not None:
                     await self.transcript.output(piece)
                 await self.socket.send_bytes(channel_protocol.frame(channel, piece))
@@ -133,15 +129,15 @@ class ShellSession:
         words = command_execution.explained(ended, self.command.argv, self.command.container)
         return SessionEnd(1000, exit=ExitStatus(ended.code, words or ended.message))
 
-    async def _guard(self) -> SessionEnd:
-        return SessionEnd(user_websockets.WITHDRAWN, await self.rights.until_ended(self.call))
+    async def _until_permission_ends(self) -> SessionEnd:
+        return SessionEnd(user_websockets.WITHDRAWN, await self.permissions.until_ended(self.call))
 
     async def _idle(self) -> SessionEnd:
         while True:
-            left = self._heard + self.idle - self.monotonic()
+            left = self._last_activity + self.idle - self.monotonic()
             if left <= 0:
                 return SessionEnd(user_websockets.IDLE, f"nothing was said for {self.idle:.0f} s")
-            await asyncio.sleep(min(LOOK, left))
+            await asyncio.sleep(min(IDLE_CHECK, left))
 
     async def _record(self, transcript: Transcript) -> SessionEnd:
         try:
@@ -151,7 +147,7 @@ class ShellSession:
         raise AssertionError  # it runs until it is cancelled
 
     async def _close(self, end: SessionEnd) -> None:
-        """The user may have gone first; then there is nobody to be told."""
+        """Send the exit and close the socket, unless the client is already gone."""
         ended = end.exit or ExitStatus(None, end.why)
         if self.transcript is not None:
             self.transcript.ended(end.why or f"exit code {ended.code}")

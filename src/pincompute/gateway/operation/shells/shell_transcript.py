@@ -1,7 +1,7 @@
-"""What a shell showed, in a file beside the audit log: asciicast v2, which any player of terminal recordings plays.
+"""Records what a shell shows in a file beside the audit log: asciicast v2, which players of terminal recordings play.
 
-What was typed is not recorded, because passwords are typed; what a terminal shows of it is. The surprising rule: a shell
-whose transcript cannot be written ends, unless the gateway is told to go on without (`audit.failOpen`).
+Input is not recorded, because users type passwords; what the terminal shows of it is. A shell whose transcript cannot be
+written ends, unless `audit.failOpen` is set.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class TranscriptLost(Exception):  # noqa: N818 - a reason for which a shell ends
 
 @dataclass(slots=True)
 class Transcript:
-    """Of one session. `run` writes until it is cancelled, and `finish` what is left."""
+    """The transcript of one session. `run` writes it until it is cancelled, and `finish` writes the rest."""
 
     path: Path
     monotonic: Callable[[], float]
@@ -79,7 +79,7 @@ class Transcript:
             await asyncio.sleep(EVERY)
 
     async def finish(self) -> None:
-        """Behind what a cancelled `run` was still writing. Raises TranscriptLost."""
+        """Write the rest, after what a cancelled `run` is still writing. Raises TranscriptLost."""
         if self._writing is not None:
             await self._writing
         await self._write()
@@ -114,5 +114,5 @@ def _append(path: Path, piece: bytes) -> None:
 
 
 def file_name(call: Call) -> str:
-    """In the order of time, and one a request."""
+    """A name for each request; names sort by time."""
     return f"{call.at:%Y%m%dT%H%M%SZ}-{call.project}-{call.name}-{call.id}.cast"
