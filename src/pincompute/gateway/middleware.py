@@ -184,16 +184,7 @@ async def _close(scope: Scope, answer: _StatusRecorder, problem: Problem) -> Non
         reason = problem.detail.encode()[:LONGEST_REASON].decode(errors="ignore")
         await answer({"type": "websocket.close", "code": 4000 + problem.status, "reason": reason})
         return
-    headers = {"content-type": problems.MEDIA_TYPE, "x-request-id": request_id(scope), **problem.headers}
-    await answer(
-        {
-            "type": "websocket.http.response.start",
-            "status": problem.status,
-            "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
-        }
-    )
-    body = problems.encode(problem, request_id(scope))
-    await answer({"type": "websocket.http.response.body", "body": body, "more_body": False})
+    await problems.send_to(answer, problem, request_id(scope), "websocket.http.response")
 
 
 def _call(scope: Scope, caller: Caller, operation: Operation, at: datetime) -> Call:

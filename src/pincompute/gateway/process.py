@@ -47,4 +47,4 @@ async def run(kubeconfig: Path, context: str, settings: GatewaySettings, port: i
 
 
 async def _serve(parts: Composition) -> None:
-    await http_server.serve(http_server.make(parts.app, parts.settings))
+    await http_server.make(parts.app, parts.settings).serve()

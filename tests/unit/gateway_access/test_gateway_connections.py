@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from pincompute.engine import uvicorn_server
 from pincompute.gateway import http_server
 from pincompute.gateway.limits import connection_limits
 from pincompute.gateway.settings import GatewaySettings, LimitSettings, ListenSettings
@@ -36,14 +37,14 @@ async def _serving(app: Any = _echo, most: int = 100) -> AsyncIterator[int]:
     serving = http_server.make(
         app, GatewaySettings(listen=ListenSettings(port=0), limits=LimitSettings(headers=4096, connections=most))
     )
-    task = asyncio.create_task(http_server.serve(serving))
+    task = asyncio.create_task(serving.serve())
     try:
         async with asyncio.timeout(5):
-            while not serving.started:  # noqa: ASYNC110 - uvicorn has no event for it
+            while not serving.uvicorn.started:  # noqa: ASYNC110 - uvicorn has no event for it
                 await asyncio.sleep(0.01)
-        yield serving.servers[0].sockets[0].getsockname()[1]
+        yield serving.listener.getsockname()[1]
     finally:
-        serving.force_exit = True
+        serving.uvicorn.force_exit = True
         task.cancel()
         await asyncio.wait([task])
 
@@ -108,17 +109,12 @@ async def test_a_kept_connection_serves_again() -> None:
         writer.close()
 
 
-async def test_the_body_of_an_answer_does_not_wait_until_its_head_is_acknowledged(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_body_of_an_answer_does_not_wait_until_its_head_is_acknowledged() -> None:
     """Nagle's algorithm would hold it back for 40 ms on every kept connection."""
-    undelayed: list[int] = []
-
-    def look(transport: Any, _scope: Any) -> None:
-        undelayed.append(transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
-
-    monkeypatch.setattr(http_server, "_show_certificate", look)
-    async with _serving() as port:
-        await _say(port, ASK.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n"))
-    assert undelayed == [1]
+    with uvicorn_server.listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
 
 
 @pytest.mark.parametrize("more", [b"\r\n", b"G"], ids=["an empty line", "a part of the next request"])

@@ -16,8 +16,7 @@ from types import TracebackType
 
 from pincompute.gateway import problems
 from pincompute.gateway.call_context import Caller, Operation
-from pincompute.gateway.limits.caller_concurrency import CallerConcurrency
-from pincompute.gateway.limits.fair_queue import FairQueue
+from pincompute.gateway.limits.fair_queue import FairQueue, QueuedRequest
 from pincompute.gateway.limits.rate_bucket import RateBucket
 from pincompute.gateway.settings import LimitSettings
 from pincompute.kube.clock import SYSTEM, Clock
@@ -47,10 +46,10 @@ class RequestLimiter:
         self._belongs = belongs
         self._clock = clock
         self._accounts: dict[str, _RateAccount] = {}
-        self._turns: FairQueue[asyncio.Future[None]] = FairQueue(limits.concurrency, limits.capacity, clock.monotonic())
+        each = max(1, round(limits.concurrency * SHARE))
+        self._queue = FairQueue(limits.concurrency, each, limits.capacity, clock.monotonic())
         self._timer: asyncio.TimerHandle | None = None
         self._streams: dict[str, int] = {}
-        self._shares = CallerConcurrency(max(1, round(limits.concurrency * SHARE)))
 
     def admit(self, caller: Caller, operation: Operation, project: str) -> RequestAdmission:
         """`async with` it: the request runs inside. Entering raises Problem 429."""
@@ -81,44 +80,28 @@ class RequestLimiter:
             common.bucket.take(cost)
         return flow
 
-    async def start(self, own: str, flow: str, cost: float) -> None:
-        """At once, or when it is the turn of this caller and of this flow. Raises Problem 429."""
-        if self._shares.free(own) and self._turns.take(flow, cost, self._clock.monotonic()):
-            self._shares.take(own)
+    async def start(self, request: QueuedRequest) -> None:
+        """Returns when the request may run, which must `end` then. Raises Problem 429."""
+        if self._queue.start(request, self._clock.monotonic()):
             return
-        try:
-            async with asyncio.timeout(PATIENCE):
-                await self._shares.wait(own)
-                try:
-                    await self._turn(flow, cost)
-                except BaseException:
-                    self._shares.give(own)
-                    raise
-        except TimeoutError:
-            raise problems.too_many(f"the gateway is busy: no turn for {flow} within {PATIENCE:g} s", 1.0) from None
-
-    def end(self, own: str, flow: str) -> None:
-        self._shares.give(own)
-        self._release(flow)
-
-    async def _turn(self, flow: str, cost: float) -> None:
-        if self._turns.take(flow, cost, self._clock.monotonic()):
-            return
-        if self._turns.waiting(flow) >= QUEUE:
-            raise problems.too_many(f"{QUEUE} requests of {flow} wait already", 1.0)
-        turn = asyncio.get_running_loop().create_future()
-        self._turns.enqueue(flow, cost, turn)
+        if self._queue.waiting(request.flow) >= QUEUE:
+            raise problems.too_many(f"{QUEUE} requests of {request.flow} wait already", 1.0)
+        request.turn = asyncio.get_running_loop().create_future()
+        self._queue.enqueue(request)
         self._serve()
         try:
-            await turn
-        except asyncio.CancelledError:
-            if not self._turns.withdraw(flow, turn):  # started in the same moment
-                self._release(flow)
-            raise
+            async with asyncio.timeout(PATIENCE):
+                await request.turn
+        except BaseException as error:
+            self.end(request)
+            if not isinstance(error, TimeoutError):
+                raise
+            detail = f"the gateway is busy: no slot for {request.flow} within {PATIENCE:g} s"
+            raise problems.too_many(detail, 1.0) from None
 
-    def _release(self, flow: str) -> None:
-        self._turns.release(flow)
-        if self._turns.queued:
+    def end(self, request: QueuedRequest) -> None:
+        self._queue.leave(request)
+        if self._queue.queued:
             self._serve()
 
     def open_stream(self, caller: Caller) -> None:
@@ -139,10 +122,10 @@ class RequestLimiter:
             self._timer.cancel()
             self._timer = None
         now = self._clock.monotonic()
-        for turn in self._turns.serve(now):
-            if not turn.done():
-                turn.set_result(None)
-        due = self._turns.due(now)
+        for request in self._queue.serve(now):
+            if not request.turn.done():
+                request.turn.set_result(None)
+        due = self._queue.due(now)
         if due < math.inf:
             self._timer = asyncio.get_running_loop().call_later(due, self._serve)
 
@@ -173,24 +156,27 @@ class RequestLimiter:
 class RequestAdmission:
     """One request between its admission and its end."""
 
-    __slots__ = ("_caller", "_flow", "_limiter", "_operation", "_own", "_project")
+    __slots__ = ("_caller", "_limiter", "_operation", "_project", "_request")
 
     def __init__(self, limiter: RequestLimiter, caller: Caller, operation: Operation, project: str) -> None:
         self._limiter, self._caller, self._operation, self._project = limiter, caller, operation, project
-        self._own = f"caller {caller.name} {caller.token_id}" if caller.token_id else f"caller {caller.name}"
-        self._flow = ""
+        self._request: QueuedRequest | None = None
 
     async def __aenter__(self) -> None:
-        self._flow = await self._limiter.charge(self._own, self._caller, self._operation, self._project)
+        caller = self._caller
+        own = f"caller {caller.name} {caller.token_id}" if caller.token_id else f"caller {caller.name}"
+        flow = await self._limiter.charge(own, caller, self._operation, self._project)
         if self._operation.stream:
-            self._limiter.open_stream(self._caller)
-        else:
-            await self._limiter.start(self._own, self._flow, self._operation.cost)
+            self._limiter.open_stream(caller)
+            return
+        request = QueuedRequest(flow, own, self._operation.cost)
+        await self._limiter.start(request)
+        self._request = request
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._operation.stream:
+        if self._request is None:
             self._limiter.close_stream(self._caller)
         else:
-            self._limiter.end(self._own, self._flow)
+            self._limiter.end(self._request)
