@@ -35,6 +35,7 @@ def make(app: Any, **options: Any) -> UvicornServer:
         "loop": "none",
         "lifespan": "off",
         "log_config": None,
+        "log_level": "warning",
         "access_log": False,
         "server_header": False,
         "proxy_headers": False,
