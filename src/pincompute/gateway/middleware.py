@@ -88,14 +88,14 @@ class RequestMiddleware:
     """One for each route: Litestar wraps every route's application in it."""
 
     def __init__(self, app: ASGIApp, guards: RequestGuards) -> None:
-        self._app = app
+        self.app = app
         self._guards = guards
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             await self._pass(scope, receive, send)
             return
-        answer = _StatusRecorder(send)
+        answer = StatusRecorder(send)
         try:
             await self._pass(scope, receive, answer)
         except Problem as problem:
@@ -108,7 +108,7 @@ class RequestMiddleware:
             return
         if PUBLIC in options:
             _refuse_unknown(scope)
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         operation: Operation = options[OPERATION]
         caller = await self._identify(scope, operation)
@@ -139,13 +139,13 @@ class RequestMiddleware:
     async def _serve(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
         _refuse_unknown(scope)
         if not call.operation.audited:
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         call = scope[CALL] = replace(call, reason=reason_header.read(scope["headers"]))  # type: ignore[literal-required]
         await self._guards.audit.begin(call)
-        answer = _StatusRecorder(send)
+        answer = StatusRecorder(send)
         try:
-            await self._app(scope, receive, answer)
+            await self.app(scope, receive, answer)
         except Problem as problem:
             answer.status = problem.status
             raise
@@ -158,7 +158,7 @@ def _refuse_unknown(scope: Scope) -> None:
         request_parameters.refuse_unknown(scope["query_string"], scope["route_handler"].opt[PARAMETERS].query)
 
 
-class _StatusRecorder:
+class StatusRecorder:
     """Remembers the status of the answer that passes through."""
 
     def __init__(self, send: Send) -> None:
@@ -178,7 +178,7 @@ async def _name_methods(methods: str, send: Send) -> None:
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _close(scope: Scope, answer: _StatusRecorder, problem: Problem) -> None:
+async def _close(scope: Scope, answer: StatusRecorder, problem: Problem) -> None:
     """A WebSocket that was not accepted yet gets the problem document; an open one a close code and the reason."""
     if answer.status or "websocket.http.response" not in (scope["extensions"] or {}):
         reason = problem.detail.encode()[:LONGEST_REASON].decode(errors="ignore")
