@@ -1,7 +1,7 @@
-"""One watch-fed cache for all users: the host's workloads, the members' pods. No user's read reaches an API server.
+"""Reads of users are answered from one cache of the host's workloads and the members' pods, which watches keep current.
 
-The surprising rule: a caller's own write is put into the cache by the write itself, and a version that another gateway
-answered is waited for, so everybody reads their own writes (S-250); stale data is served while an API server is away, marked.
+No user's read reaches an API server. A write puts its own result into the cache, and a read waits for a version that another
+gateway has answered, so callers read their own writes (S-250). While an API server is away, stale data is served and marked.
 """
 
 from __future__ import annotations

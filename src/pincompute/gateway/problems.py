@@ -1,7 +1,6 @@
-"""What goes wrong, as RFC 9457 problem details with a stable code, and what the caller can do about it.
+"""Failures as RFC 9457 problem details, each with a stable code and what the caller can do about it.
 
-The surprising rule: "does not exist" and "may not be seen" are one problem with one text, so that nobody learns by asking
-what they may not see.
+"Does not exist" and "may not be seen" are one problem with one text, so a caller cannot find out what they may not see.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ class ReadFastPath:
         except Exception as error:
             if answer.status:
                 raise  # the answer has begun, so the server can only end the connection
-            await problems.send_to(send, exception_mapping.told(error, scope), request_id(scope))
+            await problems.send_to(send, exception_mapping.problem_for(error, scope), request_id(scope))
 
     def _match(self, scope: Any) -> RequestMiddleware | None:
         """Also says which project and name in the scope."""

@@ -248,10 +248,10 @@ async def test_a_caller_whose_requests_do_not_end_leaves_turns_to_others_of_the_
 
 async def test_addresses_that_fail_to_log_in_too_often_are_answered_late_and_without_a_record() -> None:
     throttle = Throttle()
-    told = [await throttle.limiter.stranger("10.0.0.1") for _ in range(120)]
+    told = [await throttle.limiter.failed_login("10.0.0.1") for _ in range(120)]
     assert (told[:100], told[100]) == ([True] * 100, False)
     assert throttle.time.monotonic > 1000
-    assert await throttle.limiter.stranger("10.0.0.2")
+    assert await throttle.limiter.failed_login("10.0.0.2")
 
 
 @pytest.mark.parametrize("connections", [1, 100, 250])

@@ -210,7 +210,7 @@ _TOO_LARGE = Problem("headers-too-large", "the address and the headers are too l
 
 
 class LimitedRequests:
-    """ASGI around the application: says whose turn it is on a connection, the client's or the gateway's.
+    """ASGI around the application: says whether a connection waits for its client or the gateway works for it.
 
     What the handler leaves of a body is read before the answer begins, so that the bytes behind it are the next request's.
     """

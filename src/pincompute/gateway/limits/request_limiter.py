@@ -1,9 +1,10 @@
-"""How much each caller and project may ask: a rate for both, turns for all, so many streams and requests at once.
+"""Limits how much each caller and project may ask: rates for both, fair shares of the gateway, and the number of streams.
 
-A project's rate is touched only by its members: a stranger who asks for it pays from their own, or they could use it up.
-One caller has at most a SHARE of all requests under way, so whoever sends or reads slowly does not take their project's turns.
-The surprising rule: who asks again before the time they were told is answered late, so that a loop that ignores
-Retry-After costs nobody anything; who keeps to it never waits here.
+Only members touch a project's rate. Anybody else who asks for it pays from their own, or they could use it up. A caller holds
+at most a SHARE of all slots, so slow requests of one caller leave slots to the others of their project.
+
+A caller who asks again before Retry-After has passed is answered late, so a loop that ignores it costs nobody anything. Whoever
+waits is never answered late.
 """
 
 from __future__ import annotations
@@ -22,19 +23,19 @@ from pincompute.gateway.settings import LimitSettings
 from pincompute.kube.clock import SYSTEM, Clock
 
 LATEST = 1.0  # seconds that a refusal is held back at most
-PATIENCE = 5.0  # seconds a request waits for its turn
+PATIENCE = 5.0  # seconds that a request waits for a slot
 SHARE = 1 / 32  # of the requests at once that may be of one caller: enough to keep one processor busy
 QUEUE = 256  # requests of one flow that wait for theirs
 REMEMBERED = 20_000  # buckets, before those that are full are dropped
-STRANGERS_RATE, STRANGERS_BURST = 10.0, 100.0  # failed logins of one address, before they are answered late
+FAILED_LOGINS_RATE, FAILED_LOGINS_BURST = 10.0, 100.0  # of one address, before answers come late
 
 
 @dataclass(slots=True)
 class _RateAccount:
-    """A bucket, and until when its owner was told to wait."""
+    """A bucket, and the time until which its owner shall wait."""
 
     bucket: RateBucket
-    told: float = float("-inf")
+    retry_at: float = float("-inf")
 
 
 class RequestLimiter:
@@ -55,9 +56,9 @@ class RequestLimiter:
         """`async with` it: the request runs inside. Entering raises Problem 429."""
         return RequestAdmission(self, caller, operation, project)
 
-    async def stranger(self, source: str) -> bool:
-        """An address could not say who calls. Too often, and the answer comes late and leaves no record: then this is false."""
-        account = self._account(f"address {source}", STRANGERS_RATE, STRANGERS_BURST)
+    async def failed_login(self, source: str) -> bool:
+        """A login from an address failed. After too many, the answer comes late and is not recorded: then this is false."""
+        account = self._account(f"address {source}", FAILED_LOGINS_RATE, FAILED_LOGINS_BURST)
         if account.bucket.wait(1.0, self._clock.monotonic()):
             await self._clock.sleep(LATEST)
             return False
@@ -65,7 +66,7 @@ class RequestLimiter:
         return True
 
     async def charge(self, own: str, caller: Caller, operation: Operation, project: str) -> str:
-        """Pays for the request; gives the flow it belongs to. Raises Problem 429, late for who does not wait."""
+        """Pays for the request and returns its flow. Raises Problem 429, late for a caller who did not wait."""
         now, cost = self._clock.monotonic(), operation.cost
         flow = f"project {project}" if project and self._belongs(caller, project) else own
         personal = self._account(own, self._limits.caller_rate, self._limits.caller_burst)
@@ -117,7 +118,7 @@ class RequestLimiter:
             del self._streams[caller.name]
 
     def _serve(self) -> None:
-        """Starts whoever can start, and comes back when the next one can."""
+        """Starts every request that can start, and comes back when the next one can."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -131,9 +132,9 @@ class RequestLimiter:
 
     async def _refuse(self, account: _RateAccount, operation: Operation, flow: str, wait: float) -> None:
         now = self._clock.monotonic()
-        late = min(LATEST, account.told - now)
+        late = min(LATEST, account.retry_at - now)
         problem = problems.too_many(f"{flow} asks too much: {operation} costs {operation.cost}", wait)
-        account.told = max(account.told, now + float(problem.headers["Retry-After"]))
+        account.retry_at = max(account.retry_at, now + float(problem.headers["Retry-After"]))
         if late > 0:
             await self._clock.sleep(late * (1 + self._clock.random()) / 2)  # not all at once, or they come again all at once
         raise problem
@@ -147,7 +148,7 @@ class RequestLimiter:
         return found
 
     def _sweep(self) -> None:
-        """Full buckets go; were they few, the oldest go as well, so that one more account never costs a sweep each time."""
+        """Drops full buckets, and the oldest if too many are left, so that not every new account causes a sweep."""
         now = self._clock.monotonic()
         kept = [(name, account) for name, account in self._accounts.items() if not account.bucket.idle(now)]
         self._accounts = dict(kept[-REMEMBERED // 2 :])
