@@ -152,7 +152,7 @@ def _refusals_told() -> None:
     """What a user can mend is one message on stderr and exit status 1."""
     from pincompute.explain_command import NoSuchWorkload
     from pincompute.gateway.settings import SettingsError
-    from pincompute.issuer.oauth_errors import IssuerError
+    from pincompute.issuer.issuer_folder import IssuerError
     from pincompute.kube.api_errors import KubeError
     from pincompute.kube.kubeconfig import ConfigError
     from pincompute.region.errors import RegionError

@@ -1,3 +1,3 @@
-"""The only door for users: who may do what, cached reads, writes, logs, shells and history behind one address."""
+"""The gateway: one address for users, with access control, cached reads, writes, logs, shells and history."""
 
 NAME = "pincompute-gateway"  # of the process, of its rights, and of the field manager of what it writes

@@ -1,4 +1,4 @@
-"""The gateway's application: every route behind the door, every failure a problem document, one OpenAPI document."""
+"""The Litestar application: every route behind the middleware, every failure as a problem document."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from pincompute.gateway.settings import GatewaySettings
 
 @dataclass(frozen=True, slots=True)
 class ApplicationParts:
-    """What routes are given. `given` are further parameters by name: each a service that a group of routes needs."""
+    """What routes need. `given` holds further services by the names under which handlers ask for them."""
 
     settings: GatewaySettings
     reads: CacheReads
@@ -73,7 +73,7 @@ def _quiet(config: AppConfig) -> AppConfig:
 
 
 def _check(app: Litestar) -> None:
-    """Deny by default: what nobody thought about does not start, and no route takes parameters it does not have."""
+    """Deny by default: no route starts without a declared operation, and none accepts unknown parameters."""
     for route in app.routes:
         for handler, model in _handlers(route):
             handler.opt[PARAMETERS] = request_parameters.of(handler.opt, model, _signatures(handler))
@@ -102,13 +102,13 @@ def _handlers(route: Any) -> Iterator[tuple[BaseRouteHandler, Any]]:
 
 
 def _of_framework(handler: BaseRouteHandler) -> bool:
-    """Litestar's own answer to OPTIONS, which knows the methods of the first handler of a path only: the door gives it."""
+    """Litestar's own answer to OPTIONS knows the methods of a path's first handler only. The middleware gives ours."""
     return getattr(handler, "http_methods", None) == {"OPTIONS"}
 
 
 @get("/healthz", opt=public(), include_in_schema=False, media_type="text/plain")
 async def healthz() -> str:
-    """The event loop turns; readiness is on the health port."""
+    """The process answers. Readiness is on the health port."""
     return "ok\n"
 
 
@@ -150,7 +150,7 @@ _OF_STATUS = {404: "unknown-path", 405: "method-not-allowed", 413: "too-large", 
 
 
 def _http(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
-    """The framework's own refusals, in our words."""
+    """Litestar's own refusals as problem documents."""
     if isinstance(error, ValidationException):
         return _problem(request, _validation(error, request.scope["route_handler"].opt[PARAMETERS]))
     code = _OF_STATUS.get(error.status_code, "malformed" if error.status_code < 500 else "internal")
@@ -168,4 +168,4 @@ def _validation(error: ValidationException, known: RouteParameters) -> Problem:
 
 
 def _failure(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    return _problem(request, exception_mapping.told(error, request.scope))
+    return _problem(request, exception_mapping.problem_for(error, request.scope))

@@ -1,7 +1,7 @@
-"""Reads of all users are answered from informers of the host's workloads and the members' pods, never from an API server.
+"""Reads of users are answered from one cache of the host's workloads and the members' pods, which watches keep current.
 
-Callers read their own writes (S-250): a write goes into the cache at once, and a version that another gateway returned is
-waited for. While an API server is away, its cached objects are served and marked as stale.
+No user's read reaches an API server. A write puts its own result into the cache, and a read waits for a version that another
+gateway has answered, so callers read their own writes (S-250). While an API server is away, stale data is served and marked.
 """
 
 from __future__ import annotations

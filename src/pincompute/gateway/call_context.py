@@ -1,7 +1,7 @@
-"""What is asked, by whom: one request as every part of the gateway sees it.
+"""A request as every part of the gateway sees it: its caller, its operation, its project.
 
-The surprising rule: a route without a declared operation makes the gateway refuse to start, so nothing is reachable by
-having been forgotten.
+Every route declares its operation. The gateway does not start with a route that declares none, so a forgotten check exposes
+nothing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The gateway put together: every service it is made of, every group of routes, and what runs in the background."""
+"""Puts the gateway together: its services, its routes and its background tasks."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def _projects(clusters: Clusters) -> Any:
 
 def _belongs(authorizer: Authorizer) -> Any:
     def belongs(caller: Caller, project: str) -> bool:
-        return bool(authorizer.standing(caller, project).rights)
+        return bool(authorizer.held_permissions(caller, project).permissions)
 
     return belongs
 

@@ -1,4 +1,4 @@
-"""Every failure in words: what a caller is told of an exception that ended their request."""
+"""Maps an exception that ended a request to the problem that its caller gets."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pincompute.kube.cache_views import Unknown
 log = logging.getLogger(__name__)
 
 
-def told(error: Exception, scope: Any) -> Problem:
-    """What nobody foresaw goes into the log, and the caller gets the request id under which it stands there."""
+def problem_for(error: Exception, scope: Any) -> Problem:
+    """An unforeseen exception goes into the log, and the caller gets the request id to find it by."""
     match error:
         case Problem():
             return error

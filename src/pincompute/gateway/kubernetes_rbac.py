@@ -1,7 +1,6 @@
-"""What the gateway may do in clusters. Users have no rights there of their own: the gateway decides for them, then acts.
+"""The Kubernetes RBAC rules of the gateway. Users have no rights in clusters: the gateway decides and acts for them.
 
-On the host it writes what users write; in members it only looks, opens streams into containers, and marks a pod that a user
-wants restarted.
+On the host it writes workloads and projects. In members it reads, opens streams into containers, and marks pods for restart.
 """
 
 from __future__ import annotations

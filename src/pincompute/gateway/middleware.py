@@ -1,7 +1,7 @@
-"""What every request passes: who calls, how much, whether they may, and the record of it. Plain ASGI, around each route.
+"""The middleware that every request passes: identity, limits, permissions, the handler, the audit record, in this order.
 
-The order is the promise: identity, then limits, then rights, then the route, then the record; what is refused on the way is
-recorded as well. The surprising rule: a caller who may not see a thing gets the answer of one that does not exist.
+What is refused on the way is recorded as well. A caller who may not see an object gets the answer for one that does not exist.
+The middleware is plain ASGI around each route.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class RequestThrottle(Protocol):
         """An async context in which the request runs. Raises Problem 429."""
         ...
 
-    async def stranger(self, source: str) -> bool:
-        """An address sent a credential that is not good; false when it does so too often to be recorded each time."""
+    async def failed_login(self, source: str) -> bool:
+        """An address sent a bad credential. False when it does so too often to record each."""
         ...
 
 
@@ -75,7 +75,7 @@ class RequestAuditor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RequestGuards:
-    """What stands at the door."""
+    """The services that decide about a request."""
 
     authenticator: RequestAuthenticator
     limiter: RequestThrottle
@@ -88,14 +88,14 @@ class RequestMiddleware:
     """One for each route: Litestar wraps every route's application in it."""
 
     def __init__(self, app: ASGIApp, guards: RequestGuards) -> None:
-        self._app = app
+        self.app = app
         self._guards = guards
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             await self._pass(scope, receive, send)
             return
-        answer = _StatusRecorder(send)
+        answer = StatusRecorder(send)
         try:
             await self._pass(scope, receive, answer)
         except Problem as problem:
@@ -108,7 +108,7 @@ class RequestMiddleware:
             return
         if PUBLIC in options:
             _refuse_unknown(scope)
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         operation: Operation = options[OPERATION]
         caller = await self._identify(scope, operation)
@@ -119,12 +119,12 @@ class RequestMiddleware:
             await self._serve(call, scope, receive, send)
 
     async def _identify(self, scope: Scope, operation: Operation) -> Caller:
-        """A credential that is not good is a denial as well, recorded as long as its address does not make it a flood."""
+        """A bad credential is a denial. It is recorded unless its address sends too many of them."""
         try:
             return await self._guards.authenticator.identify(scope)
         except Problem as problem:
             call = _call(scope, ANONYMOUS, operation, self._guards.now())
-            if await self._guards.limiter.stranger(call.source):
+            if await self._guards.limiter.failed_login(call.source):
                 await self._guards.audit.record(call, allowed=False, status=problem.status, why=problem.detail)
             raise
 
@@ -139,13 +139,13 @@ class RequestMiddleware:
     async def _serve(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
         _refuse_unknown(scope)
         if not call.operation.audited:
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         call = scope[CALL] = replace(call, reason=reason_header.read(scope["headers"]))  # type: ignore[literal-required]
         await self._guards.audit.begin(call)
-        answer = _StatusRecorder(send)
+        answer = StatusRecorder(send)
         try:
-            await self._app(scope, receive, answer)
+            await self.app(scope, receive, answer)
         except Problem as problem:
             answer.status = problem.status
             raise
@@ -158,7 +158,7 @@ def _refuse_unknown(scope: Scope) -> None:
         request_parameters.refuse_unknown(scope["query_string"], scope["route_handler"].opt[PARAMETERS].query)
 
 
-class _StatusRecorder:
+class StatusRecorder:
     """Remembers the status of the answer that passes through."""
 
     def __init__(self, send: Send) -> None:
@@ -178,22 +178,13 @@ async def _name_methods(methods: str, send: Send) -> None:
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _close(scope: Scope, answer: _StatusRecorder, problem: Problem) -> None:
+async def _close(scope: Scope, answer: StatusRecorder, problem: Problem) -> None:
     """A WebSocket that was not accepted yet gets the problem document; an open one a close code and the reason."""
     if answer.status or "websocket.http.response" not in (scope["extensions"] or {}):
         reason = problem.detail.encode()[:LONGEST_REASON].decode(errors="ignore")
         await answer({"type": "websocket.close", "code": 4000 + problem.status, "reason": reason})
         return
-    headers = {"content-type": problems.MEDIA_TYPE, "x-request-id": request_id(scope), **problem.headers}
-    await answer(
-        {
-            "type": "websocket.http.response.start",
-            "status": problem.status,
-            "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
-        }
-    )
-    body = problems.encode(problem, request_id(scope))
-    await answer({"type": "websocket.http.response.body", "body": body, "more_body": False})
+    await problems.send_to(answer, problem, request_id(scope), "websocket.http.response")
 
 
 def _call(scope: Scope, caller: Caller, operation: Operation, at: datetime) -> Call:
@@ -220,21 +211,21 @@ def _refusal(call: Call, decision: AccessDecision) -> Problem:
 
 
 def _of_the_region(operation: Operation) -> str:
-    """What to do where no project has an owner to be asked."""
+    """The remedy where no project has an owner to ask."""
     if (operation.resource, operation.verb) == ("projects", "create"):
         return "ask an administrator to create it, or for the platform role project-creator"
     return "ask an administrator for a platform role that allows it"
 
 
 def what(call: Call) -> str:
-    """The thing a call is about, as its problem names it."""
+    """The object of a call, as its problem names it."""
     if call.project and call.name:
         return f"{call.operation.noun or call.operation.resource.removesuffix('s')} {call.project}/{call.name}"
     return f"project {call.project}" if call.project else call.operation.resource
 
 
 def request_id(scope: Any) -> str:
-    """The caller's own, if it is harmless to print; else a new one."""
+    """The id that the caller sent if it is safe to print, otherwise a new one."""
     known = scope.get(REQUEST_ID)
     if known is None:
         given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"").decode("latin-1")

@@ -1,4 +1,4 @@
-"""The OpenAPI document of the gateway: what Litestar reads from the routes, completed by what holds for all of them."""
+"""The gateway's OpenAPI document: what Litestar derives from the routes, and what holds for all of them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Service(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class OpenApiDocument:
-    """The document as it is served. Making it takes seconds of processor time, so it is made once, apart from requests."""
+    """The document as it is served. It takes seconds of processor time, so it is made once, outside requests."""
 
     def __init__(self, printed: Callable[[], str]) -> None:
         self._printed = printed
@@ -106,7 +106,7 @@ def completed(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _admit_no_body(operation: dict[str, Any]) -> None:
-    """A body that may be null may be left out as well."""
+    """A body that may be null may be omitted."""
     body = operation.get("requestBody", {})
     for content in body.get("content", {}).values():
         if {"type": "null"} in content["schema"].get("oneOf", ()):
@@ -114,7 +114,7 @@ def _admit_no_body(operation: dict[str, Any]) -> None:
 
 
 def _never_null(operation: dict[str, Any]) -> None:
-    """A parameter is left out, which is what null stands for in the code; nobody can send it."""
+    """Null stands for an omitted parameter. Nobody can send it."""
     for parameter in operation.get("parameters", ()):
         schema: dict[str, Any] = parameter["schema"]
         options = [each for each in schema.get("oneOf", ()) if each != {"type": "null"}]
@@ -124,14 +124,14 @@ def _never_null(operation: dict[str, Any]) -> None:
 
 
 def _offer_text(responses: dict[str, Any]) -> None:
-    """What is told line by line is told as text or as events as well, if the caller prefers."""
+    """Answers of many lines are available as text and as events too."""
     content = responses.get("200", {}).get("content", {})
     if "application/x-ndjson" in content:
         content |= {kind: {"schema": {"type": "string"}} for kind in ("text/plain", "text/event-stream")}
 
 
 def _close(part: Any, schemas: dict[str, Any]) -> None:
-    """Whatever a body can hold refuses fields that it does not know; the document says so for whoever generates bodies."""
+    """Bodies refuse unknown fields at every level, and the document says so."""
     if isinstance(part, list):
         for each in cast("list[Any]", part):
             _close(each, schemas)
@@ -149,7 +149,7 @@ def _close(part: Any, schemas: dict[str, Any]) -> None:
 
 
 def _link(paths: dict[str, dict[str, Any]], schemas: dict[str, Any]) -> None:
-    """Whoever has created something is told what can be done with it: the operations below the collection's path."""
+    """The answer to a creation links the operations on what was created: those below the collection's path."""
     for path, item in paths.items():
         created = item.get("post", {}).get("responses", {}).get("201")
         if created is not None:
@@ -161,7 +161,7 @@ def _link(paths: dict[str, dict[str, Any]], schemas: dict[str, Any]) -> None:
 
 
 def _name_in(answer: dict[str, Any], schemas: dict[str, Any]) -> str:
-    """Where an answer says how the created thing is called: it is the answer, or its item."""
+    """Where an answer holds the name of what was created: in itself, or in its item."""
     _, _, schema = answer["content"]["application/json"]["schema"].get("$ref", "").rpartition("/")
     return "$response.body#/item/name" if "item" in schemas.get(schema, {}).get("properties", {}) else "$response.body#/name"
 

@@ -1,15 +1,15 @@
-"""What goes wrong, as RFC 9457 problem details with a stable code, and what the caller can do about it.
+"""Failures as RFC 9457 problem details, each with a stable code and what the caller can do about it.
 
-The surprising rule: "does not exist" and "may not be seen" are one problem with one text, so that nobody learns by asking
-what they may not see.
+"Does not exist" and "may not be seen" are one problem with one text, so a caller cannot find out what they may not see.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
+from litestar.types import Send
 
 MEDIA_TYPE = "application/problem+json"
 TYPES = "https://pincompute.io/problems/"
@@ -151,3 +151,16 @@ def unavailable(detail: str, retry_after: float = 5.0, remedy: str = "try again 
 
 def encode(problem: Problem, request_id: str) -> bytes:
     return msgspec.json.encode(problem.body(request_id))
+
+
+async def send_to(send: Send, problem: Problem, request_id: str, message: str = "http.response") -> None:
+    """As an ASGI answer. A WebSocket that was not accepted is answered with a `message` of another name."""
+    body = encode(problem, request_id)
+    headers = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), **problem.headers}
+    if request_id:
+        headers["x-request-id"] = request_id
+    lines = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
+    start: Any = {"type": f"{message}.start", "status": problem.status, "headers": lines}
+    content: Any = {"type": f"{message}.body", "body": body, "more_body": False}
+    await send(start)
+    await send(content)

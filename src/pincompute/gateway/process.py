@@ -1,6 +1,6 @@
-"""The gateway process: what it watches, what it serves, and in which order it starts and ends.
+"""The gateway's process: what it watches, what it serves, and the order in which it starts and ends.
 
-Stateless but for its store and its audit log: any number of gateways may serve one region.
+It is stateless but for its store and its audit log, so any number of gateways may serve one region.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 async def run(kubeconfig: Path, context: str, settings: GatewaySettings, port: int, kinds: SimpleKinds = KINDS) -> None:
-    """Until told to end. `port` is of /livez, /readyz and /metrics. Raises ConfigError for an unusable kubeconfig."""
+    """Runs until a signal ends it. `port` is of /livez, /readyz and /metrics. Raises ConfigError for an unusable kubeconfig."""
     host = load_kubeconfig(kubeconfig, context)
     clusters = Clusters(user_agent=f"{NAME}/{__version__}")
     membership = MemberConnections(clusters, process="gateway")
@@ -47,4 +47,4 @@ async def run(kubeconfig: Path, context: str, settings: GatewaySettings, port: i
 
 
 async def _serve(parts: Composition) -> None:
-    await http_server.serve(http_server.make(parts.app, parts.settings))
+    await http_server.make(parts.app, parts.settings).serve()

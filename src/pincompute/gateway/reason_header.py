@@ -1,4 +1,4 @@
-"""Why somebody does what leaves a record: one header, kept with the record and, of a workload, with its history."""
+"""The reason header: why a caller does something. It is kept with the audit record and with the history of a workload."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What time it is in the region: the host's time, by which whatever is written down is stamped.
+"""The time by which the gateway stamps its records: the host's time.
 
-Several gateways write one history, beside events that clusters stamp. The surprising rule: the host's clock is believed even
-where ours is right, because only one clock tells what came first; who calls is judged by our own (`access`).
+Several gateways write one history, beside events that clusters stamp, and only one clock can order them. So the host's clock
+counts even where ours is right. Credentials are judged by our own clock (`access`).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from pincompute.kube.cluster_set import Clusters
 
 log = logging.getLogger(__name__)
 
-AGREES = timedelta(seconds=5)  # answers tell whole seconds, and take their time
+AGREES = timedelta(seconds=5)  # answers carry whole seconds and are delayed
 
 
 class RegionClock:
-    """Call it for the time; ours until the host has been heard."""
+    """Call it for the time. It is our own until the host has answered."""
 
     def __init__(self, clusters: Clusters, clock: Clock = SYSTEM) -> None:
         self._clusters = clusters

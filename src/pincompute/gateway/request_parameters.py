@@ -1,7 +1,7 @@
-"""What a route's parameters are called by those who send them: to refuse what it does not know, and to name what is wrong.
+"""The parameters of each route: unknown ones are refused, wrong ones are named as the caller wrote them.
 
-The surprising rule: a query parameter that a route does not know is refused. To pass it over would answer another question
-than the one that was asked: everything, where somebody meant a few.
+An unknown query parameter is refused, because to ignore it would answer another question: everything, where somebody meant a
+few.
 """
 
 from __future__ import annotations

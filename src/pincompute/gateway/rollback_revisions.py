@@ -1,7 +1,7 @@
-"""The revisions a workload had, for a rollback: the PinRevisions that stand on the host, and what the history adds to them.
+"""The revisions that a workload can be rolled back to: PinRevisions on the host, completed by the history.
 
-The surprising rule: a rollback needs no database. While the store is away, the former templates are known from the host, and
-only which of them ran well is not. A revision counts as good only if the workload was seen Running while it was the newest.
+A rollback needs no database. While the store is away, the templates are known from the host, and only which of them ran well is
+unknown. A revision counts as good if the workload was Running while the revision was the newest.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Tells who calls with an SDK that is older than the settings say since when, until when, and which one to move to.
+"""Adds headers to answers for SDKs that are older than the settings allow: since when, until when, and which version to use.
 
-`Deprecation` is as RFC 9745 has it, `Sunset` as RFC 8594; `Pincompute-Sdk` is the version to move to. What is called works as
-before: an answer to an old SDK differs in its headers only.
+`Deprecation` is as in RFC 9745, `Sunset` as in RFC 8594; `Pincompute-Sdk` is the version to use. Nothing else in the
+answer differs.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class SdkDeprecationMiddleware:
         await self._app(scope, receive, send_with_notice)
 
     def _is_old(self, headers: list[tuple[bytes, bytes]]) -> bool:
-        """Who does not say, or says what is no version, is told nothing."""
+        """A client that sends no version, or no valid one, gets no notice."""
         said = next((value for name, value in headers if name == SDK), b"")
         calls = version(said.decode("latin-1"))
         return bool(calls) and calls < self._oldest

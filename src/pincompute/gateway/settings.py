@@ -1,4 +1,4 @@
-"""The gateway's configuration: a YAML file, strictly read. What is not said has the default that stands here."""
+"""The gateway's settings: a YAML file that is read strictly. What it does not name has the default here."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class ShellSettings(_Section):
 
 
 class SdkSettings(_Section):
-    """SDKs before `oldest` are told since when they are deprecated, and until when they are served. Empty: nobody is."""
+    """SDKs before `oldest` get a notice: since when they are deprecated, until when they are served. Empty: none does."""
 
     oldest: Annotated[str, msgspec.Meta(pattern=r"^(\d+(\.\d+)*)?$")] = ""
     deprecated: date | None = None

@@ -1,6 +1,8 @@
-"""Codes that stand between a login and its tokens: for a browser's redirect, and for a device that shows a code.
+"""What a login is exchanged for: authorization codes and device codes in memory, and refresh tokens that survive a restart.
 
-Both are used once and end soon; they live in memory, so a restart means to log in again.
+Codes end soon and are used once. A refresh token is used once and followed by the next. It may be used again for GRACE
+seconds, because two programs of one user may renew at the same time. A later use means that it was stolen, and the whole login
+ends.
 """
 
 from __future__ import annotations
@@ -10,19 +12,35 @@ import hashlib
 import hmac
 import re
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
-from pincompute.issuer.oauth_errors import OAuthError
+import msgspec
+
+from pincompute.issuer.issuer_folder import IssuerError, write
 from pincompute.issuer.token_signing import Consent
 
 CODE_LIFE = 60.0  # seconds from the redirect to the exchange
 DEVICE_LIFE = 600.0  # seconds to enter a device's code
-INTERVAL = 5.0  # seconds between two questions of a device (RFC 8628, 3.5)
+INTERVAL = 5.0  # seconds between two requests of a device (RFC 8628, 3.5)
 PENDING = 1000  # devices that wait at the same time
-LETTERS = "BCDFGHJKLMNPQRSTVWXZ"  # no vowels: no words; nothing that looks like something else (RFC 8628, 6.1)
+LETTERS = "BCDFGHJKLMNPQRSTVWXZ"  # no vowels, so no words, and nothing that looks like something else (RFC 8628, 6.1)
 VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")  # RFC 7636, 4.1
 CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")  # the base64url of a SHA-256
+SESSIONS = "sessions.json"
+REFRESH_LIFE = 30 * 86400.0  # seconds without use
+GRACE = 60.0  # seconds
+
+
+class OAuthError(Exception):
+    """A refusal in the words of RFC 6749 and RFC 8628. `code` is registered with IANA; the description is for people."""
+
+    def __init__(self, code: str, description: str, status: int = 400) -> None:
+        super().__init__(description)
+        self.code = code
+        self.description = description
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +70,13 @@ class AuthorizationCodes:
             raise OAuthError("invalid_grant", "the code is unknown, was used, or has expired")
         if held.redirect != redirect:
             raise OAuthError("invalid_grant", "redirect_uri is not the one the code was made for")
-        if not VERIFIER.fullmatch(verifier) or not hmac.compare_digest(_challenge(verifier), held.challenge):
+        challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+        if not VERIFIER.fullmatch(verifier) or not hmac.compare_digest(challenge, held.challenge):
             raise OAuthError("invalid_grant", "code_verifier does not fit code_challenge")
         return held.consent
 
 
-def _challenge(verifier: str) -> str:
-    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class DeviceGrant:
     """`secret` is the device's own, `code` is shown to the user."""
 
@@ -70,7 +85,7 @@ class DeviceGrant:
     scope: str
     ends: float
     interval: float = INTERVAL
-    asked: float = float("-inf")
+    polled: float = float("-inf")
     answer: Consent | Literal["denied"] | None = None
 
 
@@ -91,33 +106,90 @@ class DeviceGrants:
         return device
 
     def waiting(self, code: str, now: float) -> DeviceGrant | None:
-        """The device that shows this code and has no answer yet; letters' case and the dash do not matter."""
-        wanted = plain(code)
+        """The device that shows this code and has no answer yet. Case and dashes do not matter."""
+        wanted = _plain(code)
         live = (d for d in self._by_secret.values() if d.ends > now and d.answer is None)
-        return next((device for device in live if plain(device.code) == wanted), None)
-
-    def answer(self, device: DeviceGrant, answer: Consent | Literal["denied"]) -> None:
-        self._by_secret[device.secret] = replace(device, answer=answer)
+        return next((device for device in live if _plain(device.code) == wanted), None)
 
     def poll(self, secret: str, now: float) -> Consent:
-        """What the user agreed to. Raises OAuthError until then, and after it was given once."""
+        """What the user agreed to. Raises OAuthError until then, and once it was given."""
         device = self._by_secret.get(secret)
         if device is None or device.ends <= now:
-            self._by_secret.pop(secret, None)
             raise OAuthError("expired_token", "the code is unknown, was used, or has expired; start again")
-        if device.answer == "denied":
-            del self._by_secret[secret]
-            raise OAuthError("access_denied", "the user refused")
         if device.answer is not None:
             del self._by_secret[secret]
+            if device.answer == "denied":
+                raise OAuthError("access_denied", "the user refused")
             return device.answer
-        hasty = now - device.asked < device.interval
-        interval = device.interval + INTERVAL if hasty else device.interval
-        self._by_secret[secret] = replace(device, asked=now, interval=interval)
-        if hasty:
-            raise OAuthError("slow_down", f"ask every {interval:g} s")
+        early, device.polled = now - device.polled < device.interval, now
+        if early:
+            device.interval += INTERVAL
+            raise OAuthError("slow_down", f"ask every {device.interval:g} s")
         raise OAuthError("authorization_pending", "the user has not entered the code yet")
 
 
-def plain(code: str) -> str:
+def _plain(code: str) -> str:
     return "".join(letter for letter in code.upper() if letter.isalnum())
+
+
+class _RefreshToken(msgspec.Struct, frozen=True):
+    login: str
+    user: str
+    scope: str
+    at: float
+    ends: float
+    used: float = 0.0
+
+
+class RefreshTokens:
+    """All logins that can be renewed, in a file that holds hashes of the tokens."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises IssuerError."""
+        self._path = folder / SESSIONS
+        self._held: dict[str, _RefreshToken] = {}
+        try:
+            self._held = msgspec.json.decode(self._path.read_bytes(), type=dict[str, _RefreshToken])
+        except FileNotFoundError:
+            pass
+        except (OSError, msgspec.MsgspecError) as problem:
+            raise IssuerError(f"{self._path} cannot be read: {problem}; remove it, and everybody logs in again") from None
+
+    def open(self, consent: Consent, now: float) -> str:
+        """The first refresh token of a login."""
+        return self._issue(_RefreshToken(secrets.token_hex(12), consent.user, consent.scope, consent.at, 0.0), now)
+
+    def renew(self, token: str, now: float) -> tuple[Consent, str]:
+        """What the user agreed to, and the next token. Raises OAuthError."""
+        key = _digest(token)
+        held = self._held.get(key)
+        if held is None or held.ends <= now:
+            raise OAuthError("invalid_grant", "the refresh token is unknown or has expired; log in again")
+        if held.used and now - held.used > GRACE:
+            self.revoke(token)
+            raise OAuthError("invalid_grant", "the refresh token was used before, so this login was ended; log in again")
+        self._held[key] = msgspec.structs.replace(held, used=held.used or now)
+        return Consent(held.user, held.scope, "", held.at), self._issue(held, now)
+
+    def revoke(self, token: str) -> None:
+        """Ends the login that a token belongs to; an unknown token is no error (RFC 7009, 2.2)."""
+        found = self._held.get(_digest(token))
+        if found is not None:
+            self._store({key: held for key, held in self._held.items() if held.login != found.login})
+
+    def revoke_user(self, user: str) -> None:
+        self._store({key: held for key, held in self._held.items() if held.user != user})
+
+    def _issue(self, login: _RefreshToken, now: float) -> str:
+        token = secrets.token_urlsafe(32)
+        following = msgspec.structs.replace(login, used=0.0, ends=now + REFRESH_LIFE)
+        self._store({key: held for key, held in self._held.items() if held.ends > now} | {_digest(token): following})
+        return token
+
+    def _store(self, held: dict[str, _RefreshToken]) -> None:
+        self._held = held
+        write(self._path, msgspec.json.encode(held))
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()

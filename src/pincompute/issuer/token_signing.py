@@ -5,24 +5,24 @@ To change the key, put a new one first and keep the old one until its last token
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from joserfc import jwt
 from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, KeySet, RSAKey
+from joserfc.jwk import ECKey, KeySet
 
-from pincompute.issuer import secret_files
-from pincompute.issuer.oauth_errors import IssuerError
+from pincompute.issuer.issuer_folder import IssuerError, write
 from pincompute.issuer.users import User
 
 KEYS = "keys.json"
 CLIENT = "pincompute"
 LIFETIME = 900.0  # seconds of an access and an id token; refresh tokens make the next ones
+ALGORITHMS = {"EC": "ES256", "RSA": "RS256"}  # by type of key
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,37 +44,31 @@ class TokenSigner:
         path = folder / KEYS
         if not path.exists():
             made = KeySet([ECKey.generate_key("P-256", {"use": "sig", "alg": "ES256"}, auto_kid=True)])
-            secret_files.write(path, json.dumps(made.as_dict(private=True)).encode())
+            write(path, json.dumps(made.as_dict(private=True)).encode())
         try:
             self._keys = KeySet.import_key_set(json.loads(path.read_bytes()))
-        except (OSError, ValueError, KeyError, JoseError) as problem:
-            raise IssuerError(f"{path} holds no keys that can be used: {problem}; remove it to have one made anew") from None
-        self._algorithm = _algorithm(self._keys, path)
+            self.algorithm = ALGORITHMS[self._keys.keys[0].key_type]
+            self._sign("JWT", {})
+        except (OSError, ValueError, KeyError, IndexError, JoseError) as problem:
+            raise IssuerError(
+                f"{path} holds no private key, P-256 or RSA, that can sign: {problem}; remove it to have one made anew"
+            ) from None
 
     @property
-    def algorithms(self) -> list[str]:
-        return sorted({"ES256" if isinstance(key, ECKey) else "RS256" for key in self._keys})
+    def form_secret(self) -> str:
+        """For the CSRF cookies of browsers, which outlive a restart as the keys do."""
+        return hashlib.sha256(json.dumps(self._keys.as_dict(private=True)).encode()).hexdigest()
 
     def published(self) -> bytes:
         """The public keys (RFC 7517)."""
         return json.dumps(self._keys.as_dict(private=False)).encode()
 
-    def access(self, user: User, consent: Consent, now: float) -> str:
+    def access_token(self, user: User, consent: Consent, now: float) -> str:
         return self._sign("at+jwt", self._claims(user, consent, now) | {"client_id": CLIENT, "scope": consent.scope})
 
-    def identity(self, user: User, consent: Consent, now: float) -> str:
+    def id_token(self, user: User, consent: Consent, now: float) -> str:
         nonce = {"nonce": consent.nonce} if consent.nonce else {}
         return self._sign("JWT", self._claims(user, consent, now) | nonce)
-
-    def verify(self, token: str, now: float) -> dict[str, Any]:
-        """The claims of an access token of our own. Raises ValueError."""
-        try:
-            found = jwt.decode(token, self._keys, algorithms=self.algorithms)
-        except (JoseError, ValueError):
-            raise ValueError("the token is not ours") from None
-        if found.header.get("typ") != "at+jwt" or found.claims["exp"] <= now:
-            raise ValueError("the token has expired, or is no access token")
-        return found.claims
 
     def _claims(self, user: User, consent: Consent, now: float) -> dict[str, Any]:
         return {
@@ -91,19 +85,4 @@ class TokenSigner:
 
     def _sign(self, kind: str, claims: dict[str, Any]) -> str:
         key = self._keys.keys[0]
-        header = {"alg": self._algorithm, "kid": key.kid, "typ": kind}
-        return jwt.encode(header, claims, key, algorithms=[self._algorithm])
-
-
-def _algorithm(keys: KeySet, path: Path) -> str:
-    match keys.keys[0]:
-        case ECKey() as key if key.is_private and key.curve_name == "P-256":
-            return "ES256"
-        case RSAKey() as key if key.is_private and key.raw_value.key_size >= 2048:
-            return "RS256"
-        case _:
-            raise IssuerError(f"{path}: the first key must be a private one, P-256 or RSA of at least 2048 bits")
-
-
-def encoded(value: Any) -> bytes:
-    return msgspec.json.encode(value)
+        return jwt.encode({"alg": self.algorithm, "kid": key.kid, "typ": kind}, claims, key, algorithms=[self.algorithm])

@@ -1,24 +1,41 @@
-"""The users of the issuer: `users.yaml`, read again whenever it changes. The first start makes `admin` and `dev`.
+"""The users of the issuer. They stand in `users.yaml`, which is read again whenever it changes.
 
-Their passwords are in the file `passwords` beside it, for whoever may read it. The surprising rule: an unknown user costs as
-much time as a wrong password, so that nobody learns names by the clock.
+The first start makes the users `admin` and `dev` and writes their passwords into the file `passwords` beside it. Passwords are
+stored as scrypt hashes that carry their own cost: `scrypt$16384$8$1$SALT$HASH`.
 """
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import hashlib
+import hmac
+import os
 import secrets
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 import yaml
 
-from pincompute.issuer import password_hashes, secret_files
-from pincompute.issuer.oauth_errors import IssuerError
+from pincompute.issuer.issuer_folder import IssuerError, write
+from pincompute.kube.clock import Clock
 
 USERS = "users.yaml"
 PASSWORDS = "passwords"
 FIRST = {"admin": ("admins",), "dev": ("developers",)}
 """Users of the first start, with their groups."""
+
+COST, BLOCK, PARALLEL = 16384, 8, 1  # 16 MiB and some 50 ms for one guess
+LARGEST_COST = 1 << 20
+LONGEST_PASSWORD = 1024  # characters
+FREE_FAILURES = 5  # wrong passwords without a wait; each further one doubles the wait
+LONGEST_WAIT = 60.0  # seconds
+FORGET = 900.0  # seconds after the last wrong password
+
+
+class LoginFailed(Exception):  # noqa: N818 - the page shows it
+    """The message is for the user. It does not tell a wrong name from a wrong password."""
 
 
 class User(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -26,20 +43,28 @@ class User(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     password: str
     groups: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        if not self.name or not self.name.isprintable() or ":" in self.name:
+            raise ValueError(f"user name {self.name!r} must be printable and without a colon")
+        _parse(self.password)
+
 
 class _UserFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     users: tuple[User, ...]
 
 
 class Users:
-    """All users by name."""
+    """All users by name, and how often wrong passwords were tried."""
 
-    def __init__(self, folder: Path) -> None:
-        """Makes the first ones when there is no file. Raises IssuerError for a file that cannot be used."""
+    def __init__(self, folder: Path, clock: Clock) -> None:
+        """Makes the first users when there is no file. Raises IssuerError for a file that cannot be used."""
         self._path = folder / USERS
+        self._clock = clock
         if not self._path.exists():
             _make_first(folder)
-        self._unknown = password_hashes.hashed(secrets.token_hex(16))
+        self._unknown = hashed(secrets.token_hex(16))
+        self._checking = asyncio.Semaphore(2)  # a guess costs 16 MiB and 50 ms
+        self._failures: dict[str, tuple[int, float]] = {}  # by user and by address: their number, the time of the last one
         self._read_at = (0, 0)
         self._users: dict[str, User] = {}
         self._refresh()
@@ -49,45 +74,86 @@ class Users:
         self._refresh()
         return self._users.get(name)
 
-    def check(self, name: str, password: str) -> User | None:
-        """Takes tens of milliseconds: call it in a thread. Raises IssuerError."""
+    async def login(self, name: str, password: str, source: str) -> User:
+        """Raises LoginFailed. An unknown user costs as much time as a wrong password, so the time tells nobody names."""
+        keys, now = (f"user {name[:256]}", f"address {source}"), self._clock.wall().timestamp()
+        wait = max(self._wait(key, now) for key in keys)
+        if wait > 0:
+            raise LoginFailed(f"Too many attempts. Wait {max(1, round(wait))} seconds and try again.")
         user = self.get(name)
-        good = password_hashes.matches(password, user.password if user else self._unknown)
-        return user if good else None
+        async with self._checking:
+            good = await asyncio.to_thread(matches, password, user.password if user else self._unknown)
+        if user is None or not good:
+            self._failures = {key: last for key, last in self._failures.items() if now - last[1] < FORGET}
+            self._failures |= {key: (self._failures.get(key, (0, 0.0))[0] + 1, now) for key in keys}
+            raise LoginFailed("The user name or the password is not right.")
+        for key in keys:
+            self._failures.pop(key, None)
+        return user
+
+    def _wait(self, key: str, now: float) -> float:
+        """Seconds until the next attempt counts."""
+        count, last = self._failures.get(key, (0, 0.0))
+        if count < FREE_FAILURES or now - last >= FORGET:
+            return 0.0
+        return last + min(LONGEST_WAIT, 2.0 ** (count - FREE_FAILURES)) - now
 
     def _refresh(self) -> None:
         try:
             state = self._path.stat()
             if (state.st_mtime_ns, state.st_ino) != self._read_at:
-                self._users = _read(self._path)
+                found = msgspec.convert(yaml.safe_load(self._path.read_text("utf-8")), _UserFile).users
+                self._users = {user.name: user for user in found}
                 self._read_at = (state.st_mtime_ns, state.st_ino)
         except OSError as problem:
             raise IssuerError(f"{self._path} cannot be read: {problem.strerror}") from None
-
-
-def _read(path: Path) -> dict[str, User]:
-    try:
-        found = msgspec.convert(yaml.safe_load(path.read_text("utf-8")), _UserFile).users
-        for user in found:
-            _check(user)
-    except (yaml.YAMLError, msgspec.ValidationError, ValueError) as problem:
-        raise IssuerError(f"{path}: {problem}; expected users: [{{name, groups, password}}]") from None
-    return {user.name: user for user in found}
-
-
-def _check(user: User) -> None:
-    """Raises ValueError."""
-    if not user.name or not user.name.isprintable() or ":" in user.name:
-        raise ValueError(f"user name {user.name!r} must be printable and without a colon")
-    try:
-        password_hashes.parse(user.password)
-    except ValueError as problem:
-        raise ValueError(f"password of user {user.name!r} {problem}") from None
+        except (yaml.YAMLError, msgspec.ValidationError) as problem:
+            raise IssuerError(f"{self._path}: {problem}; expected users: [{{name, groups, password}}]") from None
 
 
 def _make_first(folder: Path) -> None:
     chosen = {name: secrets.token_urlsafe(12) for name in FIRST}
-    told = "".join(f"{name}: {password}\n" for name, password in chosen.items())
-    entries = [{"name": name, "groups": list(FIRST[name]), "password": password_hashes.hashed(chosen[name])} for name in FIRST]
-    secret_files.write(folder / PASSWORDS, told.encode())
-    secret_files.write(folder / USERS, yaml.safe_dump({"users": entries}, sort_keys=False).encode())
+    listed = "".join(f"{name}: {password}\n" for name, password in chosen.items())
+    entries = [{"name": name, "groups": list(FIRST[name]), "password": hashed(chosen[name])} for name in FIRST]
+    write(folder / PASSWORDS, listed.encode())
+    write(folder / USERS, yaml.safe_dump({"users": entries}, sort_keys=False).encode())
+
+
+@dataclass(frozen=True, slots=True)
+class _Hash:
+    cost: int
+    block: int
+    parallel: int
+    salt: bytes
+    digest: bytes
+
+    def of(self, password: str) -> bytes:
+        memory = 128 * self.cost * self.block * self.parallel + (1 << 20)
+        return hashlib.scrypt(
+            password.encode(), salt=self.salt, n=self.cost, r=self.block, p=self.parallel, maxmem=memory, dklen=32
+        )
+
+
+def hashed(password: str) -> str:
+    fresh = _Hash(COST, BLOCK, PARALLEL, os.urandom(16), b"")
+    salt, digest = (base64.b64encode(data).decode() for data in (fresh.salt, fresh.of(password)))
+    return f"scrypt${COST}${BLOCK}${PARALLEL}${salt}${digest}"
+
+
+def matches(password: str, stored: str) -> bool:
+    """Takes tens of milliseconds: call it in a thread."""
+    held = _parse(stored)
+    return len(password) <= LONGEST_PASSWORD and hmac.compare_digest(held.of(password), held.digest)
+
+
+def _parse(stored: str) -> _Hash:
+    """Raises ValueError."""
+    try:
+        scheme, cost, block, parallel, salt, digest = stored.split("$")
+        raw, expected = base64.b64decode(salt, validate=True), base64.b64decode(digest, validate=True)
+        found = _Hash(int(cost), int(block), int(parallel), raw, expected)
+    except ValueError:
+        raise ValueError("a password is not scrypt$N$r$p$SALT$HASH") from None
+    if scheme != "scrypt" or not (2 <= found.cost <= LARGEST_COST and 1 <= found.block <= 32 and 1 <= found.parallel <= 16):
+        raise ValueError("a password is not scrypt$N$r$p$SALT$HASH with numbers that can be used")
+    return found

@@ -145,14 +145,14 @@ async def _running(folder: Path, issuer: Issuer, changes: dict[str, Any]) -> Asy
         await clusters.add(HOST, ClusterConfig(host.url))
         await clusters.add("a1", ClusterConfig(member.url))
         serving = http_server.make(gateway.app, asked)
-        tasks = [asyncio.create_task(part) for part in (*gateway.background(), http_server.serve(serving))]
+        tasks = [asyncio.create_task(part) for part in (*gateway.background(), serving.serve())]
         try:
             async with asyncio.timeout(WITHIN):
                 if "store" not in changes:
                     await gateway.store.until_ready()
                 await clusters.until_synced(HOST)
                 await clusters.until_synced("a1")
-                while not serving.started:  # noqa: ASYNC110 - uvicorn has no event for it
+                while not serving.uvicorn.started:  # noqa: ASYNC110 - uvicorn has no event for it
                     await asyncio.sleep(0.01)
             yield Running(f"http://127.0.0.1:{asked.listen.port}", gateway, host, member, http, issuer)
         finally:

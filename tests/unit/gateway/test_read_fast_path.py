@@ -61,9 +61,9 @@ class Counting:
     def ask(self, path: str) -> None:
         guards: Any = RequestGuards(self, self, self, self)  # type: ignore[arg-type]
         catalog: Any = self
-        front = ReadFastPath(self.router, guards, catalog, KINDS)
+        fast_path = ReadFastPath(self.router, guards, catalog, KINDS)
         scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": [], "client": ("::1", 1)}
-        asyncio.run(front(scope, self.receive, self.send))
+        asyncio.run(fast_path(scope, self.receive, self.send))
 
     async def receive(self) -> Any:
         raise AssertionError

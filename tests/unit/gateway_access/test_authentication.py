@@ -25,8 +25,8 @@ from pincompute.gateway.access.service_tokens import InMemoryTokenStorage, Servi
 from pincompute.gateway.call_context import ANONYMOUS, Caller, Operation
 from pincompute.gateway.problems import Problem
 from pincompute.gateway.settings import IssuerSettings
-from pincompute.issuer import issuer_application as issuing
-from pincompute.issuer.issuer_service import IssuerService
+from pincompute.issuer import endpoints
+from pincompute.issuer.endpoints import IssuerService
 from pincompute.issuer.token_signing import Consent
 
 URL = "https://issuer.test"
@@ -421,7 +421,7 @@ async def test_without_a_credential_nobody_is_known() -> None:
 async def test_the_issuer_of_the_region_is_accepted_like_any_other(tmp_path: Path) -> None:
     time = Time()
     issuer = IssuerService.of(tmp_path, URL, time.clock)
-    client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app=issuing.build(issuer)))
+    client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app=endpoints.build(issuer)))
 
     async def fetch(url: str) -> Any:
         return (await client.get(url)).json()
@@ -432,7 +432,7 @@ async def test_the_issuer_of_the_region_is_accepted_like_any_other(tmp_path: Pat
         )
         admin = issuer.users.get("admin")
         assert admin is not None
-        token = issuer.signer.access(admin, Consent("admin", "", "", 0.0), issuer.now())
+        token = issuer.signer.access_token(admin, Consent("admin", "", "", 0.0), issuer.now())
         found = await authenticator.identify(_scope(f"Bearer {token}"))
         assert (found.name, found.groups) == ("admin", frozenset({"admins"}))
 

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import socket
+import ssl
 import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
+from pincompute.engine import uvicorn_server
 from pincompute.gateway import http_server
 from pincompute.gateway.limits import connection_limits
 from pincompute.gateway.settings import GatewaySettings, LimitSettings, ListenSettings
@@ -32,18 +40,18 @@ async def _echo(scope: Any, receive: Any, send: Any) -> None:
 
 
 @asynccontextmanager
-async def _serving(app: Any = _echo, most: int = 100) -> AsyncIterator[int]:
+async def _serving(app: Any = _echo, most: int = 100, tls: ListenSettings | None = None) -> AsyncIterator[int]:
     serving = http_server.make(
-        app, GatewaySettings(listen=ListenSettings(port=0), limits=LimitSettings(headers=4096, connections=most))
+        app, GatewaySettings(listen=tls or ListenSettings(port=0), limits=LimitSettings(headers=4096, connections=most))
     )
-    task = asyncio.create_task(http_server.serve(serving))
+    task = asyncio.create_task(serving.serve())
     try:
         async with asyncio.timeout(5):
-            while not serving.started:  # noqa: ASYNC110 - uvicorn has no event for it
+            while not serving.uvicorn.started:  # noqa: ASYNC110 - uvicorn has no event for it
                 await asyncio.sleep(0.01)
-        yield serving.servers[0].sockets[0].getsockname()[1]
+        yield serving.listener.getsockname()[1]
     finally:
-        serving.force_exit = True
+        serving.uvicorn.force_exit = True
         task.cancel()
         await asyncio.wait([task])
 
@@ -98,6 +106,76 @@ async def test_a_slow_body_that_keeps_its_pace_arrives(monkeypatch: pytest.Monke
         assert (await _say(port, begun, b"efgh", pause=1.2)).endswith(b"abcdefgh")
 
 
+async def test_what_a_handler_leaves_of_a_body_is_not_taken_for_the_next_request() -> None:
+    async def refusing(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 403, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"no"})
+
+    async with _serving(refusing) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(2):
+            writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 600000\r\n\r\n" + bytes(600_000))
+            async with asyncio.timeout(5):
+                assert (await reader.readuntil(b"\r\n\r\nno")).startswith(b"HTTP/1.1 403")
+        writer.close()
+
+
+async def test_headers_without_end_are_not_kept_while_an_answer_is_under_way() -> None:
+    async def streaming(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await asyncio.Event().wait()
+
+    async with _serving(streaming) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(ASK)
+        await reader.readuntil(b"\r\n\r\n")
+        sent = False
+        with suppress(ConnectionError):
+            async with asyncio.timeout(5):
+                while not reader.at_eof():
+                    writer.write(b"GET / HTTP/1.1\r\n" if not sent else b"x-more: " + b"a" * 2000 + b"\r\n")
+                    sent = True
+                    await writer.drain()
+                    await asyncio.sleep(0)
+        writer.close()
+
+
+@pytest.mark.parametrize("begun", [b"", b"\x16\x03\x01\x02\x00\x01"], ids=["nothing", "a part of it"])
+async def test_a_tls_handshake_that_does_not_go_on_ends(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, begun: bytes) -> None:
+    monkeypatch.setattr(connection_limits, "GRACE", 0.2)
+    async with _serving(tls=_certificate(tmp_path)) as port:
+        assert await _say(port, begun) == b""
+
+
+async def test_a_request_is_answered_over_tls(tmp_path: Path) -> None:
+    listen = _certificate(tmp_path)
+    async with _serving(tls=listen) as port:
+        trusted = ssl.create_default_context(cafile=listen.certificate)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trusted)
+        writer.write(ASK)
+        async with asyncio.timeout(5):
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+        writer.close()
+
+
+def _certificate(folder: Path) -> ListenSettings:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "gateway")])
+    now = datetime.now(UTC)
+    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(address, critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem, kind = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    (folder / "tls.crt").write_bytes(made.public_bytes(pem))
+    (folder / "tls.key").write_bytes(key.private_bytes(pem, kind, serialization.NoEncryption()))
+    return ListenSettings(port=0, certificate=str(folder / "tls.crt"), key=str(folder / "tls.key"))
+
+
 async def test_a_kept_connection_serves_again() -> None:
     async with _serving() as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -108,17 +186,12 @@ async def test_a_kept_connection_serves_again() -> None:
         writer.close()
 
 
-async def test_the_body_of_an_answer_does_not_wait_until_its_head_is_acknowledged(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_body_of_an_answer_does_not_wait_until_its_head_is_acknowledged() -> None:
     """Nagle's algorithm would hold it back for 40 ms on every kept connection."""
-    undelayed: list[int] = []
-
-    def look(transport: Any, _scope: Any) -> None:
-        undelayed.append(transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
-
-    monkeypatch.setattr(http_server, "_show_certificate", look)
-    async with _serving() as port:
-        await _say(port, ASK.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n"))
-    assert undelayed == [1]
+    with uvicorn_server.listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
 
 
 @pytest.mark.parametrize("more", [b"\r\n", b"G"], ids=["an empty line", "a part of the next request"])

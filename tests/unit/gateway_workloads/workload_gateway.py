@@ -94,16 +94,16 @@ async def running(folder: Path) -> AsyncIterator[Running]:
     async with host, member, audit, clusters, aiohttp.ClientSession() as http:
         await clusters.add(HOST, ClusterConfig(host.url))
         await clusters.add("a1", ClusterConfig(member.url))
-        task = asyncio.create_task(http_server.serve(serving))
+        task = asyncio.create_task(serving.serve())
         try:
             async with asyncio.timeout(WITHIN):
                 await clusters.until_synced(HOST)
                 await clusters.until_synced("a1")
-                while not serving.started:  # noqa: ASYNC110 - uvicorn has no event for it
+                while not serving.uvicorn.started:  # noqa: ASYNC110 - uvicorn has no event for it
                     await asyncio.sleep(0.01)
             yield Running(f"http://127.0.0.1:{settings.listen.port}", clusters, host, member, http)
         finally:
-            serving.force_exit = True
+            serving.uvicorn.force_exit = True
             task.cancel()
             await asyncio.wait([task])
 

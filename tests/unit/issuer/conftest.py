@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from issuer_fixtures import URL, Browser, Time
 
-from pincompute.issuer.issuer_service import IssuerService
+from pincompute.issuer.endpoints import IssuerService
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx2
 
-from pincompute.issuer import issuer_application
-from pincompute.issuer.issuer_service import IssuerService
+from pincompute.issuer import endpoints
+from pincompute.issuer.endpoints import IssuerService
 from pincompute.kube.clock import Clock
 
 URL = "https://issuer.test"
@@ -49,7 +49,7 @@ class Browser:
     """Keeps cookies and fills in forms, as a browser does."""
 
     def __init__(self, service: IssuerService) -> None:
-        self.client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app=issuer_application.build(service)), base_url=URL)
+        self.client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app=endpoints.build(service)), base_url=URL)
 
     async def submit(self, page: httpx2.Response, values: dict[str, str]) -> httpx2.Response:
         action = re.search(r'action="([^"]+)"', page.text)

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from issuer_fixtures import ASKED, URL, Browser, Time, answer
 
-from pincompute.issuer import password_hashes
-from pincompute.issuer.issuer_service import IssuerService
-from pincompute.issuer.oauth_errors import IssuerError, OAuthError
-from pincompute.issuer.refresh_tokens import RefreshTokens
+from pincompute.issuer.authorization_grants import OAuthError, RefreshTokens
+from pincompute.issuer.endpoints import IssuerService
+from pincompute.issuer.issuer_folder import IssuerError
 from pincompute.issuer.token_signing import Consent, TokenSigner
-from pincompute.issuer.users import Users
+from pincompute.issuer.users import LoginFailed, Users, hashed
+from pincompute.kube.clock import SYSTEM
 
 SHOWN = {
     "another client": {"client_id": "other"},
@@ -115,13 +115,16 @@ def test_keys_and_users_survive_a_restart(tmp_path: Path, time: Time) -> None:
 
 
 def test_an_rsa_key_can_be_used(tmp_path: Path, service: IssuerService) -> None:
+    from joserfc import jwt
     from joserfc.jwk import KeySet, RSAKey
 
     (tmp_path / "keys.json").write_text(json.dumps(KeySet([RSAKey.generate_key(2048)]).as_dict(private=True)))
     signer = TokenSigner(tmp_path, URL)
     user = service.users.get("dev")
     assert user is not None
-    assert signer.verify(signer.access(user, Consent("dev", "", "", 1.0), 1.0), 2.0)["sub"] == "dev"
+    token = signer.access_token(user, Consent("dev", "", "", 1.0), 1.0)
+    published = KeySet.import_key_set(json.loads(signer.published()))
+    assert jwt.decode(token, published, algorithms=["RS256"]).claims["sub"] == "dev"
 
 
 BROKEN_USERS = {
@@ -136,15 +139,16 @@ BROKEN_USERS = {
 def test_a_users_file_that_cannot_be_used_is_named(tmp_path: Path, content: str, told: str) -> None:
     (tmp_path / "users.yaml").write_text(content)
     with pytest.raises(IssuerError, match=told):
-        Users(tmp_path)
+        Users(tmp_path, SYSTEM)
 
 
-def test_a_user_added_while_it_runs_can_log_in(tmp_path: Path) -> None:
-    users = Users(tmp_path)
-    (tmp_path / "users.yaml").write_text(f"users: [{{name: new, password: '{password_hashes.hashed('p')}'}}]")
-    assert users.check("new", "p") is not None
-    assert users.check("new", "q") is None
-    assert users.check("dev", "p") is None
+async def test_a_user_added_while_it_runs_can_log_in(tmp_path: Path) -> None:
+    users = Users(tmp_path, SYSTEM)
+    (tmp_path / "users.yaml").write_text(f"users: [{{name: new, password: '{hashed('p')}'}}]")
+    assert (await users.login("new", "p", "")).name == "new"
+    for name, password in (("new", "q"), ("dev", "p")):
+        with pytest.raises(LoginFailed):
+            await users.login(name, password, "")
 
 
 class TestSessions:

@@ -25,8 +25,8 @@ from pincompute_sdk.cli.__main__ import main
 from pincompute_sdk.core import configuration
 
 from pincompute.gateway import settings
-from pincompute.issuer import issuer_application
-from pincompute.issuer.issuer_service import IssuerService
+from pincompute.issuer import endpoints
+from pincompute.issuer.endpoints import IssuerService
 from pincompute.kube.clock import SYSTEM
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -58,7 +58,7 @@ async def _issuing(folder: Path) -> AsyncIterator[str]:
     config = uvicorn.Config(lambda *_: None, port=0, log_config=None, lifespan="off", access_log=False)
     listener = config.bind_socket()
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    config.app = issuer_application.build(IssuerService.of(folder, url, SYSTEM))
+    config.app = endpoints.build(IssuerService.of(folder, url, SYSTEM))
     serving = uvicorn.Server(config)
     task = asyncio.create_task(serving._serve(sockets=[listener]))
     try:

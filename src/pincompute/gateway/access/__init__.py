@@ -1,4 +1,4 @@
-"""Who calls, and what they may do: tokens of issuers, service tokens, certificates; roles and rights."""
+"""Authentication and authorization: tokens of issuers, service tokens, certificates, roles and permissions."""
 
 from pincompute.gateway.access.authentication import Authenticator
 from pincompute.gateway.access.authorization import Allowed, Authorizer, Decision, Denied

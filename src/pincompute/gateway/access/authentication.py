@@ -1,7 +1,7 @@
-"""Who calls? A bearer token of an issuer, a service token, or the certificate of a platform part; else nobody known.
+"""Finds the caller of a request: from an issuer's token, a service token, or the client certificate of a platform part.
 
-The surprising rule: a token that is sent counts alone. A bad token is refused even when the connection has a good
-certificate, so nobody acts as somebody else than they said.
+A token counts alone. A bad token is refused even on a connection with a good certificate, so nobody acts as somebody else than
+they claim.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""May this caller do this, here and now? A pure evaluation, denied by default, asked once per request and again by streams.
+"""Decides whether a caller may do something. It is evaluated for each request, and again during streams; the default is no.
 
-The surprising rule: whoever has no right at all in a project gets the same answer for it as for one that does not exist.
+A caller without any role in a project gets the same answer for it as for one that does not exist.
 """
 
 from __future__ import annotations
@@ -37,26 +37,26 @@ class Denied:
 Decision = Allowed | Denied
 
 ALLOWED = Allowed()
-REMEMBERED = 20_000  # standings
+REMEMBERED = 20_000  # callers in projects
 
 
 @dataclass(frozen=True, slots=True)
 class HeldPermissions:
-    """What a caller holds in one place: the rights, and the roles they come from. `inside` a project or in the region."""
+    """The permissions of a caller in one place and the roles they come from. `inside` is a project, otherwise the region."""
 
-    rights: Permissions
+    permissions: Permissions
     roles: tuple[str, ...]
     inside: bool
 
 
-def evaluate(standing: HeldPermissions, operation: Operation) -> Decision:
+def evaluate(held: HeldPermissions, operation: Operation) -> Decision:
     """Deny by default."""
-    if permission_for(operation) in standing.rights:
+    if permission_for(operation) in held.permissions:
         return ALLOWED
-    if standing.inside and not standing.rights:
+    if held.inside and not held.permissions:
         return Denied("no role in this project", hidden=True)
-    held = f"as {' and '.join(standing.roles)}" if standing.roles else "without a role"
-    return Denied(f"{operation} is not allowed {held}")
+    role = f"as {' and '.join(held.roles)}" if held.roles else "without a role"
+    return Denied(f"{operation} is not allowed {role}")
 
 
 Members = tuple[ProjectMember, ...]
@@ -64,9 +64,9 @@ NOBODY: Members = ()
 
 
 class Authorizer:
-    """Whatever changed since the last question is seen by the next one, so streams ask again.
+    """Every decision sees the latest change, so streams ask again.
 
-    What a caller holds is remembered together with the very objects it was read from, and computed anew when one is another.
+    What a caller holds is cached together with the objects it was computed from, and computed again when one of them changes.
     """
 
     def __init__(
@@ -82,20 +82,20 @@ class Authorizer:
         self._token = token
         self._now = now
         self._indexed: dict[str, tuple[Members, dict[str, str]]] = {}
-        self._standings: dict[tuple[Caller, str], tuple[Members, ServiceToken | None, HeldPermissions]] = {}
+        self._cached: dict[tuple[Caller, str], tuple[Members, ServiceToken | None, HeldPermissions]] = {}
 
     def decide(self, caller: Caller, operation: Operation, project: str = "", name: str = "") -> Decision:
         """`name` is not looked at yet: rights are given on projects, so that one thing in it is as another."""
         del name
         refused = self._ended(caller)
-        return refused or evaluate(self.standing(caller, project), operation)
+        return refused or evaluate(self.held_permissions(caller, project), operation)
 
     def permitted(self, caller: Caller, operation: Operation, projects: Iterable[str]) -> frozenset[str]:
         """Of these projects the ones in which the caller may do this: what a list over all projects may hold."""
         if self._ended(caller) is not None:
             return frozenset()
         wanted = permission_for(operation)
-        return frozenset(project for project in projects if wanted in self.standing(caller, project).rights)
+        return frozenset(project for project in projects if wanted in self.held_permissions(caller, project).permissions)
 
     def everywhere(self, caller: Caller, operation: Operation) -> bool:
         """A platform role allows it in every project, also in those to come."""
@@ -109,34 +109,34 @@ class Authorizer:
 
     def belongs(self, caller: Caller, project: str) -> bool:
         """The caller has some right in the project."""
-        return bool(self.standing(caller, project).rights)
+        return bool(self.held_permissions(caller, project).permissions)
 
     def may_grant(self, caller: Caller, project: str, role: str) -> bool:
         """Nobody gives more than they have."""
-        return self._roles.has(role) and self._roles.of_project(role) <= self.standing(caller, project).rights
+        return self._roles.has(role) and self._roles.of_project(role) <= self.held_permissions(caller, project).permissions
 
     def excess(self, caller: Caller, scope: TokenScope) -> Permissions:
         """What a token of this scope would allow beyond what the caller may; empty when it may be made."""
         place = "" if scope.project == "*" else scope.project
         _, platform = self._roles.of_platform(names(caller))
         wanted = self._of(scope)
-        return wanted - (platform if not place else self.standing(caller, place).rights)
+        return wanted - (platform if not place else self.held_permissions(caller, place).permissions)
 
-    def standing(self, caller: Caller, project: str) -> HeldPermissions:
+    def held_permissions(self, caller: Caller, project: str) -> HeldPermissions:
         """What the caller holds in a project, or in the region when it is empty."""
         found = self._project(project) if project else None
         members = found.spec.members if found is not None else NOBODY
         token = self._token(caller.token_id) if caller.kind == "service" else None
-        known = self._standings.get((caller, project))
+        known = self._cached.get((caller, project))
         if known is not None and known[0] is members and known[1] is token:
             return known[2]
-        standing = self._judge(caller, project, members)
-        if len(self._standings) >= REMEMBERED:
-            self._standings.clear()
-        self._standings[caller, project] = (members, token, standing)
-        return standing
+        held = self._compute(caller, project, members)
+        if len(self._cached) >= REMEMBERED:
+            self._cached.clear()
+        self._cached[caller, project] = (members, token, held)
+        return held
 
-    def _judge(self, caller: Caller, project: str, members: Members) -> HeldPermissions:
+    def _compute(self, caller: Caller, project: str, members: Members) -> HeldPermissions:
         if caller.kind == "anonymous":
             return HeldPermissions(NONE, (), inside=bool(project))
         known = names(caller)
@@ -153,7 +153,7 @@ class Authorizer:
         return HeldPermissions(((held | own) - OF_THE_REGION) & limit, (*platform, *given), inside=True)
 
     def _ended(self, caller: Caller) -> Denied | None:
-        """A credential that was good when the call came in may not be so any more; without one nobody is told anything."""
+        """A credential that was good when the call came in may not be so any more; without one, nothing is disclosed."""
         if caller.kind == "anonymous":
             return Denied("who calls is not known")
         if caller.expires <= self._now():

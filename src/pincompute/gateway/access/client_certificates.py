@@ -1,7 +1,6 @@
-"""Platform parts by mutual TLS: the subject's common name, if it begins with `pincompute:`.
+"""Platform parts log in by mutual TLS: the subject's common name, if it begins with `pincompute:`, is the caller.
 
-The surprising rule: only certificates that the TLS layer has verified get here, so nothing is verified again but the name
-and the time, which both must hold for each request of a long connection.
+The TLS layer has verified the certificate. Here only the name and the time are checked, for each request of a long connection.
 """
 
 from __future__ import annotations

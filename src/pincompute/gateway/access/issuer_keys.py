@@ -1,7 +1,6 @@
-"""An issuer's public keys: found by discovery, fetched when a token names one that is not known, kept while the issuer is away.
+"""An issuer's public keys: found by discovery, fetched when a token names an unknown one, kept while the issuer is away.
 
-The surprising rule: tokens with unknown keys make at most one fetch in PAUSE seconds, or strangers could make us attack the
-issuer.
+Tokens with unknown keys cause at most one fetch in PAUSE seconds, so that nobody can attack the issuer through the gateway.
 """
 
 from __future__ import annotations

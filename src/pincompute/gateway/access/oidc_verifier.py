@@ -1,6 +1,6 @@
-"""Tokens of OIDC issuers: which issuer, which key, a good signature, good claims. Verified ones are known until they expire.
+"""Verifies tokens of OIDC issuers: the issuer, the key, the signature, the claims. Good tokens are cached until they expire.
 
-The surprising rule: what is remembered is the SHA-256 of a token, never the token.
+The cache holds the SHA-256 of a token, never the token.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Rights as sets of (resource, verb): a role is such a set, narrowing is intersection, "may grant" is inclusion.
+"""Permissions as sets of (resource, verb): a role is such a set, narrowing is intersection, "may grant" is inclusion.
 
-The surprising rule: the universe is finite and known, so "*" is spelled out when a rule is read and never evaluated later.
+All permissions are known in advance, so "*" is expanded when a rule is read and never evaluated later.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""The roles there are. Project roles grow: viewer ⊂ developer ⊂ operator ⊂ owner; platform roles hold in every project.
+"""The built-in roles and those of the settings.
 
-The surprising rule: an auditor sees what happened everywhere, but not what is inside a workload: no logs, files or shells.
+Project roles grow: viewer ⊂ developer ⊂ operator ⊂ owner. Platform roles hold in every project. An auditor
+sees what happened everywhere, but nothing inside a workload: no logs, files or shells.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Service tokens: random secrets for programs, kept only as hashes, that act for a subject within a scope.
+"""Service tokens: random secrets for programs, stored as hashes, that act for a subject within a scope.
 
-The surprising rule: a token never has rights of its own. It has those its subject has at the moment of the call, narrowed by
-its scope; take a role from the subject and every token of theirs loses it.
+A token has no permissions of its own. It has those that its subject has at the time of the call, narrowed by its scope. When a
+subject loses a role, all tokens of that subject lose it.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ SERVICE = "service:"
 """Names of subjects that are no person begin with this; no issuer can give such a name."""
 
 REFRESH = 5.0  # seconds until a gateway knows what another one revoked
-MISS = 1.0  # seconds between looks into the storage for a secret that is not known
-LOOK = 5.0  # seconds one look may take
+MISS = 1.0  # seconds between two reads of the storage for an unknown secret
+READ = 5.0  # seconds that one read may take
 LONGEST = timedelta(days=366)
 
 
@@ -102,19 +102,19 @@ class ServiceTokens:
         self._by_digest: dict[str, ServiceToken] = {}
         self._callers: dict[str, Caller] = {}
         self._looked = float("-inf")
-        self._looking = asyncio.Lock()
+        self._reading = asyncio.Lock()
 
     async def run(self) -> None:
         """Keeps up with other gateways. While the storage is away, what is known stays in force until it expires."""
         while True:
             try:
                 await self.refresh()
-            except Exception as problem:  # noqa: BLE001 - a storage may fail in any way; the next look tells
+            except Exception as problem:  # noqa: BLE001 - a storage may fail in any way; the next read tries again
                 log.warning("service tokens not refreshed", extra={"problem": str(problem)})
             await self._clock.sleep(REFRESH)
 
     async def refresh(self) -> None:
-        async with self._looking, asyncio.timeout(LOOK):
+        async with self._reading, asyncio.timeout(READ):
             self._looked = self._clock.monotonic()
             tokens = await self._storage.everything()
             self._by_id = {token.id: token for token in tokens}
@@ -138,7 +138,7 @@ class ServiceTokens:
             created_at=now,
             expires_at=now + min(lifetime, LONGEST),
         )
-        async with self._looking, asyncio.timeout(LOOK):
+        async with self._reading, asyncio.timeout(READ):
             await self._storage.add(token)
             self._keep(token)
         return secret, token
@@ -146,7 +146,7 @@ class ServiceTokens:
     async def revoke(self, identity: str) -> bool:
         """In force here at once, in other gateways within REFRESH. False when there is no such token."""
         now = self._clock.wall()
-        async with self._looking, asyncio.timeout(LOOK):  # a refresh that read before this must not write after it
+        async with self._reading, asyncio.timeout(READ):  # a refresh that read before this must not write after it
             found = await self._storage.revoke(identity, now)
             known = self._by_id.get(identity)
             if known is not None:

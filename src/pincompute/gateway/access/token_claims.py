@@ -1,7 +1,7 @@
-"""Are these claims good, and whom do they name? Pure: the signature has been checked before, the time is handed in.
+"""Checks the claims of a token and names its user. Pure: the signature is checked before, the time is handed in.
 
-The surprising rule: an expired token and one from the future are told apart, because one needs a login and the other a
-clock that is set right; the message says by how much.
+An expired token and one from the future get different problems: one needs a login, the other a clock that is set right. The
+message says by how much.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Who one is, tokens for programs, roles, and what administrators look at."""
+"""Administration: the session, service tokens, roles, clusters and the audit log."""

@@ -1,7 +1,6 @@
-"""Routes of administration: the session, service tokens, roles, the audit log and the clusters.
+"""Handlers for the session, service tokens, roles, the audit log and the clusters.
 
-The surprising rule: nobody makes a token that may do more than they may themselves, and everybody sees only their own tokens;
-administrators see all of them.
+Nobody creates a token with more permissions than their own. Callers see only their own tokens, administrators see all.
 """
 
 from __future__ import annotations
@@ -104,7 +103,7 @@ async def get_session(call: NamedDependency[Call], authorizer: NamedDependency[A
     """Who am I?"""
     caller = call.caller
     expires = None if math.isinf(caller.expires) else datetime.fromtimestamp(caller.expires, UTC)
-    roles = authorizer.standing(caller, "").roles
+    roles = authorizer.held_permissions(caller, "").roles
     return Session(name=caller.name, kind=caller.kind, groups=tuple(sorted(caller.groups)), roles=roles, expires=expires)
 
 

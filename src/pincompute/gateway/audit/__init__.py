@@ -1,4 +1,4 @@
-"""Who did what: a record of writes, denials and looks inside, in a chain of hashes."""
+"""The audit log: writes, denials and access to logs, files and shells, in a chain of hashes."""
 
 from pincompute.gateway.audit.audit_log import AuditLog
 from pincompute.gateway.audit.chain_verification import Report, verify

@@ -1,8 +1,8 @@
-"""The record of who did what: every write, every denial, every look into logs, files and shells.
+"""Writes the audit log: every write, every denial, every access to logs, files and shells.
 
-What is about to happen is recorded before it happens, its outcome after; so even a kill leaves no act without a record. The
-surprising rule: only the first of the two can refuse. When it cannot be written and `fail_open` is off, the call does not
-happen; an outcome that cannot be written waits in memory, because what has happened cannot be refused any more.
+An operation is recorded before it happens, and its outcome after, so that even a kill leaves nothing without a record. Only the
+first record can refuse: when it cannot be written and `fail_open` is off, the operation does not happen. An outcome that cannot
+be written waits in memory.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ class AuditLog:
         return file
 
     def _fail(self, problem: Exception) -> None:
-        """Told once, not for each record."""
+        """Logged once, not for each record."""
         if not self._trouble:
             log.error("audit records cannot be written", extra={"file": str(self._path), "problem": str(problem)})
         self._trouble = str(problem)

@@ -1,6 +1,6 @@
-"""Is a log as it was written? Reads all files of it in order and names every place where the chain does not hold.
+"""Verifies the audit log: reads its files in order and names every place where the chain of hashes is broken.
 
-The surprising rule: a torn last line is no tampering. A crash leaves one, the next start records it; it is named, so that
+A torn last line is no tampering: a crash leaves one, and the next start records it. The report names it, so that
 whoever knows of no crash can ask.
 """
 
@@ -130,7 +130,7 @@ class _ChainVerifier:
         return Report(0, self.records, self.first, self.seq, self.head, tuple(self.faults), tuple(self.torn))
 
     def _damaged(self, line: LogLine, why: str) -> None:
-        """A changed record, or the remains of one: the next line tells."""
+        """A changed record, or the remains of one. The next line decides which."""
         if self.pending is not None:
             self._unfinished(self.pending)
             self.pending = None

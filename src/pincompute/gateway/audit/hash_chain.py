@@ -1,8 +1,8 @@
-"""One record a line, and each line carries the hash of the one before: what was changed or removed later shows.
+"""The format of the audit log: one record a line, each with the hash of the line before, so later changes show.
 
     {"seq":7,"previous":"<hash of line 6>", … ,"hash":"<SHA-256 of all that stands before it>"}
 
-The surprising rule: the hash covers bytes, not values, so a line is verified exactly as it was written.
+The hash covers bytes, not values, so a line is verified exactly as it was written.
 """
 
 from __future__ import annotations
@@ -114,5 +114,5 @@ def decode(line: bytes) -> AuditRecord:
 
 
 def stated(line: bytes) -> str:
-    """The hash a damaged line claims, so that only the damage itself is told and not all that follows."""
+    """The hash that a damaged line claims, so that only the damage is reported and not every line after it."""
     return line.rpartition(_SEPARATOR)[2][: -len(_END)].decode("ascii", "replace")

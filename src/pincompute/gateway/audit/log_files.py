@@ -2,8 +2,8 @@
 
     audit.log   audit.log.000000000001   audit.log.000000051734
 
-Appending is all or nothing: what the disk took only a part of is cut off again. The surprising rule: nobody but the holder of
-the lock may append, because two writers would make two chains in one file.
+An append is all or nothing: a part that the disk took is cut off again. Only the holder of the lock may append, because two
+writers would make two chains in one file.
 """
 
 from __future__ import annotations

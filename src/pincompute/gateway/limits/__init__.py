@@ -1,4 +1,4 @@
-"""How much may be asked: rates and costs, fair shares, sizes, connections and streams."""
+"""Limits: rates and costs, fair shares, streams, connections and sizes."""
 
 from pincompute.gateway.limits.request_limiter import RequestLimiter
 

@@ -1,11 +1,14 @@
-"""Who is next when there is not enough for all: start-time fair queueing over flows, paced by what the gateway can do.
+"""Decides which request starts next when there is not enough for all, by start-time fair queueing.
 
 A flow is a project, or a caller without one. A request starts at once while nobody waits, a slot is free and the capacity is
-not used up; else it waits in its flow, and the flow that had least goes first. So one that sends a hundred times its share
-waits for itself, and the others do not. Pure: the time is handed in, `T` is whatever stands for one who waits.
+not used up. Otherwise it waits in its flow, and the flow that had least goes first, so a flow that sends a hundred times its
+share waits for itself.
 
-The surprising rule: one flow never holds more slots than would leave as many for one more, because work that was let in cannot
-be taken back when somebody else comes.
+One flow never holds more slots than would leave as many for one more, because work that has started cannot be taken back when
+somebody else comes. One caller never holds more than `each` slots, so a caller who sends or reads slowly does not take the
+slots of a project. What a caller sends beyond that waits outside the queue until one of their own requests ends.
+
+The queue is pure: the time is handed in, and whoever uses it starts what `serve` returns.
 """
 
 from __future__ import annotations
@@ -13,41 +16,54 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Literal
 
 from pincompute.gateway.limits.rate_bucket import RateBucket
-
-T = TypeVar("T")
 
 AHEAD = 0.02  # seconds of work that may start at once: what those who come next find before them
 REMEMBERED = 10_000  # flows without a request whose work ends later than that of the others
 
 
-@dataclass(slots=True)
-class _QueuedRequest(Generic[T]):
-    who: T
+@dataclass(eq=False, slots=True)
+class QueuedRequest:
+    """`cost` is in tokens of work; `turn` is whatever stands for whoever waits."""
+
+    flow: str
+    caller: str
     cost: float
-    number: int
+    turn: Any = None
+    state: Literal["blocked", "queued", "started"] = "blocked"
+    number: int = 0
 
 
 @dataclass(slots=True)
-class _QueuedFlow(Generic[T]):
-    """`tag` is where its work ends in the queue's own time, which goes on with the work of whoever is served."""
+class _Flow:
+    """`tag` is where the flow's work ends in the queue's own time, which goes on with the work of whoever is served."""
 
     tag: float
     held: int = 0
-    waiting: deque[_QueuedRequest[T]] = field(default_factory=deque)
+    waiting: deque[QueuedRequest] = field(default_factory=deque[QueuedRequest])
 
 
-class FairQueue(Generic[T]):
-    """`size` requests at the same time, `capacity` tokens of work a second."""
+@dataclass(slots=True)
+class _Caller:
+    """`held` counts requests that are queued or started; `blocked` are those beyond what one caller may have there."""
 
-    def __init__(self, size: int, capacity: float, now: float) -> None:
+    held: int = 0
+    blocked: deque[QueuedRequest] = field(default_factory=deque[QueuedRequest])
+
+
+class FairQueue:
+    """`size` slots, `each` of them for one caller, `capacity` tokens of work a second."""
+
+    def __init__(self, size: int, each: int, capacity: float, now: float) -> None:
         self._size = size
+        self._each = each
         self._work = RateBucket.full(capacity, max(1.0, capacity * AHEAD), now)
         self._held = self._queued = self._number = 0
         self._tag = 0.0
-        self._flows: dict[str, _QueuedFlow[T]] = {}
+        self._flows: dict[str, _Flow] = {}
+        self._callers: dict[str, _Caller] = {}
         self._ahead: dict[str, float] = {}  # of flows without a request, the tags that are ahead of the queue's
 
     @property
@@ -58,95 +74,107 @@ class FairQueue(Generic[T]):
     def held(self) -> int:
         return self._held
 
-    def take(self, flow: str, cost: float, now: float) -> bool:
-        """Starts at once, or not at all."""
-        if self._queued or self._held >= self._size or self._work.wait(cost, now):
-            return False
-        mine = self._flows.get(flow)
-        if mine is not None and mine.held >= self._most():
-            return False
-        self._start(flow, cost)
-        return True
-
     def waiting(self, flow: str) -> int:
         return len(self._flows[flow].waiting) if flow in self._flows else 0
 
-    def enqueue(self, flow: str, cost: float, who: T) -> None:
-        self._number += 1
-        self._queued += 1
-        self._of(flow).waiting.append(_QueuedRequest(who, cost, self._number))
-
-    def withdraw(self, flow: str, who: T) -> bool:
-        """Who waited gave up; false when it was started in the meantime, and must be released."""
-        state = self._flows.get(flow)
-        entry = next((entry for entry in state.waiting if entry.who is who), None) if state else None
-        if state is None or entry is None:
+    def start(self, request: QueuedRequest, now: float) -> bool:
+        """Starts the request at once, or does nothing."""
+        if self._queued or self._held >= self._size or self._work.wait(request.cost, now):
             return False
-        state.waiting.remove(entry)
-        self._queued -= 1
-        self._drop_if_empty(flow, state)
+        flow, caller = self._flows.get(request.flow), self._callers.get(request.caller)
+        if (flow and flow.held >= self._most()) or (caller and caller.held >= self._each):
+            return False
+        self._caller(request).held += 1
+        self._start(request)
         return True
 
-    def release(self, flow: str) -> None:
-        """The request has ended."""
-        state = self._flows[flow]
-        state.held -= 1
-        self._held -= 1
-        self._drop_if_empty(flow, state)
+    def enqueue(self, request: QueuedRequest) -> None:
+        caller = self._caller(request)
+        if caller.held < self._each:
+            self._line_up(request, caller)
+        else:
+            caller.blocked.append(request)
 
-    def serve(self, now: float) -> list[T]:
-        """Starts whoever can start now."""
-        served: list[T] = []
-        while (flow := self._next()) is not None:
-            first = self._flows[flow].waiting[0]
-            if self._work.wait(first.cost, now):
-                break
-            self._flows[flow].waiting.popleft()
+    def leave(self, request: QueuedRequest) -> None:
+        """The request has ended, or whoever waited gave up."""
+        caller = self._callers[request.caller]
+        if request.state == "blocked":
+            caller.blocked.remove(request)
+            return
+        flow = self._flows[request.flow]
+        if request.state == "started":
+            flow.held -= 1
+            self._held -= 1
+        else:
+            flow.waiting.remove(request)
             self._queued -= 1
-            self._start(flow, first.cost)
-            served.append(first.who)
+        self._drop_if_empty(request.flow, flow)
+        caller.held -= 1
+        if caller.blocked:
+            self._line_up(caller.blocked.popleft(), caller)
+        elif not caller.held:
+            del self._callers[request.caller]
+
+    def serve(self, now: float) -> list[QueuedRequest]:
+        """Starts every request that can start now."""
+        served: list[QueuedRequest] = []
+        while (flow := self._next()) is not None and not self._work.wait(flow.waiting[0].cost, now):
+            request = flow.waiting.popleft()
+            self._queued -= 1
+            self._start(request)
+            served.append(request)
         return served
 
     def due(self, now: float) -> float:
-        """Seconds until `serve` may start somebody, if nothing is released before; infinite when only that can help."""
+        """Seconds until `serve` may start a request, if none ends before; infinite when only that can help."""
         flow = self._next()
-        return math.inf if flow is None else self._work.wait(self._flows[flow].waiting[0].cost, now)
+        return math.inf if flow is None else self._work.wait(flow.waiting[0].cost, now)
 
-    def _next(self) -> str | None:
-        """Of those who may start, the one that had least."""
+    def _next(self) -> _Flow | None:
+        """Of the flows that may start a request, the one that had least."""
         if not self._queued or self._held >= self._size:
             return None
         most = self._most()
-        able = (
-            (max(state.tag, self._tag), state.waiting[0].number, name)
-            for name, state in self._flows.items()
-            if state.waiting and state.held < most
-        )
-        return min(able, default=(0.0, 0, None))[2]
+        able = (flow for flow in self._flows.values() if flow.waiting and flow.held < most)
+        return min(able, key=lambda flow: (max(flow.tag, self._tag), flow.waiting[0].number), default=None)
 
     def _most(self) -> int:
         return max(1, self._size // (len(self._flows) + 1))
 
-    def _start(self, flow: str, cost: float) -> None:
-        state = self._of(flow)
-        self._tag = max(self._tag, state.tag)
-        state.tag = self._tag + cost
-        state.held += 1
+    def _line_up(self, request: QueuedRequest, caller: _Caller) -> None:
+        caller.held += 1
+        self._queued += 1
+        self._number += 1
+        request.number, request.state = self._number, "queued"
+        self._flow(request).waiting.append(request)
+
+    def _start(self, request: QueuedRequest) -> None:
+        flow = self._flow(request)
+        self._tag = max(self._tag, flow.tag)
+        flow.tag = self._tag + request.cost
+        flow.held += 1
         self._held += 1
-        self._work.take(cost)
+        self._work.take(request.cost)
+        request.state = "started"
 
-    def _of(self, flow: str) -> _QueuedFlow[T]:
+    def _caller(self, request: QueuedRequest) -> _Caller:
+        caller = self._callers.get(request.caller)
+        if caller is None:
+            caller = self._callers[request.caller] = _Caller()
+        return caller
+
+    def _flow(self, request: QueuedRequest) -> _Flow:
         """What a flow did not use is not saved up; what it had is not forgotten."""
-        state = self._flows.get(flow)
-        if state is None:
-            state = self._flows[flow] = _QueuedFlow(self._ahead.pop(flow, self._tag))
-        return state
+        flow = self._flows.get(request.flow)
+        if flow is None:
+            flow = self._flows[request.flow] = _Flow(self._ahead.pop(request.flow, self._tag))
+        return flow
 
-    def _drop_if_empty(self, flow: str, state: _QueuedFlow[T]) -> None:
-        if state.held or state.waiting:
+    def _drop_if_empty(self, name: str, flow: _Flow) -> None:
+        if flow.held or flow.waiting:
             return
-        del self._flows[flow]
-        if state.tag > self._tag:
+        del self._flows[name]
+        if flow.tag > self._tag:
             if len(self._ahead) >= REMEMBERED:
                 self._ahead = {name: tag for name, tag in self._ahead.items() if tag > self._tag}
-            self._ahead[flow] = state.tag
+            self._ahead[name] = flow.tag

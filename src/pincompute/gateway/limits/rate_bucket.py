@@ -1,6 +1,6 @@
-"""Token-bucket arithmetic: so much a second on average, so much at once. The time is handed in.
+"""A token bucket: so much a second on average, so much at once. Pure: the time is handed in.
 
-The surprising rule: a refusal takes nothing, so whoever waits as long as they are told is served.
+A refusal takes nothing, so a caller who waits as long as the answer says is served.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""How much each caller and project may ask: a rate for both, turns for all, so many streams and requests at once.
+"""Limits how much each caller and project may ask: rates for both, fair shares of the gateway, and the number of streams.
 
-A project's rate is touched only by its members: a stranger who asks for it pays from their own, or they could use it up.
-One caller has at most a SHARE of all requests under way, so whoever sends or reads slowly does not take their project's turns.
-The surprising rule: who asks again before the time they were told is answered late, so that a loop that ignores
-Retry-After costs nobody anything; who keeps to it never waits here.
+Only members touch a project's rate. Anybody else who asks for it pays from their own, or they could use it up. A caller holds
+at most a SHARE of all slots, so slow requests of one caller leave slots to the others of their project.
+
+A caller who asks again before Retry-After has passed is answered late, so a loop that ignores it costs nobody anything. Whoever
+waits is never answered late.
 """
 
 from __future__ import annotations
@@ -16,26 +17,25 @@ from types import TracebackType
 
 from pincompute.gateway import problems
 from pincompute.gateway.call_context import Caller, Operation
-from pincompute.gateway.limits.caller_concurrency import CallerConcurrency
-from pincompute.gateway.limits.fair_queue import FairQueue
+from pincompute.gateway.limits.fair_queue import FairQueue, QueuedRequest
 from pincompute.gateway.limits.rate_bucket import RateBucket
 from pincompute.gateway.settings import LimitSettings
 from pincompute.kube.clock import SYSTEM, Clock
 
 LATEST = 1.0  # seconds that a refusal is held back at most
-PATIENCE = 5.0  # seconds a request waits for its turn
+PATIENCE = 5.0  # seconds that a request waits for a slot
 SHARE = 1 / 32  # of the requests at once that may be of one caller: enough to keep one processor busy
 QUEUE = 256  # requests of one flow that wait for theirs
 REMEMBERED = 20_000  # buckets, before those that are full are dropped
-STRANGERS_RATE, STRANGERS_BURST = 10.0, 100.0  # failed logins of one address, before they are answered late
+FAILED_LOGINS_RATE, FAILED_LOGINS_BURST = 10.0, 100.0  # of one address, before answers come late
 
 
 @dataclass(slots=True)
 class _RateAccount:
-    """A bucket, and until when its owner was told to wait."""
+    """A bucket, and the time until which its owner shall wait."""
 
     bucket: RateBucket
-    told: float = float("-inf")
+    retry_at: float = float("-inf")
 
 
 class RequestLimiter:
@@ -47,18 +47,18 @@ class RequestLimiter:
         self._belongs = belongs
         self._clock = clock
         self._accounts: dict[str, _RateAccount] = {}
-        self._turns: FairQueue[asyncio.Future[None]] = FairQueue(limits.concurrency, limits.capacity, clock.monotonic())
+        each = max(1, round(limits.concurrency * SHARE))
+        self._queue = FairQueue(limits.concurrency, each, limits.capacity, clock.monotonic())
         self._timer: asyncio.TimerHandle | None = None
         self._streams: dict[str, int] = {}
-        self._shares = CallerConcurrency(max(1, round(limits.concurrency * SHARE)))
 
     def admit(self, caller: Caller, operation: Operation, project: str) -> RequestAdmission:
         """`async with` it: the request runs inside. Entering raises Problem 429."""
         return RequestAdmission(self, caller, operation, project)
 
-    async def stranger(self, source: str) -> bool:
-        """An address could not say who calls. Too often, and the answer comes late and leaves no record: then this is false."""
-        account = self._account(f"address {source}", STRANGERS_RATE, STRANGERS_BURST)
+    async def failed_login(self, source: str) -> bool:
+        """A login from an address failed. After too many, the answer comes late and is not recorded: then this is false."""
+        account = self._account(f"address {source}", FAILED_LOGINS_RATE, FAILED_LOGINS_BURST)
         if account.bucket.wait(1.0, self._clock.monotonic()):
             await self._clock.sleep(LATEST)
             return False
@@ -66,7 +66,7 @@ class RequestLimiter:
         return True
 
     async def charge(self, own: str, caller: Caller, operation: Operation, project: str) -> str:
-        """Pays for the request; gives the flow it belongs to. Raises Problem 429, late for who does not wait."""
+        """Pays for the request and returns its flow. Raises Problem 429, late for a caller who did not wait."""
         now, cost = self._clock.monotonic(), operation.cost
         flow = f"project {project}" if project and self._belongs(caller, project) else own
         personal = self._account(own, self._limits.caller_rate, self._limits.caller_burst)
@@ -81,44 +81,28 @@ class RequestLimiter:
             common.bucket.take(cost)
         return flow
 
-    async def start(self, own: str, flow: str, cost: float) -> None:
-        """At once, or when it is the turn of this caller and of this flow. Raises Problem 429."""
-        if self._shares.free(own) and self._turns.take(flow, cost, self._clock.monotonic()):
-            self._shares.take(own)
+    async def start(self, request: QueuedRequest) -> None:
+        """Returns when the request may run, which must `end` then. Raises Problem 429."""
+        if self._queue.start(request, self._clock.monotonic()):
             return
-        try:
-            async with asyncio.timeout(PATIENCE):
-                await self._shares.wait(own)
-                try:
-                    await self._turn(flow, cost)
-                except BaseException:
-                    self._shares.give(own)
-                    raise
-        except TimeoutError:
-            raise problems.too_many(f"the gateway is busy: no turn for {flow} within {PATIENCE:g} s", 1.0) from None
-
-    def end(self, own: str, flow: str) -> None:
-        self._shares.give(own)
-        self._release(flow)
-
-    async def _turn(self, flow: str, cost: float) -> None:
-        if self._turns.take(flow, cost, self._clock.monotonic()):
-            return
-        if self._turns.waiting(flow) >= QUEUE:
-            raise problems.too_many(f"{QUEUE} requests of {flow} wait already", 1.0)
-        turn = asyncio.get_running_loop().create_future()
-        self._turns.enqueue(flow, cost, turn)
+        if self._queue.waiting(request.flow) >= QUEUE:
+            raise problems.too_many(f"{QUEUE} requests of {request.flow} wait already", 1.0)
+        request.turn = asyncio.get_running_loop().create_future()
+        self._queue.enqueue(request)
         self._serve()
         try:
-            await turn
-        except asyncio.CancelledError:
-            if not self._turns.withdraw(flow, turn):  # started in the same moment
-                self._release(flow)
-            raise
+            async with asyncio.timeout(PATIENCE):
+                await request.turn
+        except BaseException as error:
+            self.end(request)
+            if not isinstance(error, TimeoutError):
+                raise
+            detail = f"the gateway is busy: no slot for {request.flow} within {PATIENCE:g} s"
+            raise problems.too_many(detail, 1.0) from None
 
-    def _release(self, flow: str) -> None:
-        self._turns.release(flow)
-        if self._turns.queued:
+    def end(self, request: QueuedRequest) -> None:
+        self._queue.leave(request)
+        if self._queue.queued:
             self._serve()
 
     def open_stream(self, caller: Caller) -> None:
@@ -134,23 +118,23 @@ class RequestLimiter:
             del self._streams[caller.name]
 
     def _serve(self) -> None:
-        """Starts whoever can start, and comes back when the next one can."""
+        """Starts every request that can start, and comes back when the next one can."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         now = self._clock.monotonic()
-        for turn in self._turns.serve(now):
-            if not turn.done():
-                turn.set_result(None)
-        due = self._turns.due(now)
+        for request in self._queue.serve(now):
+            if not request.turn.done():
+                request.turn.set_result(None)
+        due = self._queue.due(now)
         if due < math.inf:
             self._timer = asyncio.get_running_loop().call_later(due, self._serve)
 
     async def _refuse(self, account: _RateAccount, operation: Operation, flow: str, wait: float) -> None:
         now = self._clock.monotonic()
-        late = min(LATEST, account.told - now)
+        late = min(LATEST, account.retry_at - now)
         problem = problems.too_many(f"{flow} asks too much: {operation} costs {operation.cost}", wait)
-        account.told = max(account.told, now + float(problem.headers["Retry-After"]))
+        account.retry_at = max(account.retry_at, now + float(problem.headers["Retry-After"]))
         if late > 0:
             await self._clock.sleep(late * (1 + self._clock.random()) / 2)  # not all at once, or they come again all at once
         raise problem
@@ -164,7 +148,7 @@ class RequestLimiter:
         return found
 
     def _sweep(self) -> None:
-        """Full buckets go; were they few, the oldest go as well, so that one more account never costs a sweep each time."""
+        """Drops full buckets, and the oldest if too many are left, so that not every new account causes a sweep."""
         now = self._clock.monotonic()
         kept = [(name, account) for name, account in self._accounts.items() if not account.bucket.idle(now)]
         self._accounts = dict(kept[-REMEMBERED // 2 :])
@@ -173,24 +157,27 @@ class RequestLimiter:
 class RequestAdmission:
     """One request between its admission and its end."""
 
-    __slots__ = ("_caller", "_flow", "_limiter", "_operation", "_own", "_project")
+    __slots__ = ("_caller", "_limiter", "_operation", "_project", "_request")
 
     def __init__(self, limiter: RequestLimiter, caller: Caller, operation: Operation, project: str) -> None:
         self._limiter, self._caller, self._operation, self._project = limiter, caller, operation, project
-        self._own = f"caller {caller.name} {caller.token_id}" if caller.token_id else f"caller {caller.name}"
-        self._flow = ""
+        self._request: QueuedRequest | None = None
 
     async def __aenter__(self) -> None:
-        self._flow = await self._limiter.charge(self._own, self._caller, self._operation, self._project)
+        caller = self._caller
+        own = f"caller {caller.name} {caller.token_id}" if caller.token_id else f"caller {caller.name}"
+        flow = await self._limiter.charge(own, caller, self._operation, self._project)
         if self._operation.stream:
-            self._limiter.open_stream(self._caller)
-        else:
-            await self._limiter.start(self._own, self._flow, self._operation.cost)
+            self._limiter.open_stream(caller)
+            return
+        request = QueuedRequest(flow, own, self._operation.cost)
+        await self._limiter.start(request)
+        self._request = request
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._operation.stream:
+        if self._request is None:
             self._limiter.close_stream(self._caller)
         else:
-            self._limiter.end(self._own, self._flow)
+            self._limiter.end(self._request)
