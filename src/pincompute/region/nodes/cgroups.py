@@ -2,6 +2,9 @@
 
 Version 1 mounts each controller by itself; version 2 has one tree. A child of cpuset (v1) starts with no CPU and no memory
 node and refuses processes until both are set; a child in v2 has only the controllers its parent hands down.
+
+A new group of version 1 weighs as much as one process that is in no group. Without a greater weight, all nodes of a region
+share what one such process gets: while a second region starts its forty programs, kubelet and the container runtime wait.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from pathlib import Path, PurePosixPath
 
 ROOT = Path("/sys/fs/cgroup")
 KINDS = ("cgroup", "cgroup2")
+REGION_WEIGHT, DAEMONS_WEIGHT = 16, 16  # in processes; pods of a node weigh as much as its CPUs together
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,8 @@ def ensure(group: str) -> None:
         for part in PurePosixPath(group).parts[1:]:
             _make_child(tree, here, part)
             here /= part
+        if not tree.unified:  # in v2 everything else is in groups as well, each with the weight of one
+            _weigh(tree.path / PurePosixPath(group).parts[1], REGION_WEIGHT)
         if tree.unified:
             _hand_down(here)
 
@@ -48,6 +54,7 @@ def enter(group: str, leaf: str) -> None:
     ensure(group)
     for tree in hierarchies():
         child = _make_child(tree, tree.path / group.lstrip("/"), leaf)
+        _weigh(child, DAEMONS_WEIGHT)
         (child / "cgroup.procs").write_text(str(os.getpid()))
 
 
@@ -97,6 +104,13 @@ def _copy_cpuset(parent: Path, child: Path) -> None:
         target = child / name
         if (parent / name).exists() and target.exists() and not target.read_text().strip():
             target.write_text((parent / name).read_text())
+
+
+def _weigh(folder: Path, processes: int) -> None:
+    """Give a group so many times the CPU of one process when there is too little for all."""
+    for name, one in (("cpu.shares", 1024), ("cpu.weight", 100)):
+        if (folder / name).exists():
+            (folder / name).write_text(str(one * processes))
 
 
 def _hand_down(folder: Path) -> None:
