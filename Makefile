@@ -19,7 +19,7 @@ down: .venv/ready ## stop the region; nothing is left behind (data stays, `pinco
 # The region's programs are compiled beside the tests that need none of them; a build that fails, fails the run.
 test: .venv/ready ## every test: checks, units, attacks, laws, interface, contract, stories and faults on an embedded region
 	bash tools/setup.sh tests
-	@nice -n 19 $(BIN)/pincompute region build >.venv/build.log 2>&1 & build=$$!; \
+	@nice -n 19 $(BIN)/pincompute region build --simulated-nodes >.venv/build.log 2>&1 & build=$$!; \
 	  trap 'kill $$build $$(pgrep -P $$build) 2>/dev/null || :' EXIT; \
 	  $(MAKE) --no-print-directory early; \
 	  status=0; wait $$build || status=1; cat .venv/build.log; exit $$status

@@ -20,6 +20,8 @@ import msgspec
 
 from pincompute.region import atomic_files, example_app, home, population, region_programs, slot_claims
 from pincompute.region.build import binary_cache, go_toolchain
+from pincompute.region.build.binary_cache import BinaryCache
+from pincompute.region.build.component_build import Component
 from pincompute.region.cluster import certificates
 from pincompute.region.errors import RegionError
 from pincompute.region.layout import Layout, MemberSpec, RegionSpec
@@ -50,7 +52,7 @@ def up(place: Path, wish: RegionOptions, progress: Progress) -> list[example_app
     requirements.check_up()
     with home.changing(place):
         layout = _specify(place, wish)
-        programs = find_binaries(progress, keep_build_cache=wish.keep_build_cache)
+        programs = find_binaries(progress, extra_components(layout), keep_build_cache=wish.keep_build_cache)
         apply(layout, programs)
         progress.say(f"region in [bold]{place}[/bold], {_described(layout)}")
         return asyncio.run(_populate(layout, programs, progress, example=wish.example))
@@ -120,12 +122,18 @@ def end_programs(place: Path) -> None:
         (place / name).unlink(missing_ok=True)
 
 
-def find_binaries(progress: Progress, *, keep_build_cache: bool) -> Path:
-    """Given by the user, built earlier, or built now."""
-    given = binary_cache.given(os.environ)
+def extra_components(layout: Layout) -> tuple[Component, ...]:
+    """What this region needs beside the programs that every region runs."""
+    simulated = any(layout.simulated_nodes(member) for member in layout.spec.members)
+    return (binary_cache.KWOK,) if simulated else ()
+
+
+def find_binaries(progress: Progress, extra: tuple[Component, ...] = (), *, keep_build_cache: bool = False) -> Path:
+    """The folder of programs: given by the user, built earlier, or built now."""
+    given = binary_cache.given(os.environ, extra)
     if given is not None:
         return given
-    cache = binary_cache.BinaryCache(binary_cache.cache_root(os.environ))
+    cache = BinaryCache(binary_cache.cache_root(os.environ), extra=extra)
     try:
         toolchain = go_toolchain.find()
     except RegionError:
@@ -137,6 +145,8 @@ def find_binaries(progress: Progress, *, keep_build_cache: bool) -> Path:
     if complete is not None:
         return complete
     requirements.check_build()
+    if not extra:
+        progress.say(f"{binary_cache.KWOK.name} is left out: it is built when simulated nodes are asked for")
     built = cache.build(toolchain, progress)
     if not keep_build_cache:
         cache.drop_build_cache()
