@@ -1,4 +1,4 @@
-"""Members come and go while the region runs. Removing one moves its work first; a repeated command continues."""
+"""Adds and removes members while the region runs. Removal moves the work first. A repeated command continues."""
 
 from __future__ import annotations
 
@@ -121,14 +121,14 @@ def _running(place: Path) -> Layout:
 async def _fill(region: RunningRegion, name: str) -> None:
     added = member(region.layout, name)
     async with asyncio.TaskGroup() as tasks:
-        following = tasks.create_task(region.watch.follow())
+        polling = tasks.create_task(region.watch.poll())
         await population.fill_member(region, added)
         if region.layout.spec.real_nodes:
             await region.watch.ready(f"{name}-node")
         async with manifest_installer.client(region.layout.kubeconfig, HOST) as client:
             await population.register(region.layout, added, Installer(client))
             await _taking_work(client, name)
-        following.cancel()
+        polling.cancel()
 
 
 async def _taking_work(host: ApiClient, name: str) -> None:

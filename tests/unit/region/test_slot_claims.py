@@ -91,7 +91,7 @@ def test_regions_that_come_up_at_once_get_slots_of_their_own(tmp_path: Path) -> 
     for place in places:
         home.create(place)
     with ThreadPoolExecutor(len(places)) as threads:
-        slots = list(threads.map(lambda place: slot_claims.claim(place, claims), places))
+        slots = list(threads.map(slot_claims.claim, places, [claims] * len(places)))
     assert len(set(slots)) == len(places)
 
 

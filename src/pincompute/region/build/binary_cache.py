@@ -1,4 +1,4 @@
-"""The programs a region runs: from $PINCOMPUTE_BINARIES, or built from the pinned modules in control-plane/ and cached.
+"""Finds the programs a region runs: in $PINCOMPUTE_BINARIES, or built from the pinned modules in control-plane/ and cached.
 
 A component lies in `<cache>/binaries/<component>-<hash>/`, where the hash covers everything that decides what comes out;
 `region-<hash>/` holds them all, by hard links. Folders are renamed into place when they are complete and every program has
@@ -43,8 +43,9 @@ COMPONENTS = (
     Component(
         "containerd",
         ("containerd", "containerd-shim-runc-v2"),
-        ("./containerd", "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2"),
+        (".", "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2"),
         seconds=35,
+        module="containerd",
         asked={"containerd-shim-runc-v2": ("-v",)},
     ),
     Component("runc", ("runc",), ("github.com/opencontainers/runc",), seconds=25, module="runc", tags="seccomp", cgo=True),

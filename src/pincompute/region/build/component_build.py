@@ -61,7 +61,7 @@ class Component:
         """The files below `modules` that decide what comes out: pins, checksums, and mains of our own."""
         yield from (modules / self.module / name for name in ("go.mod", "go.sum"))
         for package in self.packages:
-            if package.startswith("./"):
+            if package.startswith("."):
                 yield from sorted((modules / self.module / package).glob("*.go"))
 
 
