@@ -206,7 +206,7 @@ class Copied(Model):
     bytes: int
 
 
-class Decision(Model, tag_field="type", tag="decision"):
+class DecisionRecord(Model, tag_field="type", tag="decision"):
     project: str
     at: datetime
     scheduling: Scheduling
@@ -298,7 +298,7 @@ class EnvSource(Model):
     """The unit of the amount, for example 1Mi."""
 
 
-class Event(Model, tag_field="type", tag="event"):
+class EventRecord(Model, tag_field="type", tag="event"):
     project: str
     at: datetime
     event_uid: str
@@ -317,7 +317,7 @@ class Event(Model, tag_field="type", tag="event"):
     component: str = ""
 
 
-class Exit(Model, tag_field="type", tag="exit"):
+class ExitRecord(Model, tag_field="type", tag="exit"):
     project: str
     at: datetime
     pod: str
@@ -469,6 +469,11 @@ class MemberList(Model):
     """Everybody with a role in the project."""
 
 
+class MemberRole(Model):
+    role: str
+    """viewer, developer, operator, owner, or a role of this region."""
+
+
 class Mount(Model):
     volume: str
     """Name of one of `volumes`."""
@@ -502,7 +507,7 @@ class NewToken(Model):
     """Days until it ends."""
 
 
-class Operation(Model, tag_field="type", tag="operation"):
+class OperationRecord(Model, tag_field="type", tag="operation"):
     project: str
     at: datetime
     request_id: str
@@ -620,7 +625,7 @@ class Reason(Model):
 
 
 class Records(Model):
-    items: tuple[Revision | Decision | State | Exit | Event | Operation, ...]
+    items: tuple[RevisionRecord | DecisionRecord | StateRecord | ExitRecord | EventRecord | OperationRecord, ...]
     cursor: str
     waiting: int
     missing: tuple[str, ...] = ()
@@ -703,7 +708,7 @@ class Restarting(Model):
     container: str = ""
 
 
-class Revision(Model, tag_field="type", tag="revision"):
+class RevisionRecord(Model, tag_field="type", tag="revision"):
     project: str
     at: datetime
     generation: int
@@ -719,8 +724,15 @@ class Revision(Model, tag_field="type", tag="revision"):
     manager: str = ""
 
 
+class Role(Model):
+    name: str
+    """As a project's member carries it."""
+    operations: tuple[str, ...]
+    """What it allows, such as apps:get."""
+
+
 class RolePage(Model):
-    items: tuple[AdministrationRoutesRole, ...]
+    items: tuple[Role, ...]
     """By name."""
 
 
@@ -789,7 +801,7 @@ class Session(Model):
     """When the credential ends."""
 
 
-class State(Model, tag_field="type", tag="state"):
+class StateRecord(Model, tag_field="type", tag="state"):
     project: str
     at: datetime
     after: str
@@ -969,15 +981,3 @@ class ZoneStatus(Model):
     """The zone does not answer in part; the figures are its last."""
     message: str = ""
     """What is wrong there, if anything."""
-
-
-class AdministrationRoutesRole(Model):
-    name: str
-    """As a project's member carries it."""
-    operations: tuple[str, ...]
-    """What it allows, such as apps:get."""
-
-
-class WorkloadsProjectsRole(Model):
-    role: str
-    """viewer, developer, operator, owner, or a role of this region."""

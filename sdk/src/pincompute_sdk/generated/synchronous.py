@@ -19,19 +19,20 @@ from pincompute_sdk.generated.models import (
     ClusterPage,
     CommandResult,
     Copied,
-    Decision,
+    DecisionRecord,
     Difference,
     Done,
     Entry,
-    Event,
-    Exit,
+    EventRecord,
+    ExitRecord,
     Explanation,
     Explanations,
     LogLine,
     MemberList,
+    MemberRole,
     NewMember,
     NewToken,
-    Operation,
+    OperationRecord,
     Project,
     ProjectList,
     ProjectMember,
@@ -42,21 +43,20 @@ from pincompute_sdk.generated.models import (
     Report,
     ResourceList,
     Restarting,
-    Revision,
+    RevisionRecord,
     RolePage,
     RollingBack,
     Running,
     Scaling,
     Service,
     Session,
-    State,
+    StateRecord,
     Timeline,
     Token,
     TokenPage,
     Unit,
     UnitList,
     UnitWritten,
-    WorkloadsProjectsRole,
 )
 
 
@@ -193,7 +193,7 @@ class AppsResource:
         limit: int | None = None,
         oldest_first: bool | None = None,
         within: float = 30.0,
-    ) -> Iterator[Revision | Decision | State | Exit | Event | Operation]:
+    ) -> Iterator[RevisionRecord | DecisionRecord | StateRecord | ExitRecord | EventRecord | OperationRecord]:
         """Every item, page after page.
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
@@ -370,7 +370,7 @@ class AppsResource:
         limit: int | None = None,
         oldest_first: bool | None = None,
         within: float = 30.0,
-    ) -> Iterator[Revision | Decision | State | Exit | Event | Operation]:
+    ) -> Iterator[RevisionRecord | DecisionRecord | StateRecord | ExitRecord | EventRecord | OperationRecord]:
         """Every item, page after page.
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
@@ -1288,7 +1288,7 @@ class EventsResource:
         limit: int | None = None,
         oldest_first: bool | None = None,
         within: float = 30.0,
-    ) -> Iterator[Revision | Decision | State | Exit | Event | Operation]:
+    ) -> Iterator[RevisionRecord | DecisionRecord | StateRecord | ExitRecord | EventRecord | OperationRecord]:
         """Every item, page after page.
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
@@ -1394,7 +1394,7 @@ class HistoryResource:
         limit: int | None = None,
         oldest_first: bool | None = None,
         within: float = 30.0,
-    ) -> Iterator[Revision | Decision | State | Exit | Event | Operation]:
+    ) -> Iterator[RevisionRecord | DecisionRecord | StateRecord | ExitRecord | EventRecord | OperationRecord]:
         """Every item, page after page.
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
@@ -1469,7 +1469,7 @@ class MembersResource:
         self,
         project: str,
         name: str,
-        body: WorkloadsProjectsRole | Mapping[str, Any],
+        body: MemberRole | Mapping[str, Any],
         *,
         reason: str | None = None,
         within: float = 30.0,
@@ -1954,7 +1954,7 @@ class UnitsResource:
         limit: int | None = None,
         oldest_first: bool | None = None,
         within: float = 30.0,
-    ) -> Iterator[Revision | Decision | State | Exit | Event | Operation]:
+    ) -> Iterator[RevisionRecord | DecisionRecord | StateRecord | ExitRecord | EventRecord | OperationRecord]:
         """Every item, page after page.
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
@@ -2131,7 +2131,7 @@ class UnitsResource:
         limit: int | None = None,
         oldest_first: bool | None = None,
         within: float = 30.0,
-    ) -> Iterator[Revision | Decision | State | Exit | Event | Operation]:
+    ) -> Iterator[RevisionRecord | DecisionRecord | StateRecord | ExitRecord | EventRecord | OperationRecord]:
         """Every item, page after page.
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
