@@ -35,11 +35,11 @@ COMPONENTS = (
         "kubernetes",
         _KUBERNETES,
         tuple(f"k8s.io/kubernetes/cmd/{program}" for program in _KUBERNETES),
-        seconds=260,
+        seconds=250,
         stamp=(f"{_VERSION}gitVersion=v{KUBERNETES}", *(f"{_VERSION}{part}={value}" for part, value in _STAMP)),
         asked={"kubectl": ("version", "--client")},
     ),
-    Component("etcd", ("etcd",), ("./etcd",), seconds=15),
+    Component("etcd", ("etcd",), ("./etcd",), seconds=10),
     Component(
         "containerd",
         ("containerd", "containerd-shim-runc-v2"),
@@ -48,22 +48,22 @@ COMPONENTS = (
         module="containerd",
         asked={"containerd-shim-runc-v2": ("-v",)},
     ),
-    Component("runc", ("runc",), ("github.com/opencontainers/runc",), seconds=25, module="runc", tags="seccomp", cgo=True),
+    Component("runc", ("runc",), ("github.com/opencontainers/runc",), seconds=15, module="runc", tags="seccomp", cgo=True),
     Component(
         "cni",
         tuple(plugin.rpartition("/")[2] for plugin in _CNI),
         tuple(f"github.com/containernetworking/plugins/plugins/{plugin}" for plugin in _CNI),
-        seconds=4,
+        seconds=3,
     ),
-    Component("registry", ("registry",), ("./registry",), seconds=15),
+    Component("registry", ("registry",), ("./registry",), seconds=12),
     Component(
-        "crane", ("crane",), ("github.com/google/go-containerregistry/cmd/crane",), seconds=5, asked={"crane": ("version",)}
+        "crane", ("crane",), ("github.com/google/go-containerregistry/cmd/crane",), seconds=4, asked={"crane": ("version",)}
     ),
-    Component("coredns", ("coredns",), ("./coredns",), seconds=15),
+    Component("coredns", ("coredns",), ("./coredns",), seconds=10),
 )
 """What every region runs, in the order of the build: later components find the packages that they share compiled already."""
 
-KWOK = Component("kwok", ("kwok",), ("sigs.k8s.io/kwok/cmd/kwok",), seconds=15)
+KWOK = Component("kwok", ("kwok",), ("sigs.k8s.io/kwok/cmd/kwok",), seconds=10)
 """Only simulated nodes need it, so it is built when the first of them is asked for."""
 
 

@@ -55,7 +55,7 @@ class Component:
     @property
     def disk(self) -> float:
         """Gigabytes that the build takes, Go caches included: Kubernetes takes most, the others share its packages."""
-        return 4.0 if self.name == "kubernetes" else 0.25
+        return 6.0 if self.name == "kubernetes" else 0.25
 
     def sources(self, modules: Path) -> Iterator[Path]:
         """The files below `modules` that decide what comes out: pins, checksums, and mains of our own."""

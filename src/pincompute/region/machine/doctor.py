@@ -17,7 +17,7 @@ Level: TypeAlias = Literal["ok", "degraded", "missing"]
 
 MEMORY = 4.0  # GiB: four control planes, three nodes and our own processes take about 3
 DISK_HOME = 3.0  # GiB: etcd of four clusters, images
-DISK_BUILD = 12.0  # GiB: Go caches while building
+DISK_BUILD = 8.0  # GiB: Go caches and temporary files of a build
 
 INSTALL = {"apt": "apt install", "dnf": "dnf install", "zypper": "zypper install", "apk": "apk add", "pacman": "pacman -S"}
 PACKAGES = {
