@@ -5,7 +5,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 PYTHON ?= python3
 
-.PHONY: help up down test check unit laws interface deep bench generate clean
+.PHONY: help up down test early check unit laws interface deep bench generate clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "  \033[36m%-10s\033[0m %s\n", $$1, $$2}'
@@ -16,12 +16,18 @@ up: .venv/ready ## a whole region on this machine, with examples/hello in three 
 down: .venv/ready ## stop the region; nothing is left behind (data stays, `pincompute region down --purge` removes it)
 	$(BIN)/pincompute region down
 
+# The region's programs are compiled beside the tests that need none of them; a build that fails, fails the run.
 test: .venv/ready ## every test: checks, units, attacks, laws, interface, contract, stories and faults on an embedded region
-	$(MAKE) --no-print-directory check
-	$(BIN)/pincompute region build
+	bash tools/setup.sh tests
+	@nice -n 19 $(BIN)/pincompute region build --simulated-nodes >.venv/build.log 2>&1 & build=$$!; \
+	  trap 'kill $$build $$(pgrep -P $$build) 2>/dev/null || :' EXIT; \
+	  $(MAKE) --no-print-directory early; \
+	  status=0; wait $$build || status=1; cat .venv/build.log; exit $$status
+	$(BIN)/pytest --reruns 1 tests/contract tests/stories tests/faults
+
+early: .venv/ready check # tests that need no program of the region
 	npm --prefix sdk/typescript ci --silent
 	$(BIN)/pytest -n 2 tests/unit tests/attacks tests/laws tests/interface
-	$(BIN)/pytest --reruns 1 tests/contract tests/stories tests/faults
 
 check: .venv/ready ## formatting, lint, types, import contracts; changes nothing
 	$(BIN)/ruff format --check .
@@ -44,7 +50,7 @@ deep: .venv/ready ## the laws, and calls of the gateway, with many more examples
 	AVAILABILITY_ROUNDS=10 $(BIN)/pytest tests/stories/test_story_availability.py
 
 bench: .venv/ready ## benchmarks: tables, and JSON lines under benchmarks/results
-	$(BIN)/pincompute region build
+	$(BIN)/pincompute region build --simulated-nodes
 	$(BIN)/python -m benchmarks
 
 generate: .venv/ready ## CRDs, policies, RBAC, controller pages, the SDK's client and the list of files from the code (may write files)

@@ -96,7 +96,7 @@ async def region(say: Say, wanted: Wanted, *, members: int = 2, simulated_nodes:
     layout = Layout(place, spec)
     try:
         home.save(layout)
-        binaries = await asyncio.to_thread(lifecycle.find_binaries, progress, keep_build_cache=False)
+        binaries = await asyncio.to_thread(lifecycle.find_binaries, progress, lifecycle.extra_components(layout))
         await asyncio.to_thread(_prepare, layout, binaries)
         async with AsyncExitStack() as stack:
             clients = {n: await stack.enter_async_context(_client(layout, n)) for n in region_programs.clusters(layout)}

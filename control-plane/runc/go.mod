@@ -1,4 +1,4 @@
-// Pins and builds real binaries; no code of ours. `go mod tidy` after a change of version.
+// Pins runc; see ../go.mod. `go mod tidy` after a change of version.
 module pincompute.io/control-plane/runc
 
 go 1.26.0

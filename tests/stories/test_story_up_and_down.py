@@ -16,9 +16,12 @@ from live_region import COMMAND, Region, run
 from story_manifests import web
 from story_projects import make_project
 
+from pincompute.api import conditions
+from pincompute.api.builtin import NODES
 from pincompute.region import home, slot_claims
 from pincompute.region.layout import Layout, MemberSpec, RegionSpec
 from pincompute.region.machine import leftovers
+from pincompute.region.nodes import cgroups, real_node
 from pincompute.region.process import region_processes
 
 SEED = 20261121
@@ -26,21 +29,51 @@ SEED = 20261121
 
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Layout]:
-    """A second home on this machine, for a region of one member without real nodes; nothing of it is left afterwards."""
+    """A second home on this machine, for a region of one member; nothing of it is left afterwards."""
+    yield from _second(tmp_path, real_nodes=True)
+
+
+@pytest.fixture
+def simulated(tmp_path: Path) -> Iterator[Layout]:
+    """The same without real nodes, as for a user who is not root."""
+    yield from _second(tmp_path, real_nodes=False)
+
+
+def _second(place: Path, *, real_nodes: bool) -> Iterator[Layout]:
+    home.create(place)
     spec = RegionSpec(
-        slot=slot_claims.claim(tmp_path, slot_claims.directory()),
+        slot=slot_claims.claim(place, slot_claims.directory()),
         members=(MemberSpec(name="a1", zone="a", index=0),),
-        real_nodes=False,
-        simulated_nodes=1,
+        real_nodes=real_nodes,
+        simulated_nodes=0 if real_nodes else 1,
     )
-    home.create(tmp_path)
-    layout = Layout(tmp_path, spec)
+    layout = Layout(place, spec)
     home.save(layout)
     yield layout
-    run(tmp_path, "region", "down")
+    run(place, "region", "down")
     assert leftovers.leftovers(layout) == []
-    run(tmp_path, "region", "down", "--purge")
-    assert not tmp_path.exists()
+    run(place, "region", "down", "--purge")
+    assert not place.exists()
+
+
+def everything(region: Region) -> set[tuple[int, str]]:
+    """Every process of a region, its containers' included, by id and start time."""
+    pids = cgroups.processes(real_node.cgroup_root(region.layout))
+    pids |= {process.pid for process in region_processes.of_home(region.home)}
+    return {(pid, started) for pid in pids if (started := _started(pid))}
+
+
+def _started(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:  # it has ended meanwhile
+        return ""
+
+
+def turned_ready(region: Region) -> dict[str, conditions.Condition | None]:
+    """The condition of each node, with the time since which it is ready: that changes if it is not ready for a moment."""
+    nodes = [node for member in region.members.values() for node in member.list(NODES)]
+    return {node.metadata.name: conditions.find(node.status.conditions, "Ready") for node in nodes}
 
 
 def test_up_twice_is_harmless(region: Region, project: str):
@@ -93,12 +126,12 @@ def test_up_repairs_after_the_supervisor_was_killed_and_keeps_what_runs(region: 
 
 
 def test_two_regions_run_side_by_side(region: Region, project: str, small: Layout):
-    """The first does not notice that the second comes and goes."""
+    """The first does not notice that the second comes and goes: no process of it ends, no node leaves Ready."""
     region.apply(web(project, replicas=3))
     region.settled(project, "web")
+    processes, ready = everything(region), turned_ready(region)
     with region.watching(project, "web") as during:
-        said = run(small.home, "region", "up", "--no-example").stderr
-        assert "simulated nodes only" in said
+        run(small.home, "region", "up", "--no-example")
         second = Region(small.home)
         make_project(second, project)
         second.apply(web(project, replicas=2))
@@ -108,22 +141,24 @@ def test_two_regions_run_side_by_side(region: Region, project: str, small: Layou
         assert not second.uids(project, "web") & region.uids(project, "web")
         run(small.home, "region", "down")
         assert leftovers.leftovers(small) == []
+    assert processes <= everything(region)
+    assert turned_ready(region) == ready
     assert during.fewest_ready == during.most_live == 3
     assert region.http("b", project, "web")["zone"] == "b"
 
 
-def test_what_stops_up_half_way_is_named_and_repaired_by_the_next(small: Layout):
+def test_what_stops_up_half_way_is_named_and_repaired_by_the_next(simulated: Layout):
     """Section 6: a port in use, then Ctrl-C again and again; nothing half-done is left that `up` does not repair."""
-    port = small.ports(0).apiserver
-    with socket.create_server((small.address, port)):
-        refused = run(small.home, "region", "up", "--no-example", succeed=False)
+    port = simulated.ports(0).apiserver
+    with socket.create_server((simulated.address, port)):
+        refused = run(simulated.home, "region", "up", "--no-example", succeed=False)
     assert refused.returncode == 1
     assert str(port) in refused.stderr
 
     rng = random.Random(SEED)
     for _ in range(3):
         command = (str(COMMAND), "region", "up", "--no-example")
-        environment = os.environ | {"PINCOMPUTE_HOME": str(small.home)}
+        environment = os.environ | {"PINCOMPUTE_HOME": str(simulated.home)}
         with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as up:
             with suppress(subprocess.TimeoutExpired):
                 up.wait(rng.uniform(0.5, 6))  # a random moment of `up`
@@ -131,8 +166,9 @@ def test_what_stops_up_half_way_is_named_and_repaired_by_the_next(small: Layout)
             _, said = up.communicate(timeout=60)
         assert up.returncode == 0 or (up.returncode == 130 and "interrupted" in said), said
 
-    run(small.home, "region", "up", "--no-example")
-    second = Region(small.home)
+    said = run(simulated.home, "region", "up", "--no-example").stderr
+    assert "simulated nodes only" in said
+    second = Region(simulated.home)
     make_project(second, "shop")
     second.apply(web("shop", replicas=1))
     second.settled("shop", "web")

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: written beside their place and renamed over it, so a crash never leaves half of one."""
+"""Writes files that are whole or absent: beside their place, then renamed over it. Locks files between processes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def write(path: Path, data: bytes, mode: int = 0o600) -> bool:
-    """Put `data` at `path` unless it is there already; tells whether anything changed."""
+    """Put `data` at `path` unless it is there already; return whether anything changed."""
     with suppress(FileNotFoundError):
         if path.read_bytes() == data:
             return False

@@ -1,4 +1,4 @@
-"""Folders of pincompute that are no Python: in the checkout beside `src`, in an installed wheel inside the package."""
+"""Finds folders of pincompute that are no Python: beside `src` in the checkout, inside the package in an installed wheel."""
 
 from __future__ import annotations
 

@@ -13,23 +13,20 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 from rich.console import Console
 
-import pincompute.region.images.image_build
-import pincompute.region.machine.doctor
-import pincompute.region.process.supervisor_socket
-
 if TYPE_CHECKING:
     from pincompute.region.progress import Progress
 
 app = App(name="region", help="A whole region on this machine. Its state lies in $PINCOMPUTE_HOME (~/.pincompute).")
 
 Count = Annotated[int, Parameter(help="how many; at least 0")]
+KeepBuildCache = Annotated[bool, Parameter(help="keep the Go caches (4 GB) after building", negative="")]
 
 
 @app.command
 def up(
     *,
     simulated_nodes: Annotated[int | None, Parameter(help="simulated nodes of each member; unchanged when left out")] = None,
-    keep_build_cache: Annotated[bool, Parameter(help="keep the Go caches (10 GB) after building", negative="")] = False,
+    keep_build_cache: KeepBuildCache = False,
     example: Annotated[bool, Parameter(help="run examples/hello and wait until it answers")] = True,
 ) -> None:
     """Bring the region up, or back up, or repair it; doing it twice is harmless."""
@@ -56,13 +53,16 @@ def up(
 @app.command(name="build")
 def build_programs(
     *,
-    keep_build_cache: Annotated[bool, Parameter(help="keep the Go caches (10 GB) after building", negative="")] = False,
+    simulated_nodes: Annotated[bool, Parameter(help="also kwok, which plays simulated nodes", negative="")] = False,
+    keep_build_cache: KeepBuildCache = False,
 ) -> None:
     """Compile the region's programs from pinned sources, unless they are there. `up` does it by itself."""
     from pincompute.region import lifecycle
+    from pincompute.region.build import binary_cache
 
+    extra = (binary_cache.KWOK,) if simulated_nodes else ()
     with _reporting("what is compiled stays: the same command continues") as progress:
-        found = lifecycle.find_binaries(progress, keep_build_cache=keep_build_cache)
+        found = lifecycle.find_binaries(progress, extra, keep_build_cache=keep_build_cache)
         progress.say(f"the region's programs are in {found}")
 
 
@@ -85,12 +85,13 @@ def status() -> None:
 
     from pincompute.region import home, progress
     from pincompute.region.errors import RegionError
+    from pincompute.region.process import supervisor_socket
 
     place = home.path()
     with _reporting(""):
         try:
-            state = pincompute.region.process.supervisor_socket.ask(place, "status", 10.0)
-        except pincompute.region.process.supervisor_socket.NotRunning:
+            state = supervisor_socket.ask(place, "status", 10.0)
+        except supervisor_socket.NotRunning:
             raise RegionError(f"the region in {place} is not up: `pincompute region up`") from None
     Console().print(progress.table(state.programs, time.time()))
     sys.exit(0 if all(program.phase == "ready" for program in state.programs) else 1)
@@ -129,7 +130,7 @@ def kubectl(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True)]) ->
 
     with _reporting("") as progress:
         layout = lifecycle.existing(home.path())
-        program = lifecycle.find_binaries(progress, keep_build_cache=False) / "kubectl"
+        program = lifecycle.find_binaries(progress) / "kubectl"
     os.execv(program, ("kubectl", f"--kubeconfig={layout.kubeconfig}", *arguments))
 
 
@@ -138,7 +139,9 @@ def doctor() -> None:
     """Say what this machine lacks for a region, and how to get it."""
     from rich.table import Table
 
-    found = pincompute.region.machine.doctor.examine()
+    from pincompute.region.machine import doctor as machine
+
+    found = machine.examine()
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("THING", "", "FOUND", "REMEDY"):
         shown.add_column(column, overflow="fold")
@@ -197,11 +200,12 @@ def build(
 ) -> None:
     """Make an OCI image of a folder and push it to the region's registry."""
     from pincompute.region import home, lifecycle
+    from pincompute.region.images import image_build
 
     with _reporting("nothing was pushed") as progress:
         layout = lifecycle.existing(home.path())
-        programs = lifecycle.find_binaries(progress, keep_build_cache=False)
-        built = pincompute.region.images.image_build.build(directory, tag, layout.registry, programs)
+        programs = lifecycle.find_binaries(progress)
+        built = image_build.build(directory, tag, layout.registry, programs)
         progress.say(f"{built.reference} {'pushed' if built.built else 'was there already'} ({built.digest})")
 
 

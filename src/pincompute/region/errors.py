@@ -1,4 +1,4 @@
-"""What a user of the region is told when something cannot be done."""
+"""The error of the region: its message goes to the user as it is."""
 
 from __future__ import annotations
 

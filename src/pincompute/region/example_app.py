@@ -1,4 +1,4 @@
-"""examples/hello in a fresh region: its image, its app, and the proof that it answers in every zone it was placed in."""
+"""Runs examples/hello in a new region: its image, its app, and a request to it in every zone in which it was placed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NAME = Key("demo", "hello")
 APPS = KINDS[0].workload  # examples/hello is an app
 IMAGE = "hello:1"
 PORT = 8080
-LOOK = 0.1  # seconds between looks
+POLL = 0.1  # seconds between two polls
 PATIENCE = 120.0  # seconds to wait for the answers
 ASK = 2.0
 
@@ -61,7 +61,7 @@ async def takes_work(host: ApiClient, member: MemberSpec) -> None:
         found = await host.get(MEMBERCLUSTERS, Key("", member.name))
         if conditions.is_true(found.status.conditions, "Ready"):
             return
-        await asyncio.sleep(LOOK)
+        await asyncio.sleep(POLL)
 
 
 async def answers(host: ApiClient, members: dict[MemberSpec, ApiClient]) -> list[ZoneAnswer]:
@@ -76,7 +76,7 @@ async def answers(host: ApiClient, members: dict[MemberSpec, ApiClient]) -> list
                     if member.zone in zones - reached.keys():
                         reached |= await _reach(http, client, member.zone)
                 if not zones or zones - reached.keys():
-                    await asyncio.sleep(LOOK)
+                    await asyncio.sleep(POLL)
     except TimeoutError:
         raise RegionError(await _why_not(host, zones - reached.keys())) from None
     return [reached[zone] for zone in sorted(zones)]
@@ -90,7 +90,7 @@ async def placed(host: ApiClient) -> None:
                 found = await host.get(APPS, NAME)
                 if found.status.ready_replicas >= found.spec.replicas:
                     return
-                await asyncio.sleep(LOOK)
+                await asyncio.sleep(POLL)
     except TimeoutError:
         raise RegionError(await _why_not(host, frozenset())) from None
 
@@ -115,7 +115,7 @@ async def _reach(http: aiohttp.ClientSession, client: ApiClient, zone: str) -> d
                     if response.status == 200:
                         return {zone: ZoneAnswer(zone, url, (await response.text()).strip())}
             except (aiohttp.ClientError, TimeoutError):
-                continue  # it may just have ended; there are others, and another look
+                continue  # it may just have ended; others, or the next poll, may answer
     return {}
 
 

@@ -1,4 +1,4 @@
-"""The gateway of a region and the issuer of its users' tokens: their programs, and the settings they read.
+"""Describes the gateway of a region and the issuer of its users' tokens: their programs, and the settings they read.
 
 The issuer is a real one, small and for development; `gateway/gateway.yaml` names it as any other would be named.
 """

@@ -1,4 +1,4 @@
-"""The folder a region lives in: which one, its specification, and the lock that lets one command change it at a time."""
+"""The home of a region: its path, its specification, and the lock that lets one command at a time change it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def save(layout: Layout) -> None:
 
 
 def create(home: Path) -> None:
-    """Keys lie in it, so only its owner looks inside."""
+    """Make the folder. It holds keys, so only its owner may read it."""
     try:
         home.mkdir(parents=True, exist_ok=True)
         home.chmod(0o711 if os.geteuid() == 0 else 0o700)  # containers of other users walk through it to their volumes

@@ -1,4 +1,4 @@
-"""Where everything of a region is: paths, addresses and ports, all derived from its home and its specification. No I/O.
+"""Derives the paths, addresses and ports of a region from its home and its specification. No I/O.
 
 Regions lie side by side: each has a `slot`, and every address, port and interface name follows from it.
 
@@ -103,7 +103,7 @@ class Layout:
 
     @property
     def gateway(self) -> str:
-        """Address and port of the gateway, the one door for users."""
+        """Address and port of the gateway, where all users come in."""
         return f"{self.address}:{16191 + 200 * self.spec.slot}"
 
     @property

@@ -1,4 +1,4 @@
-"""Bringing a region up and down. Every step finds out what is there and adds what is missing, so any of them may be repeated.
+"""Brings a region up and down. Every step finds out what is there and adds what is missing, so any of them may be repeated.
 
 `up` after a crash or Ctrl-C at any moment is simply `up` again; `down` works without a supervisor too.
 """
@@ -20,10 +20,12 @@ import msgspec
 
 from pincompute.region import atomic_files, example_app, home, population, region_programs, slot_claims
 from pincompute.region.build import binary_cache, go_toolchain
+from pincompute.region.build.binary_cache import BinaryCache
+from pincompute.region.build.component_build import Component
 from pincompute.region.cluster import certificates
 from pincompute.region.errors import RegionError
 from pincompute.region.layout import Layout, MemberSpec, RegionSpec
-from pincompute.region.machine import inotify_limit, leftovers, port_conflicts, requirements
+from pincompute.region.machine import doctor, inotify_limit, leftovers, port_conflicts
 from pincompute.region.nodes import node_network
 from pincompute.region.population import RunningRegion
 from pincompute.region.process import region_processes, supervisor_socket
@@ -47,10 +49,10 @@ class RegionOptions:
 
 def up(place: Path, wish: RegionOptions, progress: Progress) -> list[example_app.ZoneAnswer]:
     """Everything runs, and hello answers in every zone, when this returns."""
-    requirements.check_up()
+    doctor.check_up()
     with home.changing(place):
         layout = _specify(place, wish)
-        programs = find_binaries(progress, keep_build_cache=wish.keep_build_cache)
+        programs = find_binaries(progress, extra_components(layout), keep_build_cache=wish.keep_build_cache)
         apply(layout, programs)
         progress.say(f"region in [bold]{place}[/bold], {_described(layout)}")
         return asyncio.run(_populate(layout, programs, progress, example=wish.example))
@@ -120,12 +122,18 @@ def end_programs(place: Path) -> None:
         (place / name).unlink(missing_ok=True)
 
 
-def find_binaries(progress: Progress, *, keep_build_cache: bool) -> Path:
-    """Given by the user, built earlier, or built now."""
-    given = binary_cache.given(os.environ)
+def extra_components(layout: Layout) -> tuple[Component, ...]:
+    """What this region needs beside the programs that every region runs."""
+    simulated = any(layout.simulated_nodes(member) for member in layout.spec.members)
+    return (binary_cache.KWOK,) if simulated else ()
+
+
+def find_binaries(progress: Progress, extra: tuple[Component, ...] = (), *, keep_build_cache: bool = False) -> Path:
+    """The folder of programs: given by the user, built earlier, or built now."""
+    given = binary_cache.given(os.environ, extra)
     if given is not None:
         return given
-    cache = binary_cache.BinaryCache(binary_cache.cache_root(os.environ))
+    cache = BinaryCache(binary_cache.cache_root(os.environ), extra=extra)
     try:
         toolchain = go_toolchain.find()
     except RegionError:
@@ -136,7 +144,9 @@ def find_binaries(progress: Progress, *, keep_build_cache: bool) -> Path:
     complete = cache.complete(toolchain)
     if complete is not None:
         return complete
-    requirements.check_build()
+    doctor.check_build()
+    if not extra:
+        progress.say(f"{binary_cache.KWOK.name} is left out: it is built when simulated nodes are asked for")
     built = cache.build(toolchain, progress)
     if not keep_build_cache:
         cache.drop_build_cache()
@@ -155,9 +165,9 @@ async def _populate(layout: Layout, programs: Path, progress: Progress, *, examp
     watch = ProgramWatch(layout.home, progress)
     try:
         async with asyncio.TaskGroup() as tasks:
-            following = tasks.create_task(watch.follow())
+            polling = tasks.create_task(watch.poll())
             answers = await population.populate(RunningRegion(layout, programs, watch, progress), example=example)
-            following.cancel()
+            polling.cancel()
     except BaseExceptionGroup as group:
         raise _first(group) from group
     return answers
@@ -170,7 +180,7 @@ def _specify(place: Path, wish: RegionOptions) -> Layout:
         home.create(place)
         return _new(place, wish, claims)
     slot_claims.check(place, known.spec.slot, claims)
-    obstacle = requirements.real_nodes_obstacle() if known.spec.real_nodes else ""
+    obstacle = doctor.real_nodes_obstacle() if known.spec.real_nodes else ""
     if obstacle:
         raise RegionError(f"the region in {place} has real nodes, and they cannot run now: {obstacle}")
     if wish.simulated_nodes is None:
@@ -181,7 +191,7 @@ def _specify(place: Path, wish: RegionOptions) -> Layout:
 
 
 def _new(place: Path, wish: RegionOptions, claims: Path) -> Layout:
-    real = not requirements.real_nodes_obstacle()
+    real = not doctor.real_nodes_obstacle()
     members = tuple(MemberSpec(name=name, zone=zone, index=index) for index, (name, zone) in enumerate(FIRST_MEMBERS))
     spec = RegionSpec(
         slot=slot_claims.claim(place, claims),
@@ -217,7 +227,7 @@ def _start_supervisor(place: Path) -> None:
 
 def _described(layout: Layout) -> str:
     members = ", ".join(f"{member.name} in zone {member.zone}" for member in layout.spec.members)
-    obstacle = requirements.real_nodes_obstacle() if not layout.spec.real_nodes else ""
+    obstacle = doctor.real_nodes_obstacle() if not layout.spec.real_nodes else ""
     simulated = f"; {layout.spec.simulated_nodes} simulated nodes each" if layout.spec.simulated_nodes else ""
     only = (
         f"; [yellow]simulated nodes only, because {obstacle or 'it was made that way'}[/yellow]"

@@ -1,4 +1,4 @@
-"""Members come and go while the region runs. Removing one moves its work first; a repeated command continues."""
+"""Adds and removes members while the region runs. Removal moves the work first. A repeated command continues."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def add(place: Path, name: str, zone: str, progress: Progress) -> None:
     with home.changing(place):
         layout = _running(place)
         grown = layout_with(layout, name, zone)
-        programs = lifecycle.find_binaries(progress, keep_build_cache=False)
+        programs = lifecycle.find_binaries(progress, lifecycle.extra_components(grown))
         lifecycle.apply(grown, programs)
         asyncio.run(_fill(RunningRegion(grown, programs, ProgramWatch(place, progress), progress), name))
         progress.say(f"member {name} in zone {zone} is part of the region")
@@ -57,7 +57,7 @@ def remove(place: Path, name: str, progress: Progress) -> None:
         asyncio.run(_unregister(layout, leaving))
         kept = tuple(m for m in layout.spec.members if m != leaving)
         shrunk = Layout(place, msgspec.structs.replace(layout.spec, members=kept))
-        lifecycle.apply(shrunk, lifecycle.find_binaries(progress, keep_build_cache=False))
+        lifecycle.apply(shrunk, lifecycle.find_binaries(progress, lifecycle.extra_components(shrunk)))
         leftovers.remove_node(layout, leaving)
         for folder in (layout.cluster_dir(name), layout.node_dir(leaving), layout.pki / name):
             shutil.rmtree(folder, ignore_errors=True)
@@ -72,7 +72,7 @@ def add_nodes(place: Path, name: str, count: int, progress: Progress) -> None:
         grown = msgspec.structs.replace(chosen, simulated_nodes=layout.simulated_nodes(chosen) + count)
         members = tuple(grown if m == chosen else m for m in layout.spec.members)
         wanted = Layout(place, msgspec.structs.replace(layout.spec, members=members))
-        lifecycle.apply(wanted, lifecycle.find_binaries(progress, keep_build_cache=False))
+        lifecycle.apply(wanted, lifecycle.find_binaries(progress, lifecycle.extra_components(wanted)))
         asyncio.run(_create_nodes(wanted, grown))
         progress.say(f"member {name} has {grown.simulated_nodes} simulated nodes")
 
@@ -121,14 +121,14 @@ def _running(place: Path) -> Layout:
 async def _fill(region: RunningRegion, name: str) -> None:
     added = member(region.layout, name)
     async with asyncio.TaskGroup() as tasks:
-        following = tasks.create_task(region.watch.follow())
+        polling = tasks.create_task(region.watch.poll())
         await population.fill_member(region, added)
         if region.layout.spec.real_nodes:
             await region.watch.ready(f"{name}-node")
         async with manifest_installer.client(region.layout.kubeconfig, HOST) as client:
             await population.register(region.layout, added, Installer(client))
             await _taking_work(client, name)
-        following.cancel()
+        polling.cancel()
 
 
 async def _taking_work(host: ApiClient, name: str) -> None:

@@ -1,4 +1,4 @@
-"""What a region holds once its programs run: definitions, members, images, the demo project and examples/hello.
+"""Fills a region whose programs run: definitions, members, images, the demo project and examples/hello.
 
 Clusters are filled side by side, each as soon as its API server is ready.
 """

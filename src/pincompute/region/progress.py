@@ -1,4 +1,4 @@
-"""What the user sees while a region comes up: a live table on a terminal, one line per event anywhere else."""
+"""Shows the progress of a command: a live table on a terminal, one line per event anywhere else."""
 
 from __future__ import annotations
 

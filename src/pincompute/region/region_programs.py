@@ -1,4 +1,4 @@
-"""All programs of a region, and the files they read, from its layout. Pure: nothing is written here."""
+"""Derives all programs of a region, and the files they read, from its layout. No I/O here."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def operator(layout: Layout, member: MemberSpec) -> Program:
 
 
 def _own(layout: Layout, name: str, cluster: str, process: str) -> Program:
-    """A process of ours: it reaches its cluster with its own credential and tells its readiness on loopback."""
+    """A process of ours: it reaches its cluster with its own credential and serves its readiness on loopback."""
     port = layout.ports(clusters(layout)[cluster]).operator
     kubeconfig = certificates.cluster(layout, cluster).kubeconfig(process)
     argv = (sys.executable, "-m", "pincompute.main", process, f"--kubeconfig={kubeconfig}", f"--context={cluster}")

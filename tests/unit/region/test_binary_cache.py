@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,19 @@ from pincompute.region.errors import RegionError
 from pincompute.region.progress import Progress
 
 COMPONENTS = (
-    Component("store", ("etcd",), seconds=2, renamed={"server": "etcd"}),
-    Component("tools", ("crane", "runc"), seconds=1, tags="seccomp", cgo=True, asked={"crane": ("version",)}),
+    Component("store", ("etcd",), ("./etcd",), seconds=2, module="store"),
+    Component(
+        "tools",
+        ("crane", "runc"),
+        ("example.com/crane", "example.com/runc"),
+        seconds=1,
+        module="tools",
+        tags="seccomp",
+        cgo=True,
+        asked={"crane": ("version",)},
+    ),
 )
+EXTRA = Component("play", ("kwok",), ("example.com/kwok",), seconds=1, module="play")
 
 GO = """\
 #!/bin/sh
@@ -33,7 +44,8 @@ component=$(basename "$PWD")
 echo "$component $CGO_ENABLED $*" >>"$LOG"
 program() { printf '#!/bin/sh\\n[ "$1" = %s ] || exit 1\\n' "$2" >"$GOBIN/$1"; chmod 755 "$GOBIN/$1"; }
 case $component in
-  store) program server --version ;;
+  store) program etcd --version ;;
+  play) program kwok --version ;;
   tools) program crane version; BEHAVIOUR; program runc --version ;;
 esac
 """
@@ -41,9 +53,9 @@ esac
 
 @pytest.fixture
 def cache(tmp_path: Path) -> BinaryCache:
-    for component in COMPONENTS:
-        folder = tmp_path / "sources" / component.name
-        folder.mkdir(parents=True)
+    for component in (*COMPONENTS, EXTRA):
+        folder = tmp_path / "sources" / component.module
+        (folder / "etcd").mkdir(parents=True)
         (folder / "go.mod").write_text(f"module {component.name}\n")
         (folder / "go.sum").write_text("")
     return BinaryCache(tmp_path / "cache", tmp_path / "sources", COMPONENTS)
@@ -94,6 +106,7 @@ def test_components_are_built_with_their_own_settings(cache: BinaryCache, tmp_pa
     assert "-tags=seccomp" not in store
     assert tools.startswith("tools 1 install -trimpath")
     assert "-tags=seccomp" in tools
+    assert tools.endswith("example.com/crane example.com/runc")
 
 
 def test_a_changed_pin_builds_only_its_component_again(cache: BinaryCache, tmp_path: Path) -> None:
@@ -103,6 +116,26 @@ def test_a_changed_pin_builds_only_its_component_again(cache: BinaryCache, tmp_p
     assert cache.complete(toolchain) is None
     assert cache.build(toolchain, quiet()) != before
     assert built(tmp_path) == ["store", "tools", "tools"]
+
+
+def test_a_changed_main_of_our_own_builds_its_component_again(cache: BinaryCache, tmp_path: Path) -> None:
+    toolchain = go(tmp_path)
+    cache.build(toolchain, quiet())
+    (cache.sources / "store" / "etcd" / "main.go").write_text("package main\n")
+    cache.build(toolchain, quiet())
+    assert built(tmp_path) == ["store", "tools", "store"]
+
+
+def test_an_extra_program_comes_into_the_folder_that_runs_already(cache: BinaryCache, tmp_path: Path) -> None:
+    toolchain = go(tmp_path)
+    folder = cache.build(toolchain, quiet())
+    wider = replace(cache, extra=(EXTRA,))
+    assert wider.complete(toolchain) is None
+    assert wider.complete(None) is None
+    assert wider.build(toolchain, quiet()) == folder
+    assert {path.name for path in folder.iterdir()} == {"etcd", "crane", "runc", "kwok"}
+    assert wider.complete(toolchain) == cache.complete(toolchain) == folder
+    assert built(tmp_path) == ["store", "tools", "play"]
 
 
 def test_another_go_builds_again_and_no_go_uses_what_is_there(cache: BinaryCache, tmp_path: Path) -> None:
@@ -128,7 +161,7 @@ def test_a_full_disk_is_named_with_place_and_need(cache: BinaryCache, tmp_path: 
 
 
 def test_too_little_room_is_refused_before_anything_is_built(cache: BinaryCache, tmp_path: Path) -> None:
-    huge = Component("store", ("etcd",), seconds=1)
+    huge = Component("store", ("etcd",), ("./etcd",), seconds=1)
     cache.root.mkdir()
     with pytest.raises(RegionError, match=r"building needs about .* are free: make room"):
         component_build.check_space(cache.root, (huge,) * 1_000_000)
@@ -174,9 +207,12 @@ def test_the_go_caches_can_be_dropped(cache: BinaryCache, tmp_path: Path) -> Non
 
 
 def test_given_binaries_are_used_when_complete_and_all_missing_ones_are_named(tmp_path: Path) -> None:
-    for name in binary_cache.names():
-        (tmp_path / name).touch(mode=0o755)
+    for component in binary_cache.COMPONENTS:
+        for name in component.programs:
+            (tmp_path / name).touch(mode=0o755)
     assert binary_cache.given({binary_cache.VARIABLE: str(tmp_path)}) == tmp_path
+    with pytest.raises(RegionError, match="lacks kwok: put"):
+        binary_cache.given({binary_cache.VARIABLE: str(tmp_path)}, (binary_cache.KWOK,))
     (tmp_path / "kubelet").unlink()
     (tmp_path / "runc").chmod(0o644)
     with pytest.raises(RegionError, match="lacks kubelet, runc: put these programs there"):
@@ -191,13 +227,18 @@ def test_the_cache_follows_its_variable(tmp_path: Path) -> None:
 
 def test_every_component_has_its_pinned_modules() -> None:
     sources = BinaryCache(Path("/nowhere")).sources
-    assert {component.name for component in binary_cache.COMPONENTS} == {path.name for path in sources.iterdir()}
-    for component in binary_cache.COMPONENTS:
-        assert (sources / component.name / "go.sum").exists()
+    mains = {path.parent for path in sources.glob("*/main.go")}
+    for component in (*binary_cache.COMPONENTS, binary_cache.KWOK):
+        module = sources / component.module
+        assert all(path.exists() for path in component.sources(sources))
+        mains -= {(module / package).resolve() for package in component.packages if package.startswith(".")}
+        pinned = (module / "go.mod").read_text().replace("tool ", "\t").splitlines()
+        assert all(package.startswith(".") or f"\t{package}" in pinned for package in component.packages)
+    assert not mains, "no component builds these"
 
 
 def test_the_stamped_version_is_the_pinned_one() -> None:
-    pinned = (BinaryCache(Path("/nowhere")).sources / "kubernetes" / "go.mod").read_text()
+    pinned = (BinaryCache(Path("/nowhere")).sources / "go.mod").read_text()
     assert re.search(rf"k8s\.io/kubernetes v{re.escape(binary_cache.KUBERNETES)}\b", pinned)
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pincompute.region.machine import features, inotify_limit, requirements
+from pincompute.region.machine import doctor, features, inotify_limit
+from pincompute.region.machine.doctor import DiskSpace, MachineFinding
 from pincompute.region.machine.features import BuildTools, MachineBasics
-from pincompute.region.machine.requirements import DiskSpace, MachineFinding
 
 WELL = MachineBasics(
     root=True,
@@ -31,7 +31,7 @@ def findings(
     kernel: dict[str, bool] | None = KERNEL,
     space: DiskSpace = ROOM,
 ) -> dict[str, MachineFinding]:
-    return {finding.thing: finding for finding in requirements.findings(basics, building, kernel, space)}
+    return {finding.thing: finding for finding in doctor.findings(basics, building, kernel, space)}
 
 
 def test_a_good_machine_lacks_nothing() -> None:
@@ -112,11 +112,11 @@ def test_full_disks_are_named_apart() -> None:
     ],
 )
 def test_remedies_are_commands_of_the_distribution(family: str, commands: tuple[str, ...]) -> None:
-    assert tuple(requirements.install(family, thing) for thing in ("seccomp", "cc", "ip")) == commands
+    assert tuple(doctor.install(family, thing) for thing in ("seccomp", "cc", "ip")) == commands
 
 
 def test_every_program_looked_for_has_a_package() -> None:
-    assert set(features.PROGRAMS) <= set(requirements.PACKAGES)
+    assert set(features.PROGRAMS) <= set(doctor.PACKAGES)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_every_program_looked_for_has_a_package() -> None:
     ],
 )
 def test_real_nodes_need_root_and_control_groups(basics: MachineBasics, obstacle: str) -> None:
-    said = requirements.real_nodes_obstacle(basics)
+    said = doctor.real_nodes_obstacle(basics)
     assert bool(said) == bool(obstacle)
     assert obstacle in said
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
 from pathlib import Path
 
@@ -62,6 +65,34 @@ def test_a_slot_is_free_again_once_its_home_is_gone(tmp_path: Path) -> None:
     claims = tmp_path / "claims"
     gone = slot_claims.claim(tmp_path / "never-made", claims)
     assert slot_claims.claim(tmp_path / "other", claims) == gone
+
+
+def test_a_slot_stays_taken_while_its_new_region_has_no_specification_yet(tmp_path: Path) -> None:
+    claims, new = tmp_path / "claims", tmp_path / "new"
+    home.create(new)
+    first = slot_claims.claim(new, claims)
+    assert slot_claims.claim(tmp_path / "other", claims) != first
+    long_ago = time.time() - slot_claims.FRESH
+    os.utime(claims / str(first), (long_ago, long_ago))
+    assert slot_claims.claim(tmp_path / "third", claims) == first, "whoever claimed it never wrote one"
+
+
+def test_a_slot_stays_taken_while_its_bridge_stands(tmp_path: Path) -> None:
+    """Its home was removed by hand while the region ran: another region there would end its processes with its own."""
+    claims, links = tmp_path / "claims", tmp_path / "links"
+    gone = slot_claims.claim(tmp_path / "removed", claims, links)
+    (links / f"pc{gone}-br").mkdir(parents=True)
+    assert slot_claims.claim(tmp_path / "other", claims, links) != gone
+    assert slot_claims.claim(tmp_path / "removed", claims, links) == gone
+
+
+def test_regions_that_come_up_at_once_get_slots_of_their_own(tmp_path: Path) -> None:
+    claims, places = tmp_path / "claims", [tmp_path / f"home{number}" for number in range(8)]
+    for place in places:
+        home.create(place)
+    with ThreadPoolExecutor(len(places)) as threads:
+        slots = list(threads.map(slot_claims.claim, places, [claims] * len(places)))
+    assert len(set(slots)) == len(places)
 
 
 def test_a_released_slot_is_free_and_another_regions_is_not_released(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 
 import msgspec
 import pytest
@@ -149,6 +150,27 @@ def test_group_in_which_processes_can_run_is_removed_with_everything_below() -> 
     finally:
         cgroups.remove(GROUP)
     assert cgroups.exists(GROUP) == ()
+
+
+def test_daemons_of_a_node_are_not_starved_by_many_processes_outside() -> None:
+    """A busy process among them gets several times what each of eight others gets, though two more groups stand around it."""
+    spin = """
+import time
+end, used = time.monotonic() + 2, time.process_time()
+while time.monotonic() < end:
+    pass
+print(time.process_time() - used)
+"""
+    inside = f"from pincompute.region.nodes import cgroups\ncgroups.enter({f'{GROUP}/node'!r}, 'system')\n{spin}"
+    try:
+        spinning = [
+            subprocess.Popen((sys.executable, "-c", code), stdout=subprocess.PIPE, text=True, start_new_session=True)
+            for code in (inside, *[spin] * 8)
+        ]
+        own, *others = (float(process.communicate(timeout=60)[0]) for process in spinning)
+    finally:
+        cgroups.remove(GROUP)
+    assert own > 2 * median(others)
 
 
 def test_only_cgroup_mounts_at_the_usual_place_count() -> None:

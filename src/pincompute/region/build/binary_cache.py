@@ -1,4 +1,4 @@
-"""The programs a region runs: from $PINCOMPUTE_BINARIES, or built from the pinned modules in control-plane/ and cached.
+"""Finds the programs a region runs: in $PINCOMPUTE_BINARIES, or built from the pinned modules in control-plane/ and cached.
 
 A component lies in `<cache>/binaries/<component>-<hash>/`, where the hash covers everything that decides what comes out;
 `region-<hash>/` holds them all, by hard links. Folders are renamed into place when they are complete and every program has
@@ -27,56 +27,67 @@ KUBERNETES = "1.36.3"
 
 _VERSION = "-X k8s.io/component-base/version."
 _STAMP = zip(("gitMajor", "gitMinor"), KUBERNETES.split(".")[:2], strict=True)
+_KUBERNETES = ("kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler", "kubectl", "kubelet")
+_CNI = ("ipam/host-local", "main/bridge", "main/loopback", "meta/portmap")
 
 COMPONENTS = (
     Component(
-        "etcd",
-        ("etcd", "etcdctl", "etcdutl"),
-        seconds=23,
-        renamed={"server": "etcd"},
-        asked={"etcdctl": ("version",), "etcdutl": ("version",)},
-    ),
-    Component(
         "kubernetes",
-        ("kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler", "kubectl", "kubelet"),
-        seconds=267,
+        _KUBERNETES,
+        tuple(f"k8s.io/kubernetes/cmd/{program}" for program in _KUBERNETES),
+        seconds=250,
         stamp=(f"{_VERSION}gitVersion=v{KUBERNETES}", *(f"{_VERSION}{part}={value}" for part, value in _STAMP)),
         asked={"kubectl": ("version", "--client")},
     ),
+    Component("etcd", ("etcd",), ("./etcd",), seconds=10),
     Component(
         "containerd",
-        ("containerd", "containerd-shim-runc-v2", "ctr"),
-        seconds=44,
+        ("containerd", "containerd-shim-runc-v2"),
+        (".", "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2"),
+        seconds=35,
+        module="containerd",
         asked={"containerd-shim-runc-v2": ("-v",)},
     ),
-    Component("runc", ("runc",), seconds=11, tags="seccomp", cgo=True),
-    Component("cni", ("bridge", "host-local", "loopback", "portmap"), seconds=3),
-    Component("registry", ("registry",), seconds=47),
-    Component("crane", ("crane",), seconds=4, asked={"crane": ("version",)}),
-    Component("coredns", ("coredns",), seconds=74),
-    Component("kwok", ("kwok",), seconds=66),
+    Component("runc", ("runc",), ("github.com/opencontainers/runc",), seconds=15, module="runc", tags="seccomp", cgo=True),
+    Component(
+        "cni",
+        tuple(plugin.rpartition("/")[2] for plugin in _CNI),
+        tuple(f"github.com/containernetworking/plugins/plugins/{plugin}" for plugin in _CNI),
+        seconds=3,
+    ),
+    Component("registry", ("registry",), ("./registry",), seconds=12),
+    Component(
+        "crane", ("crane",), ("github.com/google/go-containerregistry/cmd/crane",), seconds=4, asked={"crane": ("version",)}
+    ),
+    Component("coredns", ("coredns",), ("./coredns",), seconds=10),
 )
-"""Build times as measured on 2 cores, downloads included."""
+"""What every region runs, in the order of the build: later components find the packages that they share compiled already."""
+
+KWOK = Component("kwok", ("kwok",), ("sigs.k8s.io/kwok/cmd/kwok",), seconds=10)
+"""Only simulated nodes need it, so it is built when the first of them is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
 class BinaryCache:
-    """Where built components are kept. Two builds at the same time wait for each other."""
+    """Where built components are kept. Two builds at the same time wait for each other.
+
+    Programs of `extra` components come into the folder of a set that runs already: its path, by which the supervisor knows
+    what to start anew, stays the same.
+    """
 
     root: Path
     sources: Path = field(default_factory=lambda: bundled_folders.folder("control-plane"))
     components: tuple[Component, ...] = COMPONENTS
+    extra: tuple[Component, ...] = ()
 
     def complete(self, toolchain: Toolchain | None) -> Path | None:
         """The folder with every program, if it is there. Without Go, one that any version of Go made will do."""
-        name = f"region-{self._hash_all()}"
-        if toolchain is not None:
-            folder = self._binaries / f"{name}-{_short(toolchain.version)}"
-            return folder if folder.is_dir() else None
-        return max(self._binaries.glob(f"{name}-*"), default=None, key=lambda path: path.stat().st_mtime)
+        version = "*" if toolchain is None else _short(toolchain.version)
+        found = [folder for folder in self._binaries.glob(f"region-{self._hash_all()}-{version}") if self._has_extra(folder)]
+        return max(found, default=None, key=lambda path: path.stat().st_mtime)
 
     def missing(self, toolchain: Toolchain) -> tuple[Component, ...]:
-        return tuple(c for c in self.components if not self._folder(c, toolchain).is_dir())
+        return tuple(c for c in (*self.components, *self.extra) if not self._folder(c, toolchain).is_dir())
 
     def build(self, toolchain: Toolchain, progress: Progress) -> Path:
         """Build what is missing and join everything in one folder."""
@@ -88,7 +99,7 @@ class BinaryCache:
                 component_build.check_space(self.root, missing)
             for component in component_build.shown(missing, progress):
                 place = component_build.BuildFolders(
-                    self.sources / component.name, self._folder(component, toolchain), self.root / "go"
+                    self.sources / component.module, self._folder(component, toolchain), self.root / "go"
                 )
                 component_build.build(component, toolchain, place)
             return self._join(toolchain)
@@ -106,20 +117,29 @@ class BinaryCache:
 
     def _join(self, toolchain: Toolchain) -> Path:
         joint = self._binaries / f"region-{self._hash_all()}-{_short(toolchain.version)}"
-        if joint.is_dir():
-            return joint
-        work = joint.with_name(f"{component_build.UNFINISHED}{joint.name}")
-        work.mkdir()
-        for component in self.components:
+        if not joint.is_dir():
+            work = joint.with_name(f"{component_build.UNFINISHED}{joint.name}")
+            work.mkdir()
+            self._link(self.components, toolchain, work)
+            work.rename(joint)
+        if not self._has_extra(joint):
+            self._link(self.extra, toolchain, joint)
+        return joint
+
+    def _link(self, components: tuple[Component, ...], toolchain: Toolchain, folder: Path) -> None:
+        for component in components:
             for program in component.programs:
-                (work / program).hardlink_to(self._folder(component, toolchain) / program)
-        return work.rename(joint)
+                (folder / program).unlink(missing_ok=True)
+                (folder / program).hardlink_to(self._folder(component, toolchain) / program)
+
+    def _has_extra(self, folder: Path) -> bool:
+        return all((folder / program).exists() for component in self.extra for program in component.programs)
 
     def _hash(self, component: Component) -> str:
-        """Changes with the pinned modules, their checksums and the build settings."""
+        """Changes with the pinned modules, their checksums, mains of our own and the build settings."""
         content = hashlib.sha256(repr(component.settings).encode())
-        for name in ("go.mod", "go.sum"):
-            content.update((self.sources / component.name / name).read_bytes())
+        for path in component.sources(self.sources):
+            content.update(path.read_bytes())
         return content.hexdigest()
 
     def _hash_all(self) -> str:
@@ -130,18 +150,14 @@ class BinaryCache:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def names() -> tuple[str, ...]:
-    """Every program a region may start."""
-    return tuple(program for component in COMPONENTS for program in component.programs)
-
-
-def given(environment: Mapping[str, str]) -> Path | None:
+def given(environment: Mapping[str, str], extra: tuple[Component, ...] = ()) -> Path | None:
     """The folder the user named in $PINCOMPUTE_BINARIES, if it is complete; None when none was named."""
     chosen = environment.get(VARIABLE)
     if not chosen:
         return None
     folder = Path(chosen).expanduser().resolve()
-    missing = [name for name in names() if not os.access(folder / name, os.X_OK)]
+    names = (name for component in (*COMPONENTS, *extra) for name in component.programs)
+    missing = [name for name in names if not os.access(folder / name, os.X_OK)]
     if missing:
         raise RegionError(
             f"{VARIABLE}={chosen} lacks {', '.join(missing)}: put these programs there, executable, "

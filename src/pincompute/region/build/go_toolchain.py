@@ -1,4 +1,4 @@
-"""The Go toolchain: which one is there, and what to do when none is."""
+"""Finds a Go toolchain that is new enough, or says how to get one."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""One cluster of a region: its control plane, certificates, DNS and installed manifests."""

@@ -1,4 +1,4 @@
-"""Certificates and kubeconfigs of a region, all in `<home>/pki`, renewed a month before they expire.
+"""Issues the certificates and kubeconfigs of a region in `<home>/pki` and renews them a month before they expire.
 
 Every cluster has an authority of its own, so that a credential of one cluster is worth nothing in another; a second one
 signs what may talk to its etcd, because etcd knows no roles. Service-account tokens are signed with a third key.

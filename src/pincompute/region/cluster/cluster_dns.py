@@ -1,4 +1,4 @@
-"""Cluster DNS: one CoreDNS per cluster on the bridge, found by pods as the Service kube-dns. No I/O here.
+"""Describes cluster DNS: one CoreDNS per cluster on the bridge, which pods reach as the Service kube-dns. No I/O here.
 
 It answers for the cluster's own names only and asks nobody else: nothing outside the region is reachable from a pod.
 """

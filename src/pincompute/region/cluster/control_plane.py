@@ -1,4 +1,4 @@
-"""The control plane of one cluster as programs: etcd, kube-apiserver, kube-controller-manager, kube-scheduler.
+"""Describes the control plane of one cluster: etcd, kube-apiserver, kube-controller-manager, kube-scheduler.
 
 Pure: the same layout gives the same programs. All four talk TLS with the cluster's own certificates; etcd, controller
 manager and scheduler listen on loopback only.

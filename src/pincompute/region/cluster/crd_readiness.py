@@ -1,6 +1,6 @@
-"""When a cluster that was just given our kinds and policies can be used: every kind answers, and no write comes too early.
+"""Waits until a cluster serves newly installed kinds and policies: every kind answers, and no write comes too early.
 
-A definition is accepted some time before its kind is served. A write of a kind that a mutating policy looks at is refused
+A definition is accepted some time before its kind is served. A write of a kind that a mutating policy changes is refused
 (503, "Resource kind … not found") from the moment the policy is active until its plugin has learnt the kind's schema. So it is
 not enough that one write went through, which may have been before the policy was active.
 """

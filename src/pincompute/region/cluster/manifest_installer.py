@@ -1,4 +1,4 @@
-"""Puts manifests into a cluster by server-side apply; repeating it changes nothing. Kinds are looked up in the cluster."""
+"""Installs manifests in a cluster by server-side apply. Repeating it changes nothing. Discovery finds the kinds."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Installer:
         return msgspec.json.decode(body, type=Object).metadata.annotations.get(DIGEST, "")
 
     async def create_once(self, manifest: Manifest) -> bool:
-        """Create what does not exist yet and leave alone what does; tells whether it was created."""
+        """Create what does not exist yet and leave alone what does; return whether it was created."""
         collection = (await self._path(manifest)).rpartition("/")[0]
         try:
             await self._write("POST", collection, manifest, {})

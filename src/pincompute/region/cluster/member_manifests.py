@@ -1,4 +1,4 @@
-"""What the region tells its host cluster: who the members are, and the demo project."""
+"""Manifests for the host cluster of a region: its member clusters and the demo project."""
 
 from __future__ import annotations
 

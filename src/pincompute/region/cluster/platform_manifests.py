@@ -1,4 +1,4 @@
-"""What the layer above lends the region: which manifests make a cluster the platform's. `main` provides it.
+"""Gives the region the manifests of the platform, which a layer above provides: `main` does so at start.
 
 Rights are generated from the controllers' cards, and controllers live in layers that the region may not import.
 """

@@ -1,4 +1,4 @@
-"""OCI images from a folder: what `image.yaml` in it names is packed into layers and pushed to the region's registry.
+"""Builds an OCI image from a folder: packs what its `image.yaml` names into layers and pushes them to the region's registry.
 
 An image is known by its source: it is pushed under the tag `source-<hash of everything it is made from>` first, and the tag
 the user asked for is pointed there. A second build of the same source therefore finds its result and does nothing.
@@ -46,7 +46,7 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Copied(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"source": "from"}):
-    """A file or folder that is copied into the image; a relative `from` is looked up in the image's folder."""
+    """A file or folder that is copied into the image; a relative `from` begins in the image's folder."""
 
     source: str
     to: str
@@ -108,14 +108,14 @@ def build(directory: Path, tag: str, registry: str, binaries: Path, environment:
     """Make the image of `directory`, push it and point `tag` ("hello:1") to it. `environment` adds to that of the recipe."""
     repository, version = parse_tag(tag)
     recipe = configured(read_recipe(directory), version, environment or {})
-    door = ImageRegistry(registry, binaries / "crane")
+    target = ImageRegistry(registry, binaries / "crane")
     source_tag = f"source-{fingerprint(directory, recipe)}"
-    digest, built = door.digest(repository, source_tag), False
+    digest, built = target.digest(repository, source_tag), False
     if not digest:
-        _push(directory, recipe, door, f"{registry}/{repository}:{source_tag}")
-        digest, built = door.digest(repository, source_tag), True
-    if door.digest(repository, version) != digest:
-        door.run("tag", f"{registry}/{repository}@{digest}", version)
+        _push(directory, recipe, target, f"{registry}/{repository}:{source_tag}")
+        digest, built = target.digest(repository, source_tag), True
+    if target.digest(repository, version) != digest:
+        target.run("tag", f"{registry}/{repository}@{digest}", version)
         built = True
     return BuiltImage(f"{registry}/{repository}:{version}", digest, built)
 

@@ -1,4 +1,4 @@
-"""Layers of images: tar files with the same bytes for the same content, and the shared libraries a program needs."""
+"""Writes layers of images: the same bytes for the same content, with the shared libraries that a program needs."""
 
 from __future__ import annotations
 

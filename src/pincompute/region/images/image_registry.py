@@ -1,4 +1,4 @@
-"""The region's OCI registry: images live in the home and are pulled by every node over the bridge. No I/O here.
+"""Describes the region's OCI registry. Images lie in the home, and every node pulls them over the bridge. No I/O here.
 
 Manifests call it `registry.internal`, whatever its address is: nodes translate the name, so a manifest fits every region.
 """
@@ -14,7 +14,7 @@ from pincompute.region.process.program import HttpReady, Program
 
 NAME = "registry"
 HOST = "registry.internal"
-QUIET = {"OTEL_TRACES_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "none"}  # it would look for a collector on loopback
+QUIET = {"OTEL_TRACES_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "none"}  # by default it connects to a collector on loopback
 
 
 def program(layout: Layout, binaries: Path) -> Program:

@@ -1,4 +1,4 @@
-"""What this machine offers, looked up once. Kernel features are tried in a throw-away network namespace, not guessed."""
+"""Finds out what this machine offers. Kernel features are tried in a network namespace of their own, not guessed."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ PROGRAMS = ("ip", "nft", "nsenter", "unshare", "mount")
 CONTROLLERS = ("cpu", "memory", "pids")
 FAMILIES = {"apt-get": "apt", "dnf": "dnf", "zypper": "zypper", "apk": "apk", "pacman": "pacman"}
 SECCOMP_HEADERS = ("/usr/include/seccomp.h", "/usr/local/include/seccomp.h")
-TRY = 10.0  # seconds a look at the kernel may take
+TRY = 10.0  # seconds that the trial of a kernel feature may take
 
 
 @dataclass(frozen=True, slots=True)
 class MachineBasics:
-    """What can be told in a few milliseconds, and decides whether real nodes can run."""
+    """What takes a few milliseconds to find out and decides whether real nodes can run."""
 
     root: bool
     cgroups: str  # "v1", "v2", or why they cannot be used
@@ -123,4 +123,4 @@ def _works(*command: str) -> bool:
 
 
 def _path() -> str:
-    return f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"  # where a user's PATH does not look for `ip` and `nft`
+    return f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"  # where `ip` and `nft` are, which a user's PATH often lacks

@@ -1,6 +1,6 @@
-"""The kernel's limit on inotify instances of one user: kubelet and containerd take one for each log that somebody follows.
+"""Raises the kernel's limit on inotify instances: kubelet and containerd take one for each log that a client follows.
 
-Many kernels allow 128, which a region of three nodes uses up; followers are then told that the log has ended. The setting
+Many kernels allow 128, which a region of three nodes uses up: the stream of a log then ends early. The setting
 belongs to the whole machine and is only ever raised; it stays until the machine boots again.
 """
 

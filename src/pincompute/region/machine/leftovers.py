@@ -1,4 +1,4 @@
-"""What a region left in the kernel, and its removal: also after everything of it was killed, and never anything of another's.
+"""Finds and removes what a region left in the kernel, also after its processes were killed, and nothing of another region.
 
 A region knows its own by the home in a process's environment, and by its prefix in the names of links, network namespaces,
 control groups and tables; mounts are its own below its home. Routes go with the bridge they lead over.

@@ -1,4 +1,4 @@
-"""Who holds a port. Asked before the region starts, so that a port in use is named instead of a program failing over it."""
+"""Names the process that holds a port the region needs, before a program of the region fails because of it."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _listening(table: Path, port: int) -> Iterable[str]:
 
 
 def _sockets(process: Path) -> set[str]:
-    """What the process has open, as the kernel names it; descriptors come and go while one looks."""
+    """What the process has open, as the kernel names it; descriptors come and go meanwhile."""
     found: set[str] = set()
     with suppress(OSError):
         for link in (process / "fd").iterdir():

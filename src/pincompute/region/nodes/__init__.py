@@ -1,0 +1,1 @@
+"""The nodes of a region: real ones in namespaces of their own, and simulated ones."""

@@ -1,7 +1,10 @@
-"""Control groups of the nodes: `/pincompute-<prefix>/<node>` under every controller, in both layouts of the kernel.
+"""Makes control groups for nodes, `/pincompute-<prefix>/<node>` under every controller, in cgroup version 1 and 2.
 
 Version 1 mounts each controller by itself; version 2 has one tree. A child of cpuset (v1) starts with no CPU and no memory
-node and refuses processes until both are set; a child in v2 has only the controllers its parent hands down.
+node and refuses processes until both are set; a child in v2 has only the controllers that its parent enables for it.
+
+A new group of version 1 weighs as much as one process that is in no group. Without a greater weight, all nodes of a region
+share what one such process gets: while a second region starts its forty programs, kubelet and the container runtime wait.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from pathlib import Path, PurePosixPath
 
 ROOT = Path("/sys/fs/cgroup")
 KINDS = ("cgroup", "cgroup2")
+REGION_WEIGHT, DAEMONS_WEIGHT = 16, 16  # in processes; pods of a node weigh as much as its CPUs together
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +43,10 @@ def ensure(group: str) -> None:
         for part in PurePosixPath(group).parts[1:]:
             _make_child(tree, here, part)
             here /= part
+        if not tree.unified:  # in v2 everything else is in groups as well, each with the weight of one
+            _weigh(tree.path / PurePosixPath(group).parts[1], REGION_WEIGHT)
         if tree.unified:
-            _hand_down(here)
+            _enable_controllers(here)
 
 
 def enter(group: str, leaf: str) -> None:
@@ -48,6 +54,7 @@ def enter(group: str, leaf: str) -> None:
     ensure(group)
     for tree in hierarchies():
         child = _make_child(tree, tree.path / group.lstrip("/"), leaf)
+        _weigh(child, DAEMONS_WEIGHT)
         (child / "cgroup.procs").write_text(str(os.getpid()))
 
 
@@ -85,7 +92,7 @@ def _bottom_up(folder: Path) -> Iterator[Path]:
 
 def _make_child(tree: CgroupHierarchy, parent: Path, name: str) -> Path:
     if tree.unified:
-        _hand_down(parent)
+        _enable_controllers(parent)
     child = parent / name
     child.mkdir(exist_ok=True)
     _copy_cpuset(parent, child)
@@ -99,7 +106,14 @@ def _copy_cpuset(parent: Path, child: Path) -> None:
             target.write_text((parent / name).read_text())
 
 
-def _hand_down(folder: Path) -> None:
+def _weigh(folder: Path, processes: int) -> None:
+    """Give a group so many times the CPU of one process when there is too little for all."""
+    for name, one in (("cpu.shares", 1024), ("cpu.weight", 100)):
+        if (folder / name).exists():
+            (folder / name).write_text(str(one * processes))
+
+
+def _enable_controllers(folder: Path) -> None:
     """Let the children of a v2 group use each controller the group itself has."""
     control = folder / "cgroup.subtree_control"
     have, given = (folder / "cgroup.controllers").read_text().split(), control.read_text().split()

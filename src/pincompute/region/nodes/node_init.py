@@ -1,4 +1,4 @@
-"""The first process of a node: arranges the node's view of the file system, then keeps its daemons running.
+"""The first process of a node: it arranges the node's file system, then runs the node's daemons.
 
 It is process 1 of its own process namespace: when it ends, however it ends, the kernel ends everything in the node. Daemons
 may die alone: containers are children of their shims, not of kubelet or containerd, so a restarted daemon finds them running.
@@ -37,7 +37,7 @@ KERNEL = {
 
 FIRST_DELAY, LAST_DELAY = 0.1, 10.0  # seconds between a daemon's end and its next start
 STEADY = 30.0  # a daemon that ran so long starts again after FIRST_DELAY
-POLL = 0.02  # seconds between looks while a start is due or awaited
+POLL = 0.02  # seconds between two checks while a start is due or awaited
 GRACE = 3.0  # seconds that kubelet and kube-proxy, then all containers, then containerd have to end
 WATCHED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
 
@@ -104,12 +104,12 @@ def arrange(settings: NodeSettings) -> None:
     _bind(settings.kubelet_directory, "/var/lib/kubelet")
     _show_kernel_settings()
     Path("/proc/sys/net/ipv4/ip_forward").write_text("1")  # of this network namespace
-    cgroups.remove(settings.cgroup)  # those of an earlier life; kubelet would look 3 s for each container they name
+    cgroups.remove(settings.cgroup)  # those of an earlier life: kubelet would wait 3 s for each container they name
     cgroups.enter(settings.cgroup, "system")  # daemons and shims; kubelet puts pods beside it
 
 
 def keep_running(settings: NodeSettings, daemons: list[NodeDaemon]) -> None:
-    """Start and restart the daemons until told to end."""
+    """Start and restart the daemons until a signal ends this process."""
     while True:
         now = time.monotonic()
         for daemon in daemons:

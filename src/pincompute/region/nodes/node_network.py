@@ -1,4 +1,4 @@
-"""The region's network: one bridge, and per node a namespace, a veth pair and routes. Every step may be repeated.
+"""Makes the region's network: one bridge, and per node a namespace, a veth pair and routes. Every step may be repeated.
 
     machine                               namespace pc0-a1-node-0
     pc0-br 10.64.0.1/24 ── pc0-v0 ══════ eth0 10.64.0.10/24 ── cni0 10.64.16.1/20 ── pods

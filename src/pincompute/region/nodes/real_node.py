@@ -1,4 +1,4 @@
-"""A real node: containerd, kubelet and kube-proxy in namespaces of their own, one supervised program per node.
+"""Describes a real node: containerd, kubelet and kube-proxy in namespaces of their own, one supervised program per node.
 
 The program enters the node's network, then gets its own processes and mounts; ending it is a power failure of the node: the
 kernel ends everything that runs in it. What must survive that (images, volumes, container records) lies in the node's folder.
@@ -225,7 +225,7 @@ def kube_proxy(node: RealNode) -> Manifest:
         "clientConnection": {"kubeconfig": str(node.credentials.kubeconfig(certificates.KUBE_PROXY))},
         "hostnameOverride": node.name,
         "clusterCIDR": node.layout.pod_range(node.member),
-        "bindAddress": "0.0.0.0",  # noqa: S104 - of the node's own namespace; tells kube-proxy to serve IPv4
+        "bindAddress": "0.0.0.0",  # noqa: S104 - of the node's own namespace; makes kube-proxy serve IPv4
         "healthzBindAddress": f"{node.address}:{PROXY_HEALTH}",
         "metricsBindAddress": "127.0.0.1:10249",
         "oomScoreAdj": 0,

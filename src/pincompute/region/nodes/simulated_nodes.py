@@ -1,4 +1,4 @@
-"""Simulated nodes: one KWOK per member that plays the kubelet of every node it is told to. No I/O here.
+"""Describes simulated nodes: one KWOK per member plays the kubelet of every node with its annotation. No I/O here.
 
 How nodes and pods move along stands in `stages.yaml`. A simulated pod is ready at once: say so beside any launch figure.
 """
@@ -34,7 +34,7 @@ def program(layout: Layout, member: MemberSpec, binaries: Path) -> Program:
             f"--server-address={address}",
             "--v=WARN",
         ),
-        environment={"HOME": str(layout.cluster_dir(member.name))},  # it looks for settings of its own there
+        environment={"HOME": str(layout.cluster_dir(member.name))},  # where it reads settings of its own
         ready=HttpReady(url=f"http://{address}/healthz"),
         needs=(f"{member.name}-apiserver",),
         grace=3.0,

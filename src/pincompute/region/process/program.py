@@ -1,4 +1,4 @@
-"""A program the supervisor keeps running, as data: the supervisor reads it from a file, so it can be restarted alone."""
+"""Describes a program that the supervisor runs. The supervisor reads the description from a file, so it restarts alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One log file per program, bounded: a file that has grown large is copied aside and emptied while the program writes on."""
+"""Keeps one log file per program and bounds its size: a large file is copied and emptied while the program writes on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 LARGEST = 32 * 1024 * 1024
-TAIL = 4096  # bytes looked at for the last line
+TAIL = 4096  # bytes that are searched for the last line
 
 
 class ProgramLog:

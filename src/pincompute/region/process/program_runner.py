@@ -1,4 +1,4 @@
-"""Keeps one program running: prepare, start, wait until ready, wait until it ends, back off, again.
+"""Runs one program again and again: prepare, start, wait until it is ready, wait until it ends, back off.
 
 A program that a predecessor started is taken over as it is. Cancelling `run` ends the program and its process group.
 """

@@ -1,4 +1,4 @@
-"""Follows the programs of a region while a command waits for them."""
+"""Polls the states of a region's programs while a command waits for them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pincompute.region.process import supervisor_socket
 from pincompute.region.process.program_runner import ProgramState
 from pincompute.region.progress import Progress
 
-LOOK = 0.1  # seconds between two looks
+POLL = 0.1  # seconds between two polls
 TRIES = 4  # ends after which a program that was never ready is given up
 
 
 class ProgramWatch:
-    """The latest state of every program, and waiting for it. Run `follow` as a task beside what waits."""
+    """The latest state of every program, and waiting for it. Run `poll` as a task beside what waits."""
 
     def __init__(self, home: Path, progress: Progress) -> None:
         self._home = home
@@ -24,15 +24,15 @@ class ProgramWatch:
         self._restarts: dict[str, int] = {}
         self._news = asyncio.Condition()
 
-    async def follow(self) -> None:
-        """Look again and again, until cancelled."""
+    async def poll(self) -> None:
+        """Poll until cancelled."""
         while True:
             state = supervisor_socket.ask(self._home, "status", deadline=10.0)
             async with self._news:
                 self._states = {program.name: program for program in state.programs}
                 self._news.notify_all()
             self._progress.show(state.programs)
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(POLL)
 
     async def ready(self, *names: str, deadline: float = 120.0) -> None:
         """Return when all these programs are ready; say which one is not and why otherwise."""

@@ -1,4 +1,4 @@
-"""Readiness of a program: one look at a time, at most two seconds long, without any library, so the supervisor stays small."""
+"""Probes whether a program is ready. A probe lasts at most two seconds and uses no library, so the supervisor stays small."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from urllib.parse import urlsplit
 
 from pincompute.region.process.program import FileReady, HttpReady, Ready, TcpReady
 
-LOOK = 2.0  # seconds one look may take
+PROBE = 2.0  # seconds that one probe may take
 
 
 async def obstacle(ready: Ready) -> str:
     """Why the program is not ready yet; empty when it is."""
     try:
-        async with asyncio.timeout(LOOK):
-            return await _look(ready)
+        async with asyncio.timeout(PROBE):
+            return await _probe(ready)
     except TimeoutError:
-        return f"no answer within {LOOK:g} s"
+        return f"no answer within {PROBE:g} s"
     except (OSError, ssl.SSLError, ValueError) as error:
         return str(error) or type(error).__name__
 
 
-async def _look(ready: Ready) -> str:
+async def _probe(ready: Ready) -> str:
     match ready:
         case FileReady(path=path):
             return _missing(Path(path))

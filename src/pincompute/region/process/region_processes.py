@@ -1,4 +1,4 @@
-"""Processes of a region, found by what they carry in their environment and never by name.
+"""Finds the processes of a region by the marks in their environment, never by name.
 
 Every program runs as the leader of a session of its own with PINCOMPUTE_HOME, PINCOMPUTE_PROGRAM and PINCOMPUTE_DIGEST in
 its environment, so a supervisor that was killed leaves nothing its successor cannot recognise. What lacks both of the first
@@ -38,7 +38,7 @@ def of_home(home: Path) -> Iterator[RegionProcess]:
 
 
 def inspect(pid: int, home: Path) -> RegionProcess | None:
-    """The process if it belongs to this home; None if it does not, has ended or may not be looked at."""
+    """The process if it belongs to this home; None if it does not, has ended or is not readable."""
     try:
         environment = dict(_pairs(Path(f"/proc/{pid}/environ").read_bytes()))
         if environment.get(HOME) != str(home) or PROGRAM not in environment:

@@ -1,4 +1,4 @@
-"""The region's supervisor: keeps the programs of `<home>/programs.json` running.
+"""The supervisor of a region runs the programs of `<home>/programs.json`.
 
 `python -m pincompute.region.process.supervisor HOME` starts it.
 It outlives the terminal and is replaceable at any moment: programs are recognised by their environment (`processes`), so a
@@ -26,7 +26,7 @@ from pincompute.region.process.program import Program
 from pincompute.region.process.program_runner import ProgramRunner, digest
 
 SETTLE = 0.2  # seconds in which changes of state are gathered into one write
-TRIM = 60.0  # seconds between looks at the size of logs
+TRIM = 60.0  # seconds between two checks of the size of logs
 QUESTION = 10.0  # seconds a client has for its one line
 
 
@@ -89,7 +89,7 @@ class Supervisor:
         while True:
             await asyncio.sleep(TRIM)
             for runner in self._runners.values():
-                with suppress(OSError):  # a full disk: the next look may succeed
+                with suppress(OSError):  # a full disk: the next attempt may succeed
                     runner.log.trim()
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -101,7 +101,7 @@ class Supervisor:
             async with asyncio.timeout(QUESTION):
                 await writer.drain()
         except (TimeoutError, ConnectionError):
-            pass  # the client has gone: nobody is left to tell
+            pass  # the client has gone
         finally:
             writer.close()
             if self._stopped:
@@ -173,7 +173,7 @@ class Supervisor:
 
 
 async def supervise(home: Path, started: int) -> None:
-    """Run until told to stop. `started` is the pipe on which the parent learns that commands are answered now."""
+    """Run until `stop` comes. `started` is the pipe on which the parent learns that the supervisor answers commands."""
     async with asyncio.TaskGroup() as tasks:
         supervisor = Supervisor(home, tasks)
         (home / supervisor_socket.SOCKET).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Talking to a region's supervisor: one JSON line each way over `<home>/supervisor.sock`.
+"""Sends a command to a region's supervisor and reads its state: one JSON line each way over `<home>/supervisor.sock`.
 
 The socket is reached through a descriptor of the home, because a socket's path may have 107 characters only.
 """
