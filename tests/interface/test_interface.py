@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from gateway.served_gateway import Running, running
 
-from pincompute.gateway import reads
+from pincompute.gateway import cache_reads
 from pincompute.gateway.limits import request_limiter
 from pincompute.gateway.settings import LimitSettings
 
@@ -45,7 +45,7 @@ PROFILES = {
 
 async def test_every_operation_is_as_documented_whatever_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(request_limiter, "STRANGERS_RATE", PLENTY)  # or calls without a good credential are answered late
-    monkeypatch.setattr(reads, "CATCH_UP", 0.01)  # nobody writes the versions that are asked for
+    monkeypatch.setattr(cache_reads, "CATCH_UP", 0.01)  # nobody writes the versions that are asked for
     profile = PROFILES[os.environ.get("INTERFACE_PROFILE", "quick")]
     async with running(tmp_path, limits=UNLIMITED) as gateway:
         await gateway.ask("alice", "POST", "/v1/projects/shop/apps", {"name": "hello", "image": "registry.example/hello:1"})

@@ -117,9 +117,9 @@ def test_every_rule_is_known_to_validation_and_names_a_remedy() -> None:
 
 
 def test_a_shards_template_is_kept_as_it_comes() -> None:
-    template = structural_schema.at(root_of("PinAppShard"), "spec.mix[].template")
-    assert template["x-kubernetes-preserve-unknown-fields"] is True
-    assert "properties" not in template
+    spec = structural_schema.at(root_of("PinAppShard"), "spec")
+    assert spec["x-kubernetes-preserve-unknown-fields"] is True
+    assert "properties" not in spec
 
 
 def test_the_pod_template_is_compact_and_complete() -> None:
@@ -172,9 +172,12 @@ def test_every_policy_is_bound_and_fails_closed() -> None:
     every = [*manifests.host_manifests(), *manifests.member_manifests()]
     policies = {m["metadata"]["name"]: m["spec"] for m in every if m["kind"].endswith("AdmissionPolicy")}
     bound = {m["spec"]["policyName"] for m in every if m["kind"].endswith("AdmissionPolicyBinding")}
-    assert len(policies) == 7
+    assert len(policies) == 8
     assert set(policies) == bound
     open_to_failure = [name for name, spec in policies.items() if spec["failurePolicy"] != "Fail"]
-    assert open_to_failure == ["fractions-as-text.pincompute.io"]  # guards nothing
+    assert open_to_failure == [
+        "fractions-as-text.pincompute.io",
+        "shards-untracked.pincompute.io",
+    ], "they guard nothing"
     assert labels.SHARDS_FINALIZER in json.dumps(policies["workload-metadata.pincompute.io"])
     assert labels.DRAIN_FINALIZER in json.dumps(policies["membercluster-finalizer.pincompute.io"])

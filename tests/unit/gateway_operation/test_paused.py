@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import msgspec
-from federation.object_builders import NOW, app, member, shard, template
+from federation.object_builders import NOW, app, member, shard, template, writes_shard
 
 from pincompute.api.kinds import PINAPP
 from pincompute.api.meta import Manifest
 from pincompute.api.workloads import ClusterReplicas, PinApp, Scheduling
 from pincompute.domain import rolling_update
 from pincompute.domain.rolling_update import Moves, ReplicaState, WantedRevision
-from pincompute.engine.plan import Apply, Replace
+from pincompute.engine.plan import Replace
 from pincompute.federation.scheduling import demand
 from pincompute.federation.scheduling.placement import place
 from pincompute.federation.workload import workload_controller, workload_model
@@ -56,7 +56,7 @@ def test_what_was_never_placed_stays_so() -> None:
 
 def applies(workload: Workload, *sites: MemberShard) -> dict[str, Manifest]:
     plan = workload_controller.decide(workload_controller.ObservedWorkload(NOW, workload, sites, ()))
-    return {a.ref.cluster: a.body["spec"] for a in plan.actions if isinstance(a, Apply)}
+    return {a.ref.cluster: a.body["spec"] for a in plan.actions if writes_shard(a)}
 
 
 def test_its_shards_keep_the_revision_they_have_and_learn_the_generation() -> None:

@@ -140,10 +140,10 @@ async def test_another_object_of_that_name_is_a_conflict(server: HostileServer) 
 async def test_patch_is_strategic_for_built_in_kinds_only(server: HostileServer) -> None:
     server.answer = lambda _seen: web.json_response(pod("web", "u1", 5))
     async with ApiClient(ClusterConfig(server=server.address), name="a1") as client:
-        await write_requests.patch(client, PODS, WEB, {}, "m", "status")
+        await write_requests.patch(client, PODS, WEB, {}, "m")
         await write_requests.patch(client, PROJECTS, Key("", "web"), {}, "m")
     assert [(s.path, s.headers["Content-Type"]) for s in server.requests] == [
-        ("/api/v1/namespaces/default/pods/web/status", "application/strategic-merge-patch+json"),
+        ("/api/v1/namespaces/default/pods/web", "application/strategic-merge-patch+json"),
         ("/apis/pincompute.io/v1alpha1/projects/web", "application/merge-patch+json"),
     ]
 

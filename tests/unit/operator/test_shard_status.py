@@ -6,7 +6,6 @@ from datetime import timedelta
 
 import msgspec
 import pytest
-from pincompute.operator.replicas.replica_status import FIRST, PACE
 from shard_builders import NOW, pod, seen, shard, share, with_status
 
 from pincompute.api.builtin import (
@@ -25,6 +24,7 @@ from pincompute.engine.error_classification import Outcome
 from pincompute.engine.plan import Replace
 from pincompute.engine.worker import KeyTrouble
 from pincompute.operator.replicas.replicas_controller import CONTROLLERS, decide
+from pincompute.operator.replicas.shard_status import FIRST, PACE
 
 V1 = share("hello:1")
 V2 = share("hello:2")

@@ -5,12 +5,12 @@ from __future__ import annotations
 OK, FAILURE, USAGE, NOT_FOUND, ACCESS, CONFLICT, TIMEOUT = range(7)
 INTERRUPTED = 130
 MEANING = {
-    OK: "done",
+    OK: "success",
     FAILURE: "something failed",
-    USAGE: "wrong arguments, or a file that cannot be used",
+    USAGE: "wrong arguments, or an unusable file",
     NOT_FOUND: "it does not exist, or you may not see it",
-    ACCESS: "not logged in, or not allowed",
-    CONFLICT: "it was changed meanwhile, or the name is taken",
+    ACCESS: "you are not logged in, or not allowed",
+    CONFLICT: "somebody else changed it meanwhile, or the name is taken",
     TIMEOUT: "it did not happen in time",
-    INTERRUPTED: "Ctrl-C; what was begun on the server goes on",
+    INTERRUPTED: "Ctrl-C; what began on the server continues",
 }

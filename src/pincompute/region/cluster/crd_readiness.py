@@ -36,10 +36,14 @@ async def until_usable(client: ApiClient, applied: Iterable[Manifest], deadline:
         if manifest["kind"] == "CustomResourceDefinition":
             for ask in _versions(client, manifest):
                 await _until(client, manifest["spec"]["names"]["kind"], ask, deadline)
-    if any(manifest["kind"] == "MutatingAdmissionPolicy" for manifest in manifests):
+    defined = {m["spec"]["names"]["kind"] for m in manifests if m["kind"] == "CustomResourceDefinition"}
+    if MEMBERCLUSTERS.kind in defined:
         await _until(client, MEMBERCLUSTERS.kind, partial(_changed_by_policy, client), deadline)
-        for kind in KINDS:
+    for kind in KINDS:
+        if kind.workload.kind in defined:
             await _until(client, kind.workload.kind, partial(_writable, client, kind.workload), deadline)
+        if kind.shard.kind in defined:
+            await _until(client, kind.shard.kind, partial(_untracked, client, kind.shard), deadline)
 
 
 async def _until(client: ApiClient, kind: str, ask: Lacking, deadline: float) -> None:
@@ -91,6 +95,15 @@ async def _writable(client: ApiClient, kind: Resource[Any]) -> str:
     except Forbidden:
         return ""
     return "its policy lets it into a namespace that is no project"
+
+
+async def _untracked(client: ApiClient, kind: Resource[Any]) -> str:
+    """Without the record of field managers, which the policy removes."""
+    body = msgspec.json.encode(_probe(kind) | {"spec": {}})
+    answer = await client.request("POST", kind.path(SYSTEM_NAMESPACE), query={"dryRun": "All"}, body=body)
+    if "managedFields" not in msgspec.json.decode(answer)["metadata"]:
+        return ""
+    return "its policy does not remove the record of field managers yet"
 
 
 async def _rehearse(client: ApiClient, kind: Resource[Any], namespace: str, manifest: Manifest) -> Object:
