@@ -12,7 +12,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from contract_api import Answer, Api, until
+from contract_api import MERGE, Answer, Api, until
 from contract_real import TOKEN, RealServer
 
 from pincompute.api import labels, member_clusters, shards, template_limits, template_schema, workloads
@@ -99,7 +99,7 @@ async def _policies_in_force(api: Api) -> bool:
     return refused and here.code == 201 and "finalizers" in here.body["metadata"] and "finalizers" in member.body["metadata"]
 
 
-async def _as_alice(api: Api, verb: str, path: str, body: Any, **query: str) -> Answer:
+async def _as_alice(api: Api, verb: str, path: str, body: Any, **query: Any) -> Answer:
     """A user who may do everything by RBAC, and is not of the platform."""
     binding = {
         "metadata": {"name": "alice"},
@@ -185,6 +185,55 @@ async def test_finalizers_are_there_from_the_start_and_stay_until_deletion(serve
     (await server.delete(path)).ok()
     (await server.patch(path, {"metadata": {"finalizers": []}})).ok()
     await server.until_gone(path)
+
+
+async def test_the_author_of_a_spec_is_told_by_the_api_server_and_cannot_be_forged(server: Api) -> None:
+    """The annotation replaces the record of field managers; it names the generation, so that an old one misleads nobody."""
+    app, collection = patched(INPUTS["good"]["least"]), workloads.PINAPPS.path(server.namespace)
+    path = workloads.PINAPPS.path(server.namespace, "hello")
+    forged = {**app, "metadata": {**app["metadata"], "annotations": {labels.CHANGED_BY: "1 bob"}}}
+    made = (await _as_alice(server, "POST", collection, forged)).ok(201)
+    assert made["metadata"]["annotations"] == {labels.CHANGED_BY: "1 alice"}
+    assert "managedFields" not in made["metadata"]
+
+    scaled = (await _as_alice(server, "PATCH", path, {"spec": {"replicas": 2}}, content_type=MERGE)).ok()
+    assert scaled["metadata"]["annotations"] == {labels.CHANGED_BY: "2 alice"}
+    forgery = {"metadata": {"annotations": {labels.CHANGED_BY: "2 bob"}}}
+    assert (await _as_alice(server, "PATCH", path, forgery, content_type=MERGE)).ok()["metadata"]["annotations"] == {
+        labels.CHANGED_BY: "2 alice"
+    }
+    erased = {"metadata": {"annotations": None}}
+    assert (await _as_alice(server, "PATCH", path, erased, content_type=MERGE)).ok()["metadata"]["annotations"] == {
+        labels.CHANGED_BY: "2 alice"
+    }
+
+    status = (await server.patch(f"{path}/status", {"status": {"phase": "Running"}})).ok()
+    assert "managedFields" not in status["metadata"]
+    assert status["metadata"]["annotations"] == {labels.CHANGED_BY: "2 alice"}
+
+
+async def test_who_applies_on_the_servers_side_keeps_the_record_of_field_managers(server: Api) -> None:
+    app = patched(INPUTS["good"]["least"])
+    path = workloads.PINAPPS.path(server.namespace, "hello")
+    (await server.apply(path, app, "pipeline")).ok(201)
+    changed = (await server.patch(path, {"spec": {"replicas": 2}})).ok()
+    assert {entry["manager"] for entry in changed["metadata"]["managedFields"]} >= {"pipeline"}
+
+
+async def test_shards_come_without_a_record_of_field_managers(server: Api) -> None:
+    path = shards.PINAPPSHARDS.path(server.namespace)
+    shard = {**SHARD, "spec": {**SHARD["spec"], "field of a later version": 1}}
+    made = (await server.post(path, shard)).ok(201)
+    assert "managedFields" not in made["metadata"]
+    assert made["spec"] == shard["spec"]
+    pins = {"name": "s", "uid": made["metadata"]["uid"], "resourceVersion": made["metadata"]["resourceVersion"]}
+    kind = {"apiVersion": SHARD["apiVersion"], "kind": "PinAppShard"}
+    put = (await server.put(f"{path}/s/status", {**kind, "metadata": pins, "status": {"replicas": 1}})).ok()
+    assert (put["spec"], put["status"]) == (shard["spec"], {"replicas": 1})
+    assert "managedFields" not in put["metadata"]
+    stale = await server.put(f"{path}/s/status", {**kind, "metadata": pins, "status": {"replicas": 2}})
+    stale.refused(409, "Conflict")
+    (await server.delete(f"{path}/s")).ok()
 
 
 async def test_a_members_zone_never_changes(server: Api, unique: str) -> None:

@@ -160,7 +160,7 @@ BUGS: dict[str, Bug] = {
         "    if not observed.member.reachable:\n",
     ),
     "health writes a status that says nothing new": Bug(
-        health, "settles", "does not settle", "    if not difference:\n", "    if not difference and False:\n"
+        health, "settles", "does not settle", "cluster.metadata, cluster.status, status", "cluster.metadata, Plan(), status"
     ),
     "health does not wake up when its patience is over": Bug(
         health, "settles", "was not woken", "(patience - held).total_seconds()", "None", storms=True
@@ -187,7 +187,7 @@ BUGS: dict[str, Bug] = {
         project_controller, "settles", "goal is not reached", "        if member.reachable:\n", "        if not member:\n"
     ),
     "projects write a status that says nothing new": Bug(
-        project_controller, "settles", "does not settle", "    if not difference:\n", "    if not difference and False:\n"
+        project_controller, "settles", "does not settle", "metadata, project.status, status", "metadata, Plan(), status"
     ),
     "spread does not look at what zones have already (N2)": Bug(
         zone_spread,

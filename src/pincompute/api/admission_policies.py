@@ -79,7 +79,10 @@ def _shards_created(kinds: Kinds) -> Match:
     return Match(GROUP, VERSION, tuple(kind.shard.plural for kind in kinds), ("CREATE",))
 
 
-_IS_PLATFORM = f"['{PLATFORM_USER}', '{_PLATFORM_ACCOUNT}'].exists(p, request.userInfo.username.startsWith(p))"
+_IS_PLATFORM = (  # a process of the platform; the administrator of a region is a person
+    f"(request.userInfo.username != '{labels.ADMINISTRATOR}' "
+    f"&& ['{PLATFORM_USER}', '{_PLATFORM_ACCOUNT}'].exists(p, request.userInfo.username.startsWith(p)))"
+)
 _NOT_BY_PLATFORM: list[Manifest] = [  # which writes fractions as text itself, so that most writes cost nothing more
     {"name": "not-by-the-platform", "expression": f"!{_IS_PLATFORM}"}
 ]

@@ -31,6 +31,9 @@ SHARDS_FINALIZER = f"{GROUP}/shards"  # on workloads: shards may still exist in 
 DRAIN_FINALIZER = f"{GROUP}/drain"  # on MemberClusters: work may still run there
 PODS_FINALIZER = f"{GROUP}/pods"  # on shards: pods may still run
 
+ADMINISTRATOR = (
+    "pincompute:admin"  # user name of a region's administrator, a person among the users of the platform's processes
+)
 SYSTEM_NAMESPACE = "pincompute-system"
 HOST = "host"  # name of the host cluster among clusters
 LOCAL = "local"  # name by which an operator knows the one cluster it serves

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from pincompute.api import labels
 from pincompute.region import atomic_files
 from pincompute.region.layout import Layout, MemberSpec
 
@@ -48,7 +49,7 @@ CA = "ca"
 ETCD_CA = "etcd-ca"
 
 USERS = {
-    ADMIN: ("pincompute:admin", "system:masters"),
+    ADMIN: (labels.ADMINISTRATOR, "system:masters"),
     CONTROLLER_MANAGER: ("system:kube-controller-manager", ""),
     SCHEDULER: ("system:kube-scheduler", ""),
     KUBE_PROXY: ("system:kube-proxy", ""),
