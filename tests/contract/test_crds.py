@@ -16,7 +16,7 @@ from contract_api import MERGE, Answer, Api, until
 from contract_real import TOKEN, RealServer
 
 from pincompute.api import labels, member_clusters, shards, template_limits, template_schema, workloads
-from pincompute.api.meta import Resource
+from pincompute.api.meta import GROUP, Resource
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "tests/unit/api"))  # the table of inputs is shared with the tests of validation
@@ -107,7 +107,19 @@ async def _as_alice(api: Api, verb: str, path: str, body: Any, **query: Any) -> 
         "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "alice"}],
     }
     assert (await api.post("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", binding)).code in (201, 409)
-    api.session.headers["Impersonate-User"] = "alice"
+    return await _as_user(api, "alice", verb, path, body, **query)
+
+
+async def _as_gateway(api: Api, verb: str, path: str, body: Any) -> Answer:
+    api.session.headers["Impersonate-Group"] = "system:masters"
+    try:
+        return await _as_user(api, "pincompute:gateway", verb, path, body, content_type=MERGE)
+    finally:
+        del api.session.headers["Impersonate-Group"]
+
+
+async def _as_user(api: Api, user: str, verb: str, path: str, body: Any, **query: Any) -> Answer:
+    api.session.headers["Impersonate-User"] = user
     try:
         return await api.call(verb, path, body, **query)
     finally:
@@ -197,7 +209,8 @@ async def test_the_author_of_a_spec_is_told_by_the_api_server_and_cannot_be_forg
     assert "managedFields" not in made["metadata"]
 
     scaled = (await _as_alice(server, "PATCH", path, {"spec": {"replicas": 2}}, content_type=MERGE)).ok()
-    assert scaled["metadata"]["annotations"] == {labels.CHANGED_BY: "2 alice"}
+    kept = {labels.CHANGED_BY: "2 alice"}
+    assert scaled["metadata"]["annotations"] == kept
     forgery = {"metadata": {"annotations": {labels.CHANGED_BY: "2 bob"}}}
     assert (await _as_alice(server, "PATCH", path, forgery, content_type=MERGE)).ok()["metadata"]["annotations"] == {
         labels.CHANGED_BY: "2 alice"
@@ -209,7 +222,48 @@ async def test_the_author_of_a_spec_is_told_by_the_api_server_and_cannot_be_forg
 
     status = (await server.patch(f"{path}/status", {"status": {"phase": "Running"}})).ok()
     assert "managedFields" not in status["metadata"]
-    assert status["metadata"]["annotations"] == {labels.CHANGED_BY: "2 alice"}
+    assert status["metadata"]["annotations"] == kept
+
+
+async def test_what_the_gateway_noted_cannot_be_forged_or_lost(server: Api) -> None:
+    """`kubectl replace` with the user's file keeps the notes, and nobody notes an operation in another's name."""
+    app, collection = patched(INPUTS["good"]["least"]), workloads.PINAPPS.path(server.namespace)
+    path, notes = workloads.PINAPPS.path(server.namespace, "hello"), {labels.OPERATIONS: "[]"}
+    forged = {**app, "metadata": {**app["metadata"], "annotations": notes}}
+    made = (await _as_alice(server, "POST", collection, forged)).ok(201)
+    assert labels.OPERATIONS not in made["metadata"]["annotations"]
+    noted = (await _as_gateway(server, "PATCH", path, {"metadata": {"annotations": notes}})).ok()
+    assert noted["metadata"]["annotations"] == {**notes, labels.CHANGED_BY: "1 alice"}
+    file = {**app, "metadata": {"name": "hello", "resourceVersion": noted["metadata"]["resourceVersion"]}}
+    replaced = (await _as_alice(server, "PUT", path, file)).ok()
+    assert replaced["metadata"]["annotations"] == {**notes, labels.CHANGED_BY: "1 alice"}
+    changed = (await _as_gateway(server, "PATCH", path, {"spec": {"replicas": 2}})).ok()
+    assert changed["metadata"]["annotations"] == notes, "the gateway tells the author of its changes itself"
+    file = {
+        **app,
+        "metadata": {"name": "hello", "resourceVersion": changed["metadata"]["resourceVersion"]},
+        "spec": changed["spec"],
+    }
+    assert (await _as_alice(server, "PUT", path, file)).ok()["metadata"]["annotations"] == notes
+
+
+async def test_an_object_that_breaks_a_later_rule_can_be_changed_elsewhere_and_deleted(server: Api) -> None:
+    """Rules judge changes of the spec alone: the federation must be able to let go of what an older version accepted."""
+    path = f"/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/pinapp-rules.{GROUP}"
+    policy = (await server.get(path)).ok()
+    conditions = {condition["expression"] for condition in policy["spec"]["matchConditions"]}
+    assert conditions == {"request.operation == 'CREATE' || object.spec != oldObject.spec"}
+
+
+async def test_the_largest_template_is_within_the_cost_that_the_api_server_allows(server: Api) -> None:
+    app = patched(INPUTS["good"]["least"])
+    pod = app["spec"]["template"]["spec"]
+    ports = [{"name": f"p{n}", "containerPort": 1000 + n} for n in range(64)]
+    amounts = {"cpu": "10m", "memory": "16Mi"}
+    resources = {"requests": amounts, "limits": amounts}
+    pod["containers"] = [{"name": f"c{n}", "image": "i", "ports": ports, "resources": resources} for n in range(32)]
+    pod["initContainers"] = [{"name": f"i{n}", "image": "i", "ports": ports, "resources": resources} for n in range(32)]
+    (await server.post(workloads.PINAPPS.path(server.namespace), app, dryRun="All")).ok(201)
 
 
 async def test_who_applies_on_the_servers_side_keeps_the_record_of_field_managers(server: Api) -> None:

@@ -99,13 +99,19 @@ _IN_PROJECT: Manifest = {
 }
 
 
+_SPEC_CHANGES: Manifest = {  # so that an object which a later rule refuses can still be deleted, and its metadata be changed
+    "name": "spec-changes",
+    "expression": "request.operation == 'CREATE' || object.spec != oldObject.spec",
+}
+
+
 def _rules_of(kind: WorkloadKind) -> list[Manifest]:
     """The kind's rules, on create and update of its objects and not on writes of their status, of which there are more."""
     match = Match(GROUP, VERSION, (kind.workload.plural,), ("CREATE", "UPDATE"))
-    problems = violations.expression(crds.workload_schema(kind))
     body: Manifest = {
-        "variables": [{"name": "problems", "expression": problems}],
-        "validations": [_IN_PROJECT, violations.validation("problems")],
+        "matchConditions": [_SPEC_CHANGES],
+        "variables": violations.variables(crds.workload_schema(kind)),
+        "validations": [_IN_PROJECT, violations.VALIDATION],
     }
     return _validating(f"{kind.name}-rules", match, body)
 
@@ -182,10 +188,12 @@ def _workload_metadata(plurals: tuple[str, ...]) -> list[Manifest]:
 
     The finalizer is there from the start, and `kubectl replace` with the user's file does not take it away. The record of
     field managers, half of an object's bytes, is removed unless somebody applies the object on the server's side. What takes
-    the record's place is the author of the spec, where the author is not the platform: `<generation> <user name>`.
+    the record's place is the author of the spec, where the author is not the platform: `<generation> <user name>`. What the
+    gateway notes about operations is changed by the platform only.
     """
     match = Match(GROUP, VERSION, plurals, ("CREATE", "UPDATE"))
-    return _mutating("workload-metadata", match, " + ".join((_FINALIZER, _UNTRACKED, _AUTHOR)), "Fail", variables=_AUTHORSHIP)
+    patches = " + ".join((_FINALIZER, _UNTRACKED, _AUTHOR, _TRUE_NOTES))
+    return _mutating("workload-metadata", match, patches, "Fail", variables=_AUTHORSHIP)
 
 
 _FINALIZER = f"""(has(object.metadata.deletionTimestamp) ? []
@@ -198,15 +206,22 @@ _UNTRACKED = """(has(object.metadata.managedFields) && !object.metadata.managedF
     ? [JSONPatch{op: "remove", path: "/metadata/managedFields"}]
     : [])"""
 _CHANGED_BY = f"metadata.?annotations[?'{labels.CHANGED_BY}'].orValue('')"
+_OPERATIONS = f"metadata.?annotations[?'{labels.OPERATIONS}'].orValue('')"
 _AUTHORSHIP: list[Manifest] = [
     {"name": "given", "expression": f"object.{_CHANGED_BY}"},
     {"name": "before", "expression": f"request.operation == 'CREATE' ? '' : oldObject.{_CHANGED_BY}"},
     {
         "name": "author",
-        "expression": f"""{_IS_PLATFORM} ? variables.before
+        "expression": f"""request.operation != 'CREATE' && object.spec == oldObject.spec ? variables.before
+            : {_IS_PLATFORM} ? ''
             : request.operation == 'CREATE' ? '1 ' + request.userInfo.username
-            : object.spec == oldObject.spec ? variables.before
             : string(oldObject.metadata.generation + 1) + ' ' + request.userInfo.username""",
+    },
+    {"name": "notes", "expression": f"object.{_OPERATIONS}"},
+    {
+        "name": "true_notes",
+        "expression": f"""{_IS_PLATFORM} ? variables.notes
+            : request.operation == 'CREATE' ? '' : oldObject.{_OPERATIONS}""",
     },
 ]
 _PATH = "/metadata/annotations/" + labels.CHANGED_BY.replace("/", "~1")
@@ -214,6 +229,14 @@ _AUTHOR = f"""(variables.given == variables.author ? []
     : variables.author == "" ? [JSONPatch{{op: "remove", path: "{_PATH}"}}]
     : has(object.metadata.annotations) ? [JSONPatch{{op: "add", path: "{_PATH}", value: variables.author}}]
     : [JSONPatch{{op: "add", path: "/metadata/annotations", value: {{"{labels.CHANGED_BY}": variables.author}}}}])"""
+
+
+_NOTES = "/metadata/annotations/" + labels.OPERATIONS.replace("/", "~1")
+_TRUE_NOTES = f"""(variables.notes == variables.true_notes ? []
+    : variables.true_notes == "" ? [JSONPatch{{op: "remove", path: "{_NOTES}"}}]
+    : has(object.metadata.annotations) || variables.author != ""
+        ? [JSONPatch{{op: "add", path: "{_NOTES}", value: variables.true_notes}}]
+    : [JSONPatch{{op: "add", path: "/metadata/annotations", value: {{"{labels.OPERATIONS}": variables.true_notes}}}}])"""
 
 
 def _mutating(

@@ -41,6 +41,7 @@ class OwnerReference(Struct):
     uid: str
     api_version: str = ""
     controller: bool = False
+    block_owner_deletion: bool | None = None
 
 
 class ObjectMeta(Struct):

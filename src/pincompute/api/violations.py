@@ -6,6 +6,7 @@ evaluated only on the requests that it matches. The expression gives one line fo
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
@@ -17,17 +18,24 @@ RULES = "x-kubernetes-validations"
 _LONGEST = 4000  # characters; the API server does not show a message above 5 KiB
 
 
-def validation(problems: str) -> Manifest:
-    """The validation that refuses an object for the lines in the policy's variable `problems`."""
-    lines = f"variables.{problems}"
-    told = f"{lines}.trim().replace('\\n', '; ')"
-    message = f"{lines}.size() > {_LONGEST} ? {told}.substring(0, {_LONGEST}) + '…' : {told}"
-    return {"expression": f"{lines} == ''", "messageExpression": message, "reason": "Invalid"}
+_LINE = "variables.problems.trim().replace('\\n', '; ')"
+VALIDATION: Manifest = {
+    "expression": "variables.problems == ''",
+    "messageExpression": f"variables.problems.size() > {_LONGEST} ? {_LINE}.substring(0, {_LONGEST}) + '…' : {_LINE}",
+    "reason": "Invalid",
+}
+"""Refuses an object for the lines in the policy's variable `problems`."""
 
 
-def expression(schema: Schema) -> str:
-    """CEL over `object`; the empty string where nothing is wrong. The schema's types must have been checked before."""
-    return _joined(_lines(schema, _Place("object")))
+def variables(schema: Schema) -> list[Manifest]:
+    """CEL over `object` for a policy: the last variable, `problems`, is empty where nothing is wrong.
+
+    The schema's types must have been checked before. Each list of the object has a variable of its own, because the API server
+    bounds the cost of each expression and evaluates a variable only where it is used.
+    """
+    lists: dict[str, str] = {}
+    problems = _joined(_lines(schema, _Place("object", lists=lists)))
+    return [{"name": name, "expression": cel} for name, cel in (*lists.items(), ("problems", problems))]
 
 
 def without_rules(schema: Schema) -> Schema:
@@ -52,9 +60,10 @@ class _Place:
     value: str
     field: str = "''"
     depth: int = 0
+    lists: dict[str, str] = dataclasses.field(default_factory=dict[str, str])
 
     def below(self, name: str) -> _Place:
-        return _Place(f"{self.value}.{name}", self.named(f".{name}"), self.depth)
+        return _Place(f"{self.value}.{name}", self.named(f".{name}"), self.depth, self.lists)
 
     def named(self, ending: str) -> str:
         """The field's name with literal text after it."""
@@ -85,11 +94,18 @@ def _elements(schema: Schema, place: _Place) -> Iterator[str]:
     if items is not None:
         here = f"{place.named('[')} + string(i{number}) + ']'"
         if found := _joined(_lines(items, _Place(f"v{number}", here, number + 1))):
-            yield f"{place.value}.transformList(i{number}, v{number}, {found}).join('')"
+            listed = f"{place.value}.transformList(i{number}, v{number}, {found}).join('')"
+            yield listed if number else _hoisted(listed, place.lists)
     if values is not None:
         here = f"{place.named('[')} + k{number} + ']'"
         if found := _joined(_lines(values, _Place(f"{place.value}[k{number}]", here, number + 1))):
             yield f"{place.value}.map(k{number}, {found}).join('')"
+
+
+def _hoisted(expression: str, lists: dict[str, str]) -> str:
+    name = f"list{len(lists)}"
+    lists[name] = expression
+    return f"variables.{name}"
 
 
 def _judged(rule: Manifest, place: _Place) -> str:

@@ -48,7 +48,7 @@ class CachedWriter:
         With `recent` it must hold what anybody else wrote until a moment ago as well. None when it is not known to.
         """
         cache = self.caches.get(resource)
-        if cache is None or not cache.synced:
+        if cache is None or not cache.is_complete:
             return None
         fresh = cache.freshness.is_recent(self.client.clock.monotonic()) if recent else cache.freshness.holds_our_writes
         return frozenset(obj.metadata.uid for obj in cache.by(index, value)) if fresh else None
@@ -95,7 +95,8 @@ class CachedWriter:
     ) -> None:
         """Deletes; raises NotFound when the object was gone already, after the cache has recorded that."""
         try:
-            left = await write_requests.delete(self.client, resource, key, uid, resource_version, propagation)
+            with self._sending(resource):
+                left = await write_requests.delete(self.client, resource, key, uid, resource_version, propagation)
         except NotFound:
             self._deleted(resource, key, uid)
             raise
@@ -109,7 +110,8 @@ class CachedWriter:
         now.
         """
         try:
-            await write_requests.evict(self.client, key, uid, resource_version)
+            with self._sending(PODS):
+                await write_requests.evict(self.client, key, uid, resource_version)
         except NotFound:
             self._deleted(PODS, key, uid)
             raise
@@ -121,7 +123,8 @@ class CachedWriter:
         self, resource: Resource[Any], key: Key, replicas: int, uid: str, resource_version: str, manager: str
     ) -> None:
         """Scales. The answer is a Scale, so the cache gets the change from its watch."""
-        await write_requests.scale(self.client, resource, key, replicas, uid, resource_version, manager)
+        with self._sending(resource):
+            await write_requests.scale(self.client, resource, key, replicas, uid, resource_version, manager)
 
     @contextmanager
     def _sending(self, resource: Resource[Any]) -> Generator[float]:

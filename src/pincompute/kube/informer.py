@@ -108,6 +108,11 @@ class Informer(Generic[T]):
     def synced(self) -> bool:
         return self._synced.is_set()
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether everything that the API server holds is in the cache: it is synced, and no object is unreadable."""
+        return self._synced.is_set() and not self._unreadable
+
     async def until_synced(self) -> None:
         await self._synced.wait()
 

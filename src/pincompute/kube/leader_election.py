@@ -84,20 +84,26 @@ class LeaderElection:
         return self.terms.retry * (1 + jitter)
 
     async def _turn(self) -> None:
-        if self._record is None or self._record.spec.holder_identity != self.identity:
+        held = self._is_ours()
+        if not held:
             await self._look()
+            if not self._is_ours():
+                self._until = float("-inf")  # somebody else may write from now on
         began = self.client.clock.monotonic()
         if self._record is not None and not self._free(self._record):
             return
         try:
             self._see(await self._write())
-        except Conflict:
+        except (Conflict, NotFound):
             self._record = None
             raise
-        if self.remaining() <= 0:
+        if not held or self.remaining() <= 0:
             self.on_acquired()
         self._until = began + self.terms.duration - self.terms.margin
         self._acquired.set()
+
+    def _is_ours(self) -> bool:
+        return self._record is not None and self._record.spec.holder_identity == self.identity
 
     async def _look(self) -> None:
         path = LEASES.path(self.key.namespace, self.key.name)

@@ -164,3 +164,5 @@ def test_what_moves_away_waits_while_a_member_that_is_not_given_up_cannot_be_see
     region.leave("a1")
     with pytest.raises(Unknown):
         member_shards.observe(moving, region)
+    ending = app(scheduling=placed(a1=1), deleting=True)
+    assert [shown.known for shown in member_shards.observe(ending, region)] == [False], "it moves nowhere, so it need not wait"

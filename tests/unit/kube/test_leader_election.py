@@ -63,7 +63,8 @@ class Leases:
         body = await request.json()
         if request.method == "POST":
             return self._store(body) if self.lease is None else web.json_response({"reason": "AlreadyExists"}, status=409)
-        assert self.lease is not None
+        if self.lease is None:
+            return web.json_response({"code": 404, "reason": "NotFound"}, status=404)
         if body["metadata"]["resourceVersion"] != self.lease["metadata"]["resourceVersion"]:
             return web.json_response({"reason": "Conflict"}, status=409)
         return self._store({"metadata": self.lease["metadata"], "spec": {**self.lease["spec"], **body["spec"]}})
@@ -181,6 +182,29 @@ async def test_held_waits_again_after_a_loss(leases: Leases) -> None:
         leases.cut_off.clear()
         await contest.pass_time(3)
         await asyncio.wait_for(waiting, 5)
+
+
+async def test_a_lease_that_somebody_deleted_is_made_again_and_what_was_cached_is_doubted(leases: Leases) -> None:
+    acquired: list[str] = []
+    async with Contest(leases) as contest:
+        contest.a.on_acquired = lambda: acquired.append("a")
+        await contest.enter(contest.a)
+        leases.lease = None
+        await contest.pass_time(5)
+        assert leases.lease is not None
+        assert contest.a.remaining() > 0
+        assert acquired == ["a", "a"]
+
+
+async def test_who_sees_another_holder_writes_no_more(leases: Leases) -> None:
+    async with Contest(leases) as contest:
+        await contest.enter(contest.a)
+        assert leases.lease is not None
+        leases.lease["spec"]["holderIdentity"] = "b"
+        leases.version += 1
+        leases.lease["metadata"]["resourceVersion"] = str(leases.version)
+        await contest.pass_time(5)
+        assert contest.a.remaining() <= 0
 
 
 async def test_two_processes_with_the_same_host_name_and_number_do_not_share_it(

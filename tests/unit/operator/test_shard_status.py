@@ -21,7 +21,7 @@ from pincompute.api.meta import Key
 from pincompute.api.shards import PinAppShard, ShardStatus
 from pincompute.engine.api_refusals import ApiRefusals
 from pincompute.engine.error_classification import Outcome
-from pincompute.engine.plan import Replace
+from pincompute.engine.plan import Create, Replace
 from pincompute.engine.worker import KeyTrouble
 from pincompute.operator.replicas.replicas_controller import CONTROLLERS, decide
 from pincompute.operator.replicas.shard_status import FIRST, PACE
@@ -55,6 +55,13 @@ def test_nothing_is_written_when_nothing_changed():
     same = with_status(shard(V1), before)
     assert written(same, pod(0, V1), pod(1, V1)) is None
     assert written(same, pod(0, V1), pod(1, V1, up=False))["readyReplicas"] == 1
+
+
+def test_a_shard_that_was_made_by_a_clock_ahead_of_ours_is_served_all_the_same():
+    ahead = shard(V1)
+    made = msgspec.structs.replace(ahead.metadata, creation_timestamp=NOW + timedelta(seconds=2))
+    young = msgspec.structs.replace(ahead, metadata=made)
+    assert [a for a in decide(seen(young)).actions if isinstance(a, Create)]
 
 
 def test_transition_times_follow_the_status():

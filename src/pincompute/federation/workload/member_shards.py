@@ -100,7 +100,7 @@ def _site(workload: Workload, member: MemberState, views: Views) -> MemberShard:
         shard: Shard | None = views.view(member.name, workload.kind.shard).get(workload.key)
         namespace = views.view(member.name, NAMESPACES).get(Key("", workload.key.namespace))
     except Unknown:
-        if member.leaving and member.ready:
+        if member.leaving and member.ready and not workload.deleting:
             raise  # it moves away from a member that is not given up: what cannot be seen there may still run
         return MemberShard(member, None, known=False, namespace_exists=False)
     own = workload_model.shard_of(workload, shard)

@@ -122,7 +122,8 @@ def _patience(shard: Shard, after: ShardStatus, since: datetime | None, now: dat
     """Seconds until progress is reported: a while after the last report, and after the last pod was made."""
     pace = PACE if shard.status.ready_replicas or after.ready_replicas else FIRST
     moments = (shard.metadata.creation_timestamp, shard.status.reported_at, since)
-    return max(0.0, *((pace - (now - at)).total_seconds() for at in moments if at is not None and at <= now))
+    waits = ((pace - (now - at)).total_seconds() for at in moments if at is not None and at <= now)
+    return max(0.0, max(waits, default=0.0))  # a moment of a clock that is ahead asks for no patience
 
 
 def _status(shard: Shard, told: ReplicaCounts, now: datetime) -> ShardStatus:

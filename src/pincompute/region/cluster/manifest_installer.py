@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from pincompute.api.labels import MANAGED_BY, PINCOMPUTE
 from pincompute.api.meta import GROUP, Manifest, Object
 from pincompute.kube import yaml_safe_json
 from pincompute.kube.api_client import ApiClient
@@ -24,7 +25,18 @@ FIRST = (DEFINITION, "Namespace")  # what everything else stands on
 DIGEST = f"{GROUP}/manifest-digest"
 METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 CONTENT = {"PATCH": "application/apply-patch+yaml", "POST": "application/json"}
+ADMISSION = "admissionregistration.k8s.io/v1"
+POLICIES = (
+    "ValidatingAdmissionPolicyBinding",
+    "ValidatingAdmissionPolicy",
+    "MutatingAdmissionPolicyBinding",
+    "MutatingAdmissionPolicy",
+)
 ESTABLISHED = 30.0  # seconds a new kind has to be served
+
+
+class _Named(msgspec.Struct, frozen=True):
+    items: tuple[Object, ...]
 
 
 class ServedResource(NamedTuple):
@@ -68,6 +80,19 @@ class Installer:
             for manifest in others:
                 tasks.create_task(self.apply(manifest))
         await crd_readiness.until_usable(self._client, everything)
+        if policies:
+            await self._remove_retired(policies)
+
+    async def _remove_retired(self, policies: list[Manifest]) -> None:
+        """Policies of a former version go once those that take their place are in force."""
+        applied = {(policy["kind"], policy["metadata"]["name"]) for policy in policies}
+        for kind in POLICIES:
+            served = await self._lookup(ADMISSION, kind)
+            path = f"{_root(ADMISSION)}/{served.plural}"
+            found = await self._client.request("GET", path, query={"labelSelector": f"{MANAGED_BY}={PINCOMPUTE}"})
+            for obj in msgspec.json.decode(found, type=_Named).items:
+                if (kind, obj.metadata.name) not in applied:
+                    await self._client.request("DELETE", f"{path}/{obj.metadata.name}")
 
     async def _apply_in_order(self, manifests: Iterable[Manifest]) -> None:
         for manifest in manifests:
