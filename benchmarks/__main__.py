@@ -31,7 +31,7 @@ from benchmarks.goals import Figure, Result
 from benchmarks.machine import Machine
 from benchmarks.progress import Say
 from pincompute import installation
-from pincompute.region.cluster import platform_manifests
+from pincompute.region.cluster import manifest_provider
 
 Run = Callable[[BenchmarkOptions, Say], Awaitable[list[Figure]]]
 
@@ -69,7 +69,7 @@ def main(
         console.print(f"no benchmark is called {', '.join(unknown)}: expected some of {', '.join(BENCHMARKS)}")
         sys.exit(2)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a region that runs is ended
-    platform_manifests.provide(installation.of)
+    manifest_provider.provide(installation.of)
     options, say = BenchmarkOptions(deep=deep, rounds=rounds), Say(console)
     results = []
     for name in names or BENCHMARKS:

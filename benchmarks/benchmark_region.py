@@ -25,7 +25,7 @@ from pincompute.api.meta import Manifest
 from pincompute.kube import kubeconfig
 from pincompute.kube.api_client import ApiClient
 from pincompute.region import atomic_files, gateway_programs, home, lifecycle, region_programs, slot_claims
-from pincompute.region.cluster import certificates, member_manifests
+from pincompute.region.cluster import certificates, member_registration
 from pincompute.region.cluster.manifest_installer import Installer
 from pincompute.region.layout import Layout, MemberSpec, RegionSpec
 from pincompute.region.machine import port_conflicts
@@ -163,7 +163,7 @@ async def _register(made: BenchmarkRegion) -> None:
         client = Installer(made.clients[member.name])
         for manifest in simulated_nodes.nodes(member, made.layout.simulated_nodes(member)):
             await client.create_once(manifest)
-        for manifest in member_manifests.membership(made.layout, member):
+        for manifest in member_registration.membership(made.layout, member):
             await host.apply(manifest)
     await host.apply(project(PROJECT))
     namespace: Manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": PROJECT}}

@@ -20,7 +20,7 @@ from cyclopts import App, Parameter
 
 from pincompute import __version__
 from pincompute.api.meta import Manifest
-from pincompute.region.cluster import platform_manifests
+from pincompute.region.cluster import manifest_provider
 
 app = App(
     name="pincompute",
@@ -133,7 +133,7 @@ def explain(
     asyncio.run(explain_command.explain(kind, project, name, kubeconfig, context))
 
 
-def _definitions(role: platform_manifests.Role) -> list[Manifest]:
+def _definitions(role: manifest_provider.Role) -> list[Manifest]:
     from pincompute import installation
 
     return installation.of(role)
@@ -157,7 +157,7 @@ def _refusals_told() -> None:
     from pincompute.kube.kubeconfig import ConfigError
     from pincompute.region.errors import RegionError
 
-    platform_manifests.provide(_definitions)
+    manifest_provider.provide(_definitions)
     try:
         app()
     except (ConfigError, KubeError, NoSuchWorkload, RegionError, SettingsError, IssuerError) as refusal:

@@ -334,5 +334,5 @@ async def test_a_federation_that_does_not_know_an_app_yet_does_not_sweep_its_sha
         region.place("a1")
         await region.converge({"a1": 3})
         async with running(successor):
-            await looked_in_vain(successor, "federation.sweep")
+            await looked_in_vain(successor, "federation.orphan-collection")
     assert region.shards() == {"a1": 3}

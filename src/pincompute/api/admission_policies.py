@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from pincompute.api import crds, fraction_policy, labels, member_clusters, template_hash, violations
+from pincompute.api import crds, fraction_policy, labels, member_clusters, rule_compiler, template_hash
 from pincompute.api.kinds import KINDS, Kinds, WorkloadKind
 from pincompute.api.meta import GROUP, VERSION, Manifest
 from pincompute.api.revisions import PINREVISIONS
@@ -110,8 +110,8 @@ def _rules_of(kind: WorkloadKind) -> list[Manifest]:
     match = Match(GROUP, VERSION, (kind.workload.plural,), ("CREATE", "UPDATE"))
     body: Manifest = {
         "matchConditions": [_SPEC_CHANGES],
-        "variables": violations.variables(crds.workload_schema(kind)),
-        "validations": [_IN_PROJECT, violations.VALIDATION],
+        "variables": rule_compiler.variables(crds.workload_schema(kind)),
+        "validations": [_IN_PROJECT, rule_compiler.VALIDATION],
     }
     return _validating(f"{kind.name}-rules", match, body)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from pincompute.api import member_clusters, revisions, structural_schema, template_schema, validation_rules, violations
+from pincompute.api import member_clusters, revisions, rule_compiler, structural_schema, template_schema, validation_rules
 from pincompute.api.kinds import AGE, KINDS, Column, Kinds, WorkloadKind
 from pincompute.api.meta import Manifest, Resource
 from pincompute.api.structural_schema import Schema
@@ -40,7 +40,7 @@ def workload_schema(kind: WorkloadKind) -> Schema:
 
 
 def _workload(kind: WorkloadKind) -> Manifest:
-    root = violations.without_rules(workload_schema(kind))
+    root = rule_compiler.without_rules(workload_schema(kind))
     scale = {
         "specReplicasPath": ".spec.replicas",
         "statusReplicasPath": ".status.replicas",

@@ -47,7 +47,7 @@ class ReadVersion:
 
 
 @dataclass(frozen=True, slots=True)
-class Freshness:
+class ReadAge:
     """`age`: seconds since the last contact with the host; `reachable` is false while it is away and stale data is served."""
 
     version: ReadVersion
@@ -129,9 +129,9 @@ class CacheReads:
         connected = self.clusters.members()
         return tuple(m for m in self.members() if m not in connected or not self.clusters.answers(m))
 
-    def freshness(self, resource: Resource[Any]) -> Freshness:
+    def freshness(self, resource: Resource[Any]) -> ReadAge:
         cache = self.host(resource)
-        return Freshness(
+        return ReadAge(
             ReadVersion(resource.plural, cache.newest),
             max(0.0, time.monotonic() - cache.last_contact),
             self.clusters.answers(HOST),

@@ -16,7 +16,7 @@ from pincompute.api.meta import Key
 from pincompute.kube.api_client import ApiClient
 from pincompute.kube.api_errors import NotFound
 from pincompute.region import home, lifecycle, population
-from pincompute.region.cluster import manifest_installer, member_manifests
+from pincompute.region.cluster import manifest_installer, member_registration
 from pincompute.region.cluster.manifest_installer import Installer
 from pincompute.region.errors import RegionError
 from pincompute.region.layout import MAX_MEMBERS, Layout, MemberSpec
@@ -151,7 +151,7 @@ async def _unregister(layout: Layout, leaving: MemberSpec) -> None:
     """Delete the MemberCluster; federation holds it by a finalizer until nothing runs there any more (S-007)."""
     async with manifest_installer.client(layout.kubeconfig, HOST) as client:
         host = Installer(client)
-        secret, cluster = member_manifests.membership(layout, leaving)
+        secret, cluster = member_registration.membership(layout, leaving)
         await host.delete(cluster)
         try:
             async with asyncio.timeout(MOVING):

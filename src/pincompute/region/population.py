@@ -13,7 +13,7 @@ from pathlib import Path
 from pincompute.api.labels import HOST
 from pincompute.kube.api_client import ApiClient
 from pincompute.region import example_app, gateway_programs, region_programs
-from pincompute.region.cluster import cluster_dns, manifest_installer, member_manifests, platform_manifests
+from pincompute.region.cluster import cluster_dns, manifest_installer, manifest_provider, member_registration
 from pincompute.region.cluster.manifest_installer import Installer
 from pincompute.region.errors import RegionError
 from pincompute.region.images import image_build, image_registry
@@ -54,7 +54,7 @@ async def populate(region: RunningRegion, *, example: bool) -> list[example_app.
 async def fill_member(region: RunningRegion, member: MemberSpec) -> None:
     """Everything a member holds before work comes."""
     wanted = [
-        *await asyncio.to_thread(platform_manifests.definitions, "member"),
+        *await asyncio.to_thread(manifest_provider.definitions, "member"),
         *cluster_dns.manifests(region.layout, 1 + member.index),
         *simulated_nodes.manifests(),
     ]
@@ -68,12 +68,12 @@ async def fill_member(region: RunningRegion, member: MemberSpec) -> None:
 
 async def register(layout: Layout, member: MemberSpec, host: Installer) -> None:
     """Tell the host of a member."""
-    for manifest in member_manifests.membership(layout, member):
+    for manifest in member_registration.membership(layout, member):
         await host.apply(manifest)
 
 
 async def _fill_host(region: RunningRegion, *, example: bool) -> None:
-    definitions = await asyncio.to_thread(platform_manifests.definitions, "host")
+    definitions = await asyncio.to_thread(manifest_provider.definitions, "host")
     await region.watch.ready(f"{HOST}-apiserver")
     async with manifest_installer.client(region.layout.kubeconfig, HOST) as client:
         host = Installer(client)
@@ -81,7 +81,7 @@ async def _fill_host(region: RunningRegion, *, example: bool) -> None:
         for member in region.layout.spec.members:
             await register(region.layout, member, host)
         if example:
-            await host.create_once(member_manifests.demo_project())
+            await host.create_once(member_registration.demo_project())
             await _create_example(region.layout, client, host)
 
 
@@ -89,7 +89,7 @@ async def _create_example(layout: Layout, client: ApiClient, host: Installer) ->
     """When its project is prepared and every member takes work: or it would be placed on the first ones and then moved."""
     if await example_app.exists(client):
         return
-    project = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": member_manifests.DEMO}}
+    project = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": member_registration.DEMO}}
     try:
         async with asyncio.timeout(PREPARING):
             await host.appeared(project)
@@ -97,7 +97,7 @@ async def _create_example(layout: Layout, client: ApiClient, host: Installer) ->
                 await example_app.takes_work(client, member)
     except TimeoutError:
         raise RegionError(
-            f"project {member_manifests.DEMO} or a member was not prepared within {PREPARING:g} s: `kubectl --context host get "
+            f"project {member_registration.DEMO} or a member was not prepared within {PREPARING:g} s: `kubectl --context host get "
             f"projects,memberclusters` names what is missing; see also `pincompute region logs {region_programs.FEDERATION}`"
         ) from None
     await host.create_once(example_app.app())

@@ -79,7 +79,7 @@ def _unheld(kind: WorkloadKind) -> Callable[[str, WorkloadObject], tuple[ShardKe
 
 CONTROLLER = Controller(
     Card(
-        name="federation.sweep",
+        name="federation.orphan-collection",
         promise="No member keeps a shard whose workload is gone.",
         key="shard in a member",
         reads=(

@@ -3,7 +3,7 @@
 from pincompute.gateway.model.object_encoder import RESOURCE, SIMPLE, ObjectEncoder, etag
 from pincompute.gateway.model.project_form import PROJECT, Project
 from pincompute.gateway.model.simple_kind import AUTHOR, SimpleKind
-from pincompute.gateway.model.simple_kinds import KINDS, SimpleKinds, in_projects, of_workloads
+from pincompute.gateway.model.simple_kind_table import KINDS, SimpleKinds, in_projects, of_workloads
 from pincompute.gateway.model.workload_forms import APP, UNIT, App, Unit
 
 __all__ = [

@@ -20,7 +20,7 @@ from pincompute.gateway.model import codecs, field_mapping
 from pincompute.gateway.model.field_mapping import Data
 from pincompute.gateway.model.field_tables import kubernetes_names
 from pincompute.gateway.model.simple_kind import HIDDEN, SimpleKind, users
-from pincompute.gateway.model.simple_kinds import KINDS, SimpleKinds, of_workloads
+from pincompute.gateway.model.simple_kind_table import KINDS, SimpleKinds, of_workloads
 from pincompute.gateway.problems import FieldError
 
 _LABEL_LENGTH = 63

@@ -9,7 +9,7 @@ from litestar import Response
 from litestar.params import HeaderParameter, QueryParameter
 
 from pincompute.api.meta import Object, Struct, doc
-from pincompute.gateway.cache_reads import CacheReads, Freshness, ReadVersion
+from pincompute.gateway.cache_reads import CacheReads, ReadAge, ReadVersion
 from pincompute.gateway.model import SIMPLE, SimpleKind
 from pincompute.gateway.model.diff import Change
 from pincompute.gateway.model.simple_kind import version
@@ -110,7 +110,7 @@ def links(kind: SimpleKind[Any], project: str, name: str) -> Links:
     return Links(self=root, watch=f"{root}/watch", events=f"{root}/events", explain=f"{root}/explain")
 
 
-def fresh(freshness: Freshness, missing: tuple[str, ...] = ()) -> dict[str, str]:
+def fresh(freshness: ReadAge, missing: tuple[str, ...] = ()) -> dict[str, str]:
     """Headers with the age of the data. Partial: the host or a member is silent, and its data are the last known."""
     partial = [*(() if freshness.reachable else ("host",)), *missing]
     headers = {VERSION: str(freshness.version), AGE: f"{freshness.age:.3f}"}

@@ -20,7 +20,7 @@ from pincompute.testing.apiserver import (
     crd_controller,
     error_responses,
     label_selectors,
-    object_admission,
+    object_preparation,
     patch_formats,
     preconditions,
     scale_subresource,
@@ -173,12 +173,12 @@ class ClusterStore:
                 return self.create(resource, namespace, body, manager=manager)
         kind = self._tables.kind(resource)
         body = self._copy(body)
-        metadata = object_admission.addressed(kind, namespace, body)
+        metadata = object_preparation.addressed(kind, namespace, body)
         if metadata.get("resourceVersion"):
             raise error_responses.refuse(500, "resourceVersion should not be set on objects to be created")
         key = self._new_key(resource, namespace, metadata)
         writer = self._writer(kind, manager, "")
-        obj = object_admission.born(kind, key, body, writer.time, self._uid())
+        obj = object_preparation.born(kind, key, body, writer.time, self._uid())
         if self._tables.get(resource, key) is not None:
             raise error_responses.already_exists(resource, key.name)
         return self._copy(self._transactions.commit(kind, key, None, self._managed(kind, kind.empty, obj, writer)))
@@ -237,7 +237,7 @@ class ClusterStore:
         kind = self._tables.kind(resource)
         old = self._transactions.find(resource, key)
         preconditions.preconditions(resource, key, old, uid, resource_version)
-        marked = object_admission.deleting(kind, old, self._now(), propagation, grace_seconds)
+        marked = object_preparation.deleting(kind, old, self._now(), propagation, grace_seconds)
         if marked is None:
             return self._copy(self._transactions.commit(kind, key, old, None))
         return self._copy(old if marked == old else self._transactions.commit(kind, key, old, marked))
@@ -259,7 +259,7 @@ class ClusterStore:
         self._collector.settle(resource, change)
 
     def _writer(self, kind: ServedKind, manager: str, subresource: str) -> FieldWriter:
-        time = object_admission.timestamp(self._now())
+        time = object_preparation.timestamp(self._now())
         return FieldWriter(manager, kind.resource.api_version, time, subresource, kind.hidden(subresource))
 
     def _new_key(self, resource: Resource[Any], namespace: str, metadata: Manifest) -> Key:
@@ -267,7 +267,7 @@ class ClusterStore:
 
     def _replace(self, kind: ServedKind, key: Key, old: Manifest, body: Manifest, subresource: str, manager: str) -> Manifest:
         preconditions.version(kind.resource, key, old, body)
-        new = object_admission.updated(kind, old, body, subresource)
+        new = object_preparation.updated(kind, old, body, subresource)
         writer = self._writer(kind, manager, subresource)
         stored = self._copy(self._transactions.replace(kind, key, old, self._managed(kind, old, new, writer)))
         return scale_subresource.read(kind, stored) if subresource == "scale" else stored
@@ -291,14 +291,14 @@ class ClusterStore:
         if old is None:
             return self._create_by_apply(kind, key, config, writer)
         preconditions.version(kind.resource, key, old, config)
-        merged = server_side_apply.apply(old, object_admission.expected(kind, config), writer, kind.shape, force=force)
-        new = object_admission.updated(kind, old, merged, writer.subresource)
+        merged = server_side_apply.apply(old, object_preparation.expected(kind, config), writer, kind.shape, force=force)
+        new = object_preparation.updated(kind, old, merged, writer.subresource)
         return self._copy(self._transactions.replace(kind, key, old, new))
 
     def _create_by_apply(self, kind: ServedKind, key: Key, config: Manifest, writer: FieldWriter) -> Manifest:
         preconditions.creatable_by_apply(kind, key, config["metadata"], writer.subresource)
         self._new_key(kind.resource, key.namespace, config["metadata"])
-        config = object_admission.expected(kind, config)
+        config = object_preparation.expected(kind, config)
         applied = server_side_apply.apply({"metadata": {}}, config, writer, kind.shape, force=True)
-        obj = object_admission.born(kind, key, applied, writer.time, self._uid())
+        obj = object_preparation.born(kind, key, applied, writer.time, self._uid())
         return self._copy(self._transactions.commit(kind, key, None, obj))

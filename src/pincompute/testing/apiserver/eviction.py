@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pincompute.api.builtin import PODDISRUPTIONBUDGETS, PODS
 from pincompute.api.meta import Key, Manifest
 from pincompute.kube import api_errors
-from pincompute.testing.apiserver import error_responses, object_admission, preconditions
+from pincompute.testing.apiserver import error_responses, object_preparation, preconditions
 from pincompute.testing.apiserver.jsondata import items, part
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _take(store: ClusterStore, budget: Manifest, pod: str) -> None:
         )
     if allowed == 0:
         raise _blocked(f"The disruption budget {name} {_shortage(status)}", 0)
-    disrupted = {**part(status, "disruptedPods"), pod: object_admission.timestamp(store.now())}
+    disrupted = {**part(status, "disruptedPods"), pod: object_preparation.timestamp(store.now())}
     patch = {"status": {"disruptionsAllowed": allowed - 1, "disruptedPods": disrupted}}
     key = Key(metadata["namespace"], name)
     store.patch(PODDISRUPTIONBUDGETS, key, patch, content_type="merge-patch", subresource="status")
@@ -127,7 +127,7 @@ def _shortage(status: Manifest) -> str:
 def _mark(store: ClusterStore, key: Key, pod: Manifest) -> str:
     """Says in the pod's status why it ends; gives the version of that."""
     others = [c for c in items(part(pod, "status"), "conditions") if c.get("type") != "DisruptionTarget"]
-    since = object_admission.timestamp(store.now())
+    since = object_preparation.timestamp(store.now())
     why = {"reason": "EvictionByEvictionAPI", "message": "Eviction API: evicting", "lastTransitionTime": since}
     patch = {"status": {"conditions": [*others, {"type": "DisruptionTarget", "status": "True", **why}]}}
     marked = store.patch(PODS, key, patch, content_type="merge-patch", subresource="status")

@@ -7,7 +7,7 @@ from typing import Any
 from pincompute.api.builtin import NAMESPACES
 from pincompute.api.meta import Key, Manifest, Resource
 from pincompute.kube.api_errors import StatusCause
-from pincompute.testing.apiserver import error_responses, object_admission
+from pincompute.testing.apiserver import error_responses, object_preparation
 from pincompute.testing.apiserver.jsondata import part
 from pincompute.testing.apiserver.object_tables import ObjectTables
 from pincompute.testing.apiserver.served_kinds import ServedKind
@@ -52,7 +52,7 @@ def _namespace(tables: ObjectTables, resource: Resource[Any], namespace: str, na
 
 def identity(kind: ServedKind, key: Key, body: Manifest) -> None:
     """Checks that the body is of the kind and name it is sent to."""
-    metadata = object_admission.addressed(kind, key.namespace, body)
+    metadata = object_preparation.addressed(kind, key.namespace, body)
     name = metadata.get("name", "")
     if name != key.name:
         raise error_responses.bad_request(f"the name of the object ({name}) does not match the name on the URL ({key.name})")
