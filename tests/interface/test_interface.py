@@ -44,7 +44,7 @@ PROFILES = {
 
 
 async def test_every_operation_is_as_documented_whatever_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(request_limiter, "STRANGERS_RATE", PLENTY)  # or calls without a good credential are answered late
+    monkeypatch.setattr(request_limiter, "FAILED_LOGINS_RATE", PLENTY)  # or calls without a good credential are answered late
     monkeypatch.setattr(cache_reads, "CATCH_UP", 0.01)  # nobody writes the versions that are asked for
     profile = PROFILES[os.environ.get("INTERFACE_PROFILE", "quick")]
     async with running(tmp_path, limits=UNLIMITED) as gateway:
