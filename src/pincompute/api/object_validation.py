@@ -76,7 +76,7 @@ def problems(manifest: Manifest, zones: Collection[str] | None = None, kinds: Ki
 
 
 def fitting(value: Manifest, schema: Schema, unknown: UnknownField) -> tuple[Manifest, list[ManifestProblem]]:
-    """The parts of the value that have the schema's types, and every problem.
+    """The parts of the value that have the schema's types and are within its limits, and every problem.
 
     An entry of a list that has another type leaves an empty one, so that the others keep their positions.
     """
@@ -151,8 +151,10 @@ class _SchemaWalk:
             value = self._object(cast("Manifest", value), schema, path)
         elif isinstance(value, list):
             value = self._list(cast("list[Json]", value), schema, path)
-        else:
-            self._found.extend(ManifestProblem(path, message, remedy) for message, remedy in _beyond_limits(value, schema))
+        elif beyond := list(_beyond_limits(value, schema)):
+            self._found.extend(ManifestProblem(path, message, remedy) for message, remedy in beyond)
+            if self._keeps_positions:  # what is made of the value could not be made of this one
+                return _WRONG
         self._rules(value, schema, path)
         return value
 

@@ -70,6 +70,8 @@ BAD = {
         "disruption.maxUnavailable",
         "must be a number from 0, or a percentage",
     ),
+    "text that is no duration": (WEB % "health: {period: soon}", "containers[0].health.period", "is not a duration"),
+    "no text where a duration is": (WEB % "health: {period: ''}", "containers[0].health.period", "is not a duration"),
     "a duration that is none": (WEB % "health: {period: 10}", "containers[0].health.period", 'write for example "10s"'),
     "two things to check": (
         WEB % "health: {http: {port: 80}, tcp: {port: 80}}",
