@@ -6,6 +6,8 @@ that reads first and writes later fails at once when another writer came between
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,11 +19,13 @@ from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.util import await_only
 
 from pincompute.store.store_errors import StoreError, StoreRefused, StoreUnavailable
 
 SQLITE = "sqlite+aiosqlite"
 POSTGRESQL = "postgresql+asyncpg"
+WAL_ATTEMPTS, WAL_PAUSE = 200, 0.05  # and seconds between them
 _IMMEDIATE = "pincompute_immediate"
 _WRONG_VALUE = ("22", "23")  # SQLSTATE classes: data exception, integrity constraint violation
 
@@ -148,12 +152,25 @@ def _prepare(connection: Any, _record: Any) -> None:
         cursor.execute("PRAGMA page_count")
         if cursor.fetchone()[0] == 0:
             cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")  # takes the writer's lock, and helps only before the first table
-        cursor.execute("PRAGMA journal_mode=WAL")
+        _switch_to_wal(cursor)
         cursor.execute("PRAGMA synchronous=NORMAL")
     except Exception:
         connection.close()  # the pool has not taken it yet, so nobody else would
         raise
     cursor.close()
+
+
+def _switch_to_wal(cursor: Any) -> None:
+    """SQLite does not wait for the lock here, whatever its timeout: two processes that open a new database at once collide."""
+    for last in (*(False,) * WAL_ATTEMPTS, True):
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if last or "locked" not in str(error):
+                raise
+            await_only(asyncio.sleep(WAL_PAUSE))
+        else:
+            return
 
 
 def _begin(connection: sa.Connection) -> None:

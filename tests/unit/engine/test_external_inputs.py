@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any
@@ -213,7 +214,8 @@ def test_a_question_that_is_not_on_the_card_is_a_bug() -> None:
 
     async def look() -> Outcome:
         controller = Controller(card(ExternalInput(HttpStatusQuery, "its URL")), observe, lambda _: Plan())
-        engine = Engine([controller], SlowRegion({}), clock=asyncio.get_running_loop().time)
+        clock = asyncio.get_running_loop().time
+        engine = Engine([controller], SlowRegion({}), clock=clock, rng=random.Random(1))  # whose first delay is longer
         task = asyncio.create_task(engine.run())
         engine.enqueue("test.scaler", Key("shop", "web"))
         await asyncio.sleep(1)
