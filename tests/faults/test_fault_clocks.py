@@ -135,8 +135,9 @@ def test_the_newest_logs_are_the_newest_by_the_nodes_clocks(region: Region, plat
 def test_history_and_audit_have_the_regions_time(region: Region, platform: httpx2.Client, running: str, ahead: int):
     begun = datetime.now(UTC)
     app = f"/v1/projects/{running}/apps/{APP}"
+    attempt = f"clock {ahead}, {begun.timestamp()}, to"
     for replicas in (2, 3):
-        reason = f"clock {ahead} to {replicas}"
+        reason = f"{attempt} {replicas}"
         answer = platform.post(f"{app}/scale", json={"replicas": replicas, "reason": reason})
         assert answer.status_code == 200, answer.text
         region.settled(running, APP, replicas=replicas)
@@ -144,12 +145,12 @@ def test_history_and_audit_have_the_regions_time(region: Region, platform: httpx
     def story() -> list[dict[str, Any]]:
         told = got(platform, f"{app}/timeline", since=f"{begun - SLACK:%Y-%m-%dT%H:%M:%SZ}", oldestFirst="true", limit="1000")
         lines = [line["sentence"] for line in told["items"]]
-        assert all(any(f"clock {ahead} to {replicas}" in line for line in lines) for replicas in (2, 3)), lines
+        assert all(any(f"{attempt} {replicas}" in line for line in lines) for replicas in (2, 3)), lines
         return told["items"]
 
     lines = region.eventually("the story is told", story)
     ended = datetime.now(UTC)
-    scaled = [line for line in lines if f"clock {ahead} to " in line["sentence"]]
+    scaled = [line for line in lines if attempt in line["sentence"]]
     assert [line["sentence"].rpartition(" ")[2].rstrip(".") for line in scaled] == ["2", "3"]
     kinds = {line["type"] for line in lines[lines.index(scaled[0]) :]}
     assert kinds & {"decision", "state", "event"}, "what came of it is told after it"

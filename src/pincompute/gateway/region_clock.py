@@ -17,15 +17,17 @@ from pincompute.kube.cluster_set import Clusters
 log = logging.getLogger(__name__)
 
 AGREES = timedelta(seconds=5)  # answers carry whole seconds and are delayed
+STEP = timedelta(microseconds=1)
 
 
 class RegionClock:
-    """Call it for the time. It is our own until the host has answered."""
+    """Call it for the time. It is our own until the host has answered. Each call gives a later time than the one before."""
 
     def __init__(self, clusters: Clusters, clock: Clock = SYSTEM) -> None:
         self._clusters = clusters
         self._clock = clock
         self._agreed = True
+        self._last: datetime | None = None
 
     def __call__(self) -> datetime:
         ours = self._clock.wall()
@@ -34,7 +36,14 @@ class RegionClock:
         if agreed != self._agreed:
             self._agreed = agreed
             self._tell(ours - (theirs or ours))
-        return ours if theirs is None or agreed else theirs
+        return self._in_order(ours if theirs is None or agreed else theirs)
+
+    def _in_order(self, now: datetime) -> datetime:
+        """Keeps the order of records: an answer with whole seconds may set the time back a little, which is not followed."""
+        if self._last is not None and timedelta() <= self._last - now <= AGREES:
+            now = self._last + STEP
+        self._last = now
+        return now
 
     def _host(self) -> datetime | None:
         try:

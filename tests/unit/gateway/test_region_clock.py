@@ -81,3 +81,14 @@ async def test_a_client_knows_its_servers_time_from_its_last_answer() -> None:
             assert client.now() == NOW + timedelta(seconds=90)
     finally:
         await runner.cleanup()
+
+
+def test_whole_seconds_of_the_host_change_no_order_and_a_clock_that_is_set_is_followed() -> None:
+    host: Any = Host(NOW - timedelta(minutes=10))
+    time = RegionClock(host, Clock(wall=lambda: NOW))
+    first = time()
+    host.time -= timedelta(seconds=0.9)  # a newer answer, cut to its second
+    second = time()
+    assert first < second < first + timedelta(seconds=0.1)
+    host.time -= timedelta(minutes=1)
+    assert time() == host.time
