@@ -143,9 +143,9 @@ async def _fill(made: BenchmarkRegion) -> None:
 
     async def say_status() -> None:
         for name in left:
-            await write_requests.patch(
-                made.host, PINAPPS, Key(PROJECT, name), {"status": STATUS}, offered_load.MANAGER, "status"
-            )
+            seen = (await made.host.get(PINAPPS, Key(PROJECT, name))).metadata
+            body = {"metadata": {"uid": seen.uid, "resourceVersion": seen.resource_version}, "status": STATUS}
+            await write_requests.update(made.host, PINAPPS, Key(PROJECT, name), body, offered_load.MANAGER, "status")
 
     async with asyncio.TaskGroup() as tasks:
         for _ in range(offered_load.SENDERS):

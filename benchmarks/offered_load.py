@@ -84,4 +84,4 @@ async def give_room(member: ApiClient) -> None:
     made = await write_requests.create(member, CLUSTERCAPACITIES, {"metadata": {"name": "local", **labels}}, MANAGER)
     pins = {"uid": made.metadata.uid, "resourceVersion": made.metadata.resource_version}
     body: Manifest = {"metadata": pins, "status": {"capacity": ROOM}}
-    await write_requests.patch(member, CLUSTERCAPACITIES, made.key, body, MANAGER, "status")
+    await write_requests.update(member, CLUSTERCAPACITIES, made.key, body, MANAGER, "status")
