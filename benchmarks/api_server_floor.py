@@ -80,7 +80,7 @@ async def _placed(made: BenchmarkRegion, name: str) -> PinApp:
     rows = [{"cluster": member, "zone": member[0], "replicas": 1} for member in made.members]
     status = {"phase": "Progressing", "scheduling": {"generation": 1, "revision": "r", "placement": rows}}
     pins = {"uid": app.metadata.uid, "resourceVersion": app.metadata.resource_version}
-    return await write_requests.patch(
+    return await write_requests.update(
         made.host, PINAPPS, app.key, {"metadata": pins, "status": status}, offered_load.MANAGER, "status"
     )
 
