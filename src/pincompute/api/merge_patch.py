@@ -41,11 +41,6 @@ def _applied(before: Any, patch: Any) -> Any:
     return apply(cast("Manifest", before) if isinstance(before, dict) else {}, cast("Manifest", patch))
 
 
-def between(before: Struct, after: Struct) -> Manifest:
-    """Returns a merge patch between two structs of one type, with the names they have on the wire."""
-    return {} if before == after else merge_patch(to_json(before), to_json(after))
-
-
 def to_json(value: Struct) -> Manifest:
     """Returns a struct as JSON data; fields at their default are left out."""
     built: Manifest = msgspec.to_builtins(value)

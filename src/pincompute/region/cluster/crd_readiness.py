@@ -99,17 +99,19 @@ async def _writable(client: ApiClient, kind: Resource[Any]) -> str:
 
 async def _untracked(client: ApiClient, kind: Resource[Any]) -> str:
     """Without the record of field managers, which the policy removes."""
-    body = msgspec.json.encode(_probe(kind) | {"spec": {}})
-    answer = await client.request("POST", kind.path(SYSTEM_NAMESPACE), query={"dryRun": "All"}, body=body)
+    answer = await _dry_run(client, kind, SYSTEM_NAMESPACE, _probe(kind) | {"spec": {}})
     if "managedFields" not in msgspec.json.decode(answer)["metadata"]:
         return ""
     return "its policy does not remove the record of field managers yet"
 
 
 async def _rehearse(client: ApiClient, kind: Resource[Any], namespace: str, manifest: Manifest) -> Object:
+    return msgspec.json.decode(await _dry_run(client, kind, namespace, manifest), type=Object)
+
+
+async def _dry_run(client: ApiClient, kind: Resource[Any], namespace: str, manifest: Manifest) -> bytes:
     body = msgspec.json.encode(manifest)
-    answer = await client.request("POST", kind.path(namespace), query={"dryRun": "All"}, body=body)
-    return msgspec.json.decode(answer, type=Object)
+    return await client.request("POST", kind.path(namespace), query={"dryRun": "All"}, body=body)
 
 
 def _probe(kind: Resource[Any]) -> Manifest:
