@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 from cyclopts import App, Parameter
@@ -14,6 +13,7 @@ from pincompute_sdk.cli.output import formats, terminal
 from pincompute_sdk.cli.output.formats import ResourceView
 from pincompute_sdk.cli.output.human_values import count
 from pincompute_sdk.cli.output.table import TableColumn
+from pincompute_sdk.cli.output.terminal import Styled
 from pincompute_sdk.generated.models import Cluster
 
 PATIENCE = 300.0  # seconds: a log of years is read whole
@@ -59,8 +59,9 @@ def verify(
         return FAILURE if report.faults else 0
     said = f"{report.records} records in {count(report.files, 'file')}, head {report.head}"
     if not report.faults:
-        sys.stdout.write(f"{terminal.painted('unbroken', 'green')}: {said}\n")
+        terminal.out(Styled("unbroken", "green"), f": {said}")
         return 0
-    sys.stdout.write(f"{terminal.painted('broken', 'bold red')}: {said}\n")
-    sys.stdout.writelines(f"  {fault.file}:{fault.line}: {fault.what}\n" for fault in report.faults)
+    terminal.out(Styled("broken", "bold red"), f": {said}")
+    for fault in report.faults:
+        terminal.out(f"  {fault.file}:{fault.line}: {fault.what}")
     return FAILURE

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import sys
 import warnings
 from typing import TextIO
 
@@ -12,6 +11,7 @@ from cyclopts import App, Parameter
 from cyclopts.exceptions import CycloptsError
 
 from pincompute_sdk.cli import command_table, error_report, help_pages
+from pincompute_sdk.cli.output import terminal
 from pincompute_sdk.core.errors import PinError
 
 
@@ -78,6 +78,6 @@ def _warn(
     line: str | None = None,
 ) -> None:
     """Warnings for people: one line, without the place in our code."""
-    del category, filename, lineno, line
+    del category, filename, lineno, file, line
     if os.environ.get("PYTHONWARNINGS") != "ignore":
-        (file or sys.stderr).write(f"warning: {message}\n")
+        terminal.err(f"warning: {message}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import sys
 import tarfile
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -15,6 +14,7 @@ from pincompute_sdk.cli import options, target
 from pincompute_sdk.cli.error_report import CommandError
 from pincompute_sdk.cli.exit_codes import NOT_FOUND, USAGE
 from pincompute_sdk.cli.options import ANYWHERE, Where
+from pincompute_sdk.cli.output import terminal
 from pincompute_sdk.cli.target import WorkloadTarget
 from pincompute_sdk.core.operation import Input, Operation
 from pincompute_sdk.generated import operations as op
@@ -77,7 +77,7 @@ def _into(pin: Client, project: str, source: Path, there: Remote, container: str
     query = {"path": str(folder), "container": container, "replica": there.target.replica}
     path = {"project": project, "name": there.target.name}
     done = pin.caller.call(_upload(there.target.kind), Input(path, query, {}, packed.getvalue(), PATIENCE))
-    sys.stdout.write(f"{source} is at {done.replica}:{folder / name}\n")
+    terminal.out(f"{source} is at {done.replica}:{folder / name}")
 
 
 def _upload(kind: Kind) -> Operation[Copied]:
@@ -95,7 +95,7 @@ def _out_of(pin: Client, project: str, here: Remote, destination: Path, containe
     except tarfile.TarError as error:
         remedy = "copy a smaller part of it; `pin exec NAME -- ls -l PATH` shows what is there"
         raise CommandError(f"{here.path} cannot be unpacked here", reason=str(error), remedy=remedy) from error
-    sys.stdout.write(f"{here.target.name}:{here.path} is at {placed}\n")
+    terminal.out(f"{here.target.name}:{here.path} is at {placed}")
 
 
 def _unpacked(packed: bytes, name: str, destination: Path) -> Path:

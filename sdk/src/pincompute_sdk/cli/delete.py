@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -12,6 +11,7 @@ from pincompute_sdk.cli.error_report import CommandError
 from pincompute_sdk.cli.exit_codes import TIMEOUT
 from pincompute_sdk.cli.live_view import Picture
 from pincompute_sdk.cli.options import ANYWHERE, Reason, Where, Workload, Yes
+from pincompute_sdk.cli.output import terminal
 from pincompute_sdk.cli.target import WorkloadTarget
 from pincompute_sdk.core.errors import NotFoundError
 
@@ -37,10 +37,10 @@ def delete(
             raise CommandError("nothing was deleted", remedy="answer y, or add --yes")
         accepted = options.workloads(pin, wanted.kind).delete(project, wanted.name, reason=reason or None)
         if not wait:
-            sys.stdout.write(f"{accepted.message}; `pin history {wanted.typed}` keeps its life\n")
+            terminal.out(f"{accepted.message}; `pin history {wanted.typed}` keeps its life")
             return
         _follow(options.workloads(pin, wanted.kind), project, wanted, timeout)
-    sys.stdout.write(f"{wanted} is deleted\n")
+    terminal.out(f"{wanted} is deleted")
 
 
 def _follow(them: AppsResource | UnitsResource, project: str, wanted: WorkloadTarget, timeout: float) -> None:

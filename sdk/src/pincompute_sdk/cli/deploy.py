@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +14,7 @@ from pincompute_sdk.cli.list_command import view_of
 from pincompute_sdk.cli.live_view import Picture
 from pincompute_sdk.cli.manifest import manifest_file, manifest_validation
 from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Reason, Where
-from pincompute_sdk.cli.output import formats
+from pincompute_sdk.cli.output import formats, terminal
 from pincompute_sdk.core.errors import InvalidError
 from pincompute_sdk.generated.kinds import KINDS, Kind, Workload
 
@@ -89,6 +88,6 @@ def _follow(them: WorkloadsResource, project: str, written: Workload, timeout: f
 
 def _said(app: Workload, output: str, sentence: str) -> None:
     if output == "table":
-        sys.stdout.write(sentence + "\n")
+        terminal.out(sentence)
     else:
         formats.one(view_of(target.kind_of(app)), app, output)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 
 from pincompute_sdk.cli.exit_codes import ACCESS, CONFLICT, FAILURE, NOT_FOUND, TIMEOUT, USAGE
 from pincompute_sdk.cli.output import terminal
+from pincompute_sdk.cli.output.terminal import Styled
 from pincompute_sdk.core import errors
 
 CODES: Mapping[type[errors.PinError], int] = {
@@ -57,4 +57,5 @@ def usage(message: str, hint: str) -> int:
 
 
 def _line(label: str, text: str, style: str = "") -> None:
-    sys.stderr.write(f"{terminal.painted(label + ':', style or 'cyan', sys.stderr)} {text}\n")
+    """A message of several lines is indented, so that none of them looks like a line of this report."""
+    terminal.err(Styled(f"{label}:", style or "cyan"), " ", text.replace("\n", "\n    "))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, TypeAlias
 
 from cyclopts import Parameter
@@ -13,6 +12,7 @@ from pincompute_sdk.cli.output import formats, terminal
 from pincompute_sdk.cli.output.formats import ResourceView
 from pincompute_sdk.cli.output.human_values import age
 from pincompute_sdk.cli.output.table import TableColumn
+from pincompute_sdk.cli.output.terminal import Styled
 from pincompute_sdk.generated.models import (
     DecisionRecord,
     Entry,
@@ -108,7 +108,7 @@ def history(
             page = pin.history.list(project, limit=limit, since=since)
     formats.many(HISTORY, page.items, output if name or output != "table" else "wide")
     if page.missing:
-        sys.stderr.write("warning: history cannot be read now; only the revisions that are kept without it are shown\n")
+        terminal.err("warning: history cannot be read now; only the revisions that are kept without it are shown")
 
 
 def events(
@@ -156,7 +156,8 @@ def explain(name: Named = "", /, *, output: OutputOption = "table", where: Where
         return
     for explanation in found:
         if not name:
-            sys.stdout.write(terminal.painted(explanation.name, "bold") + "\n")
-        sys.stdout.writelines(f"{sentence}\n" for sentence in explanation.sentences)
+            terminal.out(Styled(explanation.name, "bold"))
+        for sentence in explanation.sentences:
+            terminal.out(sentence)
     if not found:
-        sys.stderr.write(f"{EXPLANATION.nothing}\n")
+        terminal.err(f"{EXPLANATION.nothing}")

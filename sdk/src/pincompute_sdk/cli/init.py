@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +12,7 @@ from cyclopts import Parameter
 from pincompute_sdk.cli import prompt
 from pincompute_sdk.cli.error_report import CommandError
 from pincompute_sdk.cli.exit_codes import CONFLICT, USAGE
+from pincompute_sdk.cli.output import terminal
 from pincompute_sdk.core import configuration
 
 NAME = re.compile(r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$")
@@ -63,7 +63,7 @@ def init(
         given = _ask(given, asked=port is not None)
     _check(given)
     target.write_text(written(given, _project()), "utf-8")
-    sys.stdout.write(f"{target} is written: app {given.name}, image {given.image}. Next: `pin deploy`\n")
+    terminal.out(f"{target} is written: app {given.name}, image {given.image}. Next: `pin deploy`")
 
 
 def look(folder: Path) -> DetectedApp:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +12,7 @@ from pincompute_sdk.cli import options, target
 from pincompute_sdk.cli.error_report import CommandError
 from pincompute_sdk.cli.exit_codes import USAGE
 from pincompute_sdk.cli.options import ANYWHERE, Reason, Replica, Where, Workload
+from pincompute_sdk.cli.output import terminal
 from pincompute_sdk.cli.target import WorkloadTarget
 from pincompute_sdk.generated.models import Done
 
@@ -75,7 +75,7 @@ def _act(where: Where, wanted: WorkloadTarget, verb: Callable[[WorkloadsResource
     """Calls the verb and prints the server's message."""
     with options.client(where) as pin:
         done = verb(options.workloads(pin, wanted.kind), options.project(pin.context), wanted.name)
-    sys.stdout.write(f"{done.message}\n")
+    terminal.out(f"{done.message}")
 
 
 def _because(reason: str) -> dict[str, Any]:

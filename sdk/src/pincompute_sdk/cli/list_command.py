@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +12,7 @@ from pincompute_sdk.cli import options, status_tree
 from pincompute_sdk.cli.error_report import CommandError
 from pincompute_sdk.cli.exit_codes import USAGE
 from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Where
-from pincompute_sdk.cli.output import formats
+from pincompute_sdk.cli.output import formats, terminal
 from pincompute_sdk.cli.output.formats import ResourceView
 from pincompute_sdk.cli.output.human_values import age
 from pincompute_sdk.cli.output.table import TableColumn
@@ -98,4 +97,4 @@ def warn_of(missing: Iterable[str]) -> None:
     """Warns that an answer is partial."""
     silent = sorted(missing)
     if silent:
-        sys.stderr.write(f"warning: {', '.join(silent)} did not answer; what is shown of it may be old or missing\n")
+        terminal.err(f"warning: {', '.join(silent)} did not answer; what is shown of it may be old or missing")

@@ -24,12 +24,12 @@ class Picture:
 
     def __enter__(self) -> Self:
         if self._moving:
-            sys.stdout.write("\033[?25l")
+            terminal.verbatim("\033[?25l")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self._moving:
-            sys.stdout.write("\033[?25h")
+            terminal.verbatim("\033[?25h")
             sys.stdout.flush()
 
     def draw(self, lines: Sequence[TreeLine]) -> None:
@@ -39,13 +39,14 @@ class Picture:
         for line in lines:
             if line.text not in self._said:
                 self._said.add(line.text)
-                sys.stdout.write(line.text + "\n")
+                terminal.out(line.text)
         sys.stdout.flush()
 
     def _redraw(self, lines: Sequence[TreeLine]) -> None:
         size = terminal.size()
         shown = list(lines[: max(1, size.lines - 1)])
         up = f"\033[{self._height}F" if self._height else ""
-        sys.stdout.write(up + "".join(f"\033[2K{status_tree.painted(line, size.columns)}\n" for line in shown) + "\033[J")
+        drawn = "".join(f"\033[2K{terminal.line(*status_tree.cut(line, size.columns))}\n" for line in shown)
+        terminal.verbatim(f"{up}{drawn}\033[J")
         sys.stdout.flush()
         self._height = len(shown)

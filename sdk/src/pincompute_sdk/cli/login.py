@@ -19,6 +19,7 @@ from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Where
 from pincompute_sdk.cli.output import formats, terminal
 from pincompute_sdk.cli.output.formats import ResourceView
 from pincompute_sdk.cli.output.human_values import age
+from pincompute_sdk.cli.output.terminal import Styled
 from pincompute_sdk.client import Client
 from pincompute_sdk.core import configuration, oidc_login
 from pincompute_sdk.core.configuration import Context
@@ -78,10 +79,10 @@ def _with_token(using: Context, token: str) -> Context:
 def _by_device(issuer: OidcIssuer) -> Grant:
     at = issuer.endpoints()
     device = issuer.device(at)
-    sys.stderr.write(f"Open {terminal.painted(device.verification_uri, 'cyan', sys.stderr)}\n")
-    sys.stderr.write(f"and enter {terminal.painted(device.user_code, 'bold', sys.stderr)}\n")
+    terminal.err("Open ", Styled(device.verification_uri, "cyan"))
+    terminal.err("and enter ", Styled(device.user_code, "bold"))
     if device.verification_uri_complete:
-        sys.stderr.write(f"or open {device.verification_uri_complete}\n")
+        terminal.err(f"or open {device.verification_uri_complete}")
     sys.stderr.flush()
     end = time.monotonic() + device.expires_in
     for grant in issuer.poll(at, device):
@@ -97,7 +98,7 @@ def _in_browser(issuer: OidcIssuer) -> Grant:
     at = issuer.endpoints()
     with browser_callback.Listener() as listener:
         attempt = oidc_login.browser_login(issuer, at, listener.redirect, listener.state)
-        sys.stderr.write(f"If no browser opens, open\n{attempt.url}\n")
+        terminal.err(f"If no browser opens, open\n{attempt.url}")
         sys.stderr.flush()
         browser_callback.browse(attempt.url)
         code = listener.code()
@@ -116,7 +117,7 @@ def _keep(where: Where, context: Context) -> None:
     named = msgspec.structs.replace(context, user=name, project=project)
     configuration.save(at, configuration.Configuration(current=called, contexts={**stored.contexts, called: named}))
     told = f", project {named.project}" if named.project else "; next: `pin project use NAME`"
-    sys.stdout.write(f"logged in to {context.server} as {name} (context {called}{told})\n")
+    terminal.out(f"logged in to {context.server} as {name} (context {called}{told})")
 
 
 def _only_project(pin: Client) -> str:
@@ -135,13 +136,13 @@ def logout(*, where: Where = ANYWHERE) -> None:
     context = stored.contexts[called]
     bare = msgspec.structs.replace(context, token="", refresh_token="", expires=0, user="")
     configuration.save(at, msgspec.structs.replace(stored, contexts={**stored.contexts, called: bare}))
-    sys.stdout.write(f"logged out of {context.server} (context {called})\n")
+    terminal.out(f"logged out of {context.server} (context {called})")
     if context.issuer and context.refresh_token:
         issuer = OidcIssuer(context.issuer, context.client_id, context.ca)
         try:
             issuer.revoke(issuer.endpoints(), context.refresh_token)
         except PinError as error:
-            sys.stderr.write(f"warning: the token is forgotten here but was not revoked: {error}\n")
+            terminal.err(f"warning: the token is forgotten here but was not revoked: {error}")
 
 
 def whoami(*, output: OutputOption = "table", where: Where = ANYWHERE) -> None:
@@ -154,11 +155,11 @@ def whoami(*, output: OutputOption = "table", where: Where = ANYWHERE) -> None:
         formats.one(SESSION, session, output)
         return
     groups = f", groups {', '.join(session.groups)}" if session.groups else ""
-    sys.stdout.write(f"{session.name} ({session.kind or 'user'}{groups}) at {server}\n")
+    terminal.out(f"{session.name} ({session.kind or 'user'}{groups}) at {server}")
     if project:
-        sys.stdout.write(f"project {project}\n")
+        terminal.out(f"project {project}")
     if session.expires:
-        sys.stdout.write(f"until {session.expires:%Y-%m-%d %H:%M:%S %Z} ({_left(session.expires)})\n")
+        terminal.out(f"until {session.expires:%Y-%m-%d %H:%M:%S %Z} ({_left(session.expires)})")
 
 
 def _left(until: object) -> str:

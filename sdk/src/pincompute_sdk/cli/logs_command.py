@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from pincompute_sdk.cli import options, target
 from pincompute_sdk.cli.options import ANYWHERE, Replica, Where
 from pincompute_sdk.cli.output import terminal
+from pincompute_sdk.cli.output.terminal import Styled
 from pincompute_sdk.generated.models import LogLine
 
 PALETTE = ("cyan", "green", "yellow", "magenta", "blue")
@@ -31,6 +32,7 @@ def logs(
     container: Annotated[str, Parameter(name=["--container", "-c"], help="Of this container.")] = "",
     file: Annotated[str, Parameter(help="A file on a volume of the container, instead of its console.")] = "",
     previous: Annotated[bool, Parameter(negative="", help="Of the run before the last restart.")] = False,
+    raw: Annotated[bool, Parameter(negative="", help="Print control characters on a terminal, too, as they are.")] = False,
     where: Where = ANYWHERE,
 ) -> None:
     """Logs of all replicas, merged by time; NAME/REPLICA for one."""
@@ -41,20 +43,23 @@ def logs(
         asked["replica"] = wanted.replica
         if follow:
             for event in them.follow_logs(project, wanted.name, **asked, follow=True):
-                _print(msgspec.json.decode(event.data, type=LogLine))
+                _print(msgspec.json.decode(event.data, type=LogLine), raw=raw)
             return
         for line in them.logs(project, wanted.name, **asked, previous=previous or None, within=PATIENCE):
-            _print(line)
+            _print(line, raw=raw)
 
 
-def _print(line: LogLine) -> None:
-    """The prefix in the colour of its replica: the same replica, the same colour. What is no line of a log is marked."""
+def _print(line: LogLine, *, raw: bool) -> None:
+    """The prefix has the colour of its replica. What is no line of a log is marked.
+
+    A pipe gets a line as the container wrote it; a terminal gets its text and colours, because it obeys everything else.
+    """
     if line.mark:
         about = " ".join(part for part in (line.replica, line.container) if part)
-        sys.stderr.write(
-            terminal.painted(f"-- {about + ': ' if about else ''}{line.text or line.mark}", "dim", sys.stderr) + "\n"
-        )
+        terminal.err(Styled(f"-- {about + ': ' if about else ''}{line.text or line.mark}", "dim"))
         return
     prefix = f"{line.replica} {line.container}"
-    sys.stdout.write(f"{terminal.painted(prefix, PALETTE[crc32(prefix.encode()) % len(PALETTE)])} {line.text}\n")
+    text = line.text if raw or not sys.stdout.isatty() else terminal.with_colours(line.text.removesuffix("\r"))
+    terminal.out(Styled(prefix, PALETTE[crc32(prefix.encode()) % len(PALETTE)]), " ", end="")
+    terminal.verbatim(f"{text}\n")
     sys.stdout.flush()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +9,7 @@ from cyclopts import Parameter
 
 from pincompute_sdk.cli.error_report import CommandError
 from pincompute_sdk.cli.exit_codes import USAGE
+from pincompute_sdk.cli.output import terminal
 from pincompute_sdk.core import configuration
 from pincompute_sdk.core.configuration import Context
 
@@ -49,7 +49,7 @@ def context(where: Where) -> Context:
 
     at = configuration.path()
     if configuration.exposed(at):
-        sys.stderr.write(f"warning: {at} holds tokens and others may read it: chmod 600 {at}\n")
+        terminal.err(f"warning: {at} holds tokens and others may read it: chmod 600 {at}")
     return effective(where.context, server=where.server, project=where.project, ca=where.ca)
 
 

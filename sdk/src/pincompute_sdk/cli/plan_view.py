@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 from pincompute_sdk.cli.output import terminal
 from pincompute_sdk.cli.output.human_values import count
+from pincompute_sdk.cli.output.terminal import Styled
 from pincompute_sdk.generated.models import Change, Difference
 
 LONGEST = 60  # characters of a value
@@ -18,30 +18,32 @@ def show(wanted: dict[str, Any], planned: Difference) -> None:
     """Shows the server's comparison with what it would store."""
     title = f"{wanted.get('kind', 'App')} {wanted['project']}/{wanted['name']}"
     if planned.creates:
-        sys.stdout.write(f"{terminal.painted('+ new', 'green')} {title}\n")
-        sys.stdout.writelines(f"    {line}\n" for line in _summary(wanted))
+        terminal.out(Styled("+ new", "green"), f" {title}")
+        for sentence in _summary(wanted):
+            terminal.out(f"    {sentence}")
         return
     if not planned.changes:
-        sys.stdout.write(f"{title}: nothing to change\n")
+        terminal.out(f"{title}: nothing to change")
         return
     change(title, planned.changes, planned.message)
 
 
 def change(title: str, changes: Sequence[Change], message: str) -> None:
     """Shows the changes field by field, and a sentence about their effect."""
-    sys.stdout.write(f"{terminal.painted('~ change', 'yellow')} {title}\n")
-    sys.stdout.writelines(f"    {line(one)}\n" for one in changes)
+    terminal.out(Styled("~ change", "yellow"), f" {title}")
+    for one in changes:
+        terminal.out("    ", line(one))
     if message:
-        sys.stdout.write(f"    {message}\n")
+        terminal.out(f"    {message}")
 
 
-def line(change: Change) -> str:
+def line(change: Change) -> Styled:
     """`~ replicas: 3 → 6`, `+` for what comes, `-` for what goes."""
     if change.before is None:
-        return terminal.painted(f"+ {change.field}: {_value(change.after)}", "green")
+        return Styled(f"+ {change.field}: {_value(change.after)}", "green")
     if change.after is None:
-        return terminal.painted(f"- {change.field}: {_value(change.before)}", "red")
-    return terminal.painted(f"~ {change.field}: {_value(change.before)} → {_value(change.after)}", "yellow")
+        return Styled(f"- {change.field}: {_value(change.before)}", "red")
+    return Styled(f"~ {change.field}: {_value(change.before)} → {_value(change.after)}", "yellow")
 
 
 def _summary(wanted: dict[str, Any]) -> list[str]:

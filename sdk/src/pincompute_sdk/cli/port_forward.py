@@ -14,6 +14,7 @@ from pincompute_sdk.cli import options, target
 from pincompute_sdk.cli.error_report import CommandError
 from pincompute_sdk.cli.exit_codes import FAILURE, USAGE
 from pincompute_sdk.cli.options import ANYWHERE, Replica, Where
+from pincompute_sdk.cli.output import terminal
 from pincompute_sdk.core import websocket
 from pincompute_sdk.core.errors import PinError
 from pincompute_sdk.core.websocket import Socket
@@ -74,7 +75,7 @@ async def _serve(using: AsyncClient, wanted: Socket, local: int, *, browser: boo
         ) from error
     async with using, server:
         address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        sys.stdout.write(f"{address} leads to port {dict(wanted.query)['port']} of {wanted.path['name']}; Ctrl-C ends it\n")
+        terminal.out(f"{address} leads to port {dict(wanted.query)['port']} of {wanted.path['name']}; Ctrl-C ends it")
         sys.stdout.flush()
         if browser:
             with contextlib.suppress(webbrowser.Error):
@@ -89,7 +90,7 @@ async def _carry(using: AsyncClient, wanted: Socket, reader: asyncio.StreamReade
         async with connection:
             await _both(connection, reader, writer)
     except PinError as error:
-        sys.stderr.write(f"error: {error}\n")
+        terminal.err(f"error: {error}")
     finally:
         writer.close()
         with contextlib.suppress(OSError):

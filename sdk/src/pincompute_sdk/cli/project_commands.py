@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Literal
 
 import msgspec
@@ -12,7 +11,7 @@ from pincompute_sdk.cli import help_pages, options
 from pincompute_sdk.cli.error_report import CommandError
 from pincompute_sdk.cli.exit_codes import USAGE
 from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Reason, Where
-from pincompute_sdk.cli.output import formats
+from pincompute_sdk.cli.output import formats, terminal
 from pincompute_sdk.cli.output.formats import ResourceView
 from pincompute_sdk.cli.output.human_values import age
 from pincompute_sdk.cli.output.table import TableColumn
@@ -63,7 +62,7 @@ def create(
     """Create a project; you are its owner."""
     with options.client(where) as pin:
         made = pin.projects.create({"kind": "Project", "name": name, "description": description}, reason=reason or None)
-    sys.stdout.write(f"{made.message}; `pin project use {name}` works in it\n")
+    terminal.out(f"{made.message}; `pin project use {name}` works in it")
 
 
 @app.command
@@ -82,7 +81,7 @@ def use(name: Annotated[str, Parameter(help="A project of `pin project list`.")]
     base = stored.contexts.get(called) or configuration.Context(server=used.server, ca=used.ca)
     contexts = {**stored.contexts, called: msgspec.structs.replace(base, project=name)}
     configuration.save(at, configuration.Configuration(current=stored.current or called, contexts=contexts))
-    sys.stdout.write(f"project {name} (context {called})\n")
+    terminal.out(f"project {name} (context {called})")
 
 
 @app.command
@@ -112,7 +111,7 @@ def grant(
     with options.client(where) as pin:
         project = options.project(pin.context)
         pin.members.replace(project, member, {"role": role}, reason=reason or None)
-    sys.stdout.write(f"{member} is {role} of project {project}\n")
+    terminal.out(f"{member} is {role} of project {project}")
 
 
 @app.command
@@ -125,4 +124,4 @@ def revoke(
     with options.client(where) as pin:
         project = options.project(pin.context)
         pin.members.delete(project, member, reason=reason or None)
-    sys.stdout.write(f"{member} has no role of its own in project {project} any more\n")
+    terminal.out(f"{member} has no role of its own in project {project} any more")

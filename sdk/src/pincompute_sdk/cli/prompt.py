@@ -6,12 +6,13 @@ import sys
 
 from pincompute_sdk.cli.error_report import CommandError
 from pincompute_sdk.cli.exit_codes import USAGE
+from pincompute_sdk.cli.output import terminal
 
 
 def confirmed(question: str) -> bool:
     if not sys.stdin.isatty():
         raise CommandError("this needs a yes, and nobody is there to give it", remedy="add --yes", code=USAGE)
-    sys.stderr.write(f"{question} [y/N] ")
+    terminal.err(f"{question} [y/N] ", end="")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
@@ -21,6 +22,6 @@ def text(question: str, default: str) -> str:
         raise CommandError(
             f"{question.lower()} is not known and nobody is there to ask", remedy="give it as an option", code=USAGE
         )
-    sys.stderr.write(f"{question} [{default}]: ")
+    terminal.err(f"{question} [{default}]: ", end="")
     sys.stderr.flush()
     return sys.stdin.readline().strip() or default

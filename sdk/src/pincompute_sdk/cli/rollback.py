@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -10,6 +9,7 @@ from cyclopts import Parameter
 from pincompute_sdk.cli import options, plan_view, prompt, target
 from pincompute_sdk.cli.error_report import CommandError
 from pincompute_sdk.cli.options import ANYWHERE, Reason, Where, Workload, Yes
+from pincompute_sdk.cli.output import terminal
 
 
 def rollback(
@@ -28,7 +28,7 @@ def rollback(
         project, them = options.project(pin.context), options.workloads(pin, wanted.kind)
         planned = them.rollback(project, wanted.name, {"revision": to}, dry_run=True)
         if not planned.changed:
-            sys.stdout.write(f"{planned.message}\n")
+            terminal.out(f"{planned.message}")
             return
         plan_view.change(f"{wanted.title} {project}/{wanted.name}", planned.changes, planned.message)
         if dry_run:
@@ -36,4 +36,4 @@ def rollback(
         if not yes and not prompt.confirmed(f"Roll {wanted} back to revision {planned.revision}?"):
             raise CommandError("nothing was changed", remedy="answer y, or add --yes")
         done = them.rollback(project, wanted.name, {"revision": planned.revision, "reason": reason})
-    sys.stdout.write(f"{done.message}; `pin status {wanted.typed} --watch` shows how\n")
+    terminal.out(f"{done.message}; `pin status {wanted.typed} --watch` shows how")

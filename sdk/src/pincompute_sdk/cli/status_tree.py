@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pincompute_sdk.cli.output import terminal
 from pincompute_sdk.cli.output.human_values import age
+from pincompute_sdk.cli.output.terminal import Styled
 from pincompute_sdk.generated.kinds import Workload
 from pincompute_sdk.generated.models import ReplicaStanding, ZoneStatus
 
@@ -21,9 +21,13 @@ class TreeLine:
     indent: str
     parts: tuple[tuple[str, str], ...]
 
+    def __post_init__(self) -> None:
+        """A message of several lines would look like branches of the tree."""
+        object.__setattr__(self, "parts", tuple((" ".join(text.split("\n")), style) for text, style in self.parts))
+
     @property
     def text(self) -> str:
-        return self.indent + "".join(text for text, _ in self.parts)
+        return terminal.visible(self.indent + "".join(text for text, _ in self.parts))
 
 
 def lines(app: Workload, replicas: Sequence[ReplicaStanding]) -> list[TreeLine]:
@@ -102,18 +106,20 @@ def write(drawn: Sequence[TreeLine]) -> None:
     """Writes the tree once. Only on a terminal, which would break the tree, long lines are cut."""
     room = terminal.width() if terminal.interactive() else 0
     for line in drawn:
-        sys.stdout.write(painted(line, room) + "\n")
+        terminal.out(*cut(line, room))
 
 
-def painted(line: TreeLine, room: int) -> str:
+def cut(line: TreeLine, room: int) -> list[Styled]:
+    """The parts of the line that have room."""
     left = room - len(line.indent) if room else 10_000
-    said = [terminal.painted(line.indent, "dim") if line.indent else ""]
-    for text, style in line.parts:
+    said = [Styled(line.indent, "dim")] if line.indent else []
+    for raw, style in line.parts:
+        text = terminal.visible(raw)
         if left <= 0:
             break
         if not text:
             continue
         shown = text if len(text) <= left else text[: max(0, left - 1)] + "…"
-        said.append(terminal.painted(shown, style))
+        said.append(Styled(shown, style))
         left -= len(shown)
-    return "".join(said)
+    return said

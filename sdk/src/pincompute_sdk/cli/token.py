@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from pincompute_sdk.cli import help_pages, options
 from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Reason, Where
-from pincompute_sdk.cli.output import formats
+from pincompute_sdk.cli.output import formats, terminal
 from pincompute_sdk.cli.output.formats import ResourceView
 from pincompute_sdk.cli.output.human_values import age
 from pincompute_sdk.cli.output.table import TableColumn
@@ -60,8 +59,8 @@ def create(
     if output != "table":
         formats.one(TOKENS, made, output)
         return
-    sys.stderr.write(f"token {made.id} for {name}; keep it now, it is not shown again:\n")
-    sys.stdout.write(f"{made.secret}\n")
+    terminal.err(f"token {made.id} for {name}; keep it now, it is not shown again:")
+    terminal.out(f"{made.secret}")
 
 
 @app.command
@@ -71,4 +70,4 @@ def revoke(
     """Make a token worthless at once."""
     with options.client(where) as pin:
         pin.tokens.delete(token, reason=reason or None)
-    sys.stdout.write(f"token {token} is revoked\n")
+    terminal.out(f"token {token} is revoked")

@@ -16,6 +16,8 @@ from pincompute_sdk.cli.output import jsonpath, table, terminal
 from pincompute_sdk.cli.output.table import TableColumn
 
 T = TypeVar("T")
+UNSAFE = frozenset(map(chr, terminal.UNSAFE))
+UNICODE_ESCAPES = {code: f"\\u{code:04x}" for code in terminal.UNSAFE if code >= 0x7F}  # below, JSON and YAML escape
 FORMATS = ("table", "wide", "json", "yaml", "name")
 
 
@@ -41,7 +43,8 @@ def many(view: ResourceView[T], rows: Sequence[T], output: str) -> None:
     if output in ("table", "wide"):
         table.show(rows, view.columns, wide=output == "wide", nothing=view.nothing)
     elif output == "name":
-        sys.stdout.writelines(f"{view.kind}/{view.name(row)}\n" for row in rows)
+        for row in rows:
+            terminal.out(f"{view.kind}/{view.name(row)}")
     else:
         data({"items": [plain(row) for row in rows]}, output)
 
@@ -49,7 +52,7 @@ def many(view: ResourceView[T], rows: Sequence[T], output: str) -> None:
 def one(view: ResourceView[T], row: T, output: str) -> None:
     """A single thing as data; people get what the command draws instead."""
     if output == "name":
-        sys.stdout.write(f"{view.kind}/{view.name(row)}\n")
+        terminal.out(f"{view.kind}/{view.name(row)}")
     else:
         data(plain(row), output)
 
@@ -60,11 +63,12 @@ def data(value: Any, output: str) -> None:
         raise CommandError("this has no name to print", remedy="use -o json or jsonpath=…", code=USAGE)
     if output.startswith("jsonpath="):
         for found in jsonpath.find(output.removeprefix("jsonpath="), value):
-            sys.stdout.write((found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)) + "\n")
+            text = found if isinstance(found, str) else to_json(found)
+            terminal.verbatim((terminal.visible(text) if sys.stdout.isatty() else text) + "\n")
     elif output == "yaml":
         _coloured(to_yaml(value), "yaml")
     else:
-        _coloured(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "json")
+        _coloured(to_json(value, indent=2) + "\n", "json")
 
 
 def plain(row: object) -> Any:
@@ -72,15 +76,29 @@ def plain(row: object) -> Any:
     return msgspec.json.decode(msgspec.json.encode(row))
 
 
+def to_json(value: Any, indent: int | None = None) -> str:
+    """JSON in which a terminal finds nothing to obey: what `json` leaves unescaped is escaped too."""
+    return json.dumps(value, indent=indent, ensure_ascii=False).translate(UNICODE_ESCAPES)
+
+
 def to_yaml(value: Any) -> str:
+    """YAML in which a terminal finds nothing to obey. Only a quoted string may have escapes."""
     import yaml
 
-    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=120)
+    class Dumper(yaml.SafeDumper):
+        """Puts a string that has anything to escape in double quotes."""
+
+    def represent(dumper: Any, text: str) -> Any:
+        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if UNSAFE & set(text) else None)
+
+    Dumper.add_representer(str, represent)
+    text = yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)
+    return text.translate(UNICODE_ESCAPES)
 
 
 def _coloured(text: str, language: str) -> None:
     if not terminal.coloured():
-        sys.stdout.write(text)
+        terminal.verbatim(text)
         return
     from rich.syntax import Syntax
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -27,14 +26,14 @@ class TableColumn(Generic[T]):
 
 def show(rows: Sequence[T], columns: Sequence[TableColumn[T]], *, wide: bool, nothing: str) -> None:
     if not rows:
-        sys.stderr.write(nothing + "\n")
+        terminal.err(nothing)
         return
     chosen = [column for column in columns if wide or not column.wide]
-    cells = [[column.value(row) for column in chosen] for row in rows]
+    cells = [[terminal.visible(column.value(row)) for column in chosen] for row in rows]
     if terminal.interactive() and _narrowest(chosen, cells) <= terminal.width():
         _on_terminal(chosen, cells)
     else:
-        sys.stdout.write(plain([column.title for column in chosen], cells))
+        terminal.out(plain([column.title for column in chosen], cells), end="")
 
 
 def plain(titles: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
