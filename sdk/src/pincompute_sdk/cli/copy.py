@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from pincompute_sdk.cli import options, target
+from pincompute_sdk.cli import options, tar_archive, target
 from pincompute_sdk.cli.error_report import CommandError
 from pincompute_sdk.cli.exit_codes import NOT_FOUND, USAGE
 from pincompute_sdk.cli.options import ANYWHERE, Where
 from pincompute_sdk.cli.output import terminal
+from pincompute_sdk.cli.tar_archive import ArchiveError
 from pincompute_sdk.cli.target import WorkloadTarget
 from pincompute_sdk.core.operation import Input, Operation
 from pincompute_sdk.generated import operations as op
@@ -71,13 +72,32 @@ def _into(pin: Client, project: str, source: Path, there: Remote, container: str
         raise CommandError(f"there is no {source}", remedy="check the path", code=NOT_FOUND)
     inside = PurePosixPath(there.path)
     folder, name = (inside, source.resolve().name) if there.path.endswith("/") else (inside.parent, inside.name)
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as archive:
-        archive.add(source, arcname=name)
     query = {"path": str(folder), "container": container, "replica": there.target.replica}
     path = {"project": project, "name": there.target.name}
-    done = pin.caller.call(_upload(there.target.kind), Input(path, query, {}, packed.getvalue(), PATIENCE))
+    done = pin.caller.call(_upload(there.target.kind), Input(path, query, {}, _packed(source, name), PATIENCE))
     terminal.out(f"{source} is at {done.replica}:{folder / name}")
+
+
+def _packed(source: Path, name: str) -> bytes:
+    packed, allowance = io.BytesIO(), _Allowance()
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        archive.add(source, arcname=name, filter=allowance.take)
+    return packed.getvalue()
+
+
+@dataclass(slots=True)
+class _Allowance:
+    """What one copy may still hold, so that a large folder is refused before it is read."""
+
+    count: int = tar_archive.MOST
+    size: int = tar_archive.LARGEST
+
+    def take(self, member: tarfile.TarInfo) -> tarfile.TarInfo:
+        self.count, self.size = self.count - 1, self.size - member.size
+        if self.count < 0 or self.size < 0:
+            limits = f"{tar_archive.MOST} files and {tar_archive.LARGEST} bytes"
+            raise CommandError(f"one copy has at most {limits}", remedy="copy it in parts", code=USAGE)
+        return member
 
 
 def _upload(kind: Kind) -> Operation[Copied]:
@@ -90,29 +110,13 @@ def _out_of(pin: Client, project: str, here: Remote, destination: Path, containe
     query = {"path": here.path, "container": container, "replica": here.target.replica}
     packed = options.workloads(pin, here.target.kind).get_files(project, here.target.name, **query, within=PATIENCE)
     name = PurePosixPath(here.path).name
+    placed = destination / name if destination.is_dir() else destination
     try:
-        placed = _unpacked(packed, name, destination)
-    except tarfile.TarError as error:
+        left_out = tar_archive.unpack(packed, name, placed)
+    except ArchiveError as error:
         remedy = "copy a smaller part of it; `pin exec NAME -- ls -l PATH` shows what is there"
         raise CommandError(f"{here.path} cannot be unpacked here", reason=str(error), remedy=remedy) from error
+    if left_out:
+        more = f" and {len(left_out) - 3} more" if len(left_out) > 3 else ""
+        terminal.err(f"warning: links and devices are not copied: {', '.join(left_out[:3])}{more}")
     terminal.out(f"{here.target.name}:{here.path} is at {placed}")
-
-
-def _unpacked(packed: bytes, name: str, destination: Path) -> Path:
-    """Where it is then: in a folder that is there, else under the destination's own name."""
-    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-        if destination.is_dir():
-            archive.extractall(destination, filter="data")
-            return destination / name
-        _renamed(archive, name, destination)
-        return destination
-
-
-def _renamed(archive: tarfile.TarFile, name: str, destination: Path) -> None:
-    """The archive's top gets the destination's name."""
-    members = archive.getmembers()
-    for member in members:
-        parts = PurePosixPath(member.name).parts
-        if parts[:1] == (name,):
-            member.name = str(PurePosixPath(destination.name, *parts[1:]))
-    archive.extractall(destination.resolve().parent, members=members, filter="data")

@@ -1,0 +1,157 @@
+"""What a hostile container must not do to whoever copies files out of it with `pin cp`."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pincompute_sdk.cli import copy, tar_archive
+from pincompute_sdk.cli.error_report import CommandError
+from pincompute_sdk.cli.tar_archive import ArchiveError
+
+END = bytes(1024)
+
+
+def header(name: str, size: int = 0, kind: bytes = tarfile.REGTYPE, link: str = "") -> bytes:
+    member = tarfile.TarInfo(name)
+    member.size, member.type, member.linkname = size, kind, link
+    return member.tobuf(tarfile.GNU_FORMAT)
+
+
+def padded(content: bytes) -> bytes:
+    return content + bytes(-len(content) % 512)
+
+
+def file(name: str, content: bytes = b"x") -> bytes:
+    return header(name, len(content)) + padded(content)
+
+
+def extended(*records: bytes, kind: bytes = tarfile.XHDTYPE) -> bytes:
+    content = b"".join(records)
+    return header("h", len(content), kind) + padded(content)
+
+
+def record(key: str, value: str) -> bytes:
+    rest = len(f" {key}={value}\n".encode())
+    length = next(n for n in range(rest, rest + 9) if n == rest + len(str(n)))
+    return f"{length} {key}={value}\n".encode()
+
+
+def stated(size: bytes) -> bytes:
+    """A header with this size field and the right checksum."""
+    block = bytearray(header("log"))
+    block[124:136], block[148:156] = size.rjust(12, b"\0"), b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block)
+
+
+REFUSED: dict[str, bytes] = {
+    "a compressed archive (xz)": lzma.compress(file("log") + END),
+    "a compressed archive (gzip)": gzip.compress(file("log") + END),
+    "a compressed archive (bzip2)": bz2.compress(file("log") + END),
+    "no archive": b"hello" * 1000,
+    "nothing": b"",
+    "another name": file("log/a") + file("other") + END,
+    "a name that begins alike": file("logs/a") + END,
+    "an absolute name": file("/log/a") + END,
+    "a name that leads out": file("log/../../a") + END,
+    "a name that leads out behind a zero": extended(record("path", "log/..\0/a")) + file("log") + END,
+    "an extended name elsewhere": extended(record("path", "/etc/passwd")) + file("log") + END,
+    "a long name elsewhere": header("@", 6, tarfile.GNUTYPE_LONGNAME) + padded(b"../a/b") + file("log") + END,
+    "a global header": extended(record("path", "log"), kind=tarfile.XGLTYPE) + file("log") + END,
+    "a sparse file": header("log", 0, tarfile.GNUTYPE_SPARSE) + END,
+    "a sparse file in an extended header": extended(record("GNU.sparse.realsize", "9" * 12)) + file("log") + END,
+    "a size that is not there": header("log", 1 << 20) + END,
+    "a size that is too large": header("log", 1 << 40) + END,
+    "an extended size that is too large": extended(record("size", "9" * 40)) + file("log") + END,
+    "a negative size": stated(b"-00000000777") + END,
+    "a negative binary size": stated(b"\xff" * 12) + END,
+    "an extended size that is negative": extended(record("size", "-512")) + file("log") + END,
+    "records that go nowhere": extended(b"0 path=log\n") + file("log") + END,
+    "a record longer than its header": extended(b"99999 path=log\n") + file("log") + END,
+    "digits without an end": extended(b"1" * 60_000) + file("log") + END,
+    "many extended headers": extended(record("a", "b")) * 400 + file("log") + END,
+    "a large extended header": extended(record("a", "b" * 70_000)) + file("log") + END,
+    "an unknown type": header("log", 0, b"V") + END,
+    "no end": file("log"),
+    "no member": END,
+    "a link alone": header("log", 0, tarfile.SYMTYPE, "/etc/passwd") + END,
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_hostile_archive_is_refused_and_nothing_of_it_is_written(case: str, tmp_path: Path):
+    with pytest.raises(ArchiveError):
+        tar_archive.unpack(REFUSED[case], "log", tmp_path / "log")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_and_folders_come_out_with_safe_modes(tmp_path: Path):
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as archive:  # extended headers, as Python writes them
+        for name, content in (("log/ü/" + "n" * 200, b"a" * 1000), ("log/b", b"")):
+            member = tarfile.TarInfo(name)
+            member.size, member.mode, member.mtime = len(content), 0o6777, 1_000_000_000.5
+            archive.addfile(member, io.BytesIO(content))
+    assert tar_archive.unpack(made.getvalue(), "log", tmp_path / "there") == []
+    assert (tmp_path / "there/ü" / ("n" * 200)).read_bytes() == b"a" * 1000
+    assert (tmp_path / "there/b").stat().st_mode & 0o7777 == 0o755
+    assert (tmp_path / "there/b").stat().st_mtime == 1_000_000_000
+
+
+def test_links_and_devices_are_left_out_and_named(tmp_path: Path):
+    kinds = {"s": tarfile.SYMTYPE, "h": tarfile.LNKTYPE, "d": tarfile.CHRTYPE, "f": tarfile.FIFOTYPE}
+    links = b"".join(header(f"log/{name}", 0, kind, "/etc/passwd") for name, kind in kinds.items())
+    assert tar_archive.unpack(links + file("log/s/x") + END, "log", tmp_path / "log") == [f"log/{n}" for n in kinds]
+    assert (tmp_path / "log/s/x").read_bytes() == b"x", "a file below a link is below a folder"
+
+
+def test_a_link_that_was_here_before_leads_nowhere(tmp_path: Path):
+    (tmp_path / "log").mkdir()
+    (tmp_path / "secret").write_text("mine")
+    (tmp_path / "log/out").symlink_to(tmp_path)
+    (tmp_path / "log/file").symlink_to(tmp_path / "secret")
+    with pytest.raises(ArchiveError, match="leads"):
+        tar_archive.unpack(file("log/out/secret") + END, "log", tmp_path / "log")
+    with pytest.raises(OSError, match="symbolic links"):
+        tar_archive.unpack(file("log/file") + END, "log", tmp_path / "log")
+    assert (tmp_path / "secret").read_text() == "mine"
+
+
+def test_sums_are_bounded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr(tar_archive, "LARGEST", 1000)
+    with pytest.raises(ArchiveError, match="1000 bytes"):
+        tar_archive.unpack(file("log/a", b"x" * 600) + file("log/b", b"x" * 600) + END, "log", tmp_path / "log")
+    monkeypatch.setattr(tar_archive, "MOST", 5)
+    with pytest.raises(ArchiveError, match="more than 5 members"):
+        tar_archive.unpack(b"".join(file(f"log/{i}") for i in range(9)) + END, "log", tmp_path / "log")
+
+
+def test_work_is_bounded_by_the_archive(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Each header is parsed once, and no text of an archive stays for the members behind it."""
+    parsed, original = [], tarfile.TarInfo.frombuf
+    monkeypatch.setattr(tarfile.TarInfo, "frombuf", staticmethod(counting(parsed, original)))
+    keys = extended(*(record(f"k{i}", "v") for i in range(4000)))
+    tar_archive.unpack(b"".join(keys + file(f"log/{i}") for i in range(20)) + END, "log", tmp_path / "log")
+    assert len(parsed) == 40
+
+
+def counting(calls: list[int], original: Callable[..., tarfile.TarInfo]) -> Callable[..., tarfile.TarInfo]:
+    def counted(block: bytes, encoding: str, errors: str) -> tarfile.TarInfo:
+        calls.append(len(block))
+        return original(block, encoding, errors)
+
+    return counted
+
+
+def test_a_folder_that_is_too_large_is_refused_before_it_is_read(tmp_path: Path):
+    with (tmp_path / "large").open("wb") as sparse:
+        sparse.truncate(tar_archive.LARGEST + 1)
+    with pytest.raises(CommandError, match="one copy has at most"):
+        copy._packed(tmp_path, "x")
