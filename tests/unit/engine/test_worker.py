@@ -15,6 +15,7 @@ import pytest
 from pincompute.api.builtin import NAMESPACES, PODDISRUPTIONBUDGETS, PODS
 from pincompute.api.labels import HOST, MANAGED_BY, PINCOMPUTE
 from pincompute.api.meta import Key, Object, Resource, Struct
+from pincompute.engine import worker
 from pincompute.engine.controller_card import Card, Controller, ReadAccess, WriteAccess, own_key
 from pincompute.engine.engine import Engine
 from pincompute.engine.error_classification import Outcome
@@ -223,6 +224,21 @@ async def test_a_conflict_is_looked_at_again_and_no_error() -> None:
         await eventually(lambda: bench.host.store.get(WIDGETS, Key("shop", "one"))["metadata"].get("labels"))
         assert bench.count(Outcome.CONFLICT) == 3
         assert bench.troubles == []
+
+
+async def test_conflicts_that_do_not_end_raise_an_alert(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(worker, "PERSISTENT", 3)
+
+    def always_stale(widget: Widget) -> Plan:
+        ref, body = Ref(HOST, WIDGETS, widget.key), {"metadata": {"labels": {"seen": "yes"}}}
+        return plan((Patch(ref, body, widget.metadata.uid, "1", "why"),))
+
+    async with WorkerBench(always_stale).running() as bench:
+        bench.make("one")
+        await eventually(lambda: "conflicts do not end" in caplog.text)
+        assert bench.count(Outcome.CONFLICT) >= 3
 
 
 async def test_unknown_changes_nothing_until_there_is_news() -> None:

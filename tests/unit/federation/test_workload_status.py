@@ -29,7 +29,7 @@ LATER = NOW + PACE
 
 
 def decide(at, workload, reports):
-    return workload_controller.decide(workload_controller.ObservedWorkload(at, workload, tuple(reports), ()))
+    return workload_controller.decide(workload_controller.ObservedWorkload(at, workload, tuple(reports)))
 
 
 def after(workload, reports, at=LATER) -> WorkloadStatus:
