@@ -19,7 +19,7 @@ from benchmarks.progress import Say
 from pincompute.api.builtin import NAMESPACES
 from pincompute.api.labels import HOST, MANAGED_BY, PINCOMPUTE
 from pincompute.api.meta import Key, Object, Resource
-from pincompute.engine.controller_card import Card, Controller, ObserveContext, ReadAccess, WriteAccess, own_key
+from pincompute.engine.controller import Card, Controller, ObserveContext, ReadAccess, WriteAccess, own_key
 from pincompute.engine.engine import Engine
 from pincompute.engine.plan import Apply, Plan, Ref, plan
 from pincompute.kube.cluster_set import Clusters

@@ -26,7 +26,7 @@ from pincompute.api.revisions import PINREVISIONS
 from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS
 from pincompute.api.workloads import PINAPPS, PINPODS
 from pincompute.engine.api_refusals import ApiRefusals
-from pincompute.engine.controller_card import Controller
+from pincompute.engine.controller import Controller
 from pincompute.engine.engine import Engine
 from pincompute.federation.scheduling import scheduling_queue
 from pincompute.federation.workload import orphan_collection

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-from pincompute.engine.controller_card import Controller
+from pincompute.engine.controller import Controller
 from pincompute.testing.laws import Case
 
 

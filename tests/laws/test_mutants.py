@@ -13,7 +13,7 @@ import keeper
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from keeper_worlds import cases
+from keeper_cases import cases
 from member_worlds import shards
 from mutants import infected, mutated
 from region_worlds import regions

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any
 
-from pincompute.engine.controller_card import Card
+from pincompute.engine.controller import Card
 from pincompute.engine.error_classification import Outcome
 from pincompute.engine.worker import KeyTrouble
 

@@ -11,7 +11,7 @@ from typing import Any
 from pincompute.api.builtin import PODS
 from pincompute.api.labels import MANAGED_BY, PINCOMPUTE
 from pincompute.api.meta import Manifest, Object
-from pincompute.engine.controller_card import Card, Verb, Where
+from pincompute.engine.controller import Card, Verb, Where
 from pincompute.engine.error_classification import ForeignError, StaleView, UndeclaredAccessError
 from pincompute.engine.interfaces import Writer
 from pincompute.engine.plan import (

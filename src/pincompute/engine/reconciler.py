@@ -12,7 +12,7 @@ from typing import Any
 
 from pincompute.engine import executor
 from pincompute.engine.bulkhead import Bulkhead
-from pincompute.engine.controller_card import Controller, K, ObserveContext
+from pincompute.engine.controller import Controller, K, ObserveContext
 from pincompute.engine.error_classification import GOES_ON, Fenced, Outcome, classify, of_stage
 from pincompute.engine.interfaces import ConnectedClusters, WriteLease
 from pincompute.engine.plan import Action, Plan, Stage, bounded, cluster_of

@@ -17,7 +17,7 @@ from typing import Any
 from pincompute.api.labels import SYSTEM_NAMESPACE
 from pincompute.api.meta import Key
 from pincompute.engine import health_endpoints, input_pollers
-from pincompute.engine.controller_card import Controller
+from pincompute.engine.controller import Controller
 from pincompute.engine.engine import Engine
 from pincompute.engine.metrics import Metrics
 from pincompute.engine.worker import OnTrouble, ignore_trouble

@@ -19,7 +19,7 @@ from pincompute.api.labels import HOST
 from pincompute.api.meta import Object
 from pincompute.engine import executor, reconciler
 from pincompute.engine.bulkhead import OVERDUE, BulkheadFull
-from pincompute.engine.controller_card import AnyKey, Card, Controller, K, ReadAccess
+from pincompute.engine.controller import AnyKey, Card, Controller, K, ReadAccess
 from pincompute.engine.error_classification import Outcome
 from pincompute.engine.external_inputs import ExternalInputs, ViewsWithInputs
 from pincompute.engine.interfaces import ConnectedClusters, WriteLease
@@ -29,7 +29,7 @@ from pincompute.engine.plan import ConfirmSet, Plan, Ref, Replace, cluster_of, r
 from pincompute.engine.reconciler import ActionResult, ReconcileResult
 from pincompute.engine.work_queue import Item, Priority, RetryDelays, WorkQueue
 from pincompute.kube.cache_views import Unknown
-from pincompute.kube.token_bucket import TokenBucket
+from pincompute.kube.rate_limiter import RateLimiter
 
 log = logging.getLogger("pincompute.engine")
 
@@ -90,7 +90,7 @@ class Worker(Generic[K]):
         self._clock = clock
         self._inputs = inputs
         self._aside = 0
-        self._pace = TokenBucket(self.card.pace, self.card.pace) if self.card.pace else None
+        self._pace = RateLimiter(self.card.pace, self.card.pace) if self.card.pace else None
         self._troubled: set[K] = set()
         self._contacts: set[str] = set()
         metrics.watch_queue(self.card.name, self.queue.__len__, lambda: len(self.queue.failing()) + len(self._setbacks))

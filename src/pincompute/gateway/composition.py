@@ -16,22 +16,19 @@ from litestar.types import ControllerRouterHandler
 from pincompute.api.labels import HOST
 from pincompute.api.member_clusters import PROJECTS, Project
 from pincompute.api.meta import Key
-from pincompute.gateway import application, openapi_document
+from pincompute.gateway import administration_handlers, application, openapi_document
 from pincompute.gateway.access import Authenticator, Authorizer, Roles, ServiceTokens
 from pincompute.gateway.access.service_tokens import ServiceToken
-from pincompute.gateway.administration import administration_handlers as administration
 from pincompute.gateway.audit import AuditLog
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.call_context import Caller
-from pincompute.gateway.history import HistoryRecorder, HistoryService, OperationRecorder
-from pincompute.gateway.history import history_handlers as insight
+from pincompute.gateway.history import HistoryRecorder, HistoryService, OperationRecorder, history_handlers
+from pincompute.gateway.host_clock import HostClock
 from pincompute.gateway.limits import RequestLimiter
 from pincompute.gateway.middleware import RequestGuards
 from pincompute.gateway.model import KINDS, SimpleKinds, in_projects, of_workloads
 from pincompute.gateway.openapi_document import OpenApiDocument
-from pincompute.gateway.operation import lifecycle_handlers as operation
-from pincompute.gateway.operation import operation_services as operations
-from pincompute.gateway.region_clock import RegionClock
+from pincompute.gateway.operation import lifecycle_handlers, service_factory
 from pincompute.gateway.rollback_revisions import RollbackRevisions
 from pincompute.gateway.settings import GatewaySettings
 from pincompute.gateway.workloads import object_handlers, project_handlers
@@ -50,9 +47,9 @@ def routes(kinds: SimpleKinds = KINDS) -> Sequence[ControllerRouterHandler]:
     return (
         *(route for kind in in_projects(kinds) for route in object_handlers.routes(kind)),
         *project_handlers.ROUTES,
-        *operation.routes(workloads),
-        *insight.routes(workloads),
-        *administration.ROUTES,
+        *lifecycle_handlers.routes(workloads),
+        *history_handlers.routes(workloads),
+        *administration_handlers.ROUTES,
     )
 
 
@@ -62,8 +59,8 @@ GIVEN = (
     "tokens",
     "authorizer",
     "audit",
-    *operations.NAMES,
-    "insight",
+    *service_factory.NAMES,
+    "history",
     "reader",
     "writer",
 )  # services that routes ask for by name
@@ -101,7 +98,7 @@ class Composition:
 @asynccontextmanager
 async def compose(settings: GatewaySettings, clusters: Clusters, kinds: SimpleKinds = KINDS) -> AsyncGenerator[Composition]:
     """To be entered before the first cluster is added. Raises what a part raises that its settings do not suit."""
-    clock = replace(SYSTEM, wall=RegionClock(clusters))
+    clock = replace(SYSTEM, wall=HostClock(clusters))
     async with (
         HistoryStore.open(settings.database, outbox=settings.path("outbox")) as store,
         AuditLog(settings.audit, settings.path(settings.audit.file), clock) as audit,
@@ -125,8 +122,8 @@ async def compose(settings: GatewaySettings, clusters: Clusters, kinds: SimpleKi
             "tokens": tokens,
             "authorizer": authorizer,
             "audit": audit,
-            **operations.make(reads, authorizer, RollbackRevisions(reads, store), settings),
-            "insight": HistoryService(reads, store, clock),
+            **service_factory.make(reads, authorizer, RollbackRevisions(reads, store), settings),
+            "history": HistoryService(reads, store, clock),
             "reader": ReadService(clusters, reads, authorizer),
             "writer": WriteService(reads),
         }

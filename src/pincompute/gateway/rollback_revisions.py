@@ -18,7 +18,7 @@ from pincompute.gateway.operation.lifecycle_rules import RollbackRevision
 from pincompute.gateway.operation.replica_lookup import WorkloadRef
 from pincompute.store import records
 from pincompute.store.history_store import HistoryStore
-from pincompute.store.record_history import RecordFilter
+from pincompute.store.history_table import RecordFilter
 from pincompute.store.records import AnyRecord, RecordType
 from pincompute.store.store_errors import StoreUnavailable
 

@@ -23,7 +23,7 @@ from pincompute.kube.circuit_breaker import CircuitBreaker
 from pincompute.kube.clock import SYSTEM, Clock
 from pincompute.kube.http_connection import ApiCall, HttpConnection
 from pincompute.kube.kubeconfig import ClusterConfig
-from pincompute.kube.token_bucket import TokenBucket
+from pincompute.kube.rate_limiter import RateLimiter
 
 T = TypeVar("T", bound=Object)
 
@@ -49,7 +49,7 @@ class ApiClient:
         self.name = name
         self.clock = clock
         self.breaker = CircuitBreaker(clock=clock)
-        self._bucket = TokenBucket(qps, burst, clock)
+        self._bucket = RateLimiter(qps, burst, clock)
         self._connection = HttpConnection(config, name, user_agent, clock, self.breaker)
 
     async def __aenter__(self) -> Self:

@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 
 from pincompute.region import atomic_files
-from pincompute.region.errors import RegionError
 from pincompute.region.layout import Layout, RegionSpec
+from pincompute.region.region_error import RegionError
 from pincompute.region.slot_claims import SPEC
 
 VARIABLE = "PINCOMPUTE_HOME"

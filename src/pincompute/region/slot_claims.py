@@ -17,8 +17,8 @@ from pathlib import Path
 import msgspec
 
 from pincompute.region import atomic_files
-from pincompute.region.errors import RegionError
 from pincompute.region.layout import MAX_SLOTS, RegionSpec
+from pincompute.region.region_error import RegionError
 
 SPEC = "region.json"
 LINKS = Path("/sys/class/net")

@@ -17,8 +17,8 @@ from pincompute.kube.backoff import Backoff, BackoffLimits
 from pincompute.kube.clock import SYSTEM, Clock
 from pincompute.store import schema_migration
 from pincompute.store.database import Database, DatabaseTimeouts
+from pincompute.store.history_table import HistoryTable
 from pincompute.store.outbox import Outbox
-from pincompute.store.record_history import RecordHistory
 from pincompute.store.records import AnyRecord
 from pincompute.store.retention import Retention, RetentionLimits
 from pincompute.store.store_errors import StoreError, StoreUnavailable
@@ -64,7 +64,7 @@ class HistoryStore:
         self._options = options
         self._clock = clock
         self.database = Database(url, options.patience)
-        self.history = RecordHistory(self.database)
+        self.history = HistoryTable(self.database)
         self._retention = Retention(self.database, options.limits)
         self._outbox = Outbox(folder, options.memory, options.disk)
         self._backoff = Backoff(options.pace, clock)

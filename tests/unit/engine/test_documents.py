@@ -9,7 +9,7 @@ from pincompute.api.labels import HOST
 from pincompute.api.meta import Key
 from pincompute.api.shards import PINAPPSHARDS
 from pincompute.api.workloads import PINAPPS
-from pincompute.engine.controller_card import Card, Controller, ReadAccess, WriteAccess, own_key
+from pincompute.engine.controller import Card, Controller, ReadAccess, WriteAccess, own_key
 from pincompute.engine.controller_docs import index, page
 from pincompute.engine.error_classification import Outcome
 from pincompute.engine.plan import (

@@ -10,7 +10,7 @@ from pincompute.api.builtin import NAMESPACES, PODDISRUPTIONBUDGETS, PODS
 from pincompute.api.labels import HOST, MANAGED_BY, PINCOMPUTE
 from pincompute.api.meta import Key, Manifest, Object, Resource
 from pincompute.engine import executor
-from pincompute.engine.controller_card import Card, ReadAccess, WriteAccess, own_key
+from pincompute.engine.controller import Card, ReadAccess, WriteAccess, own_key
 from pincompute.engine.error_classification import ForeignError, Outcome, StaleView, UndeclaredAccessError, classify, of_stage
 from pincompute.engine.plan import Action, Apply, Confirm, ConfirmSet, Create, Delete, Evict, Patch, Ref, Replace, Scale
 from pincompute.kube import api_errors

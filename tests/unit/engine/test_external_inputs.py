@@ -16,7 +16,7 @@ from pincompute.api.builtin import NAMESPACES
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Key
 from pincompute.engine import controller_docs, reconciler
-from pincompute.engine.controller_card import Card, Controller, ReadAccess, own_key
+from pincompute.engine.controller import Card, Controller, ReadAccess, own_key
 from pincompute.engine.engine import Engine
 from pincompute.engine.error_classification import Outcome, UndeclaredAccessError
 from pincompute.engine.external_inputs import AT_ONCE, ExternalInput, ExternalInputs, HttpStatusQuery, MetricQuery

@@ -10,7 +10,7 @@ from pincompute.api.builtin import NODES, PODS
 from pincompute.api.labels import LOCAL
 from pincompute.api.meta import Key
 from pincompute.engine import reconciler
-from pincompute.engine.controller_card import Card, Controller
+from pincompute.engine.controller import Card, Controller
 from pincompute.engine.plan import MOST_CREATES, Action, Apply, Confirm, Create, Delete, Plan, Ref, Stage, bounded, plan
 
 

@@ -15,7 +15,7 @@ import pytest
 from pincompute.api.builtin import NAMESPACES, PODDISRUPTIONBUDGETS, PODS
 from pincompute.api.labels import HOST, MANAGED_BY, PINCOMPUTE
 from pincompute.api.meta import Key, Object, Resource, Struct
-from pincompute.engine.controller_card import Card, Controller, ReadAccess, WriteAccess, own_key
+from pincompute.engine.controller import Card, Controller, ReadAccess, WriteAccess, own_key
 from pincompute.engine.engine import Engine
 from pincompute.engine.error_classification import Outcome
 from pincompute.engine.interfaces import Unfenced, WriteLease

@@ -20,14 +20,14 @@ from pincompute.api.labels import HOST
 from pincompute.api.member_clusters import MEMBERCLUSTERS, PROJECTS
 from pincompute.api.meta import Key, Manifest
 from pincompute.api.workloads import PINAPPS, PINPODS
+from pincompute.gateway import operation_annotation
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.history import HistoryRecorder
-from pincompute.gateway.operation import operation_annotation
 from pincompute.kube import field_managers
 from pincompute.kube.cluster_set import Clusters
 from pincompute.kube.kubeconfig import ClusterConfig
 from pincompute.store.history_store import HistoryStore
-from pincompute.store.record_history import RecordFilter
+from pincompute.store.history_table import RecordFilter
 from pincompute.store.records import (
     GONE,
     AnyRecord,

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from templates import apps, names, texts, units
+from random_workload_specs import apps, names, texts, units
 
 from pincompute.api import kinds as workloads
 from pincompute.api import merge_patch

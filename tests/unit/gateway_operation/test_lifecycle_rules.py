@@ -13,7 +13,8 @@ from replica_samples import NOW, TEMPLATE, app, pod, unit
 from pincompute.api import labels, template_hash
 from pincompute.api.kinds import PINAPP, PINPOD
 from pincompute.api.workloads import ClusterStatus, PinApp, WorkloadStatus
-from pincompute.gateway.operation import lifecycle_rules, operation_annotation
+from pincompute.gateway import operation_annotation
+from pincompute.gateway.operation import lifecycle_rules
 from pincompute.gateway.operation.lifecycle_rules import LifecycleRequest, RollbackRevision
 from pincompute.gateway.operation.replica_lookup import Replica
 from pincompute.gateway.problems import Problem

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 import pytest
 from replica_samples import EPOCH, SECOND, TARGET, FakeReplicas, ScriptedAccess, ScriptedLog, pod, restarted
 
-from pincompute.gateway.operation.logs import log_follower, log_query
+from pincompute.gateway.operation.logs import follower, log_query
 from pincompute.gateway.operation.logs.line_buffer import BufferBudget, LineBuffer
-from pincompute.gateway.operation.logs.log_lines import LogLine
+from pincompute.gateway.operation.logs.line_format import LogLine
 from pincompute.gateway.operation.logs.log_query import LogQuery
-from pincompute.gateway.operation.logs.log_reader import LogReader
+from pincompute.gateway.operation.logs.reader import LogReader
 
 WITHIN = 10.0
 
@@ -67,7 +67,7 @@ async def reading(reader: LogClient, query: LogQuery) -> AsyncIterator[LogClient
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log_follower, "PAUSE", 0.01)
+    monkeypatch.setattr(follower, "PAUSE", 0.01)
 
 
 def two() -> LogClient:

@@ -14,7 +14,7 @@ from pincompute.kube.api_client import ApiClient
 from pincompute.kube.api_errors import StatusCause
 from pincompute.kube.kubeconfig import ClusterConfig
 from pincompute.region.cluster.crd_readiness import until_usable
-from pincompute.region.errors import RegionError
+from pincompute.region.region_error import RegionError
 from pincompute.testing.apiserver import error_responses
 from pincompute.testing.apiserver.memory_server import MemoryServer
 from pincompute.testing.apiserver.served_kinds import CRDS

@@ -9,7 +9,7 @@ from typing import Any
 from pincompute.kube.backoff import BackoffLimits
 from pincompute.store.database import DatabaseTimeouts
 from pincompute.store.history_store import HistoryStore, StoreOptions
-from pincompute.store.record_history import RecordFilter
+from pincompute.store.history_table import RecordFilter
 from pincompute.store.records import AnyRecord, EventRecord, ExitRecord, OperationRecord, RevisionRecord, StateRecord
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)

@@ -10,7 +10,7 @@ from record_builders import DEADLINE, NOW, OF_HELLO, after, event, everything, e
 from pincompute.api.workloads import ClusterReplicas, Rejection, Scheduling
 from pincompute.store import records
 from pincompute.store.history_store import HistoryStore
-from pincompute.store.record_history import CursorError, RecordFilter
+from pincompute.store.history_table import CursorError, RecordFilter
 from pincompute.store.records import DecisionRecord
 
 SCHEDULING = Scheduling(

@@ -17,7 +17,7 @@ from pincompute.api.conditions import Condition
 from pincompute.api.labels import HOST
 from pincompute.api.member_clusters import MEMBERCLUSTERS, PROJECTS, Project
 from pincompute.api.meta import Key, Manifest
-from pincompute.engine.controller_card import Card, Controller, ReadAccess, WriteAccess, own_key
+from pincompute.engine.controller import Card, Controller, ReadAccess, WriteAccess, own_key
 from pincompute.engine.plan import Apply, Plan, Ref, Replace, plan, status_update
 from pincompute.federation.member import member_state
 from pincompute.kube.cache_views import Unknown, Views

@@ -24,7 +24,7 @@ from pincompute.api.member_clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS
 from pincompute.api.meta import Object
 from pincompute.api.resource_requests import NOTHING, Requests, plus
 from pincompute.api.workloads import Scheduling
-from pincompute.engine.controller_card import Card, Controller, ObserveContext, ReadAccess, WriteAccess
+from pincompute.engine.controller import Card, Controller, ObserveContext, ReadAccess, WriteAccess
 from pincompute.engine.plan import Failed, Plan, Ref, Replace
 from pincompute.federation.controller_keys import PoolKey
 from pincompute.federation.member import member_state

@@ -15,7 +15,7 @@ from pincompute.api.kinds import KINDS, WorkloadKind
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Object
 from pincompute.api.shards import Shard
-from pincompute.engine.controller_card import Card, Controller, ReadAccess, WriteAccess
+from pincompute.engine.controller import Card, Controller, ReadAccess, WriteAccess
 from pincompute.engine.plan import Confirm, Delete, Plan, Ref, plan
 from pincompute.federation.controller_keys import ShardKey
 from pincompute.federation.workload.workload_model import WorkloadObject

@@ -24,7 +24,7 @@ from pincompute.gateway.call_context import Call, may
 from pincompute.gateway.history.history_service import Explanation, HistoryService
 from pincompute.gateway.history.timeline import Entry
 from pincompute.gateway.problems import FieldError
-from pincompute.store.record_history import LONGEST_PAGE, RecordFilter
+from pincompute.store.history_table import LONGEST_PAGE, RecordFilter
 from pincompute.store.records import TYPES, AnyRecord, RecordType
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -149,14 +149,14 @@ TAGS = ["insight"]
 ASKED: Mapping[str, Provide] = {"asked": Provide(_asked, sync_to_thread=False)}
 
 
-async def _records(insight: HistoryService, wanted: RecordFilter, asked: HistoryQuery) -> Records:
-    page, missing = await insight.history(wanted, asked.cursor, asked.limit, oldest_first=asked.oldest_first)
-    return Records(page.records, page.cursor, insight.waiting, missing)
+async def _records(history: HistoryService, wanted: RecordFilter, asked: HistoryQuery) -> Records:
+    page, missing = await history.history(wanted, asked.cursor, asked.limit, oldest_first=asked.oldest_first)
+    return Records(page.records, page.cursor, history.waiting, missing)
 
 
-async def _timeline(insight: HistoryService, wanted: RecordFilter, asked: HistoryQuery) -> Timeline:
-    lines, cursor = await insight.timeline(wanted, asked.cursor, asked.limit, oldest_first=asked.oldest_first)
-    return Timeline(lines, cursor, insight.waiting)
+async def _timeline(history: HistoryService, wanted: RecordFilter, asked: HistoryQuery) -> Timeline:
+    lines, cursor = await history.timeline(wanted, asked.cursor, asked.limit, oldest_first=asked.oldest_first)
+    return Timeline(lines, cursor, history.waiting)
 
 
 def _of_workload(kind: WorkloadKind) -> tuple[HTTPRouteHandler, ...]:
@@ -165,50 +165,50 @@ def _of_workload(kind: WorkloadKind) -> tuple[HTTPRouteHandler, ...]:
     lists, looks = may("history", "list"), may("events", "list")
 
     @get(f"{path}/history", opt=lists, operation_id=f"get{word}History", tags=TAGS, dependencies=ASKED)
-    async def history(name: FromPath[str], insight: _Service, asked: _Query) -> Records:
+    async def history(name: FromPath[str], history: _Service, asked: _Query) -> Records:
         """What happened to it: revisions, placements, states, exits and operations, also after its end."""
-        return await _records(insight, asked.about(about, name, CHANGES), asked)
+        return await _records(history, asked.about(about, name, CHANGES), asked)
 
     @get(f"{path}/events", opt=looks, operation_id=f"get{word}Events", tags=TAGS, dependencies=ASKED)
-    async def events(name: FromPath[str], insight: _Service, asked: _Query) -> Records:
+    async def events(name: FromPath[str], history: _Service, asked: _Query) -> Records:
         """Kubernetes events of it and of its pods, each once with its count, longer than Kubernetes keeps them."""
-        return await _records(insight, asked.about(about, name, EVENTS), asked)
+        return await _records(history, asked.about(about, name, EVENTS), asked)
 
     @get(f"{path}/timeline", opt=lists, operation_id=f"get{word}Timeline", tags=TAGS, dependencies=ASKED)
-    async def timeline(name: FromPath[str], insight: _Service, asked: _Query) -> Timeline:
+    async def timeline(name: FromPath[str], history: _Service, asked: _Query) -> Timeline:
         """All of it as one story, a sentence each."""
-        return await _timeline(insight, asked.about(about, name, ALL), asked)
+        return await _timeline(history, asked.about(about, name, ALL), asked)
 
     @get(f"{path}/explain", opt=may("history", "get"), operation_id=f"explain{word}", tags=TAGS)
-    async def explain(project: FromPath[str], name: FromPath[str], insight: _Service) -> Explanation:
+    async def explain(project: FromPath[str], name: FromPath[str], history: _Service) -> Explanation:
         """Why it runs where it runs, or why it does not run, and what to do."""
-        return await insight.explain(kind, project, name)
+        return await history.explain(kind, project, name)
 
     return history, events, timeline, explain
 
 
 @get(f"{PROJECT}/history", opt=may("history", "list"), operation_id="getProjectHistory", tags=TAGS, dependencies=ASKED)
-async def project_history(insight: _Service, asked: _Query) -> Records:
+async def project_history(history: _Service, asked: _Query) -> Records:
     """What happened in the project, also to workloads that are gone."""
-    return await _records(insight, asked.about("", "", CHANGES), asked)
+    return await _records(history, asked.about("", "", CHANGES), asked)
 
 
 @get(f"{PROJECT}/events", opt=may("events", "list"), operation_id="getProjectEvents", tags=TAGS, dependencies=ASKED)
-async def project_events(insight: _Service, asked: _Query) -> Records:
+async def project_events(history: _Service, asked: _Query) -> Records:
     """Kubernetes events of all workloads of the project."""
-    return await _records(insight, asked.about("", "", EVENTS), asked)
+    return await _records(history, asked.about("", "", EVENTS), asked)
 
 
 @get(f"{PROJECT}/timeline", opt=may("history", "list"), operation_id="getProjectTimeline", tags=TAGS, dependencies=ASKED)
-async def project_timeline(insight: _Service, asked: _Query) -> Timeline:
+async def project_timeline(history: _Service, asked: _Query) -> Timeline:
     """The project's story, a sentence each."""
-    return await _timeline(insight, asked.about("", "", ALL), asked)
+    return await _timeline(history, asked.about("", "", ALL), asked)
 
 
 @get(f"{PROJECT}/explain", opt=may("history", "get"), operation_id="explainProject", tags=TAGS)
-async def project_explain(project: FromPath[str], insight: _Service) -> Explanations:
+async def project_explain(project: FromPath[str], history: _Service) -> Explanations:
     """Of every workload of the project that does not run as it should: why, and what to do."""
-    return Explanations(insight.explain_all(project))
+    return Explanations(history.explain_all(project))
 
 
 def routes(kinds: Kinds) -> tuple[HTTPRouteHandler, ...]:

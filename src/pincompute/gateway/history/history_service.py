@@ -16,7 +16,7 @@ from pincompute.gateway.history.timeline import Entry
 from pincompute.gateway.history.workload_explanation import ExplainedWorkload
 from pincompute.kube.clock import SYSTEM, Clock
 from pincompute.store.history_store import HistoryStore
-from pincompute.store.record_history import CursorError, RecordFilter, RecordPage
+from pincompute.store.history_table import CursorError, RecordFilter, RecordPage
 from pincompute.store.records import AnyRecord, RevisionRecord
 from pincompute.store.store_errors import StoreUnavailable
 

@@ -18,7 +18,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pincompute.gateway.limits.rate_bucket import RateBucket
+from pincompute.gateway.limits.token_bucket import TokenBucket
 
 AHEAD = 0.02  # seconds of work that may start at once: what those who come next find before them
 REMEMBERED = 10_000  # flows without a request whose work ends later than that of the others
@@ -59,7 +59,7 @@ class FairQueue:
     def __init__(self, size: int, each: int, capacity: float, now: float) -> None:
         self._size = size
         self._each = each
-        self._work = RateBucket.full(capacity, max(1.0, capacity * AHEAD), now)
+        self._work = TokenBucket.full(capacity, max(1.0, capacity * AHEAD), now)
         self._held = self._queued = self._number = 0
         self._tag = 0.0
         self._flows: dict[str, _Flow] = {}

@@ -18,7 +18,7 @@ from types import TracebackType
 from pincompute.gateway import problems
 from pincompute.gateway.call_context import Caller, Operation
 from pincompute.gateway.limits.fair_queue import FairQueue, QueuedRequest
-from pincompute.gateway.limits.rate_bucket import RateBucket
+from pincompute.gateway.limits.token_bucket import TokenBucket
 from pincompute.gateway.settings import LimitSettings
 from pincompute.kube.clock import SYSTEM, Clock
 
@@ -34,7 +34,7 @@ FAILED_LOGINS_RATE, FAILED_LOGINS_BURST = 10.0, 100.0  # of one address, before 
 class _RateAccount:
     """A bucket, and the time until which its owner shall wait."""
 
-    bucket: RateBucket
+    bucket: TokenBucket
     retry_at: float = float("-inf")
 
 
@@ -144,7 +144,7 @@ class RequestLimiter:
         if found is None:
             if len(self._accounts) >= REMEMBERED:
                 self._sweep()
-            found = self._accounts[name] = _RateAccount(RateBucket.full(rate, burst, self._clock.monotonic()))
+            found = self._accounts[name] = _RateAccount(TokenBucket.full(rate, burst, self._clock.monotonic()))
         return found
 
     def _sweep(self) -> None:

@@ -19,10 +19,9 @@ from pincompute.api import labels, merge_patch, template_hash
 from pincompute.api.kinds import WorkloadKind, WorkloadObject
 from pincompute.api.meta import Manifest
 from pincompute.domain import shard_pods
-from pincompute.gateway import problems
-from pincompute.gateway.operation import operation_annotation
-from pincompute.gateway.operation.operation_annotation import OperationNote
+from pincompute.gateway import operation_annotation, problems
 from pincompute.gateway.operation.replica_lookup import Replica
+from pincompute.gateway.operation_annotation import OperationNote
 from pincompute.gateway.problems import FieldError, Problem
 
 Verb: TypeAlias = Literal["pause", "resume", "stop", "start", "restart", "scale", "rollback"]

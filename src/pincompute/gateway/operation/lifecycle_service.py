@@ -19,14 +19,14 @@ from pincompute.api.kinds import WorkloadObject
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Key, Manifest
 from pincompute.domain.restart_requests import RestartRequest
-from pincompute.gateway import NAME, problems
+from pincompute.gateway import NAME, operation_annotation, problems
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.model import SimpleKind, diff
-from pincompute.gateway.operation import lifecycle_rules, operation_annotation, replica_lookup
+from pincompute.gateway.operation import lifecycle_rules, replica_lookup
 from pincompute.gateway.operation.lifecycle_rules import LifecycleChange, LifecycleRequest, RollbackRevision
-from pincompute.gateway.operation.operation_annotation import OperationNote
 from pincompute.gateway.operation.replica_access import ReplicaAccess
 from pincompute.gateway.operation.replica_lookup import Replica, ReplicaLookup, WorkloadRef
+from pincompute.gateway.operation_annotation import OperationNote
 from pincompute.kube import write_requests
 from pincompute.kube.api_errors import Conflict, NotFound
 

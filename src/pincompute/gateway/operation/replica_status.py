@@ -21,8 +21,8 @@ from pincompute.api.meta import Struct, doc
 from pincompute.domain import shard_pods
 from pincompute.gateway.call_context import may
 from pincompute.gateway.operation.lifecycle_service import LifecycleService
-from pincompute.gateway.operation.operation_paths import named, path
 from pincompute.gateway.operation.replica_lookup import Replica, WorkloadRef
+from pincompute.gateway.operation.route_paths import named, path
 
 ENDED_WELL = "Completed"  # the kubelet's reason for exit code 0
 

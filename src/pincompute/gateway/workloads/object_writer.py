@@ -19,14 +19,13 @@ from pincompute.api import merge_patch
 from pincompute.api.labels import HOST
 from pincompute.api.member_clusters import MEMBERCLUSTERS, PROJECTS
 from pincompute.api.meta import GROUP, Key, Manifest, Object
-from pincompute.gateway import NAME, problems
+from pincompute.gateway import NAME, operation_annotation, problems
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.call_context import Call
 from pincompute.gateway.model import AUTHOR, SimpleKind, codecs
 from pincompute.gateway.model.document_validation import DesiredResource
 from pincompute.gateway.model.simple_kind import stated_spec, users, version
-from pincompute.gateway.operation import operation_annotation
-from pincompute.gateway.operation.operation_annotation import OperationNote
+from pincompute.gateway.operation_annotation import OperationNote
 from pincompute.gateway.problems import FieldError, Problem
 from pincompute.gateway.workloads import preserved_fields
 from pincompute.kube import api_errors, write_requests

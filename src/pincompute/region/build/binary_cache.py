@@ -18,8 +18,8 @@ from pincompute.region import atomic_files, bundled_folders
 from pincompute.region.build import component_build
 from pincompute.region.build.component_build import Component
 from pincompute.region.build.go_toolchain import Toolchain
-from pincompute.region.errors import RegionError
 from pincompute.region.progress import Progress
+from pincompute.region.region_error import RegionError
 
 VARIABLE = "PINCOMPUTE_BINARIES"
 CACHE = "PINCOMPUTE_CACHE"

@@ -20,7 +20,7 @@ from pincompute.api.member_clusters import MEMBERCLUSTERS
 from pincompute.api.meta import Manifest, Object, Resource
 from pincompute.kube.api_client import ApiClient
 from pincompute.kube.api_errors import Forbidden, KubeError
-from pincompute.region.errors import RegionError
+from pincompute.region.region_error import RegionError
 
 READY = 60.0  # seconds that each kind may take
 LOOK = 0.1

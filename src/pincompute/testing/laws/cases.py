@@ -8,7 +8,7 @@ from functools import lru_cache, partial
 from typing import Any, TypeAlias
 
 from pincompute.api.meta import Resource
-from pincompute.engine.controller_card import Card, Controller
+from pincompute.engine.controller import Card, Controller
 from pincompute.testing.laws.simulated_world import Indexes, SimulatedWorld
 
 Step: TypeAlias = Callable[[SimulatedWorld], None]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from pincompute.api.meta import Key
-from pincompute.engine.controller_card import Card
+from pincompute.engine.controller import Card
 from pincompute.engine.plan import Action, ConfirmSet, Plan
 from pincompute.engine.reconciler import ReconcileResult
 from pincompute.testing.laws import final_state, plan_effects

@@ -16,7 +16,7 @@ import msgspec
 from pincompute.api.labels import HOST, LOCAL
 from pincompute.api.meta import Key, Manifest, Object, Resource
 from pincompute.engine import executor
-from pincompute.engine.controller_card import Card
+from pincompute.engine.controller import Card
 from pincompute.engine.error_classification import UndeclaredAccessError
 from pincompute.engine.interfaces import Propagation, Subresource
 from pincompute.engine.plan import Ref

@@ -15,8 +15,8 @@ import re2
 from litestar.params import FromQuery, HeaderParameter, QueryParameter
 
 from pincompute.gateway import problems
-from pincompute.gateway.operation.logs import log_lines
-from pincompute.gateway.operation.logs.log_lines import SECOND
+from pincompute.gateway.operation.logs import line_format
+from pincompute.gateway.operation.logs.line_format import SECOND
 from pincompute.gateway.problems import FieldError
 
 _RE2: Any = re2  # has no types
@@ -112,7 +112,7 @@ def read(
     return LogQuery(
         replica=replica,
         container=container,
-        since=log_lines.rfc3339(cursor.at // SECOND * SECOND) if cursor else _since(since),
+        since=line_format.rfc3339(cursor.at // SECOND * SECOND) if cursor else _since(since),
         tail=-1 if tail is None or cursor else tail,
         pattern=compile_pattern(grep) if grep else None,
         previous=previous,
@@ -131,7 +131,7 @@ def _since(text: str) -> str | float:
         days, hours, minutes, seconds = (int(part or 0) for part in duration.groups())
         return min(LONGEST, float(((days * 24 + hours) * 60 + minutes) * 60 + seconds))
     try:
-        return log_lines.rfc3339(log_lines.nanoseconds(text))
+        return line_format.rfc3339(line_format.nanoseconds(text))
     except (ValueError, OverflowError):
         expected = "a duration such as 10m or 1h30m, or a time such as 2026-11-21T14:00:00Z"
         raise _invalid("since", expected, f"{text[:80]!r} is neither") from None

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from pincompute.gateway.region_clock import RegionClock
+from pincompute.gateway.host_clock import HostClock
 from pincompute.kube.api_client import ApiClient
 from pincompute.kube.cache_views import Unknown
 from pincompute.kube.clock import Clock
@@ -45,13 +45,13 @@ class Host:
     ids=["not connected", "not heard", "agrees", "ahead of us", "behind us"],
 )
 def test_the_hosts_clock_counts_where_ours_differs(host: Any, told: datetime) -> None:
-    assert RegionClock(host, Clock(wall=lambda: NOW))() == told
+    assert HostClock(host, Clock(wall=lambda: NOW))() == told
 
 
 def test_a_difference_is_told_once_and_its_end_as_well(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", "pincompute.gateway.region_clock")
+    caplog.set_level("INFO", "pincompute.gateway.host_clock")
     host: Any = Host(NOW + timedelta(minutes=10))
-    time = RegionClock(host, Clock(wall=lambda: NOW))
+    time = HostClock(host, Clock(wall=lambda: NOW))
     time()
     time()
     host.time = NOW
@@ -85,7 +85,7 @@ async def test_a_client_knows_its_servers_time_from_its_last_answer() -> None:
 
 def test_whole_seconds_of_the_host_change_no_order_and_a_clock_that_is_set_is_followed() -> None:
     host: Any = Host(NOW - timedelta(minutes=10))
-    time = RegionClock(host, Clock(wall=lambda: NOW))
+    time = HostClock(host, Clock(wall=lambda: NOW))
     first = time()
     host.time -= timedelta(seconds=0.9)  # a newer answer, cut to its second
     second = time()

@@ -14,7 +14,7 @@ from pincompute.api import template_hash
 from pincompute.api.kinds import WorkloadObject
 from pincompute.gateway import problems
 from pincompute.gateway.operation import replica_lookup as naming
-from pincompute.gateway.operation.logs.log_lines import LogSource
+from pincompute.gateway.operation.logs.line_format import LogSource
 from pincompute.gateway.operation.logs.log_query import LogQuery
 from pincompute.gateway.operation.replica_access import Channel, ExecCommand, ReplicaAccess, ReplicaProcess
 from pincompute.gateway.operation.replica_lookup import Replica, WorkloadRef

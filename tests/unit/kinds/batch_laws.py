@@ -1,4 +1,4 @@
-"""Run beside package batches: the laws of a region in which every workload is a PinBatch."""
+"""Runs the laws of a region in which every workload is a PinBatch, of the package beside it."""
 
 from __future__ import annotations
 

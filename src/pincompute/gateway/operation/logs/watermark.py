@@ -11,7 +11,7 @@ import zlib
 from collections import Counter
 from dataclasses import dataclass, field
 
-from pincompute.gateway.operation.logs.log_lines import SECOND, rfc3339
+from pincompute.gateway.operation.logs.line_format import SECOND, rfc3339
 
 REMEMBERED = 50_000  # lines of one second; a log that writes more may repeat some after a break
 

@@ -19,11 +19,11 @@ from pincompute.gateway.operation import user_websockets
 from pincompute.gateway.operation.lifecycle_service import LifecycleService
 from pincompute.gateway.operation.replica_access import ExecCommand, ReplicaAccess
 from pincompute.gateway.operation.replica_lookup import Replica, ReplicaLookup, WorkloadRef
-from pincompute.gateway.operation.shells import command_execution, file_copy, port_tunnel, shell_transcript
-from pincompute.gateway.operation.shells.command_execution import CommandResult
-from pincompute.gateway.operation.shells.file_copy import Copied, CopyBroken
-from pincompute.gateway.operation.shells.shell_session import ShellSession
-from pincompute.gateway.operation.shells.shell_transcript import Transcript
+from pincompute.gateway.operation.replica_streams import command_execution, file_copy, port_tunnel, shell_transcript
+from pincompute.gateway.operation.replica_streams.command_execution import CommandResult
+from pincompute.gateway.operation.replica_streams.file_copy import Copied, CopyBroken
+from pincompute.gateway.operation.replica_streams.shell_session import ShellSession
+from pincompute.gateway.operation.replica_streams.shell_transcript import Transcript
 from pincompute.gateway.operation.stream_permissions import StreamPermissions
 from pincompute.gateway.operation.streamed_response import StreamedResponse, Write
 from pincompute.gateway.operation.task_groups import first_of
@@ -36,7 +36,7 @@ TAR = "application/x-tar"
 
 
 @dataclass(frozen=True, slots=True)
-class ShellPolicy:
+class ReplicaStreamPolicy:
     """`origins` may open WebSockets from a browser; `idle` in seconds; `folder` is where transcripts go.
 
     `transcripts` records shells of every project, whatever its own annotation says.
@@ -58,13 +58,13 @@ class ReplicaContainer:
 
 
 @dataclass(frozen=True, slots=True)
-class ShellService:
+class ReplicaStreamService:
     reads: CacheReads
     verbs: LifecycleService
     replicas: ReplicaLookup
     access: ReplicaAccess
     permissions: StreamPermissions
-    policy: ShellPolicy
+    policy: ReplicaStreamPolicy
 
     def find(self, target: WorkloadRef, replica: str, container: str) -> ReplicaContainer:
         """Find a container. Raises Problem when there is none, or its cluster does not answer."""

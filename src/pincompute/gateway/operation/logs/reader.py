@@ -13,12 +13,12 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
 from pincompute.api.builtin import ContainerStatus
-from pincompute.gateway.operation.logs import log_lines, log_sources
+from pincompute.gateway.operation.logs import line_format, source_selection
+from pincompute.gateway.operation.logs.follower import LogFollower
 from pincompute.gateway.operation.logs.line_buffer import LineBuffer
-from pincompute.gateway.operation.logs.log_follower import LogFollower
-from pincompute.gateway.operation.logs.log_lines import LogSource, Stamped
+from pincompute.gateway.operation.logs.line_format import LogSource, Stamped
 from pincompute.gateway.operation.logs.log_query import LogQuery
-from pincompute.gateway.operation.logs.log_watermark import Watermark
+from pincompute.gateway.operation.logs.watermark import Watermark
 from pincompute.gateway.operation.replica_access import LogOptions, ReplicaAccess
 from pincompute.gateway.operation.replica_lookup import ReplicaLookup, WorkloadRef
 from pincompute.kube.api_errors import KubeError, Refused
@@ -47,7 +47,7 @@ class LogReader:
     async def run(self) -> None:
         """Read all, or follow for as long as the workload exists, then close the buffer."""
         try:
-            chosen = log_sources.select(self.replicas.of(self.target), self.query)
+            chosen = source_selection.select(self.replicas.of(self.target), self.query)
             self._mark_silent_clusters(chosen)
             await self._read_past([source for source in chosen if source.replica.answers])
             if self.query.follow:
@@ -65,7 +65,7 @@ class LogReader:
                 missing.setdefault(source.replica.cluster, set()).add(source.replica.name)
         for cluster, names in missing.items():
             what = f"no lines of {', '.join(sorted(names))}" if names else "replicas there, if there are any, are not shown"
-            self.buffer.offer(log_lines.mark("gap", f"{cluster} does not answer: {what}", self.now()))
+            self.buffer.offer(line_format.mark("gap", f"{cluster} does not answer: {what}", self.now()))
 
     async def _read_past(self, chosen: Sequence[LogSource]) -> None:
         feeds = [asyncio.Queue[Stamped | None](AHEAD) for _ in chosen]
@@ -88,18 +88,18 @@ class LogReader:
             async with self._open_log(source) as raws:
                 async for raw in raws:
                     stamped = self._stamped(raw, source)
-                    new = not log_lines.is_timed(stamped, raw) or watermark.is_new(stamped.at, raw)
+                    new = not line_format.is_timed(stamped, raw) or watermark.is_new(stamped.at, raw)
                     if new and self._wanted(stamped):
                         await feed.put(stamped)
         except (KubeError, Unknown) as error:
             if not (isinstance(error, Refused) and _may_have_no_log(source.replica.status(source.container), self.query)):
                 text = f"the log of {source.replica.name} {source.container} cannot be read: {error}"
-                await feed.put(log_lines.mark("trouble", text, self.now()))
+                await feed.put(line_format.mark("trouble", text, self.now()))
         await feed.put(None)
 
     def _open_log(self, source: LogSource) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         if self.query.file:
-            return log_sources.read_file(self.access, source, self.query, follow=False)
+            return source_selection.read_file(self.access, source, self.query, follow=False)
         options = LogOptions(source.container, self.query.since, self._tail(), self.query.previous)
         return self.access.logs(source.replica.place, options)
 
@@ -111,8 +111,8 @@ class LogReader:
 
     def _stamped(self, raw: bytes, source: LogSource) -> Stamped:
         if self.query.file:
-            return log_lines.untimed(raw, source, self.now(), self.query.file)
-        return log_lines.parse(raw, source, self.now())
+            return line_format.untimed(raw, source, self.now(), self.query.file)
+        return line_format.parse(raw, source, self.now())
 
     def _wanted(self, stamped: Stamped) -> bool:
         return self.query.pattern is None or self.query.pattern.matches(stamped.line.text)

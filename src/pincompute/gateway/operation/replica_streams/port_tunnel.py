@@ -12,7 +12,7 @@ from litestar.exceptions import WebSocketDisconnect
 from pincompute.gateway.call_context import Call
 from pincompute.gateway.operation import user_websockets
 from pincompute.gateway.operation.replica_access import ReplicaTunnel
-from pincompute.gateway.operation.shells.shell_session import SessionEnd
+from pincompute.gateway.operation.replica_streams.shell_session import SessionEnd
 from pincompute.gateway.operation.stream_permissions import StreamPermissions
 from pincompute.gateway.operation.task_groups import first_of
 from pincompute.gateway.operation.user_websockets import UserSocket

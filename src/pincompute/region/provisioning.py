@@ -1,6 +1,6 @@
-"""Fills a region whose programs run: definitions, members, images, the demo project and examples/hello.
+"""Provisions a region whose programs run: definitions, members, images, the demo project and examples/hello.
 
-Clusters are filled side by side, each as soon as its API server is ready.
+Clusters are provisioned in parallel, each as soon as its API server is ready.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from pincompute.kube.api_client import ApiClient
 from pincompute.region import example_app, gateway_programs, region_programs
 from pincompute.region.cluster import cluster_dns, manifest_installer, manifest_provider, member_registration
 from pincompute.region.cluster.manifest_installer import Installer
-from pincompute.region.errors import RegionError
 from pincompute.region.images import image_build, image_registry
 from pincompute.region.layout import Layout, MemberSpec
 from pincompute.region.nodes import real_node, simulated_nodes
-from pincompute.region.process.program_watch import ProgramWatch
+from pincompute.region.process.program_states import ProgramStates
 from pincompute.region.progress import Progress
+from pincompute.region.region_error import RegionError
 
 PAUSE = Path(__file__).parent / "images" / "pause"
 PREPARING = 60.0  # seconds federation has to prepare a project
@@ -28,37 +28,37 @@ PREPARING = 60.0  # seconds federation has to prepare a project
 
 @dataclass(frozen=True, slots=True)
 class RunningRegion:
-    """The clusters of a region while they are filled."""
+    """The clusters of a region while they are provisioned."""
 
     layout: Layout
     binaries: Path
-    watch: ProgramWatch
+    states: ProgramStates
     progress: Progress
 
 
-async def populate(region: RunningRegion, *, example: bool) -> list[example_app.ZoneAnswer]:
-    """Fill every cluster; with the example, wait until it answers."""
+async def provision(region: RunningRegion, *, example: bool) -> list[example_app.ZoneAnswer]:
+    """Provision every cluster; with the example, wait until it answers."""
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_fill_host(region, example=example))
+        tasks.create_task(_provision_host(region, example=example))
         tasks.create_task(_push_images(region))
         for program in (gateway_programs.GATEWAY, gateway_programs.ISSUER):
-            tasks.create_task(region.watch.ready(program))
+            tasks.create_task(region.states.ready(program))
         for member in region.layout.spec.members:
-            tasks.create_task(fill_member(region, member))
+            tasks.create_task(provision_member(region, member))
     region.progress.say("definitions, members and images are in place")
     if not example:
         return []
     return await _see_answers(region)
 
 
-async def fill_member(region: RunningRegion, member: MemberSpec) -> None:
+async def provision_member(region: RunningRegion, member: MemberSpec) -> None:
     """Everything a member holds before work comes."""
     wanted = [
         *await asyncio.to_thread(manifest_provider.definitions, "member"),
         *cluster_dns.manifests(region.layout, 1 + member.index),
         *simulated_nodes.manifests(),
     ]
-    await region.watch.ready(f"{member.name}-apiserver")
+    await region.states.ready(f"{member.name}-apiserver")
     async with manifest_installer.client(region.layout.kubeconfig, member.name) as client:
         installer = Installer(client)
         await installer.apply_all(wanted)
@@ -72,9 +72,9 @@ async def register(layout: Layout, member: MemberSpec, host: Installer) -> None:
         await host.apply(manifest)
 
 
-async def _fill_host(region: RunningRegion, *, example: bool) -> None:
+async def _provision_host(region: RunningRegion, *, example: bool) -> None:
     definitions = await asyncio.to_thread(manifest_provider.definitions, "host")
-    await region.watch.ready(f"{HOST}-apiserver")
+    await region.states.ready(f"{HOST}-apiserver")
     async with manifest_installer.client(region.layout.kubeconfig, HOST) as client:
         host = Installer(client)
         await host.apply_all(definitions)
@@ -107,7 +107,7 @@ async def _create_example(layout: Layout, client: ApiClient, host: Installer) ->
 async def _push_images(region: RunningRegion) -> None:
     if not region.layout.spec.real_nodes:
         return
-    await region.watch.ready(image_registry.NAME)
+    await region.states.ready(image_registry.NAME)
     for folder, tag in ((PAUSE, real_node.PAUSE), (example_app.image_folder(), example_app.IMAGE)):
         await asyncio.to_thread(image_build.build, folder, tag, region.layout.registry, region.binaries)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 
 @dataclass(slots=True)
-class RateBucket:
+class TokenBucket:
     """Full at first. `rate` is in tokens a second, `burst` how many can be saved up."""
 
     rate: float
@@ -18,7 +18,7 @@ class RateBucket:
     at: float
 
     @classmethod
-    def full(cls, rate: float, burst: float, now: float) -> RateBucket:
+    def full(cls, rate: float, burst: float, now: float) -> TokenBucket:
         return cls(rate, burst, burst, now)
 
     def wait(self, cost: float, now: float) -> float:

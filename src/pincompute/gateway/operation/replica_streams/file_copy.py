@@ -25,8 +25,8 @@ from pincompute.gateway.operation.replica_access import (
     ReplicaPlace,
     ReplicaProcess,
 )
-from pincompute.gateway.operation.shells import command_execution, tar_streams
-from pincompute.gateway.operation.shells.command_execution import CappedOutput
+from pincompute.gateway.operation.replica_streams import command_execution, tar_streams
+from pincompute.gateway.operation.replica_streams.command_execution import CappedOutput
 from pincompute.gateway.operation.task_groups import single
 from pincompute.gateway.problems import FieldError, Problem
 

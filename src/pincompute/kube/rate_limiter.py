@@ -8,7 +8,7 @@ from pincompute.kube.clock import SYSTEM, Clock
 
 
 @dataclass(slots=True)
-class TokenBucket:
+class RateLimiter:
     """Holds `rate` tokens a second, at most `burst` saved up. Tokens may be owed: that is the queue."""
 
     rate: float

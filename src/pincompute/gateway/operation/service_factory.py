@@ -11,7 +11,7 @@ from pincompute.gateway.operation.lifecycle_service import LifecycleService, Rev
 from pincompute.gateway.operation.logs.log_handlers import LogService
 from pincompute.gateway.operation.member_replica_access import MemberReplicaAccess
 from pincompute.gateway.operation.replica_lookup import ReplicaLookup
-from pincompute.gateway.operation.shells.shell_service import ShellPolicy, ShellService
+from pincompute.gateway.operation.replica_streams.replica_stream_service import ReplicaStreamPolicy, ReplicaStreamService
 from pincompute.gateway.operation.stream_permissions import StreamPermissions
 from pincompute.gateway.settings import GatewaySettings
 
@@ -27,7 +27,7 @@ def make(
     permissions = StreamPermissions(authorizer, time.time)
     verbs = LifecycleService(reads, replicas, access, revisions)
     shells = settings.shells
-    policy = ShellPolicy(
+    policy = ReplicaStreamPolicy(
         origins=shells.origins,
         idle=shells.idle,
         transcripts=shells.transcripts,
@@ -37,5 +37,5 @@ def make(
     return {
         "verbs": verbs,
         "logs": LogService(verbs, replicas, access, permissions),
-        "shells": ShellService(reads, verbs, replicas, access, permissions, policy),
+        "shells": ReplicaStreamService(reads, verbs, replicas, access, permissions, policy),
     }

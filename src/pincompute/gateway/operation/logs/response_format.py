@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pincompute.gateway.call_context import Call
-from pincompute.gateway.operation.logs import log_lines
+from pincompute.gateway.operation.logs import line_format
 from pincompute.gateway.operation.logs.line_buffer import LineBuffer
-from pincompute.gateway.operation.logs.log_lines import ENCODERS, Encoder, Stamped
+from pincompute.gateway.operation.logs.line_format import ENCODERS, Encoder, Stamped
 from pincompute.gateway.operation.logs.log_query import LogCursor
 from pincompute.gateway.operation.stream_permissions import StreamPermissions
 from pincompute.gateway.operation.streamed_response import Write
@@ -78,7 +78,7 @@ class LogStream:
 
     async def _end_with_permission(self) -> None:
         why = await self.permissions.until_ended(self.call)
-        self.buffer.offer(log_lines.mark("denied", f"the stream ends: {why}", int(self.permissions.now() * 1e9)))
+        self.buffer.offer(line_format.mark("denied", f"the stream ends: {why}", int(self.permissions.now() * 1e9)))
         self.buffer.close()
 
     async def _write(self, write: Write) -> None:
@@ -95,4 +95,4 @@ class LogStream:
         return _SILENCE
 
 
-_SILENCE = [log_lines.mark("", "", 0)]
+_SILENCE = [line_format.mark("", "", 0)]

@@ -13,7 +13,7 @@ from keeper import CONFIGMAPS, FINALIZER, KEEPERS
 from pincompute.api.builtin import NAMESPACES
 from pincompute.api.labels import HOST, ORIGIN_UID
 from pincompute.api.meta import Key
-from pincompute.engine.controller_card import Controller
+from pincompute.engine.controller import Controller
 from pincompute.testing.laws import Case, Scenario, SimulatedProcess, SimulatedWorld
 
 CLUSTERS = (HOST, "a1", "b1")

@@ -17,8 +17,8 @@ from litestar.exceptions import WebSocketDisconnect
 from pincompute.gateway.call_context import Call
 from pincompute.gateway.operation import user_websockets
 from pincompute.gateway.operation.replica_access import Channel, ExecCommand, ExitStatus, ReplicaProcess, TerminalSize
-from pincompute.gateway.operation.shells import command_execution
-from pincompute.gateway.operation.shells.shell_transcript import Transcript, TranscriptLost
+from pincompute.gateway.operation.replica_streams import command_execution
+from pincompute.gateway.operation.replica_streams.shell_transcript import Transcript, TranscriptLost
 from pincompute.gateway.operation.stream_permissions import StreamPermissions
 from pincompute.gateway.operation.task_groups import first_of
 from pincompute.gateway.operation.user_websockets import UserSocket

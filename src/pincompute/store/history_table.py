@@ -65,7 +65,7 @@ class RecordedWorkload:
     last: datetime
 
 
-class RecordHistory:
+class HistoryTable:
     def __init__(self, database: Database) -> None:
         self._database = database
 

@@ -15,12 +15,12 @@ from litestar.types import ControllerRouterHandler
 from pincompute.api.kinds import WorkloadKind
 from pincompute.gateway import request_parameters
 from pincompute.gateway.call_context import Call, may
-from pincompute.gateway.operation.operation_paths import named, path
 from pincompute.gateway.operation.replica_lookup import WorkloadRef
-from pincompute.gateway.operation.shells import command_execution, tar_streams
-from pincompute.gateway.operation.shells.command_execution import CommandResult
-from pincompute.gateway.operation.shells.file_copy import Copied
-from pincompute.gateway.operation.shells.shell_service import TAR, ShellService
+from pincompute.gateway.operation.replica_streams import command_execution, tar_streams
+from pincompute.gateway.operation.replica_streams.command_execution import CommandResult
+from pincompute.gateway.operation.replica_streams.file_copy import Copied
+from pincompute.gateway.operation.replica_streams.replica_stream_service import TAR, ReplicaStreamService
+from pincompute.gateway.operation.route_paths import named, path
 from pincompute.gateway.operation.streamed_response import StreamedResponse
 from pincompute.gateway.operation.user_websockets import UserSocket
 
@@ -51,7 +51,7 @@ def _shell(kind: WorkloadKind) -> WebsocketRouteHandler:
         project: FromPath[str],
         name: FromPath[str],
         call: NamedDependency[Call],
-        shells: NamedDependency[ShellService],
+        shells: NamedDependency[ReplicaStreamService],
     ) -> None:
         """A program with a terminal, a shell if none is named."""
         await shells.serve_shell(socket, WorkloadRef(kind, project, name), call)
@@ -65,7 +65,7 @@ def _exec(kind: WorkloadKind) -> HTTPRouteHandler:
         project: FromPath[str],
         name: FromPath[str],
         call: NamedDependency[Call],
-        shells: NamedDependency[ShellService],
+        shells: NamedDependency[ReplicaStreamService],
         data: JSONBody[Running],
     ) -> CommandResult:
         """Runs one command to its end in one replica."""
@@ -84,7 +84,7 @@ def _files_out(kind: WorkloadKind) -> HTTPRouteHandler:
         project: FromPath[str],
         name: FromPath[str],
         call: NamedDependency[Call],
-        shells: NamedDependency[ShellService],
+        shells: NamedDependency[ReplicaStreamService],
         place: Annotated[str, QueryParameter(name="path", description="An absolute path in the container.", min_length=1)],
         replica: _Replica = "",
         container: _Container = "",
@@ -106,7 +106,7 @@ def _files_in(kind: WorkloadKind) -> HTTPRouteHandler:
     async def handle(
         project: FromPath[str],
         name: FromPath[str],
-        shells: NamedDependency[ShellService],
+        shells: NamedDependency[ReplicaStreamService],
         request: Request[Any, Any, Any],
         place: Annotated[str, QueryParameter(name="path", description="A folder in the container.", min_length=1)],
         replica: _Replica = "",
@@ -128,7 +128,7 @@ def _forward(kind: WorkloadKind) -> WebsocketRouteHandler:
         project: FromPath[str],
         name: FromPath[str],
         call: NamedDependency[Call],
-        shells: NamedDependency[ShellService],
+        shells: NamedDependency[ReplicaStreamService],
     ) -> None:
         """One connection to a port of a replica."""
         await shells.serve_port(socket, WorkloadRef(kind, project, name), call)

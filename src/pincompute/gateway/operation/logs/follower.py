@@ -12,13 +12,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from pincompute.api.builtin import ContainerStateTerminated, ContainerStatus
-from pincompute.gateway.operation.logs import log_lines, log_sources
+from pincompute.gateway.operation.logs import line_format, source_selection
 from pincompute.gateway.operation.logs.line_buffer import LineBuffer
+from pincompute.gateway.operation.logs.line_format import LogSource
 from pincompute.gateway.operation.logs.line_ordering import WAIT, ClockSkew, ReorderBuffer
-from pincompute.gateway.operation.logs.log_lines import LogSource
 from pincompute.gateway.operation.logs.log_query import LogQuery
-from pincompute.gateway.operation.logs.log_watermark import Watermark
 from pincompute.gateway.operation.logs.replica_succession import Arrival, ReplicaSuccession
+from pincompute.gateway.operation.logs.watermark import Watermark
 from pincompute.gateway.operation.replica_access import LogOptions, ReplicaAccess
 from pincompute.gateway.operation.replica_lookup import Replica, ReplicaLookup, WorkloadRef
 from pincompute.kube.api_errors import KubeError
@@ -75,14 +75,14 @@ class LogFollower:
         tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
         present_replicas = self.replicas.of(self.target)
         succession = ReplicaSuccession.of(present_replicas)
-        followed = {source.replica.uid for source in log_sources.select(present_replicas, self.query)}
+        followed = {source.replica.uid for source in source_selection.select(present_replicas, self.query)}
         first = True
         while True:
             changed.clear()
             present_replicas = self.replicas.of(self.target)
             self._by_uid = {replica.uid: replica for replica in present_replicas}
             followed |= self._mark_moves(succession.update(present_replicas), followed)
-            chosen = log_sources.of((replica for replica in present_replicas if replica.uid in followed), self.query)
+            chosen = source_selection.of((replica for replica in present_replicas if replica.uid in followed), self.query)
             for source in chosen:
                 if source.key not in tasks:
                     tasks[source.key] = group.create_task(self._follow(_followed(source, self.marks, present=first)))
@@ -107,7 +107,7 @@ class LogFollower:
                 text = f"{before.name} moved from {before.cluster} to {replica.cluster}{_with_name(before, replica)}"
                 self._mark("moved", text, replica)
         replacements = {replica.uid for replica, before in arrivals if before is not None and before.uid in followed}
-        named = {source.replica.uid for source in log_sources.select((replica for replica, _ in arrivals), self.query)}
+        named = {source.replica.uid for source in source_selection.select((replica for replica, _ in arrivals), self.query)}
         return replacements if self.query.replica.isdecimal() else replacements | named
 
     async def _follow(self, followed: _FollowedSource) -> None:
@@ -149,7 +149,7 @@ class LogFollower:
         name = followed.source.container
         text = f"{name} restarted{_exit(ended)}"
         at = int(ended.finished_at.timestamp() * 1e9) if ended is not None and ended.finished_at is not None else self.now()
-        line = log_lines.mark("restarted", text, at, LogSource(followed.source.replica, name))
+        line = line_format.mark("restarted", text, at, LogSource(followed.source.replica, name))
         self._order.push(at + followed.skew.offset, line, self.now())
 
     async def _pass_on(self, followed: _FollowedSource, *, previous: bool, follow: bool) -> None:
@@ -158,7 +158,7 @@ class LogFollower:
         opened = self.now()
         since = watermark.since or self._since()
         if self.query.file:
-            stream = log_sources.read_file(self.access, source, self.query, follow=True)
+            stream = source_selection.read_file(self.access, source, self.query, follow=True)
         else:
             stream = self.access.logs(
                 source.replica.place, LogOptions(source.container, since, previous=previous, follow=follow)
@@ -177,10 +177,10 @@ class LogFollower:
         replica = self._by_uid.get(followed.source.replica.uid, followed.source.replica)
         source = LogSource(replica, followed.source.container)
         if self.query.file:
-            stamped = log_lines.untimed(raw, source, arrived, self.query.file)
+            stamped = line_format.untimed(raw, source, arrived, self.query.file)
         else:
-            stamped = log_lines.parse(raw, source, arrived)
-            if log_lines.is_timed(stamped, raw) and not followed.watermark.is_new(stamped.at, raw):
+            stamped = line_format.parse(raw, source, arrived)
+            if line_format.is_timed(stamped, raw) and not followed.watermark.is_new(stamped.at, raw):
                 return
             if followed.skew.judge(stamped.at, arrived, fresh=arrived - opened > FRESH):
                 self._mark_skew(followed)
@@ -213,11 +213,11 @@ class LogFollower:
         clock = f"the clock of {replica.name}'s node is {abs(offset):.0f} s {way} the gateway's"
         self._mark("skew", f"{clock}; its lines are ordered by their arrival", replica)
 
-    def _mark(self, kind: log_lines.Mark, text: str, replica: Replica | None = None) -> None:
+    def _mark(self, kind: line_format.Mark, text: str, replica: Replica | None = None) -> None:
         """Put a mark in its place among the lines."""
         at = self.now()
         source = LogSource(replica, "") if replica else None
-        self._order.push(at, log_lines.mark(kind, text, at, source), at)
+        self._order.push(at, line_format.mark(kind, text, at, source), at)
 
 
 def _with_name(before: Replica, replica: Replica) -> str:

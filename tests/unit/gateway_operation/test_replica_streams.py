@@ -18,9 +18,9 @@ from pincompute.gateway.call_context import Call, Caller, Operation
 from pincompute.gateway.operation import stream_permissions as asking
 from pincompute.gateway.operation import user_websockets
 from pincompute.gateway.operation.replica_access import Channel, ExecCommand, ExitStatus, ReplicaPlace, TerminalSize
-from pincompute.gateway.operation.shells import command_execution, file_copy, shell_transcript, tar_streams
-from pincompute.gateway.operation.shells.shell_session import SessionEnd, ShellSession
-from pincompute.gateway.operation.shells.shell_transcript import Transcript
+from pincompute.gateway.operation.replica_streams import command_execution, file_copy, shell_transcript, tar_streams
+from pincompute.gateway.operation.replica_streams.shell_session import SessionEnd, ShellSession
+from pincompute.gateway.operation.replica_streams.shell_transcript import Transcript
 from pincompute.gateway.operation.stream_permissions import StreamPermissions
 from pincompute.gateway.problems import Problem
 from pincompute.kube.streams import channel_protocol

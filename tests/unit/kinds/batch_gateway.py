@@ -1,6 +1,6 @@
-"""Run beside package batches: a whole gateway, asked by HTTP and by `pin`; prints what it saw as JSON.
+"""Runs a whole gateway with the kind of package batches, sends requests by HTTP and by `pin`, and prints the answers as JSON.
 
-python served.py FOLDER
+python batch_gateway.py FOLDER
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ AGREES = timedelta(seconds=5)  # answers carry whole seconds and are delayed
 STEP = timedelta(microseconds=1)
 
 
-class RegionClock:
+class HostClock:
     """Call it for the time. It is our own until the host has answered. Each call gives a later time than the one before."""
 
     def __init__(self, clusters: Clusters, clock: Clock = SYSTEM) -> None:
