@@ -1,4 +1,4 @@
-"""This module runs a region for one benchmark: a home in a temporary folder, simulated nodes, gone when the block ends.
+"""Runs a region for one benchmark: a home in a temporary folder, simulated nodes, gone when the block ends.
 
 The programs are those of the product, with the product's settings; a benchmark chooses which of them run, so that, say,
 propagation is measured without operators. Everything is on loopback; nothing of the machine's network is touched.
@@ -118,7 +118,7 @@ def control_planes(program: Program) -> bool:
 
 
 def everything(program: Program) -> bool:
-    """All but the registry and DNS, which simulated pods have no use for, and the door for users, whom nobody plays."""
+    """All but the registry and DNS, which simulated pods have no use for, and the gateway, because there are no users."""
     return program.name not in ("registry", gateway_programs.GATEWAY, gateway_programs.ISSUER) and not program.name.endswith(
         "-coredns"
     )

@@ -1,4 +1,4 @@
-"""This benchmark measures what a member that answers in 5 s costs the others, in one engine over four members.
+"""Measures what a member that answers in 5 s costs the others, in one engine over four members.
 
 Every key writes once to each of the four members and once to the host, all at the same time. What is counted is how many keys
 are done in the host and the three quick members, a second, until all are.

@@ -1,4 +1,4 @@
-"""This module is the server program `pincompute`: one subcommand per process. It imports everything late to start fast.
+"""The server program `pincompute`: one subcommand per process. It imports everything late to start fast.
 
 pincompute region up        a whole region on this machine
 pincompute federation       the control loop of a region, beside its host cluster
@@ -64,7 +64,7 @@ def operator(*, kubeconfig: Kubeconfig, context: str, port: Port = 0, log_format
     uvloop.run(operator_process.run(kubeconfig, context, port))
 
 
-gateway = App(name="gateway", help="The only door for users: one address, whoever calls and whatever cluster it is about.")
+gateway = App(name="gateway", help="The only entry point for users: one address for every cluster.")
 app.command(gateway)
 
 
@@ -72,7 +72,7 @@ app.command(gateway)
 def serve(
     *, kubeconfig: Kubeconfig, config: Settings, context: str = "host", port: Port = 0, log_format: LogFormat = "json"
 ) -> None:
-    """Serve users until told to end. Stateless but for its store and its audit log: run as many as you like."""
+    """Serve users until asked to end. Stateless but for its store and its audit log: run as many as you like."""
     import uvloop
 
     from pincompute.engine import structured_logs

@@ -1,4 +1,4 @@
-"""This module is a bare HTTP client for the contract: it hides nothing of a server's answer."""
+"""A bare HTTP client for the contract: it hides nothing of a server's answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This module generates random pod templates that an API server accepts, with mixed values, defaults, zeros, nulls and
+"""Generates random pod templates that an API server accepts, with mixed values, defaults, zeros, nulls and
 notations.
 
 The tables add what the schema does not contain: which texts are valid where, of which fields exactly one may be set, and what

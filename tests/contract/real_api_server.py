@@ -1,4 +1,4 @@
-"""This module runs a real API server for the contract: etcd, kube-apiserver, and the parts of kube-controller-manager that end
+"""Runs a real API server for the contract: etcd, kube-apiserver, and the parts of kube-controller-manager that end
 objects.
 
 There is one instance per session, on free loopback ports, in a temporary folder. Programs are ended by pid, clients of etcd

@@ -1,4 +1,4 @@
-"""This controller is the smallest complete one: a Keeper on the host keeps `count` ConfigMaps in every member, and counts
+"""The smallest complete controller: a Keeper on the host keeps `count` ConfigMaps in every member, and counts
 them.
 
 It tests the law suite, and is the example in CONTRIBUTING.

@@ -1,4 +1,4 @@
-"""This module generates worlds for the example controller."""
+"""Generates worlds for the example controller."""
 
 from __future__ import annotations
 

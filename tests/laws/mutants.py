@@ -1,4 +1,4 @@
-"""This module plants deliberate bugs: it copies a controller's module with a line of its source replaced."""
+"""Plants deliberate bugs: it copies a controller's module with a line of its source replaced."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This module defines shards: what one member cluster must run. Federation writes them, the member's operator reads them."""
+"""Defines shards: what one member cluster must run. Federation writes them, the member's operator reads them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Share(Struct):
 
 
 class ShardBudget(Struct):
-    """This member's part of the workload's one account of disturbance, in absolute numbers (domain/budget.py).
+    """This member's part of the workload's one disruption account, in absolute numbers (domain/disruption_account.py).
 
     The operator never lets fewer than `replicas of the mix - unavailable - updating` be available by its own doing. The
     member's PodDisruptionBudget keeps `replicas of the mix - unavailable`.

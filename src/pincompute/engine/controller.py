@@ -1,4 +1,4 @@
-"""This module defines a controller: a card and two functions. `observe` gathers the decision's input, `decide` is pure.
+"""Defines a controller: a card and two functions. `observe` gathers the decision's input, `decide` is pure.
 
 plan = controller.decide(controller.observe(key, views, now))
 """
@@ -22,9 +22,9 @@ Where: TypeAlias = Literal["host", "members", "local"]
 Verb: TypeAlias = Literal["create", "apply", "patch", "update", "status", "delete", "evict", "scale"]
 
 AnyKey: TypeAlias = tuple[str, ...]
-"""What a controller looks at, one at a time: a named tuple of strings, so that keys sort, and print as they say.
+"""What a controller reconciles, one at a time: a named tuple of strings, so that keys sort, and print as they say.
 
-`api.meta.Key` names an object. A controller that looks at something else has a type of its own for it, so that a member is
+`api.meta.Key` names an object. A controller that reconciles something else has a type of its own for it, so that a member is
 never taken for an app.
 """
 

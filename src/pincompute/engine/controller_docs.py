@@ -1,4 +1,4 @@
-"""This module writes one documentation page per controller, from its card and its module's docstring."""
+"""Writes one documentation page per controller, from its card and its module's docstring."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This module is the engine: it runs controllers over the clusters of one process."""
+"""The engine: it runs controllers over the clusters of one process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This module executes one action of a plan, after it has refused what the controller's card does not declare.
+"""Executes one action of a plan, after it has refused what the controller's card does not declare.
 
 The executor decides nothing: it executes an action as it is, or the action fails. It adds three things to the plan: the
 object's name and kind, the preconditions, and the check that an object about to be changed is ours (S-002).

@@ -1,4 +1,4 @@
-"""This module makes RBAC manifests from cards: a process may do what its controllers' cards declare, and nothing else."""
+"""Makes RBAC manifests from cards: a process may do what its controllers' cards declare, and nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This module reconciles one key once: observe, decide, execute the plan stage by stage, and return the result.
+"""Reconciles one key once: observe, decide, execute the plan stage by stage, and return the result.
 
 It knows nothing of queues and of delays between reconciliations. The laws run the same code over the in-memory API server.
 """

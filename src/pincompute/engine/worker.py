@@ -1,4 +1,4 @@
-"""This module is the worker of a controller: it turns events into keys, reconciles them, and decides when to do so again.
+"""The worker of a controller: it turns events into keys, reconciles them, and decides when to do so again.
 
 `Worker._settle` alone interprets outcomes. Controllers raise errors, and only this module logs them.
 """
@@ -101,7 +101,7 @@ class Worker(Generic[K]):
         self._clusters.on_contact(self.on_contact)
 
     def on_change(self, reads: ReadAccess[K], cluster: str, obj: Object, *, initial: bool) -> None:
-        priority = Priority.BACKGROUND if initial else Priority.NEWS
+        priority = Priority.BACKGROUND if initial else Priority.EVENT
         try:
             for key in reads.concerned(cluster, obj, self._clusters):
                 self.queue.add(key, priority)

@@ -1,4 +1,4 @@
-"""This module runs the federation process: it lists the controllers and what their process watches."""
+"""Runs the federation process: it lists the controllers and what their process watches."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class NewToken(Struct):
 
 
 class Token(Struct):
-    """A service token; the secret is told once, when it is made."""
+    """A service token; the secret is shown once, when it is made."""
 
     id: Annotated[str, doc("Names the token, also to revoke it.")]
     name: Annotated[str, doc("What it is for.")]

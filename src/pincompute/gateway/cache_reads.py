@@ -1,4 +1,4 @@
-"""Reads of users are answered from one cache of the host's workloads and the members' pods, which watches keep current.
+"""Answers reads of users from one cache of the host's workloads and the members' pods, which watches keep current.
 
 No user's read reaches an API server. A write puts its own result into the cache, and a read waits for a version that another
 gateway has answered, so callers read their own writes (S-250). While an API server is away, stale data is served and marked.

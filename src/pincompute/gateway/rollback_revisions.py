@@ -29,14 +29,14 @@ LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 class RevisionLister(Protocol):
-    """Where the former templates of workloads are at hand."""
+    """A source of the former templates of workloads."""
 
     def revisions(self, obj: WorkloadObject) -> tuple[PinRevision, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class RollbackRevisions:
-    """Implements `operation.acting.Revisions`."""
+    """Implements `lifecycle_service.RevisionSource`."""
 
     reads: RevisionLister
     store: HistoryStore
@@ -57,13 +57,13 @@ class RollbackRevisions:
         return merged(kept, revisions(page.records))
 
 
-def merged(kept: Sequence[PinRevision], told: Sequence[RollbackRevision]) -> tuple[RollbackRevision, ...]:
+def merged(kept: Sequence[PinRevision], recorded: Sequence[RollbackRevision]) -> tuple[RollbackRevision, ...]:
     """Both newest first, each revision once. What only the host keeps stands where its number puts it among the others.
 
     Of a revision that both know the history's is taken: it has the template as its author wrote it, the host as the members ran
     it; both mean the same.
     """
-    order = {revision.name: place for place, revision in enumerate(told)}
+    order = {revision.name: place for place, revision in enumerate(recorded)}
     found: list[RollbackRevision] = []
     taken = 0
     for revision in kept:
@@ -71,9 +71,9 @@ def merged(kept: Sequence[PinRevision], told: Sequence[RollbackRevision]) -> tup
         if place is None:
             found.append(_unjudged(revision))
         elif place >= taken:
-            found += told[taken : place + 1]
+            found += recorded[taken : place + 1]
             taken = place + 1
-    return (*found, *told[taken:])
+    return (*found, *recorded[taken:])
 
 
 def _unjudged(kept: PinRevision) -> RollbackRevision:

@@ -1,4 +1,4 @@
-"""This module is the client of one API server: deadlines, a rate limit, a circuit breaker, and safe retries.
+"""The client of one API server: deadlines, a rate limit, a circuit breaker, and safe retries.
 
 The client retries reads always, and writes only when the server said 429 or when nothing was sent. It never repeats a write
 whose fate is unknown: the caller reconciles again and decides anew.

@@ -1,4 +1,4 @@
-"""This module is a token bucket: a rate of requests per second and a burst. First come, first served."""
+"""Limits the rate of requests by a token bucket: so many per second, and a burst. First come, first served."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This controller measures the cluster's capacity and writes it into ClusterCapacity `local`, in a bounded size.
+"""Measures the cluster's capacity and writes it into ClusterCapacity `local`, in a bounded size.
 
 Events of pods and nodes trigger no measurement, because their heartbeats would ask for a pass over everything many times a
 second. The controller makes one pass every few seconds, more rarely the more pods there are, so that it never takes more than

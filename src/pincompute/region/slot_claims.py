@@ -1,4 +1,4 @@
-"""Which region has which slot: addresses, ports, links and control groups follow from it, so no two regions may share one.
+"""Claims a slot for each region: addresses, ports, links and control groups follow from it, so no two regions share one.
 
 A claim is a file named after the slot that holds the region's home. It outlives `down`, because Services and pods keep
 addresses of the slot. It is void when the home is gone or has another slot; a bridge of the slot that still stands keeps it

@@ -1,4 +1,4 @@
-"""This module opens one database, SQLite or PostgreSQL: connections, transactions, and failures as errors of our own.
+"""Opens one database, SQLite or PostgreSQL: connections, transactions, and failures as errors of our own.
 
 SQLite runs in WAL mode, so that readers never wait for the writer. Every writing transaction begins IMMEDIATE, because one
 that reads first and writes later fails at once when another writer came between, whatever the busy time-out.

@@ -1,7 +1,8 @@
 """The store as the gateway uses it: writes that never wait, and reads when the database answers.
 
-`record` never waits and never fails: the outbox keeps what cannot be written now, in memory and on disk, and writes it in order
-as soon as the database is back. `open` does not wait for the database either, so a gateway starts without one.
+`record` never waits and never fails: the outbox keeps what cannot be written now, in memory and on disk. One task of the store
+drains the outbox into the database, in order, as soon as the database is back. `open` does not wait for the database either,
+so a gateway starts without one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""This module writes history records in batches, each once, and reads them in pages.
+"""Writes history records in batches, each once, and reads them in pages.
 
 A page's cursor is a position in the order (time, row), not a count: rows that come or go meanwhile shift nothing (S-252).
 """

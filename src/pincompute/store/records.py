@@ -1,4 +1,4 @@
-"""This module defines history records: one struct for each kind of thing that happens to a workload.
+"""Defines history records: one struct for each kind of thing that happens to a workload.
 
 Every record has a natural key, made only from what the objects themselves say, so several gateways, and one gateway after a
 restart, may all write the same record and it exists once. A record replaces the former one with the same key only when it

@@ -1,4 +1,4 @@
-"""This module migrates a database to the schema of this version; several gateways may do it at once.
+"""Migrates a database to the schema of this version; several gateways may do it at once.
 
 The transaction itself holds the lock: in SQLite that of the one writer, in PostgreSQL an advisory lock. Whoever comes second
 finds the work done. The migration runs in a thread with an event loop of its own, because alembic keeps its state in module

@@ -1,4 +1,4 @@
-"""This module defines the errors between us and the database."""
+"""Defines the errors between us and the database."""
 
 from __future__ import annotations
 

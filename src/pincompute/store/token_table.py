@@ -1,4 +1,4 @@
-"""This module stores service tokens in the database. It knows only their id, end and revocation."""
+"""Stores service tokens in the database. It knows only their id, end and revocation."""
 
 from __future__ import annotations
 

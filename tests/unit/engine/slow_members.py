@@ -1,4 +1,4 @@
-"""This module simulates four members in virtual time, one of which is slow, and keys that write to all of them."""
+"""Simulates four members in virtual time, one of which is slow, and keys that write to all of them."""
 
 from __future__ import annotations
 

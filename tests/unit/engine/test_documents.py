@@ -124,7 +124,7 @@ def test_a_plan_reads_as_sentences_with_reasons() -> None:
         "   - evict Pod shop/web-0 in a1: its node is drained",
         "   - scale PinApp shop/web in host to 4: the queue is long",
         "5. write the status of PinApp shop/web in host: 3 of 3 are ready",
-        "Looked at again in 30 s, also without news.",
+        "Reconciled again in 30 s, also without an event.",
     ]
     assert "       zone: a".replace(" ", "") in explain(ReconcileResult(Outcome.SETTLED, wanted), bodies=True).replace(" ", "")
 

@@ -114,7 +114,7 @@ def test_an_apply_with_a_uid_wants_that_very_object(world: SimulatedWorld) -> No
 
 
 def test_an_apply_without_a_uid_is_pinned_to_the_object_that_was_seen_to_be_ours(world: SimulatedWorld) -> None:
-    """Between the look and the write the object is replaced by somebody else's of the same name."""
+    """Between the observation and the write the object is replaced by somebody else's of the same name."""
     make(world)
     seen = world.objects(HOST, WIDGETS)[KEY]
     world.remove(HOST, WIDGETS, KEY)

@@ -42,7 +42,7 @@ class Host:
         (Host(NOW + timedelta(minutes=10)), NOW + timedelta(minutes=10)),
         (Host(NOW - timedelta(minutes=10)), NOW - timedelta(minutes=10)),
     ],
-    ids=["not connected", "not heard", "agrees", "ahead of us", "behind us"],
+    ids=["not connected", "no answer yet", "agrees", "ahead of us", "behind us"],
 )
 def test_the_hosts_clock_counts_where_ours_differs(host: Any, told: datetime) -> None:
     assert HostClock(host, Clock(wall=lambda: NOW))() == told

@@ -171,7 +171,7 @@ async def test_the_life_of_an_app(tmp_path: Path) -> None:
         placed = {"generation": 2, "placement": [{"cluster": "a1", "zone": "a", "replicas": 6}]}
         there.status("Progressing", 1, scheduling=placed)
         there.status("Running", 2)
-        there.status("Running", 3, message="the same phase is no news")
+        there.status("Running", 3, message="the same phase is no change")
         there.status("Degraded", 4)
         states = await there.eventually(StateRecord, lambda found: len(found) == 3)
         assert [(s.before, s.after) for s in states] == [

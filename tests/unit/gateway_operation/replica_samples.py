@@ -78,7 +78,7 @@ def restarted(count: int, code: int) -> tuple[ContainerStatus, ...]:
 
 @dataclass
 class FakeReplicas:
-    """Stands where `Replicas` stands: its pods are what the test says, and `change` is the news of them."""
+    """Replaces `ReplicaLookup`: its pods are those of the test, and `change` announces them."""
 
     pods: list[tuple[str, Pod]]
     away: set[str] = field(default_factory=set)

@@ -222,21 +222,21 @@ async def test_the_stream_ends_with_the_workload() -> None:
 async def test_a_container_that_is_only_starting_is_waited_for_without_turning() -> None:
     """One event for all followers once let the gateway spin for ever."""
     reader = two()
-    looks = 0
+    polls = 0
     of = reader.fleet.of
 
     def counted(target):
-        nonlocal looks
-        looks += 1
+        nonlocal polls
+        polls += 1
         return of(target)
 
     reader.fleet.of = counted  # type: ignore[method-assign]
     reader.fleet.pods[0] = ("a1", pod("a1", 0, container_statuses=()))
     async with reading(reader, LogQuery(follow=True)):
         await reader.until(lambda: len(reader.texts) >= 3)
-        before = looks
+        before = polls
         await asyncio.sleep(0.2)
-        assert looks - before < 100
+        assert polls - before < 100
         reader.fleet.change(("a1", pod("a1", 0)), ("b1", pod("b1", 0)))
         await reader.until(lambda: "line 5" in reader.texts)
     assert sorted(set(reader.texts)) == [f"line {n}" for n in range(6)]

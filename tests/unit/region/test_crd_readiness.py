@@ -70,7 +70,7 @@ class Young(MemoryServer):
 
 @pytest.fixture(autouse=True)
 def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pincompute.region.cluster.crd_readiness.LOOK", 0.001)
+    monkeypatch.setattr("pincompute.region.cluster.crd_readiness.POLL", 0.001)
 
 
 async def ask(server: Young, applied: list[Manifest], deadline: float = 20.0) -> None:

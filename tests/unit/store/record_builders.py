@@ -1,4 +1,4 @@
-"""This module builds records with sensible defaults, and a store with short time-outs."""
+"""Builds records with sensible defaults, and a store with short time-outs."""
 
 from __future__ import annotations
 

@@ -188,7 +188,7 @@ class ContainerStanding(Model):
     name: str
     """Container."""
     state: str
-    """Running, Waiting or Terminated; Unknown before the node has told."""
+    """Running, Waiting or Terminated; Unknown before the node has reported."""
     ready: bool = False
     """It gets traffic."""
     restarts: int = 0
@@ -830,7 +830,7 @@ class Status(Model):
     revision: str = ""
     """Name of the present revision."""
     settled: bool = False
-    """Every zone acts on what is asked for now; false while news is on its way."""
+    """Every zone acts on what is asked for now; false while a change is on its way."""
     zones: tuple[ZoneStatus, ...] = ()
     """Where it runs."""
     message: str = ""

@@ -1,4 +1,4 @@
-"""This controller decides whether a member is ready, with a delay in both directions (S-017).
+"""Decides whether a member is ready, with a delay in both directions (S-017).
 
 `Reachable` follows the facts at once. `Ready` follows `Reachable` after it has held for a while, so that a flapping member is
 neither trusted nor given up too soon. The delay counts from the condition's own transition time, so a restart of the

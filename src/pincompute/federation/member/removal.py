@@ -1,4 +1,4 @@
-"""This controller removes a member: a MemberCluster that is being deleted goes only when its work runs elsewhere (S-007).
+"""Removes a member: a MemberCluster that is being deleted goes only when its work runs elsewhere (S-007).
 
 Scheduling moves the replicas because the member is leaving, and dispatch hands them over; this controller only decides when
 that is done. A dead member can be removed too: the controller does not wait for what it cannot ask, but the member's replicas

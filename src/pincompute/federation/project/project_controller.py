@@ -1,4 +1,4 @@
-"""This controller gives every Project a namespace of the same name in the host and in every member.
+"""Gives every Project a namespace of the same name in the host and in every member.
 
 An existing namespace without our label belongs to somebody else. The controller reports it and never takes it over (S-002).
 """

@@ -1,4 +1,4 @@
-"""This controller is the scheduler: every workload gets a placement that its pool has room for, in one status write.
+"""The scheduler: every workload gets a placement that its pool has room for, in one status write.
 
 The key is the pool and not the workload: a pool is a set of nodes, and the room on them is the constraint. One reconciliation
 decides a batch against one sum of promised capacity, whatever the tiers, so two submits of the same moment never use the same

@@ -1,4 +1,4 @@
-"""This controller collects orphans: it removes a shard whose workload is gone, by uid and never by name (S-008, S-009).
+"""Collects orphans: it removes a shard whose workload is gone, by uid and never by name (S-008, S-009).
 
 The workload's own controller removes the shards of a workload that is being deleted. Orphan collection finds what was missed:
 a finalizer that was removed by hand, a member that was away. Before it deletes anything, it asks the host's API server itself.

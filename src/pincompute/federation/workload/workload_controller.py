@@ -1,4 +1,4 @@
-"""This controller runs a workload in its members and reports the result in one status.
+"""Runs a workload in its members and reports the result in one status.
 
 There is one controller per kind of workload, keyed by the workload, because the workload owns the disruption account. Four
 steps use the same observation, one after the other, and end in one write of the status:

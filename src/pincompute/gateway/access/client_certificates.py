@@ -1,4 +1,4 @@
-"""Platform parts log in by mutual TLS: the subject's common name, if it begins with `pincompute:`, is the caller.
+"""Identifies platform parts by mutual TLS: the subject's common name, if it begins with `pincompute:`, is the caller.
 
 The TLS layer has verified the certificate. Here only the name and the time are checked, for each request of a long connection.
 """

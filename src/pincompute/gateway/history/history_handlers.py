@@ -162,19 +162,19 @@ async def _timeline(history: HistoryService, wanted: RecordFilter, asked: Histor
 def _of_workload(kind: WorkloadKind) -> tuple[HTTPRouteHandler, ...]:
     path = f"{PROJECT}/{kind.plural}/{{name:str}}"
     about, word = kind.workload.kind, kind.word.capitalize()
-    lists, looks = may("history", "list"), may("events", "list")
+    history_list, event_list = may("history", "list"), may("events", "list")
 
-    @get(f"{path}/history", opt=lists, operation_id=f"get{word}History", tags=TAGS, dependencies=ASKED)
+    @get(f"{path}/history", opt=history_list, operation_id=f"get{word}History", tags=TAGS, dependencies=ASKED)
     async def history(name: FromPath[str], history: _Service, asked: _Query) -> Records:
         """What happened to it: revisions, placements, states, exits and operations, also after its end."""
         return await _records(history, asked.about(about, name, CHANGES), asked)
 
-    @get(f"{path}/events", opt=looks, operation_id=f"get{word}Events", tags=TAGS, dependencies=ASKED)
+    @get(f"{path}/events", opt=event_list, operation_id=f"get{word}Events", tags=TAGS, dependencies=ASKED)
     async def events(name: FromPath[str], history: _Service, asked: _Query) -> Records:
         """Kubernetes events of it and of its pods, each once with its count, longer than Kubernetes keeps them."""
         return await _records(history, asked.about(about, name, EVENTS), asked)
 
-    @get(f"{path}/timeline", opt=lists, operation_id=f"get{word}Timeline", tags=TAGS, dependencies=ASKED)
+    @get(f"{path}/timeline", opt=history_list, operation_id=f"get{word}Timeline", tags=TAGS, dependencies=ASKED)
     async def timeline(name: FromPath[str], history: _Service, asked: _Query) -> Timeline:
         """All of it as one story, a sentence each."""
         return await _timeline(history, asked.about(about, name, ALL), asked)

@@ -1,4 +1,4 @@
-"""The history recorder turns what the gateway's informers show into records of the store.
+"""Records in the history what the gateway's informers show.
 
 It watches workloads on the host, pods in the members and events everywhere. Several gateways record the same events; natural
 keys store each once. The recorder waits for the store only for a while, because an event that it misses is lost, and what the

@@ -1,4 +1,4 @@
-"""A token bucket: so much a second on average, so much at once. Pure: the time is handed in.
+"""A token bucket: so much a second on average, so much at once. Pure: it neither waits nor reads a clock.
 
 A refusal takes nothing, so a caller who waits as long as the answer says is served.
 """

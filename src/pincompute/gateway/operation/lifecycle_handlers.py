@@ -18,7 +18,7 @@ from pincompute.gateway.operation.lifecycle_rules import LifecycleRequest, Verb
 from pincompute.gateway.operation.lifecycle_service import Done, LifecycleService
 from pincompute.gateway.operation.logs import log_handlers
 from pincompute.gateway.operation.replica_lookup import WorkloadRef
-from pincompute.gateway.operation.replica_streams import replica_stream_handlers
+from pincompute.gateway.operation.replica_streams import stream_handlers
 from pincompute.gateway.operation.route_paths import named, path
 from pincompute.gateway.workloads.responses import DryRun
 
@@ -148,7 +148,7 @@ def _answer(done: Done) -> Response[Done]:
 def _of(kind: WorkloadKind) -> tuple[ControllerRouterHandler, ...]:
     plain = (_plain(kind, verb) for verb in _PLAIN)
     verbs = (*plain, _restart(kind), _scale(kind), _rollback(kind))
-    return (*verbs, replica_status.route(kind), log_handlers.route(kind), *replica_stream_handlers.routes(kind))
+    return (*verbs, replica_status.route(kind), log_handlers.route(kind), *stream_handlers.routes(kind))
 
 
 def routes(kinds: Kinds) -> tuple[ControllerRouterHandler, ...]:

@@ -102,7 +102,7 @@ def patch(
     return {"metadata": metadata, **({"spec": change.spec} if change.spec else {})}
 
 
-def may_disturb(obj: WorkloadObject) -> None:
+def may_disrupt(obj: WorkloadObject) -> None:
     """Check that a replica or container may be restarted. Raises Problem while no change may reach the shard_pods."""
     if obj.deleting:
         raise problems.wrong_state(f"{_name(obj)} is being deleted", "create it again once it is gone")

@@ -90,7 +90,7 @@ class LifecycleService:
             return await self._repeat(target, obj, before, container, request)
         victim = replica_lookup.choose(target, self.replicas.of(target), asked)
         name = replica_lookup.container_of(victim, container) if container else ""
-        lifecycle_rules.may_disturb(obj)
+        lifecycle_rules.may_disrupt(obj)
         wanted = _restart_request(name, request)
         await self.access.may_restart(victim.place, victim.uid, wanted)
         done = await self._note(target, request, LifecycleChange({}, _outcome_of(target, obj, victim, name)), victim, name)
@@ -176,7 +176,7 @@ def _restart_request(container: str, request: LifecycleRequest) -> RestartReques
 
 
 def _outcome_of(target: WorkloadRef, obj: WorkloadObject, victim: Replica, container: str) -> str:
-    granted = "as soon as the workload's account of disturbance allows it"
+    granted = "as soon as the workload's disruption account allows it"
     will = (
         f"container {container} of {victim.name} will restart {granted}, the others keep running"
         if container

@@ -29,7 +29,7 @@ ENDED_WELL = "Completed"  # the kubelet's reason for exit code 0
 
 class ContainerStanding(Struct):
     name: Annotated[str, doc("Container.")]
-    state: Annotated[str, doc("Running, Waiting or Terminated; Unknown before the node has told.")]
+    state: Annotated[str, doc("Running, Waiting or Terminated; Unknown before the node has reported.")]
     ready: Annotated[bool, doc("It gets traffic.")] = False
     restarts: Annotated[int, doc("How often it was started again.")] = 0
     image: Annotated[str, doc("What it runs.")] = ""

@@ -11,7 +11,7 @@ from pincompute.gateway.operation.lifecycle_service import LifecycleService, Rev
 from pincompute.gateway.operation.logs.log_handlers import LogService
 from pincompute.gateway.operation.member_replica_access import MemberReplicaAccess
 from pincompute.gateway.operation.replica_lookup import ReplicaLookup
-from pincompute.gateway.operation.replica_streams.replica_stream_service import ReplicaStreamPolicy, ReplicaStreamService
+from pincompute.gateway.operation.replica_streams.stream_service import ReplicaStreamPolicy, ReplicaStreamService
 from pincompute.gateway.operation.stream_permissions import StreamPermissions
 from pincompute.gateway.settings import GatewaySettings
 

@@ -1,8 +1,8 @@
-"""The supervisor of a region runs the programs of `<home>/programs.json`.
+"""The supervisor of a region: it runs the programs of `<home>/programs.json`, each with a `program_runner`.
 
 `python -m pincompute.region.process.supervisor HOME` starts it.
-It outlives the terminal and is replaceable at any moment: programs are recognised by their environment (`processes`), so a
-supervisor started after a `kill -9` of the last one takes over what still runs as wanted and ends the rest. It imports
+It outlives the terminal and can be replaced at any moment: it recognises programs by their environment (`region_processes`), so
+a supervisor that starts after a `kill -9` of the last one takes over what still runs as wanted and ends the rest. It imports
 nothing large, because it runs as long as the region does.
 """
 

@@ -1,4 +1,4 @@
-"""This module defines a law's case: processes with their controllers, and a scenario that they have to cope with."""
+"""Defines a law's case: processes with their controllers, and a scenario that they have to cope with."""
 
 from __future__ import annotations
 

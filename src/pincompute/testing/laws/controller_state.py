@@ -1,4 +1,4 @@
-"""This module tracks each simulated controller: the keys it knows, the keys it must reconcile, and the events it gets."""
+"""Tracks each simulated controller: the keys it knows, the keys it must reconcile, and the events it gets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This module holds the laws. Each runs a case undisturbed and then disturbed, and compares; `LAWS` lists them by name."""
+"""Holds the laws. Each runs a case undisturbed and then disturbed, and compares; `LAWS` lists them by name."""
 
 from __future__ import annotations
 

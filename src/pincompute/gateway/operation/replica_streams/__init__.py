@@ -1,4 +1,4 @@
-"""Programs in replicas: shells over WebSocket, one-shot commands, files in and out, connections to ports.
+"""Streams into replicas: shells over WebSocket, one-shot commands, files in and out, connections to ports.
 
 The protocol of a shell. The client opens `GET .../shell` as a WebSocket, with `replica`, `container`, `tty` and `command`
 (repeated; a shell without one) as parameters, and sends and gets binary messages whose first byte is a channel, as in

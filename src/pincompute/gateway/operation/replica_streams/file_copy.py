@@ -1,4 +1,4 @@
-"""Files are copied out of and into a replica as tar streams, through `tar` in its container.
+"""Copies files out of and into a replica as tar streams, through `tar` in its container.
 
 A download begins only when its first bytes are there, so that a missing `tar` or file is a problem document and not a broken
 download. A later failure breaks the transfer off, so that nobody takes a part for the whole.

@@ -1,4 +1,4 @@
-"""Uploaded tar streams are read and written anew by `tarfile`, so a replica gets only files and folders below the target.
+"""Rewrites uploaded tar streams with `tarfile`, so that a replica gets only files and folders below the target.
 
 `tarfile` works on files that block. It runs in a thread of its own, which awaits every block on the event loop.
 """

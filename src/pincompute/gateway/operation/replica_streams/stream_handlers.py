@@ -19,7 +19,7 @@ from pincompute.gateway.operation.replica_lookup import WorkloadRef
 from pincompute.gateway.operation.replica_streams import command_execution, tar_streams
 from pincompute.gateway.operation.replica_streams.command_execution import CommandResult
 from pincompute.gateway.operation.replica_streams.file_copy import Copied
-from pincompute.gateway.operation.replica_streams.replica_stream_service import TAR, ReplicaStreamService
+from pincompute.gateway.operation.replica_streams.stream_service import TAR, ReplicaStreamService
 from pincompute.gateway.operation.route_paths import named, path
 from pincompute.gateway.operation.streamed_response import StreamedResponse
 from pincompute.gateway.operation.user_websockets import UserSocket
