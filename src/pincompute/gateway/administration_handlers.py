@@ -23,7 +23,7 @@ from pincompute.gateway import problems
 from pincompute.gateway.access import Authorizer, Roles, ServiceToken, ServiceTokens, TokenScope
 from pincompute.gateway.access.permissions import UnknownPermission
 from pincompute.gateway.access.service_tokens import LONGEST
-from pincompute.gateway.audit import AuditError, Report, verify
+from pincompute.gateway.audit import AuditError, AuditReport, verify
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.call_context import Call, Caller, Operation, may
 from pincompute.gateway.problems import FieldError
@@ -163,7 +163,7 @@ async def list_clusters(reads: NamedDependency[CacheReads]) -> ClusterPage:
 
 
 @post("/v1/admin/audit/verify", opt=may("audit", "get", cost=20), operation_id="verifyAudit", tags=["admin"], status_code=200)
-async def verify_audit(settings: NamedDependency[GatewaySettings], head: Head = "") -> Response[Report]:
+async def verify_audit(settings: NamedDependency[GatewaySettings], head: Head = "") -> Response[AuditReport]:
     """Read the whole audit log of this gateway and name every line that is not as it was written."""
     try:
         return Response(await asyncio.to_thread(verify, settings.path(settings.audit.file), head))

@@ -22,7 +22,7 @@ from pincompute.api.kinds import Kinds, WorkloadKind
 from pincompute.gateway import problems
 from pincompute.gateway.call_context import Call, may
 from pincompute.gateway.history.history_service import Explanation, HistoryService
-from pincompute.gateway.history.timeline import Entry
+from pincompute.gateway.history.timeline import TimelineEntry
 from pincompute.gateway.problems import FieldError
 from pincompute.store.history_table import LONGEST_PAGE, RecordFilter
 from pincompute.store.records import TYPES, AnyRecord, RecordType
@@ -89,7 +89,7 @@ class Records(msgspec.Struct, frozen=True, rename="camel"):
 class Timeline(msgspec.Struct, frozen=True, rename="camel"):
     """The cursor asks for the next page and is empty on the last; `waiting` records are not in the store yet."""
 
-    items: tuple[Entry, ...]
+    items: tuple[TimelineEntry, ...]
     cursor: str
     waiting: int
 

@@ -12,7 +12,7 @@ from pincompute.gateway import problems
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.history import record_extraction, timeline, workload_explanation
 from pincompute.gateway.history.record_extraction import Observation
-from pincompute.gateway.history.timeline import Entry
+from pincompute.gateway.history.timeline import TimelineEntry
 from pincompute.gateway.history.workload_explanation import ExplainedWorkload
 from pincompute.kube.clock import SYSTEM, Clock
 from pincompute.store.history_store import HistoryStore
@@ -90,7 +90,7 @@ class HistoryService:
 
     async def timeline(
         self, wanted: RecordFilter, cursor: str, limit: int, *, oldest_first: bool
-    ) -> tuple[tuple[Entry, ...], str]:
+    ) -> tuple[tuple[TimelineEntry, ...], str]:
         """Lines in the requested order, and the cursor of the next page."""
         page = await self.page(wanted, cursor, limit, oldest_first=oldest_first)
         lines = timeline.entries(page.records, await self._before(wanted, page))

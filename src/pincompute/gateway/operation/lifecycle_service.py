@@ -42,7 +42,7 @@ class RevisionSource(Protocol):
         ...
 
 
-class Done(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+class LifecycleResult(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """A verb was accepted. `changed` is false when the post-state was there already; `watch` shows how it comes about.
 
     Of a dry run `changes` are all fields that it would change, and `revision` is the one that a rollback would lead to.
@@ -70,19 +70,19 @@ class LifecycleService:
     access: ReplicaAccess
     revisions: RevisionSource
 
-    async def execute(self, target: WorkloadRef, request: LifecycleRequest) -> Done:
+    async def execute(self, target: WorkloadRef, request: LifecycleRequest) -> LifecycleResult:
         """Carry out a verb on the whole workload. Raises Problem, KubeError."""
         informed = await self._with_history(target, request)
         return await self._write(target, request, lambda obj: lifecycle_rules.decide(target.kind, obj, informed))
 
-    async def dry_run_of(self, target: WorkloadRef, request: LifecycleRequest) -> Done:
+    async def dry_run_of(self, target: WorkloadRef, request: LifecycleRequest) -> LifecycleResult:
         """What a verb on the whole workload would change now, field by field, without a write. Raises Problem."""
         obj = self.workload(target)
         change = lifecycle_rules.decide(target.kind, obj, await self._with_history(target, request))
         done = _result(target, obj, request, change, changed=bool(change.spec))
         return msgspec.structs.replace(done, dry_run=True, changes=self._changes(target, obj, change), revision=change.to)
 
-    async def restart(self, target: WorkloadRef, asked: str, container: str, request: LifecycleRequest) -> Done:
+    async def restart(self, target: WorkloadRef, asked: str, container: str, request: LifecycleRequest) -> LifecycleResult:
         """Request that one replica ends and is replaced, or that only one container of it restarts."""
         obj = self.workload(target)
         before = operation_annotation.repeated(obj, request.verb, request.by, request.key)
@@ -98,13 +98,13 @@ class LifecycleService:
 
     async def _repeat(
         self, target: WorkloadRef, obj: WorkloadObject, before: OperationNote, container: str, request: LifecycleRequest
-    ) -> Done:
+    ) -> LifecycleResult:
         """Repeat a request: leave it once more on its replica, unless that is gone, in case it never got there."""
         done = _result(target, obj, request, LifecycleChange({}, f"{before.on} was to be restarted by this request before"))
         victim = next((replica for replica in self.replicas.of(target) if replica.uid == before.uid), None)
         return done if victim is None else await self._leave_request(done, victim, _restart_request(container, request))
 
-    async def _leave_request(self, done: Done, victim: Replica, wanted: RestartRequest) -> Done:
+    async def _leave_request(self, done: LifecycleResult, victim: Replica, wanted: RestartRequest) -> LifecycleResult:
         return msgspec.structs.replace(done, changed=await self.access.restart(victim.place, victim.uid, wanted))
 
     def _changes(self, target: WorkloadRef, obj: WorkloadObject, change: LifecycleChange) -> tuple[diff.Change, ...]:
@@ -128,7 +128,7 @@ class LifecycleService:
 
     async def _note(
         self, target: WorkloadRef, request: LifecycleRequest, change: LifecycleChange, replica: Replica, container: str = ""
-    ) -> Done:
+    ) -> LifecycleResult:
         """Note on the workload what is about to happen to one replica or container."""
         obj = self.workload(target)
         body = lifecycle_rules.patch(obj, request, change, replica, container)
@@ -138,7 +138,7 @@ class LifecycleService:
 
     async def _write(
         self, target: WorkloadRef, request: LifecycleRequest, decide: Callable[[WorkloadObject], LifecycleChange]
-    ) -> Done:
+    ) -> LifecycleResult:
         """Write the decided change; decide again whenever another write came first."""
         for attempt in range(1, ATTEMPTS + 1):
             obj = self.workload(target) if attempt == 1 else await self._read_fresh(target)
@@ -188,8 +188,8 @@ def _outcome_of(target: WorkloadRef, obj: WorkloadObject, victim: Replica, conta
 
 def _result(
     target: WorkloadRef, obj: WorkloadObject, request: LifecycleRequest, change: LifecycleChange, *, changed: bool = False
-) -> Done:
-    return Done(
+) -> LifecycleResult:
+    return LifecycleResult(
         verb=request.verb,
         project=target.project,
         name=target.name,

@@ -38,7 +38,7 @@ LINGER = 10.0  # seconds in which the rest of a body is read that `tar` does not
 SILENCE = 60.0  # seconds without a byte after which a copy has failed
 
 
-class Copied(msgspec.Struct, frozen=True, rename="camel"):
+class CopyResult(msgspec.Struct, frozen=True, rename="camel"):
     """What was copied in: to which replica and folder, and how many bytes of the tar stream."""
 
     replica: str

@@ -18,7 +18,7 @@ from pincompute.gateway.call_context import Call, may
 from pincompute.gateway.operation.replica_lookup import WorkloadRef
 from pincompute.gateway.operation.replica_streams import command_execution, tar_streams
 from pincompute.gateway.operation.replica_streams.command_execution import CommandResult
-from pincompute.gateway.operation.replica_streams.file_copy import Copied
+from pincompute.gateway.operation.replica_streams.file_copy import CopyResult
 from pincompute.gateway.operation.replica_streams.stream_service import TAR, ReplicaStreamService
 from pincompute.gateway.operation.route_paths import named, path
 from pincompute.gateway.operation.streamed_response import StreamedResponse
@@ -28,7 +28,7 @@ _Replica = Annotated[str, QueryParameter(description="A number, or cluster-numbe
 _Container = Annotated[str, QueryParameter(description="The first of the replica if not said.")]
 
 
-class Running(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True, omit_defaults=True):
+class CommandRequest(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True, omit_defaults=True):
     """A program with its arguments, what it is given to read, and how long it may take."""
 
     command: tuple[str, ...]
@@ -66,7 +66,7 @@ def _exec(kind: WorkloadKind) -> HTTPRouteHandler:
         name: FromPath[str],
         call: NamedDependency[Call],
         shells: NamedDependency[ReplicaStreamService],
-        data: JSONBody[Running],
+        data: JSONBody[CommandRequest],
     ) -> CommandResult:
         """Runs one command to its end in one replica."""
         command_execution.check(data.command, data.stdin, data.timeout_seconds)
@@ -111,7 +111,7 @@ def _files_in(kind: WorkloadKind) -> HTTPRouteHandler:
         place: Annotated[str, QueryParameter(name="path", description="A folder in the container.", min_length=1)],
         replica: _Replica = "",
         container: _Container = "",
-    ) -> Copied:
+    ) -> CopyResult:
         """Unpacks the body, a tar stream, under a folder of a replica."""
         found = shells.find(WorkloadRef(kind, project, name), replica, container)
         return await shells.upload(found, place, request.stream())

@@ -21,7 +21,7 @@ from pincompute.gateway.operation.replica_access import ExecCommand, ReplicaAcce
 from pincompute.gateway.operation.replica_lookup import Replica, ReplicaLookup, WorkloadRef
 from pincompute.gateway.operation.replica_streams import command_execution, file_copy, port_tunnel, shell_transcript
 from pincompute.gateway.operation.replica_streams.command_execution import CommandResult
-from pincompute.gateway.operation.replica_streams.file_copy import Copied, CopyBroken
+from pincompute.gateway.operation.replica_streams.file_copy import CopyBroken, CopyResult
 from pincompute.gateway.operation.replica_streams.shell_session import ShellSession
 from pincompute.gateway.operation.replica_streams.shell_transcript import Transcript
 from pincompute.gateway.operation.stream_permissions import StreamPermissions
@@ -151,13 +151,13 @@ class ReplicaStreamService:
     async def _break(self, call: Call) -> None:
         raise CopyBroken(await self.permissions.until_ended(call))
 
-    async def upload(self, found: ReplicaContainer, path: str, body: AsyncIterator[bytes]) -> Copied:
+    async def upload(self, found: ReplicaContainer, path: str, body: AsyncIterator[bytes]) -> CopyResult:
         checked = file_copy.check_path(path)
         try:
             size = await file_copy.upload(self.access, found.replica.place, found.container, checked, body)
         except (KubeError, Unknown) as error:
             raise not_reached(error, found) from error
-        return Copied(found.replica.name, found.container, checked, size)
+        return CopyResult(found.replica.name, found.container, checked, size)
 
     def _check_origin(self, socket: UserSocket) -> None:
         headers = socket.headers
