@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from pincompute.region import atomic_files
+from pincompute.region import file_locks
 from pincompute.region.layout import MAX_SLOTS, RegionSpec
 from pincompute.region.region_error import RegionError
 
@@ -73,7 +73,7 @@ def of(home: Path, claims: Path) -> int | None:
 
 @contextmanager
 def _changing(claims: Path) -> Generator[None, None, None]:
-    with atomic_files.wait_lock(claims / LOCK, lambda: None):
+    with file_locks.wait_lock(claims / LOCK, lambda: None):
         yield
 
 

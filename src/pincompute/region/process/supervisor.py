@@ -20,7 +20,7 @@ from pathlib import Path
 
 import msgspec
 
-from pincompute.region import atomic_files
+from pincompute.region import atomic_files, file_locks
 from pincompute.region.process import region_processes, supervisor_socket
 from pincompute.region.process.program import Program
 from pincompute.region.process.program_runner import ProgramRunner, digest
@@ -208,9 +208,9 @@ def main(home: Path) -> int:
         os._exit(0)
     _detach(home)
     try:
-        with atomic_files.lock(home / "supervisor.lock"):
+        with file_locks.lock(home / "supervisor.lock"):
             asyncio.run(supervise(home, write))
-    except atomic_files.Locked:
+    except file_locks.Locked:
         with suppress(OSError):
             os.write(write, b"another supervisor already runs for this home")
     except BaseException as error:  # noqa: BLE001 - the last frame: the log gets everything, the caller what it can read
