@@ -24,8 +24,8 @@ from pincompute.api.labels import HOST
 from pincompute.api.meta import Manifest
 from pincompute.kube import kubeconfig
 from pincompute.kube.api_client import ApiClient
-from pincompute.region import atomic_files, gateway_programs, home, lifecycle, region_programs, slot_claims
-from pincompute.region.cluster import certificates, member_registration
+from pincompute.region import atomic_files, gateway_programs, home, lifecycle, provisioning, region_programs, slot_claims
+from pincompute.region.cluster import certificates, service_account_tokens
 from pincompute.region.cluster.manifest_installer import Installer
 from pincompute.region.layout import Layout, MemberSpec, RegionSpec
 from pincompute.region.machine import port_conflicts
@@ -149,6 +149,8 @@ async def _fill(made: BenchmarkRegion, wanted: Wanted) -> None:
         for cluster, client in made.clients.items():
             role = "host" if cluster == HOST else "member"
             tasks.create_task(Installer(client).apply_all([*installation.of(role), *simulated_nodes.manifests()]))
+    for cluster, client in made.clients.items():
+        await service_account_tokens.issue(client, made.layout, cluster)
     await made.run(programs)
     await _register(made)
 
@@ -163,8 +165,7 @@ async def _register(made: BenchmarkRegion) -> None:
         client = Installer(made.clients[member.name])
         for manifest in simulated_nodes.nodes(member, made.layout.simulated_nodes(member)):
             await client.create_once(manifest)
-        for manifest in member_registration.membership(made.layout, member):
-            await host.apply(manifest)
+        await provisioning.register(made.layout, member, host)
     await host.apply(project(PROJECT))
     namespace: Manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": PROJECT}}
     async with asyncio.timeout(START):

@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 from pincompute import gateway
 from pincompute.api import manifests
 from pincompute.api.kinds import KINDS, Kinds
-from pincompute.api.labels import MANAGED_BY, PINCOMPUTE, SYSTEM_NAMESPACE
+from pincompute.api.labels import MANAGED_BY, PINCOMPUTE, SYSTEM_NAMESPACE, service_account
 from pincompute.api.meta import Manifest
 from pincompute.engine import rbac
 from pincompute.federation import federation_process as federation
@@ -50,6 +50,7 @@ async def install(role: Role, kubeconfig: Path, context: str) -> None:
 def _host_rights(kinds: Kinds) -> list[Manifest]:
     cards = [c.card for c in federation.CONTROLLERS]
     return [
+        *_service_accounts("federation", "gateway"),
         *_granted("federation", rbac.cluster_role(federation.NAME, cards, "host")),
         *_granted("federation", _system_role(federation.NAME, _LEASES, _SECRETS)),
         *_granted("gateway", kubernetes_rbac.on_host(kinds)),
@@ -61,6 +62,7 @@ def _member_rights(kinds: Kinds) -> list[Manifest]:
     federated = [c.card for c in federation.CONTROLLERS]
     local = [c.card for c in operator.CONTROLLERS]
     return [
+        *_service_accounts("federation", "operator", "gateway"),
         *_granted("federation", rbac.cluster_role(federation.NAME, federated, "members")),
         *_granted("operator", rbac.cluster_role(operator.NAME, local, "local")),
         *_granted("operator", _system_role(operator.NAME, _LEASES)),
@@ -73,13 +75,22 @@ def _system_role(name: str, *rules: Manifest) -> Manifest:
     return {"apiVersion": f"{RBAC}/v1", "kind": "Role", "metadata": metadata, "rules": list(rules)}
 
 
+def _service_accounts(*processes: str) -> list[Manifest]:
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": {"name": service_account(p), "namespace": SYSTEM_NAMESPACE, "labels": {MANAGED_BY: PINCOMPUTE}},
+        }
+        for p in processes
+    ]
+
+
 def _granted(process: str, role: Manifest) -> list[Manifest]:
-    """Returns the role and its binding: to the process's certificate name, and to its service account where it runs as a
-    pod.
-    """
+    """Returns the role and its binding: to the process's service account, and to the name in a client certificate."""
     subjects = [
         {"apiGroup": RBAC, "kind": "User", "name": f"pincompute:{process}"},
-        {"kind": "ServiceAccount", "name": f"pincompute-{process}", "namespace": SYSTEM_NAMESPACE},
+        {"kind": "ServiceAccount", "name": service_account(process), "namespace": SYSTEM_NAMESPACE},
     ]
     binding = {
         "apiVersion": f"{RBAC}/v1",

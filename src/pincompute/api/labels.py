@@ -37,3 +37,8 @@ ADMINISTRATOR = (
 SYSTEM_NAMESPACE = "pincompute-system"
 HOST = "host"  # name of the host cluster among clusters
 LOCAL = "local"  # name by which an operator knows the one cluster it serves
+
+
+def service_account(process: str) -> str:
+    """Returns the name of a process's service account in the system namespace."""
+    return f"pincompute-{process}"

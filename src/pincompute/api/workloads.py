@@ -48,7 +48,7 @@ class Update(Struct):
 
 
 class Disruption(Struct):
-    """The disruption account, of everything that disrupts replicas: updates, restarts, drains, removals of members, preemption."""
+    """The account of all that disrupts replicas: updates, restarts, drains, removals of members, preemption."""
 
     max_unavailable: Annotated[
         int | str | None,

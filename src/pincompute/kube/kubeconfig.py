@@ -212,7 +212,7 @@ class _Reader:
             certificate=certificate,
             key=key,
             token=user.token,
-            token_file=self._path("tokenFile", user.token_file),
+            token_file=self._location("tokenFile", user.token_file),  # a token may come later, when its account exists
             basic=(user.username, user.password) if user.username else None,
             exec=self._exec(user.exec),
             namespace=namespace,
@@ -230,14 +230,17 @@ class _Reader:
         return pem
 
     def _path(self, name: str, path: str) -> Path | None:
+        file = self._location(name, path)
+        if file is not None and not file.is_file():
+            raise self._error(f"{name}: file {file} does not exist")
+        return file
+
+    def _location(self, name: str, path: str) -> Path | None:
         if not path:
             return None
         if self.base is None:
             raise self._error(f"{name}: a path is not allowed here; put the content into the kubeconfig")
-        file = self.base / path
-        if not file.is_file():
-            raise self._error(f"{name}: file {file} does not exist")
-        return file
+        return self.base / path
 
     def _exec(self, plugin: _Exec | None) -> ExecPlugin | None:
         if plugin is None:

@@ -151,8 +151,7 @@ async def _unregister(layout: Layout, leaving: MemberSpec) -> None:
     """Delete the MemberCluster; federation holds it by a finalizer until nothing runs there any more (S-007)."""
     async with manifest_installer.client(layout.kubeconfig, HOST) as client:
         host = Installer(client)
-        secret, cluster = member_registration.membership(layout, leaving)
-        await host.delete(cluster)
+        await host.delete(member_registration.member_cluster(leaving))
         try:
             async with asyncio.timeout(MOVING):
                 await _gone(client, leaving.name)
@@ -161,7 +160,7 @@ async def _unregister(layout: Layout, leaving: MemberSpec) -> None:
                 f"the work of {leaving.name} has not moved within {MOVING:g} s: `kubectl --context host describe membercluster "
                 f"{leaving.name}` says what holds it; the member stays until you repeat this command"
             ) from None
-        await host.delete(secret)
+        await host.delete(member_registration.secret(leaving))
 
 
 async def _gone(client: ApiClient, name: str) -> None:

@@ -6,6 +6,7 @@ Clusters are provisioned in parallel, each as soon as its API server is ready.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,13 @@ from pathlib import Path
 from pincompute.api.labels import HOST
 from pincompute.kube.api_client import ApiClient
 from pincompute.region import example_app, gateway_programs, region_programs
-from pincompute.region.cluster import cluster_dns, manifest_installer, manifest_provider, member_registration
+from pincompute.region.cluster import (
+    cluster_dns,
+    manifest_installer,
+    manifest_provider,
+    member_registration,
+    service_account_tokens,
+)
 from pincompute.region.cluster.manifest_installer import Installer
 from pincompute.region.images import image_build, image_registry
 from pincompute.region.layout import Layout, MemberSpec
@@ -39,12 +46,11 @@ class RunningRegion:
 async def provision(region: RunningRegion, *, example: bool) -> list[example_app.ZoneAnswer]:
     """Provision every cluster; with the example, wait until it answers."""
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_provision_host(region, example=example))
+        members = {member: tasks.create_task(provision_member(region, member)) for member in region.layout.spec.members}
+        tasks.create_task(_provision_host(region, members, example=example))
         tasks.create_task(_push_images(region))
         for program in (gateway_programs.GATEWAY, gateway_programs.ISSUER):
             tasks.create_task(region.states.ready(program))
-        for member in region.layout.spec.members:
-            tasks.create_task(provision_member(region, member))
     region.progress.say("definitions, members and images are in place")
     if not example:
         return []
@@ -62,23 +68,26 @@ async def provision_member(region: RunningRegion, member: MemberSpec) -> None:
     async with manifest_installer.client(region.layout.kubeconfig, member.name) as client:
         installer = Installer(client)
         await installer.apply_all(wanted)
+        await service_account_tokens.issue(client, region.layout, member.name)
         for manifest in simulated_nodes.nodes(member, region.layout.simulated_nodes(member)):
             await installer.create_once(manifest)
 
 
 async def register(layout: Layout, member: MemberSpec, host: Installer) -> None:
-    """Tell the host of a member."""
-    for manifest in member_registration.membership(layout, member):
-        await host.apply(manifest)
+    """Registers a provisioned member at the host, with the credentials that federation and gateway have there."""
+    await host.apply(member_registration.filled_secret(layout, member))
+    await host.apply(member_registration.member_cluster(member))
 
 
-async def _provision_host(region: RunningRegion, *, example: bool) -> None:
+async def _provision_host(region: RunningRegion, members: Mapping[MemberSpec, asyncio.Task[None]], *, example: bool) -> None:
     definitions = await asyncio.to_thread(manifest_provider.definitions, "host")
     await region.states.ready(f"{HOST}-apiserver")
     async with manifest_installer.client(region.layout.kubeconfig, HOST) as client:
         host = Installer(client)
         await host.apply_all(definitions)
-        for member in region.layout.spec.members:
+        await service_account_tokens.issue(client, region.layout, HOST)
+        for member, task in members.items():
+            await task
             await register(region.layout, member, host)
         if example:
             await host.create_once(member_registration.demo_project())

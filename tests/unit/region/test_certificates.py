@@ -101,7 +101,7 @@ def test_leaves_are_renewed_a_month_before_they_expire_and_authorities_stay(layo
 def test_a_key_that_lost_its_certificate_in_a_crash_is_replaced(layout: Layout) -> None:
     certificates.issue(layout, NOW)
     cluster = certificates.cluster(layout, "host")
-    cluster.key(certificates.ADMIN).write_bytes(cluster.key(certificates.FEDERATION).read_bytes())  # written, then the crash
+    cluster.key(certificates.ADMIN).write_bytes(cluster.key(certificates.SCHEDULER).read_bytes())  # written, then the crash
     certificates.issue(layout, NOW)
     kubeconfig.load(layout.kubeconfig, "host")
     fresh = certificate(cluster.certificate(certificates.ADMIN))
@@ -139,8 +139,20 @@ def test_the_kubeconfig_has_a_context_for_every_cluster_and_stands_alone(layout:
         assert isinstance(loaded.certificate, bytes)
 
 
-def test_processes_read_their_certificates_from_files_so_that_renewal_reaches_them(layout: Layout) -> None:
+def test_programs_read_their_certificates_from_files_so_that_renewal_reaches_them(layout: Layout) -> None:
     certificates.issue(layout, NOW)
     cluster = certificates.cluster(layout, "a1")
-    loaded = kubeconfig.load(cluster.kubeconfig(certificates.OPERATOR), "a1")
-    assert (loaded.certificate, loaded.key) == (cluster.certificate(certificates.OPERATOR), cluster.key(certificates.OPERATOR))
+    loaded = kubeconfig.load(cluster.kubeconfig(certificates.KWOK), "a1")
+    assert (loaded.certificate, loaded.key) == (cluster.certificate(certificates.KWOK), cluster.key(certificates.KWOK))
+
+
+@pytest.mark.parametrize("user", certificates.TOKEN_USERS)
+def test_the_platforms_processes_have_tokens_and_no_certificates(layout: Layout, user: str) -> None:
+    cluster = certificates.cluster(layout, "a1")
+    former = cluster.certificate(user)
+    former.parent.mkdir(parents=True)
+    former.write_text("of a former version")
+    certificates.issue(layout, NOW)
+    loaded = kubeconfig.load(cluster.kubeconfig(user), "a1")  # although the account, and so the token, does not exist yet
+    assert (loaded.certificate, loaded.token_file) == (None, cluster.token(user))
+    assert not former.exists()

@@ -3,7 +3,7 @@
 Every cluster has an authority of its own, so that a credential of one cluster is worth nothing in another; a second one
 signs what may talk to its etcd, because etcd knows no roles. Service-account tokens are signed with a third key.
 
-    pki/CLUSTER/ca.crt  NAME.crt  NAME.key  NAME.kubeconfig  service-account.key
+    pki/CLUSTER/ca.crt  NAME.crt  NAME.key  NAME.kubeconfig  PROCESS.token  service-account.key
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ USERS = {
     KUBE_PROXY: ("system:kube-proxy", ""),
     COREDNS: ("pincompute:coredns", ""),
     KWOK: ("pincompute:kwok", ""),
-    FEDERATION: ("pincompute:federation", ""),
-    OPERATOR: ("pincompute:operator", ""),
-    GATEWAY: ("pincompute:gateway", ""),
 }
-"""File name of each user of a cluster -> common name and group that RBAC sees."""
+"""File name of each user of a cluster that has a certificate -> common name and group that RBAC sees."""
+
+TOKEN_USERS = (FEDERATION, OPERATOR, GATEWAY)
+"""The platform's own processes: they have a service account's token instead (`service_account_tokens`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,9 @@ class ClusterCredentials:
 
     def kubeconfig(self, user: str) -> Path:
         return self.directory / f"{user}.kubeconfig"
+
+    def token(self, user: str) -> Path:
+        return self.directory / f"{user}.token"
 
     @property
     def service_account_key(self) -> Path:
@@ -122,15 +125,16 @@ def admin_kubeconfig(layout: Layout) -> bytes:
 
 
 def embedded_kubeconfig(layout: Layout, name: str, index: int, user: str) -> dict[str, Any]:
-    """A kubeconfig that stands alone: what a MemberCluster's Secret carries."""
+    """A kubeconfig that stands alone, such as the one in a MemberCluster's Secret."""
     pki = cluster(layout, name)
-    return _kubeconfig(
-        name,
-        layout.api_url(index),
-        f"{name}-{user}",
-        {"certificate-authority-data": _base64(pki.certificate(CA))},
-        {"client-certificate-data": _base64(pki.certificate(user)), "client-key-data": _base64(pki.key(user))},
-    )
+    trust = {"certificate-authority-data": _base64(pki.certificate(CA))}
+    return _kubeconfig(name, layout.api_url(index), f"{name}-{user}", trust, _embedded_credentials(pki, user))
+
+
+def _embedded_credentials(pki: ClusterCredentials, user: str) -> dict[str, str]:
+    if user in TOKEN_USERS:
+        return {"token": pki.token(user).read_text()}
+    return {"client-certificate-data": _base64(pki.certificate(user)), "client-key-data": _base64(pki.key(user))}
 
 
 def _issue_cluster(layout: Layout, name: str, index: int, member: MemberSpec | None, now: datetime) -> None:
@@ -143,7 +147,16 @@ def _issue_cluster(layout: Layout, name: str, index: int, member: MemberSpec | N
     for leaf in leaves(layout, index, member):
         _ensure_leaf(pki, leaf, now)
         if leaf.authority == CA and leaf.name not in (APISERVER, APISERVER_KUBELET, GATEWAY_SERVER):
-            atomic_files.write(pki.kubeconfig(leaf.name), _file_kubeconfig(layout, name, index, leaf.name))
+            credentials = {
+                "client-certificate": str(pki.certificate(leaf.name)),
+                "client-key": str(pki.key(leaf.name)),
+            }
+            atomic_files.write(pki.kubeconfig(leaf.name), _file_kubeconfig(layout, name, index, leaf.name, credentials))
+    for user in TOKEN_USERS:
+        for former in (pki.certificate(user), pki.key(user)):  # of a version that gave these processes certificates
+            former.unlink(missing_ok=True)
+        credentials = {"tokenFile": str(pki.token(user))}
+        atomic_files.write(pki.kubeconfig(user), _file_kubeconfig(layout, name, index, user, credentials))
 
 
 def leaves(layout: Layout, index: int, member: MemberSpec | None) -> tuple[LeafCertificate, ...]:
@@ -290,16 +303,10 @@ def _load_key(path: Path) -> ec.EllipticCurvePrivateKey:
     return key
 
 
-def _file_kubeconfig(layout: Layout, name: str, index: int, user: str) -> bytes:
-    """For a process on this machine: names the files, so that renewed certificates are picked up without a restart."""
-    pki = cluster(layout, name)
-    content = _kubeconfig(
-        name,
-        layout.api_url(index),
-        user,
-        {"certificate-authority": str(pki.certificate(CA))},
-        {"client-certificate": str(pki.certificate(user)), "client-key": str(pki.key(user))},
-    )
+def _file_kubeconfig(layout: Layout, name: str, index: int, user: str, credentials: dict[str, str]) -> bytes:
+    """For a process on this machine: names the files, so that renewed credentials are picked up without a restart."""
+    trust = {"certificate-authority": str(cluster(layout, name).certificate(CA))}
+    content = _kubeconfig(name, layout.api_url(index), user, trust, credentials)
     return yaml.safe_dump(content, sort_keys=False).encode()
 
 

@@ -15,19 +15,21 @@ from pincompute.region.layout import Layout, MemberSpec
 DEMO = "demo"
 
 
-def membership(layout: Layout, member: MemberSpec) -> tuple[Manifest, Manifest]:
-    """The Secret with federation's and the gateway's credentials for a member, and its MemberCluster."""
-    name = secret_name(member.name)
+def member_cluster(member: MemberSpec) -> Manifest:
+    secret = {"name": secret_name(member.name), "namespace": SYSTEM_NAMESPACE}
+    return _object(MEMBERCLUSTERS, member.name, {"zone": member.zone, "kubeconfig": secret})
+
+
+def secret(member: MemberSpec) -> Manifest:
+    """The Secret of a member without its content: enough to delete it."""
+    metadata = {"name": secret_name(member.name), "namespace": SYSTEM_NAMESPACE, "labels": {MANAGED_BY: PINCOMPUTE}}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "Opaque"}
+
+
+def filled_secret(layout: Layout, member: MemberSpec) -> Manifest:
+    """The Secret with federation's and the gateway's credentials for a member."""
     held = {"kubeconfig": certificates.FEDERATION, f"{certificates.GATEWAY}.kubeconfig": certificates.GATEWAY}
-    secret: Manifest = {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": name, "namespace": SYSTEM_NAMESPACE, "labels": {MANAGED_BY: PINCOMPUTE}},
-        "type": "Opaque",
-        "stringData": {key: _kubeconfig(layout, member, user) for key, user in held.items()},
-    }
-    spec: Manifest = {"zone": member.zone, "kubeconfig": {"name": name, "namespace": SYSTEM_NAMESPACE}}
-    return secret, _object(MEMBERCLUSTERS, member.name, spec)
+    return secret(member) | {"stringData": {key: _kubeconfig(layout, member, user) for key, user in held.items()}}
 
 
 def _kubeconfig(layout: Layout, member: MemberSpec, user: str) -> str:
