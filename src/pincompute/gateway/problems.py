@@ -98,7 +98,7 @@ class Problem(Exception):  # noqa: N818 - it reads as what the caller gets
         )
 
 
-def invalid(errors: tuple[FieldError, ...]) -> Problem:
+def invalid(*errors: FieldError) -> Problem:
     """All that is wrong at once."""
     lines = "; ".join(f"{e.field}: {e.message}" if e.field else e.message for e in errors)
     return Problem("invalid", lines, "correct the named fields and send it again", errors=errors)

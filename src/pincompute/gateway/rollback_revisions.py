@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Protocol
 
 from pincompute.api.kinds import WorkloadObject
 from pincompute.api.revisions import PinRevision
 from pincompute.gateway import problems
+from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.operation.lifecycle_rules import RollbackRevision
 from pincompute.gateway.operation.replica_lookup import WorkloadRef
 from pincompute.store import records
@@ -28,17 +28,11 @@ RUNNING = "Running"
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
-class RevisionLister(Protocol):
-    """Where the former templates of workloads are at hand."""
-
-    def revisions(self, obj: WorkloadObject) -> tuple[PinRevision, ...]: ...
-
-
 @dataclass(frozen=True, slots=True)
 class RollbackRevisions:
-    """Implements `operation.acting.Revisions`."""
+    """Implements `RevisionSource` of the operation API."""
 
-    reads: RevisionLister
+    reads: CacheReads
     store: HistoryStore
 
     async def of(self, target: WorkloadRef, obj: WorkloadObject) -> Sequence[RollbackRevision]:

@@ -3,7 +3,7 @@
 from pincompute.gateway.access.authentication import Authenticator
 from pincompute.gateway.access.authorization import Allowed, Authorizer, Decision, Denied
 from pincompute.gateway.access.roles import Roles
-from pincompute.gateway.access.service_tokens import ServiceToken, ServiceTokens, TokenScope, TokenStorage
+from pincompute.gateway.access.service_tokens import ServiceToken, ServiceTokens, TokenScope
 
 __all__ = [
     "Allowed",
@@ -15,5 +15,4 @@ __all__ = [
     "ServiceToken",
     "ServiceTokens",
     "TokenScope",
-    "TokenStorage",
 ]

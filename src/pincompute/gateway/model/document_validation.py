@@ -63,7 +63,7 @@ def read(kind: SimpleKind[Any], document: Data, scope: DocumentScope) -> Desired
     if named == kind.resource.kind and (named != kind.name or "apiVersion" in document):  # both forms of a Project say so
         return _resource(kind, document, scope)
     if named != kind.name:
-        raise problems.invalid((_wrong_kind(kind, named, scope.kinds),))
+        raise problems.invalid(_wrong_kind(kind, named, scope.kinds))
     return _simple(kind, document, scope)
 
 
@@ -90,7 +90,7 @@ def _simple(kind: SimpleKind[Any], document: Data, scope: DocumentScope) -> Desi
     errors += [_clash(kind, data, path) for path in clashes]
     errors += _not_reported(((kind.locate(data, p.field), p) for p in scope.problems(manifest)), errors)
     if errors:
-        raise problems.invalid(tuple(errors))
+        raise problems.invalid(*errors)
     return DesiredResource(kind, codecs.fractions_as_text(manifest), data.get("version") or "")
 
 
@@ -110,7 +110,7 @@ def _resource(kind: SimpleKind[Any], document: Data, scope: DocumentScope) -> De
     found = scope.problems({name: part for name, part in judged.items() if name != "status"})
     errors += _not_reported(((p.field, p) for p in found), errors)
     if errors:
-        raise problems.invalid(tuple(errors))
+        raise problems.invalid(*errors)
     kept = {name: named[name] for name in ("name", "namespace") if name in named and (name == "name" or kind.in_project)}
     head = {"apiVersion": document["apiVersion"], "kind": document["kind"]}
     spec = codecs.fractions_as_text(document["spec"])

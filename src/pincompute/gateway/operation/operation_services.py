@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from pincompute.gateway.access import Authorizer
 from pincompute.gateway.cache_reads import CacheReads
-from pincompute.gateway.middleware import RequestAuthorizer
 from pincompute.gateway.operation.lifecycle_service import LifecycleService, RevisionSource
 from pincompute.gateway.operation.logs.log_handlers import LogService
 from pincompute.gateway.operation.member_replica_access import MemberReplicaAccess
@@ -19,9 +19,7 @@ NAMES = ("verbs", "logs", "shells")
 TRANSCRIPTS = "transcripts"  # folder, beside the audit log
 
 
-def make(
-    reads: CacheReads, authorizer: RequestAuthorizer, revisions: RevisionSource, settings: GatewaySettings
-) -> dict[str, Any]:
+def make(reads: CacheReads, authorizer: Authorizer, revisions: RevisionSource, settings: GatewaySettings) -> dict[str, Any]:
     """Make all services, before the first cluster is added."""
     replicas, access = ReplicaLookup(reads), MemberReplicaAccess(reads.clusters)
     permissions = StreamPermissions(authorizer, time.time)

@@ -101,7 +101,7 @@ def labels(selectors: Iterable[str]) -> tuple[tuple[str, str | None], ...]:
             key, equals, value = each.strip().partition("=")
             if not key:
                 example = "write for example team=web, or team for whatever value"
-                raise problems.invalid((FieldError("label", "key=value", f"{selector!r} is not a label: {example}"),))
+                raise problems.invalid(FieldError("label", "key=value", f"{selector!r} is not a label: {example}"))
             found.append((key, value.removeprefix("=") if equals else None))
     return tuple(found)
 

@@ -219,7 +219,7 @@ class ObjectWriter:
         """The API server's refusal as a problem document, with the fields that the user wrote."""
         project = wanted.manifest["metadata"].get("namespace", "")
         if isinstance(refusal, api_errors.Invalid) and refusal.causes:
-            return problems.invalid(tuple(FieldError(c.field, c.reason, c.message) for c in refusal.causes))
+            return problems.invalid(*(FieldError(c.field, c.reason, c.message) for c in refusal.causes))
         missing = isinstance(refusal, api_errors.NotFound | api_errors.Forbidden) and project
         if missing and self._reads.get(PROJECTS, "", project) is None:
             return problems.not_found(f"project {project}")

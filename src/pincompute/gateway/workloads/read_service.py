@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 from litestar import Response
@@ -14,8 +14,9 @@ from litestar.response import Stream as StreamResponse
 from pincompute.api.member_clusters import PROJECTS
 from pincompute.api.meta import Object
 from pincompute.gateway import problems
+from pincompute.gateway.access import Authorizer
 from pincompute.gateway.cache_reads import CacheReads
-from pincompute.gateway.call_context import Call, Caller, Operation
+from pincompute.gateway.call_context import Call
 from pincompute.gateway.model import SIMPLE, ObjectEncoder, SimpleKind, etag
 from pincompute.gateway.workloads import event_stream, list_query, responses
 from pincompute.gateway.workloads.change_journal import ChangeJournals
@@ -31,12 +32,6 @@ Bytes: TypeAlias = tuple[bytes, dict[str, str]]
 """A body and the headers that belong to it."""
 Seen: TypeAlias = tuple[str, tuple[str, ...]]
 """The version that a list shows, and the members that are silent."""
-
-
-class ProjectPermissions(Protocol):
-    """Tells in which projects a caller may do something."""
-
-    def permitted(self, caller: Caller, operation: Operation, projects: Iterable[str]) -> frozenset[str]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +56,7 @@ class _ListTail(msgspec.Struct, omit_defaults=True):
 class ReadService:
     """Create it before the first cluster is added."""
 
-    def __init__(self, clusters: Clusters, reads: CacheReads, permissions: ProjectPermissions) -> None:
+    def __init__(self, clusters: Clusters, reads: CacheReads, permissions: Authorizer) -> None:
         self._reads = reads
         self._permissions = permissions
         self._journals = ChangeJournals(clusters, reads.kinds)

@@ -36,7 +36,7 @@ def check(obj: WorkloadObject, target: WorkloadRef, there: Sequence[Replica], qu
         _check_file(obj, query)
     if len(select(there, query)) > MOST:
         raise problems.invalid(
-            (FieldError("container", f"at most {MOST} logs in one stream", "name a replica or a container to narrow it"),)
+            FieldError("container", f"at most {MOST} logs in one stream", "name a replica or a container to narrow it")
         )
 
 
@@ -66,7 +66,7 @@ def _check_file(obj: WorkloadObject, query: LogQuery) -> None:
     if not any(query.file.startswith(posixpath.join(mount, "")) for mount in mounts):
         declared = ", ".join(mounts) or "no volume"
         raise problems.invalid(
-            (FieldError("file", "a path under a volume of the container", f"{chosen['name']} mounts {declared}"),)
+            FieldError("file", "a path under a volume of the container", f"{chosen['name']} mounts {declared}")
         )
 
 

@@ -105,7 +105,7 @@ def check(argv: tuple[str, ...], given: str, seconds: float) -> None:
     if not 0 < seconds <= LONGEST:
         wrong.append(FieldError("timeoutSeconds", f"more than 0 and at most {LONGEST:.0f}", f"is {seconds}"))
     if wrong:
-        raise problems.invalid(tuple(wrong))
+        raise problems.invalid(*wrong)
 
 
 def explained(ended: ExitStatus, argv: tuple[str, ...], container: str) -> str:

@@ -55,7 +55,7 @@ def check_path(path: str) -> str:
     """Normalize a path. Raise Problem for one that is not absolute or contains `..`."""
     normal = posixpath.normpath(path) if path else ""
     if not path.startswith("/") or len(path) > LONGEST_PATH or "\0" in path or ".." in path.split("/"):
-        raise problems.invalid((FieldError("path", "an absolute path without ..", f"{path[:200]!r} is not one"),))
+        raise problems.invalid(FieldError("path", "an absolute path without ..", f"{path[:200]!r} is not one"))
     return "/" + normal.lstrip("/")
 
 

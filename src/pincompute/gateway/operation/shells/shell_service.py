@@ -182,7 +182,7 @@ class ShellService:
 
 def _port(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) < 65536:
-        raise problems.invalid((FieldError("port", "a number from 1 to 65535", f"{text[:20]!r} is not one"),))
+        raise problems.invalid(FieldError("port", "a number from 1 to 65535", f"{text[:20]!r} is not one"))
     return int(text)
 
 
