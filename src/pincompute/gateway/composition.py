@@ -18,11 +18,9 @@ from pincompute.api.member_clusters import PROJECTS, Project
 from pincompute.api.meta import Key
 from pincompute.gateway import application, openapi_document
 from pincompute.gateway.access import Authenticator, Authorizer, Roles, ServiceTokens
-from pincompute.gateway.access.service_tokens import ServiceToken
 from pincompute.gateway.administration import administration_handlers as administration
 from pincompute.gateway.audit import AuditLog
 from pincompute.gateway.cache_reads import CacheReads
-from pincompute.gateway.call_context import Caller
 from pincompute.gateway.history import HistoryRecorder, HistoryService, OperationRecorder
 from pincompute.gateway.history import history_handlers as insight
 from pincompute.gateway.limits import RequestLimiter
@@ -103,17 +101,17 @@ async def compose(settings: GatewaySettings, clusters: Clusters, kinds: SimpleKi
     """To be entered before the first cluster is added. Raises what a part raises that its settings do not suit."""
     clock = replace(SYSTEM, wall=RegionClock(clusters))
     async with (
-        HistoryStore.open(settings.database, outbox=settings.path("outbox")) as store,
+        HistoryStore(settings.database, outbox=settings.path("outbox")) as store,
         AuditLog(settings.audit, settings.path(settings.audit.file), clock) as audit,
     ):
-        tokens = ServiceTokens(TokenTable(store.database, ServiceToken), clock)
+        tokens = ServiceTokens(TokenTable(store.database), clock)
         reads = CacheReads(clusters, kinds)
         roles = Roles(settings.access, reads.workloads)
         authorizer = Authorizer(roles, _projects(clusters), tokens.in_force, time.time)
         recorder = HistoryRecorder(clusters, store, clock, reads.workloads)
         guards = RequestGuards(
             authenticator=Authenticator(settings.issuers, tokens, settings.access.leeway),
-            limiter=RequestLimiter(settings.limits, _belongs(authorizer)),
+            limiter=RequestLimiter(settings.limits, authorizer.belongs),
             authorizer=authorizer,
             audit=OperationRecorder(audit, recorder, reads),
             now=clock.wall,
@@ -139,13 +137,6 @@ def _projects(clusters: Clusters) -> Any:
         return clusters.view(HOST, PROJECTS).get(Key("", name))
 
     return find
-
-
-def _belongs(authorizer: Authorizer) -> Any:
-    def belongs(caller: Caller, project: str) -> bool:
-        return bool(authorizer.held_permissions(caller, project).permissions)
-
-    return belongs
 
 
 @cache

@@ -17,10 +17,10 @@ from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.operation.lifecycle_rules import RollbackRevision
 from pincompute.gateway.operation.replica_lookup import WorkloadRef
 from pincompute.store import records
+from pincompute.store.database import StoreUnavailable
 from pincompute.store.history_store import HistoryStore
 from pincompute.store.record_history import RecordFilter
 from pincompute.store.records import AnyRecord, RecordType
-from pincompute.store.store_errors import StoreUnavailable
 
 LOOKED_AT = 500  # records; more changes than anybody goes back over
 TYPES: frozenset[RecordType] = frozenset({"revision", "state"})

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from access_fixtures import START, Time, World, project, user
+from access_fixtures import START, InMemoryTokenStorage, Time, World, project, user
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from joserfc import jwt
@@ -21,7 +21,7 @@ from joserfc.jwk import ECKey, KeySet, RSAKey
 
 from pincompute.gateway.access import Authenticator, ServiceTokens, TokenScope
 from pincompute.gateway.access.issuer_keys import FRESH, PAUSE, HttpsFetch
-from pincompute.gateway.access.service_tokens import InMemoryTokenStorage, ServiceToken, digest
+from pincompute.gateway.access.service_tokens import ServiceToken, digest
 from pincompute.gateway.call_context import ANONYMOUS, Caller, Operation
 from pincompute.gateway.problems import Problem
 from pincompute.gateway.settings import IssuerSettings
