@@ -21,7 +21,7 @@ from pincompute.api.member_clusters import MEMBERCLUSTERS
 from pincompute.api.meta import Key, Object, Resource
 from pincompute.api.revisions import PINREVISIONS, PinRevision
 from pincompute.gateway import problems
-from pincompute.gateway.model import KINDS, SimpleKinds, of_workloads
+from pincompute.gateway.model import KINDS, SimpleKind, SimpleKinds, of_workloads
 from pincompute.kube.cache_views import Unknown
 from pincompute.kube.cluster_set import Clusters
 from pincompute.kube.informer import Informer, InformerScope
@@ -99,6 +99,13 @@ class CacheReads:
         except Unknown as unknown:
             raise problems.unavailable(str(unknown), remedy="ask an administrator to look at the object") from None
 
+    def existing(self, kind: SimpleKind[Any], project: str, name: str) -> Any:
+        """The object. Raises Problem 404 when there is none."""
+        found = self.get(kind.resource, project, name)
+        if found is None:
+            raise problems.not_found(kind.title(project, name))
+        return found
+
     def revisions(self, obj: WorkloadObject) -> tuple[PinRevision, ...]:
         """Former templates of the workload, the newest first."""
         found = self.host(PINREVISIONS).by(BY_OWNER, obj.metadata.uid)
@@ -137,25 +144,24 @@ class CacheReads:
             self.clusters.answers(HOST),
         )
 
-    def version(self, text: str) -> ReadVersion:
-        """Parse a version. Raises Problem for a text that no gateway returned."""
-        kind, _, number = text.partition(".")
+    async def at_least(self, version: str) -> None:
+        """Return when the cache shows this version or a newer one, which a gateway returned; at once for an empty one.
+
+        Raises Problem for a text that is no version, and when the cache does not show it within CATCH_UP.
+        """
+        if not version:
+            return
+        kind, _, number = version.partition(".")
         if not number.isdecimal() or len(number) > LONGEST_NUMBER or kind not in self._by_plural:
             raise problems.malformed(
-                f"Pincompute-Min-Version: {text[:80]!r} is not a version", "send what an answer's Pincompute-Version said"
+                f"Pincompute-Min-Version: {version[:80]!r} is not a version", "send what an answer's Pincompute-Version said"
             )
-        return ReadVersion(kind, int(number))
-
-    async def at_least(self, version: ReadVersion) -> None:
-        """Return when the cache shows this version or a newer one. Raises Problem when it does not within CATCH_UP."""
-        cache = self.host(self._by_plural[version.kind])
+        cache = self.host(self._by_plural[kind])
         try:
             async with asyncio.timeout(CATCH_UP):
-                await cache.until(version.number)
+                await cache.until(int(number))
         except TimeoutError:
-            raise problems.unavailable(
-                f"the gateway has seen {version.kind} up to {cache.newest} and not yet {version.number}", 1.0
-            ) from None
+            raise problems.unavailable(f"the gateway has seen {kind} up to {cache.newest} and not yet {number}", 1.0) from None
 
 
 def _owners(revision: PinRevision) -> Iterable[str]:

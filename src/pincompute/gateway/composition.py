@@ -14,7 +14,7 @@ from litestar import Litestar
 from litestar.types import ControllerRouterHandler
 
 from pincompute.api.labels import HOST
-from pincompute.api.member_clusters import PROJECTS, Project
+from pincompute.api.member_clusters import PROJECTS
 from pincompute.api.meta import Key
 from pincompute.gateway import application, openapi_document
 from pincompute.gateway.access import Authenticator, Authorizer, Roles, ServiceTokens
@@ -56,10 +56,8 @@ def routes(kinds: SimpleKinds = KINDS) -> Sequence[ControllerRouterHandler]:
 
 GIVEN = (
     "roles",
-    "store",
     "tokens",
     "authorizer",
-    "audit",
     *operations.NAMES,
     "insight",
     "reader",
@@ -107,7 +105,9 @@ async def compose(settings: GatewaySettings, clusters: Clusters, kinds: SimpleKi
         tokens = ServiceTokens(TokenTable(store.database), clock)
         reads = CacheReads(clusters, kinds)
         roles = Roles(settings.access, reads.workloads)
-        authorizer = Authorizer(roles, _projects(clusters), tokens.in_force, time.time)
+        authorizer = Authorizer(
+            roles, lambda name: clusters.view(HOST, PROJECTS).get(Key("", name)), tokens.in_force, time.time
+        )
         recorder = HistoryRecorder(clusters, store, clock, reads.workloads)
         guards = RequestGuards(
             authenticator=Authenticator(settings.issuers, tokens, settings.access.leeway),
@@ -119,10 +119,8 @@ async def compose(settings: GatewaySettings, clusters: Clusters, kinds: SimpleKi
         served = OpenApiDocument(lambda: printed_document(kinds))
         given: Mapping[str, Any] = {
             "roles": roles,
-            "store": store,
             "tokens": tokens,
             "authorizer": authorizer,
-            "audit": audit,
             **operations.make(reads, authorizer, RollbackRevisions(reads, store), settings),
             "insight": HistoryService(reads, store, clock),
             "reader": ReadService(clusters, reads, authorizer),
@@ -130,13 +128,6 @@ async def compose(settings: GatewaySettings, clusters: Clusters, kinds: SimpleKi
         }
         built = application.build(application.ApplicationParts(settings, reads, guards, served, given), routes(kinds))
         yield Composition(settings, clusters, built, store, tokens, recorder, served)
-
-
-def _projects(clusters: Clusters) -> Any:
-    def find(name: str) -> Project | None:
-        return clusters.view(HOST, PROJECTS).get(Key("", name))
-
-    return find
 
 
 @cache

@@ -68,7 +68,10 @@ class RequestMiddleware:
         try:
             await self._pass(scope, receive, answer)
         except Problem as problem:
-            await _close(scope, answer, problem)
+            if answer.status:
+                await answer({"type": "websocket.close", "code": 4000 + problem.status, "reason": close_reason(problem.detail)})
+            else:
+                await refuse_socket(scope, answer, problem)
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         options = scope["route_handler"].opt
@@ -147,13 +150,17 @@ async def _name_methods(methods: str, send: Send) -> None:
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _close(scope: Scope, answer: StatusRecorder, problem: Problem) -> None:
-    """A WebSocket that was not accepted yet gets the problem document; an open one a close code and the reason."""
-    if answer.status or "websocket.http.response" not in (scope["extensions"] or {}):
-        reason = problem.detail.encode()[:LONGEST_REASON].decode(errors="ignore")
-        await answer({"type": "websocket.close", "code": 4000 + problem.status, "reason": reason})
-        return
-    await problems.send_to(answer, problem, request_id(scope), "websocket.http.response")
+async def refuse_socket(scope: Any, send: Send, problem: Problem) -> None:
+    """Refuse a WebSocket that is not accepted: with the problem document if the server can send one, else a close code."""
+    if "websocket.http.response" in (scope.get("extensions") or {}):
+        await problems.send_to(send, problem, request_id(scope), "websocket.http.response")
+    else:
+        await send({"type": "websocket.close", "code": 4000 + problem.status, "reason": close_reason(problem.detail)})
+
+
+def close_reason(text: str) -> str:
+    """As much of a text as a close frame has room for."""
+    return text.encode()[:LONGEST_REASON].decode(errors="ignore")
 
 
 def _call(scope: Scope, caller: Caller, operation: Operation, at: datetime) -> Call:

@@ -15,6 +15,7 @@ import pytest
 from replica_samples import NOW, ScriptedAccess, ScriptedProgram, key
 
 from pincompute.gateway.call_context import Call, Caller, Operation
+from pincompute.gateway.middleware import close_reason
 from pincompute.gateway.operation import stream_permissions as asking
 from pincompute.gateway.operation import user_websockets
 from pincompute.gateway.operation.replica_access import Channel, ExecCommand, ExitStatus, ReplicaPlace, TerminalSize
@@ -96,7 +97,7 @@ async def test_what_is_not_understood_ends_the_shell(case: str) -> None:
     wire = FakeSocket(message)
     end = await session(wire, ScriptedProgram([], ExitStatus(0), waits=asyncio.Event()))
     assert end.code == code
-    assert wire.closed == (code, user_websockets.reason(end.why))
+    assert wire.closed == (code, close_reason(end.why))
 
 
 async def test_a_shell_is_cut_when_the_right_is_withdrawn(monkeypatch: pytest.MonkeyPatch) -> None:

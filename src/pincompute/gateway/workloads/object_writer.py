@@ -118,7 +118,7 @@ class ObjectWriter:
     async def _change(
         self, wanted: Callable[[Object], DesiredResource], project: str, name: str, options: WriteOptions
     ) -> Object:
-        obj = self._cached(project, name)
+        obj: Object = self._reads.existing(self._kind, project, name)
         for _ in range(ATTEMPTS):
             target = wanted(obj)
             if operation_annotation.repeated(obj, "update", options.name, options.key) is not None:
@@ -170,7 +170,7 @@ class ObjectWriter:
 
         With a version, the deletion is pinned to the object that has it, as a change is.
         """
-        obj = self._cached(project, name)
+        obj: Object = self._reads.existing(self._kind, project, name)
         for _ in range(ATTEMPTS):
             self._refuse_other_version(obj, wanted_version)
             if dry_run or obj.deleting:
@@ -201,12 +201,6 @@ class ObjectWriter:
         if not options.dry_run:
             self._cache.written(made)
         return made
-
-    def _cached(self, project: str, name: str) -> Object:
-        found = self._reads.get(self._kind.resource, project, name)
-        if found is None:
-            raise problems.not_found(self._kind.title(project, name))
-        return found
 
     async def _current(self, project: str, name: str) -> Any:
         """The object as the API server has it."""

@@ -35,7 +35,8 @@ class ProjectMembers:
         self._call = call
 
     def all(self) -> tuple[ProjectMember, ...]:
-        return self._project().spec.members
+        project: Project = self._reads.existing(PROJECT, "", self._call.project)
+        return project.spec.members
 
     def get(self, name: str) -> ProjectMember:
         return self._find(self.all(), name)
@@ -90,12 +91,6 @@ class ProjectMembers:
             raise problems.conflict(
                 f"{self._call.project} would have no owner left", "make somebody else an owner first, then repeat this"
             )
-
-    def _project(self) -> Project:
-        found: Project | None = self._reads.get(PROJECT.resource, "", self._call.project)
-        if found is None:
-            raise problems.not_found(f"project {self._call.project}")
-        return found
 
     async def _write(self, change: Callable[[tuple[ProjectMember, ...]], tuple[ProjectMember, ...]]) -> None:
         def wanted(obj: Object) -> DesiredResource:

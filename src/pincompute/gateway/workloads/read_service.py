@@ -8,12 +8,10 @@ from functools import partial
 from typing import Any, TypeAlias
 
 import msgspec
-from litestar import Response
 from litestar.response import Stream as StreamResponse
 
 from pincompute.api.member_clusters import PROJECTS
 from pincompute.api.meta import Object
-from pincompute.gateway import problems
 from pincompute.gateway.access import Authorizer
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.call_context import Call
@@ -62,23 +60,9 @@ class ReadService:
         self._journals = ChangeJournals(clusters, reads.kinds)
         self._pages = _PageCache()
 
-    async def shown(
-        self, kind: SimpleKind[Any], names: ObjectName, min_version: str, form: ObjectEncoder = SIMPLE
-    ) -> Response[bytes]:
-        """Raises Problem."""
-        await responses.caught_up(self._reads, min_version)
-        return responses.read(*self.one(kind, names, form))
-
-    async def listed(self, kind: SimpleKind[Any], request: ListRequest, cursor: str, min_version: str) -> Response[bytes]:
-        """One page. Raises Problem."""
-        await responses.caught_up(self._reads, min_version)
-        return responses.read(*self.page(kind, request, cursor))
-
     def one(self, kind: SimpleKind[Any], names: ObjectName, form: ObjectEncoder = SIMPLE) -> Bytes:
         """Answers from the cache at once. Raises Problem."""
-        found = self._reads.get(kind.resource, *names)
-        if found is None:
-            raise problems.not_found(kind.title(*names))
+        found = self._reads.existing(kind, *names)
         headers = responses.fresh(self._reads.freshness(kind.resource))
         return form.encoded(kind, found), {**headers, "ETag": etag(found)}
 

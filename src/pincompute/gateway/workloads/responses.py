@@ -9,7 +9,7 @@ from litestar import Response
 from litestar.params import HeaderParameter, QueryParameter
 
 from pincompute.api.meta import Object, Struct, doc
-from pincompute.gateway.cache_reads import CacheReads, ReadAge, ReadVersion
+from pincompute.gateway.cache_reads import ReadAge, ReadVersion
 from pincompute.gateway.model import SIMPLE, SimpleKind
 from pincompute.gateway.model.diff import Change
 from pincompute.gateway.model.simple_kind import version
@@ -126,12 +126,6 @@ def written(kind: SimpleKind[Any], obj: Object | None, body: WriteResponse, stat
     number = int(obj.metadata.resource_version or 0) if obj is not None else 0
     headers = {VERSION: str(ReadVersion(kind.resource.plural, number)), "ETag": f'"{version(obj)}"'} if obj is not None else {}
     return Response(msgspec.json.encode(body), media_type=JSON, status_code=status, headers=headers)
-
-
-async def caught_up(reads: CacheReads, wanted: str) -> None:
-    """Waits until the cache has the state that the caller has seen. Raises Problem."""
-    if wanted:
-        await reads.at_least(reads.version(wanted))
 
 
 def expected(if_match: str) -> str:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from litestar.exceptions import WebSocketDisconnect
 
 from pincompute.gateway.call_context import Call
+from pincompute.gateway.middleware import close_reason
 from pincompute.gateway.operation import user_websockets
 from pincompute.gateway.operation.replica_access import ReplicaTunnel
 from pincompute.gateway.operation.shells.shell_session import SessionEnd
@@ -22,7 +23,7 @@ from pincompute.kube.api_errors import KubeError
 async def run(socket: UserSocket, tunnel: ReplicaTunnel, call: Call, permissions: StreamPermissions) -> SessionEnd:
     end = await first_of(_in(socket, tunnel), _out(socket, tunnel), _until_permission_ends(call, permissions))
     with suppress(WebSocketDisconnect, RuntimeError, ConnectionError):
-        await socket.close(end.code, user_websockets.reason(end.why))
+        await socket.close(end.code, close_reason(end.why))
     return end
 
 

@@ -14,6 +14,7 @@ from pincompute.api.meta import Key
 from pincompute.gateway import problems
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.call_context import Call
+from pincompute.gateway.middleware import refuse_socket
 from pincompute.gateway.operation import replica_lookup as naming
 from pincompute.gateway.operation import user_websockets
 from pincompute.gateway.operation.lifecycle_service import LifecycleService
@@ -107,7 +108,8 @@ class ShellService:
                 command = ExecCommand(argv, found.container, stdin=True, tty=tty)
                 process = await stack.enter_async_context(self.access.exec(found.replica.place, command))
             except (Problem, KubeError, Unknown) as error:
-                await user_websockets.refuse(socket, error if isinstance(error, Problem) else not_reached(error, target))
+                problem = error if isinstance(error, Problem) else not_reached(error, target)
+                await refuse_socket(socket.scope, socket.send, problem)
                 return
             await socket.accept()
             transcript = self._transcript(call, argv, found)
@@ -123,7 +125,8 @@ class ShellService:
                 port = _port(socket.query_params.get("port", ""))
                 tunnel = await stack.enter_async_context(self.access.forward(found.replica.place, port))
             except (Problem, KubeError, Unknown) as error:
-                await user_websockets.refuse(socket, error if isinstance(error, Problem) else not_reached(error, target))
+                problem = error if isinstance(error, Problem) else not_reached(error, target)
+                await refuse_socket(socket.scope, socket.send, problem)
                 return
             await socket.accept()
             await port_tunnel.run(socket, tunnel, call, self.permissions)

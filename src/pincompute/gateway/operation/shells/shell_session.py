@@ -15,6 +15,7 @@ import msgspec
 from litestar.exceptions import WebSocketDisconnect
 
 from pincompute.gateway.call_context import Call
+from pincompute.gateway.middleware import close_reason
 from pincompute.gateway.operation import user_websockets
 from pincompute.gateway.operation.replica_access import Channel, ExecCommand, ExitStatus, ReplicaProcess, TerminalSize
 from pincompute.gateway.operation.shells import command_execution
@@ -155,4 +156,4 @@ class ShellSession:
                 await self.transcript.finish()
         with suppress(WebSocketDisconnect, RuntimeError, ConnectionError):
             await self.socket.send_bytes(channel_protocol.frame(Channel.STATUS, channel_protocol.status_of(ended)))
-            await self.socket.close(end.code, user_websockets.reason(end.why))
+            await self.socket.close(end.code, close_reason(end.why))
