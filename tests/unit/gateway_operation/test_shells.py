@@ -18,13 +18,15 @@ from pincompute.gateway.call_context import Call, Caller, Operation
 from pincompute.gateway.middleware import close_reason
 from pincompute.gateway.operation import stream_permissions as asking
 from pincompute.gateway.operation import user_websockets
-from pincompute.gateway.operation.replica_access import Channel, ExecCommand, ExitStatus, ReplicaPlace, TerminalSize
+from pincompute.gateway.operation.replica_access import ReplicaPlace
 from pincompute.gateway.operation.shells import command_execution, file_copy, shell_transcript, tar_streams
 from pincompute.gateway.operation.shells.shell_session import SessionEnd, ShellSession
 from pincompute.gateway.operation.shells.shell_transcript import Transcript
 from pincompute.gateway.operation.stream_permissions import StreamPermissions
 from pincompute.gateway.problems import Problem
 from pincompute.kube.streams import channel_protocol
+from pincompute.kube.streams.channel_protocol import Channel, ExitStatus, TerminalSize
+from pincompute.kube.streams.pod_exec import ExecCommand
 
 PLACE = ReplicaPlace("a1", key("web-a1-0"))
 CALL = Call("r-1", Caller("ann"), Operation("shells", "open"), "shop", "web", "10.0.0.1", NOW)

@@ -9,7 +9,7 @@ from pincompute.gateway.access import Authorizer
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.operation.lifecycle_service import LifecycleService, RevisionSource
 from pincompute.gateway.operation.logs.log_handlers import LogService
-from pincompute.gateway.operation.member_replica_access import MemberReplicaAccess
+from pincompute.gateway.operation.replica_access import ReplicaAccess
 from pincompute.gateway.operation.replica_lookup import ReplicaLookup
 from pincompute.gateway.operation.shells.shell_service import ShellPolicy, ShellService
 from pincompute.gateway.operation.stream_permissions import StreamPermissions
@@ -21,7 +21,7 @@ TRANSCRIPTS = "transcripts"  # folder, beside the audit log
 
 def make(reads: CacheReads, authorizer: Authorizer, revisions: RevisionSource, settings: GatewaySettings) -> dict[str, Any]:
     """Make all services, before the first cluster is added."""
-    replicas, access = ReplicaLookup(reads), MemberReplicaAccess(reads.clusters)
+    replicas, access = ReplicaLookup(reads), ReplicaAccess(reads.clusters)
     permissions = StreamPermissions(authorizer, time.time)
     verbs = LifecycleService(reads, replicas, access, revisions)
     shells = settings.shells

@@ -19,10 +19,11 @@ from pincompute.gateway.operation.logs.log_follower import LogFollower
 from pincompute.gateway.operation.logs.log_lines import LogSource, Stamped
 from pincompute.gateway.operation.logs.log_query import LogQuery
 from pincompute.gateway.operation.logs.log_watermark import Watermark
-from pincompute.gateway.operation.replica_access import LogOptions, ReplicaAccess
+from pincompute.gateway.operation.replica_access import ReplicaAccess
 from pincompute.gateway.operation.replica_lookup import ReplicaLookup, WorkloadRef
 from pincompute.kube.api_errors import KubeError, Refused
 from pincompute.kube.cache_views import Unknown
+from pincompute.kube.streams.pod_logs import LogOptions
 
 AHEAD = 256  # lines of one source that wait for other sources in a merge
 

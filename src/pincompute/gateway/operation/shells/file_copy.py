@@ -17,18 +17,13 @@ from typing import Any
 import msgspec
 
 from pincompute.gateway import problems
-from pincompute.gateway.operation.replica_access import (
-    Channel,
-    ExecCommand,
-    ExitStatus,
-    ReplicaAccess,
-    ReplicaPlace,
-    ReplicaProcess,
-)
+from pincompute.gateway.operation.replica_access import ReplicaAccess, ReplicaPlace
 from pincompute.gateway.operation.shells import command_execution, tar_streams
 from pincompute.gateway.operation.shells.command_execution import CappedOutput
 from pincompute.gateway.operation.task_groups import single
 from pincompute.gateway.problems import FieldError, Problem
+from pincompute.kube.streams.channel_protocol import Channel, ExitStatus
+from pincompute.kube.streams.pod_exec import ExecCommand, ExecProcess
 
 LONGEST_PATH = 4096
 PACK = 'tar -c -f - -C "$1" -- "$2" && printf %s "$3" && { read -r _; true; }'
@@ -123,7 +118,7 @@ async def upload(
 class _Tar:
     """`tar` in a container: its archive, its errors, and what they mean."""
 
-    process: ReplicaProcess
+    process: ExecProcess
     container: str
     errors: CappedOutput = field(default_factory=lambda: CappedOutput(4096))
 

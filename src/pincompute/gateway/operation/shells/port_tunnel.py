@@ -12,22 +12,22 @@ from litestar.exceptions import WebSocketDisconnect
 from pincompute.gateway.call_context import Call
 from pincompute.gateway.middleware import close_reason
 from pincompute.gateway.operation import user_websockets
-from pincompute.gateway.operation.replica_access import ReplicaTunnel
 from pincompute.gateway.operation.shells.shell_session import SessionEnd
 from pincompute.gateway.operation.stream_permissions import StreamPermissions
 from pincompute.gateway.operation.task_groups import first_of
 from pincompute.gateway.operation.user_websockets import UserSocket
 from pincompute.kube.api_errors import KubeError
+from pincompute.kube.streams.pod_port_forward import PortForward
 
 
-async def run(socket: UserSocket, tunnel: ReplicaTunnel, call: Call, permissions: StreamPermissions) -> SessionEnd:
+async def run(socket: UserSocket, tunnel: PortForward, call: Call, permissions: StreamPermissions) -> SessionEnd:
     end = await first_of(_in(socket, tunnel), _out(socket, tunnel), _until_permission_ends(call, permissions))
     with suppress(WebSocketDisconnect, RuntimeError, ConnectionError):
         await socket.close(end.code, close_reason(end.why))
     return end
 
 
-async def _in(socket: UserSocket, tunnel: ReplicaTunnel) -> SessionEnd:
+async def _in(socket: UserSocket, tunnel: PortForward) -> SessionEnd:
     while True:
         try:
             message = await socket.receive()
@@ -43,7 +43,7 @@ async def _in(socket: UserSocket, tunnel: ReplicaTunnel) -> SessionEnd:
             return SessionEnd(user_websockets.UPSTREAM, error.message)
 
 
-async def _out(socket: UserSocket, tunnel: ReplicaTunnel) -> SessionEnd:
+async def _out(socket: UserSocket, tunnel: PortForward) -> SessionEnd:
     try:
         async for piece in tunnel.pieces():
             await socket.send_bytes(piece)

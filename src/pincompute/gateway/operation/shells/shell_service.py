@@ -18,7 +18,7 @@ from pincompute.gateway.middleware import refuse_socket
 from pincompute.gateway.operation import replica_lookup as naming
 from pincompute.gateway.operation import user_websockets
 from pincompute.gateway.operation.lifecycle_service import LifecycleService
-from pincompute.gateway.operation.replica_access import ExecCommand, ReplicaAccess
+from pincompute.gateway.operation.replica_access import ReplicaAccess
 from pincompute.gateway.operation.replica_lookup import Replica, ReplicaLookup, WorkloadRef
 from pincompute.gateway.operation.shells import command_execution, file_copy, port_tunnel, shell_transcript
 from pincompute.gateway.operation.shells.command_execution import CommandResult
@@ -32,6 +32,7 @@ from pincompute.gateway.operation.user_websockets import UserSocket
 from pincompute.gateway.problems import FieldError, Problem
 from pincompute.kube.api_errors import KubeError, NotFound, Refused
 from pincompute.kube.cache_views import Unknown
+from pincompute.kube.streams.pod_exec import ExecCommand
 
 TAR = "application/x-tar"
 

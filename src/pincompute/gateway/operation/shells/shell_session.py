@@ -17,7 +17,6 @@ from litestar.exceptions import WebSocketDisconnect
 from pincompute.gateway.call_context import Call
 from pincompute.gateway.middleware import close_reason
 from pincompute.gateway.operation import user_websockets
-from pincompute.gateway.operation.replica_access import Channel, ExecCommand, ExitStatus, ReplicaProcess, TerminalSize
 from pincompute.gateway.operation.shells import command_execution
 from pincompute.gateway.operation.shells.shell_transcript import Transcript, TranscriptLost
 from pincompute.gateway.operation.stream_permissions import StreamPermissions
@@ -25,6 +24,8 @@ from pincompute.gateway.operation.task_groups import first_of
 from pincompute.gateway.operation.user_websockets import UserSocket
 from pincompute.kube.api_errors import KubeError
 from pincompute.kube.streams import channel_protocol
+from pincompute.kube.streams.channel_protocol import Channel, ExitStatus, TerminalSize
+from pincompute.kube.streams.pod_exec import ExecCommand, ExecProcess
 
 LARGEST_SIDE = 1000  # characters of a terminal
 IDLE_CHECK = 5.0  # seconds between two checks for idleness
@@ -44,7 +45,7 @@ class ShellSession:
     """One shell. `idle` is in seconds. The first of its tasks that ends decides how the session ends."""
 
     socket: UserSocket
-    process: ReplicaProcess
+    process: ExecProcess
     command: ExecCommand
     call: Call
     permissions: StreamPermissions
