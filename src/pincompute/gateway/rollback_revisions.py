@@ -30,8 +30,6 @@ LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class RollbackRevisions:
-    """Implements `RevisionSource` of the operation API."""
-
     reads: CacheReads
     store: HistoryStore
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -28,10 +28,8 @@ TIMEOUT = 5.0  # seconds for one answer of an issuer
 LARGEST = 1 << 20  # bytes of an issuer's answer
 
 
-class FetchJson(Protocol):
-    """Gets JSON. Raises OSError, TimeoutError or ValueError."""
-
-    async def __call__(self, url: str) -> Any: ...
+FetchJson: TypeAlias = Callable[[str], Awaitable[Any]]
+"""Gets JSON. Raises OSError, TimeoutError or ValueError."""
 
 
 class _Discovery(msgspec.Struct):

@@ -13,13 +13,12 @@ from typing import Any
 import msgspec
 
 from pincompute.gateway import problems
-from pincompute.gateway.access.client_certificates import PREFIX
 from pincompute.gateway.access.service_tokens import SERVICE
-from pincompute.gateway.call_context import Caller
+from pincompute.gateway.call_context import PLATFORM, Caller
 from pincompute.gateway.problems import Problem
 from pincompute.gateway.settings import IssuerSettings
 
-RESERVED = (PREFIX, SERVICE, "group:", "anonymous")
+RESERVED = (PLATFORM, SERVICE, "group:", "anonymous")
 LONGEST_NAME = 253  # what a project's member may be called
 
 

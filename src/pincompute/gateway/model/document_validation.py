@@ -16,11 +16,10 @@ from pincompute.api import object_validation, structural_schema, validation_rule
 from pincompute.api.meta import Manifest
 from pincompute.api.object_validation import ManifestProblem, UnknownField, say
 from pincompute.gateway import problems
-from pincompute.gateway.model import codecs, field_mapping
+from pincompute.gateway.model import KINDS, SimpleKinds, codecs, field_mapping, of_workloads
 from pincompute.gateway.model.field_mapping import Data
 from pincompute.gateway.model.field_tables import kubernetes_names
 from pincompute.gateway.model.simple_kind import HIDDEN, SimpleKind, users
-from pincompute.gateway.model.simple_kind_table import KINDS, SimpleKinds, of_workloads
 from pincompute.gateway.problems import FieldError
 
 _LABEL_LENGTH = 63
