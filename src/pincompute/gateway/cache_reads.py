@@ -35,22 +35,16 @@ LONGEST_NUMBER = 20  # digits of a version: more would not fit the 64 bits that 
 CATCH_UP = 2.0  # seconds to wait for a version that another gateway has returned already
 
 
-@dataclass(frozen=True, slots=True)
-class ReadVersion:
+def read_version(resource: Resource[Any], number: int) -> str:
     """The version of one kind on the host, as `PLURAL.1234`. It is opaque to callers and only grows."""
-
-    kind: str
-    number: int
-
-    def __str__(self) -> str:
-        return f"{self.kind}.{self.number}"
+    return f"{resource.plural}.{number}"
 
 
 @dataclass(frozen=True, slots=True)
 class ReadAge:
     """`age`: seconds since the last contact with the host; `reachable` is false while it is away and stale data is served."""
 
-    version: ReadVersion
+    version: str
     age: float
     reachable: bool
 
@@ -139,7 +133,7 @@ class CacheReads:
     def freshness(self, resource: Resource[Any]) -> ReadAge:
         cache = self.host(resource)
         return ReadAge(
-            ReadVersion(resource.plural, cache.newest),
+            read_version(resource, cache.newest),
             max(0.0, time.monotonic() - cache.last_contact),
             self.clusters.answers(HOST),
         )

@@ -165,10 +165,10 @@ class AuditLog:
 
 def _first(path: Path, otherwise: int) -> int:
     """The record a file begins with, for its name once it is finished."""
-    for _, line, whole in log_files.lines(path):
-        if whole:
+    for line in log_files.lines(path):
+        if line.whole:
             try:
-                return hash_chain.decode(line).seq
+                return hash_chain.decode(line.content).seq
             except hash_chain.DamagedLine:
                 continue
     return otherwise

@@ -7,15 +7,17 @@ whoever knows of no crash can ask.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import msgspec
 
 from pincompute.gateway.audit import hash_chain, log_files
 from pincompute.gateway.audit.hash_chain import AuditRecord, TornLine
+from pincompute.gateway.audit.log_files import AuditLine
 
 
 class Finding(msgspec.Struct, frozen=True, rename="camel"):
@@ -50,46 +52,23 @@ class Report(msgspec.Struct, frozen=True, rename="camel"):
         return not self.faults
 
 
-@dataclass(frozen=True, slots=True)
-class LogLine:
-    """One line of a log as it is on disk; `whole` when it has its end."""
-
-    file: str
-    number: int
-    content: bytes
-    whole: bool
-
-
 def verify(path: Path, head: str = "") -> Report:
     """`head` is one that was reported before. Raises OSError."""
     found = log_files.all_of(path)
     if not found:
         raise FileNotFoundError(2, "there is no audit log", str(path))
-    report = judge(_lines(found), head)
-    return msgspec.structs.replace(report, files=len(found), faults=(*report.faults, *_misnamed(found)))
-
-
-def judge(lines: Iterable[LogLine], head: str = "") -> Report:
-    """Pure: the verdict on these lines."""
-    walk = _ChainVerifier(head)
-    for line in lines:
-        walk.step(line)
-    return walk.report()
-
-
-def _lines(found: Iterable[Path]) -> Iterator[LogLine]:
-    for file in found:
-        for number, content, whole in log_files.lines(file):
-            yield LogLine(str(file), number, content, whole)
+    verifier = _ChainVerifier(head)
+    for line in chain.from_iterable(map(log_files.lines, found)):
+        verifier.step(line)
+    return verifier.report(found)
 
 
 def _misnamed(found: Iterable[Path]) -> Iterator[Finding]:
     """Finished files are named by their first record: one that begins later has lost its beginning."""
     for file in found:
-        number, content, _ = next(log_files.lines(file), (0, b"", False))
+        first, named = next(log_files.lines(file), None), file.suffix[1:]
         with suppress(hash_chain.DamagedLine):
-            named = file.suffix[1:]
-            if number and named.isdigit() and hash_chain.decode(content).seq != int(named):
+            if first is not None and named.isdigit() and hash_chain.decode(first.content).seq != int(named):
                 yield Finding(str(file), 1, f"is not record {int(named)}, with which this file began")
 
 
@@ -102,13 +81,13 @@ class _ChainVerifier:
     first: int = 0
     seq: int = 0
     head: str = ""
-    before: LogLine | None = None
-    pending: LogLine | None = None
+    before: AuditLine | None = None
+    pending: AuditLine | None = None
     faults: list[Finding] = field(default_factory=list[Finding])
     torn: list[Finding] = field(default_factory=list[Finding])
     heads_seen: bool = False
 
-    def step(self, line: LogLine) -> None:
+    def step(self, line: AuditLine) -> None:
         try:
             record = hash_chain.decode(line.content)
         except hash_chain.DamagedLine as damage:
@@ -121,15 +100,16 @@ class _ChainVerifier:
         self.seq, self.head, self.before = record.seq, record.hash, line
         self.heads_seen = self.heads_seen or record.hash == self.wanted_head
 
-    def report(self) -> Report:
+    def report(self, files: Sequence[Path]) -> Report:
         if self.pending is not None:
             self._unfinished(self.pending)
         if self.wanted_head and not self.heads_seen:
-            where = self.before or LogLine("", 0, b"", whole=True)
+            where = self.before or AuditLine("", 0, b"", whole=True)
             self.faults.append(Finding(where.file, where.number, f"the record with hash {self.wanted_head} is gone"))
-        return Report(0, self.records, self.first, self.seq, self.head, tuple(self.faults), tuple(self.torn))
+        faults = (*self.faults, *_misnamed(files))
+        return Report(len(files), self.records, self.first, self.seq, self.head, faults, tuple(self.torn))
 
-    def _damaged(self, line: LogLine, why: str) -> None:
+    def _damaged(self, line: AuditLine, why: str) -> None:
         """A changed record, or the remains of one. The next line decides which."""
         if self.pending is not None:
             self._unfinished(self.pending)
@@ -148,13 +128,13 @@ class _ChainVerifier:
         elif line is not None:
             self.faults.append(Finding(line.file, line.number, "is not a record"))
 
-    def _unfinished(self, line: LogLine) -> None:
+    def _unfinished(self, line: AuditLine) -> None:
         if line.whole:
             self.faults.append(Finding(line.file, line.number, "is not a record"))
         else:
             self.torn.append(Finding(line.file, line.number, "the last line is torn: writing it was cut off"))
 
-    def _link(self, line: LogLine, record: AuditRecord) -> None:
+    def _link(self, line: AuditLine, record: AuditRecord) -> None:
         if not self.head:
             if record.seq == 1 and record.previous != hash_chain.START:
                 self.faults.append(Finding(line.file, line.number, "does not begin the chain"))
@@ -167,5 +147,5 @@ class _ChainVerifier:
             self.faults.append(Finding(self.before.file, self.before.number, what))
 
 
-def _remains(line: LogLine) -> TornLine:
+def _remains(line: AuditLine) -> TornLine:
     return TornLine(len(line.content), hashlib.sha256(line.content).hexdigest())

@@ -58,14 +58,11 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit
     lost: int = 0
 
 
-class _ChainedEntry(AuditEntry, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    seq: int
-    previous: str
-
-
-class AuditRecord(_ChainedEntry, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class AuditRecord(AuditEntry, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """An entry in its place in the chain."""
 
+    seq: int
+    previous: str
     hash: str
 
 

@@ -69,7 +69,7 @@ class ReadService:
     def page(self, kind: SimpleKind[Any], request: ListRequest, cursor: str = "") -> Bytes:
         """Answers from the cache at once. Raises Problem."""
         freshness, missing = self._reads.freshness(kind.resource), self._reads.silent()
-        body = self._page(kind, request, cursor, (str(freshness.version), missing))
+        body = self._page(kind, request, cursor, (freshness.version, missing))
         return body, responses.fresh(freshness, missing)
 
     def _page(self, kind: SimpleKind[Any], request: ListRequest, cursor: str, seen: Seen) -> bytes:
