@@ -6,7 +6,6 @@ whoever knows of no crash can ask.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from pincompute.gateway.audit import hash_chain, log_files
-from pincompute.gateway.audit.hash_chain import AuditRecord, TornLine
+from pincompute.gateway.audit.hash_chain import AuditRecord
 from pincompute.gateway.audit.log_files import AuditLine
 
 
@@ -123,7 +122,7 @@ class _ChainVerifier:
     def _settle(self, record: AuditRecord) -> None:
         """A record of a torn line accounts for the damaged line before it, if it is that one."""
         line, self.pending = self.pending, None
-        if record.stage == "torn" and line is not None and record.torn == _remains(line):
+        if record.stage == "torn" and line is not None and record.torn == hash_chain.torn(line.content):
             self.torn.append(Finding(line.file, line.number, f"torn by a crash, named by record {record.seq}"))
         elif line is not None:
             self.faults.append(Finding(line.file, line.number, "is not a record"))
@@ -145,7 +144,3 @@ class _ChainVerifier:
         elif record.previous != self.head and self.before is not None:
             what = "was changed and given a new hash: the line after it carries another one"
             self.faults.append(Finding(self.before.file, self.before.number, what))
-
-
-def _remains(line: AuditLine) -> TornLine:
-    return TornLine(len(line.content), hashlib.sha256(line.content).hexdigest())

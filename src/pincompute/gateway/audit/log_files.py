@@ -8,7 +8,6 @@ writers would make two chains in one file.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -76,7 +75,7 @@ def _tail(file: Path) -> LogFileTail | None:
         size = stream.seek(0, os.SEEK_END)
         stream.seek(max(0, size - 2 * LONGEST))
         whole, _, rest = stream.read().rpartition(b"\n")
-    torn = TornLine(len(rest), hashlib.sha256(rest).hexdigest()) if rest else None
+    torn = hash_chain.torn(rest) if rest else None
     if not whole:
         return LogFileTail(torn=torn) if torn else None
     try:

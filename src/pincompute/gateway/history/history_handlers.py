@@ -55,20 +55,6 @@ def _parse_types(names: str) -> frozenset[RecordType]:
     return frozenset(cast("list[RecordType]", named))
 
 
-def _parse_limit(count: int) -> int:
-    """Raises Problem."""
-    if not 1 <= count <= LONGEST_PAGE:
-        raise problems.invalid(FieldError("limit", f"1 to {LONGEST_PAGE}", f"{count} is outside"))
-    return count
-
-
-def _parse_text(words: str) -> str:
-    """Raises Problem."""
-    if len(words) > _LONGEST_TEXT:
-        raise problems.invalid(FieldError("text", f"at most {_LONGEST_TEXT} characters", f"it has {len(words)}"))
-    return words
-
-
 EVENTS: frozenset[RecordType] = frozenset({"event"})
 CHANGES: frozenset[RecordType] = frozenset(TYPES) - EVENTS
 ALL: frozenset[RecordType] = frozenset(TYPES)
@@ -131,15 +117,19 @@ def _asked(
     cursor: Annotated[str, QueryParameter(description="The cursor of the page before.")] = "",
     oldest_first: Annotated[bool, QueryParameter(name="oldestFirst", description="From the oldest to the newest.")] = False,
 ) -> HistoryQuery:
+    if not 1 <= limit <= LONGEST_PAGE:
+        raise problems.invalid(FieldError("limit", f"1 to {LONGEST_PAGE}", f"{limit} is outside"))
+    if len(text) > _LONGEST_TEXT:
+        raise problems.invalid(FieldError("text", f"at most {_LONGEST_TEXT} characters", f"it has {len(text)}"))
     narrowed = RecordFilter(
         project,
         uid=uid,
         types=_parse_types(types),
         since=_parse_moment("since", since, call.at),
         until=_parse_moment("until", until, call.at),
-        text=_parse_text(text),
+        text=text,
     )
-    return HistoryQuery(narrowed, cursor, _parse_limit(limit), oldest_first)
+    return HistoryQuery(narrowed, cursor, limit, oldest_first)
 
 
 _Service: TypeAlias = NamedDependency[HistoryService]

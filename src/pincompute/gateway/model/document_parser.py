@@ -88,7 +88,8 @@ def _yaml(body: bytes) -> Any:
     except yaml.MarkedYAMLError as error:
         raise problems.malformed(f"the YAML cannot be read: {_marked(error)}", "correct it there") from None
     except (yaml.YAMLError, ValueError) as error:
-        raise problems.malformed(f"the YAML cannot be read: {_first_line(error)}", _remedy(error)) from None
+        reason, _, _ = str(error).partition("\n")
+        raise problems.malformed(f"the YAML cannot be read: {reason}", _remedy(error)) from None
     if first is None:
         raise problems.malformed("the YAML cannot be read: it is empty", "write `kind: App` and its fields")
     if second is not None:
@@ -180,10 +181,6 @@ def _check_size(document: Any) -> None:
 
 def _too_deep() -> Problem:
     return problems.malformed(f"the document is nested deeper than {DEEPEST} levels", "nest it less")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
 
 
 def _word(value: Any) -> str:

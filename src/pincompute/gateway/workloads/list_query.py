@@ -34,13 +34,9 @@ def _state(obj: Any) -> str:
     return obj.status.phase or status_form.PENDING
 
 
-def _created(obj: Object) -> str:
-    return (obj.metadata.creation_timestamp or _NEVER).isoformat()
-
-
 _SORTS: dict[str, Callable[[Any], str | int]] = {
     "name": lambda obj: obj.metadata.name,
-    "created": _created,
+    "created": lambda obj: (obj.metadata.creation_timestamp or _NEVER).isoformat(),
     "state": _state,
     "ready": lambda obj: obj.status.ready_replicas,
 }

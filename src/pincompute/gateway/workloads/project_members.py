@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from pincompute.api.member_clusters import Project, ProjectMember
-from pincompute.api.meta import Object
 from pincompute.gateway import problems
 from pincompute.gateway.access import Authorizer, Roles
 from pincompute.gateway.cache_reads import CacheReads
@@ -93,8 +92,8 @@ class ProjectMembers:
             )
 
     async def _write(self, change: Callable[[tuple[ProjectMember, ...]], tuple[ProjectMember, ...]]) -> None:
-        def wanted(obj: Object) -> DesiredResource:
-            members = [{"name": member.name, "role": member.role} for member in change(_members(obj))]
+        def wanted(obj: Any) -> DesiredResource:
+            members = [{"name": member.name, "role": member.role} for member in change(obj.spec.members)]
             metadata = {"name": obj.metadata.name, "labels": users(obj.metadata.labels)}
             notes = {"annotations": users(obj.metadata.annotations)}
             return DesiredResource(
@@ -120,10 +119,6 @@ def founders(said: Any, founder: str, roles: Roles) -> Any:
         raise problems.invalid(*unknown)
     others: list[Any] = [member for member in members if field_mapping.at(member, ("name",)) != founder]
     return members if OWNER in given else [{"name": founder, "role": OWNER}, *others]
-
-
-def _members(obj: Object) -> tuple[ProjectMember, ...]:
-    return obj.spec.members if isinstance(obj, Project) else ()
 
 
 def _owners(members: tuple[ProjectMember, ...]) -> tuple[str, ...]:
