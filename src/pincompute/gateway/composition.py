@@ -28,7 +28,12 @@ from pincompute.gateway.middleware import RequestGuards
 from pincompute.gateway.model import KINDS, SimpleKinds, in_projects, of_workloads
 from pincompute.gateway.openapi_document import OpenApiDocument
 from pincompute.gateway.operation import lifecycle_handlers as operation
-from pincompute.gateway.operation import operation_services as operations
+from pincompute.gateway.operation.lifecycle_service import LifecycleService
+from pincompute.gateway.operation.logs.log_handlers import LogService
+from pincompute.gateway.operation.replica_access import ReplicaAccess
+from pincompute.gateway.operation.replica_lookup import ReplicaLookup
+from pincompute.gateway.operation.shells.shell_service import ShellService
+from pincompute.gateway.operation.stream_permissions import StreamPermissions
 from pincompute.gateway.region_clock import RegionClock
 from pincompute.gateway.rollback_revisions import RollbackRevisions
 from pincompute.gateway.settings import GatewaySettings
@@ -58,7 +63,9 @@ GIVEN = (
     "roles",
     "tokens",
     "authorizer",
-    *operations.NAMES,
+    "verbs",
+    "logs",
+    "shells",
     "insight",
     "reader",
     "writer",
@@ -116,12 +123,16 @@ async def compose(settings: GatewaySettings, clusters: Clusters, kinds: SimpleKi
             audit=OperationRecorder(audit, recorder, reads),
             now=clock.wall,
         )
+        replicas, access, permissions = ReplicaLookup(reads), ReplicaAccess(clusters), StreamPermissions(authorizer, time.time)
+        verbs = LifecycleService(reads, replicas, access, RollbackRevisions(reads, store))
         served = OpenApiDocument(lambda: printed_document(kinds))
         given: Mapping[str, Any] = {
             "roles": roles,
             "tokens": tokens,
             "authorizer": authorizer,
-            **operations.make(reads, authorizer, RollbackRevisions(reads, store), settings),
+            "verbs": verbs,
+            "logs": LogService(verbs, replicas, access, permissions),
+            "shells": ShellService(reads, verbs, replicas, access, permissions, settings),
             "insight": HistoryService(reads, store, clock),
             "reader": ReadService(clusters, reads, authorizer),
             "writer": WriteService(reads),

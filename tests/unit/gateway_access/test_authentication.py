@@ -20,7 +20,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet, RSAKey
 
 from pincompute.gateway.access import Authenticator, ServiceTokens, TokenScope
-from pincompute.gateway.access.issuer_keys import FRESH, PAUSE, HttpsFetch
+from pincompute.gateway.access.issuer_keys import FRESH, PAUSE, fetch_json
 from pincompute.gateway.access.service_tokens import ServiceToken, digest
 from pincompute.gateway.call_context import ANONYMOUS, Caller, Operation
 from pincompute.gateway.problems import Problem
@@ -448,6 +448,6 @@ async def test_what_a_real_server_may_not_answer() -> None:
     server.add_routes([web.get("/redirect", redirect), web.get("/endless", endless)])
     async with TestServer(server) as running:
         with pytest.raises(ValueError, match="status 302"):
-            await HttpsFetch()(str(running.make_url("/redirect")))
+            await fetch_json(str(running.make_url("/redirect")))
         with pytest.raises(ValueError, match="more than"):
-            await HttpsFetch()(str(running.make_url("/endless")))
+            await fetch_json(str(running.make_url("/endless")))

@@ -6,7 +6,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 from pincompute.api import labels
 from pincompute.api.member_clusters import PROJECTS
@@ -30,25 +29,13 @@ from pincompute.gateway.operation.streamed_response import StreamedResponse, Wri
 from pincompute.gateway.operation.task_groups import first_of
 from pincompute.gateway.operation.user_websockets import UserSocket
 from pincompute.gateway.problems import FieldError, Problem
+from pincompute.gateway.settings import GatewaySettings
 from pincompute.kube.api_errors import KubeError, NotFound, Refused
 from pincompute.kube.cache_views import Unknown
 from pincompute.kube.streams.pod_exec import ExecCommand
 
 TAR = "application/x-tar"
-
-
-@dataclass(frozen=True, slots=True)
-class ShellPolicy:
-    """`origins` may open WebSockets from a browser; `idle` in seconds; `folder` is where transcripts go.
-
-    `transcripts` records shells of every project, whatever its own annotation says.
-    """
-
-    origins: tuple[str, ...]
-    idle: float
-    transcripts: bool
-    fail_open: bool
-    folder: Path
+TRANSCRIPTS = "transcripts"  # folder, beside the audit log
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +53,7 @@ class ShellService:
     replicas: ReplicaLookup
     access: ReplicaAccess
     permissions: StreamPermissions
-    policy: ShellPolicy
+    settings: GatewaySettings
 
     def find(self, target: WorkloadRef, replica: str, container: str) -> ReplicaContainer:
         """Find a container. Raises Problem when there is none, or its cluster does not answer."""
@@ -115,7 +102,7 @@ class ShellService:
             await socket.accept()
             transcript = self._transcript(call, argv, found)
             await ShellSession(
-                socket, process, command, call, self.permissions, self.policy.idle, time.monotonic, transcript
+                socket, process, command, call, self.permissions, self.settings.shells.idle, time.monotonic, transcript
             ).run()
 
     async def serve_port(self, socket: UserSocket, target: WorkloadRef, call: Call) -> None:
@@ -165,7 +152,7 @@ class ShellService:
 
     def _check_origin(self, socket: UserSocket) -> None:
         headers = socket.headers
-        user_websockets.check_origin(headers.get("origin", ""), headers.get("host", ""), self.policy.origins)
+        user_websockets.check_origin(headers.get("origin", ""), headers.get("host", ""), self.settings.shells.origins)
 
     def _asked(self, socket: UserSocket, target: WorkloadRef) -> ReplicaContainer:
         asked = socket.query_params
@@ -173,9 +160,11 @@ class ShellService:
 
     def _transcript(self, call: Call, argv: tuple[str, ...], found: ReplicaContainer) -> Transcript | None:
         """A transcript, if the project asks for one, or the gateway's settings do."""
-        if not (self.policy.transcripts or self._wanted(call.project)):
+        audit = self.settings.audit
+        if not (self.settings.shells.transcripts or self._wanted(call.project)):
             return None
-        transcript = Transcript(self.policy.folder / shell_transcript.file_name(call), time.monotonic, self.policy.fail_open)
+        file = self.settings.path(audit.file).parent / TRANSCRIPTS / shell_transcript.file_name(call)
+        transcript = Transcript(file, time.monotonic, audit.fail_open)
         transcript.begin(call, argv, f"{found.replica.name} {found.container}")
         return transcript
 
