@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from pincompute.api import kinds as workloads
 from pincompute.api import labels
@@ -27,7 +28,6 @@ from pincompute.kube.cluster_set import Clusters
 from pincompute.kube.informer import Informer, InformerScope
 
 T = TypeVar("T", bound=Object)
-Item = TypeVar("Item")
 
 BY_WORKLOAD = "workload"  # index over pods: "PROJECT/NAME" of the workload they belong to
 BY_OWNER = "owner"  # index over revisions: uid of the workload they belong to
@@ -47,22 +47,6 @@ class ReadAge:
     version: str
     age: float
     reachable: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Gathered(Generic[Item]):
-    """Objects of all members. `missing` names those that could not be read, so the items may be incomplete (S-252)."""
-
-    items: tuple[Item, ...]
-    missing: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Located(Generic[T]):
-    """An object and the member it is in."""
-
-    cluster: str
-    obj: T
 
 
 class CacheReads:
@@ -106,20 +90,13 @@ class CacheReads:
         own = [r for r in found if r.metadata.namespace == obj.metadata.namespace and not r.deleting]
         return tuple(sorted(own, key=lambda revision: revision.spec.number, reverse=True))
 
-    def pods(self, project: str, name: str) -> Gathered[Located[Pod]]:
-        """Pods of a workload in all members that answer, those on their way out included."""
-        found: list[Located[Pod]] = []
-        missing: list[str] = []
+    def pods(self, project: str, name: str) -> list[tuple[str, Pod]]:
+        """Pods of a workload in all members that are known, each with its member, those on their way out included."""
+        found: list[tuple[str, Pod]] = []
         for member in self.members():
-            try:
-                pods = self.clusters.view(member, PODS).by(BY_WORKLOAD, f"{project}/{name}")
-            except Unknown:
-                missing.append(member)
-                continue
-            found += (Located(member, pod) for pod in pods)
-            if not self.clusters.answers(member):
-                missing.append(member)
-        return Gathered(tuple(found), tuple(missing))
+            with suppress(Unknown):
+                found += ((member, pod) for pod in self.clusters.view(member, PODS).by(BY_WORKLOAD, f"{project}/{name}"))
+        return found
 
     def members(self) -> tuple[str, ...]:
         """All registered members, connected or not."""

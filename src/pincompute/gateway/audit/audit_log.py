@@ -11,7 +11,6 @@ import asyncio
 import logging
 from collections import deque
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from pincompute.gateway import problems
@@ -57,9 +56,7 @@ class AuditLog:
         self._task = asyncio.create_task(self._sync_all(), name="audit sync")
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *raised: object) -> None:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])

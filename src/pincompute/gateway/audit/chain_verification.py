@@ -46,10 +46,6 @@ class Report(msgspec.Struct, frozen=True, rename="camel"):
     faults: tuple[Finding, ...] = ()
     torn: tuple[Finding, ...] = ()
 
-    @property
-    def intact(self) -> bool:
-        return not self.faults
-
 
 def verify(path: Path, head: str = "") -> Report:
     """`head` is one that was reported before. Raises OSError."""
