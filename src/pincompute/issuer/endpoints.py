@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -56,23 +55,19 @@ PROGRAM = {"exclude_from_csrf": True}
 IssuerRequest = Request[Any, Any, Any]
 
 
-@dataclass(frozen=True, slots=True)
 class IssuerService:
     """What the issuer holds while it runs."""
 
-    url: str
-    users: Users
-    signer: TokenSigner
-    refresh_tokens: RefreshTokens
-    clock: Clock
-    codes: AuthorizationCodes = field(default_factory=AuthorizationCodes)
-    devices: DeviceGrants = field(default_factory=DeviceGrants)
-
-    @classmethod
-    def of(cls, folder: Path, url: str, clock: Clock) -> IssuerService:
+    def __init__(self, folder: Path, url: str, clock: Clock) -> None:
         """Makes what is missing in the folder. Raises IssuerError."""
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return cls(url, Users(folder, clock), TokenSigner(folder, url), RefreshTokens(folder), clock)
+        self.url = url
+        self.clock = clock
+        self.users = Users(folder, clock)
+        self.signer = TokenSigner(folder, url)
+        self.refresh_tokens = RefreshTokens(folder)
+        self.codes = AuthorizationCodes()
+        self.devices = DeviceGrants()
 
     def now(self) -> float:
         return self.clock.wall().timestamp()

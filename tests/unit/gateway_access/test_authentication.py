@@ -420,7 +420,7 @@ async def test_without_a_credential_nobody_is_known() -> None:
 
 async def test_the_issuer_of_the_region_is_accepted_like_any_other(tmp_path: Path) -> None:
     time = Time()
-    issuer = IssuerService.of(tmp_path, URL, time.clock)
+    issuer = IssuerService(tmp_path, URL, time.clock)
     client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app=endpoints.build(issuer)))
 
     async def fetch(url: str) -> Any:
