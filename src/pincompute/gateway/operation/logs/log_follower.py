@@ -185,7 +185,7 @@ class LogFollower:
                 return
             if followed.skew.judge(stamped.at, arrived, fresh=arrived - opened > FRESH):
                 self._mark_skew(followed)
-        if self.query.pattern is None or self.query.pattern.matches(stamped.line.text):
+        if self.query.matches(stamped.line.text):
             self._order.push(arrived if followed.skew.offset else stamped.at, stamped, arrived)
 
     async def _flush(self) -> None:

@@ -26,15 +26,7 @@ LONGEST_PATTERN = 1000  # characters
 PATTERN_MEMORY = 8 << 20  # bytes one pattern may use
 
 
-@dataclass(frozen=True, slots=True)
-class GrepPattern:
-    _compiled: Any
-
-    def matches(self, text: str) -> bool:
-        return self._compiled.search(text) is not None
-
-
-def compile_pattern(text: str) -> GrepPattern:
+def compile_pattern(text: str) -> Any:
     """Compile a pattern for RE2. Raises Problem for a pattern that it does not take."""
     if len(text) > LONGEST_PATTERN:
         raise problems.invalid(
@@ -44,7 +36,7 @@ def compile_pattern(text: str) -> GrepPattern:
     options.max_mem = PATTERN_MEMORY
     options.log_errors = False
     try:
-        return GrepPattern(_RE2.compile(text, options))
+        return _RE2.compile(text, options)
     except _RE2.error as error:
         why = error.args[0]
         raise problems.invalid(
@@ -81,11 +73,14 @@ class LogQuery:
     container: str = ""
     since: str | float = ""
     tail: int = -1
-    pattern: GrepPattern | None = None
+    pattern: Any = None  # of RE2, which has no types
     previous: bool = False
     follow: bool = False
     file: str = ""
     after: LogCursor | None = None
+
+    def matches(self, text: str) -> bool:
+        return self.pattern is None or self.pattern.search(text) is not None
 
 
 _Since = Annotated[str, QueryParameter(description="A duration such as 10m, or a time in RFC 3339.")]

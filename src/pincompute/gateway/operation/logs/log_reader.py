@@ -90,7 +90,7 @@ class LogReader:
                 async for raw in raws:
                     stamped = self._stamped(raw, source)
                     new = not log_lines.is_timed(stamped, raw) or watermark.is_new(stamped.at, raw)
-                    if new and self._wanted(stamped):
+                    if new and self.query.matches(stamped.line.text):
                         await feed.put(stamped)
         except (KubeError, Unknown) as error:
             if not (isinstance(error, Refused) and _may_have_no_log(source.replica.status(source.container), self.query)):
@@ -114,9 +114,6 @@ class LogReader:
         if self.query.file:
             return log_lines.untimed(raw, source, self.now(), self.query.file)
         return log_lines.parse(raw, source, self.now())
-
-    def _wanted(self, stamped: Stamped) -> bool:
-        return self.query.pattern is None or self.query.pattern.matches(stamped.line.text)
 
 
 async def merged(feeds: Sequence[asyncio.Queue[Stamped | None]]) -> AsyncIterator[Stamped]:
