@@ -47,7 +47,6 @@ class DocumentScope:
 class DesiredResource:
     """A resource as it should be. `version` is the one it replaces; empty: whichever exists."""
 
-    kind: SimpleKind[Any]
     manifest: Manifest
     version: str = ""
 
@@ -90,7 +89,7 @@ def _simple(kind: SimpleKind[Any], document: Data, scope: DocumentScope) -> Desi
     errors += _not_reported(((kind.locate(data, p.field), p) for p in scope.problems(manifest)), errors)
     if errors:
         raise problems.invalid(*errors)
-    return DesiredResource(kind, codecs.fractions_as_text(manifest), data.get("version") or "")
+    return DesiredResource(codecs.fractions_as_text(manifest), data.get("version") or "")
 
 
 @cache
@@ -113,7 +112,7 @@ def _resource(kind: SimpleKind[Any], document: Data, scope: DocumentScope) -> De
     kept = {name: named[name] for name in ("name", "namespace") if name in named and (name == "name" or kind.in_project)}
     head = {"apiVersion": document["apiVersion"], "kind": document["kind"]}
     spec = codecs.fractions_as_text(document["spec"])
-    return DesiredResource(kind, {**head, "metadata": {**kept, **_users_notes(metadata)}, "spec": spec})
+    return DesiredResource({**head, "metadata": {**kept, **_users_notes(metadata)}, "spec": spec})
 
 
 def _without_null(data: Data) -> Data:

@@ -47,9 +47,6 @@ class WorkloadRef:
         """The workload in the words of a problem."""
         return f"{self.kind.word} {self.project}/{self.name}"
 
-    def __str__(self) -> str:
-        return f"{self.resource.kind}/{self.project}/{self.name}"
-
 
 @dataclass(frozen=True, slots=True)
 class Replica:

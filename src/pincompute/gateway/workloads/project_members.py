@@ -96,9 +96,7 @@ class ProjectMembers:
             members = [{"name": member.name, "role": member.role} for member in change(obj.spec.members)]
             metadata = {"name": obj.metadata.name, "labels": users(obj.metadata.labels)}
             notes = {"annotations": users(obj.metadata.annotations)}
-            return DesiredResource(
-                PROJECT, {"metadata": {**metadata, **notes}, "spec": {**stated_spec(obj), "members": members}}
-            )
+            return DesiredResource({"metadata": {**metadata, **notes}, "spec": {**stated_spec(obj), "members": members}})
 
         author = WriteOptions(self._call)
         await ObjectWriter(PROJECT, self._reads).change(wanted, "", self._call.project, author)
