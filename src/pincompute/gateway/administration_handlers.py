@@ -174,13 +174,13 @@ async def verify_audit(settings: NamedDependency[GatewaySettings], head: Head = 
 def _check(data: NewToken, roles: Roles) -> None:
     if data.role and not roles.has(data.role):
         known = ", ".join(sorted(roles.described()))
-        raise problems.invalid((FieldError("role", f"one of {known}", f"there is no role {data.role!r}"),))
+        raise problems.invalid(FieldError("role", f"one of {known}", f"there is no role {data.role!r}"))
     if not data.role and not data.operations:
-        raise problems.invalid((FieldError("role", "a role, or operations", "the token would allow nothing"),))
+        raise problems.invalid(FieldError("role", "a role, or operations", "the token would allow nothing"))
     try:
         roles.universe.of_operations(data.operations)
     except UnknownPermission as unknown:
-        raise problems.invalid((FieldError("operations", "operations such as apps:get", str(unknown)),)) from None
+        raise problems.invalid(FieldError("operations", "operations such as apps:get", str(unknown))) from None
 
 
 def _sees(token: ServiceToken, caller: Caller, authorizer: Authorizer) -> bool:

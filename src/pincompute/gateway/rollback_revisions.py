@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Protocol
 
 from pincompute.api.kinds import WorkloadObject
 from pincompute.api.revisions import PinRevision
 from pincompute.gateway import problems
+from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.operation.lifecycle_rules import RollbackRevision
 from pincompute.gateway.operation.replica_lookup import WorkloadRef
 from pincompute.store import records
+from pincompute.store.database import StoreUnavailable
 from pincompute.store.history_store import HistoryStore
 from pincompute.store.history_table import RecordFilter
 from pincompute.store.records import AnyRecord, RecordType
-from pincompute.store.store_errors import StoreUnavailable
 
 LOOKED_AT = 500  # records; more changes than anybody goes back over
 TYPES: frozenset[RecordType] = frozenset({"revision", "state"})
@@ -28,17 +28,9 @@ RUNNING = "Running"
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
-class RevisionLister(Protocol):
-    """A source of the former templates of workloads."""
-
-    def revisions(self, obj: WorkloadObject) -> tuple[PinRevision, ...]: ...
-
-
 @dataclass(frozen=True, slots=True)
 class RollbackRevisions:
-    """Implements `lifecycle_service.RevisionSource`."""
-
-    reads: RevisionLister
+    reads: CacheReads
     store: HistoryStore
 
     async def of(self, target: WorkloadRef, obj: WorkloadObject) -> Sequence[RollbackRevision]:

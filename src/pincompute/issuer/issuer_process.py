@@ -30,7 +30,7 @@ async def run(
     clock: Clock = SYSTEM,
 ) -> None:
     """Until SIGTERM or SIGINT. `url` stands in tokens as the issuer; TLS with a certificate. Raises IssuerError."""
-    service = IssuerService.of(folder, url.rstrip("/"), clock)
+    service = IssuerService(folder, url.rstrip("/"), clock)
     server = uvicorn_server.make(endpoints.build(service), limit_concurrency=1000, timeout_graceful_shutdown=DRAIN)
     server.config.load()
     if certificate and key:

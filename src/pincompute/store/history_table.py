@@ -16,10 +16,9 @@ import sqlalchemy as sa
 from msgspec.structs import replace
 
 from pincompute.store import records
-from pincompute.store.database import Database
+from pincompute.store.database import Database, StoreRefused
 from pincompute.store.records import AnyRecord, RecordType, micros, moment
 from pincompute.store.sql_tables import records as table
-from pincompute.store.store_errors import StoreRefused
 
 LONGEST_PAGE = 1000
 ROW = 250  # bytes a row takes beside its body and words, indexes included
@@ -51,18 +50,6 @@ class RecordPage:
 
     records: tuple[AnyRecord, ...]
     cursor: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedWorkload:
-    """A workload that exists or existed; `gone` when its end is known."""
-
-    project: str
-    workload: str
-    name: str
-    uid: str
-    first: datetime
-    last: datetime
 
 
 class HistoryTable:
@@ -107,19 +94,6 @@ class HistoryTable:
         async with self._database.reading() as connection:
             rows = (await connection.execute(query)).all()
         return {row.uid: record for row in rows if (record := _record(row.at, row.body)) is not None}
-
-    async def workloads(self, project: str, workload: str = "", name: str = "") -> tuple[RecordedWorkload, ...]:
-        """Returns all workloads that exist or existed under these names, the newest first; a name used twice has two uids."""
-        c = table.c
-        query = (
-            sa.select(c.workload, c.name, c.uid, sa.func.min(c.at).label("first"), sa.func.max(c.until).label("last"))
-            .where(*_conditions(RecordFilter(project, workload, name)), c.uid != "", c.name != "")
-            .group_by(c.workload, c.name, c.uid)
-            .order_by(sa.desc("last"), c.uid)
-        )
-        async with self._database.reading() as connection:
-            rows = (await connection.execute(query)).all()
-        return tuple(RecordedWorkload(project, r.workload, r.name, r.uid, moment(r.first), moment(r.last)) for r in rows)
 
     async def _write(self, rows: Sequence[Mapping[str, Any]]) -> None:
         if not rows:

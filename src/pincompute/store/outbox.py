@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 from pincompute.store import records
+from pincompute.store.database import StoreError, StoreUnavailable
 from pincompute.store.records import AnyRecord
-from pincompute.store.store_errors import StoreError, StoreUnavailable
 
 log = logging.getLogger(__name__)
 

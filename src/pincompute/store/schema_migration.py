@@ -15,8 +15,7 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 
-from pincompute.store.database import Database, DatabaseTimeouts
-from pincompute.store.store_errors import StoreError
+from pincompute.store.database import Database, DatabaseTimeouts, StoreError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK = 0x70696E63  # "pinc"; of the advisory lock

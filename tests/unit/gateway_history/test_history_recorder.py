@@ -129,7 +129,7 @@ async def region(folder: Path) -> AsyncIterator[Region]:
         server.store.create(NAMESPACES, "", {"metadata": {"name": "demo"}})
     host.store.create(PROJECTS, "", {"metadata": {"name": "demo"}})
     url = f"sqlite+aiosqlite:///{folder}/history.db"
-    async with host, member, HistoryStore.open(url, outbox=folder / "outbox of the test") as store:
+    async with host, member, HistoryStore(url, outbox=folder / "outbox of the test") as store:
         await store.until_ready()
         yield Region(host, member, store)
 
@@ -140,7 +140,7 @@ async def gateway(there: Region, name: str = "one") -> AsyncIterator[HistoryStor
     folder = Path(there.store.database.url.database or "").parent
     clusters = Clusters(user_agent="test")
     url = f"sqlite+aiosqlite:///{folder}/history.db"
-    async with HistoryStore.open(url, outbox=folder / f"outbox of {name}") as store:
+    async with HistoryStore(url, outbox=folder / f"outbox of {name}") as store:
         CacheReads(clusters)
         recorder = HistoryRecorder(clusters, store)
         async with clusters:

@@ -24,9 +24,11 @@ from pincompute.api.conditions import Condition
 from pincompute.api.kinds import PINAPP
 from pincompute.api.meta import Key, ObjectMeta
 from pincompute.api.workloads import PinApp, PinAppSpec, PinPod, PinPodSpec
-from pincompute.gateway.operation.replica_access import Channel, ExitStatus, LogOptions, ReplicaPlace
+from pincompute.gateway.operation.replica_access import ReplicaPlace
 from pincompute.gateway.operation.replica_lookup import Replica, Where, WorkloadRef, counted, number
 from pincompute.kube.api_errors import RequestInfo, Unreachable
+from pincompute.kube.streams.channel_protocol import Channel, ExitStatus
+from pincompute.kube.streams.pod_logs import LogOptions
 
 NOW = datetime(2026, 11, 21, 14, tzinfo=UTC)
 SECOND = 1_000_000_000

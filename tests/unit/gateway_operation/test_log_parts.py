@@ -65,7 +65,7 @@ def test_a_line_without_a_time_is_of_now() -> None:
 def test_no_pattern_takes_longer_than_its_line() -> None:
     evil = log_query.compile_pattern("(a|a)*(a|aa)+$")
     began = time.process_time()
-    assert not evil.matches("a" * 50_000 + "b")
+    assert not evil.search("a" * 50_000 + "b")
     assert time.process_time() - began < 5, "a backtracking machine would not end in this century"
 
 

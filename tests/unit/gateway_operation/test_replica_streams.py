@@ -15,15 +15,18 @@ import pytest
 from replica_samples import NOW, ScriptedAccess, ScriptedProgram, key
 
 from pincompute.gateway.call_context import Call, Caller, Operation
+from pincompute.gateway.middleware import close_reason
 from pincompute.gateway.operation import stream_permissions as asking
 from pincompute.gateway.operation import user_websockets
-from pincompute.gateway.operation.replica_access import Channel, ExecCommand, ExitStatus, ReplicaPlace, TerminalSize
+from pincompute.gateway.operation.replica_access import ReplicaPlace
 from pincompute.gateway.operation.replica_streams import command_execution, file_copy, shell_transcript, tar_streams
 from pincompute.gateway.operation.replica_streams.shell_session import SessionEnd, ShellSession
 from pincompute.gateway.operation.replica_streams.shell_transcript import Transcript
 from pincompute.gateway.operation.stream_permissions import StreamPermissions
 from pincompute.gateway.problems import Problem
 from pincompute.kube.streams import channel_protocol
+from pincompute.kube.streams.channel_protocol import Channel, ExitStatus, TerminalSize
+from pincompute.kube.streams.pod_exec import ExecCommand
 
 PLACE = ReplicaPlace("a1", key("web-a1-0"))
 CALL = Call("r-1", Caller("ann"), Operation("shells", "open"), "shop", "web", "10.0.0.1", NOW)
@@ -96,7 +99,7 @@ async def test_what_is_not_understood_ends_the_shell(case: str) -> None:
     wire = FakeSocket(message)
     end = await session(wire, ScriptedProgram([], ExitStatus(0), waits=asyncio.Event()))
     assert end.code == code
-    assert wire.closed == (code, user_websockets.reason(end.why))
+    assert wire.closed == (code, close_reason(end.why))
 
 
 async def test_a_shell_is_cut_when_the_right_is_withdrawn(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,7 +56,7 @@ def operation(request_id: str = "r1", **changes: Any) -> OperationRecord:
 def opened(url: str, folder: Path, **options: Any) -> HistoryStore:
     """Impatient, so that outages are noticed soon."""
     hurry = {"patience": DatabaseTimeouts(connect=2.0, statement=5.0, lock=0.1), "pace": BackoffLimits(base=0.01, cap=0.1)}
-    return HistoryStore.open(url, outbox=folder, options=StoreOptions(**{**hurry, **options}))
+    return HistoryStore(url, outbox=folder, options=StoreOptions(**{**hurry, **options}))
 
 
 async def everything(store: HistoryStore, project: str = "demo") -> list[AnyRecord]:

@@ -13,11 +13,10 @@ import pytest
 from postgresql_server import PostgresServer
 from record_builders import DEADLINE, everything, exit_of, opened, state
 
-from pincompute.store.database import Database
+from pincompute.store.database import Database, StoreError, StoreUnavailable
 from pincompute.store.history_store import HistoryStore
 from pincompute.store.history_table import HistoryTable, RecordFilter
 from pincompute.store.outbox import Outbox
-from pincompute.store.store_errors import StoreError, StoreUnavailable
 
 
 async def eventually(condition: Callable[[], Any]) -> None:

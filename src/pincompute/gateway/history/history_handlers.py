@@ -42,7 +42,7 @@ def _parse_moment(field: str, text: str, now: datetime) -> datetime | None:
         found = datetime.fromisoformat(text)
     except (ValueError, OverflowError):
         expected = "a time such as 2026-11-21T10:00:00Z, or a time ago such as 15m, 2h, 3d"
-        raise problems.invalid((FieldError(field, expected, f"{text[:40]!r} is no time"),)) from None
+        raise problems.invalid(FieldError(field, expected, f"{text[:40]!r} is no time")) from None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
@@ -51,22 +51,8 @@ def _parse_types(names: str) -> frozenset[RecordType]:
     named = [name.strip() for name in names.split(",") if name.strip()]
     unknown = [name for name in named if name not in _TYPES]
     if unknown:
-        raise problems.invalid((FieldError("type", f"some of {', '.join(_TYPES)}", f"{unknown[0][:40]!r} is none of them"),))
+        raise problems.invalid(FieldError("type", f"some of {', '.join(_TYPES)}", f"{unknown[0][:40]!r} is none of them"))
     return frozenset(cast("list[RecordType]", named))
-
-
-def _parse_limit(count: int) -> int:
-    """Raises Problem."""
-    if not 1 <= count <= LONGEST_PAGE:
-        raise problems.invalid((FieldError("limit", f"1 to {LONGEST_PAGE}", f"{count} is outside"),))
-    return count
-
-
-def _parse_text(words: str) -> str:
-    """Raises Problem."""
-    if len(words) > _LONGEST_TEXT:
-        raise problems.invalid((FieldError("text", f"at most {_LONGEST_TEXT} characters", f"it has {len(words)}"),))
-    return words
 
 
 EVENTS: frozenset[RecordType] = frozenset({"event"})
@@ -131,15 +117,19 @@ def _asked(
     cursor: Annotated[str, QueryParameter(description="The cursor of the page before.")] = "",
     oldest_first: Annotated[bool, QueryParameter(name="oldestFirst", description="From the oldest to the newest.")] = False,
 ) -> HistoryQuery:
+    if not 1 <= limit <= LONGEST_PAGE:
+        raise problems.invalid(FieldError("limit", f"1 to {LONGEST_PAGE}", f"{limit} is outside"))
+    if len(text) > _LONGEST_TEXT:
+        raise problems.invalid(FieldError("text", f"at most {_LONGEST_TEXT} characters", f"it has {len(text)}"))
     narrowed = RecordFilter(
         project,
         uid=uid,
         types=_parse_types(types),
         since=_parse_moment("since", since, call.at),
         until=_parse_moment("until", until, call.at),
-        text=_parse_text(text),
+        text=text,
     )
-    return HistoryQuery(narrowed, cursor, _parse_limit(limit), oldest_first)
+    return HistoryQuery(narrowed, cursor, limit, oldest_first)
 
 
 _Service: TypeAlias = NamedDependency[HistoryService]

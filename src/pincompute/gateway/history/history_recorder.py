@@ -31,9 +31,9 @@ from pincompute.gateway.history.record_extraction import KnownState, Observation
 from pincompute.kube.cache_views import Unknown
 from pincompute.kube.clock import SYSTEM, Clock
 from pincompute.kube.cluster_set import Clusters
+from pincompute.store.database import StoreUnavailable
 from pincompute.store.history_store import HistoryStore
 from pincompute.store.records import GONE, AnyRecord, DecisionRecord, OperationRecord, RevisionRecord, StateRecord, digest
-from pincompute.store.store_errors import StoreUnavailable
 
 log = logging.getLogger(__name__)
 

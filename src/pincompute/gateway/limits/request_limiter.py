@@ -13,7 +13,6 @@ import asyncio
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import TracebackType
 
 from pincompute.gateway import problems
 from pincompute.gateway.call_context import Caller, Operation
@@ -174,9 +173,7 @@ class RequestAdmission:
         await self._limiter.start(request)
         self._request = request
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *raised: object) -> None:
         if self._request is None:
             self._limiter.close_stream(self._caller)
         else:

@@ -8,9 +8,9 @@ from the workload's disruption account.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import msgspec
 
@@ -23,23 +23,16 @@ from pincompute.gateway import NAME, operation_annotation, problems
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.model import SimpleKind, diff
 from pincompute.gateway.operation import lifecycle_rules, replica_lookup
-from pincompute.gateway.operation.lifecycle_rules import LifecycleChange, LifecycleRequest, RollbackRevision
+from pincompute.gateway.operation.lifecycle_rules import LifecycleChange, LifecycleRequest
 from pincompute.gateway.operation.replica_access import ReplicaAccess
 from pincompute.gateway.operation.replica_lookup import Replica, ReplicaLookup, WorkloadRef
 from pincompute.gateway.operation_annotation import OperationNote
+from pincompute.gateway.rollback_revisions import RollbackRevisions
 from pincompute.kube import write_requests
 from pincompute.kube.api_errors import Conflict, NotFound
 
 ATTEMPTS = 10  # at a write that conflicts: a changing workload has a new status every few milliseconds
 PAUSE = 0.02  # seconds, growing with every attempt
-
-
-class RevisionSource(Protocol):
-    """A workload's history of templates."""
-
-    async def of(self, target: WorkloadRef, obj: WorkloadObject) -> Sequence[RollbackRevision]:
-        """The revisions, newest first. Raises Problem when no source of them answers."""
-        ...
 
 
 class LifecycleResult(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -68,7 +61,7 @@ class LifecycleService:
     reads: CacheReads
     replicas: ReplicaLookup
     access: ReplicaAccess
-    revisions: RevisionSource
+    revisions: RollbackRevisions
 
     async def execute(self, target: WorkloadRef, request: LifecycleRequest) -> LifecycleResult:
         """Carry out a verb on the whole workload. Raises Problem, KubeError."""

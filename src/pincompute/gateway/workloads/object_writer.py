@@ -117,7 +117,7 @@ class ObjectWriter:
     async def _change(
         self, wanted: Callable[[Object], DesiredResource], project: str, name: str, options: WriteOptions
     ) -> Object:
-        obj = self._cached(project, name)
+        obj: Object = self._reads.existing(self._kind, project, name)
         for _ in range(ATTEMPTS):
             target = wanted(obj)
             if operation_annotation.repeated(obj, "update", options.name, options.key) is not None:
@@ -169,7 +169,7 @@ class ObjectWriter:
 
         With a version, the deletion is pinned to the object that has it, as a change is.
         """
-        obj = self._cached(project, name)
+        obj: Object = self._reads.existing(self._kind, project, name)
         for _ in range(ATTEMPTS):
             self._refuse_other_version(obj, wanted_version)
             if dry_run or obj.deleting:
@@ -201,12 +201,6 @@ class ObjectWriter:
             self._cache.written(made)
         return made
 
-    def _cached(self, project: str, name: str) -> Object:
-        found = self._reads.get(self._kind.resource, project, name)
-        if found is None:
-            raise problems.not_found(self._kind.title(project, name))
-        return found
-
     async def _current(self, project: str, name: str) -> Any:
         """The object as the API server has it."""
         try:
@@ -218,7 +212,7 @@ class ObjectWriter:
         """The API server's refusal as a problem document, with the fields that the user wrote."""
         project = wanted.manifest["metadata"].get("namespace", "")
         if isinstance(refusal, api_errors.Invalid) and refusal.causes:
-            return problems.invalid(tuple(FieldError(c.field, c.reason, c.message) for c in refusal.causes))
+            return problems.invalid(*(FieldError(c.field, c.reason, c.message) for c in refusal.causes))
         missing = isinstance(refusal, api_errors.NotFound | api_errors.Forbidden) and project
         if missing and self._reads.get(PROJECTS, "", project) is None:
             return problems.not_found(f"project {project}")

@@ -19,10 +19,11 @@ from pincompute.gateway.operation.logs.line_ordering import WAIT, ClockSkew, Reo
 from pincompute.gateway.operation.logs.log_query import LogQuery
 from pincompute.gateway.operation.logs.replica_succession import Arrival, ReplicaSuccession
 from pincompute.gateway.operation.logs.watermark import Watermark
-from pincompute.gateway.operation.replica_access import LogOptions, ReplicaAccess
+from pincompute.gateway.operation.replica_access import ReplicaAccess
 from pincompute.gateway.operation.replica_lookup import Replica, ReplicaLookup, WorkloadRef
 from pincompute.kube.api_errors import KubeError
 from pincompute.kube.cache_views import Unknown
+from pincompute.kube.streams.pod_logs import LogOptions
 
 PAUSE = 0.5  # seconds before a log that ended or broke is requested again
 LONGEST_PAUSE = 10.0
@@ -184,7 +185,7 @@ class LogFollower:
                 return
             if followed.skew.judge(stamped.at, arrived, fresh=arrived - opened > FRESH):
                 self._mark_skew(followed)
-        if self.query.pattern is None or self.query.pattern.matches(stamped.line.text):
+        if self.query.matches(stamped.line.text):
             self._order.push(arrived if followed.skew.offset else stamped.at, stamped, arrived)
 
     async def _flush(self) -> None:

@@ -19,10 +19,11 @@ from pincompute.gateway.operation.logs.line_buffer import LineBuffer
 from pincompute.gateway.operation.logs.line_format import LogSource, Stamped
 from pincompute.gateway.operation.logs.log_query import LogQuery
 from pincompute.gateway.operation.logs.watermark import Watermark
-from pincompute.gateway.operation.replica_access import LogOptions, ReplicaAccess
+from pincompute.gateway.operation.replica_access import ReplicaAccess
 from pincompute.gateway.operation.replica_lookup import ReplicaLookup, WorkloadRef
 from pincompute.kube.api_errors import KubeError, Refused
 from pincompute.kube.cache_views import Unknown
+from pincompute.kube.streams.pod_logs import LogOptions
 
 AHEAD = 256  # lines of one source that wait for other sources in a merge
 
@@ -89,7 +90,7 @@ class LogReader:
                 async for raw in raws:
                     stamped = self._stamped(raw, source)
                     new = not line_format.is_timed(stamped, raw) or watermark.is_new(stamped.at, raw)
-                    if new and self._wanted(stamped):
+                    if new and self.query.matches(stamped.line.text):
                         await feed.put(stamped)
         except (KubeError, Unknown) as error:
             if not (isinstance(error, Refused) and _may_have_no_log(source.replica.status(source.container), self.query)):
@@ -113,9 +114,6 @@ class LogReader:
         if self.query.file:
             return line_format.untimed(raw, source, self.now(), self.query.file)
         return line_format.parse(raw, source, self.now())
-
-    def _wanted(self, stamped: Stamped) -> bool:
-        return self.query.pattern is None or self.query.pattern.matches(stamped.line.text)
 
 
 async def merged(feeds: Sequence[asyncio.Queue[Stamped | None]]) -> AsyncIterator[Stamped]:

@@ -16,10 +16,12 @@ from pincompute.gateway import problems
 from pincompute.gateway.operation import replica_lookup as naming
 from pincompute.gateway.operation.logs.line_format import LogSource
 from pincompute.gateway.operation.logs.log_query import LogQuery
-from pincompute.gateway.operation.replica_access import Channel, ExecCommand, ReplicaAccess, ReplicaProcess
+from pincompute.gateway.operation.replica_access import ReplicaAccess
 from pincompute.gateway.operation.replica_lookup import Replica, WorkloadRef
 from pincompute.gateway.problems import FieldError
 from pincompute.kube.api_errors import RequestInfo, Unreachable
+from pincompute.kube.streams.channel_protocol import Channel
+from pincompute.kube.streams.pod_exec import ExecCommand, ExecProcess
 from pincompute.kube.streams.pod_logs import split
 
 MOST = 1000  # containers whose logs one stream reads
@@ -36,7 +38,7 @@ def check(obj: WorkloadObject, target: WorkloadRef, there: Sequence[Replica], qu
         _check_file(obj, query)
     if len(select(there, query)) > MOST:
         raise problems.invalid(
-            (FieldError("container", f"at most {MOST} logs in one stream", "name a replica or a container to narrow it"),)
+            FieldError("container", f"at most {MOST} logs in one stream", "name a replica or a container to narrow it")
         )
 
 
@@ -66,7 +68,7 @@ def _check_file(obj: WorkloadObject, query: LogQuery) -> None:
     if not any(query.file.startswith(posixpath.join(mount, "")) for mount in mounts):
         declared = ", ".join(mounts) or "no volume"
         raise problems.invalid(
-            (FieldError("file", "a path under a volume of the container", f"{chosen['name']} mounts {declared}"),)
+            FieldError("file", "a path under a volume of the container", f"{chosen['name']} mounts {declared}")
         )
 
 
@@ -84,7 +86,7 @@ async def read_file(
         yield split(_output(process, source, query))
 
 
-async def _output(process: ReplicaProcess, source: LogSource, query: LogQuery) -> AsyncIterator[bytes]:
+async def _output(process: ExecProcess, source: LogSource, query: LogQuery) -> AsyncIterator[bytes]:
     words = ""
     async for channel, piece in process.output():
         if channel == Channel.STDOUT:

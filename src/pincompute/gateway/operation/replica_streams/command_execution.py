@@ -8,16 +8,11 @@ from dataclasses import dataclass, field
 import msgspec
 
 from pincompute.gateway import problems
-from pincompute.gateway.operation.replica_access import (
-    Channel,
-    ExecCommand,
-    ExitStatus,
-    ReplicaAccess,
-    ReplicaPlace,
-    ReplicaProcess,
-)
+from pincompute.gateway.operation.replica_access import ReplicaAccess, ReplicaPlace
 from pincompute.gateway.operation.task_groups import single
 from pincompute.gateway.problems import FieldError, Problem
+from pincompute.kube.streams.channel_protocol import Channel, ExitStatus
+from pincompute.kube.streams.pod_exec import ExecCommand, ExecProcess
 
 LARGEST_OUTPUT = 1 << 20  # bytes kept of output, and of errors
 LARGEST_INPUT = 1 << 20
@@ -88,7 +83,7 @@ async def run(access: ReplicaAccess, place: ReplicaPlace, command: ExecCommand, 
     return CommandOutput(stdout, stderr, process.exit)
 
 
-async def _write(process: ReplicaProcess, given: bytes) -> None:
+async def _write(process: ExecProcess, given: bytes) -> None:
     for start in range(0, len(given), PIECE):
         await process.write(given[start : start + PIECE])
     if given:
@@ -105,7 +100,7 @@ def check(argv: tuple[str, ...], given: str, seconds: float) -> None:
     if not 0 < seconds <= LONGEST:
         wrong.append(FieldError("timeoutSeconds", f"more than 0 and at most {LONGEST:.0f}", f"is {seconds}"))
     if wrong:
-        raise problems.invalid(tuple(wrong))
+        raise problems.invalid(*wrong)
 
 
 def explained(ended: ExitStatus, argv: tuple[str, ...], container: str) -> str:

@@ -17,18 +17,13 @@ from typing import Any
 import msgspec
 
 from pincompute.gateway import problems
-from pincompute.gateway.operation.replica_access import (
-    Channel,
-    ExecCommand,
-    ExitStatus,
-    ReplicaAccess,
-    ReplicaPlace,
-    ReplicaProcess,
-)
+from pincompute.gateway.operation.replica_access import ReplicaAccess, ReplicaPlace
 from pincompute.gateway.operation.replica_streams import command_execution, tar_streams
 from pincompute.gateway.operation.replica_streams.command_execution import CappedOutput
 from pincompute.gateway.operation.task_groups import single
 from pincompute.gateway.problems import FieldError, Problem
+from pincompute.kube.streams.channel_protocol import Channel, ExitStatus
+from pincompute.kube.streams.pod_exec import ExecCommand, ExecProcess
 
 LONGEST_PATH = 4096
 PACK = 'tar -c -f - -C "$1" -- "$2" && printf %s "$3" && { read -r _; true; }'
@@ -55,7 +50,7 @@ def check_path(path: str) -> str:
     """Normalize a path. Raise Problem for one that is not absolute or contains `..`."""
     normal = posixpath.normpath(path) if path else ""
     if not path.startswith("/") or len(path) > LONGEST_PATH or "\0" in path or ".." in path.split("/"):
-        raise problems.invalid((FieldError("path", "an absolute path without ..", f"{path[:200]!r} is not one"),))
+        raise problems.invalid(FieldError("path", "an absolute path without ..", f"{path[:200]!r} is not one"))
     return "/" + normal.lstrip("/")
 
 
@@ -123,7 +118,7 @@ async def upload(
 class _Tar:
     """`tar` in a container: its archive, its errors, and what they mean."""
 
-    process: ReplicaProcess
+    process: ExecProcess
     container: str
     errors: CappedOutput = field(default_factory=lambda: CappedOutput(4096))
 

@@ -10,48 +10,31 @@ from contextlib import suppress
 from litestar.exceptions import WebSocketDisconnect
 
 from pincompute.gateway.call_context import Call
+from pincompute.gateway.middleware import close_reason
 from pincompute.gateway.operation import user_websockets
-from pincompute.gateway.operation.replica_access import ReplicaTunnel
-from pincompute.gateway.operation.replica_streams.shell_session import SessionEnd
+from pincompute.gateway.operation.replica_streams.shell_session import GONE, SessionEnd, first_end, permission_end
 from pincompute.gateway.operation.stream_permissions import StreamPermissions
-from pincompute.gateway.operation.task_groups import first_of
 from pincompute.gateway.operation.user_websockets import UserSocket
-from pincompute.kube.api_errors import KubeError
+from pincompute.kube.streams.pod_port_forward import PortForward
 
 
-async def run(socket: UserSocket, tunnel: ReplicaTunnel, call: Call, permissions: StreamPermissions) -> SessionEnd:
-    end = await first_of(_in(socket, tunnel), _out(socket, tunnel), _until_permission_ends(call, permissions))
+async def run(socket: UserSocket, tunnel: PortForward, call: Call, permissions: StreamPermissions) -> SessionEnd:
+    end = await first_end(_in(socket, tunnel), _out(socket, tunnel), permission_end(call, permissions))
     with suppress(WebSocketDisconnect, RuntimeError, ConnectionError):
-        await socket.close(end.code, user_websockets.reason(end.why))
+        await socket.close(end.code, close_reason(end.why))
     return end
 
 
-async def _in(socket: UserSocket, tunnel: ReplicaTunnel) -> SessionEnd:
-    while True:
-        try:
-            message = await socket.receive()
-            if message["type"] != "websocket.receive":
-                return SessionEnd(1001, "the user has gone")
-            data = message.get("bytes")
-            if data is None:
-                return SessionEnd(user_websockets.NOT_UNDERSTOOD, "messages must be binary")
-            await tunnel.write(data)
-        except WebSocketDisconnect:
-            return SessionEnd(1001, "the user has gone")
-        except KubeError as error:
-            return SessionEnd(user_websockets.UPSTREAM, error.message)
+async def _in(socket: UserSocket, tunnel: PortForward) -> SessionEnd:
+    while (message := await socket.receive())["type"] == "websocket.receive":
+        data = message.get("bytes")
+        if data is None:
+            return SessionEnd(user_websockets.NOT_UNDERSTOOD, "messages must be binary")
+        await tunnel.write(data)
+    return GONE
 
 
-async def _out(socket: UserSocket, tunnel: ReplicaTunnel) -> SessionEnd:
-    try:
-        async for piece in tunnel.pieces():
-            await socket.send_bytes(piece)
-    except WebSocketDisconnect:
-        return SessionEnd(1001, "the user has gone")
-    except KubeError as error:
-        return SessionEnd(user_websockets.UPSTREAM, error.message)
+async def _out(socket: UserSocket, tunnel: PortForward) -> SessionEnd:
+    async for piece in tunnel.pieces():
+        await socket.send_bytes(piece)
     return SessionEnd(user_websockets.UPSTREAM, tunnel.trouble) if tunnel.trouble else SessionEnd(1000)
-
-
-async def _until_permission_ends(call: Call, permissions: StreamPermissions) -> SessionEnd:
-    return SessionEnd(user_websockets.WITHDRAWN, await permissions.until_ended(call))

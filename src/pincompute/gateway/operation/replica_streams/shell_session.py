@@ -7,16 +7,17 @@ moment at which the permission ends (S-255, S-257).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 from litestar.exceptions import WebSocketDisconnect
 
 from pincompute.gateway.call_context import Call
+from pincompute.gateway.middleware import close_reason
 from pincompute.gateway.operation import user_websockets
-from pincompute.gateway.operation.replica_access import Channel, ExecCommand, ExitStatus, ReplicaProcess, TerminalSize
 from pincompute.gateway.operation.replica_streams import command_execution
 from pincompute.gateway.operation.replica_streams.shell_transcript import Transcript, TranscriptLost
 from pincompute.gateway.operation.stream_permissions import StreamPermissions
@@ -24,6 +25,8 @@ from pincompute.gateway.operation.task_groups import first_of
 from pincompute.gateway.operation.user_websockets import UserSocket
 from pincompute.kube.api_errors import KubeError
 from pincompute.kube.streams import channel_protocol
+from pincompute.kube.streams.channel_protocol import Channel, ExitStatus, TerminalSize
+from pincompute.kube.streams.pod_exec import ExecCommand, ExecProcess
 
 LARGEST_SIDE = 1000  # characters of a terminal
 IDLE_CHECK = 5.0  # seconds between two checks for idleness
@@ -38,12 +41,29 @@ class SessionEnd:
     exit: ExitStatus | None = None
 
 
+GONE = SessionEnd(1001, "the user has gone")
+
+
+async def first_end(*parts: Coroutine[Any, Any, SessionEnd]) -> SessionEnd:
+    """Run the parts of a session until one ends. A client that disconnects and a replica that breaks off are ends too."""
+    try:
+        return await first_of(*parts)
+    except WebSocketDisconnect:
+        return GONE
+    except KubeError as error:
+        return SessionEnd(user_websockets.UPSTREAM, error.message)
+
+
+async def permission_end(call: Call, permissions: StreamPermissions) -> SessionEnd:
+    return SessionEnd(user_websockets.WITHDRAWN, await permissions.until_ended(call))
+
+
 @dataclass(slots=True)
 class ShellSession:
     """One shell. `idle` is in seconds. The first of its tasks that ends decides how the session ends."""
 
     socket: UserSocket
-    process: ReplicaProcess
+    process: ExecProcess
     command: ExecCommand
     call: Call
     permissions: StreamPermissions
@@ -56,25 +76,20 @@ class ShellSession:
         self._last_activity = self.monotonic()
 
     async def run(self) -> SessionEnd:
-        parts = [self._input(), self._output(), self._until_permission_ends(), self._idle()]
+        parts = [self._input(), self._output(), permission_end(self.call, self.permissions), self._idle()]
         if self.transcript is not None:
             parts.append(self._record(self.transcript))
-        end = await first_of(*parts)
+        end = await first_end(*parts)
         await self._close(end)
         return end
 
     async def _input(self) -> SessionEnd:
-        while True:
-            try:
-                message = await self.socket.receive()
-            except WebSocketDisconnect:
-                return SessionEnd(1001, "the user has gone")
-            if message["type"] != "websocket.receive":
-                return SessionEnd(1001, "the user has gone")
+        while (message := await self.socket.receive())["type"] == "websocket.receive":
             self._last_activity = self.monotonic()
             end = await self._take(message.get("bytes"))
             if end is not None:
                 return end
+        return GONE
 
     async def _take(self, data: bytes | None) -> SessionEnd | None:
         if data is None:
@@ -83,10 +98,7 @@ class ShellSession:
             )
         if len(data) > user_websockets.LARGEST:
             return SessionEnd(user_websockets.TOO_LARGE, f"a message may have {user_websockets.LARGEST} bytes")
-        try:
-            return await self._pass_on(data)
-        except KubeError as error:
-            return SessionEnd(user_websockets.UPSTREAM, error.message)
+        return await self._pass_on(data)
 
     async def _pass_on(self, data: bytes) -> SessionEnd | None:
         match data[:1]:
@@ -115,22 +127,14 @@ class ShellSession:
         return None
 
     async def _output(self) -> SessionEnd:
-        try:
-            async for channel, piece in self.process.output():
-                self._last_activity = self.monotonic()
-                if self.transcript is not None:
-                    await self.transcript.output(piece)
-                await self.socket.send_bytes(channel_protocol.frame(channel, piece))
-        except KubeError as error:
-            return SessionEnd(user_websockets.UPSTREAM, error.message)
-        except WebSocketDisconnect:
-            return SessionEnd(1001, "the user has gone")
+        async for channel, piece in self.process.output():
+            self._last_activity = self.monotonic()
+            if self.transcript is not None:
+                await self.transcript.output(piece)
+            await self.socket.send_bytes(channel_protocol.frame(channel, piece))
         ended = self.process.exit
         words = command_execution.explained(ended, self.command.argv, self.command.container)
         return SessionEnd(1000, exit=ExitStatus(ended.code, words or ended.message))
-
-    async def _until_permission_ends(self) -> SessionEnd:
-        return SessionEnd(user_websockets.WITHDRAWN, await self.permissions.until_ended(self.call))
 
     async def _idle(self) -> SessionEnd:
         while True:
@@ -155,4 +159,4 @@ class ShellSession:
                 await self.transcript.finish()
         with suppress(WebSocketDisconnect, RuntimeError, ConnectionError):
             await self.socket.send_bytes(channel_protocol.frame(Channel.STATUS, channel_protocol.status_of(ended)))
-            await self.socket.close(end.code, user_websockets.reason(end.why))
+            await self.socket.close(end.code, close_reason(end.why))

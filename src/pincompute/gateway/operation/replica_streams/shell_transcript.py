@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from pincompute.gateway.call_context import Call
-from pincompute.gateway.operation.replica_access import TerminalSize
+from pincompute.kube.streams.channel_protocol import TerminalSize
 
 log = logging.getLogger(__name__)
 

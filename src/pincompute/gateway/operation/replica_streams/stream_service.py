@@ -6,7 +6,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 from pincompute.api import labels
 from pincompute.api.member_clusters import PROJECTS
@@ -14,10 +13,11 @@ from pincompute.api.meta import Key
 from pincompute.gateway import problems
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.call_context import Call
+from pincompute.gateway.middleware import refuse_socket
 from pincompute.gateway.operation import replica_lookup as naming
 from pincompute.gateway.operation import user_websockets
 from pincompute.gateway.operation.lifecycle_service import LifecycleService
-from pincompute.gateway.operation.replica_access import ExecCommand, ReplicaAccess
+from pincompute.gateway.operation.replica_access import ReplicaAccess
 from pincompute.gateway.operation.replica_lookup import Replica, ReplicaLookup, WorkloadRef
 from pincompute.gateway.operation.replica_streams import command_execution, file_copy, port_tunnel, shell_transcript
 from pincompute.gateway.operation.replica_streams.command_execution import CommandResult
@@ -29,24 +29,13 @@ from pincompute.gateway.operation.streamed_response import StreamedResponse, Wri
 from pincompute.gateway.operation.task_groups import first_of
 from pincompute.gateway.operation.user_websockets import UserSocket
 from pincompute.gateway.problems import FieldError, Problem
+from pincompute.gateway.settings import GatewaySettings
 from pincompute.kube.api_errors import KubeError, NotFound, Refused
 from pincompute.kube.cache_views import Unknown
+from pincompute.kube.streams.pod_exec import ExecCommand
 
 TAR = "application/x-tar"
-
-
-@dataclass(frozen=True, slots=True)
-class ReplicaStreamPolicy:
-    """`origins` may open WebSockets from a browser; `idle` in seconds; `folder` is where transcripts go.
-
-    `transcripts` records shells of every project, whatever its own annotation says.
-    """
-
-    origins: tuple[str, ...]
-    idle: float
-    transcripts: bool
-    fail_open: bool
-    folder: Path
+TRANSCRIPTS = "transcripts"  # folder, beside the audit log
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +53,7 @@ class ReplicaStreamService:
     replicas: ReplicaLookup
     access: ReplicaAccess
     permissions: StreamPermissions
-    policy: ReplicaStreamPolicy
+    settings: GatewaySettings
 
     def find(self, target: WorkloadRef, replica: str, container: str) -> ReplicaContainer:
         """Find a container. Raises Problem when there is none, or its cluster does not answer."""
@@ -107,12 +96,13 @@ class ReplicaStreamService:
                 command = ExecCommand(argv, found.container, stdin=True, tty=tty)
                 process = await stack.enter_async_context(self.access.exec(found.replica.place, command))
             except (Problem, KubeError, Unknown) as error:
-                await user_websockets.refuse(socket, error if isinstance(error, Problem) else not_reached(error, target))
+                problem = error if isinstance(error, Problem) else not_reached(error, target)
+                await refuse_socket(socket.scope, socket.send, problem)
                 return
             await socket.accept()
             transcript = self._transcript(call, argv, found)
             await ShellSession(
-                socket, process, command, call, self.permissions, self.policy.idle, time.monotonic, transcript
+                socket, process, command, call, self.permissions, self.settings.shells.idle, time.monotonic, transcript
             ).run()
 
     async def serve_port(self, socket: UserSocket, target: WorkloadRef, call: Call) -> None:
@@ -123,7 +113,8 @@ class ReplicaStreamService:
                 port = _port(socket.query_params.get("port", ""))
                 tunnel = await stack.enter_async_context(self.access.forward(found.replica.place, port))
             except (Problem, KubeError, Unknown) as error:
-                await user_websockets.refuse(socket, error if isinstance(error, Problem) else not_reached(error, target))
+                problem = error if isinstance(error, Problem) else not_reached(error, target)
+                await refuse_socket(socket.scope, socket.send, problem)
                 return
             await socket.accept()
             await port_tunnel.run(socket, tunnel, call, self.permissions)
@@ -161,7 +152,7 @@ class ReplicaStreamService:
 
     def _check_origin(self, socket: UserSocket) -> None:
         headers = socket.headers
-        user_websockets.check_origin(headers.get("origin", ""), headers.get("host", ""), self.policy.origins)
+        user_websockets.check_origin(headers.get("origin", ""), headers.get("host", ""), self.settings.shells.origins)
 
     def _asked(self, socket: UserSocket, target: WorkloadRef) -> ReplicaContainer:
         asked = socket.query_params
@@ -169,9 +160,11 @@ class ReplicaStreamService:
 
     def _transcript(self, call: Call, argv: tuple[str, ...], found: ReplicaContainer) -> Transcript | None:
         """A transcript, if the project asks for one, or the gateway's settings do."""
-        if not (self.policy.transcripts or self._wanted(call.project)):
+        audit = self.settings.audit
+        if not (self.settings.shells.transcripts or self._wanted(call.project)):
             return None
-        transcript = Transcript(self.policy.folder / shell_transcript.file_name(call), time.monotonic, self.policy.fail_open)
+        file = self.settings.path(audit.file).parent / TRANSCRIPTS / shell_transcript.file_name(call)
+        transcript = Transcript(file, time.monotonic, audit.fail_open)
         transcript.begin(call, argv, f"{found.replica.name} {found.container}")
         return transcript
 
@@ -182,7 +175,7 @@ class ReplicaStreamService:
 
 def _port(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) < 65536:
-        raise problems.invalid((FieldError("port", "a number from 1 to 65535", f"{text[:20]!r} is not one"),))
+        raise problems.invalid(FieldError("port", "a number from 1 to 65535", f"{text[:20]!r} is not one"))
     return int(text)
 
 
