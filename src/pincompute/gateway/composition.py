@@ -64,7 +64,7 @@ GIVEN = (
     "verbs",
     "logs",
     "shells",
-    "insight",
+    "history",
     "reader",
     "writer",
 )  # services that routes ask for by name
@@ -131,7 +131,7 @@ async def compose(settings: GatewaySettings, clusters: Clusters, kinds: SimpleKi
             "verbs": verbs,
             "logs": LogService(verbs, replicas, access, permissions),
             "shells": ReplicaStreamService(reads, verbs, replicas, access, permissions, settings),
-            "insight": HistoryService(reads, store, clock),
+            "history": HistoryService(reads, store, clock),
             "reader": ReadService(clusters, reads, authorizer),
             "writer": WriteService(reads),
         }
