@@ -1,4 +1,4 @@
-"""This module is the worker of a controller: it turns events into keys, reconciles them, and decides when to do so again.
+"""The worker of a controller: it turns events into keys, reconciles them, and decides when to do so again.
 
 `Worker._settle` alone interprets outcomes. Controllers raise errors, and only this module logs them.
 """
@@ -19,7 +19,7 @@ from pincompute.api.labels import HOST
 from pincompute.api.meta import Object
 from pincompute.engine import executor, reconciler
 from pincompute.engine.bulkhead import OVERDUE, BulkheadFull
-from pincompute.engine.controller_card import AnyKey, Card, Controller, K, ReadAccess
+from pincompute.engine.controller import AnyKey, Card, Controller, K, ReadAccess
 from pincompute.engine.error_classification import Outcome
 from pincompute.engine.external_inputs import ExternalInputs, ViewsWithInputs
 from pincompute.engine.interfaces import ConnectedClusters, WriteLease
@@ -29,7 +29,7 @@ from pincompute.engine.plan import Plan, Ref, Replace, cluster_of, resource_of
 from pincompute.engine.reconciler import ActionResult, ReconcileResult
 from pincompute.engine.work_queue import Item, Priority, RetryDelays, WorkQueue
 from pincompute.kube.cache_views import Unknown
-from pincompute.kube.token_bucket import TokenBucket
+from pincompute.kube.rate_limiter import RateLimiter
 
 log = logging.getLogger("pincompute.engine")
 
@@ -91,7 +91,7 @@ class Worker(Generic[K]):
         self._clock = clock
         self._inputs = inputs
         self._aside = 0
-        self._pace = TokenBucket(self.card.pace, self.card.pace) if self.card.pace else None
+        self._pace = RateLimiter(self.card.pace, self.card.pace) if self.card.pace else None
         self._troubled: set[K] = set()
         self._contacts: set[str] = set()
         metrics.watch_queue(self.card.name, self.queue.__len__, lambda: len(self.queue.failing()) + len(self._setbacks))
@@ -102,7 +102,7 @@ class Worker(Generic[K]):
         self._clusters.on_contact(self.on_contact)
 
     def on_change(self, reads: ReadAccess[K], cluster: str, obj: Object, *, initial: bool) -> None:
-        priority = Priority.BACKGROUND if initial else Priority.NEWS
+        priority = Priority.BACKGROUND if initial else Priority.EVENT
         try:
             for key in reads.concerned(cluster, obj, self._clusters):
                 self.queue.add(key, priority)

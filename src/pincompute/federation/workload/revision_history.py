@@ -1,4 +1,4 @@
-"""This module keeps a superseded template as a PinRevision before any part of the next one reaches a member.
+"""Keeps a superseded template as a PinRevision before any part of the next one reaches a member.
 
 A rollback therefore needs no database, and a paused or half-updated workload can recreate its old pods. A workload that is
 created and never changed costs no write. The revision that was superseded last has the highest number.

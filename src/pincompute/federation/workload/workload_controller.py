@@ -1,4 +1,4 @@
-"""This controller runs a workload in its members and reports the result in one status.
+"""Runs a workload in its members and reports the result in one status.
 
 There is one controller per kind of workload, keyed by the workload, because the workload owns the disruption account. Four
 steps use the same observation, one after the other, and end in one write of the status:
@@ -27,7 +27,7 @@ from pincompute.api.member_clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS
 from pincompute.api.meta import Key, Resource
 from pincompute.api.revisions import PINREVISIONS, PinRevision
 from pincompute.engine.api_refusals import ApiRefusals
-from pincompute.engine.controller_card import Card, Controller, ReadAccess, WriteAccess, own_key
+from pincompute.engine.controller import Card, Controller, ReadAccess, WriteAccess, own_key
 from pincompute.engine.plan import Plan, plan
 from pincompute.federation.scheduling import demand
 from pincompute.federation.workload import (
