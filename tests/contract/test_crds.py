@@ -12,8 +12,8 @@ from typing import Any
 
 import aiohttp
 import pytest
-from contract_api import MERGE, Answer, Api, until
-from contract_real import TOKEN, RealServer
+from contract_client import MERGE, Answer, Api, until
+from real_api_server import TOKEN, RealServer
 
 from pincompute.api import labels, member_clusters, shards, template_limits, template_schema, workloads
 from pincompute.api.meta import GROUP, Resource

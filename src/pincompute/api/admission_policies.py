@@ -1,4 +1,4 @@
-"""This module makes the admission policies: rules beyond one object's schema, finalizers, and fractions as text.
+"""Makes the admission policies: rules beyond one object's schema, finalizers, and fractions as text.
 
 Policies that guard something fail closed. The API server evaluates them itself, so an evaluation that fails is a bug in the
 policy and never an outage, while a write that slips through could leave pods that no object knows (finalizers) or give a
@@ -27,7 +27,7 @@ _CONTROLLERS = "system:serviceaccount:kube-system:"  # Kubernetes' own: they cle
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Which requests a policy looks at."""
+    """Which requests a policy applies to."""
 
     group: str
     version: str

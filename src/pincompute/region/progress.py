@@ -29,7 +29,7 @@ STYLES: dict[Phase, str] = {
 
 
 class Progress:
-    """Tells about steps and programs; made for one command."""
+    """Shows steps and programs; made for one command."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

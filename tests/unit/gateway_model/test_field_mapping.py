@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from templates import apps, names, texts, units
+from random_workload_specs import apps, names, texts, units
 
 from pincompute.api import kinds as workloads
 from pincompute.api import merge_patch
@@ -170,7 +170,7 @@ def test_every_workload_kind_of_the_platform_has_a_simple_form() -> None:
     assert of_workloads(KINDS) == workloads.KINDS
 
 
-def test_the_account_of_disturbance_is_said_like_the_update() -> None:
+def test_the_disruption_account_is_written_like_the_update() -> None:
     said = {"name": "x", "containers": [{"name": "a", "image": "i"}], "disruption": {"maxUnavailable": 1}}
     spec = APP.to_manifest(said)[0]["spec"]
     assert spec["disruption"] == {"maxUnavailable": 1}

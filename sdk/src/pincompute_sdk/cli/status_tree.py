@@ -9,7 +9,7 @@ from pincompute_sdk.cli.output import terminal
 from pincompute_sdk.cli.output.human_values import age
 from pincompute_sdk.cli.output.terminal import Styled
 from pincompute_sdk.generated.kinds import Workload
-from pincompute_sdk.generated.models import ReplicaStanding, ZoneStatus
+from pincompute_sdk.generated.models import ReplicaStatus, ZoneStatus
 
 BAR = 12  # cells of a zone's bar
 
@@ -30,7 +30,7 @@ class TreeLine:
         return terminal.visible(self.indent + "".join(text for text, _ in self.parts))
 
 
-def lines(app: Workload, replicas: Sequence[ReplicaStanding]) -> list[TreeLine]:
+def lines(app: Workload, replicas: Sequence[ReplicaStatus]) -> list[TreeLine]:
     return [*_head(app), *_zones(app, replicas)]
 
 
@@ -53,7 +53,7 @@ def _head(app: Workload) -> Iterator[TreeLine]:
         yield TreeLine("", ((status.message, "yellow" if state != "Running" else ""),))
 
 
-def _zones(app: Workload, replicas: Sequence[ReplicaStanding]) -> Iterator[TreeLine]:
+def _zones(app: Workload, replicas: Sequence[ReplicaStatus]) -> Iterator[TreeLine]:
     zones = app.status.zones if app.status else ()
     for index, zone in enumerate(zones):
         last = index == len(zones) - 1
@@ -82,7 +82,7 @@ def bar(done: int, whole: int) -> str:
     return "█" * filled + "░" * (BAR - filled)
 
 
-def _replica(replica: ReplicaStanding, indent: str, *, last: bool) -> Iterator[TreeLine]:
+def _replica(replica: ReplicaStatus, indent: str, *, last: bool) -> Iterator[TreeLine]:
     reason = f"  {replica.reason}" if replica.reason else ""
     old = f"  {age(replica.started)}" if replica.started else ""
     parts = (

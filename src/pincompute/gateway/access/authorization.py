@@ -19,24 +19,15 @@ GROUP = "group:"
 
 
 @dataclass(frozen=True, slots=True)
-class Allowed:
-    why: str = ""
-    allowed: bool = True
-    hidden: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Denied:
-    """`hidden`: answer as if the project did not exist."""
+class Decision:
+    """A denial unless `allowed`. `why` is for the audit record; `hidden`: answer as if the project did not exist."""
 
     why: str
-    hidden: bool = False
     allowed: bool = False
+    hidden: bool = False
 
 
-Decision = Allowed | Denied
-
-ALLOWED = Allowed()
+ALLOWED = Decision("", allowed=True)
 REMEMBERED = 20_000  # callers in projects
 
 
@@ -54,9 +45,9 @@ def evaluate(held: HeldPermissions, operation: Operation) -> Decision:
     if permission_for(operation) in held.permissions:
         return ALLOWED
     if held.inside and not held.permissions:
-        return Denied("no role in this project", hidden=True)
+        return Decision("no role in this project", hidden=True)
     role = f"as {' and '.join(held.roles)}" if held.roles else "without a role"
-    return Denied(f"{operation} is not allowed {role}")
+    return Decision(f"{operation} is not allowed {role}")
 
 
 Members = tuple[ProjectMember, ...]
@@ -152,14 +143,14 @@ class Authorizer:
         own = NONE.union(*map(self._roles.of_project, given))
         return HeldPermissions(((held | own) - OF_THE_REGION) & limit, (*platform, *given), inside=True)
 
-    def _ended(self, caller: Caller) -> Denied | None:
+    def _ended(self, caller: Caller) -> Decision | None:
         """A credential that was good when the call came in may not be so any more; without one, nothing is disclosed."""
         if caller.kind == "anonymous":
-            return Denied("who calls is not known")
+            return Decision("who calls is not known")
         if caller.expires <= self._now():
-            return Denied("the credential has expired")
+            return Decision("the credential has expired")
         if caller.kind == "service" and self._token(caller.token_id) is None:
-            return Denied("the service token is not in force any more")
+            return Decision("the service token is not in force any more")
         return None
 
     def _scope(self, caller: Caller) -> TokenScope | None:

@@ -21,7 +21,7 @@ from pincompute.api.builtin import ContainerStateTerminated, ContainerStatus, Po
 from pincompute.api.kinds import WorkloadObject
 from pincompute.api.quantity import InvalidQuantityError
 from pincompute.api.revisions import PinRevision
-from pincompute.gateway.operation import operation_annotation
+from pincompute.gateway import operation_annotation
 from pincompute.store.records import (
     DONE,
     GONE,
