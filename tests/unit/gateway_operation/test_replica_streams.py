@@ -217,12 +217,12 @@ BAD = {
     "a link": (archive(("a", "/etc")), "is a link"),
     "climbing under a long name": (archive(("x/" * 80 + "../../../b", b"x")), "leads out"),
     "climbing under an extended name": (archive(("ü/" * 80 + "../b", b"x"), form=tarfile.PAX_FORMAT), "leads out"),
-    "a header without an end": (archive(("n" * 2_000_000, b"x")), "more than 1048576 bytes"),
-    "cut off in a file": (archive(("a", b"x" * 2000))[:1000], "not a whole tar stream"),
-    "cut off in a header": (archive(("a", b"x" * 512), ("b", b""))[:1200], "not a whole tar stream"),
-    "a broken header": (archive(("a", b"x" * 512)).replace(b"\0" * 1024, b"\1" * 1024, 1), "not a whole tar stream"),
-    "something else": (b"hello" * 1000, "not a whole tar stream"),
-    "nothing": (b"", "not a whole tar stream"),
+    "a header without an end": (archive(("n" * 2_000_000, b"x")), "more than 65536 bytes"),
+    "cut off in a file": (archive(("a", b"x" * 2000))[:1000], "not a plain tar stream"),
+    "cut off in a header": (archive(("a", b"x" * 512), ("b", b""))[:1200], "not a plain tar stream"),
+    "a broken header": (archive(("a", b"x" * 512)).replace(b"\0" * 1024, b"\1" * 1024, 1), "not a plain tar stream"),
+    "something else": (b"hello" * 1000, "not a plain tar stream"),
+    "nothing": (b"", "not a plain tar stream"),
 }
 
 
@@ -302,8 +302,8 @@ async def test_an_answer_does_not_wait_for_a_body_that_never_ends(monkeypatch: p
 
 
 async def test_a_part_is_never_taken_for_the_whole() -> None:
-    whole = archive(("a", b"x" * 5000))
-    sender = ScriptedProgram([(Channel.STDOUT, whole[:3000])], ExitStatus(None, "the stream ended"))
+    whole = archive(("a", b"x" * 600_000))
+    sender = ScriptedProgram([(Channel.STDOUT, whole[:300_000])], ExitStatus(None, "the stream ended"))
     async with file_copy.download(ScriptedAccess(program=sender), PLACE, "main", "/data/a") as download:  # type: ignore[arg-type]
         with pytest.raises(file_copy.CopyBroken, match="the stream ended"):
             _ = [piece async for piece in download.rest]

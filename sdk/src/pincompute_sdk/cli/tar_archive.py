@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 LARGEST = 1 << 30  # bytes of all files of an archive
-MOST = 250_000  # members of an archive
+MOST = 100_000  # members of an archive
 LARGEST_EXTENSION = 64 * 1024  # bytes of the long names and extended headers of one member
 MOST_EXTENSIONS = 16  # long names and extended headers of one member
 BLOCK = 512

@@ -72,15 +72,12 @@ async def download(
     argv = ("sh", "-c", PACK, "sh", folder, name or ".", trailer)
     async with access.exec(place, ExecCommand(argv, container, stdin=True)) as process:
         tar = _Tar(process, container)
-        pieces = tar.archive(trailer.encode(), limit)
+        pieces = tar.checked(tar_streams.named(name or "."), trailer.encode(), limit)
         try:
             first = await anext(pieces, b"")
         except CopyBroken:
             first = b""
-        if first and not first.strip(b"\0"):  # tar ends an archive of nothing with zeros
-            await tar.end()
-            first = b""
-        if not first:
+        if not first.strip(b"\0"):  # tar ends an archive of nothing with zeros
             raise tar.problem(path)
         yield Download(first, pieces)
 
@@ -122,7 +119,20 @@ class _Tar:
     container: str
     errors: CappedOutput = field(default_factory=lambda: CappedOutput(4096))
 
-    async def archive(self, trailer: bytes, limit: int) -> AsyncGenerator[bytes]:
+    async def checked(self, check: tar_streams.Check, trailer: bytes, limit: int) -> AsyncGenerator[bytes]:
+        """The archive, if it is a plain one of what was asked for. Raise CopyBroken, or Problem before its first piece."""
+        begun = False
+        try:
+            async for piece in tar_streams.checked(self._archive(trailer, limit), check):
+                yield piece
+                begun = True
+        except tar_streams.BadArchive as error:
+            said = f"tar in container {self.container} did not write a plain archive: {error}"
+            if begun:
+                raise CopyBroken(said) from error
+            raise problems.wrong_state(said, "look at the image's tar") from error
+
+    async def _archive(self, trailer: bytes, limit: int) -> AsyncGenerator[bytes]:
         """The output up to the trailer."""
         held, size, whole = b"", 0, False
         async for piece in self._stdout():
