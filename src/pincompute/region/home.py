@@ -15,6 +15,7 @@ from pincompute.region.region_error import RegionError
 from pincompute.region.slot_claims import SPEC
 
 VARIABLE = "PINCOMPUTE_HOME"
+PRIVATE = ("logs", "pki", "clusters", "gateway", "issuer", "registry")
 
 
 def path() -> Path:
@@ -40,12 +41,17 @@ def save(layout: Layout) -> None:
 
 
 def create(home: Path) -> None:
-    """Make the folder. It holds keys, so only its owner may read it."""
+    """Make the folder, or tighten it: it holds keys and users' data, so only its owner may read it or pass through it.
+
+    Containers of other users need no way through it. Root mounts their files and volumes for them, and kubelet's folder has a
+    path of its own in a node.
+    """
     try:
-        home.mkdir(parents=True, exist_ok=True)
-        home.chmod(0o711 if os.geteuid() == 0 else 0o700)  # containers of other users walk through it to their volumes
-        for private in ("logs", "pki", "clusters"):
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        home.chmod(0o700)
+        for private in PRIVATE:
             (home / private).mkdir(exist_ok=True, mode=0o700)
+            (home / private).chmod(0o700)
     except OSError as error:
         raise RegionError(
             f"the home {home} cannot be made ({error.strerror}): set {VARIABLE} to a folder you may write to"

@@ -176,8 +176,8 @@ async def _provision(layout: Layout, programs: Path, progress: Progress, *, exam
 def _specify(place: Path, wish: RegionOptions) -> Layout:
     """The layout of the region that is here, or of a new one; in both cases with the slot claimed."""
     known, claims = home.load(place), slot_claims.directory()
+    home.create(place)
     if known is None:
-        home.create(place)
         return _new(place, wish, claims)
     slot_claims.check(place, known.spec.slot, claims)
     obstacle = doctor.real_nodes_obstacle() if known.spec.real_nodes else ""

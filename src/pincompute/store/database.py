@@ -7,9 +7,10 @@ that reads first and writes later fails at once when another writer came between
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -142,11 +143,26 @@ def _postgresql(url: sa.URL, patience: DatabaseTimeouts) -> AsyncEngine:
 
 
 def _sqlite(url: sa.URL, patience: DatabaseTimeouts) -> AsyncEngine:
-    Path(url.database or "").expanduser().parent.mkdir(parents=True, exist_ok=True)
-    engine = create_async_engine(url, connect_args={"timeout": patience.lock}, pool_size=4, max_overflow=4)
+    file = Path(url.database or "").expanduser()
+    engine = create_async_engine(
+        url.set(database=str(file)), connect_args={"timeout": patience.lock}, pool_size=4, max_overflow=4
+    )
+    event.listen(engine.sync_engine, "do_connect", lambda *_: make_private(file))
     event.listen(engine.sync_engine, "connect", _prepare)
     event.listen(engine.sync_engine, "begin", _begin)
     return engine
+
+
+def make_private(file: Path) -> None:
+    """Make the file of a SQLite database, and let only its owner read it and what SQLite puts beside it, whatever the umask.
+
+    A folder that was there before keeps its mode, because it may hold other things.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # SQLite gives its other files the same mode
+    for path in (file, *(file.with_name(file.name + suffix) for suffix in ("-wal", "-shm", "-journal"))):
+        with suppress(FileNotFoundError, PermissionError):  # it may be another user's, who lets us write
+            path.chmod(0o600)
 
 
 def _prepare(connection: Any, _record: Any) -> None:

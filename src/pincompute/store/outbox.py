@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 from pincompute.store import records
-from pincompute.store.database import StoreError, StoreUnavailable
+from pincompute.store.database import StoreError, StoreUnavailable, make_private
 from pincompute.store.records import AnyRecord
 
 log = logging.getLogger(__name__)
@@ -161,7 +161,11 @@ class _OutboxFile:
 
     def open(self) -> tuple[int, int]:
         """The number of the first record, and of the last."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            make_private(self.path)
+            self.path.parent.chmod(0o700)  # the folder is the outbox's own
+        except OSError as error:
+            raise StoreError(f"{self.path} cannot be opened: {error.strerror}; give the gateway a folder of its own") from error
         self._connection = sqlite3.connect(self.path, timeout=0, check_same_thread=False)
         try:
             return self._prepare()

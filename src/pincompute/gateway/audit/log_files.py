@@ -92,7 +92,7 @@ class LogFileAppender:
 
     def __init__(self, path: Path) -> None:
         """Raises OSError, AuditError."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._path = path
         self._lock = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
         try:

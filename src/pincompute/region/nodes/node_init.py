@@ -177,7 +177,7 @@ def _spawn(settings: NodeSettings, process: DaemonCommand) -> int:
         process.argv[0],
         process.argv,
         {**os.environ, "PATH": settings.path},
-        file_actions=((os.POSIX_SPAWN_OPEN, 1, str(log), append, 0o644), (os.POSIX_SPAWN_DUP2, 1, 2)),
+        file_actions=((os.POSIX_SPAWN_OPEN, 1, str(log), append, 0o600), (os.POSIX_SPAWN_DUP2, 1, 2)),
         setsid=True,
         setsigmask=(),
     )

@@ -80,6 +80,7 @@ def programs(layout: Layout, member: MemberSpec, binaries: Path) -> tuple[Progra
             ready=HttpReady(url=f"http://{node.address}:{KUBELET_HEALTH}/healthz"),
             needs=(f"{member.name}-apiserver", image_registry.NAME),
             grace=15.0,
+            umask=0o022,  # users other than root read what containerd unpacks from images
         ),
     )
 

@@ -37,7 +37,8 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
 
     `prepare` are commands run to completion before each start (idempotent set-up of links, mounts); `needs` names programs
     that must be ready first; `stop_after` names programs that must have ended before this one is stopped (an API server ends
-    before its etcd). A program is ended by SIGTERM to its process group, then SIGKILL after `grace` seconds.
+    before its etcd). A program is ended by SIGTERM to its process group, then SIGKILL after `grace` seconds. Only its owner can
+    read what it writes, unless its `umask` says otherwise.
     """
 
     name: str
@@ -49,3 +50,4 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     needs: tuple[str, ...] = ()
     stop_after: tuple[str, ...] = ()
     grace: float = 10.0
+    umask: int = 0o077

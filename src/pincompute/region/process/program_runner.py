@@ -122,7 +122,7 @@ class ProgramRunner:
             return subprocess.Popen(
                 argv,
                 stdin=subprocess.DEVNULL,
-                umask=0o022,  # the supervisor's own 077 would make containers' root folders unreadable to their users
+                umask=self.program.umask,
                 stdout=log,
                 stderr=log,
                 cwd=directory,

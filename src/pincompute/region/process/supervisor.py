@@ -226,7 +226,7 @@ def _failed(message: str) -> int:
 
 
 def _detach(home: Path) -> None:
-    os.umask(0o022)  # what nodes unpack from images is read by users other than root
+    os.umask(0o077)
     os.chdir("/")
     log = home / "logs" / "supervisor.log"
     log.parent.mkdir(parents=True, exist_ok=True)
