@@ -301,6 +301,16 @@ async def test_an_answer_does_not_wait_for_a_body_that_never_ends(monkeypatch: p
             await file_copy.upload(access, PLACE, "main", "/data", endless())  # type: ignore[arg-type]
 
 
+async def test_a_status_that_never_comes_is_not_awaited_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A runtime that still holds input of a program that has ended may keep the status back."""
+    monkeypatch.setattr(file_copy, "LINGER", 0.05)
+    words = b"tar: /data: Cannot open: No such file or directory"
+    access = ScriptedAccess(program=ScriptedProgram([(Channel.STDERR, words)], ExitStatus(0), waits=asyncio.Event()))
+    async with asyncio.timeout(10):
+        with pytest.raises(Problem, match="No such file"):
+            await file_copy.upload(access, PLACE, "main", "/data", body(archive(("a", b"x"))))  # type: ignore[arg-type]
+
+
 async def test_a_part_is_never_taken_for_the_whole() -> None:
     whole = archive(("a", b"x" * 600_000))
     sender = ScriptedProgram([(Channel.STDOUT, whole[:300_000])], ExitStatus(None, "the stream ended"))

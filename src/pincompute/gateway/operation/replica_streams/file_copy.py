@@ -106,6 +106,8 @@ async def upload(
                 await asyncio.wait((ended, sending), return_when=asyncio.FIRST_COMPLETED)
                 await asyncio.wait((sending,), timeout=LINGER)
                 sending.cancel()
+                await asyncio.wait((ended,), timeout=LINGER if tar.errors.data else SILENCE)
+                ended.cancel()  # the status of a program that ended before its input did may never come
     if process.exit.code != 0:
         raise tar.problem(path)
     return sending.result()
