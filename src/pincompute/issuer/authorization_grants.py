@@ -24,7 +24,8 @@ from pincompute.issuer.token_signing import Consent
 CODE_LIFE = 60.0  # seconds from the redirect to the exchange
 DEVICE_LIFE = 600.0  # seconds to enter a device's code
 INTERVAL = 5.0  # seconds between two requests of a device (RFC 8628, 3.5)
-PENDING = 1000  # devices that wait at the same time
+MOST_DEVICES = 1000  # that wait at the same time; another one ends the login of the oldest
+MOST_DEVICES_OF_ADDRESS = 20
 LETTERS = "BCDFGHJKLMNPQRSTVWXZ"  # no vowels, so no words, and nothing that looks like something else (RFC 8628, 6.1)
 VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")  # RFC 7636, 4.1
 CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")  # the base64url of a SHA-256
@@ -78,11 +79,12 @@ class AuthorizationCodes:
 
 @dataclass(slots=True)
 class DeviceGrant:
-    """`secret` is the device's own, `code` is shown to the user."""
+    """`secret` is the device's own, `code` is shown to the user, `source` is the device's address."""
 
     secret: str
     code: str
     scope: str
+    source: str
     ends: float
     interval: float = INTERVAL
     polled: float = float("-inf")
@@ -95,13 +97,16 @@ class DeviceGrants:
     def __init__(self) -> None:
         self._by_secret: dict[str, DeviceGrant] = {}
 
-    def start(self, scope: str, now: float) -> DeviceGrant:
-        """Raises OAuthError."""
+    def start(self, scope: str, source: str, now: float) -> DeviceGrant:
+        """Anybody may call this, so a full table refuses nobody: the oldest device goes, of this address or of all."""
         self._by_secret = {secret: device for secret, device in self._by_secret.items() if device.ends > now}
-        if len(self._by_secret) >= PENDING:
-            raise OAuthError("temporarily_unavailable", "too many devices wait; try again in some minutes", 503)
+        same = [secret for secret, device in self._by_secret.items() if device.source == source]
+        if len(same) >= MOST_DEVICES_OF_ADDRESS:
+            del self._by_secret[same[0]]
+        elif len(self._by_secret) >= MOST_DEVICES:
+            del self._by_secret[next(iter(self._by_secret))]
         code = "".join(secrets.choice(LETTERS) for _ in range(8))
-        device = DeviceGrant(secrets.token_urlsafe(32), f"{code[:4]}-{code[4:]}", scope, now + DEVICE_LIFE)
+        device = DeviceGrant(secrets.token_urlsafe(32), f"{code[:4]}-{code[4:]}", scope, source, now + DEVICE_LIFE)
         self._by_secret[device.secret] = device
         return device
 
@@ -139,6 +144,7 @@ class _RefreshToken(msgspec.Struct, frozen=True):
     at: float
     ends: float
     used: float = 0.0
+    credential: str = ""
 
 
 class RefreshTokens:
@@ -157,7 +163,10 @@ class RefreshTokens:
 
     def open(self, consent: Consent, now: float) -> str:
         """The first refresh token of a login."""
-        return self._issue(_RefreshToken(secrets.token_hex(12), consent.user, consent.scope, consent.at, 0.0), now)
+        login = _RefreshToken(
+            secrets.token_hex(12), consent.user, consent.scope, consent.at, 0.0, credential=consent.credential
+        )
+        return self._issue(login, now)
 
     def renew(self, token: str, now: float) -> tuple[Consent, str]:
         """What the user agreed to, and the next token. Raises OAuthError."""
@@ -169,7 +178,7 @@ class RefreshTokens:
             self.revoke(token)
             raise OAuthError("invalid_grant", "the refresh token was used before, so this login was ended; log in again")
         self._held[key] = msgspec.structs.replace(held, used=held.used or now)
-        return Consent(held.user, held.scope, "", held.at), self._issue(held, now)
+        return Consent(held.user, held.scope, "", held.at, held.credential), self._issue(held, now)
 
     def revoke(self, token: str) -> None:
         """Ends the login that a token belongs to; an unknown token is no error (RFC 7009, 2.2)."""

@@ -73,11 +73,14 @@ class IssuerService:
         return self.clock.wall().timestamp()
 
     def tokens(self, consent: Consent, refresh: str) -> Response[dict[str, Any]]:
-        """The answer of the token endpoint. Raises OAuthError when the user is gone."""
+        """The answer of the token endpoint. Raises OAuthError when the user is gone or has another password."""
         user = self.users.get(consent.user)
         if user is None:
             self.refresh_tokens.revoke_user(consent.user)
             raise OAuthError("invalid_grant", f"there is no user {consent.user} any more")
+        if user.credential != consent.credential:
+            self.refresh_tokens.revoke(refresh)
+            raise OAuthError("invalid_grant", "the password was changed, which ended this login; log in again")
         now = self.now()
         answer = {
             "access_token": self.signer.access_token(user, consent, now),
@@ -117,7 +120,7 @@ async def log_in(request: IssuerRequest, issuer: Issuer) -> Response[str]:
     except LoginFailed as failed:
         return login_pages.login(AUTHORIZE, _hidden(request, asked), name, str(failed), redirect)
     now = issuer.now()
-    consent = Consent(user.name, asked.get("scope", ""), asked.get("nonce", ""), now)
+    consent = Consent(user.name, asked.get("scope", ""), asked.get("nonce", ""), now, user.credential)
     return _back(issuer, redirect, {"code": issuer.codes.issue(consent, redirect, asked["code_challenge"], now)}, asked)
 
 
@@ -147,7 +150,7 @@ async def connect_device(request: IssuerRequest, issuer: Issuer) -> Response[str
     except LoginFailed as failed:
         hidden = _hidden(request, {"user_code": device.code})
         return login_pages.confirm_device(ACTIVATE, hidden, device.code, name, str(failed))
-    device.answer = Consent(user.name, device.scope, "", issuer.now())
+    device.answer = Consent(user.name, device.scope, "", issuer.now(), user.credential)
     return login_pages.message("Connected", "The device is logged in as you. You can close this page.")
 
 
@@ -204,7 +207,7 @@ async def device_authorization(request: IssuerRequest, issuer: Issuer) -> Respon
     """RFC 8628, 3.1."""
     form = await _form(request)
     _check_client(form)
-    started = issuer.devices.start(form.get("scope", ""), issuer.now())
+    started = issuer.devices.start(form.get("scope", ""), _source(request), issuer.now())
     where = f"{issuer.url}{ACTIVATE}"
     answer = {
         "device_code": started.secret,

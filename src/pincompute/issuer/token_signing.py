@@ -33,6 +33,7 @@ class Consent:
     scope: str
     nonce: str
     at: float
+    credential: str = ""
 
 
 class TokenSigner:

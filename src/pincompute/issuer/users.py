@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -31,6 +32,7 @@ LONGEST_PASSWORD = 1024  # characters
 FREE_FAILURES = 5  # wrong passwords without a wait; each further one doubles the wait
 LONGEST_WAIT = 60.0  # seconds
 FORGET = 900.0  # seconds after the last wrong password
+MOST_ATTEMPTS = 10_000  # users and addresses that are remembered
 
 
 class LoginFailed(Exception):  # noqa: N818 - the page shows it
@@ -47,13 +49,67 @@ class User(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"user name {self.name!r} must be printable and without a colon")
         _parse(self.password)
 
+    @property
+    def credential(self) -> str:
+        """Differs after every change of the password. A login ends with the credential that it was made with."""
+        return hashlib.sha256(self.password.encode()).hexdigest()
+
 
 class _UserFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     users: tuple[User, ...]
 
 
+class LoginAttempts:
+    """Attempts by user and by address: how many have not succeeded, and the time of the last one.
+
+    An attempt counts from its begin, so those that run at the same time count against each other.
+    """
+
+    def __init__(self) -> None:
+        self._unsuccessful: dict[str, tuple[int, float]] = {}  # the latest is last
+
+    def __len__(self) -> int:
+        return len(self._unsuccessful)
+
+    def begin(self, keys: Iterable[str], now: float) -> None:
+        """Raises LoginFailed when it is too early for another attempt, which then does not count."""
+        self._forget(now)
+        wait = max(self._wait(key, now) for key in keys)
+        if wait > 0:
+            raise LoginFailed(f"Too many attempts. Wait {max(1, round(wait))} seconds and try again.")
+        for key in keys:
+            count, _ = self._unsuccessful.pop(key, (0, 0.0))
+            self._unsuccessful[key] = count + 1, now
+
+    def succeeded(self, user: str, address: str) -> None:
+        """Forgets the user's attempts and takes this one of the address back.
+
+        Others of the address stay, or whoever has an account could guess on after each login of their own.
+        """
+        self._unsuccessful.pop(user, None)
+        count, last = self._unsuccessful.get(address, (0, 0.0))
+        if count > 1:
+            self._unsuccessful[address] = count - 1, last
+        else:
+            self._unsuccessful.pop(address, None)
+
+    def _wait(self, key: str, now: float) -> float:
+        """Seconds until the next attempt."""
+        count, last = self._unsuccessful.get(key, (0, 0.0))
+        if count < FREE_FAILURES:
+            return 0.0
+        return last + min(LONGEST_WAIT, 2.0 ** min(count - FREE_FAILURES, 10)) - now
+
+    def _forget(self, now: float) -> None:
+        while self._unsuccessful:
+            key, (_, last) = next(iter(self._unsuccessful.items()))
+            if len(self._unsuccessful) < MOST_ATTEMPTS and now - last < FORGET:
+                return
+            del self._unsuccessful[key]
+
+
 class Users:
-    """All users by name, and how often wrong passwords were tried."""
+    """All users by name."""
 
     def __init__(self, folder: Path, clock: Clock) -> None:
         """Makes the first users when there is no file. Raises IssuerError for a file that cannot be used."""
@@ -63,7 +119,7 @@ class Users:
             _make_first(folder)
         self._unknown = hashed(secrets.token_hex(16))
         self._checking = asyncio.Semaphore(2)  # a guess costs 16 MiB and 50 ms
-        self._failures: dict[str, tuple[int, float]] = {}  # by user and by address: their number, the time of the last one
+        self._attempts = LoginAttempts()
         self._read_at = (0, 0)
         self._users: dict[str, User] = {}
         self._refresh()
@@ -76,26 +132,14 @@ class Users:
     async def login(self, name: str, password: str, source: str) -> User:
         """Raises LoginFailed. An unknown user costs as much time as a wrong password, so the time tells nobody names."""
         keys, now = (f"user {name[:256]}", f"address {source}"), self._clock.wall().timestamp()
-        wait = max(self._wait(key, now) for key in keys)
-        if wait > 0:
-            raise LoginFailed(f"Too many attempts. Wait {max(1, round(wait))} seconds and try again.")
+        self._attempts.begin(keys, now)
         user = self.get(name)
         async with self._checking:
             good = await asyncio.to_thread(matches, password, user.password if user else self._unknown)
         if user is None or not good:
-            self._failures = {key: last for key, last in self._failures.items() if now - last[1] < FORGET}
-            self._failures |= {key: (self._failures.get(key, (0, 0.0))[0] + 1, now) for key in keys}
             raise LoginFailed("The user name or the password is not right.")
-        for key in keys:
-            self._failures.pop(key, None)
+        self._attempts.succeeded(*keys)
         return user
-
-    def _wait(self, key: str, now: float) -> float:
-        """Seconds until the next attempt counts."""
-        count, last = self._failures.get(key, (0, 0.0))
-        if count < FREE_FAILURES or now - last >= FORGET:
-            return 0.0
-        return last + min(LONGEST_WAIT, 2.0 ** (count - FREE_FAILURES)) - now
 
     def _refresh(self) -> None:
         try:
