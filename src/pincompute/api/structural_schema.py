@@ -16,9 +16,8 @@ from pincompute.api.meta import Manifest, Object
 
 Schema: TypeAlias = dict[str, Any]
 
-YEARS = (
-    "^[12][0-9]{3}-.*$"  # of a time: Kubernetes takes the year 0, and an offset can lead beyond 9999, which Python cannot hold
-)
+# Kubernetes takes times from the year 0 on, and an offset can lead beyond the year 9999. Python can hold neither.
+YEARS = "^[12][0-9]{3}-.*$"
 
 _ANY_OBJECT: Schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 _INT_OR_STRING: Schema = {"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}]}
