@@ -225,6 +225,26 @@ async def test_the_author_of_a_spec_is_told_by_the_api_server_and_cannot_be_forg
     assert status["metadata"]["annotations"] == kept
 
 
+FRACTIONS = f"/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicies/fractions-as-text.{GROUP}"
+
+
+@pytest.mark.parametrize("reload", range(6))
+async def test_a_spec_that_differs_in_notation_alone_has_no_new_author(server: Api, reload: int) -> None:
+    """Otherwise alice would be the author of the next change, by `kubectl scale`, which names nobody.
+
+    The order in which the API server evaluates policies changes whenever one of them does.
+    """
+    (await server.patch(FRACTIONS, {"metadata": {"annotations": {"reload": str(reload)}}})).ok()
+    await asyncio.sleep(0.2)  # the API server does not say when it has taken in a policy; any order must do
+    app, collection = patched(INPUTS["good"]["fractions that are not in quotes"]), workloads.PINAPPS.path(server.namespace)
+    made = (await server.post(collection, app)).ok(201)
+    file = {**app, "metadata": {**app["metadata"], "resourceVersion": made["metadata"]["resourceVersion"]}}
+    path = workloads.PINAPPS.path(server.namespace, app["metadata"]["name"])
+    replaced = (await _as_alice(server, "PUT", path, file)).ok()
+    generation, _, _ = replaced["metadata"]["annotations"].get(labels.CHANGED_BY, "0").partition(" ")
+    assert int(generation) <= replaced["metadata"]["generation"] == 1
+
+
 async def test_what_the_gateway_noted_cannot_be_forged_or_lost(server: Api) -> None:
     """`kubectl replace` with the user's file keeps the notes, and nobody notes an operation in another's name."""
     app, collection = patched(INPUTS["good"]["least"]), workloads.PINAPPS.path(server.namespace)
@@ -261,8 +281,11 @@ async def test_the_largest_template_is_within_the_cost_that_the_api_server_allow
     ports = [{"name": f"p{n}", "containerPort": 1000 + n} for n in range(64)]
     amounts = {"cpu": "10m", "memory": "16Mi"}
     resources = {"requests": amounts, "limits": amounts}
-    pod["containers"] = [{"name": f"c{n}", "image": "i", "ports": ports, "resources": resources} for n in range(32)]
-    pod["initContainers"] = [{"name": f"i{n}", "image": "i", "ports": ports, "resources": resources} for n in range(32)]
+    pod["volumes"] = [{"name": f"v{n}", "emptyDir": {}} for n in range(64)]
+    mounts = [{"name": f"v{n}", "mountPath": f"/{n}"} for n in range(64)]
+    full = {"image": "i", "ports": ports, "resources": resources, "volumeMounts": mounts}
+    pod["containers"] = [{"name": f"c{n}", **full} for n in range(32)]
+    pod["initContainers"] = [{"name": f"i{n}", **full} for n in range(32)]
     (await server.post(workloads.PINAPPS.path(server.namespace), app, dryRun="All")).ok(201)
 
 
@@ -288,6 +311,16 @@ async def test_shards_come_without_a_record_of_field_managers(server: Api) -> No
     stale = await server.put(f"{path}/s/status", {**kind, "metadata": pins, "status": {"replicas": 2}})
     stale.refused(409, "Conflict")
     (await server.delete(f"{path}/s")).ok()
+
+
+@pytest.mark.parametrize("time", ["0000-01-01T00:00:00Z", "9999-12-31T23:59:59-23:59"])
+async def test_a_time_that_our_programs_cannot_read_is_refused(server: Api, time: str) -> None:
+    """One such object would stay as it is for ever: nobody could scale or delete it."""
+    app = patched(INPUTS["good"]["least"])
+    (await server.post(workloads.PINAPPS.path(server.namespace), app)).ok(201)
+    path = f"{workloads.PINAPPS.path(server.namespace, 'hello')}/status"
+    (await server.patch(path, {"status": {"lastUpdateTime": time}})).refused(422, "Invalid")
+    (await server.patch(path, {"status": {"lastUpdateTime": "2026-01-01T00:00:00.5+02:00"}})).ok()
 
 
 async def test_a_members_zone_never_changes(server: Api, unique: str) -> None:

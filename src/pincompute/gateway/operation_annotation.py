@@ -44,6 +44,21 @@ def read(obj: Object | WorkloadObject) -> tuple[OperationNote, ...]:
         return ()
 
 
+def outside_author(obj: Object | WorkloadObject) -> tuple[int, str]:
+    """The last generation that was written outside the platform, and its author; 0 and empty when there is none."""
+    generation, _, name = obj.metadata.annotations.get(labels.CHANGED_BY, "").partition(" ")
+    return (int(generation), name) if generation.isdecimal() else (0, "")
+
+
+def author(obj: Object | WorkloadObject) -> str:
+    """Who wrote the present spec. Empty when nothing says so, as after `kubectl scale`, which Kubernetes does not record."""
+    present = obj.metadata.generation
+    generation, name = outside_author(obj)
+    if generation == present:
+        return name
+    return next((note.by for note in read(obj) if note.generation == present), "")
+
+
 def repeated(obj: Object | WorkloadObject, verb: str, by: str, key: str) -> OperationNote | None:
     """The note of what this caller did under this key before; None when it is new or has no key."""
     wanted = verb, by, key

@@ -9,6 +9,7 @@ from pincompute.api import builtin, template_hash
 from pincompute.api.builtin import ContainerStatus
 from pincompute.api.conditions import Condition
 from pincompute.api.meta import ObjectMeta
+from pincompute.gateway import operation_annotation
 from pincompute.gateway.history import record_extraction
 from pincompute.gateway.history.record_extraction import KnownState, Observation
 from pincompute.store.records import DecisionRecord, ExitRecord, OperationRecord, RevisionRecord, StateRecord
@@ -65,6 +66,7 @@ def test_the_author_of_a_change_is(case: str) -> None:
     obj, author, generation = AUTHORS[case]
     found, _ = told(obj, KnownState(generation=1))
     assert found[RevisionRecord].author == author  # type: ignore[attr-defined]
+    assert operation_annotation.author(obj) == author, "as `pin status -o json` shows it"
     if OperationRecord in found:
         assert found[OperationRecord].generation == generation  # type: ignore[attr-defined]
 

@@ -13,6 +13,7 @@ from random_workload_specs import apps, names, texts, units
 from pincompute.api import kinds as workloads
 from pincompute.api import merge_patch
 from pincompute.api import template_hash as pod_templates
+from pincompute.api.labels import CHANGED_BY
 from pincompute.api.quantity import InvalidQuantityError
 from pincompute.gateway.model import APP, KINDS, PROJECT, UNIT, SimpleKind, codecs, of_workloads
 from pincompute.gateway.model.diff import asked
@@ -76,8 +77,8 @@ def test_reading_and_writing_an_app_makes_no_new_revision(spec: dict[str, Any]) 
 @given(st.dictionaries(names, texts, max_size=3), st.dictionaries(names, texts, max_size=3))
 def test_the_platforms_own_notes_are_not_the_users(labels: dict[str, str], annotations: dict[str, str]) -> None:
     """S-253."""
-    hidden = {"pincompute.io/author": "dan", "kubectl.kubernetes.io/last-applied-configuration": "{}"}
-    obj = resource(APP, {"template": {"spec": {}}}, labels=labels, annotations={**annotations, **hidden})
+    hidden = {CHANGED_BY: "1 dan", "kubectl.kubernetes.io/last-applied-configuration": "{}"}
+    obj = resource(APP, {"template": {"spec": {}}}, generation=1, labels=labels, annotations={**annotations, **hidden})
     simple = APP.to_simple(obj)
     assert (simple.labels or {}, simple.annotations or {}, simple.author) == (labels, annotations, "dan")
 

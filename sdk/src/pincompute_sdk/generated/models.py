@@ -46,7 +46,7 @@ class App(Model, tag_field="kind", tag="App"):
     generation: int | None = None
     """Counts the changes of what is asked for."""
     author: str | None = None
-    """Who changed it last."""
+    """Who wrote the present spec. Absent when Kubernetes does not record it, as for `kubectl scale`."""
     created: datetime | None = None
     """When it was created."""
     deleting: datetime | None = None
@@ -556,7 +556,7 @@ class Project(Model, tag_field="kind", tag="Project"):
     generation: int | None = None
     """Counts the changes of what is asked for."""
     author: str | None = None
-    """Who changed it last."""
+    """Who wrote the present spec. Absent when Kubernetes does not record it, as for `kubectl scale`."""
     created: datetime | None = None
     """When it was created."""
     deleting: datetime | None = None
@@ -894,7 +894,7 @@ class Unit(Model, tag_field="kind", tag="Unit"):
     generation: int | None = None
     """Counts the changes of what is asked for."""
     author: str | None = None
-    """Who changed it last."""
+    """Who wrote the present spec. Absent when Kubernetes does not record it, as for `kubectl scale`."""
     created: datetime | None = None
     """When it was created."""
     deleting: datetime | None = None

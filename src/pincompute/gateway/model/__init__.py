@@ -8,12 +8,11 @@ from pincompute.api import kinds as workloads
 from pincompute.api.kinds import entry_points
 from pincompute.gateway.model.object_encoder import RESOURCE, SIMPLE, ObjectEncoder, etag
 from pincompute.gateway.model.project_form import PROJECT, Project
-from pincompute.gateway.model.simple_kind import AUTHOR, SimpleKind
+from pincompute.gateway.model.simple_kind import SimpleKind
 from pincompute.gateway.model.workload_forms import APP, UNIT, App, Unit
 
 __all__ = [
     "APP",
-    "AUTHOR",
     "KINDS",
     "PROJECT",
     "RESOURCE",

@@ -22,7 +22,7 @@ from pincompute.api.meta import GROUP, Key, Manifest, Object
 from pincompute.gateway import NAME, operation_annotation, problems
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.call_context import Call
-from pincompute.gateway.model import AUTHOR, SimpleKind, codecs
+from pincompute.gateway.model import SimpleKind, codecs
 from pincompute.gateway.model.document_validation import DesiredResource
 from pincompute.gateway.model.simple_kind import stated_spec, users, version
 from pincompute.gateway.operation_annotation import OperationNote
@@ -255,12 +255,12 @@ def _changed(obj: Object, patch: Manifest, options: WriteOptions) -> dict[str, s
 
 
 def _signed(options: WriteOptions, verb: str, before: tuple[OperationNote, ...] = (), *, generation: int) -> dict[str, str]:
-    """Annotations with the author, the reason and the request. They are part of the write, so a crash does not lose them."""
+    """The annotation with the author, the reason and the request. It is part of the write, so a crash does not lose it."""
     call = options.call
     note = OperationNote(
         verb=verb, by=options.name, why=call.reason, at=call.at, request=call.id, key=options.key, generation=generation
     )
-    return {AUTHOR: options.name, **operation_annotation.annotation(note, before)}
+    return operation_annotation.annotation(note, before)
 
 
 def _key(options: WriteOptions) -> str:
