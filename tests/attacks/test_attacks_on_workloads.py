@@ -13,6 +13,7 @@ from pincompute.api.meta import Key, ObjectMeta, OwnerReference
 from pincompute.api.revisions import PINREVISIONS, PinRevision, PinRevisionSpec
 from pincompute.domain import restart_requests, shard_pods
 from pincompute.federation.workload import revision_history
+from pincompute.federation.workload.revision_history import NO_REVISIONS, Revisions
 from pincompute.kube.informer import UNREADABLE
 from pincompute.kube.object_decoding import object_decoder
 from pincompute.operator.replicas import replicas_controller as replicas
@@ -49,7 +50,7 @@ class ObservedRevisions:
         return self
 
     def by(self, _index: str, value: str) -> list[PinRevision]:
-        return [r for r in self.found if value in revision_history.owners(r)]
+        return [r for r in self.found if value in revision_history.workloads(r)]
 
 
 def forged(**changes: object) -> PinRevision:
@@ -65,8 +66,8 @@ def forged(**changes: object) -> PinRevision:
     ids=["of another project", "of another name", "not of the platform"],
 )
 def test_a_revision_that_only_claims_to_be_the_workloads_is_not_believed(revision: PinRevision):
-    assert revision_history.observe(app(), ObservedRevisions(revision)) == ()  # type: ignore[arg-type]
-    assert revision_history.observe(app(), ObservedRevisions(forged())) == (forged(),)  # type: ignore[arg-type]
+    assert revision_history.observe(app(), ObservedRevisions(revision)) == NO_REVISIONS  # type: ignore[arg-type]
+    assert revision_history.observe(app(), ObservedRevisions(forged())) == Revisions((forged(),))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("amount", ["1e999999999999999999", "1E-100", "1e100"])
