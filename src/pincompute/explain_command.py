@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
 from pincompute.api import kinds as table
 from pincompute.api.kinds import KINDS, Kinds
@@ -40,4 +41,9 @@ async def explain(kind: str, project: str, name: str, kubeconfig: Path | None, c
         members = (await host.list_page(MEMBERCLUSTERS)).items or ()
     console = Console(highlight=False)
     for sentence in placement_text.sentences(asked, found, {member.metadata.name for member in members}):
-        console.print(sentence)
+        console.print(Text(printable(sentence)))  # a user's text is no markup
+
+
+def printable(text: str) -> str:
+    """Escape what a terminal would obey: messages may come from users' containers."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)

