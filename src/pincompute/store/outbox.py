@@ -14,6 +14,7 @@ import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
@@ -163,7 +164,8 @@ class _OutboxFile:
         """The number of the first record, and of the last."""
         try:
             make_private(self.path)
-            self.path.parent.chmod(0o700)  # the folder is the outbox's own
+            with suppress(PermissionError):  # a volume may belong to root
+                self.path.parent.chmod(0o700)  # the folder is the outbox's own
         except OSError as error:
             raise StoreError(f"{self.path} cannot be opened: {error.strerror}; give the gateway a folder of its own") from error
         self._connection = sqlite3.connect(self.path, timeout=0, check_same_thread=False)
