@@ -64,7 +64,7 @@ def operator(*, kubeconfig: Kubeconfig, context: str, port: Port = 0, log_format
     uvloop.run(operator_process.run(kubeconfig, context, port))
 
 
-gateway = App(name="gateway", help="The only door for users: one address, whoever calls and whatever cluster it is about.")
+gateway = App(name="gateway", help="The users' entry point: one address for all clusters.")
 app.command(gateway)
 
 
@@ -72,7 +72,7 @@ app.command(gateway)
 def serve(
     *, kubeconfig: Kubeconfig, config: Settings, context: str = "host", port: Port = 0, log_format: LogFormat = "json"
 ) -> None:
-    """Serve users until told to end. Stateless but for its store and its audit log: run as many as you like."""
+    """Serve users until told to end. Keeps no state except its store and audit log: run as many as you like."""
     import uvloop
 
     from pincompute.engine import structured_logs
@@ -123,7 +123,7 @@ def explain(
     /,
     *,
     project: Annotated[str, Parameter(alias="-p", help="the project, which is the namespace")] = "demo",
-    kind: Annotated[str, Parameter(help="kind of the workload as kubectl or users call it; an app if not said")] = "",
+    kind: Annotated[str, Parameter(help="kind of the workload as kubectl or users call it; default: an app")] = "",
     kubeconfig: Kubeconfig | None = None,
     context: str = "host",
 ) -> None:

@@ -27,7 +27,7 @@ FILES = {
     ),
     "a name that cannot be": (GOOD.replace("name: talker\n", "name: Talker_1\n"), ("bad.yaml:2:1", "name", "lower")),
     "no image": (GOOD.replace("image: registry.internal/talker:1, ", ""), ("containers[0]", "image")),
-    "a quantity that is none": (GOOD.replace("cpu: 10m", "cpu: much"), ("containers[0].resources.cpu", "a quantity")),
+    "a quantity that is none": (GOOD.replace("cpu: 10m", "cpu: much"), ("containers[0].resources.cpu", "is not a quantity")),
 }
 
 

@@ -26,7 +26,7 @@ class Share(Struct):
 
 
 class ShardBudget(Struct):
-    """This member's part of the workload's one account of disturbance, in absolute numbers (domain/budget.py).
+    """This member's part of the workload's one disruption account, in absolute numbers (domain/budget.py).
 
     The operator never lets fewer than `replicas of the mix - unavailable - updating` be available by its own doing. The
     member's PodDisruptionBudget keeps `replicas of the mix - unavailable`.

@@ -203,7 +203,7 @@ def _call(scope: Scope, caller: Caller, operation: Operation, at: datetime) -> C
 
 def _refusal(call: Call, decision: AccessDecision) -> Problem:
     if call.caller == ANONYMOUS:
-        return problems.unauthenticated("this needs a caller who is known")
+        return problems.unauthenticated("this request needs a login")
     if decision.hidden:
         return problems.not_found(what(call))
     detail = f"{call.caller.name} may not {call.operation} here: {decision.why}"

@@ -44,15 +44,15 @@ CODES: Mapping[str, tuple[int, str]] = {
     "unsupported-media-type": (415, "The content type is not supported"),
     "too-large": (413, "The request is too large"),
     "headers-too-large": (431, "The request's headers are too large"),
-    "unauthenticated": (401, "Who is calling is not known"),
+    "unauthenticated": (401, "You are not logged in"),
     "token-expired": (401, "The token has expired"),
     "clock-wrong": (401, "Two clocks do not agree"),
     "forbidden": (403, "This is not allowed"),
-    "not-found": (404, "There is no such thing, or it may not be seen"),
+    "not-found": (404, "Not found, or you may not see it"),
     "unknown-path": (404, "There is nothing at this path"),
     "method-not-allowed": (405, "The method is not allowed here"),
     "conflict": (409, "Something else changed it in the meantime"),
-    "wrong-state": (409, "It is not in a state for this"),
+    "wrong-state": (409, "Not possible in the present state"),
     "already-exists": (409, "The name is taken"),
     "key-reused": (409, "The idempotency key was used for another request"),
     "gone": (410, "It is no longer known"),
@@ -101,7 +101,7 @@ class Problem(Exception):  # noqa: N818 - it reads as what the caller gets
 def invalid(errors: tuple[FieldError, ...]) -> Problem:
     """All that is wrong at once."""
     lines = "; ".join(f"{e.field}: {e.message}" if e.field else e.message for e in errors)
-    return Problem("invalid", lines, "correct the named fields and send it again", errors=errors)
+    return Problem("invalid", lines, "correct these fields, then deploy again", errors=errors)
 
 
 def malformed(detail: str, remedy: str = "") -> Problem:

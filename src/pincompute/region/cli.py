@@ -73,9 +73,11 @@ def down(*, purge: Annotated[bool, Parameter(help="remove all data of the region
 
     place = home.path()
     with _reporting("the region is half down: `pincompute region down` continues") as progress:
-        lifecycle.down(place, progress)
+        lifecycle.down(place)
         if purge:
             lifecycle.purge(place, progress)
+        else:
+            progress.say("everything has ended; data and images stay, `pincompute region up` continues with them")
 
 
 @app.command

@@ -58,7 +58,7 @@ def up(place: Path, wish: RegionOptions, progress: Progress) -> list[example_app
         return asyncio.run(_populate(layout, programs, progress, example=wish.example))
 
 
-def down(place: Path, progress: Progress) -> None:
+def down(place: Path) -> None:
     """End everything and remove what it left in the kernel; data stays."""
     if not place.is_dir():
         return
@@ -70,7 +70,6 @@ def down(place: Path, progress: Progress) -> None:
             left = leftovers.leftovers(layout)
             if left:
                 raise RegionError(f"these are left and could not be removed: {', '.join(left)}; run `down` again as root")
-    progress.say("everything has ended; data and images stay, `pincompute region up` continues with them")
 
 
 def purge(place: Path, progress: Progress) -> None:
@@ -82,7 +81,7 @@ def purge(place: Path, progress: Progress) -> None:
         raise RegionError(f"{place} holds no region ({slot_claims.SPEC} is missing): nothing was removed")
     shutil.rmtree(place)
     slot_claims.release(place, layout.spec.slot, slot_claims.directory())
-    progress.say(f"{place} and everything in it are removed")
+    progress.say(f"everything has ended; {place} and everything in it are removed")
 
 
 def apply(layout: Layout, programs: Path) -> None:
@@ -145,8 +144,6 @@ def find_binaries(progress: Progress, extra: tuple[Component, ...] = (), *, keep
     if complete is not None:
         return complete
     doctor.check_build()
-    if not extra:
-        progress.say(f"{binary_cache.KWOK.name} is left out: it is built when simulated nodes are asked for")
     built = cache.build(toolchain, progress)
     if not keep_build_cache:
         cache.drop_build_cache()

@@ -1,4 +1,4 @@
-"""One account of disturbance per workload: S-123, S-159, N7, and no sequence of reports that spends a part of it twice."""
+"""One disruption account per workload: S-123, S-159, N7, and no sequence of reports that spends a part of it twice."""
 
 from __future__ import annotations
 

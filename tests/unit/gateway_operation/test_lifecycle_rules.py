@@ -49,9 +49,9 @@ REFUSALS = {
     "a paused app is not scaled": ("scale", {"paused": True}, {"replicas": 9}, "wrong-state", "resume it first"),
     "a paused app is not restarted": ("restart", {"paused": True}, {}, "wrong-state", "resume it first"),
     "a stopped app has nothing to restart": ("restart", {"stopped": True}, {}, "wrong-state", "start it"),
-    "below zero replicas": ("scale", {}, {"replicas": -1}, "invalid", "correct the named fields and send it again"),
-    "replicas missing": ("scale", {}, {}, "invalid", "correct the named fields and send it again"),
-    "too long a reason": ("pause", {}, {"why": "x" * 2000}, "invalid", "correct the named fields and send it again"),
+    "below zero replicas": ("scale", {}, {"replicas": -1}, "invalid", "correct these fields, then deploy again"),
+    "replicas missing": ("scale", {}, {}, "invalid", "correct these fields, then deploy again"),
+    "too long a reason": ("pause", {}, {"why": "x" * 2000}, "invalid", "correct these fields, then deploy again"),
     "no good revision": ("rollback", {}, {}, "wrong-state", "name a revision of its history"),
 }
 
@@ -170,7 +170,7 @@ def _reported(*ready: int) -> PinApp:
 
 
 def test_a_restart_of_one_replica_says_beforehand_that_it_may_have_to_wait() -> None:
-    """Whether it does is decided from the one account of disturbance, not here."""
+    """Whether it does is decided from the one disruption account, not here."""
     assert lifecycle_rules.reason_to_wait(PINAPP, _reported(2, 2), _replica()) == ""
     assert "1 of 4 replicas are not ready now" in lifecycle_rules.reason_to_wait(PINAPP, _reported(2, 1), _replica())
     assert lifecycle_rules.reason_to_wait(PINAPP, _reported(2, 1), _replica(ready=False)) == "", "it serves nobody"

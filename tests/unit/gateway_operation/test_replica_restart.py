@@ -97,7 +97,7 @@ async def test_a_replica_is_asked_to_end_and_stays_until_the_account_allows_it(w
     before = there(web)
     status, done = await restart(web, {"replica": "0", "reason": "it leaks"})
     assert (status, done["changed"]) == (200, True)
-    assert done["message"] == "web/0 will end and be replaced as soon as the workload's account of disturbance allows it"
+    assert done["message"] == "web/0 will end and be replaced as soon as the workload's disruption account allows it"
     (request,) = waiting(web)
     assert (request.container, request.by, request.why) == ("", "olga", "it leaks")
     after = there(web)

@@ -172,7 +172,7 @@ VARIABLES = {
     "PINCOMPUTE_TOKEN": "the token, for programs; it is never renewed",
     "PINCOMPUTE_PROJECT": "the project",
     "PINCOMPUTE_CA": "a PEM file with the authority of the server's certificate",
-    "PINCOMPUTE_CONTEXT": "the stored context; --context counts more",
+    "PINCOMPUTE_CONTEXT": "the stored context; --context takes precedence",
     "PINCOMPUTE_CONFIG": "the file with the contexts",
 }
 ALIASES = {"apps": "list", "ls": "list", "rm": "delete", "ssh": "shell"}

@@ -37,7 +37,7 @@ def delete(
             raise CommandError("nothing was deleted", remedy="answer y, or add --yes")
         accepted = options.workloads(pin, wanted.kind).delete(project, wanted.name, reason=reason or None)
         if not wait:
-            sys.stdout.write(f"{accepted.message}; `pin history {wanted.typed}` keeps its life\n")
+            sys.stdout.write(f"{accepted.message}; `pin history {wanted.typed}` keeps the record\n")
             return
         _follow(options.workloads(pin, wanted.kind), project, wanted, timeout)
     sys.stdout.write(f"{wanted} is deleted\n")

@@ -27,9 +27,7 @@ def deploy(
     path: Annotated[Path | None, Parameter(help="As --file.")] = None,
     /,
     *,
-    file: Annotated[
-        Path | None, Parameter(name=["--file", "-f"], help="The nearest app.yaml, here or above, if not said.")
-    ] = None,
+    file: Annotated[Path | None, Parameter(name=["--file", "-f"], help="Default: the nearest app.yaml, here or above.")] = None,
     wait: Annotated[bool, Parameter(help="Follow it until it runs.", negative="--detach")] = True,
     dry_run: Annotated[bool, Parameter(negative="", help="Let the server check everything, and change nothing.")] = False,
     diff: Annotated[bool, Parameter(negative="", help="Only show what would change.")] = False,

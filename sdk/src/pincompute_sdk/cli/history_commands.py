@@ -66,7 +66,7 @@ HISTORY: ResourceView[AnyRecord] = ResourceView(
         TableColumn("name", lambda r: r.name, wide=True),
         TableColumn("zone", lambda r: r.zone),
         TableColumn("who", _author),
-        TableColumn("told", _sentence, long=True),
+        TableColumn("details", _sentence, long=True),
     ),
     name=lambda r: r.name,
     nothing="nothing is recorded",
@@ -78,7 +78,7 @@ STORY: ResourceView[Entry] = ResourceView(
         TableColumn("name", lambda e: e.name, wide=True),
         TableColumn("what", lambda e: e.type, wide=True),
         TableColumn("times", lambda e: f"{e.count}x" if e.count > 1 else "", wide=True),
-        TableColumn("told", lambda e: e.sentence, long=True),
+        TableColumn("details", lambda e: e.sentence, long=True),
     ),
     name=lambda e: e.name,
     nothing="nothing is recorded",
@@ -89,9 +89,9 @@ EXPLANATION: ResourceView[Explanation] = ResourceView(
     name=lambda e: e.name,
     nothing="all runs as it should; `pin explain NAME` tells why there",
 )
-Named = Annotated[str, Parameter(help="An app, or unit/NAME; all of the project if not said.")]
-Limit = Annotated[int, Parameter(name=["--limit", "-n"], help="So many at most, newest first.", show_default=True)]
-Since = Annotated[str, Parameter(help="Only from this on: 15m, 2h, 3d, or a time.")]
+Named = Annotated[str, Parameter(help="An app, or unit/NAME. Default: all of the project.")]
+Limit = Annotated[int, Parameter(name=["--limit", "-n"], help="At most this many, newest first.", show_default=True)]
+Since = Annotated[str, Parameter(help="Only entries since: 15m, 2h, 3d ago, or a time.")]
 
 
 def history(

@@ -87,7 +87,7 @@ def use(name: Annotated[str, Parameter(help="A project of `pin project list`.")]
 
 @app.command
 def members(
-    name: Annotated[str, Parameter(help="A project; the one in use if not said.")] = "",
+    name: Annotated[str, Parameter(help="A project. Default: the current project.")] = "",
     /,
     *,
     output: OutputOption = "table",

@@ -16,7 +16,9 @@ def rollback(
     name: Workload,
     /,
     *,
-    to: Annotated[str, Parameter(help="A revision of `pin history`; the last one that ran well if not said.")] = "",
+    to: Annotated[
+        str, Parameter(help="A revision of `pin history`, or the beginning of one. Default: the last one that ran well.")
+    ] = "",
     dry_run: Annotated[bool, Parameter(negative="", help="Only show what would change.")] = False,
     yes: Yes = False,
     reason: Reason = "",

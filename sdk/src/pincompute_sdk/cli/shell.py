@@ -15,7 +15,7 @@ from pincompute_sdk.cli.options import ANYWHERE, Replica, Where
 from pincompute_sdk.cli.target import WorkloadTarget
 from pincompute_sdk.core.websocket import Socket
 
-Container = Annotated[str, Parameter(name=["--container", "-c"], help="The first one if not said.")]
+Container = Annotated[str, Parameter(name=["--container", "-c"], help="Default: the first container.")]
 
 
 def shell(name: Replica, /, *, container: Container = "", where: Where = ANYWHERE) -> int:

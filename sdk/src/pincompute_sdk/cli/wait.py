@@ -40,7 +40,7 @@ def ended(app: Workload) -> bool:
     if status is None or status.state not in ("Succeeded", "Failed"):
         return False
     if status.state == "Failed":
-        remedy = f"`pin logs {target.typed(app)}` shows its last words"
+        remedy = f"`pin logs {target.typed(app)}` shows the end of its output"
         raise CommandError(f"{app.name} has failed", reason=status.message, remedy=remedy, code=FAILURE)
     return True
 

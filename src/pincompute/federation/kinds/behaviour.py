@@ -68,7 +68,7 @@ class Behaviour:
     """One kind, and how it behaves. All functions are pure and take the host object first.
 
     `demand` is also given what a pod of each of `kind.templates` requests, in that order; nothing is demanded of what is
-    stopped. `account` is the workload's account of disturbance for so many replicas. `share` gives the spec of the shard of one
+    stopped. `account` is the workload's disruption account for so many replicas. `share` gives the spec of the shard of one
     member. `summarise` is given the revision that is wanted and what each member reports.
     """
 

@@ -176,7 +176,7 @@ def _restart_request(container: str, request: LifecycleRequest) -> RestartReques
 
 
 def _outcome_of(target: WorkloadRef, obj: WorkloadObject, victim: Replica, container: str) -> str:
-    granted = "as soon as the workload's account of disturbance allows it"
+    granted = "as soon as the workload's disruption account allows it"
     will = (
         f"container {container} of {victim.name} will restart {granted}, the others keep running"
         if container

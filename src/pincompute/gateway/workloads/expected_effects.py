@@ -120,7 +120,7 @@ def _kept(kind: SimpleKind[Any], runs: WorkloadObject, changes: Sequence[Change]
         stay = "it stays"
     begin = "one replica proves the change first"
     if whole.surge:
-        begin = "one replica more proves the change first, where there is room for one"
+        begin = "one extra replica tests the change first, if there is room"
         begin += "" if whole.unavailable else "; where there is none, one replica at a time is missing"
     return f": {stay} ready; {begin}"
 
@@ -136,7 +136,7 @@ def deletion(kind: SimpleKind[Any], obj: Object) -> tuple[str, tuple[str, ...]]:
     waits += [f"{line.cluster} in zone {line.zone} does not answer; what runs there must end" for line in silent]
     if obj.metadata.finalizers and not waits:
         waits.append("the platform confirms that nothing of it is left")
-    return f"{name} is being deleted: what runs gets its time to end", tuple(waits)
+    return f"{name} is being deleted: running pods get their grace period", tuple(waits)
 
 
 def _given(replicas: int | None) -> int:
