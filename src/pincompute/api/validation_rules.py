@@ -102,7 +102,8 @@ def _named(longest: int, why: str) -> Rule:
     """On the root: metadata.name is a DNS label of at most so many characters."""
     return Rule(
         f"self.metadata.name.size() <= {longest} && self.metadata.name.matches('{NAME}')",
-        f"metadata.name must have at most {longest} lower-case letters, digits or '-', start with a letter and not end with '-'",
+        f"metadata.name must have at most {longest} lower-case letters, digits or '-', "
+        "start with a letter and not end with '-'",
         f"choose another name ({why})",
         lambda root: len(_name(root)) <= longest and re.fullmatch(NAME, _name(root)) is not None,
     )

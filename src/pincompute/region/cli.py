@@ -82,20 +82,18 @@ def down(*, purge: Annotated[bool, Parameter(help="remove all data of the region
 
 @app.command
 def status() -> None:
-    """Show every program: state, since when, and why not."""
+    """Show every program: its state now, since when, and why it is not ready."""
     import time
 
-    from pincompute.region import home, progress
-    from pincompute.region.errors import RegionError
-    from pincompute.region.process import supervisor_socket
+    from pincompute.region import home, lifecycle, progress
 
-    place = home.path()
     with _reporting(""):
-        try:
-            state = supervisor_socket.ask(place, "status", 10.0)
-        except supervisor_socket.NotRunning:
-            raise RegionError(f"the region in {place} is not up: `pincompute region up`") from None
-    Console().print(progress.table(state.programs, time.time()))
+        state = lifecycle.supervised(home.path(), "probe")
+    console, now = Console(), time.time()
+    if console.is_terminal:
+        console.print(progress.table(state.programs, now))
+    else:
+        sys.stdout.writelines(progress.lines(state.programs, now))
     sys.exit(0 if all(program.phase == "ready" for program in state.programs) else 1)
 
 
@@ -131,7 +129,7 @@ def kubectl(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True)]) ->
     from pincompute.region import home, lifecycle
 
     with _reporting("") as progress:
-        layout = lifecycle.existing(home.path())
+        layout = lifecycle.running(home.path())
         program = lifecycle.find_binaries(progress) / "kubectl"
     os.execv(program, ("kubectl", f"--kubeconfig={layout.kubeconfig}", *arguments))
 
@@ -205,7 +203,7 @@ def build(
     from pincompute.region.images import image_build
 
     with _reporting("nothing was pushed") as progress:
-        layout = lifecycle.existing(home.path())
+        layout = lifecycle.running(home.path())
         programs = lifecycle.find_binaries(progress)
         built = image_build.build(directory, tag, layout.registry, programs)
         progress.say(f"{built.reference} {'pushed' if built.built else 'was there already'} ({built.digest})")

@@ -36,6 +36,7 @@ FIRST_MEMBERS = (("a1", "a"), ("b1", "b"), ("c1", "c"))
 FEWEST_SIMULATED = 3  # nodes of a member that has no real one
 STOP = 120.0  # seconds everything has to end
 GRACE = 5.0
+ANSWER = 10.0  # seconds the supervisor has for a question
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +157,26 @@ def existing(place: Path) -> Layout:
     if layout is None:
         raise RegionError(f"there is no region in {place}: make one with `pincompute region up`")
     return layout
+
+
+def running(place: Path) -> Layout:
+    """The region that is up here, or a message that it is not."""
+    layout = existing(place)
+    supervised(place, "status")
+    return layout
+
+
+def supervised(place: Path, command: supervisor_socket.Command) -> supervisor_socket.SupervisorState:
+    """The supervisor's answer, or a message that the region is not up."""
+    try:
+        return supervisor_socket.ask(place, command, ANSWER)
+    except supervisor_socket.NotRunning:
+        raise RegionError(f"the region in {place} is not up: `pincompute region up`") from None
+    except TimeoutError:
+        raise RegionError(
+            f"the supervisor of the region in {place} does not answer within {ANSWER:g} s: "
+            f"see {place}/logs/supervisor.log, or begin anew with `pincompute region down` and `pincompute region up`"
+        ) from None
 
 
 async def _populate(layout: Layout, programs: Path, progress: Progress, *, example: bool) -> list[example_app.ZoneAnswer]:

@@ -23,7 +23,6 @@ from pincompute.region.layout import MAX_MEMBERS, Layout, MemberSpec
 from pincompute.region.machine import leftovers
 from pincompute.region.nodes import simulated_nodes
 from pincompute.region.population import RunningRegion
-from pincompute.region.process import supervisor_socket
 from pincompute.region.process.program_watch import ProgramWatch
 from pincompute.region.progress import Progress
 
@@ -38,7 +37,7 @@ def add(place: Path, name: str, zone: str, progress: Progress) -> None:
     check_label("--name", name)
     check_label("--zone", zone)
     with home.changing(place):
-        layout = _running(place)
+        layout = lifecycle.running(place)
         grown = layout_with(layout, name, zone)
         programs = lifecycle.find_binaries(progress, lifecycle.extra_components(grown))
         lifecycle.apply(grown, programs)
@@ -49,7 +48,7 @@ def add(place: Path, name: str, zone: str, progress: Progress) -> None:
 def remove(place: Path, name: str, progress: Progress) -> None:
     """Work moves to other members, then the cluster and all it had are gone."""
     with home.changing(place):
-        layout = _running(place)
+        layout = lifecycle.running(place)
         leaving = member(layout, name)
         if len(layout.spec.members) == 1:
             raise RegionError(f"{name} is the last member: `pincompute region down` ends the whole region")
@@ -67,7 +66,7 @@ def remove(place: Path, name: str, progress: Progress) -> None:
 def add_nodes(place: Path, name: str, count: int, progress: Progress) -> None:
     """So many simulated nodes beside what the member has. Recorded first, so that `up` completes what was interrupted."""
     with home.changing(place):
-        layout = _running(place)
+        layout = lifecycle.running(place)
         chosen = member(layout, name)
         grown = msgspec.structs.replace(chosen, simulated_nodes=layout.simulated_nodes(chosen) + count)
         members = tuple(grown if m == chosen else m for m in layout.spec.members)
@@ -107,15 +106,6 @@ def check_label(option: str, value: str) -> None:
         raise RegionError(
             f"{option} {value!r}: expected at most {LONGEST} lower-case letters, digits and hyphens, no hyphen at either end"
         )
-
-
-def _running(place: Path) -> Layout:
-    layout = lifecycle.existing(place)
-    try:
-        supervisor_socket.ask(place, "status", 10.0)
-    except supervisor_socket.NotRunning:
-        raise RegionError(f"the region in {place} is not up: `pincompute region up` first") from None
-    return layout
 
 
 async def _fill(region: RunningRegion, name: str) -> None:
