@@ -31,7 +31,7 @@ LONGEST_REASON = 120  # bytes of a close frame's reason
 
 
 class AccessDecision(Protocol):
-    """`hidden`: the caller may not even know whether it exists. `why` is for the audit record."""
+    """`hidden`: the caller may not even know whether it exists. `remedy` is empty where an owner or administrator decides."""
 
     @property
     def allowed(self) -> bool: ...
@@ -41,6 +41,9 @@ class AccessDecision(Protocol):
 
     @property
     def why(self) -> str: ...
+
+    @property
+    def remedy(self) -> str: ...
 
 
 class RequestAuthenticator(Protocol):
@@ -206,7 +209,10 @@ def _refusal(call: Call, decision: AccessDecision) -> Problem:
         return problems.unauthenticated("this request needs a login")
     if decision.hidden:
         return problems.not_found(what(call))
-    detail = f"{call.caller.name} may not {call.operation} here: {decision.why}"
+    place = f" in project {call.project}" if call.project else ""
+    detail = f"{call.caller.name} may not {call.operation}{place}: {decision.why}"
+    if decision.remedy:
+        return problems.forbidden(detail, decision.remedy)
     return problems.forbidden(detail) if call.project else problems.forbidden(detail, _of_the_region(call.operation))
 
 

@@ -155,6 +155,8 @@ def whoami(*, output: OutputOption = "table", where: Where = ANYWHERE) -> None:
         return
     groups = f", groups {', '.join(session.groups)}" if session.groups else ""
     sys.stdout.write(f"{session.name} ({session.kind or 'user'}{groups}) at {server}\n")
+    if session.limit:
+        sys.stdout.write(f"by a service token that is limited to {session.limit}\n")
     if project:
         sys.stdout.write(f"project {project}\n")
     if session.expires:

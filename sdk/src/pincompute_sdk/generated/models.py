@@ -799,6 +799,8 @@ class Session(Model):
     """Platform roles."""
     expires: datetime | None = None
     """When the credential ends."""
+    limit: str = ""
+    """What the service token is limited to, such as viewer in project demo; empty for a login."""
 
 
 class StateRecord(Model, tag_field="type", tag="state"):

@@ -43,6 +43,7 @@ class Session(Struct):
     groups: Annotated[tuple[str, ...], doc("Groups that the issuer named.")] = ()
     roles: Annotated[tuple[str, ...], doc("Platform roles.")] = ()
     expires: Annotated[datetime | None, doc("When the credential ends.")] = None
+    limit: Annotated[str, doc("What the service token is limited to, such as viewer in project demo; empty for a login.")] = ""
 
 
 class NewToken(Struct):
@@ -103,8 +104,8 @@ async def get_session(call: NamedDependency[Call], authorizer: NamedDependency[A
     """Who am I?"""
     caller = call.caller
     expires = None if math.isinf(caller.expires) else datetime.fromtimestamp(caller.expires, UTC)
-    roles = authorizer.held_permissions(caller, "").roles
-    return Session(name=caller.name, kind=caller.kind, groups=tuple(sorted(caller.groups)), roles=roles, expires=expires)
+    held, groups = authorizer.held_permissions(caller, ""), tuple(sorted(caller.groups))
+    return Session(name=caller.name, kind=caller.kind, groups=groups, roles=held.roles, expires=expires, limit=held.limit)
 
 
 @get("/v1/tokens", opt=may("tokens", "list"), operation_id="listTokens", tags=["tokens"])
