@@ -101,7 +101,7 @@ class Problem(Exception):  # noqa: N818 - it reads as what the caller gets
 def invalid(errors: tuple[FieldError, ...]) -> Problem:
     """All that is wrong at once."""
     lines = "; ".join(f"{e.field}: {e.message}" if e.field else e.message for e in errors)
-    return Problem("invalid", lines, "correct these fields, then deploy again", errors=errors)
+    return Problem("invalid", lines, "correct these fields, then try again", errors=errors)
 
 
 def malformed(detail: str, remedy: str = "") -> Problem:

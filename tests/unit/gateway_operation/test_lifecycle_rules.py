@@ -49,10 +49,10 @@ REFUSALS = {
     "a paused app is not scaled": ("scale", {"paused": True}, {"replicas": 9}, "wrong-state", "resume it first"),
     "a paused app is not restarted": ("restart", {"paused": True}, {}, "wrong-state", "resume it first"),
     "a stopped app has nothing to restart": ("restart", {"stopped": True}, {}, "wrong-state", "start it"),
-    "below zero replicas": ("scale", {}, {"replicas": -1}, "invalid", "correct these fields, then deploy again"),
-    "replicas missing": ("scale", {}, {}, "invalid", "correct these fields, then deploy again"),
-    "too long a reason": ("pause", {}, {"why": "x" * 2000}, "invalid", "correct these fields, then deploy again"),
-    "no good revision": ("rollback", {}, {}, "wrong-state", "name a revision of its history"),
+    "below zero replicas": ("scale", {}, {"replicas": -1}, "invalid", "correct these fields, then try again"),
+    "replicas missing": ("scale", {}, {}, "invalid", "correct these fields, then try again"),
+    "too long a reason": ("pause", {}, {"why": "x" * 2000}, "invalid", "correct these fields, then try again"),
+    "no good revision": ("rollback", {}, {}, "wrong-state", "deploy a corrected version, or delete it"),
 }
 
 
@@ -150,6 +150,13 @@ def test_a_rollback_goes_to_the_revision_that_is_named() -> None:
     decided = lifecycle_rules.decide(PINAPP, app(), asked("rollback", history=history, to=history[1].name))
     assert (decided.to, decided.spec["template"]["spec"]["containers"][0]["image"]) == (history[1].name, "r/web:broken")
     assert lifecycle_rules.decide(PINAPP, app(), asked("rollback", history=history, to=history[0].name)).spec == {}
+    for beginning in (history[1].name[:8], history[1].name.removeprefix("v2")[:6]):
+        assert lifecycle_rules.decide(PINAPP, app(), asked("rollback", history=history, to=beginning)).to == history[1].name
+    with pytest.raises(Problem, match="v2 begins several revisions"):
+        lifecycle_rules.decide(PINAPP, app(), asked("rollback", history=history, to="v2"))
+    with pytest.raises(Problem, match="no earlier revision") as caught:
+        lifecycle_rules.decide(PINAPP, app(), asked("rollback", history=history[:2]))
+    assert caught.value.remedy == f"name one of {history[1].name}"
     with pytest.raises(Problem, match="is not in the history"):
         lifecycle_rules.decide(PINAPP, app(), asked("rollback", history=history, to="nope"))
 

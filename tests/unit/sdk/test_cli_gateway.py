@@ -90,6 +90,29 @@ async def test_a_second_deploy_shows_what_changes_and_nothing_else(pin: Pin) -> 
     assert "0/3" in (await pin("list")).out
 
 
+async def test_a_project_that_is_not_there_is_named_with_its_place_in_the_file(pin: Pin) -> None:
+    _write("app.yaml", APP.replace("name: hello\n", "name: hello\nproject: shopp\n"))
+    said = await pin("deploy", "--detach")
+    assert said.code == 3
+    assert said.err.startswith("error: app.yaml:3:1: there is no project shopp, or you may not see it; yours: shop")
+    assert "there is no project lost, or you may not see it; yours: " in (await pin("deploy", "-p", "lost")).err
+
+
+async def test_a_deploy_that_removes_a_container_needs_a_yes(pin: Pin) -> None:
+    """The name may be that of another app."""
+    await pin("deploy", "--detach")
+    _write("app.yaml", APP.replace("- name: web", "- name: side-car"))
+    said = await pin("deploy", "--detach")
+    assert said.code == 2
+    assert "this deploy removes container web of shop/hello, which exists already" in said.err
+    assert "choose another name in the file, or add --yes" in said.err
+    assert (await pin("status", "hello", "-o", "jsonpath={.containers[*].name}")).out == "web\n"
+    assert (await pin("deploy", "--detach", "--diff")).code == 0
+    assert (await pin("deploy", "--detach", "--yes")).code == 0
+    _write("app.yaml", APP)
+    assert "this deploy removes container side-car" in (await pin("deploy", "--detach")).err
+
+
 async def test_a_dry_run_changes_nothing(pin: Pin) -> None:
     said = await pin("deploy", "--dry-run")
     assert said.code == 0, said.err

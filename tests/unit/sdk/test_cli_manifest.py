@@ -25,7 +25,18 @@ CASES: dict[str, tuple[str, str]] = {
         r"app.yaml:7:12: there is no field containers\[0\].ports\[0\].prot. did you mean port",
     ),
     "a field that resembles none": (GOOD + "qqq: 4\n", "known here: .*containers.*"),
-    "a word where a number must be": (GOOD.replace("replicas: 2", "replicas: two"), "app.yaml:3:1: replicas: expected int"),
+    "a word where a number must be": (
+        GOOD.replace("replicas: 2", "replicas: two"),
+        "app.yaml:3:1: replicas: expected a number, got text: write `replicas: 3`",
+    ),
+    "a number where a list must be": (
+        GOOD + "  args: 8080\n",
+        r'app.yaml:8:3: containers\[0\].args: expected a list, got a number: write `args: \["8080"\]`',
+    ),
+    "a list where fields must be": (
+        GOOD + "  resources: [a]\n",
+        r"containers\[0\].resources: expected fields, got a list: write `resources: {cpu: 250m, memory: 128Mi}`",
+    ),
     "a missing name of a container": (GOOD.replace("- name: web\n  image", "- image"), r"app.yaml:5:3: containers\[0\]"),
 }
 

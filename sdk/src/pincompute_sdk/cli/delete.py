@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from pincompute_sdk.cli import options, prompt, status_tree, target, wait
+from pincompute_sdk.cli import options, prompt, status_tree, target
+from pincompute_sdk.cli import wait as wait_
 from pincompute_sdk.cli.error_report import CommandError
 from pincompute_sdk.cli.exit_codes import TIMEOUT
 from pincompute_sdk.cli.live_view import Picture
@@ -39,7 +40,8 @@ def delete(
         if not wait:
             sys.stdout.write(f"{accepted.message}; `pin history {wanted.typed}` keeps the record\n")
             return
-        _follow(options.workloads(pin, wanted.kind), project, wanted, timeout)
+        with wait_.interruptible("the deletion", wanted.typed):
+            _follow(options.workloads(pin, wanted.kind), project, wanted, timeout)
     sys.stdout.write(f"{wanted} is deleted\n")
 
 
@@ -47,7 +49,7 @@ def _follow(them: AppsResource | UnitsResource, project: str, wanted: WorkloadTa
     blocks = ""
     try:
         with Picture() as picture:
-            for app in wait.versions(them, project, wanted.name, timeout):
+            for app in wait_.versions(them, project, wanted.name, timeout):
                 picture.draw(status_tree.lines(app, ()))
                 blocks = app.status.message if app.status else ""
     except NotFoundError:

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pincompute_sdk.cli.output import terminal
-from pincompute_sdk.cli.output.human_values import age
+from pincompute_sdk.cli.output.human_values import age, count
 from pincompute_sdk.generated.kinds import Workload
 from pincompute_sdk.generated.models import ReplicaStanding, ZoneStatus
 
 BAR = 12  # cells of a zone's bar
+AGE = "age"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,11 @@ class TreeLine:
     @property
     def text(self) -> str:
         return self.indent + "".join(text for text, _ in self.parts)
+
+    @property
+    def state(self) -> str:
+        """The text without ages, which change although nothing happens."""
+        return self.indent + "".join(text for text, style in self.parts if style != AGE)
 
 
 def lines(app: Workload, replicas: Sequence[ReplicaStanding]) -> list[TreeLine]:
@@ -41,12 +47,19 @@ def _head(app: Workload) -> Iterator[TreeLine]:
     ready = f"  {status.ready if status else 0}/{wanted(app)} ready"
     yield TreeLine("", ((app.name, "bold"), ("  ", ""), (state, terminal.style_of(state)), (ready, "")))
     images = ", ".join(container.image or "?" for container in app.containers)
-    about = f"{app.project} · {app.tier} · revision {(status.revision if status else '') or '?'} · {images}"
-    yield TreeLine("", ((about, "dim"),))
+    yield TreeLine("", ((" · ".join((app.project, app.tier, *_revision(app), images)), "dim"),))
     if status and status.unplaced:
         yield TreeLine("", ((f"{status.unplaced} of {wanted(app)} replicas have no place", "yellow"),))
     if status and status.message:
         yield TreeLine("", ((status.message, "yellow" if state != "Running" else ""),))
+
+
+def _revision(app: Workload) -> Iterator[str]:
+    """The revision of the status belongs to the images shown beside it only once the status has observed them."""
+    status = app.status
+    if status is None or not status.revision:
+        return
+    yield f"revision {status.revision}" if status.settled else f"new revision, after {status.revision}"
 
 
 def _zones(app: Workload, replicas: Sequence[ReplicaStanding]) -> Iterator[TreeLine]:
@@ -85,14 +98,14 @@ def _replica(replica: ReplicaStanding, indent: str, *, last: bool) -> Iterator[T
         (replica.name, ""),
         ("  ", ""),
         (replica.state, terminal.style_of(replica.state)),
-        (old, "dim"),
+        (old, AGE),
         (reason, "yellow"),
     )
     yield TreeLine(indent + ("└─ " if last else "├─ "), parts)
     deeper = indent + ("   " if last else "│  ")
     for number, container in enumerate(replica.containers):
         mark = "└─ " if number == len(replica.containers) - 1 else "├─ "
-        restarts = f"  {container.restarts} restarts" if container.restarts else ""
+        restarts = f"  {count(container.restarts, 'restart')}" if container.restarts else ""
         why = f"  {container.reason}" if container.reason else ""
         state = (container.state, terminal.style_of(container.state))
         yield TreeLine(deeper + mark, ((container.name, ""), ("  ", ""), state, (restarts, "yellow"), (why, "red")))
@@ -114,6 +127,6 @@ def painted(line: TreeLine, room: int) -> str:
         if not text:
             continue
         shown = text if len(text) <= left else text[: max(0, left - 1)] + "…"
-        said.append(terminal.painted(shown, style))
+        said.append(terminal.painted(shown, "dim" if style == AGE else style))
         left -= len(shown)
     return "".join(said)

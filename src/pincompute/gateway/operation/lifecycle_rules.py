@@ -10,6 +10,7 @@ whose state is already reached changes nothing, nor does a request that is repea
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,6 +30,7 @@ Verb: TypeAlias = Literal["pause", "resume", "stop", "start", "restart", "scale"
 
 MOST_REPLICAS = 100_000
 LONGEST_REASON = 1024  # characters
+SHOWN = 10  # revisions that a message names
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,9 +206,9 @@ def _former(obj: WorkloadObject, request: LifecycleRequest, present: tuple[str, 
     good = next((revision for revision in former if revision.good), None)
     found = good or next((revision for revision in former if revision.good is None), None)
     if found is None:
-        raise problems.wrong_state(
-            f"no earlier revision of {_name(obj)} is known to have run well", "name a revision of its history"
-        )
+        names = ", ".join(revision.name for revision in former[:SHOWN])
+        remedy = f"name one of {names}" if names else "deploy a corrected version, or delete it"
+        raise problems.wrong_state(f"no earlier revision of {_name(obj)} is known to have run well", remedy)
     return found
 
 
@@ -217,11 +219,19 @@ def _unobserved(obj: WorkloadObject, present: tuple[str, ...]) -> bool:
 
 
 def _named(obj: WorkloadObject, request: LifecycleRequest) -> RollbackRevision:
-    found = next((r for r in request.history if r.name == request.to), None)
-    if found is None:
-        names = ", ".join(r.name for r in request.history[:10]) or "none is known"
-        raise _invalid("revision", f"one of the history: {names}", f"{request.to} is not in the history of {_name(obj)}")
-    return found
+    """The revision with this name, or the only one whose name begins so, with or without the version of the naming."""
+    exact = [revision for revision in request.history if revision.name == request.to]
+    found = exact or [r for r in request.history if r.name.startswith(request.to) or _bare(r.name).startswith(request.to)]
+    if len({revision.name for revision in found}) == 1:
+        return found[0]
+    names = ", ".join(r.name for r in (found or request.history)[:SHOWN]) or "none is known"
+    if found:
+        raise _invalid("revision", f"a longer beginning of one of {names}", f"{request.to} begins several revisions")
+    raise _invalid("revision", f"one of the history: {names}", f"{request.to} is not in the history of {_name(obj)}")
+
+
+def _bare(name: str) -> str:
+    return re.sub(r"^v\d+(?=.{10})", "", name)
 
 
 _VERBS: Mapping[Verb, Callable[[WorkloadKind, WorkloadObject, LifecycleRequest], LifecycleChange]] = {
