@@ -1,1 +1,1 @@
-"""This package benchmarks a region on this machine: `python -m benchmarks` (or `make bench`) compares figures with goals."""
+"""Benchmarks a region on this machine: `python -m benchmarks` (or `make bench`) compares figures with goals."""

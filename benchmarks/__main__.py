@@ -1,4 +1,4 @@
-"""This program runs benchmarks, prints a table with the goals, and keeps JSON lines: `python -m benchmarks [NAME ...]`."""
+"""Runs benchmarks, prints a table with the goals, and keeps JSON lines: `python -m benchmarks [NAME ...]`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This module measures what the API servers themselves take on this machine now, as a floor for other figures.
+"""Measures what the API servers themselves take on this machine now, as a floor for other figures.
 
 Calibration: plain pods, created by 32 plain clients (1,103 to 1,352 a second on the box of PERFORMANCE.md while it was quiet).
 Floor: the very requests that an app costs at least (create it, write its status, apply a shard in each member), sent one

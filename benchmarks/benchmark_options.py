@@ -1,4 +1,4 @@
-"""This module defines the options of a benchmark from the command line."""
+"""Defines the options of a benchmark from the command line."""
 
 from __future__ import annotations
 

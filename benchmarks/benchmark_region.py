@@ -1,4 +1,4 @@
-"""This module runs a region for one benchmark: a home in a temporary folder, simulated nodes, gone when the block ends.
+"""Runs a region for one benchmark: a home in a temporary folder, simulated nodes, gone when the block ends.
 
 The programs are those of the product, with the product's settings; a benchmark chooses which of them run, so that, say,
 propagation is measured without operators. Everything is on loopback; nothing of the machine's network is touched.
@@ -24,7 +24,7 @@ from pincompute.api.labels import HOST
 from pincompute.api.meta import Manifest
 from pincompute.kube import kubeconfig
 from pincompute.kube.api_client import ApiClient
-from pincompute.region import atomic_files, gateway_programs, home, lifecycle, population, region_programs, slot_claims
+from pincompute.region import atomic_files, gateway_programs, home, lifecycle, provisioning, region_programs, slot_claims
 from pincompute.region.cluster import certificates, service_account_tokens
 from pincompute.region.cluster.manifest_installer import Installer
 from pincompute.region.layout import Layout, MemberSpec, RegionSpec
@@ -118,7 +118,7 @@ def control_planes(program: Program) -> bool:
 
 
 def everything(program: Program) -> bool:
-    """All but the registry and DNS, which simulated pods have no use for, and the door for users, whom nobody plays."""
+    """All but the registry and DNS, which simulated pods have no use for, and the gateway, because there are no users."""
     return program.name not in ("registry", gateway_programs.GATEWAY, gateway_programs.ISSUER) and not program.name.endswith(
         "-coredns"
     )
@@ -165,7 +165,7 @@ async def _register(made: BenchmarkRegion) -> None:
         client = Installer(made.clients[member.name])
         for manifest in simulated_nodes.nodes(member, made.layout.simulated_nodes(member)):
             await client.create_once(manifest)
-        await population.register(made.layout, member, host)
+        await provisioning.register(made.layout, member, host)
     await host.apply(project(PROJECT))
     namespace: Manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": PROJECT}}
     async with asyncio.timeout(START):

@@ -1,4 +1,4 @@
-"""This benchmark measures a cold start: the federation starts beside 1,000 apps (5,000 with --deep) that have nothing yet.
+"""Measures a cold start: the federation starts beside 1,000 apps (5,000 with --deep) that have nothing yet.
 
 Converged: every member has every shard. Measured from the start of the process, its imports included.
 """

@@ -1,4 +1,4 @@
-"""This module describes the two servers that are compared: their addresses, and a client's credentials."""
+"""Describes the two servers that are compared: their addresses, and a client's credentials."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ async def sides(made: BenchmarkRegion, http: aiohttp.ClientSession) -> tuple[Com
     ca, certificate, key = (
         str(p) for p in (host.certificate(certificates.CA), host.certificate(certificates.ADMIN), host.key(certificates.ADMIN))
     )
-    door = ComparedServer(gateway_programs.url(made.layout), ca, {}, certificate, key)
+    gateway = ComparedServer(gateway_programs.url(made.layout), ca, {}, certificate, key)
     wanted = {"name": "benchmark", "project": "*", "operations": ["*:*"]}
-    async with http.post(door.url("/v1/tokens"), json=wanted, ssl=door.tls()) as answer:
+    async with http.post(gateway.url("/v1/tokens"), json=wanted, ssl=gateway.tls()) as answer:
         secret = (await answer.json())["secret"]
     server = kubeconfig.load(made.layout.kubeconfig, HOST).server
-    return ComparedServer(door.base, ca, {"Authorization": f"Bearer {secret}"}), ComparedServer(
+    return ComparedServer(gateway.base, ca, {"Authorization": f"Bearer {secret}"}), ComparedServer(
         server, ca, {}, certificate, key
     )

@@ -1,4 +1,4 @@
-"""This benchmark runs a client that lists everything in 50 loops beside a modest one, and measures the modest one.
+"""Runs a client that lists everything in 50 loops beside a modest one, and measures the modest one.
 
 The limits are those that are installed, and the loops have been going on for a moment. The greedy one does not wait when it
 is told to; it is a process of its own on the same cores, so what is measured contains its own cost. Each has a project of its

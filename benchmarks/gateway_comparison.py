@@ -1,4 +1,4 @@
-"""This benchmark compares the gateway with kube-apiserver: the same requests about the same objects, in turns.
+"""Compares the gateway with kube-apiserver: the same requests about the same objects, in turns.
 
 Both sides: TLS, keep-alive, JSON without compression, authorization; the API server knows its caller by client certificate,
 the gateway by service token, with limits (set too high to be reached) and audit on. The load generator is a process of its

@@ -1,4 +1,4 @@
-"""This program sends the same request again and again over kept connections, the same way to every compared server.
+"""Sends the same request again and again over kept connections, the same way to every compared server.
 
 Reads its orders as JSON from standard input and prints what it saw as JSON. It speaks just enough HTTP/1.1 to know where an
 answer ends, so that what is measured is the server. Its own share of the processor is reported with the figures.

@@ -1,4 +1,4 @@
-"""This module measures the gateway's memory with 20,000 pods of 1,000 apps in its caches, before and after a restart.
+"""Measures the gateway's memory with 20,000 pods of 1,000 apps in its caches, before and after a restart.
 
 The pods are realistic (see `informer_fill.pod`) and stand in a real member. A figure is taken only when the gateway shows
 each of them as a replica of its app.

@@ -1,4 +1,4 @@
-"""This module compares a measured figure with its goal, and prints figures as a table and JSON lines."""
+"""Compares a measured figure with its goal, and prints figures as a table and JSON lines."""
 
 from __future__ import annotations
 

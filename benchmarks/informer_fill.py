@@ -1,4 +1,4 @@
-"""This benchmark measures how fast an informer fills and follows, and what it keeps, with 20,000 realistic pods.
+"""Measures how fast an informer fills and follows, and what it keeps, with 20,000 realistic pods.
 
 The pods are 16 KB of JSON each (two containers and an init container, environment, probes, affinity, managedFields). A
 second process serves them over loopback from memory, so that what is measured is the client. Memory is the growth of the

@@ -1,4 +1,4 @@
-"""This module describes the machine and the code that a figure was measured on."""
+"""Describes the machine and the code that a figure was measured on."""
 
 from __future__ import annotations
 

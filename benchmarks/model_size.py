@@ -1,4 +1,4 @@
-"""This benchmark compares the size of the simple model with that of the objects that the API server holds.
+"""Compares the size of the simple model with that of the objects that the API server holds.
 
 Every size is of compact JSON. Beside the raw object stands the one without managedFields, which may be most of it, so that
 the comparison is not won by leaving out what nobody reads.

@@ -1,4 +1,4 @@
-"""This module offers the load: apps of a usual size, sent one after the other or as fast as the API server takes them."""
+"""Offers the load: apps of a usual size, sent one after the other or as fast as the API server takes them."""
 
 from __future__ import annotations
 

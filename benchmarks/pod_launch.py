@@ -1,4 +1,4 @@
-"""This benchmark starts 1,000 pods by a PinApp and by a native Deployment in the same member, in turns, in one run.
+"""Starts 1,000 pods by a PinApp and by a native Deployment in the same member, in turns, in one run.
 
 The native side is kube-controller-manager with the region's un-throttled client limits; with --deep also as it is shipped (20
 requests a second). "Created": ADDED of the 1,000th pod on a watch in the member. "Ready": all pods ready on KWOK nodes, whose

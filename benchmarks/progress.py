@@ -1,4 +1,4 @@
-"""This module prints progress while benchmarks run: one line per step with the time since the start."""
+"""Prints progress while benchmarks run: one line per step with the time since the start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This benchmark measures from just before a PinApp's POST to its shard's ADDED event on a watch in every member.
+"""Measures from just before a PinApp's POST to its shard's ADDED event on a watch in every member.
 
 Host and two members are control planes only (etcd, API server), the federation is the product's own process with everything
 on: schemas, admission policies, scheduling, confirmation, leases. Nothing runs in the members, so no status comes back.

@@ -1,4 +1,4 @@
-"""This module measures how old reads are: from a write to its event at the gateway, and from an own write to its read."""
+"""Measures how old reads are: from a write to its event at the gateway, and from an own write to its read."""
 
 from __future__ import annotations
 
@@ -67,26 +67,26 @@ async def _staleness(
 @asynccontextmanager
 async def _watching(side: ComparedServer, http: aiohttp.ClientSession, path: str) -> AsyncGenerator[Callable]:
     """Gives a function that waits until the object was seen with so many replicas, and says when that was."""
-    seen, news = dict[int, float](), asyncio.Event()
+    seen, arrived = dict[int, float](), asyncio.Event()
 
     async def follow() -> None:
         async with http.get(side.url(path), headers=side.headers, ssl=side.tls(), timeout=aiohttp.ClientTimeout()) as answer:
             async for line in answer.content:
                 if line.startswith(b"data: {") and b'"replicas"' in line:
                     seen.setdefault(msgspec.json.decode(line[6:], type=_Item).replicas, time.monotonic())
-                    news.set()
+                    arrived.set()
 
     async def saw(replicas: int) -> float:
         async with asyncio.timeout(WITHIN):
             while replicas not in seen:
-                news.clear()
-                await news.wait()
+                arrived.clear()
+                await arrived.wait()
         return seen[replicas]
 
     task = asyncio.create_task(follow())
     try:
         async with asyncio.timeout(WITHIN):
-            await news.wait()
+            await arrived.wait()
         yield saw
     finally:
         task.cancel()

@@ -1,4 +1,4 @@
-"""This module runs a fixed trace of readers, and counts the reads that reach the API server with and without gateway."""
+"""Runs a fixed trace of readers, and counts the reads that reach the API server with and without gateway."""
 
 from __future__ import annotations
 

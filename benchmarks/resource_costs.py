@@ -1,4 +1,4 @@
-"""This module measures costs, before and after: requests as an API server counts them, CPU time as the kernel does."""
+"""Measures costs, before and after: requests as an API server counts them, CPU time as the kernel does."""
 
 from __future__ import annotations
 

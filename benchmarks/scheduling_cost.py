@@ -1,7 +1,7 @@
-"""This benchmark measures the CPU of scheduling decisions for 100 members and 20,000 workloads, without API servers.
+"""Measures the CPU of scheduling decisions for 100 members and 20,000 workloads, without API servers.
 
 The caches are real and hold what a region's would; writes are put into them as their answers would be. So a figure has all
-that happens in the federation's event loop between news of a workload and the answer to the write of its decision, but for
+that happens in the federation's event loop between an event of a workload and the answer to the write of its decision, but for
 the engine's own work and the transport.
 """
 
@@ -72,7 +72,7 @@ class SimulatedRegion:
 
     stores: dict[tuple[str, Any], SimulatedCache] = field(default_factory=dict[tuple[str, Any], SimulatedCache])
     version: int = 0
-    longest: float = 0.0  # CPU seconds of one look
+    longest: float = 0.0  # CPU seconds of one decision
     collected: float = 0.0  # the same, with a full garbage collection in it
 
     def view(self, cluster: str, resource: Any) -> Any:
@@ -92,8 +92,8 @@ class SimulatedRegion:
         meta = msgspec.structs.replace(obj.metadata, resource_version=str(self.version))
         self.stores[cluster, resource].put(msgspec.structs.replace(obj, metadata=meta))
 
-    def look(self) -> Plan:
-        """One look with its writes; only the look counts as held up by it."""
+    def reconcile(self) -> Plan:
+        """Reconciles once, with its writes; only the decision counts."""
         began, collections = time.process_time(), gc.get_stats()[2]["collections"]
         plan = pool_controller.decide(pool_controller.observe(PoolKey(scheduling_queue.POOL), self, NOW))
         spent = time.process_time() - began
@@ -110,7 +110,7 @@ class SimulatedRegion:
         return plan
 
     def settle(self) -> None:
-        while self.look().wake_after == 0.0:
+        while self.reconcile().wake_after == 0.0:
             continue
 
 
@@ -208,7 +208,7 @@ def _submits(made: SimulatedRegion) -> Iterator[Figure]:
 
     def submit(app: PinApp) -> None:
         made.put(HOST, PINAPPS, app)
-        made.look()
+        made.reconcile()
 
     single = [1000 * cpu(lambda app=app: submit(app)) for app in apps]
     yield Figure("one submit", middle(single), "ms CPU", at_most(3), f"median of 100; {max(single):.1f} ms at most")
@@ -223,7 +223,7 @@ def _submits(made: SimulatedRegion) -> Iterator[Figure]:
     yield Figure(f"{SUBMITS:,} submits", round(cpu(submit_all), 2), "s CPU", at_most(5), "at once; events, decisions, answers")
     collected = f"{1000 * made.collected:.0f} ms with a full garbage collection in it"
     note = f"of those; {pool_controller.BATCH} decisions in each, {collected}"
-    yield Figure("longest look", round(1000 * made.longest, 1), "ms CPU", at_most(50), note)
+    yield Figure("longest reconciliation", round(1000 * made.longest, 1), "ms CPU", at_most(50), note)
 
 
 def _reports(made: SimulatedRegion) -> Iterator[Figure]:
@@ -231,7 +231,7 @@ def _reports(made: SimulatedRegion) -> Iterator[Figure]:
 
     def report(n: int) -> None:
         measure(made, names[n % MEMBERS], 10_000 + n)
-        made.look()
+        made.reconcile()
 
     idle = [1000 * cpu(lambda n=n: report(n)) for n in range(100)]
     yield Figure("capacity report", middle(idle), "ms CPU", None, "nothing waits")

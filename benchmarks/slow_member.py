@@ -1,4 +1,4 @@
-"""This benchmark measures what a member that answers in 5 s costs the others, in one engine over four members.
+"""Measures what a member that answers in 5 s costs the others, in one engine over four members.
 
 Every key writes once to each of the four members and once to the host, all at the same time. What is counted is how many keys
 are done in the host and the three quick members, a second, until all are.
@@ -19,7 +19,7 @@ from benchmarks.progress import Say
 from pincompute.api.builtin import NAMESPACES
 from pincompute.api.labels import HOST, MANAGED_BY, PINCOMPUTE
 from pincompute.api.meta import Key, Object, Resource
-from pincompute.engine.controller_card import Card, Controller, ObserveContext, ReadAccess, WriteAccess, own_key
+from pincompute.engine.controller import Card, Controller, ObserveContext, ReadAccess, WriteAccess, own_key
 from pincompute.engine.engine import Engine
 from pincompute.engine.plan import Apply, Plan, Ref, plan
 from pincompute.kube.cluster_set import Clusters

@@ -1,4 +1,4 @@
-"""Submit to aggregated ready: from the POST of a PinApp on the host to `phase: Running` in its status there.
+"""Measures from the POST of a PinApp on the host to `phase: Running` in its status there.
 
 Everything runs: operators, schedulers and controller managers in two members, and KWOK nodes, whose pods are ready at once; so
 this is the time of the platform and of Kubernetes, without any container's start.

@@ -1,4 +1,4 @@
-"""This module notes when objects arrive on a watch on one kind in one cluster.
+"""Notes when objects arrive on a watch on one kind in one cluster.
 
 The time is taken when the event has been read, in the process that also made the request, so one clock measures both ends.
 """

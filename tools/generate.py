@@ -1,4 +1,4 @@
-"""This tool writes the files that are generated from code: `deploy/` and `docs/controllers/`. A test compares them.
+"""Writes the files that are generated from code: `deploy/` and `docs/controllers/`. A test compares them.
 
 kubectl apply --server-side -f deploy/host
 kubectl apply --server-side -f deploy/member

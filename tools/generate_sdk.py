@@ -1,4 +1,4 @@
-"""This tool writes the generated half of the SDK from the gateway's OpenAPI document.
+"""Writes the generated half of the SDK from the gateway's OpenAPI document.
 
     python tools/generate_sdk.py [openapi.json]
 

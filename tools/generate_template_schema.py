@@ -1,4 +1,4 @@
-"""This tool writes `src/pincompute/api/podtemplate.json` from the OpenAPI v3 document of the pinned Kubernetes module.
+"""Writes `src/pincompute/api/podtemplate.json` from the OpenAPI v3 document of the pinned Kubernetes module.
 
     python tools/generate_template_schema.py [DOCUMENT]
 

@@ -1,4 +1,4 @@
-"""This tool reads an OpenAPI 3.1 document into what a client needs: models, and operations with names.
+"""Reads an OpenAPI 3.1 document into what a client needs: models, and operations with names.
 
 Names come from paths, not from operation ids: `POST /v1/projects/{project}/apps/{name}/pause` is `apps.pause(project, name)`,
 and `GET /v1/resources/projects/{project}/apps/{name}` is `apps.get_in_full(project, name)`.

@@ -1,4 +1,4 @@
-"""This tool turns the models of an OpenAPI 3.1 document into Python types.
+"""Turns the models of an OpenAPI 3.1 document into Python types.
 
 An enumeration in an answer is a plain `str`, so that a value added by a newer server does not break an older client. In
 parameters it is a Literal.

@@ -1,4 +1,4 @@
-"""This tool writes an interface as Python: models, operations, and the resources of the synchronous and the asynchronous
+"""Writes an interface as Python: models, operations, and the resources of the synchronous and the asynchronous
 client.
 """
 

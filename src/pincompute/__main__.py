@@ -1,4 +1,4 @@
-"""This module is the console script. It hides the traceback of a Ctrl-C before `main` runs and after it ends."""
+"""The console script. It hides the traceback of a Ctrl-C before `main` runs and after it ends."""
 
 from __future__ import annotations
 

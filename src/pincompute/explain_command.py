@@ -1,4 +1,4 @@
-"""This module implements `pincompute explain`: it reads a workload from the host and prints why it runs where it runs."""
+"""Implements `pincompute explain`: it reads a workload from the host and prints why it runs where it runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This module lists and applies what a cluster needs before our processes run: kinds, admission policies and RBAC.
+"""Lists and applies what a cluster needs before our processes run: kinds, admission policies and RBAC.
 
 A process's permissions come from its controllers' cards, so it may do what they declare and nothing else. Beyond the cards it
 gets only its lease and, for the federation and the gateway, the Secrets with the members' kubeconfigs. The gateway has no

@@ -1,4 +1,4 @@
-"""This module is the server program `pincompute`: one subcommand per process. It imports everything late to start fast.
+"""The server program `pincompute`: one subcommand per process. It imports everything late to start fast.
 
 pincompute region up        a whole region on this machine
 pincompute federation       the control loop of a region, beside its host cluster
@@ -72,14 +72,14 @@ app.command(gateway)
 def serve(
     *, kubeconfig: Kubeconfig, config: Settings, context: str = "host", port: Port = 0, log_format: LogFormat = "json"
 ) -> None:
-    """Serve users until told to end. Keeps no state except its store and audit log: run as many as you like."""
+    """Serve users until asked to end. Keeps no state except its store and audit log: run as many as you like."""
     import uvloop
 
     from pincompute.engine import structured_logs
-    from pincompute.gateway import process, settings
+    from pincompute.gateway import gateway_process, settings
 
     structured_logs.configure(log_format)
-    uvloop.run(process.run(kubeconfig, context, settings.load(config), port))
+    uvloop.run(gateway_process.run(kubeconfig, context, settings.load(config), port))
 
 
 @gateway.command
@@ -103,10 +103,10 @@ def issuer(
 ) -> None:
     """Run the small OIDC issuer for development. Production has an issuer of its own; name it in the gateway's settings."""
     from pincompute.engine import structured_logs
-    from pincompute.issuer import process
+    from pincompute.issuer import issuer_process
 
     structured_logs.configure(log_format)
-    asyncio.run(process.run(folder, url, address, port, certificate, key))
+    asyncio.run(issuer_process.run(folder, url, address, port, certificate, key))
 
 
 @app.command
@@ -155,7 +155,7 @@ def _refusals_told() -> None:
     from pincompute.issuer.issuer_folder import IssuerError
     from pincompute.kube.api_errors import KubeError
     from pincompute.kube.kubeconfig import ConfigError
-    from pincompute.region.errors import RegionError
+    from pincompute.region.region_error import RegionError
 
     manifest_provider.provide(_definitions)
     try:

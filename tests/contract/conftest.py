@@ -12,8 +12,8 @@ from uuid import uuid4
 
 import aiohttp
 import pytest
-from contract_api import WIDGET_DEFINITION, Api, until
-from contract_real import TOKEN, RealServer, running
+from contract_client import WIDGET_DEFINITION, Api, until
+from real_api_server import TOKEN, RealServer, running
 
 from pincompute.testing.apiserver.memory_server import MemoryServer
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from contract_api import MERGE, Api, configmap, managers, widget
+from contract_client import MERGE, Api, configmap, managers, widget
 
 
 async def applied(api: Api, manager: str, *, force: bool = False, **spec: Any) -> dict[str, Any]:

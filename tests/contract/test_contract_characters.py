@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from contract_api import APPLY, Api, configmap
+from contract_client import APPLY, Api, configmap
 
 from pincompute.kube import yaml_safe_json
 

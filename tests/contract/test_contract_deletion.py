@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from contract_api import JSON_PATCH, Api, configmap, widget
+from contract_client import JSON_PATCH, Api, configmap, widget
 
 
 def owned_by(owner: dict[str, Any], **more: Any) -> dict[str, Any]:

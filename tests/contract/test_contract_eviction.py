@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from contract_api import Answer, Api
+from contract_client import Answer, Api
 
 LABELS = {"app": "web"}
 ROOMY = {"currentHealthy": 3, "desiredHealthy": 2, "expectedPods": 3, "disruptionsAllowed": 1}

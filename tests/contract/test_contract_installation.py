@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from contract_real import TOKEN, RealServer, running
+from real_api_server import TOKEN, RealServer, running
 
 from pincompute import installation
 from pincompute.api import labels

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from contract_api import Api, configmap, until, widget
+from contract_client import Api, configmap, until, widget
 
 PARTIAL_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 PARTIAL = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"

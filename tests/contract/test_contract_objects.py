@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from contract_api import Api, configmap, widget
+from contract_client import Api, configmap, widget
 
 
 async def test_a_new_object_gets_its_identity_from_the_server(api: Api) -> None:

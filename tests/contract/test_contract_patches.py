@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contract_api import JSON_PATCH, MERGE, STRATEGIC, Api, configmap, widget
+from contract_client import JSON_PATCH, MERGE, STRATEGIC, Api, configmap, widget
 
 
 async def test_merge_patch_merges_maps_and_replaces_lists(api: Api) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from contract_api import Api, widget
+from contract_client import Api, widget
 
 
 async def test_unknown_fields_are_pruned(api: Api) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from contract_api import WIDGET_DEFINITION, Api, until
+from contract_client import WIDGET_DEFINITION, Api, until
 
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 

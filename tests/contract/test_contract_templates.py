@@ -15,10 +15,10 @@ from typing import Any, TypeAlias, cast
 from urllib.parse import urlsplit
 
 import pytest
-from contract_real import TOKEN, RealServer
 from hypothesis import HealthCheck, Phase, assume, example, given, settings
 from hypothesis import strategies as st
-from pod_templates import templates as random_templates
+from random_pod_templates import templates as random_templates
+from real_api_server import TOKEN, RealServer
 
 from pincompute.api import quantity, template_defaults, template_hash, template_normalization
 from pincompute.api.meta import Manifest

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contract_api import Api, configmap, widget
+from contract_client import Api, configmap, widget
 
 PARTIAL = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import aiohttp
 import pytest
-from contract_api import MERGE, Answer, Api, until
-from contract_real import TOKEN, RealServer
+from contract_client import MERGE, Answer, Api, until
+from real_api_server import TOKEN, RealServer
 
 from pincompute.api import labels, member_clusters, shards, template_limits, template_schema, workloads
 from pincompute.api.meta import GROUP, Resource
@@ -223,6 +223,26 @@ async def test_the_author_of_a_spec_is_told_by_the_api_server_and_cannot_be_forg
     status = (await server.patch(f"{path}/status", {"status": {"phase": "Running"}})).ok()
     assert "managedFields" not in status["metadata"]
     assert status["metadata"]["annotations"] == kept
+
+
+FRACTIONS = f"/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicies/fractions-as-text.{GROUP}"
+
+
+@pytest.mark.parametrize("reload", range(6))
+async def test_a_spec_that_differs_in_notation_alone_has_no_new_author(server: Api, reload: int) -> None:
+    """Otherwise alice would be the author of the next change, by `kubectl scale`, which names nobody.
+
+    The order in which the API server evaluates policies changes whenever one of them does.
+    """
+    (await server.patch(FRACTIONS, {"metadata": {"annotations": {"reload": str(reload)}}})).ok()
+    await asyncio.sleep(0.2)  # the API server does not say when it has taken in a policy; any order must do
+    app, collection = patched(INPUTS["good"]["fractions that are not in quotes"]), workloads.PINAPPS.path(server.namespace)
+    made = (await server.post(collection, app)).ok(201)
+    file = {**app, "metadata": {**app["metadata"], "resourceVersion": made["metadata"]["resourceVersion"]}}
+    path = workloads.PINAPPS.path(server.namespace, app["metadata"]["name"])
+    replaced = (await _as_alice(server, "PUT", path, file)).ok()
+    generation, _, _ = replaced["metadata"]["annotations"].get(labels.CHANGED_BY, "0").partition(" ")
+    assert int(generation) <= replaced["metadata"]["generation"] == 1
 
 
 async def test_what_the_gateway_noted_cannot_be_forged_or_lost(server: Api) -> None:

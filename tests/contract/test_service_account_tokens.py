@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from contract_real import TOKEN, RealServer
+from real_api_server import TOKEN, RealServer
 
 from pincompute import installation
 from pincompute.api.labels import SYSTEM_NAMESPACE

@@ -1,4 +1,4 @@
-"""This module extracts an app's final state as users see it; it must equal that of an app without faults."""
+"""Extracts an app's final state as users see it; it must equal that of an app without faults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This module relays the network between the federation and one member, and can cut it: no reset, no refusal, only silence.
+"""Relays the network between the federation and one member, and can cut it: no reset, no refusal, only silence.
 
 It does not touch the member itself: its operator, scheduler and kubelet still reach its API server, as in a real partition.
 """

@@ -1,4 +1,4 @@
-"""This program simulates many slow clients: it reads its orders as JSON from standard input, and reports each second.
+"""Simulates many slow clients: it reads its orders as JSON from standard input, and reports each second.
 
 A client that is cut off connects again, until the program is ended. All of them read next to nothing of what they are sent.
 """

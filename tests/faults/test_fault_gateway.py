@@ -35,7 +35,7 @@ def answers(region: Region, user: TerminalUser) -> None:
     region.eventually("the gateway answers", lambda: user.pin("whoami", status=None).status == 0)
 
 
-def heard(out: str) -> dict[str, list[int]]:
+def numbers_by_replica(out: str) -> dict[str, list[int]]:
     """The numbers of each replica's lines, in the order in which they came."""
     found: dict[str, list[int]] = defaultdict(list)
     for replica, number in LINE.findall(out):
@@ -46,16 +46,16 @@ def heard(out: str) -> dict[str, list[int]]:
 def test_followed_logs_lose_and_double_nothing_when_the_gateway_is_killed(region: Region, dev: TerminalUser, running: str):
     """S-261: `pin logs -f` goes on by itself, each line of each replica once."""
     with dev.running("logs", APP, "-f", "-c", "web", "--tail", "3") as logs:
-        logs.until("all replicas are heard", lambda: len(heard(logs.out)) == 3)
+        logs.until("all replicas are read", lambda: len(numbers_by_replica(logs.out)) == 3)
         region.kill("gateway")
-        before = {replica: numbers[-1] for replica, numbers in heard(logs.out).items()}
+        before = {replica: numbers[-1] for replica, numbers in numbers_by_replica(logs.out).items()}
 
         def later() -> bool:
-            now = heard(logs.out)
+            now = numbers_by_replica(logs.out)
             return all(now[replica][-1] > number + 10 for replica, number in before.items())
 
         logs.until("the log goes on", later)
-    for numbers in heard(logs.out).values():
+    for numbers in numbers_by_replica(logs.out).values():
         assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
 
 
@@ -179,8 +179,8 @@ def test_followers_that_never_read_do_not_hinder_others(region: Region, admin: T
             assert follower.recv(12) == b"HTTP/1.1 200"
         assert "3/3 ready" in admin.pin("status", APP, "--project", running).out
         with admin.running("logs", APP, "-f", "-c", "web", "--tail", "3", "--project", running) as logs:
-            logs.until("all are heard", lambda: sorted(len(n) > 10 for n in heard(logs.out).values()) == [True] * 3)
-        for numbers in heard(logs.out).values():
+            logs.until("all are read", lambda: sorted(len(n) > 10 for n in numbers_by_replica(logs.out).values()) == [True] * 3)
+        for numbers in numbers_by_replica(logs.out).values():
             assert numbers == list(range(numbers[0], numbers[0] + len(numbers))), logs.out
     assert APP in dev.pin("list").out
 

@@ -81,7 +81,7 @@ def answer(address: str) -> bytes:
 
 
 def test_a_deployment_is_followed_to_its_end(region: Region, dev: TerminalUser, running: str):
-    """Issue 4 section 7: `pin deploy` looks again, and what it wrote was written once."""
+    """Issue 4 section 7: `pin deploy` reads again, and what it wrote was written once."""
     before = region.app(running, APP).metadata.generation
     dev.write("second.yaml", talker(version=2))
     with dev.running("deploy", "-f", "second.yaml") as deploy:

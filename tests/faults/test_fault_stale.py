@@ -26,7 +26,7 @@ from pincompute.api.revisions import PINREVISIONS
 from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS
 from pincompute.api.workloads import PINAPPS, PINPODS
 from pincompute.engine.api_refusals import ApiRefusals
-from pincompute.engine.controller_card import Controller
+from pincompute.engine.controller import Controller
 from pincompute.engine.engine import Engine
 from pincompute.federation.scheduling import scheduling_queue
 from pincompute.federation.workload import orphan_collection
@@ -45,7 +45,7 @@ SHOP = "shop"
 WEB = Key(SHOP, "web")
 DEADLINE = 20.0
 TEN_MINUTES = timedelta(minutes=10)
-VAIN = 3  # looks after which it is clear what a process makes of its view
+VAIN = 3  # reconciliations after which it is clear what a process makes of its view
 PATIENT = InformerTiming(inactivity=3600.0)  # a silent watch is not given up, so the cache stays as old as it is
 OURS = {"labels": {labels.MANAGED_BY: labels.PINCOMPUTE}}
 
@@ -139,15 +139,18 @@ async def until(holds: Callable[[], bool], what: str) -> None:
         raise AssertionError(f"not within {DEADLINE:g} s: {what}") from None
 
 
-def looks(engine: Engine, controller: str) -> float:
-    """How often the controller looked at a key, and whatever came of it."""
+def runs(engine: Engine, controller: str) -> float:
+    """How often the controller reconciled a key, and whatever came of it."""
     samples = next(iter(engine.metrics.reconciliations.collect())).samples
     return sum(s.value for s in samples if s.name.endswith("_total") and s.labels["controller"].startswith(controller))
 
 
-async def looked_in_vain(engine: Engine, controller: str) -> None:
+async def reconciled_in_vain(engine: Engine, controller: str) -> None:
     """It has settled with its view, or has tried again and again."""
-    await until(lambda: looks(engine, controller) >= VAIN or (engine.idle and looks(engine, controller) >= 1), "it has looked")
+    await until(
+        lambda: runs(engine, controller) >= VAIN or (engine.idle and runs(engine, controller) >= 1),
+        "it has reconciled",
+    )
 
 
 # -- operator -----------------------------------------------------------------------------------------------------------------
@@ -234,7 +237,7 @@ async def test_an_operator_with_an_old_cache_makes_no_pod_too_many_and_ends_none
         await member.converge(wanted)
         pods, deleted = member.pods.present, list(member.pods.deleted)
         async with running(successor):
-            await looked_in_vain(successor, "operator.pinapp-shard")
+            await reconciled_in_vain(successor, "operator.pinapp-shard")
     assert member.pods.present == pods
     assert member.pods.deleted == deleted
     assert member.pods.most == 6
@@ -319,7 +322,7 @@ async def test_a_federation_with_an_old_view_of_the_host_does_not_bring_back_an_
         await region.converge({"b1": 3})
         histories = {name: WriteHistory(region.stores[name], PINAPPSHARDS) for name in ("a1", "b1")}
         async with running(successor):
-            await looked_in_vain(successor, "federation.workload.pinapp")
+            await reconciled_in_vain(successor, "federation.workload.pinapp")
     assert region.shards() == {"b1": 3}
     assert histories["a1"].most == 0
     assert histories["b1"].deleted == []
@@ -334,5 +337,5 @@ async def test_a_federation_that_does_not_know_an_app_yet_does_not_sweep_its_sha
         region.place("a1")
         await region.converge({"a1": 3})
         async with running(successor):
-            await looked_in_vain(successor, "federation.orphan-collection")
+            await reconciled_in_vain(successor, "federation.orphan-collection")
     assert region.shards() == {"a1": 3}

@@ -1,4 +1,4 @@
-"""This controller is the smallest complete one: a Keeper on the host keeps `count` ConfigMaps in every member, and counts
+"""The smallest complete controller: a Keeper on the host keeps `count` ConfigMaps in every member, and counts
 them.
 
 It tests the law suite, and is the example in CONTRIBUTING.
@@ -11,7 +11,7 @@ from datetime import datetime
 
 from pincompute.api.labels import HOST, MANAGED_BY, ORIGIN_UID, PINCOMPUTE
 from pincompute.api.meta import Key, Object, Resource, Struct
-from pincompute.engine.controller_card import Card, Controller, ReadAccess, WriteAccess, own_key
+from pincompute.engine.controller import Card, Controller, ReadAccess, WriteAccess, own_key
 from pincompute.engine.plan import Apply, Confirm, Delete, Patch, Plan, Ref, Replace, Stage, plan
 from pincompute.kube.cache_views import Views
 

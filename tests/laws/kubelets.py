@@ -1,4 +1,4 @@
-"""This module simulates what happens in a cluster by itself: scheduling, kubelets, disruption budgets, and drains.
+"""Simulates what happens in a cluster by itself: scheduling, kubelets, disruption budgets, and drains.
 
 How fast and how well is a value, so that worlds with slow, crashing and full members are generated like any others.
 """

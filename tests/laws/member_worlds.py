@@ -1,4 +1,4 @@
-"""This module generates members for the operator alone: shards come from outside, and kubelets are simulated."""
+"""Generates members for the operator alone: shards come from outside, and kubelets are simulated."""
 
 from __future__ import annotations
 

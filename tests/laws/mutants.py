@@ -1,4 +1,4 @@
-"""This module plants deliberate bugs: it copies a controller's module with a line of its source replaced."""
+"""Plants deliberate bugs: it copies a controller's module with a line of its source replaced."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-from pincompute.engine.controller_card import Controller
+from pincompute.engine.controller import Controller
 from pincompute.testing.laws import Case
 
 

@@ -1,4 +1,4 @@
-"""This module checks the availability that a PinApp is promised, from its pods alone, whatever our budgets say.
+"""Checks the availability that a PinApp is promised, from its pods alone, whatever our budgets say.
 
 Of a workload's replicas at least `replicas - max(maxUnavailable, one if surge is 0)` serve, counted over all clusters, with
 silent ones as down. Crashes, lost nodes and silent members break no promise. No write of ours, and no eviction that a budget

@@ -1,4 +1,4 @@
-"""This module checks what must hold in a region after every write and at rest, and extracts the outcome."""
+"""Checks what must hold in a region after every write and at rest, and extracts the outcome."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def _same_run(one: Pod, other: Pod) -> bool:
 
 
 def check_ready_counts(world: SimulatedWorld, cluster: str) -> None:
-    """What a shard has just reported as ready was so when it was looked at: pods that are ending count for nothing."""
+    """What a shard has just reported as ready was so when it was observed: pods that are ending count for nothing."""
     for resource in (PINAPPSHARDS, PINPODSHARDS):
         for version in world.history(cluster, resource)[-1:]:
             shard = version.obj

@@ -1,4 +1,4 @@
-"""This module makes the edits of users and administrators in a generated region, and its beginning."""
+"""Makes the edits of users and administrators in a generated region, and its beginning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This module generates regions: members in zones, with much or little room, fast or slow, with apps and pods of all tiers."""
+"""Generates regions: members in zones, with much or little room, fast or slow, with apps and pods of all tiers."""
 
 from __future__ import annotations
 

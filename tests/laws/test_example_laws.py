@@ -7,7 +7,7 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from keeper_worlds import cases
+from keeper_cases import cases
 
 from pincompute.testing.laws import LAWS, PROMISE, Case, Chance, uphold
 

@@ -13,7 +13,7 @@ import keeper
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from keeper_worlds import cases
+from keeper_cases import cases
 from member_worlds import shards
 from mutants import infected, mutated
 from region_worlds import regions
@@ -136,7 +136,7 @@ MUTANTS: dict[str, Mutant] = {
     "reads what its card does not name": Mutant(
         keeper, "settles", "which its card does not name", (', ReadAccess("members", CONFIGMAPS, _keeper_of))', ",)")
     ),
-    "is not woken: no key for news of its children": Mutant(
+    "is not woken: no key for events of its children": Mutant(
         keeper,
         "settles",
         "was not woken|not reached",

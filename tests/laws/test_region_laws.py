@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from keeper_worlds import cases
+from keeper_cases import cases
 from member_worlds import shards
 from region_worlds import regions
 

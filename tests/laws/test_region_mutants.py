@@ -189,7 +189,7 @@ BUGS: dict[str, Bug] = {
     "projects write a status that says nothing new": Bug(
         project_controller, "settles", "does not settle", "metadata, project.status, status", "metadata, Plan(), status"
     ),
-    "spread does not look at what zones have already (N2)": Bug(
+    "spread ignores what zones have already (N2)": Bug(
         zone_spread,
         "settles",
         "is uneven",

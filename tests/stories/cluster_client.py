@@ -1,4 +1,4 @@
-"""This module is a story's client of one cluster: it shares no code with the product, only its types."""
+"""A story's client of one cluster: it shares no code with the product, only its types."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This module gives stories a real region on this machine: what users do to it, and what they can see of it.
+"""Gives stories a real region on this machine: what users do to it, and what they can see of it.
 
 Nothing here sleeps and hopes: `eventually` polls until something holds, and on failure reports what explains that it does not.
 """
@@ -39,7 +39,7 @@ from pincompute.region.process import region_processes, supervisor_socket
 T = TypeVar("T")
 
 COMMAND = Path(sys.executable).with_name("pincompute")
-LOOK = 0.1  # seconds between looks
+POLL = 0.1  # seconds between polls
 WITHIN = 120.0  # seconds until something that takes a few is given up: the machine may be busy
 COMMAND_WITHIN = 300.0
 ANSWER = 5.0
@@ -215,7 +215,7 @@ class Region:
     # -- waiting ------------------------------------------------------------------------------------------------------------
 
     def eventually(self, what: str, holds: Callable[[], T], within: float = WITHIN) -> T:
-        """Look until it holds and return what it gave; a failed assertion or a silent cluster is `not yet`."""
+        """Polls until it holds and returns what it gave; a failed assertion or a silent cluster is `not yet`."""
         deadline, problem = time.monotonic() + within, ""
         while time.monotonic() < deadline:
             try:
@@ -223,15 +223,15 @@ class Region:
                     return found
             except (AssertionError, OSError, ApiRefusal) as trouble:
                 problem = f" ({trouble})"
-            time.sleep(LOOK)
+            time.sleep(POLL)
         raise AssertionError(f"not within {within:g} s: {what}{problem}\n{self.explain()}")
 
     def throughout(self, seconds: float, what: str, holds: Callable[[], Any]) -> None:
-        """It holds at every look for so long."""
+        """It holds at every poll for so long."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             assert holds(), f"no longer: {what}\n{self.explain()}"
-            time.sleep(5 * LOOK)
+            time.sleep(5 * POLL)
 
     def settled(self, project: str, name: str, replicas: int | None = None, within: float = WITHIN) -> PinApp:
         """The app runs exactly as its present spec says, by its own word and by its pods."""

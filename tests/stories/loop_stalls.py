@@ -1,4 +1,4 @@
-"""This module reads from the metrics of a region's processes how long their event loops were blocked."""
+"""Reads from the metrics of a region's processes how long their event loops were blocked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This module records the life of every pod from the clusters' own watch streams, so it misses no moment.
+"""Records the life of every pod from the clusters' own watch streams, so it misses no moment.
 
 One thread follows one cluster and continues where it was when the stream breaks, so a killed API server hides nothing.
 """

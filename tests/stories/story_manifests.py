@@ -1,4 +1,4 @@
-"""This module makes the manifests that stories apply: small variations of examples/hello."""
+"""Makes the manifests that stories apply: small variations of examples/hello."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This module makes projects that are ready to be used."""
+"""Makes projects that are ready to be used."""
 
 from __future__ import annotations
 

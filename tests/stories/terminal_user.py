@@ -1,4 +1,4 @@
-"""This module simulates a user at a terminal: an empty home, `pin`, and a browser that fills in the issuer's pages to log in.
+"""Simulates a user at a terminal: an empty home, `pin`, and a browser that fills in the issuer's pages to log in.
 
 It knows nothing of the gateway: a story learns everything from what `pin` prints, or from the SDK as a program uses it.
 """
@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 import httpx2
-from live_region import LOOK, WITHIN, Region
+from live_region import POLL, WITHIN, Region
 from pincompute_sdk.client import Client
 from pincompute_sdk.core import configuration
 from pincompute_sdk.core.configuration import Context
@@ -178,7 +178,7 @@ def plain_client(using: Context, timeout: float = 30.0) -> httpx2.Client:
 
 
 class RunningCommand:
-    """A command whose output is looked at while it goes on."""
+    """A command whose output is read while it runs."""
 
     def __init__(self, command: str, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
@@ -198,13 +198,13 @@ class RunningCommand:
         return "".join(self._err)
 
     def until(self, what: str, holds: Callable[[], object], within: float = WITHIN) -> re.Match[str]:
-        """Look until it holds; the command must not end before."""
+        """Polls until it holds; the command must not end before."""
         deadline = time.monotonic() + within
         while not (found := holds()):
             ended = self._process.poll() is not None and not any(thread.is_alive() for thread in self._threads)
             assert not ended, f"`{self._command}` ended with {self._process.returncode} before {what}:\n{self.out}\n{self.err}"
             assert time.monotonic() < deadline, f"`{self._command}`: not within {within:g} s: {what}:\n{self.out}\n{self.err}"
-            time.sleep(LOOK)
+            time.sleep(POLL)
         return found  # type: ignore[return-value]
 
     def ended(self, within: float = WITHIN) -> PinOutput:
@@ -263,7 +263,7 @@ class Terminal:
         while text not in self.screen:
             assert time.monotonic() < deadline, f"not within {within:g} s on the screen: {text!r}\n{self.screen}"
             assert self._process.poll() is None or self._thread.is_alive(), f"ended before {text!r} was seen\n{self.screen}"
-            time.sleep(LOOK)
+            time.sleep(POLL)
 
     def ended(self, within: float = WITHIN) -> int:
         status = self._process.wait(within)

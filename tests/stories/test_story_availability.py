@@ -1,6 +1,6 @@
-"""One disruption account: whatever disturbs an app, as many of its replicas as were promised are ready at every moment.
+"""One disruption account: whatever disrupts an app, as many of its replicas as were promised are ready at every moment.
 
-Readiness is counted from the clusters' own watch streams, so that no moment between two looks is missed. S-123, S-232, S-233.
+Readiness is counted from the clusters' own watch streams, so that no moment between two polls is missed. S-123, S-232, S-233.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
 import pytest
-from live_region import LOOK, Region
+from live_region import POLL, Region
 from story_manifests import API, example, web
 
 from pincompute.api import conditions
@@ -24,7 +24,7 @@ def asked_all_the_time(region: Region, project: str, app: str) -> Generator[list
         return any(_answers(region, zone, project, app) for zone in sorted(set(region.zones.values())))
 
     def user() -> None:
-        while not stop.wait(LOOK):
+        while not stop.wait(POLL):
             if not answers() and not answers():  # a pod may end between being looked up and being asked
                 failures.append("no zone answered")
 

@@ -1,4 +1,4 @@
-"""This module makes the admission policies: rules beyond one object's schema, finalizers, and fractions as text.
+"""Makes the admission policies: rules beyond one object's schema, finalizers, and fractions as text.
 
 Policies that guard something fail closed. The API server evaluates them itself, so an evaluation that fails is a bug in the
 policy and never an outage, while a write that slips through could leave pods that no object knows (finalizers) or give a
@@ -27,7 +27,7 @@ _CONTROLLERS = "system:serviceaccount:kube-system:"  # Kubernetes' own: they cle
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Which requests a policy looks at."""
+    """Which requests a policy applies to."""
 
     group: str
     version: str
@@ -189,11 +189,12 @@ def _workload_metadata(plurals: tuple[str, ...]) -> list[Manifest]:
     The finalizer is there from the start, and `kubectl replace` with the user's file does not take it away. The record of
     field managers, half of an object's bytes, is removed unless somebody applies the object on the server's side. What takes
     the record's place is the author of the spec, where the author is not the platform: `<generation> <user name>`. What the
-    gateway notes about operations is changed by the platform only.
+    gateway notes about operations is changed by the platform only. The API server evaluates the policy again after another one
+    has changed the object, since a spec that differs only in its notation makes no generation and has no new author.
     """
     match = Match(GROUP, VERSION, plurals, ("CREATE", "UPDATE"))
     patches = " + ".join((_FINALIZER, _UNTRACKED, _AUTHOR, _TRUE_NOTES))
-    return _mutating("workload-metadata", match, patches, "Fail", variables=_AUTHORSHIP)
+    return _mutating("workload-metadata", match, patches, "Fail", variables=_AUTHORSHIP, reinvocation="IfNeeded")
 
 
 _FINALIZER = f"""(has(object.metadata.deletionTimestamp) ? []
@@ -246,10 +247,11 @@ def _mutating(
     failure: Literal["Fail", "Ignore"],
     conditions: list[Manifest] | None = None,
     variables: list[Manifest] | None = None,
+    reinvocation: Literal["Never", "IfNeeded"] = "Never",
 ) -> list[Manifest]:
     spec = {
         "failurePolicy": failure,
-        "reinvocationPolicy": "Never",
+        "reinvocationPolicy": reinvocation,
         "matchConstraints": match.manifest(),
         **({"matchConditions": conditions} if conditions else {}),
         **({"variables": variables} if variables else {}),

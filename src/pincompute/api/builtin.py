@@ -1,4 +1,4 @@
-"""This module defines slim structs for the built-in Kubernetes kinds that the platform reads."""
+"""Defines slim structs for the built-in Kubernetes kinds that the platform reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This module defines standard conditions (KEP-1623): one entry per type, with a machine reason and a message for people."""
+"""Defines standard conditions (KEP-1623): one entry per type, with a machine reason and a message for people."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Condition(Struct):
 
     type: Annotated[str, doc("What is judged, for example Ready.", minLength=1, maxLength=316)]
     status: Annotated[ConditionStatus, doc("True, False or Unknown.")]
-    observed_generation: Annotated[int, doc("metadata.generation that was looked at.")] = 0
+    observed_generation: Annotated[int, doc("metadata.generation that was observed.")] = 0
     last_transition_time: Annotated[datetime | None, doc("When the status last changed.")] = None
     reason: Annotated[str, doc("One CamelCase word for programs.", maxLength=1024)] = ""
     message: Annotated[str, doc("A sentence for people: what is so and what to do.", maxLength=32768)] = ""

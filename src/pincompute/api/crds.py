@@ -1,4 +1,4 @@
-"""This module makes the CustomResourceDefinition of every kind from its struct, the pod template's schema and the rules.
+"""Makes the CustomResourceDefinition of every kind from its struct, the pod template's schema and the rules.
 
 A shard's template is stored unvalidated because the host has validated it, and because a member with an older definition must
 not drop a field that it does not know.

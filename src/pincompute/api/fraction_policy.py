@@ -1,4 +1,4 @@
-"""This module lets users write amounts as fractions without quotes, such as `cpu: 0.1`, as in built-in kinds (S-131).
+"""Lets users write amounts as fractions without quotes, such as `cpu: 0.1`, as in built-in kinds (S-131).
 
 A structural schema accepts amounts as whole numbers or text. A mutating policy therefore turns fractions into text before the
 API server validates the schema. `as_text` is its CEL expression: it yields one JSON patch for each map of amounts that holds a

@@ -1,4 +1,4 @@
-"""This module lists the names that the platform writes on objects: labels, annotations, finalizers and namespaces."""
+"""Lists the names that the platform writes on objects: labels, annotations, finalizers and namespaces."""
 
 from pincompute.api.meta import GROUP
 

@@ -1,4 +1,4 @@
-"""This module lists the manifests that a cluster needs before our processes run, in the order to apply them, without RBAC."""
+"""Lists the manifests that a cluster needs before our processes run, in the order to apply them, without RBAC."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This module defines member clusters, their capacity, and projects: registered on the host, measured in the member."""
+"""Defines member clusters, their capacity, and projects: registered on the host, measured in the member."""
 
 from __future__ import annotations
 

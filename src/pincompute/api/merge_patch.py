@@ -1,4 +1,4 @@
-"""This module computes and applies JSON merge patches (RFC 7386), so that a write carries only what changed."""
+"""Computes and applies JSON merge patches (RFC 7386), so that a write carries only what changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This module defines the parts that all Kubernetes objects share, and the description of a resource type.
+"""Defines the parts that all Kubernetes objects share, and the description of a resource type.
 
 Cached objects are *slim*: a struct names only the fields that some code reads, and decoding skips everything else. A slim
 object is therefore never written back. A write sends only the fields that its writer owns.
@@ -69,7 +69,7 @@ class Key(NamedTuple):
 
 
 class Object(Struct):
-    """Any Kubernetes object as far as caches and the engine look at it."""
+    """Any Kubernetes object as far as caches and the engine read it."""
 
     metadata: ObjectMeta
 

@@ -302,7 +302,7 @@ def _duplicates(value: list[Json], schema: Schema) -> Iterator[tuple[int, str]]:
 
 
 def _has_keys(item: Manifest, schema: Schema) -> bool:
-    """A key that is lacking is told as such."""
+    """A key that is lacking is reported as such."""
     properties: dict[str, Schema] = schema["items"]["properties"]
     return all(item.get(name) is not None or "default" in properties[name] for name in schema["x-kubernetes-list-map-keys"])
 

@@ -1,4 +1,4 @@
-"""This module parses Kubernetes quantities ("100m", "1.5Gi", "12e6") exactly, as an integer count of 10^-9 with its notation.
+"""Parses Kubernetes quantities ("100m", "1.5Gi", "12e6") exactly, as an integer count of 10^-9 with its notation.
 
 As in Kubernetes, a value finer than 10^-9 is rounded away from zero. A value larger than 2^63-1 becomes 2^63-1, where
 Kubernetes wraps around in some places (S-086). Suffixes are case-sensitive: `k` is 1000, `K` is invalid, `M` is mega and `m`

@@ -1,4 +1,4 @@
-"""This module computes what one pod requests from its node: cpu, memory, storage, devices and extended resources (S-104).
+"""Computes what one pod requests from its node: cpu, memory, storage, devices and extended resources (S-104).
 
 Amounts are integers: cpu in milli-cores, everything else in its own unit (bytes, slots, devices). The slot that a pod takes on
 its node counts as a resource too, `pods: 1`, so code that adds or compares requests needs no special case for it.

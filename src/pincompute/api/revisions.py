@@ -1,4 +1,4 @@
-"""This module defines PinRevision, which keeps an earlier template of a workload so that a rollback needs no database.
+"""Defines PinRevision, which keeps an earlier template of a workload so that a rollback needs no database.
 
 The federation creates a PinRevision when its template is superseded, before any part of the new template reaches a member. A
 workload that never changed has none.

@@ -1,4 +1,4 @@
-"""This module defines shards: what one member cluster must run. Federation writes them, the member's operator reads them."""
+"""Defines shards: what one member cluster must run. Federation writes them, the member's operator reads them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Share(Struct):
 
 
 class ShardBudget(Struct):
-    """This member's part of the workload's one disruption account, in absolute numbers (domain/budget.py).
+    """This member's part of the workload's one disruption account, in absolute numbers (domain/disruption_account.py).
 
     The operator never lets fewer than `replicas of the mix - unavailable - updating` be available by its own doing. The
     member's PodDisruptionBudget keeps `replicas of the mix - unavailable`.
@@ -34,7 +34,7 @@ class ShardBudget(Struct):
 
     unavailable: Annotated[int, doc("Replicas that may be evicted, and so be missing, at a time.", minimum=0)] = 0
     updating: Annotated[int, doc("Replicas whose containers may be restarted in place at a time.", minimum=0)] = 0
-    surge: Annotated[int, doc("So many replicas of the mix are there only for the time of a disturbance.", minimum=0)] = 0
+    surge: Annotated[int, doc("So many replicas of the mix are there only for the time of a disruption.", minimum=0)] = 0
 
 
 class ShardSpec(Struct):
@@ -47,7 +47,7 @@ class ShardSpec(Struct):
     tier: Annotated[Tier, doc("Tier of the workload.")] = "OnDemand"
     update_type: Annotated[UpdateType, doc("Whether pods are changed in place where that is possible.")] = "InPlaceIfPossible"
     min_ready_seconds: Annotated[int, doc("For how long a pod must be ready before it counts as available.")] = 0
-    budget: Annotated[ShardBudget, doc("How many replicas may be disturbed here at a time.")] = ShardBudget()
+    budget: Annotated[ShardBudget, doc("How many replicas may be disrupted here at a time.")] = ShardBudget()
     paused: Annotated[bool, doc("Pods stay at the revisions they have; only missing ones are made.")] = False
 
 
@@ -62,7 +62,7 @@ class RevisionStatus(Struct):
 
 
 class DisruptionRequests(Struct):
-    """Replicas that wait to be disturbed. The federation answers with a budget; until then they are left alone."""
+    """Replicas that wait to be disrupted. The federation answers with a budget; until then they are left alone."""
 
     drains: Annotated[int, doc("Replicas on nodes that are cordoned.")] = 0
     evictions: Annotated[int, doc("Replicas that are to be replaced by others: another revision, a restart by request.")] = 0
@@ -82,7 +82,7 @@ class ShardStatus(Struct):
     guaranteed: Annotated[
         int, doc("Fewer replicas are not made available by the operator's own doing: of the mix less the budget it acted on.")
     ] = 0
-    disruption_requests: Annotated[DisruptionRequests, doc("Replicas here that wait to be disturbed.")] = DisruptionRequests()
+    disruption_requests: Annotated[DisruptionRequests, doc("Replicas here that wait to be disrupted.")] = DisruptionRequests()
     ended: Annotated[Ended | None, doc("How the unit ended, if it runs to its end and has.")] = None
     unschedulable: Annotated[int, doc("Pods here that no node takes.")] = 0
     message: Annotated[str, doc("What is wrong here, if anything.")] = ""

@@ -1,4 +1,4 @@
-"""This module turns structs into structural OpenAPI v3 schemas, the form that CustomResourceDefinitions need.
+"""Turns structs into structural OpenAPI v3 schemas, the form that CustomResourceDefinitions need.
 
 A field's description is its `doc(...)`, or else the first paragraph of its struct's docstring. A spec's schema contains the
 defaults, so that users see them. A status has none, so that a controller reads back exactly what it wrote.

@@ -1,4 +1,4 @@
-"""This module lists, as tables, what Kubernetes itself fills into a pod template and which empty values have a meaning.
+"""Lists, as tables, what Kubernetes itself fills into a pod template and which empty values have a meaning.
 
 A table names a field by the end of its path, as far as needed to tell it from others: `httpGet.path` applies wherever it
 occurs, `template.spec.dnsPolicy` is the whole path. `template_normalization` applies the tables along the schema, and a

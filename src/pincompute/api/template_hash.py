@@ -1,4 +1,4 @@
-"""This module computes a pod template's revision hash, and decides what an in-place update may change.
+"""Computes a pod template's revision hash, and decides what an in-place update may change.
 
 It reads the template's JSON as the user wrote it, because decoding it into structs would lose fields. A value that Kubernetes
 would fill in anyway does not change the revision (S-131).

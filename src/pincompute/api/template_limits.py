@@ -1,4 +1,4 @@
-"""This module lists the limits and choices that a pod template must keep beyond its types, with messages of our own.
+"""Lists the limits and choices that a pod template must keep beyond its types, with messages of our own.
 
 Kubernetes checks these in code and not in its schema. Every list that a rule iterates over also needs a limit (see
 `validation_rules`).

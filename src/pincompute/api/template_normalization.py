@@ -1,4 +1,4 @@
-"""This module brings a pod template into normal form: templates that make the same pods have the same normal form.
+"""Brings a pod template into normal form: templates that make the same pods have the same normal form.
 
 Absent, null and empty values and defaults are left out, and a quantity has one notation for its value. The schema is compiled
 into functions once, so the cost depends on what a template contains and not on what it could contain. A field that the schema

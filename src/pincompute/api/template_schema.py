@@ -1,4 +1,4 @@
-"""This module makes the schema of a pod template: that of Kubernetes, made structural and stricter.
+"""Makes the schema of a pod template: that of Kubernetes, made structural and stricter.
 
 `extract` makes it from the OpenAPI v3 document of the pinned Kubernetes version (`tools/generate_template_schema.py` runs it),
 and the result is package data, `podtemplate.json`. It refuses at once what every cluster would refuse. The schema of a custom

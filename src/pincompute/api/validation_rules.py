@@ -1,4 +1,4 @@
-"""This module defines the rules that a schema cannot express, each in CEL for the API server and in Python for our programs.
+"""Defines the rules that a schema cannot express, each in CEL for the API server and in Python for our programs.
 
 The API server evaluates the CEL, so no webhook is needed. `object_validation` evaluates the Python, so that a user gets all
 problems before anything is sent. A contract test proves that both give the same verdicts. The API server refuses a schema

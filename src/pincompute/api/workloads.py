@@ -1,4 +1,4 @@
-"""This module defines the objects that users write on the host cluster: PinApp and PinPod. Their namespace is the project."""
+"""Defines the objects that users write on the host cluster: PinApp and PinPod. Their namespace is the project."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Update(Struct):
 
 
 class Disruption(Struct):
-    """The account of everything that disturbs replicas: updates, restarts, drains, removals of members, preemption."""
+    """The account of all that disrupts replicas: updates, restarts, drains, removals of members, preemption."""
 
     max_unavailable: Annotated[
         int | str | None,
@@ -117,7 +117,7 @@ class Score(Struct):
 class Scheduling(Struct):
     """The last scheduling decision, kept so that it can be explained. `generation` is the one it was made for.
 
-    `passed_over` names clusters that got nothing only because they were silent: the decision is looked at again when they
+    `passed_over` names clusters that got nothing only because they were silent: the decision is made again when they
     are back.
     """
 

@@ -1,1 +1,1 @@
-"""This package is pure arithmetic: placement over zones, room in clusters, updates. No I/O, no clock, no randomness."""
+"""Pure arithmetic: placement over zones, room in clusters, updates. No I/O, no clock, no randomness."""

@@ -1,4 +1,4 @@
-"""This module apportions replicas in bulk: over zones by their level, and inside a zone by quotients.
+"""Apportions replicas in bulk: over zones by their level, and inside a zone by quotients.
 
 The result equals that of giving or taking one replica at a time, but costs as much as there are clusters and not replicas. The
 emptiest zone gets replicas first and the fullest loses them first. Inside a zone the next replica goes where (2 x present + 1)

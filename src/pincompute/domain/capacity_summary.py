@@ -1,4 +1,4 @@
-"""This module summarises a cluster's capacity and free room in a size that does not grow with the cluster (S-034).
+"""Summarises a cluster's capacity and free room in a size that does not grow with the cluster (S-034).
 
 Free room is a list of rows "so many nodes with at least this much left", because ten nodes with one free core each cannot run
 a pod that needs two. Every resource of the nodes counts, devices and extended resources too. Where many nodes share a row, the
@@ -20,7 +20,7 @@ from pincompute.domain import shard_pods as states
 
 ROWS_BY_SIDE = 4  # rows of alike nodes split by one resource, each split by another: at most 16
 SORTS = 4  # of nodes, by the extended resources they have left; what is beyond shares the last one
-EXTENDED = 16  # extended resources that are told, those of the most nodes first
+EXTENDED = 16  # extended resources that are reported, those of the most nodes first
 _COMMON = (CPU, MEMORY, STORAGE, PODS)  # resources that nodes have by themselves
 _NEEDED = (CPU, MEMORY, PODS)  # a node that lacks one of them runs nothing
 _REPELLING = ("NoSchedule", "NoExecute")
@@ -105,16 +105,16 @@ def _release(version: str) -> tuple[int, ...]:
 def _sum(nodes: Sequence[Node], taken: Taken, running: int, pending: int) -> Capacity:
     ready = [node for node in nodes if _is_ready(node)]
     usable = {node.metadata.name: resource_requests.amounts(node.status.allocatable) for node in ready if not _repels(node)}
-    told = frozenset((*_COMMON, *_extended(usable.values())))
+    reported = frozenset((*_COMMON, *_extended(usable.values())))
     return Capacity(
         nodes=len(nodes),
         ready_nodes=len(ready),
-        allocatable=_only(told, _total(usable.values())),
-        requested=_only(told, _total(taken[name] for name in usable if name in taken)),
+        allocatable=_only(reported, _total(usable.values())),
+        requested=_only(reported, _total(taken[name] for name in usable if name in taken)),
         kubelet_version=min((n.status.node_info.kubelet_version for n in nodes), key=_release, default=""),
         running_pods=running,
         pending_pods=pending,
-        free=rows(_only(told, _left(room, taken.get(name, NOTHING))) for name, room in usable.items()),
+        free=rows(_only(reported, _left(room, taken.get(name, NOTHING))) for name, room in usable.items()),
     )
 
 
@@ -131,8 +131,8 @@ def _total(many: Iterable[Requests]) -> Requests:
     return total
 
 
-def _only(told: frozenset[str], room: Requests) -> dict[str, int]:
-    return {name: amount for name, amount in room.items() if amount > 0 and name in told}
+def _only(reported: frozenset[str], room: Requests) -> dict[str, int]:
+    return {name: amount for name, amount in room.items() if amount > 0 and name in reported}
 
 
 def _left(room: Requests, taken: Requests) -> Requests:

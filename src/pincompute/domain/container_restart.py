@@ -1,4 +1,4 @@
-"""This module restarts one container on request by a patch of its pod; the pod and its other containers stay.
+"""Restarts one container on request by a patch of its pod; the pod and its other containers stay.
 
 Kubernetes 1.36 has no such operation. But a kubelet replaces exactly those containers whose image has another name, so the
 container gets another name of the very image that it runs: the same repository with the digest. It ends in the orderly way,
@@ -99,8 +99,8 @@ def _digest(pod: Pod, container: Container) -> str:
     if "@" in container.image:
         return container.image.partition("@")[2]
     statuses = (*pod.status.container_statuses, *pod.status.init_container_statuses)
-    told = next((status.image_id for status in statuses if status.name == container.name), "")
-    return told.rpartition("@")[2] if "@" in told else ""
+    image_id = next((status.image_id for status in statuses if status.name == container.name), "")
+    return image_id.rpartition("@")[2] if "@" in image_id else ""
 
 
 def _alias(present: str, digest: str) -> str:

@@ -1,4 +1,4 @@
-"""This module keeps one disruption account per workload: how many replicas may be missing at a time over all clusters.
+"""Keeps one disruption account per workload: how many replicas may be missing at a time over all clusters.
 
 The account promises that of `replicas` at least `replicas - unavailable` are available at any instant, as far as that depends
 on the platform. Every disruption that the platform causes draws on it: updates, restarts, drains, moves between clusters. The

@@ -1,4 +1,4 @@
-"""This module updates pods in place: only containers whose image changed restart; name, node and volumes stay (S-150).
+"""Updates pods in place: only containers whose image changed restart; name, node and volumes stay (S-150).
 
 The pod records what changes, container by container, with the id of the container that has to end. The update is done when
 none of those ids runs any more and the pod is ready: judged by what runs, never by what the spec says (S-153). A container

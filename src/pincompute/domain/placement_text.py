@@ -1,4 +1,4 @@
-"""This module explains a workload's placement in sentences: why it runs where it runs, or why not yet and what to do."""
+"""Explains a workload's placement in sentences: why it runs where it runs, or why not yet and what to do."""
 
 from __future__ import annotations
 

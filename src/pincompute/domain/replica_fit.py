@@ -1,4 +1,4 @@
-"""This module computes how many replicas of a request fit into a cluster, node by node and not by sums (S-034).
+"""Computes how many replicas of a request fit into a cluster, node by node and not by sums (S-034).
 
 Every resource counts alike, devices and extended resources as well as cpu and memory: a cluster without GPUs has no room for a
 pod that requests one. Capacity is *promised* from the moment of the decision until the replicas are ready, because the

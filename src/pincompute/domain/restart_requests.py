@@ -1,4 +1,4 @@
-"""This module keeps restart requests for a replica or container on its pod until the disruption account allows them.
+"""Keeps restart requests for a replica or container on its pod until the disruption account allows them.
 
 The gateway adds a request to the pod's annotation. The member's operator carries it out as soon as its budget allows, and
 removes it. A pending request is known by its id, so repeating it changes nothing.

@@ -1,4 +1,4 @@
-"""This module decides a member's rolling update: the steps from the present replicas to the wanted mix of revisions.
+"""Decides a member's rolling update: the steps from the present replicas to the wanted mix of revisions.
 
 Every reconciliation compares the mix with the live pods and takes the steps that the shard's budget affords. Nothing remembers
 an update in progress, so a new mix in the middle of one, a rollback included, is only a new comparison. A step that disrupts a

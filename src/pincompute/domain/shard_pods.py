@@ -1,4 +1,4 @@
-"""This module derives the pods of a shard: their names, their manifests, and the state of each.
+"""Derives the pods of a shard: their names, their manifests, and the state of each.
 
 A name is derived and never random: `<shard>-<cluster>-<ordinal>` with the lowest free ordinal. The pod of a kind that does not
 scale has no ordinal, `<shard>-<cluster>`, so there can never be two of it, and a service of the same name does not collide

@@ -1,4 +1,4 @@
-"""This module places surge replicas: those beyond the wanted number that exist for the time of a disruption.
+"""Places surge replicas: those beyond the wanted number that exist for the time of a disruption.
 
 Surge replicas stay where they are while they are needed, so that none is created only to be removed. New ones go where there
 is most room. Where no cluster has room for one, the disruption goes on without it.

@@ -1,4 +1,4 @@
-"""This module sets how much each score counts when the clusters inside a zone are ranked."""
+"""Sets how much each score counts when the clusters inside a zone are ranked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This module divides replicas over clusters, with the zone as the unit of spread (N2).
+"""Divides replicas over clusters, with the zone as the unit of spread (N2).
 
 The division equals that of giving and taking replicas one by one from the present state: giving to the emptiest zone, taking
 from the fullest. That makes it *steady* (re-scheduling moves nothing that may stay, S-030), *monotone* (a higher total never

@@ -1,1 +1,1 @@
-"""This package is the controller engine: controllers decide on plans, which are data, and the engine executes them."""
+"""The controller engine: controllers decide on plans, which are data, and the engine executes them."""

@@ -1,4 +1,4 @@
-"""This module remembers what an API server last said when it refused a controller's write, because no cache shows that.
+"""Remembers what an API server last said when it refused a controller's write, because no cache shows that.
 
 The engine keeps a refusal from one reconciliation to the next so that a status can report it. A restart loses it, and the next
 attempt brings it back. The first refusal stands until an attempt succeeds, because later ones differ only in numbers.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any
 
-from pincompute.engine.controller_card import Card
+from pincompute.engine.controller import Card
 from pincompute.engine.error_classification import Outcome
 from pincompute.engine.worker import KeyTrouble
 

@@ -1,4 +1,4 @@
-"""This module bounds the actions that wait for one member, so that a slow member costs the others nothing (S-014).
+"""Bounds the actions that wait for one member, so that a slow member costs the others nothing (S-014).
 
 A member that answers in time never reaches its bound. For one that does not, a fixed number of actions waits at a time, and
 all further ones fail at once, for that member alone: the engine reconciles their keys again later, and the other actions of

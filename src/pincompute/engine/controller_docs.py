@@ -1,4 +1,4 @@
-"""This module writes one documentation page per controller, from its card and its module's docstring."""
+"""Writes one documentation page per controller, from its card and its module's docstring."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from pincompute.engine.controller_card import Card, Controller, Where
+from pincompute.engine.controller import Card, Controller, Where
 
 PLACES: dict[Where, str] = {"host": "host", "members": "every member", "local": "the cluster it serves"}
 

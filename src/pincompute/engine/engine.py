@@ -1,4 +1,4 @@
-"""This module is the engine: it runs controllers over the clusters of one process."""
+"""The engine: it runs controllers over the clusters of one process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pincompute.engine import reconciler
-from pincompute.engine.controller_card import AnyKey, Controller
+from pincompute.engine.controller import AnyKey, Controller
 from pincompute.engine.external_inputs import ExternalInputs, Pollers
 from pincompute.engine.interfaces import ConnectedClusters, Unfenced, WriteLease
 from pincompute.engine.metrics import Metrics

@@ -1,4 +1,4 @@
-"""This module defines the outcomes of a reconciliation, and is the one place that decides what every error means.
+"""Defines the outcomes of a reconciliation, and is the one place that decides what every error means.
 
 Conflict: the view was stale, so the engine retries soon. Transient: nobody's fault, so it backs off. Blocked: a disruption
 budget does not allow the eviction now, so it retries in a while. Refused: somebody must change something, so it reports that
@@ -76,7 +76,7 @@ def _of_refusal(error: api_errors.Refused) -> Outcome:
 
 
 URGENCY = (Outcome.BUG, Outcome.FENCED, Outcome.TRANSIENT, Outcome.CONFLICT, Outcome.UNKNOWN, Outcome.BLOCKED, Outcome.REFUSED)
-"""Of several actions that failed together, the first of these decides when to look again."""
+"""Of several actions that failed together, the first of these decides when to reconcile again."""
 
 
 GOES_ON = frozenset({Outcome.ACTED, Outcome.BLOCKED})

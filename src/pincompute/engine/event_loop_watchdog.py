@@ -1,4 +1,4 @@
-"""This module watches an event loop: it measures how late the loop is, and finds out what blocks it. It is always on.
+"""Watches an event loop: it measures how late the loop is, and finds out what blocks it. It is always on.
 
 A heartbeat in the loop measures its own delay; more than 50 ms is a stall. The thread's CPU clock tells the cause: it computed
 for all of that time, which is our code's fault, or it waited, for a busy machine or in a blocking call. A second thread

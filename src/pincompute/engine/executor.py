@@ -1,4 +1,4 @@
-"""This module executes one action of a plan, after it has refused what the controller's card does not declare.
+"""Executes one action of a plan, after it has refused what the controller's card does not declare.
 
 The executor decides nothing: it executes an action as it is, or the action fails. It adds three things to the plan: the
 object's name and kind, the preconditions, and the check that an object about to be changed is ours (S-002).
@@ -11,7 +11,7 @@ from typing import Any
 from pincompute.api.builtin import PODS
 from pincompute.api.labels import MANAGED_BY, PINCOMPUTE
 from pincompute.api.meta import Manifest, Object
-from pincompute.engine.controller_card import Card, Verb, Where
+from pincompute.engine.controller import Card, Verb, Where
 from pincompute.engine.error_classification import ForeignError, StaleView, UndeclaredAccessError
 from pincompute.engine.interfaces import Writer
 from pincompute.engine.plan import (

@@ -1,4 +1,4 @@
-"""This module provides inputs beyond the caches, such as a metric or an HTTP check, to controllers that declare them.
+"""Provides inputs beyond the caches, such as a metric or an HTTP check, to controllers that declare them.
 
 The engine asks a question repeatedly while some key needs the answer, and not otherwise. The answer is a value, or Unknown
 while there is none yet or when the last one is too old. A changed answer queues the keys that asked.

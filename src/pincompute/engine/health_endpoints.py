@@ -1,4 +1,4 @@
-"""This module serves a process's own HTTP port: /livez, /readyz and /metrics.
+"""Serves a process's own HTTP port: /livez, /readyz and /metrics.
 
 A process is live while its event loop runs. It is ready when it says so; a standby that waits for its lease is ready.
 """

@@ -1,4 +1,4 @@
-"""This module polls external inputs over HTTP: a status code, or a number from Prometheus. It follows no redirects."""
+"""Polls external inputs over HTTP: a status code, or a number from Prometheus. It follows no redirects."""
 
 from __future__ import annotations
 

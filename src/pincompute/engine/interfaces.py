@@ -1,4 +1,4 @@
-"""This module defines, as protocols, what the engine needs from the Kubernetes layer: events, writes, and a lease.
+"""Defines, as protocols, what the engine needs from the Kubernetes layer: events, writes, and a lease.
 
 `kube` implements them for production. `testing.laws` implements them synchronously over the in-memory API server, so both run
 the same engine code.

@@ -1,4 +1,4 @@
-"""This module defines the engine's metrics, in a registry of their own so that two engines in one process do not collide."""
+"""Defines the engine's metrics, in a registry of their own so that two engines in one process do not collide."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This module backs off single objects of a key whose action failed, so that the key's other objects go on.
+"""Backs off single objects of a key whose action failed, so that the key's other objects go on.
 
 A plan of independent actions (`Plan.independent`) decides for many objects at once, such as all workloads of a pool. A failure
 for one of them means nothing for the others, so the engine backs off the object and not the key. `observe` asks its context

@@ -1,4 +1,4 @@
-"""This module defines a plan as data: what to do, in which order, and when to reconcile again.
+"""Defines a plan as data: what to do, in which order, and when to reconcile again.
 
 A plan can be printed, compared, dry-run and refused. It makes seven promises: same input, same plan; no choices left to the
 executor; confirm, change, report; pinned to the versions that were read; creates before deletes; unknown changes nothing;
@@ -201,7 +201,7 @@ class Plan:
 
 
 MOST_CREATES = 500
-"""Pods that one plan makes at most, whatever its controller thinks: more are made when it has looked again."""
+"""Pods that one plan makes at most, whatever its controller thinks: the next reconciliation makes more."""
 
 
 def bounded(whole: Plan, most: int = MOST_CREATES) -> Plan:

@@ -1,4 +1,4 @@
-"""This module explains a plan in sentences for `--dry-run` and `pincompute explain`: changes, their order, and reasons."""
+"""Explains a plan in sentences for `--dry-run` and `pincompute explain`: changes, their order, and reasons."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pincompute.engine.plan import Action, Apply, Confirm, ConfirmSet, Create, D
 from pincompute.engine.reconciler import ReconcileResult
 
 
-def explain(look: ReconcileResult, *, bodies: bool = False) -> str:
+def explain(result: ReconcileResult, *, bodies: bool = False) -> str:
     """Returns what a dry reconciliation decided; `bodies` adds what it would write, as YAML."""
-    match look.outcome:
+    match result.outcome:
         case Outcome.UNKNOWN:
-            return f"Nothing is changed, because the world cannot be seen well enough: {look.error}\n"
+            return f"Nothing is changed, because the world cannot be seen well enough: {result.error}\n"
         case Outcome.BUG:
-            return f"The controller failed, which is a bug: {type(look.error).__name__}: {look.error}\n"
+            return f"The controller failed, which is a bug: {type(result.error).__name__}: {result.error}\n"
         case _:
-            return "\n".join(_lines(look.plan, bodies=bodies)) + "\n"
+            return "\n".join(_lines(result.plan, bodies=bodies)) + "\n"
 
 
 def sentence(action: Action) -> str:
@@ -62,7 +62,7 @@ def _lines(plan: Plan, *, bodies: bool) -> Iterator[str]:
     for failed in plan.failed:
         yield f"Nothing can be decided for {failed.ref}: {type(failed.error).__name__}: {failed.error}."
     if plan.wake_after is not None:
-        yield f"Looked at again in {plan.wake_after:g} s, also without news."
+        yield f"Reconciled again in {plan.wake_after:g} s, also without an event."
 
 
 def _stage_lines(number: int, stage: Stage, *, bodies: bool) -> Iterator[str]:

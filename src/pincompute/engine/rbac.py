@@ -1,4 +1,4 @@
-"""This module makes RBAC manifests from cards: a process may do what its controllers' cards declare, and nothing else."""
+"""Makes RBAC manifests from cards: a process may do what its controllers' cards declare, and nothing else."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from pincompute.api.labels import MANAGED_BY, PINCOMPUTE
 from pincompute.api.meta import Manifest, Resource
-from pincompute.engine.controller_card import Card, Verb, Where
+from pincompute.engine.controller import Card, Verb, Where
 
 READ = ("get", "list", "watch")
 

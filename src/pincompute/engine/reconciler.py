@@ -1,4 +1,4 @@
-"""This module reconciles one key once: observe, decide, execute the plan stage by stage, and return the result.
+"""Reconciles one key once: observe, decide, execute the plan stage by stage, and return the result.
 
 It knows nothing of queues and of delays between reconciliations. The laws run the same code over the in-memory API server.
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 from pincompute.engine import executor
 from pincompute.engine.bulkhead import Bulkhead
-from pincompute.engine.controller_card import Controller, K, ObserveContext
+from pincompute.engine.controller import Controller, K, ObserveContext
 from pincompute.engine.error_classification import GOES_ON, Fenced, Outcome, classify, of_stage
 from pincompute.engine.interfaces import ConnectedClusters, WriteLease
 from pincompute.engine.plan import Action, Plan, Stage, bounded, cluster_of

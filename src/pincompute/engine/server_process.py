@@ -1,4 +1,4 @@
-"""This module runs a server process from start to orderly end: clusters, engine, lease and health port.
+"""Runs a server process from start to orderly end: clusters, engine, lease and health port.
 
 SIGTERM and SIGINT end it: the engine stops reconciling, the process releases its lease so that a successor need not wait, and
 connections close.
@@ -17,7 +17,7 @@ from typing import Any
 from pincompute.api.labels import SYSTEM_NAMESPACE
 from pincompute.api.meta import Key
 from pincompute.engine import health_endpoints, input_pollers
-from pincompute.engine.controller_card import Controller
+from pincompute.engine.controller import Controller
 from pincompute.engine.engine import Engine
 from pincompute.engine.metrics import Metrics
 from pincompute.engine.worker import OnTrouble, ignore_trouble
@@ -101,7 +101,7 @@ class _DeferredLease:
 
 
 def stopping() -> asyncio.Event:
-    """Returns an event that is set when the process is told to end."""
+    """Returns an event that is set when the process is asked to end."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,4 +1,4 @@
-"""This module formats structured logs: a constant message with facts as keys, as JSON for machines or text for people."""
+"""Formats structured logs: a constant message with facts as keys, as JSON for machines or text for people."""
 
 from __future__ import annotations
 

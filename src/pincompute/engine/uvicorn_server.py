@@ -1,4 +1,4 @@
-"""uvicorn inside a process of ours: signals belong to the process, and open requests have time to end with it."""
+"""Runs uvicorn inside a process of ours: signals belong to the process, and open requests have time to end with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This module is the work queue of keys: a key is queued once, and one worker at a time handles it.
+"""The work queue of keys: a key is queued once, and one worker at a time handles it.
 
 The queue holds keys and never events, so any number of changes between two reconciliations is one reconciliation. A key with
 an event that arrives meanwhile is queued again. Users' events go before the flood of an initial list (S-026), and `since` is
@@ -20,13 +20,13 @@ from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 
-FAIRNESS = 16  # one pop in so many serves background work first, so that a stream of news cannot starve it
+FAIRNESS = 16  # one pop in so many serves background work first, so that a stream of events cannot starve it
 
 
 class Priority(IntEnum):
     """The priority of a key; lower goes first."""
 
-    NEWS = 0
+    EVENT = 0
     BACKGROUND = 1
 
 
@@ -76,7 +76,7 @@ class WorkQueue(Generic[K]):
         self._held: dict[K, float] = {}
         self._holds: deque[tuple[float, K]] = deque()
         self._pops = 0
-        self._takers: deque[asyncio.Future[None]] = deque()  # those that wait for a key; news wakes one of them
+        self._takers: deque[asyncio.Future[None]] = deque()  # those that wait for a key; an event wakes one of them
         self._timer: asyncio.TimerHandle | None = None  # wakes one of them when the first delayed key is due
         self._timer_due = 0.0
 
@@ -98,7 +98,7 @@ class WorkQueue(Generic[K]):
         """Returns how many keys failed at their last attempt."""
         return tuple(self._failures)
 
-    def add(self, key: K, priority: Priority = Priority.NEWS) -> None:
+    def add(self, key: K, priority: Priority = Priority.EVENT) -> None:
         """Queues `key`. Adding a key that is queued already only raises its priority."""
         self._add(key, self._clock(), priority)
 
@@ -195,8 +195,8 @@ class WorkQueue(Generic[K]):
         self._make_ready(key, since, priority)
 
     def _make_ready(self, key: K, since: float, priority: Priority) -> None:
-        news, background = self._ready
-        if key in news or (key in background and priority is Priority.BACKGROUND):
+        events, background = self._ready
+        if key in events or (key in background and priority is Priority.BACKGROUND):
             return
         self._ready[priority][key] = min(since, background.pop(key, since))
         self._wake()
@@ -239,13 +239,13 @@ class WorkQueue(Generic[K]):
             self._add(key, wait.since, wait.priority)
 
     def _next_source(self) -> Priority | None:
-        news, background = self._ready
-        if not news and not background:
+        events, background = self._ready
+        if not events and not background:
             return None
         self._pops += 1
-        if not news or (background and self._pops % FAIRNESS == 0):
+        if not events or (background and self._pops % FAIRNESS == 0):
             return Priority.BACKGROUND
-        return Priority.NEWS
+        return Priority.EVENT
 
     def _next_due(self) -> float | None:
         while self._timers and self._is_stale(self._timers[0]):

@@ -1,4 +1,4 @@
-"""This module is the worker of a controller: it turns events into keys, reconciles them, and decides when to do so again.
+"""The worker of a controller: it turns events into keys, reconciles them, and decides when to do so again.
 
 `Worker._settle` alone interprets outcomes. Controllers raise errors, and only this module logs them.
 """
@@ -19,20 +19,21 @@ from pincompute.api.labels import HOST
 from pincompute.api.meta import Object
 from pincompute.engine import executor, reconciler
 from pincompute.engine.bulkhead import OVERDUE, BulkheadFull
-from pincompute.engine.controller_card import AnyKey, Card, Controller, K, ReadAccess
+from pincompute.engine.controller import AnyKey, Card, Controller, K, ReadAccess
 from pincompute.engine.error_classification import Outcome
 from pincompute.engine.external_inputs import ExternalInputs, ViewsWithInputs
 from pincompute.engine.interfaces import ConnectedClusters, WriteLease
 from pincompute.engine.metrics import Metrics
 from pincompute.engine.object_backoff import ObjectBackoff
-from pincompute.engine.plan import ConfirmSet, Plan, Ref, Replace, cluster_of, resource_of
+from pincompute.engine.plan import Plan, Ref, Replace, cluster_of, resource_of
 from pincompute.engine.reconciler import ActionResult, ReconcileResult
 from pincompute.engine.work_queue import Item, Priority, RetryDelays, WorkQueue
 from pincompute.kube.cache_views import Unknown
-from pincompute.kube.token_bucket import TokenBucket
+from pincompute.kube.rate_limiter import RateLimiter
 
 log = logging.getLogger("pincompute.engine")
 
+PERSISTENT = 10  # conflicts of a key in a row: a race ends sooner, so somebody has to see them
 SOON = RetryDelays(base=0.02, cap=5.0)  # conflicts: the cache catches up soon
 TRANSIENT = RetryDelays(base=0.2, cap=60.0)
 FAR = RetryDelays(base=2.0, cap=600.0)  # refused: somebody's change helps, and is an event; or the server has only just started
@@ -90,7 +91,7 @@ class Worker(Generic[K]):
         self._clock = clock
         self._inputs = inputs
         self._aside = 0
-        self._pace = TokenBucket(self.card.pace, self.card.pace) if self.card.pace else None
+        self._pace = RateLimiter(self.card.pace, self.card.pace) if self.card.pace else None
         self._troubled: set[K] = set()
         self._contacts: set[str] = set()
         metrics.watch_queue(self.card.name, self.queue.__len__, lambda: len(self.queue.failing()) + len(self._setbacks))
@@ -101,7 +102,7 @@ class Worker(Generic[K]):
         self._clusters.on_contact(self.on_contact)
 
     def on_change(self, reads: ReadAccess[K], cluster: str, obj: Object, *, initial: bool) -> None:
-        priority = Priority.BACKGROUND if initial else Priority.NEWS
+        priority = Priority.BACKGROUND if initial else Priority.EVENT
         try:
             for key in reads.concerned(cluster, obj, self._clusters):
                 self.queue.add(key, priority)
@@ -216,7 +217,7 @@ class Worker(Generic[K]):
                 self.queue.retry(item, BUG, hold=BUG_HOLD)
         if result.plan.wake_after is not None and result.outcome in _KEPT:
             self.queue.add_after(item.key, result.plan.wake_after)
-        self._report(item.key, result)
+        self._report(item, result)
 
     def _hold(self, result: ReconcileResult) -> float:
         """Returns the seconds until the key is taken again: with `coalesce`, more for objects that take long to reconcile."""
@@ -243,7 +244,8 @@ class Worker(Generic[K]):
                 case _:
                     continue
 
-    def _report(self, key: K, result: ReconcileResult) -> None:
+    def _report(self, item: Item[K], result: ReconcileResult) -> None:
+        key = item.key
         trouble = KeyTrouble(result.outcome, str(result.error)) if result.outcome in _TROUBLES else None
         if trouble is not None:
             self._troubled.add(key)
@@ -252,8 +254,9 @@ class Worker(Generic[K]):
             self._troubled.discard(key)
             self._on_trouble(self.card, key, None)
         for done in result.done:
-            self._log_action(key, done)
-        self._log_outcome(key, result)
+            if executor.verb_of(done.action) is not None:  # questions are too many to log
+                self._log_action(key, done)
+        self._log_outcome(item, result)
 
     def _log_action(self, key: K, done: ActionResult) -> None:
         facts = self._facts(key, **_facts_of(done))
@@ -262,12 +265,16 @@ class Worker(Generic[K]):
         elif done.outcome is Outcome.REFUSED:
             log.warning("refused: somebody must change something", extra=facts)
 
-    def _log_outcome(self, key: K, result: ReconcileResult) -> None:
+    def _log_outcome(self, item: Item[K], result: ReconcileResult) -> None:
+        key = item.key
         match result.outcome:
             case Outcome.BUG:
                 log.error("bug in a controller, its key is degraded", extra=self._facts(key, alert=True), exc_info=result.error)
             case Outcome.TRANSIENT if not isinstance(result.error, BulkheadFull):
                 log.warning("no success yet, backing off", extra=self._facts(key, error=str(result.error)))
+            case Outcome.CONFLICT if item.attempts % PERSISTENT == PERSISTENT - 1:
+                facts = self._facts(key, alert=True, attempts=item.attempts + 1, error=str(result.error))
+                log.warning("conflicts do not end", extra=facts)
             case Outcome.SETTLED | Outcome.ACTED | Outcome.REFUSED:
                 return
             case _:
@@ -320,11 +327,10 @@ _REST = {
 
 
 def _facts_of(done: ActionResult) -> dict[str, Any]:
-    facts: dict[str, Any] = {"verb": executor.verb_of(done.action) or "confirm"}
-    if isinstance(done.action, ConfirmSet):
-        facts |= {"kind": done.action.resource.kind, "cluster": done.action.cluster}
-    else:
-        facts |= {"ref": str(done.action.ref), "why": getattr(done.action, "why", "")}
+    """Returns what a log line says about a write; questions are not logged."""
+    action = done.action
+    facts: dict[str, Any] = {"verb": executor.verb_of(action), "ref": str(getattr(action, "ref", ""))}
+    facts["why"] = getattr(action, "why", "")
     return facts if done.error is None else {**facts, "error": str(done.error)}
 
 

@@ -1,1 +1,1 @@
-"""This package is the region's control loop on the host cluster: scheduling, workloads, members and projects."""
+"""The region's control loop on the host cluster: scheduling, workloads, members and projects."""

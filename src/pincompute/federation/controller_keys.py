@@ -1,4 +1,4 @@
-"""This module defines the keys of the federation's controllers that are not one object on the host."""
+"""Defines the keys of the federation's controllers that are not one object on the host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This module runs the federation process: it lists the controllers and what their process watches."""
+"""Runs the federation process: it lists the controllers and what their process watches."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from pincompute import __version__
 from pincompute.api.labels import HOST
 from pincompute.engine.api_refusals import ApiRefusals
-from pincompute.engine.controller_card import Controller
+from pincompute.engine.controller import Controller
 from pincompute.engine.server_process import ServerProcess
 from pincompute.federation.member import health, removal
 from pincompute.federation.project import project_controller

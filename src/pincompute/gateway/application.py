@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
 
 from litestar import Litestar, Request, Response, get
-from litestar.config.app import AppConfig
 from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.handlers.base import BaseRouteHandler
@@ -47,17 +46,13 @@ def build(parts: ApplicationParts, routes: Sequence[ControllerRouterHandler], op
         route_handlers=[*routes, healthz, well_known, interface],
         dependencies={
             "call": Provide(_call, sync_to_thread=False),
-            **{name: Provide(_giving(service), sync_to_thread=False) for name, service in services.items()},
+            **{name: _provide(service) for name, service in services.items()},
         },
         middleware=[partial(RequestMiddleware, guards=parts.guards)],
-        exception_handlers={
-            Problem: _problem,
-            HTTPException: _http,
-            Exception: _failure,
-        },
+        exception_handlers={Problem: _problem, HTTPException: _http, Exception: _failure},
         openapi_config=openapi,
         request_max_body_size=parts.settings.limits.body,
-        on_app_init=[_quiet],
+        logging_config=None,
     )
     _check(app)
     if "reader" in parts.given:
@@ -65,11 +60,6 @@ def build(parts: ApplicationParts, routes: Sequence[ControllerRouterHandler], op
     if parts.settings.sdk.oldest:
         app.asgi_handler = SdkDeprecationMiddleware(app.asgi_handler, parts.settings.sdk)
     return app
-
-
-def _quiet(config: AppConfig) -> AppConfig:
-    config.logging_config = None
-    return config
 
 
 def _check(app: Litestar) -> None:
@@ -129,11 +119,8 @@ def _call(scope: Scope) -> Call:
     return scope[CALL]  # type: ignore[literal-required]
 
 
-def _giving(service: Any) -> Callable[[], Any]:
-    def give() -> Any:
-        return service
-
-    return give
+def _provide(service: Any) -> Provide:
+    return Provide(lambda: service, sync_to_thread=False)
 
 
 def _problem(request: Request[Any, Any, Any], problem: Problem) -> Response[bytes]:

@@ -1,4 +1,4 @@
-"""Reads of users are answered from one cache of the host's workloads and the members' pods, which watches keep current.
+"""Answers reads of users from one cache of the host's workloads and the members' pods, which watches keep current.
 
 No user's read reaches an API server. A write puts its own result into the cache, and a read waits for a version that another
 gateway has answered, so callers read their own writes (S-250). While an API server is away, stale data is served and marked.
@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from pincompute.api import kinds as workloads
 from pincompute.api import labels
@@ -21,13 +22,12 @@ from pincompute.api.member_clusters import MEMBERCLUSTERS
 from pincompute.api.meta import Key, Object, Resource
 from pincompute.api.revisions import PINREVISIONS, PinRevision
 from pincompute.gateway import problems
-from pincompute.gateway.model import KINDS, SimpleKinds, of_workloads
+from pincompute.gateway.model import KINDS, SimpleKind, SimpleKinds, of_workloads
 from pincompute.kube.cache_views import Unknown
 from pincompute.kube.cluster_set import Clusters
 from pincompute.kube.informer import Informer, InformerScope
 
 T = TypeVar("T", bound=Object)
-Item = TypeVar("Item")
 
 BY_WORKLOAD = "workload"  # index over pods: "PROJECT/NAME" of the workload they belong to
 BY_OWNER = "owner"  # index over revisions: uid of the workload they belong to
@@ -35,40 +35,18 @@ LONGEST_NUMBER = 20  # digits of a version: more would not fit the 64 bits that 
 CATCH_UP = 2.0  # seconds to wait for a version that another gateway has returned already
 
 
-@dataclass(frozen=True, slots=True)
-class ReadVersion:
+def read_version(resource: Resource[Any], number: int) -> str:
     """The version of one kind on the host, as `PLURAL.1234`. It is opaque to callers and only grows."""
-
-    kind: str
-    number: int
-
-    def __str__(self) -> str:
-        return f"{self.kind}.{self.number}"
+    return f"{resource.plural}.{number}"
 
 
 @dataclass(frozen=True, slots=True)
 class ReadAge:
     """`age`: seconds since the last contact with the host; `reachable` is false while it is away and stale data is served."""
 
-    version: ReadVersion
+    version: str
     age: float
     reachable: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Gathered(Generic[Item]):
-    """Objects of all members. `missing` names those that could not be read, so the items may be incomplete (S-252)."""
-
-    items: tuple[Item, ...]
-    missing: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Located(Generic[T]):
-    """An object and the member it is in."""
-
-    cluster: str
-    obj: T
 
 
 class CacheReads:
@@ -99,26 +77,26 @@ class CacheReads:
         except Unknown as unknown:
             raise problems.unavailable(str(unknown), remedy="ask an administrator to look at the object") from None
 
+    def existing(self, kind: SimpleKind[Any], project: str, name: str) -> Any:
+        """The object. Raises Problem 404 when there is none."""
+        found = self.get(kind.resource, project, name)
+        if found is None:
+            raise problems.not_found(kind.title(project, name))
+        return found
+
     def revisions(self, obj: WorkloadObject) -> tuple[PinRevision, ...]:
         """Former templates of the workload, the newest first."""
         found = self.host(PINREVISIONS).by(BY_OWNER, obj.metadata.uid)
         own = [r for r in found if r.metadata.namespace == obj.metadata.namespace and not r.deleting]
         return tuple(sorted(own, key=lambda revision: revision.spec.number, reverse=True))
 
-    def pods(self, project: str, name: str) -> Gathered[Located[Pod]]:
-        """Pods of a workload in all members that answer, those on their way out included."""
-        found: list[Located[Pod]] = []
-        missing: list[str] = []
+    def pods(self, project: str, name: str) -> list[tuple[str, Pod]]:
+        """Pods of a workload in all members that are known, each with its member, those on their way out included."""
+        found: list[tuple[str, Pod]] = []
         for member in self.members():
-            try:
-                pods = self.clusters.view(member, PODS).by(BY_WORKLOAD, f"{project}/{name}")
-            except Unknown:
-                missing.append(member)
-                continue
-            found += (Located(member, pod) for pod in pods)
-            if not self.clusters.answers(member):
-                missing.append(member)
-        return Gathered(tuple(found), tuple(missing))
+            with suppress(Unknown):
+                found += ((member, pod) for pod in self.clusters.view(member, PODS).by(BY_WORKLOAD, f"{project}/{name}"))
+        return found
 
     def members(self) -> tuple[str, ...]:
         """All registered members, connected or not."""
@@ -132,30 +110,29 @@ class CacheReads:
     def freshness(self, resource: Resource[Any]) -> ReadAge:
         cache = self.host(resource)
         return ReadAge(
-            ReadVersion(resource.plural, cache.newest),
+            read_version(resource, cache.newest),
             max(0.0, time.monotonic() - cache.last_contact),
             self.clusters.answers(HOST),
         )
 
-    def version(self, text: str) -> ReadVersion:
-        """Parse a version. Raises Problem for a text that no gateway returned."""
-        kind, _, number = text.partition(".")
+    async def at_least(self, version: str) -> None:
+        """Return when the cache shows this version or a newer one, which a gateway returned; at once for an empty one.
+
+        Raises Problem for a text that is no version, and when the cache does not show it within CATCH_UP.
+        """
+        if not version:
+            return
+        kind, _, number = version.partition(".")
         if not number.isdecimal() or len(number) > LONGEST_NUMBER or kind not in self._by_plural:
             raise problems.malformed(
-                f"Pincompute-Min-Version: {text[:80]!r} is not a version", "send what an answer's Pincompute-Version said"
+                f"Pincompute-Min-Version: {version[:80]!r} is not a version", "send what an answer's Pincompute-Version said"
             )
-        return ReadVersion(kind, int(number))
-
-    async def at_least(self, version: ReadVersion) -> None:
-        """Return when the cache shows this version or a newer one. Raises Problem when it does not within CATCH_UP."""
-        cache = self.host(self._by_plural[version.kind])
+        cache = self.host(self._by_plural[kind])
         try:
             async with asyncio.timeout(CATCH_UP):
-                await cache.until(version.number)
+                await cache.until(int(number))
         except TimeoutError:
-            raise problems.unavailable(
-                f"the gateway has seen {version.kind} up to {cache.newest} and not yet {version.number}", 1.0
-            ) from None
+            raise problems.unavailable(f"the gateway has seen {kind} up to {cache.newest} and not yet {number}", 1.0) from None
 
 
 def _owners(revision: PinRevision) -> Iterable[str]:

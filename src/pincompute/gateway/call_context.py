@@ -29,6 +29,7 @@ Verb: TypeAlias = Literal[
     "rollback",
     "open",
 ]
+PLATFORM = "pincompute:"  # names of platform parts begin with this
 CallerKind: TypeAlias = Literal["user", "service", "platform", "anonymous"]
 
 RESOURCES: tuple[Resource, ...] = (

@@ -14,24 +14,25 @@ from litestar import Litestar
 from litestar.types import ControllerRouterHandler
 
 from pincompute.api.labels import HOST
-from pincompute.api.member_clusters import PROJECTS, Project
+from pincompute.api.member_clusters import PROJECTS
 from pincompute.api.meta import Key
-from pincompute.gateway import application, openapi_document
+from pincompute.gateway import administration_handlers, application, openapi_document
 from pincompute.gateway.access import Authenticator, Authorizer, Roles, ServiceTokens
-from pincompute.gateway.access.service_tokens import ServiceToken
-from pincompute.gateway.administration import administration_handlers as administration
 from pincompute.gateway.audit import AuditLog
 from pincompute.gateway.cache_reads import CacheReads
-from pincompute.gateway.call_context import Caller
-from pincompute.gateway.history import HistoryRecorder, HistoryService, OperationRecorder
-from pincompute.gateway.history import history_handlers as insight
+from pincompute.gateway.history import HistoryRecorder, HistoryService, OperationRecorder, history_handlers
+from pincompute.gateway.host_clock import HostClock
 from pincompute.gateway.limits import RequestLimiter
 from pincompute.gateway.middleware import RequestGuards
 from pincompute.gateway.model import KINDS, SimpleKinds, in_projects, of_workloads
 from pincompute.gateway.openapi_document import OpenApiDocument
-from pincompute.gateway.operation import lifecycle_handlers as operation
-from pincompute.gateway.operation import operation_services as operations
-from pincompute.gateway.region_clock import RegionClock
+from pincompute.gateway.operation import lifecycle_handlers
+from pincompute.gateway.operation.lifecycle_service import LifecycleService
+from pincompute.gateway.operation.logs.log_handlers import LogService
+from pincompute.gateway.operation.replica_access import ReplicaAccess
+from pincompute.gateway.operation.replica_lookup import ReplicaLookup
+from pincompute.gateway.operation.replica_streams.stream_service import ReplicaStreamService
+from pincompute.gateway.operation.stream_permissions import StreamPermissions
 from pincompute.gateway.rollback_revisions import RollbackRevisions
 from pincompute.gateway.settings import GatewaySettings
 from pincompute.gateway.workloads import object_handlers, project_handlers
@@ -50,20 +51,20 @@ def routes(kinds: SimpleKinds = KINDS) -> Sequence[ControllerRouterHandler]:
     return (
         *(route for kind in in_projects(kinds) for route in object_handlers.routes(kind)),
         *project_handlers.ROUTES,
-        *operation.routes(workloads),
-        *insight.routes(workloads),
-        *administration.ROUTES,
+        *lifecycle_handlers.routes(workloads),
+        *history_handlers.routes(workloads),
+        *administration_handlers.ROUTES,
     )
 
 
 GIVEN = (
     "roles",
-    "store",
     "tokens",
     "authorizer",
-    "audit",
-    *operations.NAMES,
-    "insight",
+    "verbs",
+    "logs",
+    "shells",
+    "history",
     "reader",
     "writer",
 )  # services that routes ask for by name
@@ -101,51 +102,41 @@ class Composition:
 @asynccontextmanager
 async def compose(settings: GatewaySettings, clusters: Clusters, kinds: SimpleKinds = KINDS) -> AsyncGenerator[Composition]:
     """To be entered before the first cluster is added. Raises what a part raises that its settings do not suit."""
-    clock = replace(SYSTEM, wall=RegionClock(clusters))
+    clock = replace(SYSTEM, wall=HostClock(clusters))
     async with (
-        HistoryStore.open(settings.database, outbox=settings.path("outbox")) as store,
+        HistoryStore(settings.database, outbox=settings.path("outbox")) as store,
         AuditLog(settings.audit, settings.path(settings.audit.file), clock) as audit,
     ):
-        tokens = ServiceTokens(TokenTable(store.database, ServiceToken), clock)
+        tokens = ServiceTokens(TokenTable(store.database), clock)
         reads = CacheReads(clusters, kinds)
         roles = Roles(settings.access, reads.workloads)
-        authorizer = Authorizer(roles, _projects(clusters), tokens.in_force, time.time)
+        authorizer = Authorizer(
+            roles, lambda name: clusters.view(HOST, PROJECTS).get(Key("", name)), tokens.in_force, time.time
+        )
         recorder = HistoryRecorder(clusters, store, clock, reads.workloads)
         guards = RequestGuards(
             authenticator=Authenticator(settings.issuers, tokens, settings.access.leeway),
-            limiter=RequestLimiter(settings.limits, _belongs(authorizer)),
+            limiter=RequestLimiter(settings.limits, authorizer.belongs),
             authorizer=authorizer,
             audit=OperationRecorder(audit, recorder, reads),
             now=clock.wall,
         )
+        replicas, access, permissions = ReplicaLookup(reads), ReplicaAccess(clusters), StreamPermissions(authorizer, time.time)
+        verbs = LifecycleService(reads, replicas, access, RollbackRevisions(reads, store))
         served = OpenApiDocument(lambda: printed_document(kinds))
         given: Mapping[str, Any] = {
             "roles": roles,
-            "store": store,
             "tokens": tokens,
             "authorizer": authorizer,
-            "audit": audit,
-            **operations.make(reads, authorizer, RollbackRevisions(reads, store), settings),
-            "insight": HistoryService(reads, store, clock),
+            "verbs": verbs,
+            "logs": LogService(verbs, replicas, access, permissions),
+            "shells": ReplicaStreamService(reads, verbs, replicas, access, permissions, settings),
+            "history": HistoryService(reads, store, clock),
             "reader": ReadService(clusters, reads, authorizer),
             "writer": WriteService(reads),
         }
         built = application.build(application.ApplicationParts(settings, reads, guards, served, given), routes(kinds))
         yield Composition(settings, clusters, built, store, tokens, recorder, served)
-
-
-def _projects(clusters: Clusters) -> Any:
-    def find(name: str) -> Project | None:
-        return clusters.view(HOST, PROJECTS).get(Key("", name))
-
-    return find
-
-
-def _belongs(authorizer: Authorizer) -> Any:
-    def belongs(caller: Caller, project: str) -> bool:
-        return bool(authorizer.held_permissions(caller, project).permissions)
-
-    return belongs
 
 
 @cache

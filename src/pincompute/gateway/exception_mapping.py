@@ -41,7 +41,7 @@ def of_kube(error: api_errors.KubeError) -> Problem:
             return problems.conflict("the object was changed by somebody else in the meantime")
         case api_errors.Invalid():
             fields = tuple(problems.FieldError(c.field, c.reason, c.message) for c in error.causes)
-            return problems.invalid(fields or (problems.FieldError("", "", str(error)),))
+            return problems.invalid(*(fields or (problems.FieldError("", "", str(error)),)))
         case api_errors.Refused():
             return problems.forbidden(error.status.message, "change the input so that the region's rules allow it")
         case _:

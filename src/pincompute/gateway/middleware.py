@@ -16,7 +16,9 @@ from typing import Any, Protocol
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from pincompute.gateway import problems, reason_header, request_parameters
+from pincompute.gateway.access import Authenticator, Authorizer, Decision
 from pincompute.gateway.call_context import ANONYMOUS, OPERATION, PUBLIC, Call, Caller, Operation
+from pincompute.gateway.limits import RequestLimiter
 from pincompute.gateway.problems import Problem
 from pincompute.gateway.request_parameters import PARAMETERS
 from pincompute.kube.clock import SYSTEM
@@ -28,42 +30,6 @@ CALL = "pincompute.call"  # key in the ASGI scope
 REQUEST_ID = "pincompute.request-id"
 LONGEST_ID = 64
 LONGEST_REASON = 120  # bytes of a close frame's reason
-
-
-class AccessDecision(Protocol):
-    """`hidden`: the caller may not even know whether it exists. `remedy` is empty where an owner or administrator decides."""
-
-    @property
-    def allowed(self) -> bool: ...
-
-    @property
-    def hidden(self) -> bool: ...
-
-    @property
-    def why(self) -> str: ...
-
-    @property
-    def remedy(self) -> str: ...
-
-
-class RequestAuthenticator(Protocol):
-    async def identify(self, scope: Any) -> Caller:
-        """Raises Problem 401."""
-        ...
-
-
-class RequestAuthorizer(Protocol):
-    def decide(self, caller: Caller, operation: Operation, project: str, name: str) -> AccessDecision: ...
-
-
-class RequestThrottle(Protocol):
-    def admit(self, caller: Caller, operation: Operation, project: str) -> Any:
-        """An async context in which the request runs. Raises Problem 429."""
-        ...
-
-    async def failed_login(self, source: str) -> bool:
-        """An address sent a bad credential. False when it does so too often to record each."""
-        ...
 
 
 class RequestAuditor(Protocol):
@@ -80,9 +46,9 @@ class RequestAuditor(Protocol):
 class RequestGuards:
     """The services that decide about a request."""
 
-    authenticator: RequestAuthenticator
-    limiter: RequestThrottle
-    authorizer: RequestAuthorizer
+    authenticator: Authenticator
+    limiter: RequestLimiter
+    authorizer: Authorizer
     audit: RequestAuditor
     now: Callable[[], datetime] = SYSTEM.wall
 
@@ -102,7 +68,10 @@ class RequestMiddleware:
         try:
             await self._pass(scope, receive, answer)
         except Problem as problem:
-            await _close(scope, answer, problem)
+            if answer.status:
+                await answer({"type": "websocket.close", "code": 4000 + problem.status, "reason": close_reason(problem.detail)})
+            else:
+                await refuse_socket(scope, answer, problem)
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         options = scope["route_handler"].opt
@@ -181,13 +150,17 @@ async def _name_methods(methods: str, send: Send) -> None:
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _close(scope: Scope, answer: StatusRecorder, problem: Problem) -> None:
-    """A WebSocket that was not accepted yet gets the problem document; an open one a close code and the reason."""
-    if answer.status or "websocket.http.response" not in (scope["extensions"] or {}):
-        reason = problem.detail.encode()[:LONGEST_REASON].decode(errors="ignore")
-        await answer({"type": "websocket.close", "code": 4000 + problem.status, "reason": reason})
-        return
-    await problems.send_to(answer, problem, request_id(scope), "websocket.http.response")
+async def refuse_socket(scope: Any, send: Send, problem: Problem) -> None:
+    """Refuse a WebSocket that is not accepted: with the problem document if the server can send one, else a close code."""
+    if "websocket.http.response" in (scope.get("extensions") or {}):
+        await problems.send_to(send, problem, request_id(scope), "websocket.http.response")
+    else:
+        await send({"type": "websocket.close", "code": 4000 + problem.status, "reason": close_reason(problem.detail)})
+
+
+def close_reason(text: str) -> str:
+    """As much of a text as a close frame has room for."""
+    return text.encode()[:LONGEST_REASON].decode(errors="ignore")
 
 
 def _call(scope: Scope, caller: Caller, operation: Operation, at: datetime) -> Call:
@@ -204,7 +177,7 @@ def _call(scope: Scope, caller: Caller, operation: Operation, at: datetime) -> C
     )
 
 
-def _refusal(call: Call, decision: AccessDecision) -> Problem:
+def _refusal(call: Call, decision: Decision) -> Problem:
     if call.caller == ANONYMOUS:
         return problems.unauthenticated("this request needs a login")
     if decision.hidden:

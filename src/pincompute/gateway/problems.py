@@ -85,20 +85,8 @@ class Problem(Exception):  # noqa: N818 - it reads as what the caller gets
         self.errors = errors
         self.headers: Headers = headers or {}
 
-    def body(self, request_id: str = "") -> ProblemBody:
-        return ProblemBody(
-            type=TYPES + self.code,
-            code=self.code,
-            title=self.title,
-            status=self.status,
-            detail=self.detail,
-            remedy=self.remedy,
-            errors=self.errors,
-            request_id=request_id,
-        )
 
-
-def invalid(errors: tuple[FieldError, ...]) -> Problem:
+def invalid(*errors: FieldError) -> Problem:
     """All that is wrong at once."""
     lines = "; ".join(f"{e.field}: {e.message}" if e.field else e.message for e in errors)
     return Problem("invalid", lines, "correct these fields, then try again", errors=errors)
@@ -150,7 +138,17 @@ def unavailable(detail: str, retry_after: float = 5.0, remedy: str = "try again 
 
 
 def encode(problem: Problem, request_id: str) -> bytes:
-    return msgspec.json.encode(problem.body(request_id))
+    body = ProblemBody(
+        type=TYPES + problem.code,
+        code=problem.code,
+        title=problem.title,
+        status=problem.status,
+        detail=problem.detail,
+        remedy=problem.remedy,
+        errors=problem.errors,
+        request_id=request_id,
+    )
+    return msgspec.json.encode(body)
 
 
 async def send_to(send: Send, problem: Problem, request_id: str, message: str = "http.response") -> None:

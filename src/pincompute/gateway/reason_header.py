@@ -37,4 +37,4 @@ def read(headers: Iterable[tuple[bytes, bytes]]) -> str:
 
 
 def _invalid(expected: str, message: str) -> Problem:
-    return problems.invalid((FieldError(HEADER, expected, f"{message}: {expected} is expected"),))
+    return problems.invalid(FieldError(HEADER, expected, f"{message}: {expected} is expected"))

@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Protocol
 
 from pincompute.api.kinds import WorkloadObject
 from pincompute.api.revisions import PinRevision
 from pincompute.gateway import problems
+from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.operation.lifecycle_rules import RollbackRevision
 from pincompute.gateway.operation.replica_lookup import WorkloadRef
 from pincompute.store import records
+from pincompute.store.database import StoreUnavailable
 from pincompute.store.history_store import HistoryStore
-from pincompute.store.record_history import RecordFilter
+from pincompute.store.history_table import RecordFilter
 from pincompute.store.records import AnyRecord, RecordType
-from pincompute.store.store_errors import StoreUnavailable
 
 LOOKED_AT = 500  # records; more changes than anybody goes back over
 TYPES: frozenset[RecordType] = frozenset({"revision", "state"})
@@ -28,17 +28,9 @@ RUNNING = "Running"
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
-class RevisionLister(Protocol):
-    """Where the former templates of workloads are at hand."""
-
-    def revisions(self, obj: WorkloadObject) -> tuple[PinRevision, ...]: ...
-
-
 @dataclass(frozen=True, slots=True)
 class RollbackRevisions:
-    """Implements `operation.acting.Revisions`."""
-
-    reads: RevisionLister
+    reads: CacheReads
     store: HistoryStore
 
     async def of(self, target: WorkloadRef, obj: WorkloadObject) -> Sequence[RollbackRevision]:
@@ -57,13 +49,13 @@ class RollbackRevisions:
         return merged(kept, revisions(page.records))
 
 
-def merged(kept: Sequence[PinRevision], told: Sequence[RollbackRevision]) -> tuple[RollbackRevision, ...]:
+def merged(kept: Sequence[PinRevision], recorded: Sequence[RollbackRevision]) -> tuple[RollbackRevision, ...]:
     """Both newest first, each revision once. What only the host keeps stands where its number puts it among the others.
 
     Of a revision that both know the history's is taken: it has the template as its author wrote it, the host as the members ran
     it; both mean the same.
     """
-    order = {revision.name: place for place, revision in enumerate(told)}
+    order = {revision.name: place for place, revision in enumerate(recorded)}
     found: list[RollbackRevision] = []
     taken = 0
     for revision in kept:
@@ -71,9 +63,9 @@ def merged(kept: Sequence[PinRevision], told: Sequence[RollbackRevision]) -> tup
         if place is None:
             found.append(_unjudged(revision))
         elif place >= taken:
-            found += told[taken : place + 1]
+            found += recorded[taken : place + 1]
             taken = place + 1
-    return (*found, *told[taken:])
+    return (*found, *recorded[taken:])
 
 
 def _unjudged(kept: PinRevision) -> RollbackRevision:

@@ -1,4 +1,4 @@
-"""What a login is exchanged for: authorization codes and device codes in memory, and refresh tokens that survive a restart.
+"""Keeps what a login is exchanged for: authorization and device codes in memory, and refresh tokens that survive a restart.
 
 Codes end soon and are used once. A refresh token is used once and followed by the next. It may be used again for GRACE
 seconds, because two programs of one user may renew at the same time. A later use means that it was stolen, and the whole login

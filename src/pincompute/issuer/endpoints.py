@@ -7,14 +7,12 @@ act for a user who logged in before. Litestar's CSRF middleware checks that a fo
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from litestar import Litestar, Request, Response, get, post
-from litestar.config.app import AppConfig
 from litestar.config.csrf import CSRFConfig
 from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException, PermissionDeniedException
@@ -40,17 +38,12 @@ log = logging.getLogger(__name__)
 
 AUTHORIZE = "/authorize"
 ACTIVATE = "/activate"
+REFRESH_GRANT = "refresh_token"
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
-PARAMETERS = (
-    "response_type",
-    "client_id",
-    "redirect_uri",
-    "scope",
-    "state",
-    "nonce",
-    "code_challenge",
-    "code_challenge_method",
-)  # of an authorization request
+GRANTS = ("authorization_code", REFRESH_GRANT, DEVICE_GRANT)
+_PKCE = ("code_challenge", "code_challenge_method")
+PARAMETERS = ("response_type", "client_id", "redirect_uri", "scope", "state", "nonce", *_PKCE)
+"""Of an authorization request."""
 LOOPBACK = ("127.0.0.1", "localhost")
 LONGEST = 2048  # characters of a parameter
 LARGEST_FORM = 64 * 1024  # bytes
@@ -62,35 +55,31 @@ PROGRAM = {"exclude_from_csrf": True}
 IssuerRequest = Request[Any, Any, Any]
 
 
-@dataclass(frozen=True, slots=True)
 class IssuerService:
     """What the issuer holds while it runs."""
 
-    url: str
-    users: Users
-    signer: TokenSigner
-    refresh_tokens: RefreshTokens
-    clock: Clock
-    codes: AuthorizationCodes = field(default_factory=AuthorizationCodes)
-    devices: DeviceGrants = field(default_factory=DeviceGrants)
-
-    @classmethod
-    def of(cls, folder: Path, url: str, clock: Clock) -> IssuerService:
+    def __init__(self, folder: Path, url: str, clock: Clock) -> None:
         """Makes what is missing in the folder. Raises IssuerError."""
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return cls(url, Users(folder, clock), TokenSigner(folder, url), RefreshTokens(folder), clock)
+        self.url = url
+        self.clock = clock
+        self.users = Users(folder, clock)
+        self.signer = TokenSigner(folder, url)
+        self.refresh_tokens = RefreshTokens(folder)
+        self.codes = AuthorizationCodes()
+        self.devices = DeviceGrants()
 
     def now(self) -> float:
         return self.clock.wall().timestamp()
 
-    def tokens(self, consent: Consent, refresh: str) -> dict[str, object]:
+    def tokens(self, consent: Consent, refresh: str) -> Response[dict[str, Any]]:
         """The answer of the token endpoint. Raises OAuthError when the user is gone."""
         user = self.users.get(consent.user)
         if user is None:
             self.refresh_tokens.revoke_user(consent.user)
             raise OAuthError("invalid_grant", f"there is no user {consent.user} any more")
         now = self.now()
-        return {
+        answer = {
             "access_token": self.signer.access_token(user, consent, now),
             "id_token": self.signer.id_token(user, consent, now),
             "refresh_token": refresh,
@@ -98,6 +87,7 @@ class IssuerService:
             "expires_in": int(LIFETIME),
             "scope": consent.scope,
         }
+        return Response(answer, headers=NO_STORE)
 
 
 Issuer = NamedDependency[IssuerService]
@@ -174,7 +164,7 @@ async def discovery(issuer: Issuer) -> dict[str, Any]:
         "jwks_uri": f"{url}/keys",
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
-        "grant_types_supported": [*GRANTS],
+        "grant_types_supported": list(GRANTS),
         "code_challenge_methods_supported": ["S256"],
         "token_endpoint_auth_methods_supported": ["none"],
         "revocation_endpoint_auth_methods_supported": ["none"],
@@ -194,11 +184,19 @@ async def keys(issuer: Issuer) -> Response[bytes]:
 @post("/token", status_code=200, opt=PROGRAM)
 async def token(request: IssuerRequest, issuer: Issuer) -> Response[dict[str, Any]]:
     form = await _form(request)
-    grant = GRANTS.get(form.get("grant_type", ""))
-    if grant is None:
+    grant, now = form.get("grant_type", ""), issuer.now()
+    if grant not in GRANTS:
         raise OAuthError("unsupported_grant_type", f"grant_type must be one of {', '.join(GRANTS)}")
     _check_client(form)
-    return Response(issuer.tokens(*grant(issuer, form)), headers=NO_STORE)
+    if grant == REFRESH_GRANT:
+        consent, refresh = issuer.refresh_tokens.renew(_wanted(form, "refresh_token"), now)
+        return issuer.tokens(consent, refresh)
+    if grant == DEVICE_GRANT:
+        consent = issuer.devices.poll(_wanted(form, "device_code"), now)
+    else:
+        code, redirect, verifier = (_wanted(form, name) for name in ("code", "redirect_uri", "code_verifier"))
+        consent = issuer.codes.redeem(code, redirect, verifier, now)
+    return issuer.tokens(consent, issuer.refresh_tokens.open(consent, now))
 
 
 @post("/device", status_code=200, opt=PROGRAM)
@@ -233,42 +231,13 @@ async def healthz() -> str:
     return "ok\n"
 
 
-def _of_code(issuer: IssuerService, form: Mapping[str, str]) -> tuple[Consent, str]:
-    code, redirect, verifier = (_wanted(form, name) for name in ("code", "redirect_uri", "code_verifier"))
-    consent = issuer.codes.redeem(code, redirect, verifier, issuer.now())
-    return consent, issuer.refresh_tokens.open(consent, issuer.now())
-
-
-def _of_device(issuer: IssuerService, form: Mapping[str, str]) -> tuple[Consent, str]:
-    consent = issuer.devices.poll(_wanted(form, "device_code"), issuer.now())
-    return consent, issuer.refresh_tokens.open(consent, issuer.now())
-
-
-def _of_refresh(issuer: IssuerService, form: Mapping[str, str]) -> tuple[Consent, str]:
-    return issuer.refresh_tokens.renew(_wanted(form, "refresh_token"), issuer.now())
-
-
-GRANTS: Mapping[str, Callable[[IssuerService, Mapping[str, str]], tuple[Consent, str]]] = {
-    "authorization_code": _of_code,
-    "refresh_token": _of_refresh,
-    DEVICE_GRANT: _of_device,
-}
-
-
 def build(service: IssuerService) -> Litestar:
-    def give() -> IssuerService:
-        return service
-
-    def quiet(config: AppConfig) -> AppConfig:
-        config.logging_config = None
-        return config
-
     return Litestar(
         route_handlers=[
             *(authorize, log_in, activate, connect_device),
             *(discovery, keys, token, device_authorization, revoke, healthz),
         ],
-        dependencies={"issuer": Provide(give, sync_to_thread=False)},
+        dependencies={"issuer": Provide(lambda: service, sync_to_thread=False)},
         exception_handlers={OAuthError: _refused, HTTPException: _http, Exception: _failed},
         csrf_config=CSRFConfig(
             secret=service.signer.form_secret,
@@ -278,7 +247,7 @@ def build(service: IssuerService) -> Litestar:
         ),
         request_max_body_size=LARGEST_FORM,
         openapi_config=None,
-        on_app_init=[quiet],
+        logging_config=None,
     )
 
 

@@ -12,7 +12,6 @@ import hashlib
 import hmac
 import os
 import secrets
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -119,41 +118,31 @@ def _make_first(folder: Path) -> None:
     write(folder / USERS, yaml.safe_dump({"users": entries}, sort_keys=False).encode())
 
 
-@dataclass(frozen=True, slots=True)
-class _Hash:
-    cost: int
-    block: int
-    parallel: int
-    salt: bytes
-    digest: bytes
-
-    def of(self, password: str) -> bytes:
-        memory = 128 * self.cost * self.block * self.parallel + (1 << 20)
-        return hashlib.scrypt(
-            password.encode(), salt=self.salt, n=self.cost, r=self.block, p=self.parallel, maxmem=memory, dklen=32
-        )
-
-
 def hashed(password: str) -> str:
-    fresh = _Hash(COST, BLOCK, PARALLEL, os.urandom(16), b"")
-    salt, digest = (base64.b64encode(data).decode() for data in (fresh.salt, fresh.of(password)))
-    return f"scrypt${COST}${BLOCK}${PARALLEL}${salt}${digest}"
+    salt = os.urandom(16)
+    digest = _scrypt(password, salt, COST, BLOCK, PARALLEL)
+    return "$".join(("scrypt", f"{COST}${BLOCK}${PARALLEL}", *(base64.b64encode(part).decode() for part in (salt, digest))))
 
 
 def matches(password: str, stored: str) -> bool:
     """Takes tens of milliseconds: call it in a thread."""
-    held = _parse(stored)
-    return len(password) <= LONGEST_PASSWORD and hmac.compare_digest(held.of(password), held.digest)
+    digest, salt, *costs = _parse(stored)
+    return len(password) <= LONGEST_PASSWORD and hmac.compare_digest(_scrypt(password, salt, *costs), digest)
 
 
-def _parse(stored: str) -> _Hash:
-    """Raises ValueError."""
+def _scrypt(password: str, salt: bytes, cost: int, block: int, parallel: int) -> bytes:
+    memory = 128 * cost * block * parallel + (1 << 20)
+    return hashlib.scrypt(password.encode(), salt=salt, n=cost, r=block, p=parallel, maxmem=memory, dklen=32)
+
+
+def _parse(stored: str) -> tuple[bytes, bytes, int, int, int]:
+    """The digest, the salt and the costs. Raises ValueError."""
     try:
-        scheme, cost, block, parallel, salt, digest = stored.split("$")
-        raw, expected = base64.b64decode(salt, validate=True), base64.b64decode(digest, validate=True)
-        found = _Hash(int(cost), int(block), int(parallel), raw, expected)
+        scheme, *costs, salt, digest = stored.split("$")
+        cost, block, parallel = map(int, costs)
+        found = base64.b64decode(digest, validate=True), base64.b64decode(salt, validate=True), cost, block, parallel
     except ValueError:
         raise ValueError("a password is not scrypt$N$r$p$SALT$HASH") from None
-    if scheme != "scrypt" or not (2 <= found.cost <= LARGEST_COST and 1 <= found.block <= 32 and 1 <= found.parallel <= 16):
+    if scheme != "scrypt" or not (2 <= cost <= LARGEST_COST and 1 <= block <= 32 and 1 <= parallel <= 16):
         raise ValueError("a password is not scrypt$N$r$p$SALT$HASH with numbers that can be used")
     return found

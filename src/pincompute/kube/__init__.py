@@ -1,1 +1,1 @@
-"""This package is the only access to Kubernetes: client, informers, writes, leader election."""
+"""The only access to Kubernetes: client, informers, writes, leader election."""

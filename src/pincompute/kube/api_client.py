@@ -1,4 +1,4 @@
-"""This module is the client of one API server: deadlines, a rate limit, a circuit breaker, and safe retries.
+"""The client of one API server: deadlines, a rate limit, a circuit breaker, and safe retries.
 
 The client retries reads always, and writes only when the server said 429 or when nothing was sent. It never repeats a write
 whose fate is unknown: the caller reconciles again and decides anew.
@@ -23,7 +23,7 @@ from pincompute.kube.circuit_breaker import CircuitBreaker
 from pincompute.kube.clock import SYSTEM, Clock
 from pincompute.kube.http_connection import ApiCall, HttpConnection
 from pincompute.kube.kubeconfig import ClusterConfig
-from pincompute.kube.token_bucket import TokenBucket
+from pincompute.kube.rate_limiter import RateLimiter
 
 T = TypeVar("T", bound=Object)
 
@@ -49,7 +49,7 @@ class ApiClient:
         self.name = name
         self.clock = clock
         self.breaker = CircuitBreaker(clock=clock)
-        self._bucket = TokenBucket(qps, burst, clock)
+        self._bucket = RateLimiter(qps, burst, clock)
         self._connection = HttpConnection(config, name, user_agent, clock, self.breaker)
 
     async def __aenter__(self) -> Self:

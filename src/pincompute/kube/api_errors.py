@@ -1,4 +1,4 @@
-"""This module defines the errors between us and an API server, as one tree that callers match on.
+"""Defines the errors between us and an API server, as one tree that callers match on.
 
 KubeError
 ├── Unreachable          no answer: connect failure, time-out, broken stream, breaker open

@@ -1,4 +1,4 @@
-"""This module remembers what this process applied to a cluster, so that an unchanged apply costs no request (S-004).
+"""Remembers what this process applied to a cluster, so that an unchanged apply costs no request (S-004).
 
 A mutating policy in a member may change what we apply, and our body would then never equal the object. The cache therefore
 compares our body with our last body, and the object with the API server's answer to the last apply.

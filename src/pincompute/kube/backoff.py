@@ -1,4 +1,4 @@
-"""This module computes waits after failures: exponential with full jitter, a cap, and a reset after calm (S-320)."""
+"""Computes waits after failures: exponential with full jitter, a cap, and a reset after calm (S-320)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This module defines what a controller may read: caches of one kind in one cluster, and whether they can be trusted.
+"""Defines what a controller may read: caches of one kind in one cluster, and whether they can be trusted.
 
 An unsynced or silent cache is *unknown*, never empty (S-010). `observe` calls `known()` on every view whose emptiness or
 silence would matter, and the engine changes nothing when that raises.

@@ -1,4 +1,4 @@
-"""This module writes to one cluster and puts each answer into the caches, so that a process reads its own writes."""
+"""Writes to one cluster and puts each answer into the caches, so that a process reads its own writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This module is a circuit breaker per cluster: after some transport failures in a row, calls fail at once.
+"""A circuit breaker per cluster: after some transport failures in a row, calls fail at once.
 
 Only silence counts as failure. Any HTTP answer, even an error, shows that the API server is there.
 """

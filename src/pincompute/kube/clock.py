@@ -1,4 +1,4 @@
-"""This module injects time and randomness: besides tests, waiting, the wall clock and randomness come only from here."""
+"""Injects time and randomness: besides tests, waiting, the wall clock and randomness come only from here."""
 
 from __future__ import annotations
 

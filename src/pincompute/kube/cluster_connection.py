@@ -1,4 +1,4 @@
-"""This module runs the connection to one cluster: its client, its caches, and the probe of whether it answers.
+"""Runs the connection to one cluster: its client, its caches, and the probe of whether it answers.
 
 Every part runs independently: a kind that cannot sync stops no other kind (S-011), a cluster that hangs stops no other cluster
 (S-014), and everything ends with the one task that runs it (S-015).

@@ -1,4 +1,4 @@
-"""This module holds all clusters of a process: the host or the local one, and members that come and go.
+"""Holds all clusters of a process: the host or the local one, and members that come and go.
 
 A process declares what to watch, by place, before it adds the first cluster. Every cluster then gets the caches of its place.
 """
@@ -131,7 +131,7 @@ class Clusters:
                 self._news(name)
 
     async def _start(self) -> None:
-        """What was left alone because a cluster had not been asked yet is looked at once the start is over."""
+        """What was left alone because a cluster had not been asked yet is reconciled once the start is over."""
         await asyncio.sleep(START)
         self._starting = False
         self._news(HOST)

@@ -1,4 +1,4 @@
-"""This module provides a request's credentials: a header, and a TLS context with or without a client certificate.
+"""Provides a request's credentials: a header, and a TLS context with or without a client certificate.
 
 Every request checks the files and reads those that changed. An exec plugin runs again when its output is about to expire or
 was refused. A rotated credential therefore serves the next request, while open connections, watches among them, continue

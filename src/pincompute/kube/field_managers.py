@@ -1,4 +1,4 @@
-"""This module finds out which program last wrote an object's spec, from the API server's record of field managers.
+"""Finds out which program last wrote an object's spec, from the API server's record of field managers.
 
 Caches leave field managers out, so this costs a request.
 """

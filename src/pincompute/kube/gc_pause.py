@@ -1,4 +1,4 @@
-"""This module pauses Python's cyclic garbage collector while large lists are decoded.
+"""Pauses Python's cyclic garbage collector while large lists are decoded.
 
 Slim objects hold no cycles, yet thousands of allocations per page would make the collector walk everything that is already
 cached: twice the time, and stalls of 130 ms. After a first sync the surviving objects are frozen, so the collector ignores

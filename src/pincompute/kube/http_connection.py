@@ -1,4 +1,4 @@
-"""This module speaks HTTP to one API server: sessions, sockets, credentials, and failures turned into our own errors.
+"""Speaks HTTP to one API server: sessions, sockets, credentials, and failures turned into our own errors.
 
 Requests and watches have separate pools, because a watch holds its connection for minutes and must not use up the connections
 for requests.

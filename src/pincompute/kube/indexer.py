@@ -1,4 +1,4 @@
-"""This module keeps indexes, ranked indexes and sums over the objects of a cache. It does no I/O.
+"""Keeps indexes, ranked indexes and sums over the objects of a cache. It does no I/O.
 
 An index finds the objects that have something in common, and a sum adds up their amounts. Both follow every event as it comes,
 so a decision that needs them costs what changed and never what exists. A process declares them with the cache. Their functions

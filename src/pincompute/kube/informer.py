@@ -1,4 +1,4 @@
-"""This module is the informer: it caches one kind in one cluster by a list, and keeps it current by a watch.
+"""The informer: it caches one kind in one cluster by a list, and keeps it current by a watch.
 
 The informer compares a list with what it knows, so it also notices a deletion that the watch missed. Until the first list is
 complete the cache is unknown, not empty (S-010). List and watch share one backoff (S-320).

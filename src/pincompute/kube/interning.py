@@ -1,4 +1,4 @@
-"""This module keeps equal parts of cached objects once: a thousand pods of one app share labels, owner and containers.
+"""Keeps equal parts of cached objects once: a thousand pods of one app share labels, owner and containers.
 
 Interning halves the memory of a slim pod. Objects are immutable for all other code, so sharing has no effect there.
 """

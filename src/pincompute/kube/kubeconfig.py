@@ -1,4 +1,4 @@
-"""This module reads cluster addresses and credentials: kubeconfig files, Secrets, and the pod's service account.
+"""Reads cluster addresses and credentials: kubeconfig files, Secrets, and the pod's service account.
 
 A kubeconfig from a Secret may hold data only, no paths and no exec plugin, because whoever may write Secrets in the host must
 not thereby read our files or run programs in our process.

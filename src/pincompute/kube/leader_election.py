@@ -1,4 +1,4 @@
-"""This module elects one writer at a time with a Lease object and each process's own monotonic clock.
+"""Elects one writer at a time with a Lease object and each process's own monotonic clock.
 
 Wall clocks are never compared (F8). A contender takes over when it has seen the record unchanged for the record's duration.
 The holder counts from before it sent its last renewal and stops `margin` seconds earlier, so it has stopped before anyone can

@@ -1,4 +1,4 @@
-"""This module splits a byte stream into lines, wherever the network cut it."""
+"""Splits a byte stream into lines, wherever the network cut it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This module connects a process to exactly the registered members, with the credentials in their Secrets.
+"""Connects a process to exactly the registered members, with the credentials in their Secrets.
 
 It is not a controller, because it writes nothing: it reads MemberClusters and Secrets, and changes what this process watches.
 A kubeconfig that cannot be used leaves the member unreachable, with the reason in the log, and affects no other member
@@ -26,7 +26,7 @@ from pincompute.kube.kubeconfig import ClusterConfig, ConfigError
 log = logging.getLogger(__name__)
 
 KUBECONFIG = "kubeconfig"  # key of the Secret's data; "PROCESS.kubeconfig" holds a process's own, if it has one
-AT_LEAST_EVERY = 30.0  # seconds; news is followed at once
+AT_LEAST_EVERY = 30.0  # seconds; an event is handled at once
 
 
 class MemberConnections:

@@ -1,4 +1,4 @@
-"""This module decodes an API server's JSON into slim objects, with one compiled decoder per type.
+"""Decodes an API server's JSON into slim objects, with one compiled decoder per type.
 
 It decodes watch events in two steps, the type first: ERROR carries a Status and BOOKMARK almost nothing, and the decoder of
 the kind must get neither.

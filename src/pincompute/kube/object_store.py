@@ -1,4 +1,4 @@
-"""This module stores the objects of one kind in one cluster, with their indexes and sums. It does no I/O.
+"""Stores the objects of one kind in one cluster, with their indexes and sums. It does no I/O.
 
 Versions only rise: an older state never replaces a newer one, whether it comes from a watch, a list or the answer to our own
 write, and an object that we deleted never comes back. Lists and watches may therefore lag behind our own writes without
@@ -134,7 +134,7 @@ class ObjectStore(Generic[T]):
 
     def _set(self, key: Key, obj: T, old: T | None) -> None:
         if old is not None and old.metadata.uid != obj.metadata.uid:
-            self._drop(old)  # deleted and made again between two looks
+            self._drop(old)  # deleted and made again between two lists
             old = None
         self._refile(key, old, obj)
         self._objects.setdefault(key.namespace, {})[obj.metadata.name] = obj

@@ -1,4 +1,4 @@
-"""This module sends writes and uncached reads to an API server. Each returns the slim object as it is afterwards.
+"""Sends writes and uncached reads to an API server. Each returns the slim object as it is afterwards.
 
 It repeats nothing that may have taken effect (see `api_client`), and no function reads before it writes: preconditions travel
 in the request and the API server checks them.

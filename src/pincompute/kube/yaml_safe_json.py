@@ -1,4 +1,4 @@
-"""This module encodes objects as JSON that is also YAML, because API servers read server-side apply bodies as YAML.
+"""Encodes objects as JSON that is also YAML, because API servers read server-side apply bodies as YAML.
 
 YAML refuses most literal control characters, and folds three of Unicode's line breaks into others. JSON's escapes mean the
 same in both. Only characters of four hex digits are escaped: YAML refuses JSON's surrogate pairs, which a larger character

@@ -1,1 +1,1 @@
-"""This package is the process in each member cluster that turns shards into pods and measures the cluster's capacity."""
+"""The process in each member cluster that turns shards into pods and measures the cluster's capacity."""

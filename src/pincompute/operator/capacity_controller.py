@@ -1,4 +1,4 @@
-"""This controller measures the cluster's capacity and writes it into ClusterCapacity `local`, in a bounded size.
+"""Measures the cluster's capacity and writes it into ClusterCapacity `local`, in a bounded size.
 
 Events of pods and nodes trigger no measurement, because their heartbeats would ask for a pass over everything many times a
 second. The controller makes one pass every few seconds, more rarely the more pods there are, so that it never takes more than
@@ -18,7 +18,7 @@ from pincompute.api.labels import LOCAL, MANAGED_BY, PINCOMPUTE, SYSTEM_NAMESPAC
 from pincompute.api.member_clusters import CLUSTERCAPACITIES, Capacity, ClusterCapacity, ClusterCapacityStatus
 from pincompute.api.meta import Key
 from pincompute.domain import capacity_summary
-from pincompute.engine.controller_card import Card, Controller, ReadAccess, WriteAccess, own_key
+from pincompute.engine.controller import Card, Controller, ReadAccess, WriteAccess, own_key
 from pincompute.engine.plan import Create, Plan, Ref, Replace, plan, status_update
 from pincompute.kube.cache_views import Unknown, View, Views
 

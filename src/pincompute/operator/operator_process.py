@@ -1,4 +1,4 @@
-"""This module runs the operator process: it lists the controllers of a member and what they watch there."""
+"""Runs the operator process: it lists the controllers of a member and what they watch there."""
 
 from __future__ import annotations
 

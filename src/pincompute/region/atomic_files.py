@@ -1,12 +1,10 @@
-"""Writes files that are whole or absent: beside their place, then renamed over it. Locks files between processes."""
+"""Writes files that are whole or absent: beside their place, then renamed over it."""
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
-from fcntl import LOCK_EX, LOCK_NB, flock
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -26,32 +24,3 @@ def write(path: Path, data: bytes, mode: int = 0o600) -> bool:
         Path(beside).unlink(missing_ok=True)
         raise
     return True
-
-
-class Locked(Exception):  # noqa: N818 - a state of the world that the caller explains
-    """Another process holds the lock; the argument is the path of the lock file."""
-
-
-@contextmanager
-def lock(path: Path) -> Generator[None, None, None]:
-    """Hold an exclusive lock that the kernel gives back when this process ends, however it ends."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as file:
-        try:
-            flock(file, LOCK_EX | LOCK_NB)
-        except BlockingIOError:
-            raise Locked(path) from None
-        yield
-
-
-@contextmanager
-def wait_lock(path: Path, held: Callable[[], None]) -> Generator[None, None, None]:
-    """As `lock`, but wait for it; `held` is called once when there is something to wait for."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as file:
-        try:
-            flock(file, LOCK_EX | LOCK_NB)
-        except BlockingIOError:
-            held()
-            flock(file, LOCK_EX)
-        yield

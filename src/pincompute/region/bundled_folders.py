@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pincompute.region.errors import RegionError
+from pincompute.region.region_error import RegionError
 
 PACKAGE = Path(__file__).resolve().parents[1]
 

@@ -107,7 +107,7 @@ def logs(
 ) -> None:
     """Print the log of a program."""
     from pincompute.region import home
-    from pincompute.region.errors import RegionError
+    from pincompute.region.region_error import RegionError
 
     folder = home.path() / "logs"
     known = sorted(path.stem for path in folder.glob("*.log"))
@@ -214,10 +214,10 @@ def _reporting(interrupted: str) -> Generator[Progress, None, None]:
     """Show progress; turn what a user can do something about into one message and an exit status."""
     from pincompute.kube.api_errors import KubeError
     from pincompute.kube.kubeconfig import ConfigError
-    from pincompute.region.errors import RegionError
     from pincompute.region.images.image_build import ImageError
     from pincompute.region.nodes.node_network import NetworkError
     from pincompute.region.progress import Progress
+    from pincompute.region.region_error import RegionError
 
     try:
         with Progress(Console(stderr=True, highlight=False)) as progress:

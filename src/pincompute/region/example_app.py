@@ -18,8 +18,8 @@ from pincompute.api.meta import Key, Manifest
 from pincompute.kube.api_client import ApiClient
 from pincompute.kube.api_errors import KubeError, NotFound
 from pincompute.region import bundled_folders
-from pincompute.region.errors import RegionError
 from pincompute.region.layout import MemberSpec
+from pincompute.region.region_error import RegionError
 
 NAME = Key("demo", "hello")
 APPS = KINDS[0].workload  # examples/hello is an app

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import msgspec
 
-from pincompute.region import atomic_files
-from pincompute.region.errors import RegionError
+from pincompute.region import atomic_files, file_locks
 from pincompute.region.layout import Layout, RegionSpec
+from pincompute.region.region_error import RegionError
 from pincompute.region.slot_claims import SPEC
 
 VARIABLE = "PINCOMPUTE_HOME"
@@ -56,9 +56,9 @@ def create(home: Path) -> None:
 def changing(home: Path) -> Generator[None, None, None]:
     """While this command changes the region, no other may."""
     try:
-        with atomic_files.lock(home / "region.lock"):
+        with file_locks.lock(home / "region.lock"):
             yield
-    except atomic_files.Locked:
+    except file_locks.Locked:
         raise RegionError(
             f"another command is changing the region in {home}: wait until it has ended, then repeat this one"
         ) from None

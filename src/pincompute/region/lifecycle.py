@@ -18,19 +18,19 @@ from typing import cast
 
 import msgspec
 
-from pincompute.region import atomic_files, example_app, home, population, region_programs, slot_claims
+from pincompute.region import atomic_files, example_app, home, provisioning, region_programs, slot_claims
 from pincompute.region.build import binary_cache, go_toolchain
 from pincompute.region.build.binary_cache import BinaryCache
 from pincompute.region.build.component_build import Component
 from pincompute.region.cluster import certificates
-from pincompute.region.errors import RegionError
 from pincompute.region.layout import Layout, MemberSpec, RegionSpec
 from pincompute.region.machine import doctor, inotify_limit, leftovers, port_conflicts
 from pincompute.region.nodes import node_network
-from pincompute.region.population import RunningRegion
 from pincompute.region.process import region_processes, supervisor_socket
-from pincompute.region.process.program_watch import ProgramWatch
+from pincompute.region.process.program_states import ProgramStates
 from pincompute.region.progress import Progress
+from pincompute.region.provisioning import RunningRegion
+from pincompute.region.region_error import RegionError
 
 FIRST_MEMBERS = (("a1", "a"), ("b1", "b"), ("c1", "c"))
 FEWEST_SIMULATED = 3  # nodes of a member that has no real one
@@ -56,7 +56,7 @@ def up(place: Path, wish: RegionOptions, progress: Progress) -> list[example_app
         programs = find_binaries(progress, extra_components(layout), keep_build_cache=wish.keep_build_cache)
         apply(layout, programs)
         progress.say(f"region in [bold]{place}[/bold], {_described(layout)}")
-        return asyncio.run(_populate(layout, programs, progress, example=wish.example))
+        return asyncio.run(_provision(layout, programs, progress, example=wish.example))
 
 
 def down(place: Path) -> None:
@@ -179,12 +179,12 @@ def supervised(place: Path, command: supervisor_socket.Command) -> supervisor_so
         ) from None
 
 
-async def _populate(layout: Layout, programs: Path, progress: Progress, *, example: bool) -> list[example_app.ZoneAnswer]:
-    watch = ProgramWatch(layout.home, progress)
+async def _provision(layout: Layout, programs: Path, progress: Progress, *, example: bool) -> list[example_app.ZoneAnswer]:
+    states = ProgramStates(layout.home, progress)
     try:
         async with asyncio.TaskGroup() as tasks:
-            polling = tasks.create_task(watch.poll())
-            answers = await population.populate(RunningRegion(layout, programs, watch, progress), example=example)
+            polling = tasks.create_task(states.poll())
+            answers = await provisioning.provision(RunningRegion(layout, programs, states, progress), example=example)
             polling.cancel()
     except BaseExceptionGroup as group:
         raise _first(group) from group

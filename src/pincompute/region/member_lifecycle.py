@@ -15,16 +15,16 @@ from pincompute.api.member_clusters import MEMBERCLUSTERS
 from pincompute.api.meta import Key
 from pincompute.kube.api_client import ApiClient
 from pincompute.kube.api_errors import NotFound
-from pincompute.region import home, lifecycle, population
+from pincompute.region import home, lifecycle, provisioning
 from pincompute.region.cluster import manifest_installer, member_registration
 from pincompute.region.cluster.manifest_installer import Installer
-from pincompute.region.errors import RegionError
 from pincompute.region.layout import MAX_MEMBERS, Layout, MemberSpec
 from pincompute.region.machine import leftovers
 from pincompute.region.nodes import simulated_nodes
-from pincompute.region.population import RunningRegion
-from pincompute.region.process.program_watch import ProgramWatch
+from pincompute.region.process.program_states import ProgramStates
 from pincompute.region.progress import Progress
+from pincompute.region.provisioning import RunningRegion
+from pincompute.region.region_error import RegionError
 
 LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 LONGEST = 15  # characters: the name is part of link, namespace and pod names
@@ -41,7 +41,7 @@ def add(place: Path, name: str, zone: str, progress: Progress) -> None:
         grown = layout_with(layout, name, zone)
         programs = lifecycle.find_binaries(progress, lifecycle.extra_components(grown))
         lifecycle.apply(grown, programs)
-        asyncio.run(_fill(RunningRegion(grown, programs, ProgramWatch(place, progress), progress), name))
+        asyncio.run(_provision(RunningRegion(grown, programs, ProgramStates(place, progress), progress), name))
         progress.say(f"member {name} in zone {zone} is part of the region")
 
 
@@ -108,15 +108,15 @@ def check_label(option: str, value: str) -> None:
         )
 
 
-async def _fill(region: RunningRegion, name: str) -> None:
+async def _provision(region: RunningRegion, name: str) -> None:
     added = member(region.layout, name)
     async with asyncio.TaskGroup() as tasks:
-        polling = tasks.create_task(region.watch.poll())
-        await population.fill_member(region, added)
+        polling = tasks.create_task(region.states.poll())
+        await provisioning.provision_member(region, added)
         if region.layout.spec.real_nodes:
-            await region.watch.ready(f"{name}-node")
+            await region.states.ready(f"{name}-node")
         async with manifest_installer.client(region.layout.kubeconfig, HOST) as client:
-            await population.register(region.layout, added, Installer(client))
+            await provisioning.register(region.layout, added, Installer(client))
             await _taking_work(client, name)
         polling.cancel()
 

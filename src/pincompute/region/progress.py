@@ -35,7 +35,7 @@ TELL = 60.0  # seconds between two lines about a long task where nothing is draw
 
 
 class Progress:
-    """Tells about steps and programs; made for one command."""
+    """Shows steps and programs; made for one command."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

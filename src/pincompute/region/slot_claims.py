@@ -1,4 +1,4 @@
-"""Which region has which slot: addresses, ports, links and control groups follow from it, so no two regions may share one.
+"""Claims a slot for each region: addresses, ports, links and control groups follow from it, so no two regions share one.
 
 A claim is a file named after the slot that holds the region's home. It outlives `down`, because Services and pods keep
 addresses of the slot. It is void when the home is gone or has another slot; a bridge of the slot that still stands keeps it
@@ -16,9 +16,9 @@ from pathlib import Path
 
 import msgspec
 
-from pincompute.region import atomic_files
-from pincompute.region.errors import RegionError
+from pincompute.region import file_locks
 from pincompute.region.layout import MAX_SLOTS, RegionSpec
+from pincompute.region.region_error import RegionError
 
 SPEC = "region.json"
 LINKS = Path("/sys/class/net")
@@ -73,7 +73,7 @@ def of(home: Path, claims: Path) -> int | None:
 
 @contextmanager
 def _changing(claims: Path) -> Generator[None, None, None]:
-    with atomic_files.wait_lock(claims / LOCK, lambda: None):
+    with file_locks.wait_lock(claims / LOCK, lambda: None):
         yield
 
 

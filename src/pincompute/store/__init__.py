@@ -1,1 +1,1 @@
-"""This package is the only access to SQL: history and service tokens, in SQLite by default or PostgreSQL by URL."""
+"""The only access to SQL: history and service tokens, in SQLite by default or PostgreSQL by URL."""

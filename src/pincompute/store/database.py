@@ -1,4 +1,4 @@
-"""This module opens one database, SQLite or PostgreSQL: connections, transactions, and failures as errors of our own.
+"""Opens one database, SQLite or PostgreSQL: connections, transactions, and failures as errors of our own.
 
 SQLite runs in WAL mode, so that readers never wait for the writer. Every writing transaction begins IMMEDIATE, because one
 that reads first and writes later fails at once when another writer came between, whatever the busy time-out.
@@ -21,13 +21,23 @@ from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError,
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.util import await_only
 
-from pincompute.store.store_errors import StoreError, StoreRefused, StoreUnavailable
-
 SQLITE = "sqlite+aiosqlite"
 POSTGRESQL = "postgresql+asyncpg"
 WAL_ATTEMPTS, WAL_PAUSE = 200, 0.05  # and seconds between them
 _IMMEDIATE = "pincompute_immediate"
 _WRONG_VALUE = ("22", "23")  # SQLSTATE classes: data exception, integrity constraint violation
+
+
+class StoreError(Exception):
+    """The store cannot be used in the way that was asked for."""
+
+
+class StoreUnavailable(StoreError):  # noqa: N818 - a state that passes, not a mistake
+    """The database does not answer now. Writes wait meanwhile; reads must be repeated."""
+
+
+class StoreRefused(StoreError):  # noqa: N818 - an answer
+    """The database never takes this value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +56,7 @@ class Database:
         """Raises StoreError for an address that is no supported database."""
         self.url = _parse(url)
         self.patience = patience
-        self._engine = _engine(self.url, patience)
+        self._engine = (_sqlite if self.is_sqlite else _postgresql)(self.url, patience)
 
     @property
     def is_sqlite(self) -> bool:
@@ -114,12 +124,6 @@ def _parse(url: str) -> sa.URL:
     if parsed.drivername == SQLITE and not parsed.database:
         raise StoreError(f"the store's URL names no file; expected {SQLITE}:////var/lib/pincompute/history.db, or another path")
     return parsed
-
-
-def _engine(url: sa.URL, patience: DatabaseTimeouts) -> AsyncEngine:
-    if url.drivername == POSTGRESQL:
-        return _postgresql(url, patience)
-    return _sqlite(url, patience)
 
 
 def _postgresql(url: sa.URL, patience: DatabaseTimeouts) -> AsyncEngine:

@@ -1,7 +1,8 @@
 """The store as the gateway uses it: writes that never wait, and reads when the database answers.
 
-`record` never waits and never fails: the outbox keeps what cannot be written now, in memory and on disk, and writes it in order
-as soon as the database is back. `open` does not wait for the database either, so a gateway starts without one.
+`record` never waits and never fails: the outbox keeps what cannot be written now, in memory and on disk. One task of the store
+drains the outbox into the database, in order, as soon as the database is back. The store does not wait for
+the database to start either, so a gateway starts without one.
 """
 
 from __future__ import annotations
@@ -16,12 +17,11 @@ from typing import Self
 from pincompute.kube.backoff import Backoff, BackoffLimits
 from pincompute.kube.clock import SYSTEM, Clock
 from pincompute.store import schema_migration
-from pincompute.store.database import Database, DatabaseTimeouts
+from pincompute.store.database import Database, DatabaseTimeouts, StoreError, StoreUnavailable
+from pincompute.store.history_table import HistoryTable
 from pincompute.store.outbox import Outbox
-from pincompute.store.record_history import RecordHistory
 from pincompute.store.records import AnyRecord
 from pincompute.store.retention import Retention, RetentionLimits
-from pincompute.store.store_errors import StoreError, StoreUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -59,14 +59,15 @@ class StoreHealth:
 class HistoryStore:
     """The store, an async context manager that owns its tasks. Leaving it writes what it can and keeps the rest on disk."""
 
-    def __init__(self, url: str, folder: Path, options: StoreOptions, clock: Clock) -> None:
+    def __init__(self, url: str, *, outbox: Path, options: StoreOptions = StoreOptions(), clock: Clock = SYSTEM) -> None:
+        """`outbox` is a folder. Raises StoreError for an address that cannot be used."""
         self._url = url
         self._options = options
         self._clock = clock
         self.database = Database(url, options.patience)
-        self.history = RecordHistory(self.database)
+        self.history = HistoryTable(self.database)
         self._retention = Retention(self.database, options.limits)
-        self._outbox = Outbox(folder, options.memory, options.disk)
+        self._outbox = Outbox(outbox, options.memory, options.disk)
         self._backoff = Backoff(options.pace, clock)
         self._ready = asyncio.Event()
         self._ending = asyncio.Event()  # tasks end between transactions: a driver that is cancelled in one leaks
@@ -74,11 +75,6 @@ class HistoryStore:
         self._written = self._refused = 0
         self._group = asyncio.TaskGroup()
         self._tasks: list[asyncio.Task[None]] = []
-
-    @classmethod
-    def open(cls, url: str, *, outbox: Path, options: StoreOptions = StoreOptions(), clock: Clock = SYSTEM) -> Self:
-        """`async with HistoryStore.open(url, outbox=folder) as store`. Raises StoreError for an address that cannot be used."""
-        return cls(url, outbox, options, clock)
 
     async def __aenter__(self) -> Self:
         await self._outbox.open()

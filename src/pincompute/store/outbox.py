@@ -1,4 +1,4 @@
-"""The outbox keeps records until the history database has taken them, also over outages of that database and restarts.
+"""Keeps records until the history database has taken them, also over outages of that database and restarts.
 
 A record waits in memory first. One that the database has not taken within `PATIENCE` is saved in a local SQLite file, so that
 a killed process loses less than a second of history. Every record gets a number, and three of these numbers say where all of
@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 from pincompute.store import records
+from pincompute.store.database import StoreError, StoreUnavailable
 from pincompute.store.records import AnyRecord
-from pincompute.store.store_errors import StoreError, StoreUnavailable
 
 log = logging.getLogger(__name__)
 

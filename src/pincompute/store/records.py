@@ -1,4 +1,4 @@
-"""This module defines history records: one struct for each kind of thing that happens to a workload.
+"""Defines history records: one struct for each kind of thing that happens to a workload.
 
 Every record has a natural key, made only from what the objects themselves say, so several gateways, and one gateway after a
 restart, may all write the same record and it exists once. A record replaces the former one with the same key only when it
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from datetime import UTC, datetime
-from typing import Literal, TypeAlias, cast
+from typing import ClassVar, Literal, TypeAlias, cast
 
 import msgspec
 
@@ -28,6 +28,9 @@ _SEPARATOR = "\x1f"  # in no name
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel", tag_field="type"):
     """Something that happened. `workload` is its kind; `name` is empty for what concerns a whole project."""
+
+    searched: ClassVar[tuple[str, ...]] = ()
+    """The fields that a search by text reads."""
 
     project: str
     workload: str = ""
@@ -55,7 +58,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rena
     @property
     def words(self) -> tuple[str, ...]:
         """Returns what a search by text reads."""
-        return ()
+        return tuple(getattr(self, name) for name in self.searched)
 
     @property
     def type(self) -> RecordType:
@@ -74,6 +77,7 @@ class RevisionRecord(Record, frozen=True, kw_only=True, tag="revision"):
     `manager` is the program that wrote the spec, when it was not the gateway.
     """
 
+    searched: ClassVar[tuple[str, ...]] = ("revision", "author", "reason", "manager")
     generation: int
     revision: str = ""
     spec: Manifest = {}
@@ -88,10 +92,6 @@ class RevisionRecord(Record, frozen=True, kw_only=True, tag="revision"):
     @property
     def rank(self) -> int:
         return 2 * bool(self.author) + bool(self.manager)
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        return self.revision, self.author, self.reason, self.manager
 
 
 class DecisionRecord(Record, frozen=True, kw_only=True, tag="decision"):
@@ -112,6 +112,7 @@ class DecisionRecord(Record, frozen=True, kw_only=True, tag="decision"):
 class StateRecord(Record, frozen=True, kw_only=True, tag="state"):
     """The workload's phase changed. `before` is empty when it is not known or there was none."""
 
+    searched: ClassVar[tuple[str, ...]] = ("before", "after", "message")
     after: str
     before: str = ""
     message: str = ""
@@ -121,10 +122,6 @@ class StateRecord(Record, frozen=True, kw_only=True, tag="state"):
         if self.after == GONE:
             return self.uid, GONE
         return self.uid, self.after, micros(self.at)
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        return self.before, self.after, self.message
 
 
 class ExitRecord(Record, frozen=True, kw_only=True, tag="exit"):
@@ -152,6 +149,7 @@ class ExitRecord(Record, frozen=True, kw_only=True, tag="exit"):
 class EventRecord(Record, frozen=True, kw_only=True, tag="event"):
     """A Kubernetes event: `count` times from `at` to `last`. `about` is the kind of the object, `object` its name."""
 
+    searched: ClassVar[tuple[str, ...]] = ("about", "object", "reason", "message", "component")
     event_uid: str
     about: str
     object: str
@@ -174,10 +172,6 @@ class EventRecord(Record, frozen=True, kw_only=True, tag="event"):
     def until(self) -> datetime:
         return self.last
 
-    @property
-    def words(self) -> tuple[str, ...]:
-        return self.about, self.object, self.reason, self.message, self.component
-
 
 class OperationRecord(Record, frozen=True, kw_only=True, tag="operation"):
     """A user did something through the gateway. `generation` is the one that it made, 0 for none.
@@ -185,6 +179,7 @@ class OperationRecord(Record, frozen=True, kw_only=True, tag="operation"):
     `outcome` is empty until it is known, then "done" or the problem's code; `detail` is what the verb was given.
     """
 
+    searched: ClassVar[tuple[str, ...]] = ("verb", "author", "reason", "outcome", "detail", "request_id")
     request_id: str
     verb: str
     author: str
@@ -201,10 +196,6 @@ class OperationRecord(Record, frozen=True, kw_only=True, tag="operation"):
     @property
     def rank(self) -> int:
         return 2 * bool(self.outcome) + bool(self.generation)
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        return self.verb, self.author, self.reason, self.outcome, self.detail, self.request_id
 
 
 AnyRecord: TypeAlias = RevisionRecord | DecisionRecord | StateRecord | ExitRecord | EventRecord | OperationRecord

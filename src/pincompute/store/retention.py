@@ -1,4 +1,4 @@
-"""This module removes old history, by age and by size, the oldest first, in small batches so that nothing waits for it.
+"""Removes old history, by age and by size, the oldest first, in small batches so that nothing waits for it.
 
 Revisions have an age limit of their own: going back to one is useful long after nobody asks why a container ended.
 """

@@ -1,4 +1,4 @@
-"""This module migrates a database to the schema of this version; several gateways may do it at once.
+"""Migrates a database to the schema of this version; several gateways may do it at once.
 
 The transaction itself holds the lock: in SQLite that of the one writer, in PostgreSQL an advisory lock. Whoever comes second
 finds the work done. The migration runs in a thread with an event loop of its own, because alembic keeps its state in module
@@ -15,8 +15,7 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 
-from pincompute.store.database import Database, DatabaseTimeouts
-from pincompute.store.store_errors import StoreError
+from pincompute.store.database import Database, DatabaseTimeouts, StoreError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK = 0x70696E63  # "pinc"; of the advisory lock

@@ -1,4 +1,4 @@
-"""This module defines the SQL tables for statements; migrations create them.
+"""Defines the SQL tables for statements; migrations create them.
 
 All kinds of history are in one table: a timeline is one walk over one index, and keys, paging and retention are written once.
 What only one kind has is in `body`, which SQL never reads.

@@ -1,10 +1,9 @@
-"""This module stores service tokens in the database. It knows only their id, end and revocation."""
+"""Stores service tokens in the database. SQL reads only their id, end and revocation."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Generic, Protocol, TypeVar
 
 import msgspec
 import sqlalchemy as sa
@@ -15,37 +14,45 @@ from pincompute.store.records import micros, moment
 from pincompute.store.sql_tables import tokens as table
 
 
-class StoredToken(Protocol):
-    @property
-    def id(self) -> str: ...
+class TokenScope(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """Where and what: a project ("*" for all), and a role or operations such as `apps:get`, `apps:*`. No both: nothing."""
 
-    @property
-    def expires_at(self) -> datetime: ...
-
-    @property
-    def revoked_at(self) -> datetime | None: ...
+    project: str
+    role: str = ""
+    operations: tuple[str, ...] = ()
 
 
-T = TypeVar("T", bound=StoredToken)
+class ServiceToken(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """`digest` is the SHA-256 of the secret; `groups` are the subject's when it was made."""
+
+    id: str
+    name: str
+    subject: str
+    groups: tuple[str, ...]
+    scope: TokenScope
+    digest: str
+    created_by: str
+    created_at: datetime
+    expires_at: datetime
+    revoked_at: datetime | None = None
 
 
-class TokenTable(Generic[T]):
-    """The stored tokens; `kind` is a msgspec struct. All methods raise StoreUnavailable."""
+class TokenTable:
+    """The stored tokens. All methods raise StoreUnavailable."""
 
-    def __init__(self, database: Database, kind: type[T]) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._kind = kind
 
-    async def add(self, token: T) -> None:
+    async def add(self, token: ServiceToken) -> None:
         row = {"id": token.id, "expires": micros(token.expires_at), "revoked": None, "body": msgspec.json.encode(token)}
         async with self._database.writing() as connection:
             await connection.execute(sa.insert(table).values(row))
 
-    async def everything(self) -> Sequence[T]:
+    async def everything(self) -> Sequence[ServiceToken]:
         """Returns all tokens, expired and revoked ones as well."""
         async with self._database.reading() as connection:
             rows = (await connection.execute(sa.select(table).order_by(table.c.id))).all()
-        return tuple(self._token(row.body, row.revoked) for row in rows)
+        return tuple(_token(row.body, row.revoked) for row in rows)
 
     async def revoke(self, identity: str, at: datetime) -> bool:
         """Revokes a token; returns False when there is none. The time of the first revocation stands."""
@@ -54,6 +61,7 @@ class TokenTable(Generic[T]):
             found = await connection.execute(sa.update(table).where(table.c.id == identity).values(revoked=first))
         return found.rowcount > 0
 
-    def _token(self, body: bytes, revoked: int | None) -> T:
-        token = msgspec.json.decode(body, type=self._kind)
-        return token if revoked is None else replace(token, revoked_at=moment(revoked))  # type: ignore[type-var]
+
+def _token(body: bytes, revoked: int | None) -> ServiceToken:
+    token = msgspec.json.decode(body, type=ServiceToken)
+    return token if revoked is None else replace(token, revoked_at=moment(revoked))

@@ -1,1 +1,1 @@
-"""This package holds test doubles and the laws of controllers. Production code never imports it."""
+"""Holds test doubles and the laws of controllers. Production code never imports it."""

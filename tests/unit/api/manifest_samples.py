@@ -1,4 +1,4 @@
-"""This module reads good and bad manifests from `inputs.yaml`, for the tests of validation and of the API server."""
+"""Reads good and bad manifests from `inputs.yaml`, for the tests of validation and of the API server."""
 
 from __future__ import annotations
 

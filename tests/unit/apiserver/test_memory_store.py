@@ -82,13 +82,13 @@ def test_compacted_history_is_gone(store: ClusterStore) -> None:
 
 
 def test_listeners_hear_every_event_until_they_leave(store: ClusterStore) -> None:
-    heard: list[tuple[Resource[Any], str]] = []
-    leave = store.subscribe(lambda resource, event: heard.append((resource, event.type)))
+    received: list[tuple[Resource[Any], str]] = []
+    leave = store.subscribe(lambda resource, event: received.append((resource, event.type)))
     store.create(PINAPPS, "default", app("a"))
     store.delete(PINAPPS, Key("default", "a"))
     leave()
     store.create(PINAPPS, "default", app("b"))
-    assert heard == [(PINAPPS, "ADDED"), (PINAPPS, "DELETED")]
+    assert received == [(PINAPPS, "ADDED"), (PINAPPS, "DELETED")]
 
 
 def test_a_rehearsal_stores_nothing(store: ClusterStore) -> None:

@@ -1,4 +1,4 @@
-"""This module divides one replica at a time, as the rule says; the bulk arithmetic must give the same result."""
+"""Divides one replica at a time, as the rule says; the bulk arithmetic must give the same result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This module simulates four members in virtual time, one of which is slow, and keys that write to all of them."""
+"""Simulates four members in virtual time, one of which is slow, and keys that write to all of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from pincompute.api.builtin import PODS, Pod
 from pincompute.api.labels import HOST, MANAGED_BY, PINCOMPUTE
 from pincompute.api.meta import Key, Object, ObjectMeta, Resource
-from pincompute.engine.controller_card import Card, Controller, ReadAccess, WriteAccess, own_key
+from pincompute.engine.controller import Card, Controller, ReadAccess, WriteAccess, own_key
 from pincompute.engine.engine import Engine
 from pincompute.engine.plan import Apply, Plan, Ref, Replace, plan
 from pincompute.kube.cache_views import Unknown

@@ -9,7 +9,7 @@ from pincompute.api.labels import HOST
 from pincompute.api.meta import Key
 from pincompute.api.shards import PINAPPSHARDS
 from pincompute.api.workloads import PINAPPS
-from pincompute.engine.controller_card import Card, Controller, ReadAccess, WriteAccess, own_key
+from pincompute.engine.controller import Card, Controller, ReadAccess, WriteAccess, own_key
 from pincompute.engine.controller_docs import index, page
 from pincompute.engine.error_classification import Outcome
 from pincompute.engine.plan import (
@@ -124,7 +124,7 @@ def test_a_plan_reads_as_sentences_with_reasons() -> None:
         "   - evict Pod shop/web-0 in a1: its node is drained",
         "   - scale PinApp shop/web in host to 4: the queue is long",
         "5. write the status of PinApp shop/web in host: 3 of 3 are ready",
-        "Looked at again in 30 s, also without news.",
+        "Reconciled again in 30 s, also without an event.",
     ]
     assert "       zone: a".replace(" ", "") in explain(ReconcileResult(Outcome.SETTLED, wanted), bodies=True).replace(" ", "")
 

@@ -10,7 +10,7 @@ from pincompute.api.builtin import NAMESPACES, PODDISRUPTIONBUDGETS, PODS
 from pincompute.api.labels import HOST, MANAGED_BY, PINCOMPUTE
 from pincompute.api.meta import Key, Manifest, Object, Resource
 from pincompute.engine import executor
-from pincompute.engine.controller_card import Card, ReadAccess, WriteAccess, own_key
+from pincompute.engine.controller import Card, ReadAccess, WriteAccess, own_key
 from pincompute.engine.error_classification import ForeignError, Outcome, StaleView, UndeclaredAccessError, classify, of_stage
 from pincompute.engine.plan import Action, Apply, Confirm, ConfirmSet, Create, Delete, Evict, Patch, Ref, Replace, Scale
 from pincompute.kube import api_errors
@@ -114,7 +114,7 @@ def test_an_apply_with_a_uid_wants_that_very_object(world: SimulatedWorld) -> No
 
 
 def test_an_apply_without_a_uid_is_pinned_to_the_object_that_was_seen_to_be_ours(world: SimulatedWorld) -> None:
-    """Between the look and the write the object is replaced by somebody else's of the same name."""
+    """Between the observation and the write the object is replaced by somebody else's of the same name."""
     make(world)
     seen = world.objects(HOST, WIDGETS)[KEY]
     world.remove(HOST, WIDGETS, KEY)

@@ -1,4 +1,4 @@
-"""Inputs beyond the caches: asked while somebody wants to know, believed for a while, news when they change (virtual time)."""
+"""Inputs beyond the caches: asked while somebody wants to know, believed for a while, events when they change."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pincompute.api.builtin import NAMESPACES
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Key
 from pincompute.engine import controller_docs, reconciler
-from pincompute.engine.controller_card import Card, Controller, ReadAccess, own_key
+from pincompute.engine.controller import Card, Controller, ReadAccess, own_key
 from pincompute.engine.engine import Engine
 from pincompute.engine.error_classification import Outcome, UndeclaredAccessError
 from pincompute.engine.external_inputs import AT_ONCE, ExternalInput, ExternalInputs, HttpStatusQuery, MetricQuery
@@ -212,7 +212,7 @@ def test_a_question_that_is_not_on_the_card_is_a_bug() -> None:
         with pytest.raises(UndeclaredAccessError, match="which its card does not name"):
             SimulatedViews(world, {HOST: HOST}, mine, {}, None, in_order).answer(question)
 
-    async def look() -> Outcome:
+    async def reconcile() -> Outcome:
         controller = Controller(card(ExternalInput(HttpStatusQuery, "its URL")), observe, lambda _: Plan())
         clock = asyncio.get_running_loop().time
         engine = Engine([controller], SlowRegion({}), clock=clock, rng=random.Random(1))  # whose first delay is longer
@@ -225,14 +225,14 @@ def test_a_question_that_is_not_on_the_card_is_a_bug() -> None:
         assert engine.metrics.registry.get_sample_value("pincompute_reconcile_total", sample) == 1
         return Outcome.BUG
 
-    assert run(look()) is Outcome.BUG
+    assert run(reconcile()) is Outcome.BUG
 
 
-def test_a_law_s_world_gives_answers_and_a_new_one_is_news() -> None:
-    looks: list[float | str] = []
+def test_a_law_s_world_gives_answers_and_a_new_one_is_an_event() -> None:
+    reasons: list[float | str] = []
 
-    def hook(_simulation: Simulation, _state: Any, _key: Any, look: reconciler.ReconcileResult) -> None:
-        looks.append(look.plan.why or str(look.error))
+    def hook(_simulation: Simulation, _state: Any, _key: Any, result: reconciler.ReconcileResult) -> None:
+        reasons.append(result.plan.why or str(result.error))
 
     def begin(world: SimulatedWorld) -> None:
         world.make(HOST, NAMESPACES, {"metadata": {"name": "load"}})
@@ -245,7 +245,7 @@ def test_a_law_s_world_gives_answers_and_a_new_one_is_news() -> None:
     edits = tuple((lambda world, answer=answer: world.tell(LOAD, answer)) for answer in (3.0, None, 0.0))
     process = SimulatedProcess((controller,), {HOST: HOST})
     Simulation(Case((process,), Scenario((HOST,), begin, edits)), hook=hook).run()
-    told = [look for look in looks if look]
+    told = [reason for reason in reasons if reason]
     assert list(dict.fromkeys(told)) == ["load by http://prometheus is unknown", "load 3", "load 0"]
 
 

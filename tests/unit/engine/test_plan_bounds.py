@@ -10,7 +10,7 @@ from pincompute.api.builtin import NODES, PODS
 from pincompute.api.labels import LOCAL
 from pincompute.api.meta import Key
 from pincompute.engine import reconciler
-from pincompute.engine.controller_card import Card, Controller
+from pincompute.engine.controller import Card, Controller
 from pincompute.engine.plan import MOST_CREATES, Action, Apply, Confirm, Create, Delete, Plan, Ref, Stage, bounded, plan
 
 
@@ -61,5 +61,5 @@ def test_a_plan_is_bounded(case: str) -> None:
 def test_a_controller_that_runs_away_makes_500_pods_in_one_look() -> None:
     card = Card(name="test.runaway", promise="Tests.", key="Shard", reads=(), writes=())
     controller = Controller(card, lambda *_: object(), lambda _: plan(creates(*range(100_000)), (DROP,)))
-    look = reconciler.make_plan(controller, Key("shop", "web"), None, datetime.now(UTC))  # type: ignore[arg-type]
-    assert len(look.plan.actions) == MOST_CREATES == 500
+    result = reconciler.make_plan(controller, Key("shop", "web"), None, datetime.now(UTC))  # type: ignore[arg-type]
+    assert len(result.plan.actions) == MOST_CREATES == 500

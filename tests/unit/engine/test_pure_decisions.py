@@ -18,7 +18,7 @@ MODULES = sorted({c.observe.__module__ for c in CONTROLLERS.values()} | {c.decid
 
 PURE = ("pincompute.api", "pincompute.domain", "pincompute.federation", "pincompute.operator")
 ENGINE = {  # and beside it, leaves that are not followed
-    "pincompute.engine.controller_card",  # the card
+    "pincompute.engine.controller",  # the card
     "pincompute.engine.plan",  # what is decided
     "pincompute.engine.external_inputs",  # what may be asked beyond the caches
     "pincompute.engine.api_refusals",  # what `observe` gets of earlier attempts

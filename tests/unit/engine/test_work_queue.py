@@ -1,4 +1,4 @@
-"""The work queue in virtual time: one worker per key, news first, delays, backoff, holds."""
+"""The work queue in virtual time: one worker per key, events first, delays, backoff, holds."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_stream_of_news_does_not_starve_background_work(queue: WorkQueue[str])
     queue.add("patient", Priority.BACKGROUND)
     seen: list[str] = []
     for n in range(40):
-        queue.add(f"news{n}")
+        queue.add(f"event{n}")
         item = popped(queue)
         seen.append(item.key)
         queue.done(item)
@@ -90,10 +90,10 @@ def test_of_delayed_adds_the_earliest_wins_and_a_plain_add_beats_both(queue: Wor
     assert queue.pop() is None
     clock.now += 0.2
     item = popped(queue)
-    assert item.since == 105.0  # a promised look is not late before its time
+    assert item.since == 105.0  # a promised reconciliation is not late before its time
     queue.done(item)
     clock.now += 100
-    assert queue.pop() is None, "one look keeps all earlier promises"
+    assert queue.pop() is None, "one reconciliation keeps all earlier promises"
     queue.add_after("a", 10)
     queue.add("a")
     assert popped(queue).key == "a"
@@ -169,8 +169,8 @@ def test_a_hold_collects_news_until_it_is_over(queue: WorkQueue[str], clock: Clo
     assert popped(queue).key == "b", "other keys are not held"
     clock.now += 2
     held = popped(queue)
-    assert held.since == 100.0, "a held key's latency counts from its news"
-    assert held.priority is Priority.NEWS
+    assert held.since == 100.0, "a held key's latency counts from its event"
+    assert held.priority is Priority.EVENT
     queue.done(held)
     clock.now += 10
     queue.add("a")

@@ -1,4 +1,4 @@
-"""The engine over the real Kubernetes layer and the in-memory API server: news in, looks, outcomes, writes out."""
+"""The engine over the real Kubernetes layer and the in-memory API server: events in, reconciliations, outcomes, writes out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ import pytest
 from pincompute.api.builtin import NAMESPACES, PODDISRUPTIONBUDGETS, PODS
 from pincompute.api.labels import HOST, MANAGED_BY, PINCOMPUTE
 from pincompute.api.meta import Key, Object, Resource, Struct
-from pincompute.engine.controller_card import Card, Controller, ReadAccess, WriteAccess, own_key
+from pincompute.engine import worker
+from pincompute.engine.controller import Card, Controller, ReadAccess, WriteAccess, own_key
 from pincompute.engine.engine import Engine
 from pincompute.engine.error_classification import Outcome
 from pincompute.engine.interfaces import Unfenced, WriteLease
@@ -50,7 +51,7 @@ class WorkerBench:
     observe: Callable[[Key, Views, datetime], Widget | None] = lambda key, views, _: views.view(HOST, WIDGETS).get(key)
     coalesce: float = 0.0
     lease: WriteLease = field(default_factory=Unfenced)
-    looked: list[str] = field(default_factory=list)
+    reconciled: list[str] = field(default_factory=list)
     troubles: list[tuple[str, KeyTrouble | None]] = field(default_factory=list)
     host: MemoryServer = field(default_factory=MemoryServer)
     member: MemoryServer = field(default_factory=MemoryServer)
@@ -78,7 +79,7 @@ class WorkerBench:
         assert task.cancelled(), task
 
     def acquainted(self) -> bool:
-        """Both clusters have answered, and no look is owed to that any more."""
+        """Both clusters have answered, and no reconciliation follows from that any more."""
         return not any(self.clusters.trouble(name) for name in (HOST, "a1")) and self.engine.idle
 
     def card(self) -> Card:
@@ -100,7 +101,7 @@ class WorkerBench:
         )
 
     def _observe(self, key: Key, views: Views, now: datetime) -> Widget | None:
-        self.looked.append(key.name)
+        self.reconciled.append(key.name)
         return self.observe(key, views, now)
 
     def _trouble(self, _card: Card, key: Key, trouble: KeyTrouble | None) -> None:
@@ -156,14 +157,14 @@ async def test_f12_a_poison_object_costs_the_others_nothing_and_is_reported(capl
         bench.make("good", 1)
         await eventually(lambda: bench.parts() == ["good"] and bench.troubles)
         assert bench.troubles[0] == ("bad", KeyTrouble(Outcome.BUG, "'poison'"))
-        assert bench.looked.count("bad") == 1, "backed off far"
+        assert bench.reconciled.count("bad") == 1, "backed off far"
         alert = next(r for r in caplog.records if r.levelno == logging.ERROR)
         assert (alert.getMessage(), vars(alert)["key"], vars(alert)["alert"]) == (
             "bug in a controller, its key is degraded",
             "shop/bad",
             True,
         )
-        bench.resize("bad", 1)  # whoever made it bad makes it good: that is news
+        bench.resize("bad", 1)  # whoever made it bad makes it good: that is an event
         await eventually(lambda: ("bad", None) in bench.troubles)
         assert bench.parts() == ["bad", "good"]
 
@@ -183,9 +184,9 @@ async def test_what_the_server_refuses_is_reported_and_not_hammered() -> None:
         assert trouble is not None
         assert trouble.outcome is Outcome.REFUSED
         assert "RFC 1123" in trouble.message
-        looks = len(bench.looked)
+        reconciliations = len(bench.reconciled)
         await eventually(lambda: bench.engine.idle)
-        assert len(bench.looked) == looks
+        assert len(bench.reconciled) == reconciliations
         bench.resize("one", 1)
         await eventually(lambda: bench.troubles[-1] == ("one", None))
 
@@ -214,7 +215,7 @@ async def test_a_conflict_is_looked_at_again_and_no_error() -> None:
     def stale_at_first(widget: Widget) -> Plan:
         if widget.metadata.labels:
             return Plan()
-        version = widget.metadata.resource_version if len(bench.looked) > 3 else "1"
+        version = widget.metadata.resource_version if len(bench.reconciled) > 3 else "1"
         ref = Ref(HOST, WIDGETS, widget.key)
         return plan((Patch(ref, {"metadata": {"labels": {"seen": "yes"}}}, widget.metadata.uid, version, "why"),))
 
@@ -223,6 +224,21 @@ async def test_a_conflict_is_looked_at_again_and_no_error() -> None:
         await eventually(lambda: bench.host.store.get(WIDGETS, Key("shop", "one"))["metadata"].get("labels"))
         assert bench.count(Outcome.CONFLICT) == 3
         assert bench.troubles == []
+
+
+async def test_conflicts_that_do_not_end_raise_an_alert(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(worker, "PERSISTENT", 3)
+
+    def always_stale(widget: Widget) -> Plan:
+        ref, body = Ref(HOST, WIDGETS, widget.key), {"metadata": {"labels": {"seen": "yes"}}}
+        return plan((Patch(ref, body, widget.metadata.uid, "1", "why"),))
+
+    async with WorkerBench(always_stale).running() as bench:
+        bench.make("one")
+        await eventually(lambda: "conflicts do not end" in caplog.text)
+        assert bench.count(Outcome.CONFLICT) >= 3
 
 
 async def test_unknown_changes_nothing_until_there_is_news() -> None:
@@ -255,7 +271,7 @@ async def test_s010_a_member_that_syncs_late_wakes_what_waits_for_it() -> None:
         bench.make("one", 1)
         await eventually(lambda: bench.count(Outcome.UNKNOWN) >= 1)
         bench.member.faults.clear()
-        await eventually(lambda: "other" in bench.looked)
+        await eventually(lambda: "other" in bench.reconciled)
 
 
 @dataclass
@@ -281,7 +297,7 @@ async def test_f7_nothing_is_looked_at_before_the_lease_is_held() -> None:
     async with WorkerBench(one_part, lease=lease).running() as bench:
         bench.make("one", 1)
         await bench.clusters.until_synced("a1")
-        assert bench.looked == []
+        assert bench.reconciled == []
         lease.give()
         await eventually(lambda: bench.parts() == ["one"])
 
@@ -321,14 +337,14 @@ async def test_we_read_our_own_writes() -> None:
         bench.make("one")
         await eventually(lambda: bench.parts() == ["one"])
         bench.resize("one", 5)
-        await eventually(lambda: bench.looked.count("one") >= 2 and bench.engine.idle)
+        await eventually(lambda: bench.reconciled.count("one") >= 2 and bench.engine.idle)
         assert bench.count(Outcome.CONFLICT) == 0
 
 
 async def test_wake_after_is_honoured() -> None:
     async with WorkerBench(lambda _widget: Plan(wake_after=0.02)).running() as bench:
         bench.make("one")
-        await eventually(lambda: len(bench.looked) >= 4)
+        await eventually(lambda: len(bench.reconciled) >= 4)
 
 
 async def test_a_stage_waits_for_the_one_before_and_a_failure_ends_the_plan() -> None:
@@ -363,7 +379,7 @@ async def test_s014_a_member_that_hangs_holds_up_no_other_key() -> None:
         await bench.clusters.until_synced("a1")
         bench.member.faults.silent = True
         bench.make("stuck", 1)
-        await eventually(lambda: "stuck" in bench.looked)
+        await eventually(lambda: "stuck" in bench.reconciled)
         bench.make("free")
         await eventually(lambda: bench.host.store.get(WIDGETS, Key("shop", "free"))["metadata"].get("labels"))
         assert bench.parts() == []
@@ -377,14 +393,14 @@ async def test_two_runs_that_write_are_a_coalesce_interval_apart() -> None:
             bench.resize("one", size)
         bench.make("two", 1)
         await eventually(lambda: bench.parts() == ["one", "two"])
-        assert bench.looked.count("one") == 1
+        assert bench.reconciled.count("one") == 1
 
 
 async def test_a_look_can_be_asked_for_from_outside() -> None:
     async with WorkerBench(lambda _widget: Plan()).running() as bench:
         bench.engine.enqueue("test.widgets", Key("shop", "ghost"))
         bench.engine.enqueue("somebody.else", Key("shop", "nobody"))
-        await eventually(lambda: bench.looked == ["ghost"])
+        await eventually(lambda: bench.reconciled == ["ghost"])
 
 
 async def test_latency_is_counted_from_the_first_news() -> None:
@@ -400,7 +416,7 @@ async def test_latency_is_counted_from_the_first_news() -> None:
 async def test_an_eviction_that_is_blocked_stops_nothing_alarms_nobody_and_is_asked_for_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The stage after it runs, and when the disruption budget gives way the pod is evicted without any news."""
+    """The stage after it runs, and when the disruption budget gives way the pod is evicted without any event."""
     bench, pod = WorkerBench(lambda _widget: Plan()), Key("shop", "web")
     store, uids = bench.member.store, list[str]()
 

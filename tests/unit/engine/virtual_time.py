@@ -1,4 +1,4 @@
-"""This module is an event loop with virtual time: when nothing can run, the time jumps to the next timer."""
+"""An event loop with virtual time: when nothing can run, the time jumps to the next timer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This module holds a region's caches without a region: what the pool observes, changed as events would change it."""
+"""Holds a region's caches without a region: what the pool observes, changed as events would change it."""
 
 from __future__ import annotations
 
@@ -113,8 +113,8 @@ class CachedRegion:
     def seen(self) -> pool_controller.ObservedPool:
         return pool_controller.observe(PoolKey(scheduling_queue.POOL), self, self.now)
 
-    def look(self, *failing: str) -> Plan:
-        """One look, and its writes; those on the objects named do not get through."""
+    def reconcile(self, *failing: str) -> Plan:
+        """Reconciles once and writes; writes to the objects named fail."""
         plan = pool_controller.decide(self.seen())
         for action in plan.actions:
             if isinstance(action, Replace) and action.ref.key.name not in failing:
@@ -122,9 +122,9 @@ class CachedRegion:
         return plan
 
     def settle(self, *failing: str) -> Iterator[Plan]:
-        """Looks until one asks for no other at once."""
+        """Reconciles until a plan asks for no other reconciliation at once."""
         while True:
-            plan = self.look(*failing)
+            plan = self.reconcile(*failing)
             yield plan
             if plan.wake_after != 0.0:
                 return

@@ -1,4 +1,4 @@
-"""This module builds members, apps and shards with sensible defaults, so that a test names only what matters to it."""
+"""Builds members, apps and shards with sensible defaults, so that a test names only what matters to it."""
 
 from __future__ import annotations
 

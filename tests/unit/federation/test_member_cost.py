@@ -1,4 +1,4 @@
-"""Health, removal and sweep cost what changed, never what exists: a look asks the views for single things or an index."""
+"""Health, removal and orphan collection cost what changed, never what exists: they read single things or an index."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ from pincompute.api.member_clusters import MemberClusterStatus
 from pincompute.federation.member.health import DOWN_AFTER, FIRST_ANSWER, UP_AFTER, ObservedHealth, decide
 
 
-def look(status: MemberClusterStatus | None, *, reachable: bool, at=NOW):
-    """One look: the status afterwards and the plan."""
+def reconcile(status: MemberClusterStatus | None, *, reachable: bool, at=NOW):
+    """One reconciliation: the status afterwards and the plan."""
     plan = decide(ObservedHealth(at, cluster("a1", status), member("a1", reachable=reachable)))
     if not plan.actions:
         return status or MemberClusterStatus(), plan
@@ -26,12 +26,12 @@ def ready(status: MemberClusterStatus) -> bool:
 
 
 def test_a_new_member_that_answers_is_ready_at_once():
-    assert ready(look(None, reachable=True)[0])
+    assert ready(reconcile(None, reachable=True)[0])
 
 
 def test_a_short_silence_is_noted_but_changes_nothing():
-    status, _ = look(None, reachable=True)
-    status, plan = look(status, reachable=False, at=NOW + timedelta(seconds=1))
+    status, _ = reconcile(None, reachable=True)
+    status, plan = reconcile(status, reachable=False, at=NOW + timedelta(seconds=1))
     assert ready(status)
     assert not conditions.is_true(status.conditions, "Reachable")
     assert plan.wake_after == DOWN_AFTER.total_seconds()
@@ -39,26 +39,26 @@ def test_a_short_silence_is_noted_but_changes_nothing():
 
 def test_a_long_silence_makes_it_not_ready_and_the_wait_survives_a_restart():
     """N8: the clock is the condition's own transition time, kept in the object."""
-    status, _ = look(None, reachable=True)
-    status, _ = look(status, reachable=False, at=NOW)
-    status, _ = look(status, reachable=False, at=NOW + DOWN_AFTER / 2)
+    status, _ = reconcile(None, reachable=True)
+    status, _ = reconcile(status, reachable=False, at=NOW)
+    status, _ = reconcile(status, reachable=False, at=NOW + DOWN_AFTER / 2)
     assert ready(status)
-    status, _ = look(status, reachable=False, at=NOW + DOWN_AFTER)
+    status, _ = reconcile(status, reachable=False, at=NOW + DOWN_AFTER)
     assert not ready(status)
 
 
 def test_a_member_that_comes_back_is_trusted_only_after_a_while():
-    status, _ = look(None, reachable=False)
-    status, plan = look(status, reachable=True, at=NOW)
+    status, _ = reconcile(None, reachable=False)
+    status, plan = reconcile(status, reachable=True, at=NOW)
     assert not ready(status)
     assert plan.wake_after == UP_AFTER.total_seconds()
-    status, _ = look(status, reachable=True, at=NOW + UP_AFTER)
+    status, _ = reconcile(status, reachable=True, at=NOW + UP_AFTER)
     assert ready(status)
 
 
 def test_nothing_is_written_while_nothing_changes():
-    status, _ = look(None, reachable=True)
-    assert look(status, reachable=True, at=NOW + timedelta(hours=1))[1].settled
+    status, _ = reconcile(None, reachable=True)
+    assert reconcile(status, reachable=True, at=NOW + timedelta(hours=1))[1].settled
 
 
 def test_a_member_that_was_just_registered_may_take_a_moment_to_answer():

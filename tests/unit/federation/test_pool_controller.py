@@ -1,4 +1,4 @@
-"""The pool: who is in line, who waits for what, and what one look costs the others."""
+"""The pool: who is in line, who waits for what, and what one reconciliation costs the others."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_two_tiers_never_get_the_same_last_room(region: CachedRegion):
     region.join("a1", FEW)
     region.submit("ordinary", replicas=6)
     region.submit("reserved", replicas=6, tier="Reserved", seconds=1)
-    region.look()
+    region.reconcile()
     assert (region.placed("reserved"), region.placed("ordinary")) == (6, 2)
 
 
@@ -52,7 +52,7 @@ def test_a_write_that_keeps_failing_stops_nobody(region: CachedRegion):
     for name in bad:
         region.submit(name, replicas=1, tier="Reserved")
     region.submit("good", replicas=1)
-    plan = region.look(*bad)
+    plan = region.reconcile(*bad)
     assert plan.independent
     region.left_alone.update(action.ref.key.name for action in plan.actions)  # as the engine does
     for plan in region.settle(*bad):
@@ -65,14 +65,14 @@ def test_what_has_no_room_leaves_the_line_until_there_is_some(region: CachedRegi
     region.join("a1", FEW)
     region.submit("first", replicas=8)
     region.submit("late", replicas=2, seconds=1)
-    region.look()
+    region.reconcile()
     assert region.placed("late") == 0
     assert names(region) == []
     region.measure("a1", capacity(nodes=1, used=500))
     assert names(region) == []
     region.measure("a1", capacity(nodes=2))
     assert names(region) == ["late"]
-    region.look()
+    region.reconcile()
     assert region.placed("late") == 2
 
 
@@ -89,7 +89,7 @@ def test_what_had_no_room_is_in_line_again_when(region: CachedRegion, change: st
     region.join("a1", FEW)
     region.submit("first", replicas=8)
     region.submit("late", replicas=2, seconds=1)
-    region.look()
+    region.reconcile()
     assert names(region) == []
     CHANGES[change](region)
     assert names(region) == ["late"]
@@ -101,9 +101,9 @@ def test_room_that_comes_free_goes_to_the_first_in_line(region: CachedRegion):
     region.submit("ordinary", replicas=8, seconds=1)
     region.submit("reserved", replicas=8, tier="Reserved", seconds=2)
     region.edit("first", tier="Reserved")
-    region.look()
+    region.reconcile()
     region.measure("a1", capacity(nodes=2))
-    region.look()
+    region.reconcile()
     assert (region.placed("reserved"), region.placed("ordinary")) == (8, 0)
 
 
@@ -111,10 +111,10 @@ def test_its_reasons_stay_true(region: CachedRegion):
     """S-040: also where a change gives no room."""
     region.join("a1", FEW)
     region.submit("late", replicas=2, placement=Placement(zones=("c",)))
-    region.look()
+    region.reconcile()
     region.join("b1", FEW)
     assert names(region) == ["late"]
-    region.look()
+    region.reconcile()
     made = region.app("late").status.scheduling
     assert made is not None
     assert [r.message for r in made.rejections] == [
@@ -143,7 +143,7 @@ def test_many_that_lack_the_same_hide_none_that_lacks_nothing(region: CachedRegi
 def test_another_image_needs_no_decision(region: CachedRegion):
     region.join("a1")
     region.submit("web")
-    region.look()
+    region.reconcile()
     region.edit("web", template=template(image="registry.internal/hello:2"))
     assert names(region) == []
     region.edit("web", replicas=7)
@@ -154,7 +154,7 @@ def test_a_paused_workload_asks_for_nothing_until_it_goes_on(region: CachedRegio
     """S-258."""
     region.join("a1", FEW)
     region.submit("web", replicas=9)
-    region.look()
+    region.reconcile()
     region.edit("web", paused=True)
     region.edit("web", replicas=3, template=template(cpu="1"))
     region.measure("a1", capacity(nodes=4))
@@ -166,11 +166,11 @@ def test_a_paused_workload_asks_for_nothing_until_it_goes_on(region: CachedRegio
 def test_a_stopped_workload_promises_nothing(region: CachedRegion):
     region.join("a1", FEW)
     region.submit("web", replicas=8)
-    region.look()
+    region.reconcile()
     region.edit("web", stopped=True)
-    region.look()
+    region.reconcile()
     region.submit("other", replicas=8)
-    region.look()
+    region.reconcile()
     assert (region.placed("web"), region.placed("other")) == (0, 8)
 
 
@@ -179,10 +179,10 @@ def test_replicas_in_a_cluster_that_leaves_are_placed_anew(region: CachedRegion)
     for name in ("a1", "b1"):
         region.join(name)
     region.submit("web", replicas=4)
-    region.look()
+    region.reconcile()
     region.leave("b1")
     assert names(region) == ["web"]
-    region.look()
+    region.reconcile()
     made = region.app("web").status.scheduling
     assert made is not None
     assert {row.cluster: row.replicas for row in made.placement} == {"a1": 4}
@@ -195,11 +195,11 @@ def test_a_cluster_that_answers_again_gets_what_it_missed(region: CachedRegion):
         region.join(name)
     region.silent.add("b1")
     region.submit("web", replicas=4)
-    region.look()
+    region.reconcile()
     assert names(region) == []
     region.silent.clear()
     assert names(region) == ["web"]
-    region.look()
+    region.reconcile()
     made = region.app("web").status.scheduling
     assert made is not None
     assert {row.cluster: row.replicas for row in made.placement} == {"a1": 2, "b1": 2}
@@ -208,7 +208,7 @@ def test_a_cluster_that_answers_again_gets_what_it_missed(region: CachedRegion):
 def test_a_template_that_cannot_be_used_is_told_once(region: CachedRegion):
     region.join("a1")
     region.submit("odd", pod=template(cpu="half"))
-    assert len(region.look().actions) == 1
+    assert len(region.reconcile().actions) == 1
     assert names(region) == []
     region.edit("odd", template=template())
     assert names(region) == ["odd"]
@@ -228,7 +228,7 @@ def test_a_promise_is_held_until_the_replicas_are_ready_and_counted(region: Cach
     at = {None: None} | {n: NOW + timedelta(seconds=n) for n in range(10)}
     region.join("a1")
     region.submit("web", replicas=2)
-    region.look()
+    region.reconcile()
     line = ClusterStatus(cluster="a1", zone="a", replicas=2, ready_replicas=ready, reported_at=at[reported])
     region.report("web", clusters=(line,))
     region.now = at[measured]
@@ -236,7 +236,7 @@ def test_a_promise_is_held_until_the_replicas_are_ready_and_counted(region: Cach
     region.submit("next")
     assert region.seen().promised.get("a1", {}).get("pods", 0) == held
     region.edit("web", replicas=3)
-    region.look()
+    region.reconcile()
     made = region.app("web").status.scheduling
     assert made is not None
     assert made.placement[0].added == (3 if held == 2 else 1)
@@ -246,10 +246,10 @@ def test_what_ran_to_its_end_is_promised_nothing(region: CachedRegion):
     """It is not ready, and never will be."""
     region.join("a1", FEW)
     region.submit("batch", replicas=8)
-    region.look()
+    region.reconcile()
     region.report("batch", ended=Ended(revision="r", phase="Succeeded"))
     region.submit("next", replicas=8)
-    region.look()
+    region.reconcile()
     assert region.placed("next") == 8
 
 
@@ -259,23 +259,23 @@ def test_an_object_that_cannot_be_read_stops_nobody_and_is_told_why(region: Cach
     region.submit("bad")
     region.edit("bad", template={"spec": {"containers": ["oops"]}})
     region.submit("good", seconds=1)
-    plan = region.look()
+    plan = region.reconcile()
     assert plan.failed == ()
     assert region.placed("good") == 6
     assert "is not a pod template" in region.app("bad").status.conditions[-1].message
 
 
 def test_what_runs_everywhere_gets_a_share_in_a_cluster_that_joins(region: CachedRegion, monkeypatch: pytest.MonkeyPatch):
-    """A kind that runs on every node is looked at again when a cluster can take it, and only then."""
+    """A kind that runs on every node is reconciled when a cluster can take it, and only then."""
     monkeypatch.setattr(scheduling_queue, "KINDS", (dataclasses.replace(PINAPP, strategy="every node"),))
     region.join("a1")
     region.submit("daemon", replicas=1, placement=Placement(zones=("a", "b")), status=WorkloadStatus(phase="Running"))
-    region.look()
+    region.reconcile()
     region.join("c1")
     assert names(region) == []
     region.join("b1")
     assert names(region) == ["daemon"]
-    region.look()
+    region.reconcile()
     made = region.app("daemon").status.scheduling
     assert made is not None
     assert {row.cluster: row.replicas for row in made.placement} == {"a1": 1, "b1": 1}

@@ -25,7 +25,7 @@ def site(name: str, there=None, *, known: bool = True, namespace_exists: bool = 
 
 
 def decide(of: Workload, sites: tuple[MemberShard, ...]) -> Plan:
-    return workload_controller.decide(workload_controller.ObservedWorkload(NOW, of, sites, ()))
+    return workload_controller.decide(workload_controller.ObservedWorkload(NOW, of, sites))
 
 
 def shares(plan) -> dict[str, int]:

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from federation.object_builders import app, member, shard, template
+from types import SimpleNamespace
+from typing import Any, cast
 
-from pincompute.api.meta import ObjectMeta, OwnerReference
+import pytest
+from federation.object_builders import NOW, app, member, shard, template
+from msgspec import structs
+
+from pincompute.api.kinds import KINDS
+from pincompute.api.labels import MANAGED_BY, PINCOMPUTE
+from pincompute.api.meta import Key, ObjectMeta, OwnerReference
 from pincompute.api.revisions import PinRevision, PinRevisionSpec
-from pincompute.api.workloads import WorkloadStatus
-from pincompute.engine.plan import Create, Patch
-from pincompute.federation.workload import revision_history
+from pincompute.api.workloads import ClusterReplicas, Scheduling, WorkloadStatus
+from pincompute.engine.plan import Confirm, Create, Delete, Patch
+from pincompute.federation.workload import revision_history, workload_controller
 from pincompute.federation.workload.member_shards import MemberShard
+from pincompute.federation.workload.revision_history import Revisions
+from pincompute.federation.workload.workload_controller import ObservedWorkload
+from pincompute.kube.cache_views import Views
+from pincompute.kube.object_store import ObjectStore
 
+KINDS_BY_NAME = {kind.name: kind for kind in KINDS}
+PLACED = Scheduling(generation=1, revision="r", placement=(ClusterReplicas(cluster="a1", zone="a", replicas=2),))
 IMAGES = [template(f"registry.internal/hello:{n}") for n in range(20)]
 
 
@@ -62,3 +75,53 @@ def test_the_oldest_beyond_ten_go_unless_they_run():
     old = tuple(kept(n, n + 1) for n in range(13))
     gone = revision_history.expired(app(pod=IMAGES[15]), running(1), old)
     assert [delete.uid for delete in gone] == ["r0", "r2"]
+
+
+def stray(n: int, **meta: Any) -> PinRevision:
+    made = kept(n, 1)
+    given = {"name": f"pinapp-hello-{name(n)}", "labels": {MANAGED_BY: PINCOMPUTE}, "owner_references": (), **meta}
+    return structs.replace(made, metadata=structs.replace(made.metadata, **given))
+
+
+def filed(*revisions: PinRevision) -> Views:
+    """Views of a host that holds these revisions."""
+    store = ObjectStore[PinRevision]({revision_history.BY_WORKLOAD: revision_history.workloads})
+    for revision in revisions:
+        store.put(revision)
+    return cast("Views", SimpleNamespace(view=lambda _cluster, _resource: store))
+
+
+OTHER = OwnerReference(kind="PinApp", name="hello", uid="uid-of-an-earlier-hello")
+OWN = OwnerReference(kind="PinApp", name="hello", uid="uid-hello")
+STRAY: dict[str, tuple[PinRevision, bool, bool]] = {
+    "the workload's own": (stray(1, owner_references=(OWN,)), True, False),
+    "its owner was orphaned": (stray(1), False, True),
+    "of an earlier workload of this name": (stray(1, owner_references=(OTHER,)), False, True),
+    "is being deleted already": (stray(1, deletion_timestamp=NOW), False, False),
+    "somebody else made it": (stray(1, labels={}), False, False),
+    "of another workload": (stray(1, name=f"pinapp-hello-2-{name(1)}"), False, False),
+    "of a unit of the same name": (stray(1, name=f"pinpod-hello-{name(1)}"), False, False),
+    "in another project": (stray(1, namespace="other"), False, False),
+}
+
+
+@pytest.mark.parametrize("case", STRAY)
+def test_revisions_under_the_name_are_the_workloads_own_or_stray(case: str):
+    revision, own, is_stray = STRAY[case]
+    found = revision_history.observe(app(pod=IMAGES[2]), filed(revision))
+    assert found == Revisions((revision,) * own, (revision,) * is_stray)
+
+
+def test_a_stray_revision_goes_before_its_name_is_needed():
+    """Otherwise the name would be taken for ever, and no update would begin (`kubectl delete --cascade=orphan`)."""
+    workload, old = app(pod=IMAGES[2], scheduling=PLACED), stray(1)
+    seen = ObservedWorkload(NOW, workload, running(1), Revisions(stray=(old,)))
+    guard, deletes, creates = workload_controller.decide(seen).stages[:3]
+    assert isinstance(guard[0], Confirm)
+    assert [(a.ref.key.name, a.uid) for a in deletes if isinstance(a, Delete)] == [(old.metadata.name, old.metadata.uid)]
+    assert [a.ref.key.name for a in creates] == [old.metadata.name]
+
+
+def test_events_of_a_revision_concern_the_workload_of_its_name():
+    assert list(revision_history.workload_key(KINDS_BY_NAME["pinapp"], stray(1))) == [Key("demo", "hello")]
+    assert list(revision_history.workload_key(KINDS_BY_NAME["pinpod"], stray(1))) == []

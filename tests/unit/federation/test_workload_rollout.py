@@ -353,7 +353,7 @@ def test_a_workload_that_runs_as_wanted_is_left_alone(replicas: int):
 
 
 def plan(of: Workload, *sites: MemberShard) -> Plan:
-    return workload_controller.decide(workload_controller.ObservedWorkload(NOW + PACE, of, sites, ()))
+    return workload_controller.decide(workload_controller.ObservedWorkload(NOW + PACE, of, sites))
 
 
 def test_what_is_superseded_is_kept_before_anything_of_the_next_is_dispatched():
@@ -396,6 +396,6 @@ def test_pods_keep_the_name_of_a_revision_that_a_former_version_gave_it():
 
 def test_what_a_member_refuses_becomes_a_sentence():
     refused = "a1 does not take it: spec.mix[0].template: Invalid value"
-    seen = workload_controller.ObservedWorkload(NOW + PACE, wanted(V1, {"a1": 1}), (empty("a1"),), (), refused)
+    seen = workload_controller.ObservedWorkload(NOW + PACE, wanted(V1, {"a1": 1}), (empty("a1"),), refused=refused)
     (told,) = [a for a in workload_controller.decide(seen).actions if isinstance(a, Replace) and a.subresource == "status"]
     assert told.body["status"]["message"] == f"{refused}; correct the template or what it refers to"

@@ -29,7 +29,7 @@ LATER = NOW + PACE
 
 
 def decide(at, workload, reports):
-    return workload_controller.decide(workload_controller.ObservedWorkload(at, workload, tuple(reports), ()))
+    return workload_controller.decide(workload_controller.ObservedWorkload(at, workload, tuple(reports)))
 
 
 def after(workload, reports, at=LATER) -> WorkloadStatus:
@@ -54,7 +54,7 @@ def test_a_service_that_runs_says_so_and_where_and_which_revision():
 
 
 def test_the_first_decision_is_one_write_with_the_first_status():
-    """What the members report next is the next news; until then there is nothing to add."""
+    """What the members report next is the next change; until then there is nothing to add."""
     new = app()
     (write,) = pool_controller.decide(pool_controller.ObservedPool(NOW, (new,), MEMBERS, {})).actions
     told = msgspec.convert(write.body["status"], WorkloadStatus)

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from pincompute.gateway.access import Allowed
+from pincompute.gateway.access import ALLOWED, Decision
 from pincompute.gateway.call_context import Caller
 from pincompute.gateway.middleware import RequestGuards
 from pincompute.gateway.model import KINDS
@@ -41,8 +41,8 @@ class Counting:
         self.charged += 1
         yield
 
-    def decide(self, *_: Any) -> Allowed:
-        return Allowed()
+    def decide(self, *_: Any) -> Decision:
+        return ALLOWED
 
     def one(self, *_: Any) -> tuple[bytes, dict[str, str]]:
         raise self.failure

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+
+import msgspec
 
 from pincompute.api.member_clusters import Project, ProjectMember, ProjectSpec
 from pincompute.api.meta import ObjectMeta
 from pincompute.gateway.access import Authorizer, Roles, ServiceTokens, TokenScope
-from pincompute.gateway.access.service_tokens import InMemoryTokenStorage, ServiceToken, caller
+from pincompute.gateway.access.service_tokens import ServiceToken, caller
 from pincompute.gateway.call_context import Caller
 from pincompute.gateway.settings import AccessSettings, RoleRule
 from pincompute.kube.clock import Clock
@@ -47,6 +50,26 @@ def project(name: str, **members: str) -> Project:
     """Members by name; `__` stands for a colon."""
     listed = tuple(ProjectMember(name=who.replace("__", ":"), role=role) for who, role in members.items())
     return Project(metadata=ObjectMeta(name=name), spec=ProjectSpec(members=listed))
+
+
+class InMemoryTokenStorage:
+    """In place of the database's table."""
+
+    def __init__(self) -> None:
+        self._tokens: dict[str, ServiceToken] = {}
+
+    async def add(self, token: ServiceToken) -> None:
+        self._tokens[token.id] = token
+
+    async def everything(self) -> Sequence[ServiceToken]:
+        return tuple(self._tokens.values())
+
+    async def revoke(self, identity: str, at: datetime) -> bool:
+        found = self._tokens.get(identity)
+        if found is None:
+            return False
+        self._tokens[identity] = msgspec.structs.replace(found, revoked_at=found.revoked_at or at)
+        return True
 
 
 @dataclass

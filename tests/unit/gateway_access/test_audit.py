@@ -64,7 +64,7 @@ async def test_a_log_goes_on_over_restarts_and_rotations(tmp_path: Path) -> None
     for _ in range(3):
         await _write(path, 20, AuditSettings(rotate=4000))
     report = verify(path)
-    assert (report.intact, report.records, report.first, report.last) == (True, 120, 1, 120)
+    assert (not report.faults, report.records, report.first, report.last) == (True, 120, 1, 120)
     assert report.files > 5
 
 
@@ -72,7 +72,7 @@ async def test_old_files_go_and_the_rest_still_verifies(tmp_path: Path) -> None:
     path = tmp_path / "audit.log"
     await _write(path, 100, AuditSettings(rotate=4000, keep=3))
     report = verify(path)
-    assert (report.intact, report.files, report.last) == (True, 4, 200)
+    assert (not report.faults, report.files, report.last) == (True, 4, 200)
     assert report.first > 1
 
 
@@ -110,7 +110,7 @@ TAMPERING = {
 async def test_tampering_shows_with_its_line(tmp_path: Path, tamper: object, told: str) -> None:
     path = tmp_path / "audit.log"
     await _write(path, 5)
-    assert verify(path).intact
+    assert not verify(path).faults
     assert callable(tamper)
     path.write_bytes(b"\n".join(tamper(path.read_bytes().splitlines())) + b"\n")
     faults = [str(fault) for fault in verify(path).faults]
@@ -133,9 +133,9 @@ async def test_a_log_cut_off_at_its_end_shows_against_a_head_kept_elsewhere(tmp_
     await _write(path, 5)
     head = verify(path).head
     await _write(path, 5)
-    assert verify(path, head).intact
+    assert not verify(path, head).faults
     path.write_bytes(b"\n".join(path.read_bytes().splitlines()[:8]) + b"\n")
-    assert verify(path).intact
+    assert not verify(path).faults
     assert [fault.line for fault in verify(path, head).faults] == [8]
 
 
@@ -146,10 +146,10 @@ async def test_a_torn_last_line_is_named_and_the_log_goes_on(tmp_path: Path, rem
     with path.open("ab") as file:
         file.write(remains)
     report = verify(path)
-    assert (report.intact, [(torn.line, "torn" in torn.what) for torn in report.torn]) == (True, [(11, True)])
+    assert (not report.faults, [(torn.line, "torn" in torn.what) for torn in report.torn]) == (True, [(11, True)])
     await _write(path, 1)
     report = verify(path)
-    assert (report.intact, report.last) == (True, 13)
+    assert (not report.faults, report.last) == (True, 13)
     assert [str(torn) for torn in report.torn] == [f"{path}, line 11: torn by a crash, named by record 11"]
     assert remains in path.read_bytes()
 
@@ -195,7 +195,7 @@ def test_no_record_is_lost_when_the_process_is_killed(tmp_path: Path) -> None:
             writer.send_signal(signal.SIGKILL)
             told += 300 + writer.stdout.read().count(b"\n")
         report = verify(path)
-        assert report.intact, report.faults
+        assert not report.faults, report.faults
         assert report.records >= told
     assert verify(path).files > 1
 
@@ -264,7 +264,7 @@ async def test_a_full_disk_refuses_what_must_be_recorded_and_heals(full_disk: Pa
         await log.begin(call())
         assert log.trouble == ""
     report = verify(path)
-    assert report.intact, report.faults
+    assert not report.faults, report.faults
     assert (report.records, report.torn) == (1 + admitted + 2, ())
 
 
@@ -280,7 +280,7 @@ async def test_a_full_disk_lets_go_on_when_it_is_set_so_and_owes_the_records(ful
         await log.record(call(), allowed=False, status=403)
         assert log.trouble == ""
     report = verify(path)
-    assert (report.intact, report.records) == (True, 201)
+    assert (not report.faults, report.records) == (True, 201)
 
 
 async def test_what_was_too_much_to_owe_is_counted(full_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,7 +296,7 @@ async def test_what_was_too_much_to_owe_is_counted(full_disk: Path, monkeypatch:
         await log.record(call(), allowed=False, status=403)
     lost = [record for line in path.read_bytes().splitlines() if (record := chains.decode(line)).stage == "lost"]
     report = verify(path)
-    assert report.intact
+    assert not report.faults
     assert [record.lost + report.records - 1 for record in lost] == [4001]
 
 

@@ -13,15 +13,15 @@ from typing import Any
 
 import httpx2
 import pytest
-from access_fixtures import START, Time, World, project, user
+from access_fixtures import START, InMemoryTokenStorage, Time, World, project, user
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet, RSAKey
 
 from pincompute.gateway.access import Authenticator, ServiceTokens, TokenScope
-from pincompute.gateway.access.issuer_keys import FRESH, PAUSE, HttpsFetch
-from pincompute.gateway.access.service_tokens import InMemoryTokenStorage, ServiceToken, digest
+from pincompute.gateway.access.issuer_keys import FRESH, PAUSE, fetch_json
+from pincompute.gateway.access.service_tokens import ServiceToken, digest
 from pincompute.gateway.call_context import ANONYMOUS, Caller, Operation
 from pincompute.gateway.problems import Problem
 from pincompute.gateway.settings import IssuerSettings
@@ -420,7 +420,7 @@ async def test_without_a_credential_nobody_is_known() -> None:
 
 async def test_the_issuer_of_the_region_is_accepted_like_any_other(tmp_path: Path) -> None:
     time = Time()
-    issuer = IssuerService.of(tmp_path, URL, time.clock)
+    issuer = IssuerService(tmp_path, URL, time.clock)
     client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app=endpoints.build(issuer)))
 
     async def fetch(url: str) -> Any:
@@ -448,6 +448,6 @@ async def test_what_a_real_server_may_not_answer() -> None:
     server.add_routes([web.get("/redirect", redirect), web.get("/endless", endless)])
     async with TestServer(server) as running:
         with pytest.raises(ValueError, match="status 302"):
-            await HttpsFetch()(str(running.make_url("/redirect")))
+            await fetch_json(str(running.make_url("/redirect")))
         with pytest.raises(ValueError, match="more than"):
-            await HttpsFetch()(str(running.make_url("/endless")))
+            await fetch_json(str(running.make_url("/endless")))

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pincompute.gateway.call_context import Caller, Operation
 from pincompute.gateway.limits import RequestLimiter
 from pincompute.gateway.limits.fair_queue import FairQueue, QueuedRequest
-from pincompute.gateway.limits.rate_bucket import RateBucket
+from pincompute.gateway.limits.token_bucket import TokenBucket
 from pincompute.gateway.problems import Problem
 from pincompute.gateway.settings import LimitSettings
 
@@ -32,7 +32,7 @@ class TestBucket:
         asks=st.lists(st.tuples(st.floats(0, 5), st.floats(0.1, 50)), max_size=60),
     )
     def test_never_gives_more_than_rate_and_burst(self, rate: float, burst: float, asks: list[tuple[float, float]]) -> None:
-        bucket, now, given_out = RateBucket.full(rate, burst, 0.0), 0.0, 0.0
+        bucket, now, given_out = TokenBucket.full(rate, burst, 0.0), 0.0, 0.0
         for pause, cost in asks:
             now += pause
             if not bucket.wait(cost, now):
@@ -42,14 +42,14 @@ class TestBucket:
 
     @given(rate=st.floats(0.1, 1000), burst=st.floats(1, 1000), cost=st.floats(0.1, 2000))
     def test_who_waits_as_told_is_served(self, rate: float, burst: float, cost: float) -> None:
-        bucket = RateBucket.full(rate, burst, 0.0)
+        bucket = TokenBucket.full(rate, burst, 0.0)
         bucket.take(burst)
         told = bucket.wait(cost, 0.0)
         assert told > 0
         assert bucket.wait(cost, told + 1e-6 * (1 + told)) < 1e-6
 
     def test_a_clock_that_goes_back_gives_nothing(self) -> None:
-        bucket = RateBucket.full(10.0, 10.0, 100.0)
+        bucket = TokenBucket.full(10.0, 10.0, 100.0)
         bucket.take(10.0)
         assert bucket.wait(1.0, 50.0) == pytest.approx(0.1)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from access_fixtures import Time, user
 
-from pincompute.gateway.access import ServiceToken, ServiceTokens, TokenScope
+from pincompute.gateway.access import ServiceTokens, TokenScope
 from pincompute.store.history_store import HistoryStore
 from pincompute.store.token_table import TokenTable
 
@@ -15,15 +15,15 @@ from pincompute.store.token_table import TokenTable
 async def test_tokens_survive_in_the_store(tmp_path: Path) -> None:
     time, url = Time(), f"sqlite+aiosqlite:///{tmp_path}/gateway.db"
     scope = TokenScope("demo", role="developer", operations=("apps:*",))
-    async with HistoryStore.open(url, outbox=tmp_path / "outbox") as store:
+    async with HistoryStore(url, outbox=tmp_path / "outbox") as store:
         await store.until_ready()
-        tokens = ServiceTokens(TokenTable(store.database, ServiceToken), time.clock)
+        tokens = ServiceTokens(TokenTable(store.database), time.clock)
         secret, made = await tokens.create("deploys", user("olga", "devs"), "olga", scope, timedelta(days=1))
         _, other = await tokens.create("gone", user("olga"), "olga", scope, timedelta(days=1))
         await tokens.revoke(other.id)
-    async with HistoryStore.open(url, outbox=tmp_path / "outbox") as store:
+    async with HistoryStore(url, outbox=tmp_path / "outbox") as store:
         await store.until_ready()
-        again = ServiceTokens(TokenTable(store.database, ServiceToken), time.clock)
+        again = ServiceTokens(TokenTable(store.database), time.clock)
         assert await again.find(secret) == made
         assert again.in_force(made.id) == made
         assert again.in_force(other.id) is None

@@ -19,7 +19,7 @@ WITHIN = 20.0
 async def test_figures_tell_what_waits_and_what_was_written(tmp_path: Path) -> None:
     registry, clusters = CollectorRegistry(), Clusters(user_agent="test")
     url, options = f"sqlite+aiosqlite:///{tmp_path}/history.db", StoreOptions(patience=DatabaseTimeouts(lock=0.1))
-    async with HistoryStore.open(url, outbox=tmp_path / "outbox", options=options) as store:
+    async with HistoryStore(url, outbox=tmp_path / "outbox", options=options) as store:
         HistoryMetrics(registry, HistoryRecorder(clusters, store), store)
         await store.until_ready()
         store.record(state("Running", 1))

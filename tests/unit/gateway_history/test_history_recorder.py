@@ -20,14 +20,14 @@ from pincompute.api.labels import HOST
 from pincompute.api.member_clusters import MEMBERCLUSTERS, PROJECTS
 from pincompute.api.meta import Key, Manifest
 from pincompute.api.workloads import PINAPPS, PINPODS
+from pincompute.gateway import operation_annotation
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.history import HistoryRecorder
-from pincompute.gateway.operation import operation_annotation
 from pincompute.kube import field_managers
 from pincompute.kube.cluster_set import Clusters
 from pincompute.kube.kubeconfig import ClusterConfig
 from pincompute.store.history_store import HistoryStore
-from pincompute.store.record_history import RecordFilter
+from pincompute.store.history_table import RecordFilter
 from pincompute.store.records import (
     GONE,
     AnyRecord,
@@ -129,7 +129,7 @@ async def region(folder: Path) -> AsyncIterator[Region]:
         server.store.create(NAMESPACES, "", {"metadata": {"name": "demo"}})
     host.store.create(PROJECTS, "", {"metadata": {"name": "demo"}})
     url = f"sqlite+aiosqlite:///{folder}/history.db"
-    async with host, member, HistoryStore.open(url, outbox=folder / "outbox of the test") as store:
+    async with host, member, HistoryStore(url, outbox=folder / "outbox of the test") as store:
         await store.until_ready()
         yield Region(host, member, store)
 
@@ -140,7 +140,7 @@ async def gateway(there: Region, name: str = "one") -> AsyncIterator[HistoryStor
     folder = Path(there.store.database.url.database or "").parent
     clusters = Clusters(user_agent="test")
     url = f"sqlite+aiosqlite:///{folder}/history.db"
-    async with HistoryStore.open(url, outbox=folder / f"outbox of {name}") as store:
+    async with HistoryStore(url, outbox=folder / f"outbox of {name}") as store:
         CacheReads(clusters)
         recorder = HistoryRecorder(clusters, store)
         async with clusters:
@@ -171,7 +171,7 @@ async def test_the_life_of_an_app(tmp_path: Path) -> None:
         placed = {"generation": 2, "placement": [{"cluster": "a1", "zone": "a", "replicas": 6}]}
         there.status("Progressing", 1, scheduling=placed)
         there.status("Running", 2)
-        there.status("Running", 3, message="the same phase is no news")
+        there.status("Running", 3, message="the same phase is no change")
         there.status("Degraded", 4)
         states = await there.eventually(StateRecord, lambda found: len(found) == 3)
         assert [(s.before, s.after) for s in states] == [

@@ -9,6 +9,7 @@ from pincompute.api import builtin, template_hash
 from pincompute.api.builtin import ContainerStatus
 from pincompute.api.conditions import Condition
 from pincompute.api.meta import ObjectMeta
+from pincompute.gateway import operation_annotation
 from pincompute.gateway.history import record_extraction
 from pincompute.gateway.history.record_extraction import KnownState, Observation
 from pincompute.store.records import DecisionRecord, ExitRecord, OperationRecord, RevisionRecord, StateRecord
@@ -17,8 +18,8 @@ LIVE = Observation(after(500), live=True)
 CAME = Observation(after(500), live=False)
 
 
-def told(obj: object, known: KnownState, look: Observation = LIVE) -> tuple[dict[type, object], KnownState]:
-    found, then = record_extraction.workload_records("PinApp", obj, known, look)  # type: ignore[arg-type]
+def told(obj: object, known: KnownState, observation: Observation = LIVE) -> tuple[dict[type, object], KnownState]:
+    found, then = record_extraction.workload_records("PinApp", obj, known, observation)  # type: ignore[arg-type]
     return {type(record): record for record in found}, then
 
 
@@ -29,7 +30,7 @@ def test_a_new_app_has_a_first_revision_at_its_creation() -> None:
     assert (first.at, first.generation, first.spec["replicas"], first.uid) == (NOW, 1, 3, "uid-hello")
     assert first.revision == template_hash.revision(first.spec["template"])
     assert list(found) == [RevisionRecord]
-    assert told(app(), known) == ({}, known), "the same again is no news"
+    assert told(app(), known) == ({}, known), "the same again is no change"
 
 
 def test_a_change_by_the_gateway_has_its_author_reason_and_request() -> None:
@@ -65,6 +66,7 @@ def test_the_author_of_a_change_is(case: str) -> None:
     obj, author, generation = AUTHORS[case]
     found, _ = told(obj, KnownState(generation=1))
     assert found[RevisionRecord].author == author  # type: ignore[attr-defined]
+    assert operation_annotation.author(obj) == author, "as `pin status -o json` shows it"
     if OperationRecord in found:
         assert found[OperationRecord].generation == generation  # type: ignore[attr-defined]
 
@@ -148,7 +150,7 @@ EXITS = {
         pod(initial=(ContainerStatus(name="init", state=terminated(2, 1, "Error")),)),
         [("init", 2, "Error", "", False)],
     ),
-    "an init container that did its work is no news": (
+    "an init container that did its work is no event": (
         pod(initial=(ContainerStatus(name="init", state=terminated(0, 1, "Completed")),)),
         [],
     ),

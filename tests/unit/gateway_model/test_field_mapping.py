@@ -8,11 +8,12 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from templates import apps, names, texts, units
+from random_workload_specs import apps, names, texts, units
 
 from pincompute.api import kinds as workloads
 from pincompute.api import merge_patch
 from pincompute.api import template_hash as pod_templates
+from pincompute.api.labels import CHANGED_BY
 from pincompute.api.quantity import InvalidQuantityError
 from pincompute.gateway.model import APP, KINDS, PROJECT, UNIT, SimpleKind, codecs, of_workloads
 from pincompute.gateway.model.diff import asked
@@ -76,8 +77,8 @@ def test_reading_and_writing_an_app_makes_no_new_revision(spec: dict[str, Any]) 
 @given(st.dictionaries(names, texts, max_size=3), st.dictionaries(names, texts, max_size=3))
 def test_the_platforms_own_notes_are_not_the_users(labels: dict[str, str], annotations: dict[str, str]) -> None:
     """S-253."""
-    hidden = {"pincompute.io/author": "dan", "kubectl.kubernetes.io/last-applied-configuration": "{}"}
-    obj = resource(APP, {"template": {"spec": {}}}, labels=labels, annotations={**annotations, **hidden})
+    hidden = {CHANGED_BY: "1 dan", "kubectl.kubernetes.io/last-applied-configuration": "{}"}
+    obj = resource(APP, {"template": {"spec": {}}}, generation=1, labels=labels, annotations={**annotations, **hidden})
     simple = APP.to_simple(obj)
     assert (simple.labels or {}, simple.annotations or {}, simple.author) == (labels, annotations, "dan")
 
@@ -170,7 +171,7 @@ def test_every_workload_kind_of_the_platform_has_a_simple_form() -> None:
     assert of_workloads(KINDS) == workloads.KINDS
 
 
-def test_the_account_of_disturbance_is_said_like_the_update() -> None:
+def test_the_disruption_account_is_written_like_the_update() -> None:
     said = {"name": "x", "containers": [{"name": "a", "image": "i"}], "disruption": {"maxUnavailable": 1}}
     spec = APP.to_manifest(said)[0]["spec"]
     assert spec["disruption"] == {"maxUnavailable": 1}

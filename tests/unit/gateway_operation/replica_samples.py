@@ -24,9 +24,11 @@ from pincompute.api.conditions import Condition
 from pincompute.api.kinds import PINAPP
 from pincompute.api.meta import Key, ObjectMeta
 from pincompute.api.workloads import PinApp, PinAppSpec, PinPod, PinPodSpec
-from pincompute.gateway.operation.replica_access import Channel, ExitStatus, LogOptions, ReplicaPlace
+from pincompute.gateway.operation.replica_access import ReplicaPlace
 from pincompute.gateway.operation.replica_lookup import Replica, Where, WorkloadRef, counted, number
 from pincompute.kube.api_errors import RequestInfo, Unreachable
+from pincompute.kube.streams.channel_protocol import Channel, ExitStatus
+from pincompute.kube.streams.pod_logs import LogOptions
 
 NOW = datetime(2026, 11, 21, 14, tzinfo=UTC)
 SECOND = 1_000_000_000
@@ -78,7 +80,7 @@ def restarted(count: int, code: int) -> tuple[ContainerStatus, ...]:
 
 @dataclass
 class FakeReplicas:
-    """Stands where `Replicas` stands: its pods are what the test says, and `change` is the news of them."""
+    """Replaces `ReplicaLookup`: its pods are those of the test, and `change` announces them."""
 
     pods: list[tuple[str, Pod]]
     away: set[str] = field(default_factory=set)

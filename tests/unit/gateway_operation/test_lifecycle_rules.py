@@ -13,7 +13,8 @@ from replica_samples import NOW, TEMPLATE, app, pod, unit
 from pincompute.api import labels, template_hash
 from pincompute.api.kinds import PINAPP, PINPOD
 from pincompute.api.workloads import ClusterStatus, PinApp, WorkloadStatus
-from pincompute.gateway.operation import lifecycle_rules, operation_annotation
+from pincompute.gateway import operation_annotation
+from pincompute.gateway.operation import lifecycle_rules
 from pincompute.gateway.operation.lifecycle_rules import LifecycleRequest, RollbackRevision
 from pincompute.gateway.operation.replica_lookup import Replica
 from pincompute.gateway.problems import Problem
@@ -185,5 +186,5 @@ def test_a_restart_of_one_replica_says_beforehand_that_it_may_have_to_wait() -> 
 
 def test_nothing_of_a_paused_app_is_restarted() -> None:
     with pytest.raises(Problem, match="is paused"):
-        lifecycle_rules.may_disturb(app(paused=True))
-    lifecycle_rules.may_disturb(app())
+        lifecycle_rules.may_disrupt(app(paused=True))
+    lifecycle_rules.may_disrupt(app())

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 import pytest
 from replica_samples import EPOCH, SECOND, TARGET, FakeReplicas, ScriptedAccess, ScriptedLog, pod, restarted
 
-from pincompute.gateway.operation.logs import log_follower, log_query
+from pincompute.gateway.operation.logs import follower, log_query
 from pincompute.gateway.operation.logs.line_buffer import BufferBudget, LineBuffer
-from pincompute.gateway.operation.logs.log_lines import LogLine
+from pincompute.gateway.operation.logs.line_format import LogLine
 from pincompute.gateway.operation.logs.log_query import LogQuery
-from pincompute.gateway.operation.logs.log_reader import LogReader
+from pincompute.gateway.operation.logs.reader import LogReader
 
 WITHIN = 10.0
 
@@ -67,7 +67,7 @@ async def reading(reader: LogClient, query: LogQuery) -> AsyncIterator[LogClient
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log_follower, "PAUSE", 0.01)
+    monkeypatch.setattr(follower, "PAUSE", 0.01)
 
 
 def two() -> LogClient:
@@ -222,21 +222,21 @@ async def test_the_stream_ends_with_the_workload() -> None:
 async def test_a_container_that_is_only_starting_is_waited_for_without_turning() -> None:
     """One event for all followers once let the gateway spin for ever."""
     reader = two()
-    looks = 0
+    polls = 0
     of = reader.fleet.of
 
     def counted(target):
-        nonlocal looks
-        looks += 1
+        nonlocal polls
+        polls += 1
         return of(target)
 
     reader.fleet.of = counted  # type: ignore[method-assign]
     reader.fleet.pods[0] = ("a1", pod("a1", 0, container_statuses=()))
     async with reading(reader, LogQuery(follow=True)):
         await reader.until(lambda: len(reader.texts) >= 3)
-        before = looks
+        before = polls
         await asyncio.sleep(0.2)
-        assert looks - before < 100
+        assert polls - before < 100
         reader.fleet.change(("a1", pod("a1", 0)), ("b1", pod("b1", 0)))
         await reader.until(lambda: "line 5" in reader.texts)
     assert sorted(set(reader.texts)) == [f"line {n}" for n in range(6)]

@@ -55,7 +55,7 @@ def test_what_was_never_placed_stays_so() -> None:
 
 
 def applies(workload: Workload, *sites: MemberShard) -> dict[str, Manifest]:
-    plan = workload_controller.decide(workload_controller.ObservedWorkload(NOW, workload, sites, ()))
+    plan = workload_controller.decide(workload_controller.ObservedWorkload(NOW, workload, sites))
     return {a.ref.cluster: a.body["spec"] for a in plan.actions if writes_shard(a)}
 
 
@@ -115,9 +115,7 @@ def test_a_paused_workload_stands_by_its_last_decision_though_it_was_stopped_sin
 
 def test_the_phase_says_so() -> None:
     workload = with_spec(app(generation=2, scheduling=placed(2, a1=2)), paused=True)
-    seen = workload_controller.ObservedWorkload(
-        NOW + PACE, workload, (MemberShard(member("a1"), shard(workload, "a1", 2)),), ()
-    )
+    seen = workload_controller.ObservedWorkload(NOW + PACE, workload, (MemberShard(member("a1"), shard(workload, "a1", 2)),))
     plan = workload_controller.decide(seen)
     (written,) = [a.body["status"] for a in plan.actions if isinstance(a, Replace) and a.subresource == "status"]
     assert written["phase"] == "Paused"

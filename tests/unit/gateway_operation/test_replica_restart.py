@@ -18,8 +18,7 @@ from pincompute.api.meta import Key, Manifest
 from pincompute.api.workloads import PINAPPS
 from pincompute.domain import restart_requests
 from pincompute.domain.restart_requests import MOST, RestartRequest
-from pincompute.gateway import kubernetes_rbac
-from pincompute.gateway.operation import operation_annotation
+from pincompute.gateway import kubernetes_rbac, operation_annotation
 
 pytestmark = pytest.mark.served
 

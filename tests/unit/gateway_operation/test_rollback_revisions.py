@@ -14,7 +14,7 @@ from pincompute.gateway import rollback_revisions
 from pincompute.gateway.operation.lifecycle_rules import RollbackRevision
 from pincompute.gateway.problems import Problem
 from pincompute.gateway.rollback_revisions import RollbackRevisions
-from pincompute.store.store_errors import StoreUnavailable
+from pincompute.store.database import StoreUnavailable
 
 
 def kept(*names: str) -> tuple[PinRevision, ...]:

@@ -48,7 +48,7 @@ def names(listed: Any) -> list[str]:
         "a tier": ("tier=Reserved", ["ant"]),
         "a zone that is asked for": ("zone=a", ["bee"]),
         "a state": ("state=running", ["cat"]),
-        "a state before the platform has looked": ("state=Pending", ["ant", "bee"]),
+        "a state before the first reconciliation": ("state=Pending", ["ant", "bee"]),
         "a label": ("label=team=web", ["ant"]),
         "a label of whatever value": ("label=team", ["ant", "bee"]),
         "two labels": ("label=team&label=team=data", ["bee"]),

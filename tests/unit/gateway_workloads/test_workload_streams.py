@@ -165,7 +165,7 @@ def test_a_journal_knows_what_it_has_forgotten() -> None:
     assert journal.since(6) is None
     known = journal.since(3)
     assert known is not None
-    assert [news.last.metadata.name for news in known] == ["a3", "a4"]
+    assert [change.last.metadata.name for change in known] == ["a3", "a4"]
 
 
 def _object(name: str) -> Any:

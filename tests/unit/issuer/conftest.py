@@ -18,7 +18,7 @@ def time() -> Time:
 
 @pytest.fixture
 def service(tmp_path: Path, time: Time) -> IssuerService:
-    return IssuerService.of(tmp_path, URL, time.clock)
+    return IssuerService(tmp_path, URL, time.clock)
 
 
 @pytest.fixture

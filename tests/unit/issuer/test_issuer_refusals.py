@@ -106,8 +106,8 @@ async def test_a_wrong_code_of_a_device_is_said(browser: Browser) -> None:
 
 
 def test_keys_and_users_survive_a_restart(tmp_path: Path, time: Time) -> None:
-    first = IssuerService.of(tmp_path, URL, time.clock)
-    second = IssuerService.of(tmp_path, URL, time.clock)
+    first = IssuerService(tmp_path, URL, time.clock)
+    second = IssuerService(tmp_path, URL, time.clock)
     assert first.signer.published() == second.signer.published()
     assert b'"d"' not in first.signer.published()
     for name in ("users.yaml", "passwords", "keys.json"):

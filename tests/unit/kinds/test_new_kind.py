@@ -69,7 +69,7 @@ def named(found: Any, kind: str, name: str) -> Any:
 @pytest.fixture(scope="module")
 def seen(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """What a gateway beside it answered."""
-    return json.loads(run(installed, str(HERE / "served.py"), str(tmp_path_factory.mktemp("gateway"))))
+    return json.loads(run(installed, str(HERE / "batch_gateway.py"), str(tmp_path_factory.mktemp("gateway"))))
 
 
 def test_it_is_small_and_nothing_else_knows_it() -> None:
@@ -149,4 +149,4 @@ def test_pin_lists_it_and_acts_on_it(seen: Any) -> None:
 
 
 def test_the_laws_hold_for_it(installed: Path) -> None:
-    assert "settles: 3 regions of pinbatches.pincompute.io" in run(installed, str(HERE / "lawful.py"))
+    assert "settles: 3 regions of pinbatches.pincompute.io" in run(installed, str(HERE / "batch_laws.py"))

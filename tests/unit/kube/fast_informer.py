@@ -1,4 +1,4 @@
-"""This module makes a real client and informer with time-outs of milliseconds."""
+"""Makes a real client and informer with time-outs of milliseconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This module is an HTTP server that lists and watches pods and misbehaves as API servers, proxies and networks do."""
+"""An HTTP server that lists and watches pods and misbehaves as API servers, proxies and networks do."""
 
 from __future__ import annotations
 

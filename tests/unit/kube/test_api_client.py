@@ -18,7 +18,7 @@ from pincompute.kube.api_client import ApiClient
 from pincompute.kube.backoff import Backoff, BackoffLimits
 from pincompute.kube.clock import Clock
 from pincompute.kube.kubeconfig import ClusterConfig, ExecPlugin
-from pincompute.kube.token_bucket import TokenBucket
+from pincompute.kube.rate_limiter import RateLimiter
 
 HASTY = Clock(random=lambda: 0.0)  # full jitter at its lowest: no waiting between attempts
 
@@ -220,14 +220,14 @@ def test_backoff_grows_is_capped_and_starts_over_after_calm() -> None:
 
 def test_bucket_lets_a_burst_pass_and_then_the_rate() -> None:
     now = [0.0]
-    bucket = TokenBucket(rate=10.0, burst=3.0, clock=Clock(monotonic=lambda: now[0]))
+    bucket = RateLimiter(rate=10.0, burst=3.0, clock=Clock(monotonic=lambda: now[0]))
     assert [bucket.reserve() for _ in range(5)] == pytest.approx([0.0, 0.0, 0.0, 0.1, 0.2])
     now[0] = 10.0
     assert bucket.reserve() == 0.0
 
 
 async def test_bucket_gives_up_at_once_when_the_wait_is_longer_than_the_patience() -> None:
-    bucket = TokenBucket(rate=1.0, burst=1.0, clock=Clock(monotonic=lambda: 0.0))
+    bucket = RateLimiter(rate=1.0, burst=1.0, clock=Clock(monotonic=lambda: 0.0))
     assert await bucket.take(5.0)
     assert not await bucket.take(0.5)
     assert bucket.reserve() == 1.0  # the one who gave up is not waited for

@@ -138,35 +138,35 @@ async def test_member_that_moved_to_another_address(server: HostileServer) -> No
 
 async def test_contact_lost_and_made_again(server: HostileServer) -> None:
     """The last known objects stay visible meanwhile; only `reachable` says that they may be old."""
-    news: list[tuple[str, bool]] = []
+    contacts: list[tuple[str, bool]] = []
     server.put("web")
     async with connected() as clusters:
-        clusters.on_contact(lambda name: news.append((name, clusters.reachable(name))))
+        clusters.on_contact(lambda name: contacts.append((name, clusters.reachable(name))))
         await clusters.add("a1", ClusterConfig(server=server.address))
         await clusters.until_synced("a1")
         await eventually(lambda: clusters.reachable("a1"))
         await server.stop()
         server.streams.clear()
-        await eventually(lambda: ("a1", False) in news)
+        await eventually(lambda: ("a1", False) in contacts)
         assert names(clusters, "a1") == {"web"}
         assert clusters.trouble("a1")
         server.put("while-away")
         await server.start()
-        await eventually(lambda: news[-1] == ("a1", True))
+        await eventually(lambda: contacts[-1] == ("a1", True))
         await eventually(lambda: names(clusters, "a1") == {"web", "while-away"})
         assert clusters.trouble("a1") == ""
 
 
 async def test_listeners_hear_of_members_that_come_later(server: HostileServer) -> None:
-    heard: list[tuple[str, str, bool]] = []
+    seen: list[tuple[str, str, bool]] = []
     server.put("first")
     async with Clusters(user_agent="pincompute-test/0.1", timing=HURRY, liveness=QUICK) as clusters:
-        clusters.listen("members", PODS, lambda cluster, obj, *, initial: heard.append((cluster, obj.metadata.name, initial)))
+        clusters.listen("members", PODS, lambda cluster, obj, *, initial: seen.append((cluster, obj.metadata.name, initial)))
         await clusters.add("late", ClusterConfig(server=server.address))
         await clusters.until_synced("late")
         await eventually(lambda: server.streams)
         server.put("second")
-        await eventually(lambda: heard == [("late", "first", True), ("late", "second", False)])
+        await eventually(lambda: seen == [("late", "first", True), ("late", "second", False)])
 
 
 async def test_watches_do_not_wait_out_their_backoff_when_the_member_is_back(server: HostileServer) -> None:

@@ -84,9 +84,9 @@ async def test_own_write_is_visible_before_the_watch_shows_it(server: HostileSer
 async def test_own_write_survives_a_list_that_was_begun_before_it(server: HostileServer) -> None:
     for n in range(600):
         server.put(f"pod-{n:04}")
-    news: list[str] = []
+    events: list[str] = []
     async with watching(server) as cache:
-        cache.listen(lambda kind, obj, _old: news.append(f"{kind} {obj.metadata.name}"))
+        cache.listen(lambda kind, obj, _old: events.append(f"{kind} {obj.metadata.name}"))
 
         def write_between_the_pages(seen: ReceivedRequest) -> None:
             if "continue" in seen.query:
@@ -97,22 +97,22 @@ async def test_own_write_survives_a_list_that_was_begun_before_it(server: Hostil
         await cache.until_synced()
         await eventually(lambda: server.streams)
         assert cache.get(Key("default", "ours")) is not None
-        assert "DELETED ours" not in news
+        assert "DELETED ours" not in events
 
 
 async def test_own_delete_is_not_undone_by_events_on_their_way(server: HostileServer) -> None:
     server.put("ours")
-    news: list[str] = []
+    events: list[str] = []
     async with watching(server) as cache:
-        cache.listen(lambda kind, obj, _old: news.append(f"{kind} {obj.metadata.name}"))
+        cache.listen(lambda kind, obj, _old: events.append(f"{kind} {obj.metadata.name}"))
         await cache.until_synced()
         await eventually(lambda: server.streams)
         cache.deleted(Key("default", "ours"), server.objects["ours"]["metadata"]["uid"])
         server.put("ours", nodeName="late")
         server.put("other")
-        await eventually(lambda: "ADDED other" in news)
+        await eventually(lambda: "ADDED other" in events)
         assert cache.get(Key("default", "ours")) is None
-        assert news == ["ADDED ours", "DELETED ours", "ADDED other"]
+        assert events == ["ADDED ours", "DELETED ours", "ADDED other"]
 
 
 async def test_own_write_that_leaves_the_scope_is_not_shown(server: HostileServer) -> None:

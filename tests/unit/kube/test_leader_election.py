@@ -218,7 +218,7 @@ async def test_two_processes_with_the_same_host_name_and_number_do_not_share_it(
     async with Contest(leases, names=names) as contest:
         await contest.enter(contest.a)
         await contest.enter(contest.b)
-        await contest.pass_time(60)  # which looks at both all the time
+        await contest.pass_time(60)  # which checks both all the time
         assert contest.a.remaining() > 0
         assert contest.b.holder == names[0]
 

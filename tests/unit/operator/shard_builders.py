@@ -1,4 +1,4 @@
-"""This module builds shards, pods and views as values for the tests of the operator."""
+"""Builds shards, pods and views as values for the tests of the operator."""
 
 from __future__ import annotations
 

@@ -19,8 +19,8 @@ from pincompute.region.build import binary_cache, component_build, go_toolchain
 from pincompute.region.build.binary_cache import BinaryCache
 from pincompute.region.build.component_build import Component
 from pincompute.region.build.go_toolchain import Toolchain
-from pincompute.region.errors import RegionError
 from pincompute.region.progress import Progress
+from pincompute.region.region_error import RegionError
 
 COMPONENTS = (
     Component("store", ("etcd",), ("./etcd",), seconds=2, module="store"),

@@ -14,7 +14,7 @@ from pincompute.kube.api_client import ApiClient
 from pincompute.kube.api_errors import StatusCause
 from pincompute.kube.kubeconfig import ClusterConfig
 from pincompute.region.cluster.crd_readiness import until_usable
-from pincompute.region.errors import RegionError
+from pincompute.region.region_error import RegionError
 from pincompute.testing.apiserver import error_responses
 from pincompute.testing.apiserver.memory_server import MemoryServer
 from pincompute.testing.apiserver.served_kinds import CRDS
@@ -70,7 +70,7 @@ class Young(MemoryServer):
 
 @pytest.fixture(autouse=True)
 def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pincompute.region.cluster.crd_readiness.LOOK", 0.001)
+    monkeypatch.setattr("pincompute.region.cluster.crd_readiness.POLL", 0.001)
 
 
 async def ask(server: Young, applied: list[Manifest], deadline: float = 20.0) -> None:

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from pincompute.region import member_lifecycle
-from pincompute.region.errors import RegionError
 from pincompute.region.layout import MAX_MEMBERS, Layout, MemberSpec, RegionSpec
 from pincompute.region.machine import port_conflicts
+from pincompute.region.region_error import RegionError
 
 
 def region(*names: str) -> Layout:

@@ -13,9 +13,9 @@ import msgspec
 import pytest
 
 from pincompute.region import home, slot_claims
-from pincompute.region.errors import RegionError
 from pincompute.region.layout import MAX_MEMBERS, MAX_SLOTS, Layout, MemberSpec, RegionSpec
 from pincompute.region.machine import port_conflicts
+from pincompute.region.region_error import RegionError
 
 
 def region(folder: Path, slot: int, members: int = 3) -> Layout:

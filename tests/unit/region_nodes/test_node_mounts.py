@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.programs, pytest.mark.skipif(os.geteuid() != 0, reason
 
 GROUP = "/pincompute-test-arrange"
 ISOLATE = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private")
-LOOK = """
+PROBE = """
 import json, sys
 from pathlib import Path
 from pincompute.region.nodes import node_init
@@ -53,7 +53,7 @@ def home(request: pytest.FixtureRequest) -> Iterator[Path]:
 
 def arranged(home: Path) -> dict[str, Any]:
     (home / "mark").touch()
-    command = (*ISOLATE, sys.executable, "-c", LOOK, str(home), GROUP)
+    command = (*ISOLATE, sys.executable, "-c", PROBE, str(home), GROUP)
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout)
 
 

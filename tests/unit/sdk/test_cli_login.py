@@ -58,7 +58,7 @@ async def _issuing(folder: Path) -> AsyncIterator[str]:
     config = uvicorn.Config(lambda *_: None, port=0, log_config=None, lifespan="off", access_log=False)
     listener = config.bind_socket()
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    config.app = endpoints.build(IssuerService.of(folder, url, SYSTEM))
+    config.app = endpoints.build(IssuerService(folder, url, SYSTEM))
     serving = uvicorn.Server(config)
     task = asyncio.create_task(serving._serve(sockets=[listener]))
     try:

@@ -154,7 +154,7 @@ def test_init_reads_the_folder(tmp_path: Path, dockerfile: str) -> None:
     folder = tmp_path / "My Shop_2"
     folder.mkdir()
     (folder / "Dockerfile").write_text(dockerfile)
-    found = writing.look(folder)
+    found = writing.detect(folder)
     assert (found.name, found.image, found.port) == ("my-shop-2", f"{image_registry.HOST}/my-shop-2:1", DOCKERFILES[dockerfile])
     manifest_validation.check(manifest_file.read(writing.written(found, "demo"), "app.yaml"))
 

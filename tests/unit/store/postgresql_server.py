@@ -1,4 +1,4 @@
-"""This module runs a PostgreSQL server: a cluster in a folder, reached by a socket in it, run as a user who is not root."""
+"""Runs a PostgreSQL server: a cluster in a folder, reached by a socket in it, run as a user who is not root."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This module builds records with sensible defaults, and a store with short time-outs."""
+"""Builds records with sensible defaults, and a store with short time-outs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from pincompute.kube.backoff import BackoffLimits
 from pincompute.store.database import DatabaseTimeouts
 from pincompute.store.history_store import HistoryStore, StoreOptions
-from pincompute.store.record_history import RecordFilter
+from pincompute.store.history_table import RecordFilter
 from pincompute.store.records import AnyRecord, EventRecord, ExitRecord, OperationRecord, RevisionRecord, StateRecord
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -56,7 +56,7 @@ def operation(request_id: str = "r1", **changes: Any) -> OperationRecord:
 def opened(url: str, folder: Path, **options: Any) -> HistoryStore:
     """Impatient, so that outages are noticed soon."""
     hurry = {"patience": DatabaseTimeouts(connect=2.0, statement=5.0, lock=0.1), "pace": BackoffLimits(base=0.01, cap=0.1)}
-    return HistoryStore.open(url, outbox=folder, options=StoreOptions(**{**hurry, **options}))
+    return HistoryStore(url, outbox=folder, options=StoreOptions(**{**hurry, **options}))
 
 
 async def everything(store: HistoryStore, project: str = "demo") -> list[AnyRecord]:

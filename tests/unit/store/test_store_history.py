@@ -10,7 +10,7 @@ from record_builders import DEADLINE, NOW, OF_HELLO, after, event, everything, e
 from pincompute.api.workloads import ClusterReplicas, Rejection, Scheduling
 from pincompute.store import records
 from pincompute.store.history_store import HistoryStore
-from pincompute.store.record_history import CursorError, RecordFilter
+from pincompute.store.history_table import CursorError, RecordFilter
 from pincompute.store.records import DecisionRecord
 
 SCHEDULING = Scheduling(
@@ -163,11 +163,9 @@ async def test_the_latest_of_each_workload(url: str, tmp_path: Path) -> None:
 async def test_a_name_used_twice_is_two_workloads(url: str, tmp_path: Path) -> None:
     async with opened(url, tmp_path / "outbox") as store:
         await _stored(store, state(1), state(9, "Deleted"), state(20, uid="second"))
-        found = await store.history.workloads("demo", "PinApp", "hello")
-        assert [(w.uid, w.first, w.last) for w in found] == [
-            ("second", after(20), after(20)),
-            ("uid-hello", after(1), after(9)),
-        ]
+        for uid, times in (("", [20, 9, 1]), ("second", [20]), ("uid-hello", [9, 1])):
+            page = await store.history.page(RecordFilter("demo", "PinApp", "hello", uid=uid))
+            assert [record.at for record in page.records] == [after(time) for time in times]
 
 
 async def test_a_record_of_a_newer_version_is_left_out_not_an_error(url: str, tmp_path: Path) -> None:

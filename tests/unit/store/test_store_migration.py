@@ -15,9 +15,8 @@ from alembic.script import ScriptDirectory
 from record_builders import DEADLINE, everything, opened, state
 
 from pincompute.store import schema_migration
-from pincompute.store.database import Database
+from pincompute.store.database import Database, StoreError
 from pincompute.store.sql_tables import metadata
-from pincompute.store.store_errors import StoreError
 
 
 async def _difference(url: str) -> list[object]:

@@ -13,11 +13,10 @@ import pytest
 from postgresql_server import PostgresServer
 from record_builders import DEADLINE, everything, exit_of, opened, state
 
-from pincompute.store.database import Database
+from pincompute.store.database import Database, StoreError, StoreUnavailable
 from pincompute.store.history_store import HistoryStore
+from pincompute.store.history_table import HistoryTable, RecordFilter
 from pincompute.store.outbox import Outbox
-from pincompute.store.record_history import RecordFilter, RecordHistory
-from pincompute.store.store_errors import StoreError, StoreUnavailable
 
 
 async def eventually(condition: Callable[[], Any]) -> None:
@@ -93,7 +92,7 @@ async def test_readers_do_not_wait_for_a_writer(tmp_path: Path) -> None:
     holder = sqlite3.connect(tmp_path / "history.db", isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     database = Database(url)
-    assert (await RecordHistory(database).page(RecordFilter("demo"))).records == (state(1),)
+    assert (await HistoryTable(database).page(RecordFilter("demo"))).records == (state(1),)
     await database.close()
     holder.rollback()
     holder.close()

@@ -14,8 +14,8 @@ from record_builders import exit_of
 
 from pincompute.store import outbox as module
 from pincompute.store import records
+from pincompute.store.database import StoreError
 from pincompute.store.outbox import Outbox, Row
-from pincompute.store.store_errors import StoreError
 
 
 @pytest.fixture(autouse=True)

@@ -45,8 +45,8 @@ def app(program: str) -> App:
         group_parameters="Options",
     )
     for command in command_table.every():
-        told = {} if command.group else {"help": command.summary, "help_epilogue": command_table.examples(program, command)}
-        root.command(f"{command_table.HERE}.{command.target}", name=command.name, alias=command_table.aliases(command), **told)
+        page = {} if command.group else {"help": command.summary, "help_epilogue": command_table.examples(program, command)}
+        root.command(f"{command_table.HERE}.{command.target}", name=command.name, alias=command_table.aliases(command), **page)
     return root
 
 

@@ -19,7 +19,7 @@ from pincompute_sdk.cli.target import WorkloadTarget
 from pincompute_sdk.core.operation import Input, Operation
 from pincompute_sdk.generated import operations as op
 from pincompute_sdk.generated.kinds import Kind
-from pincompute_sdk.generated.models import Copied
+from pincompute_sdk.generated.models import CopyResult
 
 if TYPE_CHECKING:
     from pincompute_sdk.client import Client
@@ -80,9 +80,9 @@ def _into(pin: Client, project: str, source: Path, there: Remote, container: str
     sys.stdout.write(f"{source} is at {done.replica}:{folder / name}\n")
 
 
-def _upload(kind: Kind) -> Operation[Copied]:
+def _upload(kind: Kind) -> Operation[CopyResult]:
     """The document does not describe the body, a raw stream."""
-    operation: Operation[Copied] = getattr(op, f"{kind.plural}_put_files".upper())
+    operation: Operation[CopyResult] = getattr(op, f"{kind.plural}_put_files".upper())
     return replace(operation, content="application/x-tar")
 
 

@@ -36,7 +36,7 @@ class HelpPage:
 
 
 def group(name: str) -> App:
-    """A command that has commands of its own; its page is told by the table."""
+    """A command that has commands of its own; its page is rendered from the table."""
     found = command_table.find(name)
     if found is None:
         raise LookupError(f"{name} is not in the table of commands")

@@ -15,13 +15,13 @@ from pincompute_sdk.cli.output.human_values import age
 from pincompute_sdk.cli.output.table import TableColumn
 from pincompute_sdk.generated.models import (
     DecisionRecord,
-    Entry,
     EventRecord,
     ExitRecord,
     Explanation,
     OperationRecord,
     RevisionRecord,
     StateRecord,
+    TimelineEntry,
 )
 
 AnyRecord: TypeAlias = RevisionRecord | DecisionRecord | StateRecord | ExitRecord | EventRecord | OperationRecord
@@ -71,7 +71,7 @@ HISTORY: ResourceView[AnyRecord] = ResourceView(
     name=lambda r: r.name,
     nothing="nothing is recorded",
 )
-STORY: ResourceView[Entry] = ResourceView(
+STORY: ResourceView[TimelineEntry] = ResourceView(
     kind="entry",
     columns=(
         TableColumn("when", lambda e: f"{e.at:%m-%d %H:%M:%S}"),

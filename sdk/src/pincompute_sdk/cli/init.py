@@ -57,7 +57,7 @@ def init(
     target = folder / "app.yaml"
     if target.exists() and not force:
         raise CommandError(f"{target} exists already", remedy="edit it, or overwrite it with --force", code=CONFLICT)
-    found = look(folder.resolve())
+    found = detect(folder.resolve())
     given = DetectedApp(name or found.name, image or found.image, found.port if port is None else port)
     if not given.image:
         given = _ask(given, asked=port is not None)
@@ -66,7 +66,7 @@ def init(
     sys.stdout.write(f"{target} is written: app {given.name}, image {given.image}. Next: `pin deploy`\n")
 
 
-def look(folder: Path) -> DetectedApp:
+def detect(folder: Path) -> DetectedApp:
     """Name from the folder, port from the Dockerfile's EXPOSE, image named after the app when there is a Dockerfile."""
     name = re.sub(r"[^a-z0-9]+", "-", folder.name.lower()).strip("-")
     name = name if NAME.match(name) else f"app-{name}".strip("-")

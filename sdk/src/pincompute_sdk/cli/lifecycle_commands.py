@@ -14,7 +14,7 @@ from pincompute_sdk.cli.error_report import CommandError
 from pincompute_sdk.cli.exit_codes import USAGE
 from pincompute_sdk.cli.options import ANYWHERE, Reason, Replica, Where, Workload
 from pincompute_sdk.cli.target import WorkloadTarget
-from pincompute_sdk.generated.models import Done
+from pincompute_sdk.generated.models import LifecycleResult
 
 if TYPE_CHECKING:
     from pincompute_sdk.generated.kinds import WorkloadsResource
@@ -71,7 +71,7 @@ def scale(
     _act(where, target.whole(name), lambda them, p, n: them.scale(p, n, body))
 
 
-def _act(where: Where, wanted: WorkloadTarget, verb: Callable[[WorkloadsResource, str, str], Done]) -> None:
+def _act(where: Where, wanted: WorkloadTarget, verb: Callable[[WorkloadsResource, str, str], LifecycleResult]) -> None:
     """Calls the verb and prints the server's message."""
     with options.client(where) as pin:
         done = verb(options.workloads(pin, wanted.kind), options.project(pin.context), wanted.name)

@@ -115,8 +115,8 @@ def _keep(where: Where, context: Context) -> None:
     called = where.context or stored.current or urlsplit(context.server).hostname or "default"
     named = msgspec.structs.replace(context, user=name, project=project)
     configuration.save(at, configuration.Configuration(current=called, contexts={**stored.contexts, called: named}))
-    told = f", project {named.project}" if named.project else "; next: `pin project use NAME`"
-    sys.stdout.write(f"logged in to {context.server} as {name} (context {called}{told})\n")
+    project_note = f", project {named.project}" if named.project else "; next: `pin project use NAME`"
+    sys.stdout.write(f"logged in to {context.server} as {name} (context {called}{project_note})\n")
 
 
 def _only_project(pin: Client) -> str:

@@ -29,7 +29,7 @@ LINGER = 5.0  # seconds without a byte from the replica; the way to it has no si
 
 def open_(
     name: Replica,
-    ports: Annotated[str, Parameter(help="LOCAL:REMOTE, or REMOTE; the first port the app declares if not said.")] = "",
+    ports: Annotated[str, Parameter(help="LOCAL:REMOTE, or REMOTE; the first port the app declares if not given.")] = "",
     /,
     *,
     browser: Annotated[bool, Parameter(negative="", help="Open it in a browser.")] = False,
@@ -97,18 +97,18 @@ async def _carry(using: AsyncClient, wanted: Socket, reader: asyncio.StreamReade
 
 
 async def _both(connection: ClientConnection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Until the replica ends it, or has been silent for a while after the local program said its last."""
+    """Until the replica ends it, or has been silent for a while after the local program sent its last bytes."""
     from websockets.exceptions import ConnectionClosed
 
     now = asyncio.get_running_loop().time
-    heard = now()
+    received = now()
 
     async def outward() -> None:
         with contextlib.suppress(ConnectionClosed, OSError):
             while piece := await reader.read(PIECE):
                 await connection.send(piece)
-            said = now()
-            while (rest := max(said, heard) + LINGER - now()) > 0:  # noqa: ASYNC110 - silence is no event
+            sent = now()
+            while (rest := max(sent, received) + LINGER - now()) > 0:  # noqa: ASYNC110 - silence is no event
                 await asyncio.sleep(rest)
             await connection.close()
 
@@ -116,7 +116,7 @@ async def _both(connection: ClientConnection, reader: asyncio.StreamReader, writ
         sending = group.create_task(outward())
         with contextlib.suppress(ConnectionClosed, OSError):
             async for message in connection:
-                heard = now()
+                received = now()
                 writer.write(message if isinstance(message, bytes) else message.encode())
                 await writer.drain()
         sending.cancel()

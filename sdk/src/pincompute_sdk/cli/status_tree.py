@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pincompute_sdk.cli.output import terminal
 from pincompute_sdk.cli.output.human_values import age, count
 from pincompute_sdk.generated.kinds import Workload
-from pincompute_sdk.generated.models import ReplicaStanding, ZoneStatus
+from pincompute_sdk.generated.models import ReplicaStatus, ZoneStatus
 
 BAR = 12  # cells of a zone's bar
 AGE = "age"
@@ -32,7 +32,7 @@ class TreeLine:
         return self.indent + "".join(text for text, style in self.parts if style != AGE)
 
 
-def lines(app: Workload, replicas: Sequence[ReplicaStanding]) -> list[TreeLine]:
+def lines(app: Workload, replicas: Sequence[ReplicaStatus]) -> list[TreeLine]:
     return [*_head(app), *_zones(app, replicas)]
 
 
@@ -62,7 +62,7 @@ def _revision(app: Workload) -> Iterator[str]:
     yield f"revision {status.revision}" if status.settled else f"new revision, after {status.revision}"
 
 
-def _zones(app: Workload, replicas: Sequence[ReplicaStanding]) -> Iterator[TreeLine]:
+def _zones(app: Workload, replicas: Sequence[ReplicaStatus]) -> Iterator[TreeLine]:
     zones = app.status.zones if app.status else ()
     for index, zone in enumerate(zones):
         last = index == len(zones) - 1
@@ -91,7 +91,7 @@ def bar(done: int, whole: int) -> str:
     return "█" * filled + "░" * (BAR - filled)
 
 
-def _replica(replica: ReplicaStanding, indent: str, *, last: bool) -> Iterator[TreeLine]:
+def _replica(replica: ReplicaStatus, indent: str, *, last: bool) -> Iterator[TreeLine]:
     reason = f"  {replica.reason}" if replica.reason else ""
     old = f"  {age(replica.started)}" if replica.started else ""
     parts = (

@@ -89,15 +89,17 @@ def save(at: Path, configuration: Configuration) -> None:
 def region(environment: Mapping[str, str] = os.environ) -> Context:
     """A region that runs on this machine (`make up`) needs no address: its home tells server and authority."""
     home = environment.get("PINCOMPUTE_HOME") or str(Path(environment.get("HOME", "~")).expanduser() / ".pincompute")
-    told = Path(home) / "client.yaml"
-    if not told.is_file():
+    client_file = Path(home) / "client.yaml"
+    if not client_file.is_file():
         return Context()
     import yaml
 
     try:
-        return msgspec.convert(yaml.safe_load(told.read_text("utf-8")), Context)
+        return msgspec.convert(yaml.safe_load(client_file.read_text("utf-8")), Context)
     except (OSError, yaml.YAMLError, msgspec.ValidationError) as error:
-        raise ConfigurationError(f"{told} cannot be used", reason=str(error), remedy="`make up` writes it anew") from error
+        raise ConfigurationError(
+            f"{client_file} cannot be used", reason=str(error), remedy="`make up` writes it anew"
+        ) from error
 
 
 def effective(configuration: Configuration, environment: Mapping[str, str] = os.environ, name: str = "") -> Context:

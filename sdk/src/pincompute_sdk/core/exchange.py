@@ -52,12 +52,12 @@ class ClientSession:
     token: Callable[[], str]
     renewable: Callable[[], bool] = lambda: False
     policy: retry.Policy = field(default_factory=retry.Policy)
-    told: tuple[hooks.Hook, ...] = ()
+    callers_hooks: tuple[hooks.Hook, ...] = ()
     budget: retry.RetryBudget = field(default_factory=retry.RetryBudget)
     metrics: hooks.ClientMetrics = field(default_factory=hooks.ClientMetrics)
     written: str = ""  # the newest version that our own writes were answered with
     server_version: str = ""
-    heard: bool = False  # the server answered, or at least took a request
+    reached: bool = False  # the server answered, or at least took a request
     warned: set[str] = field(default_factory=set[str])
 
     def dressed(self, request: HttpRequest) -> HttpRequest:
@@ -92,7 +92,7 @@ class ClientSession:
             warnings.warn(text, DeprecationNotice, stacklevel=2)
 
     def tell(self, attempt: hooks.Attempt) -> None:
-        for hook in (hooks.log, self.metrics, *self.told):
+        for hook in (hooks.log, self.metrics, *self.callers_hooks):
             hook(attempt)
 
 
@@ -105,8 +105,8 @@ def exchange(session: ClientSession, request: HttpRequest) -> Exchange:
         outcome = yield Send(session.dressed(request))
         if outcome is None:
             raise TypeError("a driver answers Send with an outcome")
-        session.heard = session.heard or not (isinstance(outcome, NoResponse) and outcome.unsent)
-        tried = retry.RetryState(tried.attempts + 1, tried.waited, session.heard)
+        session.reached = session.reached or not (isinstance(outcome, NoResponse) and outcome.unsent)
+        tried = retry.RetryState(tried.attempts + 1, tried.waited, session.reached)
         wait = _pause(session, request, outcome, tried)
         session.tell(_attempt(request, outcome, time.monotonic() - began, tried.attempts, wait))
         if isinstance(outcome, HttpResponse):
@@ -120,7 +120,7 @@ def exchange(session: ClientSession, request: HttpRequest) -> Exchange:
         if wait is None:
             raise error_mapping.error(session, outcome)
         yield Sleep(wait)
-        tried = retry.RetryState(tried.attempts, tried.waited + wait, session.heard)
+        tried = retry.RetryState(tried.attempts, tried.waited + wait, session.reached)
 
 
 def _pause(session: ClientSession, request: HttpRequest, outcome: Outcome, tried: retry.RetryState) -> float | None:

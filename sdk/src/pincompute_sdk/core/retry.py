@@ -18,7 +18,7 @@ PASSING = frozenset({429, 502, 503, 504})  # answers of a server that may do bet
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    attempts: int = 11  # while a server that was heard before is gone
+    attempts: int = 11  # while a server that was reached before is gone
     few: int = 6  # attempts otherwise, if that is less
     first: float = 0.2  # seconds; doubles with each attempt
     cap: float = 8.0  # seconds, the longest single wait
@@ -45,16 +45,16 @@ class RetryBudget:
 
 @dataclass(frozen=True, slots=True)
 class RetryState:
-    """What was tried so far: how often, how many seconds were spent waiting, and whether the server was ever heard."""
+    """What was tried so far: how often, how many seconds were spent waiting, and whether the server was ever reached."""
 
     attempts: int
     waited: float
-    heard: bool = False
+    reached: bool = False
 
 
 def pause(policy: Policy, request: HttpRequest, outcome: Outcome, tried: RetryState, chance: float) -> float | None:
     """Seconds until the next attempt, or None for no further one; `chance` is in [0, 1)."""
-    gone = isinstance(outcome, NoResponse) and tried.heard
+    gone = isinstance(outcome, NoResponse) and tried.reached
     most = policy.attempts if gone else min(policy.attempts, policy.few)
     if tried.attempts >= most or not _passing(outcome) or not _safe(request, outcome):
         return None

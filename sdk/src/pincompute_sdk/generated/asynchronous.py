@@ -16,17 +16,18 @@ from pincompute_sdk.generated.models import (
     App,
     AppList,
     AppWritten,
+    AuditReport,
     ClusterPage,
+    CommandRequest,
     CommandResult,
-    Copied,
+    CopyResult,
     DecisionRecord,
     Difference,
-    Done,
-    Entry,
     EventRecord,
     ExitRecord,
     Explanation,
     Explanations,
+    LifecycleResult,
     LogLine,
     MemberList,
     MemberRole,
@@ -40,18 +41,17 @@ from pincompute_sdk.generated.models import (
     Reason,
     Records,
     ReplicaList,
-    Report,
     ResourceList,
-    Restarting,
+    RestartOptions,
     RevisionRecord,
     RolePage,
-    RollingBack,
-    Running,
-    Scaling,
+    RollbackOptions,
+    ScaleOptions,
     Service,
     Session,
     StateRecord,
     Timeline,
+    TimelineEntry,
     Token,
     TokenPage,
     Unit,
@@ -66,7 +66,7 @@ class AdminResource:
     def __init__(self, caller: AsyncCaller) -> None:
         self._caller = caller
 
-    async def audit_verify(self, *, head: str | None = None, reason: str | None = None, within: float = 30.0) -> Report:
+    async def audit_verify(self, *, head: str | None = None, reason: str | None = None, within: float = 30.0) -> AuditReport:
         """POST /v1/admin/audit/verify
 
         head: The head of an earlier report, kept elsewhere: a log that was cut off at its end since then lacks it.
@@ -231,7 +231,7 @@ class AppsResource:
         self,
         project: str,
         name: str,
-        body: Running | Mapping[str, Any],
+        body: CommandRequest | Mapping[str, Any],
         *,
         reason: str | None = None,
         within: float = 30.0,
@@ -879,7 +879,7 @@ class AppsResource:
         *,
         reason: str | None = None,
         within: float = 30.0,
-    ) -> Done:
+    ) -> LifecycleResult:
         """POST /v1/projects/{project}/apps/{name}/pause
 
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
@@ -898,7 +898,7 @@ class AppsResource:
         container: str | None = None,
         reason: str | None = None,
         within: float = 30.0,
-    ) -> Copied:
+    ) -> CopyResult:
         """PUT /v1/projects/{project}/apps/{name}/files
 
         path: A folder in the container.
@@ -953,11 +953,11 @@ class AppsResource:
         self,
         project: str,
         name: str,
-        body: Restarting | Mapping[str, Any] | None = None,
+        body: RestartOptions | Mapping[str, Any] | None = None,
         *,
         reason: str | None = None,
         within: float = 30.0,
-    ) -> Done:
+    ) -> LifecycleResult:
         """POST /v1/projects/{project}/apps/{name}/restart
 
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
@@ -974,7 +974,7 @@ class AppsResource:
         *,
         reason: str | None = None,
         within: float = 30.0,
-    ) -> Done:
+    ) -> LifecycleResult:
         """POST /v1/projects/{project}/apps/{name}/resume
 
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
@@ -987,12 +987,12 @@ class AppsResource:
         self,
         project: str,
         name: str,
-        body: RollingBack | Mapping[str, Any] | None = None,
+        body: RollbackOptions | Mapping[str, Any] | None = None,
         *,
         dry_run: bool | None = None,
         reason: str | None = None,
         within: float = 30.0,
-    ) -> Done:
+    ) -> LifecycleResult:
         """POST /v1/projects/{project}/apps/{name}/rollback
 
         dry_run: Judge it as if it were done, and do nothing.
@@ -1007,11 +1007,11 @@ class AppsResource:
         self,
         project: str,
         name: str,
-        body: Scaling | Mapping[str, Any],
+        body: ScaleOptions | Mapping[str, Any],
         *,
         reason: str | None = None,
         within: float = 30.0,
-    ) -> Done:
+    ) -> LifecycleResult:
         """POST /v1/projects/{project}/apps/{name}/scale
 
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
@@ -1028,7 +1028,7 @@ class AppsResource:
         *,
         reason: str | None = None,
         within: float = 30.0,
-    ) -> Done:
+    ) -> LifecycleResult:
         """POST /v1/projects/{project}/apps/{name}/start
 
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
@@ -1045,7 +1045,7 @@ class AppsResource:
         *,
         reason: str | None = None,
         within: float = 30.0,
-    ) -> Done:
+    ) -> LifecycleResult:
         """POST /v1/projects/{project}/apps/{name}/stop
 
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
@@ -1113,7 +1113,7 @@ class AppsResource:
         limit: int | None = None,
         oldest_first: bool | None = None,
         within: float = 30.0,
-    ) -> AsyncIterator[Entry]:
+    ) -> AsyncIterator[TimelineEntry]:
         """Every item, page after page.
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
@@ -1797,7 +1797,7 @@ class TimelineResource:
         limit: int | None = None,
         oldest_first: bool | None = None,
         within: float = 30.0,
-    ) -> AsyncIterator[Entry]:
+    ) -> AsyncIterator[TimelineEntry]:
         """Every item, page after page.
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
@@ -2005,7 +2005,7 @@ class UnitsResource:
         self,
         project: str,
         name: str,
-        body: Running | Mapping[str, Any],
+        body: CommandRequest | Mapping[str, Any],
         *,
         reason: str | None = None,
         within: float = 30.0,
@@ -2653,7 +2653,7 @@ class UnitsResource:
         *,
         reason: str | None = None,
         within: float = 30.0,
-    ) -> Done:
+    ) -> LifecycleResult:
         """POST /v1/projects/{project}/units/{name}/pause
 
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
@@ -2672,7 +2672,7 @@ class UnitsResource:
         container: str | None = None,
         reason: str | None = None,
         within: float = 30.0,
-    ) -> Copied:
+    ) -> CopyResult:
         """PUT /v1/projects/{project}/units/{name}/files
 
         path: A folder in the container.
@@ -2727,11 +2727,11 @@ class UnitsResource:
         self,
         project: str,
         name: str,
-        body: Restarting | Mapping[str, Any] | None = None,
+        body: RestartOptions | Mapping[str, Any] | None = None,
         *,
         reason: str | None = None,
         within: float = 30.0,
-    ) -> Done:
+    ) -> LifecycleResult:
         """POST /v1/projects/{project}/units/{name}/restart
 
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
@@ -2748,7 +2748,7 @@ class UnitsResource:
         *,
         reason: str | None = None,
         within: float = 30.0,
-    ) -> Done:
+    ) -> LifecycleResult:
         """POST /v1/projects/{project}/units/{name}/resume
 
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
@@ -2761,12 +2761,12 @@ class UnitsResource:
         self,
         project: str,
         name: str,
-        body: RollingBack | Mapping[str, Any] | None = None,
+        body: RollbackOptions | Mapping[str, Any] | None = None,
         *,
         dry_run: bool | None = None,
         reason: str | None = None,
         within: float = 30.0,
-    ) -> Done:
+    ) -> LifecycleResult:
         """POST /v1/projects/{project}/units/{name}/rollback
 
         dry_run: Judge it as if it were done, and do nothing.
@@ -2781,11 +2781,11 @@ class UnitsResource:
         self,
         project: str,
         name: str,
-        body: Scaling | Mapping[str, Any],
+        body: ScaleOptions | Mapping[str, Any],
         *,
         reason: str | None = None,
         within: float = 30.0,
-    ) -> Done:
+    ) -> LifecycleResult:
         """POST /v1/projects/{project}/units/{name}/scale
 
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
@@ -2802,7 +2802,7 @@ class UnitsResource:
         *,
         reason: str | None = None,
         within: float = 30.0,
-    ) -> Done:
+    ) -> LifecycleResult:
         """POST /v1/projects/{project}/units/{name}/start
 
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
@@ -2819,7 +2819,7 @@ class UnitsResource:
         *,
         reason: str | None = None,
         within: float = 30.0,
-    ) -> Done:
+    ) -> LifecycleResult:
         """POST /v1/projects/{project}/units/{name}/stop
 
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
@@ -2887,7 +2887,7 @@ class UnitsResource:
         limit: int | None = None,
         oldest_first: bool | None = None,
         within: float = 30.0,
-    ) -> AsyncIterator[Entry]:
+    ) -> AsyncIterator[TimelineEntry]:
         """Every item, page after page.
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.

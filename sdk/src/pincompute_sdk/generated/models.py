@@ -46,7 +46,7 @@ class App(Model, tag_field="kind", tag="App"):
     generation: int | None = None
     """Counts the changes of what is asked for."""
     author: str | None = None
-    """Who changed it last."""
+    """Who wrote the present spec. Absent when Kubernetes does not record it, as for `kubectl scale`."""
     created: datetime | None = None
     """When it was created."""
     deleting: datetime | None = None
@@ -105,6 +105,22 @@ class AppWritten(Model):
     """Nothing was written."""
 
 
+class AuditFinding(Model):
+    file: str
+    line: int
+    what: str
+
+
+class AuditReport(Model):
+    files: int
+    records: int
+    first: int
+    last: int
+    head: str
+    faults: tuple[AuditFinding, ...] = ()
+    torn: tuple[AuditFinding, ...] = ()
+
+
 class Change(Model):
     field: str
     """Where, for example containers[0].image."""
@@ -143,6 +159,14 @@ class ClusterReplicas(Model):
     """How many replicas it should run."""
     added: int = 0
     """So many of them this decision added."""
+
+
+class CommandRequest(Model):
+    command: tuple[str, ...]
+    replica: str = ""
+    container: str = ""
+    stdin: str = ""
+    timeout_seconds: float = 60.0
 
 
 class CommandResult(Model):
@@ -184,22 +208,7 @@ class Container(Model):
     """Volumes it sees, and where."""
 
 
-class ContainerStanding(Model):
-    name: str
-    """Container."""
-    state: str
-    """Running, Waiting or Terminated; Unknown before the node has told."""
-    ready: bool = False
-    """It gets traffic."""
-    restarts: int = 0
-    """How often it was started again."""
-    image: str = ""
-    """What it runs."""
-    reason: str = ""
-    """Why it does not run, or why it ended before."""
-
-
-class Copied(Model):
+class CopyResult(Model):
     replica: str
     container: str
     path: str
@@ -235,39 +244,11 @@ class Disruption(Model):
     """
 
 
-class Done(Model):
-    verb: str
-    project: str
-    name: str
-    changed: bool
-    message: str
-    watch: str
-    generation: int
-    version: str = ""
-    dry_run: bool = False
-    changes: tuple[Change, ...] = ()
-    revision: str = ""
-
-
 class EmptyDir(Model):
     medium: str | None = None
     """Memory keeps it in memory; on the node's disk if not said."""
     size_limit: str | int | None = None
     """A replica that puts more into it is replaced."""
-
-
-class Entry(Model):
-    at: datetime
-    type: str
-    """One of: revision, decision, state, exit, event, operation."""
-    sentence: str
-    name: str = ""
-    uid: str = ""
-    zone: str = ""
-    cluster: str = ""
-    warning: bool = False
-    until: datetime | None = None
-    count: int = 1
 
 
 class EnvFrom(Model):
@@ -356,12 +337,6 @@ class FieldError(Model):
     message: str
 
 
-class Finding(Model):
-    file: str
-    line: int
-    what: str
-
-
 class GrpcCheck(Model):
     port: int
     """Number of a port."""
@@ -428,6 +403,20 @@ class InitContainer(Model):
     """Volumes it sees, and where."""
     sidecar: bool | None = None
     """Runs for as long as the replica."""
+
+
+class LifecycleResult(Model):
+    verb: str
+    project: str
+    name: str
+    changed: bool
+    message: str
+    watch: str
+    generation: int
+    version: str = ""
+    dry_run: bool = False
+    changes: tuple[Change, ...] = ()
+    revision: str = ""
 
 
 class Limits(Model):
@@ -567,7 +556,7 @@ class Project(Model, tag_field="kind", tag="Project"):
     generation: int | None = None
     """Counts the changes of what is asked for."""
     author: str | None = None
-    """Who changed it last."""
+    """Who wrote the present spec. Absent when Kubernetes does not record it, as for `kubectl scale`."""
     created: datetime | None = None
     """When it was created."""
     deleting: datetime | None = None
@@ -640,14 +629,29 @@ class Rejection(Model):
     """A sentence: why not, and what would change it."""
 
 
+class ReplicaContainerStatus(Model):
+    name: str
+    """Container."""
+    state: str
+    """Running, Waiting or Terminated; Unknown before the node has reported."""
+    ready: bool = False
+    """It gets traffic."""
+    restarts: int = 0
+    """How often it was started again."""
+    image: str = ""
+    """What it runs."""
+    reason: str = ""
+    """Why it does not run, or why it ended before."""
+
+
 class ReplicaList(Model):
-    items: tuple[ReplicaStanding, ...]
+    items: tuple[ReplicaStatus, ...]
     """In the order of their numbers."""
     missing: tuple[str, ...] = ()
     """Clusters that do not answer; what is said of them is their last."""
 
 
-class ReplicaStanding(Model):
+class ReplicaStatus(Model):
     name: str
     """As other calls take it, for example hello/3."""
     zone: str
@@ -664,18 +668,8 @@ class ReplicaStanding(Model):
     """Its address inside the region."""
     reason: str = ""
     """Why it does not run, if it does not."""
-    containers: tuple[ContainerStanding, ...] = ()
+    containers: tuple[ReplicaContainerStatus, ...] = ()
     """Its containers, then its sidecars."""
-
-
-class Report(Model):
-    files: int
-    records: int
-    first: int
-    last: int
-    head: str
-    faults: tuple[Finding, ...] = ()
-    torn: tuple[Finding, ...] = ()
 
 
 class ResourceList(Model):
@@ -702,7 +696,7 @@ class Resources(Model):
     """What it may take at most. Memory: what is set aside, if not said."""
 
 
-class Restarting(Model):
+class RestartOptions(Model):
     reason: str = ""
     replica: str = ""
     container: str = ""
@@ -736,20 +730,12 @@ class RolePage(Model):
     """By name."""
 
 
-class RollingBack(Model):
+class RollbackOptions(Model):
     revision: str = ""
     reason: str = ""
 
 
-class Running(Model):
-    command: tuple[str, ...]
-    replica: str = ""
-    container: str = ""
-    stdin: str = ""
-    timeout_seconds: float = 60.0
-
-
-class Scaling(Model):
+class ScaleOptions(Model):
     replicas: int
     reason: str = ""
 
@@ -832,7 +818,7 @@ class Status(Model):
     revision: str = ""
     """Name of the present revision."""
     settled: bool = False
-    """Every zone acts on what is asked for now; false while news is on its way."""
+    """Every zone acts on what is asked for now; false while a change is on its way."""
     zones: tuple[ZoneStatus, ...] = ()
     """Where it runs."""
     message: str = ""
@@ -847,9 +833,23 @@ class TcpCheck(Model):
 
 
 class Timeline(Model):
-    items: tuple[Entry, ...]
+    items: tuple[TimelineEntry, ...]
     cursor: str
     waiting: int
+
+
+class TimelineEntry(Model):
+    at: datetime
+    type: str
+    """One of: revision, decision, state, exit, event, operation."""
+    sentence: str
+    name: str = ""
+    uid: str = ""
+    zone: str = ""
+    cluster: str = ""
+    warning: bool = False
+    until: datetime | None = None
+    count: int = 1
 
 
 class Token(Model):
@@ -896,7 +896,7 @@ class Unit(Model, tag_field="kind", tag="Unit"):
     generation: int | None = None
     """Counts the changes of what is asked for."""
     author: str | None = None
-    """Who changed it last."""
+    """Who wrote the present spec. Absent when Kubernetes does not record it, as for `kubectl scale`."""
     created: datetime | None = None
     """When it was created."""
     deleting: datetime | None = None

@@ -12,13 +12,14 @@ from pincompute_sdk.generated.models import (
     App,
     AppList,
     AppWritten,
+    AuditReport,
     ClusterPage,
     CommandResult,
-    Copied,
+    CopyResult,
     Difference,
-    Done,
     Explanation,
     Explanations,
+    LifecycleResult,
     LogLine,
     MemberList,
     Project,
@@ -27,7 +28,6 @@ from pincompute_sdk.generated.models import (
     ProjectWritten,
     Records,
     ReplicaList,
-    Report,
     ResourceList,
     RolePage,
     Service,
@@ -40,7 +40,7 @@ from pincompute_sdk.generated.models import (
     UnitWritten,
 )
 
-ADMIN_AUDIT_VERIFY = Operation("POST", "/v1/admin/audit/verify", Report)
+ADMIN_AUDIT_VERIFY = Operation("POST", "/v1/admin/audit/verify", AuditReport)
 ADMIN_CLUSTERS = Operation("GET", "/v1/admin/clusters", ClusterPage)
 APPS_CREATE = Operation("POST", "/v1/projects/{project}/apps", AppWritten, keyed=True)
 APPS_DELETE = Operation("DELETE", "/v1/projects/{project}/apps/{name}", AppWritten)
@@ -60,16 +60,16 @@ APPS_LOGS = Operation("GET", "/v1/projects/{project}/apps/{name}/logs", LogLine,
 APPS_PATCH = Operation(
     "PATCH", "/v1/projects/{project}/apps/{name}", AppWritten, keyed=True, content="application/merge-patch+json"
 )
-APPS_PAUSE = Operation("POST", "/v1/projects/{project}/apps/{name}/pause", Done, keyed=True)
-APPS_PUT_FILES = Operation("PUT", "/v1/projects/{project}/apps/{name}/files", Copied)
+APPS_PAUSE = Operation("POST", "/v1/projects/{project}/apps/{name}/pause", LifecycleResult, keyed=True)
+APPS_PUT_FILES = Operation("PUT", "/v1/projects/{project}/apps/{name}/files", CopyResult)
 APPS_REPLACE = Operation("PUT", "/v1/projects/{project}/apps/{name}", AppWritten, keyed=True)
 APPS_REPLICAS = Operation("GET", "/v1/projects/{project}/apps/{name}/replicas", ReplicaList)
-APPS_RESTART = Operation("POST", "/v1/projects/{project}/apps/{name}/restart", Done, keyed=True)
-APPS_RESUME = Operation("POST", "/v1/projects/{project}/apps/{name}/resume", Done, keyed=True)
-APPS_ROLLBACK = Operation("POST", "/v1/projects/{project}/apps/{name}/rollback", Done, keyed=True)
-APPS_SCALE = Operation("POST", "/v1/projects/{project}/apps/{name}/scale", Done, keyed=True)
-APPS_START = Operation("POST", "/v1/projects/{project}/apps/{name}/start", Done, keyed=True)
-APPS_STOP = Operation("POST", "/v1/projects/{project}/apps/{name}/stop", Done, keyed=True)
+APPS_RESTART = Operation("POST", "/v1/projects/{project}/apps/{name}/restart", LifecycleResult, keyed=True)
+APPS_RESUME = Operation("POST", "/v1/projects/{project}/apps/{name}/resume", LifecycleResult, keyed=True)
+APPS_ROLLBACK = Operation("POST", "/v1/projects/{project}/apps/{name}/rollback", LifecycleResult, keyed=True)
+APPS_SCALE = Operation("POST", "/v1/projects/{project}/apps/{name}/scale", LifecycleResult, keyed=True)
+APPS_START = Operation("POST", "/v1/projects/{project}/apps/{name}/start", LifecycleResult, keyed=True)
+APPS_STOP = Operation("POST", "/v1/projects/{project}/apps/{name}/stop", LifecycleResult, keyed=True)
 APPS_TIMELINE = Operation("GET", "/v1/projects/{project}/apps/{name}/timeline", Timeline)
 APPS_WATCH = Operation("GET", "/v1/projects/{project}/apps/watch", type(None), accept="text/event-stream")
 APPS_WATCH_ALL = Operation("GET", "/v1/apps/watch", type(None), accept="text/event-stream")
@@ -118,16 +118,16 @@ UNITS_LOGS = Operation("GET", "/v1/projects/{project}/units/{name}/logs", LogLin
 UNITS_PATCH = Operation(
     "PATCH", "/v1/projects/{project}/units/{name}", UnitWritten, keyed=True, content="application/merge-patch+json"
 )
-UNITS_PAUSE = Operation("POST", "/v1/projects/{project}/units/{name}/pause", Done, keyed=True)
-UNITS_PUT_FILES = Operation("PUT", "/v1/projects/{project}/units/{name}/files", Copied)
+UNITS_PAUSE = Operation("POST", "/v1/projects/{project}/units/{name}/pause", LifecycleResult, keyed=True)
+UNITS_PUT_FILES = Operation("PUT", "/v1/projects/{project}/units/{name}/files", CopyResult)
 UNITS_REPLACE = Operation("PUT", "/v1/projects/{project}/units/{name}", UnitWritten, keyed=True)
 UNITS_REPLICAS = Operation("GET", "/v1/projects/{project}/units/{name}/replicas", ReplicaList)
-UNITS_RESTART = Operation("POST", "/v1/projects/{project}/units/{name}/restart", Done, keyed=True)
-UNITS_RESUME = Operation("POST", "/v1/projects/{project}/units/{name}/resume", Done, keyed=True)
-UNITS_ROLLBACK = Operation("POST", "/v1/projects/{project}/units/{name}/rollback", Done, keyed=True)
-UNITS_SCALE = Operation("POST", "/v1/projects/{project}/units/{name}/scale", Done, keyed=True)
-UNITS_START = Operation("POST", "/v1/projects/{project}/units/{name}/start", Done, keyed=True)
-UNITS_STOP = Operation("POST", "/v1/projects/{project}/units/{name}/stop", Done, keyed=True)
+UNITS_RESTART = Operation("POST", "/v1/projects/{project}/units/{name}/restart", LifecycleResult, keyed=True)
+UNITS_RESUME = Operation("POST", "/v1/projects/{project}/units/{name}/resume", LifecycleResult, keyed=True)
+UNITS_ROLLBACK = Operation("POST", "/v1/projects/{project}/units/{name}/rollback", LifecycleResult, keyed=True)
+UNITS_SCALE = Operation("POST", "/v1/projects/{project}/units/{name}/scale", LifecycleResult, keyed=True)
+UNITS_START = Operation("POST", "/v1/projects/{project}/units/{name}/start", LifecycleResult, keyed=True)
+UNITS_STOP = Operation("POST", "/v1/projects/{project}/units/{name}/stop", LifecycleResult, keyed=True)
 UNITS_TIMELINE = Operation("GET", "/v1/projects/{project}/units/{name}/timeline", Timeline)
 UNITS_WATCH = Operation("GET", "/v1/projects/{project}/units/watch", type(None), accept="text/event-stream")
 UNITS_WATCH_ALL = Operation("GET", "/v1/units/watch", type(None), accept="text/event-stream")

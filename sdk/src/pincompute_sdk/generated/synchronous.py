@@ -16,17 +16,18 @@ from pincompute_sdk.generated.models import (
     App,
     AppList,
     AppWritten,
+    AuditReport,
     ClusterPage,
+    CommandRequest,
     CommandResult,
-    Copied,
+    CopyResult,
     DecisionRecord,
     Difference,
-    Done,
-    Entry,
     EventRecord,
     ExitRecord,
     Explanation,
     Explanations,
+    LifecycleResult,
     LogLine,
     MemberList,
     MemberRole,
@@ -40,18 +41,17 @@ from pincompute_sdk.generated.models import (
     Reason,
     Records,
     ReplicaList,
-    Report,
     ResourceList,
-    Restarting,
+    RestartOptions,
     RevisionRecord,
     RolePage,
-    RollingBack,
-    Running,
-    Scaling,
+    RollbackOptions,
+    ScaleOptions,
     Service,
     Session,
     StateRecord,
     Timeline,
+    TimelineEntry,
     Token,
     TokenPage,
     Unit,
@@ -66,7 +66,7 @@ class AdminResource:
     def __init__(self, caller: SyncCaller) -> None:
         self._caller = caller
 
-    def audit_verify(self, *, head: str | None = None, reason: str | None = None, within: float = 30.0) -> Report:
+    def audit_verify(self, *, head: str | None = None, reason: str | None = None, within: float = 30.0) -> AuditReport:
         """POST /v1/admin/audit/verify
 
         head: The head of an earlier report, kept elsewhere: a log that was cut off at its end since then lacks it.
@@ -228,7 +228,7 @@ class AppsResource:
         self,
         project: str,
         name: str,
-        body: Running | Mapping[str, Any],
+        body: CommandRequest | Mapping[str, Any],
         *,
         reason: str | None = None,
         within: float = 30.0,
@@ -871,7 +871,7 @@ class AppsResource:
         *,
         reason: str | None = None,
         within: float = 30.0,
-    ) -> Done:
+    ) -> LifecycleResult:
         """POST /v1/projects/{project}/apps/{name}/pause
 
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
@@ -890,7 +890,7 @@ class AppsResource:
         container: str | None = None,
         reason: str | None = None,
         within: float = 30.0,
-    ) -> Copied:
+    ) -> CopyResult:
         """PUT /v1/projects/{project}/apps/{name}/files
 
         path: A folder in the container.
@@ -945,11 +945,11 @@ class AppsResource:
         self,
         project: str,
         name: str,
-        body: Restarting | Mapping[str, Any] | None = None,
+        body: RestartOptions | Mapping[str, Any] | None = None,
         *,
         reason: str | None = None,
         within: float = 30.0,
-    ) -> Done:
+    ) -> LifecycleResult:
         """POST /v1/projects/{project}/apps/{name}/restart
 
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
@@ -966,7 +966,7 @@ class AppsResource:
         *,
         reason: str | None = None,
         within: float = 30.0,
-    ) -> Done:
+    ) -> LifecycleResult:
         """POST /v1/projects/{project}/apps/{name}/resume
 
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
@@ -979,12 +979,12 @@ class AppsResource:
         self,
         project: str,
         name: str,
-        body: RollingBack | Mapping[str, Any] | None = None,
+        body: RollbackOptions | Mapping[str, Any] | None = None,
         *,
         dry_run: bool | None = None,
         reason: str | None = None,
         within: float = 30.0,
-    ) -> Done:
+    ) -> LifecycleResult:
         """POST /v1/projects/{project}/apps/{name}/rollback
 
         dry_run: Judge it as if it were done, and do nothing.
@@ -999,11 +999,11 @@ class AppsResource:
         self,
         project: str,
         name: str,
-        body: Scaling | Mapping[str, Any],
+        body: ScaleOptions | Mapping[str, Any],
         *,
         reason: str | None = None,
         within: float = 30.0,
-    ) -> Done:
+    ) -> LifecycleResult:
         """POST /v1/projects/{project}/apps/{name}/scale
 
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
@@ -1020,7 +1020,7 @@ class AppsResource:
         *,
         reason: str | None = None,
         within: float = 30.0,
-    ) -> Done:
+    ) -> LifecycleResult:
         """POST /v1/projects/{project}/apps/{name}/start
 
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
@@ -1037,7 +1037,7 @@ class AppsResource:
         *,
         reason: str | None = None,
         within: float = 30.0,
-    ) -> Done:
+    ) -> LifecycleResult:
         """POST /v1/projects/{project}/apps/{name}/stop
 
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
@@ -1105,7 +1105,7 @@ class AppsResource:
         limit: int | None = None,
         oldest_first: bool | None = None,
         within: float = 30.0,
-    ) -> Iterator[Entry]:
+    ) -> Iterator[TimelineEntry]:
         """Every item, page after page.
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
@@ -1784,7 +1784,7 @@ class TimelineResource:
         limit: int | None = None,
         oldest_first: bool | None = None,
         within: float = 30.0,
-    ) -> Iterator[Entry]:
+    ) -> Iterator[TimelineEntry]:
         """Every item, page after page.
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.
@@ -1990,7 +1990,7 @@ class UnitsResource:
         self,
         project: str,
         name: str,
-        body: Running | Mapping[str, Any],
+        body: CommandRequest | Mapping[str, Any],
         *,
         reason: str | None = None,
         within: float = 30.0,
@@ -2633,7 +2633,7 @@ class UnitsResource:
         *,
         reason: str | None = None,
         within: float = 30.0,
-    ) -> Done:
+    ) -> LifecycleResult:
         """POST /v1/projects/{project}/units/{name}/pause
 
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
@@ -2652,7 +2652,7 @@ class UnitsResource:
         container: str | None = None,
         reason: str | None = None,
         within: float = 30.0,
-    ) -> Copied:
+    ) -> CopyResult:
         """PUT /v1/projects/{project}/units/{name}/files
 
         path: A folder in the container.
@@ -2707,11 +2707,11 @@ class UnitsResource:
         self,
         project: str,
         name: str,
-        body: Restarting | Mapping[str, Any] | None = None,
+        body: RestartOptions | Mapping[str, Any] | None = None,
         *,
         reason: str | None = None,
         within: float = 30.0,
-    ) -> Done:
+    ) -> LifecycleResult:
         """POST /v1/projects/{project}/units/{name}/restart
 
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
@@ -2728,7 +2728,7 @@ class UnitsResource:
         *,
         reason: str | None = None,
         within: float = 30.0,
-    ) -> Done:
+    ) -> LifecycleResult:
         """POST /v1/projects/{project}/units/{name}/resume
 
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
@@ -2741,12 +2741,12 @@ class UnitsResource:
         self,
         project: str,
         name: str,
-        body: RollingBack | Mapping[str, Any] | None = None,
+        body: RollbackOptions | Mapping[str, Any] | None = None,
         *,
         dry_run: bool | None = None,
         reason: str | None = None,
         within: float = 30.0,
-    ) -> Done:
+    ) -> LifecycleResult:
         """POST /v1/projects/{project}/units/{name}/rollback
 
         dry_run: Judge it as if it were done, and do nothing.
@@ -2761,11 +2761,11 @@ class UnitsResource:
         self,
         project: str,
         name: str,
-        body: Scaling | Mapping[str, Any],
+        body: ScaleOptions | Mapping[str, Any],
         *,
         reason: str | None = None,
         within: float = 30.0,
-    ) -> Done:
+    ) -> LifecycleResult:
         """POST /v1/projects/{project}/units/{name}/scale
 
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
@@ -2782,7 +2782,7 @@ class UnitsResource:
         *,
         reason: str | None = None,
         within: float = 30.0,
-    ) -> Done:
+    ) -> LifecycleResult:
         """POST /v1/projects/{project}/units/{name}/start
 
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
@@ -2799,7 +2799,7 @@ class UnitsResource:
         *,
         reason: str | None = None,
         within: float = 30.0,
-    ) -> Done:
+    ) -> LifecycleResult:
         """POST /v1/projects/{project}/units/{name}/stop
 
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
@@ -2867,7 +2867,7 @@ class UnitsResource:
         limit: int | None = None,
         oldest_first: bool | None = None,
         within: float = 30.0,
-    ) -> Iterator[Entry]:
+    ) -> Iterator[TimelineEntry]:
         """Every item, page after page.
 
         since: Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.

@@ -1,4 +1,4 @@
-"""This package describes every workload kind; all other code finds a kind in its table.
+"""Describes every workload kind; all other code finds a kind in its table.
 
 A kind has one file in each of three places: here its static description, in `federation/kinds` its demand, a member's share
 and how reports become its status, in `gateway/model` its simple form. Other code gets the table as a value, so a process can

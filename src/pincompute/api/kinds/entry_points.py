@@ -1,4 +1,4 @@
-"""This module loads the workload kinds that other packages register as entry points.
+"""Loads the workload kinds that other packages register as entry points.
 
 A package registers three parts, and every program that is installed beside it then has the kind:
 

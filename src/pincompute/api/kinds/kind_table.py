@@ -1,4 +1,4 @@
-"""This module is the table of workload kinds, with those that other packages register, and finds a kind in it."""
+"""Keeps the table of workload kinds, with those that other packages register, and finds a kind in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This module describes the kind PinApp: a long-running service, which users call an app."""
+"""Describes the kind PinApp: a long-running service, which users call an app."""
 
 from __future__ import annotations
 

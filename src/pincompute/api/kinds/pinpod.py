@@ -1,4 +1,4 @@
-"""This module describes the kind PinPod: one pod managed by the platform, which users call a unit."""
+"""Describes the kind PinPod: one pod managed by the platform, which users call a unit."""
 
 from __future__ import annotations
 

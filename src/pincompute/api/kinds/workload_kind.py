@@ -1,4 +1,4 @@
-"""This module defines `WorkloadKind`, the static description of a workload kind: resources, names, strategy and rules."""
+"""Defines `WorkloadKind`, the static description of a workload kind: resources, names, strategy and rules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This module defines what differs between workload kinds, as pure functions: demand, a member's share, summary."""
+"""Defines what differs between workload kinds, as pure functions: demand, a member's share, summary."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This module is the table of behaviours, in the order of `api.kinds`, with those that other packages register."""
+"""The table of behaviours, in the order of `api.kinds`, with those that other packages register."""
 
 from __future__ import annotations
 

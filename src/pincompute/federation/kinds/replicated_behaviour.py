@@ -1,4 +1,4 @@
-"""This module is the behaviour of PinApp and PinPod, whose pods are replicas of one template, changed revision by revision.
+"""The behaviour of PinApp and PinPod, whose pods are replicas of one template, changed revision by revision.
 
 A PinApp has many replicas, spread over zones and disrupted as its spec allows. A PinPod is one pod that is never doubled, so
 it is down while it changes. Other kinds can use the same functions.

@@ -1,1 +1,1 @@
-"""This package holds the controllers of member clusters, and a member's state as other controllers see it."""
+"""Holds the controllers of member clusters, and a member's state as other controllers see it."""

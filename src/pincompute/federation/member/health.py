@@ -1,4 +1,4 @@
-"""This controller decides whether a member is ready, with a delay in both directions (S-017).
+"""Decides whether a member is ready, with a delay in both directions (S-017).
 
 `Reachable` follows the facts at once. `Ready` follows `Reachable` after it has held for a while, so that a flapping member is
 neither trusted nor given up too soon. The delay counts from the condition's own transition time, so a restart of the
@@ -17,7 +17,7 @@ from pincompute.api.conditions import Condition
 from pincompute.api.labels import HOST
 from pincompute.api.member_clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS, Capacity, MemberCluster
 from pincompute.api.meta import Object
-from pincompute.engine.controller_card import Card, Controller, ReadAccess, WriteAccess
+from pincompute.engine.controller import Card, Controller, ReadAccess, WriteAccess
 from pincompute.engine.plan import Plan, Ref, plan, status_update
 from pincompute.federation.controller_keys import MemberKey
 from pincompute.federation.member import member_state

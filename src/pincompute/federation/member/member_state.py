@@ -1,4 +1,4 @@
-"""This module gathers a member's state for decisions: what the host says of it, and what is known of it right now."""
+"""Gathers a member's state for decisions: what the host says of it, and what is known of it right now."""
 
 from __future__ import annotations
 

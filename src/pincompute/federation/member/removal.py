@@ -1,4 +1,4 @@
-"""This controller removes a member: a MemberCluster that is being deleted goes only when its work runs elsewhere (S-007).
+"""Removes a member: a MemberCluster that is being deleted goes only when its work runs elsewhere (S-007).
 
 Scheduling moves the replicas because the member is leaving, and dispatch hands them over; this controller only decides when
 that is done. A dead member can be removed too: the controller does not wait for what it cannot ask, but the member's replicas
@@ -15,7 +15,7 @@ from pincompute.api.kinds import KINDS
 from pincompute.api.labels import HOST
 from pincompute.api.member_clusters import MEMBERCLUSTERS, MemberCluster
 from pincompute.api.meta import Key, Object
-from pincompute.engine.controller_card import Card, Controller, ReadAccess, WriteAccess
+from pincompute.engine.controller import Card, Controller, ReadAccess, WriteAccess
 from pincompute.engine.plan import ConfirmSet, Patch, Plan, Ref, plan
 from pincompute.federation.controller_keys import MemberKey
 from pincompute.federation.member import member_state

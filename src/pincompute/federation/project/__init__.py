@@ -1,1 +1,1 @@
-"""This package holds the controller of projects."""
+"""Holds the controller of projects."""

@@ -1,4 +1,4 @@
-"""This controller gives every Project a namespace of the same name in the host and in every member.
+"""Gives every Project a namespace of the same name in the host and in every member.
 
 An existing namespace without our label belongs to somebody else. The controller reports it and never takes it over (S-002).
 """
@@ -17,7 +17,7 @@ from pincompute.api.conditions import Condition
 from pincompute.api.labels import HOST
 from pincompute.api.member_clusters import MEMBERCLUSTERS, PROJECTS, Project
 from pincompute.api.meta import Key, Manifest
-from pincompute.engine.controller_card import Card, Controller, ReadAccess, WriteAccess, own_key
+from pincompute.engine.controller import Card, Controller, ReadAccess, WriteAccess, own_key
 from pincompute.engine.plan import Apply, Plan, Ref, Replace, plan, status_update
 from pincompute.federation.member import member_state
 from pincompute.kube.cache_views import Unknown, Views

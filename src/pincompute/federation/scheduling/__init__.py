@@ -1,1 +1,1 @@
-"""This package decides where workloads run: one controller per pool filters, scores and divides."""
+"""Decides where workloads run: one controller per pool filters, scores and divides."""

@@ -1,4 +1,4 @@
-"""This module computes what a placement depends on, and whether the last decision still satisfies it.
+"""Computes what a placement depends on, and whether the last decision still satisfies it.
 
 A decision is bound to its demand and not to the object's generation: another image, label or environment variable needs no
 decision and waits in no queue. A paused workload keeps its last decision, whatever its spec asks for since (S-258).

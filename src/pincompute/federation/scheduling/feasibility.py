@@ -1,4 +1,4 @@
-"""This module computes whether a member is feasible for a demand: infeasible, silent, or feasible with some room.
+"""Computes whether a member is feasible for a demand: infeasible, silent, or feasible with some room.
 
 It does so once per member and class of demands. Most reconciliations follow a change of one member: the results of all others
 stand, and only promises made since are subtracted.

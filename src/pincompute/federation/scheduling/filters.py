@@ -1,4 +1,4 @@
-"""This module holds the filters. Each returns why a cluster cannot run a workload at all, or nothing."""
+"""Holds the filters. Each returns why a cluster cannot run a workload at all, or nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This module places one workload: filter, score, divide. It names every cluster that got nothing, with the reason.
+"""Places one workload: filter, score, divide. It names every cluster that got nothing, with the reason.
 
 A paused workload keeps its placement, and moves only out of clusters that leave.
 """

@@ -1,4 +1,4 @@
-"""This module writes a scheduling decision into the workload's status: the placement, and why it is so."""
+"""Writes a scheduling decision into the workload's status: the placement, and why it is so."""
 
 from __future__ import annotations
 

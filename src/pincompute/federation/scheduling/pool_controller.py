@@ -1,4 +1,4 @@
-"""This controller is the scheduler: every workload gets a placement that its pool has room for, in one status write.
+"""The scheduler: every workload gets a placement that its pool has room for, in one status write.
 
 The key is the pool and not the workload: a pool is a set of nodes, and the room on them is the constraint. One reconciliation
 decides a batch against one sum of promised capacity, whatever the tiers, so two submits of the same moment never use the same
@@ -24,7 +24,7 @@ from pincompute.api.member_clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS
 from pincompute.api.meta import Object
 from pincompute.api.resource_requests import NOTHING, Requests, plus
 from pincompute.api.workloads import Scheduling
-from pincompute.engine.controller_card import Card, Controller, ObserveContext, ReadAccess, WriteAccess
+from pincompute.engine.controller import Card, Controller, ObserveContext, ReadAccess, WriteAccess
 from pincompute.engine.plan import Failed, Plan, Ref, Replace
 from pincompute.federation.controller_keys import PoolKey
 from pincompute.federation.member import member_state

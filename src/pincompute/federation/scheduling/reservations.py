@@ -1,4 +1,4 @@
-"""This module computes capacity that is promised to replicas but not yet in their cluster's measurements (S-035).
+"""Computes capacity that is promised to replicas but not yet in their cluster's measurements (S-035).
 
 The caches keep the sum by cluster, so a reconciliation of the pool reads one sum for each member.
 """

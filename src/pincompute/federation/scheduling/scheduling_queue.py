@@ -1,4 +1,4 @@
-"""This module defines the scheduling queue as indexes: which workloads need a decision, and which wait for what.
+"""Defines the scheduling queue as indexes: which workloads need a decision, and which wait for what.
 
 A workload is in the queue only while something can be decided for it. A placed workload is indexed by its clusters, in case
 one of them leaves. One that no cluster has room for is indexed with those of its class and with the reasons it got: it enters

@@ -1,4 +1,4 @@
-"""This module scores a cluster that passed the filters: 0 to 100 for each part, weighted and added up (N3).
+"""Scores a cluster that passed the filters: 0 to 100 for each part, weighted and added up (N3).
 
 Spread over zones is not a score but the rule of `domain.zone_spread`; scores rank the clusters inside a zone.
 """

@@ -1,1 +1,1 @@
-"""This package runs workloads in their members: revision history, rollout, dispatch and status are steps of one controller."""
+"""Runs workloads in their members: revision history, rollout, dispatch and status are steps of one controller."""

@@ -1,4 +1,4 @@
-"""This module gathers a workload's shard in each member, as far as the caches show it."""
+"""Gathers a workload's shard in each member, as far as the caches show it."""
 
 from __future__ import annotations
 

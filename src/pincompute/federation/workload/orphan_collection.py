@@ -1,4 +1,4 @@
-"""This controller collects orphans: it removes a shard whose workload is gone, by uid and never by name (S-008, S-009).
+"""Collects orphans: it removes a shard whose workload is gone, by uid and never by name (S-008, S-009).
 
 The workload's own controller removes the shards of a workload that is being deleted. Orphan collection finds what was missed:
 a finalizer that was removed by hand, a member that was away. Before it deletes anything, it asks the host's API server itself.
@@ -15,7 +15,7 @@ from pincompute.api.kinds import KINDS, WorkloadKind
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Object
 from pincompute.api.shards import Shard
-from pincompute.engine.controller_card import Card, Controller, ReadAccess, WriteAccess
+from pincompute.engine.controller import Card, Controller, ReadAccess, WriteAccess
 from pincompute.engine.plan import Confirm, Delete, Plan, Ref, plan
 from pincompute.federation.controller_keys import ShardKey
 from pincompute.federation.workload.workload_model import WorkloadObject

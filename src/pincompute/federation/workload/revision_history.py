@@ -1,4 +1,4 @@
-"""This module keeps a superseded template as a PinRevision before any part of the next one reaches a member.
+"""Keeps a superseded template as a PinRevision before any part of the next one reaches a member.
 
 A rollback therefore needs no database, and a paused or half-updated workload can recreate its old pods. A workload that is
 created and never changed costs no write. The revision that was superseded last has the highest number.
@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from pincompute.api import labels
+from pincompute.api.kinds import WorkloadKind
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Key, Manifest
 from pincompute.api.revisions import PINREVISIONS, PinRevision
@@ -19,29 +20,61 @@ from pincompute.federation.workload.workload_model import Workload
 from pincompute.kube.cache_views import Views
 
 KEPT = 10  # superseded revisions of a workload that are kept, as a Deployment keeps
-BY_OWNER = "owner-uid"  # index over PinRevisions
+BY_WORKLOAD = "workload"  # index over PinRevisions
 
 
-def owners(revision: PinRevision) -> Iterable[str]:
-    """Returns what the index files a revision under."""
-    return [owner.uid for owner in revision.metadata.owner_references]
+@dataclass(frozen=True, slots=True)
+class Revisions:
+    """The PinRevisions under a workload's name.
 
-
-def observe(workload: Workload, views: Views) -> tuple[PinRevision, ...]:
-    """Returns the workload's revisions, oldest first."""
-    found = views.view(HOST, PINREVISIONS).by(BY_OWNER, workload.uid)
-    mine = (revision for revision in found if _is_own(workload, revision))
-    return tuple(sorted(mine, key=lambda revision: (revision.spec.number, revision.metadata.name)))
-
-
-def _is_own(workload: Workload, revision: PinRevision) -> bool:
-    """Returns whether the platform made it for this very workload; a mere claim, above all in another project, does not
-    count.
+    `kept` are the workload's own, oldest first. `stray` are those of an earlier workload of the same name, which garbage
+    collection has not removed: their names are taken, so they go before the workload's own are created.
     """
-    meta = revision.metadata
-    name = f"{workload.kind.workload.kind.lower()}-{workload.key.name}-{revision.spec.revision}"
-    marked = meta.labels.get(labels.MANAGED_BY) == labels.PINCOMPUTE
-    return marked and not revision.deleting and (meta.namespace, meta.name) == (workload.key.namespace, name)
+
+    kept: tuple[PinRevision, ...] = ()
+    stray: tuple[PinRevision, ...] = ()
+
+
+NO_REVISIONS = Revisions()
+
+
+def workloads(revision: PinRevision) -> Iterable[str]:
+    """Returns what the index files a revision under: its name without the revision, in its project."""
+    base = _base(revision)
+    return [f"{revision.metadata.namespace}/{base}"] if base else []
+
+
+def workload_key(kind: WorkloadKind, revision: PinRevision) -> Iterable[Key]:
+    """Returns the workload of this kind that the revision's name belongs to; nothing when it belongs to another kind."""
+    prefix, base = _prefix(kind), _base(revision)
+    return [Key(revision.metadata.namespace, base.removeprefix(prefix))] if base.startswith(prefix) else []
+
+
+def observe(workload: Workload, views: Views) -> Revisions:
+    """Returns the revisions under the workload's name that the platform made and that are not being deleted."""
+    base = f"{workload.key.namespace}/{_prefix(workload.kind)}{workload.key.name}"
+    found = [r for r in views.view(HOST, PINREVISIONS).by(BY_WORKLOAD, base) if _is_present(r)]
+    kept = sorted((r for r in found if _is_owned(workload, r)), key=lambda r: (r.spec.number, r.metadata.name))
+    stray = sorted((r for r in found if not _is_owned(workload, r)), key=lambda r: r.metadata.name)
+    return Revisions(tuple(kept), tuple(stray))
+
+
+def _prefix(kind: WorkloadKind) -> str:
+    return f"{kind.workload.kind.lower()}-"
+
+
+def _base(revision: PinRevision) -> str:
+    ending = f"-{revision.spec.revision}"
+    name = revision.metadata.name
+    return name.removesuffix(ending) if name.endswith(ending) else ""
+
+
+def _is_present(revision: PinRevision) -> bool:
+    return revision.metadata.labels.get(labels.MANAGED_BY) == labels.PINCOMPUTE and not revision.deleting
+
+
+def _is_owned(workload: Workload, revision: PinRevision) -> bool:
+    return any(owner.uid == workload.uid for owner in revision.metadata.owner_references)
 
 
 def templates(kept: Iterable[PinRevision]) -> dict[str, Manifest]:
@@ -82,6 +115,11 @@ def expired(workload: Workload, sites: tuple[MemberShard, ...], kept: tuple[PinR
         for r in old[: max(0, len(old) - KEPT)]
         if r.spec.revision not in used
     )
+
+
+def stray_deletions(stray: Iterable[PinRevision]) -> tuple[Delete, ...]:
+    why = "it belongs to an earlier workload of this name"
+    return tuple(Delete(_ref(r.key), r.metadata.uid, why, r.metadata.resource_version) for r in stray)
 
 
 def _superseded(workload: Workload, sites: Iterable[MemberShard]) -> Iterator[_Superseded]:

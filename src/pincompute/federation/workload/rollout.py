@@ -1,4 +1,4 @@
-"""This module decides the rollout: each member's revisions with their replicas, and its part of the disruption account.
+"""Decides the rollout: each member's revisions with their replicas, and its part of the disruption account.
 
 A *mix* is the list of (revision, replicas) that one member should run; an *allotment* is how many replicas may be disrupted
 there. Every change is a new mix and a new allotment. Nothing remembers an update in progress: the rollout compares what runs

@@ -1,4 +1,4 @@
-"""This module dispatches shards: each member gets exactly its assignment's shard, and a deleted workload leaves none.
+"""Dispatches shards: each member gets exactly its assignment's shard, and a deleted workload leaves none.
 
 Before dispatch gives away a part of the disruption account, it asks all members concerned whether their shards are those that
 the decision was made from, because a stale view could give the same part away twice.

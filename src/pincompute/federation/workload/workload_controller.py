@@ -1,4 +1,4 @@
-"""This controller runs a workload in its members and reports the result in one status.
+"""Runs a workload in its members and reports the result in one status.
 
 There is one controller per kind of workload, keyed by the workload, because the workload owns the disruption account. Four
 steps use the same observation, one after the other, and end in one write of the status:
@@ -27,7 +27,7 @@ from pincompute.api.member_clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS
 from pincompute.api.meta import Key, Resource
 from pincompute.api.revisions import PINREVISIONS, PinRevision
 from pincompute.engine.api_refusals import ApiRefusals
-from pincompute.engine.controller_card import Card, Controller, ReadAccess, WriteAccess, own_key
+from pincompute.engine.controller import Card, Controller, ReadAccess, WriteAccess, own_key
 from pincompute.engine.plan import Plan, plan
 from pincompute.federation.scheduling import demand
 from pincompute.federation.workload import (
@@ -39,23 +39,24 @@ from pincompute.federation.workload import (
     workload_status,
 )
 from pincompute.federation.workload.member_shards import MemberShard
+from pincompute.federation.workload.revision_history import NO_REVISIONS, Revisions
 from pincompute.federation.workload.workload_model import Workload
 from pincompute.kube.cache_views import Views
 
 INDEXES: Mapping[Resource[Any], Mapping[str, Any]] = {
     **workload_model.INDEXES,
-    PINREVISIONS: {revision_history.BY_OWNER: revision_history.owners},
+    PINREVISIONS: {revision_history.BY_WORKLOAD: revision_history.workloads},
 }
 
 
 @dataclass(frozen=True, slots=True)
 class ObservedWorkload:
-    """`kept` are the workload's superseded revisions, oldest first; `refused` is what a member did not take last time."""
+    """`refused` is what a member did not take last time."""
 
     now: datetime
     workload: Workload
     sites: tuple[MemberShard, ...]
-    kept: tuple[PinRevision, ...]
+    revisions: Revisions = NO_REVISIONS
     refused: str = ""
 
 
@@ -68,17 +69,19 @@ def decide(observed: ObservedWorkload) -> Plan:
         told = workload_status.decide(workload, observed.sites, None, observed.now, observed.refused)
         return plan(told.write, wake_after=told.wake_after, why=told.why or "waits for a scheduling decision")
     made = rollout.decide(
-        workload, decision, observed.sites, revision_history.templates(observed.kept), workload.status.without_surge
+        workload, decision, observed.sites, revision_history.templates(observed.revisions.kept), workload.status.without_surge
     )
     told = workload_status.decide(workload, observed.sites, made, observed.now, observed.refused)
-    superseded = revision_history.decide(workload, observed.sites, observed.kept)
+    stray = revision_history.stray_deletions(observed.revisions.stray)
+    superseded = revision_history.decide(workload, observed.sites, observed.revisions.kept)
     writes = shard_dispatch.writes(workload, made.assignments)
     removals = shard_dispatch.removals(workload, made.assignments)
     return plan(
-        shard_dispatch.guard(workload, made.assignments) if superseded or writes or removals else (),
+        shard_dispatch.guard(workload, made.assignments) if stray or superseded or writes or removals else (),
+        stray,
         superseded,
         (*writes, *removals, *told.write),  # all at once, so that no member that fails holds up the others or the status
-        revision_history.expired(workload, observed.sites, observed.kept),
+        revision_history.expired(workload, observed.sites, observed.revisions.kept),
         wake_after=_soonest(
             told.wake_after, shard_dispatch.NAMESPACE_POLL if shard_dispatch.lacks_namespace(made.assignments) else None
         ),
@@ -92,8 +95,8 @@ def observe_for(kind: WorkloadKind, key: Key, views: Views, now: datetime, refus
         return None
     workload = workload_model.read(kind, obj)
     there = member_shards.observe(workload, views)
-    kept = revision_history.observe(workload, views)
-    return ObservedWorkload(now, named(workload, there, kept), there, kept, refused)
+    revisions = revision_history.observe(workload, views)
+    return ObservedWorkload(now, named(workload, there, revisions.kept), there, revisions, refused)
 
 
 def named(workload: Workload, there: tuple[MemberShard, ...], kept: tuple[PinRevision, ...]) -> Workload:
@@ -128,10 +131,6 @@ def _no_key(_cluster: str, _obj: Any) -> Iterable[Key]:
     return ()
 
 
-def _owner(_cluster: str, revision: PinRevision) -> Iterable[Key]:
-    return [Key(revision.metadata.namespace, owner.name) for owner in revision.metadata.owner_references]
-
-
 def _controller(kind: WorkloadKind, refusals: ApiRefusals) -> Controller[Key, ObservedWorkload]:
     def observe(key: Key, views: Views, now: datetime) -> ObservedWorkload | None:
         return observe_for(kind, key, views, now, refusals.by_cluster(card.name, key))
@@ -142,7 +141,7 @@ def _controller(kind: WorkloadKind, refusals: ApiRefusals) -> Controller[Key, Ob
         key=kind.workload.kind,
         reads=(
             ReadAccess("host", kind.workload, own_key),
-            ReadAccess("host", PINREVISIONS, _owner),
+            ReadAccess("host", PINREVISIONS, lambda _cluster, revision: revision_history.workload_key(kind, revision)),
             ReadAccess("host", MEMBERCLUSTERS, _no_key),
             ReadAccess("members", kind.shard, workload_model.same_name),
             ReadAccess("members", NAMESPACES, _no_key),

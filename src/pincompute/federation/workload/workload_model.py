@@ -1,4 +1,4 @@
-"""This module gives controllers one view of workloads of all kinds, so that each controller is written once."""
+"""Gives controllers one view of workloads of all kinds, so that each controller is written once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pincompute.engine.plan import Ref, Replace, status_update
 from pincompute.federation import kinds
 from pincompute.federation.kinds import Behaviour
 
-REMEMBERED = 50_000  # workloads whose rendering is kept; the oldest are rendered anew when they are looked at
+REMEMBERED = 50_000  # workloads whose rendering is kept; the oldest are rendered anew when they are needed
 
 TIERS: tuple[Tier, ...] = ("Reserved", "OnDemand", "Preemptible")
 
@@ -153,5 +153,5 @@ def shard_of(workload: Workload, shard: Shard | None) -> Shard | None:
 
 
 def same_name(_cluster: str, obj: Object) -> Iterable[Key]:
-    """News about a shard concerns the workload of its name."""
+    """An event of a shard concerns the workload of its name."""
     return (obj.key,)

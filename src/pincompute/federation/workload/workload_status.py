@@ -1,4 +1,4 @@
-"""This module summarises the members' reports into one status that answers four questions on its first screen.
+"""Summarises the members' reports into one status that answers four questions on its first screen.
 
 Does it run (phase), where (where), which revision (revision), and if not, why not and what to do (message).
 `observedGeneration` equals `generation` only when every member that was given replicas has rendered this generation and

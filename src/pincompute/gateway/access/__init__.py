@@ -1,19 +1,17 @@
 """Authentication and authorization: tokens of issuers, service tokens, certificates, roles and permissions."""
 
 from pincompute.gateway.access.authentication import Authenticator
-from pincompute.gateway.access.authorization import Allowed, Authorizer, Decision, Denied
+from pincompute.gateway.access.authorization import ALLOWED, Authorizer, Decision
 from pincompute.gateway.access.roles import Roles
-from pincompute.gateway.access.service_tokens import ServiceToken, ServiceTokens, TokenScope, TokenStorage
+from pincompute.gateway.access.service_tokens import ServiceToken, ServiceTokens, TokenScope
 
 __all__ = [
-    "Allowed",
+    "ALLOWED",
     "Authenticator",
     "Authorizer",
     "Decision",
-    "Denied",
     "Roles",
     "ServiceToken",
     "ServiceTokens",
     "TokenScope",
-    "TokenStorage",
 ]

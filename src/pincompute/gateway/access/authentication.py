@@ -1,20 +1,23 @@
 """Finds the caller of a request: from an issuer's token, a service token, or the client certificate of a platform part.
 
+Platform parts log in by mutual TLS: the subject's common name, if it begins with `pincompute:`, is the caller.
+
 A token counts alone. A bad token is refused even on a connection with a good certificate, so nobody acts as somebody else than
 they claim.
 """
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pincompute.gateway import problems
-from pincompute.gateway.access import client_certificates, service_tokens, token_claims
+from pincompute.gateway.access import service_tokens, token_claims
 from pincompute.gateway.access.issuer_keys import FetchJson
 from pincompute.gateway.access.oidc_verifier import OidcVerifier
 from pincompute.gateway.access.service_tokens import ServiceTokens
-from pincompute.gateway.call_context import ANONYMOUS, Caller
+from pincompute.gateway.call_context import ANONYMOUS, PLATFORM, Caller
 from pincompute.gateway.settings import IssuerSettings
 from pincompute.kube.clock import SYSTEM, Clock
 
@@ -44,7 +47,7 @@ class Authenticator:
             return await self._bearer(_token(given))
         extensions: Mapping[str, Any] = scope.get("extensions") or {}
         certificate: Mapping[str, Any] | None = extensions.get("tls", {}).get("client_certificate")
-        return client_certificates.caller(certificate, self._now()) if certificate else ANONYMOUS
+        return _platform_part(certificate, self._now()) if certificate else ANONYMOUS
 
     async def _bearer(self, token: str) -> Caller:
         if token.startswith(service_tokens.PREFIX):
@@ -79,3 +82,32 @@ def _ended(token: service_tokens.ServiceToken) -> problems.Problem:
             f"the service token {token.name!r} was revoked at {token.revoked_at:%Y-%m-%dT%H:%M:%SZ}"
         )
     return problems.token_expired(f"the service token {token.name!r} expired at {token.expires_at:%Y-%m-%dT%H:%M:%SZ}")
+
+
+def _platform_part(certificate: Mapping[str, Any], now: float) -> Caller:
+    """The caller of a certificate as `ssl.SSLSocket.getpeercert()` gives it. Raises Problem 401.
+
+    The TLS layer has verified the certificate. Here only the name and the time are checked, for each request of a long
+    connection.
+    """
+    found = _subject(certificate)
+    common = found.get("commonName", ())
+    if len(common) != 1 or not common[0].startswith(PLATFORM) or common[0] == PLATFORM:
+        shown = ", ".join(common) or "nothing"
+        raise problems.unauthenticated(
+            f"the client certificate names {shown}; one common name that begins with {PLATFORM} was expected",
+            "use the certificate of a platform part, or send a token",
+        )
+    expires = ssl.cert_time_to_seconds(certificate["notAfter"])
+    if expires <= now:
+        raise problems.unauthenticated(f"the client certificate of {common[0]} has expired", "renew the certificate")
+    return Caller(common[0], frozenset(found.get("organizationName", ())), "platform", expires=float(expires))
+
+
+def _subject(certificate: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Values by attribute; an attribute may be there more than once."""
+    found: dict[str, tuple[str, ...]] = {}
+    for part in certificate.get("subject", ()):
+        for name, value in part:
+            found[name] = (*found.get(name, ()), value)
+    return found

@@ -19,26 +19,19 @@ GROUP = "group:"
 
 
 @dataclass(frozen=True, slots=True)
-class Allowed:
-    why: str = ""
-    allowed: bool = True
-    hidden: bool = False
-    remedy: str = ""
+class Decision:
+    """A denial unless `allowed`. `why` is for the audit record; `hidden`: answer as if the project did not exist.
 
-
-@dataclass(frozen=True, slots=True)
-class Denied:
-    """`hidden`: answer as if the project did not exist. `remedy` is empty where only others can give the permission."""
+    `remedy` is empty where only others can give the permission.
+    """
 
     why: str
-    hidden: bool = False
     allowed: bool = False
+    hidden: bool = False
     remedy: str = ""
 
 
-Decision = Allowed | Denied
-
-ALLOWED = Allowed()
+ALLOWED = Decision("", allowed=True)
 REMEMBERED = 20_000  # callers in projects
 
 
@@ -61,13 +54,13 @@ def evaluate(held: HeldPermissions, operation: Operation, larger: str = "") -> D
     if permission_for(operation) in held.permissions:
         return ALLOWED
     if held.inside and not held.permissions:
-        return Denied("no role in this project", hidden=True)
+        return Decision("no role in this project", hidden=True)
     if permission_for(operation) in held.withheld:
         other = f"create a token with `--role {larger}`, or use" if larger else "use"
-        return Denied(f"this token is limited to {held.limit}", remedy=f"{other} your own login instead of the token")
+        return Decision(f"this token is limited to {held.limit}", remedy=f"{other} your own login instead of the token")
     if not held.roles:
-        return Denied("you have no role that allows it")
-    return Denied(f"your {'role is' if len(held.roles) == 1 else 'roles are'} {' and '.join(held.roles)}")
+        return Decision("you have no role that allows it")
+    return Decision(f"your {'role is' if len(held.roles) == 1 else 'roles are'} {' and '.join(held.roles)}")
 
 
 Members = tuple[ProjectMember, ...]
@@ -167,14 +160,14 @@ class Authorizer:
         own = NONE.union(*map(self._roles.of_project, given))
         return _narrowed((held | own) - OF_THE_REGION, limit, (*platform, *given), scope, inside=True)
 
-    def _ended(self, caller: Caller) -> Denied | None:
+    def _ended(self, caller: Caller) -> Decision | None:
         """A credential that was good when the call came in may not be so any more; without one, nothing is disclosed."""
         if caller.kind == "anonymous":
-            return Denied("who calls is not known")
+            return Decision("who calls is not known")
         if caller.expires <= self._now():
-            return Denied("the credential has expired")
+            return Decision("the credential has expired")
         if caller.kind == "service" and self._token(caller.token_id) is None:
-            return Denied("the service token is not in force any more")
+            return Decision("the service token is not in force any more")
         return None
 
     def _scope(self, caller: Caller) -> TokenScope | None:

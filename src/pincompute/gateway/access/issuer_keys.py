@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -28,10 +28,8 @@ TIMEOUT = 5.0  # seconds for one answer of an issuer
 LARGEST = 1 << 20  # bytes of an issuer's answer
 
 
-class FetchJson(Protocol):
-    """Gets JSON. Raises OSError, TimeoutError or ValueError."""
-
-    async def __call__(self, url: str) -> Any: ...
+FetchJson: TypeAlias = Callable[[str], Awaitable[Any]]
+"""Gets JSON. Raises OSError, TimeoutError or ValueError."""
 
 
 class _Discovery(msgspec.Struct):
@@ -43,22 +41,17 @@ class _KeySet(msgspec.Struct):
     keys: list[dict[str, Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class HttpsFetch:
-    """The real one: trusts the authority in `ca`, or the system's."""
-
-    ca: str = ""
-
-    async def __call__(self, url: str) -> Any:
-        context = ssl.create_default_context(cafile=self.ca or None)
-        limit = aiohttp.ClientTimeout(total=TIMEOUT)
-        async with (
-            aiohttp.ClientSession(timeout=limit) as session,
-            session.get(url, ssl=context, allow_redirects=False) as answer,
-        ):
-            if answer.status != 200:
-                raise ValueError(f"{url} answers with HTTP status {answer.status}")
-            return msgspec.json.decode(await _read(answer))
+async def fetch_json(url: str, ca: str = "") -> Any:
+    """Over HTTPS, with the authority in the file `ca`, or the system's."""
+    context = ssl.create_default_context(cafile=ca or None)
+    limit = aiohttp.ClientTimeout(total=TIMEOUT)
+    async with (
+        aiohttp.ClientSession(timeout=limit) as session,
+        session.get(url, ssl=context, allow_redirects=False) as answer,
+    ):
+        if answer.status != 200:
+            raise ValueError(f"{url} answers with HTTP status {answer.status}")
+        return msgspec.json.decode(await _read(answer))
 
 
 async def _read(answer: aiohttp.ClientResponse) -> bytes:
@@ -77,7 +70,7 @@ class IssuerKeys:
         """`now` is monotonic."""
         self._issuer = issuer
         self._now = now
-        self._fetch = fetch or HttpsFetch(issuer.ca)
+        self._fetch = fetch or partial(fetch_json, ca=issuer.ca)
         self._keys: dict[str, PublicKey] = {}
         self._tried = self._fetched = float("-inf")
         self._trouble = "its keys were never fetched"

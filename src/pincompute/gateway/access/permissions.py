@@ -34,17 +34,13 @@ class PermissionUniverse:
         self.resources: tuple[Resource, ...] = (*self.workloads, *call_context.RESOURCES)
         self.all: Permissions = frozenset(product(self.resources, VERBS))
 
-    def of_rules(self, rules: Iterable[RoleRule]) -> Permissions:
-        """Raises UnknownRight."""
-        return frozenset(permission_for for rule in rules for permission_for in self.of(rule.resources, rule.verbs))
-
     def of(self, resources: Iterable[str], verbs: Iterable[str]) -> Permissions:
-        """Every verb on every resource; "*" stands for all. Raises UnknownRight."""
+        """Every verb on every resource; "*" stands for all. Raises UnknownPermission."""
         named = _all_of(resources, self.resources, "resource")
         return frozenset(cast("Permission", pair) for pair in product(named, _all_of(verbs, VERBS, "verb")))
 
     def of_operations(self, operations: Iterable[str]) -> Permissions:
-        """From `apps:get`, `apps:*`, `*:list`. Raises UnknownRight."""
+        """From `apps:get`, `apps:*`, `*:list`. Raises UnknownPermission."""
         found: set[Permission] = set()
         for operation in operations:
             resource, _, verb = operation.partition(":")
@@ -63,7 +59,7 @@ class PermissionUniverse:
             if name in taken:
                 raise SettingsError(f"access.customRoles.{name}: is a built-in role; choose another name")
         try:
-            return {name: self.of_rules(rules) for name, rules in roles.items()}
+            return {name: NONE.union(*(self.of(rule.resources, rule.verbs) for rule in rules)) for name, rules in roles.items()}
         except UnknownPermission as unknown:
             raise SettingsError(f"access.customRoles: {unknown}") from None
 

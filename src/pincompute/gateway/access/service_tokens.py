@@ -10,9 +10,8 @@ import asyncio
 import hashlib
 import logging
 import secrets
-from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
-from typing import Any, Protocol
+from collections.abc import Callable
+from datetime import timedelta
 
 import msgspec
 
@@ -20,6 +19,7 @@ from pincompute.gateway.access.permissions import NONE, Permissions
 from pincompute.gateway.access.roles import Roles
 from pincompute.gateway.call_context import Caller
 from pincompute.kube.clock import SYSTEM, Clock
+from pincompute.store.token_table import ServiceToken, TokenScope, TokenTable
 
 log = logging.getLogger(__name__)
 
@@ -34,66 +34,11 @@ READ = 5.0  # seconds that one read may take
 LONGEST = timedelta(days=366)
 
 
-class TokenScope(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """Where and what: a project ("*" for all), and a role or operations such as `apps:get`, `apps:*`. No both: nothing."""
-
-    project: str
-    role: str = ""
-    operations: tuple[str, ...] = ()
-
-
-class ServiceToken(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """`digest` is the SHA-256 of the secret; `groups` are the subject's when it was made."""
-
-    id: str
-    name: str
-    subject: str
-    groups: tuple[str, ...]
-    scope: TokenScope
-    digest: str
-    created_by: str
-    created_at: datetime
-    expires_at: datetime
-    revoked_at: datetime | None = None
-
-
-class TokenStorage(Protocol):
-    """Where tokens are kept. Every method may raise; `everything` holds expired and revoked ones as well."""
-
-    async def add(self, token: ServiceToken) -> None: ...
-
-    async def everything(self) -> Sequence[ServiceToken]: ...
-
-    async def revoke(self, identity: str, at: datetime) -> bool:
-        """False when there is no such token."""
-        ...
-
-
-class InMemoryTokenStorage:
-    """For tests, and for a gateway without a store: tokens end with the process."""
-
-    def __init__(self) -> None:
-        self._tokens: dict[str, ServiceToken] = {}
-
-    async def add(self, token: ServiceToken) -> None:
-        self._tokens[token.id] = token
-
-    async def everything(self) -> Sequence[ServiceToken]:
-        return tuple(self._tokens.values())
-
-    async def revoke(self, identity: str, at: datetime) -> bool:
-        found = self._tokens.get(identity)
-        if found is None:
-            return False
-        self._tokens[identity] = msgspec.structs.replace(found, revoked_at=found.revoked_at or at)
-        return True
-
-
 class ServiceTokens:
     """All tokens of the region in memory, so that checking one asks nobody; the storage is read again every few seconds."""
 
     def __init__(
-        self, storage: TokenStorage, clock: Clock = SYSTEM, entropy: Callable[[int], bytes] = secrets.token_bytes
+        self, storage: TokenTable, clock: Clock = SYSTEM, entropy: Callable[[int], bytes] = secrets.token_bytes
     ) -> None:
         self._storage = storage
         self._clock = clock
@@ -190,17 +135,10 @@ def digest(secret: str) -> str:
 
 def scope_permissions(scope: TokenScope, roles: Roles) -> Permissions:
     """What a scope lets through. A role and operations together: only what both let through."""
-    of_role = roles.of_project(scope.role) if scope.role else None
-    named = roles.universe.of_operations(scope.operations) if scope.operations else None
-    match of_role, named:
-        case None, None:
-            return NONE
-        case None, found:
-            return found or NONE
-        case found, None:
-            return found or NONE
-        case both, too:
-            return (both or NONE) & (too or NONE)
+    allowed = [roles.of_project(scope.role)] if scope.role else []
+    if scope.operations:
+        allowed.append(roles.universe.of_operations(scope.operations))
+    return allowed[0].intersection(*allowed) if allowed else NONE
 
 
 def caller(token: ServiceToken) -> Caller:
@@ -211,8 +149,3 @@ def caller(token: ServiceToken) -> Caller:
         token_id=token.id,
         expires=token.expires_at.timestamp(),
     )
-
-
-def described(token: ServiceToken) -> dict[str, Any]:
-    """For people and programs: everything but the digest."""
-    return {name: value for name, value in msgspec.to_builtins(token).items() if name != "digest"}

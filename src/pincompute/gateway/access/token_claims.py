@@ -13,13 +13,12 @@ from typing import Any
 import msgspec
 
 from pincompute.gateway import problems
-from pincompute.gateway.access.client_certificates import PREFIX
 from pincompute.gateway.access.service_tokens import SERVICE
-from pincompute.gateway.call_context import Caller
+from pincompute.gateway.call_context import PLATFORM, Caller
 from pincompute.gateway.problems import Problem
 from pincompute.gateway.settings import IssuerSettings
 
-RESERVED = (PREFIX, SERVICE, "group:", "anonymous")
+RESERVED = (PLATFORM, SERVICE, "group:", "anonymous")
 LONGEST_NAME = 253  # what a project's member may be called
 
 
@@ -27,7 +26,7 @@ def caller(claims: Mapping[str, Any], issuer: IssuerSettings, now: float, leeway
     """`now` in seconds since the epoch, `leeway` in seconds. Raises Problem 401."""
     _check_audience(claims, issuer)
     expires = _check_times(claims, now, leeway)
-    return Caller(_name(claims, issuer), _groups(claims, issuer), "user", expires=expires + leeway)
+    return Caller(_name(claims, issuer), frozenset(_strings(claims, issuer.groups_claim)), "user", expires=expires + leeway)
 
 
 def _check_audience(claims: Mapping[str, Any], issuer: IssuerSettings) -> None:
@@ -64,10 +63,6 @@ def _name(claims: Mapping[str, Any], issuer: IssuerSettings) -> str:
     if issuer.username_claim == "email" and claims.get("email_verified") is not True:
         raise refused_token("the issuer has not verified the email address")
     return name
-
-
-def _groups(claims: Mapping[str, Any], issuer: IssuerSettings) -> frozenset[str]:
-    return frozenset(_strings(claims, issuer.groups_claim))
 
 
 def _strings(claims: Mapping[str, Any], name: str) -> list[str]:

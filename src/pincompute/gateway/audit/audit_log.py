@@ -11,7 +11,6 @@ import asyncio
 import logging
 from collections import deque
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from pincompute.gateway import problems
@@ -57,9 +56,7 @@ class AuditLog:
         self._task = asyncio.create_task(self._sync_all(), name="audit sync")
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *raised: object) -> None:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -165,10 +162,10 @@ class AuditLog:
 
 def _first(path: Path, otherwise: int) -> int:
     """The record a file begins with, for its name once it is finished."""
-    for _, line, whole in log_files.lines(path):
-        if whole:
+    for line in log_files.lines(path):
+        if line.whole:
             try:
-                return hash_chain.decode(line).seq
+                return hash_chain.decode(line.content).seq
             except hash_chain.DamagedLine:
                 continue
     return otherwise

@@ -6,19 +6,20 @@ whoever knows of no crash can ask.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import msgspec
 
 from pincompute.gateway.audit import hash_chain, log_files
-from pincompute.gateway.audit.hash_chain import AuditRecord, TornLine
+from pincompute.gateway.audit.hash_chain import AuditRecord
+from pincompute.gateway.audit.log_files import AuditLine
 
 
-class Finding(msgspec.Struct, frozen=True, rename="camel"):
+class AuditFinding(msgspec.Struct, frozen=True, rename="camel"):
     """A place and what is there."""
 
     file: str
@@ -29,7 +30,7 @@ class Finding(msgspec.Struct, frozen=True, rename="camel"):
         return f"{self.file}, line {self.line}: {self.what}"
 
 
-class Report(msgspec.Struct, frozen=True, rename="camel"):
+class AuditReport(msgspec.Struct, frozen=True, rename="camel"):
     """`faults` are changed, missing or foreign lines; `torn` lines a crash left; `head` is the hash of the last record.
 
     `first` is later than 1 when older files are gone, as they are where only so many are kept.
@@ -42,55 +43,28 @@ class Report(msgspec.Struct, frozen=True, rename="camel"):
     first: int
     last: int
     head: str
-    faults: tuple[Finding, ...] = ()
-    torn: tuple[Finding, ...] = ()
-
-    @property
-    def intact(self) -> bool:
-        return not self.faults
+    faults: tuple[AuditFinding, ...] = ()
+    torn: tuple[AuditFinding, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class LogLine:
-    """One line of a log as it is on disk; `whole` when it has its end."""
-
-    file: str
-    number: int
-    content: bytes
-    whole: bool
-
-
-def verify(path: Path, head: str = "") -> Report:
+def verify(path: Path, head: str = "") -> AuditReport:
     """`head` is one that was reported before. Raises OSError."""
     found = log_files.all_of(path)
     if not found:
         raise FileNotFoundError(2, "there is no audit log", str(path))
-    report = judge(_lines(found), head)
-    return msgspec.structs.replace(report, files=len(found), faults=(*report.faults, *_misnamed(found)))
+    verifier = _ChainVerifier(head)
+    for line in chain.from_iterable(map(log_files.lines, found)):
+        verifier.step(line)
+    return verifier.report(found)
 
 
-def judge(lines: Iterable[LogLine], head: str = "") -> Report:
-    """Pure: the verdict on these lines."""
-    walk = _ChainVerifier(head)
-    for line in lines:
-        walk.step(line)
-    return walk.report()
-
-
-def _lines(found: Iterable[Path]) -> Iterator[LogLine]:
-    for file in found:
-        for number, content, whole in log_files.lines(file):
-            yield LogLine(str(file), number, content, whole)
-
-
-def _misnamed(found: Iterable[Path]) -> Iterator[Finding]:
+def _misnamed(found: Iterable[Path]) -> Iterator[AuditFinding]:
     """Finished files are named by their first record: one that begins later has lost its beginning."""
     for file in found:
-        number, content, _ = next(log_files.lines(file), (0, b"", False))
+        first, named = next(log_files.lines(file), None), file.suffix[1:]
         with suppress(hash_chain.DamagedLine):
-            named = file.suffix[1:]
-            if number and named.isdigit() and hash_chain.decode(content).seq != int(named):
-                yield Finding(str(file), 1, f"is not record {int(named)}, with which this file began")
+            if first is not None and named.isdigit() and hash_chain.decode(first.content).seq != int(named):
+                yield AuditFinding(str(file), 1, f"is not record {int(named)}, with which this file began")
 
 
 @dataclass(slots=True)
@@ -102,13 +76,13 @@ class _ChainVerifier:
     first: int = 0
     seq: int = 0
     head: str = ""
-    before: LogLine | None = None
-    pending: LogLine | None = None
-    faults: list[Finding] = field(default_factory=list[Finding])
-    torn: list[Finding] = field(default_factory=list[Finding])
+    before: AuditLine | None = None
+    pending: AuditLine | None = None
+    faults: list[AuditFinding] = field(default_factory=list[AuditFinding])
+    torn: list[AuditFinding] = field(default_factory=list[AuditFinding])
     heads_seen: bool = False
 
-    def step(self, line: LogLine) -> None:
+    def step(self, line: AuditLine) -> None:
         try:
             record = hash_chain.decode(line.content)
         except hash_chain.DamagedLine as damage:
@@ -121,21 +95,22 @@ class _ChainVerifier:
         self.seq, self.head, self.before = record.seq, record.hash, line
         self.heads_seen = self.heads_seen or record.hash == self.wanted_head
 
-    def report(self) -> Report:
+    def report(self, files: Sequence[Path]) -> AuditReport:
         if self.pending is not None:
             self._unfinished(self.pending)
         if self.wanted_head and not self.heads_seen:
-            where = self.before or LogLine("", 0, b"", whole=True)
-            self.faults.append(Finding(where.file, where.number, f"the record with hash {self.wanted_head} is gone"))
-        return Report(0, self.records, self.first, self.seq, self.head, tuple(self.faults), tuple(self.torn))
+            where = self.before or AuditLine("", 0, b"", whole=True)
+            self.faults.append(AuditFinding(where.file, where.number, f"the record with hash {self.wanted_head} is gone"))
+        faults = (*self.faults, *_misnamed(files))
+        return AuditReport(len(files), self.records, self.first, self.seq, self.head, faults, tuple(self.torn))
 
-    def _damaged(self, line: LogLine, why: str) -> None:
+    def _damaged(self, line: AuditLine, why: str) -> None:
         """A changed record, or the remains of one. The next line decides which."""
         if self.pending is not None:
             self._unfinished(self.pending)
             self.pending = None
         if why.startswith("was changed") and line.whole:
-            self.faults.append(Finding(line.file, line.number, why))
+            self.faults.append(AuditFinding(line.file, line.number, why))
             self.seq, self.head, self.before = self.seq + 1, hash_chain.stated(line.content), line
             return
         self.pending = line
@@ -143,29 +118,25 @@ class _ChainVerifier:
     def _settle(self, record: AuditRecord) -> None:
         """A record of a torn line accounts for the damaged line before it, if it is that one."""
         line, self.pending = self.pending, None
-        if record.stage == "torn" and line is not None and record.torn == _remains(line):
-            self.torn.append(Finding(line.file, line.number, f"torn by a crash, named by record {record.seq}"))
+        if record.stage == "torn" and line is not None and record.torn == hash_chain.torn(line.content):
+            self.torn.append(AuditFinding(line.file, line.number, f"torn by a crash, named by record {record.seq}"))
         elif line is not None:
-            self.faults.append(Finding(line.file, line.number, "is not a record"))
+            self.faults.append(AuditFinding(line.file, line.number, "is not a record"))
 
-    def _unfinished(self, line: LogLine) -> None:
+    def _unfinished(self, line: AuditLine) -> None:
         if line.whole:
-            self.faults.append(Finding(line.file, line.number, "is not a record"))
+            self.faults.append(AuditFinding(line.file, line.number, "is not a record"))
         else:
-            self.torn.append(Finding(line.file, line.number, "the last line is torn: writing it was cut off"))
+            self.torn.append(AuditFinding(line.file, line.number, "the last line is torn: writing it was cut off"))
 
-    def _link(self, line: LogLine, record: AuditRecord) -> None:
+    def _link(self, line: AuditLine, record: AuditRecord) -> None:
         if not self.head:
             if record.seq == 1 and record.previous != hash_chain.START:
-                self.faults.append(Finding(line.file, line.number, "does not begin the chain"))
+                self.faults.append(AuditFinding(line.file, line.number, "does not begin the chain"))
             return
         if record.seq != self.seq + 1:
             what = f"record {record.seq} follows record {self.seq}: records are missing or doubled"
-            self.faults.append(Finding(line.file, line.number, what))
+            self.faults.append(AuditFinding(line.file, line.number, what))
         elif record.previous != self.head and self.before is not None:
             what = "was changed and given a new hash: the line after it carries another one"
-            self.faults.append(Finding(self.before.file, self.before.number, what))
-
-
-def _remains(line: LogLine) -> TornLine:
-    return TornLine(len(line.content), hashlib.sha256(line.content).hexdigest())
+            self.faults.append(AuditFinding(self.before.file, self.before.number, what))

@@ -25,7 +25,7 @@ Stage = Literal["begun", "done", "torn", "lost"]
 
 
 class TornLine(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A line that was being written when the machine or the process ended."""
+    """The remains of a line that was being written when the machine or the process ended."""
 
     bytes: int
     sha256: str
@@ -58,15 +58,16 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit
     lost: int = 0
 
 
-class _ChainedEntry(AuditEntry, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    seq: int
-    previous: str
-
-
-class AuditRecord(_ChainedEntry, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class AuditRecord(AuditEntry, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """An entry in its place in the chain."""
 
+    seq: int
+    previous: str
     hash: str
+
+
+def torn(remains: bytes) -> TornLine:
+    return TornLine(len(remains), hashlib.sha256(remains).hexdigest())
 
 
 class DamagedLine(ValueError):  # noqa: N818 - it says what the line is

@@ -8,7 +8,6 @@ writers would make two chains in one file.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -35,6 +34,16 @@ class LogFileTail:
     torn: TornLine | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class AuditLine:
+    """One line of a log as it is on disk; `number` counts from 1, and `whole` says whether it has its end."""
+
+    file: str
+    number: int
+    content: bytes
+    whole: bool
+
+
 def finished(path: Path) -> tuple[Path, ...]:
     """Oldest first."""
     return tuple(sorted(file for file in path.parent.glob(f"{path.name}.*") if file.suffix[1:].isdigit()))
@@ -45,11 +54,10 @@ def all_of(path: Path) -> tuple[Path, ...]:
     return (*finished(path), path) if path.exists() else finished(path)
 
 
-def lines(file: Path) -> Iterator[tuple[int, bytes, bool]]:
-    """Number from 1, content, and whether it has an end."""
+def lines(file: Path) -> Iterator[AuditLine]:
     with file.open("rb") as stream:
         for number, line in enumerate(stream, 1):
-            yield number, line.removesuffix(b"\n"), line.endswith(b"\n")
+            yield AuditLine(str(file), number, line.removesuffix(b"\n"), line.endswith(b"\n"))
 
 
 def tail(path: Path) -> LogFileTail:
@@ -67,7 +75,7 @@ def _tail(file: Path) -> LogFileTail | None:
         size = stream.seek(0, os.SEEK_END)
         stream.seek(max(0, size - 2 * LONGEST))
         whole, _, rest = stream.read().rpartition(b"\n")
-    torn = TornLine(len(rest), hashlib.sha256(rest).hexdigest()) if rest else None
+    torn = hash_chain.torn(rest) if rest else None
     if not whole:
         return LogFileTail(torn=torn) if torn else None
     try:

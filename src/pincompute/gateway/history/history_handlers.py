@@ -22,9 +22,9 @@ from pincompute.api.kinds import Kinds, WorkloadKind
 from pincompute.gateway import problems
 from pincompute.gateway.call_context import Call, may
 from pincompute.gateway.history.history_service import Explanation, HistoryService
-from pincompute.gateway.history.timeline import Entry
+from pincompute.gateway.history.timeline import TimelineEntry
 from pincompute.gateway.problems import FieldError
-from pincompute.store.record_history import LONGEST_PAGE, RecordFilter
+from pincompute.store.history_table import LONGEST_PAGE, RecordFilter
 from pincompute.store.records import TYPES, AnyRecord, RecordType
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -42,7 +42,7 @@ def _parse_moment(field: str, text: str, now: datetime) -> datetime | None:
         found = datetime.fromisoformat(text)
     except (ValueError, OverflowError):
         expected = "a time such as 2026-11-21T10:00:00Z, or a time ago such as 15m, 2h, 3d"
-        raise problems.invalid((FieldError(field, expected, f"{text[:40]!r} is no time"),)) from None
+        raise problems.invalid(FieldError(field, expected, f"{text[:40]!r} is no time")) from None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
@@ -51,22 +51,8 @@ def _parse_types(names: str) -> frozenset[RecordType]:
     named = [name.strip() for name in names.split(",") if name.strip()]
     unknown = [name for name in named if name not in _TYPES]
     if unknown:
-        raise problems.invalid((FieldError("type", f"some of {', '.join(_TYPES)}", f"{unknown[0][:40]!r} is none of them"),))
+        raise problems.invalid(FieldError("type", f"some of {', '.join(_TYPES)}", f"{unknown[0][:40]!r} is none of them"))
     return frozenset(cast("list[RecordType]", named))
-
-
-def _parse_limit(count: int) -> int:
-    """Raises Problem."""
-    if not 1 <= count <= LONGEST_PAGE:
-        raise problems.invalid((FieldError("limit", f"1 to {LONGEST_PAGE}", f"{count} is outside"),))
-    return count
-
-
-def _parse_text(words: str) -> str:
-    """Raises Problem."""
-    if len(words) > _LONGEST_TEXT:
-        raise problems.invalid((FieldError("text", f"at most {_LONGEST_TEXT} characters", f"it has {len(words)}"),))
-    return words
 
 
 EVENTS: frozenset[RecordType] = frozenset({"event"})
@@ -89,7 +75,7 @@ class Records(msgspec.Struct, frozen=True, rename="camel"):
 class Timeline(msgspec.Struct, frozen=True, rename="camel"):
     """The cursor asks for the next page and is empty on the last; `waiting` records are not in the store yet."""
 
-    items: tuple[Entry, ...]
+    items: tuple[TimelineEntry, ...]
     cursor: str
     waiting: int
 
@@ -131,15 +117,19 @@ def _asked(
     cursor: Annotated[str, QueryParameter(description="The cursor of the page before.")] = "",
     oldest_first: Annotated[bool, QueryParameter(name="oldestFirst", description="From the oldest to the newest.")] = False,
 ) -> HistoryQuery:
+    if not 1 <= limit <= LONGEST_PAGE:
+        raise problems.invalid(FieldError("limit", f"1 to {LONGEST_PAGE}", f"{limit} is outside"))
+    if len(text) > _LONGEST_TEXT:
+        raise problems.invalid(FieldError("text", f"at most {_LONGEST_TEXT} characters", f"it has {len(text)}"))
     narrowed = RecordFilter(
         project,
         uid=uid,
         types=_parse_types(types),
         since=_parse_moment("since", since, call.at),
         until=_parse_moment("until", until, call.at),
-        text=_parse_text(text),
+        text=text,
     )
-    return HistoryQuery(narrowed, cursor, _parse_limit(limit), oldest_first)
+    return HistoryQuery(narrowed, cursor, limit, oldest_first)
 
 
 _Service: TypeAlias = NamedDependency[HistoryService]
@@ -149,66 +139,66 @@ TAGS = ["insight"]
 ASKED: Mapping[str, Provide] = {"asked": Provide(_asked, sync_to_thread=False)}
 
 
-async def _records(insight: HistoryService, wanted: RecordFilter, asked: HistoryQuery) -> Records:
-    page, missing = await insight.history(wanted, asked.cursor, asked.limit, oldest_first=asked.oldest_first)
-    return Records(page.records, page.cursor, insight.waiting, missing)
+async def _records(history: HistoryService, wanted: RecordFilter, asked: HistoryQuery) -> Records:
+    page, missing = await history.history(wanted, asked.cursor, asked.limit, oldest_first=asked.oldest_first)
+    return Records(page.records, page.cursor, history.waiting, missing)
 
 
-async def _timeline(insight: HistoryService, wanted: RecordFilter, asked: HistoryQuery) -> Timeline:
-    lines, cursor = await insight.timeline(wanted, asked.cursor, asked.limit, oldest_first=asked.oldest_first)
-    return Timeline(lines, cursor, insight.waiting)
+async def _timeline(history: HistoryService, wanted: RecordFilter, asked: HistoryQuery) -> Timeline:
+    lines, cursor = await history.timeline(wanted, asked.cursor, asked.limit, oldest_first=asked.oldest_first)
+    return Timeline(lines, cursor, history.waiting)
 
 
 def _of_workload(kind: WorkloadKind) -> tuple[HTTPRouteHandler, ...]:
     path = f"{PROJECT}/{kind.plural}/{{name:str}}"
     about, word = kind.workload.kind, kind.word.capitalize()
-    lists, looks = may("history", "list"), may("events", "list")
+    history_list, event_list = may("history", "list"), may("events", "list")
 
-    @get(f"{path}/history", opt=lists, operation_id=f"get{word}History", tags=TAGS, dependencies=ASKED)
-    async def history(name: FromPath[str], insight: _Service, asked: _Query) -> Records:
+    @get(f"{path}/history", opt=history_list, operation_id=f"get{word}History", tags=TAGS, dependencies=ASKED)
+    async def history(name: FromPath[str], history: _Service, asked: _Query) -> Records:
         """What happened to it: revisions, placements, states, exits and operations, also after its end."""
-        return await _records(insight, asked.about(about, name, CHANGES), asked)
+        return await _records(history, asked.about(about, name, CHANGES), asked)
 
-    @get(f"{path}/events", opt=looks, operation_id=f"get{word}Events", tags=TAGS, dependencies=ASKED)
-    async def events(name: FromPath[str], insight: _Service, asked: _Query) -> Records:
+    @get(f"{path}/events", opt=event_list, operation_id=f"get{word}Events", tags=TAGS, dependencies=ASKED)
+    async def events(name: FromPath[str], history: _Service, asked: _Query) -> Records:
         """Kubernetes events of it and of its pods, each once with its count, longer than Kubernetes keeps them."""
-        return await _records(insight, asked.about(about, name, EVENTS), asked)
+        return await _records(history, asked.about(about, name, EVENTS), asked)
 
-    @get(f"{path}/timeline", opt=lists, operation_id=f"get{word}Timeline", tags=TAGS, dependencies=ASKED)
-    async def timeline(name: FromPath[str], insight: _Service, asked: _Query) -> Timeline:
+    @get(f"{path}/timeline", opt=history_list, operation_id=f"get{word}Timeline", tags=TAGS, dependencies=ASKED)
+    async def timeline(name: FromPath[str], history: _Service, asked: _Query) -> Timeline:
         """All of it as one story, a sentence each."""
-        return await _timeline(insight, asked.about(about, name, ALL), asked)
+        return await _timeline(history, asked.about(about, name, ALL), asked)
 
     @get(f"{path}/explain", opt=may("history", "get"), operation_id=f"explain{word}", tags=TAGS)
-    async def explain(project: FromPath[str], name: FromPath[str], insight: _Service) -> Explanation:
+    async def explain(project: FromPath[str], name: FromPath[str], history: _Service) -> Explanation:
         """Why it runs where it runs, or why it does not run, and what to do."""
-        return await insight.explain(kind, project, name)
+        return await history.explain(kind, project, name)
 
     return history, events, timeline, explain
 
 
 @get(f"{PROJECT}/history", opt=may("history", "list"), operation_id="getProjectHistory", tags=TAGS, dependencies=ASKED)
-async def project_history(insight: _Service, asked: _Query) -> Records:
+async def project_history(history: _Service, asked: _Query) -> Records:
     """What happened in the project, also to workloads that are gone."""
-    return await _records(insight, asked.about("", "", CHANGES), asked)
+    return await _records(history, asked.about("", "", CHANGES), asked)
 
 
 @get(f"{PROJECT}/events", opt=may("events", "list"), operation_id="getProjectEvents", tags=TAGS, dependencies=ASKED)
-async def project_events(insight: _Service, asked: _Query) -> Records:
+async def project_events(history: _Service, asked: _Query) -> Records:
     """Kubernetes events of all workloads of the project."""
-    return await _records(insight, asked.about("", "", EVENTS), asked)
+    return await _records(history, asked.about("", "", EVENTS), asked)
 
 
 @get(f"{PROJECT}/timeline", opt=may("history", "list"), operation_id="getProjectTimeline", tags=TAGS, dependencies=ASKED)
-async def project_timeline(insight: _Service, asked: _Query) -> Timeline:
+async def project_timeline(history: _Service, asked: _Query) -> Timeline:
     """The project's story, a sentence each."""
-    return await _timeline(insight, asked.about("", "", ALL), asked)
+    return await _timeline(history, asked.about("", "", ALL), asked)
 
 
 @get(f"{PROJECT}/explain", opt=may("history", "get"), operation_id="explainProject", tags=TAGS)
-async def project_explain(project: FromPath[str], insight: _Service) -> Explanations:
+async def project_explain(project: FromPath[str], history: _Service) -> Explanations:
     """Of every workload of the project that does not run as it should: why, and what to do."""
-    return Explanations(insight.explain_all(project))
+    return Explanations(history.explain_all(project))
 
 
 def routes(kinds: Kinds) -> tuple[HTTPRouteHandler, ...]:

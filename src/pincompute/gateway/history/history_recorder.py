@@ -1,4 +1,4 @@
-"""The history recorder turns what the gateway's informers show into records of the store.
+"""Records in the history what the gateway's informers show.
 
 It watches workloads on the host, pods in the members and events everywhere. Several gateways record the same events; natural
 keys store each once. The recorder waits for the store only for a while, because an event that it misses is lost, and what the
@@ -31,9 +31,9 @@ from pincompute.gateway.history.record_extraction import KnownState, Observation
 from pincompute.kube.cache_views import Unknown
 from pincompute.kube.clock import SYSTEM, Clock
 from pincompute.kube.cluster_set import Clusters
+from pincompute.store.database import StoreUnavailable
 from pincompute.store.history_store import HistoryStore
 from pincompute.store.records import GONE, AnyRecord, DecisionRecord, OperationRecord, RevisionRecord, StateRecord, digest
-from pincompute.store.store_errors import StoreUnavailable
 
 log = logging.getLogger(__name__)
 

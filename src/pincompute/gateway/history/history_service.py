@@ -12,13 +12,13 @@ from pincompute.gateway import problems
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.history import record_extraction, timeline, workload_explanation
 from pincompute.gateway.history.record_extraction import Observation
-from pincompute.gateway.history.timeline import Entry
+from pincompute.gateway.history.timeline import TimelineEntry
 from pincompute.gateway.history.workload_explanation import ExplainedWorkload
 from pincompute.kube.clock import SYSTEM, Clock
+from pincompute.store.database import StoreUnavailable
 from pincompute.store.history_store import HistoryStore
-from pincompute.store.record_history import CursorError, RecordFilter, RecordPage
+from pincompute.store.history_table import CursorError, RecordFilter, RecordPage
 from pincompute.store.records import AnyRecord, RevisionRecord
-from pincompute.store.store_errors import StoreUnavailable
 
 OWN_WRITES = 0.5  # seconds to wait for recent records, so that callers find their own operations
 CONTEXT = 200  # records of a workload an explanation looks back at
@@ -90,7 +90,7 @@ class HistoryService:
 
     async def timeline(
         self, wanted: RecordFilter, cursor: str, limit: int, *, oldest_first: bool
-    ) -> tuple[tuple[Entry, ...], str]:
+    ) -> tuple[tuple[TimelineEntry, ...], str]:
         """Lines in the requested order, and the cursor of the next page."""
         page = await self.page(wanted, cursor, limit, oldest_first=oldest_first)
         lines = timeline.entries(page.records, await self._before(wanted, page))
@@ -155,7 +155,8 @@ class HistoryService:
         kind = kinds.named(wanted.workload, self._reads.workloads)
         if kind is not None and self._reads.get(kind.workload, wanted.project, wanted.name) is not None:
             return
-        if not await self._store.history.workloads(wanted.project, wanted.workload, wanted.name):
+        ever = RecordFilter(wanted.project, wanted.workload, wanted.name)
+        if not (await self._store.history.page(ever, limit=1)).records:
             word = kind.word if kind is not None else "workload"
             raise problems.not_found(f"{word} {wanted.project}/{wanted.name}, now or in the past")
 

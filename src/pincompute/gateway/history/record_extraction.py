@@ -21,7 +21,7 @@ from pincompute.api.builtin import ContainerStateTerminated, ContainerStatus, Po
 from pincompute.api.kinds import WorkloadObject
 from pincompute.api.quantity import InvalidQuantityError
 from pincompute.api.revisions import PinRevision
-from pincompute.gateway.operation import operation_annotation
+from pincompute.gateway import operation_annotation
 from pincompute.store.records import (
     DONE,
     GONE,
@@ -170,7 +170,7 @@ def event_record(cluster: str, event: builtin.Event, owner: RecordOwner) -> Even
 
 def _operations(owner: RecordOwner, obj: WorkloadObject) -> tuple[OperationRecord, ...]:
     """The operations noted on the object, newest first. A note claims no generation that another author made."""
-    outside, _ = _changed_by(obj)
+    outside, _ = operation_annotation.outside_author(obj)
     return tuple(
         OperationRecord(
             **asdict(owner),
@@ -198,7 +198,7 @@ def _revision(
     meta = obj.metadata
     made_by = next((operation for operation in operations if operation.generation == meta.generation), None)
     at = made_by.at if made_by is not None else _changed_at(obj, observation)
-    outside, outsider = _changed_by(obj)
+    outside, outsider = operation_annotation.outside_author(obj)
     author = outsider if outside == meta.generation else ""
     return RevisionRecord(
         **asdict(owner),
@@ -209,12 +209,6 @@ def _revision(
         author=made_by.author if made_by is not None else author,
         reason=made_by.reason if made_by is not None else "",
     )
-
-
-def _changed_by(obj: WorkloadObject) -> tuple[int, str]:
-    """The last generation that was written outside the platform, and its author; 0 and empty when there is none."""
-    generation, _, name = obj.metadata.annotations.get(labels.CHANGED_BY, "").partition(" ")
-    return (int(generation), name) if generation.isdecimal() else (0, "")
 
 
 def _name(obj: WorkloadObject) -> str:

@@ -53,7 +53,7 @@ _INSIDE = {
 }
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+class TimelineEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     """One line. `until` and `count` describe repetitions; `warning`: a user may have to act."""
 
     at: datetime
@@ -77,7 +77,7 @@ class _NamedContents:
     states: dict[str, str] = field(default_factory=dict[str, str])
 
 
-def entries(records: Iterable[AnyRecord], before: Iterable[RevisionRecord] = ()) -> tuple[Entry, ...]:
+def entries(records: Iterable[AnyRecord], before: Iterable[RevisionRecord] = ()) -> tuple[TimelineEntry, ...]:
     """All lines, the oldest first. `before` are earlier revisions, with which the first ones are compared."""
     ordered = sorted(records, key=lambda record: (record.at, _CAUSE_FIRST.index(record.type)))
     so_far = _NamedContents({r.uid: r for r in sorted(before, key=lambda r: r.generation)})
@@ -88,7 +88,7 @@ def entries(records: Iterable[AnyRecord], before: Iterable[RevisionRecord] = ())
     return tuple(sorted((*lines, *repeated), key=_order))
 
 
-def _order(entry: Entry) -> tuple[datetime, bool, datetime, int]:
+def _order(entry: TimelineEntry) -> tuple[datetime, bool, datetime, int]:
     """Kubernetes' times are whole seconds, the gateway's are not. Within a second, causes come before their effects."""
     cause = _CAUSE_FIRST.index(entry.type)
     return entry.at.replace(microsecond=0), cause > _CAUSE_FIRST.index("decision"), entry.at, cause
@@ -97,7 +97,9 @@ def _order(entry: Entry) -> tuple[datetime, bool, datetime, int]:
 _Operations: TypeAlias = dict[tuple[str, int], OperationRecord]
 
 
-def _line(record: AnyRecord, so_far: _NamedContents, operations: _Operations, revised: set[tuple[str, int]]) -> Entry | None:
+def _line(
+    record: AnyRecord, so_far: _NamedContents, operations: _Operations, revised: set[tuple[str, int]]
+) -> TimelineEntry | None:
     match record:
         case OperationRecord():
             merged = (record.uid, record.generation) in revised
@@ -181,8 +183,8 @@ def _place(zone: str, cluster: str) -> str:
     return f"zone {zone} ({cluster})" if zone else cluster
 
 
-def _entry(record: AnyRecord, sentence: str, *, warning: bool = False) -> Entry:
-    return Entry(
+def _entry(record: AnyRecord, sentence: str, *, warning: bool = False) -> TimelineEntry:
+    return TimelineEntry(
         at=record.at,
         type=record.type,
         sentence=sentence,
@@ -222,7 +224,7 @@ class _RepeatedEvents:
     objects: set[str]
 
 
-def _repeated(records: Iterable[EventRecord | ExitRecord]) -> Iterator[Entry]:
+def _repeated(records: Iterable[EventRecord | ExitRecord]) -> Iterator[TimelineEntry]:
     """Lines of repeated events and exits, the oldest first. A repetition after a longer time is a line of its own."""
     open_groups: dict[Hashable, _RepeatedEvents] = {}
     closed: list[_RepeatedEvents] = []
@@ -255,9 +257,9 @@ def _object_name(record: EventRecord | ExitRecord) -> str:
     return record.object if isinstance(record, EventRecord) else record.pod
 
 
-def _group_entry(group: _RepeatedEvents) -> Entry:
+def _group_entry(group: _RepeatedEvents) -> TimelineEntry:
     first, alone = group.first, len(group.objects) == 1
-    return Entry(
+    return TimelineEntry(
         at=first.at,
         type=first.type,
         sentence=_event_sentence(first, group)

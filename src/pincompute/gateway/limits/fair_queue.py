@@ -14,11 +14,11 @@ The queue is pure: the time is handed in, and whoever uses it starts what `serve
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pincompute.gateway.limits.rate_bucket import RateBucket
+from pincompute.gateway.limits.token_bucket import TokenBucket
 
 AHEAD = 0.02  # seconds of work that may start at once: what those who come next find before them
 REMEMBERED = 10_000  # flows without a request whose work ends later than that of the others
@@ -59,37 +59,29 @@ class FairQueue:
     def __init__(self, size: int, each: int, capacity: float, now: float) -> None:
         self._size = size
         self._each = each
-        self._work = RateBucket.full(capacity, max(1.0, capacity * AHEAD), now)
-        self._held = self._queued = self._number = 0
+        self._work = TokenBucket.full(capacity, max(1.0, capacity * AHEAD), now)
+        self.held = self.queued = self._number = 0
         self._tag = 0.0
         self._flows: dict[str, _Flow] = {}
-        self._callers: dict[str, _Caller] = {}
+        self._callers = defaultdict[str, _Caller](_Caller)
         self._ahead: dict[str, float] = {}  # of flows without a request, the tags that are ahead of the queue's
-
-    @property
-    def queued(self) -> int:
-        return self._queued
-
-    @property
-    def held(self) -> int:
-        return self._held
 
     def waiting(self, flow: str) -> int:
         return len(self._flows[flow].waiting) if flow in self._flows else 0
 
     def start(self, request: QueuedRequest, now: float) -> bool:
         """Starts the request at once, or does nothing."""
-        if self._queued or self._held >= self._size or self._work.wait(request.cost, now):
+        if self.queued or self.held >= self._size or self._work.wait(request.cost, now):
             return False
         flow, caller = self._flows.get(request.flow), self._callers.get(request.caller)
         if (flow and flow.held >= self._most()) or (caller and caller.held >= self._each):
             return False
-        self._caller(request).held += 1
+        self._callers[request.caller].held += 1
         self._start(request)
         return True
 
     def enqueue(self, request: QueuedRequest) -> None:
-        caller = self._caller(request)
+        caller = self._callers[request.caller]
         if caller.held < self._each:
             self._line_up(request, caller)
         else:
@@ -104,10 +96,10 @@ class FairQueue:
         flow = self._flows[request.flow]
         if request.state == "started":
             flow.held -= 1
-            self._held -= 1
+            self.held -= 1
         else:
             flow.waiting.remove(request)
-            self._queued -= 1
+            self.queued -= 1
         self._drop_if_empty(request.flow, flow)
         caller.held -= 1
         if caller.blocked:
@@ -120,7 +112,7 @@ class FairQueue:
         served: list[QueuedRequest] = []
         while (flow := self._next()) is not None and not self._work.wait(flow.waiting[0].cost, now):
             request = flow.waiting.popleft()
-            self._queued -= 1
+            self.queued -= 1
             self._start(request)
             served.append(request)
         return served
@@ -132,7 +124,7 @@ class FairQueue:
 
     def _next(self) -> _Flow | None:
         """Of the flows that may start a request, the one that had least."""
-        if not self._queued or self._held >= self._size:
+        if not self.queued or self.held >= self._size:
             return None
         most = self._most()
         able = (flow for flow in self._flows.values() if flow.waiting and flow.held < most)
@@ -143,7 +135,7 @@ class FairQueue:
 
     def _line_up(self, request: QueuedRequest, caller: _Caller) -> None:
         caller.held += 1
-        self._queued += 1
+        self.queued += 1
         self._number += 1
         request.number, request.state = self._number, "queued"
         self._flow(request).waiting.append(request)
@@ -153,15 +145,9 @@ class FairQueue:
         self._tag = max(self._tag, flow.tag)
         flow.tag = self._tag + request.cost
         flow.held += 1
-        self._held += 1
+        self.held += 1
         self._work.take(request.cost)
         request.state = "started"
-
-    def _caller(self, request: QueuedRequest) -> _Caller:
-        caller = self._callers.get(request.caller)
-        if caller is None:
-            caller = self._callers[request.caller] = _Caller()
-        return caller
 
     def _flow(self, request: QueuedRequest) -> _Flow:
         """What a flow did not use is not saved up; what it had is not forgotten."""

@@ -13,12 +13,11 @@ import asyncio
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import TracebackType
 
 from pincompute.gateway import problems
 from pincompute.gateway.call_context import Caller, Operation
 from pincompute.gateway.limits.fair_queue import FairQueue, QueuedRequest
-from pincompute.gateway.limits.rate_bucket import RateBucket
+from pincompute.gateway.limits.token_bucket import TokenBucket
 from pincompute.gateway.settings import LimitSettings
 from pincompute.kube.clock import SYSTEM, Clock
 
@@ -34,7 +33,7 @@ FAILED_LOGINS_RATE, FAILED_LOGINS_BURST = 10.0, 100.0  # of one address, before 
 class _RateAccount:
     """A bucket, and the time until which its owner shall wait."""
 
-    bucket: RateBucket
+    bucket: TokenBucket
     retry_at: float = float("-inf")
 
 
@@ -144,7 +143,7 @@ class RequestLimiter:
         if found is None:
             if len(self._accounts) >= REMEMBERED:
                 self._sweep()
-            found = self._accounts[name] = _RateAccount(RateBucket.full(rate, burst, self._clock.monotonic()))
+            found = self._accounts[name] = _RateAccount(TokenBucket.full(rate, burst, self._clock.monotonic()))
         return found
 
     def _sweep(self) -> None:
@@ -174,9 +173,7 @@ class RequestAdmission:
         await self._limiter.start(request)
         self._request = request
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *raised: object) -> None:
         if self._request is None:
             self._limiter.close_stream(self._caller)
         else:

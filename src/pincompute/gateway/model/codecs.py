@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from pincompute.gateway.model import field_mapping
-from pincompute.gateway.model.field_mapping import NOTHING, Data, Json, NotExpressibleError, Path, Table
+from pincompute.gateway.model.field_mapping import NOTHING, Codec, Data, Json, NotExpressibleError, Path, Table
 
 DURATION = r"^(?=.)([0-9]{1,9}h)?([0-9]{1,9}m)?([0-9]{1,9}s)?$"  # 30s, 2m, 1h30m
 _DURATION = re.compile(DURATION)
 
 
-class _AtomicCodec:
+class _AtomicCodec(Codec):
     """A value that a path does not lead into."""
 
     def locate(self, value: Json, path: Path) -> Path:  # noqa: ARG002
@@ -42,9 +42,6 @@ class DurationCodec(_AtomicCodec):
 class QuantityCodec(_AtomicCodec):
     """An amount. A fraction such as 0.5 may be a number here; a resource takes it only as text."""
 
-    def simplify(self, value: Json) -> tuple[Json, Json]:
-        return value, NOTHING
-
     def expand(self, value: Json) -> Json:
         return str(value) if isinstance(value, float) else value
 
@@ -65,7 +62,7 @@ class FlagCodec(_AtomicCodec):
 
 
 @dataclass(frozen=True, slots=True)
-class RowsCodec:
+class RowsCodec(Codec):
     """A list of objects without names: mapped completely or not at all."""
 
     table: Table
@@ -84,7 +81,7 @@ class RowsCodec:
 
 
 @dataclass(frozen=True, slots=True)
-class NamedItemsCodec:
+class NamedItemsCodec(Codec):
     """A list of named objects: all of them in their order, each with the fields that can be mapped."""
 
     table: Table
@@ -135,7 +132,7 @@ _SOURCES: dict[str, tuple[str, dict[str, str]]] = {
 """The sources of a variable's value: the field that names one, and its fields in both forms."""
 
 
-class EnvironmentCodec:
+class EnvironmentCodec(Codec):
     """Variables by name: a text or a source. Their order is kept, because values may refer to earlier variables."""
 
     def simplify(self, value: Json) -> tuple[Json, Json]:

@@ -86,11 +86,10 @@ def _yaml(body: bytes) -> Any:
     except RecursionError:
         raise _too_deep() from None
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        at = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise problems.malformed(f"the YAML cannot be read: {at}{error.problem or error.context}", "correct it there") from None
+        raise problems.malformed(f"the YAML cannot be read: {_marked(error)}", "correct it there") from None
     except (yaml.YAMLError, ValueError) as error:
-        raise problems.malformed(f"the YAML cannot be read: {_first_line(error)}", _remedy(error)) from None
+        reason, _, _ = str(error).partition("\n")
+        raise problems.malformed(f"the YAML cannot be read: {reason}", _remedy(error)) from None
     if first is None:
         raise problems.malformed("the YAML cannot be read: it is empty", "write `kind: App` and its fields")
     if second is not None:
@@ -102,9 +101,13 @@ def _yaml(body: bytes) -> Any:
     try:
         return construct(first)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        at = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise problems.malformed(f"the YAML cannot be used: {at}{error.problem}", "correct it there") from None
+        raise problems.malformed(f"the YAML cannot be used: {_marked(error)}", "correct it there") from None
+
+
+def _marked(error: yaml.MarkedYAMLError) -> str:
+    mark = error.problem_mark or error.context_mark
+    at = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+    return f"{at}{error.problem or error.context}"
 
 
 def _remedy(error: Exception) -> str:
@@ -178,10 +181,6 @@ def _check_size(document: Any) -> None:
 
 def _too_deep() -> Problem:
     return problems.malformed(f"the document is nested deeper than {DEEPEST} levels", "nest it less")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
 
 
 def _word(value: Any) -> str:

@@ -16,11 +16,10 @@ from pincompute.api import object_validation, structural_schema, validation_rule
 from pincompute.api.meta import Manifest
 from pincompute.api.object_validation import ManifestProblem, UnknownField, say
 from pincompute.gateway import problems
-from pincompute.gateway.model import codecs, field_mapping
+from pincompute.gateway.model import KINDS, SimpleKinds, codecs, field_mapping, of_workloads
 from pincompute.gateway.model.field_mapping import Data
 from pincompute.gateway.model.field_tables import kubernetes_names
 from pincompute.gateway.model.simple_kind import HIDDEN, SimpleKind, users
-from pincompute.gateway.model.simple_kind_table import KINDS, SimpleKinds, of_workloads
 from pincompute.gateway.problems import FieldError
 
 _LABEL_LENGTH = 63
@@ -48,7 +47,6 @@ class DocumentScope:
 class DesiredResource:
     """A resource as it should be. `version` is the one it replaces; empty: whichever exists."""
 
-    kind: SimpleKind[Any]
     manifest: Manifest
     version: str = ""
 
@@ -63,7 +61,7 @@ def read(kind: SimpleKind[Any], document: Data, scope: DocumentScope) -> Desired
     if named == kind.resource.kind and (named != kind.name or "apiVersion" in document):  # both forms of a Project say so
         return _resource(kind, document, scope)
     if named != kind.name:
-        raise problems.invalid((_wrong_kind(kind, named, scope.kinds),))
+        raise problems.invalid(_wrong_kind(kind, named, scope.kinds))
     return _simple(kind, document, scope)
 
 
@@ -90,8 +88,8 @@ def _simple(kind: SimpleKind[Any], document: Data, scope: DocumentScope) -> Desi
     errors += [_clash(kind, data, path) for path in clashes]
     errors += _not_reported(((kind.locate(data, p.field), p) for p in scope.problems(manifest)), errors)
     if errors:
-        raise problems.invalid(tuple(errors))
-    return DesiredResource(kind, codecs.fractions_as_text(manifest), data.get("version") or "")
+        raise problems.invalid(*errors)
+    return DesiredResource(codecs.fractions_as_text(manifest), data.get("version") or "")
 
 
 @cache
@@ -110,11 +108,11 @@ def _resource(kind: SimpleKind[Any], document: Data, scope: DocumentScope) -> De
     found = scope.problems({name: part for name, part in judged.items() if name != "status"})
     errors += _not_reported(((p.field, p) for p in found), errors)
     if errors:
-        raise problems.invalid(tuple(errors))
+        raise problems.invalid(*errors)
     kept = {name: named[name] for name in ("name", "namespace") if name in named and (name == "name" or kind.in_project)}
     head = {"apiVersion": document["apiVersion"], "kind": document["kind"]}
     spec = codecs.fractions_as_text(document["spec"])
-    return DesiredResource(kind, {**head, "metadata": {**kept, **_users_notes(metadata)}, "spec": spec})
+    return DesiredResource({**head, "metadata": {**kept, **_users_notes(metadata)}, "spec": spec})
 
 
 def _without_null(data: Data) -> Data:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
-from typing import Any, Protocol, TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 Json: TypeAlias = Any
 Data: TypeAlias = dict[str, Any]
@@ -24,36 +24,23 @@ class NotExpressibleError(Exception):
     """The simple form cannot express this value; it stays as it is."""
 
 
-class Codec(Protocol):
-    """Maps one value between the forms."""
+class Codec:
+    """Maps one value between the forms. This one leaves the value as it is."""
 
     def simplify(self, value: Json) -> tuple[Json, Json]:
-        """The simple form, and what it leaves out or NOTHING; UnsayableError for what `expand` would not give back."""
-        ...
-
-    def expand(self, value: Json) -> Json:
-        """The resource's form of a simple one that has the right shape."""
-        ...
-
-    def locate(self, value: Json, path: Path) -> Path | None:
-        """Where in the simple `value` the part of the resource's form stands that `path` leads to; None: not in it."""
-        ...
-
-
-class Same:
-    """Leaves the value as it is."""
-
-    def simplify(self, value: Json) -> tuple[Json, Json]:
+        """The simple form, and what it leaves out or NOTHING; NotExpressibleError for what `expand` would not give back."""
         return value, NOTHING
 
     def expand(self, value: Json) -> Json:
+        """The resource's form of a simple one that has the right shape."""
         return value
 
-    def locate(self, value: Json, path: Path) -> Path:  # noqa: ARG002 - the same place, whatever stands there
+    def locate(self, value: Json, path: Path) -> Path | None:  # noqa: ARG002 - the same place, whatever stands there
+        """Where in the simple `value` the part of the resource's form stands that `path` leads to; None: not in it."""
         return path
 
 
-SAME = Same()
+SAME = Codec()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import cache
-from typing import Any, Generic, NamedTuple, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 
@@ -17,29 +17,22 @@ _EMPTY: tuple[Any, ...] = (None, "", (), {})  # values that an API server leaves
 T = TypeVar("T")
 
 
-class _CachedValue(NamedTuple, Generic[T]):
-    """The value for one version of an object."""
-
-    resource_version: str
-    value: T
-
-
 class _VersionCache(Generic[T]):
     """Caches a value derived from an object, for the latest version of each object."""
 
     def __init__(self, make: Callable[[Object], T]) -> None:
         self._make = make
-        self._kept: dict[str, _CachedValue[T]] = {}  # by uid
+        self._kept: dict[str, tuple[str, T]] = {}  # the version and its value, by uid
 
     def __call__(self, obj: Object) -> T:
         meta = obj.metadata
         known = self._kept.get(meta.uid)
-        if known is not None and known.resource_version == meta.resource_version:
-            return known.value
+        if known is not None and known[0] == meta.resource_version:
+            return known[1]
         value = self._make(obj)
         if known is None and len(self._kept) >= CAPACITY:
             del self._kept[next(iter(self._kept))]
-        self._kept[meta.uid] = _CachedValue(meta.resource_version, value)
+        self._kept[meta.uid] = (meta.resource_version, value)
         return value
 
 

@@ -17,12 +17,12 @@ import msgspec
 from pincompute.api import kinds as workloads
 from pincompute.api.labels import RESTARTED_AT
 from pincompute.api.meta import GROUP, Manifest, Object, Resource, Struct, doc
+from pincompute.gateway import operation_annotation
 from pincompute.gateway.model import codecs, field_mapping, status_form
 from pincompute.gateway.model.field_mapping import Data, Table
 from pincompute.gateway.model.status_form import Status
 
 RESTARTED = ("template", "metadata", "annotations", RESTARTED_AT)  # set by restart; kept by whoever replaces the template
-AUTHOR = f"{GROUP}/author"  # annotation: who wrote the object last
 HIDDEN = (f"{GROUP}/", "kubectl.kubernetes.io/")  # keys of the platform and of kubectl: not the user's
 
 
@@ -36,7 +36,9 @@ class SimpleObject(Struct):
     id: Annotated[str | None, doc("Identifies this very object, also among namesakes.")] = None
     version: Annotated[str | None, doc("Changes with every change. In a replacement: the version that is replaced.")] = None
     generation: Annotated[int | None, doc("Counts the changes of what is asked for.")] = None
-    author: Annotated[str | None, doc("Who changed it last.")] = None
+    author: Annotated[
+        str | None, doc("Who wrote the present spec. Absent when Kubernetes does not record it, as for `kubectl scale`.")
+    ] = None
     created: Annotated[datetime | None, doc("When it was created.")] = None
     deleting: Annotated[datetime | None, doc("Since when it is being deleted.")] = None
 
@@ -162,7 +164,7 @@ def _about(kind: SimpleKind[Any], obj: Object) -> Data:
         "id": meta.uid,
         "version": version(obj),
         "generation": meta.generation,
-        "author": meta.annotations.get(AUTHOR),
+        "author": operation_annotation.author(obj) or None,
         "created": meta.creation_timestamp,
         "deleting": meta.deletion_timestamp,
         "status": kind.status_of(obj),

@@ -35,7 +35,7 @@ class Status(Struct):
     available: Annotated[int, doc("Replicas that have been ready for minReadySeconds.")] = 0
     unplaced: Annotated[int, doc("Replicas that no zone has room for.")] = 0
     revision: Annotated[str, doc("Name of the present revision.")] = ""
-    settled: Annotated[bool, doc("Every zone acts on what is asked for now; false while news is on its way.")] = False
+    settled: Annotated[bool, doc("Every zone acts on what is asked for now; false while a change is on its way.")] = False
     zones: Annotated[tuple[ZoneStatus, ...], doc("Where it runs.")] = ()
     message: Annotated[str, doc("If it is not running as wanted: why, and what to do.")] = ""
     changed: Annotated[datetime | None, doc("When this last changed.")] = None

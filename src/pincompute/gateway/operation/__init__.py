@@ -1,5 +1,4 @@
-"""What a user does with running workloads: read logs, open shells, copy files, forward ports, and the lifecycle verbs.
+"""Operation of running workloads: read logs, open shells, copy files, forward ports, and the lifecycle verbs.
 
-All code here reaches a replica through one interface, `replica_access.ReplicaAccess`, which the members' API servers implement
-today.
+All code here reaches a replica through one class, `replica_access.ReplicaAccess`.
 """

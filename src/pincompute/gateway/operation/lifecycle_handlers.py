@@ -15,11 +15,11 @@ from pincompute.api.kinds import Kinds, WorkloadKind
 from pincompute.gateway.call_context import Call, may
 from pincompute.gateway.operation import replica_status
 from pincompute.gateway.operation.lifecycle_rules import LifecycleRequest, Verb
-from pincompute.gateway.operation.lifecycle_service import Done, LifecycleService
-from pincompute.gateway.operation.logs import log_handlers as logs
-from pincompute.gateway.operation.operation_paths import named, path
+from pincompute.gateway.operation.lifecycle_service import LifecycleResult, LifecycleService
+from pincompute.gateway.operation.logs import log_handlers
 from pincompute.gateway.operation.replica_lookup import WorkloadRef
-from pincompute.gateway.operation.shells import shell_handlers as shells
+from pincompute.gateway.operation.replica_streams import stream_handlers
+from pincompute.gateway.operation.route_paths import named, path
 from pincompute.gateway.workloads.responses import DryRun
 
 IdempotencyKey = Annotated[
@@ -39,7 +39,7 @@ class Reason(_LifecycleBody):
     reason: str = ""
 
 
-class Restarting(_LifecycleBody):
+class RestartOptions(_LifecycleBody):
     """With a `replica` only that one restarts; with a `container` only that one of it, while the others keep running."""
 
     reason: str = ""
@@ -47,14 +47,14 @@ class Restarting(_LifecycleBody):
     container: str = ""
 
 
-class Scaling(_LifecycleBody):
+class ScaleOptions(_LifecycleBody):
     """How many replicas there should be."""
 
     replicas: int
     reason: str = ""
 
 
-class RollingBack(_LifecycleBody):
+class RollbackOptions(_LifecycleBody):
     """To which revision; empty is the newest that ran well before the present one."""
 
     revision: str = ""
@@ -70,7 +70,7 @@ def _plain(kind: WorkloadKind, verb: Verb) -> HTTPRouteHandler:
         verbs: NamedDependency[LifecycleService],
         data: JSONBody[Reason | None] = None,
         key: IdempotencyKey = "",
-    ) -> Response[Done]:
+    ) -> Response[LifecycleResult]:
         """Answers what will be, and where to watch it come about; a second time it changes nothing."""
         asked = _request(verb, call, key, data.reason if data else "")
         return _answer(await verbs.execute(WorkloadRef(kind, project, name), asked))
@@ -85,11 +85,11 @@ def _restart(kind: WorkloadKind) -> HTTPRouteHandler:
         name: FromPath[str],
         call: NamedDependency[Call],
         verbs: NamedDependency[LifecycleService],
-        data: JSONBody[Restarting | None] = None,
+        data: JSONBody[RestartOptions | None] = None,
         key: IdempotencyKey = "",
-    ) -> Response[Done]:
+    ) -> Response[LifecycleResult]:
         """All of it, one replica, or one container of a replica."""
-        body, target = data or Restarting(), WorkloadRef(kind, project, name)
+        body, target = data or RestartOptions(), WorkloadRef(kind, project, name)
         asked = _request("restart", call, key, body.reason)
         if body.replica or body.container:
             return _answer(await verbs.restart(target, body.replica, body.container, asked))
@@ -105,9 +105,9 @@ def _scale(kind: WorkloadKind) -> HTTPRouteHandler:
         name: FromPath[str],
         call: NamedDependency[Call],
         verbs: NamedDependency[LifecycleService],
-        data: JSONBody[Scaling],
+        data: JSONBody[ScaleOptions],
         key: IdempotencyKey = "",
-    ) -> Response[Done]:
+    ) -> Response[LifecycleResult]:
         """So many replicas; of what is stopped, so many once it is started."""
         asked = _request("scale", call, key, data.reason, replicas=data.replicas)
         return _answer(await verbs.execute(WorkloadRef(kind, project, name), asked))
@@ -122,12 +122,12 @@ def _rollback(kind: WorkloadKind) -> HTTPRouteHandler:
         name: FromPath[str],
         call: NamedDependency[Call],
         verbs: NamedDependency[LifecycleService],
-        data: JSONBody[RollingBack | None] = None,
+        data: JSONBody[RollbackOptions | None] = None,
         key: IdempotencyKey = "",
         dry_run: DryRun = False,
-    ) -> Response[Done]:
+    ) -> Response[LifecycleResult]:
         """To an earlier revision; a dry run tells which, and field by field what it would change."""
-        body = data or RollingBack()
+        body = data or RollbackOptions()
         asked = _request("rollback", call, key, body.reason, to=body.revision)
         act = verbs.dry_run_of if dry_run else verbs.execute
         return _answer(await act(WorkloadRef(kind, project, name), asked))
@@ -141,14 +141,14 @@ def _request(verb: Verb, call: Call, key: str, why: str, *, replicas: int | None
     return LifecycleRequest(verb=verb, by=call.caller.name, why=why, at=call.at, id=call.id, key=key, replicas=replicas, to=to)
 
 
-def _answer(done: Done) -> Response[Done]:
+def _answer(done: LifecycleResult) -> Response[LifecycleResult]:
     return Response(done, headers={"Pincompute-Version": done.version})
 
 
 def _of(kind: WorkloadKind) -> tuple[ControllerRouterHandler, ...]:
     plain = (_plain(kind, verb) for verb in _PLAIN)
     verbs = (*plain, _restart(kind), _scale(kind), _rollback(kind))
-    return (*verbs, replica_status.route(kind), logs.route(kind), *shells.routes(kind))
+    return (*verbs, replica_status.route(kind), log_handlers.route(kind), *stream_handlers.routes(kind))
 
 
 def routes(kinds: Kinds) -> tuple[ControllerRouterHandler, ...]:

@@ -20,11 +20,10 @@ from pincompute.api import labels, merge_patch, template_hash
 from pincompute.api.kinds import WorkloadKind, WorkloadObject
 from pincompute.api.meta import Manifest
 from pincompute.domain import shard_pods
-from pincompute.gateway import problems
-from pincompute.gateway.operation import operation_annotation
-from pincompute.gateway.operation.operation_annotation import OperationNote
+from pincompute.gateway import operation_annotation, problems
 from pincompute.gateway.operation.replica_lookup import Replica
-from pincompute.gateway.problems import FieldError, Problem
+from pincompute.gateway.operation_annotation import OperationNote
+from pincompute.gateway.problems import FieldError
 
 Verb: TypeAlias = Literal["pause", "resume", "stop", "start", "restart", "scale", "rollback"]
 
@@ -75,7 +74,9 @@ def decide(kind: WorkloadKind, obj: WorkloadObject, request: LifecycleRequest) -
     if obj.deleting:
         raise problems.wrong_state(f"{_name(obj)} is being deleted", "create it again once it is gone")
     if len(request.why) > LONGEST_REASON:
-        raise _invalid("reason", f"at most {LONGEST_REASON} characters", f"has {len(request.why)} characters")
+        raise problems.invalid(
+            FieldError("reason", f"at most {LONGEST_REASON} characters", f"has {len(request.why)} characters")
+        )
     before = operation_annotation.repeated(obj, request.verb, request.by, request.key)
     if before is not None and not before.on:
         return LifecycleChange({}, f"{_name(obj)}: this {request.verb} was done before")
@@ -105,7 +106,7 @@ def patch(
     return {"metadata": metadata, **({"spec": change.spec} if change.spec else {})}
 
 
-def may_disturb(obj: WorkloadObject) -> None:
+def may_disrupt(obj: WorkloadObject) -> None:
     """Check that a replica or container may be restarted. Raises Problem while no change may reach the shard_pods."""
     if obj.deleting:
         raise problems.wrong_state(f"{_name(obj)} is being deleted", "create it again once it is gone")
@@ -169,7 +170,7 @@ def _scale(kind: WorkloadKind, obj: WorkloadObject, request: LifecycleRequest) -
     wanted, present = request.replicas, kind.replicas(obj)
     if wanted is None or not 0 <= wanted <= MOST_REPLICAS:
         given = "is missing" if wanted is None else f"is {wanted}"
-        raise _invalid("replicas", f"a number from 0 to {MOST_REPLICAS}", given)
+        raise problems.invalid(FieldError("replicas", f"a number from 0 to {MOST_REPLICAS}", given))
     if present == wanted:
         return LifecycleChange({}, f"{_name(obj)} has {wanted} replicas already")
     _not_paused(obj)
@@ -226,8 +227,10 @@ def _named(obj: WorkloadObject, request: LifecycleRequest) -> RollbackRevision:
         return found[0]
     names = ", ".join(r.name for r in (found or request.history)[:SHOWN]) or "none is known"
     if found:
-        raise _invalid("revision", f"a longer beginning of one of {names}", f"{request.to} begins several revisions")
-    raise _invalid("revision", f"one of the history: {names}", f"{request.to} is not in the history of {_name(obj)}")
+        error = FieldError("revision", f"a longer beginning of one of {names}", f"{request.to} begins several revisions")
+    else:
+        error = FieldError("revision", f"one of the history: {names}", f"{request.to} is not in the history of {_name(obj)}")
+    raise problems.invalid(error)
 
 
 def _bare(name: str) -> str:
@@ -248,10 +251,6 @@ _VERBS: Mapping[Verb, Callable[[WorkloadKind, WorkloadObject, LifecycleRequest],
 def _not_paused(obj: WorkloadObject) -> None:
     if obj.spec.paused:
         raise problems.wrong_state(f"{_name(obj)} is paused, so no change reaches it", "resume it first")
-
-
-def _invalid(field: str, expected: str, message: str) -> Problem:
-    return problems.invalid((FieldError(field, expected, message),))
 
 
 def _count(count: int) -> str:

@@ -8,9 +8,9 @@ from the workload's disruption account.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import msgspec
 
@@ -19,14 +19,15 @@ from pincompute.api.kinds import WorkloadObject
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Key, Manifest
 from pincompute.domain.restart_requests import RestartRequest
-from pincompute.gateway import NAME, problems
+from pincompute.gateway import NAME, operation_annotation, problems
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.model import SimpleKind, diff
-from pincompute.gateway.operation import lifecycle_rules, operation_annotation, replica_lookup
-from pincompute.gateway.operation.lifecycle_rules import LifecycleChange, LifecycleRequest, RollbackRevision
-from pincompute.gateway.operation.operation_annotation import OperationNote
+from pincompute.gateway.operation import lifecycle_rules, replica_lookup
+from pincompute.gateway.operation.lifecycle_rules import LifecycleChange, LifecycleRequest
 from pincompute.gateway.operation.replica_access import ReplicaAccess
 from pincompute.gateway.operation.replica_lookup import Replica, ReplicaLookup, WorkloadRef
+from pincompute.gateway.operation_annotation import OperationNote
+from pincompute.gateway.rollback_revisions import RollbackRevisions
 from pincompute.kube import write_requests
 from pincompute.kube.api_errors import Conflict, NotFound
 
@@ -34,15 +35,7 @@ ATTEMPTS = 10  # at a write that conflicts: a changing workload has a new status
 PAUSE = 0.02  # seconds, growing with every attempt
 
 
-class RevisionSource(Protocol):
-    """A workload's history of templates."""
-
-    async def of(self, target: WorkloadRef, obj: WorkloadObject) -> Sequence[RollbackRevision]:
-        """The revisions, newest first. Raises Problem when no source of them answers."""
-        ...
-
-
-class Done(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+class LifecycleResult(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """A verb was accepted. `changed` is false when the post-state was there already; `watch` shows how it comes about.
 
     Of a dry run `changes` are all fields that it would change, and `revision` is the one that a rollback would lead to.
@@ -68,21 +61,21 @@ class LifecycleService:
     reads: CacheReads
     replicas: ReplicaLookup
     access: ReplicaAccess
-    revisions: RevisionSource
+    revisions: RollbackRevisions
 
-    async def execute(self, target: WorkloadRef, request: LifecycleRequest) -> Done:
+    async def execute(self, target: WorkloadRef, request: LifecycleRequest) -> LifecycleResult:
         """Carry out a verb on the whole workload. Raises Problem, KubeError."""
         informed = await self._with_history(target, request)
         return await self._write(target, request, lambda obj: lifecycle_rules.decide(target.kind, obj, informed))
 
-    async def dry_run_of(self, target: WorkloadRef, request: LifecycleRequest) -> Done:
+    async def dry_run_of(self, target: WorkloadRef, request: LifecycleRequest) -> LifecycleResult:
         """What a verb on the whole workload would change now, field by field, without a write. Raises Problem."""
         obj = self.workload(target)
         change = lifecycle_rules.decide(target.kind, obj, await self._with_history(target, request))
         done = _result(target, obj, request, change, changed=bool(change.spec))
         return msgspec.structs.replace(done, dry_run=True, changes=self._changes(target, obj, change), revision=change.to)
 
-    async def restart(self, target: WorkloadRef, asked: str, container: str, request: LifecycleRequest) -> Done:
+    async def restart(self, target: WorkloadRef, asked: str, container: str, request: LifecycleRequest) -> LifecycleResult:
         """Request that one replica ends and is replaced, or that only one container of it restarts."""
         obj = self.workload(target)
         before = operation_annotation.repeated(obj, request.verb, request.by, request.key)
@@ -90,7 +83,7 @@ class LifecycleService:
             return await self._repeat(target, obj, before, container, request)
         victim = replica_lookup.choose(target, self.replicas.of(target), asked)
         name = replica_lookup.container_of(victim, container) if container else ""
-        lifecycle_rules.may_disturb(obj)
+        lifecycle_rules.may_disrupt(obj)
         wanted = _restart_request(name, request)
         await self.access.may_restart(victim.place, victim.uid, wanted)
         done = await self._note(target, request, LifecycleChange({}, _outcome_of(target, obj, victim, name)), victim, name)
@@ -98,13 +91,13 @@ class LifecycleService:
 
     async def _repeat(
         self, target: WorkloadRef, obj: WorkloadObject, before: OperationNote, container: str, request: LifecycleRequest
-    ) -> Done:
+    ) -> LifecycleResult:
         """Repeat a request: leave it once more on its replica, unless that is gone, in case it never got there."""
         done = _result(target, obj, request, LifecycleChange({}, f"{before.on} was to be restarted by this request before"))
         victim = next((replica for replica in self.replicas.of(target) if replica.uid == before.uid), None)
         return done if victim is None else await self._leave_request(done, victim, _restart_request(container, request))
 
-    async def _leave_request(self, done: Done, victim: Replica, wanted: RestartRequest) -> Done:
+    async def _leave_request(self, done: LifecycleResult, victim: Replica, wanted: RestartRequest) -> LifecycleResult:
         return msgspec.structs.replace(done, changed=await self.access.restart(victim.place, victim.uid, wanted))
 
     def _changes(self, target: WorkloadRef, obj: WorkloadObject, change: LifecycleChange) -> tuple[diff.Change, ...]:
@@ -128,7 +121,7 @@ class LifecycleService:
 
     async def _note(
         self, target: WorkloadRef, request: LifecycleRequest, change: LifecycleChange, replica: Replica, container: str = ""
-    ) -> Done:
+    ) -> LifecycleResult:
         """Note on the workload what is about to happen to one replica or container."""
         obj = self.workload(target)
         body = lifecycle_rules.patch(obj, request, change, replica, container)
@@ -138,7 +131,7 @@ class LifecycleService:
 
     async def _write(
         self, target: WorkloadRef, request: LifecycleRequest, decide: Callable[[WorkloadObject], LifecycleChange]
-    ) -> Done:
+    ) -> LifecycleResult:
         """Write the decided change; decide again whenever another write came first."""
         for attempt in range(1, ATTEMPTS + 1):
             obj = self.workload(target) if attempt == 1 else await self._read_fresh(target)
@@ -188,8 +181,8 @@ def _outcome_of(target: WorkloadRef, obj: WorkloadObject, victim: Replica, conta
 
 def _result(
     target: WorkloadRef, obj: WorkloadObject, request: LifecycleRequest, change: LifecycleChange, *, changed: bool = False
-) -> Done:
-    return Done(
+) -> LifecycleResult:
+    return LifecycleResult(
         verb=request.verb,
         project=target.project,
         name=target.name,

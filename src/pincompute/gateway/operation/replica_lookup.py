@@ -47,9 +47,6 @@ class WorkloadRef:
         """The workload in the words of a problem."""
         return f"{self.kind.word} {self.project}/{self.name}"
 
-    def __str__(self) -> str:
-        return f"{self.resource.kind}/{self.project}/{self.name}"
-
 
 @dataclass(frozen=True, slots=True)
 class Replica:
@@ -103,8 +100,8 @@ class ReplicaLookup:
 
     def of(self, target: WorkloadRef) -> tuple[Replica, ...]:
         """The replicas in the order of their numbers, terminating ones included."""
-        located = self.reads.pods(target.project, target.name).items
-        found = [(at.cluster, at.obj) for at in located if at.obj.metadata.labels.get(WORKLOAD) == target.resource.kind]
+        pods = self.reads.pods(target.project, target.name)
+        found = [(cluster, pod) for cluster, pod in pods if pod.metadata.labels.get(WORKLOAD) == target.resource.kind]
         living = [pod for _, pod in found]
         numbers = number(living, self._placed(target) or counted(living))
         made = (

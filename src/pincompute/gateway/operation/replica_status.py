@@ -21,22 +21,22 @@ from pincompute.api.meta import Struct, doc
 from pincompute.domain import shard_pods
 from pincompute.gateway.call_context import may
 from pincompute.gateway.operation.lifecycle_service import LifecycleService
-from pincompute.gateway.operation.operation_paths import named, path
 from pincompute.gateway.operation.replica_lookup import Replica, WorkloadRef
+from pincompute.gateway.operation.route_paths import named, path
 
 ENDED_WELL = "Completed"  # the kubelet's reason for exit code 0
 
 
-class ContainerStanding(Struct):
+class ReplicaContainerStatus(Struct):
     name: Annotated[str, doc("Container.")]
-    state: Annotated[str, doc("Running, Waiting or Terminated; Unknown before the node has told.")]
+    state: Annotated[str, doc("Running, Waiting or Terminated; Unknown before the node has reported.")]
     ready: Annotated[bool, doc("It gets traffic.")] = False
     restarts: Annotated[int, doc("How often it was started again.")] = 0
     image: Annotated[str, doc("What it runs.")] = ""
     reason: Annotated[str, doc("Why it does not run, or why it ended before.")] = ""
 
 
-class ReplicaStanding(Struct):
+class ReplicaStatus(Struct):
     name: Annotated[str, doc("As other calls take it, for example hello/3.")]
     zone: Annotated[str, doc("Where it runs.")]
     state: Annotated[str, doc("Running, Starting, Pending, Terminating, Succeeded, Failed; Unknown while its zone is silent.")]
@@ -45,11 +45,11 @@ class ReplicaStanding(Struct):
     started: Annotated[datetime | None, doc("Since when it is on its node.")] = None
     address: Annotated[str, doc("Its address inside the region.")] = ""
     reason: Annotated[str, doc("Why it does not run, if it does not.")] = ""
-    containers: Annotated[tuple[ContainerStanding, ...], doc("Its containers, then its sidecars.")] = ()
+    containers: Annotated[tuple[ReplicaContainerStatus, ...], doc("Its containers, then its sidecars.")] = ()
 
 
 class ReplicaList(Struct):
-    items: Annotated[tuple[ReplicaStanding, ...], doc("In the order of their numbers.")]
+    items: Annotated[tuple[ReplicaStatus, ...], doc("In the order of their numbers.")]
     missing: Annotated[tuple[str, ...], doc("Clusters that do not answer; what is said of them is their last.")] = ()
 
 
@@ -57,9 +57,9 @@ def replica_list(found: Iterable[Replica], silent: tuple[str, ...]) -> ReplicaLi
     return ReplicaList(items=tuple(describe(replica) for replica in found), missing=silent)
 
 
-def describe(replica: Replica) -> ReplicaStanding:
+def describe(replica: Replica) -> ReplicaStatus:
     pod = replica.pod
-    return ReplicaStanding(
+    return ReplicaStatus(
         name=replica.name,
         zone=replica.zone,
         state=_state(pod) if replica.answers else "Unknown",
@@ -88,11 +88,11 @@ def _reason(pod: Pod) -> str:
     return next((condition.message or condition.reason for condition in unplaced), "")
 
 
-def _container(name: str, status: ContainerStatus | None) -> ContainerStanding:
+def _container(name: str, status: ContainerStatus | None) -> ReplicaContainerStatus:
     if status is None:
-        return ContainerStanding(name=name, state="Unknown")
+        return ReplicaContainerStatus(name=name, state="Unknown")
     state, reason = _container_state(status)
-    return ContainerStanding(
+    return ReplicaContainerStatus(
         name=name, state=state, ready=status.ready, restarts=status.restart_count, image=status.image, reason=reason
     )
 

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pincompute.gateway.access import Authorizer
 from pincompute.gateway.call_context import Call
-from pincompute.gateway.middleware import RequestAuthorizer
 
 EVERY = 3.0  # seconds between two checks
 
@@ -16,7 +16,7 @@ EVERY = 3.0  # seconds between two checks
 class StreamPermissions:
     """Asks the authorizer about open streams. `now` returns seconds since the epoch."""
 
-    authorizer: RequestAuthorizer
+    authorizer: Authorizer
     now: Callable[[], float]
 
     def ended(self, call: Call) -> str:

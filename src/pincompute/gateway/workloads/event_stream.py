@@ -56,13 +56,13 @@ class EventStream:
         position = self._position(last_id)
         quiet = 0.0
         while self._allowed:
-            news = None if position is None else self._journal.since(position)
-            if news is None:
+            changes = None if position is None else self._journal.since(position)
+            if changes is None:
                 position = self._journal.end
                 for piece in self._whole(position):
                     yield piece
                 continue
-            batch = [each for _, each in zip(range(BATCH), news, strict=False)]
+            batch = [each for _, each in zip(range(BATCH), changes, strict=False)]
             if batch:
                 position = (position or 0) + len(batch)
                 quiet = 0.0
@@ -76,7 +76,7 @@ class EventStream:
             position = position if self._still_allowed() else None
 
     async def _wait(self, position: int) -> float:
-        """For news, but no longer than until the right is to be asked for again; gives the seconds waited in vain."""
+        """Waits for a change, at most until permissions are checked again; returns the seconds that passed without one."""
         try:
             async with asyncio.timeout(RECHECK):
                 await self._journal.more(position)
@@ -103,15 +103,15 @@ class EventStream:
         yield b"id: %s\nevent: synced\ndata: {}\n\n" % self._id(position)
 
     def _changes(self, batch: Iterable[ObjectChange], position: int) -> Iterator[bytes]:
-        for offset, news in enumerate(batch, 1):
-            kind = self._kind(news)
+        for offset, change in enumerate(batch, 1):
+            kind = self._kind(change)
             if kind:
-                yield b"id: %s\n" % self._id(position + offset) + self._event(kind, news.last)
+                yield b"id: %s\n" % self._id(position + offset) + self._event(kind, change.last)
 
-    def _kind(self, news: ObjectChange) -> bytes:
+    def _kind(self, change: ObjectChange) -> bytes:
         """The kind of event for this stream: an object that begins to match is added, one that stops to match is deleted."""
-        before = news.before is not None and self._shows(news.before)
-        after = news.after is not None and self._shows(news.after)
+        before = change.before is not None and self._shows(change.before)
+        after = change.after is not None and self._shows(change.after)
         if after:
             return b"modified" if before else b"added"
         return b"deleted" if before else b""

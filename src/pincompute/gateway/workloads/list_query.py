@@ -34,13 +34,9 @@ def _state(obj: Any) -> str:
     return obj.status.phase or status_form.PENDING
 
 
-def _created(obj: Object) -> str:
-    return (obj.metadata.creation_timestamp or _NEVER).isoformat()
-
-
 _SORTS: dict[str, Callable[[Any], str | int]] = {
     "name": lambda obj: obj.metadata.name,
-    "created": _created,
+    "created": lambda obj: (obj.metadata.creation_timestamp or _NEVER).isoformat(),
     "state": _state,
     "ready": lambda obj: obj.status.ready_replicas,
 }
@@ -101,7 +97,7 @@ def labels(selectors: Iterable[str]) -> tuple[tuple[str, str | None], ...]:
             key, equals, value = each.strip().partition("=")
             if not key:
                 example = "write for example team=web, or team for whatever value"
-                raise problems.invalid((FieldError("label", "key=value", f"{selector!r} is not a label: {example}"),))
+                raise problems.invalid(FieldError("label", "key=value", f"{selector!r} is not a label: {example}"))
             found.append((key, value.removeprefix("=") if equals else None))
     return tuple(found)
 

@@ -19,6 +19,7 @@ from litestar.openapi.spec import Example, OpenAPIMediaType, OpenAPIType, Operat
 from litestar.params import FromPath, QueryParameter
 from litestar.response import Stream
 
+from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.call_context import Call, Verb, may
 from pincompute.gateway.model import RESOURCE, SIMPLE, ObjectEncoder, SimpleKind
 from pincompute.gateway.model.document_parser import YAML_TYPES, parse
@@ -44,6 +45,7 @@ Names: TypeAlias = NamedDependency[ObjectName]
 Filters: TypeAlias = NamedDependency[ListQuery]
 Document: TypeAlias = NamedDependency[Data]
 Options: TypeAlias = NamedDependency[WriteOptions]
+Reads: TypeAlias = NamedDependency[CacheReads]
 Reader: TypeAlias = NamedDependency[ReadService]
 Writer: TypeAlias = NamedDependency[WriteService]
 
@@ -170,22 +172,25 @@ def _list(kind: SimpleKind[Any], form: ReadForm, place: _Place, name: str) -> HT
     @get(f"{form.root}{place.path}", description=about, **_describe(kind, "list", name, page, place))
     async def list_objects(
         call: Caller,
+        reads: Reads,
         reader: Reader,
         names: Names,
         filters: Filters,
         cursor: Cursor = "",
         min_version: MinVersion = "",
     ) -> Response[bytes]:
-        return await reader.listed(kind, ListRequest(call, names[0], filters, form=form.encoder), cursor, min_version)
+        await reads.at_least(min_version)
+        return responses.read(*reader.page(kind, ListRequest(call, names[0], filters, form=form.encoder), cursor))
 
     return list_objects
 
 
 def _get(kind: SimpleKind[Any], form: ReadForm, place: _Place) -> HTTPRouteHandler:
     @get(f"{form.root}{place.path}", **_describe(kind, "get", f"get{form.noun}", form.item, place))
-    async def get_object(names: Names, reader: Reader, min_version: MinVersion = "") -> Response[bytes]:
+    async def get_object(names: Names, reads: Reads, reader: Reader, min_version: MinVersion = "") -> Response[bytes]:
         """One, as it is now."""
-        return await reader.shown(kind, names, min_version, form.encoder)
+        await reads.at_least(min_version)
+        return responses.read(*reader.one(kind, names, form.encoder))
 
     return get_object
 

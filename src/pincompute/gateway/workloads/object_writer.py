@@ -19,14 +19,13 @@ from pincompute.api import merge_patch
 from pincompute.api.labels import HOST
 from pincompute.api.member_clusters import MEMBERCLUSTERS, PROJECTS
 from pincompute.api.meta import GROUP, Key, Manifest, Object
-from pincompute.gateway import NAME, problems
+from pincompute.gateway import NAME, operation_annotation, problems
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.call_context import Call
-from pincompute.gateway.model import AUTHOR, SimpleKind, codecs
+from pincompute.gateway.model import SimpleKind, codecs
 from pincompute.gateway.model.document_validation import DesiredResource
 from pincompute.gateway.model.simple_kind import stated_spec, users, version
-from pincompute.gateway.operation import operation_annotation
-from pincompute.gateway.operation.operation_annotation import OperationNote
+from pincompute.gateway.operation_annotation import OperationNote
 from pincompute.gateway.problems import FieldError, Problem
 from pincompute.gateway.workloads import preserved_fields
 from pincompute.kube import api_errors, write_requests
@@ -118,7 +117,7 @@ class ObjectWriter:
     async def _change(
         self, wanted: Callable[[Object], DesiredResource], project: str, name: str, options: WriteOptions
     ) -> Object:
-        obj = self._cached(project, name)
+        obj: Object = self._reads.existing(self._kind, project, name)
         for _ in range(ATTEMPTS):
             target = wanted(obj)
             if operation_annotation.repeated(obj, "update", options.name, options.key) is not None:
@@ -170,7 +169,7 @@ class ObjectWriter:
 
         With a version, the deletion is pinned to the object that has it, as a change is.
         """
-        obj = self._cached(project, name)
+        obj: Object = self._reads.existing(self._kind, project, name)
         for _ in range(ATTEMPTS):
             self._refuse_other_version(obj, wanted_version)
             if dry_run or obj.deleting:
@@ -202,12 +201,6 @@ class ObjectWriter:
             self._cache.written(made)
         return made
 
-    def _cached(self, project: str, name: str) -> Object:
-        found = self._reads.get(self._kind.resource, project, name)
-        if found is None:
-            raise problems.not_found(self._kind.title(project, name))
-        return found
-
     async def _current(self, project: str, name: str) -> Any:
         """The object as the API server has it."""
         try:
@@ -219,7 +212,7 @@ class ObjectWriter:
         """The API server's refusal as a problem document, with the fields that the user wrote."""
         project = wanted.manifest["metadata"].get("namespace", "")
         if isinstance(refusal, api_errors.Invalid) and refusal.causes:
-            return problems.invalid(tuple(FieldError(c.field, c.reason, c.message) for c in refusal.causes))
+            return problems.invalid(*(FieldError(c.field, c.reason, c.message) for c in refusal.causes))
         missing = isinstance(refusal, api_errors.NotFound | api_errors.Forbidden) and project
         if missing and self._reads.get(PROJECTS, "", project) is None:
             return problems.not_found(f"project {project}")
@@ -262,12 +255,12 @@ def _changed(obj: Object, patch: Manifest, options: WriteOptions) -> dict[str, s
 
 
 def _signed(options: WriteOptions, verb: str, before: tuple[OperationNote, ...] = (), *, generation: int) -> dict[str, str]:
-    """Annotations with the author, the reason and the request. They are part of the write, so a crash does not lose them."""
+    """The annotation with the author, the reason and the request. It is part of the write, so a crash does not lose it."""
     call = options.call
     note = OperationNote(
         verb=verb, by=options.name, why=call.reason, at=call.at, request=call.id, key=options.key, generation=generation
     )
-    return {AUTHOR: options.name, **operation_annotation.annotation(note, before)}
+    return operation_annotation.annotation(note, before)
 
 
 def _key(options: WriteOptions) -> str:

@@ -73,7 +73,7 @@ class ProjectWriter(WriteService):
         asked = [field_mapping.at(document, path) for path in (("members",), ("spec", "members"))]
         if any(members not in (field_mapping.NOTHING, None, present) for members in asked):
             message = f"members change one at a time: use {_MEMBER.replace(':str', '')}"
-            raise problems.invalid((problems.FieldError("members", "the present members", message),))
+            raise problems.invalid(problems.FieldError("members", "the present members", message))
 
     async def delete(self, kind: SimpleKind[Any], names: ObjectName, version: str, *, dry_run: bool) -> Response[bytes]:
         """Only an empty project."""

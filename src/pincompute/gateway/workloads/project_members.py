@@ -7,13 +7,13 @@ change it; only a caller with permissions in every project removes the last owne
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from pincompute.api.member_clusters import Project, ProjectMember
-from pincompute.api.meta import Object
 from pincompute.gateway import problems
+from pincompute.gateway.access import Authorizer, Roles
 from pincompute.gateway.cache_reads import CacheReads
-from pincompute.gateway.call_context import Call, Caller, Operation
+from pincompute.gateway.call_context import Call
 from pincompute.gateway.model import PROJECT, field_mapping
 from pincompute.gateway.model.document_validation import DesiredResource
 from pincompute.gateway.model.simple_kind import stated_spec, users
@@ -25,30 +25,17 @@ LONGEST_NAME = 253
 MOST = 500
 
 
-class RoleGrants(Protocol):
-    """Tells which roles a caller may grant."""
-
-    def may_grant(self, caller: Caller, project: str, role: str) -> bool: ...
-
-    def everywhere(self, caller: Caller, operation: Operation) -> bool: ...
-
-
-class KnownRoles(Protocol):
-    """Tells which roles exist."""
-
-    def has(self, role: str) -> bool: ...
-
-
 class ProjectMembers:
     """The members of one project, changed by one caller."""
 
-    def __init__(self, reads: CacheReads, grants: RoleGrants, call: Call) -> None:
+    def __init__(self, reads: CacheReads, grants: Authorizer, call: Call) -> None:
         self._reads = reads
         self._grants = grants
         self._call = call
 
     def all(self) -> tuple[ProjectMember, ...]:
-        return self._project().spec.members
+        project: Project = self._reads.existing(PROJECT, "", self._call.project)
+        return project.spec.members
 
     def get(self, name: str) -> ProjectMember:
         return self._find(self.all(), name)
@@ -57,9 +44,7 @@ class ProjectMembers:
         """Adds a member or changes the role of one. Raises Problem."""
         if not 0 < len(member.name) <= LONGEST_NAME:
             expected = f"1 to {LONGEST_NAME} characters"
-            raise problems.invalid(
-                (FieldError("name", expected, f"has {len(member.name)} characters, {expected} are expected"),)
-            )
+            raise problems.invalid(FieldError("name", expected, f"has {len(member.name)} characters, {expected} are expected"))
         self._check_grant(member.role)
         await self._write(lambda present: self._with(present, member, only_new=only_new))
         return member
@@ -106,26 +91,18 @@ class ProjectMembers:
                 f"{self._call.project} would have no owner left", "make somebody else an owner first, then repeat this"
             )
 
-    def _project(self) -> Project:
-        found: Project | None = self._reads.get(PROJECT.resource, "", self._call.project)
-        if found is None:
-            raise problems.not_found(f"project {self._call.project}")
-        return found
-
     async def _write(self, change: Callable[[tuple[ProjectMember, ...]], tuple[ProjectMember, ...]]) -> None:
-        def wanted(obj: Object) -> DesiredResource:
-            members = [{"name": member.name, "role": member.role} for member in change(_members(obj))]
+        def wanted(obj: Any) -> DesiredResource:
+            members = [{"name": member.name, "role": member.role} for member in change(obj.spec.members)]
             metadata = {"name": obj.metadata.name, "labels": users(obj.metadata.labels)}
             notes = {"annotations": users(obj.metadata.annotations)}
-            return DesiredResource(
-                PROJECT, {"metadata": {**metadata, **notes}, "spec": {**stated_spec(obj), "members": members}}
-            )
+            return DesiredResource({"metadata": {**metadata, **notes}, "spec": {**stated_spec(obj), "members": members}})
 
         author = WriteOptions(self._call)
         await ObjectWriter(PROJECT, self._reads).change(wanted, "", self._call.project, author)
 
 
-def founders(said: Any, founder: str, roles: KnownRoles) -> Any:
+def founders(said: Any, founder: str, roles: Roles) -> Any:
     """The members of a new project, including an owner. Raises Problem for a role that does not exist."""
     if not isinstance(said, list | None):
         return said
@@ -137,13 +114,9 @@ def founders(said: Any, founder: str, roles: KnownRoles) -> Any:
         if isinstance(role, str) and not roles.has(role)
     ]
     if unknown:
-        raise problems.invalid(tuple(unknown))
+        raise problems.invalid(*unknown)
     others: list[Any] = [member for member in members if field_mapping.at(member, ("name",)) != founder]
     return members if OWNER in given else [{"name": founder, "role": OWNER}, *others]
-
-
-def _members(obj: Object) -> tuple[ProjectMember, ...]:
-    return obj.spec.members if isinstance(obj, Project) else ()
 
 
 def _owners(members: tuple[ProjectMember, ...]) -> tuple[str, ...]:

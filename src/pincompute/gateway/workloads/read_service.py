@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
-from litestar import Response
 from litestar.response import Stream as StreamResponse
 
 from pincompute.api.member_clusters import PROJECTS
 from pincompute.api.meta import Object
-from pincompute.gateway import problems
+from pincompute.gateway.access import Authorizer
 from pincompute.gateway.cache_reads import CacheReads
-from pincompute.gateway.call_context import Call, Caller, Operation
+from pincompute.gateway.call_context import Call
 from pincompute.gateway.model import SIMPLE, ObjectEncoder, SimpleKind, etag
 from pincompute.gateway.workloads import event_stream, list_query, responses
 from pincompute.gateway.workloads.change_journal import ChangeJournals
@@ -31,12 +30,6 @@ Bytes: TypeAlias = tuple[bytes, dict[str, str]]
 """A body and the headers that belong to it."""
 Seen: TypeAlias = tuple[str, tuple[str, ...]]
 """The version that a list shows, and the members that are silent."""
-
-
-class ProjectPermissions(Protocol):
-    """Tells in which projects a caller may do something."""
-
-    def permitted(self, caller: Caller, operation: Operation, projects: Iterable[str]) -> frozenset[str]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,36 +54,22 @@ class _ListTail(msgspec.Struct, omit_defaults=True):
 class ReadService:
     """Create it before the first cluster is added."""
 
-    def __init__(self, clusters: Clusters, reads: CacheReads, permissions: ProjectPermissions) -> None:
+    def __init__(self, clusters: Clusters, reads: CacheReads, permissions: Authorizer) -> None:
         self._reads = reads
         self._permissions = permissions
         self._journals = ChangeJournals(clusters, reads.kinds)
         self._pages = _PageCache()
 
-    async def shown(
-        self, kind: SimpleKind[Any], names: ObjectName, min_version: str, form: ObjectEncoder = SIMPLE
-    ) -> Response[bytes]:
-        """Raises Problem."""
-        await responses.caught_up(self._reads, min_version)
-        return responses.read(*self.one(kind, names, form))
-
-    async def listed(self, kind: SimpleKind[Any], request: ListRequest, cursor: str, min_version: str) -> Response[bytes]:
-        """One page. Raises Problem."""
-        await responses.caught_up(self._reads, min_version)
-        return responses.read(*self.page(kind, request, cursor))
-
     def one(self, kind: SimpleKind[Any], names: ObjectName, form: ObjectEncoder = SIMPLE) -> Bytes:
         """Answers from the cache at once. Raises Problem."""
-        found = self._reads.get(kind.resource, *names)
-        if found is None:
-            raise problems.not_found(kind.title(*names))
+        found = self._reads.existing(kind, *names)
         headers = responses.fresh(self._reads.freshness(kind.resource))
         return form.encoded(kind, found), {**headers, "ETag": etag(found)}
 
     def page(self, kind: SimpleKind[Any], request: ListRequest, cursor: str = "") -> Bytes:
         """Answers from the cache at once. Raises Problem."""
         freshness, missing = self._reads.freshness(kind.resource), self._reads.silent()
-        body = self._page(kind, request, cursor, (str(freshness.version), missing))
+        body = self._page(kind, request, cursor, (freshness.version, missing))
         return body, responses.fresh(freshness, missing)
 
     def _page(self, kind: SimpleKind[Any], request: ListRequest, cursor: str, seen: Seen) -> bytes:

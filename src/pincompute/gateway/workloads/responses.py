@@ -9,7 +9,7 @@ from litestar import Response
 from litestar.params import HeaderParameter, QueryParameter
 
 from pincompute.api.meta import Object, Struct, doc
-from pincompute.gateway.cache_reads import CacheReads, ReadAge, ReadVersion
+from pincompute.gateway.cache_reads import ReadAge, read_version
 from pincompute.gateway.model import SIMPLE, SimpleKind
 from pincompute.gateway.model.diff import Change
 from pincompute.gateway.model.simple_kind import version
@@ -113,7 +113,7 @@ def links(kind: SimpleKind[Any], project: str, name: str) -> Links:
 def fresh(freshness: ReadAge, missing: tuple[str, ...] = ()) -> dict[str, str]:
     """Headers with the age of the data. Partial: the host or a member is silent, and its data are the last known."""
     partial = [*(() if freshness.reachable else ("host",)), *missing]
-    headers = {VERSION: str(freshness.version), AGE: f"{freshness.age:.3f}"}
+    headers = {VERSION: freshness.version, AGE: f"{freshness.age:.3f}"}
     return {**headers, PARTIAL: ",".join(partial)} if partial else headers
 
 
@@ -124,14 +124,8 @@ def read(body: bytes, headers: dict[str, str]) -> Response[bytes]:
 def written(kind: SimpleKind[Any], obj: Object | None, body: WriteResponse, status: int = 200) -> Response[bytes]:
     """The response to a write. With its version a client asks other gateways for a state that shows the write."""
     number = int(obj.metadata.resource_version or 0) if obj is not None else 0
-    headers = {VERSION: str(ReadVersion(kind.resource.plural, number)), "ETag": f'"{version(obj)}"'} if obj is not None else {}
+    headers = {VERSION: read_version(kind.resource, number), "ETag": f'"{version(obj)}"'} if obj is not None else {}
     return Response(msgspec.json.encode(body), media_type=JSON, status_code=status, headers=headers)
-
-
-async def caught_up(reads: CacheReads, wanted: str) -> None:
-    """Waits until the cache has the state that the caller has seen. Raises Problem."""
-    if wanted:
-        await reads.at_least(reads.version(wanted))
 
 
 def expected(if_match: str) -> str:

@@ -11,7 +11,6 @@ from litestar import Response
 
 from pincompute.api import merge_patch
 from pincompute.api.meta import Object
-from pincompute.gateway import problems
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.model import SimpleKind
 from pincompute.gateway.model.diff import Change, asked, text
@@ -32,7 +31,7 @@ class WriteService:
 
     def present(self, kind: SimpleKind[Any], names: ObjectName) -> Data:
         """What users ask for now."""
-        return asked(kind.to_simple(self._found(kind, names)))
+        return asked(kind.to_simple(self.reads.existing(kind, *names)))
 
     async def create(self, kind: SimpleKind[Any], project: str, document: Data, options: WriteOptions) -> Response[bytes]:
         desired = self._read(kind, (project, ""), document)
@@ -60,14 +59,14 @@ class WriteService:
     async def _change(
         self, kind: SimpleKind[Any], names: ObjectName, desired: Callable[[Object], DesiredResource], options: WriteOptions
     ) -> Response[bytes]:
-        before = self._found(kind, names)
+        before = self.reads.existing(kind, *names)
         obj = await ObjectWriter(kind, self.reads).change(desired, *names, options)
         found = differences(asked(kind.to_simple(before)), asked(kind.to_simple(obj)))
         message = expected_effects.change(kind, obj, stated_spec(before), found)
         return self._written(kind, obj, message, found, options)
 
     async def delete(self, kind: SimpleKind[Any], names: ObjectName, version: str, *, dry_run: bool) -> Response[bytes]:
-        found = self._found(kind, names)
+        found = self.reads.existing(kind, *names)
         left = await ObjectWriter(kind, self.reads).delete(*names, version, dry_run=dry_run)
         message, waits = expected_effects.deletion(kind, left) if left is not None else (f"{names[1]} is gone", ())
         item, links = responses.raw(kind, left or found), responses.links(kind, *names)
@@ -91,12 +90,6 @@ class WriteService:
         """A `version` of If-Match overrules the one in the document."""
         desired = read(kind, document, DocumentScope(*names, zones(self.reads), self.reads.kinds))
         return replace(desired, version=version) if version else desired
-
-    def _found(self, kind: SimpleKind[Any], names: ObjectName) -> Object:
-        found = self.reads.get(kind.resource, *names)
-        if found is None:
-            raise problems.not_found(kind.title(*names))
-        return found
 
     def _written(
         self,

@@ -1,4 +1,4 @@
-"""This package streams into pods through an API server: programs in containers, bytes to ports, lines of logs.
+"""Streams into pods through an API server: programs in containers, bytes to ports, lines of logs.
 
 A broken stream is never repeated: the program may have started, and its former output cannot be read again.
 """

@@ -1,4 +1,4 @@
-"""This module frames messages of Kubernetes' `v5.channel.k8s.io`: each begins with the byte of its channel.
+"""Frames messages of Kubernetes' `v5.channel.k8s.io`: each begins with the byte of its channel.
 
 The gateway uses the same framing towards its users, so it passes a shell's bytes through without parsing them.
 """

@@ -1,4 +1,4 @@
-"""This module runs a program in a container over `pods/exec`: input, output, terminal size and exit status.
+"""Runs a program in a container over `pods/exec`: input, output, terminal size and exit status.
 
 async with pod_exec.run(client, key, ExecCommand(("sh",), container="web", tty=True)) as process:
     await process.write(b"ls\\n")

@@ -1,4 +1,4 @@
-"""This module reads lines of one container's log over `pods/log`, each with the time at which its node wrote it."""
+"""Reads lines of one container's log over `pods/log`, each with the time at which its node wrote it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This module opens one connection to a port of a pod over `pods/portforward`.
+"""Opens one connection to a port of a pod over `pods/portforward`.
 
 Kubernetes' WebSocket protocol forwards one connection at a time and has no half-closed ones: when one side ends, both end.
 """

@@ -1,4 +1,4 @@
-"""This module receives the messages of a WebSocket to an API server, and answers pings itself.
+"""Receives the messages of a WebSocket to an API server, and answers pings itself.
 
 It does not leave pings to aiohttp, which drops everything it has read when the other side closes right after a ping, and with
 it the end of every large answer.

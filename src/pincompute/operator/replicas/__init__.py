@@ -1,1 +1,1 @@
-"""This package runs the pods of a shard: they follow its mix of revisions within its budget."""
+"""Runs the pods of a shard: they follow its mix of revisions within its budget."""

@@ -1,4 +1,4 @@
-"""This module keeps the shard's PodDisruptionBudget: what others may evict follows the shard's allotment.
+"""Keeps the shard's PodDisruptionBudget: what others may evict follows the shard's allotment.
 
 The budget keeps as many replicas as the mix asks for, less those that may be missing for evictions. The API server refuses a
 drain that is not allotted yet, and the drain retries; the shard reports what the drain waits for, and the allotment follows.

@@ -1,4 +1,4 @@
-"""This controller brings a shard's pods to the shard's mix of revisions within its budget.
+"""Brings a shard's pods to the shard's mix of revisions within its budget.
 
 There is one controller per kind of shard, keyed by the shard, because the shard owns its part of the workload's disruption
 account. Where only images changed, it updates pods in place. A plan that creates or removes pods first confirms that the shard
@@ -26,7 +26,7 @@ from pincompute.domain import container_restart, in_place_update, restart_reques
 from pincompute.domain.container_restart import Impossible
 from pincompute.domain.rolling_update import DisruptionLimits, Moves, ReplicaState, WantedRevision
 from pincompute.engine.api_refusals import ApiRefusals
-from pincompute.engine.controller_card import Card, Controller, ReadAccess, WriteAccess, own_key
+from pincompute.engine.controller import Card, Controller, ReadAccess, WriteAccess, own_key
 from pincompute.engine.plan import Action, Confirm, ConfirmSet, Create, Delete, Evict, Patch, Plan, Ref, Replace, Stage, plan
 from pincompute.kube.cache_views import Unknown, View, Views
 from pincompute.operator.replicas import (
@@ -40,8 +40,8 @@ from pincompute.operator.replicas import (
 FIRST_BATCH = 8  # creates in the first stage; what refuses one refuses all, so the batches double (slow start)
 LARGEST_BATCH = 500
 RETRY_AFTER = 10.0  # seconds from the creation of a pod to that of its replacement at the earliest
-NAME_TAKEN = 5.0  # seconds until the next look while something else has the name a pod needs
-REMEMBERED = 50_000  # shards whose shapes are kept; those of the oldest are worked out anew when they are looked at
+NAME_TAKEN = 5.0  # seconds until the next reconciliation while something else has the name a pod needs
+REMEMBERED = 50_000  # shards whose shapes are kept; those of the oldest are worked out anew when they are needed
 BY_SHARD = "shard-uid"  # index over pods
 BY_NODE = "node"  # index over pods of shards
 

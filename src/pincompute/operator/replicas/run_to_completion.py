@@ -1,4 +1,4 @@
-"""This module handles units that run to completion: a pod that ended by itself is the result and does not run again (S-162).
+"""Handles units that run to completion: a pod that ended by itself is the result and does not run again (S-162).
 
 A pod that an eviction or the loss of its node took away has not ended, and is replaced. The shard's status keeps the end, so
 that it outlives the pod. Another revision runs again.

@@ -1,4 +1,4 @@
-"""This module lets a deleted shard go when its pods are gone: the API server proves it, not an empty cache (S-006, S-010)."""
+"""Lets a deleted shard go when its pods are gone: the API server proves it, not an empty cache (S-006, S-010)."""
 
 from __future__ import annotations
 

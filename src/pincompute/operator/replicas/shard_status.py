@@ -1,4 +1,4 @@
-"""This module reports a shard's status: how many replicas there are, and in one sentence why some are not ready.
+"""Reports a shard's status: how many replicas there are, and in one sentence why some are not ready.
 
 It makes one write, only when something changed. While pods start and nothing is wrong, it reports progress every few seconds;
 that all are ready, and whatever is wrong, it reports at once.
@@ -27,7 +27,7 @@ FIRST = timedelta(seconds=30)  # until it is reported that pods are starting of 
 
 @dataclass(frozen=True, slots=True)
 class ShardStatusUpdate:
-    """The write, if there is something to say, and when to look again for something that time alone changes."""
+    """The write, if there is something to say, and when to reconcile again for something that time alone changes."""
 
     write: tuple[Replace, ...] = ()
     wake_after: float | None = None

@@ -1,4 +1,4 @@
-"""This module finds why a pod is not ready, in one sentence that says what to do about it.
+"""Finds why a pod is not ready, in one sentence that says what to do about it.
 
 Of all unready pods the most telling one is reported: a container that fails tells more than a pod that waits for a node, and
 that more than one that is still starting.

@@ -14,12 +14,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pincompute.region import atomic_files, bundled_folders
+from pincompute.region import bundled_folders, file_locks
 from pincompute.region.build import component_build
 from pincompute.region.build.component_build import Component
 from pincompute.region.build.go_toolchain import Toolchain
-from pincompute.region.errors import RegionError
 from pincompute.region.progress import Progress
+from pincompute.region.region_error import RegionError
 
 VARIABLE = "PINCOMPUTE_BINARIES"
 CACHE = "PINCOMPUTE_CACHE"
@@ -92,7 +92,7 @@ class BinaryCache:
     def build(self, toolchain: Toolchain, progress: Progress) -> Path:
         """Build what is missing and join everything in one folder."""
         self._binaries.mkdir(parents=True, exist_ok=True)
-        with atomic_files.wait_lock(self.root / "build.lock", lambda: progress.say("another command builds; waiting for it")):
+        with file_locks.wait_lock(self.root / "build.lock", lambda: progress.say("another command builds; waiting for it")):
             self._clear_unfinished()
             missing = self.missing(toolchain)
             if missing:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pincompute.region.build.go_toolchain import Toolchain
-from pincompute.region.errors import RegionError
 from pincompute.region.progress import Progress
+from pincompute.region.region_error import RegionError
 
 UNFINISHED = ".unfinished-"
 GIGABYTE = 1 << 30

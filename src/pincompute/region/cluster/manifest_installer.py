@@ -17,7 +17,7 @@ from pincompute.kube.api_client import ApiClient
 from pincompute.kube.api_errors import AlreadyExists, KubeError, NotFound, Refused
 from pincompute.kube.kubeconfig import load as load_kubeconfig
 from pincompute.region.cluster import crd_readiness
-from pincompute.region.errors import RegionError
+from pincompute.region.region_error import RegionError
 
 FIELD_MANAGER = "pincompute-region"
 DEFINITION = "CustomResourceDefinition"

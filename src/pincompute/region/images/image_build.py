@@ -21,8 +21,8 @@ from pathlib import Path
 import msgspec
 import msgspec.yaml
 
-from pincompute.region.errors import RegionError
 from pincompute.region.images import image_layers
+from pincompute.region.region_error import RegionError
 
 RECIPE = "image.yaml"
 SECONDS = 120.0  # compiling or pushing one image

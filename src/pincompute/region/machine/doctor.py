@@ -9,9 +9,9 @@ from typing import Literal, TypeAlias
 
 from pincompute.region import home
 from pincompute.region.build import binary_cache, go_toolchain
-from pincompute.region.errors import RegionError
 from pincompute.region.machine import features, inotify_limit, port_conflicts
 from pincompute.region.machine.features import BuildTools, MachineBasics
+from pincompute.region.region_error import RegionError
 
 Level: TypeAlias = Literal["ok", "degraded", "missing"]
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pincompute.region.build import go_toolchain
-from pincompute.region.errors import RegionError
 from pincompute.region.machine import inotify_limit
 from pincompute.region.nodes import cgroups
+from pincompute.region.region_error import RegionError
 
 GIB = 1 << 30
 PROGRAMS = ("ip", "nft", "nsenter", "unshare", "mount")

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from pincompute.region.errors import RegionError
 from pincompute.region.home import VARIABLE
 from pincompute.region.layout import Layout
 from pincompute.region.process import region_processes
+from pincompute.region.region_error import RegionError
 
 
 def wanted(layout: Layout) -> tuple[tuple[str, int, str], ...]:

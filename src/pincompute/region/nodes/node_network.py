@@ -18,8 +18,8 @@ from pathlib import Path
 
 import msgspec
 
-from pincompute.region.errors import RegionError
 from pincompute.region.layout import Layout, MemberSpec
+from pincompute.region.region_error import RegionError
 
 NAMESPACES = Path("/run/netns")
 LINKS = Path("/sys/class/net")

@@ -1,8 +1,8 @@
-"""The supervisor of a region runs the programs of `<home>/programs.json`.
+"""The supervisor of a region: it runs the programs of `<home>/programs.json`, each with a `program_runner`.
 
 `python -m pincompute.region.process.supervisor HOME` starts it.
-It outlives the terminal and is replaceable at any moment: programs are recognised by their environment (`processes`), so a
-supervisor started after a `kill -9` of the last one takes over what still runs as wanted and ends the rest. It imports
+It outlives the terminal and can be replaced at any moment: it recognises programs by their environment (`region_processes`), so
+a supervisor that starts after a `kill -9` of the last one takes over what still runs as wanted and ends the rest. It imports
 nothing large, because it runs as long as the region does.
 """
 
@@ -20,7 +20,7 @@ from pathlib import Path
 
 import msgspec
 
-from pincompute.region import atomic_files
+from pincompute.region import atomic_files, file_locks
 from pincompute.region.process import region_processes, supervisor_socket
 from pincompute.region.process.program import Program
 from pincompute.region.process.program_runner import ProgramRunner, ProgramState, digest
@@ -213,9 +213,9 @@ def main(home: Path) -> int:
         os._exit(0)
     _detach(home)
     try:
-        with atomic_files.lock(home / "supervisor.lock"):
+        with file_locks.lock(home / "supervisor.lock"):
             asyncio.run(supervise(home, write))
-    except atomic_files.Locked:
+    except file_locks.Locked:
         with suppress(OSError):
             os.write(write, b"another supervisor already runs for this home")
     except BaseException as error:  # noqa: BLE001 - the last frame: the log gets everything, the caller what it can read

@@ -1,4 +1,4 @@
-"""This module stores one cluster's objects with the semantics of a real API server, synchronously and without network.
+"""Stores one cluster's objects with the semantics of a real API server, synchronously and without network.
 
 The store hands out copies and never changes a stored object in place. Garbage collection and the end of namespaces happen
 before the call that caused them returns, while a real cluster takes a moment. Callers that never change what they gave or got

@@ -1,4 +1,4 @@
-"""This module encodes continue tokens: where a page ended and at which version, so all pages are one consistent list."""
+"""Encodes continue tokens: where a page ended and at which version, so all pages are one consistent list."""
 
 from __future__ import annotations
 

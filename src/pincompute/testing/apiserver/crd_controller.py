@@ -1,4 +1,4 @@
-"""This module puts CustomResourceDefinitions into effect: a kind and its objects exist while its definition does."""
+"""Puts CustomResourceDefinitions into effect: a kind and its objects exist while its definition does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This module is the disruption controller of kube-controller-manager as one pure step: it computes budgets' statuses."""
+"""The disruption controller of kube-controller-manager as one pure step: it computes budgets' statuses."""
 
 from __future__ import annotations
 

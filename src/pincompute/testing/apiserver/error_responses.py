@@ -1,4 +1,4 @@
-"""This module makes the errors of the in-memory API server: the client's classes with the texts of a real API server."""
+"""Makes the errors of the in-memory API server: the client's classes with the texts of a real API server."""
 
 from __future__ import annotations
 

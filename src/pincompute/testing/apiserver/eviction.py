@@ -1,4 +1,4 @@
-"""This module judges a pod's eviction as a real API server does: by the one disruption budget that selects the pod.
+"""Judges a pod's eviction as a real API server does: by the one disruption budget that selects the pod.
 
 A budget counts only for a pod that serves or may serve again: a pod that has finished, waits for a node or is being deleted
 goes at once. A controller writes the budget's status (`disruption_controller`); the eviction only takes from it.

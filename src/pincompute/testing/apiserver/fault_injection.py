@@ -1,4 +1,4 @@
-"""This module holds switches that make the in-memory API server misbehave, for tests of its clients."""
+"""Holds switches that make the in-memory API server misbehave, for tests of its clients."""
 
 from __future__ import annotations
 

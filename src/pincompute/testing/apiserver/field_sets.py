@@ -1,4 +1,4 @@
-"""This module computes with sets of fields in the form of `managedFields.fieldsV1`.
+"""Computes with sets of fields in the form of `managedFields.fieldsV1`.
 
 A set is a tree: `{"f:spec": {"f:replicas": {}}}`. An empty node is a member; a node that is a member and has members below it
 carries `"."`. No set contains an empty branch.

@@ -1,4 +1,4 @@
-"""This module collects garbage by owner uid and ends namespaces, as kube-controller-manager does, but at once.
+"""Collects garbage by owner uid and ends namespaces, as kube-controller-manager does, but at once.
 
 A dependent goes when none of its owners exists (background). A foreground deletion waits for the dependents that block it; an
 orphaning one releases them first. The store calls `settle` for every object that changed.

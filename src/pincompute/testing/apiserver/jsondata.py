@@ -1,4 +1,4 @@
-"""This module gives JSON data types that a type checker can follow."""
+"""Gives JSON data types that a type checker can follow."""
 
 from __future__ import annotations
 

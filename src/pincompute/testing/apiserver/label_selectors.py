@@ -1,4 +1,4 @@
-"""This module evaluates label selectors (equality and set based) and the field selectors that the platform uses."""
+"""Evaluates label selectors (equality and set based) and the field selectors that the platform uses."""
 
 from __future__ import annotations
 

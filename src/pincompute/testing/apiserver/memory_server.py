@@ -1,4 +1,4 @@
-"""This module serves a `ClusterStore` over HTTP: paths, verbs, headers and bodies of a real API server, and faults on demand.
+"""Serves a `ClusterStore` over HTTP: paths, verbs, headers and bodies of a real API server, and faults on demand.
 
 async with MemoryServer(store) as server:
     ... server.url ...

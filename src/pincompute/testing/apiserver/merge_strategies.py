@@ -1,4 +1,4 @@
-"""This module knows how the lists and maps of a kind merge: by field, by list key, as a set, or as one value.
+"""Knows how the lists and maps of a kind merge: by field, by list key, as a set, or as one value.
 
 Strategies of built-in kinds are found by field name, those of custom kinds are read from their schema. A strategy without a
 field returns its `rest`, or itself, so one strategy can describe everything below it.

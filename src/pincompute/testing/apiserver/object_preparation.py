@@ -1,4 +1,4 @@
-"""This module prepares an object before it is stored: names, metadata, status apart from spec, schema, generation.
+"""Prepares an object before it is stored: names, metadata, status apart from spec, schema, generation.
 
 Functions take and return values; a stored object is never changed in place.
 """

@@ -1,4 +1,4 @@
-"""This module stores objects with their indexes: by kind and key, by uid, by owner. It never changes a stored object."""
+"""Stores objects with their indexes: by kind and key, by uid, by owner. It never changes a stored object."""
 
 from __future__ import annotations
 

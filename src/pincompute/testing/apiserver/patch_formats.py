@@ -1,4 +1,4 @@
-"""This module applies patches: JSON merge patch (RFC 7386), JSON patch (RFC 6902), and strategic merge for built-in kinds.
+"""Applies patches: JSON merge patch (RFC 7386), JSON patch (RFC 6902), and strategic merge for built-in kinds.
 
 Strategic merge follows list keys, `$patch: delete|replace` and `$deleteFromPrimitiveList`; it accepts and ignores
 `$setElementOrder` and `$retainKeys`. Custom kinds do not have it, as in a real API server.

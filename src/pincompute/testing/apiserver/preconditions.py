@@ -1,4 +1,4 @@
-"""This module checks what may be written: names, namespaces, identity and preconditions, with a real server's refusals."""
+"""Checks what may be written: names, namespaces, identity and preconditions, with a real server's refusals."""
 
 from __future__ import annotations
 

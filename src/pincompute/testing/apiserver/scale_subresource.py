@@ -1,4 +1,4 @@
-"""This module is the scale subresource of a custom kind: replicas and selector, found by the paths in its CRD."""
+"""The scale subresource of a custom kind: replicas and selector, found by the paths in its CRD."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This module enforces structural schemas: it prunes unknown fields, fills defaults and names every violation.
+"""Enforces structural schemas: it prunes unknown fields, fills defaults and names every violation.
 
 It does not evaluate CEL rules (`x-kubernetes-validations`); tests of those need a real API server.
 """

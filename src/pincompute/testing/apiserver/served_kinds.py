@@ -1,4 +1,4 @@
-"""This module describes a resource type to the store: how it is served, validated, merged and created."""
+"""Describes a resource type to the store: how it is served, validated, merged and created."""
 
 from __future__ import annotations
 

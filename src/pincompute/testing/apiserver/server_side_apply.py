@@ -1,4 +1,4 @@
-"""This module tracks who owns which field: managed fields of every write, and server-side apply.
+"""Tracks who owns which field: managed fields of every write, and server-side apply.
 
 An entry of `metadata.managedFields` is one manager's set for one operation and subresource; the sets have the API's `fieldsV1`
 form (`field_sets`). Apply takes what the manager lists now, and removes what it listed before and nobody else owns.

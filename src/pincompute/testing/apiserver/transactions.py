@@ -1,4 +1,4 @@
-"""This module commits writes: tables, history and listeners change together, and consequences follow until none is left."""
+"""Commits writes: tables, history and listeners change together, and consequences follow until none is left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This module parses URL paths into the kind, the object and the subresource."""
+"""Parses URL paths into the kind, the object and the subresource."""
 
 from __future__ import annotations
 

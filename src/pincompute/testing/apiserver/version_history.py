@@ -1,4 +1,4 @@
-"""This module keeps every change by resource version, for watches and for pages of an old version.
+"""Keeps every change by resource version, for watches and for pages of an old version.
 
 Versions count up by one for the whole store. `compact` drops the oldest; a request for what was dropped gets `Gone`.
 """

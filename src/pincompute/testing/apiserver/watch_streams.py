@@ -1,4 +1,4 @@
-"""This module serves one watch over HTTP: events as JSON lines from a version on, bookmarks, and a time-out.
+"""Serves one watch over HTTP: events as JSON lines from a version on, bookmarks, and a time-out.
 
 A watch from a compacted version gets an ERROR event in a stream with HTTP status 200, as from a real API server.
 """
@@ -65,8 +65,8 @@ async def _events(
     resource, loop = target.kind.resource, asyncio.get_running_loop()
     end = loop.time() + wanted.seconds
     bookmark_at = loop.time() + faults.bookmark_every
-    news = asyncio.Event()
-    unsubscribe = store.subscribe(lambda _resource, _event: news.set())
+    changed = asyncio.Event()
+    unsubscribe = store.subscribe(lambda _resource, _event: changed.set())
     try:
         since = wanted.since
         if not since or wanted.initial:
@@ -74,7 +74,7 @@ async def _events(
             for event in _present(store, target, wanted):
                 yield event
         while loop.time() < end:
-            news.clear()
+            changed.clear()
             for event in store.events(resource, since, target.namespace, wanted.label_selector, wanted.field_selector):
                 yield event
             since = store.resource_version
@@ -82,7 +82,7 @@ async def _events(
                 yield store.bookmark(resource)
                 bookmark_at = loop.time() + faults.bookmark_every
             next_at = min(end, bookmark_at) if wanted.bookmarks and bookmark_at > loop.time() else end
-            await _wait(news, next_at - loop.time())
+            await _wait(changed, next_at - loop.time())
     finally:
         unsubscribe()
 
@@ -98,9 +98,9 @@ def _present(store: ClusterStore, target: RequestTarget, wanted: WatchOptions) -
     return found
 
 
-async def _wait(news: asyncio.Event, seconds: float) -> None:
+async def _wait(changed: asyncio.Event, seconds: float) -> None:
     try:
         async with asyncio.timeout(max(0.0, seconds)):
-            await news.wait()
+            await changed.wait()
     except TimeoutError:
         return

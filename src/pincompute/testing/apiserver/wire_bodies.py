@@ -1,4 +1,4 @@
-"""This module makes response bodies: Status objects, lists, and objects as their metadata alone."""
+"""Makes response bodies: Status objects, lists, and objects as their metadata alone."""
 
 from __future__ import annotations
 

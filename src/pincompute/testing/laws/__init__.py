@@ -1,4 +1,4 @@
-"""This package holds the laws that every controller obeys: simulated worlds, faults in them, and one function per law.
+"""Holds the laws that every controller obeys: simulated worlds, faults in them, and one function per law.
 
 A law takes a `Case` (controllers and a generated world) and a source of randomness, and raises `Broken` when it does not hold.
 Nothing here is random or timed by itself: the same case and the same randomness give the same run.

@@ -1,4 +1,4 @@
-"""This module defines a law's case: processes with their controllers, and a scenario that they have to cope with."""
+"""Defines a law's case: processes with their controllers, and a scenario that they have to cope with."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import lru_cache, partial
 from typing import Any, TypeAlias
 
 from pincompute.api.meta import Resource
-from pincompute.engine.controller_card import Card, Controller
+from pincompute.engine.controller import Card, Controller
 from pincompute.testing.laws.simulated_world import Indexes, SimulatedWorld
 
 Step: TypeAlias = Callable[[SimulatedWorld], None]

@@ -1,4 +1,4 @@
-"""This module tracks each simulated controller: the keys it knows, the keys it must reconcile, and the events it gets."""
+"""Tracks each simulated controller: the keys it knows, the keys it must reconcile, and the events it gets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from pincompute.api.meta import Key, Object, Resource
 from pincompute.engine import executor
-from pincompute.engine.controller_card import Controller, ReadAccess
+from pincompute.engine.controller import Controller, ReadAccess
 from pincompute.kube.cache_views import Views
 from pincompute.testing.laws.cases import SimulatedProcess
 from pincompute.testing.laws.simulated_clusters import ReadableKinds, readable_kinds

@@ -1,4 +1,4 @@
-"""This module compares the final states of two runs without what may differ: ids, versions, times."""
+"""Compares the final states of two runs without what may differ: ids, versions, times."""
 
 from __future__ import annotations
 

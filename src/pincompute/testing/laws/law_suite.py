@@ -1,4 +1,4 @@
-"""This module holds the laws. Each runs a case undisturbed and then disturbed, and compares; `LAWS` lists them by name."""
+"""Holds the laws. Each runs a case undisturbed and then disturbed, and compares; `LAWS` lists them by name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from pincompute.api.meta import Key
-from pincompute.engine.controller_card import Card
+from pincompute.engine.controller import Card
 from pincompute.engine.plan import Action, ConfirmSet, Plan
 from pincompute.engine.reconciler import ReconcileResult
 from pincompute.testing.laws import final_state, plan_effects

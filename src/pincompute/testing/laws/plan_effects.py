@@ -1,4 +1,4 @@
-"""This module predicts a plan's effects on a world: which objects come and go, and how many replicas it asks for."""
+"""Predicts a plan's effects on a world: which objects come and go, and how many replicas it asks for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This module implements the engine's interfaces over simulated worlds: a process's views and its writer, synchronously.
+"""Implements the engine's interfaces over simulated worlds: a process's views and its writer, synchronously.
 
 `Staleness` makes views stale: it shows all or some kinds of the world as they were some writes ago.
 """
@@ -16,7 +16,7 @@ import msgspec
 from pincompute.api.labels import HOST, LOCAL
 from pincompute.api.meta import Key, Manifest, Object, Resource
 from pincompute.engine import executor
-from pincompute.engine.controller_card import Card
+from pincompute.engine.controller import Card
 from pincompute.engine.error_classification import UndeclaredAccessError
 from pincompute.engine.interfaces import Propagation, Subresource
 from pincompute.engine.plan import Ref
@@ -89,7 +89,7 @@ class Fault(StrEnum):
     CRASH_BEFORE = "crash before the write"
     CRASH_AFTER = "crash after the write"
     ANSWER_LOST = "the write happens, its answer is lost"
-    NOT_SENT = "the write does not happen, the controller is told so"
+    NOT_SENT = "the write does not happen, the controller learns so"
 
 
 class Crash(BaseException):
@@ -132,7 +132,7 @@ class SimulatedViews:
         where = executor.where_of(cluster)
         if any(executor.where_of(mine) == where and resource == kind for mine, kind in self._readable):
             return Unknown(f"{cluster} is not connected")
-        return UndeclaredAccessError(f"{self._card.name} looks at {resource} in {cluster}, which its card does not name")
+        return UndeclaredAccessError(f"{self._card.name} reads {resource} in {cluster}, which its card does not name")
 
     def _version(self, cluster: str, name: str, resource: Resource[Any]) -> int | None:
         """Returns the version to show; None for the present."""

@@ -1,4 +1,4 @@
-"""This module simulates a world: clusters in memory with their whole history, a clock, and network failures.
+"""Simulates a world: clusters in memory with their whole history, a clock, and network failures.
 
 There is no cache. A controller sees the history up to some version, so a view of any age, of one kind or one cluster alone, is
 a matter of choosing a number.
@@ -26,7 +26,7 @@ T = TypeVar("T", bound=Object)
 Indexes: TypeAlias = Mapping[Resource[Any], Mapping[str, Index[Any]]]
 ClusterKind: TypeAlias = tuple[str, Resource[Any]]
 """One kind in one cluster."""
-News: TypeAlias = Callable[[str, Resource[Any], Object], None]
+Listener: TypeAlias = Callable[[str, Resource[Any], Object], None]
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
 BUILT_IN: tuple[Resource[Any], ...] = (
@@ -145,7 +145,7 @@ class SimulatedWorld:
         self._uids = 0
         self._kinds: dict[Resource[Any], None] = dict.fromkeys((*BUILT_IN, *resources))
         self._histories: dict[ClusterKind, ObjectHistory] = {}
-        self._listeners: list[News] = []
+        self._listeners: list[Listener] = []
         self._answer_listeners: list[Callable[[Question[Any]], None]] = []
         custom = [resource for resource in self._kinds if resource not in BUILT_IN and resource.group]
         self._applied = applied
@@ -217,7 +217,7 @@ class SimulatedWorld:
             self._clocks.setdefault(cluster, []).append((self.now, self.version(cluster)))
         self.now += timedelta(seconds=seconds)
 
-    def listen(self, listener: News) -> None:
+    def listen(self, listener: Listener) -> None:
         self._listeners.append(listener)
 
     def tell(self, question: Question[Any], answer: Any = None) -> None:

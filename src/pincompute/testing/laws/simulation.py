@@ -1,4 +1,4 @@
-"""This module runs a case from its beginning to rest, with faults on the way.
+"""Runs a case from its beginning to rest, with faults on the way.
 
 It keeps the engine's promises without its timers: it reconciles a key when one of its card's reads has an event, when the
 key's plan asked for it, after the key's writes, and after a failure, and never otherwise. At rest it reconciles every key once

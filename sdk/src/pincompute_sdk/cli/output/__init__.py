@@ -1,1 +1,1 @@
-"""How results are shown: for people on a terminal, plain in a pipe, and as data."""
+"""Shows results: for people on a terminal, plain in a pipe, and as data."""

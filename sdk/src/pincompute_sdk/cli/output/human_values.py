@@ -1,4 +1,4 @@
-"""Values as people read them."""
+"""Formats values as people read them."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from pincompute.gateway.operation.logs.log_lines import Stamped, mark
+from pincompute.gateway.operation.logs.line_format import Stamped, mark
 
 LARGEST = 256 * 1024  # bytes of one stream
 SMALLEST = 16 * 1024

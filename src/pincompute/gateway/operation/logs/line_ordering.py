@@ -10,7 +10,7 @@ import heapq
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from pincompute.gateway.operation.logs.log_lines import SECOND, Stamped
+from pincompute.gateway.operation.logs.line_format import SECOND, Stamped
 
 WAIT = 300_000_000  # nanoseconds a live line waits for older ones from elsewhere
 AHEAD = 2 * SECOND  # a clock that is further ahead is wrong

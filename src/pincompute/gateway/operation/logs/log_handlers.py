@@ -16,15 +16,15 @@ from pincompute.api.kinds import WorkloadKind
 from pincompute.api.workloads import WorkloadStatus
 from pincompute.gateway.call_context import Call, may
 from pincompute.gateway.operation.lifecycle_service import LifecycleService
-from pincompute.gateway.operation.logs import log_query, log_sources
+from pincompute.gateway.operation.logs import log_query, source_selection
 from pincompute.gateway.operation.logs.line_buffer import BufferBudget, LineBuffer
-from pincompute.gateway.operation.logs.log_lines import ENCODERS, NDJSON, LogLine
+from pincompute.gateway.operation.logs.line_format import ENCODERS, NDJSON, LogLine
 from pincompute.gateway.operation.logs.log_query import LogQuery
-from pincompute.gateway.operation.logs.log_reader import LogReader
-from pincompute.gateway.operation.logs.log_response import LogFormatter, LogStream, media_type
-from pincompute.gateway.operation.operation_paths import named, path
+from pincompute.gateway.operation.logs.reader import LogReader
+from pincompute.gateway.operation.logs.response_format import LogFormatter, LogStream, media_type
 from pincompute.gateway.operation.replica_access import ReplicaAccess
 from pincompute.gateway.operation.replica_lookup import ReplicaLookup, WorkloadRef
+from pincompute.gateway.operation.route_paths import named, path
 from pincompute.gateway.operation.stream_permissions import StreamPermissions
 from pincompute.gateway.operation.streamed_response import StreamedResponse
 from pincompute.gateway.problems import Problem
@@ -43,7 +43,7 @@ class LogService:
     def open(self, target: WorkloadRef, query: LogQuery, accept: str, call: Call) -> StreamedResponse:
         """Open a stream. Raises Problem for what the workload does not have; later failures are marks in the stream."""
         obj = self.verbs.workload(target)
-        log_sources.check(obj, target, self.replicas.of(target), query)
+        source_selection.check(obj, target, self.replicas.of(target), query)
         wanted, buffer = media_type(accept), LineBuffer(self.budget)
         reader = LogReader(
             target, query, self.replicas, self.access, buffer, time.time_ns, lambda: self._exists(target), _placed(obj.status)

@@ -15,8 +15,8 @@ import re2
 from litestar.params import FromQuery, HeaderParameter, QueryParameter
 
 from pincompute.gateway import problems
-from pincompute.gateway.operation.logs import log_lines
-from pincompute.gateway.operation.logs.log_lines import SECOND
+from pincompute.gateway.operation.logs import line_format
+from pincompute.gateway.operation.logs.line_format import SECOND
 from pincompute.gateway.problems import FieldError
 
 _RE2: Any = re2  # has no types
@@ -26,26 +26,22 @@ LONGEST_PATTERN = 1000  # characters
 PATTERN_MEMORY = 8 << 20  # bytes one pattern may use
 
 
-@dataclass(frozen=True, slots=True)
-class GrepPattern:
-    _compiled: Any
-
-    def matches(self, text: str) -> bool:
-        return self._compiled.search(text) is not None
-
-
-def compile_pattern(text: str) -> GrepPattern:
+def compile_pattern(text: str) -> Any:
     """Compile a pattern for RE2. Raises Problem for a pattern that it does not take."""
     if len(text) > LONGEST_PATTERN:
-        raise _invalid("grep", _RE2_SYNTAX, f"has {len(text)} characters, at most {LONGEST_PATTERN} are taken")
+        raise problems.invalid(
+            FieldError("grep", _RE2_SYNTAX, f"has {len(text)} characters, at most {LONGEST_PATTERN} are taken")
+        )
     options = _RE2.Options()
     options.max_mem = PATTERN_MEMORY
     options.log_errors = False
     try:
-        return GrepPattern(_RE2.compile(text, options))
+        return _RE2.compile(text, options)
     except _RE2.error as error:
         why = error.args[0]
-        raise _invalid("grep", _RE2_SYNTAX, why.decode(errors="replace") if isinstance(why, bytes) else str(why)) from None
+        raise problems.invalid(
+            FieldError("grep", _RE2_SYNTAX, why.decode(errors="replace") if isinstance(why, bytes) else str(why))
+        ) from None
 
 
 MOST_LINES = 10_000  # of `tail`
@@ -77,11 +73,14 @@ class LogQuery:
     container: str = ""
     since: str | float = ""
     tail: int = -1
-    pattern: GrepPattern | None = None
+    pattern: Any = None  # of RE2, which has no types
     previous: bool = False
     follow: bool = False
     file: str = ""
     after: LogCursor | None = None
+
+    def matches(self, text: str) -> bool:
+        return self.pattern is None or self.pattern.search(text) is not None
 
 
 _Since = Annotated[str, QueryParameter(description="A duration such as 10m, or a time in RFC 3339.")]
@@ -105,14 +104,14 @@ def read(
 ) -> LogQuery:
     """Parse the parameters. Raises Problem for a wrong one."""
     if follow and previous:
-        raise _invalid("previous", "false beside follow", "a run that has ended cannot be followed")
+        raise problems.invalid(FieldError("previous", "false beside follow", "a run that has ended cannot be followed"))
     if tail is not None and not 0 <= tail <= MOST_LINES:
-        raise _invalid("tail", f"a number from 0 to {MOST_LINES}", f"is {tail}")
+        raise problems.invalid(FieldError("tail", f"a number from 0 to {MOST_LINES}", f"is {tail}"))
     cursor = _cursor(after)
     return LogQuery(
         replica=replica,
         container=container,
-        since=log_lines.rfc3339(cursor.at // SECOND * SECOND) if cursor else _since(since),
+        since=line_format.rfc3339(cursor.at // SECOND * SECOND) if cursor else _since(since),
         tail=-1 if tail is None or cursor else tail,
         pattern=compile_pattern(grep) if grep else None,
         previous=previous,
@@ -131,10 +130,10 @@ def _since(text: str) -> str | float:
         days, hours, minutes, seconds = (int(part or 0) for part in duration.groups())
         return min(LONGEST, float(((days * 24 + hours) * 60 + minutes) * 60 + seconds))
     try:
-        return log_lines.rfc3339(log_lines.nanoseconds(text))
+        return line_format.rfc3339(line_format.nanoseconds(text))
     except (ValueError, OverflowError):
         expected = "a duration such as 10m or 1h30m, or a time such as 2026-11-21T14:00:00Z"
-        raise _invalid("since", expected, f"{text[:80]!r} is neither") from None
+        raise problems.invalid(FieldError("since", expected, f"{text[:80]!r} is neither")) from None
 
 
 def _cursor(text: str) -> LogCursor | None:
@@ -148,9 +147,5 @@ def _file(path: str) -> str:
     if not path:
         return ""
     if not path.startswith("/") or posixpath.normpath(path) != path or "\0" in path:
-        raise _invalid("file", "an absolute path without . and ..", f"{path[:200]!r} is not one")
+        raise problems.invalid(FieldError("file", "an absolute path without . and ..", f"{path[:200]!r} is not one"))
     return path
-
-
-def _invalid(field: str, expected: str, message: str) -> problems.Problem:
-    return problems.invalid((FieldError(field, expected, message),))

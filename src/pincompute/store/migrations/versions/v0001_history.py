@@ -1,4 +1,4 @@
-"""This migration creates the table of history records."""
+"""Creates the table of history records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This migration creates the table of service tokens."""
+"""Creates the table of service tokens."""
 
 from __future__ import annotations
 

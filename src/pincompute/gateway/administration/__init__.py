@@ -1,1 +1,0 @@
-"""Administration: the session, service tokens, roles, clusters and the audit log."""

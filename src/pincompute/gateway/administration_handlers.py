@@ -1,0 +1,229 @@
+"""Handlers for the session, service tokens, roles, the audit log and the clusters.
+
+Nobody creates a token with more permissions than their own. Callers see only their own tokens, administrators see all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, TypeAlias
+
+from litestar import Response, delete, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.types import ControllerRouterHandler
+
+from pincompute.api import conditions
+from pincompute.api.member_clusters import MEMBERCLUSTERS, MemberCluster
+from pincompute.api.meta import Struct, doc
+from pincompute.gateway import problems
+from pincompute.gateway.access import Authorizer, Roles, ServiceToken, ServiceTokens, TokenScope
+from pincompute.gateway.access.permissions import UnknownPermission
+from pincompute.gateway.access.service_tokens import LONGEST
+from pincompute.gateway.audit import AuditError, AuditReport, verify
+from pincompute.gateway.cache_reads import CacheReads
+from pincompute.gateway.call_context import Call, Caller, Operation, may
+from pincompute.gateway.problems import FieldError
+from pincompute.gateway.settings import GatewaySettings
+
+_HEAD = "The head of an earlier report, kept elsewhere: a log that was cut off at its end since then lacks it."
+Head: TypeAlias = Annotated[str, QueryParameter(description=_HEAD, pattern="^([0-9a-f]{64})?$")]
+
+EVERY_TOKEN = Operation("tokens", "get")  # in the region: what an administrator may
+
+
+class Session(Struct):
+    """Who calls, as the gateway sees it."""
+
+    name: Annotated[str, doc("Name.")]
+    kind: Annotated[str, doc("user, service or platform.")]
+    groups: Annotated[tuple[str, ...], doc("Groups that the issuer named.")] = ()
+    roles: Annotated[tuple[str, ...], doc("Platform roles.")] = ()
+    expires: Annotated[datetime | None, doc("When the credential ends.")] = None
+    limit: Annotated[str, doc("What the service token is limited to, such as viewer in project demo; empty for a login.")] = ""
+
+
+class NewToken(Struct):
+    """What a service token shall be allowed."""
+
+    name: Annotated[str, doc("What it is for.", minLength=1, maxLength=63)]
+    project: Annotated[str, doc("The project it is for; * for all.", minLength=1, maxLength=63)]
+    role: Annotated[str, doc("At most what this role may; together with operations what both allow.")] = ""
+    operations: Annotated[tuple[str, ...], doc("Such as apps:get or logs:*; empty for all of the role.", maxItems=100)] = ()
+    days: Annotated[int, doc("Days until it ends.", minimum=1, maximum=LONGEST.days)] = 30
+
+
+class Token(Struct):
+    """A service token; the secret is shown once, when it is made."""
+
+    id: Annotated[str, doc("Names the token, also to revoke it.")]
+    name: Annotated[str, doc("What it is for.")]
+    subject: Annotated[str, doc("In whose name it acts.")]
+    project: Annotated[str, doc("The project it is for; * for all.")]
+    created: Annotated[datetime, doc("When it was made.")]
+    expires: Annotated[datetime, doc("When it ends.")]
+    role: Annotated[str, doc("At most what this role may.")] = ""
+    operations: Annotated[tuple[str, ...], doc("At most these operations.")] = ()
+    revoked: Annotated[datetime | None, doc("When it was revoked.")] = None
+    secret: Annotated[str, doc("To be sent as a bearer token; never shown again.")] = ""
+
+
+class TokenPage(Struct):
+    items: Annotated[tuple[Token, ...], doc("Newest first.")]
+
+
+class Role(Struct):
+    name: Annotated[str, doc("As a project's member carries it.")]
+    operations: Annotated[tuple[str, ...], doc("What it allows, such as apps:get.")]
+
+
+class RolePage(Struct):
+    items: Annotated[tuple[Role, ...], doc("By name.")]
+
+
+class Cluster(Struct):
+    """A member cluster, for administrators; users need not know that there are any."""
+
+    name: Annotated[str, doc("Name.")]
+    zone: Annotated[str, doc("Its zone.")]
+    ready: Annotated[bool, doc("It takes work.")]
+    nodes: Annotated[int, doc("Nodes, as last reported.")] = 0
+    pods: Annotated[int, doc("Pods that run, as last reported.")] = 0
+    message: Annotated[str, doc("If it is not ready: why.")] = ""
+
+
+class ClusterPage(Struct):
+    items: Annotated[tuple[Cluster, ...], doc("By name.")]
+
+
+@get("/v1/session", opt=may("session", "get"), operation_id="getSession", tags=["session"])
+async def get_session(call: NamedDependency[Call], authorizer: NamedDependency[Authorizer]) -> Session:
+    """Who am I?"""
+    caller = call.caller
+    expires = None if math.isinf(caller.expires) else datetime.fromtimestamp(caller.expires, UTC)
+    held, groups = authorizer.held_permissions(caller, ""), tuple(sorted(caller.groups))
+    return Session(name=caller.name, kind=caller.kind, groups=groups, roles=held.roles, expires=expires, limit=held.limit)
+
+
+@get("/v1/tokens", opt=may("tokens", "list"), operation_id="listTokens", tags=["tokens"])
+async def list_tokens(
+    call: NamedDependency[Call], tokens: NamedDependency[ServiceTokens], authorizer: NamedDependency[Authorizer]
+) -> TokenPage:
+    """One's own, or all for administrators."""
+    return TokenPage(items=tuple(_token(t) for t in tokens.all() if _sees(t, call.caller, authorizer)))
+
+
+@post("/v1/tokens", opt=may("tokens", "create"), operation_id="createToken", tags=["tokens"])
+async def create_token(
+    data: JSONBody[NewToken],
+    call: NamedDependency[Call],
+    tokens: NamedDependency[ServiceTokens],
+    authorizer: NamedDependency[Authorizer],
+    roles: NamedDependency[Roles],
+) -> Token:
+    """The answer carries the secret; nobody sees it again."""
+    _check(data, roles)
+    scope = TokenScope(project=data.project, role=data.role, operations=data.operations)
+    if authorizer.excess(call.caller, scope):
+        raise problems.forbidden(
+            f"{call.caller.name} may not do all that this token could in project {data.project}",
+            "name a lesser role, or fewer operations",
+        )
+    secret, made = await tokens.create(data.name, call.caller, call.caller.name, scope, timedelta(days=data.days))
+    return _token(made, secret)
+
+
+@delete("/v1/tokens/{name:str}", opt=may("tokens", "delete"), operation_id="deleteToken", tags=["tokens"], status_code=204)
+async def delete_token(
+    name: FromPath[str],
+    call: NamedDependency[Call],
+    tokens: NamedDependency[ServiceTokens],
+    authorizer: NamedDependency[Authorizer],
+) -> None:
+    """Revoke it: in force everywhere within seconds. Doing it again is harmless."""
+    found = next((t for t in tokens.all() if t.id == name and _sees(t, call.caller, authorizer)), None)
+    if found is None or not await tokens.revoke(name):
+        raise problems.not_found(f"service token {name}")
+
+
+@get("/v1/roles", opt=may("roles", "list"), operation_id="listRoles", tags=["roles"])
+async def list_roles(roles: NamedDependency[Roles]) -> RolePage:
+    """Every role that a member of a project may carry."""
+    return RolePage(items=tuple(Role(name=name, operations=allowed) for name, allowed in sorted(roles.described().items())))
+
+
+@get("/v1/admin/clusters", opt=may("clusters", "list"), operation_id="listClusters", tags=["admin"])
+async def list_clusters(reads: NamedDependency[CacheReads]) -> ClusterPage:
+    """The region's member clusters."""
+    silent = frozenset(reads.silent())
+    members = sorted(reads.host(MEMBERCLUSTERS).list(), key=lambda m: m.metadata.name)
+    return ClusterPage(items=tuple(_cluster(m, silent=m.metadata.name in silent) for m in members))
+
+
+@post("/v1/admin/audit/verify", opt=may("audit", "get", cost=20), operation_id="verifyAudit", tags=["admin"], status_code=200)
+async def verify_audit(settings: NamedDependency[GatewaySettings], head: Head = "") -> Response[AuditReport]:
+    """Read the whole audit log of this gateway and name every line that is not as it was written."""
+    try:
+        return Response(await asyncio.to_thread(verify, settings.path(settings.audit.file), head))
+    except AuditError as problem:
+        raise problems.unavailable(str(problem)) from None
+
+
+def _check(data: NewToken, roles: Roles) -> None:
+    if data.role and not roles.has(data.role):
+        known = ", ".join(sorted(roles.described()))
+        raise problems.invalid(FieldError("role", f"one of {known}", f"there is no role {data.role!r}"))
+    if not data.role and not data.operations:
+        raise problems.invalid(FieldError("role", "a role, or operations", "the token would allow nothing"))
+    try:
+        roles.universe.of_operations(data.operations)
+    except UnknownPermission as unknown:
+        raise problems.invalid(FieldError("operations", "operations such as apps:get", str(unknown))) from None
+
+
+def _sees(token: ServiceToken, caller: Caller, authorizer: Authorizer) -> bool:
+    return token.created_by == caller.name or authorizer.everywhere(caller, EVERY_TOKEN)
+
+
+def _token(token: ServiceToken, secret: str = "") -> Token:
+    return Token(
+        id=token.id,
+        name=token.name,
+        subject=token.subject,
+        project=token.scope.project,
+        role=token.scope.role,
+        operations=token.scope.operations,
+        created=token.created_at,
+        expires=token.expires_at,
+        revoked=token.revoked_at,
+        secret=secret,
+    )
+
+
+def _cluster(member: MemberCluster, *, silent: bool) -> Cluster:
+    ready = conditions.find(member.status.conditions, "Ready")
+    capacity = member.status.capacity
+    message = "does not answer; these are its last figures" if silent else ready.message if ready else "is not reported yet"
+    takes = ready is not None and ready.status == "True" and not silent
+    return Cluster(
+        name=member.metadata.name,
+        zone=member.spec.zone,
+        ready=takes,
+        nodes=capacity.nodes if capacity else 0,
+        pods=capacity.running_pods if capacity else 0,
+        message="" if takes else message,
+    )
+
+
+ROUTES: Sequence[ControllerRouterHandler] = (
+    get_session,
+    list_tokens,
+    create_token,
+    delete_token,
+    list_roles,
+    list_clusters,
+    verify_audit,
+)

@@ -1,0 +1,192 @@
+"""Finds a replica, opens a program, a copy or a port in it, and connects the client to it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from pincompute.api import labels
+from pincompute.api.member_clusters import PROJECTS
+from pincompute.api.meta import Key
+from pincompute.gateway import problems
+from pincompute.gateway.cache_reads import CacheReads
+from pincompute.gateway.call_context import Call
+from pincompute.gateway.middleware import refuse_socket
+from pincompute.gateway.operation import replica_lookup as naming
+from pincompute.gateway.operation import user_websockets
+from pincompute.gateway.operation.lifecycle_service import LifecycleService
+from pincompute.gateway.operation.replica_access import ReplicaAccess
+from pincompute.gateway.operation.replica_lookup import Replica, ReplicaLookup, WorkloadRef
+from pincompute.gateway.operation.replica_streams import command_execution, file_copy, port_tunnel, shell_transcript
+from pincompute.gateway.operation.replica_streams.command_execution import CommandResult
+from pincompute.gateway.operation.replica_streams.file_copy import CopyBroken, CopyResult
+from pincompute.gateway.operation.replica_streams.shell_session import ShellSession
+from pincompute.gateway.operation.replica_streams.shell_transcript import Transcript
+from pincompute.gateway.operation.stream_permissions import StreamPermissions
+from pincompute.gateway.operation.streamed_response import StreamedResponse, Write
+from pincompute.gateway.operation.task_groups import first_of
+from pincompute.gateway.operation.user_websockets import UserSocket
+from pincompute.gateway.problems import FieldError, Problem
+from pincompute.gateway.settings import GatewaySettings
+from pincompute.kube.api_errors import KubeError, NotFound, Refused
+from pincompute.kube.cache_views import Unknown
+from pincompute.kube.streams.pod_exec import ExecCommand
+
+TAR = "application/x-tar"
+TRANSCRIPTS = "transcripts"  # folder, beside the audit log
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaContainer:
+    """One container of one replica."""
+
+    replica: Replica
+    container: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaStreamService:
+    reads: CacheReads
+    verbs: LifecycleService
+    replicas: ReplicaLookup
+    access: ReplicaAccess
+    permissions: StreamPermissions
+    settings: GatewaySettings
+
+    def find(self, target: WorkloadRef, replica: str, container: str) -> ReplicaContainer:
+        """Find a container. Raises Problem when there is none, or its cluster does not answer."""
+        self.verbs.workload(target)
+        chosen = naming.choose(target, self.replicas.of(target), replica)
+        if not chosen.answers:
+            raise problems.unavailable(f"{chosen.cluster}, where {chosen.name} runs, does not answer now")
+        return ReplicaContainer(chosen, naming.container_of(chosen, container))
+
+    async def run(
+        self, found: ReplicaContainer, call: Call, argv: tuple[str, ...], given: bytes, seconds: float
+    ) -> CommandResult:
+        command = ExecCommand(argv, found.container, stdin=bool(given))
+        transcript = self._transcript(call, argv, found)
+        try:
+            output = await command_execution.run(self.access, found.replica.place, command, given, seconds)
+        except (KubeError, Unknown) as error:
+            raise not_reached(error, found) from error
+        if transcript is not None:
+            await transcript.output(bytes(output.stdout.data + output.stderr.data))
+            transcript.ended(f"exit code {output.exit.code}")
+            await transcript.finish()
+        return CommandResult(
+            replica=found.replica.name,
+            container=found.container,
+            stdout=output.stdout.text,
+            stderr=output.stderr.text,
+            exit_code=output.exit.code,
+            message=command_execution.explained(output.exit, argv, found.container),
+            truncated=output.stdout.truncated or output.stderr.truncated,
+        )
+
+    async def serve_shell(self, socket: UserSocket, target: WorkloadRef, call: Call) -> None:
+        async with AsyncExitStack() as stack:
+            try:
+                self._check_origin(socket)
+                found = self._asked(socket, target)
+                argv = tuple(socket.query_params.getall("command", [])) or command_execution.SHELL
+                tty = socket.query_params.get("tty", "true") != "false"
+                command = ExecCommand(argv, found.container, stdin=True, tty=tty)
+                process = await stack.enter_async_context(self.access.exec(found.replica.place, command))
+            except (Problem, KubeError, Unknown) as error:
+                problem = error if isinstance(error, Problem) else not_reached(error, target)
+                await refuse_socket(socket.scope, socket.send, problem)
+                return
+            await socket.accept()
+            transcript = self._transcript(call, argv, found)
+            await ShellSession(
+                socket, process, command, call, self.permissions, self.settings.shells.idle, time.monotonic, transcript
+            ).run()
+
+    async def serve_port(self, socket: UserSocket, target: WorkloadRef, call: Call) -> None:
+        async with AsyncExitStack() as stack:
+            try:
+                self._check_origin(socket)
+                found = self._asked(socket, target)
+                port = _port(socket.query_params.get("port", ""))
+                tunnel = await stack.enter_async_context(self.access.forward(found.replica.place, port))
+            except (Problem, KubeError, Unknown) as error:
+                problem = error if isinstance(error, Problem) else not_reached(error, target)
+                await refuse_socket(socket.scope, socket.send, problem)
+                return
+            await socket.accept()
+            await port_tunnel.run(socket, tunnel, call, self.permissions)
+
+    async def download(self, found: ReplicaContainer, path: str, call: Call) -> StreamedResponse:
+        """Begin once the first bytes are there. Raise Problem."""
+        checked, stack = file_copy.check_path(path), AsyncExitStack()
+        try:
+            opened = file_copy.download(self.access, found.replica.place, found.container, checked)
+            download = await stack.enter_async_context(opened)
+        except (KubeError, Unknown) as error:
+            raise not_reached(error, found) from error
+
+        async def send(write: Write) -> None:
+            await write(download.first)
+            async for piece in download.rest:
+                await write(piece)
+
+        async def produce(write: Write) -> None:
+            async with stack:
+                await first_of(send(write), self._break(call))
+
+        return StreamedResponse(produce, TAR)
+
+    async def _break(self, call: Call) -> None:
+        raise CopyBroken(await self.permissions.until_ended(call))
+
+    async def upload(self, found: ReplicaContainer, path: str, body: AsyncIterator[bytes]) -> CopyResult:
+        checked = file_copy.check_path(path)
+        try:
+            size = await file_copy.upload(self.access, found.replica.place, found.container, checked, body)
+        except (KubeError, Unknown) as error:
+            raise not_reached(error, found) from error
+        return CopyResult(found.replica.name, found.container, checked, size)
+
+    def _check_origin(self, socket: UserSocket) -> None:
+        headers = socket.headers
+        user_websockets.check_origin(headers.get("origin", ""), headers.get("host", ""), self.settings.shells.origins)
+
+    def _asked(self, socket: UserSocket, target: WorkloadRef) -> ReplicaContainer:
+        asked = socket.query_params
+        return self.find(target, asked.get("replica", ""), asked.get("container", ""))
+
+    def _transcript(self, call: Call, argv: tuple[str, ...], found: ReplicaContainer) -> Transcript | None:
+        """A transcript, if the project asks for one, or the gateway's settings do."""
+        audit = self.settings.audit
+        if not (self.settings.shells.transcripts or self._wanted(call.project)):
+            return None
+        file = self.settings.path(audit.file).parent / TRANSCRIPTS / shell_transcript.file_name(call)
+        transcript = Transcript(file, time.monotonic, audit.fail_open)
+        transcript.begin(call, argv, f"{found.replica.name} {found.container}")
+        return transcript
+
+    def _wanted(self, project: str) -> bool:
+        found = self.reads.host(PROJECTS).get(Key("", project))
+        return found is not None and found.metadata.annotations.get(labels.TRANSCRIPTS) == "true"
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise problems.invalid(FieldError("port", "a number from 1 to 65535", f"{text[:20]!r} is not one"))
+    return int(text)
+
+
+def not_reached(error: KubeError | Unknown, what: ReplicaContainer | WorkloadRef) -> Problem:
+    """Why nothing could be opened in a replica, without internal addresses."""
+    name = what.replica.name if isinstance(what, ReplicaContainer) else what.name
+    match error:
+        case NotFound():
+            return problems.wrong_state(f"{name} has just gone", "look again which replicas there are")
+        case Refused():
+            remedy = "wait until it runs, or choose another replica"
+            return problems.wrong_state(f"nothing could be opened in {name}: {error.message}", remedy)
+        case _:
+            return problems.unavailable(f"the cluster of {name} does not answer: {error}")

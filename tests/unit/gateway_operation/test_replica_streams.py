@@ -1,0 +1,343 @@
+"""Shells, commands and copies: what passes, what ends them, what is recorded (S-255, S-256, S-257)."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import tarfile
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from replica_samples import NOW, ScriptedAccess, ScriptedProgram, key
+
+from pincompute.gateway.call_context import Call, Caller, Operation
+from pincompute.gateway.middleware import close_reason
+from pincompute.gateway.operation import stream_permissions as asking
+from pincompute.gateway.operation import user_websockets
+from pincompute.gateway.operation.replica_access import ReplicaPlace
+from pincompute.gateway.operation.replica_streams import command_execution, file_copy, shell_transcript, tar_streams
+from pincompute.gateway.operation.replica_streams.shell_session import SessionEnd, ShellSession
+from pincompute.gateway.operation.replica_streams.shell_transcript import Transcript
+from pincompute.gateway.operation.stream_permissions import StreamPermissions
+from pincompute.gateway.problems import Problem
+from pincompute.kube.streams import channel_protocol
+from pincompute.kube.streams.channel_protocol import Channel, ExitStatus, TerminalSize
+from pincompute.kube.streams.pod_exec import ExecCommand
+
+PLACE = ReplicaPlace("a1", key("web-a1-0"))
+CALL = Call("r-1", Caller("ann"), Operation("shells", "open"), "shop", "web", "10.0.0.1", NOW)
+
+
+class ScriptedAuthorizer:
+    """An authorizer of whom a test takes the right back."""
+
+    allowed, hidden, why = True, False, ""
+
+    def decide(self, *_: Any) -> ScriptedAuthorizer:
+        return self
+
+
+class FakeSocket:
+    """The user's end of a WebSocket: messages to send, and what came."""
+
+    def __init__(self, *sends: bytes | None) -> None:
+        self.inbox = asyncio.Queue[dict[str, Any]]()
+        self.got: list[bytes] = []
+        self.closed: tuple[int, str] | None = None
+        for data in sends:
+            self.inbox.put_nowait({"type": "websocket.receive", "bytes": data})
+
+    async def receive(self) -> dict[str, Any]:
+        return await self.inbox.get()
+
+    async def send_bytes(self, data: bytes) -> None:
+        self.got.append(data)
+
+    async def close(self, code: int, reason: str) -> None:
+        self.closed = (code, reason)
+
+
+async def session(wire: FakeSocket, program: ScriptedProgram, *, idle: float = 60.0, **more: Any) -> SessionEnd:
+    rights = StreamPermissions(more.pop("authorizer", ScriptedAuthorizer()), time.time)
+    shell = ShellSession(wire, program, ExecCommand(("sh",), "main"), CALL, rights, idle, time.monotonic, **more)  # type: ignore[arg-type]
+    async with asyncio.timeout(10):
+        return await shell.run()
+
+
+async def test_bytes_pass_both_ways_and_the_exit_is_told() -> None:
+    program = ScriptedProgram([(Channel.STDOUT, b"out"), (Channel.STDERR, b"err")], ExitStatus(3, "no"), waits=asyncio.Event())
+    wire = FakeSocket(b"\x00ls\n", b'\x04{"Width":80,"Height":24}', b"\xff\x00")
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(session(wire, program))
+        while not program.input_ended:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        assert program.waits is not None
+        program.waits.set()
+    assert running.result().exit == ExitStatus(3, "no")
+    assert (bytes(program.given), program.sizes) == (b"ls\n", [TerminalSize(80, 24)])
+    assert wire.got[:2] == [b"\x01out", b"\x02err"]
+    assert channel_protocol.exit_of(wire.got[2][1:]) == ExitStatus(3, "no")
+    assert wire.closed == (1000, "")
+
+
+ENDS = {
+    "a text message": (None, user_websockets.NOT_UNDERSTOOD),
+    "a channel that takes nothing": (b"\x01x", user_websockets.NOT_UNDERSTOOD),
+    "a size that is none": (b'\x04{"Width":0,"Height":24}', user_websockets.NOT_UNDERSTOOD),
+    "a message that is too large": (b"\x00" + b"x" * user_websockets.LARGEST, user_websockets.TOO_LARGE),
+}
+
+
+@pytest.mark.parametrize("case", ENDS)
+async def test_what_is_not_understood_ends_the_shell(case: str) -> None:
+    """S-257."""
+    message, code = ENDS[case]
+    wire = FakeSocket(message)
+    end = await session(wire, ScriptedProgram([], ExitStatus(0), waits=asyncio.Event()))
+    assert end.code == code
+    assert wire.closed == (code, close_reason(end.why))
+
+
+async def test_a_shell_is_cut_when_the_right_is_withdrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """S-255."""
+    monkeypatch.setattr(asking, "EVERY", 0.01)
+    authorizer, wire = ScriptedAuthorizer(), FakeSocket()
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(
+            session(wire, ScriptedProgram([], ExitStatus(0), waits=asyncio.Event()), authorizer=authorizer)
+        )
+        await asyncio.sleep(0.05)
+        assert not running.done()
+        authorizer.allowed = False
+    assert wire.closed == (user_websockets.WITHDRAWN, "the right to it was withdrawn")
+
+
+async def test_a_shell_ends_with_the_login_it_was_opened_with() -> None:
+    expired = Call("r", Caller("ann", expires=5.0), Operation("shells", "open"), "shop", "web", "", NOW)
+    assert StreamPermissions(ScriptedAuthorizer(), lambda: 6.0).ended(expired) == "the login has expired"  # type: ignore[arg-type]
+
+
+async def test_a_shell_in_which_nothing_is_said_ends() -> None:
+    """S-257."""
+    end = await session(FakeSocket(), ScriptedProgram([], ExitStatus(0), waits=asyncio.Event()), idle=0.05)
+    assert end.code == user_websockets.IDLE
+
+
+async def test_a_transcript_shows_what_the_terminal_showed(tmp_path: Path) -> None:
+    """S-256."""
+    transcript = Transcript(tmp_path / "t" / shell_transcript.file_name(CALL), time.monotonic, fail_open=False)
+    transcript.begin(CALL, ("sh",), "web/0 main")
+    program = ScriptedProgram([(Channel.STDOUT, "grü".encode()[:3]), (Channel.STDOUT, "grü".encode()[3:])], ExitStatus(0))
+    await session(FakeSocket(), program, transcript=transcript)
+    header, *events = [json.loads(text) for text in transcript.path.read_text().splitlines()]
+    assert (header["version"], header["pincompute"]["by"], header["command"]) == (2, "ann", "sh")
+    assert "".join(data for _, kind, data in events if kind == "o") == "grü"
+    assert events[-1][1:] == ["m", "exit code 0"]
+
+
+async def test_a_shell_without_its_transcript_ends_unless_told_otherwise(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for fail_open in (False, True):
+        transcript = Transcript(tmp_path / "file" / "x.cast", time.monotonic, fail_open=fail_open)
+        transcript.begin(CALL, ("sh",), "web/0 main")
+        program = ScriptedProgram([], ExitStatus(0), waits=None if fail_open else asyncio.Event())
+        end = await session(FakeSocket(), program, transcript=transcript)
+        assert end.code == (1000 if fail_open else user_websockets.FAILED)
+
+
+def test_pages_of_others_open_no_shells() -> None:
+    """S-257."""
+    for origin in ("", "https://console", "https://gw:8443"):
+        user_websockets.check_origin(origin, "gw:8443", ("https://console",))
+    for origin in ("https://evil", "http://gw:8443", "null", "https://gw:8443.evil"):
+        with pytest.raises(Problem, match="may not open shells"):
+            user_websockets.check_origin(origin, "gw:8443", ("https://console",))
+
+
+async def test_a_command_is_answered_whole() -> None:
+    program = ScriptedProgram(
+        [(Channel.STDOUT, b"a" * (command_execution.LARGEST_OUTPUT + 1)), (Channel.STDERR, b"e")], ExitStatus(0)
+    )
+    program.waits, program.reads_on = asyncio.Event(), True
+    output = await command_execution.run(
+        ScriptedAccess(program=program), PLACE, ExecCommand(("x",), "main", stdin=True), b"in", 5
+    )  # type: ignore[arg-type]
+    assert (len(output.stdout.data), output.stdout.truncated) == (command_execution.LARGEST_OUTPUT, True)
+    assert (output.stderr.text, bytes(program.given), program.input_ended) == ("e", b"in", True)
+
+
+async def test_a_command_that_takes_too_long_is_a_problem() -> None:
+    program = ScriptedProgram([(Channel.STDOUT, b"working")], ExitStatus(0), waits=asyncio.Event())
+    with pytest.raises(Problem, match=r"did not end within 0 s; it said: working") as caught:
+        await command_execution.run(ScriptedAccess(program=program), PLACE, ExecCommand(("x",), "main"), b"", 0.05)  # type: ignore[arg-type]
+    assert caught.value.code == "timeout"
+
+
+def archive(*members: tuple[str, bytes | str], form: int = tarfile.GNU_FORMAT) -> bytes:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w", format=form) as tar:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            if isinstance(content, str):
+                info.type, info.linkname = tarfile.SYMTYPE, content
+                tar.addfile(info)
+            else:
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+    return made.getvalue()
+
+
+LONG = "folder/" * 30 + "file"
+
+
+async def repacked(given: bytes, size: int = 1000, limit: int = tar_streams.LARGEST) -> bytes:
+    passed = bytearray()
+
+    async def write(piece: bytes) -> None:
+        passed.extend(piece)
+
+    assert await tar_streams.repack(body(given, size), write, limit) == len(given)
+    return bytes(passed)
+
+
+@pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT, tarfile.USTAR_FORMAT])
+@pytest.mark.parametrize("size", [100, 512, 10_000])
+async def test_archives_pass_however_they_are_cut(form: int, size: int) -> None:
+    files = (("a", b"x" * 700), (LONG if form != tarfile.USTAR_FORMAT else "b" * 90, b""), ("c/d", b"y" * 512))
+    assert await repacked(archive(*files, form=form), size) == archive(*files)
+
+
+BAD = {
+    "absolute": (archive(("/etc/passwd", b"x")), "leads out"),
+    "climbing": (archive(("a/../../b", b"x")), "leads out"),
+    "a link": (archive(("a", "/etc")), "is a link"),
+    "climbing under a long name": (archive(("x/" * 80 + "../../../b", b"x")), "leads out"),
+    "climbing under an extended name": (archive(("ü/" * 80 + "../b", b"x"), form=tarfile.PAX_FORMAT), "leads out"),
+    "a header without an end": (archive(("n" * 2_000_000, b"x")), "more than 1048576 bytes"),
+    "cut off in a file": (archive(("a", b"x" * 2000))[:1000], "not a whole tar stream"),
+    "cut off in a header": (archive(("a", b"x" * 512), ("b", b""))[:1200], "not a whole tar stream"),
+    "a broken header": (archive(("a", b"x" * 512)).replace(b"\0" * 1024, b"\1" * 1024, 1), "not a whole tar stream"),
+    "something else": (b"hello" * 1000, "not a whole tar stream"),
+    "nothing": (b"", "not a whole tar stream"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+async def test_a_bad_archive_is_refused_and_nothing_of_it_passes(case: str) -> None:
+    given, words = BAD[case]
+    with pytest.raises(Problem, match=words) as caught:
+        await repacked(given)
+    assert caught.value.code == "malformed"
+
+
+async def test_an_archive_that_is_too_large_is_refused() -> None:
+    with pytest.raises(Problem, match="1000 bytes"):
+        await repacked(archive(("a", b"x" * 2000)), limit=1000)
+
+
+async def body(data: bytes, size: int = 1000) -> AsyncIterator[bytes]:
+    for start in range(0, len(data), size):
+        yield data[start : start + size]
+
+
+async def test_files_go_in_and_come_out_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_copy, "make_trailer", lambda: "the end")
+    whole = archive(("a", b"x" * 5000))
+    program = ScriptedProgram([], ExitStatus(0), waits=asyncio.Event(), reads_on=True)
+    access = ScriptedAccess(program=program)
+    assert await file_copy.upload(access, PLACE, "main", "/data", body(whole)) == len(whole)  # type: ignore[arg-type]
+    assert (bytes(program.given), program.input_ended) == (whole, True)
+    sender = ScriptedProgram(
+        [(Channel.STDOUT, whole[:3000]), (Channel.STDOUT, whole[3000:] + b"the"), (Channel.STDOUT, b" end")], ExitStatus(0)
+    )
+    async with file_copy.download(ScriptedAccess(program=sender), PLACE, "main", "/data/a") as download:  # type: ignore[arg-type]
+        got = download.first + b"".join([piece async for piece in download.rest])
+    assert got == whole
+    assert sender.input_ended, "only then may the other side close"
+
+
+class UnresponsiveProgram(ScriptedProgram):
+    """Takes the first piece, says why it does not go on, and never reads again."""
+
+    async def write(self, piece: bytes) -> None:
+        if self.given:
+            await asyncio.Event().wait()
+        await super().write(piece)
+
+
+async def test_a_copy_that_tar_refuses_says_why_at_once_and_the_rest_is_read() -> None:
+    """Nobody reads what is written to a tar that has ended; whoever still writes would not read the answer."""
+    whole, passed = archive(("a", b"x" * 3_000_000)), 0
+
+    async def counted() -> AsyncIterator[bytes]:
+        nonlocal passed
+        for start in range(0, len(whole), 100_000):
+            yield whole[start : start + 100_000]
+            passed = start + 100_000
+
+    words = b"tar: /data/missing: Cannot open: No such file or directory"
+    access = ScriptedAccess(program=UnresponsiveProgram([(Channel.STDERR, words)], ExitStatus(2)))
+    async with asyncio.timeout(10):
+        with pytest.raises(Problem, match="Cannot open: No such file") as refused:
+            await file_copy.upload(access, PLACE, "main", "/data/missing", counted())  # type: ignore[arg-type]
+    assert refused.value.code == "not-found"
+    assert passed >= len(whole)
+
+
+async def test_an_answer_does_not_wait_for_a_body_that_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_copy, "LINGER", 0.05)
+
+    async def endless() -> AsyncIterator[bytes]:
+        yield archive(("a", b"x"))[:512]
+        await asyncio.Event().wait()
+
+    access = ScriptedAccess(program=ScriptedProgram([(Channel.STDERR, b"tar: no room")], ExitStatus(2)))
+    async with asyncio.timeout(10):
+        with pytest.raises(Problem, match="no room"):
+            await file_copy.upload(access, PLACE, "main", "/data", endless())  # type: ignore[arg-type]
+
+
+async def test_a_part_is_never_taken_for_the_whole() -> None:
+    whole = archive(("a", b"x" * 5000))
+    sender = ScriptedProgram([(Channel.STDOUT, whole[:3000])], ExitStatus(None, "the stream ended"))
+    async with file_copy.download(ScriptedAccess(program=sender), PLACE, "main", "/data/a") as download:  # type: ignore[arg-type]
+        with pytest.raises(file_copy.CopyBroken, match="the stream ended"):
+            _ = [piece async for piece in download.rest]
+
+
+NO_COPY = {
+    "no tar": (b"", b"sh: 1: tar: not found", ExitStatus(127), "wrong-state", "has no tar"),
+    "no shell": (b"", b"", ExitStatus(None, 'exec: "sh": executable file not found in $PATH'), "wrong-state", "has no tar"),
+    "no such file": (bytes(10240), b"tar: nope: Cannot stat: No such file or directory", ExitStatus(2), "not-found", "/data/a"),
+    "no right": (b"", b"tar: a: Cannot open: Permission denied", ExitStatus(2), "wrong-state", "Permission denied"),
+}
+
+
+@pytest.mark.parametrize("case", NO_COPY)
+async def test_why_nothing_was_copied_is_said_in_clear_words(case: str) -> None:
+    out, err, ends, code, words = NO_COPY[case]
+    access = ScriptedAccess(
+        program=ScriptedProgram([(Channel.STDERR, err), (Channel.STDOUT, out)] if out else [(Channel.STDERR, err)], ends)
+    )
+    with pytest.raises(Problem, match=words) as caught:
+        async with file_copy.download(access, PLACE, "main", "/data/a"):  # type: ignore[arg-type]
+            pass
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize("path", ["", "relative", "/a/../b", "/a\0b"])
+def test_a_path_that_cannot_be_used_is_named(path: str) -> None:
+    with pytest.raises(Problem) as caught:
+        file_copy.check_path(path)
+    assert caught.value.errors[0].field == "path"
+
+
+async def test_an_image_without_a_shell_is_told_in_clear_words() -> None:
+    words = 'OCI runtime exec failed: exec: "sh": executable file not found in $PATH'
+    wire = FakeSocket()
+    await session(wire, ScriptedProgram([], ExitStatus(None, words)))
+    assert channel_protocol.exit_of(wire.got[-1][1:]) == ExitStatus(None, "the image of container main has no program sh")
