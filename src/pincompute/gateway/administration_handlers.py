@@ -203,10 +203,17 @@ def _token(token: ServiceToken, secret: str = "") -> Token:
     )
 
 
+def _silence(name: str) -> str:
+    return (
+        "does not answer; these are its last figures. Check its API server and the way to it; "
+        f"in a local region: `pincompute region status`, `pincompute region logs {name}-apiserver`"
+    )
+
+
 def _cluster(member: MemberCluster, *, silent: bool) -> Cluster:
     ready = conditions.find(member.status.conditions, "Ready")
     capacity = member.status.capacity
-    message = "does not answer; these are its last figures" if silent else ready.message if ready else "is not reported yet"
+    message = _silence(member.metadata.name) if silent else ready.message if ready else "is not reported yet"
     takes = ready is not None and ready.status == "True" and not silent
     return Cluster(
         name=member.metadata.name,

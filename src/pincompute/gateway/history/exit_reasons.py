@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import signal
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 
-from pincompute.store.records import ExitRecord
+from msgspec.structs import replace
+
+from pincompute.store.records import AnyRecord, EventRecord, ExitRecord
 
 OUT_OF_MEMORY = "OOMKilled"
+_DEFINITION_CHANGED = re.compile(r"Container (?P<container>\S+) definition changed")
+_SECOND = timedelta(seconds=1)  # Kubernetes cuts times to the second
+_GRACE = timedelta(seconds=120)  # in which an announced container ends
 _SIGNALLED = 128  # the kubelet adds the number of a signal to this, as shells do
 
 _REMEDIES = {
@@ -25,6 +33,28 @@ _REMEDIES_OF_PODS = {
     "Terminated": "its node was shut down; it is replaced",
     "Preempting": "more important work needed its place; it is placed again",
 }
+
+
+def with_causes(records: Iterable[AnyRecord]) -> tuple[AnyRecord, ...]:
+    """The records in their order; an exit that the kubelet announced, because the container's definition changed, is expected.
+
+    An update in place and a requested restart change a definition. The pod does not say which of its exits that was.
+    """
+    found = tuple(records)
+    announced: dict[tuple[str, str], list[datetime]] = {}
+    for record in found:
+        if isinstance(record, EventRecord) and (match := _DEFINITION_CHANGED.match(record.message)):
+            announced.setdefault((record.object, match["container"]), []).extend((record.at, record.last))
+    return tuple(_judged(record, announced) for record in found) if announced else found
+
+
+def _judged(record: AnyRecord, announced: Mapping[tuple[str, str], Sequence[datetime]]) -> AnyRecord:
+    if not isinstance(record, ExitRecord) or record.expected:
+        return record
+    times = announced.get((record.pod, record.container), ())
+    if any(at - _SECOND <= record.at <= at + _GRACE for at in times):
+        return replace(record, expected=True)
+    return record
 
 
 def sentence(record: ExitRecord, pods: int = 1, times: int = 1) -> str:

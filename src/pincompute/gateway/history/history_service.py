@@ -93,7 +93,8 @@ class HistoryService:
     ) -> tuple[tuple[TimelineEntry, ...], str]:
         """Lines in the requested order, and the cursor of the next page."""
         page = await self.page(wanted, cursor, limit, oldest_first=oldest_first)
-        lines = timeline.entries(page.records, await self._before(wanted, page))
+        with_operations = not wanted.types or "operation" in wanted.types
+        lines = timeline.entries(page.records, await self._before(wanted, page), with_operations=with_operations)
         return (lines if oldest_first else lines[::-1]), page.cursor
 
     async def explain(self, kind: WorkloadKind, project: str, name: str) -> Explanation:
