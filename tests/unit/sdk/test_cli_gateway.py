@@ -220,6 +220,26 @@ async def _until(pin: Pin, holds: Callable[[Said], bool], *arguments: str) -> Sa
     return said
 
 
+async def test_the_history_speaks_in_sentences_and_names_a_revision_once(pin: Pin) -> None:
+    await pin("deploy", "--detach")
+    await pin("scale", "hello", "7")
+    said = await _until(pin, lambda said: "scaled" in said.out, "history", "hello")
+    rows = [line.split(maxsplit=3) for line in said.out.splitlines()]
+    assert rows[0] == ["AGE", "WHAT", "REVISION", "DETAILS"]
+    scaled = next(row for row in rows if "scaled" in row[3])
+    assert scaled[1:] == ["revision", "-", "alice scaled hello from 3 to 7"]
+    created = [row for row in rows if "alice created hello" in row[3]]
+    assert created[0][2].startswith("v2")
+
+
+async def test_a_timeline_says_that_its_beginning_is_left_out(pin: Pin) -> None:
+    await pin("deploy", "--detach")
+    await pin("scale", "hello", "7")
+    said = await _until(pin, lambda said: "scaled" in said.out, "timeline", "hello", "-n", "1")
+    assert said.err == "earlier entries: -n 4\n"
+    assert "earlier" not in (await pin("timeline", "hello", "-n", "400")).err
+
+
 async def test_a_rollback_shows_what_it_changes_before_it_asks(pin: Pin) -> None:
     await pin("deploy", "--detach")
     before = await _until(pin, lambda said: bool(said.out.strip()), "history", "hello", "-o", REVISIONS)

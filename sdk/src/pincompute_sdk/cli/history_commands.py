@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 from cyclopts import Parameter
 
@@ -13,6 +13,7 @@ from pincompute_sdk.cli.output import formats, terminal
 from pincompute_sdk.cli.output.formats import ResourceView
 from pincompute_sdk.cli.output.human_values import age
 from pincompute_sdk.cli.output.table import TableColumn
+from pincompute_sdk.cli.target import WorkloadTarget
 from pincompute_sdk.generated.models import (
     DecisionRecord,
     EventRecord,
@@ -21,8 +22,12 @@ from pincompute_sdk.generated.models import (
     OperationRecord,
     RevisionRecord,
     StateRecord,
+    Timeline,
     TimelineEntry,
 )
+
+if TYPE_CHECKING:
+    from pincompute_sdk.client import Client
 
 AnyRecord: TypeAlias = RevisionRecord | DecisionRecord | StateRecord | ExitRecord | EventRecord | OperationRecord
 
@@ -71,6 +76,19 @@ HISTORY: ResourceView[AnyRecord] = ResourceView(
     name=lambda r: r.name,
     nothing="nothing is recorded",
 )
+CHANGED: ResourceView[TimelineEntry] = ResourceView(
+    kind="entry",
+    columns=(
+        TableColumn("age", lambda e: age(e.at)),
+        TableColumn("when", lambda e: f"{e.at:%Y-%m-%d %H:%M:%S}", wide=True),
+        TableColumn("what", lambda e: e.type),
+        TableColumn("name", lambda e: e.name, wide=True),
+        TableColumn("revision", lambda e: e.revision),
+        TableColumn("details", lambda e: e.sentence, long=True),
+    ),
+    name=lambda e: e.name,
+    nothing="nothing is recorded",
+)
 STORY: ResourceView[TimelineEntry] = ResourceView(
     kind="entry",
     columns=(
@@ -90,6 +108,10 @@ EXPLANATION: ResourceView[Explanation] = ResourceView(
     nothing="all runs as it should; `pin explain NAME` tells why there",
 )
 Named = Annotated[str, Parameter(help="An app, or unit/NAME. Default: all of the project.")]
+CHANGES = "revision,decision,state,exit,operation"  # all but Kubernetes events
+MOST = 1000  # records of one answer
+EARLIER = "there are earlier entries; the SDK reads them page by page\n"
+MISSING = "warning: history cannot be read now; only the revisions that are kept without it are shown\n"
 Limit = Annotated[int, Parameter(name=["--limit", "-n"], help="At most this many, newest first.", show_default=True)]
 Since = Annotated[str, Parameter(help="Only entries since: 15m, 2h, 3d ago, or a time.")]
 
@@ -101,14 +123,33 @@ def history(
     formats.check(output)
     wanted = target.whole(name) if name else None
     with options.client(where) as pin:
+        if output in ("table", "wide"):
+            page = _timeline(pin, wanted, limit=limit, since=since, type_=CHANGES)
+            formats.many(CHANGED, page.items, output if name else "wide")
+            _warn(page, limit)
+            return
         project = options.project(pin.context)
         if wanted:
-            page = options.workloads(pin, wanted.kind).history(project, wanted.name, limit=limit, since=since)
+            records = options.workloads(pin, wanted.kind).history(project, wanted.name, limit=limit, since=since)
         else:
-            page = pin.history.list(project, limit=limit, since=since)
-    formats.many(HISTORY, page.items, output if name or output != "table" else "wide")
+            records = pin.history.list(project, limit=limit, since=since)
+    formats.many(HISTORY, records.items, output)
+    if records.missing:
+        sys.stderr.write(MISSING)
+
+
+def _timeline(pin: Client, wanted: WorkloadTarget | None, *, limit: int, since: str, type_: str | None = None) -> Timeline:
+    project = options.project(pin.context)
+    if wanted is None:
+        return pin.timeline.list(project, limit=limit, since=since, type_=type_)
+    return options.workloads(pin, wanted.kind).timeline(project, wanted.name, limit=limit, since=since, type_=type_)
+
+
+def _warn(page: Timeline, limit: int) -> None:
     if page.missing:
-        sys.stderr.write("warning: history cannot be read now; only the revisions that are kept without it are shown\n")
+        sys.stderr.write(MISSING)
+    if page.cursor:
+        sys.stderr.write(f"earlier entries: -n {min(MOST, limit * 4)}\n" if limit < MOST else EARLIER)
 
 
 def events(
@@ -130,12 +171,10 @@ def timeline(
     formats.check(output)
     wanted = target.whole(name) if name else None
     with options.client(where) as pin:
-        project = options.project(pin.context)
-        if wanted:
-            found = options.workloads(pin, wanted.kind).timeline(project, wanted.name, limit=limit, since=since).items
-        else:
-            found = pin.timeline.list(project, limit=limit, since=since).items
-    formats.many(STORY, sorted(found, key=lambda entry: entry.at), output)
+        page = _timeline(pin, wanted, limit=limit, since=since)
+    formats.many(STORY, page.items[::-1], output)
+    if output in ("table", "wide"):
+        _warn(page, limit)
 
 
 def explain(name: Named = "", /, *, output: OutputOption = "table", where: Where = ANYWHERE) -> None:

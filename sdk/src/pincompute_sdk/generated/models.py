@@ -836,6 +836,7 @@ class Timeline(Model):
     items: tuple[TimelineEntry, ...]
     cursor: str
     waiting: int
+    missing: tuple[str, ...] = ()
 
 
 class TimelineEntry(Model):
@@ -847,6 +848,7 @@ class TimelineEntry(Model):
     uid: str = ""
     zone: str = ""
     cluster: str = ""
+    revision: str = ""
     warning: bool = False
     until: datetime | None = None
     count: int = 1

@@ -171,6 +171,10 @@ def revision(record: RevisionRecord, previous: RevisionRecord | None, made_by: O
     author = known or "somebody"
     reason = _because(made_by.reason if made_by else record.reason)
     verb = made_by.verb if made_by else ""
+    if not record.generation:
+        return f"{record.name} had revision {record.revision}; nothing else is known of it"
+    if previous is not None and not previous.generation:
+        previous = None  # only its pod template is known
     if record.generation == 1 or previous is None:
         done = "created" if record.generation == 1 else _past(verb or "update")
         return f"{author} {done} {record.name}: {revision_changes.contents(record)}{reason}"
