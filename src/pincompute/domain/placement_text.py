@@ -11,8 +11,7 @@ from pincompute.domain.weights import WEIGHTS
 
 def sentences(kind: WorkloadKind, workload: WorkloadObject) -> Iterator[str]:
     status, meta = workload.status, workload.metadata
-    wanted = _replicas(kind.replicas(workload))
-    yield f"{meta.name} should run {wanted}; {status.ready_replicas} are ready. It is {_phase(status)}."
+    yield f"{meta.name} {_wanted(kind, workload)}; {_ready(status.ready_replicas)}. It is {_phase(status)}."
     decision = status.scheduling
     if decision is None:
         yield "No placement has been decided yet: the federation has not seen it, or it waits for its turn."
@@ -20,6 +19,15 @@ def sentences(kind: WorkloadKind, workload: WorkloadObject) -> Iterator[str]:
     yield from _placement(decision)
     yield from _refusals(decision)
     yield from _members(status)
+
+
+def _wanted(kind: WorkloadKind, workload: WorkloadObject) -> str:
+    wanted = _replicas(kind.replicas(workload))
+    return f"should run none until it is started, then {wanted}" if workload.spec.stopped else f"should run {wanted}"
+
+
+def _ready(count: int) -> str:
+    return "1 is ready" if count == 1 else f"{count} are ready"
 
 
 def _replicas(count: int) -> str:
@@ -50,7 +58,7 @@ def _refusals(decision: Scheduling) -> Iterator[str]:
         yield f"Not in {rejection.cluster} ({rejection.reason}): {rejection.message}."
     if decision.unplaced:
         yield (
-            f"{_replicas(decision.unplaced)} have no place. They are placed by themselves as soon as a cluster has room: free "
+            f"There is no place for {_replicas(decision.unplaced)} yet. They are placed as soon as a cluster has room: free "
             "some, lower the requests, widen spec.placement, or add a member cluster."
         )
 

@@ -49,7 +49,7 @@ def _head(app: Workload) -> Iterator[TreeLine]:
     images = ", ".join(container.image or "?" for container in app.containers)
     yield TreeLine("", ((" · ".join((app.project, app.tier, *_revision(app), images)), "dim"),))
     if status and status.unplaced:
-        yield TreeLine("", ((f"{status.unplaced} of {wanted(app)} replicas have no place", "yellow"),))
+        yield TreeLine("", ((f"no place for {status.unplaced} of {count(wanted(app), 'replica')}", "yellow"),))
     if status and status.message:
         yield TreeLine("", ((status.message, "yellow" if state != "Running" else ""),))
 
