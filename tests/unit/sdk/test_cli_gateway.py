@@ -175,6 +175,19 @@ async def test_status_is_a_tree(pin: Pin) -> None:
     assert "\033[" not in said.out
 
 
+async def test_what_is_not_there_names_what_has_the_name_or_had_it(pin: Pin) -> None:
+    _write("unit.yaml", "kind: Unit\nname: nb\ncontainers:\n- name: nb\n  image: r/nb:1\n")
+    assert (await pin("deploy", "unit.yaml", "--detach")).code == 0
+    for words in (("status", "nb"), ("stop", "nb"), ("explain", "nb"), ("delete", "nb", "--yes")):
+        said = await pin(*words)
+        assert (said.code, "remedy: there is unit nb: write unit/nb" in said.err) == (3, True), said
+    await pin("deploy", "--detach")
+    await _until(pin, lambda said: "created" in said.out, "history", "hello")
+    await pin("delete", "hello", "--yes")
+    said = await _until(pin, lambda said: said.code == 3, "status", "hello")
+    assert "it was deleted; `pin explain hello` says what is known" in said.err
+
+
 VERBS = {
     "pause": ("paused", True),
     "stop": ("stopped", True),

@@ -36,7 +36,8 @@ def delete(
         project = options.project(pin.context)
         if not yes and not prompt.confirmed(f"Delete {wanted} of project {project} and all its replicas?"):
             raise CommandError("nothing was deleted", remedy="answer y, or add --yes")
-        accepted = options.workloads(pin, wanted.kind).delete(project, wanted.name, reason=reason or None)
+        with target.explained(pin, project, wanted):
+            accepted = options.workloads(pin, wanted.kind).delete(project, wanted.name, reason=reason or None)
         if not wait:
             sys.stdout.write(f"{accepted.message}; `pin history {wanted.typed}` keeps the record\n")
             return

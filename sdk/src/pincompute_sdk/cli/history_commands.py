@@ -142,7 +142,8 @@ def _timeline(pin: Client, wanted: WorkloadTarget | None, *, limit: int, since: 
     project = options.project(pin.context)
     if wanted is None:
         return pin.timeline.list(project, limit=limit, since=since, type_=type_)
-    return options.workloads(pin, wanted.kind).timeline(project, wanted.name, limit=limit, since=since, type_=type_)
+    with target.explained(pin, project, wanted):
+        return options.workloads(pin, wanted.kind).timeline(project, wanted.name, limit=limit, since=since, type_=type_)
 
 
 def _warn(page: Timeline, limit: int) -> None:
@@ -184,7 +185,8 @@ def explain(name: Named = "", /, *, output: OutputOption = "table", where: Where
     with options.client(where) as pin:
         project = options.project(pin.context)
         if wanted:
-            found = (options.workloads(pin, wanted.kind).explain(project, wanted.name),)
+            with target.explained(pin, project, wanted):
+                found = (options.workloads(pin, wanted.kind).explain(project, wanted.name),)
         else:
             found = pin.explain.list(project).items
     if output not in ("table", "wide"):

@@ -74,7 +74,9 @@ def scale(
 def _act(where: Where, wanted: WorkloadTarget, verb: Callable[[WorkloadsResource, str, str], LifecycleResult]) -> None:
     """Calls the verb and prints the server's message."""
     with options.client(where) as pin:
-        done = verb(options.workloads(pin, wanted.kind), options.project(pin.context), wanted.name)
+        project = options.project(pin.context)
+        with target.explained(pin, project, wanted):
+            done = verb(options.workloads(pin, wanted.kind), project, wanted.name)
     sys.stdout.write(f"{done.message}\n")
 
 

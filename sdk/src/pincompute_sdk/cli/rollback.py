@@ -28,7 +28,8 @@ def rollback(
     wanted = target.whole(name)
     with options.client(where) as pin:
         project, them = options.project(pin.context), options.workloads(pin, wanted.kind)
-        planned = them.rollback(project, wanted.name, {"revision": to}, dry_run=True)
+        with target.explained(pin, project, wanted):
+            planned = them.rollback(project, wanted.name, {"revision": to}, dry_run=True)
         if not planned.changed:
             sys.stdout.write(f"{planned.message}\n")
             return
