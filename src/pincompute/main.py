@@ -12,6 +12,7 @@ pincompute explain NAME     why a workload runs where it runs
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -31,7 +32,7 @@ app = App(
 app.command(
     "pincompute.region.cli:app",
     name="region",
-    help="A whole region on this machine. Its state lies in $PINCOMPUTE_HOME (~/.pincompute).",
+    help="A whole region on this machine. Its state is in $PINCOMPUTE_HOME (~/.pincompute).",
 )
 
 Kubeconfig = Annotated[Path, Parameter(help="kubeconfig file with a context for the cluster")]
@@ -93,8 +94,8 @@ def openapi() -> None:
 @app.command
 def issuer(
     *,
-    folder: Annotated[Path, Parameter(help="where users and keys lie; made when it is not there")],
-    url: Annotated[str, Parameter(help="the issuer's own address, as it stands in tokens")],
+    folder: Annotated[Path, Parameter(help="folder of users and keys; created if missing")],
+    url: Annotated[str, Parameter(help="the issuer's address, as in tokens")],
     address: str = "127.0.0.1",
     port: Port = 8444,
     certificate: Path | None = None,
@@ -143,6 +144,8 @@ def run() -> None:
     """Entry point of the console script."""
     try:
         _refusals_told()
+    except BrokenPipeError:  # nobody reads the rest
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         print("interrupted; the same command again repairs what is half done", file=sys.stderr)
         sys.exit(130)

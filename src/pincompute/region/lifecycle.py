@@ -155,7 +155,7 @@ def existing(place: Path) -> Layout:
     """The region that runs here, or a message that none does."""
     layout = home.load(place)
     if layout is None:
-        raise RegionError(f"there is no region in {place}: make one with `pincompute region up`")
+        raise RegionError(f"there is no region in {place}: create one with `pincompute region up`")
     return layout
 
 
@@ -175,7 +175,7 @@ def supervised(place: Path, command: supervisor_socket.Command) -> supervisor_so
     except TimeoutError:
         raise RegionError(
             f"the supervisor of the region in {place} does not answer within {ANSWER:g} s: "
-            f"see {place}/logs/supervisor.log, or begin anew with `pincompute region down` and `pincompute region up`"
+            f"see {place}/logs/supervisor.log, or start again with `pincompute region down` and `pincompute region up`"
         ) from None
 
 

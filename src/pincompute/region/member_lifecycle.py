@@ -132,8 +132,9 @@ async def _taking_work(host: ApiClient, name: str) -> None:
                 await asyncio.sleep(0.2)
     except TimeoutError:
         raise RegionError(
-            f"{name} is registered but takes no work after {JOINING:g} s: `kubectl --context host describe membercluster "
-            f"{name}` and `pincompute region logs {name}-node` say why; repeat this command when that is mended"
+            f"{name} is registered but takes no work after {JOINING:g} s: "
+            f"`pincompute region kubectl --context host describe membercluster {name}` "
+            f"and `pincompute region logs {name}-node` say why; repeat this command when that is solved"
         ) from None
 
 
@@ -147,8 +148,9 @@ async def _unregister(layout: Layout, leaving: MemberSpec) -> None:
                 await _gone(client, leaving.name)
         except TimeoutError:
             raise RegionError(
-                f"the work of {leaving.name} has not moved within {MOVING:g} s: `kubectl --context host describe membercluster "
-                f"{leaving.name}` says what holds it; the member stays until you repeat this command"
+                f"the work of {leaving.name} has not moved within {MOVING:g} s: "
+                f"`pincompute region kubectl --context host describe membercluster {leaving.name}` "
+                f"says what blocks it; the member stays until you repeat this command"
             ) from None
         await host.delete(member_registration.secret(leaving))
 

@@ -101,7 +101,7 @@ class Progress:
 
 def _measured(passed: float, seconds: float) -> str:
     if passed > seconds:
-        return f"{age(passed)}, longer than the expected {age(seconds)}; it goes on"
+        return f"{age(passed)}, longer than the expected {age(seconds)}; still running"
     return f"{age(passed)} of about {age(seconds)}"
 
 
@@ -111,7 +111,7 @@ class _ExpectedColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
         seconds, left = task.fields["seconds"], task.fields["left"]
         if (task.elapsed or 0.0) > seconds:
-            return Text(f"longer than the expected {age(seconds)}; it goes on", style="yellow")
+            return Text(f"longer than the expected {age(seconds)}; still running", style="yellow")
         return Text(f"of about {age(seconds)}; {age(left)} with the rest")
 
 

@@ -238,7 +238,10 @@ EXITS = {
     ),
     "a signal that is none": (
         exit_of(255, reason="Unknown"),
-        "web in hello-b1-0 (zone b) ended with exit code 255 (Unknown): look at the logs of its last run",
+        (
+            "web in hello-b1-0 (zone b) ended with exit code 255 (its end was not seen): "
+            "its node or container runtime was restarted; the container runs again by itself"
+        ),
     ),
     "evicted": (
         exit_of(0, container="", reason="Evicted", message="The node was low on resource: memory."),

@@ -23,7 +23,7 @@ def test_a_long_task_is_told_at_its_start_and_from_time_to_time_and_when_it_is_l
             time.sleep(0.01)
     first, second, *_ = (line.partition(" s  ")[2] for line in written.getvalue().splitlines())
     assert first == "building kubernetes: about 0s of 6m"
-    assert second == "building kubernetes: 0s, longer than the expected 0s; it goes on"
+    assert second == "building kubernetes: 0s, longer than the expected 0s; still running"
 
 
 def test_a_task_that_is_in_time_says_how_far_it_is() -> None:

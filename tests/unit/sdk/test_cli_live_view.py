@@ -76,7 +76,7 @@ def test_ctrl_c_says_what_continues_and_how_to_see_it() -> None:
     ("status", "about"),
     [
         (None, "demo · OnDemand · r/web:2"),
-        (Status(state="Running", revision="v2old", settled=False), "demo · OnDemand · new revision, after v2old · r/web:2"),
+        (Status(state="Running", revision="v2old", settled=False), "demo · OnDemand · last observed revision v2old · r/web:2"),
         (Status(state="Running", revision="v2new", settled=True), "demo · OnDemand · revision v2new · r/web:2"),
     ],
 )

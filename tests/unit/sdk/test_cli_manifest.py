@@ -16,7 +16,7 @@ CASES: dict[str, tuple[str, str]] = {
     "two documents": (GOOD + "---\n" + GOOD, "app.yaml:9:1: a second document begins here"),
     "a tab": ("kind: App\n\tname: x\n", "app.yaml:2:1: this is not YAML"),
     "an open bracket": ("kind: App\nzones: [a\n", "app.yaml:3:1: this is not YAML"),
-    "a field said twice": (GOOD + "replicas: 3\n", "app.yaml:8:1: replicas is said twice, first in line 3"),
+    "a field said twice": (GOOD + "replicas: 3\n", "app.yaml:8:1: replicas is written twice, first in line 3"),
     "no kind": (GOOD.replace("kind: App\n", ""), "app.yaml:1:1: the kind is missing"),
     "an unknown kind": (GOOD.replace("kind: App", "kind: Ap"), "app.yaml:1:1: there is no kind Ap, did you mean App"),
     "an unknown field": (GOOD.replace("replicas", "replica"), "app.yaml:3:1: there is no field replica. did you mean replicas"),

@@ -55,5 +55,5 @@ def _follow(them: AppsResource | UnitsResource, project: str, wanted: WorkloadTa
                 blocks = app.status.message if app.status else ""
     except NotFoundError:
         return
-    remedy = f"it goes on by itself; `pin status {wanted.typed}` tells what it waits for"
-    raise CommandError(f"{wanted} is still there after {timeout:.0f} s", reason=blocks, remedy=remedy, code=TIMEOUT)
+    remedy = f"the deletion continues; `pin status {wanted.typed}` shows what it waits for"
+    raise CommandError(f"{wanted} still exists after {timeout:.0f} s", reason=blocks, remedy=remedy, code=TIMEOUT)

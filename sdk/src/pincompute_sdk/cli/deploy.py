@@ -34,7 +34,7 @@ SHOWN = 20  # projects named in a message
 
 
 def deploy(
-    path: Annotated[Path | None, Parameter(help="As --file.")] = None,
+    path: Annotated[Path | None, Parameter(help="The same as --file.")] = None,
     /,
     *,
     file: Annotated[Path | None, Parameter(name=["--file", "-f"], help="Default: the nearest app.yaml, here or above.")] = None,
@@ -50,7 +50,7 @@ def deploy(
     """Show the plan, carry it out, and follow it zone by zone."""
     formats.check(output)
     if path and file:
-        raise CommandError("two files are named", remedy="name one: a deploy is of one workload", code=USAGE)
+        raise CommandError("two files are named", remedy="name one file: a deploy has one workload", code=USAGE)
     manifest = manifest_file.load(path or file or manifest_file.nearest(Path.cwd()))
     manifest_validation.check(manifest)
     with options.client(where) as pin:
@@ -75,7 +75,9 @@ def deploy(
             with wait_.interruptible("the deploy", target.typed(written.item)):
                 _follow(them, written.item, timeout, output)
         else:
-            _said(written.item, output, f"{written.message}; `pin status {target.typed(written.item)} --watch` shows how")
+            _said(
+                written.item, output, f"{written.message}; `pin status {target.typed(written.item)} --watch` shows the progress"
+            )
 
 
 def _kind(name: str) -> Kind:
@@ -137,7 +139,7 @@ def _follow(them: WorkloadsResource, written: Workload, timeout: float, output: 
                 _said(app, output, f"{app.name} runs: {status_tree.wanted(app)} of {status_tree.wanted(app)} ready")
                 return
             if wait_.ended(app):
-                _said(app, output, f"{app.name} has ended well")
+                _said(app, output, f"{app.name} has succeeded")
                 return
     raise wait_.late(app, timeout, wait_.earlier_revisions(them, app))
 

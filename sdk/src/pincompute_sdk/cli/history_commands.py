@@ -105,7 +105,7 @@ EXPLANATION: ResourceView[Explanation] = ResourceView(
     kind="app",
     columns=(),
     name=lambda e: e.name,
-    nothing="all runs as it should; `pin explain NAME` tells why there",
+    nothing="all workloads run; `pin explain NAME` says why there",
 )
 Named = Annotated[str, Parameter(help="An app, or unit/NAME. Default: all of the project.")]
 CHANGES = "revision,decision,state,exit,operation"  # all but Kubernetes events
@@ -168,7 +168,7 @@ def events(
 def timeline(
     name: Named = "", /, *, limit: Limit = 50, since: Since = "", output: OutputOption = "table", where: Where = ANYWHERE
 ) -> None:
-    """Its life in order, in sentences; without a name, the project's."""
+    """What happened to it, in order, in sentences; without a name, in the project."""
     formats.check(output)
     wanted = target.whole(name) if name else None
     with options.client(where) as pin:

@@ -51,7 +51,7 @@ def init(
     name: Annotated[str, Parameter(help="Name of the app.")] = "",
     image: Annotated[str, Parameter(help="Image to run.")] = "",
     port: Annotated[int | None, Parameter(help="Port it listens on; 0 for none.")] = None,
-    force: Annotated[bool, Parameter(negative="", help="Overwrite an app.yaml that is there.")] = False,
+    force: Annotated[bool, Parameter(negative="", help="Overwrite an existing app.yaml.")] = False,
 ) -> None:
     """Write an app.yaml from this folder, or from three questions."""
     target = folder / "app.yaml"

@@ -26,7 +26,7 @@ def pause(name: Workload, /, *, reason: Reason = "", where: Where = ANYWHERE) ->
 
 
 def resume(name: Workload, /, *, reason: Reason = "", where: Where = ANYWHERE) -> None:
-    """Let changes go on after a pause."""
+    """Let changes continue after a pause."""
     _act(where, target.whole(name), lambda them, p, n: them.resume(p, n, _because(reason)))
 
 

@@ -141,7 +141,7 @@ def logout(*, where: Where = ANYWHERE) -> None:
         try:
             issuer.revoke(issuer.endpoints(), context.refresh_token)
         except PinError as error:
-            sys.stderr.write(f"warning: the token is forgotten here but was not revoked: {error}\n")
+            sys.stderr.write(f"warning: the token is removed here but not revoked: {error}\n")
 
 
 def whoami(*, output: OutputOption = "table", where: Where = ANYWHERE) -> None:

@@ -155,4 +155,6 @@ def _code(ended: ProgramExit) -> int:
 
 def _cut(reason: str) -> CommandError:
     why = reason or "the connection was closed"
-    return CommandError("the session was cut", reason=why, remedy="connect again; `pin whoami` tells whether you still may")
+    return CommandError(
+        "the session was cut", reason=why, remedy="connect again; `pin whoami` shows whether you still have access"
+    )

@@ -39,4 +39,4 @@ def rollback(
         if not yes and not prompt.confirmed(f"Roll {wanted} back to revision {planned.revision}?"):
             raise CommandError("nothing was changed", remedy="answer y, or add --yes")
         done = them.rollback(project, wanted.name, {"revision": planned.revision, "reason": reason})
-    sys.stdout.write(f"{done.message}; `pin status {wanted.typed} --watch` shows how\n")
+    sys.stdout.write(f"{done.message}; `pin status {wanted.typed} --watch` shows the progress\n")

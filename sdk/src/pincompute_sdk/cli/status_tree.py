@@ -55,11 +55,11 @@ def _head(app: Workload) -> Iterator[TreeLine]:
 
 
 def _revision(app: Workload) -> Iterator[str]:
-    """The revision of the status belongs to the images shown beside it only once the status has observed them."""
+    """The images are those that are wanted; the revision is the one that the platform saw last."""
     status = app.status
     if status is None or not status.revision:
         return
-    yield f"revision {status.revision}" if status.settled else f"new revision, after {status.revision}"
+    yield f"revision {status.revision}" if status.settled else f"last observed revision {status.revision}"
 
 
 def _zones(app: Workload, replicas: Sequence[ReplicaStatus]) -> Iterator[TreeLine]:
@@ -82,7 +82,7 @@ def _zone(zone: ZoneStatus) -> tuple[tuple[str, str], ...]:
     if zone.updated < zone.replicas:
         parts.append((f", {zone.updated} updated", "yellow"))
     if zone.silent:
-        parts.append(("  silent: last known figures", "red"))
+        parts.append(("  does not answer: last known figures", "red"))
     return tuple(parts)
 
 

@@ -21,10 +21,10 @@ def version(*, where: Where = ANYWHERE) -> None:
     try:
         served = oidc_login.service(using.server, using.ca).version
     except PinError as error:
-        sys.stdout.write(f"server  {using.server} does not tell: {error.reason or error.message}\n")
+        sys.stdout.write(f"server  {using.server} does not tell its version: {error.reason or error.message}\n")
         return
     sys.stdout.write(f"server  {served} at {using.server}\n")
     order = error_mapping.compare(served, pincompute_sdk.__version__)
     if order:
         word = "older" if order < 0 else "newer"
-        sys.stdout.write(f"the server is {word} than pin; what one side does not know, it will say\n")
+        sys.stdout.write(f"the server is {word} than pin; each side reports what it does not know\n")

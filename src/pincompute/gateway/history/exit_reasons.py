@@ -12,7 +12,9 @@ from msgspec.structs import replace
 from pincompute.store.records import AnyRecord, EventRecord, ExitRecord
 
 OUT_OF_MEMORY = "OOMKilled"
-_DEFINITION_CHANGED = re.compile(r"Container (?P<container>\S+) definition changed")
+NODE_RESTARTED = "Unknown"  # containerd's reason for a container that it did not see end
+NO_EXIT_CODE = 255  # and its exit code
+_DEFINITION_CHANGED = re.compile(r"(?:Init c|C)ontainer (?P<container>\S+) definition changed")
 _SECOND = timedelta(seconds=1)  # Kubernetes cuts times to the second
 _GRACE = timedelta(seconds=120)  # in which an announced container ends
 _SIGNALLED = 128  # the kubelet adds the number of a signal to this, as shells do
@@ -78,6 +80,8 @@ def cure(record: ExitRecord) -> str:
         return ""
     if not record.container:
         return _REMEDIES_OF_PODS.get(record.reason, "look at the events")
+    if record.reason == NODE_RESTARTED and record.code == NO_EXIT_CODE:
+        return "its node or container runtime was restarted; the container runs again by itself"
     if record.reason == OUT_OF_MEMORY:
         return "raise resources.memory or find the leak"
     if not record.code:
@@ -104,6 +108,8 @@ def _why(record: ExitRecord) -> str:
 def _reason(record: ExitRecord) -> str:
     if record.reason == OUT_OF_MEMORY:
         return "out of memory"
+    if record.reason == NODE_RESTARTED:
+        return "its end was not seen"
     if record.container and record.code > _SIGNALLED and (name := _signal(record.code - _SIGNALLED)):
         return name
     return "" if record.reason in ("Error", "Completed") else record.reason

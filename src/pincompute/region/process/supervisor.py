@@ -226,7 +226,7 @@ def main(home: Path) -> int:
 
 
 def _failed(message: str) -> int:
-    print(f"the supervisor did not start: {message or 'it died; see logs/supervisor.log in the home'}", file=sys.stderr)
+    print(f"the supervisor did not start: {message or 'it ended; see logs/supervisor.log in the home'}", file=sys.stderr)
     return 1
 
 
