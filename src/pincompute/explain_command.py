@@ -9,6 +9,7 @@ from rich.console import Console
 
 from pincompute.api import kinds as table
 from pincompute.api.kinds import KINDS, Kinds
+from pincompute.api.member_clusters import MEMBERCLUSTERS
 from pincompute.api.meta import Key
 from pincompute.domain import placement_text
 from pincompute.kube.api_client import ApiClient
@@ -36,6 +37,7 @@ async def explain(kind: str, project: str, name: str, kubeconfig: Path | None, c
                 f"there is no {asked.workload.kind} {name} in project {project}; see what there is: "
                 f"kubectl --kubeconfig {path} --context {context} -n {project} get {plurals}"
             ) from None
+        members = (await host.list_page(MEMBERCLUSTERS)).items or ()
     console = Console(highlight=False)
-    for sentence in placement_text.sentences(asked, found):
+    for sentence in placement_text.sentences(asked, found, {member.metadata.name for member in members}):
         console.print(sentence)

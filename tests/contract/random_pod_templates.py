@@ -108,6 +108,7 @@ _LEFT_OUT = frozenset(
         "hostNetwork",
         "hostPID",
         "hostIPC",
+        "nodeName",
         # of objects in their own right
         "creationTimestamp",
         "metadata.finalizers",

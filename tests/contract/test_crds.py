@@ -281,8 +281,11 @@ async def test_the_largest_template_is_within_the_cost_that_the_api_server_allow
     ports = [{"name": f"p{n}", "containerPort": 1000 + n} for n in range(64)]
     amounts = {"cpu": "10m", "memory": "16Mi"}
     resources = {"requests": amounts, "limits": amounts}
-    pod["containers"] = [{"name": f"c{n}", "image": "i", "ports": ports, "resources": resources} for n in range(32)]
-    pod["initContainers"] = [{"name": f"i{n}", "image": "i", "ports": ports, "resources": resources} for n in range(32)]
+    pod["volumes"] = [{"name": f"v{n}", "emptyDir": {}} for n in range(64)]
+    mounts = [{"name": f"v{n}", "mountPath": f"/{n}"} for n in range(64)]
+    full = {"image": "i", "ports": ports, "resources": resources, "volumeMounts": mounts}
+    pod["containers"] = [{"name": f"c{n}", **full} for n in range(32)]
+    pod["initContainers"] = [{"name": f"i{n}", **full} for n in range(32)]
     (await server.post(workloads.PINAPPS.path(server.namespace), app, dryRun="All")).ok(201)
 
 
@@ -308,6 +311,16 @@ async def test_shards_come_without_a_record_of_field_managers(server: Api) -> No
     stale = await server.put(f"{path}/s/status", {**kind, "metadata": pins, "status": {"replicas": 2}})
     stale.refused(409, "Conflict")
     (await server.delete(f"{path}/s")).ok()
+
+
+@pytest.mark.parametrize("time", ["0000-01-01T00:00:00Z", "9999-12-31T23:59:59-23:59"])
+async def test_a_time_that_our_programs_cannot_read_is_refused(server: Api, time: str) -> None:
+    """One such object would stay as it is for ever: nobody could scale or delete it."""
+    app = patched(INPUTS["good"]["least"])
+    (await server.post(workloads.PINAPPS.path(server.namespace), app)).ok(201)
+    path = f"{workloads.PINAPPS.path(server.namespace, 'hello')}/status"
+    (await server.patch(path, {"status": {"lastUpdateTime": time}})).refused(422, "Invalid")
+    (await server.patch(path, {"status": {"lastUpdateTime": "2026-01-01T00:00:00.5+02:00"}})).ok()
 
 
 async def test_a_members_zone_never_changes(server: Api, unique: str) -> None:

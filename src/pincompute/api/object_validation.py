@@ -24,6 +24,7 @@ _METADATA = frozenset(
     {"name", "generateName", "namespace", "labels", "annotations", "finalizers", "ownerReferences", "uid", "resourceVersion"}
     | {"generation", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "managedFields", "selfLink"}
 )
+LEAST_MEMORY = 1 << 20  # bytes
 _WORDS = {
     "object": "an object",
     "array": "a list",
@@ -72,7 +73,12 @@ def problems(manifest: Manifest, zones: Collection[str] | None = None, kinds: Ki
     found = [*_metadata(manifest.get("metadata"))]
     named = isinstance(_at(manifest, "metadata", "name"), str)
     _SchemaWalk(found).value(manifest if named else {**manifest, "metadata": {"name": "unjudged"}}, schema, "")
-    return [*found, *_unknown_zones(_at(manifest, "spec", "placement", "zones"), zones)]
+    return [
+        *found,
+        *_oversized(_at(manifest, "spec", "template")),
+        *_memory_in_bytes(_at(manifest, "spec", "template", "spec")),
+        *_unknown_zones(_at(manifest, "spec", "placement", "zones"), zones),
+    ]
 
 
 def fitting(value: Manifest, schema: Schema, unknown: UnknownField) -> tuple[Manifest, list[ManifestProblem]]:
@@ -104,6 +110,23 @@ def _metadata(metadata: Json) -> Iterator[ManifestProblem]:
     for key in cast("Manifest", metadata) if isinstance(metadata, dict) else ():
         if key not in _METADATA:
             yield UnknownField().problem("metadata", key, _METADATA)
+
+
+def _oversized(template: Json) -> Iterator[ManifestProblem]:
+    """The API server has no rule about an object's size as text; the federation reports a template that came past us."""
+    if isinstance(template, dict) and (found := template_limits.oversize(cast("Manifest", template))):
+        yield ManifestProblem("spec.template", *found)
+
+
+def _memory_in_bytes(pod: Json) -> Iterator[ManifestProblem]:
+    """A small number without a suffix: no container starts in 32 bytes, so megabytes were meant."""
+    for containers in ("containers", "initContainers"):
+        for index, container in enumerate(_at(pod, containers) or ()):
+            for kind in ("requests", "limits"):
+                amount = _at(container, "resources", kind, "memory")
+                if str(amount).isdecimal() and 0 < int(amount) < LEAST_MEMORY:
+                    place = f"spec.template.spec.{containers}[{index}].resources.{kind}.memory"
+                    yield ManifestProblem(place, f"is {amount} bytes, in which no container starts", f"write {amount}Mi")
 
 
 def _unknown_zones(asked: Json, zones: Collection[str] | None) -> Iterator[ManifestProblem]:

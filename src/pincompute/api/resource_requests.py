@@ -108,9 +108,9 @@ def part(name: str, number: int) -> str:
     """One of the resources: "memory 128Mi"."""
     match name:
         case "cpu":
-            return f"cpu {number}m"
+            return f"cpu {number}m" if number % 1000 else f"cpu {number // 1000}"
         case "memory" | "ephemeral-storage":
-            return f"{name} {number >> 20}Mi"
+            return f"{name} {number >> 20}Mi" if number % (1 << 30) else f"{name} {number >> 30}Gi"
         case _:
             return f"{name} {number}"
 

@@ -16,6 +16,9 @@ from pincompute.api.meta import Manifest, Object
 
 Schema: TypeAlias = dict[str, Any]
 
+# Kubernetes takes times from the year 0 on, and an offset can lead beyond the year 9999. Python can hold neither.
+YEARS = "^[12][0-9]{3}-.*$"
+
 _ANY_OBJECT: Schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 _INT_OR_STRING: Schema = {"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}]}
 
@@ -128,7 +131,7 @@ def _scalar(info: types.Type) -> Schema:
         case types.StrType():
             return {"type": "string"} | ({"pattern": info.pattern} if info.pattern else {})
         case types.DateTimeType():
-            return {"type": "string", "format": "date-time"}
+            return {"type": "string", "format": "date-time", "pattern": YEARS}
         case _:
             raise TypeError(f"no structural schema for {info}: use a struct, tuple, dict, literal or plain value")
 

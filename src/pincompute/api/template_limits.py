@@ -10,9 +10,14 @@ from collections import ChainMap
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
+import msgspec
+
 from pincompute.api import validation_rules
+from pincompute.api.meta import Manifest
 
 Schema: TypeAlias = dict[str, Any]
+
+LARGEST = 400 << 10  # bytes of a template as JSON: a shard may hold three, and etcd takes 1.5 MiB
 
 
 def _ruled(*every: validation_rules.Rule) -> Schema:
@@ -126,3 +131,14 @@ def of(kind: str) -> Mapping[str, Schema]:
     limits = LIMITS.get(kind, {})
     choices = {field: {**limits.get(field, {}), "enum": values} for field, values in CHOICES.get(kind, {}).items()}
     return ChainMap(choices, limits)
+
+
+def oversize(template: Manifest) -> tuple[str, str] | None:
+    """Returns what is wrong with the size of a pod template, and what to do; None when it fits."""
+    size = len(msgspec.json.encode(template))
+    if size <= LARGEST:
+        return None
+    return (
+        f"has {size >> 10} KiB, and the limit is {LARGEST >> 10} KiB, because a cluster holds several revisions at a time",
+        "move large values into the image or a ConfigMap",
+    )

@@ -169,8 +169,9 @@ def _refused(field: str, remedy: str) -> Rule:
 
 def _mounts_exist(where: str) -> Rule:
     return Rule(
-        f"!has(self.{where}) || self.{where}.all(c, !has(c.volumeMounts) || c.volumeMounts.all(m, has(self.volumes) && "
-        "self.volumes.exists(v, v.name == m.name)))",
+        # collects the names of volumes once, and not for each mount
+        f"!has(self.{where}) || [has(self.volumes) ? self.volumes.map(v, v.name) : []].all(names, "
+        f"self.{where}.all(c, !has(c.volumeMounts) || c.volumeMounts.all(m, m.name in names)))",
         "every name in volumeMounts must be that of a volume in volumes",
         "add the volume, or correct the name",
         lambda spec: _mounted(spec, where) <= set(_names(spec.get("volumes") or [])),
@@ -196,6 +197,13 @@ POD_SPEC = (
     _refused("hostNetwork", "remove it, pods use the pod network; declare ports in containers[].ports"),
     _refused("hostPID", "remove it"),
     _refused("hostIPC", "remove it"),
+    Rule(
+        "!has(self.nodeName)",
+        "nodeName must not be set, since the platform chooses nodes",
+        "remove it, or narrow the nodes with nodeSelector or placement.zones",
+        lambda spec: not spec.get("nodeName"),
+        "nodeName",
+    ),
 )
 
 SERVICE_POD_SPEC = (

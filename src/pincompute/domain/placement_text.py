@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from pincompute.api.kinds import WorkloadKind, WorkloadObject
 from pincompute.api.workloads import Scheduling, Score, WorkloadStatus
 from pincompute.domain.weights import WEIGHTS
 
 
-def sentences(kind: WorkloadKind, workload: WorkloadObject) -> Iterator[str]:
-    status, meta = workload.status, workload.metadata
-    yield f"{meta.name} {_wanted(kind, workload)}; {_ready(status.ready_replicas)}. It is {_phase(status)}."
+def sentences(kind: WorkloadKind, workload: WorkloadObject, members: Collection[str]) -> Iterator[str]:
+    """`members` are the clusters of the region now: a decision may name one that has left since."""
+    status = workload.status
+    yield _summary(workload.metadata.name, kind.replicas(workload), workload.spec.stopped, status)
     decision = status.scheduling
     if decision is None:
         yield "No placement has been decided yet: the federation has not seen it, or it waits for its turn."
         return
     yield from _placement(decision)
-    yield from _refusals(decision)
+    yield from _refusals(decision, members)
     yield from _members(status)
 
 
-def _wanted(kind: WorkloadKind, workload: WorkloadObject) -> str:
-    wanted = _replicas(kind.replicas(workload))
-    return f"should run none until it is started, then {wanted}" if workload.spec.stopped else f"should run {wanted}"
-
-
-def _ready(count: int) -> str:
-    return "1 is ready" if count == 1 else f"{count} are ready"
+def _summary(name: str, wanted: int, stopped: bool, status: WorkloadStatus) -> str:
+    ready = f"{status.ready_replicas} {'is' if status.ready_replicas == 1 else 'are'} ready"
+    if stopped:
+        return f"{name} is stopped: it runs no replicas until it is started, and then {_replicas(wanted)}; {ready}."
+    return f"{name} should run {_replicas(wanted)}; {ready}. It is {_phase(status)}."
 
 
 def _replicas(count: int) -> str:
@@ -53,13 +52,13 @@ def _score(score: Score) -> str:
     return f"score {score.total} of 100 ({parts})"
 
 
-def _refusals(decision: Scheduling) -> Iterator[str]:
-    for rejection in decision.rejections:
+def _refusals(decision: Scheduling, members: Collection[str]) -> Iterator[str]:
+    for rejection in (r for r in decision.rejections if r.cluster in members):
         yield f"Not in {rejection.cluster} ({rejection.reason}): {rejection.message}."
     if decision.unplaced:
         yield (
-            f"There is no place for {_replicas(decision.unplaced)} yet. They are placed as soon as a cluster has room: free "
-            "some, lower the requests, widen spec.placement, or add a member cluster."
+            f"{_replicas(decision.unplaced)} without a place: the platform places each as soon as a cluster has room. Free "
+            "some room, lower the requests, widen spec.placement, or add a member cluster."
         )
 
 

@@ -168,7 +168,7 @@ async def verify_audit(settings: NamedDependency[GatewaySettings], head: Head = 
     """Read the whole audit log of this gateway and name every line that is not as it was written."""
     try:
         return Response(await asyncio.to_thread(verify, settings.path(settings.audit.file), head))
-    except AuditError as problem:
+    except (AuditError, OSError) as problem:
         raise problems.unavailable(str(problem)) from None
 
 

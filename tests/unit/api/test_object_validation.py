@@ -37,6 +37,22 @@ def pod(spec: dict[str, Any], **more: Any) -> list[str]:
     return [problem.field.removeprefix("spec.template.spec.") for problem in object_validation.problems(patched(case))]
 
 
+@pytest.mark.parametrize(
+    ("amount", "refused"),
+    [(32, True), ("32", True), ("32Mi", False), (1048576, False), (0, False), ("64k", False)],
+)
+def test_memory_without_a_suffix_is_hardly_meant_in_bytes(amount: Any, refused: bool) -> None:
+    container = {"name": "web", "image": "i", "resources": {"limits": {"memory": amount}}}
+    assert (pod({"containers": [container]}) == ["containers[0].resources.limits.memory"]) is refused
+
+
+def test_a_template_that_three_revisions_of_do_not_fit_into_a_shard_is_refused() -> None:
+    many = [{"name": f"v{n}", "value": "x" * 1000} for n in range(500)]
+    case = {"patch": {"spec": {"template": {"spec": {"containers": [{"name": "web", "image": "i", "env": many}]}}}}}
+    (problem,) = object_validation.problems(patched(case))
+    assert str(problem).startswith("spec.template: has 501 KiB, and the limit is 400 KiB")
+
+
 WEB = {"name": "web", "image": "i"}
 NOTHING_HIDES = {
     "a wrong item": (

@@ -71,7 +71,7 @@ def test_a_quantity_of_any_resource_must_be_one():
 SENTENCES = {
     "cpu 500m and memory 128Mi": {"memory": 128 << 20, "cpu": 500, "pods": 1},
     "nvidia.com/gpu 2": {"nvidia.com/gpu": 2, "pods": 1},
-    "cpu 1000m, ephemeral-storage 1024Mi and nvidia.com/gpu 1": {
+    "cpu 1, ephemeral-storage 1Gi and nvidia.com/gpu 1": {
         "nvidia.com/gpu": 1,
         "cpu": 1000,
         "ephemeral-storage": 1 << 30,

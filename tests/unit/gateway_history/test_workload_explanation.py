@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from history_samples import after, app, event, exit_of, operation, revision, scheduling, spec, state
+from msgspec import structs
 
 from pincompute.api.kinds import PINAPP
 from pincompute.gateway.history import workload_explanation
@@ -13,14 +14,33 @@ from pincompute.store.records import GONE, AnyRecord
 
 
 def told(*records: AnyRecord, silent: tuple[str, ...] = (), **status: Any) -> list[str]:
-    return list(workload_explanation.explain_present(ExplainedWorkload(PINAPP, app(**status), records, silent, after(1000))))
+    return list(
+        workload_explanation.explain_present(
+            ExplainedWorkload(PINAPP, app(**status), records, ("a1", "b1", "c1"), silent, after(1000))
+        )
+    )
 
 
 def test_what_waits_says_for_what_and_what_to_do() -> None:
     found = told(phase="Pending", scheduling=scheduling(unplaced=3))
     assert found[0] == "hello should run 3 replicas; 0 are ready. It is pending."
     assert "Not in a1 (NoRoom): a1 has room for 0 more." in found
-    assert "free some, lower the requests, widen spec.placement, or add a member cluster" in found[-1]
+    assert "Free some room, lower the requests, widen spec.placement, or add a member cluster" in found[-1]
+
+
+def test_a_cluster_that_has_left_since_the_decision_is_not_named() -> None:
+    (left,) = [r.cluster for r in scheduling(unplaced=3).rejections][:1]
+    seen = ExplainedWorkload(PINAPP, app(scheduling=scheduling(unplaced=3)), (), (), (), after(1000))
+    assert not [sentence for sentence in workload_explanation.explain_present(seen) if f"Not in {left}" in sentence]
+
+
+def test_a_stopped_workload_is_said_to_be_stopped() -> None:
+    stopped = app(ready_replicas=1)
+    seen = ExplainedWorkload(
+        PINAPP, structs.replace(stopped, spec=structs.replace(stopped.spec, stopped=True)), (), (), (), after(1000)
+    )
+    first = next(iter(workload_explanation.explain_present(seen)))
+    assert first == "hello is stopped: it runs no replicas until it is started, and then 3 replicas; 1 is ready."
 
 
 def test_what_keeps_failing_is_told_once_with_how_often_and_the_remedy() -> None:

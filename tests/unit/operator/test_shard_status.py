@@ -120,6 +120,7 @@ def container(**facts) -> ContainerStatus:
 
 
 CRASHED = ContainerState(terminated=ContainerStateTerminated(exit_code=3, reason="Error", message="no database\n"))
+CUT_OFF = ContainerState(terminated=ContainerStateTerminated(exit_code=255, reason="Unknown"))
 KILLED = ContainerState(terminated=ContainerStateTerminated(exit_code=137, reason="OOMKilled"))
 BACK_OFF = ContainerStateWaiting(reason="CrashLoopBackOff", message="back-off 10s restarting failed container")
 UNSCHEDULABLE = Condition(
@@ -138,6 +139,11 @@ TROUBLES = {
         {"status": container(waiting=BACK_OFF, last_state=CRASHED, restart_count=4)},
         "CrashLoopBackOff",
         "container web ended with exit code 3 (Error: no database), restarts: 4; look at the logs of its last run",
+    ),
+    "node restarted": (
+        {"status": container(waiting=BACK_OFF, last_state=CUT_OFF, restart_count=0)},
+        "CrashLoopBackOff",
+        "container web ended with its node, which restarted; it starts again, and there is nothing to do",
     ),
     "memory": (
         {"status": container(waiting=BACK_OFF, last_state=KILLED, restart_count=1)},
@@ -178,6 +184,12 @@ def test_the_message_says_why_not_and_what_to_do(facts, reason, sentence):
     assert find(found.conditions, "Ready").reason == reason
 
 
+def test_a_pod_that_the_kubelet_has_not_summed_up_yet_is_starting():
+    ready = container(ready=True, running=ContainerStateRunning(started_at=NOW - timedelta(minutes=1)))
+    found = status(shard(V1), pod(0, V1), pod(1, V1, up=False, status=ready))
+    assert found.message == "1 of 2 replicas not ready; pods are starting"
+
+
 def test_an_update_that_is_stuck_says_so_although_enough_replicas_are_ready():
     broken = pod(2, V2, up=False, status=container(waiting=ContainerStateWaiting(reason="ErrImagePull", message="not found")))
     found = status(shard(V2), pod(0, V1), pod(1, V1), broken)
@@ -196,7 +208,7 @@ def test_a_container_that_fails_tells_more_than_a_pod_that_waits():
 def test_a_container_that_started_a_moment_ago_is_given_time():
     starting = pod(1, V1, up=False, status=container(running=ContainerStateRunning(started_at=NOW - timedelta(seconds=4))))
     plan = decide(seen(shard(V1), pod(0, V1), starting))
-    assert plan.wake_after == 6.0
+    assert plan.wake_after == 26.0
     assert status(shard(V1), pod(0, V1), starting).message == "1 of 2 replicas not ready; pods are starting"
 
 

@@ -163,11 +163,11 @@ class Authorizer:
     def _ended(self, caller: Caller) -> Decision | None:
         """A credential that was good when the call came in may not be so any more; without one, nothing is disclosed."""
         if caller.kind == "anonymous":
-            return Decision("who calls is not known")
+            return Decision("the caller is not logged in")
         if caller.expires <= self._now():
             return Decision("the credential has expired")
         if caller.kind == "service" and self._token(caller.token_id) is None:
-            return Decision("the service token is not in force any more")
+            return Decision("the service token is no longer valid")
         return None
 
     def _scope(self, caller: Caller) -> TokenScope | None:

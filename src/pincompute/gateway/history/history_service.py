@@ -8,6 +8,7 @@ import msgspec
 
 from pincompute.api import kinds
 from pincompute.api.kinds import WorkloadKind, WorkloadObject
+from pincompute.api.member_clusters import MEMBERCLUSTERS
 from pincompute.gateway import problems
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.history import record_extraction, timeline, workload_explanation
@@ -120,7 +121,8 @@ class HistoryService:
     def _present(
         self, kind: WorkloadKind, obj: WorkloadObject, records: tuple[AnyRecord, ...], missing: tuple[str, ...]
     ) -> Explanation:
-        subject = ExplainedWorkload(kind, obj, records, self._reads.silent(), self._clock.wall())
+        members = tuple(m.metadata.name for m in self._reads.host(MEMBERCLUSTERS).list())
+        subject = ExplainedWorkload(kind, obj, records, members, self._reads.silent(), self._clock.wall())
         return Explanation(
             name=obj.metadata.name,
             project=obj.metadata.namespace,

@@ -37,17 +37,18 @@ _QUIET_REASONS = ("BackOff", "Unhealthy", "FailedScheduling")
 
 @dataclass(frozen=True, slots=True)
 class ExplainedWorkload:
-    """`records` are of this workload, the newest last; `silent` are members that do not answer now."""
+    """`records` are of this workload, the newest last; `silent` are those of the members that do not answer now."""
 
     kind: WorkloadKind
     obj: WorkloadObject
     records: tuple[AnyRecord, ...]
+    members: tuple[str, ...]
     silent: tuple[str, ...]
     now: datetime
 
 
 def explain_present(subject: ExplainedWorkload) -> Iterator[str]:
-    yield from placement_text.sentences(subject.kind, subject.obj)
+    yield from placement_text.sentences(subject.kind, subject.obj, subject.members)
     yield from _silence(subject)
     since = subject.now - RECENT
     recent = tuple(record for record in exit_reasons.with_causes(subject.records) if record.until >= since)

@@ -201,7 +201,7 @@ def _former(obj: WorkloadObject, request: LifecycleRequest, present: tuple[str, 
     former = [revision for revision in request.history if revision.name not in present]
     if _unobserved(obj, present) and all(revision.name != obj.status.revision for revision in former):
         raise problems.wrong_state(
-            f"the last change of {_name(obj)} has not been taken up yet, so its former revision is not kept yet",
+            f"the platform has not observed the last change of {_name(obj)} yet, so the previous revision is not kept yet",
             "try again in a moment",
         )
     good = next((revision for revision in former if revision.good), None)

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import IntEnum
 
 from pincompute.api import conditions
 from pincompute.api.builtin import ContainerStateTerminated, ContainerStatus, Pod
 
-PATIENCE = 10.0  # seconds a running container may be unready before its probe is named as the reason
+PATIENCE = 30.0  # seconds a running container may be unready before its probe is named: three periods of a default probe
+CUT_OFF = 255  # exit code of a container whose end nobody saw
 LONGEST = 400  # characters of a message from elsewhere
 
 _IMAGE = ("ImagePullBackOff", "ErrImagePull", "ErrImageNeverPull", "RegistryUnavailable", "InvalidImageName")
@@ -44,6 +45,9 @@ class UnreadyReason:
     wake_after: float | None = None
 
 
+STARTING = UnreadyReason(Rank.STARTING, "Starting", "pods are starting")
+
+
 def find(pods: Sequence[Pod], unready: AbstractSet[str], now: datetime, refused: str = "") -> list[UnreadyReason]:
     """The troubles of the pods that are named, most telling first. `refused` is why the API server takes no more pods."""
     troubles = [_of(pod, now) for pod in pods if pod.metadata.name in unready]
@@ -60,7 +64,7 @@ def _remedy(refused: str) -> str:
 
 def _of(pod: Pod, now: datetime) -> UnreadyReason:
     found = next(_candidates(pod, now), None)
-    return found or UnreadyReason(Rank.STARTING, "Starting", "pods are starting")
+    return found or STARTING
 
 
 def _candidates(pod: Pod, now: datetime) -> Iterator[UnreadyReason]:
@@ -118,6 +122,8 @@ def _last_exit(status: ContainerStatus) -> ContainerStateTerminated | None:
 
 
 def _crash(status: ContainerStatus, ended: ContainerStateTerminated) -> str:
+    if ended.exit_code == CUT_OFF and ended.reason == "Unknown":
+        return f"container {status.name} ended with its node, which restarted; it starts again, and there is nothing to do"
     remedy = "raise its memory limit" if ended.reason == "OOMKilled" else "look at the logs of its last run"
     return f"container {status.name} ended with {_exit(ended)}, restarts: {status.restart_count}; {remedy}"
 
@@ -143,7 +149,7 @@ def _unready(pod: str, status: ContainerStatus, now: datetime) -> Iterator[Unrea
         return
     left = PATIENCE - (now - running.started_at).total_seconds()
     if left > 0:
-        yield UnreadyReason(Rank.STARTING, "Starting", "pods are starting", wake_after=left)
+        yield replace(STARTING, wake_after=left)
         return
     text = f"container {status.name} runs but its probe fails; check the probe's path and port, and the container's logs"
     yield UnreadyReason(Rank.UNREADY, "ProbeFailing", text, pod)
@@ -155,7 +161,10 @@ def _cut_off(pod: Pod) -> Iterator[UnreadyReason]:
     statuses = pod.status.container_statuses
     if ready is None or not pod.spec.node_name or not statuses or not all(s.ready for s in statuses):
         return
-    why = _short(ready.message) or ready.reason or "no reason is given"
+    why = _short(ready.message) or ready.reason
+    if not why:  # the kubelet has not summed up yet
+        yield STARTING
+        return
     yield UnreadyReason(Rank.UNREADY, ready.reason or "NotReady", f"on node {pod.spec.node_name}: {why}", pod.metadata.name)
 
 
