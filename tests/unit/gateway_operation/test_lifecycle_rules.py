@@ -180,7 +180,7 @@ def _reported(*ready: int) -> PinApp:
 def test_a_restart_of_one_replica_says_beforehand_that_it_may_have_to_wait() -> None:
     """Whether it does is decided from the one disruption account, not here."""
     assert lifecycle_rules.reason_to_wait(PINAPP, _reported(2, 2), _replica()) == ""
-    assert "1 of 4 replicas are not ready now" in lifecycle_rules.reason_to_wait(PINAPP, _reported(2, 1), _replica())
+    assert "1 of 4 replicas is not ready now" in lifecycle_rules.reason_to_wait(PINAPP, _reported(2, 1), _replica())
     assert lifecycle_rules.reason_to_wait(PINAPP, _reported(2, 1), _replica(ready=False)) == "", "it serves nobody"
 
 

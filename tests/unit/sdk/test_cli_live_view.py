@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from pincompute_sdk.cli import status_tree, wait
+from pincompute_sdk.cli import remote_terminal, status_tree, wait
 from pincompute_sdk.cli.error_report import CommandError
 from pincompute_sdk.cli.live_view import Picture
 from pincompute_sdk.cli.status_tree import TreeLine
+from pincompute_sdk.core.websocket import ProgramExit
 from pincompute_sdk.generated.models import App, Container, Status
 
 
@@ -83,3 +84,16 @@ def test_ctrl_c_says_what_continues_and_how_to_see_it() -> None:
 def test_a_revision_stands_beside_its_own_images_only(status: Status | None, about: str) -> None:
     _, second, *_ = status_tree.lines(msgspec.structs.replace(APP, status=status), ())
     assert second.text == about
+
+
+@pytest.mark.parametrize(
+    ("message", "remedy"),
+    [
+        ("the image of container web has no program ls", "name a program that is in the image"),
+        ("the container is not running", "`pin status` shows whether the replica runs"),
+    ],
+)
+def test_a_command_that_did_not_start_has_a_remedy_of_its_own(message: str, remedy: str) -> None:
+    with pytest.raises(CommandError) as caught:
+        remote_terminal._code(ProgramExit(None, message))
+    assert remedy in caught.value.remedy

@@ -122,7 +122,9 @@ def reason_to_wait(kind: WorkloadKind, obj: WorkloadObject, victim: Replica) -> 
     ready = sum(line.ready_replicas for line in obj.status.clusters if line.known)
     if shard_pods.ready_since(victim.pod) is None or ready >= wanted:
         return ""
-    return f"{wanted - ready} of {_count(wanted)} are not ready now, so it may have to wait for them"
+    missing = wanted - ready
+    are = "is" if missing == 1 else "are"
+    return f"{missing} of {_count(wanted)} {are} not ready now, so the restart may have to wait"
 
 
 def _pause(_kind: WorkloadKind, obj: WorkloadObject, _request: LifecycleRequest) -> LifecycleChange:
@@ -172,10 +174,10 @@ def _scale(kind: WorkloadKind, obj: WorkloadObject, request: LifecycleRequest) -
         given = "is missing" if wanted is None else f"is {wanted}"
         raise problems.invalid(FieldError("replicas", f"a number from 0 to {MOST_REPLICAS}", given))
     if present == wanted:
-        return LifecycleChange({}, f"{_name(obj)} has {wanted} replicas already")
+        return LifecycleChange({}, f"{_name(obj)} has {_count(wanted)} already")
     _not_paused(obj)
     when = "once it is started" if obj.spec.stopped else f"instead of {present}"
-    return LifecycleChange({"replicas": wanted}, f"{wanted} replicas of {_name(obj)} will run {when}")
+    return LifecycleChange({"replicas": wanted}, f"{_count(wanted)} of {_name(obj)} will run {when}")
 
 
 def _rollback(_kind: WorkloadKind, obj: WorkloadObject, request: LifecycleRequest) -> LifecycleChange:
