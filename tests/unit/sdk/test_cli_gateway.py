@@ -113,6 +113,37 @@ async def test_a_deploy_that_removes_a_container_needs_a_yes(pin: Pin) -> None:
     assert "this deploy removes container side-car" in (await pin("deploy", "--detach")).err
 
 
+class Keyboard(io.StringIO):
+    """What somebody types at a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+async def test_on_a_terminal_a_deploy_that_removes_a_container_asks(pin: Pin, monkeypatch: pytest.MonkeyPatch) -> None:
+    await pin("deploy", "--detach")
+    _write("app.yaml", APP.replace("- name: web", "- name: other"))
+    for answer, code, name in (("n", 1, "web"), ("y", 0, "other")):
+        monkeypatch.setattr("sys.stdin", Keyboard(f"{answer}\n"))
+        said = await pin("deploy", "--detach")
+        assert (said.code, "shop/hello exists already; remove container web from it? [y/N]" in said.err) == (code, True), said
+        assert (await pin("status", "hello", "-o", "jsonpath={.containers[*].name}")).out == f"{name}\n"
+
+
+async def test_a_token_says_what_it_is_limited_to(
+    pin: Pin, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await pin("deploy", "--detach")
+    made = json.loads((await pin("token", "create", "robot", "--role", "viewer", "-o", "json")).out)
+    monkeypatch.setenv("PINCOMPUTE_TOKEN", made["secret"])
+    assert await asyncio.to_thread(main, ["whoami"]) == 0
+    assert await asyncio.to_thread(main, ["scale", "hello", "3"]) == 4
+    said = capsys.readouterr()
+    assert "by a service token that is limited to viewer in project shop" in said.out
+    assert "this token is limited to viewer in project shop" in said.err
+    assert "create a token with `--role developer`" in said.err
+
+
 async def test_a_dry_run_changes_nothing(pin: Pin) -> None:
     said = await pin("deploy", "--dry-run")
     assert said.code == 0, said.err
