@@ -103,7 +103,7 @@ STORIES: dict[str, tuple[Sequence[AnyRecord], list[str]]] = {
         [
             event(10, reason="Killing", message="Container web definition changed, will be restarted", object="hello-b1-0"),
             exit_of(0, 11),
-            exit_of(0, 500),
+            exit_of(0, 20),
         ],
         [
             "pod hello-b1-0: Killing: Container web definition changed, will be restarted",

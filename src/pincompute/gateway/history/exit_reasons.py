@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from msgspec.structs import replace
@@ -40,23 +40,29 @@ _REMEDIES_OF_PODS = {
 def with_causes(records: Iterable[AnyRecord]) -> tuple[AnyRecord, ...]:
     """The records in their order; an exit that the kubelet announced, because the container's definition changed, is expected.
 
-    An update in place and a requested restart change a definition. The pod does not say which of its exits that was.
+    An update in place and a requested restart change a definition. An announcement is about the next exit only: a container
+    that fails with its new definition fails by itself.
     """
     found = tuple(records)
-    announced: dict[tuple[str, str], list[datetime]] = {}
+    announced: dict[tuple[str, str], set[datetime]] = {}
     for record in found:
         if isinstance(record, EventRecord) and (match := _DEFINITION_CHANGED.match(record.message)):
-            announced.setdefault((record.object, match["container"]), []).extend((record.at, record.last))
-    return tuple(_judged(record, announced) for record in found) if announced else found
+            announced.setdefault((record.object, match["container"]), set()).update((record.at, record.last))
+    if not announced:
+        return found
+    wanted = {exit_.key for where, times in announced.items() for exit_ in _next_exits(found, where, sorted(times))}
+    return tuple(replace(r, expected=True) if isinstance(r, ExitRecord) and r.key in wanted else r for r in found)
 
 
-def _judged(record: AnyRecord, announced: Mapping[tuple[str, str], Sequence[datetime]]) -> AnyRecord:
-    if not isinstance(record, ExitRecord) or record.expected:
-        return record
-    times = announced.get((record.pod, record.container), ())
-    if any(at - _SECOND <= record.at <= at + _GRACE for at in times):
-        return replace(record, expected=True)
-    return record
+def _next_exits(records: Iterable[AnyRecord], where: tuple[str, str], announced: Sequence[datetime]) -> Iterator[ExitRecord]:
+    """The first exit of the container after each announcement."""
+    exits = [r for r in records if isinstance(r, ExitRecord) and (r.pod, r.container) == where]
+    exits.sort(key=lambda record: record.at)
+    for at in announced:
+        found = next((record for record in exits if at - _SECOND <= record.at <= at + _GRACE), None)
+        if found is not None:
+            exits.remove(found)
+            yield found
 
 
 def sentence(record: ExitRecord, pods: int = 1, times: int = 1) -> str:
