@@ -12,6 +12,7 @@ pincompute explain NAME     why a workload runs where it runs
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -31,7 +32,7 @@ app = App(
 app.command(
     "pincompute.region.cli:app",
     name="region",
-    help="A whole region on this machine. Its state lies in $PINCOMPUTE_HOME (~/.pincompute).",
+    help="A whole region on this machine. Its state is in $PINCOMPUTE_HOME (~/.pincompute).",
 )
 
 Kubeconfig = Annotated[Path, Parameter(help="kubeconfig file with a context for the cluster")]
@@ -64,7 +65,7 @@ def operator(*, kubeconfig: Kubeconfig, context: str, port: Port = 0, log_format
     uvloop.run(operator_process.run(kubeconfig, context, port))
 
 
-gateway = App(name="gateway", help="The only entry point for users: one address for every cluster.")
+gateway = App(name="gateway", help="The users' entry point: one address for all clusters.")
 app.command(gateway)
 
 
@@ -72,7 +73,7 @@ app.command(gateway)
 def serve(
     *, kubeconfig: Kubeconfig, config: Settings, context: str = "host", port: Port = 0, log_format: LogFormat = "json"
 ) -> None:
-    """Serve users until asked to end. Stateless but for its store and its audit log: run as many as you like."""
+    """Serve users until asked to end. Keeps no state except its store and audit log: run as many as you like."""
     import uvloop
 
     from pincompute.engine import structured_logs
@@ -93,8 +94,8 @@ def openapi() -> None:
 @app.command
 def issuer(
     *,
-    folder: Annotated[Path, Parameter(help="where users and keys lie; made when it is not there")],
-    url: Annotated[str, Parameter(help="the issuer's own address, as it stands in tokens")],
+    folder: Annotated[Path, Parameter(help="folder of users and keys; created if missing")],
+    url: Annotated[str, Parameter(help="the issuer's address, as in tokens")],
     address: str = "127.0.0.1",
     port: Port = 8444,
     certificate: Path | None = None,
@@ -123,7 +124,7 @@ def explain(
     /,
     *,
     project: Annotated[str, Parameter(alias="-p", help="the project, which is the namespace")] = "demo",
-    kind: Annotated[str, Parameter(help="kind of the workload as kubectl or users call it; an app if not said")] = "",
+    kind: Annotated[str, Parameter(help="kind of the workload as kubectl or users call it; default: an app")] = "",
     kubeconfig: Kubeconfig | None = None,
     context: str = "host",
 ) -> None:
@@ -143,6 +144,8 @@ def run() -> None:
     """Entry point of the console script."""
     try:
         _refusals_told()
+    except BrokenPipeError:  # nobody reads the rest
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         print("interrupted; the same command again repairs what is half done", file=sys.stderr)
         sys.exit(130)

@@ -61,7 +61,7 @@ def test_a_right_that_is_withdrawn_cuts_open_shells_and_logs(admin: TerminalUser
         try:
             shell.until("the session was cut")
             assert shell.ended() not in (0, None)
-            logs.until("the log says why it ends", lambda: "the right to it was withdrawn" in logs.err)
+            logs.until("the log says why it ends", lambda: "the permission was withdrawn" in logs.err)
             assert "there is no" in dev.pin("status", APP, status=3).err.lower()
         finally:
             admin.pin("project", "grant", "dev", "owner", "--project", running)

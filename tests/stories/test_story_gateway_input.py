@@ -19,15 +19,18 @@ FILES = {
     "no document": ("", ("empty", "pin init")),
     "an unknown kind": (GOOD.replace("kind: App", "kind: Ap"), ("bad.yaml:1:1", "there is no kind Ap, did you mean App?")),
     "an unknown field": (GOOD.replace("replicas:", "replcas:"), ("bad.yaml:3:1", "no field replcas", "did you mean replicas?")),
-    "a field said twice": (f"{GOOD}replicas: 2\n", ("replicas is said twice, first in line 3", "keep one of them")),
-    "a word for a number": (GOOD.replace("replicas: 1", "replicas: many"), ("bad.yaml:3:1", "replicas", "int")),
+    "a field said twice": (f"{GOOD}replicas: 2\n", ("replicas is written twice, first in line 3", "keep one of them")),
+    "a word for a number": (
+        GOOD.replace("replicas: 1", "replicas: many"),
+        ("bad.yaml:3:1", "replicas", "expected a number, got text"),
+    ),
     "a number out of range": (
         GOOD.replace("replicas: 1", "replicas: -1"),
         ("bad.yaml:3:1", "replicas: must be from 0 to 100000, not -1"),
     ),
     "a name that cannot be": (GOOD.replace("name: talker\n", "name: Talker_1\n"), ("bad.yaml:2:1", "name", "lower")),
     "no image": (GOOD.replace("image: registry.internal/talker:1, ", ""), ("containers[0]", "image")),
-    "a quantity that is none": (GOOD.replace("cpu: 10m", "cpu: much"), ("containers[0].resources.cpu", "a quantity")),
+    "a quantity that is none": (GOOD.replace("cpu: 10m", "cpu: much"), ("containers[0].resources.cpu", "is not a quantity")),
 }
 
 

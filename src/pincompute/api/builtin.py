@@ -25,6 +25,7 @@ class ContainerStateTerminated(Struct):
     reason: str = ""
     message: str = ""
     finished_at: datetime | None = None
+    container_id: str = msgspec.field(default="", name="containerID")
 
 
 class ContainerState(Struct):

@@ -224,7 +224,8 @@ class _SchemaWalk:
         for manifest in schema.get("x-kubernetes-validations", ()):
             rule = validation_rules.BY_CEL[manifest["rule"]]
             if rule.holds is not None and not self._is_consequence(rule, path) and not rule.holds(value):
-                self._report(_join(path, rule.path) or "metadata.name", rule.problem, rule.remedy)
+                problem = f"{say(value)} {rule.problem}" if rule.names_value else rule.problem
+                self._report(_join(path, rule.path) or "metadata.name", problem, rule.remedy)
 
     def _is_consequence(self, rule: validation_rules.Rule, path: str) -> bool:
         below = [wrong.removeprefix(f"{path}.") for wrong in self._mistyped if wrong.startswith(f"{path}.")]

@@ -13,10 +13,7 @@ from typing import Literal, TypeAlias
 
 Notation: TypeAlias = Literal["DecimalSI", "BinarySI", "DecimalExponent"]
 
-EXPECTED = (
-    "write a number and, if wanted, one suffix of n u m k M G T P E, Ki Mi Gi Ti Pi Ei, or an exponent, "
-    'for example "500m", "1.5", "128Mi", "2e3"'
-)
+EXPECTED = "use a number of at least 0 and an optional suffix, for example 500m or 128Mi"
 
 UNIT = 10**9  # nanos in one
 MILLI = UNIT // 1000

@@ -22,7 +22,7 @@ class Rule:
 
     `holds` says in Python what `cel` says; it is None where the answer needs the object before the change. It may count on
     the types of the schema, not on anything being there. `needs` is a pattern of paths below: where such a part has the wrong
-    type, the rule cannot be judged.
+    type, the rule cannot be judged. `names_value`: our own message begins with the value, which the API server shows by itself.
     """
 
     cel: str
@@ -31,6 +31,7 @@ class Rule:
     holds: Callable[[Any], bool] | None = None
     path: str = ""
     needs: str = ""
+    names_value: bool = False
 
     def manifest(self) -> Manifest:
         path = {"fieldPath": f".{self.path}"} if self.path else {}
@@ -51,9 +52,10 @@ QUANTITY = Rule(
     # and the bound on the exponent comes first: the API server works out 1e999999999 digit by digit
     "type(self) == int ? self >= 0 : !string(self).matches('[eE][+-]?[0-9]{3}') && isQuantity(string(self)) && "
     "string(self).matches('^[+]?[.]?[0-9]')",
-    "must be a quantity, not below zero",
+    "is not a quantity",
     quantity.EXPECTED,
     lambda value: _FAR.search(str(value)) is None and _parsed(value) is not None and not str(value).startswith("-"),
+    names_value=True,
 )
 
 
@@ -100,7 +102,8 @@ def _named(longest: int, why: str) -> Rule:
     """On the root: metadata.name is a DNS label of at most so many characters."""
     return Rule(
         f"self.metadata.name.size() <= {longest} && self.metadata.name.matches('{NAME}')",
-        f"metadata.name must be at most {longest} lower-case letters, digits and '-', begin with a letter and not end with '-'",
+        f"metadata.name must have at most {longest} lower-case letters, digits or '-', "
+        "start with a letter and not end with '-'",
         f"choose another name ({why})",
         lambda root: len(_name(root)) <= longest and re.fullmatch(NAME, _name(root)) is not None,
     )

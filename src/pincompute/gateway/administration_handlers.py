@@ -43,6 +43,7 @@ class Session(Struct):
     groups: Annotated[tuple[str, ...], doc("Groups that the issuer named.")] = ()
     roles: Annotated[tuple[str, ...], doc("Platform roles.")] = ()
     expires: Annotated[datetime | None, doc("When the credential ends.")] = None
+    limit: Annotated[str, doc("What the service token is limited to, such as viewer in project demo; empty for a login.")] = ""
 
 
 class NewToken(Struct):
@@ -103,8 +104,8 @@ async def get_session(call: NamedDependency[Call], authorizer: NamedDependency[A
     """Who am I?"""
     caller = call.caller
     expires = None if math.isinf(caller.expires) else datetime.fromtimestamp(caller.expires, UTC)
-    roles = authorizer.held_permissions(caller, "").roles
-    return Session(name=caller.name, kind=caller.kind, groups=tuple(sorted(caller.groups)), roles=roles, expires=expires)
+    held, groups = authorizer.held_permissions(caller, ""), tuple(sorted(caller.groups))
+    return Session(name=caller.name, kind=caller.kind, groups=groups, roles=held.roles, expires=expires, limit=held.limit)
 
 
 @get("/v1/tokens", opt=may("tokens", "list"), operation_id="listTokens", tags=["tokens"])
@@ -202,10 +203,17 @@ def _token(token: ServiceToken, secret: str = "") -> Token:
     )
 
 
+def _silence(name: str) -> str:
+    return (
+        "does not answer; these are its last figures. Check its API server and the way to it; "
+        f"in a local region: `pincompute region status`, `pincompute region logs {name}-apiserver`"
+    )
+
+
 def _cluster(member: MemberCluster, *, silent: bool) -> Cluster:
     ready = conditions.find(member.status.conditions, "Ready")
     capacity = member.status.capacity
-    message = "does not answer; these are its last figures" if silent else ready.message if ready else "is not reported yet"
+    message = _silence(member.metadata.name) if silent else ready.message if ready else "is not reported yet"
     takes = ready is not None and ready.status == "True" and not silent
     return Cluster(
         name=member.metadata.name,

@@ -179,10 +179,13 @@ def _call(scope: Scope, caller: Caller, operation: Operation, at: datetime) -> C
 
 def _refusal(call: Call, decision: Decision) -> Problem:
     if call.caller == ANONYMOUS:
-        return problems.unauthenticated("this needs a caller who is known")
+        return problems.unauthenticated("this request needs a login")
     if decision.hidden:
         return problems.not_found(what(call))
-    detail = f"{call.caller.name} may not {call.operation} here: {decision.why}"
+    place = f" in project {call.project}" if call.project else ""
+    detail = f"{call.caller.name} may not {call.operation}{place}: {decision.why}"
+    if decision.remedy:
+        return problems.forbidden(detail, decision.remedy)
     return problems.forbidden(detail) if call.project else problems.forbidden(detail, _of_the_region(call.operation))
 
 

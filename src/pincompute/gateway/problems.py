@@ -44,22 +44,22 @@ CODES: Mapping[str, tuple[int, str]] = {
     "unsupported-media-type": (415, "The content type is not supported"),
     "too-large": (413, "The request is too large"),
     "headers-too-large": (431, "The request's headers are too large"),
-    "unauthenticated": (401, "Who is calling is not known"),
+    "unauthenticated": (401, "You are not logged in"),
     "token-expired": (401, "The token has expired"),
     "clock-wrong": (401, "Two clocks do not agree"),
     "forbidden": (403, "This is not allowed"),
-    "not-found": (404, "There is no such thing, or it may not be seen"),
+    "not-found": (404, "Not found, or you may not see it"),
     "unknown-path": (404, "There is nothing at this path"),
     "method-not-allowed": (405, "The method is not allowed here"),
-    "conflict": (409, "Something else changed it in the meantime"),
-    "wrong-state": (409, "It is not in a state for this"),
+    "conflict": (409, "Changed by somebody else in the meantime"),
+    "wrong-state": (409, "Not possible in the present state"),
     "already-exists": (409, "The name is taken"),
     "key-reused": (409, "The idempotency key was used for another request"),
-    "gone": (410, "It is no longer known"),
-    "precondition-failed": (412, "It is not in the version that was named"),
+    "gone": (410, "No longer available"),
+    "precondition-failed": (412, "Not in the expected version"),
     "too-many-requests": (429, "Too many requests"),
     "internal": (500, "The gateway failed"),
-    "unavailable": (503, "This cannot be answered now"),
+    "unavailable": (503, "Not available now"),
     "timeout": (504, "No answer came in time"),
 }
 """Status and title by code. A code is never given another meaning, and never removed without a deprecation."""
@@ -89,7 +89,7 @@ class Problem(Exception):  # noqa: N818 - it reads as what the caller gets
 def invalid(*errors: FieldError) -> Problem:
     """All that is wrong at once."""
     lines = "; ".join(f"{e.field}: {e.message}" if e.field else e.message for e in errors)
-    return Problem("invalid", lines, "correct the named fields and send it again", errors=errors)
+    return Problem("invalid", lines, "correct these fields, then try again", errors=errors)
 
 
 def malformed(detail: str, remedy: str = "") -> Problem:

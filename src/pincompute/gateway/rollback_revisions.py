@@ -43,7 +43,7 @@ class RollbackRevisions:
             if not kept:
                 raise problems.unavailable(
                     "the history is in a store that does not answer now, and the host keeps no earlier revision",
-                    remedy="deploy the former version instead, or wait",
+                    remedy="deploy the previous version instead, or wait",
                 ) from None
             return merged(kept, ())
         return merged(kept, revisions(page.records))

@@ -55,9 +55,10 @@ async def of_spec(client: ApiClient, resource: Resource[Any], key: Key, generati
 
 
 def last(entries: Iterable[FieldManagerEntry]) -> str:
-    """Returns the last writer among the entries. It is pure."""
-    wrote = [entry for entry in entries if entry.fields.spec is not None and not entry.subresource and entry.time]
-    return max(wrote, key=_time).manager if wrote else ""
+    """Returns the last writer among the entries; empty after a write of the scale subresource, whose author is not known."""
+    wrote = [e for e in entries if e.fields.spec is not None and e.subresource in ("", "scale") and e.time]
+    newest = max(wrote, key=_time, default=None)
+    return newest.manager if newest is not None and not newest.subresource else ""
 
 
 def _time(entry: FieldManagerEntry) -> float:

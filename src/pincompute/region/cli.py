@@ -16,7 +16,7 @@ from rich.console import Console
 if TYPE_CHECKING:
     from pincompute.region.progress import Progress
 
-app = App(name="region", help="A whole region on this machine. Its state lies in $PINCOMPUTE_HOME (~/.pincompute).")
+app = App(name="region", help="A whole region on this machine. Its state is in $PINCOMPUTE_HOME (~/.pincompute).")
 
 Count = Annotated[int, Parameter(help="how many; at least 0")]
 KeepBuildCache = Annotated[bool, Parameter(help="keep the Go caches (4 GB) after building", negative="")]
@@ -25,7 +25,7 @@ KeepBuildCache = Annotated[bool, Parameter(help="keep the Go caches (4 GB) after
 @app.command
 def up(
     *,
-    simulated_nodes: Annotated[int | None, Parameter(help="simulated nodes of each member; unchanged when left out")] = None,
+    simulated_nodes: Annotated[int | None, Parameter(help="simulated nodes of each member; default: unchanged")] = None,
     keep_build_cache: KeepBuildCache = False,
     example: Annotated[bool, Parameter(help="run examples/hello and wait until it answers")] = True,
 ) -> None:
@@ -53,7 +53,7 @@ def up(
 @app.command(name="build")
 def build_programs(
     *,
-    simulated_nodes: Annotated[bool, Parameter(help="also kwok, which plays simulated nodes", negative="")] = False,
+    simulated_nodes: Annotated[bool, Parameter(help="also KWOK, which simulates nodes", negative="")] = False,
     keep_build_cache: KeepBuildCache = False,
 ) -> None:
     """Compile the region's programs from pinned sources, unless they are there. `up` does it by itself."""
@@ -67,43 +67,43 @@ def build_programs(
 
 
 @app.command
-def down(*, purge: Annotated[bool, Parameter(help="remove all data of the region too", negative="")] = False) -> None:
-    """End everything. Data stays for the next `up`, unless purged."""
+def down(*, purge: Annotated[bool, Parameter(help="remove all data of the region as well", negative="")] = False) -> None:
+    """Stop everything. Data stays for the next `up`, unless you add --purge."""
     from pincompute.region import home, lifecycle
 
     place = home.path()
     with _reporting("the region is half down: `pincompute region down` continues") as progress:
-        lifecycle.down(place, progress)
+        lifecycle.down(place)
         if purge:
             lifecycle.purge(place, progress)
+        else:
+            progress.say("everything has ended; data and images stay, `pincompute region up` continues with them")
 
 
 @app.command
 def status() -> None:
-    """Show every program: state, since when, and why not."""
+    """Show every program: its state now, since when, and why it is not ready."""
     import time
 
-    from pincompute.region import home, progress
-    from pincompute.region.process import supervisor_socket
-    from pincompute.region.region_error import RegionError
+    from pincompute.region import home, lifecycle, progress
 
-    place = home.path()
     with _reporting(""):
-        try:
-            state = supervisor_socket.ask(place, "status", 10.0)
-        except supervisor_socket.NotRunning:
-            raise RegionError(f"the region in {place} is not up: `pincompute region up`") from None
-    Console().print(progress.table(state.programs, time.time()))
+        state = lifecycle.supervised(home.path(), "probe")
+    console, now = Console(), time.time()
+    if console.is_terminal:
+        console.print(progress.table(state.programs, now))
+    else:
+        sys.stdout.writelines(progress.lines(state.programs, now))
     sys.exit(0 if all(program.phase == "ready" for program in state.programs) else 1)
 
 
 @app.command
 def logs(
-    name: Annotated[str, Parameter(help="a program as `status` names it; left out: list the logs there are")] = "",
+    name: Annotated[str, Parameter(help="a program of `status`; without it, the command lists the logs")] = "",
     /,
     *,
-    follow: Annotated[bool, Parameter(alias="-f", help="go on as more is written", negative="")] = False,
-    lines: Annotated[int, Parameter(alias="-n", help="how many of the last lines")] = 100,
+    follow: Annotated[bool, Parameter(alias="-f", help="follow the log", negative="")] = False,
+    lines: Annotated[int, Parameter(alias="-n", help="number of lines at the end")] = 100,
 ) -> None:
     """Print the log of a program."""
     from pincompute.region import home
@@ -129,7 +129,7 @@ def kubectl(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True)]) ->
     from pincompute.region import home, lifecycle
 
     with _reporting("") as progress:
-        layout = lifecycle.existing(home.path())
+        layout = lifecycle.running(home.path())
         program = lifecycle.find_binaries(progress) / "kubectl"
     os.execv(program, ("kubectl", f"--kubeconfig={layout.kubeconfig}", *arguments))
 
@@ -203,7 +203,7 @@ def build(
     from pincompute.region.images import image_build
 
     with _reporting("nothing was pushed") as progress:
-        layout = lifecycle.existing(home.path())
+        layout = lifecycle.running(home.path())
         programs = lifecycle.find_binaries(progress)
         built = image_build.build(directory, tag, layout.registry, programs)
         progress.say(f"{built.reference} {'pushed' if built.built else 'was there already'} ({built.digest})")

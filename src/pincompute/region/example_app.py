@@ -131,6 +131,6 @@ async def _why_not(host: ApiClient, zones: frozenset[str]) -> str:
     where = f" in zone {', '.join(sorted(zones))}" if zones else ""
     return (
         f"examples/hello does not answer{where} after {PATIENCE:g} s: {message or 'no reason given'}; "
-        f"see `kubectl --context host -n {NAME.namespace} describe {KINDS[0].name} {NAME.name}` and "
+        f"see `pincompute region kubectl --context host -n {NAME.namespace} describe {KINDS[0].name} {NAME.name}` and "
         "`pincompute region logs federation`"
     )

@@ -31,9 +31,7 @@ def load(home: Path) -> Layout | None:
     except FileNotFoundError:
         return None
     except msgspec.DecodeError as error:
-        raise RegionError(
-            f"{home / SPEC} is damaged ({error}): `pincompute region down --purge` clears the region away"
-        ) from error
+        raise RegionError(f"{home / SPEC} is damaged ({error}): `pincompute region down --purge` removes the region") from error
 
 
 def save(layout: Layout) -> None:
@@ -54,7 +52,7 @@ def create(home: Path) -> None:
             (home / private).chmod(0o700)
     except OSError as error:
         raise RegionError(
-            f"the home {home} cannot be made ({error.strerror}): set {VARIABLE} to a folder you may write to"
+            f"the home {home} cannot be created ({error.strerror}): set {VARIABLE} to a folder you may write to"
         ) from error
 
 

@@ -36,6 +36,7 @@ FIRST_MEMBERS = (("a1", "a"), ("b1", "b"), ("c1", "c"))
 FEWEST_SIMULATED = 3  # nodes of a member that has no real one
 STOP = 120.0  # seconds everything has to end
 GRACE = 5.0
+ANSWER = 10.0  # seconds the supervisor has for a question
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def up(place: Path, wish: RegionOptions, progress: Progress) -> list[example_app
         return asyncio.run(_provision(layout, programs, progress, example=wish.example))
 
 
-def down(place: Path, progress: Progress) -> None:
+def down(place: Path) -> None:
     """End everything and remove what it left in the kernel; data stays."""
     if not place.is_dir():
         return
@@ -70,7 +71,6 @@ def down(place: Path, progress: Progress) -> None:
             left = leftovers.leftovers(layout)
             if left:
                 raise RegionError(f"these are left and could not be removed: {', '.join(left)}; run `down` again as root")
-    progress.say("everything has ended; data and images stay, `pincompute region up` continues with them")
 
 
 def purge(place: Path, progress: Progress) -> None:
@@ -82,7 +82,7 @@ def purge(place: Path, progress: Progress) -> None:
         raise RegionError(f"{place} holds no region ({slot_claims.SPEC} is missing): nothing was removed")
     shutil.rmtree(place)
     slot_claims.release(place, layout.spec.slot, slot_claims.directory())
-    progress.say(f"{place} and everything in it are removed")
+    progress.say(f"everything has ended; {place} and everything in it are removed")
 
 
 def apply(layout: Layout, programs: Path) -> None:
@@ -145,8 +145,6 @@ def find_binaries(progress: Progress, extra: tuple[Component, ...] = (), *, keep
     if complete is not None:
         return complete
     doctor.check_build()
-    if not extra:
-        progress.say(f"{binary_cache.KWOK.name} is left out: it is built when simulated nodes are asked for")
     built = cache.build(toolchain, progress)
     if not keep_build_cache:
         cache.drop_build_cache()
@@ -157,8 +155,28 @@ def existing(place: Path) -> Layout:
     """The region that runs here, or a message that none does."""
     layout = home.load(place)
     if layout is None:
-        raise RegionError(f"there is no region in {place}: make one with `pincompute region up`")
+        raise RegionError(f"there is no region in {place}: create one with `pincompute region up`")
     return layout
+
+
+def running(place: Path) -> Layout:
+    """The region that is up here, or a message that it is not."""
+    layout = existing(place)
+    supervised(place, "status")
+    return layout
+
+
+def supervised(place: Path, command: supervisor_socket.Command) -> supervisor_socket.SupervisorState:
+    """The supervisor's answer, or a message that the region is not up."""
+    try:
+        return supervisor_socket.ask(place, command, ANSWER)
+    except supervisor_socket.NotRunning:
+        raise RegionError(f"the region in {place} is not up: `pincompute region up`") from None
+    except TimeoutError:
+        raise RegionError(
+            f"the supervisor of the region in {place} does not answer within {ANSWER:g} s: "
+            f"see {place}/logs/supervisor.log, or start again with `pincompute region down` and `pincompute region up`"
+        ) from None
 
 
 async def _provision(layout: Layout, programs: Path, progress: Progress, *, example: bool) -> list[example_app.ZoneAnswer]:

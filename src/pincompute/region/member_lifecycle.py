@@ -21,7 +21,6 @@ from pincompute.region.cluster.manifest_installer import Installer
 from pincompute.region.layout import MAX_MEMBERS, Layout, MemberSpec
 from pincompute.region.machine import leftovers
 from pincompute.region.nodes import simulated_nodes
-from pincompute.region.process import supervisor_socket
 from pincompute.region.process.program_states import ProgramStates
 from pincompute.region.progress import Progress
 from pincompute.region.provisioning import RunningRegion
@@ -38,7 +37,7 @@ def add(place: Path, name: str, zone: str, progress: Progress) -> None:
     check_label("--name", name)
     check_label("--zone", zone)
     with home.changing(place):
-        layout = _running(place)
+        layout = lifecycle.running(place)
         grown = layout_with(layout, name, zone)
         programs = lifecycle.find_binaries(progress, lifecycle.extra_components(grown))
         lifecycle.apply(grown, programs)
@@ -49,7 +48,7 @@ def add(place: Path, name: str, zone: str, progress: Progress) -> None:
 def remove(place: Path, name: str, progress: Progress) -> None:
     """Work moves to other members, then the cluster and all it had are gone."""
     with home.changing(place):
-        layout = _running(place)
+        layout = lifecycle.running(place)
         leaving = member(layout, name)
         if len(layout.spec.members) == 1:
             raise RegionError(f"{name} is the last member: `pincompute region down` ends the whole region")
@@ -67,7 +66,7 @@ def remove(place: Path, name: str, progress: Progress) -> None:
 def add_nodes(place: Path, name: str, count: int, progress: Progress) -> None:
     """So many simulated nodes beside what the member has. Recorded first, so that `up` completes what was interrupted."""
     with home.changing(place):
-        layout = _running(place)
+        layout = lifecycle.running(place)
         chosen = member(layout, name)
         grown = msgspec.structs.replace(chosen, simulated_nodes=layout.simulated_nodes(chosen) + count)
         members = tuple(grown if m == chosen else m for m in layout.spec.members)
@@ -109,15 +108,6 @@ def check_label(option: str, value: str) -> None:
         )
 
 
-def _running(place: Path) -> Layout:
-    layout = lifecycle.existing(place)
-    try:
-        supervisor_socket.ask(place, "status", 10.0)
-    except supervisor_socket.NotRunning:
-        raise RegionError(f"the region in {place} is not up: `pincompute region up` first") from None
-    return layout
-
-
 async def _provision(region: RunningRegion, name: str) -> None:
     added = member(region.layout, name)
     async with asyncio.TaskGroup() as tasks:
@@ -142,8 +132,9 @@ async def _taking_work(host: ApiClient, name: str) -> None:
                 await asyncio.sleep(0.2)
     except TimeoutError:
         raise RegionError(
-            f"{name} is registered but takes no work after {JOINING:g} s: `kubectl --context host describe membercluster "
-            f"{name}` and `pincompute region logs {name}-node` say why; repeat this command when that is mended"
+            f"{name} is registered but takes no work after {JOINING:g} s: "
+            f"`pincompute region kubectl --context host describe membercluster {name}` "
+            f"and `pincompute region logs {name}-node` say why; repeat this command when that is solved"
         ) from None
 
 
@@ -157,8 +148,9 @@ async def _unregister(layout: Layout, leaving: MemberSpec) -> None:
                 await _gone(client, leaving.name)
         except TimeoutError:
             raise RegionError(
-                f"the work of {leaving.name} has not moved within {MOVING:g} s: `kubectl --context host describe membercluster "
-                f"{leaving.name}` says what holds it; the member stays until you repeat this command"
+                f"the work of {leaving.name} has not moved within {MOVING:g} s: "
+                f"`pincompute region kubectl --context host describe membercluster {leaving.name}` "
+                f"says what blocks it; the member stays until you repeat this command"
             ) from None
         await host.delete(member_registration.secret(leaving))
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
@@ -21,11 +22,16 @@ from pincompute.region.process.program_runner import Phase, ProgramState
 STYLES: dict[Phase, str] = {
     "ready": "green",
     "starting": "yellow",
+    "unready": "bold red",
     "waiting": "dim",
     "backoff": "bold red",
     "stopping": "yellow",
     "stopped": "dim",
 }
+
+
+COLUMNS = ("PROGRAM", "STATE", "SINCE", "PID", "RESTARTS", "WHY")
+TELL = 60.0  # seconds between two lines about a long task where nothing is drawn
 
 
 class Progress:
@@ -73,9 +79,40 @@ class Progress:
         """Something that takes long: time passed, and about how long this (`seconds`) and all the rest (`left`) should take."""
         if self._live is not None:
             self._live.update(_bar(name, seconds, left))
-        yield
-        if self._live is not None:
+            yield
             self._live.update("")
+            return
+        self.say(f"{name}: about {age(seconds)} of {age(left)}")
+        ended = threading.Event()
+        telling = threading.Thread(target=self._tell, args=(name, seconds, ended), daemon=True)
+        telling.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            telling.join()
+
+    def _tell(self, name: str, seconds: float, ended: threading.Event) -> None:
+        begun = time.monotonic()
+        while not ended.wait(TELL):
+            passed = time.monotonic() - begun
+            self.say(f"{name}: {_measured(passed, seconds)}")
+
+
+def _measured(passed: float, seconds: float) -> str:
+    if passed > seconds:
+        return f"{age(passed)}, longer than the expected {age(seconds)}; still running"
+    return f"{age(passed)} of about {age(seconds)}"
+
+
+class _ExpectedColumn(ProgressColumn):
+    """What the time should be, and that it is over."""
+
+    def render(self, task: Task) -> Text:
+        seconds, left = task.fields["seconds"], task.fields["left"]
+        if (task.elapsed or 0.0) > seconds:
+            return Text(f"longer than the expected {age(seconds)}; still running", style="yellow")
+        return Text(f"of about {age(seconds)}; {age(left)} with the rest")
 
 
 class _PassedColumn(ProgressColumn):
@@ -87,29 +124,34 @@ class _PassedColumn(ProgressColumn):
 
 
 def _bar(name: str, seconds: float, left: float) -> Bars:
-    bars = Bars(
-        SpinnerColumn(), TextColumn("{task.description}"), _PassedColumn(), TimeElapsedColumn(), TextColumn("{task.fields[of]}")
-    )
-    bars.add_task(name, total=None, seconds=seconds, of=f"of about {age(seconds)}; {age(left)} with the rest")
+    bars = Bars(SpinnerColumn(), TextColumn("{task.description}"), _PassedColumn(), TimeElapsedColumn(), _ExpectedColumn())
+    bars.add_task(name, total=None, seconds=seconds, left=left)
     return bars
 
 
 def table(states: Iterable[ProgramState], now: float) -> Table:
     """Programs with state, age, restarts and the reason for what is not well."""
     shown = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("PROGRAM", "STATE", "SINCE", "PID", "RESTARTS", "WHY"):
+    for column in COLUMNS:
         shown.add_column(column, no_wrap=column != "WHY", overflow="ellipsis")
     for state in states:
-        why = state.reason or (f"before: {state.last_end}" if state.last_end else "")
-        shown.add_row(
-            state.name,
-            Text(state.phase, style=STYLES[state.phase]),
-            age(now - state.since),
-            str(state.pid or ""),
-            str(state.restarts or ""),
-            Text(why),
-        )
+        name, phase, *others, why = _cells(state, now)
+        shown.add_row(name, Text(phase, style=STYLES[state.phase]), *others, Text(why))
     return shown
+
+
+def lines(states: Iterable[ProgramState], now: float) -> Iterator[str]:
+    """The same for a pipe: one line for each program, however long it is."""
+    rows = [COLUMNS, *(_cells(state, now) for state in states)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n"
+
+
+def _cells(state: ProgramState, now: float) -> tuple[str, ...]:
+    why = state.reason or (f"before: {state.last_end}" if state.last_end else "")
+    restarts, pid = str(state.restarts or ""), str(state.pid or "")
+    return (state.name, state.phase, age(now - state.since), pid, restarts, " ".join(why.split()))
 
 
 def age(seconds: float) -> str:

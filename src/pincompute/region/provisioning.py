@@ -107,7 +107,7 @@ async def _create_example(layout: Layout, client: ApiClient, host: Installer) ->
     except TimeoutError:
         raise RegionError(
             f"project {member_registration.DEMO} or a member was not prepared within {PREPARING:g} s: "
-            f"`kubectl --context host get projects,memberclusters` names what is missing; "
+            f"`pincompute region kubectl --context host get projects,memberclusters` names what is missing; "
             f"see also `pincompute region logs {region_programs.FEDERATION}`"
         ) from None
     await host.create_once(example_app.app())

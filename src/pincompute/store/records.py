@@ -142,6 +142,10 @@ class ExitRecord(Record, frozen=True, kw_only=True, tag="exit"):
         return self.pod_uid, self.container, micros(self.at)
 
     @property
+    def rank(self) -> int:
+        return int(self.expected)
+
+    @property
     def words(self) -> tuple[str, ...]:
         return self.pod, self.container, self.reason, self.message, f"exit code {self.code}"
 

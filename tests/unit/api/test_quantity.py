@@ -38,7 +38,7 @@ def test_reads_and_writes_what_kubernetes_does(text: str) -> None:
 
 @pytest.mark.parametrize("text", [*BAD, "", ".", "-", "+k", "e3", "\u0661", "1Gi\n", "NaN", "1e9999999999999999999"])
 def test_refuses_and_says_what_was_expected(text: str) -> None:
-    with pytest.raises(quantity.InvalidQuantityError, match="is not a quantity: write a number"):
+    with pytest.raises(quantity.InvalidQuantityError, match="is not a quantity: use a number"):
         quantity.parse(text)
 
 

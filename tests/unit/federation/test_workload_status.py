@@ -121,7 +121,7 @@ def test_the_reason_of_a_member_reaches_the_first_screen():
 def test_an_update_that_is_stuck_is_not_hidden_by_what_still_serves():
     """S-133: all replicas are ready, and as many are of the new revision, but these are not the same ones."""
     hello = placed_app()
-    why = "the former revision serves on; hello-b1-2: cannot pull image hello:9"
+    why = "the previous revision keeps serving; hello-b1-2: cannot pull image hello:9"
     stuck = shard(hello, "b1", 2)
     stuck = msgspec.structs.replace(stuck, status=msgspec.structs.replace(stuck.status, replicas=3, message=why))
     status = after(hello, (reports(hello)[0], MemberShard(MEMBERS[1], stuck), reports(hello)[2]))

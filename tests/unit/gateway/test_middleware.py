@@ -46,7 +46,7 @@ async def test_what_may_not_be_seen_and_what_does_not_exist_are_one_answer(gatew
 async def test_who_may_look_but_not_change_is_told_so(gateway: Running):
     status, problem, _ = await gateway.ask("vera", "DELETE", "/v1/projects/shop/apps/hello")
     assert (status, problem["code"]) == (403, "forbidden")
-    assert "vera may not delete apps" in problem["detail"]
+    assert problem["detail"] == "vera may not delete apps in project shop: your role is viewer"
 
 
 PATHS = ("/healthz", "/v1/projects/shop/apps", "/v1/projects/shop/apps/none", "/v1/apps?x=1", "/v2")

@@ -88,3 +88,32 @@ def _wanted(row: dict[str, Any], resource: str, verb: str) -> str:
             return "allowed"
         return "denied" if row["otherwise"] == "allowed" else row["otherwise"]
     return row["otherwise"]
+
+
+@pytest.mark.parametrize(
+    ("caller", "place", "why", "remedy"),
+    [
+        ("platform viewer", "demo", "your role is viewer", ""),
+        ("user without a role", "", "you have no role that allows it", ""),
+        (
+            "token of an admin, as viewer everywhere",
+            "",
+            "this token is limited to viewer",
+            "use your own login instead of the token",
+        ),
+        (
+            "token of an owner, for two operations",
+            "demo",
+            "this token is limited to the operations apps:get, apps:restart in project demo",
+            "create a token with `--role owner`, or use your own login instead of the token",
+        ),
+        ("token of a viewer, as owner", "demo", "your role is viewer", ""),
+    ],
+)
+async def test_a_denial_names_its_cause(caller: str, place: str, why: str, remedy: str) -> None:
+    """A token's limit is the cause only where its subject has the permission."""
+    world = World()
+    found = world.authorizer.decide(
+        PEOPLE.get(caller) or await TOKENS[caller](world), Operation("projects", "update" if place else "create"), place
+    )
+    assert (found.allowed, found.why, found.remedy) == (False, why, remedy)

@@ -125,8 +125,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "another audience": ({"aud": "other"}, "unauthenticated", "meant for 'other'"),
     "no audience": ({"aud": None}, "unauthenticated", "meant for None"),
     "an audience that is a number": ({"aud": 7}, "unauthenticated", "list of names"),
-    "another issuer": ({"iss": "https://evil.test"}, "unauthenticated", "trusts its issuer"),
-    "an issuer that only looks alike": ({"iss": URL + "/"}, "unauthenticated", "trusts its issuer"),
+    "another issuer": ({"iss": "https://evil.test"}, "unauthenticated", "is not trusted here"),
+    "an issuer that only looks alike": ({"iss": URL + "/"}, "unauthenticated", "is not trusted here"),
     "no name": ({"preferred_username": ""}, "unauthenticated", "no user name"),
     "a name that is a number": ({"preferred_username": 7}, "unauthenticated", "no user name"),
     "a name with a line break": ({"preferred_username": "a\nb"}, "unauthenticated", "no user name"),
@@ -357,7 +357,7 @@ class TestServiceTokens:
         world.projects["demo"] = project("demo", olga="viewer")
         assert world.authorizer.decide(caller, watch, "demo").allowed
         await world.tokens.revoke(caller.token_id)
-        assert "not in force" in world.authorizer.decide(caller, watch, "demo").why
+        assert "no longer valid" in world.authorizer.decide(caller, watch, "demo").why
 
     @pytest.mark.parametrize(
         ("who", "scope", "may"),

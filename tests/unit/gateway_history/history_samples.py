@@ -105,17 +105,28 @@ def done(verb: str = "scale", by: str = "alice", request: str = "r1", **changes:
     return OperationNote(**{"verb": verb, "by": by, "why": "load test", "at": after(5), "request": request, **changes})
 
 
-def terminated(code: int = 137, seconds: float = 100, reason: str = "OOMKilled") -> ContainerState:
-    return ContainerState(terminated=ContainerStateTerminated(exit_code=code, reason=reason, finished_at=after(seconds)))
+def terminated(code: int = 137, seconds: float = 100, reason: str = "OOMKilled", container_id: str = "") -> ContainerState:
+    return ContainerState(
+        terminated=ContainerStateTerminated(
+            exit_code=code, reason=reason, finished_at=after(seconds), container_id=container_id
+        )
+    )
 
 
-def pod(*statuses: ContainerStatus, initial: tuple[ContainerStatus, ...] = (), deleting: bool = False, **status: Any) -> Pod:
+def pod(
+    *statuses: ContainerStatus,
+    initial: tuple[ContainerStatus, ...] = (),
+    deleting: bool = False,
+    in_place: str = "",
+    **status: Any,
+) -> Pod:
     meta = ObjectMeta(
         name="hello-b1-0",
         namespace="demo",
         uid="p1",
         creation_timestamp=NOW,
         deletion_timestamp=after(90) if deleting else None,
+        annotations={labels.IN_PLACE: in_place} if in_place else {},
         labels={labels.APP: "hello", labels.WORKLOAD: "PinApp", labels.ORIGIN_UID: "uid-hello", labels.ZONE: "b"},
     )
     web = Container(name="web", resources=ResourceRequirements(limits={"memory": "32Mi"}))

@@ -130,7 +130,7 @@ async def test_pages_follow_one_another_and_tell_what_changed_across_their_borde
         assert [line.split(" (")[0] for line in seen] == [
             "hello was deleted; nothing of it is left",
             "web in hello-b1-0",
-            "somebody scaled hello from 3 to 6",
+            "hello was scaled from 3 to 6 with `kubectl scale` or by an autoscaler; Kubernetes does not record who",
             "bob created hello",
         ]
 

@@ -158,6 +158,20 @@ EXITS = {
         pod(phase="Failed", reason="Evicted", message="The node was low on resource: memory."),
         [("", 0, "Evicted", "", False)],
     ),
+    "a container that an update in place ended": (
+        pod(
+            ContainerStatus(name="web", last_state=terminated(0, reason="Completed", container_id="containerd://old")),
+            in_place='{"web": {"id": "containerd://old", "image": "r/hello:1"}}',
+        ),
+        [("web", 0, "Completed", "32Mi", True)],
+    ),
+    "a container that ended by itself after an update in place": (
+        pod(
+            ContainerStatus(name="web", last_state=terminated(0, reason="Completed", container_id="containerd://new")),
+            in_place='{"web": {"id": "containerd://old", "image": "r/hello:1"}}',
+        ),
+        [("web", 0, "Completed", "32Mi", False)],
+    ),
     "a pod that runs": (pod(ContainerStatus(name="web", ready=True), phase="Running"), []),
 }
 

@@ -66,6 +66,51 @@ STORIES: dict[str, tuple[Sequence[AnyRecord], list[str]]] = {
         ],
         ["hello is Running", "hello went from Running to Degraded: web fails", "hello is Running"],
     ),
+    "kubectl scale leaves no author": (
+        [revision(author="bob"), revision(2, 10, spec=spec(2))],
+        [
+            "bob created hello: 3 replicas of hello:1",
+            "hello was scaled from 3 to 2 with `kubectl scale` or by an autoscaler; Kubernetes does not record who",
+        ],
+    ),
+    "a pause past the gateway is a pause": (
+        [
+            revision(author="bob"),
+            revision(2, 10, author="eve", spec=spec(paused=True)),
+            revision(3, 20, author="eve", spec=spec(paused=False)),
+            revision(4, 30, author="eve", spec=spec(6, stopped=True)),
+        ],
+        [
+            "bob created hello: 3 replicas of hello:1",
+            "eve paused hello",
+            "eve resumed hello",
+            "eve changed hello (replicas from 3 to 6, stopped)",
+        ],
+    ),
+    "a deletion past the gateway leaves no author": (
+        [state("Running", 0), state("Deleting", 1, before="Running"), state(GONE, 2, before="Deleting")],
+        [
+            "hello is Running",
+            "hello went from Running to Deleting",
+            "hello was deleted with kubectl or by another program; Kubernetes does not record who; nothing of it is left",
+        ],
+    ),
+    "a deletion through the gateway names its author once": (
+        [state("Running", 0), operation("delete", 1), state(GONE, 2, before="Deleting")],
+        ["hello is Running", "alice deleted hello", "hello was deleted; nothing of it is left"],
+    ),
+    "a container that the kubelet ends for another definition was asked to end": (
+        [
+            event(10, reason="Killing", message="Container web definition changed, will be restarted", object="hello-b1-0"),
+            exit_of(0, 11),
+            exit_of(0, 20),
+        ],
+        [
+            "pod hello-b1-0: Killing: Container web definition changed, will be restarted",
+            "web in hello-b1-0 (zone b) ended with exit code 0 (it had been asked to end)",
+            ("web in hello-b1-0 (zone b) ended with exit code 0: it ended by itself; a service's command should not return"),
+        ],
+    ),
     "the end": ([state(GONE, 1, before="Deleting")], ["hello was deleted; nothing of it is left"]),
     "the same event of many pods is one line": (
         [event(n, object=f"hello-a1-{n}", message=f"pulled in {n}ms for hello-a1-{n}") for n in range(6)],
@@ -124,6 +169,21 @@ def test_within_a_second_what_was_wanted_comes_before_what_came_of_it() -> None:
     assert [line.type for line in timeline.entries(records)] == ["operation", "event", "state"]
 
 
+def test_within_a_second_a_decision_comes_after_what_it_is_about() -> None:
+    """The time of a decision is cut to the second, the time of the revision is not."""
+    lines = timeline.entries([decision(0, a1=3), revision(seconds=0.8, author="alice")])
+    assert [line.type for line in lines] == ["revision", "decision"]
+
+
+def test_only_a_new_pod_template_is_a_new_revision() -> None:
+    records = [
+        revision(revision="v2aa", author="alice"),
+        revision(2, 1, revision="v2aa", author="alice", spec=spec(6)),
+        revision(3, 2, revision="v2bb", author="alice", spec=spec(6, image=f"{Q}:2")),
+    ]
+    assert [line.revision for line in timeline.entries(records)] == ["v2aa", "", "v2bb"]
+
+
 def test_looks_into_containers_have_words_of_their_own() -> None:
     records = [
         operation("open", 1, detail="shells"),
@@ -178,7 +238,10 @@ EXITS = {
     ),
     "a signal that is none": (
         exit_of(255, reason="Unknown"),
-        "web in hello-b1-0 (zone b) ended with exit code 255 (Unknown): look at the logs of its last run",
+        (
+            "web in hello-b1-0 (zone b) ended with exit code 255 (its end was not seen): "
+            "its node or container runtime was restarted; the container runs again by itself"
+        ),
     ),
     "evicted": (
         exit_of(0, container="", reason="Evicted", message="The node was low on resource: memory."),

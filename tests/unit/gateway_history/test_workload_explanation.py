@@ -72,7 +72,7 @@ def test_warnings_tell_what_nothing_else_does() -> None:
 def test_a_silent_member_is_named_when_it_matters() -> None:
     found = told(silent=("a1", "c1"), scheduling=scheduling(a1=3))
     assert [s for s in found if "does not answer now" in s] == [
-        "a1 does not answer now. Its last known state is shown, and its replicas may still run."
+        "a1 does not answer now. Its last known state is shown, and its replicas may still run. " + workload_explanation.SILENT
     ]
 
 

@@ -71,11 +71,11 @@ CHANGES = {
     "everything": (
         [("replicas", 2, 3), ("zones", None, ["a"]), ("containers.web.args", None, ["a"])],
         {},
-        "x goes from 2 to 3 replicas, moves to where the zones asked for allow it",
+        "x goes from 2 to 3 replicas, moves as the new zones require",
     ),
     "the next update": ([("update.maxSurge", None, 1)], {}, "x takes the next update as asked for"),
     "labels": ([("labels.a", None, "b")], {}, "labels of x changed; nothing restarts"),
-    "where": ([("zones", None, ["a"])], {}, "x moves to where the zones asked for allow it"),
+    "where": ([("zones", None, ["a"])], {}, "x moves as the new zones require"),
     "paused": ([("replicas", 3, 5)], {"paused": True}, "x is paused: the change is kept"),
     "stopped": ([("replicas", 3, 5)], {"stopped": True}, "x is stopped: the change is kept"),
 }

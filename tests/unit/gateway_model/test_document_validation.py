@@ -56,7 +56,7 @@ BAD = {
     "an amount that is none": (
         WEB % "resources: {limits: {cpu: 1x}}",
         "containers[0].resources.limits.cpu",
-        "must be a quantity",
+        '"1x" is not a quantity: use a number of at least 0 and an optional suffix, for example 500m or 128Mi',
     ),
     "more than the limit": (
         WEB % "resources: {cpu: 2, limits: {cpu: 1}}",

@@ -50,10 +50,10 @@ REFUSALS = {
     "a paused app is not scaled": ("scale", {"paused": True}, {"replicas": 9}, "wrong-state", "resume it first"),
     "a paused app is not restarted": ("restart", {"paused": True}, {}, "wrong-state", "resume it first"),
     "a stopped app has nothing to restart": ("restart", {"stopped": True}, {}, "wrong-state", "start it"),
-    "below zero replicas": ("scale", {}, {"replicas": -1}, "invalid", "correct the named fields and send it again"),
-    "replicas missing": ("scale", {}, {}, "invalid", "correct the named fields and send it again"),
-    "too long a reason": ("pause", {}, {"why": "x" * 2000}, "invalid", "correct the named fields and send it again"),
-    "no good revision": ("rollback", {}, {}, "wrong-state", "name a revision of its history"),
+    "below zero replicas": ("scale", {}, {"replicas": -1}, "invalid", "correct these fields, then try again"),
+    "replicas missing": ("scale", {}, {}, "invalid", "correct these fields, then try again"),
+    "too long a reason": ("pause", {}, {"why": "x" * 2000}, "invalid", "correct these fields, then try again"),
+    "no good revision": ("rollback", {}, {}, "wrong-state", "deploy a corrected version, or delete it"),
 }
 
 
@@ -151,6 +151,13 @@ def test_a_rollback_goes_to_the_revision_that_is_named() -> None:
     decided = lifecycle_rules.decide(PINAPP, app(), asked("rollback", history=history, to=history[1].name))
     assert (decided.to, decided.spec["template"]["spec"]["containers"][0]["image"]) == (history[1].name, "r/web:broken")
     assert lifecycle_rules.decide(PINAPP, app(), asked("rollback", history=history, to=history[0].name)).spec == {}
+    for beginning in (history[1].name[:8], history[1].name.removeprefix("v2")[:6]):
+        assert lifecycle_rules.decide(PINAPP, app(), asked("rollback", history=history, to=beginning)).to == history[1].name
+    with pytest.raises(Problem, match="v2 begins several revisions"):
+        lifecycle_rules.decide(PINAPP, app(), asked("rollback", history=history, to="v2"))
+    with pytest.raises(Problem, match="no earlier revision") as caught:
+        lifecycle_rules.decide(PINAPP, app(), asked("rollback", history=history[:2]))
+    assert caught.value.remedy == f"name one of {history[1].name}"
     with pytest.raises(Problem, match="is not in the history"):
         lifecycle_rules.decide(PINAPP, app(), asked("rollback", history=history, to="nope"))
 
@@ -173,7 +180,7 @@ def _reported(*ready: int) -> PinApp:
 def test_a_restart_of_one_replica_says_beforehand_that_it_may_have_to_wait() -> None:
     """Whether it does is decided from the one disruption account, not here."""
     assert lifecycle_rules.reason_to_wait(PINAPP, _reported(2, 2), _replica()) == ""
-    assert "1 of 4 replicas are not ready now" in lifecycle_rules.reason_to_wait(PINAPP, _reported(2, 1), _replica())
+    assert "1 of 4 replicas is not ready now" in lifecycle_rules.reason_to_wait(PINAPP, _reported(2, 1), _replica())
     assert lifecycle_rules.reason_to_wait(PINAPP, _reported(2, 1), _replica(ready=False)) == "", "it serves nobody"
 
 

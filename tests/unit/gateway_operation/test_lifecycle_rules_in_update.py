@@ -82,7 +82,7 @@ def test_what_ran_well_counts_more_than_what_nobody_can_judge() -> None:
 
 def test_before_the_update_was_taken_up_the_former_revision_may_not_be_kept_yet() -> None:
     older = (RollbackRevision(name("1"), template("1"), NOW, good=None),)
-    with pytest.raises(Problem, match="has not been taken up yet"):
+    with pytest.raises(Problem, match="has not observed the last change"):
         lifecycle_rules.decide(PINAPP, updating(taken_up=False), asked("rollback", history=older))
     known = lifecycle_rules.decide(PINAPP, updating(taken_up=False), asked("rollback", history=history("3", "2", good=("2",))))
     assert known.to == name("2"), "the history knows it already"

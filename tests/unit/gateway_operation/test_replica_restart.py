@@ -115,7 +115,7 @@ async def test_two_at_once_both_wait_for_the_one_account(web: Running) -> None:
 async def test_that_it_may_have_to_wait_is_said_beforehand(web: Running) -> None:
     await reported(web, 1)
     _, done = await restart(web, {"replica": "0"})
-    assert "1 of 2 replicas are not ready now, so it may have to wait for them" in done["message"]
+    assert "1 of 2 replicas is not ready now, so the restart may have to wait" in done["message"]
 
 
 async def test_a_container_is_asked_to_restart_and_nothing_of_the_pod_is_changed_yet(web: Running) -> None:

@@ -113,7 +113,7 @@ async def test_a_shell_is_cut_when_the_right_is_withdrawn(monkeypatch: pytest.Mo
         await asyncio.sleep(0.05)
         assert not running.done()
         authorizer.allowed = False
-    assert wire.closed == (user_websockets.WITHDRAWN, "the right to it was withdrawn")
+    assert wire.closed == (user_websockets.WITHDRAWN, "the permission was withdrawn")
 
 
 async def test_a_shell_ends_with_the_login_it_was_opened_with() -> None:

@@ -22,6 +22,8 @@ def entry(manager: str, second: int, *fields: str, subresource: str = "") -> dic
         ([entry("kubectl-edit", 3, "spec"), entry("gateway", 2, "spec")], "kubectl-edit"),
         ([entry("kubectl-edit", 1, "spec"), entry("federation", 2, "metadata")], "kubectl-edit"),
         ([entry("kubectl-edit", 1, "spec"), entry("federation", 2, "spec", subresource="status")], "kubectl-edit"),
+        ([entry("kubectl-edit", 1, "spec"), entry("kubectl", 2, "spec", subresource="scale")], ""),
+        ([entry("kubectl", 1, "spec", subresource="scale"), entry("kubectl-edit", 2, "spec")], "kubectl-edit"),
         ([{"manager": "old"}], ""),
     ],
 )

@@ -84,7 +84,7 @@ def test_an_update_in_place_is_not_done_before_the_container_is_new():
 def test_a_shard_that_was_born_a_moment_ago_says_nothing_while_its_pods_are_made():
     newborn = shard(V1, created=NOW - timedelta(seconds=1))
     assert written(newborn) is None
-    assert written(shard(V1))["message"] == "2 of 2 replicas not ready; their pods are not made yet"
+    assert written(shard(V1))["message"] == "2 of 2 replicas not ready; their pods do not exist yet"
 
 
 def test_pods_that_are_starting_are_reported_late_and_readiness_and_trouble_at_once():
@@ -194,7 +194,9 @@ def test_an_update_that_is_stuck_says_so_although_enough_replicas_are_ready():
     broken = pod(2, V2, up=False, status=container(waiting=ContainerStateWaiting(reason="ErrImagePull", message="not found")))
     found = status(shard(V2), pod(0, V1), pod(1, V1), broken)
     assert found.ready_replicas == 2
-    assert found.message.startswith("the former revision serves on; hello-a1-2: cannot pull image hello:2 of container web")
+    assert found.message.startswith(
+        "the previous revision keeps serving; hello-a1-2: cannot pull image hello:2 of container web"
+    )
 
 
 def test_a_container_that_fails_tells_more_than_a_pod_that_waits():

@@ -116,5 +116,5 @@ async def test_a_kind_that_is_never_served_is_named_with_its_cluster() -> None:
         await ask(Young(never="pinpods"), manifests.host_manifests(), deadline=0.5)
     assert str(raised.value) == (
         "PinPod cannot be used in cluster b1 after 0.5 s: the server could not find the requested resource; see "
-        "`kubectl --context b1 describe crd` and `pincompute region logs b1-apiserver`"
+        "`pincompute region kubectl --context b1 describe crd` and `pincompute region logs b1-apiserver`"
     )

@@ -13,9 +13,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pincompute.region import atomic_files, lifecycle
+from pincompute.region import atomic_files, home, lifecycle
+from pincompute.region.layout import Layout, RegionSpec
 from pincompute.region.process import region_processes, supervisor_socket
-from pincompute.region.process.program import FileReady, Program, TcpReady
+from pincompute.region.process.program import FileReady, HttpReady, Program, TcpReady
 from pincompute.region.process.program_runner import ProgramState
 
 pytestmark = pytest.mark.programs
@@ -207,6 +208,40 @@ def test_a_program_that_ignores_the_signal_is_killed_with_its_children(region: R
     supervisor_socket.ask(region.home, "stop", DEADLINE)
     gone(pid)
     gone(child)
+
+
+def test_a_probe_finds_a_program_that_is_frozen_or_hangs(region: Region) -> None:
+    port = free_port()
+    web = shell("web", f"exec python3 -m http.server {port} --bind 127.0.0.1", ready=HttpReady(url=f"http://127.0.0.1:{port}/"))
+    hung = shell(
+        "hung", "touch alive; exec sleep 600", ready=FileReady(path=f"{region.home}/alive"), directory=str(region.home)
+    )
+    region.want(web, hung, sleeper("well"))
+    pid = region.ready("web").pid
+    region.ready("hung")
+    region.ready("well")
+    os.kill(pid, signal.SIGSTOP)
+    (region.home / "alive").unlink()
+    found = {program.name: program for program in supervisor_socket.ask(region.home, "probe", DEADLINE).programs}
+    assert {name: program.phase for name, program in found.items()} == {"web": "unready", "hung": "unready", "well": "ready"}
+    assert found["web"].reason == f"its process is stopped by a signal; `kill -CONT {pid}` continues it"
+    assert found["hung"].reason == f"{region.home}/alive does not exist yet"
+    os.kill(pid, signal.SIGCONT)
+    (region.home / "alive").touch()
+    assert {program.phase for program in supervisor_socket.ask(region.home, "probe", DEADLINE).programs} == {"ready"}
+
+
+def test_a_program_that_logs_json_is_quoted_by_its_message(region: Region) -> None:
+    line = '{"level": "error", "message": "cannot listen", "error": "address in use"}'
+    region.want(shell("json", f"echo '{line}'; exit 1"))
+    state = region.until("json", lambda state: state.restarts >= 1)
+    assert state.last_end.endswith(" s: cannot listen: address in use")
+
+
+def test_a_region_that_is_not_up_is_named_before_anything_else_fails(tmp_path: Path) -> None:
+    home.save(Layout(tmp_path, RegionSpec(slot=0, members=())))
+    with pytest.raises(lifecycle.RegionError, match="is not up: `pincompute region up`"):
+        lifecycle.running(tmp_path)
 
 
 def test_stopping_leaves_no_process_no_socket_and_no_state(region: Region) -> None:

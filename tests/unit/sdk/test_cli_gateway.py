@@ -90,6 +90,60 @@ async def test_a_second_deploy_shows_what_changes_and_nothing_else(pin: Pin) -> 
     assert "0/3" in (await pin("list")).out
 
 
+async def test_a_project_that_is_not_there_is_named_with_its_place_in_the_file(pin: Pin) -> None:
+    _write("app.yaml", APP.replace("name: hello\n", "name: hello\nproject: shopp\n"))
+    said = await pin("deploy", "--detach")
+    assert said.code == 3
+    assert said.err.startswith("error: app.yaml:3:1: there is no project shopp, or you may not see it; yours: shop")
+    assert "there is no project lost, or you may not see it; yours: " in (await pin("deploy", "-p", "lost")).err
+
+
+async def test_a_deploy_that_removes_a_container_needs_a_yes(pin: Pin) -> None:
+    """The name may be that of another app."""
+    await pin("deploy", "--detach")
+    _write("app.yaml", APP.replace("- name: web", "- name: side-car"))
+    said = await pin("deploy", "--detach")
+    assert said.code == 2
+    assert "this deploy removes container web of shop/hello, which exists already" in said.err
+    assert "choose another name in the file, or add --yes" in said.err
+    assert (await pin("status", "hello", "-o", "jsonpath={.containers[*].name}")).out == "web\n"
+    assert (await pin("deploy", "--detach", "--diff")).code == 0
+    assert (await pin("deploy", "--detach", "--yes")).code == 0
+    _write("app.yaml", APP)
+    assert "this deploy removes container side-car" in (await pin("deploy", "--detach")).err
+
+
+class Keyboard(io.StringIO):
+    """What somebody types at a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+async def test_on_a_terminal_a_deploy_that_removes_a_container_asks(pin: Pin, monkeypatch: pytest.MonkeyPatch) -> None:
+    await pin("deploy", "--detach")
+    _write("app.yaml", APP.replace("- name: web", "- name: other"))
+    for answer, code, name in (("n", 1, "web"), ("y", 0, "other")):
+        monkeypatch.setattr("sys.stdin", Keyboard(f"{answer}\n"))
+        said = await pin("deploy", "--detach")
+        assert (said.code, "shop/hello exists already; remove container web from it? [y/N]" in said.err) == (code, True), said
+        assert (await pin("status", "hello", "-o", "jsonpath={.containers[*].name}")).out == f"{name}\n"
+
+
+async def test_a_token_says_what_it_is_limited_to(
+    pin: Pin, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await pin("deploy", "--detach")
+    made = json.loads((await pin("token", "create", "robot", "--role", "viewer", "-o", "json")).out)
+    monkeypatch.setenv("PINCOMPUTE_TOKEN", made["secret"])
+    assert await asyncio.to_thread(main, ["whoami"]) == 0
+    assert await asyncio.to_thread(main, ["scale", "hello", "3"]) == 4
+    said = capsys.readouterr()
+    assert "by a service token that is limited to viewer in project shop" in said.out
+    assert "this token is limited to viewer in project shop" in said.err
+    assert "create a token with `--role developer`" in said.err
+
+
 async def test_a_dry_run_changes_nothing(pin: Pin) -> None:
     said = await pin("deploy", "--dry-run")
     assert said.code == 0, said.err
@@ -152,6 +206,19 @@ async def test_status_is_a_tree(pin: Pin) -> None:
     assert "\033[" not in said.out
 
 
+async def test_what_is_not_there_names_what_has_the_name_or_had_it(pin: Pin) -> None:
+    _write("unit.yaml", "kind: Unit\nname: nb\ncontainers:\n- name: nb\n  image: r/nb:1\n")
+    assert (await pin("deploy", "unit.yaml", "--detach")).code == 0
+    for words in (("status", "nb"), ("stop", "nb"), ("explain", "nb"), ("delete", "nb", "--yes")):
+        said = await pin(*words)
+        assert (said.code, "remedy: there is unit nb: write unit/nb" in said.err) == (3, True), said
+    await pin("deploy", "--detach")
+    await _until(pin, lambda said: "created" in said.out, "history", "hello")
+    await pin("delete", "hello", "--yes")
+    said = await _until(pin, lambda said: said.code == 3, "status", "hello")
+    assert "it was deleted; `pin explain hello` says what is known" in said.err
+
+
 VERBS = {
     "pause": ("paused", True),
     "stop": ("stopped", True),
@@ -195,6 +262,26 @@ async def _until(pin: Pin, holds: Callable[[Said], bool], *arguments: str) -> Sa
         while not holds(said := await pin(*arguments)):  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.05)
     return said
+
+
+async def test_the_history_speaks_in_sentences_and_names_a_revision_once(pin: Pin) -> None:
+    await pin("deploy", "--detach")
+    await pin("scale", "hello", "7")
+    said = await _until(pin, lambda said: "scaled" in said.out, "history", "hello")
+    rows = [line.split(maxsplit=3) for line in said.out.splitlines()]
+    assert rows[0] == ["AGE", "WHAT", "REVISION", "DETAILS"]
+    scaled = next(row for row in rows if "scaled" in row[3])
+    assert scaled[1:] == ["revision", "-", "alice scaled hello from 3 to 7"]
+    created = [row for row in rows if "alice created hello" in row[3]]
+    assert created[0][2].startswith("v2")
+
+
+async def test_a_timeline_says_that_its_beginning_is_left_out(pin: Pin) -> None:
+    await pin("deploy", "--detach")
+    await pin("scale", "hello", "7")
+    said = await _until(pin, lambda said: "scaled" in said.out, "timeline", "hello", "-n", "1")
+    assert said.err == "earlier entries: -n 4\n"
+    assert "earlier" not in (await pin("timeline", "hello", "-n", "400")).err
 
 
 async def test_a_rollback_shows_what_it_changes_before_it_asks(pin: Pin) -> None:

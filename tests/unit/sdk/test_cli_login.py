@@ -187,7 +187,7 @@ async def test_a_browser_that_never_comes_back(login: Login, monkeypatch: pytest
     monkeypatch.setattr(browser_callback, "PATIENCE", 0.05)
     code, _, err = await login(Browser(lambda web, url: web.get(url)))
     assert code == 6
-    assert "did not come back in time" in err
+    assert "did not answer in time" in err
     assert "`pin login` without --browser" in err
 
 

@@ -16,7 +16,7 @@ CASES: dict[str, tuple[str, str]] = {
     "two documents": (GOOD + "---\n" + GOOD, "app.yaml:9:1: a second document begins here"),
     "a tab": ("kind: App\n\tname: x\n", "app.yaml:2:1: this is not YAML"),
     "an open bracket": ("kind: App\nzones: [a\n", "app.yaml:3:1: this is not YAML"),
-    "a field said twice": (GOOD + "replicas: 3\n", "app.yaml:8:1: replicas is said twice, first in line 3"),
+    "a field said twice": (GOOD + "replicas: 3\n", "app.yaml:8:1: replicas is written twice, first in line 3"),
     "no kind": (GOOD.replace("kind: App\n", ""), "app.yaml:1:1: the kind is missing"),
     "an unknown kind": (GOOD.replace("kind: App", "kind: Ap"), "app.yaml:1:1: there is no kind Ap, did you mean App"),
     "an unknown field": (GOOD.replace("replicas", "replica"), "app.yaml:3:1: there is no field replica. did you mean replicas"),
@@ -25,7 +25,18 @@ CASES: dict[str, tuple[str, str]] = {
         r"app.yaml:7:12: there is no field containers\[0\].ports\[0\].prot. did you mean port",
     ),
     "a field that resembles none": (GOOD + "qqq: 4\n", "known here: .*containers.*"),
-    "a word where a number must be": (GOOD.replace("replicas: 2", "replicas: two"), "app.yaml:3:1: replicas: expected int"),
+    "a word where a number must be": (
+        GOOD.replace("replicas: 2", "replicas: two"),
+        "app.yaml:3:1: replicas: expected a number, got text: write `replicas: 3`",
+    ),
+    "a number where a list must be": (
+        GOOD + "  args: 8080\n",
+        r'app.yaml:8:3: containers\[0\].args: expected a list, got a number: write `args: \["8080"\]`',
+    ),
+    "a list where fields must be": (
+        GOOD + "  resources: [a]\n",
+        r"containers\[0\].resources: expected fields, got a list: write `resources: {cpu: 250m, memory: 128Mi}`",
+    ),
     "a missing name of a container": (GOOD.replace("- name: web\n  image", "- image"), r"app.yaml:5:3: containers\[0\]"),
 }
 

@@ -259,3 +259,19 @@ def _certificate(folder: Path, begins: dt.datetime, ends: dt.datetime) -> ssl.SS
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "server.crt", folder / "server.key")
     return context
+
+
+def test_a_region_on_this_machine_that_is_not_up_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever answers at its address, or does not."""
+    monkeypatch.setenv("PINCOMPUTE_HOME", str(tmp_path))
+    with answering(Reply(404, b"<html>nothing here</html>")) as server, _client(server.url) as pin:
+        (tmp_path / "client.yaml").write_text(f"server: {server.url}\n")
+        with pytest.raises(errors.UnreachableError, match="the region is not up") as caught:
+            pin.apps.get("demo", "hello")
+        assert caught.value.remedy == "`pincompute region up`"
+        with socket.socket(socket.AF_UNIX) as supervisor:
+            monkeypatch.chdir(tmp_path)  # a socket's own path may have 107 characters only
+            supervisor.bind("supervisor.sock")
+            supervisor.listen()
+            with pytest.raises(errors.VersionError, match="does not know this call"):
+                pin.apps.get("demo", "hello")

@@ -9,6 +9,8 @@ from pathlib import Path
 from pincompute_sdk.cli import command_table
 from pincompute_sdk.cli.exit_codes import INTERRUPTED
 
+CHANGES = frozenset({"deploy", "delete", "rm", "restart", "pause", "resume", "stop", "start", "scale", "rollback"})
+
 
 def run() -> None:
     sys.exit(main(sys.argv[1:]))
@@ -26,9 +28,14 @@ def main(arguments: list[str]) -> int:
             return _unread()
         raise
     except KeyboardInterrupt:
-        sys.stderr.write("\ninterrupted\n")
+        said = f"; what the server has accepted continues: `{program} status NAME` shows it" if _changes(arguments) else ""
+        sys.stderr.write(f"\ninterrupted{said}\n")
         return INTERRUPTED
     return code
+
+
+def _changes(arguments: list[str]) -> bool:
+    return bool(arguments) and arguments[0] in CHANGES
 
 
 def _unread() -> int:

@@ -57,7 +57,7 @@ def verify(
     if output not in ("table", "wide"):
         formats.data(formats.plain(report), output)
         return FAILURE if report.faults else 0
-    said = f"{report.records} records in {count(report.files, 'file')}, head {report.head}"
+    said = f"{count(report.records, 'record')} in {count(report.files, 'file')}, head {report.head}"
     if not report.faults:
         terminal.out(Styled("unbroken", "green"), f": {said}")
         return 0

@@ -79,7 +79,7 @@ class Listener:
             self._server = _CallbackServer(("127.0.0.1", 0), _Handler)
         except OSError as error:
             raise CommandError(
-                "no port on this machine can be opened for the browser's way back",
+                "no port on this machine can be opened for the browser's answer",
                 reason=error.strerror or str(error),
                 remedy="`pin login` without --browser needs none",
             ) from error
@@ -104,7 +104,7 @@ class Listener:
             answer = self._server.answers.get(timeout=PATIENCE)
         except queue.Empty:
             remedy = "run it again, or `pin login` without --browser, which needs no browser on this machine"
-            raise CommandError("the browser did not come back in time", remedy=remedy, code=TIMEOUT) from None
+            raise CommandError("the browser did not answer in time", remedy=remedy, code=TIMEOUT) from None
         if "code" not in answer:
             raise CommandError(
                 "the login was refused", reason=_reason(answer), remedy="run `pin login --browser` again", code=ACCESS

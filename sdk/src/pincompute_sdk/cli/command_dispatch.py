@@ -57,7 +57,7 @@ def _unknown(program: str, name: str) -> int:
 
 
 def _of_file(error: OSError) -> PinError:
-    remedy = "check the path, the room on its disk, and your rights there"
+    remedy = "check the path, the free space of its disk, and your permissions"
     return error_report.CommandError(
         f"{error.filename or 'a file'} cannot be used", reason=error.strerror or str(error), remedy=remedy
     )

@@ -78,7 +78,10 @@ GROUPS: dict[str, tuple[CommandEntry, ...]] = {
             "events", "history_commands:events", "What happened to it lately", ("events hello", "events hello --since 15m")
         ),
         CommandEntry(
-            "timeline", "history_commands:timeline", "Its life in order, in sentences", ("timeline hello", "timeline -n 20")
+            "timeline",
+            "history_commands:timeline",
+            "What happened to it, in order, in sentences",
+            ("timeline hello", "timeline -n 20"),
         ),
         CommandEntry(
             "explain",
@@ -119,7 +122,7 @@ GROUPS: dict[str, tuple[CommandEntry, ...]] = {
             "Freeze changes; what runs keeps running",
             ("pause hello --reason 'sale today'",),
         ),
-        CommandEntry("resume", "lifecycle_commands:resume", "Let changes go on after a pause", ("resume hello",)),
+        CommandEntry("resume", "lifecycle_commands:resume", "Let changes continue after a pause", ("resume hello",)),
         CommandEntry(
             "stop",
             "lifecycle_commands:stop",
@@ -132,7 +135,7 @@ GROUPS: dict[str, tuple[CommandEntry, ...]] = {
             "rollback",
             "rollback:rollback",
             "Go back to an earlier revision; shows the difference and asks",
-            ("rollback hello", "rollback hello --dry-run", "rollback hello --to cfa938f814 --yes"),
+            ("rollback hello", "rollback hello --dry-run", "rollback hello --to v2cfa938f8 --yes"),
         ),
     ),
     "Access": (
@@ -172,7 +175,7 @@ VARIABLES = {
     "PINCOMPUTE_TOKEN": "the token, for programs; it is never renewed",
     "PINCOMPUTE_PROJECT": "the project",
     "PINCOMPUTE_CA": "a PEM file with the authority of the server's certificate",
-    "PINCOMPUTE_CONTEXT": "the stored context; --context counts more",
+    "PINCOMPUTE_CONTEXT": "the stored context; --context takes precedence",
     "PINCOMPUTE_CONFIG": "the file with the contexts",
 }
 ALIASES = {"apps": "list", "ls": "list", "rm": "delete", "ssh": "shell"}
@@ -204,5 +207,5 @@ def overview(program: str, bold: str = "", plain: str = "") -> str:
         lines.append("")
     lines += [f"{bold}Exit codes{plain}", *(f"  {code:<11} {meaning}" for code, meaning in MEANING.items()), ""]
     lines += [f"{bold}Environment{plain}", *(f"  {name:<20} {meaning}" for name, meaning in VARIABLES.items()), ""]
-    lines += [f"`{program} COMMAND --help` tells more. Begin with `{program} login` and `{program} init`.", ""]
+    lines += [f"`{program} COMMAND --help` says more. Begin with `{program} login` and `{program} init`.", ""]
     return "\n".join(lines)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from pincompute_sdk.cli import options, prompt, status_tree, target, wait
+from pincompute_sdk.cli import options, prompt, status_tree, target
+from pincompute_sdk.cli import wait as wait_
 from pincompute_sdk.cli.error_report import CommandError
 from pincompute_sdk.cli.exit_codes import TIMEOUT
 from pincompute_sdk.cli.live_view import Picture
@@ -35,11 +36,13 @@ def delete(
         project = options.project(pin.context)
         if not yes and not prompt.confirmed(f"Delete {wanted} of project {project} and all its replicas?"):
             raise CommandError("nothing was deleted", remedy="answer y, or add --yes")
-        accepted = options.workloads(pin, wanted.kind).delete(project, wanted.name, reason=reason or None)
+        with target.explained(pin, project, wanted):
+            accepted = options.workloads(pin, wanted.kind).delete(project, wanted.name, reason=reason or None)
         if not wait:
-            terminal.out(f"{accepted.message}; `pin history {wanted.typed}` keeps its life")
+            terminal.out(f"{accepted.message}; `pin history {wanted.typed}` keeps the record")
             return
-        _follow(options.workloads(pin, wanted.kind), project, wanted, timeout)
+        with wait_.interruptible("the deletion", wanted.typed):
+            _follow(options.workloads(pin, wanted.kind), project, wanted, timeout)
     terminal.out(f"{wanted} is deleted")
 
 
@@ -47,10 +50,10 @@ def _follow(them: AppsResource | UnitsResource, project: str, wanted: WorkloadTa
     blocks = ""
     try:
         with Picture() as picture:
-            for app in wait.versions(them, project, wanted.name, timeout):
+            for app in wait_.versions(them, project, wanted.name, timeout):
                 picture.draw(status_tree.lines(app, ()))
                 blocks = app.status.message if app.status else ""
     except NotFoundError:
         return
-    remedy = f"it goes on by itself; `pin status {wanted.typed}` tells what it waits for"
-    raise CommandError(f"{wanted} is still there after {timeout:.0f} s", reason=blocks, remedy=remedy, code=TIMEOUT)
+    remedy = f"the deletion continues; `pin status {wanted.typed}` shows what it waits for"
+    raise CommandError(f"{wanted} still exists after {timeout:.0f} s", reason=blocks, remedy=remedy, code=TIMEOUT)

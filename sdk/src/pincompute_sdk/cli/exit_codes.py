@@ -8,9 +8,9 @@ MEANING = {
     OK: "success",
     FAILURE: "something failed",
     USAGE: "wrong arguments, or an unusable file",
-    NOT_FOUND: "it does not exist, or you may not see it",
+    NOT_FOUND: "not found, or you may not see it",
     ACCESS: "you are not logged in, or not allowed",
-    CONFLICT: "somebody else changed it meanwhile, or the name is taken",
-    TIMEOUT: "it did not happen in time",
+    CONFLICT: "somebody else changed it in the meantime, or the name is taken",
+    TIMEOUT: "not finished in time",
     INTERRUPTED: "Ctrl-C; what began on the server continues",
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 from cyclopts import Parameter
 
@@ -13,6 +13,7 @@ from pincompute_sdk.cli.output.formats import ResourceView
 from pincompute_sdk.cli.output.human_values import age
 from pincompute_sdk.cli.output.table import TableColumn
 from pincompute_sdk.cli.output.terminal import Styled
+from pincompute_sdk.cli.target import WorkloadTarget
 from pincompute_sdk.generated.models import (
     DecisionRecord,
     EventRecord,
@@ -21,8 +22,12 @@ from pincompute_sdk.generated.models import (
     OperationRecord,
     RevisionRecord,
     StateRecord,
+    Timeline,
     TimelineEntry,
 )
+
+if TYPE_CHECKING:
+    from pincompute_sdk.client import Client
 
 AnyRecord: TypeAlias = RevisionRecord | DecisionRecord | StateRecord | ExitRecord | EventRecord | OperationRecord
 
@@ -66,9 +71,22 @@ HISTORY: ResourceView[AnyRecord] = ResourceView(
         TableColumn("name", lambda r: r.name, wide=True),
         TableColumn("zone", lambda r: r.zone),
         TableColumn("who", _author),
-        TableColumn("told", _sentence, long=True),
+        TableColumn("details", _sentence, long=True),
     ),
     name=lambda r: r.name,
+    nothing="nothing is recorded",
+)
+CHANGED: ResourceView[TimelineEntry] = ResourceView(
+    kind="entry",
+    columns=(
+        TableColumn("age", lambda e: age(e.at)),
+        TableColumn("when", lambda e: f"{e.at:%Y-%m-%d %H:%M:%S}", wide=True),
+        TableColumn("what", lambda e: e.type),
+        TableColumn("name", lambda e: e.name, wide=True),
+        TableColumn("revision", lambda e: e.revision),
+        TableColumn("details", lambda e: e.sentence, long=True),
+    ),
+    name=lambda e: e.name,
     nothing="nothing is recorded",
 )
 STORY: ResourceView[TimelineEntry] = ResourceView(
@@ -78,7 +96,7 @@ STORY: ResourceView[TimelineEntry] = ResourceView(
         TableColumn("name", lambda e: e.name, wide=True),
         TableColumn("what", lambda e: e.type, wide=True),
         TableColumn("times", lambda e: f"{e.count}x" if e.count > 1 else "", wide=True),
-        TableColumn("told", lambda e: e.sentence, long=True),
+        TableColumn("details", lambda e: e.sentence, long=True),
     ),
     name=lambda e: e.name,
     nothing="nothing is recorded",
@@ -87,11 +105,15 @@ EXPLANATION: ResourceView[Explanation] = ResourceView(
     kind="app",
     columns=(),
     name=lambda e: e.name,
-    nothing="all runs as it should; `pin explain NAME` tells why there",
+    nothing="all workloads run; `pin explain NAME` says why there",
 )
-Named = Annotated[str, Parameter(help="An app, or unit/NAME; all of the project if not said.")]
-Limit = Annotated[int, Parameter(name=["--limit", "-n"], help="So many at most, newest first.", show_default=True)]
-Since = Annotated[str, Parameter(help="Only from this on: 15m, 2h, 3d, or a time.")]
+Named = Annotated[str, Parameter(help="An app, or unit/NAME. Default: all of the project.")]
+CHANGES = "revision,decision,state,exit,operation"  # all but Kubernetes events
+MOST = 1000  # records of one answer
+EARLIER = "there are earlier entries; the SDK reads them page by page"
+MISSING = "warning: history cannot be read now; only the revisions that are kept without it are shown"
+Limit = Annotated[int, Parameter(name=["--limit", "-n"], help="At most this many, newest first.", show_default=True)]
+Since = Annotated[str, Parameter(help="Only entries since: 15m, 2h, 3d ago, or a time.")]
 
 
 def history(
@@ -101,14 +123,34 @@ def history(
     formats.check(output)
     wanted = target.whole(name) if name else None
     with options.client(where) as pin:
+        if output in ("table", "wide"):
+            page = _timeline(pin, wanted, limit=limit, since=since, type_=CHANGES)
+            formats.many(CHANGED, page.items, output if name else "wide")
+            _warn(page, limit)
+            return
         project = options.project(pin.context)
         if wanted:
-            page = options.workloads(pin, wanted.kind).history(project, wanted.name, limit=limit, since=since)
+            records = options.workloads(pin, wanted.kind).history(project, wanted.name, limit=limit, since=since)
         else:
-            page = pin.history.list(project, limit=limit, since=since)
-    formats.many(HISTORY, page.items, output if name or output != "table" else "wide")
+            records = pin.history.list(project, limit=limit, since=since)
+    formats.many(HISTORY, records.items, output)
+    if records.missing:
+        terminal.err(MISSING)
+
+
+def _timeline(pin: Client, wanted: WorkloadTarget | None, *, limit: int, since: str, type_: str | None = None) -> Timeline:
+    project = options.project(pin.context)
+    if wanted is None:
+        return pin.timeline.list(project, limit=limit, since=since, type_=type_)
+    with target.explained(pin, project, wanted):
+        return options.workloads(pin, wanted.kind).timeline(project, wanted.name, limit=limit, since=since, type_=type_)
+
+
+def _warn(page: Timeline, limit: int) -> None:
     if page.missing:
-        terminal.err("warning: history cannot be read now; only the revisions that are kept without it are shown")
+        terminal.err(MISSING)
+    if page.cursor:
+        terminal.err(f"earlier entries: -n {min(MOST, limit * 4)}" if limit < MOST else EARLIER)
 
 
 def events(
@@ -126,16 +168,14 @@ def events(
 def timeline(
     name: Named = "", /, *, limit: Limit = 50, since: Since = "", output: OutputOption = "table", where: Where = ANYWHERE
 ) -> None:
-    """Its life in order, in sentences; without a name, the project's."""
+    """What happened to it, in order, in sentences; without a name, in the project."""
     formats.check(output)
     wanted = target.whole(name) if name else None
     with options.client(where) as pin:
-        project = options.project(pin.context)
-        if wanted:
-            found = options.workloads(pin, wanted.kind).timeline(project, wanted.name, limit=limit, since=since).items
-        else:
-            found = pin.timeline.list(project, limit=limit, since=since).items
-    formats.many(STORY, sorted(found, key=lambda entry: entry.at), output)
+        page = _timeline(pin, wanted, limit=limit, since=since)
+    formats.many(STORY, page.items[::-1], output)
+    if output in ("table", "wide"):
+        _warn(page, limit)
 
 
 def explain(name: Named = "", /, *, output: OutputOption = "table", where: Where = ANYWHERE) -> None:
@@ -145,7 +185,8 @@ def explain(name: Named = "", /, *, output: OutputOption = "table", where: Where
     with options.client(where) as pin:
         project = options.project(pin.context)
         if wanted:
-            found = (options.workloads(pin, wanted.kind).explain(project, wanted.name),)
+            with target.explained(pin, project, wanted):
+                found = (options.workloads(pin, wanted.kind).explain(project, wanted.name),)
         else:
             found = pin.explain.list(project).items
     if output not in ("table", "wide"):

@@ -15,7 +15,7 @@ from pincompute_sdk.cli.exit_codes import CONFLICT, USAGE
 from pincompute_sdk.cli.output import terminal
 from pincompute_sdk.core import configuration
 
-NAME = re.compile(r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$")
+NAME = re.compile(r"^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$")
 EXPOSE = re.compile(r"^\s*EXPOSE\s+(?P<ports>.+?)\s*$", re.IGNORECASE | re.MULTILINE)
 REGISTRY = "registry.internal"  # what every region calls its own registry
 TEMPLATE = """\
@@ -45,13 +45,13 @@ class DetectedApp:
 
 
 def init(
-    folder: Annotated[Path, Parameter(help="The folder; the present one if not said.")] = Path(),
+    folder: Annotated[Path, Parameter(help="Default: the current folder.")] = Path(),
     /,
     *,
     name: Annotated[str, Parameter(help="Name of the app.")] = "",
     image: Annotated[str, Parameter(help="Image to run.")] = "",
     port: Annotated[int | None, Parameter(help="Port it listens on; 0 for none.")] = None,
-    force: Annotated[bool, Parameter(negative="", help="Overwrite an app.yaml that is there.")] = False,
+    force: Annotated[bool, Parameter(negative="", help="Overwrite an existing app.yaml.")] = False,
 ) -> None:
     """Write an app.yaml from this folder, or from three questions."""
     target = folder / "app.yaml"
@@ -98,7 +98,7 @@ def _ask(found: DetectedApp, *, asked: bool) -> DetectedApp:
 
 def _check(found: DetectedApp) -> None:
     if not NAME.match(found.name):
-        remedy = "use lower-case letters, digits and '-', beginning with a letter, at most 63"
+        remedy = "use at most 40 lower-case letters, digits or '-', start with a letter and do not end with '-'"
         raise CommandError(f"{found.name!r} cannot be a name", remedy=remedy, code=USAGE)
     if not 0 <= found.port <= 65535:
         raise CommandError(f"{found.port} is not a port", remedy="give a number from 1 to 65535, or 0", code=USAGE)

@@ -26,7 +26,7 @@ def pause(name: Workload, /, *, reason: Reason = "", where: Where = ANYWHERE) ->
 
 
 def resume(name: Workload, /, *, reason: Reason = "", where: Where = ANYWHERE) -> None:
-    """Let changes go on after a pause."""
+    """Let changes continue after a pause."""
     _act(where, target.whole(name), lambda them, p, n: them.resume(p, n, _because(reason)))
 
 
@@ -74,7 +74,9 @@ def scale(
 def _act(where: Where, wanted: WorkloadTarget, verb: Callable[[WorkloadsResource, str, str], LifecycleResult]) -> None:
     """Calls the verb and prints the server's message."""
     with options.client(where) as pin:
-        done = verb(options.workloads(pin, wanted.kind), options.project(pin.context), wanted.name)
+        project = options.project(pin.context)
+        with target.explained(pin, project, wanted):
+            done = verb(options.workloads(pin, wanted.kind), project, wanted.name)
     terminal.out(f"{done.message}")
 
 

@@ -33,7 +33,7 @@ APPS: ResourceView[Workload] = ResourceView(
         TableColumn("message", lambda app: app.status.message if app.status else "", long=True),
     ),
     name=lambda app: app.name,
-    nothing="no apps; `pin init` and `pin deploy` make one",
+    nothing="no apps; `pin init` and `pin deploy` create one",
 )
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def list_(
     state: Annotated[str, Parameter(help="Only in this state, for example Running.")] = "",
     label: Annotated[str, Parameter(name=["--label", "-l"], help="Only with these labels: key=value,…")] = "",
     text: Annotated[str, Parameter(help="Only with this text in name, image or labels.")] = "",
-    sort: Annotated[str, Parameter(help="Sort by this field; -field turns the order around.")] = "",
+    sort: Annotated[str, Parameter(help="Sort by this field; -field reverses the order.")] = "",
     output: OutputOption = "table",
     where: Where = ANYWHERE,
 ) -> None:

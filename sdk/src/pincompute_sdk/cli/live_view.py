@@ -1,9 +1,9 @@
-"""Redraws lines in place on a terminal; in a pipe, each change is a new line."""
+"""Redraws a picture in place on a terminal; in a pipe, prints the parts of it that changed."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -12,6 +12,9 @@ from pincompute_sdk.cli.output import terminal
 from pincompute_sdk.cli.status_tree import TreeLine
 
 SMALLEST = 20  # columns below which nothing is redrawn: the picture would break
+BRANCHES = ("├─ ", "└─ ")
+
+Block = tuple[TreeLine, ...]
 
 
 class Picture:
@@ -20,7 +23,7 @@ class Picture:
     def __init__(self) -> None:
         self._moving = terminal.interactive() and terminal.width() >= SMALLEST
         self._height = 0
-        self._said: set[str] = set()
+        self._last: tuple[Block, ...] = ()
 
     def __enter__(self) -> Self:
         if self._moving:
@@ -35,11 +38,18 @@ class Picture:
     def draw(self, lines: Sequence[TreeLine]) -> None:
         if self._moving:
             self._redraw(lines)
-            return
-        for line in lines:
-            if line.text not in self._said:
-                self._said.add(line.text)
-                terminal.out(line.text)
+        else:
+            self._print(lines)
+
+    def _print(self, lines: Sequence[TreeLine]) -> None:
+        """Prints each block that differs from the one at the same place before, so that a way back shows as well."""
+        blocks, before = tuple(_blocks(lines)), self._last
+        self._last = blocks
+        same = len(blocks) == len(before)
+        for index, block in enumerate(blocks):
+            if not same or _states(block) != _states(before[index]):
+                for line in block:
+                    terminal.out(line.text)
         sys.stdout.flush()
 
     def _redraw(self, lines: Sequence[TreeLine]) -> None:
@@ -50,3 +60,19 @@ class Picture:
         terminal.verbatim(f"{up}{drawn}\033[J")
         sys.stdout.flush()
         self._height = len(shown)
+
+
+def _blocks(lines: Sequence[TreeLine]) -> Iterator[Block]:
+    """The head, and each zone with its replicas."""
+    block: list[TreeLine] = []
+    for line in lines:
+        if line.indent in BRANCHES and block:
+            yield tuple(block)
+            block = []
+        block.append(line)
+    if block:
+        yield tuple(block)
+
+
+def _states(block: Block) -> tuple[str, ...]:
+    return tuple(line.state for line in block)

@@ -142,7 +142,7 @@ def logout(*, where: Where = ANYWHERE) -> None:
         try:
             issuer.revoke(issuer.endpoints(), context.refresh_token)
         except PinError as error:
-            terminal.err(f"warning: the token is forgotten here but was not revoked: {error}")
+            terminal.err(f"warning: the token is removed here but not revoked: {error}")
 
 
 def whoami(*, output: OutputOption = "table", where: Where = ANYWHERE) -> None:
@@ -156,6 +156,8 @@ def whoami(*, output: OutputOption = "table", where: Where = ANYWHERE) -> None:
         return
     groups = f", groups {', '.join(session.groups)}" if session.groups else ""
     terminal.out(f"{session.name} ({session.kind or 'user'}{groups}) at {server}")
+    if session.limit:
+        terminal.out(f"by a service token that is limited to {session.limit}")
     if project:
         terminal.out(f"project {project}")
     if session.expires:

@@ -30,8 +30,8 @@ Yes = Annotated[bool, Parameter(name=["--yes", "-y"], negative="", help="Do not 
 class Where:
     """Where to look: each overrules the stored context."""
 
-    project: Annotated[str, Parameter(name=["--project", "-p"], help="Project; the one in use if not said.")] = ""
-    context: Annotated[str, Parameter(name="--context", help="Stored context; the current one if not said.")] = ""
+    project: Annotated[str, Parameter(name=["--project", "-p"], help="Default: the current project.")] = ""
+    context: Annotated[str, Parameter(name="--context", help="Stored context. Default: the current one.")] = ""
     server: Annotated[str, Parameter(name="--server", help="Address of the gateway, https://HOST:PORT.")] = ""
     ca: Annotated[str, Parameter(name="--ca", help="PEM file of the authority that signed the server's certificate.")] = ""
 

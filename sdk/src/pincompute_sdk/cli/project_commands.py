@@ -31,7 +31,7 @@ PROJECTS: ResourceView[Project] = ResourceView(
         TableColumn("description", lambda p: p.description or (p.status.message if p.status else ""), long=True),
     ),
     name=lambda p: p.name,
-    nothing="no projects; `pin project create NAME` makes one",
+    nothing="no projects; `pin project create NAME` creates one",
 )
 MEMBERS: ResourceView[ProjectMember] = ResourceView(
     kind="member",
@@ -72,7 +72,7 @@ def use(name: Annotated[str, Parameter(help="A project of `pin project list`.")]
         try:
             pin.projects.get(name)
         except NotFoundError as error:
-            error.remedy = f"`pin project list` shows yours, `pin project create {name}` makes it"
+            error.remedy = f"`pin project list` shows yours, `pin project create {name}` creates it"
             raise
         used = pin.context
     at = configuration.path()
@@ -86,7 +86,7 @@ def use(name: Annotated[str, Parameter(help="A project of `pin project list`.")]
 
 @app.command
 def members(
-    name: Annotated[str, Parameter(help="A project; the one in use if not said.")] = "",
+    name: Annotated[str, Parameter(help="A project. Default: the current project.")] = "",
     /,
     *,
     output: OutputOption = "table",
@@ -101,7 +101,10 @@ def members(
 @app.command
 def grant(
     member: Annotated[str, Parameter(help="A user, or group:NAME.")],
-    role: Annotated[Role, Parameter(help="viewer reads, developer changes, operator acts, owner decides.")],
+    role: Annotated[
+        Role,
+        Parameter(help="viewer reads, developer changes, operator also restarts and opens shells, owner also manages members."),
+    ],
     /,
     *,
     reason: Reason = "",

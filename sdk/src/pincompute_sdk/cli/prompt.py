@@ -11,7 +11,7 @@ from pincompute_sdk.cli.output import terminal
 
 def confirmed(question: str) -> bool:
     if not sys.stdin.isatty():
-        raise CommandError("this needs a yes, and nobody is there to give it", remedy="add --yes", code=USAGE)
+        raise CommandError("confirmation needed, but there is no terminal", remedy="add --yes", code=USAGE)
     terminal.err(f"{question} [y/N] ", end="")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")
@@ -20,7 +20,7 @@ def confirmed(question: str) -> bool:
 def text(question: str, default: str) -> str:
     if not sys.stdin.isatty():
         raise CommandError(
-            f"{question.lower()} is not known and nobody is there to ask", remedy="give it as an option", code=USAGE
+            f"{question.lower()} is not known, and there is no terminal to ask", remedy="give it as an option", code=USAGE
         )
     terminal.err(f"{question} [{default}]: ", end="")
     sys.stderr.flush()

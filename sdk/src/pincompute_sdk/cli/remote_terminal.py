@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from pincompute_sdk.async_client import AsyncClient
 
+NO_PROGRAM = "name a program that is in the image; `pin logs` and `pin open` need none"
 PIECE = 32 * 1024  # bytes read from our input at once
 CLOSING = 5.0  # seconds for the server to say how it closes
 
@@ -148,9 +149,12 @@ def _raw() -> Generator[None]:
 def _code(ended: ProgramExit) -> int:
     if ended.code is not None:
         return ended.code
-    raise CommandError("the command could not be run", reason=ended.message, remedy="look at `pin status`", code=FAILURE)
+    remedy = NO_PROGRAM if "has no program" in ended.message else "`pin status` shows whether the replica runs"
+    raise CommandError("the command could not be run", reason=ended.message, remedy=remedy, code=FAILURE)
 
 
 def _cut(reason: str) -> CommandError:
     why = reason or "the connection was closed"
-    return CommandError("the session was cut", reason=why, remedy="connect again; `pin whoami` tells whether you still may")
+    return CommandError(
+        "the session was cut", reason=why, remedy="connect again; `pin whoami` shows whether you still have access"
+    )

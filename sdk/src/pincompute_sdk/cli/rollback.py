@@ -16,7 +16,9 @@ def rollback(
     name: Workload,
     /,
     *,
-    to: Annotated[str, Parameter(help="A revision of `pin history`; the last one that ran well if not said.")] = "",
+    to: Annotated[
+        str, Parameter(help="A revision of `pin history`, or the beginning of one. Default: the last one that ran well.")
+    ] = "",
     dry_run: Annotated[bool, Parameter(negative="", help="Only show what would change.")] = False,
     yes: Yes = False,
     reason: Reason = "",
@@ -26,7 +28,8 @@ def rollback(
     wanted = target.whole(name)
     with options.client(where) as pin:
         project, them = options.project(pin.context), options.workloads(pin, wanted.kind)
-        planned = them.rollback(project, wanted.name, {"revision": to}, dry_run=True)
+        with target.explained(pin, project, wanted):
+            planned = them.rollback(project, wanted.name, {"revision": to}, dry_run=True)
         if not planned.changed:
             terminal.out(f"{planned.message}")
             return
@@ -36,4 +39,4 @@ def rollback(
         if not yes and not prompt.confirmed(f"Roll {wanted} back to revision {planned.revision}?"):
             raise CommandError("nothing was changed", remedy="answer y, or add --yes")
         done = them.rollback(project, wanted.name, {"revision": planned.revision, "reason": reason})
-    terminal.out(f"{done.message}; `pin status {wanted.typed} --watch` shows how")
+    terminal.out(f"{done.message}; `pin status {wanted.typed} --watch` shows the progress")

@@ -15,7 +15,7 @@ from pincompute_sdk.cli.options import ANYWHERE, Replica, Where
 from pincompute_sdk.cli.target import WorkloadTarget
 from pincompute_sdk.core.websocket import Socket
 
-Container = Annotated[str, Parameter(name=["--container", "-c"], help="The first one if not said.")]
+Container = Annotated[str, Parameter(name=["--container", "-c"], help="Default: the first container.")]
 
 
 def shell(name: Replica, /, *, container: Container = "", where: Where = ANYWHERE) -> int:
@@ -29,10 +29,10 @@ def shell(name: Replica, /, *, container: Container = "", where: Where = ANYWHER
 def exec_(
     name: Replica,
     /,
-    *command: Annotated[str, Parameter(allow_leading_hyphen=True, help="The command, behind `--`.")],
+    *command: Annotated[str, Parameter(allow_leading_hyphen=True, help="The command, after `--`.")],
     container: Container = "",
-    stdin: Annotated[bool, Parameter(name=["--stdin", "-i"], negative="", help="Pass our input on.")] = False,
-    tty: Annotated[bool, Parameter(name=["--tty", "-t"], negative="", help="With a terminal of its own.")] = False,
+    stdin: Annotated[bool, Parameter(name=["--stdin", "-i"], negative="", help="Pass standard input to the command.")] = False,
+    tty: Annotated[bool, Parameter(name=["--tty", "-t"], negative="", help="Allocate a terminal.")] = False,
     where: Where = ANYWHERE,
 ) -> int:
     """Run one command in a replica: `pin exec hello -- ls -l`. Its exit code is passed on."""

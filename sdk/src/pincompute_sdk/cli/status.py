@@ -15,7 +15,8 @@ from pincompute_sdk.cli.output import formats
 from pincompute_sdk.cli.wait import PACE
 
 if TYPE_CHECKING:
-    from pincompute_sdk.generated.synchronous import AppsResource, UnitsResource
+    from pincompute_sdk.cli.target import WorkloadTarget
+    from pincompute_sdk.generated.kinds import WorkloadsResource
 
 
 def status(
@@ -33,17 +34,22 @@ def status(
     wanted = target.whole(name)
     with options.client(where) as pin:
         project, them = options.project(pin.context), options.workloads(pin, wanted.kind)
-        if output not in ("table", "wide"):
-            formats.one(view_of(wanted.kind), them.get(project, wanted.name), output)
-            return
-        if not watch:
-            status_tree.write(_look(them, project, wanted.name))
-            return
-        with Picture() as picture:
-            while True:
-                picture.draw(_look(them, project, wanted.name))
-                time.sleep(PACE)
+        with target.explained(pin, project, wanted):
+            _show(them, project, wanted, watch=watch, output=output)
 
 
-def _look(them: AppsResource | UnitsResource, project: str, name: str) -> list[status_tree.TreeLine]:
+def _show(them: WorkloadsResource, project: str, wanted: WorkloadTarget, *, watch: bool, output: str) -> None:
+    if output not in ("table", "wide"):
+        formats.one(view_of(wanted.kind), them.get(project, wanted.name), output)
+        return
+    if not watch:
+        status_tree.write(_look(them, project, wanted.name))
+        return
+    with Picture() as picture:
+        while True:
+            picture.draw(_look(them, project, wanted.name))
+            time.sleep(PACE)
+
+
+def _look(them: WorkloadsResource, project: str, name: str) -> list[status_tree.TreeLine]:
     return status_tree.lines(them.get(project, name), them.replicas(project, name).items)

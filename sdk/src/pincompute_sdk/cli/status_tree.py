@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pincompute_sdk.cli.output import terminal
-from pincompute_sdk.cli.output.human_values import age
+from pincompute_sdk.cli.output.human_values import age, count
 from pincompute_sdk.cli.output.terminal import Styled
 from pincompute_sdk.generated.kinds import Workload
 from pincompute_sdk.generated.models import ReplicaStatus, ZoneStatus
 
 BAR = 12  # cells of a zone's bar
+AGE = "age"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,11 @@ class TreeLine:
     def text(self) -> str:
         return terminal.visible(self.indent + "".join(text for text, _ in self.parts))
 
+    @property
+    def state(self) -> str:
+        """The text without ages, which change although nothing happens."""
+        return self.indent + "".join(text for text, style in self.parts if style != AGE)
+
 
 def lines(app: Workload, replicas: Sequence[ReplicaStatus]) -> list[TreeLine]:
     return [*_head(app), *_zones(app, replicas)]
@@ -45,12 +51,19 @@ def _head(app: Workload) -> Iterator[TreeLine]:
     ready = f"  {status.ready if status else 0}/{wanted(app)} ready"
     yield TreeLine("", ((app.name, "bold"), ("  ", ""), (state, terminal.style_of(state)), (ready, "")))
     images = ", ".join(container.image or "?" for container in app.containers)
-    about = f"{app.project} · {app.tier} · revision {(status.revision if status else '') or '?'} · {images}"
-    yield TreeLine("", ((about, "dim"),))
+    yield TreeLine("", ((" · ".join((app.project, app.tier, *_revision(app), images)), "dim"),))
     if status and status.unplaced:
-        yield TreeLine("", ((f"{status.unplaced} of {wanted(app)} replicas have no place", "yellow"),))
+        yield TreeLine("", ((f"no place for {status.unplaced} of {count(wanted(app), 'replica')}", "yellow"),))
     if status and status.message:
         yield TreeLine("", ((status.message, "yellow" if state != "Running" else ""),))
+
+
+def _revision(app: Workload) -> Iterator[str]:
+    """The images are those that are wanted; the revision is the one that the platform saw last."""
+    status = app.status
+    if status is None or not status.revision:
+        return
+    yield f"revision {status.revision}" if status.settled else f"last observed revision {status.revision}"
 
 
 def _zones(app: Workload, replicas: Sequence[ReplicaStatus]) -> Iterator[TreeLine]:
@@ -73,7 +86,7 @@ def _zone(zone: ZoneStatus) -> tuple[tuple[str, str], ...]:
     if zone.updated < zone.replicas:
         parts.append((f", {zone.updated} updated", "yellow"))
     if zone.silent:
-        parts.append(("  silent: last known figures", "red"))
+        parts.append(("  does not answer: last known figures", "red"))
     return tuple(parts)
 
 
@@ -89,14 +102,14 @@ def _replica(replica: ReplicaStatus, indent: str, *, last: bool) -> Iterator[Tre
         (replica.name, ""),
         ("  ", ""),
         (replica.state, terminal.style_of(replica.state)),
-        (old, "dim"),
+        (old, AGE),
         (reason, "yellow"),
     )
     yield TreeLine(indent + ("└─ " if last else "├─ "), parts)
     deeper = indent + ("   " if last else "│  ")
     for number, container in enumerate(replica.containers):
         mark = "└─ " if number == len(replica.containers) - 1 else "├─ "
-        restarts = f"  {container.restarts} restarts" if container.restarts else ""
+        restarts = f"  {count(container.restarts, 'restart')}" if container.restarts else ""
         why = f"  {container.reason}" if container.reason else ""
         state = (container.state, terminal.style_of(container.state))
         yield TreeLine(deeper + mark, ((container.name, ""), ("  ", ""), state, (restarts, "yellow"), (why, "red")))
@@ -120,6 +133,6 @@ def cut(line: TreeLine, room: int) -> list[Styled]:
         if not text:
             continue
         shown = text if len(text) <= left else text[: max(0, left - 1)] + "…"
-        said.append(Styled(shown, style))
+        said.append(Styled(shown, "dim" if style == AGE else style))
         left -= len(shown)
     return said

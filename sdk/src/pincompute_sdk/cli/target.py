@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pincompute_sdk.cli.error_report import CommandError
 from pincompute_sdk.cli.exit_codes import USAGE
+from pincompute_sdk.core.errors import NotFoundError, PinError
 from pincompute_sdk.generated.kinds import KINDS, Kind, Workload
+
+if TYPE_CHECKING:
+    from pincompute_sdk.client import Client
 
 USUAL = KINDS["apps"]  # what a name means that says no kind
 PREFIXES = {kind.word: kind for kind in KINDS.values()}
@@ -49,6 +56,34 @@ def whole(text: str) -> WorkloadTarget:
         remedy = f"name {text.rpartition('/')[0]} itself, or `pin restart {text}` to replace one replica"
         raise CommandError(f"{text!r} is a replica, and this is about all of {found}", remedy=remedy, code=USAGE)
     return found
+
+
+@contextmanager
+def explained(pin: Client, project: str, wanted: WorkloadTarget) -> Generator[None]:
+    """Where nothing has the name now, names what has it or had it."""
+    try:
+        yield
+    except NotFoundError as error:
+        error.remedy = _other_kind(pin, project, wanted) or _deleted(pin, project, wanted) or error.remedy
+        raise
+
+
+def _other_kind(pin: Client, project: str, wanted: WorkloadTarget) -> str:
+    for kind in KINDS.values():
+        if kind is wanted.kind:
+            continue
+        with suppress(PinError):
+            getattr(pin, kind.plural).get(project, wanted.name)
+            return f"there is {WorkloadTarget(kind, wanted.name)}: write {kind.word}/{wanted.name}"
+    return ""
+
+
+def _deleted(pin: Client, project: str, wanted: WorkloadTarget) -> str:
+    with suppress(PinError):
+        if getattr(pin, wanted.kind.plural).explain(project, wanted.name).state == "Deleted":
+            typed = wanted.typed
+            return f"it was deleted; `pin explain {typed}` says what is known, `pin history {typed}` keeps the record"
+    return ""
 
 
 def parse(text: str) -> WorkloadTarget:

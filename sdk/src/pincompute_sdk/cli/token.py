@@ -45,7 +45,7 @@ def create(
     /,
     *,
     role: Annotated[str, Parameter(help="What it may do in the project.", show_default=True)] = "developer",
-    days: Annotated[int, Parameter(help="Valid for so many days.", show_default=True)] = 30,
+    days: Annotated[int, Parameter(help="Days until it expires.", show_default=True)] = 30,
     reason: Reason = "",
     output: OutputOption = "table",
     where: Where = ANYWHERE,
@@ -67,7 +67,7 @@ def create(
 def revoke(
     token: Annotated[str, Parameter(help="An id of `pin token list`.")], /, *, reason: Reason = "", where: Where = ANYWHERE
 ) -> None:
-    """Make a token worthless at once."""
+    """Revoke a token at once."""
     with options.client(where) as pin:
         pin.tokens.delete(token, reason=reason or None)
     terminal.out(f"token {token} is revoked")

@@ -20,10 +20,10 @@ def version(*, where: Where = ANYWHERE) -> None:
     try:
         served = oidc_login.service(using.server, using.ca).version
     except PinError as error:
-        terminal.out(f"server  {using.server} does not tell: {error.reason or error.message}")
+        terminal.out(f"server  {using.server} does not tell its version: {error.reason or error.message}")
         return
     terminal.out(f"server  {served} at {using.server}")
     order = error_mapping.compare(served, pincompute_sdk.__version__)
     if order:
         word = "older" if order < 0 else "newer"
-        terminal.out(f"the server is {word} than pin; what one side does not know, it will say")
+        terminal.out(f"the server is {word} than pin; each side reports what it does not know")

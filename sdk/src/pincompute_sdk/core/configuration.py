@@ -7,6 +7,7 @@ Environment: PINCOMPUTE_SERVER, PINCOMPUTE_TOKEN, PINCOMPUTE_PROJECT, PINCOMPUTE
 from __future__ import annotations
 
 import os
+import socket
 import stat
 import tempfile
 from collections.abc import Mapping
@@ -86,10 +87,35 @@ def save(at: Path, configuration: Configuration) -> None:
         raise
 
 
+def region_home(environment: Mapping[str, str] = os.environ) -> Path:
+    """Where a region on this machine has its data, if there is one."""
+    home = environment.get("PINCOMPUTE_HOME") or str(Path(environment.get("HOME", "~")).expanduser() / ".pincompute")
+    return Path(home)
+
+
+def region_is_down(server: str, environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether the server is the one of a region on this machine whose supervisor does not run."""
+    home = region_home(environment)
+    try:
+        if not server or region(environment).server != server:
+            return False
+        folder = os.open(home, os.O_PATH | os.O_DIRECTORY)  # a socket's own path may have 107 characters only
+        try:
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(1.0)
+                connection.connect(f"/proc/self/fd/{folder}/supervisor.sock")
+        finally:
+            os.close(folder)
+    except (FileNotFoundError, ConnectionRefusedError):
+        return True
+    except (OSError, ConfigurationError):  # it cannot be known
+        return False
+    return False
+
+
 def region(environment: Mapping[str, str] = os.environ) -> Context:
     """A region that runs on this machine (`make up`) needs no address: its home tells server and authority."""
-    home = environment.get("PINCOMPUTE_HOME") or str(Path(environment.get("HOME", "~")).expanduser() / ".pincompute")
-    client_file = Path(home) / "client.yaml"
+    client_file = region_home(environment) / "client.yaml"
     if not client_file.is_file():
         return Context()
     import yaml

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pincompute_sdk
-from pincompute_sdk.core import errors
+from pincompute_sdk.core import configuration, errors
 from pincompute_sdk.core.http_messages import HttpResponse, NoResponse, Outcome
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ SKEW = 60.0  # seconds of clock difference from which a refused token is blamed 
 
 
 def error(session: ClientSession, outcome: Outcome) -> errors.PinError:
+    if (isinstance(outcome, NoResponse) or not _is_problem(outcome)) and configuration.region_is_down(session.server):
+        return _region_down(session.server)
     if isinstance(outcome, NoResponse):
         return _no_answer(session.server, outcome)
     if outcome.status == 401:
@@ -34,6 +36,11 @@ def undecodable(server_version: str, what: str, why: str, request_id: str = "") 
         remedy=_move(server_version),
         request_id=request_id,
     )
+
+
+def _region_down(server: str) -> errors.UnreachableError:
+    reason = f"{server} is the address of the region in {configuration.region_home()}, which does not run"
+    return errors.UnreachableError("the region is not up", reason=reason, remedy="`pincompute region up`")
 
 
 def _no_answer(server: str, failed: NoResponse) -> errors.PinError:

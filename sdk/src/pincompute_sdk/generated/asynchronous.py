@@ -266,8 +266,8 @@ class AppsResource:
         """GET /v1/projects/{project}/apps/{name}/files
 
         path: An absolute path in the container.
-        replica: A number, or cluster-number; the first that is ready if not said.
-        container: The first of the replica if not said.
+        replica: A number, or cluster-number; default: the first that is ready.
+        container: Default: the first of the replica.
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
@@ -295,8 +295,8 @@ class AppsResource:
         """As `get_files`, piece by piece; close the stream.
 
         path: An absolute path in the container.
-        replica: A number, or cluster-number; the first that is ready if not said.
-        container: The first of the replica if not said.
+        replica: A number, or cluster-number; default: the first that is ready.
+        container: Default: the first of the replica.
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.open(
@@ -426,7 +426,7 @@ class AppsResource:
         state: Only in this state, for example Running.
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Objects of a page.
         cursor: The cursor of the page before.
         """
@@ -470,7 +470,7 @@ class AppsResource:
         state: Only in this state, for example Running.
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Objects of a page.
         """
         async for page in self._caller.pages(
@@ -508,7 +508,7 @@ class AppsResource:
         state: Only in this state, for example Running.
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Objects of a page.
         cursor: The cursor of the page before.
         """
@@ -554,7 +554,7 @@ class AppsResource:
         state: Only in this state, for example Running.
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Objects of a page.
         """
         async for page in self._caller.pages(
@@ -601,7 +601,7 @@ class AppsResource:
         state: Only in this state, for example Running.
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Objects of a page.
         cursor: The cursor of the page before.
         """
@@ -647,7 +647,7 @@ class AppsResource:
         state: Only in this state, for example Running.
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Objects of a page.
         """
         async for page in self._caller.pages(
@@ -693,7 +693,7 @@ class AppsResource:
         state: Only in this state, for example Running.
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Objects of a page.
         cursor: The cursor of the page before.
         """
@@ -737,7 +737,7 @@ class AppsResource:
         state: Only in this state, for example Running.
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Objects of a page.
         """
         async for page in self._caller.pages(
@@ -902,8 +902,8 @@ class AppsResource:
         """PUT /v1/projects/{project}/apps/{name}/files
 
         path: A folder in the container.
-        replica: A number, or cluster-number; the first that is ready if not said.
-        container: The first of the replica if not said.
+        replica: A number, or cluster-number; default: the first that is ready.
+        container: Default: the first of the replica.
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
@@ -1167,7 +1167,7 @@ class AppsResource:
         state: Only in this state, for example Running.
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Objects of a page.
         """
         return self._caller.follow(
@@ -1204,7 +1204,7 @@ class AppsResource:
         state: Only in this state, for example Running.
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Objects of a page.
         """
         return self._caller.follow(
@@ -1560,7 +1560,7 @@ class ProjectsResource:
 
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, description.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Projects of a page.
         cursor: The cursor of the page before.
         """
@@ -1582,7 +1582,7 @@ class ProjectsResource:
 
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, description.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Projects of a page.
         """
         async for page in self._caller.pages(
@@ -1605,7 +1605,7 @@ class ProjectsResource:
 
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, description.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Projects of a page.
         cursor: The cursor of the page before.
         """
@@ -1627,7 +1627,7 @@ class ProjectsResource:
 
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, description.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Projects of a page.
         """
         async for page in self._caller.pages(
@@ -1693,7 +1693,7 @@ class ProjectsResource:
 
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, description.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Projects of a page.
         """
         return self._caller.follow(
@@ -2040,8 +2040,8 @@ class UnitsResource:
         """GET /v1/projects/{project}/units/{name}/files
 
         path: An absolute path in the container.
-        replica: A number, or cluster-number; the first that is ready if not said.
-        container: The first of the replica if not said.
+        replica: A number, or cluster-number; default: the first that is ready.
+        container: Default: the first of the replica.
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
@@ -2069,8 +2069,8 @@ class UnitsResource:
         """As `get_files`, piece by piece; close the stream.
 
         path: An absolute path in the container.
-        replica: A number, or cluster-number; the first that is ready if not said.
-        container: The first of the replica if not said.
+        replica: A number, or cluster-number; default: the first that is ready.
+        container: Default: the first of the replica.
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.open(
@@ -2200,7 +2200,7 @@ class UnitsResource:
         state: Only in this state, for example Running.
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Objects of a page.
         cursor: The cursor of the page before.
         """
@@ -2244,7 +2244,7 @@ class UnitsResource:
         state: Only in this state, for example Running.
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Objects of a page.
         """
         async for page in self._caller.pages(
@@ -2282,7 +2282,7 @@ class UnitsResource:
         state: Only in this state, for example Running.
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Objects of a page.
         cursor: The cursor of the page before.
         """
@@ -2328,7 +2328,7 @@ class UnitsResource:
         state: Only in this state, for example Running.
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Objects of a page.
         """
         async for page in self._caller.pages(
@@ -2375,7 +2375,7 @@ class UnitsResource:
         state: Only in this state, for example Running.
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Objects of a page.
         cursor: The cursor of the page before.
         """
@@ -2421,7 +2421,7 @@ class UnitsResource:
         state: Only in this state, for example Running.
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Objects of a page.
         """
         async for page in self._caller.pages(
@@ -2467,7 +2467,7 @@ class UnitsResource:
         state: Only in this state, for example Running.
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Objects of a page.
         cursor: The cursor of the page before.
         """
@@ -2511,7 +2511,7 @@ class UnitsResource:
         state: Only in this state, for example Running.
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Objects of a page.
         """
         async for page in self._caller.pages(
@@ -2676,8 +2676,8 @@ class UnitsResource:
         """PUT /v1/projects/{project}/units/{name}/files
 
         path: A folder in the container.
-        replica: A number, or cluster-number; the first that is ready if not said.
-        container: The first of the replica if not said.
+        replica: A number, or cluster-number; default: the first that is ready.
+        container: Default: the first of the replica.
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return await self._caller.call(
@@ -2941,7 +2941,7 @@ class UnitsResource:
         state: Only in this state, for example Running.
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Objects of a page.
         """
         return self._caller.follow(
@@ -2978,7 +2978,7 @@ class UnitsResource:
         state: Only in this state, for example Running.
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Objects of a page.
         """
         return self._caller.follow(

@@ -58,7 +58,7 @@ class App(Model, tag_field="kind", tag="App"):
     Reserved, OnDemand, Preemptible.
     """
     zones: tuple[str, ...] = ()
-    """Only these zones; all if not said."""
+    """Only these zones. Default: all."""
     containers: tuple[Container, ...] = ()
     """What runs: at least one container."""
     init_containers: tuple[InitContainer, ...] | None = None
@@ -66,7 +66,7 @@ class App(Model, tag_field="kind", tag="App"):
     volumes: tuple[Volume, ...] | None = None
     """Files that containers mount."""
     termination_grace_period: str | None = None
-    """Time to end after being asked to; 30s if not said."""
+    """Time to end after being asked to. Default: 30s."""
     update: Update = Update()
     """How a change reaches what runs."""
     paused: bool | None = None
@@ -76,7 +76,7 @@ class App(Model, tag_field="kind", tag="App"):
     replicas: int = 1
     """How many to run, over all zones."""
     disruption: Disruption | None = None
-    """How many replicas may be down at a time, for whatever reason; as many as update says if not said."""
+    """How many replicas may be down at a time, for whatever reason. Default: as update says."""
     status: Status | None = None
     """What runs now."""
 
@@ -246,7 +246,7 @@ class Disruption(Model):
 
 class EmptyDir(Model):
     medium: str | None = None
-    """Memory keeps it in memory; on the node's disk if not said."""
+    """Memory keeps it in memory. Default: on the node's disk."""
     size_limit: str | int | None = None
     """A replica that puts more into it is replaced."""
 
@@ -274,7 +274,7 @@ class EnvSource(Model):
     resource: str | None = None
     """An amount of a container, for example limits.memory."""
     container: str | None = None
-    """The container whose amount it is; this one if not said."""
+    """The container whose amount it is. Default: this one."""
     divisor: str | int | None = None
     """The unit of the amount, for example 1Mi."""
 
@@ -356,22 +356,22 @@ class Health(Model):
     initial_delay: str | None = None
     """How long after its start the first check comes."""
     period: str | None = None
-    """Time between checks; 10s if not said."""
+    """Time between checks. Default: 10s."""
     timeout: str | None = None
-    """How long an answer may take; 1s if not said."""
+    """How long an answer may take. Default: 1s."""
     failure_threshold: int | None = None
-    """Failures in a row until it counts as unhealthy; 3 if not said."""
+    """Failures in a row until it counts as unhealthy. Default: 3."""
     success_threshold: int | None = None
-    """Successes in a row until it counts as healthy; 1 if not said."""
+    """Successes in a row until it counts as healthy. Default: 1."""
 
 
 class HttpCheck(Model):
     port: int | str
     """Number or name of a port."""
     path: str | None = None
-    """Path to ask for; / if not said."""
+    """Path to ask for. Default: /."""
     scheme: str | None = None
-    """HTTP if not said. One of: HTTP, HTTPS, null."""
+    """Default: HTTP. One of: HTTP, HTTPS, null."""
 
 
 class InitContainer(Model):
@@ -520,7 +520,7 @@ class Port(Model):
     name: str | None = None
     """Name that checks and services may use, for example http."""
     protocol: str | None = None
-    """TCP if not said. One of: TCP, UDP, SCTP, null."""
+    """Default: TCP. One of: TCP, UDP, SCTP, null."""
 
 
 class Problem(Model):
@@ -685,7 +685,7 @@ class ResourceList(Model):
 
 class Resources(Model):
     cpu: int | float | str | None = None
-    """Cores that are set aside, for example 2, 0.5 or 250m. 100m if not said."""
+    """Cores that are set aside, for example 2, 0.5 or 250m. Default: 100m."""
     memory: int | float | str | None = None
     """Memory that is set aside, for example 128Mi, the default."""
     gpu: int | str | None = None
@@ -693,7 +693,7 @@ class Resources(Model):
     storage: int | float | str | None = None
     """Temporary storage that is set aside, for example 10Gi."""
     limits: Limits | None = None
-    """What it may take at most. Memory: what is set aside, if not said."""
+    """What it may take at most. Default for memory: what is set aside."""
 
 
 class RestartOptions(Model):
@@ -785,6 +785,8 @@ class Session(Model):
     """Platform roles."""
     expires: datetime | None = None
     """When the credential ends."""
+    limit: str = ""
+    """What the service token is limited to, such as viewer in project demo; empty for a login."""
 
 
 class StateRecord(Model, tag_field="type", tag="state"):
@@ -834,6 +836,7 @@ class Timeline(Model):
     items: tuple[TimelineEntry, ...]
     cursor: str
     waiting: int
+    missing: tuple[str, ...] = ()
 
 
 class TimelineEntry(Model):
@@ -845,6 +848,7 @@ class TimelineEntry(Model):
     uid: str = ""
     zone: str = ""
     cluster: str = ""
+    revision: str = ""
     warning: bool = False
     until: datetime | None = None
     count: int = 1
@@ -906,7 +910,7 @@ class Unit(Model, tag_field="kind", tag="Unit"):
     Reserved, OnDemand, Preemptible.
     """
     zones: tuple[str, ...] = ()
-    """Only these zones; all if not said."""
+    """Only these zones. Default: all."""
     containers: tuple[Container, ...] = ()
     """What runs: at least one container."""
     init_containers: tuple[InitContainer, ...] | None = None
@@ -914,7 +918,7 @@ class Unit(Model, tag_field="kind", tag="Unit"):
     volumes: tuple[Volume, ...] | None = None
     """Files that containers mount."""
     termination_grace_period: str | None = None
-    """Time to end after being asked to; 30s if not said."""
+    """Time to end after being asked to. Default: 30s."""
     update: Update = Update()
     """How a change reaches what runs."""
     paused: bool | None = None
@@ -922,7 +926,7 @@ class Unit(Model, tag_field="kind", tag="Unit"):
     stopped: bool | None = None
     """Nothing runs. Kept by a replacement that does not say it."""
     restart_policy: str | None = None
-    """When a container that ended is started again. Always if not said. One of: Always, OnFailure, Never, null."""
+    """When a container that ended is started again. Default: Always. One of: Always, OnFailure, Never, null."""
     active_deadline: str | None = None
     """It is ended after this time."""
     status: Status | None = None

@@ -263,8 +263,8 @@ class AppsResource:
         """GET /v1/projects/{project}/apps/{name}/files
 
         path: An absolute path in the container.
-        replica: A number, or cluster-number; the first that is ready if not said.
-        container: The first of the replica if not said.
+        replica: A number, or cluster-number; default: the first that is ready.
+        container: Default: the first of the replica.
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.call(
@@ -292,8 +292,8 @@ class AppsResource:
         """As `get_files`, piece by piece; close the stream.
 
         path: An absolute path in the container.
-        replica: A number, or cluster-number; the first that is ready if not said.
-        container: The first of the replica if not said.
+        replica: A number, or cluster-number; default: the first that is ready.
+        container: Default: the first of the replica.
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.open(
@@ -422,7 +422,7 @@ class AppsResource:
         state: Only in this state, for example Running.
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Objects of a page.
         cursor: The cursor of the page before.
         """
@@ -466,7 +466,7 @@ class AppsResource:
         state: Only in this state, for example Running.
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Objects of a page.
         """
         for page in self._caller.pages(
@@ -503,7 +503,7 @@ class AppsResource:
         state: Only in this state, for example Running.
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Objects of a page.
         cursor: The cursor of the page before.
         """
@@ -549,7 +549,7 @@ class AppsResource:
         state: Only in this state, for example Running.
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Objects of a page.
         """
         for page in self._caller.pages(
@@ -595,7 +595,7 @@ class AppsResource:
         state: Only in this state, for example Running.
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Objects of a page.
         cursor: The cursor of the page before.
         """
@@ -641,7 +641,7 @@ class AppsResource:
         state: Only in this state, for example Running.
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Objects of a page.
         """
         for page in self._caller.pages(
@@ -686,7 +686,7 @@ class AppsResource:
         state: Only in this state, for example Running.
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Objects of a page.
         cursor: The cursor of the page before.
         """
@@ -730,7 +730,7 @@ class AppsResource:
         state: Only in this state, for example Running.
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Objects of a page.
         """
         for page in self._caller.pages(
@@ -894,8 +894,8 @@ class AppsResource:
         """PUT /v1/projects/{project}/apps/{name}/files
 
         path: A folder in the container.
-        replica: A number, or cluster-number; the first that is ready if not said.
-        container: The first of the replica if not said.
+        replica: A number, or cluster-number; default: the first that is ready.
+        container: Default: the first of the replica.
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.call(
@@ -1158,7 +1158,7 @@ class AppsResource:
         state: Only in this state, for example Running.
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Objects of a page.
         """
         return self._caller.follow(
@@ -1195,7 +1195,7 @@ class AppsResource:
         state: Only in this state, for example Running.
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Objects of a page.
         """
         return self._caller.follow(
@@ -1549,7 +1549,7 @@ class ProjectsResource:
 
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, description.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Projects of a page.
         cursor: The cursor of the page before.
         """
@@ -1571,7 +1571,7 @@ class ProjectsResource:
 
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, description.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Projects of a page.
         """
         for page in self._caller.pages(
@@ -1593,7 +1593,7 @@ class ProjectsResource:
 
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, description.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Projects of a page.
         cursor: The cursor of the page before.
         """
@@ -1615,7 +1615,7 @@ class ProjectsResource:
 
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, description.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Projects of a page.
         """
         for page in self._caller.pages(
@@ -1680,7 +1680,7 @@ class ProjectsResource:
 
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, description.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Projects of a page.
         """
         return self._caller.follow(
@@ -2025,8 +2025,8 @@ class UnitsResource:
         """GET /v1/projects/{project}/units/{name}/files
 
         path: An absolute path in the container.
-        replica: A number, or cluster-number; the first that is ready if not said.
-        container: The first of the replica if not said.
+        replica: A number, or cluster-number; default: the first that is ready.
+        container: Default: the first of the replica.
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.call(
@@ -2054,8 +2054,8 @@ class UnitsResource:
         """As `get_files`, piece by piece; close the stream.
 
         path: An absolute path in the container.
-        replica: A number, or cluster-number; the first that is ready if not said.
-        container: The first of the replica if not said.
+        replica: A number, or cluster-number; default: the first that is ready.
+        container: Default: the first of the replica.
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.open(
@@ -2184,7 +2184,7 @@ class UnitsResource:
         state: Only in this state, for example Running.
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Objects of a page.
         cursor: The cursor of the page before.
         """
@@ -2228,7 +2228,7 @@ class UnitsResource:
         state: Only in this state, for example Running.
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Objects of a page.
         """
         for page in self._caller.pages(
@@ -2265,7 +2265,7 @@ class UnitsResource:
         state: Only in this state, for example Running.
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Objects of a page.
         cursor: The cursor of the page before.
         """
@@ -2311,7 +2311,7 @@ class UnitsResource:
         state: Only in this state, for example Running.
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Objects of a page.
         """
         for page in self._caller.pages(
@@ -2357,7 +2357,7 @@ class UnitsResource:
         state: Only in this state, for example Running.
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Objects of a page.
         cursor: The cursor of the page before.
         """
@@ -2403,7 +2403,7 @@ class UnitsResource:
         state: Only in this state, for example Running.
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Objects of a page.
         """
         for page in self._caller.pages(
@@ -2448,7 +2448,7 @@ class UnitsResource:
         state: Only in this state, for example Running.
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Objects of a page.
         cursor: The cursor of the page before.
         """
@@ -2492,7 +2492,7 @@ class UnitsResource:
         state: Only in this state, for example Running.
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Objects of a page.
         """
         for page in self._caller.pages(
@@ -2656,8 +2656,8 @@ class UnitsResource:
         """PUT /v1/projects/{project}/units/{name}/files
 
         path: A folder in the container.
-        replica: A number, or cluster-number; the first that is ready if not said.
-        container: The first of the replica if not said.
+        replica: A number, or cluster-number; default: the first that is ready.
+        container: Default: the first of the replica.
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.call(
@@ -2920,7 +2920,7 @@ class UnitsResource:
         state: Only in this state, for example Running.
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Objects of a page.
         """
         return self._caller.follow(
@@ -2957,7 +2957,7 @@ class UnitsResource:
         state: Only in this state, for example Running.
         label: Only with this label: key=value, or key; several mean all of them.
         text: Only what mentions this: name, labels, images, message.
-        sort: By name if not said.
+        sort: Default: by name.
         limit: Objects of a page.
         """
         return self._caller.follow(

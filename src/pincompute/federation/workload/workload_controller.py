@@ -137,7 +137,7 @@ def _controller(kind: WorkloadKind, refusals: ApiRefusals) -> Controller[Key, Ob
 
     card = Card(
         name=f"federation.workload.{kind.name}",
-        promise=f"Each {kind.workload.kind} runs in its members as it was asked for, and its status says how it is.",
+        promise=f"Each {kind.workload.kind} runs in its members as it was asked for, and its status reports its state.",
         key=kind.workload.kind,
         reads=(
             ReadAccess("host", kind.workload, own_key),

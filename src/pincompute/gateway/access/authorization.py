@@ -20,11 +20,15 @@ GROUP = "group:"
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A denial unless `allowed`. `why` is for the audit record; `hidden`: answer as if the project did not exist."""
+    """A denial unless `allowed`. `why` is for the audit record; `hidden`: answer as if the project did not exist.
+
+    `remedy` is empty where only others can give the permission.
+    """
 
     why: str
     allowed: bool = False
     hidden: bool = False
+    remedy: str = ""
 
 
 ALLOWED = Decision("", allowed=True)
@@ -33,21 +37,30 @@ REMEMBERED = 20_000  # callers in projects
 
 @dataclass(frozen=True, slots=True)
 class HeldPermissions:
-    """The permissions of a caller in one place and the roles they come from. `inside` is a project, otherwise the region."""
+    """The permissions of a caller in one place and the roles they come from. `inside` is a project, otherwise the region.
+
+    `withheld` are those that the subject of a service token has and the token's scope takes away; `limit` names that scope.
+    """
 
     permissions: Permissions
     roles: tuple[str, ...]
     inside: bool
+    withheld: Permissions = NONE
+    limit: str = ""
 
 
-def evaluate(held: HeldPermissions, operation: Operation) -> Decision:
-    """Deny by default."""
+def evaluate(held: HeldPermissions, operation: Operation, larger: str = "") -> Decision:
+    """Deny by default. `larger` is a role with which a service token would allow it."""
     if permission_for(operation) in held.permissions:
         return ALLOWED
     if held.inside and not held.permissions:
         return Decision("no role in this project", hidden=True)
-    role = f"as {' and '.join(held.roles)}" if held.roles else "without a role"
-    return Decision(f"{operation} is not allowed {role}")
+    if permission_for(operation) in held.withheld:
+        other = f"create a token with `--role {larger}`, or use" if larger else "use"
+        return Decision(f"this token is limited to {held.limit}", remedy=f"{other} your own login instead of the token")
+    if not held.roles:
+        return Decision("you have no role that allows it")
+    return Decision(f"your {'role is' if len(held.roles) == 1 else 'roles are'} {' and '.join(held.roles)}")
 
 
 Members = tuple[ProjectMember, ...]
@@ -79,7 +92,11 @@ class Authorizer:
         """`name` is not looked at yet: rights are given on projects, so that one thing in it is as another."""
         del name
         refused = self._ended(caller)
-        return refused or evaluate(self.held_permissions(caller, project), operation)
+        if refused is not None:
+            return refused
+        held = self.held_permissions(caller, project)
+        larger = self._roles.smallest(operation) if held.withheld and project else ""
+        return evaluate(held, operation, larger)
 
     def permitted(self, caller: Caller, operation: Operation, projects: Iterable[str]) -> frozenset[str]:
         """Of these projects the ones in which the caller may do this: what a list over all projects may hold."""
@@ -136,21 +153,21 @@ class Authorizer:
         if not project:
             limit = everything if scope is None else self._outside(scope)
             basic = SELF if caller.kind == "platform" else self._roles.everybody
-            return HeldPermissions((held | basic) & limit, platform, inside=False)
+            return _narrowed(held | basic, limit, platform, scope, inside=False)
         limit = everything if scope is None else self._inside(scope, project)
         roles = self._index(project, members)
         given = tuple(sorted({roles[name] for name in known if name in roles}))
         own = NONE.union(*map(self._roles.of_project, given))
-        return HeldPermissions(((held | own) - OF_THE_REGION) & limit, (*platform, *given), inside=True)
+        return _narrowed((held | own) - OF_THE_REGION, limit, (*platform, *given), scope, inside=True)
 
     def _ended(self, caller: Caller) -> Decision | None:
         """A credential that was good when the call came in may not be so any more; without one, nothing is disclosed."""
         if caller.kind == "anonymous":
-            return Decision("who calls is not known")
+            return Decision("the caller is not logged in")
         if caller.expires <= self._now():
             return Decision("the credential has expired")
         if caller.kind == "service" and self._token(caller.token_id) is None:
-            return Decision("the service token is not in force any more")
+            return Decision("the service token is no longer valid")
         return None
 
     def _scope(self, caller: Caller) -> TokenScope | None:
@@ -180,6 +197,20 @@ class Authorizer:
                 self._indexed.clear()
             known = self._indexed[project] = (members, {member.name: member.role for member in members})
         return known[1]
+
+
+def _narrowed(
+    whole: Permissions, limit: Permissions, roles: tuple[str, ...], scope: TokenScope | None, *, inside: bool
+) -> HeldPermissions:
+    said = "" if scope is None else describe_scope(scope)
+    return HeldPermissions(whole & limit, roles, inside, whole - limit, said)
+
+
+def describe_scope(scope: TokenScope) -> str:
+    """`viewer`, `viewer in project demo`, `apps:get and logs:get`."""
+    what = scope.role or "the operations"
+    what += f" {', '.join(scope.operations)}" if scope.operations else ""
+    return what if scope.project == "*" else f"{what} in project {scope.project}"
 
 
 def names(caller: Caller) -> frozenset[str]:

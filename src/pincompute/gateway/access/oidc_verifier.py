@@ -66,7 +66,7 @@ class OidcVerifier:
     async def _verify(self, token: str) -> Caller:
         header, payload = _opened(token)
         if payload.iss not in self._issuers:
-            raise token_claims.refused_token(f"nobody here trusts its issuer {payload.iss!r}")
+            raise token_claims.refused_token(f"its issuer {payload.iss!r} is not trusted here")
         if header.alg not in ALGORITHMS:
             raise token_claims.refused_token(f"it is signed with {header.alg!r}, expected one of {', '.join(ALGORITHMS)}")
         if header.typ.lower() not in TYPES:
@@ -78,7 +78,7 @@ class OidcVerifier:
         try:
             checked: Mapping[str, Any] = jwt.decode(token, key, algorithms=ALGORITHMS).claims
         except (JoseError, ValueError):
-            raise token_claims.refused_token("its signature is not good") from None
+            raise token_claims.refused_token("its signature is not valid") from None
         return token_claims.caller(checked, issuer, self._now(), self._leeway)
 
     def _remember(self, key: bytes, found: Caller) -> None:

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pincompute.api import kinds as workloads
-from pincompute.gateway.access.permissions import NONE, Permissions, PermissionUniverse
+from pincompute.gateway.access.permissions import NONE, Permissions, PermissionUniverse, permission_for
+from pincompute.gateway.call_context import Operation
 from pincompute.gateway.settings import AccessSettings, SettingsError
 
 READ = ("get", "list", "watch")
+BUILT_IN = ("viewer", "developer", "operator", "owner")
+"""The project roles, each with all permissions of the one before."""
 
 _FIXED = PermissionUniverse(())  # of what every region has, whichever kinds of workloads it has
 
@@ -89,6 +92,12 @@ class Roles:
         """The platform roles of whoever goes by these names, and what they allow together."""
         held = sorted({role for name in names for role in self._holders.get(name, ())})
         return tuple(held), NONE.union(*(self._platform[role] for role in held))
+
+    def smallest(self, operation: Operation) -> str:
+        """The smallest built-in role with which a service token allows this in a project; empty when there is none."""
+        wanted = permission_for(operation)
+        allowing = (role for role in BUILT_IN if wanted in self.of_project(role) - BEYOND_TOKENS)
+        return next(allowing, "")
 
     def described(self) -> dict[str, tuple[str, ...]]:
         """Every role that a project member can have, with its operations."""

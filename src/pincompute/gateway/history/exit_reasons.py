@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import signal
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
 
-from pincompute.store.records import ExitRecord
+from msgspec.structs import replace
+
+from pincompute.store.records import AnyRecord, EventRecord, ExitRecord
 
 OUT_OF_MEMORY = "OOMKilled"
+NODE_RESTARTED = "Unknown"  # containerd's reason for a container that it did not see end
+NO_EXIT_CODE = 255  # and its exit code
+_DEFINITION_CHANGED = re.compile(r"(?:Init c|C)ontainer (?P<container>\S+) definition changed")
+_SECOND = timedelta(seconds=1)  # Kubernetes cuts times to the second
+_GRACE = timedelta(seconds=120)  # in which an announced container ends
 _SIGNALLED = 128  # the kubelet adds the number of a signal to this, as shells do
 
 _REMEDIES = {
@@ -25,6 +35,34 @@ _REMEDIES_OF_PODS = {
     "Terminated": "its node was shut down; it is replaced",
     "Preempting": "more important work needed its place; it is placed again",
 }
+
+
+def with_causes(records: Iterable[AnyRecord]) -> tuple[AnyRecord, ...]:
+    """The records in their order; an exit that the kubelet announced, because the container's definition changed, is expected.
+
+    An update in place and a requested restart change a definition. An announcement is about the next exit only: a container
+    that fails with its new definition fails by itself.
+    """
+    found = tuple(records)
+    announced: dict[tuple[str, str], set[datetime]] = {}
+    for record in found:
+        if isinstance(record, EventRecord) and (match := _DEFINITION_CHANGED.match(record.message)):
+            announced.setdefault((record.object, match["container"]), set()).update((record.at, record.last))
+    if not announced:
+        return found
+    wanted = {exit_.key for where, times in announced.items() for exit_ in _next_exits(found, where, sorted(times))}
+    return tuple(replace(r, expected=True) if isinstance(r, ExitRecord) and r.key in wanted else r for r in found)
+
+
+def _next_exits(records: Iterable[AnyRecord], where: tuple[str, str], announced: Sequence[datetime]) -> Iterator[ExitRecord]:
+    """The first exit of the container after each announcement."""
+    exits = [r for r in records if isinstance(r, ExitRecord) and (r.pod, r.container) == where]
+    exits.sort(key=lambda record: record.at)
+    for at in announced:
+        found = next((record for record in exits if at - _SECOND <= record.at <= at + _GRACE), None)
+        if found is not None:
+            exits.remove(found)
+            yield found
 
 
 def sentence(record: ExitRecord, pods: int = 1, times: int = 1) -> str:
@@ -48,6 +86,8 @@ def cure(record: ExitRecord) -> str:
         return ""
     if not record.container:
         return _REMEDIES_OF_PODS.get(record.reason, "look at the events")
+    if record.reason == NODE_RESTARTED and record.code == NO_EXIT_CODE:
+        return "its node or container runtime was restarted; the container runs again by itself"
     if record.reason == OUT_OF_MEMORY:
         return "raise resources.memory or find the leak"
     if not record.code:
@@ -74,6 +114,8 @@ def _why(record: ExitRecord) -> str:
 def _reason(record: ExitRecord) -> str:
     if record.reason == OUT_OF_MEMORY:
         return "out of memory"
+    if record.reason == NODE_RESTARTED:
+        return "its end was not seen"
     if record.container and record.code > _SIGNALLED and (name := _signal(record.code - _SIGNALLED)):
         return name
     return "" if record.reason in ("Error", "Completed") else record.reason

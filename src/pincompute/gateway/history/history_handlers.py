@@ -73,11 +73,15 @@ class Records(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Timeline(msgspec.Struct, frozen=True, rename="camel"):
-    """The cursor asks for the next page and is empty on the last; `waiting` records are not in the store yet."""
+    """The cursor asks for the next page and is empty on the last; `waiting` records are not in the store yet.
+
+    `missing` says history while the store does not answer: the items are then only the revisions that the host keeps.
+    """
 
     items: tuple[TimelineEntry, ...]
     cursor: str
     waiting: int
+    missing: tuple[str, ...] = ()
 
 
 class Explanations(msgspec.Struct, frozen=True, rename="camel"):
@@ -145,8 +149,8 @@ async def _records(history: HistoryService, wanted: RecordFilter, asked: History
 
 
 async def _timeline(history: HistoryService, wanted: RecordFilter, asked: HistoryQuery) -> Timeline:
-    lines, cursor = await history.timeline(wanted, asked.cursor, asked.limit, oldest_first=asked.oldest_first)
-    return Timeline(lines, cursor, history.waiting)
+    lines, cursor, missing = await history.timeline(wanted, asked.cursor, asked.limit, oldest_first=asked.oldest_first)
+    return Timeline(lines, cursor, history.waiting, missing)
 
 
 def _of_workload(kind: WorkloadKind) -> tuple[HTTPRouteHandler, ...]:

@@ -91,11 +91,13 @@ class HistoryService:
 
     async def timeline(
         self, wanted: RecordFilter, cursor: str, limit: int, *, oldest_first: bool
-    ) -> tuple[tuple[TimelineEntry, ...], str]:
-        """Lines in the requested order, and the cursor of the next page."""
-        page = await self.page(wanted, cursor, limit, oldest_first=oldest_first)
-        lines = timeline.entries(page.records, await self._before(wanted, page))
-        return (lines if oldest_first else lines[::-1]), page.cursor
+    ) -> tuple[tuple[TimelineEntry, ...], str, tuple[str, ...]]:
+        """Lines in the requested order, the cursor of the next page, and what they lack as `history` says it."""
+        page, missing = await self.history(wanted, cursor, limit, oldest_first=oldest_first)
+        with_operations = not wanted.types or "operation" in wanted.types
+        before = () if missing else await self._before(wanted, page)
+        lines = timeline.entries(page.records, before, with_operations=with_operations and not missing)
+        return (lines if oldest_first else lines[::-1]), page.cursor, missing
 
     async def explain(self, kind: WorkloadKind, project: str, name: str) -> Explanation:
         """Explain a workload. Raises Problem 404 for one that never existed."""

@@ -21,6 +21,7 @@ from pincompute.api.builtin import ContainerStateTerminated, ContainerStatus, Po
 from pincompute.api.kinds import WorkloadObject
 from pincompute.api.quantity import InvalidQuantityError
 from pincompute.api.revisions import PinRevision
+from pincompute.domain.in_place_update import Replaced
 from pincompute.gateway import operation_annotation
 from pincompute.store.records import (
     DONE,
@@ -250,8 +251,17 @@ def _exit(cluster: str, pod: Pod, owner: RecordOwner, status: ContainerStatus, e
         message=ended.message.strip(),
         restarts=status.restart_count,
         memory_limit=_memory_limit(pod, status.name),
-        expected=pod.deleting,
+        expected=pod.deleting or _replaced_in_place(pod, status.name, ended),
     )
+
+
+def _replaced_in_place(pod: Pod, container: str, ended: ContainerStateTerminated) -> bool:
+    """Whether an update in place ended the container: the pod notes the id of the container that the update replaces."""
+    note = pod.metadata.annotations.get(labels.IN_PLACE, "")
+    if not note or not ended.container_id:
+        return False
+    replaced = msgspec.json.decode(note, type=dict[str, Replaced]).get(container)
+    return replaced is not None and replaced.id == ended.container_id
 
 
 def _memory_limit(pod: Pod, container: str) -> str:

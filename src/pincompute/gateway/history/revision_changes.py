@@ -10,6 +10,7 @@ from pincompute.api.meta import Manifest
 from pincompute.store.records import RevisionRecord
 
 _LISTS = ("initContainers", "containers")
+SWITCHED = ("paused", "resumed", "stopped", "started")
 _WORDS = {"tier": "tier", "placement": "placement", "update": "how updates happen"}
 
 
@@ -34,6 +35,9 @@ def _all(before: Manifest, after: Manifest) -> Iterator[str]:
     for field, words in _WORDS.items():
         if before.get(field) != after.get(field):
             yield _from_to(words, before.get(field), after.get(field))
+    for field, on, off in (("paused", "paused", "resumed"), ("stopped", "stopped", "started")):
+        if bool(before.get(field)) != bool(after.get(field)):
+            yield on if after.get(field) else off
     if _rest(before) != _rest(after):
         yield "the pod template"
 

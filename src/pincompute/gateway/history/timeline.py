@@ -46,6 +46,8 @@ _PAST = {
     "scale": "scaled",
     "rollback": "rolled back",
 }
+OUTSIDE = "Kubernetes does not record who"
+SCALED = f"{{}} was scaled {{}} with `kubectl scale` or by an autoscaler; {OUTSIDE}"
 _INSIDE = {
     ("open", "shells"): "opened a shell or ran a command in",
     ("get", "files"): "copied files out of",
@@ -54,7 +56,10 @@ _INSIDE = {
 
 
 class TimelineEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
-    """One line. `until` and `count` describe repetitions; `warning`: a user may have to act."""
+    """One line. `until` and `count` describe repetitions; `warning`: a user may have to act.
+
+    `revision` is the name of a pod template that began to be wanted then.
+    """
 
     at: datetime
     type: RecordType
@@ -63,6 +68,7 @@ class TimelineEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     uid: str = ""
     zone: str = ""
     cluster: str = ""
+    revision: str = ""
     warning: bool = False
     until: datetime | None = None
     count: int = 1
@@ -75,23 +81,48 @@ class _NamedContents:
     revisions: dict[str, RevisionRecord] = field(default_factory=dict[str, RevisionRecord])
     decisions: dict[str, Scheduling] = field(default_factory=dict[str, Scheduling])
     states: dict[str, str] = field(default_factory=dict[str, str])
+    outside: frozenset[str] = frozenset()  # deleted, but not through the gateway
 
 
-def entries(records: Iterable[AnyRecord], before: Iterable[RevisionRecord] = ()) -> tuple[TimelineEntry, ...]:
-    """All lines, the oldest first. `before` are earlier revisions, with which the first ones are compared."""
-    ordered = sorted(records, key=lambda record: (record.at, _CAUSE_FIRST.index(record.type)))
+def entries(
+    records: Iterable[AnyRecord], before: Iterable[RevisionRecord] = (), *, with_operations: bool = True
+) -> tuple[TimelineEntry, ...]:
+    """All lines, the oldest first. `before` are earlier revisions, with which the first ones are compared.
+
+    Only `with_operations` is it known that somebody outside the gateway deleted a workload.
+    """
+    ordered = sorted(exit_reasons.with_causes(records), key=lambda record: (record.at, _CAUSE_FIRST.index(record.type)))
     so_far = _NamedContents({r.uid: r for r in sorted(before, key=lambda r: r.generation)})
     operations = {(o.uid, o.generation): o for o in ordered if isinstance(o, OperationRecord) and o.generation}
     revised = {(r.uid, r.generation) for r in ordered if isinstance(r, RevisionRecord)}
+    so_far.outside = _deleted_outside(ordered) if with_operations else frozenset()
     lines = [line for record in ordered if (line := _line(record, so_far, operations, revised)) is not None]
     repeated = _repeated(record for record in ordered if isinstance(record, (EventRecord, ExitRecord)))
     return tuple(sorted((*lines, *repeated), key=_order))
 
 
-def _order(entry: TimelineEntry) -> tuple[datetime, bool, datetime, int]:
-    """Kubernetes' times are whole seconds, the gateway's are not. Within a second, causes come before their effects."""
+def _order(entry: TimelineEntry) -> tuple[datetime, int, datetime, int]:
+    """Kubernetes' times are whole seconds, the gateway's are not. Within a second, causes come before their effects.
+
+    What was asked for comes first, then the decisions about it, then what happened.
+    """
     cause = _CAUSE_FIRST.index(entry.type)
-    return entry.at.replace(microsecond=0), cause > _CAUSE_FIRST.index("decision"), entry.at, cause
+    step = (cause > _CAUSE_FIRST.index("revision")) + (cause > _CAUSE_FIRST.index("decision"))
+    return entry.at.replace(microsecond=0), step, entry.at, cause
+
+
+def _deleted_outside(records: Iterable[AnyRecord]) -> frozenset[str]:
+    """The uids of workloads that nobody deleted through the gateway, as far as the records reach back before the end."""
+    alive, deleted = set[str](), set[str]()
+    for record in records:
+        match record:
+            case OperationRecord(verb="delete"):
+                deleted.add(record.uid)
+            case StateRecord() if record.after not in (GONE, "Deleting"):
+                alive.add(record.uid)
+            case _:
+                continue
+    return frozenset(alive - deleted)
 
 
 _Operations: TypeAlias = dict[tuple[str, int], OperationRecord]
@@ -107,7 +138,9 @@ def _line(
         case RevisionRecord():
             previous = so_far.revisions.get(record.uid)
             so_far.revisions[record.uid] = record
-            return _entry(record, revision(record, previous, operations.get((record.uid, record.generation))))
+            line = _entry(record, revision(record, previous, operations.get((record.uid, record.generation))))
+            changed = previous is None or previous.revision != record.revision
+            return msgspec.structs.replace(line, revision=record.revision) if changed else line
         case DecisionRecord():
             previous_decision = so_far.decisions.get(record.uid)
             so_far.decisions[record.uid] = record.scheduling
@@ -117,7 +150,8 @@ def _line(
             if so_far.states.get(record.uid) == record.after:
                 return None
             so_far.states[record.uid] = record.after
-            return _entry(record, state(record), warning=record.after == "Degraded")
+            by = f" with kubectl or by another program; {OUTSIDE}" if record.uid in so_far.outside else ""
+            return _entry(record, state(record, by), warning=record.after == "Degraded")
         case EventRecord() | ExitRecord():
             return None  # grouped with the repeated ones
 
@@ -133,15 +167,23 @@ def operation(record: OperationRecord) -> str:
 
 def revision(record: RevisionRecord, previous: RevisionRecord | None, made_by: OperationRecord | None) -> str:
     """`alice scaled hello from 3 to 6: load test`."""
-    author = made_by.author if made_by else record.author or _somebody(record.manager)
+    known = made_by.author if made_by else record.author or _somebody(record.manager)
+    author = known or "somebody"
     reason = _because(made_by.reason if made_by else record.reason)
     verb = made_by.verb if made_by else ""
+    if not record.generation:
+        return f"{record.name} had revision {record.revision}; nothing else is known of it"
+    if previous is not None and not previous.generation:
+        previous = None  # only its pod template is known
     if record.generation == 1 or previous is None:
         done = "created" if record.generation == 1 else _past(verb or "update")
         return f"{author} {done} {record.name}: {revision_changes.contents(record)}{reason}"
     found = revision_changes.between(previous, record)
     if len(found) == 1 and found[0].startswith("replicas ") and verb in ("", "update", "scale"):
-        return f"{author} scaled {record.name} {found[0].removeprefix('replicas ')}{reason}"
+        change = found[0].removeprefix("replicas ")
+        return f"{author} scaled {record.name} {change}{reason}" if known else SCALED.format(record.name, change)
+    if len(found) == 1 and found[0] in revision_changes.SWITCHED and verb in ("", "update"):
+        return f"{author} {found[0]} {record.name}{reason}"
     what = f" ({', '.join(found)})" if found else ""
     return f"{author} {_past(verb or 'update')} {record.name}{what}{reason}"
 
@@ -155,9 +197,9 @@ def decision(record: DecisionRecord, previous: Scheduling | None) -> str:
     return f"{record.name}: {', '.join(parts)}" if parts else ""
 
 
-def state(record: StateRecord) -> str:
+def state(record: StateRecord, deleted_by: str = "") -> str:
     if record.after == GONE:
-        return f"{record.name} was deleted; nothing of it is left"
+        return f"{record.name} was deleted{deleted_by}; nothing of it is left"
     change = f"went from {record.before} to {record.after}" if record.before else f"is {record.after}"
     return f"{record.name} {change}{_because(short(record.message))}"
 
@@ -203,7 +245,7 @@ def _somebody(manager: str) -> str:
     tool, dash, _ = manager.partition("-")
     if tool == "kubectl" and dash:
         return f"somebody with kubectl ({manager})"
-    return f"somebody with {manager}" if manager else "somebody"
+    return f"somebody with {manager}" if manager else ""
 
 
 def _past(verb: str) -> str:

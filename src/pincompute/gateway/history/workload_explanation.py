@@ -26,6 +26,10 @@ from pincompute.store.records import (
 
 RECENT = timedelta(hours=1)
 SHOWN = 3  # kinds of failure, the latest first
+SILENT = (
+    "Users need do nothing; administrators check the cluster's API server and the way to it "
+    "(in a local region: `pincompute region status`)."
+)
 
 _QUIET_REASONS = ("BackOff", "Unhealthy", "FailedScheduling")
 """Events that say again what exits, probes and the status say better."""
@@ -47,7 +51,7 @@ def explain_present(subject: ExplainedWorkload) -> Iterator[str]:
     yield from placement_text.sentences(subject.kind, subject.obj, subject.members)
     yield from _silence(subject)
     since = subject.now - RECENT
-    recent = tuple(record for record in subject.records if record.until >= since)
+    recent = tuple(record for record in exit_reasons.with_causes(subject.records) if record.until >= since)
     yield from _failures(record for record in recent if isinstance(record, ExitRecord))
     yield from _warnings(record for record in recent if isinstance(record, EventRecord))
     yield from _last_change(subject.records)
@@ -61,7 +65,7 @@ def explain_deleted(name: str, records: tuple[AnyRecord, ...]) -> Iterator[str]:
     yield f"{name} does not run: it was deleted{f' at {_clock(end.at)}' if end else ''}{_by(records)}."
     if last is not None:
         yield f"Before, {timeline.state(last)}."
-    yield from _failures(record for record in records if isinstance(record, ExitRecord))
+    yield from _failures(record for record in exit_reasons.with_causes(records) if isinstance(record, ExitRecord))
     yield from _last_change(records)
     yield "To run it again, deploy it again; its revisions are in its history."
 
@@ -70,7 +74,7 @@ def _silence(subject: ExplainedWorkload) -> Iterator[str]:
     made = subject.obj.status.scheduling
     used = {row.cluster for row in made.placement} if made else set[str]()
     for cluster in sorted(used & set(subject.silent)):
-        yield f"{cluster} does not answer now. Its last known state is shown, and its replicas may still run."
+        yield f"{cluster} does not answer now. Its last known state is shown, and its replicas may still run. {SILENT}"
 
 
 def _failures(found: Iterable[ExitRecord]) -> Iterator[str]:
@@ -105,7 +109,7 @@ def _last_change(records: tuple[AnyRecord, ...]) -> Iterator[str]:
 def _by(records: tuple[AnyRecord, ...]) -> str:
     deletions = [r for r in records if isinstance(r, OperationRecord) and r.verb == "delete" and r.outcome in ("", DONE)]
     if not deletions:
-        return ""
+        return f", with kubectl or by another program; {timeline.OUTSIDE}"
     last = deletions[-1]
     return f" by {last.author}" + (f" ({last.reason})" if last.reason else "")
 

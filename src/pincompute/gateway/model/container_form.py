@@ -30,7 +30,7 @@ class EnvSource(Struct):
     optional: Annotated[bool | None, doc("Start even if the secret or configuration is not there.")] = None
     field: Annotated[str | None, doc("A field of the replica, for example metadata.name or status.podIP.")] = None
     resource: Annotated[str | None, doc("An amount of a container, for example limits.memory.")] = None
-    container: Annotated[str | None, doc("The container whose amount it is; this one if not said.")] = None
+    container: Annotated[str | None, doc("The container whose amount it is. Default: this one.")] = None
     divisor: Annotated[str | int | None, doc("The unit of the amount, for example 1Mi.")] = None
 
 
@@ -46,13 +46,13 @@ class EnvFrom(Struct):
 class Port(Struct):
     port: Annotated[int, doc("Number from 1 to 65535 the container listens on.")]
     name: Annotated[str | None, doc("Name that checks and services may use, for example http.")] = None
-    protocol: Annotated[Literal["TCP", "UDP", "SCTP"] | None, doc("TCP if not said.")] = None
+    protocol: Annotated[Literal["TCP", "UDP", "SCTP"] | None, doc("Default: TCP.")] = None
 
 
 class HttpCheck(Struct):
     port: Annotated[PortName, doc("Number or name of a port.")]
-    path: Annotated[str | None, doc("Path to ask for; / if not said.")] = None
-    scheme: Annotated[Literal["HTTP", "HTTPS"] | None, doc("HTTP if not said.")] = None
+    path: Annotated[str | None, doc("Path to ask for. Default: /.")] = None
+    scheme: Annotated[Literal["HTTP", "HTTPS"] | None, doc("Default: HTTP.")] = None
 
 
 class TcpCheck(Struct):
@@ -73,10 +73,10 @@ class Health(Struct):
     grpc: Annotated[GrpcCheck | None, doc("Healthy if it says so by the gRPC health protocol.")] = None
     command: Annotated[tuple[str, ...] | None, doc("Healthy if this command in the container exits with 0.")] = None
     initial_delay: Annotated[Duration | None, doc("How long after its start the first check comes.")] = None
-    period: Annotated[Duration | None, doc("Time between checks; 10s if not said.")] = None
-    timeout: Annotated[Duration | None, doc("How long an answer may take; 1s if not said.")] = None
-    failure_threshold: Annotated[int | None, doc("Failures in a row until it counts as unhealthy; 3 if not said.")] = None
-    success_threshold: Annotated[int | None, doc("Successes in a row until it counts as healthy; 1 if not said.")] = None
+    period: Annotated[Duration | None, doc("Time between checks. Default: 10s.")] = None
+    timeout: Annotated[Duration | None, doc("How long an answer may take. Default: 1s.")] = None
+    failure_threshold: Annotated[int | None, doc("Failures in a row until it counts as unhealthy. Default: 3.")] = None
+    success_threshold: Annotated[int | None, doc("Successes in a row until it counts as healthy. Default: 1.")] = None
 
 
 class Limits(Struct):
@@ -86,11 +86,11 @@ class Limits(Struct):
 
 
 class Resources(Struct):
-    cpu: Annotated[Quantity | None, doc("Cores that are set aside, for example 2, 0.5 or 250m. 100m if not said.")] = None
+    cpu: Annotated[Quantity | None, doc("Cores that are set aside, for example 2, 0.5 or 250m. Default: 100m.")] = None
     memory: Annotated[Quantity | None, doc("Memory that is set aside, for example 128Mi, the default.")] = None
     gpu: Annotated[int | str | None, doc("GPUs of its own.")] = None
     storage: Annotated[Quantity | None, doc("Temporary storage that is set aside, for example 10Gi.")] = None
-    limits: Annotated[Limits | None, doc("What it may take at most. Memory: what is set aside, if not said.")] = None
+    limits: Annotated[Limits | None, doc("What it may take at most. Default for memory: what is set aside.")] = None
 
 
 class Mount(Struct):
@@ -101,7 +101,7 @@ class Mount(Struct):
 
 
 class EmptyDir(Struct):
-    medium: Annotated[str | None, doc("Memory keeps it in memory; on the node's disk if not said.")] = None
+    medium: Annotated[str | None, doc("Memory keeps it in memory. Default: on the node's disk.")] = None
     size_limit: Annotated[str | int | None, doc("A replica that puts more into it is replaced.")] = None
 
 

@@ -30,11 +30,11 @@ class SimpleWorkload(SimpleObject):
     tier: Annotated[
         Tier, doc("Reserved has guaranteed capacity, OnDemand shares a pool, Preemptible gives way when others need room.")
     ] = "OnDemand"
-    zones: Annotated[tuple[ZoneName, ...], doc("Only these zones; all if not said.")] = ()
+    zones: Annotated[tuple[ZoneName, ...], doc("Only these zones. Default: all.")] = ()
     containers: Annotated[tuple[Container, ...], doc("What runs: at least one container.")] = ()
     init_containers: Annotated[tuple[InitContainer, ...] | None, doc("What runs before the containers, in order.")] = None
     volumes: Annotated[tuple[Volume, ...] | None, doc("Files that containers mount.")] = None
-    termination_grace_period: Annotated[Duration | None, doc("Time to end after being asked to; 30s if not said.")] = None
+    termination_grace_period: Annotated[Duration | None, doc("Time to end after being asked to. Default: 30s.")] = None
     update: Annotated[Update, doc("How a change reaches what runs.")] = Update()
     paused: Annotated[bool | None, doc("No change reaches what runs. Kept by a replacement that does not say it.")] = None
     stopped: Annotated[bool | None, doc("Nothing runs. Kept by a replacement that does not say it.")] = None
@@ -46,7 +46,7 @@ class App(SimpleWorkload, tag_field="kind", tag="App"):
     replicas: Annotated[int, doc("How many to run, over all zones.")] = 1
     disruption: Annotated[
         Disruption | None,
-        doc("How many replicas may be down at a time, for whatever reason; as many as update says if not said."),
+        doc("How many replicas may be down at a time, for whatever reason. Default: as update says."),
     ] = None
     status: Annotated[Status | None, doc("What runs now.")] = None
 
@@ -55,7 +55,7 @@ class Unit(SimpleWorkload, tag_field="kind", tag="Unit"):
     """One replica, managed by the platform, such as a notebook."""
 
     restart_policy: Annotated[
-        Literal["Always", "OnFailure", "Never"] | None, doc("When a container that ended is started again. Always if not said.")
+        Literal["Always", "OnFailure", "Never"] | None, doc("When a container that ended is started again. Default: Always.")
     ] = None
     active_deadline: Annotated[Duration | None, doc("It is ended after this time.")] = None
     status: Annotated[Status | None, doc("What runs now.")] = None

@@ -10,6 +10,7 @@ whose state is already reached changes nothing, nor does a request that is repea
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,6 +29,7 @@ Verb: TypeAlias = Literal["pause", "resume", "stop", "start", "restart", "scale"
 
 MOST_REPLICAS = 100_000
 LONGEST_REASON = 1024  # characters
+SHOWN = 10  # revisions that a message names
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,9 @@ def reason_to_wait(kind: WorkloadKind, obj: WorkloadObject, victim: Replica) -> 
     ready = sum(line.ready_replicas for line in obj.status.clusters if line.known)
     if shard_pods.ready_since(victim.pod) is None or ready >= wanted:
         return ""
-    return f"{wanted - ready} of {_count(wanted)} are not ready now, so it may have to wait for them"
+    missing = wanted - ready
+    are = "is" if missing == 1 else "are"
+    return f"{missing} of {_count(wanted)} {are} not ready now, so the restart may have to wait"
 
 
 def _pause(_kind: WorkloadKind, obj: WorkloadObject, _request: LifecycleRequest) -> LifecycleChange:
@@ -170,10 +174,10 @@ def _scale(kind: WorkloadKind, obj: WorkloadObject, request: LifecycleRequest) -
         given = "is missing" if wanted is None else f"is {wanted}"
         raise problems.invalid(FieldError("replicas", f"a number from 0 to {MOST_REPLICAS}", given))
     if present == wanted:
-        return LifecycleChange({}, f"{_name(obj)} has {wanted} replicas already")
+        return LifecycleChange({}, f"{_name(obj)} has {_count(wanted)} already")
     _not_paused(obj)
     when = "once it is started" if obj.spec.stopped else f"instead of {present}"
-    return LifecycleChange({"replicas": wanted}, f"{wanted} replicas of {_name(obj)} will run {when}")
+    return LifecycleChange({"replicas": wanted}, f"{_count(wanted)} of {_name(obj)} will run {when}")
 
 
 def _rollback(_kind: WorkloadKind, obj: WorkloadObject, request: LifecycleRequest) -> LifecycleChange:
@@ -199,15 +203,15 @@ def _former(obj: WorkloadObject, request: LifecycleRequest, present: tuple[str, 
     former = [revision for revision in request.history if revision.name not in present]
     if _unobserved(obj, present) and all(revision.name != obj.status.revision for revision in former):
         raise problems.wrong_state(
-            f"the last change of {_name(obj)} has not been taken up yet, so its former revision is not kept yet",
+            f"the platform has not observed the last change of {_name(obj)} yet, so the previous revision is not kept yet",
             "try again in a moment",
         )
     good = next((revision for revision in former if revision.good), None)
     found = good or next((revision for revision in former if revision.good is None), None)
     if found is None:
-        raise problems.wrong_state(
-            f"no earlier revision of {_name(obj)} is known to have run well", "name a revision of its history"
-        )
+        names = ", ".join(revision.name for revision in former[:SHOWN])
+        remedy = f"name one of {names}" if names else "deploy a corrected version, or delete it"
+        raise problems.wrong_state(f"no earlier revision of {_name(obj)} is known to have run well", remedy)
     return found
 
 
@@ -218,13 +222,21 @@ def _unobserved(obj: WorkloadObject, present: tuple[str, ...]) -> bool:
 
 
 def _named(obj: WorkloadObject, request: LifecycleRequest) -> RollbackRevision:
-    found = next((r for r in request.history if r.name == request.to), None)
-    if found is None:
-        names = ", ".join(r.name for r in request.history[:10]) or "none is known"
-        raise problems.invalid(
-            FieldError("revision", f"one of the history: {names}", f"{request.to} is not in the history of {_name(obj)}")
-        )
-    return found
+    """The revision with this name, or the only one whose name begins so, with or without the version of the naming."""
+    exact = [revision for revision in request.history if revision.name == request.to]
+    found = exact or [r for r in request.history if r.name.startswith(request.to) or _bare(r.name).startswith(request.to)]
+    if len({revision.name for revision in found}) == 1:
+        return found[0]
+    names = ", ".join(r.name for r in (found or request.history)[:SHOWN]) or "none is known"
+    if found:
+        error = FieldError("revision", f"a longer beginning of one of {names}", f"{request.to} begins several revisions")
+    else:
+        error = FieldError("revision", f"one of the history: {names}", f"{request.to} is not in the history of {_name(obj)}")
+    raise problems.invalid(error)
+
+
+def _bare(name: str) -> str:
+    return re.sub(r"^v\d+(?=.{10})", "", name)
 
 
 _VERBS: Mapping[Verb, Callable[[WorkloadKind, WorkloadObject, LifecycleRequest], LifecycleChange]] = {

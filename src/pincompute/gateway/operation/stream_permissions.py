@@ -24,7 +24,7 @@ class StreamPermissions:
         if call.caller.expires <= self.now():
             return "the login has expired"
         decision = self.authorizer.decide(call.caller, call.operation, call.project, call.name)
-        return "" if decision.allowed else "the right to it was withdrawn"
+        return "" if decision.allowed else "the permission was withdrawn"
 
     async def until_ended(self, call: Call) -> str:
         """Return why, within seconds of the moment at which the call may not continue."""

@@ -13,7 +13,7 @@ from pincompute.domain import disruption_account
 from pincompute.gateway.model import SimpleKind, field_mapping
 from pincompute.gateway.model.diff import Change
 
-WATCH = "watch it to see it happen"
+WATCH = "watch it to follow the progress"
 _NUMBERS = {1: "one"}
 _PLACES = frozenset({"zones", "tier"})
 _TEMPLATE = frozenset({"containers", "initContainers", "volumes", "terminationGracePeriod", "restartPolicy", "activeDeadline"})
@@ -88,7 +88,7 @@ def _effect(name: str, changes: Sequence[Change]) -> str:
         scale = by_root["replicas"]
         effects.append(f"goes from {_given(scale.before)} to {_count(_given(scale.after))}")
     if moved := sorted(by_root.keys() & _PLACES):
-        effects.append(f"moves to where the {_and(moved)} asked for allow it, and what runs stays until as much runs there")
+        effects.append(f"moves as the new {_and(moved)} require; running replicas stay until as many run there")
     if rest := [each.field for each in changes if _root(each.field) not in {"replicas", *_PLACES}]:
         effects.append(_update(rest))
     return f"{name} {_and(effects)}"
@@ -118,9 +118,9 @@ def _kept(kind: SimpleKind[Any], runs: WorkloadObject, changes: Sequence[Change]
     stay = f"all {replicas} stay" if whole.promised == replicas else f"at least {whole.promised} of {replicas} stay"
     if replicas == 1:
         stay = "it stays"
-    begin = "one replica proves the change first"
+    begin = "one replica tests the change first"
     if whole.surge:
-        begin = "one replica more proves the change first, where there is room for one"
+        begin = "one extra replica tests the change first, if there is room"
         begin += "" if whole.unavailable else "; where there is none, one replica at a time is missing"
     return f": {stay} ready; {begin}"
 
@@ -136,7 +136,7 @@ def deletion(kind: SimpleKind[Any], obj: Object) -> tuple[str, tuple[str, ...]]:
     waits += [f"{line.cluster} in zone {line.zone} does not answer; what runs there must end" for line in silent]
     if obj.metadata.finalizers and not waits:
         waits.append("the platform confirms that nothing of it is left")
-    return f"{name} is being deleted: what runs gets its time to end", tuple(waits)
+    return f"{name} is being deleted: running pods get their grace period", tuple(waits)
 
 
 def _given(replicas: int | None) -> int:

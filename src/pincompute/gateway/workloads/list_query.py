@@ -139,7 +139,7 @@ def _decode(cursor: str, query: ListQuery) -> SortKey:
     if found.query != query.digest or tuple(map(type, found.sorted_by)) != wanted:
         raise problems.malformed(
             "cursor: it is not one of this list",
-            "send the cursor of the last answer with the same filters, or none to begin anew",
+            "send the cursor of the last answer with the same filters, or none to start again",
         )
     return found.sorted_by
 

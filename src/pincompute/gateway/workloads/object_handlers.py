@@ -58,7 +58,7 @@ def _workload_query(
     in_state: Annotated[str, QueryParameter(name="state", description="Only in this state, for example Running.")] = "",
     label: Labels = None,
     text: Annotated[str, QueryParameter(description="Only what mentions this: name, labels, images, message.")] = "",
-    sort: Annotated[Sort, QueryParameter(description="By name if not said.")] = "",
+    sort: Annotated[Sort, QueryParameter(description="Default: by name.")] = "",
     limit: Annotated[int, QueryParameter(description="Objects of a page.", ge=1, le=LONGEST_PAGE)] = USUAL_PAGE,
 ) -> ListQuery:
     return ListQuery(tier, zone, in_state, list_query.labels(label or ()), text, sort, limit)
@@ -67,9 +67,7 @@ def _workload_query(
 def _project_query(
     label: Labels = None,
     text: Annotated[str, QueryParameter(description="Only what mentions this: name, labels, description.")] = "",
-    sort: Annotated[
-        Literal["", "name", "created", "-name", "-created"], QueryParameter(description="By name if not said.")
-    ] = "",
+    sort: Annotated[Literal["", "name", "created", "-name", "-created"], QueryParameter(description="Default: by name.")] = "",
     limit: Annotated[int, QueryParameter(description="Projects of a page.", ge=1, le=LONGEST_PAGE)] = USUAL_PAGE,
 ) -> ListQuery:
     return ListQuery(labels=list_query.labels(label or ()), text=text, sort=sort, limit=limit)

@@ -80,7 +80,7 @@ class ProjectMembers:
     def _check_grant(self, role: str) -> None:
         if not self._grants.may_grant(self._call.caller, self._call.project, role):
             raise problems.forbidden(
-                f"{self._call.caller.name} may not give or take the role {role}: nobody gives more than they have",
+                f"{self._call.caller.name} may not give or take the role {role}: nobody can grant more than they have",
                 "choose one of /v1/roles, or ask an owner of the project",
             )
 

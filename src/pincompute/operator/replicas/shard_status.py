@@ -158,9 +158,9 @@ def _message(count: Count, worst: UnreadyReason | None, surge: int) -> str:
     stuck = worst is not None and worst.rank is not Rank.STARTING and not count.complete
     if not missing and not stuck:
         return ""
-    lacking = f"{missing} of {asked} replicas not ready" if missing else "the former revision serves on"
+    lacking = f"{missing} of {asked} replicas not ready" if missing else "the previous revision keeps serving"
     if worst is None:
-        return f"{lacking}; their pods are not made yet"
+        return f"{lacking}; their pods do not exist yet"
     where = f"{worst.pod}: " if worst.pod else ""
     return f"{lacking}; {where}{worst.message}"
 

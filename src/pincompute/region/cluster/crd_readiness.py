@@ -60,7 +60,8 @@ async def _until(client: ApiClient, kind: str, ask: Lacking, deadline: float) ->
     except TimeoutError:
         raise RegionError(
             f"{kind} cannot be used in cluster {client.name} after {deadline:g} s: {lacking}; see "
-            f"`kubectl --context {client.name} describe crd` and `pincompute region logs {client.name}-apiserver`"
+            f"`pincompute region kubectl --context {client.name} describe crd` and "
+            f"`pincompute region logs {client.name}-apiserver`"
         ) from None
 
 

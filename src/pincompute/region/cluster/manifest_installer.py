@@ -174,7 +174,7 @@ class Installer:
         except TimeoutError:
             raise RegionError(
                 f"cluster {self._client.name} does not serve {kind} of {version}: its CustomResourceDefinition was "
-                f"not accepted; see `kubectl --context {self._client.name} describe crd`"
+                "not accepted; see `kubectl describe crd` there"
             ) from None
         return self._served[version, kind]
 

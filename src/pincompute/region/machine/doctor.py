@@ -150,7 +150,7 @@ def _inotify(basics: MachineBasics) -> MachineFinding:
             thing, "ok", f"{have}; `region up` raises it to {inotify_limit.ENOUGH} until the machine boots again"
         )
     remedy = f"on the machine itself: sysctl -w fs.inotify.max_user_instances={inotify_limit.ENOUGH}"
-    return MachineFinding(thing, "degraded", f"{have}, {inotify_limit.ENOUGH} needed: many who follow logs are cut off", remedy)
+    return MachineFinding(thing, "degraded", f"{have}, {inotify_limit.ENOUGH} needed: followers of logs are cut off", remedy)
 
 
 def _building(building: BuildTools | None, family: str) -> Iterator[MachineFinding]:

@@ -21,7 +21,7 @@ from pincompute.region.process import readiness_probes, region_processes
 from pincompute.region.process.program import Program
 from pincompute.region.process.program_log import ProgramLog
 
-Phase: TypeAlias = Literal["waiting", "starting", "ready", "backoff", "stopping", "stopped"]
+Phase: TypeAlias = Literal["waiting", "starting", "ready", "unready", "backoff", "stopping", "stopped"]
 
 FIRST_DELAY = 0.2  # seconds before the first restart; doubles
 LONGEST_DELAY = 20.0
@@ -74,6 +74,21 @@ class ProgramRunner:
                 delay = min(delay * 2, LONGEST_DELAY)
         finally:
             self._set("stopped")
+
+    async def probed(self) -> ProgramState:
+        """The state now: a program that was ready may hang or be stopped since."""
+        state = self.state
+        if state.phase != "ready":
+            return state
+        obstacle = await self._obstacle(state.pid)
+        return msgspec.structs.replace(state, phase="unready", reason=obstacle) if obstacle else state
+
+    async def _obstacle(self, pid: int) -> str:
+        if region_processes.is_stopped(pid):
+            return f"its process is stopped by a signal; `kill -CONT {pid}` continues it"
+        if self.program.ready is None:
+            return ""
+        return await readiness_probes.obstacle(self.program.ready)
 
     async def _live(self, needs: Mapping[str, ProgramRunner], pid: int) -> str:
         """One life of the program; returns why it ended."""

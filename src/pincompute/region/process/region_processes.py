@@ -58,6 +58,14 @@ def alive(process: RegionProcess) -> bool:
         return False
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a signal or a debugger stopped the process."""
+    try:
+        return _state(pid) in ("T", "t")
+    except (OSError, ValueError):
+        return False
+
+
 async def ended(pid: int) -> None:
     """Return when the process has ended, child or not. A process that is gone already has ended."""
     try:

@@ -23,7 +23,7 @@ import msgspec
 from pincompute.region import atomic_files, file_locks
 from pincompute.region.process import region_processes, supervisor_socket
 from pincompute.region.process.program import Program
-from pincompute.region.process.program_runner import ProgramRunner, digest
+from pincompute.region.process.program_runner import ProgramRunner, ProgramState, digest
 
 SETTLE = 0.2  # seconds in which changes of state are gathered into one write
 TRIM = 60.0  # seconds between two checks of the size of logs
@@ -59,10 +59,13 @@ class Supervisor:
         await self.stop()
         self.finished.set()
 
-    def state(self, error: str = "") -> supervisor_socket.SupervisorState:
-        return supervisor_socket.SupervisorState(
-            pid=os.getpid(), programs=tuple(r.state for r in self._runners.values()), error=error
-        )
+    def state(self, programs: tuple[ProgramState, ...] = (), *, error: str = "") -> supervisor_socket.SupervisorState:
+        known = programs or tuple(runner.state for runner in self._runners.values())
+        return supervisor_socket.SupervisorState(pid=os.getpid(), programs=known, error=error)
+
+    async def _probed(self) -> tuple[ProgramState, ...]:
+        """All at the same time, so that the answer takes no longer than one probe."""
+        return tuple(await asyncio.gather(*(runner.probed() for runner in self._runners.values())))
 
     async def adopt(self) -> None:
         """Take over what a predecessor left, if it is still wanted as it is; end the rest."""
@@ -110,6 +113,8 @@ class Supervisor:
     async def _obey(self, line: bytes) -> supervisor_socket.SupervisorState:
         try:
             command = msgspec.json.decode(line, type=supervisor_socket.SupervisorCommand).command
+            if command == "probe":
+                return self.state(await self._probed())
             if command == "reload":
                 await self.reload()
             if command == "stop":
@@ -221,7 +226,7 @@ def main(home: Path) -> int:
 
 
 def _failed(message: str) -> int:
-    print(f"the supervisor did not start: {message or 'it died; see logs/supervisor.log in the home'}", file=sys.stderr)
+    print(f"the supervisor did not start: {message or 'it ended; see logs/supervisor.log in the home'}", file=sys.stderr)
     return 1
 
 

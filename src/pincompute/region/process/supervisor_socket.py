@@ -10,7 +10,7 @@ import socket
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -21,10 +21,15 @@ PROGRAMS = "programs.json"
 STATE = "state.json"
 
 
-class SupervisorCommand(msgspec.Struct, frozen=True):
-    """`reload` reads the wanted programs again and answers when what is not wanted has ended; `stop` when all has."""
+Command: TypeAlias = Literal["status", "probe", "reload", "stop"]
 
-    command: Literal["status", "reload", "stop"]
+
+class SupervisorCommand(msgspec.Struct, frozen=True):
+    """`status` answers what is known. `probe` first asks every ready program whether it answers now. `reload` reads the wanted
+    programs again and answers when what is not wanted has ended; `stop` answers when all has.
+    """
+
+    command: Command
 
 
 class SupervisorState(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +54,7 @@ def socket_path(home: Path) -> Generator[str, None, None]:
         os.close(descriptor)
 
 
-def ask(home: Path, command: Literal["status", "reload", "stop"], deadline: float = 60.0) -> SupervisorState:
+def ask(home: Path, command: Command, deadline: float = 60.0) -> SupervisorState:
     """Send one command and wait for the answer."""
     try:
         with socket_path(home) as path, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:

@@ -99,7 +99,7 @@ def _walk(file: str, node: yaml.Node, path: str, places: dict[str, Place]) -> No
             at = f"{path}.{key.value}" if path else str(key.value)
             if at in places:
                 line, _ = places[at]
-                raise _wrong(file, key, f"{at} is said twice, first in line {line}", "keep one of them")
+                raise _wrong(file, key, f"{at} is written twice, first in line {line}", "keep one of them")
             places[at] = _place(key)
             _walk(file, value, at, places)
 

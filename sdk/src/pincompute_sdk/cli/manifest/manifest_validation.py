@@ -6,6 +6,7 @@ What only the server knows (names that are taken, limits, rights) it says itself
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from collections.abc import Iterator
 from typing import Any, cast
@@ -20,6 +21,29 @@ from pincompute_sdk.generated import kinds
 
 KINDS: dict[str, type[msgspec.Struct]] = {kind.name: kind.model for kind in kinds.KINDS.values()}
 ANSWERS = ("status", "id", "version", "generation", "author", "created", "deleting")  # the server's own fields
+WORDS = {
+    "array": "a list",
+    "object": "fields",
+    "str": "text",
+    "int": "a number",
+    "float": "a number",
+    "bool": "true or false",
+    "null": "nothing",
+}
+TEXTS = ("args", "command", "zones")
+"""Fields that are lists of texts."""
+EXAMPLES = {
+    "containers": "containers: [{name: web, image: registry.internal/web:1}]",
+    "ports": "ports: [{name: http, port: 8080}]",
+    "env": "env: {NAME: value}",
+    "resources": "resources: {cpu: 250m, memory: 128Mi}",
+    "health": "health: {http: {path: /, port: http}}",
+    "replicas": "replicas: 3",
+    "args": 'args: ["8080"]',
+    "command": 'command: ["/bin/sh"]',
+    "zones": "zones: [a, b]",
+}
+TYPES = re.compile(r"^Expected `(?P<wanted>[^`]+)`, got `(?P<got>[^`]+)`$")
 PATH = re.compile(r"^(?P<message>.*?)(?: - at `\$(?P<path>.*)`)?$", re.DOTALL)
 
 
@@ -42,7 +66,8 @@ def check(manifest: Manifest) -> None:
 def located(manifest: Manifest, error: InvalidError) -> CommandError:
     """The server's refusal, with places in the file."""
     lines = [f"{manifest.at(field.field)}: {field.field}: {field.sentence}" for field in error.fields]
-    found = CommandError(lines[0] if lines else error.message, remedy=error.remedy, code=USAGE)
+    remedy = "correct these fields, then deploy again" if lines else error.remedy
+    found = CommandError(lines[0] if lines else error.message, remedy=remedy, code=USAGE)
     found.reason = "; ".join(lines[1:]) if len(lines) > 1 else "" if lines else error.reason
     found.request_id = error.request_id
     return found
@@ -89,8 +114,32 @@ def _mistyped(manifest: Manifest, text: str) -> CommandError:
     match = PATH.match(text)
     said, path = (match["message"], match["path"] or "") if match else (text, "")
     path = path.removeprefix(".").replace("[...]", "[0]")
-    return CommandError(
-        f"{manifest.at(path)}: {path or 'the file'}: {said[:1].lower()}{said[1:]}".replace("`", ""),
-        remedy="correct the value; `pin deploy --dry-run` checks again without changing anything",
-        code=USAGE,
-    )
+    remedy = "correct the value; `pin deploy --dry-run` checks again without changing anything"
+    found = TYPES.match(said)
+    if found is None:
+        return CommandError(
+            f"{manifest.at(path)}: {path or 'the file'}: {said[:1].lower()}{said[1:]}", remedy=remedy, code=USAGE
+        )
+    wanted = " or ".join(WORDS.get(word, word) for word in found["wanted"].split(" | ") if word != "null")
+    message = f"expected {wanted}, got {WORDS.get(found['got'], found['got'])}"
+    example = _example(path, found["wanted"], _value_at(manifest.data, path))
+    message += f": write `{example}`" if example else ""
+    return CommandError(f"{manifest.at(path)}: {path or 'the file'}: {message}", remedy=remedy, code=USAGE)
+
+
+def _example(path: str, wanted: str, value: Any) -> str:
+    """The field as it should be, with the value that was given where it fits."""
+    name = path.rpartition(".")[2]
+    if name in TEXTS and "array" in wanted and isinstance(value, str | int | float):
+        return f"{name}: {json.dumps([str(value)])}"
+    return EXAMPLES.get(name, "")
+
+
+def _value_at(data: Any, path: str) -> Any:
+    """The value at a path such as `containers[0].args`; None when it is not there."""
+    for part in re.findall(r"[^.\[\]]+", path):
+        try:
+            data = data[int(part)] if isinstance(data, list) else data[part]
+        except (LookupError, TypeError, ValueError):
+            return None
+    return data

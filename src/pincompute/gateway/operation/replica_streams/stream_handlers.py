@@ -24,8 +24,8 @@ from pincompute.gateway.operation.route_paths import named, path
 from pincompute.gateway.operation.streamed_response import StreamedResponse
 from pincompute.gateway.operation.user_websockets import UserSocket
 
-_Replica = Annotated[str, QueryParameter(description="A number, or cluster-number; the first that is ready if not said.")]
-_Container = Annotated[str, QueryParameter(description="The first of the replica if not said.")]
+_Replica = Annotated[str, QueryParameter(description="A number, or cluster-number; default: the first that is ready.")]
+_Container = Annotated[str, QueryParameter(description="Default: the first of the replica.")]
 
 
 class CommandRequest(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True, omit_defaults=True):

@@ -1,0 +1,99 @@
+"""What `pin` prints of something that changes where nothing can be redrawn, and what it says when waiting ends."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from pincompute_sdk.cli import remote_terminal, status_tree, wait
+from pincompute_sdk.cli.error_report import CommandError
+from pincompute_sdk.cli.live_view import Picture
+from pincompute_sdk.cli.status_tree import TreeLine
+from pincompute_sdk.core.websocket import ProgramExit
+from pincompute_sdk.generated.models import App, Container, Status
+
+
+def zone(name: str, ready: int, age: str = "") -> list[TreeLine]:
+    replica = ((f"hello/{name}", ""), ("  Running", "green"), (age, status_tree.AGE))
+    return [TreeLine("├─ ", ((f"{name}  {ready}/2 ready", ""),)), TreeLine("│  └─ ", replica)]
+
+
+def picture(state: str, a: int, b: int, age: str = "") -> list[TreeLine]:
+    return [TreeLine("", (("hello  ", "bold"), (state, ""))), *zone("a", a, age), *zone("b", b, age)]
+
+
+def printed(capsys: pytest.CaptureFixture[str], shown: Picture, lines: list[TreeLine]) -> list[str]:
+    shown.draw(lines)
+    return capsys.readouterr().out.splitlines()
+
+
+def test_in_a_pipe_the_way_back_to_an_earlier_state_shows(capsys: pytest.CaptureFixture[str]) -> None:
+    with Picture() as shown:
+        assert len(printed(capsys, shown, picture("Running", 2, 2))) == 5
+        assert printed(capsys, shown, picture("Degraded", 1, 2)) == [
+            "hello  Degraded",
+            "├─ a  1/2 ready",
+            "│  └─ hello/a  Running",
+        ]
+        assert printed(capsys, shown, picture("Running", 2, 2)) == [
+            "hello  Running",
+            "├─ a  2/2 ready",
+            "│  └─ hello/a  Running",
+        ]
+
+
+def test_in_a_pipe_nothing_is_printed_when_only_time_passes(capsys: pytest.CaptureFixture[str]) -> None:
+    with Picture() as shown:
+        printed(capsys, shown, picture("Running", 2, 2, "  3s"))
+        assert printed(capsys, shown, picture("Running", 2, 2, "  4s")) == []
+
+
+def test_a_zone_that_is_gone_makes_the_picture_new(capsys: pytest.CaptureFixture[str]) -> None:
+    with Picture() as shown:
+        printed(capsys, shown, picture("Running", 2, 2))
+        assert len(printed(capsys, shown, picture("Running", 2, 2)[:3])) == 3
+
+
+APP = App(name="bad", project="demo", containers=(Container(name="web", image="r/web:2"),))
+
+
+@pytest.mark.parametrize(
+    ("earlier", "undo"),
+    [([], "`pin delete bad`"), (["v2aa", "v2bb"], "`pin rollback bad --to REVISION`, one of v2aa, v2bb")],
+)
+def test_a_deploy_that_is_late_offers_only_what_is_possible(earlier: list[str], undo: str) -> None:
+    error = wait.late(APP, 15, earlier)
+    assert error.message == "bad is not ready after 15 s"
+    assert error.remedy == f"the rollout continues when the problem is solved: `pin explain bad`; or undo it: {undo}"
+
+
+def test_ctrl_c_says_what_continues_and_how_to_see_it() -> None:
+    with pytest.raises(CommandError) as caught, wait.interruptible("the deploy", "web"):
+        raise KeyboardInterrupt
+    assert (caught.value.message, caught.value.exit_code) == ("interrupted: the deploy continues on the server", 130)
+    assert caught.value.remedy == "`pin status web --watch` shows it"
+
+
+@pytest.mark.parametrize(
+    ("status", "about"),
+    [
+        (None, "demo · OnDemand · r/web:2"),
+        (Status(state="Running", revision="v2old", settled=False), "demo · OnDemand · last observed revision v2old · r/web:2"),
+        (Status(state="Running", revision="v2new", settled=True), "demo · OnDemand · revision v2new · r/web:2"),
+    ],
+)
+def test_a_revision_stands_beside_its_own_images_only(status: Status | None, about: str) -> None:
+    _, second, *_ = status_tree.lines(msgspec.structs.replace(APP, status=status), ())
+    assert second.text == about
+
+
+@pytest.mark.parametrize(
+    ("message", "remedy"),
+    [
+        ("the image of container web has no program ls", "name a program that is in the image"),
+        ("the container is not running", "`pin status` shows whether the replica runs"),
+    ],
+)
+def test_a_command_that_did_not_start_has_a_remedy_of_its_own(message: str, remedy: str) -> None:
+    with pytest.raises(CommandError) as caught:
+        remote_terminal._code(ProgramExit(None, message))
+    assert remedy in caught.value.remedy
