@@ -50,7 +50,7 @@ def test_what_has_no_room_waits_with_the_reason_and_starts_by_itself(region: Reg
 
     region.eventually("late waits for capacity", waits)
     assert "3 of 3 replicas wait: a1 has room for 0 more" in region.app(project, "late").status.message
-    assert "3 replicas have no place." in region.run("explain", "late", "--project", project).stdout
+    assert "3 replicas without a place:" in region.run("explain", "late", "--project", project).stdout
     region.delete("PinApp", project, "large")
     region.settled(project, "late", replicas=3)
 
