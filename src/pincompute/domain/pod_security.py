@@ -1,7 +1,7 @@
 """Fills in what the Pod Security Standard `restricted` requires of a pod and its template leaves unset.
 
-A field that the user set stays as it is, and the API server of the member judges it. What is filled in is no part of a revision,
-so a pod that runs is not replaced when this module fills in more.
+A field that the user set stays as it is, and the API server of the member judges it. What is filled in is no part of a
+revision, so a pod that runs is not replaced when this module fills in more.
 
 Source of the fields: https://kubernetes.io/docs/concepts/security/pod-security-standards
 """

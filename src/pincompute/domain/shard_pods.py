@@ -63,7 +63,10 @@ def _fit(stem: str, suffix: str) -> str:
 
 
 def render(resource: Resource[Any], shard: Shard, share: Share, marks: Marks, name: str) -> Manifest:
-    """Returns the pod of one replica, within the project's Pod Security Standard. Its containers can read zone and cluster through the downward API of its labels."""
+    """Returns the pod of one replica, with what the project's Pod Security Standard requires.
+
+    Its containers can read zone and cluster through the downward API of its labels.
+    """
     return {
         "apiVersion": "v1",
         "kind": "Pod",
