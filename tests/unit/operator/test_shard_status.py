@@ -169,8 +169,8 @@ TROUBLES = {
         },
         "CreateContainerConfigError",
         (
-            "container web cannot be made: container has runAsNonRoot and image will run as root; give the image a USER that is a "
-            "number and not 0, or set securityContext.runAsUser in the template"
+            "container web cannot be made: container has runAsNonRoot and image will run as root; "
+            "give the image a USER that is a number and not 0, or set securityContext.runAsUser in the template"
         ),
     ),
     "no node": (
