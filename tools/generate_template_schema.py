@@ -2,7 +2,8 @@
 
     python tools/generate_template_schema.py [DOCUMENT]
 
-Without an argument it takes the document from the Go module cache. Run it when control-plane/kubernetes/go.mod changes.
+Without an argument it takes the document from the Go module, which it downloads if necessary. Run it when
+control-plane/go.mod changes, or `template_limits` does.
 """
 
 from __future__ import annotations
@@ -19,15 +20,15 @@ TARGET = ROOT / "src/pincompute/api/podtemplate.json"
 
 
 def pinned_document() -> Path:
-    listed = subprocess.run(
-        ["go", "list", "-m", "-f", "{{.Dir}}", "k8s.io/kubernetes"],
-        cwd=ROOT / "control-plane/kubernetes",
+    module = subprocess.run(
+        ["go", "mod", "download", "-json", "k8s.io/kubernetes"],
+        cwd=ROOT / "control-plane",
         capture_output=True,
         text=True,
         check=True,
         timeout=300,
     )
-    return Path(listed.stdout.strip()) / "api/openapi-spec/v3/api__v1_openapi.json"
+    return Path(json.loads(module.stdout)["Dir"]) / "api/openapi-spec/v3/api__v1_openapi.json"
 
 
 def main() -> None:

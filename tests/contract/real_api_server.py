@@ -108,6 +108,7 @@ def _apiserver(found: Path, folder: Path, etcd: str, port: int) -> tuple[str, ..
         f"--token-auth-file={tokens}",
         "--feature-gates=ListFromCacheSnapshot=false",  # pages come from etcd, so that its compaction shows at once
         "--authorization-mode=RBAC",
+        "--allow-privileged=true",  # as the region: not a flag, but Pod Security, refuses such a pod
         "--disable-admission-plugins=ServiceAccount",  # pods here have no account, nobody runs them
         "--service-cluster-ip-range=10.0.0.0/24",
         f"--service-account-key-file={key}",

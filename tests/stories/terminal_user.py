@@ -161,10 +161,11 @@ class TerminalUser:
 
 def talker(name: str = "talker", replicas: int = 3, version: int = 1, more: str = "") -> str:
     """An app.yaml: two containers that talk all the time, gone in two seconds."""
-    container = f"image: {TALKER}:{version}, resources: {{cpu: 10m, memory: 32Mi}}"
+    container = f"image: {TALKER}:{version}, resources: {{cpu: 10m, memory: 32Mi}}, mounts: [{{path: /work, volume: work}}]"
     return (
         f"kind: App\nname: {name}\nreplicas: {replicas}\nterminationGracePeriod: 2s\ncontainers:\n"
-        f"- {{name: web, {container}}}\n- {{name: side, image: {TALKER}:1, resources: {{cpu: 10m, memory: 32Mi}}}}\n{more}"
+        f"- {{name: web, {container}}}\n- {{name: side, image: {TALKER}:1, resources: {{cpu: 10m, memory: 32Mi}}}}\n"
+        f"volumes: [{{name: work, emptyDir: {{}}}}]\n{more}"
     )
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, TypeAlias, cast
 
-from pincompute.api import crds, template_limits, validation_rules
+from pincompute.api import crds, pod_security_rules, template_limits, validation_rules
 from pincompute.api.kinds import KINDS, Kinds
 from pincompute.api.meta import Manifest
 from pincompute.api.template_limits import Schema
@@ -25,6 +25,10 @@ _METADATA = frozenset(
     | {"generation", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "managedFields", "selfLink"}
 )
 LEAST_MEMORY = 1 << 20  # bytes
+_EVERY_RULE = (*validation_rules.EVERY, *(rule for fields in pod_security_rules.RULES.values() for rule in fields.values()))
+RULES = {(made["rule"], made["message"]): rule for rule in _EVERY_RULE for made in (rule.manifest(),)}
+"""Every rule by what a schema says of it."""
+
 _WORDS = {
     "object": "an object",
     "array": "a list",
@@ -222,7 +226,7 @@ class _SchemaWalk:
 
     def _rules(self, value: Json, schema: Schema, path: str) -> None:
         for manifest in schema.get("x-kubernetes-validations", ()):
-            rule = validation_rules.BY_CEL[manifest["rule"]]
+            rule = RULES[manifest["rule"], manifest["message"]]
             if rule.holds is not None and not self._is_consequence(rule, path) and not rule.holds(value):
                 problem = f"{say(value)} {rule.problem}" if rule.names_value else rule.problem
                 self._report(_join(path, rule.path) or "metadata.name", problem, rule.remedy)

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from pincompute.api import validation_rules
+from pincompute.api import pod_security_rules, validation_rules
 from pincompute.api.meta import Manifest
 
 Schema: TypeAlias = dict[str, Any]
@@ -130,7 +130,9 @@ def of(kind: str) -> Mapping[str, Schema]:
     """Returns the keywords to add, by field; a keyword of None is removed."""
     limits = LIMITS.get(kind, {})
     choices = {field: {**limits.get(field, {}), "enum": values} for field, values in CHOICES.get(kind, {}).items()}
-    return ChainMap(choices, limits)
+    known = ChainMap(choices, limits)
+    secure = {field: {**known.get(field, {}), **_ruled(rule)} for field, rule in pod_security_rules.RULES.get(kind, {}).items()}
+    return ChainMap(secure, choices, limits)
 
 
 def oversize(template: Manifest) -> tuple[str, str] | None:

@@ -269,27 +269,23 @@ SINGLETON = Rule(
     lambda root: _name(root) == labels.LOCAL,
 )
 
-BY_CEL = {
-    rule.cel: rule
-    for rule in (
-        WORKLOAD_NAME,
-        CLUSTER_NAME,
-        PROJECT_NAME,
-        DNS_LABEL,
-        PORT_NAME,
-        LABEL_VALUE,
-        QUANTITY,
-        REQUESTS_FIT,
-        *UPDATE,
-        DISRUPTION,
-        *POD_SPEC,
-        *SERVICE_POD_SPEC,
-        PORTS,
-        *KEYS,
-        IMMUTABLE_ZONE,
-        RESERVED_CLUSTER_NAMES,
-        RESERVED_PROJECT_NAMES,
-        SINGLETON,
-    )
-}
-"""Every rule by what a CustomResourceDefinition says of it."""
+EVERY = (
+    WORKLOAD_NAME,
+    CLUSTER_NAME,
+    PROJECT_NAME,
+    DNS_LABEL,
+    PORT_NAME,
+    LABEL_VALUE,
+    QUANTITY,
+    REQUESTS_FIT,
+    *UPDATE,
+    DISRUPTION,
+    *POD_SPEC,
+    *SERVICE_POD_SPEC,
+    PORTS,
+    *KEYS,
+    IMMUTABLE_ZONE,
+    RESERVED_CLUSTER_NAMES,
+    RESERVED_PROJECT_NAMES,
+    SINGLETON,
+)

@@ -21,6 +21,7 @@ from pincompute.api.builtin import Pod
 from pincompute.api.conditions import find
 from pincompute.api.meta import Manifest, Resource
 from pincompute.api.shards import Shard, Share
+from pincompute.domain import pod_security
 
 LONGEST_NAME = 63  # a pod's name is its host name
 _DIGEST = 8  # hex digits that tell apart names cut to the same beginning (S-024)
@@ -62,7 +63,10 @@ def _fit(stem: str, suffix: str) -> str:
 
 
 def render(resource: Resource[Any], shard: Shard, share: Share, marks: Marks, name: str) -> Manifest:
-    """Returns the pod of one replica. Its containers can read zone and cluster through the downward API of its labels."""
+    """Returns the pod of one replica, with what the project's Pod Security Standard requires.
+
+    Its containers can read zone and cluster through the downward API of its labels.
+    """
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -73,7 +77,7 @@ def render(resource: Resource[Any], shard: Shard, share: Share, marks: Marks, na
             "annotations": marks.annotations,
             "ownerReferences": [owner(resource, shard)],
         },
-        "spec": share.template["spec"],
+        "spec": pod_security.filled_spec(share.template["spec"]),
     }
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import pytest
 import yaml
 
-from pincompute.api import crds, labels, manifests, structural_schema, template_schema, validation_rules
+from pincompute.api import crds, labels, manifests, object_validation, structural_schema, template_schema
 from pincompute.api.kinds import KINDS
 from pincompute.api.meta import Object, doc
 
@@ -110,7 +110,7 @@ def test_every_rule_is_known_to_validation_and_names_a_remedy() -> None:
     said = [rule for root in schemas for _, part in parts(root) for rule in part.get("x-kubernetes-validations", ())]
     assert len(said) > 40
     for rule in said:
-        known = validation_rules.BY_CEL[rule["rule"]]
+        known = object_validation.RULES[rule["rule"], rule["message"]]
         assert rule["message"] == f"{known.problem}: {known.remedy}"
         assert known.problem
         assert known.remedy

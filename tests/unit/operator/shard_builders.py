@@ -27,6 +27,7 @@ from pincompute.api.conditions import Condition
 from pincompute.api.labels import MANAGED_BY, ORDINAL, PINCOMPUTE, PODS_FINALIZER, REVISION, SHAPE, SHARD_UID, WORKLOAD
 from pincompute.api.meta import Key, Object, ObjectMeta, OwnerReference, Resource
 from pincompute.api.shards import PINAPPSHARDS, Origin, PinAppShard, ShardBudget, ShardSpec, Share
+from pincompute.domain import pod_security
 from pincompute.kube.cache_views import Unknown
 from pincompute.operator.replicas import pod_disruption_budget
 from pincompute.operator.replicas.replicas_controller import INDEXES, ObservedShard
@@ -64,6 +65,7 @@ def pod(
 ) -> Pod:
     """`more`: phase, reason, message, deleting, node, status (of the container), owner, conditions."""
     image = template_hash.images(of.template)["web"]
+    shape = template_hash.shape(pod_security.filled(of.template))
     name = f"hello-a1-{ordinal}"
     ready = Condition(type="Ready", status="True" if up else "False", last_transition_time=since)
     status = more.get("status") or ContainerStatus(name="web", image=image, container_id=f"id-{ordinal}", ready=up)
@@ -76,7 +78,7 @@ def pod(
             creation_timestamp=created,
             deletion_timestamp=NOW if more.get("deleting") else None,
             labels={MANAGED_BY: PINCOMPUTE, SHARD_UID: UID, REVISION: of.revision, WORKLOAD: "PinApp"},
-            annotations={ORDINAL: str(ordinal), SHAPE: template_hash.shape(of.template)} | more.get("annotations", {}),
+            annotations={ORDINAL: str(ordinal), SHAPE: shape} | more.get("annotations", {}),
             owner_references=(OwnerReference(kind="PinAppShard", name="hello", uid=more.get("owner", UID), controller=True),),
         ),
         spec=PodSpec(node_name=more.get("node", "n1"), containers=(Container(name="web", image=image),)),

@@ -159,6 +159,20 @@ TROUBLES = {
         "CreateContainerConfigError",
         'container web cannot be made: secret "s" not found; correct the template or what it refers to',
     ),
+    "an image that starts as root": (
+        {
+            "status": container(
+                waiting=ContainerStateWaiting(
+                    reason="CreateContainerConfigError", message="container has runAsNonRoot and image will run as root"
+                )
+            )
+        },
+        "CreateContainerConfigError",
+        (
+            "container web cannot be made: container has runAsNonRoot and image will run as root; "
+            "give the image a USER that is a number and not 0, or set securityContext.runAsUser in the template"
+        ),
+    ),
     "no node": (
         {"status": container(), "conditions": (UNSCHEDULABLE,)},
         "Unschedulable",

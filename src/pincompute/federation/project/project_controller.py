@@ -1,5 +1,6 @@
 """Gives every Project a namespace of the same name in the host and in every member.
 
+In each of them the API server enforces the Pod Security Standard `restricted` (M-97), whoever changes the namespace's labels.
 An existing namespace without our label belongs to somebody else. The controller reports it and never takes it over (S-002).
 """
 
@@ -17,6 +18,7 @@ from pincompute.api.conditions import Condition
 from pincompute.api.labels import HOST
 from pincompute.api.member_clusters import MEMBERCLUSTERS, PROJECTS, Project
 from pincompute.api.meta import Key, Manifest
+from pincompute.domain import pod_security
 from pincompute.engine.controller import Card, Controller, ReadAccess, WriteAccess, own_key
 from pincompute.engine.plan import Apply, Plan, Ref, Replace, plan, status_update
 from pincompute.federation.member import member_state
@@ -69,7 +71,7 @@ def manifest(project: str) -> Manifest:
         "kind": "Namespace",
         "metadata": {
             "name": project,
-            "labels": {labels.MANAGED_BY: labels.PINCOMPUTE, labels.PROJECT: project},
+            "labels": {labels.MANAGED_BY: labels.PINCOMPUTE, labels.PROJECT: project, **pod_security.NAMESPACE_LABELS},
         },
     }
 
@@ -79,7 +81,8 @@ def _ours(there: Namespace) -> bool:
 
 
 def _prepared(project: Project, there: Namespace | None) -> bool:
-    return there is not None and _ours(there) and there.metadata.labels.get(labels.PROJECT) == project.metadata.name
+    wanted = manifest(project.metadata.name)["metadata"]["labels"].items()
+    return there is not None and _ours(there) and wanted <= there.metadata.labels.items()
 
 
 def _apply(project: Project, cluster: str) -> Apply:

@@ -22,7 +22,7 @@ from pincompute.api.labels import REVISION as REVISION_LABEL
 from pincompute.api.meta import Key, Manifest, Object, Resource
 from pincompute.api.shards import DisruptionRequests, Shard, Share
 from pincompute.api.workloads import Ended
-from pincompute.domain import container_restart, in_place_update, restart_requests, rolling_update, shard_pods
+from pincompute.domain import container_restart, in_place_update, pod_security, restart_requests, rolling_update, shard_pods
 from pincompute.domain.container_restart import Impossible
 from pincompute.domain.rolling_update import DisruptionLimits, Moves, ReplicaState, WantedRevision
 from pincompute.engine.api_refusals import ApiRefusals
@@ -199,7 +199,10 @@ _shapes: dict[str, tuple[tuple[Share, ...], dict[str, str]]] = {}  # by uid of t
 
 
 def _shapes_of(shard: Shard) -> dict[str, str]:
-    """The shape of each revision's template, worked out once for as long as the mix stays the same."""
+    """The shape of each revision's pods, worked out once for as long as the mix stays the same.
+
+    It contains what the Pod Security Standard fills in: the API server would refuse another image in a pod without it.
+    """
     uid, mix = shard.metadata.uid, shard.spec.mix
     known = _shapes.get(uid)
     if known is not None and (known[0] is mix or known[0] == mix):
@@ -207,7 +210,7 @@ def _shapes_of(shard: Shard) -> dict[str, str]:
     _shapes.pop(uid, None)
     if len(_shapes) >= REMEMBERED:
         del _shapes[next(iter(_shapes))]
-    made = {share.revision: template_hash.shape(share.template) for share in mix}
+    made = {share.revision: template_hash.shape(pod_security.filled(share.template)) for share in mix}
     _shapes[uid] = (mix, made)
     return made
 

@@ -17,6 +17,7 @@ from pincompute.api.builtin import ContainerStateTerminated, ContainerStatus, Po
 
 PATIENCE = 30.0  # seconds a running container may be unready before its probe is named: three periods of a default probe
 CUT_OFF = 255  # exit code of a container whose end nobody saw
+ROOT_REMEDY = "give the image a USER that is a number and not 0, or set securityContext.runAsUser in the template"
 LONGEST = 400  # characters of a message from elsewhere
 
 _IMAGE = ("ImagePullBackOff", "ErrImagePull", "ErrImageNeverPull", "RegistryUnavailable", "InvalidImageName")
@@ -59,7 +60,9 @@ def find(pods: Sequence[Pod], unready: AbstractSet[str], now: datetime, refused:
 
 
 def _remedy(refused: str) -> str:
-    return "raise the quota or ask for less" if "exceeded quota" in refused else "correct the template"
+    if "exceeded quota" in refused:
+        return "raise the quota or ask for less"
+    return "remove these fields from the template" if "violates PodSecurity" in refused else "correct the template"
 
 
 def _of(pod: Pod, now: datetime) -> UnreadyReason:
@@ -105,7 +108,8 @@ def _failing(pod: str, status: ContainerStatus, image: str) -> Iterator[UnreadyR
         text = f"cannot pull image {image} of container {status.name}: {_short(waiting.message) or waiting.reason}"
         yield UnreadyReason(Rank.FAILING, waiting.reason, f"{text}; check the image's name and tag, and the registry", pod)
     elif waiting is not None and waiting.reason in _CONFIGURATION:
-        text = f"container {status.name} cannot be made: {_short(waiting.message)}; correct the template or what it refers to"
+        remedy = ROOT_REMEDY if "runAsNonRoot" in waiting.message else "correct the template or what it refers to"
+        text = f"container {status.name} cannot be made: {_short(waiting.message)}; {remedy}"
         yield UnreadyReason(Rank.FAILING, waiting.reason, text, pod)
     elif (ended := _last_exit(status)) is not None and not status.ready:
         reason = waiting.reason if waiting is not None and waiting.reason else "ContainerEnded"

@@ -1,6 +1,5 @@
 # One numbered line every half second; the numbers of one run have no gap, so that a lost or doubled line shows.
 trap 'exit 0' TERM
-mkdir -p /work
 echo "begin $VERSION"
 n=0
 while true; do

@@ -139,7 +139,7 @@ def _value_at(data: Any, path: str) -> Any:
     """The value at a path such as `containers[0].args`; None when it is not there."""
     for part in re.findall(r"[^.\[\]]+", path):
         try:
-            data = data[int(part)] if isinstance(data, list) else data[part]
+            data = cast("Any", data)[int(part) if isinstance(data, list) else part]
         except (LookupError, TypeError, ValueError):
             return None
     return data
