@@ -137,9 +137,11 @@ def _example(path: str, wanted: str, value: Any) -> str:
 
 def _value_at(data: Any, path: str) -> Any:
     """The value at a path such as `containers[0].args`; None when it is not there."""
+    found: Any = data
     for part in re.findall(r"[^.\[\]]+", path):
+        key: int | str = int(part) if part.isdecimal() else part
         try:
-            data = cast("Any", data)[int(part) if isinstance(data, list) else part]
-        except (LookupError, TypeError, ValueError):
+            found = found[key]
+        except (LookupError, TypeError):
             return None
-    return data
+    return found
