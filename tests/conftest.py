@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,12 @@ from pincompute.region import bundled_folders, home
 from pincompute.region.machine import leftovers
 
 KEPT = "PINCOMPUTE_STORIES_HOME"  # a home whose region is used, and left running: for those who work on stories
+
+
+def pytest_configure() -> None:
+    """A shell starts a program in the background with SIGINT ignored, and programs that we start would inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)

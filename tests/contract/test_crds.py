@@ -17,6 +17,9 @@ from real_api_server import TOKEN, RealServer
 
 from pincompute.api import labels, member_clusters, shards, template_limits, template_schema, workloads
 from pincompute.api.meta import GROUP, Resource
+from pincompute.kube import api_errors
+from pincompute.kube.api_client import ApiClient
+from pincompute.kube.kubeconfig import ClusterConfig
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "tests/unit/api"))  # the table of inputs is shared with the tests of validation
@@ -273,6 +276,53 @@ async def test_an_object_that_breaks_a_later_rule_can_be_changed_elsewhere_and_d
     policy = (await server.get(path)).ok()
     conditions = {condition["expression"] for condition in policy["spec"]["matchConditions"]}
     assert conditions == {"request.operation == 'CREATE' || object.spec != oldObject.spec"}
+
+
+RULES = f"/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/pinapp-rules.{GROUP}"
+
+
+async def test_a_workload_whose_template_is_refused_by_now_can_be_stopped_and_paused(server: Api) -> None:
+    """It was stored before the rule was there. Only a change of the template is judged by it."""
+    app = patched({"patch": {"spec": {"template": {"spec": {"hostPID": True}}}}})
+    collection = workloads.PINAPPS.path(server.namespace)
+    path = workloads.PINAPPS.path(server.namespace, app["metadata"]["name"])
+    binding = (await server.get(RULES)).ok()
+    (await server.delete(RULES)).ok()
+    try:
+        await until(lambda: _is_taken(server, collection, app), "the rules to be out of force")
+        (await server.post(collection, app)).ok(201)
+    finally:
+        kept = {part: binding[part] for part in ("apiVersion", "kind", "spec")}
+        metadata = {"name": binding["metadata"]["name"], "labels": binding["metadata"].get("labels", {})}
+        (await server.post(RULES.rpartition("/")[0], {**kept, "metadata": metadata})).ok(201)
+    other = {**app, "metadata": {"name": "other"}}
+
+    async def in_force() -> bool:
+        return not await _is_taken(server, collection, other)
+
+    await until(in_force, "the rules to be in force")
+    for change in ({"stopped": True}, {"paused": True}, {"replicas": 5}):
+        (await server.patch(path, {"spec": change})).ok()
+    relabelled = {"spec": {"template": {"metadata": {"labels": {"a": "b"}}}}}
+    message = (await server.patch(path, relabelled)).refused(422, "Invalid")["message"]
+    assert "spec.template.spec.hostPID: hostPID must not be true" in message
+    (await server.patch(path, {"spec": {"template": {"spec": {"hostPID": None}}}})).ok()
+
+
+async def _is_taken(api: Api, collection: str, manifest: dict[str, Any]) -> bool:
+    return (await api.post(collection, manifest, dryRun="All")).code == 201
+
+
+@pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
+@pytest.mark.parametrize("size", [1_700_000, 2_500_000])
+async def test_what_etcd_does_not_take_is_refused_for_good(server: Api, real_server: RealServer, size: int) -> None:
+    """The API server answers 500, as for an outage; sending the object again and again would help nobody."""
+    share = {"revision": "r", "replicas": 1, "template": {"spec": {"filling": "x" * size}}}
+    body = json.dumps(SHARD | {"spec": SHARD["spec"] | {"mix": [share]}}).encode()
+    async with ApiClient(ClusterConfig(real_server.url, verify=False, token=TOKEN), name="a1") as client:
+        with pytest.raises(api_errors.Refused) as refusal:
+            await client.request("POST", shards.PINAPPSHARDS.path(server.namespace), body=body, attempts=1)
+    assert not isinstance(refusal.value, api_errors.Unavailable)
 
 
 async def test_the_largest_template_is_within_the_cost_that_the_api_server_allows(server: Api) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -55,6 +57,28 @@ async def test_a_damaged_token_is_replaced(real_server: RealServer, tmp_path: Pa
         await service_account_tokens.issue(admin, layout, "a1")
     async with ApiClient(ClusterConfig(real_server.url, verify=False, token_file=token), name="a1") as federation:
         assert await _user(federation) == f"system:serviceaccount:{SYSTEM_NAMESPACE}:pincompute-federation"
+
+
+async def test_a_token_of_a_former_key_is_replaced(real_server: RealServer, tmp_path: Path) -> None:
+    """Who removes the key of service accounts revokes all tokens; the next `up` makes them anew."""
+    layout = Layout(tmp_path, RegionSpec(slot=0, members=()))
+    token = certificates.cluster(layout, "a1").token(certificates.FEDERATION)
+    async with ApiClient(ClusterConfig(real_server.url, verify=False, token=TOKEN), name="a1") as admin:
+        await Installer(admin).apply_all(m for m in installation.of("member") if m["kind"] in ("Namespace", "ServiceAccount"))
+        await service_account_tokens.issue(admin, layout, "a1")
+        head, claims, _ = token.read_text().split(".")
+        token.write_text(f"{head}.{claims}.{base64.urlsafe_b64encode(bytes(256)).decode().rstrip('=')}")
+        await service_account_tokens.issue(admin, layout, "a1")
+    async with ApiClient(ClusterConfig(real_server.url, verify=False, token_file=token), name="a1") as federation:
+        assert await _user(federation) == f"system:serviceaccount:{SYSTEM_NAMESPACE}:pincompute-federation"
+
+
+@pytest.mark.parametrize(("days", "kept"), [(31, True), (29, False), (-1, False)])
+def test_a_token_near_its_expiry_is_renewed(days: int, kept: bool) -> None:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    claims = {"exp": (now + timedelta(days=days)).timestamp(), "kubernetes.io": {"serviceaccount": {"uid": "u"}}}
+    token = f"head.{base64.urlsafe_b64encode(msgspec.json.encode(claims)).decode().rstrip('=')}.signature"
+    assert service_account_tokens._is_bound(token, "u", now) is kept
 
 
 async def test_a_process_waits_for_its_token(real_server: RealServer, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ _METADATA = frozenset(
     {"name", "generateName", "namespace", "labels", "annotations", "finalizers", "ownerReferences", "uid", "resourceVersion"}
     | {"generation", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "managedFields", "selfLink"}
 )
-LEAST_MEMORY = 1 << 20  # bytes
+_BYTES = re.compile(r"[0-9]{1,6}|[0-9]{1,9}m")
 _EVERY_RULE = (*validation_rules.EVERY, *(rule for fields in pod_security_rules.RULES.values() for rule in fields.values()))
 RULES = {(made["rule"], made["message"]): rule for rule in _EVERY_RULE for made in (rule.manifest(),)}
 """Every rule by what a schema says of it."""
@@ -117,20 +117,26 @@ def _metadata(metadata: Json) -> Iterator[ManifestProblem]:
 
 
 def _oversized(template: Json) -> Iterator[ManifestProblem]:
-    """The API server has no rule about an object's size as text; the federation reports a template that came past us."""
+    """The API server has no rule about an object's size as text; etcd refuses what is too large, when it is too late."""
     if isinstance(template, dict) and (found := template_limits.oversize(cast("Manifest", template))):
         yield ManifestProblem("spec.template", *found)
 
 
 def _memory_in_bytes(pod: Json) -> Iterator[ManifestProblem]:
-    """A small number without a suffix: no container starts in 32 bytes, so megabytes were meant."""
-    for containers in ("containers", "initContainers"):
-        for index, container in enumerate(_at(pod, containers) or ()):
+    """A small number without a suffix, or with the suffix of thousandths: no container starts in 32 bytes."""
+    for lists in ("containers", "initContainers"):
+        for index, container in enumerate(_items(pod, lists)):
             for kind in ("requests", "limits"):
-                amount = _at(container, "resources", kind, "memory")
-                if str(amount).isdecimal() and 0 < int(amount) < LEAST_MEMORY:
-                    place = f"spec.template.spec.{containers}[{index}].resources.{kind}.memory"
-                    yield ManifestProblem(place, f"is {amount} bytes, in which no container starts", f"write {amount}Mi")
+                amount = str(_at(container, "resources", kind, "memory"))
+                if _BYTES.fullmatch(amount) and int(amount.rstrip("m")) > 0:
+                    place = f"spec.template.spec.{lists}[{index}].resources.{kind}.memory"
+                    remedy = f"write {amount.rstrip('m')}Mi" if len(amount) < 6 else "write the unit, for example 128Mi"
+                    yield ManifestProblem(place, f"{amount} is less than a container needs to start", remedy)
+
+
+def _items(value: Json, name: str) -> list[Json]:
+    found = _at(value, name)
+    return cast("list[Json]", found) if isinstance(found, list) else []
 
 
 def _unknown_zones(asked: Json, zones: Collection[str] | None) -> Iterator[ManifestProblem]:

@@ -15,6 +15,7 @@ Notation: TypeAlias = Literal["DecimalSI", "BinarySI", "DecimalExponent"]
 
 EXPECTED = "use a number of at least 0 and an optional suffix, for example 500m or 128Mi"
 
+LONGEST = 1000  # characters of a quantity; Python converts no number of more than 4,300 digits
 UNIT = 10**9  # nanos in one
 MILLI = UNIT // 1000
 LARGEST = (2**63 - 1) * UNIT
@@ -71,7 +72,7 @@ def parse(value: str | float) -> Quantity:
     """Raises InvalidQuantityError."""
     text = str(value)
     parts = _PARTS.fullmatch(text)
-    if isinstance(value, bool) or parts is None or not (parts[2] or parts[3]):
+    if isinstance(value, bool) or parts is None or not (parts[2] or parts[3]) or len(text) > LONGEST:
         raise InvalidQuantityError(_complaint(text))
     sign = -1 if parts[1] == "-" else 1
     whole, fraction, suffix = parts[2], parts[3] or "", parts[4] or ""

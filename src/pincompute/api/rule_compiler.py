@@ -15,6 +15,8 @@ from pincompute.api.meta import Manifest
 from pincompute.api.structural_schema import Schema
 
 RULES = "x-kubernetes-validations"
+_TEMPLATE = ("object.spec", "template")
+_TEMPLATE_CHANGES = "oldObject == null || object.spec.template != oldObject.spec.template"
 _LONGEST = 4000  # characters; the API server does not show a message above 5 KiB
 
 
@@ -30,8 +32,9 @@ VALIDATION: Manifest = {
 def variables(schema: Schema) -> list[Manifest]:
     """CEL over `object` for a policy: the last variable, `problems`, is empty where nothing is wrong.
 
-    The schema's types must have been checked before. Each list of the object has a variable of its own, because the API server
-    bounds the cost of each expression and evaluates a variable only where it is used.
+    The rules of the pod template are judged when it changes. So a workload whose template a later version refuses can still be
+    stopped, paused and scaled. The schema's types must have been checked before. Each list of the object has a variable of its
+    own, because the API server bounds the cost of each expression and evaluates a variable only where it is used.
     """
     lists: dict[str, str] = {}
     problems = _joined(_lines(schema, _Place("object", lists=lists)))
@@ -81,7 +84,9 @@ def _lines(schema: Schema, place: _Place) -> Iterator[str]:
     required = schema.get("required", ())
     for name, below in schema.get("properties", {}).items():
         found = _joined(_lines(below, place.below(name)))
-        if found:
+        if found and (place.value, name) == _TEMPLATE:
+            yield f"({_TEMPLATE_CHANGES} ? {found} : '')"
+        elif found:
             yield found if name in required and place.value != "object" else f"(has({place.value}.{name}) ? {found} : '')"
     yield from _elements(schema, place)
 

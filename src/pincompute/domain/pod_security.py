@@ -29,13 +29,14 @@ def filled(template: Manifest) -> Manifest:
 
 
 def filled_spec(spec: Manifest) -> Manifest:
-    """Returns the pod spec with every unset field of the standard set. Pods of Windows have none of these fields."""
+    """Returns the pod spec with every unset field of the standard set. Pods of Windows have only runAsNonRoot of them."""
     token = {"automountServiceAccountToken": False}  # beyond the standard: few pods talk to their API server
+    given = _set(_part(spec, "securityContext"))
     if _part(spec, "os").get("name") == "windows":
-        return {**token, **spec}
+        return {**token, **spec, "securityContext": {"runAsNonRoot": True, **given}}
     pod = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
     lists = {where: [_container(c) for c in spec[where]] for where in _LISTS if spec.get(where)}
-    return {**token, **spec, **lists, "securityContext": {**pod, **_set(_part(spec, "securityContext"))}}
+    return {**token, **spec, **lists, "securityContext": {**pod, **given}}
 
 
 def _container(container: Manifest) -> Manifest:

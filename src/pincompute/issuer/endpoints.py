@@ -80,7 +80,7 @@ class IssuerService:
             raise OAuthError("invalid_grant", f"there is no user {consent.user} any more")
         if user.credential != consent.credential:
             self.refresh_tokens.revoke(refresh)
-            raise OAuthError("invalid_grant", "the password was changed, which ended this login; log in again")
+            raise OAuthError("invalid_grant", "this login has ended, as it does when the password is changed; log in again")
         now = self.now()
         answer = {
             "access_token": self.signer.access_token(user, consent, now),

@@ -142,6 +142,10 @@ _BY_CODE: dict[int, type[Refused]] = {
 _decoder = msgspec.json.Decoder(ApiStatus)
 
 
+_TOO_LARGE = ("etcdserver: request is too large", "trying to send message larger than max")
+"""How the API server reports an object that etcd does not take, with a status of 500."""
+
+
 def refusal(request: RequestInfo, code: int, body: bytes, retry_after: str = "") -> Refused:
     """Returns the error for an HTTP answer that is not a success; proxies answer in HTML, so the body may be anything."""
     try:
@@ -177,6 +181,8 @@ def _kind(status: ApiStatus, code: int) -> type[Refused]:
         return Gone
     if code == 429 and any(cause.reason == "DisruptionBudget" for cause in _causes(status)):
         return Blocked
+    if code >= 500 and any(text in status.message for text in _TOO_LARGE):
+        return Refused  # sending it again would not help
     if code >= 500:
         return Unavailable
     return _BY_CODE.get(code, Refused)

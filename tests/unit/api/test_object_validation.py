@@ -39,11 +39,33 @@ def pod(spec: dict[str, Any], **more: Any) -> list[str]:
 
 @pytest.mark.parametrize(
     ("amount", "refused"),
-    [(32, True), ("32", True), ("32Mi", False), (1048576, False), (0, False), ("64k", False)],
+    [(32, True), ("32", True), ("512m", True), ("32Mi", False), (1048576, False), (0, False)],
 )
 def test_memory_without_a_suffix_is_hardly_meant_in_bytes(amount: Any, refused: bool) -> None:
     container = {"name": "web", "image": "i", "resources": {"limits": {"memory": amount}}}
     assert (pod({"containers": [container]}) == ["containers[0].resources.limits.memory"]) is refused
+
+
+@pytest.mark.parametrize(
+    "containers",
+    [
+        5,
+        True,
+        1.5,
+        "x",
+        [5],
+        [{"name": "web", "image": "i", "resources": {"limits": 5}}],
+        [{"name": "web", "image": "i", "resources": {"limits": {"memory": "9" * 5000}}}],
+    ],
+)
+def test_what_has_another_type_is_reported_and_no_crash(containers: Any) -> None:
+    assert pod({"containers": containers})
+
+
+def test_a_template_counts_as_the_api_server_writes_it() -> None:
+    """`<` takes six bytes there."""
+    case = {"patch": {"spec": {"template": {"spec": {"containers": [{"name": "web", "image": "i", "args": ["<" * 100_000]}]}}}}}
+    assert [problem.field for problem in object_validation.problems(patched(case))] == ["spec.template"]
 
 
 def test_a_template_that_three_revisions_of_do_not_fit_into_a_shard_is_refused() -> None:

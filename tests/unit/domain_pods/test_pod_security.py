@@ -71,7 +71,7 @@ def test_filling_in_twice_changes_nothing_more_and_the_template_stays_as_it_was(
     assert template == before
 
 
-def test_a_pod_of_windows_has_none_of_these_fields() -> None:
+def test_a_pod_of_windows_has_what_windows_knows() -> None:
     made = pod_security.filled_spec(spec(os={"name": "windows"}))
-    assert "securityContext" not in made
+    assert made["securityContext"] == {"runAsNonRoot": True}
     assert "securityContext" not in made["containers"][0]

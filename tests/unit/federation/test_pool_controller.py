@@ -265,16 +265,6 @@ def test_an_object_that_cannot_be_read_stops_nobody_and_is_told_why(region: Cach
     assert "is not a pod template" in region.app("bad").status.conditions[-1].message
 
 
-def test_a_template_that_is_too_large_is_reported_and_stops_nobody(region: CachedRegion):
-    """etcd would refuse the shard of two revisions again and again."""
-    region.join("a1")
-    region.submit("large")
-    env = [{"name": f"v{n}", "value": "x" * 1000} for n in range(500)]
-    region.edit("large", template={"spec": {"containers": [{"name": "web", "image": "i", "env": env}]}})
-    region.reconcile()
-    assert "the limit is 400 KiB" in region.app("large").status.conditions[-1].message
-
-
 def test_what_runs_everywhere_gets_a_share_in_a_cluster_that_joins(region: CachedRegion, monkeypatch: pytest.MonkeyPatch):
     """A kind that runs on every node is reconciled when a cluster can take it, and only then."""
     monkeypatch.setattr(scheduling_queue, "KINDS", (dataclasses.replace(PINAPP, strategy="every node"),))

@@ -92,7 +92,7 @@ STORIES: dict[str, tuple[Sequence[AnyRecord], list[str]]] = {
         [
             "hello is Running",
             "hello went from Running to Deleting",
-            "hello was deleted with kubectl or by another program; Kubernetes does not record who; nothing of it is left",
+            "hello was deleted; no record says by whom; nothing of it is left",
         ],
     ),
     "a deletion through the gateway names its author once": (

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pincompute.api import resource_requests, template_hash, template_limits
+from pincompute.api import resource_requests, template_hash
 from pincompute.api.kinds import KINDS, WorkloadKind, WorkloadObject
 from pincompute.api.labels import HOST, SHARDS_FINALIZER
 from pincompute.api.meta import Key, Manifest, Object, Resource
@@ -116,8 +116,6 @@ def render(obj: WorkloadObject) -> Rendered:
 
 
 def _render(template: Manifest) -> Rendered:
-    if found := template_limits.oversize(template):
-        return Rendered({}, "", resource_requests.NOTHING, ": ".join(found))
     try:
         full = template_hash.normalise(template)
         return Rendered(full, template_hash.revision(full), resource_requests.requests(full))

@@ -47,6 +47,7 @@ _PAST = {
     "rollback": "rolled back",
 }
 OUTSIDE = "Kubernetes does not record who"
+UNRECORDED = "no record says by whom"
 SCALED = f"{{}} was scaled {{}} with `kubectl scale` or by an autoscaler; {OUTSIDE}"
 _INSIDE = {
     ("open", "shells"): "opened a shell or ran a command in",
@@ -117,7 +118,7 @@ def _deleted_outside(records: Iterable[AnyRecord]) -> frozenset[str]:
     for record in records:
         match record:
             case OperationRecord(verb="delete"):
-                deleted.add(record.uid)
+                deleted |= {record.uid} if record.uid else alive  # without a uid: it may have been any of this name
             case StateRecord() if record.after not in (GONE, "Deleting"):
                 alive.add(record.uid)
             case _:
@@ -150,7 +151,7 @@ def _line(
             if so_far.states.get(record.uid) == record.after:
                 return None
             so_far.states[record.uid] = record.after
-            by = f" with kubectl or by another program; {OUTSIDE}" if record.uid in so_far.outside else ""
+            by = f"; {UNRECORDED}" if record.uid in so_far.outside else ""
             return _entry(record, state(record, by), warning=record.after == "Degraded")
         case EventRecord() | ExitRecord():
             return None  # grouped with the repeated ones

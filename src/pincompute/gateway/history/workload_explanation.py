@@ -109,7 +109,7 @@ def _last_change(records: tuple[AnyRecord, ...]) -> Iterator[str]:
 def _by(records: tuple[AnyRecord, ...]) -> str:
     deletions = [r for r in records if isinstance(r, OperationRecord) and r.verb == "delete" and r.outcome in ("", DONE)]
     if not deletions:
-        return f", with kubectl or by another program; {timeline.OUTSIDE}"
+        return f"; {timeline.UNRECORDED}"
     last = deletions[-1]
     return f" by {last.author}" + (f" ({last.reason})" if last.reason else "")
 

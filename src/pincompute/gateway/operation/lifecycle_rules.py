@@ -107,7 +107,7 @@ def patch(
 
 
 def may_disrupt(obj: WorkloadObject) -> None:
-    """Check that a replica or container may be restarted. Raises Problem while no change may reach the shard_pods."""
+    """Check that a replica or container may be restarted. Raises Problem while no change may reach the pods."""
     if obj.deleting:
         raise problems.wrong_state(f"{_name(obj)} is being deleted", "create it again once it is gone")
     _not_paused(obj)

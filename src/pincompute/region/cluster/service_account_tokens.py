@@ -9,6 +9,7 @@ token.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +24,7 @@ from pincompute.region import atomic_files
 from pincompute.region.cluster import certificates
 from pincompute.region.layout import Layout
 
+AUTHENTICATION = "authentication.k8s.io/v1"
 ON_HOST = (certificates.FEDERATION, certificates.GATEWAY)
 IN_MEMBER = (certificates.FEDERATION, certificates.GATEWAY, certificates.OPERATOR)
 
@@ -50,8 +52,16 @@ class _TokenRequest(msgspec.Struct, frozen=True):
     status: _TokenStatus
 
 
+class _ReviewStatus(msgspec.Struct, frozen=True):
+    authenticated: bool = False
+
+
+class _TokenReview(msgspec.Struct, frozen=True):
+    status: _ReviewStatus
+
+
 async def issue(client: ApiClient, layout: Layout, cluster: str) -> None:
-    """Requests what is missing, near its expiry, or bound to an account that was deleted and made again."""
+    """Requests what is missing, near its expiry, bound to an account that was deleted and made again, or not accepted."""
     for process in ON_HOST if cluster == HOST else IN_MEMBER:
         await _ensure(client, certificates.cluster(layout, cluster).token(process), service_account(process))
 
@@ -59,18 +69,31 @@ async def issue(client: ApiClient, layout: Layout, cluster: str) -> None:
 async def _ensure(client: ApiClient, file: Path, account: str) -> None:
     path = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/serviceaccounts/{account}"
     present = msgspec.json.decode(await client.request("GET", path), type=Object).metadata.uid
-    if _is_valid(file, present):
+    held = await asyncio.to_thread(_read, file)
+    if _is_bound(held, present, datetime.now(UTC)) and await _is_accepted(client, held):
         return
     wanted: dict[str, Any] = {"spec": {"expirationSeconds": int(certificates.LEAF_LIFE.total_seconds())}}
     answer = await client.request("POST", f"{path}/token", body=msgspec.json.encode(wanted))
     atomic_files.write(file, msgspec.json.decode(answer, type=_TokenRequest).status.token.encode())
 
 
-def _is_valid(file: Path, account_uid: str) -> bool:
+async def _is_accepted(client: ApiClient, token: str) -> bool:
+    """Whether the cluster's present key signed the token."""
+    review = {"apiVersion": AUTHENTICATION, "kind": "TokenReview", "spec": {"token": token}}
+    answer = await client.request("POST", f"/apis/{AUTHENTICATION}/tokenreviews", body=msgspec.json.encode(review))
+    return msgspec.json.decode(answer, type=_TokenReview).status.authenticated
+
+
+def _read(file: Path) -> str:
+    return file.read_text() if file.exists() else ""
+
+
+def _is_bound(token: str, account_uid: str, now: datetime) -> bool:
+    """Whether the token names this account and is valid for a while, by its own words."""
     try:
-        _, claims, _ = file.read_bytes().split(b".")
-        held = msgspec.json.decode(base64.urlsafe_b64decode(claims + b"=="), type=_Claims)
-    except (FileNotFoundError, ValueError, msgspec.MsgspecError):
+        _, claims, _ = token.split(".")
+        held = msgspec.json.decode(base64.urlsafe_b64decode(claims + "=="), type=_Claims)
+    except (ValueError, msgspec.MsgspecError):
         return False
     expires = datetime.fromtimestamp(held.exp, UTC)
-    return held.kubernetes.serviceaccount.uid == account_uid and expires - certificates.RENEW_BEFORE > datetime.now(UTC)
+    return held.kubernetes.serviceaccount.uid == account_uid and expires - certificates.RENEW_BEFORE > now

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.region
 SECURE: dict[str, tuple[dict[str, Any], dict[str, Any], bool]] = {
     # what the pod says, what its container says, whether both is allowed
     "nothing": ({}, {}, True),
+    "Windows": ({"os": {"name": "windows"}}, {}, True),
     "root by name": ({"securityContext": {"runAsUser": 0}}, {}, False),
     "root in a container": ({}, {"securityContext": {"runAsUser": 0}}, False),
     "a user": ({"securityContext": {"runAsUser": 1000}}, {}, True),

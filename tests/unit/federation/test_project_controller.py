@@ -1,0 +1,46 @@
+"""A project's namespace has the platform's labels in every cluster, whoever changes them (M-97)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from pincompute.api.builtin import Namespace
+from pincompute.api.labels import HOST, MANAGED_BY, PINCOMPUTE, PROJECT
+from pincompute.api.member_clusters import Project
+from pincompute.api.meta import ObjectMeta
+from pincompute.domain import pod_security
+from pincompute.engine.plan import Apply
+from pincompute.federation.project import project_controller
+from pincompute.federation.project.project_controller import ObservedProject
+
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+OURS = {MANAGED_BY: PINCOMPUTE, PROJECT: "shop"}
+WHOLE = {**OURS, **pod_security.NAMESPACE_LABELS}
+ENFORCE = "pod-security.kubernetes.io/enforce"
+NAMESPACES: dict[str, tuple[dict[str, str] | None, bool]] = {
+    "missing": (None, True),
+    "as it should be": (WHOLE, False),
+    "with a label of somebody else": ({**WHOLE, "team": "web"}, False),
+    "of a version without the standard": (OURS, True),
+    "with the standard lowered": ({**WHOLE, ENFORCE: "privileged"}, True),
+    "with another version of the standard": ({**WHOLE, f"{ENFORCE}-version": "v1.0"}, True),
+    "of somebody else": ({"team": "web"}, False),
+}
+
+
+@pytest.mark.parametrize("case", NAMESPACES)
+@pytest.mark.parametrize("cluster", [HOST, "a1"])
+def test_the_namespace_is_brought_to_the_standard(case: str, cluster: str) -> None:
+    labels, written = NAMESPACES[case]
+    there = None if labels is None else Namespace(metadata=ObjectMeta(name="shop", labels=labels))
+    made = project_controller.decide(ObservedProject(NOW, _project(), ((cluster, there),)))
+    applied: list[Any] = [action for action in made.actions if isinstance(action, Apply)]
+    assert [a.ref.cluster for a in applied] == [cluster] * written
+    assert all(a.body["metadata"]["labels"] == WHOLE for a in applied)
+
+
+def _project() -> Project:
+    return Project(metadata=ObjectMeta(name="shop", uid="p", generation=1, resource_version="1"))
