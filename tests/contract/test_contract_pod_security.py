@@ -12,7 +12,7 @@ from real_api_server import TOKEN, RealServer
 
 from pincompute.api import object_validation
 from pincompute.api.workloads import PINPODS
-from pincompute.domain import pod_security
+from pincompute.domain import pod_security_defaults
 
 pytestmark = pytest.mark.region
 SECURE: dict[str, tuple[dict[str, Any], dict[str, Any], bool]] = {
@@ -70,7 +70,7 @@ async def server(real_server: RealServer, unique: str) -> AsyncIterator[Api]:
 
     async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"}) as session:
         api = Api(session, real_server.url, compact, unique)
-        namespace = {"metadata": {"name": unique, "labels": dict(pod_security.NAMESPACE_LABELS)}}
+        namespace = {"metadata": {"name": unique, "labels": dict(pod_security_defaults.NAMESPACE_LABELS)}}
         (await api.post("/api/v1/namespaces", namespace)).ok(201)
         yield api
         await api.delete(f"/api/v1/namespaces/{unique}")
@@ -90,7 +90,7 @@ async def test_both_say_the_same(server: Api, case: str, where: str) -> None:
         "spec": {"template": template},
     }
     assert (object_validation.problems(manifest) == []) is allowed
-    made = {"metadata": {"name": "x"}, "spec": pod_security.filled_spec(template["spec"])}
+    made = {"metadata": {"name": "x"}, "spec": pod_security_defaults.filled_spec(template["spec"])}
     answer = await server.post(f"/api/v1/namespaces/{server.namespace}/pods", made, dryRun="All")
     assert (answer.code == 201) is allowed, answer.body
     assert allowed or "violates PodSecurity" in answer.body["message"]

@@ -15,7 +15,7 @@ import pytest
 from contract_client import MERGE, Answer, Api, until
 from real_api_server import TOKEN, RealServer
 
-from pincompute.api import labels, member_clusters, shards, template_limits, template_schema, workloads
+from pincompute.api import labels, member_clusters, projects, shards, template_limits, template_schema, workloads
 from pincompute.api.meta import GROUP, Resource
 from pincompute.kube import api_errors
 from pincompute.kube.api_client import ApiClient
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.region
 
 RESOURCES: dict[str, Resource[Any]] = {
     resource.kind: resource
-    for resource in (workloads.PINAPPS, workloads.PINPODS, member_clusters.MEMBERCLUSTERS, member_clusters.PROJECTS)
+    for resource in (workloads.PINAPPS, workloads.PINPODS, member_clusters.MEMBERCLUSTERS, projects.PROJECTS)
 }
 POD = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "web", "image": "i"}]}}
 SHARD = {

@@ -20,8 +20,9 @@ import pytest
 from pincompute.api import labels
 from pincompute.api.builtin import NAMESPACES, PODS
 from pincompute.api.labels import HOST, LOCAL
-from pincompute.api.member_clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS, PROJECTS
+from pincompute.api.member_clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS
 from pincompute.api.meta import Key, Manifest, Resource
+from pincompute.api.projects import PROJECTS
 from pincompute.api.revisions import PINREVISIONS
 from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS
 from pincompute.api.workloads import PINAPPS, PINPODS

@@ -17,8 +17,9 @@ from pincompute.api.labels import (
     SHARDS_FINALIZER,
     SYSTEM_NAMESPACE,
 )
-from pincompute.api.member_clusters import MEMBERCLUSTERS, PROJECTS
+from pincompute.api.member_clusters import MEMBERCLUSTERS
 from pincompute.api.meta import Key, Manifest
+from pincompute.api.projects import PROJECTS
 from pincompute.api.workloads import PINAPPS, PINPODS
 from pincompute.testing.laws import SimulatedWorld
 

@@ -27,8 +27,8 @@ from story_manifests import PORT
 from pincompute.api import conditions
 from pincompute.api.builtin import PODS, Pod
 from pincompute.api.labels import APP, HOST, MANAGED_BY, PINCOMPUTE
-from pincompute.api.member_clusters import PROJECTS
 from pincompute.api.meta import Manifest
+from pincompute.api.projects import PROJECTS
 from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS
 from pincompute.api.workloads import PINAPPS, PINPODS, PinApp, PinPod
 from pincompute.region import home

@@ -6,7 +6,7 @@ import story_manifests
 from live_region import Region
 
 from pincompute.api import conditions
-from pincompute.api.member_clusters import PROJECTS
+from pincompute.api.projects import PROJECTS
 
 
 def make_project(region: Region, name: str) -> None:

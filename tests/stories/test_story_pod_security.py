@@ -12,7 +12,7 @@ from live_region import Region
 from story_manifests import web
 
 from pincompute.api.builtin import NAMESPACES
-from pincompute.domain import pod_security
+from pincompute.domain import pod_security_defaults
 
 NODE_ACCESS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "the node's files": (
@@ -67,4 +67,4 @@ def test_what_the_user_left_open_is_closed(region: Region, project: str):
     (placed,) = region.pods(project, "web")
     namespace = region.members[placed.cluster].get(NAMESPACES, "", project)
     assert namespace is not None
-    assert pod_security.NAMESPACE_LABELS.items() <= namespace.metadata.labels.items()
+    assert pod_security_defaults.NAMESPACE_LABELS.items() <= namespace.metadata.labels.items()

@@ -9,7 +9,15 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from pincompute.api import member_clusters, revisions, rule_compiler, structural_schema, template_schema, validation_rules
+from pincompute.api import (
+    member_clusters,
+    projects,
+    revisions,
+    rule_compiler,
+    structural_schema,
+    template_schema,
+    validation_rules,
+)
 from pincompute.api.kinds import AGE, KINDS, Column, Kinds, WorkloadKind
 from pincompute.api.meta import Manifest, Resource
 from pincompute.api.structural_schema import Schema
@@ -78,7 +86,7 @@ def _member_cluster() -> Manifest:
 
 
 def _project() -> Manifest:
-    root = structural_schema.of_kind(member_clusters.PROJECTS.type)
+    root = structural_schema.of_kind(projects.PROJECTS.type)
     _attach(root, validation_rules.PROJECT_NAME, validation_rules.RESERVED_PROJECT_NAMES)
     columns = (
         Column("Ready", f"{_READY}.status"),
@@ -86,7 +94,7 @@ def _project() -> Manifest:
         Column("Message", f"{_READY}.message"),
         AGE,
     )
-    return _definition(member_clusters.PROJECTS, root, columns, ("proj",))
+    return _definition(projects.PROJECTS, root, columns, ("proj",))
 
 
 def _shard(kind: WorkloadKind) -> Manifest:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pincompute.api.builtin import Taint
 from pincompute.api.conditions import Conditions
-from pincompute.api.meta import GROUP, NAME, VERSION, Object, Resource, Struct, doc
+from pincompute.api.meta import GROUP, VERSION, Object, Resource, Struct, doc
 
 
 class SecretReference(Struct):
@@ -83,46 +83,5 @@ class ClusterCapacity(Object):
     status: Annotated[ClusterCapacityStatus, doc("Measured by this cluster's operator.")] = ClusterCapacityStatus()
 
 
-class ProjectMember(Struct):
-    name: Annotated[
-        str,
-        doc(
-            "User name as authentication gives it; `group:NAME` is everybody in a group, `service:NAME` a service account.",
-            minLength=1,
-            maxLength=260,
-        ),
-    ]
-    role: Annotated[
-        str,
-        doc(
-            "viewer reads, developer changes workloads, operator also acts on running ones, owner also changes the project; "
-            "or the name of a role that the region's gateway defines. A name that is not defined allows nothing.",
-            pattern=NAME,
-            maxLength=63,
-        ),
-    ] = "developer"
-
-
-class ProjectSpec(Struct):
-    description: Annotated[str, doc("What the project is for.", maxLength=1024)] = ""
-    members: Annotated[
-        tuple[ProjectMember, ...],
-        doc("Who may do what.", maxItems=500, x_kubernetes_list_type="map", x_kubernetes_list_map_keys=["name"]),
-    ] = ()
-
-
-class ProjectStatus(Struct):
-    observed_generation: Annotated[int, doc("The last metadata.generation that was acted on.")] = 0
-    conditions: Conditions = ()
-
-
-class Project(Object):
-    """A tenant: one namespace of the same name in the host and in every member."""
-
-    spec: Annotated[ProjectSpec, doc("Who works in it.")] = ProjectSpec()
-    status: Annotated[ProjectStatus, doc("Whether its namespaces exist everywhere.")] = ProjectStatus()
-
-
 MEMBERCLUSTERS = Resource(GROUP, VERSION, "MemberCluster", "memberclusters", False, MemberCluster)
 CLUSTERCAPACITIES = Resource(GROUP, VERSION, "ClusterCapacity", "clustercapacities", False, ClusterCapacity)
-PROJECTS = Resource(GROUP, VERSION, "Project", "projects", False, Project)

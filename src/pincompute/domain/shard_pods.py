@@ -21,7 +21,7 @@ from pincompute.api.builtin import Pod
 from pincompute.api.conditions import find
 from pincompute.api.meta import Manifest, Resource
 from pincompute.api.shards import Shard, Share
-from pincompute.domain import pod_security
+from pincompute.domain import pod_security_defaults
 
 LONGEST_NAME = 63  # a pod's name is its host name
 _DIGEST = 8  # hex digits that tell apart names cut to the same beginning (S-024)
@@ -77,7 +77,7 @@ def render(resource: Resource[Any], shard: Shard, share: Share, marks: Marks, na
             "annotations": marks.annotations,
             "ownerReferences": [owner(resource, shard)],
         },
-        "spec": pod_security.filled_spec(share.template["spec"]),
+        "spec": pod_security_defaults.filled_spec(share.template["spec"]),
     }
 
 

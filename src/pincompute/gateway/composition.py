@@ -14,8 +14,8 @@ from litestar import Litestar
 from litestar.types import ControllerRouterHandler
 
 from pincompute.api.labels import HOST
-from pincompute.api.member_clusters import PROJECTS
 from pincompute.api.meta import Key
+from pincompute.api.projects import PROJECTS
 from pincompute.gateway import administration_handlers, application, openapi_document
 from pincompute.gateway.access import Authenticator, Authorizer, Roles, ServiceTokens
 from pincompute.gateway.audit import AuditLog
@@ -32,8 +32,8 @@ from pincompute.gateway.operation.logs.log_handlers import LogService
 from pincompute.gateway.operation.replica_access import ReplicaAccess
 from pincompute.gateway.operation.replica_lookup import ReplicaLookup
 from pincompute.gateway.operation.replica_streams.stream_service import ReplicaStreamService
+from pincompute.gateway.operation.rollback_candidates import RollbackCandidates
 from pincompute.gateway.operation.stream_permissions import StreamPermissions
-from pincompute.gateway.rollback_revisions import RollbackRevisions
 from pincompute.gateway.settings import GatewaySettings
 from pincompute.gateway.workloads import object_handlers, project_handlers
 from pincompute.gateway.workloads.read_service import ReadService
@@ -122,7 +122,7 @@ async def compose(settings: GatewaySettings, clusters: Clusters, kinds: SimpleKi
             now=clock.wall,
         )
         replicas, access, permissions = ReplicaLookup(reads), ReplicaAccess(clusters), StreamPermissions(authorizer, time.time)
-        verbs = LifecycleService(reads, replicas, access, RollbackRevisions(reads, store))
+        verbs = LifecycleService(reads, replicas, access, RollbackCandidates(reads, store))
         served = OpenApiDocument(lambda: printed_document(kinds))
         given: Mapping[str, Any] = {
             "roles": roles,

@@ -9,8 +9,9 @@ from typing import Any
 
 from pincompute.api.kinds import KINDS, Kinds
 from pincompute.api.labels import MANAGED_BY, PINCOMPUTE
-from pincompute.api.member_clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS, PROJECTS
+from pincompute.api.member_clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS
 from pincompute.api.meta import Manifest, Resource
+from pincompute.api.projects import PROJECTS
 from pincompute.api.revisions import PINREVISIONS
 from pincompute.gateway import NAME
 

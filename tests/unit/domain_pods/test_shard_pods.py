@@ -11,7 +11,7 @@ from pincompute.api.builtin import Pod, PodStatus
 from pincompute.api.conditions import Condition
 from pincompute.api.meta import ObjectMeta, OwnerReference
 from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS, Origin, PinAppShard, ShardSpec, Share
-from pincompute.domain import pod_security, shard_pods
+from pincompute.domain import pod_security_defaults, shard_pods
 
 SHARE = Share(
     revision="r1",
@@ -88,7 +88,7 @@ def test_a_rendered_pod():
                 }
             ],
         },
-        "spec": pod_security.filled_spec({"containers": [{"name": "web", "image": "hello:1"}]}),
+        "spec": pod_security_defaults.filled_spec({"containers": [{"name": "web", "image": "hello:1"}]}),
     }
 
 

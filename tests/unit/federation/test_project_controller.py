@@ -9,16 +9,16 @@ import pytest
 
 from pincompute.api.builtin import Namespace
 from pincompute.api.labels import HOST, MANAGED_BY, PINCOMPUTE, PROJECT
-from pincompute.api.member_clusters import Project
 from pincompute.api.meta import ObjectMeta
-from pincompute.domain import pod_security
+from pincompute.api.projects import Project
+from pincompute.domain import pod_security_defaults
 from pincompute.engine.plan import Apply
 from pincompute.federation.project import project_controller
 from pincompute.federation.project.project_controller import ObservedProject
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 OURS = {MANAGED_BY: PINCOMPUTE, PROJECT: "shop"}
-WHOLE = {**OURS, **pod_security.NAMESPACE_LABELS}
+WHOLE = {**OURS, **pod_security_defaults.NAMESPACE_LABELS}
 ENFORCE = "pod-security.kubernetes.io/enforce"
 NAMESPACES: dict[str, tuple[dict[str, str] | None, bool]] = {
     "missing": (None, True),

@@ -23,7 +23,8 @@ from joserfc.jwk import ECKey
 from pincompute.api import kinds
 from pincompute.api.builtin import NAMESPACES
 from pincompute.api.labels import HOST
-from pincompute.api.member_clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS, PROJECTS
+from pincompute.api.member_clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS
+from pincompute.api.projects import PROJECTS
 from pincompute.api.revisions import PINREVISIONS
 from pincompute.gateway import http_server, settings
 from pincompute.gateway.access.service_tokens import TokenScope

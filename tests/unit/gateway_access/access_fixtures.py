@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from pincompute.api.member_clusters import Project, ProjectMember, ProjectSpec
 from pincompute.api.meta import ObjectMeta
+from pincompute.api.projects import Project, ProjectMember, ProjectSpec
 from pincompute.gateway.access import Authorizer, Roles, ServiceTokens, TokenScope
 from pincompute.gateway.access.service_tokens import ServiceToken, caller
 from pincompute.gateway.call_context import Caller

@@ -17,8 +17,9 @@ from history_samples import done, template
 from pincompute.api import labels
 from pincompute.api.builtin import EVENTS, NAMESPACES, PODS
 from pincompute.api.labels import HOST
-from pincompute.api.member_clusters import MEMBERCLUSTERS, PROJECTS
+from pincompute.api.member_clusters import MEMBERCLUSTERS
 from pincompute.api.meta import Key, Manifest
+from pincompute.api.projects import PROJECTS
 from pincompute.api.workloads import PINAPPS, PINPODS
 from pincompute.gateway import operation_annotation
 from pincompute.gateway.cache_reads import CacheReads

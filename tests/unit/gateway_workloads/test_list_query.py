@@ -8,8 +8,8 @@ import pytest
 from workload_gateway import Running
 
 from pincompute.api.builtin import NAMESPACES
-from pincompute.api.member_clusters import PROJECTS
 from pincompute.api.meta import Key
+from pincompute.api.projects import PROJECTS
 from pincompute.api.workloads import PINAPPS
 
 APPS = "/v1/projects/shop/apps"

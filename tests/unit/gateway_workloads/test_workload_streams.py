@@ -10,8 +10,8 @@ import aiohttp
 import pytest
 from workload_gateway import WITHIN, Running
 
-from pincompute.api.member_clusters import PROJECTS
 from pincompute.api.meta import Key, Object, ObjectMeta
+from pincompute.api.projects import PROJECTS
 from pincompute.api.workloads import PINAPPS
 from pincompute.gateway.workloads import event_stream
 from pincompute.gateway.workloads.change_journal import ChangeJournal

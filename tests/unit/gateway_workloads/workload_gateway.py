@@ -17,8 +17,9 @@ import aiohttp
 from gateway.served_gateway import WITHIN, free_port, populate
 
 from pincompute.api.labels import HOST
-from pincompute.api.member_clusters import MEMBERCLUSTERS, PROJECTS, Project
+from pincompute.api.member_clusters import MEMBERCLUSTERS
 from pincompute.api.meta import Key
+from pincompute.api.projects import PROJECTS, Project
 from pincompute.api.revisions import PINREVISIONS
 from pincompute.api.workloads import PINAPPS, PINPODS
 from pincompute.gateway import application, http_server

@@ -12,8 +12,8 @@ from fast_informer import HURRY, eventually
 from hostile_server import DROP, HostileServer, failure, pod
 
 from pincompute.api.builtin import PODS, Pod
-from pincompute.api.member_clusters import PROJECTS
 from pincompute.api.meta import Key
+from pincompute.api.projects import PROJECTS
 from pincompute.kube import api_errors, write_requests
 from pincompute.kube.api_client import ApiClient
 from pincompute.kube.cluster_set import Clusters

@@ -27,7 +27,7 @@ from pincompute.api.conditions import Condition
 from pincompute.api.labels import MANAGED_BY, ORDINAL, PINCOMPUTE, PODS_FINALIZER, REVISION, SHAPE, SHARD_UID, WORKLOAD
 from pincompute.api.meta import Key, Object, ObjectMeta, OwnerReference, Resource
 from pincompute.api.shards import PINAPPSHARDS, Origin, PinAppShard, ShardBudget, ShardSpec, Share
-from pincompute.domain import pod_security
+from pincompute.domain import pod_security_defaults
 from pincompute.kube.cache_views import Unknown
 from pincompute.operator.replicas import pod_disruption_budget
 from pincompute.operator.replicas.replicas_controller import INDEXES, ObservedShard
@@ -65,7 +65,7 @@ def pod(
 ) -> Pod:
     """`more`: phase, reason, message, deleting, node, status (of the container), owner, conditions."""
     image = template_hash.images(of.template)["web"]
-    shape = template_hash.shape(pod_security.filled(of.template))
+    shape = template_hash.shape(pod_security_defaults.filled(of.template))
     name = f"hello-a1-{ordinal}"
     ready = Condition(type="Ready", status="True" if up else "False", last_transition_time=since)
     status = more.get("status") or ContainerStatus(name="web", image=image, container_id=f"id-{ordinal}", ready=up)

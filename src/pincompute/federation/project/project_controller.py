@@ -16,9 +16,10 @@ from pincompute.api import conditions, labels
 from pincompute.api.builtin import NAMESPACES, Namespace
 from pincompute.api.conditions import Condition
 from pincompute.api.labels import HOST
-from pincompute.api.member_clusters import MEMBERCLUSTERS, PROJECTS, Project
+from pincompute.api.member_clusters import MEMBERCLUSTERS
 from pincompute.api.meta import Key, Manifest
-from pincompute.domain import pod_security
+from pincompute.api.projects import PROJECTS, Project
+from pincompute.domain import pod_security_defaults
 from pincompute.engine.controller import Card, Controller, ReadAccess, WriteAccess, own_key
 from pincompute.engine.plan import Apply, Plan, Ref, Replace, plan, status_update
 from pincompute.federation.member import member_state
@@ -71,7 +72,7 @@ def manifest(project: str) -> Manifest:
         "kind": "Namespace",
         "metadata": {
             "name": project,
-            "labels": {labels.MANAGED_BY: labels.PINCOMPUTE, labels.PROJECT: project, **pod_security.NAMESPACE_LABELS},
+            "labels": {labels.MANAGED_BY: labels.PINCOMPUTE, labels.PROJECT: project, **pod_security_defaults.NAMESPACE_LABELS},
         },
     }
 

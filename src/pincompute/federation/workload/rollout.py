@@ -21,9 +21,9 @@ from pincompute.api import template_hash
 from pincompute.api.meta import Manifest
 from pincompute.api.shards import DisruptionRequests, RevisionStatus, ShardBudget, Share
 from pincompute.api.workloads import Scheduling
-from pincompute.domain import disruption_account, surge
+from pincompute.domain import disruption_account, surge_placement
 from pincompute.domain.disruption_account import Account, Part
-from pincompute.domain.surge import SurgeCandidate
+from pincompute.domain.surge_placement import SurgeCandidate
 from pincompute.federation.workload.member_shards import MemberShard
 from pincompute.federation.workload.workload_model import Workload
 
@@ -183,7 +183,7 @@ def _requested_by_others(state: _State) -> int:
 def _surge(state: _State, whole: Account) -> dict[str, int] | None:
     """Returns surge replicas by member; None where one is needed and no member has room for it. A pause keeps them."""
     held = sum(site.budget.surge for site in state.sites) if state.workload.paused else 0
-    return surge.divide(max(held, _surge_needed(state, whole)), [_candidate(state, site) for site in state.sites])
+    return surge_placement.divide(max(held, _surge_needed(state, whole)), [_candidate(state, site) for site in state.sites])
 
 
 def _still_needed(state: _State, extra: Mapping[str, int]) -> dict[str, int]:
@@ -226,7 +226,7 @@ def _for_update(state: _State, whole: Account) -> int:
 
 def _candidate(state: _State, site: MemberShard) -> SurgeCandidate:
     takes = site.known and not site.deleting and site.namespace_exists and site.member.open and not _is_full(site)
-    room = surge.room_for(site.member.capacity, state.workload.rendered.requests) if takes else 0
+    room = surge_placement.room_for(site.member.capacity, state.workload.rendered.requests) if takes else 0
     held = site.budget.surge if site.known and not _is_full(site) else 0
     return SurgeCandidate(site.name, state.wanted.get(site.name, 0), held, room)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from pincompute.api.member_clusters import Project, ProjectMember
+from pincompute.api.projects import Project, ProjectMember
 from pincompute.gateway.access.permissions import NONE, Permissions, permission_for
 from pincompute.gateway.access.roles import BEYOND_TOKENS, OF_THE_REGION, SELF, Roles
 from pincompute.gateway.access.service_tokens import ServiceToken, TokenScope, scope_permissions

@@ -23,10 +23,10 @@ from pincompute.api.builtin import EVENTS, PODS, Pod
 from pincompute.api.builtin import Event as KubeEvent
 from pincompute.api.kinds import KINDS, Kinds, WorkloadKind, WorkloadObject
 from pincompute.api.labels import HOST
-from pincompute.api.member_clusters import PROJECTS
 from pincompute.api.meta import Key, Object, Resource
+from pincompute.api.projects import PROJECTS
 from pincompute.gateway.history import record_extraction
-from pincompute.gateway.history.author_lookup import AuthorLookup
+from pincompute.gateway.history.field_manager_lookup import FieldManagerLookup
 from pincompute.gateway.history.record_extraction import KnownState, Observation, RecordOwner
 from pincompute.kube.cache_views import Unknown
 from pincompute.kube.clock import SYSTEM, Clock
@@ -59,7 +59,7 @@ class HistoryRecorder:
         self._kinds = kinds
         self._changes: deque[Change] = deque()
         self._arrived = asyncio.Event()
-        self._authors = AuthorLookup(clusters, lambda revision: self._record((revision,)))
+        self._authors = FieldManagerLookup(clusters, lambda revision: self._record((revision,)))
         self._workloads: dict[str, KnownState] = {}  # by uid
         self._owners: dict[str, RecordOwner] = {}  # by uid of the pod
         self._exits: dict[str, frozenset[str]] = {}  # keys recorded, by uid of the pod

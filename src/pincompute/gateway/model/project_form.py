@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 from pincompute.api.conditions import find
-from pincompute.api.member_clusters import PROJECTS, ProjectMember
-from pincompute.api.member_clusters import Project as ProjectObject
 from pincompute.api.meta import Struct, doc
+from pincompute.api.projects import PROJECTS, ProjectMember
+from pincompute.api.projects import Project as ProjectObject
 from pincompute.gateway.model.field_mapping import field, table
 from pincompute.gateway.model.simple_kind import SimpleKind, SimpleObject
 

@@ -26,8 +26,8 @@ from pincompute.gateway.operation import lifecycle_rules, replica_lookup
 from pincompute.gateway.operation.lifecycle_rules import LifecycleChange, LifecycleRequest
 from pincompute.gateway.operation.replica_access import ReplicaAccess
 from pincompute.gateway.operation.replica_lookup import Replica, ReplicaLookup, WorkloadRef
+from pincompute.gateway.operation.rollback_candidates import RollbackCandidates
 from pincompute.gateway.operation_annotation import OperationNote
-from pincompute.gateway.rollback_revisions import RollbackRevisions
 from pincompute.kube import write_requests
 from pincompute.kube.api_errors import Conflict, NotFound
 
@@ -61,7 +61,7 @@ class LifecycleService:
     reads: CacheReads
     replicas: ReplicaLookup
     access: ReplicaAccess
-    revisions: RollbackRevisions
+    revisions: RollbackCandidates
 
     async def execute(self, target: WorkloadRef, request: LifecycleRequest) -> LifecycleResult:
         """Carry out a verb on the whole workload. Raises Problem, KubeError."""

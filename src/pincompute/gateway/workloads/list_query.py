@@ -15,8 +15,8 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from pincompute.api.member_clusters import Project
 from pincompute.api.meta import Object
+from pincompute.api.projects import Project
 from pincompute.api.workloads import Tier
 from pincompute.gateway import problems
 from pincompute.gateway.model import status_form

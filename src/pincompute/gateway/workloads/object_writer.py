@@ -17,8 +17,9 @@ import msgspec
 
 from pincompute.api import merge_patch
 from pincompute.api.labels import HOST
-from pincompute.api.member_clusters import MEMBERCLUSTERS, PROJECTS
+from pincompute.api.member_clusters import MEMBERCLUSTERS
 from pincompute.api.meta import GROUP, Key, Manifest, Object
+from pincompute.api.projects import PROJECTS
 from pincompute.gateway import NAME, operation_annotation, problems
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.call_context import Call

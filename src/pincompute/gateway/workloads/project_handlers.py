@@ -8,8 +8,8 @@ from litestar import Response, delete, get, post, put
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, JSONBody
 
-from pincompute.api.member_clusters import ProjectMember
 from pincompute.api.meta import Struct, doc
+from pincompute.api.projects import ProjectMember
 from pincompute.gateway import problems
 from pincompute.gateway.access import Authorizer, Roles
 from pincompute.gateway.cache_reads import CacheReads

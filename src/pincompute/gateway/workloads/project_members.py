@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
-from pincompute.api.member_clusters import Project, ProjectMember
+from pincompute.api.projects import Project, ProjectMember
 from pincompute.gateway import problems
 from pincompute.gateway.access import Authorizer, Roles
 from pincompute.gateway.cache_reads import CacheReads

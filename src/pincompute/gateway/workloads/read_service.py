@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 import msgspec
 from litestar.response import Stream as StreamResponse
 
-from pincompute.api.member_clusters import PROJECTS
 from pincompute.api.meta import Object
+from pincompute.api.projects import PROJECTS
 from pincompute.gateway.access import Authorizer
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.call_context import Call

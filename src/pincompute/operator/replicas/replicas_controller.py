@@ -22,7 +22,14 @@ from pincompute.api.labels import REVISION as REVISION_LABEL
 from pincompute.api.meta import Key, Manifest, Object, Resource
 from pincompute.api.shards import DisruptionRequests, Shard, Share
 from pincompute.api.workloads import Ended
-from pincompute.domain import container_restart, in_place_update, pod_security, restart_requests, rolling_update, shard_pods
+from pincompute.domain import (
+    container_restart,
+    in_place_update,
+    pod_security_defaults,
+    restart_requests,
+    rolling_update,
+    shard_pods,
+)
 from pincompute.domain.container_restart import Impossible
 from pincompute.domain.rolling_update import DisruptionLimits, Moves, ReplicaState, WantedRevision
 from pincompute.engine.api_refusals import ApiRefusals
@@ -210,7 +217,7 @@ def _shapes_of(shard: Shard) -> dict[str, str]:
     _shapes.pop(uid, None)
     if len(_shapes) >= REMEMBERED:
         del _shapes[next(iter(_shapes))]
-    made = {share.revision: template_hash.shape(pod_security.filled(share.template)) for share in mix}
+    made = {share.revision: template_hash.shape(pod_security_defaults.filled(share.template)) for share in mix}
     _shapes[uid] = (mix, made)
     return made
 

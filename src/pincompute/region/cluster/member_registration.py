@@ -7,8 +7,9 @@ from typing import Any
 import yaml
 
 from pincompute.api.labels import MANAGED_BY, PINCOMPUTE, SYSTEM_NAMESPACE
-from pincompute.api.member_clusters import MEMBERCLUSTERS, PROJECTS
+from pincompute.api.member_clusters import MEMBERCLUSTERS
 from pincompute.api.meta import Manifest, Resource
+from pincompute.api.projects import PROJECTS
 from pincompute.region.cluster import certificates
 from pincompute.region.layout import Layout, MemberSpec
 

@@ -8,8 +8,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from pincompute.api import labels
-from pincompute.api.member_clusters import PROJECTS
 from pincompute.api.meta import Key
+from pincompute.api.projects import PROJECTS
 from pincompute.gateway import problems
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.call_context import Call

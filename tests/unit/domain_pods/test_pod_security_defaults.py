@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pincompute.domain import pod_security
+from pincompute.domain import pod_security_defaults
 
 RESTRICTED = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
 CLOSED = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
@@ -28,7 +28,7 @@ POD: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 @pytest.mark.parametrize("case", POD)
 def test_the_pods_context(case: str) -> None:
     given, want = POD[case]
-    assert pod_security.filled_spec(spec(securityContext=given))["securityContext"] == want
+    assert pod_security_defaults.filled_spec(spec(securityContext=given))["securityContext"] == want
 
 
 CONTAINER: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -54,24 +54,24 @@ CONTAINER: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 @pytest.mark.parametrize("where", ["containers", "initContainers"])
 def test_a_containers_context(case: str, where: str) -> None:
     given, want = CONTAINER[case]
-    made = pod_security.filled_spec({**spec(), where: [{"name": "x", "image": "i", "securityContext": given}]})
+    made = pod_security_defaults.filled_spec({**spec(), where: [{"name": "x", "image": "i", "securityContext": given}]})
     assert made[where][0]["securityContext"] == want
 
 
 def test_a_token_of_the_api_server_is_mounted_when_it_is_asked_for() -> None:
-    assert pod_security.filled_spec(spec())["automountServiceAccountToken"] is False
-    assert pod_security.filled_spec(spec(automountServiceAccountToken=True))["automountServiceAccountToken"] is True
+    assert pod_security_defaults.filled_spec(spec())["automountServiceAccountToken"] is False
+    assert pod_security_defaults.filled_spec(spec(automountServiceAccountToken=True))["automountServiceAccountToken"] is True
 
 
 def test_filling_in_twice_changes_nothing_more_and_the_template_stays_as_it_was() -> None:
     template = {"metadata": {"labels": {"a": "b"}}, "spec": spec()}
     before = {"metadata": {"labels": {"a": "b"}}, "spec": spec()}
-    once = pod_security.filled(template)
-    assert pod_security.filled(once) == once
+    once = pod_security_defaults.filled(template)
+    assert pod_security_defaults.filled(once) == once
     assert template == before
 
 
 def test_a_pod_of_windows_has_what_windows_knows() -> None:
-    made = pod_security.filled_spec(spec(os={"name": "windows"}))
+    made = pod_security_defaults.filled_spec(spec(os={"name": "windows"}))
     assert made["securityContext"] == {"runAsNonRoot": True}
     assert "securityContext" not in made["containers"][0]

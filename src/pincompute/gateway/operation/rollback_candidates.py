@@ -29,7 +29,7 @@ LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class RollbackRevisions:
+class RollbackCandidates:
     reads: CacheReads
     store: HistoryStore
 

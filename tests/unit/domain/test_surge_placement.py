@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pincompute.domain.surge import SurgeCandidate, divide
+from pincompute.domain.surge_placement import SurgeCandidate, divide
 
 CASES = {
     "none needed, none given": (0, [SurgeCandidate("a", 1, 0, 5)], {}),

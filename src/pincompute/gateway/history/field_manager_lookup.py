@@ -31,7 +31,7 @@ WAITING = 1000  # changes that wait for a lookup; the program of more at once st
 
 
 @dataclass(slots=True)
-class AuthorLookup:
+class FieldManagerLookup:
     """`record` receives each revision a second time, with the program that wrote it."""
 
     clusters: Clusters

@@ -10,10 +10,10 @@ from replica_samples import NOW, TARGET, app
 
 from pincompute.api.meta import Manifest, ObjectMeta
 from pincompute.api.revisions import PinRevision, PinRevisionSpec
-from pincompute.gateway import rollback_revisions
+from pincompute.gateway.operation import rollback_candidates
 from pincompute.gateway.operation.lifecycle_rules import RollbackRevision
+from pincompute.gateway.operation.rollback_candidates import RollbackCandidates
 from pincompute.gateway.problems import Problem
-from pincompute.gateway.rollback_revisions import RollbackRevisions
 from pincompute.store.database import StoreUnavailable
 
 
@@ -51,11 +51,11 @@ ORDERS = {
 @pytest.mark.parametrize("case", ORDERS)
 def test_each_stands_once_and_the_newest_first(case: str) -> None:
     there, history, names = ORDERS[case]
-    assert [revision.name for revision in rollback_revisions.merged(there, told(**history))] == names
+    assert [revision.name for revision in rollback_candidates.merged(there, told(**history))] == names
 
 
 def test_the_history_adds_who_ran_well_and_how_its_author_wrote_it() -> None:
-    found = {r.name: r for r in rollback_revisions.merged(kept("c", "b", "a"), told(c=False, a=True))}
+    found = {r.name: r for r in rollback_candidates.merged(kept("c", "b", "a"), told(c=False, a=True))}
     assert {name: revision.good for name, revision in found.items()} == {"c": False, "b": None, "a": True}
     sources = {name: revision.template["spec"]["containers"][0]["name"] for name, revision in found.items()}
     assert sources == {"c": "history", "b": "host", "a": "history"}
@@ -80,11 +80,11 @@ class Away:
 
 async def test_a_rollback_needs_no_database() -> None:
     there: Any = Away("b", "a")
-    found = await RollbackRevisions(there, there).of(TARGET, app())
+    found = await RollbackCandidates(there, there).of(TARGET, app())
     assert [(revision.name, revision.good) for revision in found] == [("b", None), ("a", None)]
 
 
 async def test_where_nothing_can_be_known_that_is_said() -> None:
     there: Any = Away()
     with pytest.raises(Problem, match="does not answer now, and the host keeps no earlier revision"):
-        await RollbackRevisions(there, there).of(TARGET, app())
+        await RollbackCandidates(there, there).of(TARGET, app())
