@@ -27,10 +27,10 @@ class Goal(msgspec.Struct, frozen=True):
         """How far from the goal, as a factor: `2.0x` is twice as slow, or half as many, as wanted."""
         if self.met(value):
             return "[green]met[/green]"
-        if not value:
+        if not value or not self.bound:
             return "[red]missed[/red]"
         factor = self.bound / value if self.at_least else value / self.bound
-        return f"[red]missed, {factor:.2g}x[/red]" if factor != float("inf") else "[red]missed[/red]"
+        return f"[red]missed, {factor:.2g}x[/red]"
 
 
 class Figure(msgspec.Struct, frozen=True):
