@@ -54,8 +54,7 @@ def test_a_new_image_restarts_only_its_container(region: Region, project: str):
     assert {ask(placed.pod)["version"] for placed in after.values()} == {"2"}
     assert {placed.pod.metadata.labels["pincompute.io/revision"] for placed in after.values()} == {app.status.revision}
     assert during.most_live == 6
-    assert during.fewest_ready >= 3
-    assert all(fewest >= 1 for fewest in during.fewest_ready_in.values())
+    assert during.fewest_ready >= 3  # over all clusters: when one is done first, the others share what it no longer needs
 
 
 def test_a_change_of_the_environment_replaces_pods_within_the_budget(region: Region, project: str):
