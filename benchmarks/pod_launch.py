@@ -26,6 +26,7 @@ from pincompute.api import conditions
 from pincompute.api.builtin import PODS, Pod
 from pincompute.api.meta import Key, Manifest
 from pincompute.api.workloads import PINAPPS
+from pincompute.domain import pod_security_defaults
 from pincompute.kube import write_requests
 from pincompute.kube.api_client import ApiClient
 from pincompute.kube.api_errors import NotFound
@@ -187,7 +188,11 @@ async def _create_deployment(made: BenchmarkRegion, template: Manifest) -> None:
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": {"name": NAME},
-        "spec": {"replicas": REPLICAS, "selector": {"matchLabels": {"app": NAME}}, "template": template},
+        "spec": {
+            "replicas": REPLICAS,
+            "selector": {"matchLabels": {"app": NAME}},
+            "template": pod_security_defaults.filled(template),  # as the operator fills it in: the namespace enforces it
+        },
     }
     await made.clients[MEMBER].request("POST", DEPLOYMENTS, body=msgspec.json.encode(body), deadline=60.0)
 
