@@ -198,7 +198,8 @@ async def _create_deployment(made: BenchmarkRegion, template: Manifest) -> None:
 
 
 async def _update_deployment(made: BenchmarkRegion, template: Manifest) -> None:
-    await _merge(made.clients[MEMBER], f"{DEPLOYMENTS}/{NAME}", {"spec": {"template": template}})
+    body: Manifest = {"spec": {"template": pod_security_defaults.filled(template)}}
+    await _merge(made.clients[MEMBER], f"{DEPLOYMENTS}/{NAME}", body)
 
 
 async def _delete_deployment(made: BenchmarkRegion) -> None:
