@@ -1,6 +1,7 @@
 """Gives every Project a namespace of the same name in the host and in every member.
 
-In each of them the API server enforces the Pod Security Standard `restricted` (M-97), whoever changes the namespace's labels.
+In each of them the API server enforces the Pod Security Standard `restricted` (M-97). The controller puts its labels back in
+every cluster that answers.
 An existing namespace without our label belongs to somebody else. The controller reports it and never takes it over (S-002).
 """
 
