@@ -84,11 +84,12 @@ class ProgramRunner:
         return msgspec.structs.replace(state, phase="unready", reason=obstacle) if obstacle else state
 
     async def _obstacle(self, pid: int) -> str:
-        if region_processes.is_stopped(pid):
-            return f"its process is stopped by a signal; `kill -CONT {pid}` continues it"
+        if stop := _stop(pid):
+            return stop
         if self.program.ready is None:
             return ""
-        return await readiness_probes.obstacle(self.program.ready)
+        obstacle = await readiness_probes.obstacle(self.program.ready)
+        return obstacle and (_stop(pid) or obstacle)  # a stop signal may take effect while the probe waits
 
     async def _live(self, needs: Mapping[str, ProgramRunner], pid: int) -> str:
         """One life of the program; returns why it ended."""
@@ -198,3 +199,8 @@ class ProgramRunner:
         if state != self.state:
             self.state = state
             self._changed()
+
+
+def _stop(pid: int) -> str:
+    """Says how to continue a process that a signal stopped; empty if none did."""
+    return f"its process is stopped by a signal; `kill -CONT {pid}` continues it" if region_processes.is_stopped(pid) else ""
