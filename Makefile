@@ -17,17 +17,17 @@ down: .venv/ready ## stop the region; nothing is left behind (data stays, `pinco
 	$(BIN)/pincompute region down
 
 # The region's programs are compiled beside the tests that need none of them; a build that fails, fails the run.
-test: .venv/ready ## every test: checks, units, attacks, laws, interface, contract, stories and faults on an embedded region
+test: .venv/ready ## every test: checks, units, attacks, laws, interface, contract, and attacks, stories and faults on an embedded region
 	bash tools/setup.sh tests
 	@nice -n 19 $(BIN)/pincompute region build --simulated-nodes >.venv/build.log 2>&1 & build=$$!; \
 	  trap 'kill $$build $$(pgrep -P $$build) 2>/dev/null || :' EXIT; \
 	  $(MAKE) --no-print-directory early; \
 	  status=0; wait $$build || status=1; cat .venv/build.log; exit $$status
-	$(BIN)/pytest --reruns 1 tests/contract tests/stories tests/faults
+	$(BIN)/pytest --reruns 1 tests/contract tests/attacks/region tests/stories tests/faults
 
 early: .venv/ready check # tests that need no program of the region
 	npm --prefix sdk/typescript ci --silent
-	$(BIN)/pytest -n 2 tests/unit tests/attacks tests/laws tests/interface
+	$(BIN)/pytest -n 2 tests/unit tests/attacks tests/laws tests/interface --ignore=tests/attacks/region
 
 check: .venv/ready ## formatting, lint, types, import contracts; changes nothing
 	$(BIN)/ruff format --check .
