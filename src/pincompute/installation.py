@@ -1,8 +1,9 @@
 """Lists and applies what a cluster needs before our processes run: kinds, admission policies and RBAC.
 
 A process's permissions come from its controllers' cards, so it may do what they declare and nothing else. Beyond the cards it
-gets only its lease and, for the federation and the gateway, the Secrets with the members' kubeconfigs. The gateway has no
-controllers; `gateway/kubernetes_rbac.py` lists its permissions.
+gets only its lease and, for the federation and the gateway, the Secrets with the members' kubeconfigs in its own namespace. The
+gateway has no controllers; `gateway/kubernetes_rbac.py` lists its permissions. What RBAC cannot say, such as "in projects
+only", `engine/process_policies.py` adds.
 """
 
 from __future__ import annotations
@@ -13,22 +14,30 @@ from typing import Literal, TypeAlias
 from pincompute import gateway
 from pincompute.api import manifests
 from pincompute.api.kinds import KINDS, Kinds
-from pincompute.api.labels import MANAGED_BY, PINCOMPUTE, SYSTEM_NAMESPACE, service_account
+from pincompute.api.labels import (
+    BREAK_GLASS,
+    FEDERATION,
+    GATEWAY,
+    MANAGED_BY,
+    OPERATOR,
+    PINCOMPUTE,
+    SYSTEM_NAMESPACE,
+    secrets_namespace,
+    service_account,
+)
+from pincompute.api.member_clusters import MEMBERCLUSTERS
 from pincompute.api.meta import Manifest
-from pincompute.engine import rbac
+from pincompute.api.projects import PROJECTS
+from pincompute.engine import process_policies, rbac
 from pincompute.federation import federation_process as federation
 from pincompute.gateway import kubernetes_rbac
 from pincompute.operator import operator_process as operator
 from pincompute.region.cluster import manifest_installer as clusters
+from pincompute.region.cluster import member_registration
 
 Role: TypeAlias = Literal["host", "member"]
 
 RBAC = "rbac.authorization.k8s.io"
-_LEASES: Manifest = {
-    "apiGroups": ["coordination.k8s.io"],
-    "resources": ["leases"],
-    "verbs": ["get", "create", "update", "patch"],
-}
 _SECRETS: Manifest = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list", "watch"]}
 
 
@@ -45,16 +54,22 @@ async def install(role: Role, kubeconfig: Path, context: str) -> None:
     """Brings a cluster up to date by server-side apply; repeating it changes nothing."""
     async with clusters.client(kubeconfig, context) as client:
         await clusters.Installer(client).apply_all(of(role))
+        if role == "host":
+            await member_registration.migrate(client)
 
 
 def _host_rights(kinds: Kinds) -> list[Manifest]:
     cards = [c.card for c in federation.CONTROLLERS]
+    users_objects = [*(kind.workload for kind in kinds), PROJECTS, MEMBERCLUSTERS]
     return [
-        *_service_accounts("federation", "gateway"),
-        *_granted("federation", rbac.cluster_role(federation.NAME, cards, "host")),
-        *_granted("federation", _system_role(federation.NAME, _LEASES, _SECRETS)),
-        *_granted("gateway", kubernetes_rbac.on_host(kinds)),
-        *_granted("gateway", _system_role(gateway.NAME, _SECRETS)),
+        *process_policies.on_host(cards, users_objects),
+        *_service_accounts(FEDERATION, GATEWAY),
+        *_granted(FEDERATION, rbac.cluster_role(federation.NAME, cards, "host")),
+        *_granted(FEDERATION, _lease(federation.NAME)),
+        *_granted(FEDERATION, _role(f"{federation.NAME}-members", secrets_namespace(FEDERATION), _SECRETS)),
+        *_granted(GATEWAY, kubernetes_rbac.on_host(kinds)),
+        *_granted(GATEWAY, _role(f"{gateway.NAME}-members", secrets_namespace(GATEWAY), _SECRETS)),
+        _break_glass(),
     ]
 
 
@@ -62,17 +77,37 @@ def _member_rights(kinds: Kinds) -> list[Manifest]:
     federated = [c.card for c in federation.CONTROLLERS]
     local = [c.card for c in operator.CONTROLLERS]
     return [
-        *_service_accounts("federation", "operator", "gateway"),
-        *_granted("federation", rbac.cluster_role(federation.NAME, federated, "members")),
-        *_granted("operator", rbac.cluster_role(operator.NAME, local, "local")),
-        *_granted("operator", _system_role(operator.NAME, _LEASES)),
-        *_granted("gateway", kubernetes_rbac.in_members(kinds)),
+        *process_policies.in_members([*federated, *local]),
+        *_service_accounts(FEDERATION, OPERATOR, GATEWAY),
+        *_granted(FEDERATION, rbac.cluster_role(federation.NAME, federated, "members")),
+        *_granted(OPERATOR, rbac.cluster_role(operator.NAME, local, "local")),
+        *_granted(OPERATOR, _lease(operator.NAME)),
+        *_granted(GATEWAY, kubernetes_rbac.in_members(kinds)),
+        _break_glass(),
     ]
 
 
-def _system_role(name: str, *rules: Manifest) -> Manifest:
-    metadata = {"name": name, "namespace": SYSTEM_NAMESPACE, "labels": {MANAGED_BY: PINCOMPUTE}}
+def _lease(name: str) -> Manifest:
+    """The Role for a process's own lease, which has the process's name; the name of what is created cannot be restricted."""
+    kind = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"]}
+    own = {**kind, "resourceNames": [name], "verbs": ["get", "update", "patch"]}
+    return _role(name, SYSTEM_NAMESPACE, own, {**kind, "verbs": ["create"]})
+
+
+def _role(name: str, namespace: str, *rules: Manifest) -> Manifest:
+    metadata = {"name": name, "namespace": namespace, "labels": {MANAGED_BY: PINCOMPUTE}}
     return {"apiVersion": f"{RBAC}/v1", "kind": "Role", "metadata": metadata, "rules": list(rules)}
+
+
+def _break_glass() -> Manifest:
+    """Makes the holders of a certificate for an emergency administrators. Without this binding, none of them has any right."""
+    return {
+        "apiVersion": f"{RBAC}/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": "pincompute-break-glass", "labels": {MANAGED_BY: PINCOMPUTE}},
+        "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": [{"apiGroup": RBAC, "kind": "Group", "name": BREAK_GLASS}],
+    }
 
 
 def _service_accounts(*processes: str) -> list[Manifest]:

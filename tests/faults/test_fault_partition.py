@@ -19,7 +19,7 @@ from story_manifests import web
 
 from pincompute.api import conditions
 from pincompute.api.builtin import SECRETS
-from pincompute.api.labels import SYSTEM_NAMESPACE
+from pincompute.api.labels import FEDERATION, secrets_namespace
 from pincompute.api.member_clusters import MEMBERCLUSTERS
 
 MEMBER = "b1"
@@ -34,7 +34,7 @@ def condition(region: Region, kind: str) -> bool:
 @pytest.fixture
 def relay(region: Region) -> Iterator[Relay]:
     """The federation reaches the member through it for the length of the test."""
-    secret = region.host.get(SECRETS, SYSTEM_NAMESPACE, f"member-{MEMBER}")
+    secret = region.host.get(SECRETS, secrets_namespace(FEDERATION), f"member-{MEMBER}")
     assert secret is not None
     kubeconfig = yaml.safe_load(base64.b64decode(secret.data["kubeconfig"]))
     cluster = kubeconfig["clusters"][0]["cluster"]
@@ -51,7 +51,7 @@ def relay(region: Region) -> Iterator[Relay]:
 
 
 def reroute(region: Region, kubeconfig: str) -> None:
-    region.host.change(SECRETS, SYSTEM_NAMESPACE, f"member-{MEMBER}", {"data": {"kubeconfig": kubeconfig}})
+    region.host.change(SECRETS, secrets_namespace(FEDERATION), f"member-{MEMBER}", {"data": {"kubeconfig": kubeconfig}})
 
 
 def test_a_member_is_cut_off_for_a_minute_while_an_app_is_scaled_up_and_back(region: Region, project: str, relay: Relay):

@@ -20,9 +20,11 @@ Operation: TypeAlias = Literal["CREATE", "UPDATE", "DELETE"]
 
 _ADMISSION = "admissionregistration.k8s.io"
 
-PLATFORM_USER = "pincompute:"  # begins the user name of every process of the platform
-_PLATFORM_ACCOUNT = f"system:serviceaccount:{labels.SYSTEM_NAMESPACE}:"
-_CONTROLLERS = "system:serviceaccount:kube-system:"  # Kubernetes' own: they clear namespaces and collect garbage
+_CONTROLLERS = (  # Kubernetes' own: they clear namespaces and collect garbage
+    "system:serviceaccount:kube-system:namespace-controller",
+    "system:serviceaccount:kube-system:generic-garbage-collector",
+    "system:kube-controller-manager",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ def host(kinds: Kinds = KINDS) -> list[Manifest]:
     workloads = tuple(kind.workload.plural for kind in kinds)
     return [
         *(policy for kind in kinds for policy in _rules_of(kind)),
-        *_validating("platform-writes", _REVISIONS_WRITTEN, _by_platform(kinds)),
+        *_validating("platform-writes", _REVISIONS_WRITTEN, _only_by(kinds, labels.FEDERATION)),
         *_workload_metadata(workloads),
         *_finalizer("membercluster-finalizer", (member_clusters.MEMBERCLUSTERS.plural,), labels.DRAIN_FINALIZER),
         *_mutating(
@@ -68,7 +70,7 @@ def member(kinds: Kinds = KINDS) -> list[Manifest]:
     statuses = tuple(f"{plural}/status" for plural in internal)
     written = Match(GROUP, VERSION, (*internal, *statuses), ("CREATE", "UPDATE", "DELETE"))
     return [
-        *_validating("platform-writes", written, _by_platform(kinds)),
+        *_validating("platform-writes", written, _only_by(kinds, labels.FEDERATION, labels.OPERATOR)),
         *_validating("requests-and-limits", _PODS_CREATED, _HAS_RESOURCES),
         *_mutating("shards-untracked", _shards_created(kinds), _UNTRACKED, "Ignore"),
     ]
@@ -79,10 +81,8 @@ def _shards_created(kinds: Kinds) -> Match:
     return Match(GROUP, VERSION, tuple(kind.shard.plural for kind in kinds), ("CREATE",))
 
 
-_IS_PLATFORM = (  # a process of the platform; the administrator of a region is a person
-    f"(request.userInfo.username != '{labels.ADMINISTRATOR}' "
-    f"&& ['{PLATFORM_USER}', '{_PLATFORM_ACCOUNT}'].exists(p, request.userInfo.username.startsWith(p)))"
-)
+_IS_PLATFORM = f"(request.userInfo.username in {list(labels.user_names(labels.FEDERATION, labels.GATEWAY))})"
+_IS_GATEWAY = f"(request.userInfo.username in {list(labels.user_names(labels.GATEWAY))})"
 _NOT_BY_PLATFORM: list[Manifest] = [  # which writes fractions as text itself, so that most writes cost nothing more
     {"name": "not-by-the-platform", "expression": f"!{_IS_PLATFORM}"}
 ]
@@ -147,14 +147,15 @@ _HAS_RESOURCES: Manifest = {
 }
 
 
-def _by_platform(kinds: Kinds) -> Manifest:
+def _only_by(kinds: Kinds, *processes: str) -> Manifest:
+    """Refuses everybody else, but for administrators in an emergency."""
     workloads = " or ".join(kind.workload.kind for kind in kinds)
+    writers = [*labels.user_names(*processes), *_CONTROLLERS]
     return {
         "validations": [
             {
-                "expression": "request.userInfo.groups.exists(g, g == 'system:masters') || "
-                f"['{PLATFORM_USER}', '{_PLATFORM_ACCOUNT}', '{_CONTROLLERS}', 'system:kube-controller-manager'].exists(p, "
-                "request.userInfo.username.startsWith(p))",
+                "expression": f"request.userInfo.username in {writers} "
+                f"|| request.userInfo.groups.exists(g, g in ['system:masters', '{labels.BREAK_GLASS}'])",
                 "messageExpression": "'only the platform writes ' + request.resource.resource + ', and ' "
                 f"+ request.userInfo.username + ' is not part of it: change the {workloads} instead, in the host cluster'",
                 "reason": "Forbidden",
@@ -189,7 +190,7 @@ def _workload_metadata(plurals: tuple[str, ...]) -> list[Manifest]:
     The finalizer is there from the start, and `kubectl replace` with the user's file does not take it away. The record of
     field managers, half of an object's bytes, is removed unless somebody applies the object on the server's side. What takes
     the record's place is the author of the spec, where the author is not the platform: `<generation> <user name>`. What the
-    gateway notes about operations is changed by the platform only. The API server evaluates the policy again after another one
+    gateway notes about operations is changed by the gateway only. The API server evaluates the policy again after another one
     has changed the object, since a spec that differs only in its notation makes no generation and has no new author.
     """
     match = Match(GROUP, VERSION, plurals, ("CREATE", "UPDATE"))
@@ -221,7 +222,7 @@ _AUTHORSHIP: list[Manifest] = [
     {"name": "notes", "expression": f"object.{_OPERATIONS}"},
     {
         "name": "true_notes",
-        "expression": f"""{_IS_PLATFORM} ? variables.notes
+        "expression": f"""{_IS_GATEWAY} ? variables.notes
             : request.operation == 'CREATE' ? '' : oldObject.{_OPERATIONS}""",
     },
 ]

@@ -36,11 +36,31 @@ PODS_FINALIZER = f"{GROUP}/pods"  # on shards: pods may still run
 ADMINISTRATOR = (
     "pincompute:admin"  # user name of a region's administrator, a person among the users of the platform's processes
 )
+BREAK_GLASS = "pincompute:break-glass"  # group of administrators who hold a short-lived certificate for an emergency
 SYSTEM_NAMESPACE = "pincompute-system"
 HOST = "host"  # name of the host cluster among clusters
 LOCAL = "local"  # name by which an operator knows the one cluster it serves
 
 
+FEDERATION = "federation"
+GATEWAY = "gateway"
+OPERATOR = "operator"
+
+
 def service_account(process: str) -> str:
     """Returns the name of a process's service account in the system namespace."""
     return f"pincompute-{process}"
+
+
+def secrets_namespace(process: str) -> str:
+    """Returns the host's namespace of the members' kubeconfigs for a process. No other process may read Secrets there."""
+    return f"pincompute-{process}"
+
+
+def user_names(*processes: str) -> tuple[str, ...]:
+    """Returns the names under which API servers know the processes: by a token or, where someone issues one, a certificate."""
+    return tuple(
+        name
+        for process in processes
+        for name in (f"pincompute:{process}", f"system:serviceaccount:{SYSTEM_NAMESPACE}:{service_account(process)}")
+    )

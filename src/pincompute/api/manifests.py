@@ -8,16 +8,14 @@ from pincompute.api.meta import Manifest
 
 
 def host_manifests(kinds: Kinds = KINDS) -> list[Manifest]:
-    return [_system_namespace(), *crds.host(kinds), *admission_policies.host(kinds)]
+    private = (labels.secrets_namespace(process) for process in (labels.FEDERATION, labels.GATEWAY))
+    return [*map(_namespace, (labels.SYSTEM_NAMESPACE, *private)), *crds.host(kinds), *admission_policies.host(kinds)]
 
 
 def member_manifests(kinds: Kinds = KINDS) -> list[Manifest]:
-    return [_system_namespace(), *crds.member(kinds), *admission_policies.member(kinds)]
+    return [_namespace(labels.SYSTEM_NAMESPACE), *crds.member(kinds), *admission_policies.member(kinds)]
 
 
-def _system_namespace() -> Manifest:
-    return {
-        "apiVersion": "v1",
-        "kind": "Namespace",
-        "metadata": {"name": labels.SYSTEM_NAMESPACE, "labels": {labels.MANAGED_BY: labels.PINCOMPUTE}},
-    }
+def _namespace(name: str) -> Manifest:
+    metadata = {"name": name, "labels": {labels.MANAGED_BY: labels.PINCOMPUTE}}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}

@@ -11,8 +11,18 @@ from pincompute.api.meta import GROUP, VERSION, Object, Resource, Struct, doc
 
 
 class SecretReference(Struct):
-    name: Annotated[str, doc("Name of the Secret; its key `kubeconfig` holds the file.", minLength=1, maxLength=253)]
-    namespace: Annotated[str, doc("Namespace of the Secret.", minLength=1, maxLength=63)] = "pincompute-system"
+    name: Annotated[
+        str,
+        doc(
+            "Name of the Secrets, one in pincompute-federation and one in pincompute-gateway, each with credentials of that "
+            "process alone. The key `kubeconfig` holds the file.",
+            minLength=1,
+            maxLength=253,
+        ),
+    ]
+    namespace: Annotated[
+        str, doc("Has no effect: each process reads the Secret in its own namespace.", minLength=1, maxLength=63)
+    ] = "pincompute-system"
 
 
 class FreeNodes(Struct):

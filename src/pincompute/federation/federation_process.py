@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pincompute import __version__
-from pincompute.api.labels import HOST
+from pincompute.api.labels import FEDERATION, HOST
 from pincompute.engine.api_refusals import ApiRefusals
 from pincompute.engine.controller import Controller
 from pincompute.engine.server_process import ServerProcess
@@ -45,7 +45,7 @@ async def run(kubeconfig: Path, context: str, port: int) -> None:
         clusters.declare("host", resource, indexes)
     for kind in namespace_objects.KINDS:
         clusters.declare("members", kind, scope=namespace_objects.SCOPE)
-    membership = MemberConnections(clusters)
+    membership = MemberConnections(clusters, FEDERATION)
     refusals = ApiRefusals()
     process = ServerProcess(
         NAME, HOST, host, port, controllers(refusals), lambda _clusters: membership.run(), on_trouble=refusals.note

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 from pincompute import __version__
-from pincompute.api.labels import HOST
+from pincompute.api.labels import GATEWAY, HOST
 from pincompute.engine import health_endpoints
 from pincompute.engine.metrics import Metrics
 from pincompute.engine.server_process import stopping
@@ -31,7 +31,7 @@ async def run(kubeconfig: Path, context: str, settings: GatewaySettings, port: i
     """Runs until a signal ends it. `port` is of /livez, /readyz and /metrics. Raises ConfigError for an unusable kubeconfig."""
     host = load_kubeconfig(kubeconfig, context)
     clusters = Clusters(user_agent=f"{NAME}/{__version__}")
-    membership = MemberConnections(clusters, process="gateway")
+    membership = MemberConnections(clusters, GATEWAY)
     metrics = Metrics()
     stop = stopping()
     async with compose(settings, clusters, kinds) as parts, clusters:

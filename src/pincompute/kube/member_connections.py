@@ -1,6 +1,9 @@
 """Connects a process to exactly the registered members, with the credentials in their Secrets.
 
-It is not a controller, because it writes nothing: it reads MemberClusters and Secrets, and changes what this process watches.
+Each process has a namespace of its own on the host for these Secrets, so that a stolen credential of one process opens no
+other's. `spec.kubeconfig.name` of a MemberCluster names the Secret in each of these namespaces.
+
+This is not a controller, because it writes nothing: it reads MemberClusters and Secrets, and changes what this process watches.
 A kubeconfig that cannot be used leaves the member unreachable, with the reason in the log, and affects no other member
 (S-012).
 """
@@ -11,11 +14,10 @@ import asyncio
 import base64
 import binascii
 import logging
-from collections.abc import Sequence
 
 from pincompute.api.builtin import SECRETS, Secret
-from pincompute.api.labels import HOST, SYSTEM_NAMESPACE
-from pincompute.api.member_clusters import MEMBERCLUSTERS, MemberCluster
+from pincompute.api.labels import HOST, secrets_namespace
+from pincompute.api.member_clusters import MEMBERCLUSTERS
 from pincompute.api.meta import Key, Object
 from pincompute.kube import kubeconfig
 from pincompute.kube.cache_views import Unknown, Views
@@ -25,21 +27,20 @@ from pincompute.kube.kubeconfig import ClusterConfig, ConfigError
 
 log = logging.getLogger(__name__)
 
-KUBECONFIG = "kubeconfig"  # key of the Secret's data; "PROCESS.kubeconfig" holds a process's own, if it has one
+KUBECONFIG = "kubeconfig"  # key of the Secret's data
 AT_LEAST_EVERY = 30.0  # seconds; an event is handled at once
 
 
 class MemberConnections:
     """Keeps `Clusters` in step with the host's MemberClusters."""
 
-    def __init__(self, clusters: Clusters, process: str = "") -> None:
-        """`process` names the key with credentials of its own that it prefers."""
+    def __init__(self, clusters: Clusters, process: str) -> None:
         self._clusters = clusters
-        self._keys = (f"{process}.{KUBECONFIG}", KUBECONFIG) if process else (KUBECONFIG,)
+        self._namespace = secrets_namespace(process)
         self._news = asyncio.Event()
         self._used: dict[str, ClusterConfig] = {}
         self._said: dict[str, str] = {}
-        clusters.declare("host", SECRETS, scope=InformerScope(namespace=SYSTEM_NAMESPACE))
+        clusters.declare("host", SECRETS, scope=InformerScope(namespace=self._namespace))
         clusters.listen("host", MEMBERCLUSTERS, self._changed)
         clusters.listen("host", SECRETS, self._changed)
         clusters.on_contact(self._contact)
@@ -64,7 +65,7 @@ class MemberConnections:
 
     async def _follow(self) -> None:
         try:
-            wanted = configs(self._clusters, self._keys)
+            wanted = configs(self._clusters, self._namespace)
         except Unknown:
             return
         for gone in set(self._clusters.members()) - set(wanted):
@@ -87,25 +88,20 @@ class MemberConnections:
             log.info("member connected", extra={"cluster": name, "server": found.server})
 
 
-def configs(views: Views, keys: Sequence[str] = (KUBECONFIG,)) -> dict[str, ClusterConfig | str]:
+def configs(views: Views, namespace: str) -> dict[str, ClusterConfig | str]:
     """Returns by member how to reach it, or in words why that is unknown. Raises Unknown while the host cannot be seen."""
     secrets = views.view(HOST, SECRETS)
-    members = views.view(HOST, MEMBERCLUSTERS).list()
-    return {m.metadata.name: _config(m, secrets.get(Key(*_reference(m))), keys) for m in members}
+    keys = {m.metadata.name: Key(namespace, m.spec.kubeconfig.name) for m in views.view(HOST, MEMBERCLUSTERS).list()}
+    return {member: _config(key, secrets.get(key)) for member, key in keys.items()}
 
 
-def _reference(member: MemberCluster) -> tuple[str, str]:
-    return member.spec.kubeconfig.namespace, member.spec.kubeconfig.name
-
-
-def _config(member: MemberCluster, secret: Secret | None, keys: Sequence[str]) -> ClusterConfig | str:
-    where = f"Secret {'/'.join(_reference(member))}"
+def _config(key: Key, secret: Secret | None) -> ClusterConfig | str:
+    where = f"Secret {key.namespace}/{key.name}"
     if secret is None:
         return f"{where} does not exist; create it with the member's kubeconfig under the key {KUBECONFIG}"
-    key = next((key for key in keys if key in secret.data), None)
-    if key is None:
+    if KUBECONFIG not in secret.data:
         return f"{where} has no key {KUBECONFIG}; it must hold the member's kubeconfig"
     try:
-        return kubeconfig.from_bytes(base64.b64decode(secret.data[key], validate=True), where)
+        return kubeconfig.from_bytes(base64.b64decode(secret.data[KUBECONFIG], validate=True), where)
     except (ConfigError, binascii.Error) as problem:
         return str(problem)

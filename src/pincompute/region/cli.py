@@ -135,6 +135,37 @@ def kubectl(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True)]) ->
 
 
 @app.command
+def break_glass(
+    *,
+    user: Annotated[str, Parameter(help="your name, as API servers and the record shall name you")],
+    reason: Annotated[str, Parameter(help="why you need this access")],
+    cluster: Annotated[str, Parameter(help="host, or the name of a member")] = "host",
+    minutes: Annotated[int, Parameter(help="how long the access lasts; at most 480")] = 60,
+) -> None:
+    """Become administrator of a cluster for an hour, when the gateway cannot help. It is recorded with your name and reason."""
+    import asyncio
+    from datetime import UTC, datetime
+
+    from pincompute.region import home, lifecycle
+    from pincompute.region.cluster import break_glass as emergency
+
+    with _reporting("") as progress:
+        layout = lifecycle.existing(home.path())
+        access = emergency.EmergencyAccess(user, reason, cluster, minutes)
+        file, record = emergency.issue(layout, access, datetime.now(UTC))
+        missing = asyncio.run(emergency.publish(layout, record))
+        if missing:
+            progress.say(
+                f"[yellow]the host has no record, only {layout.home}/{emergency.LOG} has it: {_escaped(missing)}[/yellow]"
+            )
+        progress.say(f"administrator of {cluster} until {record.until:%H:%M} UTC: kubectl --kubeconfig {file} auth whoami")
+        progress.say(
+            f"to end it before, for everybody: pincompute region kubectl --context {cluster} "
+            "delete clusterrolebinding pincompute-break-glass; `pincompute region up` puts it back"
+        )
+
+
+@app.command
 def doctor() -> None:
     """Say what this machine lacks for a region, and how to get it."""
     from rich.table import Table

@@ -152,7 +152,8 @@ async def _unregister(layout: Layout, leaving: MemberSpec) -> None:
                 f"`pincompute region kubectl --context host describe membercluster {leaving.name}` "
                 f"says what blocks it; the member stays until you repeat this command"
             ) from None
-        await host.delete(member_registration.secret(leaving))
+        for secret in member_registration.secrets(leaving):
+            await host.delete(secret)
 
 
 async def _gone(client: ApiClient, name: str) -> None:

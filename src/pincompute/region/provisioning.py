@@ -75,7 +75,8 @@ async def provision_member(region: RunningRegion, member: MemberSpec) -> None:
 
 async def register(layout: Layout, member: MemberSpec, host: Installer) -> None:
     """Registers a provisioned member at the host, with the credentials that federation and gateway have there."""
-    await host.apply(member_registration.filled_secret(layout, member))
+    for secret in member_registration.filled_secrets(layout, member):
+        await host.apply(secret)
     await host.apply(member_registration.member_cluster(member))
 
 
@@ -85,6 +86,7 @@ async def _provision_host(region: RunningRegion, members: Mapping[MemberSpec, as
     async with manifest_installer.client(region.layout.kubeconfig, HOST) as client:
         host = Installer(client)
         await host.apply_all(definitions)
+        await member_registration.migrate(client)
         await service_account_tokens.issue(client, region.layout, HOST)
         for member, task in members.items():
             await task

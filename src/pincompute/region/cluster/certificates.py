@@ -36,9 +36,9 @@ SCHEDULER = "scheduler"
 KUBE_PROXY = "kube-proxy"
 COREDNS = "coredns"
 KWOK = "kwok"
-FEDERATION = "federation"
-OPERATOR = "operator"
-GATEWAY = "gateway"
+FEDERATION = labels.FEDERATION
+OPERATOR = labels.OPERATOR
+GATEWAY = labels.GATEWAY
 GATEWAY_SERVER = "gateway-server"
 APISERVER = "apiserver"
 APISERVER_KUBELET = "apiserver-kubelet"
@@ -131,6 +131,16 @@ def embedded_kubeconfig(layout: Layout, name: str, index: int, user: str) -> dic
     return _kubeconfig(name, layout.api_url(index), f"{name}-{user}", trust, _embedded_credentials(pki, user))
 
 
+def client_kubeconfig(
+    layout: Layout, name: str, index: int, user: str, certificate: x509.Certificate, key: bytes
+) -> dict[str, Any]:
+    """A kubeconfig that stands alone, with a client certificate that is nowhere else."""
+    trust = {"certificate-authority-data": _base64(cluster(layout, name).certificate(CA))}
+    encoded = base64.b64encode(certificate.public_bytes(serialization.Encoding.PEM)).decode()
+    credentials = {"client-certificate-data": encoded, "client-key-data": base64.b64encode(key).decode()}
+    return _kubeconfig(name, layout.api_url(index), user, trust, credentials)
+
+
 def _embedded_credentials(pki: ClusterCredentials, user: str) -> dict[str, str]:
     if user in TOKEN_USERS:
         return {"token": pki.token(user).read_text()}
@@ -205,9 +215,17 @@ def _ensure_leaf(pki: ClusterCredentials, leaf: LeafCertificate, now: datetime) 
     held = _fresh(pki.certificate(leaf.name), now)
     if held is not None and _suits(held, leaf, issuer) and _belongs(held, pki.key(leaf.name)):
         return
+    signed, key = sign(pki, leaf, now, LEAF_LIFE)
+    atomic_files.write(pki.key(leaf.name), key)
+    atomic_files.write(pki.certificate(leaf.name), signed.public_bytes(serialization.Encoding.PEM), 0o644)
+
+
+def sign(pki: ClusterCredentials, leaf: LeafCertificate, now: datetime, life: timedelta) -> tuple[x509.Certificate, bytes]:
+    """A new certificate of the leaf's authority, and its private key in PEM. Nothing is written."""
+    issuer = x509.load_pem_x509_certificate(pki.certificate(leaf.authority).read_bytes())
     key = _new_key()
     certificate = (
-        _builder(_subject(leaf), issuer.subject, key, now, LEAF_LIFE)
+        _builder(_subject(leaf), issuer.subject, key, now, life)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs=False), critical=True)
         .add_extension(
@@ -218,9 +236,7 @@ def _ensure_leaf(pki: ClusterCredentials, leaf: LeafCertificate, now: datetime) 
         certificate = certificate.add_extension(
             x509.SubjectAlternativeName([_host(host) for host in leaf.hosts]), critical=False
         )
-    signed = certificate.sign(_load_key(pki.key(leaf.authority)), hashes.SHA256())
-    atomic_files.write(pki.key(leaf.name), _private_pem(key))
-    atomic_files.write(pki.certificate(leaf.name), signed.public_bytes(serialization.Encoding.PEM), 0o644)
+    return certificate.sign(_load_key(pki.key(leaf.authority)), hashes.SHA256()), _private_pem(key)
 
 
 def _suits(held: x509.Certificate, leaf: LeafCertificate, issuer: x509.Certificate) -> bool:

@@ -1,4 +1,8 @@
-"""Manifests for the host cluster of a region: its member clusters and the demo project."""
+"""Registers member clusters at the host: MemberClusters, the Secrets with their kubeconfigs, and the demo project.
+
+The federation and the gateway each have a Secret of their own for each member, in a namespace of their own, so that neither
+can read the other's. Namespaces, and not `resourceNames` in a Role, because a Role would have to change with every member.
+"""
 
 from __future__ import annotations
 
@@ -6,31 +10,74 @@ from typing import Any
 
 import yaml
 
-from pincompute.api.labels import MANAGED_BY, PINCOMPUTE, SYSTEM_NAMESPACE
+from pincompute.api.builtin import SECRETS
+from pincompute.api.labels import (
+    FEDERATION,
+    GATEWAY,
+    MANAGED_BY,
+    PINCOMPUTE,
+    SYSTEM_NAMESPACE,
+    secrets_namespace,
+    service_account,
+)
 from pincompute.api.member_clusters import MEMBERCLUSTERS
-from pincompute.api.meta import Manifest, Resource
+from pincompute.api.meta import Key, Manifest, Resource
 from pincompute.api.projects import PROJECTS
+from pincompute.kube.api_client import ApiClient
+from pincompute.kube.api_errors import NotFound
+from pincompute.kube.member_connections import KUBECONFIG
 from pincompute.region.cluster import certificates
+from pincompute.region.cluster.manifest_installer import Installer
 from pincompute.region.layout import Layout, MemberSpec
 
 DEMO = "demo"
+MOST = 10_000  # members that a region can have
+HOLDERS = (FEDERATION, GATEWAY)  # processes that connect to members
 
 
 def member_cluster(member: MemberSpec) -> Manifest:
-    secret = {"name": secret_name(member.name), "namespace": SYSTEM_NAMESPACE}
-    return _object(MEMBERCLUSTERS, member.name, {"zone": member.zone, "kubeconfig": secret})
+    return _object(MEMBERCLUSTERS, member.name, {"zone": member.zone, "kubeconfig": {"name": secret_name(member.name)}})
 
 
-def secret(member: MemberSpec) -> Manifest:
-    """The Secret of a member without its content: enough to delete it."""
-    metadata = {"name": secret_name(member.name), "namespace": SYSTEM_NAMESPACE, "labels": {MANAGED_BY: PINCOMPUTE}}
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "Opaque"}
+def secrets(member: MemberSpec) -> list[Manifest]:
+    """The Secrets of a member without their content: enough to delete them."""
+    return [_secret(secrets_namespace(process), secret_name(member.name)) for process in HOLDERS]
 
 
-def filled_secret(layout: Layout, member: MemberSpec) -> Manifest:
-    """The Secret with federation's and the gateway's credentials for a member."""
-    held = {"kubeconfig": certificates.FEDERATION, f"{certificates.GATEWAY}.kubeconfig": certificates.GATEWAY}
-    return secret(member) | {"stringData": {key: _kubeconfig(layout, member, user) for key, user in held.items()}}
+def filled_secrets(layout: Layout, member: MemberSpec) -> list[Manifest]:
+    """The Secrets with the credentials that each process has in the member."""
+    return [
+        manifest | {"stringData": {KUBECONFIG: _kubeconfig(layout, member, process)}}
+        for process, manifest in zip(HOLDERS, secrets(member), strict=True)
+    ]
+
+
+async def migrate(host: ApiClient) -> None:
+    """Divides the one Secret that a former version had for each member, and withdraws the right to read it.
+
+    A Secret without our label is copied, and stays.
+    """
+    installer = Installer(host)
+    for kind in ("RoleBinding", "Role"):
+        metadata = {"name": service_account(GATEWAY), "namespace": SYSTEM_NAMESPACE}
+        await installer.delete({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": metadata})
+    names = {member.spec.kubeconfig.name for member in (await host.list_page(MEMBERCLUSTERS, limit=MOST)).items or ()}
+    for name in sorted(names):
+        try:
+            former = await host.get(SECRETS, Key(SYSTEM_NAMESPACE, name))
+        except NotFound:
+            continue
+        for process in HOLDERS:
+            content = former.data.get(f"{process}.{KUBECONFIG}") or former.data.get(KUBECONFIG)
+            if content:
+                await installer.create_once(_secret(secrets_namespace(process), name) | {"data": {KUBECONFIG: content}})
+        if former.metadata.labels.get(MANAGED_BY) == PINCOMPUTE:
+            await installer.delete(_secret(SYSTEM_NAMESPACE, name))
+
+
+def _secret(namespace: str, name: str) -> Manifest:
+    metadata = {"name": name, "namespace": namespace, "labels": {MANAGED_BY: PINCOMPUTE}}
+    return {"apiVersion": SECRETS.api_version, "kind": SECRETS.kind, "metadata": metadata, "type": "Opaque"}
 
 
 def _kubeconfig(layout: Layout, member: MemberSpec, user: str) -> str:

@@ -1,0 +1,197 @@
+"""Confines the platform's own processes by admission policies, where RBAC cannot: to objects of ours in projects of ours.
+
+RBAC grants a verb in all namespaces of a cluster. In a cluster that others use as well, a stolen credential would reach them.
+The API server decides by selectors of namespaces and objects whether a policy applies, so a write inside a project costs no
+evaluation. Everybody but the named users is left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pincompute.api.builtin import NAMESPACES, PODS
+from pincompute.api.labels import FEDERATION, GATEWAY, MANAGED_BY, OPERATOR, PINCOMPUTE, PROJECT, RESTART_REQUEST, user_names
+from pincompute.api.meta import GROUP, Manifest, Resource
+from pincompute.engine.controller import Card, Verb, Where
+from pincompute.engine.rbac import SUBRESOURCES
+
+_WRITES = ("CREATE", "UPDATE", "DELETE")
+_STREAMS = ("exec", "attach", "portforward", "proxy")
+_NOT_OURS: Manifest = {"matchExpressions": [{"key": MANAGED_BY, "operator": "NotIn", "values": [PINCOMPUTE]}]}
+_NO_PROJECT: Manifest = {"matchExpressions": [{"key": PROJECT, "operator": "DoesNotExist"}]}
+
+
+def written(cards: Iterable[Card[Any]], where: Where) -> list[tuple[Resource[Any], set[str]]]:
+    """Returns the kinds with a namespace that the cards write there, each with its plural and the subresources written."""
+    found: dict[Resource[Any], set[str]] = {}
+    for card in cards:
+        for writes in card.writes:
+            if writes.where == where and writes.resource.namespaced:
+                found.setdefault(writes.resource, set()).update(_part(writes.resource, verb) for verb in writes.verbs)
+    return sorted(found.items(), key=lambda item: (item[0].group, item[0].plural))
+
+
+def in_members(cards: Sequence[Card[Any]]) -> list[Manifest]:
+    """Returns the policies of a member: `cards` are those of the federation and the operator."""
+    kinds = [*written(cards, "members"), *written(cards, "local")]
+    streams = _rule(PODS, {f"{PODS.plural}/{stream}" for stream in _STREAMS}, "CONNECT")
+    return [
+        *_in_projects([streams, *(_rule(kind, parts) for kind, parts in _united(kinds))], [kind for kind, _ in _united(kinds)]),
+        *_namespaces_of_projects(),
+        *_only_restart_requests(),
+    ]
+
+
+def on_host(cards: Sequence[Card[Any]], users_objects: Sequence[Resource[Any]]) -> list[Manifest]:
+    """Returns the policies of the host: `cards` are the federation's, `users_objects` the kinds that users write.
+
+    Kinds of ours need no namespace of a project here, because nothing but the platform gives them a meaning.
+    """
+    foreign = [(kind, parts) for kind, parts in written(cards, "host") if kind.group != GROUP]
+    confined = _in_projects([_rule(*each) for each in foreign], [kind for kind, _ in foreign]) if foreign else []
+    return [*confined, *_namespaces_of_projects(), *_intentions(users_objects)]
+
+
+def _in_projects(rules: list[Manifest], kinds: list[Resource[Any]]) -> list[Manifest]:
+    """Outside of a project's namespace, and where the object is not marked as ours, every write of a process is refused.
+
+    A binding for each reason, because the terms of one selector must all be met. An eviction and a stream have no labels.
+    """
+    marked = [_rule(kind, {kind.plural}) for kind in kinds]
+    message = f"""'pincompute writes and opens only what it manages: ' + request.resource.resource + ' ' + request.name
+        + ' in namespace ' + request.namespace + ' must carry the label {MANAGED_BY}: {PINCOMPUTE}, and the namespace also '
+        + 'the label {PROJECT}'"""
+    policy = _policy(
+        "processes-in-projects",
+        rules,
+        (FEDERATION, GATEWAY, OPERATOR),
+        [{"expression": "false", "messageExpression": message, "reason": "Forbidden"}],
+    )
+    return [
+        policy,
+        _binding(policy, "processes-in-managed-namespaces", {"namespaceSelector": _NOT_OURS}),
+        _binding(policy, "processes-in-projects", {"namespaceSelector": _NO_PROJECT}),
+        _binding(policy, "processes-own-objects", {"objectSelector": _NOT_OURS, "resourceRules": marked}),
+    ]
+
+
+def _namespaces_of_projects() -> list[Manifest]:
+    """The federation makes, changes and ends namespaces of projects, and never takes over another one."""
+    ours = f"""(request.operation == 'CREATE' ? [object] : request.operation == 'DELETE' ? [oldObject] : [object, oldObject])
+        .all(n, n.metadata.?labels[?'{MANAGED_BY}'].orValue('') == '{PINCOMPUTE}'
+            && n.metadata.?labels[?'{PROJECT}'].orValue('') == n.metadata.name)"""
+    message = f"""'namespace ' + request.name + ' is not the platform\\'s: it needs the labels {MANAGED_BY}: {PINCOMPUTE} and '
+        + '{PROJECT}: ' + request.name"""
+    policy = _policy(
+        "federation-namespaces",
+        [_rule(NAMESPACES, {NAMESPACES.plural})],
+        (FEDERATION,),
+        [{"expression": ours, "messageExpression": message, "reason": "Forbidden"}],
+    )
+    return [policy, _binding(policy, "federation-namespaces", {})]
+
+
+def _only_restart_requests() -> list[Manifest]:
+    """Of a pod the gateway changes nothing but the annotation with requests for a restart."""
+    same = " && ".join(f"object.{part} == oldObject.{part}" for part in ("spec", *_METADATA))
+    notes = f"""variables.after.all(k, k == '{RESTART_REQUEST}' || variables.before[?k] == optional.of(variables.after[k]))
+        && variables.before.all(k, k == '{RESTART_REQUEST}' || k in variables.after)"""
+    policy = _policy(
+        "gateway-restarts",
+        [_rule(PODS, {PODS.plural}, "UPDATE")],
+        (GATEWAY,),
+        [
+            {"expression": same, "message": "the gateway changes no pod", "reason": "Forbidden"},
+            {"expression": notes, "message": f"the gateway changes no annotation but {RESTART_REQUEST}", "reason": "Forbidden"},
+        ],
+        [
+            {"name": name, "expression": f"{obj}.metadata.?annotations.orValue({{}})"}
+            for name, obj in (("after", "object"), ("before", "oldObject"))
+        ],
+    )
+    return [policy, _binding(policy, "gateway-restarts", {})]
+
+
+_METADATA = ("metadata.?labels", "metadata.?finalizers", "metadata.?ownerReferences")
+_USERS_METADATA = ("metadata.?labels", "metadata.?annotations", "metadata.?ownerReferences")
+
+
+def _intentions(kinds: Sequence[Resource[Any]]) -> list[Manifest]:
+    """What users ask for is theirs: the federation ends an object by its finalizer, and the gateway takes no finalizer away."""
+    federation = f"!(request.userInfo.username in {list(user_names(FEDERATION))})"
+    same = " && ".join(f"object.{part} == oldObject.{part}" for part in ("spec", *_USERS_METADATA))
+    kept = "oldObject.metadata.?finalizers.orValue([]).all(f, f in object.metadata.?finalizers.orValue([]))"
+    gateway = f"!(request.userInfo.username in {list(user_names(GATEWAY))})"
+    policy = _policy(
+        "intentions-of-users",
+        [_rule(kind, {kind.plural}, "UPDATE") for kind in kinds],
+        (FEDERATION, GATEWAY),
+        [
+            {
+                "expression": f"{federation} || ({same})",
+                "message": "the federation does not change what users ask for",
+                "reason": "Forbidden",
+            },
+            {
+                "expression": f"{gateway} || {kept}",
+                "message": "only the federation removes finalizers",
+                "reason": "Forbidden",
+            },
+        ],
+    )
+    return [policy, _binding(policy, "intentions-of-users", {})]
+
+
+def _united(kinds: list[tuple[Resource[Any], set[str]]]) -> list[tuple[Resource[Any], set[str]]]:
+    found: dict[Resource[Any], set[str]] = {}
+    for kind, parts in kinds:
+        found.setdefault(kind, set()).update(parts)
+    return list(found.items())
+
+
+def _part(resource: Resource[Any], verb: Verb) -> str:
+    return resource.plural + SUBRESOURCES.get(verb, "")
+
+
+def _rule(resource: Resource[Any], parts: Iterable[str], *operations: str) -> Manifest:
+    return {
+        "apiGroups": [resource.group],
+        "apiVersions": [resource.version],
+        "resources": sorted(parts),
+        "operations": list(operations or _WRITES),
+    }
+
+
+def _policy(
+    name: str,
+    rules: list[Manifest],
+    processes: tuple[str, ...],
+    validations: list[Manifest],
+    variables: Sequence[Manifest] = (),
+) -> Manifest:
+    """A policy about the requests of these processes, by their exact user names."""
+    spec = {
+        "failurePolicy": "Fail",
+        "matchConstraints": {"resourceRules": rules},
+        "matchConditions": [
+            {"name": "by-our-process", "expression": f"request.userInfo.username in {list(user_names(*processes))}"}
+        ],
+        **({"variables": list(variables)} if variables else {}),
+        "validations": validations,
+    }
+    return _manifest("ValidatingAdmissionPolicy", name, spec)
+
+
+def _binding(policy: Manifest, name: str, match: Manifest) -> Manifest:
+    spec = {
+        "policyName": policy["metadata"]["name"],
+        "validationActions": ["Deny"],
+        **({"matchResources": match} if match else {}),
+    }
+    return _manifest("ValidatingAdmissionPolicyBinding", name, spec)
+
+
+def _manifest(kind: str, name: str, spec: Manifest) -> Manifest:
+    metadata = {"name": f"{name}.{GROUP}", "labels": {MANAGED_BY: PINCOMPUTE}}
+    return {"apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": metadata, "spec": spec}

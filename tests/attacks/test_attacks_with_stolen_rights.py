@@ -1,0 +1,184 @@
+"""What the generated RBAC gives to a stolen credential: every verb of every process against every kind it does not own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from typing import Any, NamedTuple
+
+import pytest
+
+from pincompute import installation
+from pincompute.api.labels import BREAK_GLASS, FEDERATION, GATEWAY, OPERATOR, SYSTEM_NAMESPACE, secrets_namespace, user_names
+from pincompute.api.meta import Manifest
+from pincompute.engine.controller import Card
+from pincompute.engine.rbac import NEEDS, READ, SUBRESOURCES
+from pincompute.federation import federation_process
+from pincompute.operator import operator_process
+
+VERBS = (*READ, "create", "update", "patch", "delete", "deletecollection", "escalate", "bind", "impersonate", "approve", "sign")
+KINDS = {
+    "": "pods pods/log pods/exec pods/attach pods/portforward pods/proxy pods/eviction pods/ephemeralcontainers pods/binding "
+    "pods/status pods/resize services services/proxy nodes nodes/proxy nodes/status namespaces namespaces/finalize secrets "
+    "configmaps serviceaccounts serviceaccounts/token persistentvolumes persistentvolumeclaims events limitranges "
+    "resourcequotas replicationcontrollers users groups uids",
+    "apps": "deployments deployments/scale statefulsets daemonsets replicasets",
+    "batch": "jobs cronjobs",
+    "rbac.authorization.k8s.io": "roles rolebindings clusterroles clusterrolebindings",
+    "admissionregistration.k8s.io": "validatingadmissionpolicies validatingadmissionpolicybindings mutatingadmissionpolicies "
+    "mutatingadmissionpolicybindings validatingwebhookconfigurations mutatingwebhookconfigurations",
+    "apiextensions.k8s.io": "customresourcedefinitions",
+    "apiregistration.k8s.io": "apiservices",
+    "certificates.k8s.io": "certificatesigningrequests certificatesigningrequests/approval signers",
+    "coordination.k8s.io": "leases",
+    "networking.k8s.io": "networkpolicies ingresses",
+    "policy": "poddisruptionbudgets",
+    "scheduling.k8s.io": "priorityclasses",
+    "storage.k8s.io": "storageclasses",
+    "flowcontrol.apiserver.k8s.io": "flowschemas prioritylevelconfigurations",
+    "pincompute.io": "pinapps pinapps/status pinpods pinpods/status pinrevisions memberclusters memberclusters/status projects "
+    "projects/status pinappshards pinappshards/status pinpodshards pinpodshards/status clustercapacities "
+    "clustercapacities/status",
+}
+UNIVERSE = [(group, kind) for group, kinds in KINDS.items() for kind in kinds.split()]
+NEVER = {
+    ("", "secrets"),
+    ("", "serviceaccounts"),
+    ("", "serviceaccounts/token"),
+    ("", "nodes/proxy"),
+    ("", "services/proxy"),
+    ("", "pods/proxy"),
+    ("", "pods/ephemeralcontainers"),
+    ("", "pods/binding"),
+    *(kind for kind in UNIVERSE if kind[0] in ("admissionregistration.k8s.io", "apiextensions.k8s.io", "certificates.k8s.io")),
+}
+GATEWAYS = {  # the gateway has no cards
+    "host": {
+        "pinapps": VERBS[:7],
+        "pinpods": VERBS[:7],
+        "projects": VERBS[:7],
+        "pinrevisions": READ,
+        "memberclusters": READ,
+        "events": READ,
+    },
+    "member": {
+        "pods": (*READ, "patch"),
+        "pods/log": ("get",),
+        "pods/exec": ("get", "create"),
+        "pods/portforward": ("get", "create"),
+        "events": READ,
+        "nodes": READ,
+        "pinappshards": READ,
+        "pinpodshards": READ,
+        "clustercapacities": READ,
+    },
+}
+CASES = [("host", FEDERATION), ("host", GATEWAY), ("member", FEDERATION), ("member", GATEWAY), ("member", OPERATOR)]
+cases = pytest.mark.parametrize(("role", "process"), CASES)
+
+
+class Granted(NamedTuple):
+    """A rule, and the namespace in which it holds; empty for everywhere."""
+
+    namespace: str
+    rule: Manifest
+
+    def allows(self, group: str, kind: str, verb: str) -> bool:
+        rule = self.rule
+        parts = ((group, "apiGroups"), (kind, "resources"), (verb, "verbs"))
+        return all(value in rule[part] or "*" in rule[part] for value, part in parts)
+
+
+def granted(role: installation.Role, process: str) -> Iterator[Granted]:
+    """Every rule that a binding gives to one of the names of the process."""
+    manifests = installation.of(role)
+    roles = {(m["kind"], m["metadata"].get("namespace", ""), m["metadata"]["name"]): m for m in manifests}
+    for binding in manifests:
+        if binding["kind"] in ("ClusterRoleBinding", "RoleBinding") and names(binding) & set(user_names(process)):
+            namespace = binding["metadata"].get("namespace", "")
+            ref = binding["roleRef"]
+            for rule in roles[ref["kind"], namespace if ref["kind"] == "Role" else "", ref["name"]]["rules"]:
+                yield Granted(namespace, rule)
+
+
+def names(binding: Manifest) -> set[str]:
+    return {
+        f"system:serviceaccount:{s['namespace']}:{s['name']}" if s["kind"] == "ServiceAccount" else s["name"]
+        for s in binding["subjects"]
+    }
+
+
+def declared(role: installation.Role, process: str) -> set[tuple[str, str, str]]:
+    """What the cards of the process name; what they do not name is not its own."""
+    if process == GATEWAY:
+        return {
+            (group, kind, verb)
+            for kind, verbs in GATEWAYS[role].items()
+            for group, k in UNIVERSE
+            if k == kind
+            for verb in verbs
+        }
+    controllers = federation_process.CONTROLLERS if process == FEDERATION else operator_process.CONTROLLERS
+    where = "host" if role == "host" else "members" if process == FEDERATION else "local"
+    return {right for controller in controllers for right in of_card(controller.card, where)}
+
+
+def of_card(card: Card[Any], where: str) -> Iterator[tuple[str, str, str]]:
+    for reads in card.reads:
+        if reads.where == where:
+            yield from ((reads.resource.group, reads.resource.plural, verb) for verb in READ)
+    for writes in card.writes:
+        if writes.where == where:
+            for word in writes.verbs:
+                kind = writes.resource.plural + SUBRESOURCES.get(word, "")
+                yield from ((writes.resource.group, kind, verb) for verb in NEEDS[word])
+
+
+@cases
+def test_a_process_may_do_everywhere_what_its_cards_name_and_nothing_else(role: installation.Role, process: str) -> None:
+    rules = [each for each in granted(role, process) if not each.namespace]
+    own = declared(role, process)
+    assert own, "the process has rights at all"
+    for (group, kind), verb in product(UNIVERSE, VERBS):
+        allowed = any(rule.allows(group, kind, verb) for rule in rules)
+        assert allowed == ((group, kind, verb) in own), f"{verb} {kind}.{group}"
+
+
+@cases
+def test_no_right_of_a_process_leads_to_more_rights(role: installation.Role, process: str) -> None:
+    for namespace, rule in granted(role, process):
+        words = {*rule["apiGroups"], *rule["resources"], *rule["verbs"]}
+        assert not words & {"*", "escalate", "impersonate", "approve", "sign", "deletecollection"}
+        assert "nonResourceURLs" not in rule
+        assert "bind" not in rule["verbs"] or rule["resourceNames"], "it binds a role by name, or none"
+        kinds = set(product(rule["apiGroups"], rule["resources"])) & NEVER
+        assert kinds == ({("", "secrets")} if namespace == secrets_namespace(process) else set())
+
+
+@cases
+def test_in_one_namespace_a_process_has_its_lease_or_reads_its_own_kubeconfigs(role: installation.Role, process: str) -> None:
+    for namespace, rule in granted(role, process):
+        if namespace == secrets_namespace(process):
+            assert (rule["resources"], rule["verbs"]) == (["secrets"], list(READ))
+        elif namespace:
+            assert (namespace, rule["resources"]) == (SYSTEM_NAMESPACE, ["leases"])
+            assert rule["verbs"] == ["create"] or rule["resourceNames"] == [f"pincompute-{process}"]
+
+
+@pytest.mark.parametrize("role", ["host", "member"])
+def test_rights_go_to_one_process_each_and_to_administrators_in_an_emergency(role: installation.Role) -> None:
+    bindings = [m for m in installation.of(role) if m["kind"].endswith("RoleBinding") or m["kind"] == "ClusterRoleBinding"]
+    known = [set(user_names(process)) for process in (FEDERATION, GATEWAY, OPERATOR)]
+    assert bindings
+    for binding in bindings:
+        held = names(binding)
+        assert held in known or (held, binding["metadata"]["name"]) == ({BREAK_GLASS}, "pincompute-break-glass")
+
+
+@pytest.mark.parametrize("role", ["host", "member"])
+def test_policies_name_whole_user_names(role: installation.Role) -> None:
+    """A prefix would let in whoever may choose the rest of a name, such as a service account in our namespace."""
+    policies = [m for m in installation.of(role) if m["kind"].endswith("AdmissionPolicy")]
+    assert policies
+    assert not [m["metadata"]["name"] for m in policies if "username.startsWith" in str(m)]
+    assert not [m["metadata"]["name"] for m in policies if "startsWith(p)" in str(m)]

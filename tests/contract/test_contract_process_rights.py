@@ -1,0 +1,265 @@
+"""A stolen credential of one process: what a real API server lets it do inside of projects, and refuses everywhere else."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from contract_client import APPLY, MERGE, Answer, Api, until
+from real_api_server import TOKEN, RealServer, running
+
+from pincompute import installation
+from pincompute.api.labels import FEDERATION, GATEWAY, HOST, MANAGED_BY, OPERATOR, PINCOMPUTE, PROJECT, RESTART_REQUEST
+from pincompute.api.meta import Manifest
+from pincompute.api.shards import PINAPPSHARDS
+from pincompute.api.workloads import PINAPPS
+from pincompute.kube.api_client import ApiClient
+from pincompute.kube.kubeconfig import ClusterConfig
+from pincompute.region.cluster import certificates, member_registration, service_account_tokens
+from pincompute.region.cluster.manifest_installer import Installer
+from pincompute.region.layout import Layout, RegionSpec
+
+pytestmark = pytest.mark.region
+
+OURS = {MANAGED_BY: PINCOMPUTE}
+NAMESPACES = {
+    "shop": OURS | {PROJECT: "shop"},
+    "monitoring": {},
+    "claimed": {PROJECT: "claimed"},  # somebody else's, who copied one of our labels
+    "managed": OURS,
+}
+RESOURCES = {"requests": {"cpu": "1m", "memory": "1Mi"}, "limits": {"memory": "1Mi"}}
+CONTAINERS = {"containers": [{"name": "web", "image": "i", "resources": RESOURCES}]}
+POD = {"metadata": {"name": "made", "labels": OURS}, "spec": CONTAINERS}
+SHARD_SPEC = {"origin": {"uid": "u", "generation": 1}, "cluster": "a1", "zone": "a", "mix": []}
+SHARD = {
+    "apiVersion": PINAPPSHARDS.api_version,
+    "kind": PINAPPSHARDS.kind,
+    "metadata": {"name": "made", "labels": OURS},
+    "spec": SHARD_SPEC,
+}
+BUDGET = {
+    "apiVersion": "policy/v1",
+    "kind": "PodDisruptionBudget",
+    "metadata": {"name": "made", "labels": OURS},
+    "spec": {"minAvailable": 1, "selector": {"matchLabels": {"a": "b"}}},
+}
+EVICTION = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "web"}}
+RESTART: Manifest = {"metadata": {"annotations": {RESTART_REQUEST: "[]"}}}
+PODS, SHARDS = "/api/v1/namespaces/{}/pods", "/apis/pincompute.io/v1alpha1/namespaces/{}/pinappshards"
+BUDGETS = "/apis/policy/v1/namespaces/{}/poddisruptionbudgets"
+
+
+@dataclass(frozen=True)
+class Try:
+    """A request of a process. `expected` is the answer inside of a project; a stream into a pod without node gives 400."""
+
+    process: str
+    verb: str
+    path: str
+    body: Any = None
+    expected: int = 200
+    query: dict[str, str] = field(default_factory=lambda: {"dryRun": "All"})
+    content_type: str = "application/json"
+
+
+STREAM = {"container": "web", "command": "ls", "stdout": "1"}
+IN_PROJECTS = {
+    "make a pod": Try(OPERATOR, "POST", PODS, POD, 201),
+    "change a pod": Try(OPERATOR, "PATCH", PODS + "/web", {"metadata": {"annotations": {"a": "b"}}}, content_type=MERGE),
+    "end a pod": Try(OPERATOR, "DELETE", PODS + "/web"),
+    "evict a pod": Try(OPERATOR, "POST", PODS + "/web/eviction", EVICTION, 201),
+    "make a budget": Try(OPERATOR, "POST", BUDGETS, BUDGET, 201),
+    "report on a shard": Try(OPERATOR, "PUT", SHARDS + "/web/status", {"status": {}}),
+    "make a shard": Try(FEDERATION, "POST", SHARDS, SHARD, 201),
+    "change a shard": Try(FEDERATION, "PUT", SHARDS + "/web", {"spec": SHARD_SPEC}),
+    "end a shard": Try(FEDERATION, "DELETE", SHARDS + "/web"),
+    "ask for a restart": Try(GATEWAY, "PATCH", PODS + "/web", RESTART, content_type=MERGE),
+    "open a shell": Try(GATEWAY, "POST", PODS + "/web/exec", None, 400, STREAM),
+    "open a port": Try(GATEWAY, "POST", PODS + "/web/portforward", None, 400, {"ports": "80"}),
+}
+
+
+@dataclass
+class Cluster:
+    admin: Api
+    processes: dict[str, Api]
+
+    async def attempt(self, what: Try, namespace: str) -> Answer:
+        body = what.body
+        if what.verb == "PUT":
+            present = (await self.admin.get(what.path.format(namespace).removesuffix("/status"))).ok()
+            body = {**present, **body}
+        api = self.processes[what.process]
+        return await api.call(what.verb, what.path.format(namespace), body, content_type=what.content_type, **what.query)
+
+
+@pytest.fixture(scope="module", params=["host", "member"])
+def role(request: pytest.FixtureRequest) -> installation.Role:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def server(role: installation.Role, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
+    with running(tmp_path_factory.mktemp(role)) as server:
+        yield server
+
+
+@pytest.fixture
+async def cluster(server: RealServer, role: installation.Role, tmp_path: Path) -> AsyncIterator[Cluster]:
+    async def compact() -> None: ...
+
+    name = HOST if role == "host" else "a1"
+    layout = Layout(tmp_path, RegionSpec(slot=0, members=()))
+    async with ApiClient(ClusterConfig(server.url, verify=False, token=TOKEN), name=name) as admin:
+        await Installer(admin).apply_all(installation.of(role))
+        await service_account_tokens.issue(admin, layout, name)
+    sessions: dict[str, aiohttp.ClientSession] = {}
+    pki = certificates.cluster(layout, name)
+    tokens = {p: pki.token(p).read_text() for p in (FEDERATION, GATEWAY, OPERATOR) if pki.token(p).exists()}
+    try:
+        for who, token in ({"admin": TOKEN} | tokens).items():
+            sessions[who] = aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"})
+        apis = {who: Api(session, server.url, compact, "shop") for who, session in sessions.items()}
+        made = Cluster(apis.pop("admin"), apis)
+        await _fill(made.admin, role)
+        await until(lambda: _confined(made, role), "the policies to be in force")
+        yield made
+    finally:
+        for session in sessions.values():
+            await session.close()
+
+
+async def _fill(admin: Api, role: installation.Role) -> None:
+    """The same objects in every namespace, so that only the namespace differs."""
+    for namespace, labels in NAMESPACES.items():
+        made = await admin.post("/api/v1/namespaces", {"metadata": {"name": namespace, "labels": labels}})
+        assert made.code in (201, 409), made.body
+        if role == "member":
+            for path, body in ((PODS, POD), (SHARDS, SHARD)):
+                answer = await admin.post(path.format(namespace), {**body, "metadata": {"name": "web", "labels": OURS}})
+                assert answer.code in (201, 409), answer.body
+    foreign = {**POD, "metadata": {"name": "foreign"}}
+    if role == "member":
+        assert (await admin.post(PODS.format("shop"), foreign)).code in (201, 409)
+
+
+async def _confined(cluster: Cluster, role: installation.Role) -> bool:
+    namespace = {"metadata": {"name": "probe"}}
+    made = await cluster.processes[FEDERATION].post("/api/v1/namespaces", namespace, dryRun="All")
+    if role == "host" or made.code != 403:
+        return made.code == 403
+    gateway = await cluster.processes[GATEWAY].patch(
+        PODS.format("shop") + "/web", {"metadata": {"labels": {"x": "y"}}}, dryRun="All"
+    )
+    outside = [await cluster.attempt(IN_PROJECTS["make a pod"], namespace) for namespace in ("claimed", "managed")]
+    own = await cluster.processes[OPERATOR].delete(PODS.format("shop") + "/foreign", dryRun="All")
+    return {gateway.code, own.code, *(answer.code for answer in outside)} == {403}
+
+
+member_only = pytest.mark.parametrize("role", ["member"], indirect=True, scope="module")
+host_only = pytest.mark.parametrize("role", ["host"], indirect=True, scope="module")
+
+
+@member_only
+@pytest.mark.parametrize("what", IN_PROJECTS)
+async def test_a_process_acts_in_projects_only(cluster: Cluster, what: str) -> None:
+    tried = IN_PROJECTS[what]
+    inside = await cluster.attempt(tried, "shop")
+    assert inside.code == tried.expected, inside.body
+    for namespace in ("monitoring", "claimed", "managed"):
+        refused = (await cluster.attempt(tried, namespace)).refused(403, "Forbidden")
+        assert "pincompute writes and opens only what it manages" in refused["message"]
+
+
+@member_only
+async def test_the_operator_leaves_pods_without_our_label_alone(cluster: Cluster) -> None:
+    operator, pods = cluster.processes[OPERATOR], PODS.format("shop")
+    for name, code in (("web", 200), ("foreign", 403)):
+        assert (await operator.delete(f"{pods}/{name}", dryRun="All")).code == code
+        assert (await operator.patch(f"{pods}/{name}", {"metadata": {"annotations": {"a": "b"}}}, dryRun="All")).code == code
+    taken = await operator.patch(f"{pods}/foreign", {"metadata": {"labels": OURS}}, dryRun="All")
+    released = await operator.patch(f"{pods}/web", {"metadata": {"labels": {MANAGED_BY: None}}}, dryRun="All")
+    unmarked = await operator.post(pods, {**POD, "metadata": {"name": "made"}}, dryRun="All")
+    assert [taken.code, released.code, unmarked.code] == [403, 403, 403]
+
+
+@member_only
+@pytest.mark.parametrize(
+    "patch",
+    [
+        {"metadata": {"annotations": {"other": "x"}}},
+        {"metadata": {"labels": {"x": "y"}}},
+        {"metadata": {"finalizers": ["example.com/held"]}},
+        {"spec": {"activeDeadlineSeconds": 1}},
+        {"metadata": {"ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "x", "uid": "u"}]}},
+    ],
+)
+async def test_the_gateway_changes_nothing_of_a_pod_but_its_requests_for_a_restart(cluster: Cluster, patch: Manifest) -> None:
+    gateway, path = cluster.processes[GATEWAY], PODS.format("shop") + "/web"
+    (await gateway.patch(path, RESTART, dryRun="All")).ok()
+    (
+        await gateway.patch(path, {"metadata": {**RESTART["metadata"], **patch.get("metadata", {})}} | patch, dryRun="All")
+    ).refused(403, "Forbidden")
+
+
+async def test_the_federation_touches_namespaces_of_projects_only(cluster: Cluster) -> None:
+    federation = cluster.processes[FEDERATION]
+
+    async def apply(name: str, labels: dict[str, str]) -> int:
+        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+        path = f"/api/v1/namespaces/{name}"
+        return (await federation.patch(path, body, APPLY, fieldManager="f", force="true", dryRun="All")).code
+
+    assert await apply("fresh", OURS | {PROJECT: "fresh"}) == 201
+    assert await apply("shop", OURS | {PROJECT: "shop"}) == 200
+    for name in ("monitoring", "claimed", "managed", "kube-system", "pincompute-system"):
+        assert await apply(name, OURS | {PROJECT: name}) == 403, name
+    assert await apply("fresh", OURS) == 403
+    assert await apply("fresh", {PROJECT: "fresh"}) == 403
+    assert await apply("fresh", OURS | {PROJECT: "other"}) == 403
+    released = await federation.patch("/api/v1/namespaces/shop", {"metadata": {"labels": {PROJECT: None}}}, dryRun="All")
+    assert released.code == 403
+
+
+@host_only
+async def test_on_the_host_each_process_changes_only_its_part_of_what_users_ask_for(cluster: Cluster) -> None:
+    admin, federation, gateway = cluster.admin, cluster.processes[FEDERATION], cluster.processes[GATEWAY]
+    template = {"spec": {"containers": [{"name": "web", "image": "hello:1"}]}}
+    app = {"apiVersion": PINAPPS.api_version, "kind": "PinApp", "metadata": {"name": "web"}, "spec": {"template": template}}
+    assert (await admin.post(PINAPPS.path("shop"), app)).code in (201, 409)
+    path = PINAPPS.path("shop", "web")
+    (await gateway.patch(path, {"spec": {"replicas": 3}}, dryRun="All")).ok()
+    (await federation.patch(path, {"spec": {"replicas": 3}}, dryRun="All")).refused(403, "Forbidden")
+    (await admin.delete(path)).ok()
+    (await federation.patch(path, {"metadata": {"finalizers": []}}, dryRun="All")).ok()
+    (await gateway.patch(path, {"metadata": {"finalizers": []}}, dryRun="All")).refused(403, "Forbidden")
+    (await admin.patch(path, {"metadata": {"finalizers": []}})).ok()
+
+
+@host_only
+async def test_a_process_reads_the_kubeconfigs_of_members_that_are_its_own(cluster: Cluster, server: RealServer) -> None:
+    member = {"apiVersion": "pincompute.io/v1alpha1", "kind": "MemberCluster", "metadata": {"name": "a1"}}
+    member |= {"spec": {"zone": "a", "kubeconfig": {"name": "member-a1"}}}
+    former = {"metadata": {"name": "member-a1", "labels": OURS}, "data": {"kubeconfig": "ZmVk", "gateway.kubeconfig": "Z2F0"}}
+    assert (await cluster.admin.post("/apis/pincompute.io/v1alpha1/memberclusters", member)).code in (201, 409)
+    (await cluster.admin.post("/api/v1/namespaces/pincompute-system/secrets", former)).ok(201)
+    async with ApiClient(ClusterConfig(server.url, verify=False, token=TOKEN), name=HOST) as client:
+        await member_registration.migrate(client)
+        await member_registration.migrate(client)
+    held = {FEDERATION: "ZmVk", GATEWAY: "Z2F0"}
+    for process, api in cluster.processes.items():
+        for owner in held:
+            path = f"/api/v1/namespaces/pincompute-{owner}/secrets"
+            for asked in (path, f"{path}/member-a1"):
+                assert (await api.get(asked)).code == (200 if owner == process else 403)
+        assert (await api.get(f"/api/v1/namespaces/pincompute-{process}/secrets/member-a1")).body["data"] == {
+            "kubeconfig": held[process]
+        }
+        for elsewhere in ("/api/v1/secrets", "/api/v1/namespaces/pincompute-system/secrets"):
+            assert (await api.get(elsewhere)).code == 403
+    assert (await cluster.admin.get("/api/v1/namespaces/pincompute-system/secrets/member-a1")).code == 404
