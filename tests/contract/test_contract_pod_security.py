@@ -70,7 +70,7 @@ async def server(real_server: RealServer, unique: str) -> AsyncIterator[Api]:
 
     async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"}) as session:
         api = Api(session, real_server.url, compact, unique)
-        namespace = {"metadata": {"name": unique, "labels": dict(pod_security_defaults.NAMESPACE_LABELS)}}
+        namespace = {"metadata": {"name": unique, "labels": pod_security_defaults.namespace_labels()}}
         (await api.post("/api/v1/namespaces", namespace)).ok(201)
         yield api
         await api.delete(f"/api/v1/namespaces/{unique}")

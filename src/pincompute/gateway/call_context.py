@@ -34,6 +34,7 @@ CallerKind: TypeAlias = Literal["user", "service", "platform", "anonymous"]
 
 RESOURCES: tuple[Resource, ...] = (
     "projects",
+    "pod-security",
     "members",
     "logs",
     "shells",

@@ -10,15 +10,15 @@ import pytest
 from pincompute.api.builtin import Namespace
 from pincompute.api.labels import HOST, MANAGED_BY, PINCOMPUTE, PROJECT
 from pincompute.api.meta import ObjectMeta
-from pincompute.api.projects import Project
+from pincompute.api.projects import PodSecurity, Project, ProjectSpec
 from pincompute.domain import pod_security_defaults
-from pincompute.engine.plan import Apply
+from pincompute.engine.plan import Apply, Replace
 from pincompute.federation.project import project_controller
 from pincompute.federation.project.project_controller import ObservedProject
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 OURS = {MANAGED_BY: PINCOMPUTE, PROJECT: "shop"}
-WHOLE = {**OURS, **pod_security_defaults.NAMESPACE_LABELS}
+WHOLE = {**OURS, **pod_security_defaults.namespace_labels()}
 ENFORCE = "pod-security.kubernetes.io/enforce"
 NAMESPACES: dict[str, tuple[dict[str, str] | None, bool]] = {
     "missing": (None, True),
@@ -42,5 +42,37 @@ def test_the_namespace_is_brought_to_the_standard(case: str, cluster: str) -> No
     assert all(a.body["metadata"]["labels"] == WHOLE for a in applied)
 
 
-def _project() -> Project:
-    return Project(metadata=ObjectMeta(name="shop", uid="p", generation=1, resource_version="1"))
+LATER = "2026-11-02T00:00:00Z"  # a day after NOW
+LEVELS: dict[str, tuple[dict[str, Any], str, float | None]] = {
+    "not lowered": ({}, "restricted", None),
+    "lowered for good": ({"level": "baseline"}, "baseline", None),
+    "lowered until later": ({"level": "baseline", "until": LATER}, "baseline", 86_400.0),
+    "privileged until later": ({"level": "privileged", "until": LATER}, "privileged", 86_400.0),
+    "privileged until now": ({"level": "privileged", "until": "2026-11-01T00:00:00Z"}, "restricted", None),
+    "privileged until a day that does not exist": (
+        {"level": "privileged", "until": "2026-11-31T00:00:00Z"},
+        "restricted",
+        None,
+    ),
+    "restricted until later": ({"level": "restricted", "until": LATER}, "restricted", None),
+}
+
+
+@pytest.mark.parametrize("case", LEVELS)
+def test_a_lowered_level_holds_until_its_end(case: str) -> None:
+    security, level, wakes = LEVELS[case]
+    project = _project(PodSecurity(**security))
+    labels = {**OURS, ENFORCE: level, f"{ENFORCE}-version": "v1.36"}
+    there = Namespace(metadata=ObjectMeta(name="shop", labels=labels))
+    made = project_controller.decide(ObservedProject(NOW, project, ((HOST, there), ("a1", None))))
+    assert made.wake_after == wakes
+    (applied,) = [action for action in made.actions if isinstance(action, Apply)]
+    assert (applied.ref.cluster, applied.body["metadata"]["labels"]) == ("a1", labels)
+    (status,) = [action for action in made.actions if isinstance(action, Replace)]
+    assert status.body["status"].get("podSecurity", "restricted") == level
+
+
+def _project(security: PodSecurity = PodSecurity()) -> Project:  # noqa: B008 - it is frozen
+    return Project(
+        spec=ProjectSpec(pod_security=security), metadata=ObjectMeta(name="shop", uid="p", generation=1, resource_version="1")
+    )

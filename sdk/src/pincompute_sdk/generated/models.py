@@ -514,6 +514,19 @@ class OperationRecord(Model, tag_field="type", tag="operation"):
     source: str = ""
 
 
+class PodSecurity(Model):
+    level: str = "restricted"
+    """restricted; or lowered for this project: to baseline, which allows root, or to privileged, which allows everything and
+    needs reason, approvedBy and until. One of: restricted, baseline, privileged.
+    """
+    reason: str = ""
+    """Why the project needs it."""
+    approved_by: str = ""
+    """Who approved it."""
+    until: str = ""
+    """When the project is back at restricted, for example 2027-01-31T00:00:00Z. Empty: never."""
+
+
 class Port(Model):
     port: int
     """Number from 1 to 65535 the container listens on."""
@@ -565,6 +578,8 @@ class Project(Model, tag_field="kind", tag="Project"):
     """What it is for."""
     members: tuple[ProjectMember, ...] = ()
     """Who may do what."""
+    pod_security: PodSecurity | None = None
+    """What its pods may do on their nodes. Only an administrator changes it."""
     status: ProjectStatus | None = None
     """Whether it is ready."""
 
@@ -591,6 +606,8 @@ class ProjectMember(Model):
 class ProjectStatus(Model):
     ready: bool
     """Workloads can be created."""
+    pod_security: str = "restricted"
+    """The level that holds now; restricted when a lowered one has ended. One of: restricted, baseline, privileged."""
     message: str = ""
     """What is so, and what to do."""
 

@@ -1,7 +1,7 @@
 """Gives every Project a namespace of the same name in the host and in every member.
 
-In each of them the API server enforces the Pod Security Standard `restricted` (M-97). The controller puts its labels back in
-every cluster that answers.
+In each of them the API server enforces the Pod Security Standard `restricted` (M-97), or the level to which an administrator
+lowered the project. The controller puts its labels back in every cluster that answers, and a lowered level back when it ends.
 An existing namespace without our label belongs to somebody else. The controller reports it and never takes it over (S-002).
 """
 
@@ -19,7 +19,7 @@ from pincompute.api.conditions import Condition
 from pincompute.api.labels import HOST
 from pincompute.api.member_clusters import MEMBERCLUSTERS
 from pincompute.api.meta import Key, Manifest
-from pincompute.api.projects import PROJECTS, Project
+from pincompute.api.projects import PROJECTS, RESTRICTED, PodSecurityLevel, Project
 from pincompute.domain import pod_security_defaults
 from pincompute.engine.controller import Card, Controller, ReadAccess, WriteAccess, own_key
 from pincompute.engine.plan import Apply, Plan, Ref, Replace, plan, status_update
@@ -45,12 +45,24 @@ def decide(observed: ObservedProject) -> Plan:
     project = observed.project
     if project.deleting:
         return Plan(why="is being deleted; its namespaces are the administrator's to remove")
-    applies = tuple(_apply(project, cluster) for cluster, there in observed.namespaces if not _prepared(project, there))
+    level = project.spec.pod_security.level_at(observed.now)
+    wanted = manifest(project.metadata.name, level)
+    applies = tuple(_apply(wanted, cluster) for cluster, there in observed.namespaces if not _prepared(wanted, there))
     foreign = tuple(cluster for cluster, there in observed.namespaces if there is not None and not _ours(there))
-    wake_after = UNSEEN_POLL if observed.unseen else None
+    wake_after = UNSEEN_POLL if observed.unseen else _seconds_lowered(project, observed.now)
     return plan(
-        tuple(a for a in applies if a.ref.cluster not in foreign), _report(observed, applies, foreign), wake_after=wake_after
+        tuple(a for a in applies if a.ref.cluster not in foreign),
+        _report(observed, level, applies, foreign),
+        wake_after=wake_after,
     )
+
+
+def _seconds_lowered(project: Project, now: datetime) -> float | None:
+    """Returns the seconds until a lowered level of Pod Security ends; None where none does."""
+    security = project.spec.pod_security
+    if security.end is None or security.level_at(now) == RESTRICTED:
+        return None
+    return (security.end - now).total_seconds()
 
 
 def observe(key: Key, views: Views, now: datetime) -> ObservedProject | None:
@@ -67,13 +79,17 @@ def observe(key: Key, views: Views, now: datetime) -> ObservedProject | None:
     return ObservedProject(now, project, tuple(namespaces), unseen=len(namespaces) <= len(staying))
 
 
-def manifest(project: str) -> Manifest:
+def manifest(project: str, level: PodSecurityLevel = RESTRICTED) -> Manifest:
     return {
         "apiVersion": "v1",
         "kind": "Namespace",
         "metadata": {
             "name": project,
-            "labels": {labels.MANAGED_BY: labels.PINCOMPUTE, labels.PROJECT: project, **pod_security_defaults.NAMESPACE_LABELS},
+            "labels": {
+                labels.MANAGED_BY: labels.PINCOMPUTE,
+                labels.PROJECT: project,
+                **pod_security_defaults.namespace_labels(level),
+            },
         },
     }
 
@@ -82,23 +98,25 @@ def _ours(there: Namespace) -> bool:
     return there.metadata.labels.get(labels.MANAGED_BY) == labels.PINCOMPUTE
 
 
-def _prepared(project: Project, there: Namespace | None) -> bool:
-    wanted = manifest(project.metadata.name)["metadata"]["labels"].items()
-    return there is not None and _ours(there) and wanted <= there.metadata.labels.items()
+def _prepared(wanted: Manifest, there: Namespace | None) -> bool:
+    return there is not None and _ours(there) and wanted["metadata"]["labels"].items() <= there.metadata.labels.items()
 
 
-def _apply(project: Project, cluster: str) -> Apply:
-    ref = Ref(cluster, NAMESPACES, Key("", project.metadata.name))
-    return Apply(ref, manifest(project.metadata.name), f"project {project.metadata.name} needs its namespace in {cluster}")
+def _apply(wanted: Manifest, cluster: str) -> Apply:
+    name: str = wanted["metadata"]["name"]
+    return Apply(Ref(cluster, NAMESPACES, Key("", name)), wanted, f"project {name} needs its namespace in {cluster}")
 
 
-def _report(observed: ObservedProject, missing: tuple[Apply, ...], foreign: tuple[str, ...]) -> tuple[Replace, ...]:
+def _report(
+    observed: ObservedProject, level: PodSecurityLevel, missing: tuple[Apply, ...], foreign: tuple[str, ...]
+) -> tuple[Replace, ...]:
     """Reports Ready once every cluster that answers has the namespace."""
     project = observed.project
     condition = _condition(project, missing, foreign)
     status = msgspec.structs.replace(
         project.status,
         observed_generation=project.metadata.generation,
+        pod_security=level,
         conditions=conditions.merge(project.status.conditions, (condition,), observed.now),
     )
     return status_update(Ref(HOST, PROJECTS, project.key), project.metadata, project.status, status, condition.message)

@@ -19,7 +19,7 @@ BUILT_IN = ("viewer", "developer", "operator", "owner")
 
 _FIXED = PermissionUniverse(())  # of what every region has, whichever kinds of workloads it has
 
-OF_THE_REGION: Permissions = _FIXED.of(("clusters", "audit", "roles", "session"), ("*",)) | _FIXED.of(
+OF_THE_REGION: Permissions = _FIXED.of(("clusters", "audit", "roles", "session", "pod-security"), ("*",)) | _FIXED.of(
     ("projects",), ("create",)
 )
 """Rights that mean nothing inside a project; only a platform role or everybody's rights give them."""

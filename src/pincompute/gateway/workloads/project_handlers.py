@@ -4,24 +4,28 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+import msgspec
 from litestar import Response, delete, get, post, put
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, JSONBody
 
-from pincompute.api.meta import Struct, doc
-from pincompute.api.projects import ProjectMember
+from pincompute.api.meta import Object, Struct, doc
+from pincompute.api.projects import PodSecurity, Project, ProjectMember
 from pincompute.gateway import problems
 from pincompute.gateway.access import Authorizer, Roles
 from pincompute.gateway.cache_reads import CacheReads
-from pincompute.gateway.call_context import Call, Verb, may
+from pincompute.gateway.call_context import Call, Operation, Verb, may
 from pincompute.gateway.model import PROJECT, SimpleKind, field_mapping, in_projects
+from pincompute.gateway.model.document_validation import DesiredResource
 from pincompute.gateway.model.field_mapping import Data
+from pincompute.gateway.problems import FieldError
 from pincompute.gateway.workloads import object_handlers
 from pincompute.gateway.workloads.object_writer import WriteOptions
 from pincompute.gateway.workloads.project_members import ProjectMembers, founders
 from pincompute.gateway.workloads.responses import ObjectName
 from pincompute.gateway.workloads.write_service import WriteService
 
+LOWER = Operation("pod-security", "update")  # in the region: only a platform role allows it
 _MEMBERS = "/v1/projects/{project:str}/members"
 _MEMBER = f"{_MEMBERS}/{{name:str}}"
 
@@ -41,12 +45,27 @@ class MemberList(Struct):
 class ProjectWriter(WriteService):
     """Writes projects. The creator of a project owns it, unless the document names another owner.
 
-    Members have rules of their own, which only their own handlers check; so no other write of a project changes them.
+    Members have rules of their own, which only their own handlers check; so no other write of a project changes them. What the
+    project's pods may do on their nodes is changed by administrators alone.
     """
 
-    def __init__(self, reads: CacheReads, roles: Roles) -> None:
+    def __init__(self, reads: CacheReads, roles: Roles, authorizer: Authorizer, call: Call) -> None:
         super().__init__(reads)
         self._roles = roles
+        self._authorizer = authorizer
+        self._call = call
+
+    def check(self, present: Object | None, desired: DesiredResource) -> None:
+        asked = msgspec.convert(desired.manifest["spec"].get("podSecurity") or {}, PodSecurity)
+        before = present.spec.pod_security if isinstance(present, Project) else PodSecurity()
+        if asked == before:
+            return
+        if not self._authorizer.everywhere(self._call.caller, LOWER):
+            message = "podSecurity: only an administrator changes what the pods of a project may do"
+            raise problems.forbidden(message, "leave the field as it is, or ask an administrator")
+        if asked.level_at(self._call.at) != asked.level:
+            expected = "a time to come"
+            raise problems.invalid(FieldError("podSecurity.until", expected, f"{asked.until} is past: write {expected}"))
 
     async def create(self, kind: SimpleKind[Any], project: str, document: Data, options: WriteOptions) -> Response[bytes]:
         if document.get("kind", kind.name) == kind.name:
@@ -56,7 +75,8 @@ class ProjectWriter(WriteService):
     async def replace(
         self, kind: SimpleKind[Any], names: ObjectName, document: Data, options: WriteOptions, version: str
     ) -> Response[bytes]:
-        """A document without members leaves them as they are."""
+        """A document without members leaves them as they are, and likewise one without podSecurity."""
+        document = self._with_security(kind, names, document)
         if document.get("members") is None:
             document = {**document, "members": self.present(kind, names).get("members", [])}
         self._refuse_members(kind, names, document)
@@ -67,6 +87,17 @@ class ProjectWriter(WriteService):
     ) -> Response[bytes]:
         self._refuse_members(kind, names, document)
         return await super().patch(kind, names, document, options, version)
+
+    def _with_security(self, kind: SimpleKind[Any], names: ObjectName, document: Data) -> Data:
+        """The document with the present level, unless it says one in any of its places."""
+        places = (("podSecurity",), ("spec", "podSecurity"), ("advanced", "podSecurity"))
+        present = self.present(kind, names).get("podSecurity")
+        if present is None or any(field_mapping.at(document, path) not in (field_mapping.NOTHING, None) for path in places):
+            return document
+        if "apiVersion" not in document:
+            return {**document, "podSecurity": present}
+        spec = document.get("spec")
+        return {**document, "spec": {**spec, "podSecurity": present}} if isinstance(spec, dict) else document
 
     def _refuse_members(self, kind: SimpleKind[Any], names: ObjectName, document: Data) -> None:
         present = self.present(kind, names).get("members", [])
@@ -85,8 +116,13 @@ class ProjectWriter(WriteService):
         return await super().delete(kind, names, version, dry_run=dry_run)
 
 
-def _project_writer(reads: NamedDependency[CacheReads], roles: NamedDependency[Roles]) -> ProjectWriter:
-    return ProjectWriter(reads, roles)
+def _project_writer(
+    reads: NamedDependency[CacheReads],
+    roles: NamedDependency[Roles],
+    authorizer: NamedDependency[Authorizer],
+    call: NamedDependency[Call],
+) -> ProjectWriter:
+    return ProjectWriter(reads, roles, authorizer, call)
 
 
 def _project_members(

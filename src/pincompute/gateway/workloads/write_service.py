@@ -11,6 +11,7 @@ from litestar import Response
 
 from pincompute.api import merge_patch
 from pincompute.api.meta import Object
+from pincompute.api.projects import PROJECTS, RESTRICTED, Project
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.model import SimpleKind
 from pincompute.gateway.model.diff import Change, asked, text
@@ -35,6 +36,7 @@ class WriteService:
 
     async def create(self, kind: SimpleKind[Any], project: str, document: Data, options: WriteOptions) -> Response[bytes]:
         desired = self._read(kind, (project, ""), document)
+        self.check(None, desired)
         made = await ObjectWriter(kind, self.reads).create(desired, options)
         message = expected_effects.creation(kind, desired.name, desired.manifest["spec"], zones(self.reads))
         response = self._written(kind, made.obj, message, (), options, 200 if options.dry_run else 201)
@@ -59,8 +61,13 @@ class WriteService:
     async def _change(
         self, kind: SimpleKind[Any], names: ObjectName, desired: Callable[[Object], DesiredResource], options: WriteOptions
     ) -> Response[bytes]:
+        def checked(obj: Object) -> DesiredResource:
+            wanted = desired(obj)
+            self.check(obj, wanted)
+            return wanted
+
         before = self.reads.existing(kind, *names)
-        obj = await ObjectWriter(kind, self.reads).change(desired, *names, options)
+        obj = await ObjectWriter(kind, self.reads).change(checked, *names, options)
         found = differences(asked(kind.to_simple(before)), asked(kind.to_simple(obj)))
         message = expected_effects.change(kind, obj, stated_spec(before), found)
         return self._written(kind, obj, message, found, options)
@@ -86,9 +93,17 @@ class WriteService:
         found = differences(before, after)
         return Difference(changes=found, text=text(before, after), message=expected_effects.change(kind, obj, spec, found))
 
+    def check(self, present: Object | None, desired: DesiredResource) -> None:
+        """Refuses what the caller may not ask for. It gets the resource that results, wherever in the document a field stood.
+
+        A kind of which some fields need a permission of their own overrides it. `present` is None for a new object.
+        """
+
     def _read(self, kind: SimpleKind[Any], names: ObjectName, document: Data, version: str = "") -> DesiredResource:
         """A `version` of If-Match overrules the one in the document."""
-        desired = read(kind, document, DocumentScope(*names, zones(self.reads), self.reads.kinds))
+        project: Project | None = self.reads.get(PROJECTS, "", names[0]) if names[0] else None
+        level = project.status.pod_security if project is not None else RESTRICTED
+        desired = read(kind, document, DocumentScope(*names, zones(self.reads), self.reads.kinds, level))
         return replace(desired, version=version) if version else desired
 
     def _written(
