@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, get_args
 
 import aiohttp
 import pytest
@@ -11,57 +11,66 @@ from contract_client import Api
 from real_api_server import TOKEN, RealServer
 
 from pincompute.api import object_validation
+from pincompute.api.projects import RESTRICTED, PodSecurityLevel
 from pincompute.api.workloads import PINPODS
 from pincompute.domain import pod_security_defaults
 
 pytestmark = pytest.mark.region
-SECURE: dict[str, tuple[dict[str, Any], dict[str, Any], bool]] = {
-    # what the pod says, what its container says, whether both is allowed
-    "nothing": ({}, {}, True),
-    "Windows": ({"os": {"name": "windows"}}, {}, True),
-    "root by name": ({"securityContext": {"runAsUser": 0}}, {}, False),
-    "root in a container": ({}, {"securityContext": {"runAsUser": 0}}, False),
-    "a user": ({"securityContext": {"runAsUser": 1000}}, {}, True),
-    "perhaps root": ({"securityContext": {"runAsNonRoot": False}}, {}, False),
-    "perhaps root in a container": ({}, {"securityContext": {"runAsNonRoot": False}}, False),
-    "privileged": ({}, {"securityContext": {"privileged": True}}, False),
-    "not privileged": ({}, {"securityContext": {"privileged": False}}, True),
-    "escalation": ({}, {"securityContext": {"allowPrivilegeEscalation": True}}, False),
-    "no escalation": ({}, {"securityContext": {"allowPrivilegeEscalation": False}}, True),
-    "low ports": ({}, {"securityContext": {"capabilities": {"add": ["NET_BIND_SERVICE"]}}}, True),
-    "a capability": ({}, {"securityContext": {"capabilities": {"add": ["NET_ADMIN"]}}}, False),
-    "the capability of all": ({}, {"securityContext": {"capabilities": {"add": ["SYS_ADMIN"]}}}, False),
-    "some capabilities dropped": ({}, {"securityContext": {"capabilities": {"drop": ["NET_RAW"]}}}, False),
-    "all and one dropped": ({}, {"securityContext": {"capabilities": {"drop": ["ALL", "NET_RAW"]}}}, True),
-    "no list of capabilities": ({}, {"securityContext": {"capabilities": {}}}, True),
-    "no filter of system calls": ({"securityContext": {"seccompProfile": {"type": "Unconfined"}}}, {}, False),
-    "no filter in a container": ({}, {"securityContext": {"seccompProfile": {"type": "Unconfined"}}}, False),
+SECURE: dict[str, tuple[dict[str, Any], dict[str, Any], PodSecurityLevel]] = {
+    # what the pod says, what its container says, the strictest level that allows both
+    "nothing": ({}, {}, RESTRICTED),
+    "Windows": ({"os": {"name": "windows"}}, {}, RESTRICTED),
+    "root by name": ({"securityContext": {"runAsUser": 0}}, {}, "baseline"),
+    "root in a container": ({}, {"securityContext": {"runAsUser": 0}}, "baseline"),
+    "a user": ({"securityContext": {"runAsUser": 1000}}, {}, RESTRICTED),
+    "perhaps root": ({"securityContext": {"runAsNonRoot": False}}, {}, "baseline"),
+    "perhaps root in a container": ({}, {"securityContext": {"runAsNonRoot": False}}, "baseline"),
+    "privileged": ({}, {"securityContext": {"privileged": True}}, "privileged"),
+    "not privileged": ({}, {"securityContext": {"privileged": False}}, RESTRICTED),
+    "escalation": ({}, {"securityContext": {"allowPrivilegeEscalation": True}}, "baseline"),
+    "no escalation": ({}, {"securityContext": {"allowPrivilegeEscalation": False}}, RESTRICTED),
+    "low ports": ({}, {"securityContext": {"capabilities": {"add": ["NET_BIND_SERVICE"]}}}, RESTRICTED),
+    "a capability": ({}, {"securityContext": {"capabilities": {"add": ["NET_ADMIN"]}}}, "privileged"),
+    "the capability of all": ({}, {"securityContext": {"capabilities": {"add": ["SYS_ADMIN"]}}}, "privileged"),
+    "some capabilities dropped": ({}, {"securityContext": {"capabilities": {"drop": ["NET_RAW"]}}}, "baseline"),
+    "all and one dropped": ({}, {"securityContext": {"capabilities": {"drop": ["ALL", "NET_RAW"]}}}, RESTRICTED),
+    "no list of capabilities": ({}, {"securityContext": {"capabilities": {}}}, RESTRICTED),
+    "no filter of system calls": ({"securityContext": {"seccompProfile": {"type": "Unconfined"}}}, {}, "privileged"),
+    "no filter in a container": ({}, {"securityContext": {"seccompProfile": {"type": "Unconfined"}}}, "privileged"),
     "a filter of the node": (
         {"securityContext": {"seccompProfile": {"type": "Localhost", "localhostProfile": "p.json"}}},
         {},
-        True,
+        RESTRICTED,
     ),
-    "no AppArmor": ({"securityContext": {"appArmorProfile": {"type": "Unconfined"}}}, {}, False),
-    "AppArmor": ({"securityContext": {"appArmorProfile": {"type": "RuntimeDefault"}}}, {}, True),
-    "an SELinux type": ({"securityContext": {"seLinuxOptions": {"type": "container_t"}}}, {}, True),
-    "a foreign SELinux type": ({"securityContext": {"seLinuxOptions": {"type": "spc_t"}}}, {}, False),
-    "an SELinux user": ({}, {"securityContext": {"seLinuxOptions": {"user": "u"}}}, False),
-    "an SELinux role": ({}, {"securityContext": {"seLinuxOptions": {"role": "r"}}}, False),
-    "a safe sysctl": ({"securityContext": {"sysctls": [{"name": "net.ipv4.tcp_syncookies", "value": "1"}]}}, {}, True),
-    "another sysctl": ({"securityContext": {"sysctls": [{"name": "kernel.msgmax", "value": "1"}]}}, {}, False),
-    "unmasked /proc": ({"hostUsers": False}, {"securityContext": {"procMount": "Unmasked"}}, False),
-    "the node's files": ({"volumes": [{"name": "v", "hostPath": {"path": "/"}}]}, {}, False),
-    "a server of files": ({"volumes": [{"name": "v", "nfs": {"server": "s", "path": "/"}}]}, {}, False),
-    "files of its own": ({"volumes": [{"name": "v", "emptyDir": {}}]}, {}, True),
-    "the node's network": ({"hostNetwork": True}, {}, False),
-    "the node's processes": ({"hostPID": True}, {}, False),
-    "the node's memory": ({"hostIPC": True}, {}, False),
-    "a port of the node": ({}, {"ports": [{"containerPort": 80, "hostPort": 80}]}, False),
-    "no port of the node": ({}, {"ports": [{"containerPort": 80, "hostPort": 0}]}, True),
-    "a check of another host": ({}, {"readinessProbe": {"httpGet": {"port": 80, "host": "169.254.169.254"}}}, False),
-    "a check of its own": ({}, {"readinessProbe": {"httpGet": {"port": 80}}}, True),
-    "a hook of another host": ({}, {"lifecycle": {"preStop": {"httpGet": {"port": 80, "host": "10.0.0.1"}}}}, False),
+    "no AppArmor": ({"securityContext": {"appArmorProfile": {"type": "Unconfined"}}}, {}, "privileged"),
+    "AppArmor": ({"securityContext": {"appArmorProfile": {"type": "RuntimeDefault"}}}, {}, RESTRICTED),
+    "an SELinux type": ({"securityContext": {"seLinuxOptions": {"type": "container_t"}}}, {}, RESTRICTED),
+    "a foreign SELinux type": ({"securityContext": {"seLinuxOptions": {"type": "spc_t"}}}, {}, "privileged"),
+    "an SELinux user": ({}, {"securityContext": {"seLinuxOptions": {"user": "u"}}}, "privileged"),
+    "an SELinux role": ({}, {"securityContext": {"seLinuxOptions": {"role": "r"}}}, "privileged"),
+    "a safe sysctl": ({"securityContext": {"sysctls": [{"name": "net.ipv4.tcp_syncookies", "value": "1"}]}}, {}, RESTRICTED),
+    "another sysctl": ({"securityContext": {"sysctls": [{"name": "kernel.msgmax", "value": "1"}]}}, {}, "privileged"),
+    "unmasked /proc": ({"hostUsers": False}, {"securityContext": {"procMount": "Unmasked"}}, "baseline"),
+    "root of its own users": ({"hostUsers": False, "securityContext": {"runAsUser": 0}}, {}, RESTRICTED),
+    "perhaps root of its own users": ({"hostUsers": False}, {"securityContext": {"runAsNonRoot": False}}, RESTRICTED),
+    "its own users": ({"hostUsers": False}, {}, RESTRICTED),
+    "the node's files": ({"volumes": [{"name": "v", "hostPath": {"path": "/"}}]}, {}, "privileged"),
+    "a server of files": ({"volumes": [{"name": "v", "nfs": {"server": "s", "path": "/"}}]}, {}, "baseline"),
+    "files of its own": ({"volumes": [{"name": "v", "emptyDir": {}}]}, {}, RESTRICTED),
+    "the node's network": ({"hostNetwork": True}, {}, "privileged"),
+    "the node's processes": ({"hostPID": True}, {}, "privileged"),
+    "the node's memory": ({"hostIPC": True}, {}, "privileged"),
+    "a port of the node": ({}, {"ports": [{"containerPort": 80, "hostPort": 80}]}, "privileged"),
+    "no port of the node": ({}, {"ports": [{"containerPort": 80, "hostPort": 0}]}, RESTRICTED),
+    "a check of another host": ({}, {"readinessProbe": {"httpGet": {"port": 80, "host": "169.254.169.254"}}}, "privileged"),
+    "a check of its own": ({}, {"readinessProbe": {"httpGet": {"port": 80}}}, RESTRICTED),
+    "a hook of another host": ({}, {"lifecycle": {"preStop": {"httpGet": {"port": 80, "host": "10.0.0.1"}}}}, "privileged"),
+    "usual capabilities": ({}, {"securityContext": {"capabilities": {"add": ["CHOWN", "SETUID"]}}}, "baseline"),
+    "all capabilities": ({}, {"securityContext": {"capabilities": {"add": ["ALL"]}}}, "privileged"),
 }
+
+
+LEVELS: tuple[PodSecurityLevel, ...] = get_args(PodSecurityLevel)
 
 
 @pytest.fixture
@@ -69,28 +78,31 @@ async def server(real_server: RealServer, unique: str) -> AsyncIterator[Api]:
     async def compact() -> None: ...
 
     async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"}) as session:
-        api = Api(session, real_server.url, compact, unique)
-        namespace = {"metadata": {"name": unique, "labels": pod_security_defaults.namespace_labels()}}
-        (await api.post("/api/v1/namespaces", namespace)).ok(201)
-        yield api
-        await api.delete(f"/api/v1/namespaces/{unique}")
+        yield Api(session, real_server.url, compact, unique)
 
 
+@pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("where", ["containers", "initContainers"])
-@pytest.mark.parametrize("case", SECURE)
-async def test_both_say_the_same(server: Api, case: str, where: str) -> None:
-    pod, container, allowed = SECURE[case]
+async def test_both_say_the_same(server: Api, where: str, level: PodSecurityLevel) -> None:
+    namespace = {"metadata": {"name": server.namespace, "labels": pod_security_defaults.namespace_labels(level)}}
+    (await server.post("/api/v1/namespaces", namespace)).ok(201)
+    for case, (pod, container, strictest) in SECURE.items():
+        allowed = LEVELS.index(level) >= LEVELS.index(strictest)
+        template = _template(pod, container, where)
+        assert (object_validation.problems(_unit(server.namespace, template), level=level) == []) is allowed, case
+        made = {"metadata": {"name": "x"}, "spec": pod_security_defaults.filled_spec(template["spec"], level)}
+        answer = await server.post(f"/api/v1/namespaces/{server.namespace}/pods", made, dryRun="All")
+        assert (answer.code == 201) is allowed, (case, answer.body)
+        assert allowed or "violates PodSecurity" in answer.body["message"]
+    await server.delete(f"/api/v1/namespaces/{server.namespace}")
+
+
+def _template(pod: dict[str, Any], container: dict[str, Any], where: str) -> dict[str, Any]:
     sidecar = {"restartPolicy": "Always"} if where == "initContainers" else {}
     judged = [{"name": "judged", "image": "i", **container, **sidecar}]
-    template = {"spec": {"containers": [{"name": "web", "image": "i"}], **pod, where: judged}}
-    manifest = {
-        "apiVersion": PINPODS.api_version,
-        "kind": "PinPod",
-        "metadata": {"name": "x", "namespace": server.namespace},
-        "spec": {"template": template},
-    }
-    assert (object_validation.problems(manifest) == []) is allowed
-    made = {"metadata": {"name": "x"}, "spec": pod_security_defaults.filled_spec(template["spec"])}
-    answer = await server.post(f"/api/v1/namespaces/{server.namespace}/pods", made, dryRun="All")
-    assert (answer.code == 201) is allowed, answer.body
-    assert allowed or "violates PodSecurity" in answer.body["message"]
+    return {"spec": {"containers": [{"name": "web", "image": "i"}], **pod, where: judged}}
+
+
+def _unit(namespace: str, template: dict[str, Any]) -> dict[str, Any]:
+    metadata = {"name": "x", "namespace": namespace}
+    return {"apiVersion": PINPODS.api_version, "kind": "PinPod", "metadata": metadata, "spec": {"template": template}}

@@ -86,7 +86,10 @@ def problems(
         return [ManifestProblem("kind", f"{say(kind)} of apiVersion {say(version)} is not known", f"write one of {known}")]
     found = [*_metadata(manifest.get("metadata"))]
     named = isinstance(_at(manifest, "metadata", "name"), str)
-    _SchemaWalk(found, level=level).value(manifest if named else {**manifest, "metadata": {"name": "unjudged"}}, schema, "")
+    host_users = _at(manifest, "spec", "template", "spec", "hostUsers") is not False
+    _SchemaWalk(found, level=level, host_users=host_users).value(
+        manifest if named else {**manifest, "metadata": {"name": "unjudged"}}, schema, ""
+    )
     return [
         *found,
         *_oversized(_at(manifest, "spec", "template")),
@@ -182,8 +185,10 @@ class _SchemaWalk:
         *,
         keeps_positions: bool = False,
         level: PodSecurityLevel = RESTRICTED,
+        host_users: bool = True,
     ) -> None:
         self._found = found
+        self._host_users = host_users
         self._level: PodSecurityLevel = level
         self._unknown = unknown or UnknownField()
         self._keeps_positions = keeps_positions
@@ -249,7 +254,7 @@ class _SchemaWalk:
     def _rules(self, value: Json, schema: Schema, path: str) -> None:
         for manifest in schema.get("x-kubernetes-validations", ()):
             rule = RULES[manifest["rule"], manifest["message"]]
-            if rule.holds is None or not rule.applies(self._level):
+            if rule.holds is None or not rule.applies(self._level, host_users=self._host_users):
                 continue
             if not self._is_consequence(rule, path) and not rule.holds(value):
                 problem = f"{say(value)} {rule.problem}" if rule.names_value else rule.problem

@@ -44,7 +44,7 @@ RESTRICTED_VOLUMES = (
     ),
     *("storageos", "vsphereVolume"),
 )
-_PROFILE_KEYS = "^container[.]apparmor[.]security[.]beta[.]kubernetes[.]io/|^seccomp[.]security[.]alpha[.]kubernetes[.]io/"
+_PROFILE_KEYS = "^container[.]apparmor[.]security[.]beta[.]kubernetes[.]io/"
 _PROFILES = "^(|runtime/default|localhost/.*)$"
 
 
@@ -89,8 +89,32 @@ _CONFINED = Rule(
     levels=UP_TO_BASELINE,
 )
 _AS_ROOT = "remove it: containers of a project do not run as root; give the image a USER that is a number and not 0"
-_NOT_ROOT = Rule("self", "runAsNonRoot must not be false in a project", _AS_ROOT, bool, levels=RESTRICTED)
-_NOT_UID_0 = Rule("self != 0", "runAsUser must not be 0 in a project", _AS_ROOT, lambda value: value != 0, levels=RESTRICTED)
+_NOT_ROOT = Rule("self", "runAsNonRoot must not be false in a project", _AS_ROOT, bool, levels=RESTRICTED, host_users=True)
+_NOT_UID_0 = Rule(
+    "self != 0",
+    "runAsUser must not be 0 in a project",
+    _AS_ROOT,
+    lambda value: value != 0,
+    levels=RESTRICTED,
+    host_users=True,
+)
+_PROC_MOUNT = (
+    Rule(
+        "self == 'Default'",
+        "procMount must be Default",
+        "change or remove it",
+        lambda value: value == "Default",
+        levels=RESTRICTED,
+    ),
+    Rule(
+        "self == 'Default'",
+        "procMount must be Default",
+        "change or remove it, or give the pod users of its own with hostUsers: false",
+        lambda value: value == "Default",
+        levels=("baseline", "privileged"),  # no API server takes it with the host's users
+        host_users=True,
+    ),
+)
 _ADDED = (
     Rule(
         "self.all(c, c == 'NET_BIND_SERVICE')",
@@ -114,7 +138,7 @@ RULES: dict[str, dict[str, tuple[Rule, ...]]] = {
         "allowPrivilegeEscalation": (_never_true("allowPrivilegeEscalation", RESTRICTED),),
         "runAsNonRoot": (_NOT_ROOT,),
         "runAsUser": (_NOT_UID_0,),
-        "procMount": (_one_of("procMount", ("Default",)),),
+        "procMount": _PROC_MOUNT,
     },
     "PodSecurityContext": {"runAsNonRoot": (_NOT_ROOT,), "runAsUser": (_NOT_UID_0,)},
     "Capabilities": {
@@ -155,7 +179,7 @@ RULES: dict[str, dict[str, tuple[Rule, ...]]] = {
         "annotations": (
             Rule(
                 f"self.all(k, !k.matches('{_PROFILE_KEYS}') || self[k].matches('{_PROFILES}'))",
-                "a seccomp or AppArmor profile in an annotation must be runtime/default, or for AppArmor localhost/NAME",
+                "an AppArmor profile in an annotation must be runtime/default or localhost/NAME",
                 "remove the annotation, and use securityContext",
                 lambda notes: all(_is_confined(key, value) for key, value in notes.items()),
                 levels=UP_TO_BASELINE,

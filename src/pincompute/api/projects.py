@@ -53,11 +53,11 @@ class PodSecurity(Struct):
 
     @property
     def end(self) -> datetime | None:
-        """Returns when a lowered level ends; None when it does not end. A day that does not exist has ended long ago."""
+        """Returns when a lowered level ends; None when it does not end. What is no time, as a day that is not, has ended."""
         if not self.until:
             return None
         try:
-            return datetime.fromisoformat(self.until)
+            return datetime.strptime(self.until, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
         except ValueError:
             return datetime.min.replace(tzinfo=UTC)
 

@@ -23,6 +23,7 @@ _LEVEL = (
     f"[namespaceObject.metadata.?labels[?'{labels.POD_SECURITY}'].orValue('')]"
     f".map(l, l in ['baseline', 'privileged'] ? l : '{RESTRICTED}')[0]"
 )
+_HOST_USERS = "object.?spec.?template.?spec.?hostUsers.orValue(true) != false"
 _LONGEST = 4000  # characters; the API server does not show a message above 5 KiB
 
 
@@ -45,7 +46,10 @@ def variables(schema: Schema) -> list[Manifest]:
     """
     lists: dict[str, str] = {}
     problems = _joined(_lines(schema, _Place("object", lists=lists)))
-    return [{"name": name, "expression": cel} for name, cel in (("level", _LEVEL), *lists.items(), ("problems", problems))]
+    return [
+        {"name": name, "expression": cel}
+        for name, cel in (("level", _LEVEL), ("hostUsers", _HOST_USERS), *lists.items(), ("problems", problems))
+    ]
 
 
 def without_rules(schema: Schema) -> Schema:
@@ -121,12 +125,13 @@ def _hoisted(expression: str, lists: dict[str, str]) -> str:
 
 
 def _judged(rule: Manifest, place: _Place) -> str:
-    """The rule says `self` of the value that it judges. `level` is a variable of the policy."""
+    """The rule says `self` of the value that it judges. `level` and `hostUsers` are variables of the policy."""
     said = rule["message"].replace("\\", "\\\\").replace("'", "\\'")
     field = _Place("", place.named(rule.get("fieldPath", ""))) if place.value != "object" else place
     line = field.named(f": {said}\\n") if place.value != "object" else f"'{said}\\n'"
-    applies = f"!(variables.level in {rule['levels']}) || " if "levels" in rule else ""
-    return f"({applies}[{place.value}].all(self, {rule['rule']}) ? '' : {line})"
+    lifted = f"!(variables.level in {rule['levels']}) || " if "levels" in rule else ""
+    lifted += "!variables.hostUsers || " if rule.get("hostUsers") else ""
+    return f"({lifted}[{place.value}].all(self, {rule['rule']}) ? '' : {line})"
 
 
 def _joined(lines: Iterator[str]) -> str:

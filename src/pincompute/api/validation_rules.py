@@ -24,7 +24,8 @@ class Rule:
     `holds` says in Python what `cel` says; it is None where the answer needs the object before the change. It may count on
     the types of the schema, not on anything being there. `needs` is a pattern of paths below: where such a part has the wrong
     type, the rule cannot be judged. `names_value`: our own message begins with the value, which the API server shows by itself.
-    `levels`: the levels of Pod Security at which the rule applies; empty for every level.
+    `levels`: the levels of Pod Security at which the rule applies; empty for every level. `host_users`: it applies to pods with
+    the users of the host, and not to those in a user namespace of their own (`hostUsers: false`).
     """
 
     cel: str
@@ -35,14 +36,16 @@ class Rule:
     needs: str = ""
     names_value: bool = False
     levels: tuple[PodSecurityLevel, ...] = ()
+    host_users: bool = False
 
     def manifest(self) -> Manifest:
         path = {"fieldPath": f".{self.path}"} if self.path else {}
         levels = {"levels": list(self.levels)} if self.levels else {}
-        return {"rule": self.cel, "message": f"{self.problem}: {self.remedy}", **path, **levels}
+        users = {"hostUsers": True} if self.host_users else {}
+        return {"rule": self.cel, "message": f"{self.problem}: {self.remedy}", **path, **levels, **users}
 
-    def applies(self, level: PodSecurityLevel) -> bool:
-        return not self.levels or level in self.levels
+    def applies(self, level: PodSecurityLevel, *, host_users: bool) -> bool:
+        return (not self.levels or level in self.levels) and (host_users or not self.host_users)
 
 
 def _parsed(value: str | int) -> quantity.Quantity | None:

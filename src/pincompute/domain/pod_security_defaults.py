@@ -48,7 +48,10 @@ def filled_spec(spec: Manifest, level: PodSecurityLevel = RESTRICTED) -> Manifes
     given = _set(_part(spec, "securityContext"))
     if _part(spec, "os").get("name") == "windows":
         return {**token, **spec, "securityContext": {"runAsNonRoot": True, **given}}
-    pod = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    not_root = (
+        {} if spec.get("hostUsers") is False else {"runAsNonRoot": True}
+    )  # root of a user namespace is nobody on the node
+    pod = {**not_root, "seccompProfile": {"type": "RuntimeDefault"}}
     lists = {where: [_container(c) for c in spec[where]] for where in _LISTS if spec.get(where)}
     return {**token, **spec, **lists, "securityContext": {**pod, **given}}
 

@@ -32,8 +32,10 @@ from pincompute_sdk.generated.models import (
     MemberList,
     MemberRole,
     NewMember,
+    NewPodSecurity,
     NewToken,
     OperationRecord,
+    PodSecurity,
     Project,
     ProjectList,
     ProjectMember,
@@ -1492,6 +1494,29 @@ class MembersResource:
         """
         return await self._caller.call(
             op.MEMBERS_REPLACE, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, body, within)
+        )
+
+
+class PodSecurityResource:
+    """The `pod_security` of the interface."""
+
+    def __init__(self, caller: AsyncCaller) -> None:
+        self._caller = caller
+
+    async def replace(
+        self,
+        project: str,
+        body: NewPodSecurity | Mapping[str, Any],
+        *,
+        reason: str | None = None,
+        within: float = 30.0,
+    ) -> PodSecurity:
+        """PUT /v1/projects/{project}/pod-security
+
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
+        """
+        return await self._caller.call(
+            op.POD_SECURITY_REPLACE, Input({"project": project}, {}, {"Pincompute-Reason": reason}, body, within)
         )
 
 
@@ -3019,6 +3044,7 @@ class AsyncResources:
         self.explain = ExplainResource(caller)
         self.history = HistoryResource(caller)
         self.members = MembersResource(caller)
+        self.pod_security = PodSecurityResource(caller)
         self.projects = ProjectsResource(caller)
         self.roles = RolesResource(caller)
         self.service = ServiceResource(caller)

@@ -483,6 +483,19 @@ class NewMember(Model):
     """
 
 
+class NewPodSecurity(Model):
+    level: str = "restricted"
+    """restricted; or lowered for this project: to baseline, which allows root, or to privileged, which allows everything and
+    needs reason, approvedBy and until. One of: restricted, baseline, privileged.
+    """
+    reason: str = ""
+    """Why the project needs it."""
+    approved_by: str = ""
+    """Who approved it."""
+    until: str = ""
+    """When the project is back at restricted, for example 2027-01-31T00:00:00Z. Empty: never."""
+
+
 class NewToken(Model):
     name: str
     """What it is for."""

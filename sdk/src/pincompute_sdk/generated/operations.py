@@ -22,6 +22,7 @@ from pincompute_sdk.generated.models import (
     LifecycleResult,
     LogLine,
     MemberList,
+    PodSecurity,
     Project,
     ProjectList,
     ProjectMember,
@@ -82,6 +83,7 @@ MEMBERS_DELETE = Operation("DELETE", "/v1/projects/{project}/members/{name}", ty
 MEMBERS_GET = Operation("GET", "/v1/projects/{project}/members/{name}", ProjectMember)
 MEMBERS_LIST = Operation("GET", "/v1/projects/{project}/members", MemberList)
 MEMBERS_REPLACE = Operation("PUT", "/v1/projects/{project}/members/{name}", ProjectMember)
+POD_SECURITY_REPLACE = Operation("PUT", "/v1/projects/{project}/pod-security", PodSecurity)
 PROJECTS_CREATE = Operation("POST", "/v1/projects", ProjectWritten, keyed=True)
 PROJECTS_DELETE = Operation("DELETE", "/v1/projects/{project}", ProjectWritten)
 PROJECTS_GET = Operation("GET", "/v1/projects/{project}", Project)

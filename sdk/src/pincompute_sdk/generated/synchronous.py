@@ -32,8 +32,10 @@ from pincompute_sdk.generated.models import (
     MemberList,
     MemberRole,
     NewMember,
+    NewPodSecurity,
     NewToken,
     OperationRecord,
+    PodSecurity,
     Project,
     ProjectList,
     ProjectMember,
@@ -1481,6 +1483,29 @@ class MembersResource:
         """
         return self._caller.call(
             op.MEMBERS_REPLACE, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, body, within)
+        )
+
+
+class PodSecurityResource:
+    """The `pod_security` of the interface."""
+
+    def __init__(self, caller: SyncCaller) -> None:
+        self._caller = caller
+
+    def replace(
+        self,
+        project: str,
+        body: NewPodSecurity | Mapping[str, Any],
+        *,
+        reason: str | None = None,
+        within: float = 30.0,
+    ) -> PodSecurity:
+        """PUT /v1/projects/{project}/pod-security
+
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
+        """
+        return self._caller.call(
+            op.POD_SECURITY_REPLACE, Input({"project": project}, {}, {"Pincompute-Reason": reason}, body, within)
         )
 
 
@@ -2998,6 +3023,7 @@ class Resources:
         self.explain = ExplainResource(caller)
         self.history = HistoryResource(caller)
         self.members = MembersResource(caller)
+        self.pod_security = PodSecurityResource(caller)
         self.projects = ProjectsResource(caller)
         self.roles = RolesResource(caller)
         self.service = ServiceResource(caller)

@@ -4,28 +4,25 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import msgspec
 from litestar import Response, delete, get, post, put
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, JSONBody
 
 from pincompute.api.meta import Object, Struct, doc
-from pincompute.api.projects import PodSecurity, Project, ProjectMember
+from pincompute.api.projects import ProjectMember
 from pincompute.gateway import problems
 from pincompute.gateway.access import Authorizer, Roles
 from pincompute.gateway.cache_reads import CacheReads
-from pincompute.gateway.call_context import Call, Operation, Verb, may
+from pincompute.gateway.call_context import Call, Verb, may
 from pincompute.gateway.model import PROJECT, SimpleKind, field_mapping, in_projects
 from pincompute.gateway.model.document_validation import DesiredResource
 from pincompute.gateway.model.field_mapping import Data
-from pincompute.gateway.problems import FieldError
-from pincompute.gateway.workloads import object_handlers
+from pincompute.gateway.workloads import object_handlers, pod_security_handlers
 from pincompute.gateway.workloads.object_writer import WriteOptions
 from pincompute.gateway.workloads.project_members import ProjectMembers, founders
 from pincompute.gateway.workloads.responses import ObjectName
 from pincompute.gateway.workloads.write_service import WriteService
 
-LOWER = Operation("pod-security", "update")  # in the region: only a platform role allows it
 _MEMBERS = "/v1/projects/{project:str}/members"
 _MEMBER = f"{_MEMBERS}/{{name:str}}"
 
@@ -45,27 +42,16 @@ class MemberList(Struct):
 class ProjectWriter(WriteService):
     """Writes projects. The creator of a project owns it, unless the document names another owner.
 
-    Members have rules of their own, which only their own handlers check; so no other write of a project changes them. What the
-    project's pods may do on their nodes is changed by administrators alone.
+    Members and the level of Pod Security have rules of their own, which only their own handlers check; so no other write of a
+    project changes them.
     """
 
-    def __init__(self, reads: CacheReads, roles: Roles, authorizer: Authorizer, call: Call) -> None:
+    def __init__(self, reads: CacheReads, roles: Roles) -> None:
         super().__init__(reads)
         self._roles = roles
-        self._authorizer = authorizer
-        self._call = call
 
     def check(self, present: Object | None, desired: DesiredResource) -> None:
-        asked = msgspec.convert(desired.manifest["spec"].get("podSecurity") or {}, PodSecurity)
-        before = present.spec.pod_security if isinstance(present, Project) else PodSecurity()
-        if asked == before:
-            return
-        if not self._authorizer.everywhere(self._call.caller, LOWER):
-            message = "podSecurity: only an administrator changes what the pods of a project may do"
-            raise problems.forbidden(message, "leave the field as it is, or ask an administrator")
-        if asked.level_at(self._call.at) != asked.level:
-            expected = "a time to come"
-            raise problems.invalid(FieldError("podSecurity.until", expected, f"{asked.until} is past: write {expected}"))
+        pod_security_handlers.refuse_change(present, desired)
 
     async def create(self, kind: SimpleKind[Any], project: str, document: Data, options: WriteOptions) -> Response[bytes]:
         if document.get("kind", kind.name) == kind.name:
@@ -116,13 +102,8 @@ class ProjectWriter(WriteService):
         return await super().delete(kind, names, version, dry_run=dry_run)
 
 
-def _project_writer(
-    reads: NamedDependency[CacheReads],
-    roles: NamedDependency[Roles],
-    authorizer: NamedDependency[Authorizer],
-    call: NamedDependency[Call],
-) -> ProjectWriter:
-    return ProjectWriter(reads, roles, authorizer, call)
+def _project_writer(reads: NamedDependency[CacheReads], roles: NamedDependency[Roles]) -> ProjectWriter:
+    return ProjectWriter(reads, roles)
 
 
 def _project_members(
@@ -170,4 +151,5 @@ async def remove_member(name: FromPath[str], members: NamedDependency[ProjectMem
 ROUTES = (
     *object_handlers.routes(PROJECT, _project_writer),
     *(list_members, get_member, add_member, set_member, remove_member),
+    *pod_security_handlers.ROUTES,
 )
