@@ -34,8 +34,8 @@ CallerKind: TypeAlias = Literal["user", "service", "platform", "anonymous"]
 
 RESOURCES: tuple[Resource, ...] = (
     "projects",
-    "pod-security",
     "members",
+    "policies",
     "logs",
     "shells",
     "files",

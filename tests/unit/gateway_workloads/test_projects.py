@@ -90,7 +90,7 @@ async def test_a_member_with_an_unknown_field_is_refused(gateway: Running):
     assert (await gateway.ask("alice", "GET", f"{MEMBERS}/vic"))[0] == 404
 
 
-SECURITY = "/v1/projects/shop/pod-security"
+SECURITY = "/v1/admin/projects/shop/pod-security"
 PRIVILEGED = {"level": "privileged", "reason": "flashes boards", "approvedBy": "ann", "until": "2999-12-31T00:00:00Z"}
 
 

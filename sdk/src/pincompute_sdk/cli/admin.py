@@ -61,7 +61,7 @@ def pod_security(
     with options.client(where) as pin:
         asked = {"level": level, "reason": reason, "until": f"{until}T00:00:00Z" if DAY.fullmatch(until) else until}
         approved = {"approvedBy": approved_by or pin.session.get().name} if level != "restricted" else {}
-        made = pin.pod_security.replace(project, {**asked, **approved}, reason=reason or None)
+        made = pin.admin.projects_pod_security(project, {**asked, **approved}, reason=reason or None)
     ends = f" until {made.until}" if made.until else ""
     terminal.out(f"pods of project {project} keep to {made.level}{ends}")
 

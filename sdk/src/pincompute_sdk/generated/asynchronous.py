@@ -82,6 +82,22 @@ class AdminResource:
         """GET /v1/admin/clusters"""
         return await self._caller.call(op.ADMIN_CLUSTERS, Input({}, {}, {}, None, within))
 
+    async def projects_pod_security(
+        self,
+        name: str,
+        body: NewPodSecurity | Mapping[str, Any],
+        *,
+        reason: str | None = None,
+        within: float = 30.0,
+    ) -> PodSecurity:
+        """PUT /v1/admin/projects/{name}/pod-security
+
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
+        """
+        return await self._caller.call(
+            op.ADMIN_PROJECTS_POD_SECURITY, Input({"name": name}, {}, {"Pincompute-Reason": reason}, body, within)
+        )
+
 
 class AppsResource:
     """The `apps` of the interface."""
@@ -1494,29 +1510,6 @@ class MembersResource:
         """
         return await self._caller.call(
             op.MEMBERS_REPLACE, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, body, within)
-        )
-
-
-class PodSecurityResource:
-    """The `pod_security` of the interface."""
-
-    def __init__(self, caller: AsyncCaller) -> None:
-        self._caller = caller
-
-    async def replace(
-        self,
-        project: str,
-        body: NewPodSecurity | Mapping[str, Any],
-        *,
-        reason: str | None = None,
-        within: float = 30.0,
-    ) -> PodSecurity:
-        """PUT /v1/projects/{project}/pod-security
-
-        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
-        """
-        return await self._caller.call(
-            op.POD_SECURITY_REPLACE, Input({"project": project}, {}, {"Pincompute-Reason": reason}, body, within)
         )
 
 
@@ -3044,7 +3037,6 @@ class AsyncResources:
         self.explain = ExplainResource(caller)
         self.history = HistoryResource(caller)
         self.members = MembersResource(caller)
-        self.pod_security = PodSecurityResource(caller)
         self.projects = ProjectsResource(caller)
         self.roles = RolesResource(caller)
         self.service = ServiceResource(caller)

@@ -43,6 +43,7 @@ from pincompute_sdk.generated.models import (
 
 ADMIN_AUDIT_VERIFY = Operation("POST", "/v1/admin/audit/verify", AuditReport)
 ADMIN_CLUSTERS = Operation("GET", "/v1/admin/clusters", ClusterPage)
+ADMIN_PROJECTS_POD_SECURITY = Operation("PUT", "/v1/admin/projects/{name}/pod-security", PodSecurity)
 APPS_CREATE = Operation("POST", "/v1/projects/{project}/apps", AppWritten, keyed=True)
 APPS_DELETE = Operation("DELETE", "/v1/projects/{project}/apps/{name}", AppWritten)
 APPS_DIFF = Operation("POST", "/v1/projects/{project}/apps/{name}/diff", Difference)
@@ -83,7 +84,6 @@ MEMBERS_DELETE = Operation("DELETE", "/v1/projects/{project}/members/{name}", ty
 MEMBERS_GET = Operation("GET", "/v1/projects/{project}/members/{name}", ProjectMember)
 MEMBERS_LIST = Operation("GET", "/v1/projects/{project}/members", MemberList)
 MEMBERS_REPLACE = Operation("PUT", "/v1/projects/{project}/members/{name}", ProjectMember)
-POD_SECURITY_REPLACE = Operation("PUT", "/v1/projects/{project}/pod-security", PodSecurity)
 PROJECTS_CREATE = Operation("POST", "/v1/projects", ProjectWritten, keyed=True)
 PROJECTS_DELETE = Operation("DELETE", "/v1/projects/{project}", ProjectWritten)
 PROJECTS_GET = Operation("GET", "/v1/projects/{project}", Project)

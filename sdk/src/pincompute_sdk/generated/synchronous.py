@@ -80,6 +80,22 @@ class AdminResource:
         """GET /v1/admin/clusters"""
         return self._caller.call(op.ADMIN_CLUSTERS, Input({}, {}, {}, None, within))
 
+    def projects_pod_security(
+        self,
+        name: str,
+        body: NewPodSecurity | Mapping[str, Any],
+        *,
+        reason: str | None = None,
+        within: float = 30.0,
+    ) -> PodSecurity:
+        """PUT /v1/admin/projects/{name}/pod-security
+
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
+        """
+        return self._caller.call(
+            op.ADMIN_PROJECTS_POD_SECURITY, Input({"name": name}, {}, {"Pincompute-Reason": reason}, body, within)
+        )
+
 
 class AppsResource:
     """The `apps` of the interface."""
@@ -1483,29 +1499,6 @@ class MembersResource:
         """
         return self._caller.call(
             op.MEMBERS_REPLACE, Input({"project": project, "name": name}, {}, {"Pincompute-Reason": reason}, body, within)
-        )
-
-
-class PodSecurityResource:
-    """The `pod_security` of the interface."""
-
-    def __init__(self, caller: SyncCaller) -> None:
-        self._caller = caller
-
-    def replace(
-        self,
-        project: str,
-        body: NewPodSecurity | Mapping[str, Any],
-        *,
-        reason: str | None = None,
-        within: float = 30.0,
-    ) -> PodSecurity:
-        """PUT /v1/projects/{project}/pod-security
-
-        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
-        """
-        return self._caller.call(
-            op.POD_SECURITY_REPLACE, Input({"project": project}, {}, {"Pincompute-Reason": reason}, body, within)
         )
 
 
@@ -3023,7 +3016,6 @@ class Resources:
         self.explain = ExplainResource(caller)
         self.history = HistoryResource(caller)
         self.members = MembersResource(caller)
-        self.pod_security = PodSecurityResource(caller)
         self.projects = ProjectsResource(caller)
         self.roles = RolesResource(caller)
         self.service = ServiceResource(caller)

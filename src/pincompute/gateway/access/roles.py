@@ -14,24 +14,22 @@ from pincompute.gateway.call_context import Operation
 from pincompute.gateway.settings import AccessSettings, SettingsError
 
 READ = ("get", "list", "watch")
-BUILT_IN = ("viewer", "developer", "operator", "owner")
+OWNER = "owner"
+BUILT_IN = ("viewer", "developer", "operator", OWNER)
 """The project roles, each with all permissions of the one before."""
 
 _FIXED = PermissionUniverse(())  # of what every region has, whichever kinds of workloads it has
 
-OF_THE_REGION: Permissions = _FIXED.of(("clusters", "audit", "roles", "session"), ("*",)) | _FIXED.of(
+OF_THE_REGION: Permissions = _FIXED.of(("clusters", "audit", "roles", "session", "policies"), ("*",)) | _FIXED.of(
     ("projects",), ("create",)
 )
 """Rights that mean nothing inside a project; only a platform role or everybody's rights give them."""
 
-BEYOND_PROJECTS: Permissions = _FIXED.of(("pod-security",), ("*",))
-"""Permissions that only a platform role gives, whatever a project role of the settings says."""
-
 SELF: Permissions = _FIXED.of(("session",), ("get",))
 """What nobody known is refused: to ask who they are."""
 
-BEYOND_TOKENS: Permissions = _FIXED.of(("tokens", "pod-security"), ("create", "update", "delete"))
-"""A service token never changes service tokens or what pods may do on their nodes, whatever its scope says."""
+BEYOND_TOKENS: Permissions = _FIXED.of(("tokens",), ("create", "update", "delete"))
+"""A service token never makes, changes or removes service tokens, whatever its scope says."""
 
 
 def project_roles(universe: PermissionUniverse) -> Mapping[str, Permissions]:
@@ -50,7 +48,7 @@ def project_roles(universe: PermissionUniverse) -> Mapping[str, Permissions]:
         | of(("members",), ("create", "update", "delete"))
         | of(("tokens",), ("get", "list", "create", "delete"))
     )
-    return {"viewer": viewer, "developer": developer, "operator": operator, "owner": owner}
+    return {"viewer": viewer, "developer": developer, "operator": operator, OWNER: owner}
 
 
 def platform_roles(universe: PermissionUniverse) -> Mapping[str, Permissions]:
@@ -89,7 +87,7 @@ class Roles:
 
     def of_project(self, role: str) -> Permissions:
         """What the role allows in a project; a role that is not defined allows nothing."""
-        return self._project.get(role, NONE) - OF_THE_REGION - BEYOND_PROJECTS
+        return self._project.get(role, NONE) - OF_THE_REGION
 
     def of_platform(self, names: frozenset[str]) -> tuple[tuple[str, ...], Permissions]:
         """The platform roles of whoever goes by these names, and what they allow together."""
@@ -104,7 +102,7 @@ class Roles:
 
     def described(self) -> dict[str, tuple[str, ...]]:
         """Every role that a project member can have, with its operations."""
-        return {name: self.universe.operations(self.of_project(name)) for name in self._project}
+        return {name: self.universe.operations(rights - OF_THE_REGION) for name, rights in self._project.items()}
 
     def has(self, role: str) -> bool:
         return role in self._project

@@ -13,9 +13,9 @@ from litestar import put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
-from pincompute.api.meta import Object
 from pincompute.api.projects import PodSecurity, Project
 from pincompute.gateway import problems
+from pincompute.gateway.access import Authorizer
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.call_context import Call, may
 from pincompute.gateway.model import PROJECT
@@ -24,16 +24,20 @@ from pincompute.gateway.model.simple_kind import stated_spec, users
 from pincompute.gateway.problems import FieldError, Problem
 from pincompute.gateway.workloads.object_writer import ObjectWriter, WriteOptions
 
-PATH = "/v1/projects/{project:str}/pod-security"
+PATH = "/v1/admin/projects/{name:str}/pod-security"
 
 
 class NewPodSecurity(PodSecurity, forbid_unknown_fields=True):
     """What the pods of the project may do on their nodes. Left out: restricted."""
 
 
-@put(PATH, opt=may("pod-security", "update"), operation_id="setPodSecurity", tags=["projects"])
+@put(PATH, opt=may("policies", "update"), operation_id="setPodSecurity", tags=["admin"])
 async def set_pod_security(
-    project: FromPath[str], data: JSONBody[NewPodSecurity], reads: NamedDependency[CacheReads], call: NamedDependency[Call]
+    name: FromPath[str],
+    data: JSONBody[NewPodSecurity],
+    reads: NamedDependency[CacheReads],
+    authorizer: NamedDependency[Authorizer],
+    call: NamedDependency[Call],
 ) -> PodSecurity:
     """Lower the level for one project, or take it back. `privileged` needs a reason, a name and an end."""
     security = msgspec.convert(msgspec.to_builtins(data), PodSecurity)
@@ -42,19 +46,8 @@ async def set_pod_security(
     def wanted(obj: Any) -> DesiredResource:
         return _with_security(obj, security)
 
-    changed: Any = await ObjectWriter(PROJECT, reads).change(wanted, "", project, WriteOptions(call))
+    changed: Any = await ObjectWriter(PROJECT, reads, authorizer).change(wanted, "", name, WriteOptions(call))
     return changed.spec.pod_security
-
-
-def refuse_change(present: Object | None, desired: DesiredResource) -> None:
-    """Refuses every other write that changes the level. It judges the resource that results, wherever the field stood."""
-    asked = msgspec.convert(desired.manifest["spec"].get("podSecurity") or {}, PodSecurity)
-    before = present.spec.pod_security if isinstance(present, Project) else PodSecurity()
-    if asked != before:
-        raise problems.forbidden(
-            "podSecurity: only an administrator changes what the pods of a project may do",
-            f"leave the field as it is; an administrator uses PUT {PATH.replace(':str', '')}, or `pin admin pod-security`",
-        )
 
 
 def _refuse_past(security: PodSecurity, now: datetime) -> None:
