@@ -29,7 +29,7 @@ ROOM: Manifest = {
 """A member's room when no operator measures it: enough for everything."""
 
 
-def template(name: str, image: str = "registry.example/hello:1", scheduler: str = "") -> Manifest:
+def template(name: str, image: str = "registry.example/hello:1") -> Manifest:
     """A pod as services have them: two ports, some environment, probes, labels."""
     container: Manifest = {
         "name": "main",
@@ -39,8 +39,7 @@ def template(name: str, image: str = "registry.example/hello:1", scheduler: str 
         "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "32Mi"}},
         "readinessProbe": {"httpGet": {"path": "/healthz", "port": 8080}, "periodSeconds": 5},
     }
-    spec: Manifest = {"containers": [container], **({"schedulerName": scheduler} if scheduler else {})}
-    return {"metadata": {"labels": {"app": name, "team": "benchmarks"}}, "spec": spec}
+    return {"metadata": {"labels": {"app": name, "team": "benchmarks"}}, "spec": {"containers": [container]}}
 
 
 def app(name: str, replicas: int, **spec: Any) -> Manifest:

@@ -13,10 +13,22 @@ from typing import Any
 import aiohttp
 import pytest
 from contract_client import MERGE, Answer, Api, until
+from pod_security_cases import LEVELS, SECURE, template, unit
 from real_api_server import TOKEN, RealServer
 
-from pincompute.api import labels, member_clusters, projects, shards, template_limits, template_schema, workloads
+from pincompute.api import (
+    labels,
+    member_clusters,
+    object_validation,
+    projects,
+    shards,
+    template_limits,
+    template_schema,
+    workloads,
+)
 from pincompute.api.meta import GROUP, Resource
+from pincompute.api.projects import PodSecurityLevel
+from pincompute.domain import pod_security_defaults
 from pincompute.kube import api_errors
 from pincompute.kube.api_client import ApiClient
 from pincompute.kube.kubeconfig import ClusterConfig
@@ -147,6 +159,22 @@ async def _create(api: Api, manifest: dict[str, Any]) -> Answer:
 @pytest.mark.parametrize("name", INPUTS["good"])
 async def test_takes_what_validation_takes(server: Api, name: str) -> None:
     (await _create(server, patched(INPUTS["good"][name]))).ok(201)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+async def test_the_rules_of_pod_security_follow_the_level_of_the_namespace(server: Api, level: PodSecurityLevel) -> None:
+    """They say of a template what validation says. `test_contract_pod_security` compares that with Kubernetes' own verdict."""
+    labelled = {"metadata": {"labels": pod_security_defaults.namespace_labels(level)}}
+    (await server.patch(f"/api/v1/namespaces/{server.namespace}", labelled)).ok()
+    as_root = patched({"patch": {"spec": {"template": {"spec": {"securityContext": {"runAsUser": 0}}}}}})
+    if level != "restricted":
+        await until(lambda: _is_taken(server, workloads.PINAPPS.path(server.namespace), as_root), "the level to be in force")
+    for case, (pod, container, strictest) in SECURE.items():
+        manifest = unit(server.namespace, template(pod, container, "initContainers"))
+        answer = await _create(server, manifest)
+        assert (answer.code == 201) is (LEVELS.index(level) >= LEVELS.index(strictest)), (case, answer.body)
+        found = [str(problem) for problem in object_validation.problems(manifest, level=level)]
+        assert all(problem in answer.body["message"] for problem in found), (found, answer.body)
 
 
 @pytest.mark.parametrize("name", INPUTS["bad"])

@@ -67,4 +67,4 @@ def test_what_the_user_left_open_is_closed(region: Region, project: str):
     (placed,) = region.pods(project, "web")
     namespace = region.members[placed.cluster].get(NAMESPACES, "", project)
     assert namespace is not None
-    assert pod_security_defaults.NAMESPACE_LABELS.items() <= namespace.metadata.labels.items()
+    assert pod_security_defaults.namespace_labels().items() <= namespace.metadata.labels.items()

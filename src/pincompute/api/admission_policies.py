@@ -8,10 +8,19 @@ cannot read, the schema refuses field by field.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from pincompute.api import crds, fraction_policy, labels, member_clusters, rule_compiler, template_hash
+from pincompute.api import (
+    crds,
+    fraction_policy,
+    labels,
+    member_clusters,
+    projects,
+    rule_compiler,
+    template_hash,
+    validation_rules,
+)
 from pincompute.api.kinds import KINDS, Kinds, WorkloadKind
 from pincompute.api.meta import GROUP, VERSION, Manifest
 from pincompute.api.revisions import PINREVISIONS
@@ -54,6 +63,7 @@ def host(kinds: Kinds = KINDS) -> list[Manifest]:
         *(policy for kind in kinds for policy in _rules_of(kind)),
         *_validating("platform-writes", _REVISIONS_WRITTEN, _only_by(kinds, labels.FEDERATION)),
         *_workload_metadata(workloads),
+        *_project_policies(),
         *_finalizer("membercluster-finalizer", (member_clusters.MEMBERCLUSTERS.plural,), labels.DRAIN_FINALIZER),
         *_mutating(
             "fractions-as-text",
@@ -72,6 +82,8 @@ def member(kinds: Kinds = KINDS) -> list[Manifest]:
     return [
         *_validating("platform-writes", written, _only_by(kinds, labels.FEDERATION, labels.OPERATOR)),
         *_validating("requests-and-limits", _PODS_CREATED, _HAS_RESOURCES),
+        *_pod_policies(),
+        *_validating("project-namespaces", _NAMESPACES, _KEPT_LABELS),
         *_mutating("shards-untracked", _shards_created(kinds), _UNTRACKED, "Ignore"),
     ]
 
@@ -142,6 +154,84 @@ _HAS_RESOURCES: Manifest = {
             f"{{cpu: {template_hash.DEFAULT_CPU}, memory: {template_hash.DEFAULT_MEMORY}}}, limits: "
             f"{{memory: {template_hash.DEFAULT_MEMORY}}}'",
             "reason": "Invalid",
+        }
+    ],
+}
+
+
+def _pod_policies() -> list[Manifest]:
+    """What Pod Security does not judge of a pod in a project. Nobody is exempt: the platform's own pods keep these rules too.
+
+    An update can add tolerations and nothing else that the rules are about. Only the scheduler binds a pod to a node.
+    """
+    judged = Match("", "v1", ("pods",), ("CREATE", "UPDATE"), projects_only=True)
+    changed = "request.operation == 'CREATE' || object.spec.?tolerations != oldObject.spec.?tolerations"
+    rules = [replace(rule, cel=f"request.operation != 'CREATE' || {rule.cel}") for rule in validation_rules.MEMBER_POD]
+    spec: Manifest = {
+        rule_compiler.RULES: [rule.manifest() for rule in rules],
+        "properties": {"tolerations": {"items": {rule_compiler.RULES: [validation_rules.TOLERATION.manifest()]}}},
+    }
+    body: Manifest = {
+        "matchConditions": [{"name": "tolerations-change", "expression": changed}],
+        "variables": rule_compiler.variables({"properties": {"spec": spec}, "required": ["spec"]}),
+        "validations": [rule_compiler.VALIDATION],
+    }
+    bound = Match("", "v1", ("bindings", "pods/binding"), ("CREATE",), projects_only=True)
+    binding: Manifest = {
+        "expression": f"request.userInfo.username == '{_SCHEDULER}'",
+        "message": "only the scheduler binds pods to nodes in a project: leave the pod to it",
+        "reason": "Forbidden",
+    }
+    return [*_validating("pod-rules", judged, body), *_validating("pod-bindings", bound, {"validations": [binding]})]
+
+
+_SCHEDULER = "system:kube-scheduler"
+
+
+def _project_policies() -> list[Manifest]:
+    """Who may lower the Pod Security of a project: an administrator, or the gateway, which asks who its caller is.
+
+    The labels of the project's namespace say the same, so nobody but the federation changes these.
+    """
+    fields = {"level": projects.RESTRICTED, "reason": "", "approvedBy": "", "until": ""}
+    pairs = [(f"object.{_POD_SECURITY}.?{name}.orValue('{usual}')", usual) for name, usual in fields.items()]
+    unchanged = [f"{now} == (oldObject == null ? '{usual}' : {now.replace('object', 'oldObject', 1)})" for now, usual in pairs]
+    rule: Manifest = {
+        "expression": f"{_administrator_or(labels.GATEWAY)} || ({' && '.join(unchanged)})",
+        "messageExpression": """'spec.podSecurity: only an administrator changes what the pods of a project may do, and '
+            + request.userInfo.username + ' is none: leave the field as it is, or ask an administrator'""",
+        "reason": "Forbidden",
+    }
+    written = Match(GROUP, VERSION, (projects.PROJECTS.plural,), ("CREATE", "UPDATE"))
+    return [
+        *_validating("project-pod-security", written, {"validations": [rule]}),
+        *_validating("project-namespaces", _NAMESPACES, _KEPT_LABELS),
+    ]
+
+
+_POD_SECURITY = "?spec.?podSecurity"
+_MASTERS = "request.userInfo.groups.exists(g, g == 'system:masters')"
+
+
+def _administrator_or(process: str) -> str:
+    """CEL: the request comes from an administrator of the cluster or from one process of the platform."""
+    names = [labels.ADMINISTRATOR, *labels.user_names(process)]
+    return f"({_MASTERS} || request.userInfo.username in {names})"
+
+
+_NAMESPACES = Match("", "v1", ("namespaces",), ("UPDATE",))
+_KEPT: list[str] = [labels.PROJECT, labels.MANAGED_BY, labels.POD_SECURITY, labels.POD_SECURITY_VERSION]
+_KEPT_LABELS: Manifest = {
+    "matchConditions": [
+        {"name": "of-a-project", "expression": f"'{labels.PROJECT}' in oldObject.metadata.?labels.orValue({{}})"},
+        {"name": "not-by-the-federation", "expression": f"!{_administrator_or(labels.FEDERATION)}"},
+    ],
+    "validations": [
+        {
+            "expression": f"{_KEPT}.all(k, object.metadata.?labels[?k] == oldObject.metadata.?labels[?k])",
+            "message": f"metadata.labels: only the platform changes {', '.join(_KEPT)} of a project's namespace: leave them; "
+            "an administrator changes spec.podSecurity of the Project",
+            "reason": "Forbidden",
         }
     ],
 }

@@ -88,8 +88,11 @@ def _member_cluster() -> Manifest:
 def _project() -> Manifest:
     root = structural_schema.of_kind(projects.PROJECTS.type)
     _attach(root, validation_rules.PROJECT_NAME, validation_rules.RESERVED_PROJECT_NAMES)
+    _attach(structural_schema.at(root, "spec.podSecurity"), *validation_rules.POD_SECURITY)
+    _attach(structural_schema.at(root, "spec.podSecurity.until"), validation_rules.UNTIL)
     columns = (
         Column("Ready", f"{_READY}.status"),
+        Column("Security", ".status.podSecurity", description="Level of Pod Security that holds now"),
         Column("Description", ".spec.description"),
         Column("Message", f"{_READY}.message"),
         AGE,
@@ -129,6 +132,7 @@ def _set_template(root: Schema, path: str, more: tuple[validation_rules.Rule, ..
         _attach(structural_schema.at(template, f"metadata.{part}"), *validation_rules.KEYS)
     pod = structural_schema.at(template, "spec")
     _attach(pod, *validation_rules.POD_SPEC, *more)
+    _attach(structural_schema.at(pod, "tolerations[]"), validation_rules.TOLERATION)
     for where in ("containers", "initContainers"):
         _attach(structural_schema.at(pod, f"{where}[].ports"), validation_rules.PORTS)
         _attach(structural_schema.at(pod, f"{where}[].resources"), validation_rules.REQUESTS_FIT)

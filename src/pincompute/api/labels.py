@@ -12,6 +12,8 @@ ZONE = f"{GROUP}/zone"
 CLUSTER = f"{GROUP}/cluster"
 SHARD_UID = f"{GROUP}/shard-uid"  # on pods: uid of the shard that made them
 ORIGIN_UID = f"{GROUP}/origin-uid"  # on shards and pods: uid of the host object
+POD_SECURITY = "pod-security.kubernetes.io/enforce"  # on namespaces: level of the Pod Security Standards that pods must keep
+POD_SECURITY_VERSION = f"{POD_SECURITY}-version"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 PINCOMPUTE = "pincompute"  # value of MANAGED_BY on everything the platform made
 
@@ -45,6 +47,16 @@ LOCAL = "local"  # name by which an operator knows the one cluster it serves
 FEDERATION = "federation"
 GATEWAY = "gateway"
 OPERATOR = "operator"
+
+TIER_PRIORITIES = {"Reserved": 0, "OnDemand": 0, "Preemptible": -5}
+"""Priority of the pods of each tier. Pods without a class have 0 too, so pods of a tier never preempt those of others."""
+PLACEHOLDER_PRIORITY = -10  # of pods that only hold room: everything else preempts them
+PLACEHOLDER = "placeholder"
+
+
+def priority_class(tier: str) -> str:
+    """Returns the name of the PriorityClass of a tier's pods in members."""
+    return f"pincompute-{tier.lower()}"
 
 
 def service_account(process: str) -> str:

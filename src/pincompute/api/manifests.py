@@ -13,7 +13,23 @@ def host_manifests(kinds: Kinds = KINDS) -> list[Manifest]:
 
 
 def member_manifests(kinds: Kinds = KINDS) -> list[Manifest]:
-    return [_namespace(labels.SYSTEM_NAMESPACE), *crds.member(kinds), *admission_policies.member(kinds)]
+    return [_namespace(labels.SYSTEM_NAMESPACE), *_priority_classes(), *crds.member(kinds), *admission_policies.member(kinds)]
+
+
+def _priority_classes() -> list[Manifest]:
+    """Reserved and OnDemand share one priority, Preemptible is below, and pods that only hold room are the lowest."""
+    priorities = {**labels.TIER_PRIORITIES, labels.PLACEHOLDER: labels.PLACEHOLDER_PRIORITY}
+    return [
+        {
+            "apiVersion": "scheduling.k8s.io/v1",
+            "kind": "PriorityClass",
+            "metadata": {"name": labels.priority_class(tier), "labels": {labels.MANAGED_BY: labels.PINCOMPUTE}},
+            "value": priority,
+            "globalDefault": False,
+            "description": f"Pods of pincompute: {tier}.",
+        }
+        for tier, priority in priorities.items()
+    ]
 
 
 def _namespace(name: str) -> Manifest:

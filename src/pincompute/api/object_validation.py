@@ -16,6 +16,7 @@ from typing import Any, TypeAlias, cast
 from pincompute.api import crds, pod_security_rules, template_limits, validation_rules
 from pincompute.api.kinds import KINDS, Kinds
 from pincompute.api.meta import Manifest
+from pincompute.api.projects import RESTRICTED, PodSecurityLevel
 from pincompute.api.template_limits import Schema
 
 Json: TypeAlias = Any
@@ -25,7 +26,10 @@ _METADATA = frozenset(
     | {"generation", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "managedFields", "selfLink"}
 )
 _BYTES = re.compile(r"[0-9]{1,6}|[0-9]{1,9}m")
-_EVERY_RULE = (*validation_rules.EVERY, *(rule for fields in pod_security_rules.RULES.values() for rule in fields.values()))
+_EVERY_RULE = (
+    *validation_rules.EVERY,
+    *(rule for fields in pod_security_rules.RULES.values() for every in fields.values() for rule in every),
+)
 RULES = {(made["rule"], made["message"]): rule for rule in _EVERY_RULE for made in (rule.manifest(),)}
 """Every rule by what a schema says of it."""
 
@@ -64,10 +68,16 @@ class UnknownField:
         return ManifestProblem(_join(path, name), "is not a field", f"write {near}" if near else self.otherwise)
 
 
-def problems(manifest: Manifest, zones: Collection[str] | None = None, kinds: Kinds = KINDS) -> list[ManifestProblem]:
+def problems(
+    manifest: Manifest,
+    zones: Collection[str] | None = None,
+    kinds: Kinds = KINDS,
+    level: PodSecurityLevel = RESTRICTED,
+) -> list[ManifestProblem]:
     """Every problem of a manifest of one of the host's kinds; none means that the API server takes it.
 
     `zones`, where the caller knows them, are the region's: the API server cannot know, so scheduling would report others.
+    `level` is the project's of Pod Security.
     """
     version, kind = str(manifest.get("apiVersion", "")), str(manifest.get("kind", ""))
     schema = _schemas(kinds).get((version, kind))
@@ -76,7 +86,10 @@ def problems(manifest: Manifest, zones: Collection[str] | None = None, kinds: Ki
         return [ManifestProblem("kind", f"{say(kind)} of apiVersion {say(version)} is not known", f"write one of {known}")]
     found = [*_metadata(manifest.get("metadata"))]
     named = isinstance(_at(manifest, "metadata", "name"), str)
-    _SchemaWalk(found).value(manifest if named else {**manifest, "metadata": {"name": "unjudged"}}, schema, "")
+    host_users = _at(manifest, "spec", "template", "spec", "hostUsers") is not False
+    _SchemaWalk(found, level=level, host_users=host_users).value(
+        manifest if named else {**manifest, "metadata": {"name": "unjudged"}}, schema, ""
+    )
     return [
         *found,
         *_oversized(_at(manifest, "spec", "template")),
@@ -166,9 +179,17 @@ class _SchemaWalk:
     """
 
     def __init__(
-        self, found: list[ManifestProblem], unknown: UnknownField | None = None, *, keeps_positions: bool = False
+        self,
+        found: list[ManifestProblem],
+        unknown: UnknownField | None = None,
+        *,
+        keeps_positions: bool = False,
+        level: PodSecurityLevel = RESTRICTED,
+        host_users: bool = True,
     ) -> None:
         self._found = found
+        self._host_users = host_users
+        self._level: PodSecurityLevel = level
         self._unknown = unknown or UnknownField()
         self._keeps_positions = keeps_positions
         self._mistyped: list[str] = []
@@ -233,7 +254,9 @@ class _SchemaWalk:
     def _rules(self, value: Json, schema: Schema, path: str) -> None:
         for manifest in schema.get("x-kubernetes-validations", ()):
             rule = RULES[manifest["rule"], manifest["message"]]
-            if rule.holds is not None and not self._is_consequence(rule, path) and not rule.holds(value):
+            if rule.holds is None or not rule.applies(self._level, host_users=self._host_users):
+                continue
+            if not self._is_consequence(rule, path) and not rule.holds(value):
                 problem = f"{say(value)} {rule.problem}" if rule.names_value else rule.problem
                 self._report(_join(path, rule.path) or "metadata.name", problem, rule.remedy)
 

@@ -1,11 +1,17 @@
-"""Defines projects: a team's namespace in every cluster, and who may do what in it."""
+"""Defines projects: a team's namespace in every cluster, who may do what in it, and what its pods may do."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from datetime import UTC, datetime
+from typing import Annotated, Literal, TypeAlias
 
 from pincompute.api.conditions import Conditions
 from pincompute.api.meta import GROUP, NAME, VERSION, Object, Resource, Struct, doc
+
+PodSecurityLevel: TypeAlias = Literal["restricted", "baseline", "privileged"]
+"""A level of the Pod Security Standards, https://kubernetes.io/docs/concepts/security/pod-security-standards"""
+RESTRICTED: PodSecurityLevel = "restricted"
+POD_SECURITY_VERSION = "v1.36"  # of the standards; pinned, so that an upgrade of a cluster refuses no pod that it took before
 
 
 class ProjectMember(Struct):
@@ -28,12 +34,47 @@ class ProjectMember(Struct):
     ] = "developer"
 
 
+class PodSecurity(Struct):
+    """What the pods of the project may do on their nodes. Only an administrator changes it."""
+
+    level: Annotated[
+        PodSecurityLevel,
+        doc(
+            "restricted; or lowered for this project: to baseline, which allows root, or to privileged, which allows "
+            "everything and needs reason, approvedBy and until."
+        ),
+    ] = RESTRICTED
+    reason: Annotated[str, doc("Why the project needs it.", maxLength=1024)] = ""
+    approved_by: Annotated[str, doc("Who approved it.", maxLength=260)] = ""
+    until: Annotated[
+        str,
+        doc("When the project is back at restricted, for example 2027-01-31T00:00:00Z. Empty: never.", maxLength=32),
+    ] = ""
+
+    @property
+    def end(self) -> datetime | None:
+        """Returns when a lowered level ends; None when it does not end. What is no time, as a day that is not, has ended."""
+        if not self.until:
+            return None
+        try:
+            return datetime.strptime(self.until, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+        except ValueError:
+            return datetime.min.replace(tzinfo=UTC)
+
+    def level_at(self, now: datetime) -> PodSecurityLevel:
+        """Returns the level that holds now: a lowered level ends by itself."""
+        return RESTRICTED if self.end is not None and self.end <= now else self.level
+
+
 class ProjectSpec(Struct):
     description: Annotated[str, doc("What the project is for.", maxLength=1024)] = ""
     members: Annotated[
         tuple[ProjectMember, ...],
         doc("Who may do what.", maxItems=500, x_kubernetes_list_type="map", x_kubernetes_list_map_keys=["name"]),
     ] = ()
+    pod_security: Annotated[PodSecurity, doc("What its pods may do on their nodes. Only an administrator changes it.")] = (
+        PodSecurity()
+    )
 
 
 class RemainingNamespace(Struct):
@@ -43,6 +84,9 @@ class RemainingNamespace(Struct):
 
 class ProjectStatus(Struct):
     observed_generation: Annotated[int, doc("The last metadata.generation that was acted on.")] = 0
+    pod_security: Annotated[PodSecurityLevel, doc("The level that holds now; restricted when a lowered one has ended.")] = (
+        RESTRICTED
+    )
     conditions: Conditions = ()
     remaining: Annotated[
         tuple[RemainingNamespace, ...], doc("Of a project that is being deleted: where something of it is left.")

@@ -11,12 +11,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
 
+from pincompute.api import labels
 from pincompute.api.meta import Manifest
+from pincompute.api.projects import RESTRICTED
 from pincompute.api.structural_schema import Schema
 
 RULES = "x-kubernetes-validations"
 _TEMPLATE = ("object.spec", "template")
 _TEMPLATE_CHANGES = "oldObject == null || object.spec.template != oldObject.spec.template"
+_LEVEL = (
+    f"[namespaceObject.metadata.?labels[?'{labels.POD_SECURITY}'].orValue('')]"
+    f".map(l, l in ['baseline', 'privileged'] ? l : '{RESTRICTED}')[0]"
+)
+_HOST_USERS = "object.?spec.?template.?spec.?hostUsers.orValue(true) != false"
 _LONGEST = 4000  # characters; the API server does not show a message above 5 KiB
 
 
@@ -32,13 +39,17 @@ VALIDATION: Manifest = {
 def variables(schema: Schema) -> list[Manifest]:
     """CEL over `object` for a policy: the last variable, `problems`, is empty where nothing is wrong.
 
-    The rules of the pod template are judged when it changes. So a workload whose template a later version refuses can still be
-    stopped, paused and scaled. The schema's types must have been checked before. Each list of the object has a variable of its
-    own, because the API server bounds the cost of each expression and evaluates a variable only where it is used.
+    A rule with `levels` applies where the namespace enforces one of these levels of Pod Security. The rules of the pod template
+    are judged when it changes. So a workload whose template a later version refuses can still be stopped, paused and scaled.
+    The schema's types must have been checked before. Each list of the object has a variable of its own, because the API server
+    bounds the cost of each expression and evaluates a variable only where it is used.
     """
     lists: dict[str, str] = {}
     problems = _joined(_lines(schema, _Place("object", lists=lists)))
-    return [{"name": name, "expression": cel} for name, cel in (*lists.items(), ("problems", problems))]
+    return [
+        {"name": name, "expression": cel}
+        for name, cel in (("level", _LEVEL), ("hostUsers", _HOST_USERS), *lists.items(), ("problems", problems))
+    ]
 
 
 def without_rules(schema: Schema) -> Schema:
@@ -114,11 +125,13 @@ def _hoisted(expression: str, lists: dict[str, str]) -> str:
 
 
 def _judged(rule: Manifest, place: _Place) -> str:
-    """The rule says `self` of the value that it judges."""
+    """The rule says `self` of the value that it judges. `level` and `hostUsers` are variables of the policy."""
     said = rule["message"].replace("\\", "\\\\").replace("'", "\\'")
     field = _Place("", place.named(rule.get("fieldPath", ""))) if place.value != "object" else place
     line = field.named(f": {said}\\n") if place.value != "object" else f"'{said}\\n'"
-    return f"([{place.value}].all(self, {rule['rule']}) ? '' : {line})"
+    lifted = f"!(variables.level in {rule['levels']}) || " if "levels" in rule else ""
+    lifted += "!variables.hostUsers || " if rule.get("hostUsers") else ""
+    return f"({lifted}[{place.value}].all(self, {rule['rule']}) ? '' : {line})"
 
 
 def _joined(lines: Iterator[str]) -> str:

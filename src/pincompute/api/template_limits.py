@@ -131,7 +131,8 @@ def of(kind: str) -> Mapping[str, Schema]:
     limits = LIMITS.get(kind, {})
     choices = {field: {**limits.get(field, {}), "enum": values} for field, values in CHOICES.get(kind, {}).items()}
     known = ChainMap(choices, limits)
-    secure = {field: {**known.get(field, {}), **_ruled(rule)} for field, rule in pod_security_rules.RULES.get(kind, {}).items()}
+    rules = pod_security_rules.RULES.get(kind, {})
+    secure = {field: {**known.get(field, {}), **_ruled(*every)} for field, every in rules.items()}
     return ChainMap(secure, choices, limits)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from pincompute.api import labels, quantity
 from pincompute.api.meta import GROUP, NAME, Manifest
+from pincompute.api.projects import PodSecurityLevel
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,8 @@ class Rule:
     `holds` says in Python what `cel` says; it is None where the answer needs the object before the change. It may count on
     the types of the schema, not on anything being there. `needs` is a pattern of paths below: where such a part has the wrong
     type, the rule cannot be judged. `names_value`: our own message begins with the value, which the API server shows by itself.
+    `levels`: the levels of Pod Security at which the rule applies; empty for every level. `host_users`: it applies to pods with
+    the users of the host, and not to those in a user namespace of their own (`hostUsers: false`).
     """
 
     cel: str
@@ -32,10 +35,17 @@ class Rule:
     path: str = ""
     needs: str = ""
     names_value: bool = False
+    levels: tuple[PodSecurityLevel, ...] = ()
+    host_users: bool = False
 
     def manifest(self) -> Manifest:
         path = {"fieldPath": f".{self.path}"} if self.path else {}
-        return {"rule": self.cel, "message": f"{self.problem}: {self.remedy}", **path}
+        levels = {"levels": list(self.levels)} if self.levels else {}
+        users = {"hostUsers": True} if self.host_users else {}
+        return {"rule": self.cel, "message": f"{self.problem}: {self.remedy}", **path, **levels, **users}
+
+    def applies(self, level: PodSecurityLevel, *, host_users: bool) -> bool:
+        return (not self.levels or level in self.levels) and (host_users or not self.host_users)
 
 
 def _parsed(value: str | int) -> quantity.Quantity | None:
@@ -153,6 +163,10 @@ UPDATE = (
 DISRUPTION = _count_or_percent("maxUnavailable")
 
 
+UP_TO_BASELINE: tuple[PodSecurityLevel, ...] = ("restricted", "baseline")
+"""The levels at which a rule of `baseline` applies: `restricted` contains it."""
+
+
 def _containers(spec: Manifest, where: str = "containers") -> list[Manifest]:
     return spec.get(where) or []
 
@@ -163,7 +177,12 @@ def _names(items: list[Manifest]) -> list[str]:
 
 def _refused(field: str, remedy: str) -> Rule:
     return Rule(
-        f"!has(self.{field}) || !self.{field}", f"{field} must not be true", remedy, lambda spec: not spec.get(field), field
+        f"!has(self.{field}) || !self.{field}",
+        f"{field} must not be true",
+        remedy,
+        lambda spec: not spec.get(field),
+        field,
+        levels=UP_TO_BASELINE,
     )
 
 
@@ -184,6 +203,68 @@ def _mounted(spec: Manifest, where: str) -> set[str]:
     return {name for container in _containers(spec, where) for name in _names(container.get("volumeMounts") or [])}
 
 
+def _absent(field: str, why: str, remedy: str) -> Rule:
+    return Rule(
+        f"!has(self.{field}) || self.{field} == ''",
+        f"{field} must not be set, since {why}",
+        remedy,
+        lambda spec: not spec.get(field),
+        field,
+    )
+
+
+def _usual(field: str, value: str, why: str) -> Rule:
+    return Rule(
+        f"!has(self.{field}) || self.{field} in ['', '{value}']",
+        f"{field} must not be other than {value}, since {why}",
+        "remove it",
+        lambda spec: spec.get(field, "") in ("", value),
+        field,
+    )
+
+
+NODE_NAME = _absent(
+    "nodeName", "the platform chooses nodes", "remove it, or narrow the nodes with nodeSelector or placement.zones"
+)
+NODE_CHOICE = (
+    NODE_NAME,
+    _usual("schedulerName", "default-scheduler", "another scheduler could break the platform's placement"),
+    _usual("serviceAccountName", "default", "the project's only service account in a cluster is default"),
+    _usual("serviceAccount", "default", "the project's only service account in a cluster is default"),
+)
+"""What Pod Security does not judge: who chooses the pod's node, and as whom the pod talks to the API server."""
+
+_TOLERABLE = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")  # Kubernetes tolerates them for every pod
+_CLUSTER_TAINTS = (
+    "^(|ToBeDeletedByClusterAutoscaler|DeletionCandidateOfClusterAutoscaler|"
+    "(node[.]kubernetes[.]io|node-role[.]kubernetes[.]io|node[.]cloudprovider[.]kubernetes[.]io|(.+[.])?pincompute[.]io)/.*)$"
+)
+TOLERATION = Rule(
+    f"has(self.key) && (self.key in {list(_TOLERABLE)} || !self.key.matches('{_CLUSTER_TAINTS}'))",
+    "a toleration must name the key of a taint, and not one with which the platform or Kubernetes keeps pods off a node",
+    f"remove it; keys of {GROUP}/ and node.kubernetes.io/ are not yours to tolerate, except not-ready and unreachable",
+    lambda given: _is_tolerable(given.get("key", "")),
+    "key",
+)
+
+
+def _is_tolerable(key: str) -> bool:
+    return key in _TOLERABLE or re.fullmatch(_CLUSTER_TAINTS, key) is None
+
+
+_CLASSES = ["", *map(labels.priority_class, (*labels.TIER_PRIORITIES, labels.PLACEHOLDER))]
+MEMBER_POD = (
+    *NODE_CHOICE,
+    Rule(
+        f"!has(self.priorityClassName) || self.priorityClassName in {_CLASSES}",
+        f"priorityClassName must be a class of the platform's tiers: {', '.join(_CLASSES[1:])}",
+        "remove it, or write one of these",
+        lambda spec: spec.get("priorityClassName", "") in _CLASSES,
+        "priorityClassName",
+    ),
+)
+"""What Pod Security does not judge of a pod in a member, beyond its tolerations. A template says less: see `POD_SPEC`."""
+
 POD_SPEC = (
     Rule(
         "!has(self.initContainers) || self.containers.all(c, !self.initContainers.exists(i, i.name == c.name))",
@@ -197,12 +278,14 @@ POD_SPEC = (
     _refused("hostNetwork", "remove it, pods use the pod network; declare ports in containers[].ports"),
     _refused("hostPID", "remove it"),
     _refused("hostIPC", "remove it"),
+    *NODE_CHOICE,
+    _absent("priorityClassName", "the tier decides the priority", "remove it, and choose the tier"),
     Rule(
-        "!has(self.nodeName)",
-        "nodeName must not be set, since the platform chooses nodes",
-        "remove it, or narrow the nodes with nodeSelector or placement.zones",
-        lambda spec: not spec.get("nodeName"),
-        "nodeName",
+        "!has(self.priority)",
+        "priority must not be set, since the tier decides it",
+        "remove it, and choose the tier",
+        lambda spec: "priority" not in spec,
+        "priority",
     ),
 )
 
@@ -269,6 +352,25 @@ SINGLETON = Rule(
     lambda root: _name(root) == labels.LOCAL,
 )
 
+
+def _for_privileged(field: str, what: str, remedy: str) -> Rule:
+    return Rule(
+        f"!has(self.level) || self.level != 'privileged' || (has(self.{field}) && self.{field}.matches('[^ ]'))",
+        f"{field} is required for the level privileged: {what}",
+        remedy,
+        lambda given: given.get("level") != "privileged" or bool(given.get(field, "").strip(" ")),
+        field,
+    )
+
+
+POD_SECURITY = (
+    _for_privileged("reason", "why the project needs it", "write a sentence"),
+    _for_privileged("approvedBy", "who approved it", "write a name"),
+    _for_privileged("until", "when it ends", "write a time in UTC, for example 2027-01-31T00:00:00Z"),
+)
+_TIME = "^(|2[0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z)$"
+UNTIL = _matches(_TIME, "must be a time in UTC", "write for example 2027-01-31T00:00:00Z")
+
 EVERY = (
     WORKLOAD_NAME,
     CLUSTER_NAME,
@@ -281,6 +383,9 @@ EVERY = (
     *UPDATE,
     DISRUPTION,
     *POD_SPEC,
+    TOLERATION,
+    *POD_SECURITY,
+    UNTIL,
     *SERVICE_POD_SPEC,
     PORTS,
     *KEYS,

@@ -1,7 +1,8 @@
-"""Fills in what the Pod Security Standard `restricted` requires of a pod and its template leaves unset.
+"""Fills in what the project's level of the Pod Security Standards requires of a pod and its template leaves unset.
 
-A field that the user set stays as it is, and the API server of the member judges it. What is filled in is no part of a
-revision, so a pod that runs is not replaced when this module fills in more.
+Only `restricted` requires something: the other levels forbid, and what is unset breaks none of their rules. A field that the
+user set stays as it is, and the API server of the member judges it. What is filled in is no part of a revision, so a pod that
+runs is not replaced when this module fills in more.
 
 Source of the fields: https://kubernetes.io/docs/concepts/security/pod-security-standards
 """
@@ -11,30 +12,46 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pincompute.api import labels
 from pincompute.api.meta import Manifest
-
-LEVEL = "restricted"
-VERSION = "v1.36"  # of the standard; pinned, so that an upgrade of a cluster refuses no pod that it took before
-NAMESPACE_LABELS: Mapping[str, str] = {
-    "pod-security.kubernetes.io/enforce": LEVEL,
-    "pod-security.kubernetes.io/enforce-version": VERSION,
-}
+from pincompute.api.projects import POD_SECURITY_VERSION, RESTRICTED, PodSecurityLevel
 
 _LISTS = ("initContainers", "containers")
 
 
-def filled(template: Manifest) -> Manifest:
-    """Returns the template with every unset field of the standard set; the given one stays as it is."""
-    return {**template, "spec": filled_spec(template["spec"])}
+def namespace_labels(level: PodSecurityLevel = RESTRICTED) -> dict[str, str]:
+    """Returns the labels by which an API server enforces the level on the pods of a namespace."""
+    return {labels.POD_SECURITY: level, labels.POD_SECURITY_VERSION: POD_SECURITY_VERSION}
 
 
-def filled_spec(spec: Manifest) -> Manifest:
-    """Returns the pod spec with every unset field of the standard set. Pods of Windows have only runAsNonRoot of them."""
-    token = {"automountServiceAccountToken": False}  # beyond the standard: few pods talk to their API server
+def namespace_level(given: Mapping[str, str]) -> PodSecurityLevel:
+    """Returns the level of a namespace with these labels. Where none of the levels is named, what is filled in breaks none."""
+    match given.get(labels.POD_SECURITY):
+        case "baseline":
+            return "baseline"
+        case "privileged":
+            return "privileged"
+        case _:
+            return RESTRICTED
+
+
+def filled(template: Manifest, level: PodSecurityLevel = RESTRICTED) -> Manifest:
+    """Returns the template with every unset field of the level set; the given one stays as it is."""
+    return {**template, "spec": filled_spec(template["spec"], level)}
+
+
+def filled_spec(spec: Manifest, level: PodSecurityLevel = RESTRICTED) -> Manifest:
+    """Returns the pod spec with every unset field of the level set. Pods of Windows have only runAsNonRoot of them."""
+    token = {"automountServiceAccountToken": False}  # beyond the standards: few pods talk to their API server
+    if level != RESTRICTED:
+        return {**token, **spec}
     given = _set(_part(spec, "securityContext"))
     if _part(spec, "os").get("name") == "windows":
         return {**token, **spec, "securityContext": {"runAsNonRoot": True, **given}}
-    pod = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    not_root = (
+        {} if spec.get("hostUsers") is False else {"runAsNonRoot": True}
+    )  # root of a user namespace is nobody on the node
+    pod = {**not_root, "seccompProfile": {"type": "RuntimeDefault"}}
     lists = {where: [_container(c) for c in spec[where]] for where in _LISTS if spec.get(where)}
     return {**token, **spec, **lists, "securityContext": {**pod, **given}}
 

@@ -20,6 +20,7 @@ from pincompute.api import kinds, labels
 from pincompute.api.builtin import Pod
 from pincompute.api.conditions import find
 from pincompute.api.meta import Manifest, Resource
+from pincompute.api.projects import RESTRICTED, PodSecurityLevel
 from pincompute.api.shards import Shard, Share
 from pincompute.domain import pod_security_defaults
 
@@ -62,11 +63,16 @@ def _fit(stem: str, suffix: str) -> str:
     return f"{stem[: LONGEST_NAME - len(suffix) - _DIGEST - 1].rstrip('-.')}-{digest}{suffix}"
 
 
-def render(resource: Resource[Any], shard: Shard, share: Share, marks: Marks, name: str) -> Manifest:
-    """Returns the pod of one replica, with what the project's Pod Security Standard requires.
+def render(
+    resource: Resource[Any], shard: Shard, share: Share, marks: Marks, name: str, level: PodSecurityLevel = RESTRICTED
+) -> Manifest:
+    """Returns the pod of one replica, with what the project's level of Pod Security requires and with its tier's priority.
 
-    Its containers can read zone and cluster through the downward API of its labels.
+    Its containers can read zone and cluster through the downward API of its labels. The priority is not part of the template,
+    so another tier makes no other revision: only pods that are made later have its priority.
     """
+    spec = pod_security_defaults.filled_spec(share.template["spec"], level)
+    spec.pop("priority", None)  # a template of a former version may hold one, and the API server takes only that of the class
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -77,7 +83,7 @@ def render(resource: Resource[Any], shard: Shard, share: Share, marks: Marks, na
             "annotations": marks.annotations,
             "ownerReferences": [owner(resource, shard)],
         },
-        "spec": pod_security_defaults.filled_spec(share.template["spec"]),
+        "spec": {**spec, "priorityClassName": labels.priority_class(shard.spec.tier)},
     }
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import get_args
 
+import msgspec
 import pytest
 
 from pincompute.api import labels
 from pincompute.api.builtin import Pod, PodStatus
 from pincompute.api.conditions import Condition
 from pincompute.api.meta import ObjectMeta, OwnerReference
+from pincompute.api.projects import PodSecurityLevel
 from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS, Origin, PinAppShard, ShardSpec, Share
+from pincompute.api.workloads import Tier
 from pincompute.domain import pod_security_defaults, shard_pods
 
 SHARE = Share(
@@ -88,8 +92,45 @@ def test_a_rendered_pod():
                 }
             ],
         },
-        "spec": pod_security_defaults.filled_spec({"containers": [{"name": "web", "image": "hello:1"}]}),
+        "spec": {
+            **pod_security_defaults.filled_spec({"containers": [{"name": "web", "image": "hello:1"}]}),
+            "priorityClassName": "pincompute-ondemand",
+        },
     }
+
+
+TIERS: dict[str, tuple[Tier, str]] = {
+    "Reserved": ("Reserved", "pincompute-reserved"),
+    "OnDemand": ("OnDemand", "pincompute-ondemand"),
+    "Preemptible": ("Preemptible", "pincompute-preemptible"),
+}
+
+
+@pytest.mark.parametrize("case", TIERS)
+def test_a_pod_has_the_priority_of_its_tier_whatever_an_old_template_says(case: str) -> None:
+    tier, wanted = TIERS[case]
+    of = shard()
+    of = msgspec.structs.replace(of, spec=msgspec.structs.replace(of.spec, tier=tier))
+    said = {"priorityClassName": "system-node-critical", "priority": 2_000_001_000}
+    share = msgspec.structs.replace(SHARE, template={"spec": {**SHARE.template["spec"], **said}})
+    spec = shard_pods.render(PINAPPSHARDS, of, share, shard_pods.marks(PINAPPSHARDS, of, share, "s", 0), "p")["spec"]
+    assert (spec["priorityClassName"], spec.get("priority")) == (wanted, None)
+    assert share.template["spec"].keys() >= said.keys(), "the template stays as it is"
+
+
+def test_tiers_share_a_priority_or_give_way_in_their_order() -> None:
+    reserved, on_demand, preemptible = (labels.TIER_PRIORITIES[tier] for tier in ("Reserved", "OnDemand", "Preemptible"))
+    assert reserved == on_demand > preemptible > labels.PLACEHOLDER_PRIORITY
+    assert on_demand == 0, "the pods of a former version have no class, and none of them is preempted by an upgrade"
+    assert set(labels.TIER_PRIORITIES) == set(get_args(Tier))
+
+
+@pytest.mark.parametrize("level", ["baseline", "privileged"])
+def test_a_lowered_project_has_nothing_filled_in_but_the_absent_token(level: PodSecurityLevel) -> None:
+    marks = shard_pods.marks(PINAPPSHARDS, shard(), SHARE, "s", 0)
+    spec = shard_pods.render(PINAPPSHARDS, shard(), SHARE, marks, "p", level)["spec"]
+    own = {"automountServiceAccountToken": False, "priorityClassName": "pincompute-ondemand"}
+    assert spec == {**SHARE.template["spec"], **own}
 
 
 BORN, LATER = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)

@@ -13,7 +13,7 @@ from pincompute.api.builtin import NAMESPACES, NETWORKPOLICIES, Namespace, Names
 from pincompute.api.conditions import Condition
 from pincompute.api.labels import HOST, MANAGED_BY, NAMESPACES_FINALIZER, PINCOMPUTE, PROJECT, PROJECT_UID
 from pincompute.api.meta import Key, Manifest, ObjectMeta
-from pincompute.api.projects import PROJECTS, Project
+from pincompute.api.projects import PROJECTS, PodSecurity, Project, ProjectSpec
 from pincompute.domain import pod_security_defaults, project_namespace
 from pincompute.engine.plan import Apply, Confirm, Create, Delete, Patch, Plan, Replace
 from pincompute.federation.project import namespace_objects, project_controller
@@ -22,7 +22,7 @@ from pincompute.federation.project.project_namespaces import ObservedProject, Pr
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 UNCLAIMED = {MANAGED_BY: PINCOMPUTE, PROJECT: "shop"}
 OURS = {**UNCLAIMED, PROJECT_UID: "p"}
-WHOLE = {**OURS, **pod_security_defaults.NAMESPACE_LABELS}
+WHOLE = {**OURS, **pod_security_defaults.namespace_labels()}
 ENFORCE = "pod-security.kubernetes.io/enforce"
 NAMESPACE_LABELS: dict[str, tuple[dict[str, str] | None, list[type], str]] = {
     "missing": (None, [Create], "Preparing"),
@@ -198,12 +198,49 @@ def test_the_project_goes_once_every_cluster_proves_that_it_holds_no_namespace_o
     assert release[0].body == {"metadata": {"finalizers": []}}
 
 
+# -- lowered levels -----------------------------------------------------------------------------------------------------------
+
+LATER = "2026-11-02T00:00:00Z"  # a day after NOW
+LEVELS: dict[str, tuple[dict[str, Any], str, float | None]] = {
+    "not lowered": ({}, "restricted", None),
+    "lowered for good": ({"level": "baseline"}, "baseline", None),
+    "lowered until later": ({"level": "baseline", "until": LATER}, "baseline", 86_400.0),
+    "privileged until later": ({"level": "privileged", "until": LATER}, "privileged", 86_400.0),
+    "privileged until now": ({"level": "privileged", "until": "2026-11-01T00:00:00Z"}, "restricted", None),
+    "privileged until a day that does not exist": (
+        {"level": "privileged", "until": "2026-11-31T00:00:00Z"},
+        "restricted",
+        None,
+    ),
+    "restricted until later": ({"level": "restricted", "until": LATER}, "restricted", None),
+}
+
+
+@pytest.mark.parametrize("case", LEVELS)
+def test_a_lowered_level_holds_until_its_end(case: str) -> None:
+    security, level, wakes = LEVELS[case]
+    labels = {**OURS, ENFORCE: level, f"{ENFORCE}-version": "v1.36"}
+    lowered = project(security=PodSecurity(**security))
+    made = project_controller.decide(observed(found(HOST, labels), found("a1", None), of=lowered))
+    assert made.wake_after == wakes
+    (created,) = [action for action in made.actions if isinstance(action, Create)]
+    assert (created.ref.cluster, created.body["metadata"]["labels"]) == ("a1", labels)
+    (status,) = [action for action in made.actions if isinstance(action, Replace)]
+    assert status.body["status"].get("podSecurity", "restricted") == level
+
+
 # -- the objects --------------------------------------------------------------------------------------------------------------
 
 
-def project(*, deleting: bool = False, finalizers: tuple[str, ...] = (NAMESPACES_FINALIZER,)) -> Project:
+def project(
+    *,
+    deleting: bool = False,
+    finalizers: tuple[str, ...] = (NAMESPACES_FINALIZER,),
+    security: PodSecurity = PodSecurity(),  # noqa: B008 - it is frozen
+) -> Project:
     meta = ObjectMeta(name="shop", uid="p", generation=1, resource_version="1", finalizers=finalizers)
-    return Project(metadata=msgspec.structs.replace(meta, deletion_timestamp=NOW if deleting else None))
+    meta = msgspec.structs.replace(meta, deletion_timestamp=NOW if deleting else None)
+    return Project(spec=ProjectSpec(pod_security=security), metadata=meta)
 
 
 def found(cluster: str, labels: dict[str, str] | None, *, deleting: bool = False, why: str = "") -> ProjectNamespace:

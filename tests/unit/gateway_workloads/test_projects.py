@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from workload_gateway import Running
 
+from pincompute.api.meta import Key
+from pincompute.api.projects import PROJECTS
 from pincompute.api.workloads import PINAPPS
 
 MEMBERS = "/v1/projects/shop/members"
@@ -85,3 +88,49 @@ async def test_a_member_with_an_unknown_field_is_refused(gateway: Running):
         status, problem, _ = await gateway.ask("alice", method, MEMBERS + tail, {**body, "until": "tomorrow"})
         assert (status, "until" in problem["detail"]) == (400, True), problem
     assert (await gateway.ask("alice", "GET", f"{MEMBERS}/vic"))[0] == 404
+
+
+SECURITY = "/v1/admin/projects/shop/pod-security"
+PRIVILEGED = {"level": "privileged", "reason": "flashes boards", "approvedBy": "ann", "until": "2999-12-31T00:00:00Z"}
+
+
+async def test_an_administrator_lowers_the_pod_security_of_a_project_and_takes_it_back(gateway: Running) -> None:
+    status, made, _ = await gateway.ask("root", "PUT", SECURITY, PRIVILEGED)
+    assert (status, made) == (200, PRIVILEGED)
+    assert (await gateway.ask("vera", "GET", "/v1/projects/shop"))[1]["podSecurity"] == PRIVILEGED
+    assert (await gateway.ask("root", "PUT", SECURITY, {"level": "restricted"}))[0] == 200
+    assert "podSecurity" not in (await gateway.ask("vera", "GET", "/v1/projects/shop"))[1]
+
+
+@pytest.mark.parametrize(
+    ("left_out", "field"), [("reason", "reason"), ("approvedBy", "approvedBy"), ("until", "until"), ("level", None)]
+)
+async def test_privileged_needs_a_reason_a_name_and_an_end(gateway: Running, left_out: str, field: str | None) -> None:
+    body = {name: value for name, value in PRIVILEGED.items() if name != left_out}
+    status, problem, _ = await gateway.ask("root", "PUT", SECURITY, body)
+    assert (status, [error["field"] for error in problem.get("errors", ())]) == ((422, [field]) if field else (200, []))
+
+
+@pytest.mark.parametrize("until", ["2020-01-01T00:00:00Z", "2999-02-30T00:00:00Z", "tomorrow", "2999-01-01"])
+async def test_an_end_is_a_time_to_come(gateway: Running, until: str) -> None:
+    status, problem, _ = await gateway.ask("root", "PUT", SECURITY, {**PRIVILEGED, "until": until})
+    assert (status, [error["field"] for error in problem["errors"]]) == (422, ["until"])
+
+
+async def test_a_document_without_a_level_leaves_it(gateway: Running) -> None:
+    await gateway.ask("root", "PUT", SECURITY, {"level": "baseline"})
+    for method, body in (("PATCH", {"description": "sells"}), ("PUT", {"description": "buys"})):
+        status, changed, _ = await gateway.ask("alice", method, "/v1/projects/shop", body)
+        assert (status, changed["item"]["podSecurity"]["level"]) == (200, "baseline"), changed
+
+
+async def test_the_rules_of_a_template_follow_the_level_that_holds(gateway: Running) -> None:
+    """The federation says in the status which level holds: a lowered one may have ended."""
+    as_root = {"template": {"spec": {"securityContext": {"runAsUser": 0}}}}
+    app = {"kind": "App", "name": "ant", "containers": [{"name": "web", "image": "i"}], "advanced": as_root}
+    for level, wanted in (("restricted", 422), ("baseline", 201)):
+        status = {"status": {"podSecurity": level}}
+        gateway.host.store.patch(PROJECTS, Key("", "shop"), status, content_type="merge-patch", subresource="status")
+        await gateway.caught_up()
+        found, answer, _ = await gateway.ask("dan", "POST", "/v1/projects/shop/apps?dryRun=true", app)
+        assert found == wanted or (wanted == 201 and found == 200), answer

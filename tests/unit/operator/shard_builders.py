@@ -10,12 +10,14 @@ import msgspec
 
 from pincompute.api import template_hash
 from pincompute.api.builtin import (
+    NAMESPACES,
     NODES,
     PODDISRUPTIONBUDGETS,
     PODS,
     Container,
     ContainerStatus,
     LabelSelector,
+    Namespace,
     Node,
     Pod,
     PodDisruptionBudget,
@@ -24,7 +26,17 @@ from pincompute.api.builtin import (
     PodStatus,
 )
 from pincompute.api.conditions import Condition
-from pincompute.api.labels import MANAGED_BY, ORDINAL, PINCOMPUTE, PODS_FINALIZER, REVISION, SHAPE, SHARD_UID, WORKLOAD
+from pincompute.api.labels import (
+    MANAGED_BY,
+    ORDINAL,
+    PINCOMPUTE,
+    POD_SECURITY,
+    PODS_FINALIZER,
+    REVISION,
+    SHAPE,
+    SHARD_UID,
+    WORKLOAD,
+)
 from pincompute.api.meta import Key, Object, ObjectMeta, OwnerReference, Resource
 from pincompute.api.shards import PINAPPSHARDS, Origin, PinAppShard, ShardBudget, ShardSpec, Share
 from pincompute.domain import pod_security_defaults
@@ -152,8 +164,16 @@ class FixedTables:
         return cluster == "local"
 
 
+def namespace(level: str = "restricted") -> Namespace:
+    return Namespace(metadata=ObjectMeta(name="demo", labels={POD_SECURITY: level}))
+
+
 def world(
-    shards: Iterable[Object] = (), pods: Iterable[Pod] = (), nodes: Iterable[Node] = (), unsynced: Any = None
+    shards: Iterable[Object] = (),
+    pods: Iterable[Pod] = (),
+    nodes: Iterable[Node] = (),
+    unsynced: Any = None,
+    namespaces: Iterable[Namespace] = (),
 ) -> FixedTables:
-    given = {PINAPPSHARDS: shards, PODS: pods, NODES: nodes, PODDISRUPTIONBUDGETS: ()}
+    given = {PINAPPSHARDS: shards, PODS: pods, NODES: nodes, PODDISRUPTIONBUDGETS: (), NAMESPACES: namespaces}
     return FixedTables({kind: FixedTable(kind, objects, synced=kind is not unsynced) for kind, objects in given.items()})

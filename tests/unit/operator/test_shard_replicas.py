@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import msgspec
 import pytest
-from shard_builders import NOW, UID, disruption_budget, pod, seen, shard, share, with_status, world
+from shard_builders import NOW, UID, disruption_budget, namespace, pod, seen, shard, share, with_status, world
 
-from pincompute.api.builtin import NODES, PODS, Node, NodeSpec
+from pincompute.api.builtin import NAMESPACES, NODES, PODS, Node, NodeSpec
 from pincompute.api.labels import IN_PLACE, LOCAL, RESTART_REQUEST, SHAPE, SHARD_UID
 from pincompute.api.meta import Key, ObjectMeta
 from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS, ShardBudget
@@ -211,7 +211,7 @@ def test_a_deleted_shard_goes_once_the_api_server_confirms_that_no_pod_is_left()
     assert (release.uid, release.resource_version) == (UID, "7")
 
 
-@pytest.mark.parametrize("unsynced", [PODS, NODES, PINAPPSHARDS])
+@pytest.mark.parametrize("unsynced", [PODS, NODES, NAMESPACES, PINAPPSHARDS])
 def test_what_is_not_known_is_not_empty(unsynced):
     """S-010."""
     with pytest.raises(Unknown):
@@ -230,6 +230,35 @@ def test_observe_tells_own_pods_from_marked_ones_and_from_names_that_are_taken()
         draining=frozenset({"n1"}),
         budget=None,
     )
+
+
+@pytest.mark.parametrize(
+    ("level", "filled"), [("restricted", True), ("baseline", False), ("privileged", False), ("unheard of", True)]
+)
+def test_a_new_pod_is_filled_in_for_the_level_of_its_namespace(level: str, filled: bool):
+    tables = world([shard(V1)], namespaces=[namespace(level)])
+    found = APPS.observe(Key("demo", "hello"), tables, NOW)
+    bodies = [action.body for action in decide(found).actions if isinstance(action, Create) and action.ref.resource is PODS]
+    assert [("securityContext" in body["spec"]) for body in bodies] == [filled] * 2
+
+
+def test_another_level_replaces_no_pod_that_runs():
+    """Its next image comes with a new pod, because the shape of the running one is another level's."""
+    lowered = seen(shard(V1), pod(0, V1), pod(1, V1), level="baseline")
+    assert [a for a in decide(lowered).actions if a.ref.resource is PODS] == []
+    updated = seen(shard(V2), pod(0, V1), pod(1, V1), level="baseline")
+    assert not [a for a in decide(updated).actions if isinstance(a, Patch) and a.ref.resource is PODS]
+
+
+def test_another_level_concerns_the_shards_of_its_project():
+    (read,) = [r for c in CONTROLLERS for r in c.card.reads if r.resource is NAMESPACES and c is APPS]
+    assert list(read.concerned(LOCAL, namespace(), world([shard(V1)]))) == [Key("demo", "hello")]
+
+
+def test_another_tier_touches_no_pod_that_runs():
+    assert [
+        a for a in decide(seen(shard(V1, tier="Preemptible"), pod(0, V1), pod(1, V1))).actions if a.ref.resource is PODS
+    ] == []
 
 
 def test_a_shard_that_is_gone_needs_nothing():

@@ -1,8 +1,9 @@
-"""`pin admin`: what administrators do: the audit log's proof, and the clusters behind the zones."""
+"""`pin admin`: what administrators do: the audit log's proof, the clusters behind the zones, a project's Pod Security."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
@@ -16,6 +17,8 @@ from pincompute_sdk.cli.output.table import TableColumn
 from pincompute_sdk.cli.output.terminal import Styled
 from pincompute_sdk.generated.models import Cluster
 
+Level = Literal["restricted", "baseline", "privileged"]
+DAY = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
 PATIENCE = 300.0  # seconds: a log of years is read whole
 app = help_pages.group("admin")
 audit = App(name="audit", help="The audit log.", version_flags=[])
@@ -41,6 +44,26 @@ def clusters(*, output: OutputOption = "table", where: Where = ANYWHERE) -> None
     formats.check(output)
     with options.client(where) as pin:
         formats.many(CLUSTERS, pin.admin.clusters().items, output)
+
+
+@app.command(name="pod-security")
+def pod_security(
+    project: Annotated[str, Parameter(help="A project.")],
+    level: Annotated[Level, Parameter(help="restricted takes a lowered level back; privileged needs --reason and --until.")],
+    /,
+    *,
+    reason: Annotated[str, Parameter(name=["--reason", "-r"], help="Why the project needs it; kept with the project.")] = "",
+    until: Annotated[str, Parameter(help="When it ends, in UTC: 2027-01-31 or 2027-01-31T12:00:00Z.")] = "",
+    approved_by: Annotated[str, Parameter(help="Who approved it. Default: you.")] = "",
+    where: Where = ANYWHERE,
+) -> None:
+    """Lower what Pod Security allows the pods of one project, or take it back."""
+    with options.client(where) as pin:
+        asked = {"level": level, "reason": reason, "until": f"{until}T00:00:00Z" if DAY.fullmatch(until) else until}
+        approved = {"approvedBy": approved_by or pin.session.get().name} if level != "restricted" else {}
+        made = pin.admin.projects_pod_security(project, {**asked, **approved}, reason=reason or None)
+    ends = f" until {made.until}" if made.until else ""
+    terminal.out(f"pods of project {project} keep to {made.level}{ends}")
 
 
 @audit.command

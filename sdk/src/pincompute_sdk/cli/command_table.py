@@ -161,7 +161,16 @@ GROUPS: dict[str, tuple[CommandEntry, ...]] = {
             "Service tokens for programs",
             ("token create robot --role viewer --days 7", "token list", "token revoke t-1"),
         ),
-        CommandEntry("admin", "admin:app", "For administrators: audit, clusters", ("admin clusters", "admin audit verify")),
+        CommandEntry(
+            "admin",
+            "admin:app",
+            "For administrators: audit, clusters, Pod Security",
+            (
+                "admin clusters",
+                "admin audit verify",
+                "admin pod-security demo privileged --until 2027-01-31 --reason 'flashes boards'",
+            ),
+        ),
     ),
     "Other": (
         CommandEntry(

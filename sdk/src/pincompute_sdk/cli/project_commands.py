@@ -21,12 +21,21 @@ from pincompute_sdk.generated.models import Project, ProjectMember
 
 app = help_pages.group("project")
 
+
+def level(project: Project) -> str:
+    """The level of Pod Security that holds now, and its end if it is a lowered one."""
+    holds = project.status.pod_security if project.status else "restricted"
+    until = project.pod_security.until if project.pod_security else ""
+    return f"{holds} until {until}" if holds != "restricted" and until else holds
+
+
 PROJECTS: ResourceView[Project] = ResourceView(
     kind="project",
     columns=(
         TableColumn("name", lambda p: p.name),
         TableColumn("state", lambda p: "Ready" if p.status and p.status.ready else "Pending", state=True),
         TableColumn("members", lambda p: str(len(p.members))),
+        TableColumn("pod security", level),
         TableColumn("age", lambda p: age(p.created)),
         TableColumn("description", lambda p: p.description or (p.status.message if p.status else ""), long=True),
     ),
@@ -48,6 +57,24 @@ def list_(*, output: OutputOption = "table", where: Where = ANYWHERE) -> None:
     formats.check(output)
     with options.client(where) as pin:
         formats.many(PROJECTS, list(pin.projects.iterate()), output)
+
+
+@app.command
+def get(
+    name: Annotated[str, Parameter(help="A project of `pin project list`.")],
+    /,
+    *,
+    output: OutputOption = "table",
+    where: Where = ANYWHERE,
+) -> None:
+    """One project."""
+    formats.check(output)
+    with options.client(where) as pin:
+        found = pin.projects.get(name)
+    if output in ("table", "wide"):
+        formats.many(PROJECTS, [found], output)
+    else:
+        formats.one(PROJECTS, found, output)
 
 
 @app.command

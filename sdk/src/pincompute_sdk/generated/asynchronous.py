@@ -32,8 +32,10 @@ from pincompute_sdk.generated.models import (
     MemberList,
     MemberRole,
     NewMember,
+    NewPodSecurity,
     NewToken,
     OperationRecord,
+    PodSecurity,
     Project,
     ProjectList,
     ProjectMember,
@@ -79,6 +81,22 @@ class AdminResource:
     async def clusters(self, *, within: float = 30.0) -> ClusterPage:
         """GET /v1/admin/clusters"""
         return await self._caller.call(op.ADMIN_CLUSTERS, Input({}, {}, {}, None, within))
+
+    async def projects_pod_security(
+        self,
+        name: str,
+        body: NewPodSecurity | Mapping[str, Any],
+        *,
+        reason: str | None = None,
+        within: float = 30.0,
+    ) -> PodSecurity:
+        """PUT /v1/admin/projects/{name}/pod-security
+
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
+        """
+        return await self._caller.call(
+            op.ADMIN_PROJECTS_POD_SECURITY, Input({"name": name}, {}, {"Pincompute-Reason": reason}, body, within)
+        )
 
 
 class AppsResource:

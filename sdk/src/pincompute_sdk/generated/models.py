@@ -483,6 +483,19 @@ class NewMember(Model):
     """
 
 
+class NewPodSecurity(Model):
+    level: str = "restricted"
+    """restricted; or lowered for this project: to baseline, which allows root, or to privileged, which allows everything and
+    needs reason, approvedBy and until. One of: restricted, baseline, privileged.
+    """
+    reason: str = ""
+    """Why the project needs it."""
+    approved_by: str = ""
+    """Who approved it."""
+    until: str = ""
+    """When the project is back at restricted, for example 2027-01-31T00:00:00Z. Empty: never."""
+
+
 class NewToken(Model):
     name: str
     """What it is for."""
@@ -512,6 +525,19 @@ class OperationRecord(Model, tag_field="type", tag="operation"):
     generation: int = 0
     detail: str = ""
     source: str = ""
+
+
+class PodSecurity(Model):
+    level: str = "restricted"
+    """restricted; or lowered for this project: to baseline, which allows root, or to privileged, which allows everything and
+    needs reason, approvedBy and until. One of: restricted, baseline, privileged.
+    """
+    reason: str = ""
+    """Why the project needs it."""
+    approved_by: str = ""
+    """Who approved it."""
+    until: str = ""
+    """When the project is back at restricted, for example 2027-01-31T00:00:00Z. Empty: never."""
 
 
 class Port(Model):
@@ -565,6 +591,8 @@ class Project(Model, tag_field="kind", tag="Project"):
     """What it is for."""
     members: tuple[ProjectMember, ...] = ()
     """Who may do what."""
+    pod_security: PodSecurity | None = None
+    """What its pods may do on their nodes. Only an administrator changes it."""
     status: ProjectStatus | None = None
     """Whether it is ready."""
 
@@ -591,6 +619,8 @@ class ProjectMember(Model):
 class ProjectStatus(Model):
     ready: bool
     """Workloads can be created."""
+    pod_security: str = "restricted"
+    """The level that holds now; restricted when a lowered one has ended. One of: restricted, baseline, privileged."""
     message: str = ""
     """What is so, and what to do."""
 

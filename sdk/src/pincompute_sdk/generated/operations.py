@@ -22,6 +22,7 @@ from pincompute_sdk.generated.models import (
     LifecycleResult,
     LogLine,
     MemberList,
+    PodSecurity,
     Project,
     ProjectList,
     ProjectMember,
@@ -42,6 +43,7 @@ from pincompute_sdk.generated.models import (
 
 ADMIN_AUDIT_VERIFY = Operation("POST", "/v1/admin/audit/verify", AuditReport)
 ADMIN_CLUSTERS = Operation("GET", "/v1/admin/clusters", ClusterPage)
+ADMIN_PROJECTS_POD_SECURITY = Operation("PUT", "/v1/admin/projects/{name}/pod-security", PodSecurity)
 APPS_CREATE = Operation("POST", "/v1/projects/{project}/apps", AppWritten, keyed=True)
 APPS_DELETE = Operation("DELETE", "/v1/projects/{project}/apps/{name}", AppWritten)
 APPS_DIFF = Operation("POST", "/v1/projects/{project}/apps/{name}/diff", Difference)

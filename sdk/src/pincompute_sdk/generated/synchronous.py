@@ -32,8 +32,10 @@ from pincompute_sdk.generated.models import (
     MemberList,
     MemberRole,
     NewMember,
+    NewPodSecurity,
     NewToken,
     OperationRecord,
+    PodSecurity,
     Project,
     ProjectList,
     ProjectMember,
@@ -77,6 +79,22 @@ class AdminResource:
     def clusters(self, *, within: float = 30.0) -> ClusterPage:
         """GET /v1/admin/clusters"""
         return self._caller.call(op.ADMIN_CLUSTERS, Input({}, {}, {}, None, within))
+
+    def projects_pod_security(
+        self,
+        name: str,
+        body: NewPodSecurity | Mapping[str, Any],
+        *,
+        reason: str | None = None,
+        within: float = 30.0,
+    ) -> PodSecurity:
+        """PUT /v1/admin/projects/{name}/pod-security
+
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
+        """
+        return self._caller.call(
+            op.ADMIN_PROJECTS_POD_SECURITY, Input({"name": name}, {}, {"Pincompute-Reason": reason}, body, within)
+        )
 
 
 class AppsResource:

@@ -1,7 +1,8 @@
 """Gives every Project a namespace of the same name in the host and in every member, and removes them when it is deleted.
 
-In each of them the API server enforces the Pod Security Standard `restricted` (M-97), and those in members hold the objects
-that `namespace_objects` lists. The controller puts back what somebody changes, in every cluster that answers.
+In each of them the API server enforces the Pod Security Standard `restricted` (M-97), or the level to which an administrator
+lowered the project; those in members hold the objects that `namespace_objects` lists. The controller puts back what somebody
+changes, in every cluster that answers, and a lowered level when it ends.
 A namespace is the project's own by the platform's label, the project's name and the Project's uid. Any other namespace of this
 name belongs to somebody else, or to a former project: the controller reports it and never takes it over (S-002). A namespace of
 a version that wrote no uid is adopted once.
@@ -10,6 +11,7 @@ a version that wrote no uid is adopted once.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 
 import msgspec
 
@@ -19,7 +21,7 @@ from pincompute.api.conditions import Condition
 from pincompute.api.labels import HOST, MANAGED_BY, NAMESPACES_FINALIZER, PINCOMPUTE, PROJECT
 from pincompute.api.member_clusters import MEMBERCLUSTERS
 from pincompute.api.meta import Key, Manifest, Object
-from pincompute.api.projects import PROJECTS, Project
+from pincompute.api.projects import PROJECTS, RESTRICTED, Project
 from pincompute.domain import pod_security_defaults, project_namespace
 from pincompute.domain.project_namespace import Owner
 from pincompute.engine.controller import Card, Controller, ReadAccess, WriteAccess, own_key
@@ -38,15 +40,25 @@ def decide(observed: ObservedProject) -> Plan:
         return project_deletion.decide(observed)
     if NAMESPACES_FINALIZER not in project.metadata.finalizers:  # a project of a version that left the namespaces behind
         return plan((_hold(project),))
-    writes = tuple(write for found in observed.namespaces for write in _writes(project, found))
+    body = manifest(project, observed.now)
+    writes = tuple(write for found in observed.namespaces for write in _writes(project, body, found))
     report = _report(observed, _condition(observed, writes))
-    wake_after = UNSYNCED_POLL if observed.unsynced else None
+    wake_after = UNSYNCED_POLL if observed.unsynced else _seconds_lowered(project, observed.now)
     return plan(_guard(project) if writes else (), (*writes, *report), wake_after=wake_after)
 
 
-def manifest(project: Project) -> Manifest:
+def _seconds_lowered(project: Project, now: datetime) -> float | None:
+    """Returns the seconds until a lowered level of Pod Security ends; None where none does."""
+    security = project.spec.pod_security
+    if security.end is None or security.level_at(now) == RESTRICTED:
+        return None
+    return (security.end - now).total_seconds()
+
+
+def manifest(project: Project, now: datetime) -> Manifest:
     name, uid = project.metadata.name, project.metadata.uid
-    labels = {**project_namespace.labels_of(name, uid), **pod_security_defaults.NAMESPACE_LABELS}
+    level = project.spec.pod_security.level_at(now)
+    labels = {**project_namespace.labels_of(name, uid), **pod_security_defaults.namespace_labels(level)}
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
 
 
@@ -63,9 +75,8 @@ def _guard(project: Project) -> tuple[Confirm, ...]:
     return (Confirm(Ref(HOST, PROJECTS, project.key), meta.uid, resource_version=meta.resource_version),)
 
 
-def _writes(project: Project, found: ProjectNamespace) -> Iterator[Action]:
-    """Yields what the cluster lacks: the namespace, or what its labels or its contents should be."""
-    body = manifest(project)
+def _writes(project: Project, body: Manifest, found: ProjectNamespace) -> Iterator[Action]:
+    """Yields what the cluster lacks: the namespace as in `body`, or what its labels or its contents should be."""
     if found.there is None:
         ref = Ref(found.cluster, NAMESPACES, Key("", project.metadata.name))
         yield Create(ref, body, f"project {project.metadata.name} needs its namespace in {found.cluster}")
@@ -81,6 +92,7 @@ def _report(observed: ObservedProject, condition: Condition) -> tuple[Replace, .
     status = msgspec.structs.replace(
         project.status,
         observed_generation=project.metadata.generation,
+        pod_security=project.spec.pod_security.level_at(observed.now),
         conditions=conditions.merge(project.status.conditions, (condition,), observed.now),
     )
     return status_update(Ref(HOST, PROJECTS, project.key), project.metadata, project.status, status, condition.message)

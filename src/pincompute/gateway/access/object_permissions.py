@@ -53,6 +53,17 @@ def by_administrator(grants: Authorizer, change: FieldChange) -> None:
         )
 
 
+def by_route_of_its_own(grants: Authorizer, change: FieldChange) -> None:
+    """An administrator changes it by one route alone, so that the audit log has an operation of its own for it."""
+    if change.call.operation.resource == ADMINISTRATION.resource:
+        return
+    by_administrator(grants, change)
+    raise problems.forbidden(
+        f"{change.field}: it changes by a request of its own, which the audit log names",
+        f"use PUT /v1/admin/projects/{change.project}/pod-security, or `pin admin pod-security`",
+    )
+
+
 def by_members(grants: Authorizer, change: FieldChange) -> None:
     """Nobody gives or takes a role with more permissions than their own, and a project keeps an owner."""
     before, after = _roles(change.before), _roles(change.after)
@@ -70,7 +81,7 @@ FIELDS: Mapping[str, Mapping[str, FieldRule]] = {
     "projects": {
         "description": by_route,
         "members": by_members,
-        "podSecurity": by_administrator,
+        "podSecurity": by_route_of_its_own,
         "limits": by_administrator,
     },
 }

@@ -15,6 +15,7 @@ from typing import Any, cast
 from pincompute.api import object_validation, structural_schema, validation_rules
 from pincompute.api.meta import Manifest
 from pincompute.api.object_validation import ManifestProblem, UnknownField, say
+from pincompute.api.projects import RESTRICTED, PodSecurityLevel
 from pincompute.gateway import problems
 from pincompute.gateway.model import KINDS, SimpleKinds, codecs, field_mapping, of_workloads
 from pincompute.gateway.model.field_mapping import Data
@@ -31,16 +32,17 @@ class DocumentScope:
     """What the request says beside the document: the project, empty for kinds outside of projects, and the name.
 
     The name is empty when the document says it. `zones` are the region's, None when they are not known; `kinds` are all that
-    the gateway has.
+    the gateway has; `level` is the project's of Pod Security.
     """
 
     project: str = ""
     name: str = ""
     zones: Collection[str] | None = None
     kinds: SimpleKinds = KINDS
+    level: PodSecurityLevel = RESTRICTED
 
     def problems(self, manifest: Manifest) -> list[ManifestProblem]:
-        return object_validation.problems(manifest, self.zones, of_workloads(self.kinds))
+        return object_validation.problems(manifest, self.zones, of_workloads(self.kinds), self.level)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pincompute.api.conditions import find
 from pincompute.api.meta import Struct, doc
-from pincompute.api.projects import PROJECTS, ProjectMember
+from pincompute.api.projects import PROJECTS, RESTRICTED, PodSecurity, PodSecurityLevel, ProjectMember
 from pincompute.api.projects import Project as ProjectObject
 from pincompute.gateway.model.field_mapping import field, table
 from pincompute.gateway.model.simple_kind import SimpleKind, SimpleObject
@@ -14,6 +14,9 @@ from pincompute.gateway.model.simple_kind import SimpleKind, SimpleObject
 
 class ProjectStatus(Struct):
     ready: Annotated[bool, doc("Workloads can be created.")]
+    pod_security: Annotated[PodSecurityLevel, doc("The level that holds now; restricted when a lowered one has ended.")] = (
+        RESTRICTED
+    )
     message: Annotated[str, doc("What is so, and what to do.")] = ""
 
 
@@ -22,21 +25,24 @@ class Project(SimpleObject, tag_field="kind", tag="Project"):
 
     description: Annotated[str, doc("What it is for.")] = ""
     members: Annotated[tuple[ProjectMember, ...], doc("Who may do what.")] = ()
+    pod_security: Annotated[
+        PodSecurity | None, doc("What its pods may do on their nodes. Only an administrator changes it.")
+    ] = None
     status: Annotated[ProjectStatus | None, doc("Whether it is ready.")] = None
 
 
 def _status(obj: ProjectObject) -> ProjectStatus:
-    ready = find(obj.status.conditions, "Ready")
+    ready, level = find(obj.status.conditions, "Ready"), obj.status.pod_security
     if ready is None:
-        return ProjectStatus(ready=False, message="it is being prepared")
-    return ProjectStatus(ready=ready.status == "True", message=ready.message)
+        return ProjectStatus(ready=False, pod_security=level, message="it is being prepared")
+    return ProjectStatus(ready=ready.status == "True", pod_security=level, message=ready.message)
 
 
 PROJECT: SimpleKind[Project] = SimpleKind(
     "projects",
     Project,
     PROJECTS,
-    table(field("description", "description"), field("members", "members")),
+    table(field("description", "description"), field("members", "members"), field("podSecurity", "podSecurity")),
     _status,
     example={"kind": "Project", "name": "demo", "description": "Where things are tried"},
     patch={"description": "Where things are shown"},

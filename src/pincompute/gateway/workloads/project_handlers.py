@@ -18,7 +18,7 @@ from pincompute.gateway.model import PROJECT, SimpleKind, in_projects
 from pincompute.gateway.model.document_validation import DesiredResource
 from pincompute.gateway.model.field_mapping import Data
 from pincompute.gateway.model.simple_kind import stated_spec
-from pincompute.gateway.workloads import object_handlers
+from pincompute.gateway.workloads import object_handlers, pod_security_handlers
 from pincompute.gateway.workloads.object_writer import WriteOptions
 from pincompute.gateway.workloads.project_members import ProjectMembers, founders
 from pincompute.gateway.workloads.responses import ObjectName
@@ -135,4 +135,5 @@ async def remove_member(name: FromPath[str], members: NamedDependency[ProjectMem
 ROUTES = (
     *object_handlers.routes(PROJECT, _project_writer),
     *(list_members, get_member, add_member, set_member, remove_member),
+    *pod_security_handlers.ROUTES,
 )

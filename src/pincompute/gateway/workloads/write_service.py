@@ -11,6 +11,7 @@ from litestar import Response
 
 from pincompute.api import merge_patch
 from pincompute.api.meta import Object
+from pincompute.api.projects import PROJECTS, RESTRICTED, Project
 from pincompute.gateway.access import Authorizer
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.model import SimpleKind
@@ -114,7 +115,9 @@ class WriteService:
 
     def _read(self, kind: SimpleKind[Any], names: ObjectName, document: Data, version: str = "") -> DesiredResource:
         """A `version` of If-Match overrules the one in the document."""
-        desired = read(kind, document, DocumentScope(*names, zones(self.reads), self.reads.kinds))
+        project: Project | None = self.reads.get(PROJECTS, "", names[0]) if names[0] else None
+        level = project.status.pod_security if project is not None else RESTRICTED
+        desired = read(kind, document, DocumentScope(*names, zones(self.reads), self.reads.kinds, level))
         return replace(desired, version=version) if version else desired
 
     def _written(

@@ -15,11 +15,21 @@ from itertools import islice
 from typing import Any
 
 from pincompute.api import conditions, template_hash
-from pincompute.api.builtin import NODES, PODDISRUPTIONBUDGETS, PODS, Node, Pod, PodDisruptionBudget
+from pincompute.api.builtin import (
+    NAMESPACES,
+    NODES,
+    PODDISRUPTIONBUDGETS,
+    PODS,
+    Namespace,
+    Node,
+    Pod,
+    PodDisruptionBudget,
+)
 from pincompute.api.kinds import KINDS, Kinds
 from pincompute.api.labels import LOCAL, SHAPE, SHARD_UID, WORKLOAD
 from pincompute.api.labels import REVISION as REVISION_LABEL
 from pincompute.api.meta import Key, Manifest, Object, Resource
+from pincompute.api.projects import RESTRICTED, PodSecurityLevel
 from pincompute.api.shards import DisruptionRequests, Shard, Share
 from pincompute.api.workloads import Ended
 from pincompute.domain import (
@@ -70,8 +80,9 @@ INDEXES: Mapping[Resource[Any], Mapping[str, Callable[[Any], Iterable[str]]]] = 
 class ObservedShard:
     """`pods` are the shard's own, `marked` the uids of all that carry its label, also of such as somebody else made.
 
-    `budget` is the shard's PodDisruptionBudget. `taken` are names for its pods that other pods have; `draining` nodes that take
-    no new pods; `refused` is why the API server did not take a pod at the last attempt.
+    `budget` is the shard's PodDisruptionBudget; `level` the Pod Security of its namespace. `taken` are names for its pods that
+    other pods have; `draining` nodes that take no new pods; `refused` is why the API server did not take a pod at the last
+    attempt.
     """
 
     resource: Resource[Any]
@@ -83,6 +94,7 @@ class ObservedShard:
     now: datetime
     budget: PodDisruptionBudget | None = None
     refused: str = ""
+    level: PodSecurityLevel = RESTRICTED
 
     @property
     def ref(self) -> Ref:
@@ -108,7 +120,7 @@ def decide(seen: ObservedShard) -> Plan:
         return shard_deletion.decide(seen.ref, seen.shard, seen.pods, seen.marked)
     census = _census(seen)
     shares = [share for share in seen.shard.spec.mix if share.revision not in census.done]
-    shapes = _shapes_of(seen.shard)
+    shapes = _shapes_of(seen.shard, seen.level)
     mix = [WantedRevision(share.revision, shapes[share.revision], share.replicas) for share in shares]
     moves = _moves(seen, mix, census.replicas)
     creates = _creates(seen, moves, mix)
@@ -148,7 +160,7 @@ def _census(seen: ObservedShard) -> _Census:
     ended: list[Pod] = []
     waits: list[float] = []
     wanted = {share.revision for share in seen.shard.spec.mix}
-    shapes = _former_shapes(seen.shard)
+    shapes = _former_shapes(seen)
     final = run_to_completion.find(seen.resource, seen.shard, seen.pods, seen.now)
     for pod in seen.pods:
         if pod.deleting:
@@ -196,29 +208,41 @@ def _replica(pod: Pod, seen: ObservedShard, shapes: Mapping[str, str]) -> tuple[
     return replica, wait
 
 
-def _former_shapes(shard: Shard) -> dict[str, str]:
+def _former_shapes(seen: ObservedShard) -> dict[str, str]:
     """Of revisions that a former version of this program named: their pods carry shapes that this version would not name so."""
-    former = {share.revision for share in shard.spec.mix if not template_hash.is_named_by_this_version(share.revision)}
-    return {name: shape for name, shape in _shapes_of(shard).items() if name in former} if former else {}
+    former = {share.revision for share in seen.shard.spec.mix if not template_hash.is_named_by_this_version(share.revision)}
+    return {name: shape for name, shape in _shapes_of(seen.shard, seen.level).items() if name in former} if former else {}
 
 
-_shapes: dict[str, tuple[tuple[Share, ...], dict[str, str]]] = {}  # by uid of the shard, with the mix they were made from
+@dataclass(frozen=True, slots=True)
+class _Shapes:
+    """The shapes of a mix at a level of Pod Security, by revision."""
+
+    mix: tuple[Share, ...]
+    level: PodSecurityLevel
+    by_revision: dict[str, str]
+
+    def are_of(self, mix: tuple[Share, ...], level: PodSecurityLevel) -> bool:
+        return self.level == level and (self.mix is mix or self.mix == mix)
 
 
-def _shapes_of(shard: Shard) -> dict[str, str]:
-    """The shape of each revision's pods, worked out once for as long as the mix stays the same.
+_shapes: dict[str, _Shapes] = {}  # by uid of the shard
 
-    It contains what the Pod Security Standard fills in: the API server would refuse another image in a pod without it.
+
+def _shapes_of(shard: Shard, level: PodSecurityLevel) -> dict[str, str]:
+    """The shape of each revision's pods, worked out once for as long as the mix and the level stay the same.
+
+    It contains what the level of Pod Security fills in: the API server would refuse another image in a pod without it.
     """
     uid, mix = shard.metadata.uid, shard.spec.mix
     known = _shapes.get(uid)
-    if known is not None and (known[0] is mix or known[0] == mix):
-        return known[1]
+    if known is not None and known.are_of(mix, level):
+        return known.by_revision
     _shapes.pop(uid, None)
     if len(_shapes) >= REMEMBERED:
         del _shapes[next(iter(_shapes))]
-    made = {share.revision: template_hash.shape(pod_security_defaults.filled(share.template)) for share in mix}
-    _shapes[uid] = (mix, made)
+    made = {share.revision: template_hash.shape(pod_security_defaults.filled(share.template, level)) for share in mix}
+    _shapes[uid] = _Shapes(mix, level, made)
     return made
 
 
@@ -267,9 +291,8 @@ def _creates(seen: ObservedShard, moves: Moves, mix: list[WantedRevision]) -> li
 def _create(seen: ObservedShard, share: Share, shape: str, ordinal: int, name: str) -> Create:
     marks = shard_pods.marks(seen.resource, seen.shard, share, shape, ordinal)
     ref = Ref(LOCAL, PODS, Key(seen.shard.metadata.namespace, name))
-    return Create(
-        ref, shard_pods.render(seen.resource, seen.shard, share, marks, name), f"a replica of {share.revision} is missing"
-    )
+    body = shard_pods.render(seen.resource, seen.shard, share, marks, name, seen.level)
+    return Create(ref, body, f"a replica of {share.revision} is missing")
 
 
 def _updates(seen: ObservedShard, moves: Moves) -> list[Patch]:
@@ -351,6 +374,10 @@ def controller_for(resource: Resource[Any], refusals: ApiRefusals) -> Controller
         """A node that is cordoned, or no longer, concerns the shards that have pods on it."""
         return [k for pod in views.view(LOCAL, PODS).by(BY_NODE, node.metadata.name) for k in shard_of(cluster, pod)]
 
+    def inside(_cluster: str, namespace: Namespace, views: Views) -> Iterable[Key]:
+        """Another level of Pod Security concerns every shard of the project."""
+        return [shard.key for shard in _synced(views, resource).list(namespace.metadata.name)]
+
     workload = shard_pods.workload_kind(resource)
     card = Card(
         name=f"operator.{workload.lower()}-shard",
@@ -360,6 +387,7 @@ def controller_for(resource: Resource[Any], refusals: ApiRefusals) -> Controller
             ReadAccess("local", resource, own_key),
             ReadAccess("local", PODS, shard_of),
             ReadAccess("local", NODES, _nothing, on_node),
+            ReadAccess("local", NAMESPACES, _nothing, inside),
             ReadAccess("local", PODDISRUPTIONBUDGETS, owned),
         ),
         writes=(
@@ -377,11 +405,12 @@ def _nothing(_cluster: str, _obj: Any) -> Iterable[Key]:
 
 
 def _observe(resource: Resource[Any], shard: Shard, views: Views, now: datetime, refused: str) -> ObservedShard:
-    """Raises Unknown until pods, nodes and budgets are known: an empty cache would double every pod (S-010)."""
+    """Raises Unknown until pods, nodes, budgets and namespaces are known: an empty cache would double every pod (S-010)."""
     view, nodes = _synced(views, PODS), _synced(views, NODES)
     uid = shard.metadata.uid
     marked: tuple[Pod, ...] = tuple(view.by(BY_SHARD, _mark(shard.metadata.namespace, uid)))
     own = tuple(sorted((p for p in marked if shard_pods.belongs_to(p, uid)), key=lambda p: p.metadata.name))
+    namespace: Namespace | None = _synced(views, NAMESPACES).get(Key("", shard.metadata.namespace))
     on = {pod.spec.node_name for pod in own if pod.spec.node_name}
     return ObservedShard(
         resource=resource,
@@ -393,6 +422,7 @@ def _observe(resource: Resource[Any], shard: Shard, views: Views, now: datetime,
         now=now,
         budget=_synced(views, PODDISRUPTIONBUDGETS).get(pod_disruption_budget.key(shard, resource)),
         refused=refused,
+        level=pod_security_defaults.namespace_level(namespace.metadata.labels if namespace is not None else {}),
     )
 
 
