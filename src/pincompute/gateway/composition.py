@@ -15,7 +15,7 @@ from litestar.types import ControllerRouterHandler
 
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Key
-from pincompute.api.projects import PROJECTS
+from pincompute.api.projects import PROJECTS, Project
 from pincompute.gateway import administration_handlers, application, openapi_document
 from pincompute.gateway.access import Authenticator, Authorizer, Roles, ServiceTokens
 from pincompute.gateway.audit import AuditLog
@@ -81,6 +81,7 @@ class Composition:
     tokens: ServiceTokens
     recorder: HistoryRecorder
     document: OpenApiDocument
+    permissions: StreamPermissions
 
     @property
     def address(self) -> str:
@@ -110,18 +111,24 @@ async def compose(settings: GatewaySettings, clusters: Clusters, kinds: SimpleKi
         tokens = ServiceTokens(TokenTable(store.database), clock)
         reads = CacheReads(clusters, kinds)
         roles = Roles(settings.access, reads.workloads)
-        authorizer = Authorizer(
-            roles, lambda name: clusters.view(HOST, PROJECTS).get(Key("", name)), tokens.in_force, time.time
-        )
+
+        def project(name: str) -> Project | None:
+            return clusters.view(HOST, PROJECTS).get(Key("", name))
+
+        authorizer = Authorizer(roles, project, tokens.in_force, time.time)
         recorder = HistoryRecorder(clusters, store, clock, reads.workloads)
+        auditor = OperationRecorder(audit, recorder, reads)
         guards = RequestGuards(
             authenticator=Authenticator(settings.issuers, tokens, settings.access.leeway),
             limiter=RequestLimiter(settings.limits, authorizer.belongs),
             authorizer=authorizer,
-            audit=OperationRecorder(audit, recorder, reads),
+            audit=auditor,
             now=clock.wall,
         )
-        replicas, access, permissions = ReplicaLookup(reads), ReplicaAccess(clusters), StreamPermissions(authorizer, time.time)
+        replicas, access = ReplicaLookup(reads), ReplicaAccess(clusters)
+        permissions = StreamPermissions(authorizer, project, time.time)
+        clusters.listen(HOST, PROJECTS, permissions.project_changed)
+        tokens.on_end(permissions.token_ended)
         verbs = LifecycleService(reads, replicas, access, RollbackCandidates(reads, store))
         served = OpenApiDocument(lambda: printed_document(kinds))
         given: Mapping[str, Any] = {
@@ -130,13 +137,13 @@ async def compose(settings: GatewaySettings, clusters: Clusters, kinds: SimpleKi
             "authorizer": authorizer,
             "verbs": verbs,
             "logs": LogService(verbs, replicas, access, permissions),
-            "shells": ReplicaStreamService(reads, verbs, replicas, access, permissions, settings),
+            "shells": ReplicaStreamService(reads, verbs, replicas, access, permissions, settings, auditor),
             "history": HistoryService(reads, store, clock),
             "reader": ReadService(clusters, reads, authorizer),
             "writer": WriteService(reads),
         }
         built = application.build(application.ApplicationParts(settings, reads, guards, served, given), routes(kinds))
-        yield Composition(settings, clusters, built, store, tokens, recorder, served)
+        yield Composition(settings, clusters, built, store, tokens, recorder, served, permissions)
 
 
 @cache

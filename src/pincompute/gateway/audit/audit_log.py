@@ -73,7 +73,13 @@ class AuditLog:
 
     async def begin(self, call: Call) -> None:
         """Before an allowed call that leaves a record. Raises Problem 503 when it must not happen without one."""
-        entry = hash_chain.of_call(call, "begun", self._clock.wall(), allowed=True)
+        await self._require(hash_chain.of_call(call, "begun", self._clock.wall(), allowed=True))
+
+    async def opened(self, call: Call) -> None:
+        """Before a stream into a replica is opened. Raises Problem 503 as `begin` does."""
+        await self._require(hash_chain.of_call(call, "opened", self._clock.wall(), allowed=True))
+
+    async def _require(self, entry: AuditEntry) -> None:
         await self._write(entry)
         if self._trouble and not self._settings.fail_open:
             if self._owed and self._owed[-1] is entry:

@@ -13,7 +13,7 @@ from typing import Literal
 
 import msgspec
 
-from pincompute.gateway.call_context import Call
+from pincompute.gateway.call_context import Call, ReplicaStream
 
 START = "0" * 64
 """What the first line of all carries as the hash of the one before."""
@@ -21,7 +21,7 @@ START = "0" * 64
 _SEPARATOR = b',"hash":"'
 _END = b'"}'
 
-Stage = Literal["begun", "done", "torn", "lost"]
+Stage = Literal["begun", "opened", "done", "torn", "lost", "unproved"]
 
 
 class TornLine(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -33,6 +33,8 @@ class TornLine(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class AuditEntry(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """`begun` is written before anything happens, `done` with the outcome; a `begun` alone was interrupted.
+
+    `opened` says where a stream into a replica leads, before it is opened; its `done` says how it ended.
 
     `why` it was decided so, `reason` is what the caller said.
 
@@ -54,6 +56,7 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit
     status: int = 0
     why: str = ""
     reason: str = ""
+    stream: ReplicaStream | None = None
     torn: TornLine | None = None
     lost: int = 0
 
@@ -91,6 +94,7 @@ def of_call(call: Call, stage: Stage, time: datetime, *, allowed: bool, status: 
         status=status,
         why=why,
         reason=call.reason,
+        stream=call.stream if call.stream.replica else None,
     )
 
 
