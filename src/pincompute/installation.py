@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 from pincompute import gateway
 from pincompute.api import manifests
 from pincompute.api.kinds import KINDS, Kinds
-from pincompute.api.labels import MANAGED_BY, PINCOMPUTE, SYSTEM_NAMESPACE, service_account
+from pincompute.api.labels import AUDIT_HEADS, MANAGED_BY, PINCOMPUTE, SYSTEM_NAMESPACE, service_account
 from pincompute.api.meta import Manifest
 from pincompute.engine import rbac
 from pincompute.federation import federation_process as federation
@@ -28,6 +28,12 @@ _LEASES: Manifest = {
     "apiGroups": ["coordination.k8s.io"],
     "resources": ["leases"],
     "verbs": ["get", "create", "update", "patch"],
+}
+_AUDIT_HEADS: Manifest = {
+    "apiGroups": [""],
+    "resources": ["configmaps"],
+    "resourceNames": [AUDIT_HEADS],
+    "verbs": ["get", "patch"],
 }
 _SECRETS: Manifest = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list", "watch"]}
 
@@ -54,7 +60,7 @@ def _host_rights(kinds: Kinds) -> list[Manifest]:
         *_granted("federation", rbac.cluster_role(federation.NAME, cards, "host")),
         *_granted("federation", _system_role(federation.NAME, _LEASES, _SECRETS)),
         *_granted("gateway", kubernetes_rbac.on_host(kinds)),
-        *_granted("gateway", _system_role(gateway.NAME, _SECRETS)),
+        *_granted("gateway", _system_role(gateway.NAME, _SECRETS, _AUDIT_HEADS)),
     ]
 
 

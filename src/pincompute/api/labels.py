@@ -35,6 +35,7 @@ ADMINISTRATOR = (
     "pincompute:admin"  # user name of a region's administrator, a person among the users of the platform's processes
 )
 SYSTEM_NAMESPACE = "pincompute-system"
+AUDIT_HEADS = "pincompute-audit-heads"  # name of the ConfigMap on the host that anchors the gateways' audit logs
 HOST = "host"  # name of the host cluster among clusters
 LOCAL = "local"  # name by which an operator knows the one cluster it serves
 

@@ -8,11 +8,21 @@ from pincompute.api.meta import Manifest
 
 
 def host_manifests(kinds: Kinds = KINDS) -> list[Manifest]:
-    return [_system_namespace(), *crds.host(kinds), *admission_policies.host(kinds)]
+    return [_system_namespace(), *crds.host(kinds), *admission_policies.host(kinds), _audit_heads()]
 
 
 def member_manifests(kinds: Kinds = KINDS) -> list[Manifest]:
     return [_system_namespace(), *crds.member(kinds), *admission_policies.member(kinds)]
+
+
+def _audit_heads() -> Manifest:
+    """Gateways add to it and may not create it. It is applied without data, so that an upgrade leaves the data alone."""
+    metadata = {
+        "name": labels.AUDIT_HEADS,
+        "namespace": labels.SYSTEM_NAMESPACE,
+        "labels": {labels.MANAGED_BY: labels.PINCOMPUTE},
+    }
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
 
 
 def _system_namespace() -> Manifest:

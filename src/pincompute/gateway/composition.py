@@ -18,7 +18,7 @@ from pincompute.api.meta import Key
 from pincompute.api.projects import PROJECTS, Project
 from pincompute.gateway import administration_handlers, application, openapi_document
 from pincompute.gateway.access import Authenticator, Authorizer, Roles, ServiceTokens
-from pincompute.gateway.audit import AuditLog
+from pincompute.gateway.audit import AuditLog, HeadAnchors
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.history import HistoryRecorder, HistoryService, OperationRecorder, history_handlers
 from pincompute.gateway.host_clock import HostClock
@@ -67,6 +67,7 @@ GIVEN = (
     "history",
     "reader",
     "writer",
+    "anchors",
 )  # services that routes ask for by name
 
 
@@ -82,13 +83,14 @@ class Composition:
     recorder: HistoryRecorder
     document: OpenApiDocument
     permissions: StreamPermissions
+    anchors: HeadAnchors
 
     @property
     def address(self) -> str:
         return f"{self.settings.listen.address}:{self.settings.listen.port}"
 
     def background(self) -> tuple[Coroutine[Any, Any, None], ...]:
-        return self.tokens.run(), self.recorder.run(), self.document.make()
+        return self.tokens.run(), self.recorder.run(), self.document.make(), self.anchors.run()
 
     def missing(self) -> tuple[str, ...]:
         """What it waits for before it can answer; a store that is away is no reason not to."""
@@ -129,6 +131,7 @@ async def compose(settings: GatewaySettings, clusters: Clusters, kinds: SimpleKi
         permissions = StreamPermissions(authorizer, project, time.time)
         clusters.listen(HOST, PROJECTS, permissions.project_changed)
         tokens.on_end(permissions.token_ended)
+        anchors = HeadAnchors(audit, clusters, settings, clock)
         verbs = LifecycleService(reads, replicas, access, RollbackCandidates(reads, store))
         served = OpenApiDocument(lambda: printed_document(kinds))
         given: Mapping[str, Any] = {
@@ -141,9 +144,10 @@ async def compose(settings: GatewaySettings, clusters: Clusters, kinds: SimpleKi
             "history": HistoryService(reads, store, clock),
             "reader": ReadService(clusters, reads, authorizer),
             "writer": WriteService(reads),
+            "anchors": anchors,
         }
         built = application.build(application.ApplicationParts(settings, reads, guards, served, given), routes(kinds))
-        yield Composition(settings, clusters, built, store, tokens, recorder, served, permissions)
+        yield Composition(settings, clusters, built, store, tokens, recorder, served, permissions, anchors)
 
 
 @cache

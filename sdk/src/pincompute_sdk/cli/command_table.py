@@ -161,7 +161,12 @@ GROUPS: dict[str, tuple[CommandEntry, ...]] = {
             "Service tokens for programs",
             ("token create robot --role viewer --days 7", "token list", "token revoke t-1"),
         ),
-        CommandEntry("admin", "admin:app", "For administrators: audit, clusters", ("admin clusters", "admin audit verify")),
+        CommandEntry(
+            "admin",
+            "admin:app",
+            "For administrators: audit, clusters",
+            ("admin clusters", "admin audit --who ann --since 2h", "admin audit verify"),
+        ),
     ),
     "Other": (
         CommandEntry(

@@ -8,8 +8,9 @@ The hash covers bytes, not values, so a line is verified exactly as it was writt
 from __future__ import annotations
 
 import hashlib
+import re
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Self
 
 import msgspec
 
@@ -22,6 +23,27 @@ _SEPARATOR = b',"hash":"'
 _END = b'"}'
 
 Stage = Literal["begun", "opened", "done", "torn", "lost", "unproved"]
+
+
+class AnchoredHead(msgspec.Struct, frozen=True):
+    """A record's number and hash, and when they were written down elsewhere."""
+
+    seq: int
+    hash: str
+    time: datetime
+
+    def __str__(self) -> str:
+        """Heads sort as texts by their numbers, as the admission policy compares them."""
+        return f"{self.seq:020d} {self.hash} {self.time:%Y-%m-%dT%H:%M:%SZ}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """None for a text that is no head."""
+        found = _HEAD.fullmatch(text)
+        return cls(int(found[1]), found[2], datetime.fromisoformat(found[3])) if found else None
+
+
+_HEAD = re.compile(r"([0-9]{20}) ([0-9a-f]{64}) ([0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]Z)")
 
 
 class TornLine(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -38,7 +60,8 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit
 
     `why` it was decided so, `reason` is what the caller said.
 
-    `torn` names the remains of a line that a crash left before it, `lost` says how many records could not be written.
+    `torn` names the remains of a line that a crash left before it, `lost` says how many records could not be written, and
+    `unproved` that the log was not the one whose head was anchored: `anchor` names it.
     """
 
     stage: Stage
@@ -59,6 +82,7 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit
     stream: ReplicaStream | None = None
     torn: TornLine | None = None
     lost: int = 0
+    anchor: AnchoredHead | None = None
 
 
 class AuditRecord(AuditEntry, frozen=True, kw_only=True, rename="camel", omit_defaults=True):

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from pincompute.api import labels
 from pincompute.api.meta import Key
 from pincompute.api.projects import PROJECTS
-from pincompute.gateway import problems
+from pincompute.gateway import parameter_values, problems
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.call_context import Call
 from pincompute.gateway.middleware import RequestAuditor, refuse_socket
@@ -241,9 +241,10 @@ async def _refuse(socket: UserSocket, call: Call, error: Problem | KubeError | U
 
 
 def _port(text: str) -> int:
-    if not text.isdecimal() or not 0 < int(text) < 65536:
+    port = parameter_values.integer(text, 1, 65535)
+    if port is None:
         raise problems.invalid(FieldError("port", "a number from 1 to 65535", f"{text[:20]!r} is not one"))
-    return int(text)
+    return port
 
 
 def not_reached(error: KubeError | Unknown, what: ReplicaContainer | WorkloadRef) -> Problem:
