@@ -290,13 +290,22 @@ async def test_no_credential_makes_a_request_fail(gateway: Running):
 
 async def test_no_parameter_of_a_websocket_makes_it_fail(gateway: Running):
     headers = {"Authorization": f"Bearer {await gateway.token('alice')}"}
-    failed: list[str] = []
-    for route, name, value in itertools.product(SOCKETS, SOCKET_QUERY, TEXTS):
-        url = f"{gateway.url}/v1/projects/shop/apps/hello/{route}?{name}={quote(value[:20_000])}"
-        try:
-            async with gateway.http.ws_connect(URL(url, encoded=True), headers=headers):
-                failed.append(f"accepted: {route} {name}={value[:40]!r}")
-        except aiohttp.WSServerHandshakeError as refused:
-            if not 400 <= refused.status < 500:
-                failed.append(f"{refused.status}: {route} {name}={value[:40]!r}")
+    values, failed = itertools.cycle(TEXTS), list[str]()
+    for route, name in itertools.product(SOCKETS, SOCKET_QUERY):
+        for value in TEXTS if DEEP or name == "port" else (next(values), next(values)):
+            url = f"{gateway.url}/v1/projects/shop/apps/hello/{route}?{name}={quote(value[:20_000])}"
+            status = await _refused(gateway, url, headers)
+            if not 400 <= status < 500:
+                failed.append(f"{status}: {route} {name}={value[:40]!r}")
     assert failed == []
+
+
+async def _refused(gateway: Running, url: str, headers: dict[str, str]) -> int:
+    """The status with which a WebSocket is refused; 0 when it is not answered."""
+    try:
+        async with asyncio.timeout(10), gateway.http.ws_connect(URL(url, encoded=True), headers=headers):
+            return 101
+    except aiohttp.WSServerHandshakeError as refused:
+        return refused.status
+    except TimeoutError:
+        return 0
