@@ -132,7 +132,7 @@ async def compose(settings: GatewaySettings, clusters: Clusters, kinds: SimpleKi
         clusters.listen(HOST, PROJECTS, permissions.project_changed)
         tokens.on_end(permissions.token_ended)
         anchors = HeadAnchors(audit, clusters, settings, clock)
-        verbs = LifecycleService(reads, replicas, access, RollbackCandidates(reads, store))
+        verbs = LifecycleService(reads, replicas, access, RollbackCandidates(reads, store), authorizer)
         served = OpenApiDocument(lambda: printed_document(kinds))
         given: Mapping[str, Any] = {
             "roles": roles,
@@ -143,7 +143,7 @@ async def compose(settings: GatewaySettings, clusters: Clusters, kinds: SimpleKi
             "shells": ReplicaStreamService(reads, verbs, replicas, access, permissions, settings, auditor),
             "history": HistoryService(reads, store, clock),
             "reader": ReadService(clusters, reads, authorizer),
-            "writer": WriteService(reads),
+            "writer": WriteService(reads, authorizer),
             "anchors": anchors,
         }
         built = application.build(application.ApplicationParts(settings, reads, guards, served, given), routes(kinds))
