@@ -21,7 +21,6 @@ from pincompute.api.labels import (
     PROJECT,
     SHARDS_FINALIZER,
     SYSTEM_NAMESPACE,
-    service_account,
 )
 from pincompute.api.member_clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS
 from pincompute.api.meta import Manifest, Object, Resource
