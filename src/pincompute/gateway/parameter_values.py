@@ -58,8 +58,8 @@ def moment(field: str, text: str, now: datetime) -> datetime | None:
     if not text:
         return None
     ago = span(text)
-    found = instant(text) if ago is None else max(EARLIEST, now - timedelta(seconds=ago))
-    if found is None:
+    found = instant(text) if ago is None else now - timedelta(seconds=ago)
+    if found is None or found < EARLIEST:
         expected = "a time such as 2026-11-21T10:00:00Z, or a time ago such as 15m, 2h, 3d"
         raise problems.invalid(FieldError(field, expected, f"{text[:40]!r} is no time"))
     return found
