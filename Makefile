@@ -62,6 +62,6 @@ clean: ## remove the Python environment
 	rm -rf .venv
 
 # System packages, then Python packages by hash from the lock file.
-.venv/ready: requirements.lock pyproject.toml sdk/pyproject.toml tools/setup.sh
+.venv/ready: requirements.lock tools/setup.lock pyproject.toml sdk/pyproject.toml tools/setup.sh
 	bash tools/setup.sh $(PYTHON)
 	touch $@

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes .venv from the lock file and, as root on a Debian-like machine, installs the few system packages a region needs.
+# Makes .venv from the lock files, each package by its hash, and, as root on a Debian-like machine, installs the few system packages a region needs.
 # `setup.sh tests` installs what only tests need. On other machines `pincompute region doctor` names what is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -42,9 +42,9 @@ make_environment() {
     exit 1
   }
   [ -x .venv/bin/python ] || "$python" -m venv .venv
-  .venv/bin/python -m pip --quiet --disable-pip-version-check install "uv==0.13.8"
+  .venv/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes --only-binary :all: -r tools/setup.lock
   .venv/bin/uv pip sync --quiet --python .venv/bin/python --require-hashes requirements.lock
-  .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --editable . --editable sdk
+  .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable . --editable sdk
 }
 
 if [ "${1:-}" = tests ]; then

@@ -15,6 +15,7 @@ from pincompute import gateway
 from pincompute.api import manifests
 from pincompute.api.kinds import KINDS, Kinds
 from pincompute.api.labels import (
+    AUDIT_HEADS,
     BREAK_GLASS,
     FEDERATION,
     GATEWAY,
@@ -38,6 +39,12 @@ from pincompute.region.cluster import member_registration
 Role: TypeAlias = Literal["host", "member"]
 
 RBAC = "rbac.authorization.k8s.io"
+_AUDIT_HEADS: Manifest = {
+    "apiGroups": [""],
+    "resources": ["configmaps"],
+    "resourceNames": [AUDIT_HEADS],
+    "verbs": ["get", "patch"],
+}
 _SECRETS: Manifest = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list", "watch"]}
 
 
@@ -69,6 +76,7 @@ def _host_rights(kinds: Kinds) -> list[Manifest]:
         *_granted(FEDERATION, _role(f"{federation.NAME}-members", secrets_namespace(FEDERATION), _SECRETS)),
         *_granted(GATEWAY, kubernetes_rbac.on_host(kinds)),
         *_granted(GATEWAY, _role(f"{gateway.NAME}-members", secrets_namespace(GATEWAY), _SECRETS)),
+        *_granted(GATEWAY, _role(f"{gateway.NAME}-audit-heads", SYSTEM_NAMESPACE, _AUDIT_HEADS)),
         _break_glass(),
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import aiohttp
 import pytest
 from real_api_server import TOKEN, RealServer, running
 
@@ -12,7 +13,15 @@ from pincompute import installation
 from pincompute.api import labels
 from pincompute.api.builtin import NAMESPACES
 from pincompute.api.kinds import KINDS
-from pincompute.api.labels import DRAIN_FINALIZER, MANAGED_BY, PINCOMPUTE, PROJECT, SHARDS_FINALIZER
+from pincompute.api.labels import (
+    AUDIT_HEADS,
+    DRAIN_FINALIZER,
+    MANAGED_BY,
+    PINCOMPUTE,
+    PROJECT,
+    SHARDS_FINALIZER,
+    SYSTEM_NAMESPACE,
+)
 from pincompute.api.member_clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS
 from pincompute.api.meta import Manifest, Object, Resource
 from pincompute.api.workloads import PINAPPS, PINPODS
@@ -68,3 +77,53 @@ async def test_a_new_member_takes_the_first_write_of_every_kind(new_server: Real
                 await post(api, kind, {"metadata": {"name": "first", **namespace}})
             except api_errors.Refused as refused:
                 assert isinstance(refused, api_errors.Invalid), refused  # noqa: PT017 - judged on its merits
+
+
+GATEWAY = {
+    "Authorization": f"Bearer {TOKEN}",
+    "Impersonate-User": f"system:serviceaccount:{SYSTEM_NAMESPACE}:pincompute-gateway",
+}
+HEADS = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/configmaps/{AUDIT_HEADS}"
+HASH, OTHER, AT = "a" * 64, "b" * 64, "2026-11-29T12:00:00Z"
+HEAD, DAY = f"{10:020d} {HASH} {AT}", f"{3:020d} {HASH} {AT}"
+GROWS: tuple[dict[str, str | None], ...] = (
+    {"gw": f"{11:020d} {OTHER} {AT}"},
+    {"gw_2026-11-30": HEAD},
+    {"other": DAY},
+)
+SHRINKS: dict[str, dict[str, str | None]] = {
+    "a lower record": {"gw": f"{9:020d} {OTHER} {AT}"},
+    "another hash of the same record": {"gw": f"{10:020d} {OTHER} {AT}"},
+    "another head of a day": {"gw_2026-11-29": f"{11:020d} {OTHER} {AT}"},
+    "a head that is gone": {"gw": None},
+    "a head of a day that is gone": {"gw_2026-11-29": None},
+    "no head": {"gw": "9"},
+}
+
+
+async def test_heads_of_audit_logs_only_grow(new_server: RealServer) -> None:
+    """An attack with the gateway's credential, one forbidden change per try, beside what gateways do and administrators may."""
+    patch_type = {"Content-Type": "application/merge-patch+json"}
+
+    async def change(body: Manifest, headers: dict[str, str]) -> tuple[int, str]:
+        async with http.patch(new_server.url + HEADS, json=body, headers=headers | patch_type, ssl=False) as answer:
+            return answer.status, await answer.text()
+
+    async def delete(headers: dict[str, str]) -> int:
+        async with http.delete(new_server.url + HEADS, params={"dryRun": "All"}, headers=headers, ssl=False) as answer:
+            return answer.status
+
+    async with client(new_server) as api, aiohttp.ClientSession() as http:
+        await Installer(api).apply_all(installation.of("host"))
+        assert (await change({"data": {"gw": HEAD, "gw_2026-11-29": DAY}}, GATEWAY))[0] == 200
+        await Installer(api).apply_all(installation.of("host"))  # an upgrade leaves the heads alone
+        for what, data in SHRINKS.items():
+            status, said = await change({"data": data}, GATEWAY)
+            assert status in (403, 422), what
+            assert "head" in said, what
+        assert (await change({"immutable": True}, GATEWAY))[0] == 403
+        assert await delete(GATEWAY) == 403
+        for data in GROWS:
+            assert (await change({"data": data}, GATEWAY))[0] == 200, data
+        administrator = {"Authorization": f"Bearer {TOKEN}"}
+        assert await delete(administrator) == 200

@@ -45,6 +45,7 @@ class Match:
     resources: tuple[str, ...]
     operations: tuple[Operation, ...]
     projects_only: bool = False
+    names: tuple[str, ...] = ()
 
     def manifest(self) -> Manifest:
         rule = {
@@ -52,6 +53,7 @@ class Match:
             "apiVersions": [self.version],
             "resources": list(self.resources),
             "operations": list(self.operations),
+            **({"resourceNames": list(self.names)} if self.names else {}),
         }
         selector: Manifest = {"matchExpressions": [{"key": labels.PROJECT, "operator": "Exists"}]} if self.projects_only else {}
         return {"resourceRules": [rule], **({"namespaceSelector": selector} if selector else {})}
@@ -62,6 +64,7 @@ def host(kinds: Kinds = KINDS) -> list[Manifest]:
     return [
         *(policy for kind in kinds for policy in _rules_of(kind)),
         *_validating("platform-writes", _REVISIONS_WRITTEN, _only_by(kinds, labels.FEDERATION)),
+        *_validating("audit-heads", _HEADS_WRITTEN, _HEADS_GROW),
         *_workload_metadata(workloads),
         *_project_policies(),
         *_finalizer("membercluster-finalizer", (member_clusters.MEMBERCLUSTERS.plural,), labels.DRAIN_FINALIZER),
@@ -100,6 +103,45 @@ _NOT_BY_PLATFORM: list[Manifest] = [  # which writes fractions as text itself, s
 ]
 _REVISIONS_WRITTEN = Match(GROUP, VERSION, (PINREVISIONS.plural,), ("CREATE", "UPDATE", "DELETE"))
 _PODS_CREATED = Match("", "v1", ("pods",), ("CREATE",), projects_only=True)
+
+_HEADS_WRITTEN = Match("", "v1", ("configmaps",), ("UPDATE", "DELETE"), names=(labels.AUDIT_HEADS,))
+_HEADS_GROW: Manifest = {  # head_anchors.py of the gateway describes the keys; a text begins with its record's number
+    "matchConditions": [
+        {"name": "of-the-platform", "expression": f"request.namespace == '{labels.SYSTEM_NAMESPACE}'"},
+        {
+            "name": "not-by-an-administrator",
+            "expression": "!request.userInfo.groups.exists(g, g == 'system:masters') "
+            f"&& !['{_CONTROLLERS}', 'system:kube-controller-manager'].exists(p, request.userInfo.username.startsWith(p))",
+        },
+    ],
+    "variables": [
+        {"name": "before", "expression": "oldObject.?data.orValue({})"},
+        {"name": "after", "expression": "request.operation == 'DELETE' ? {} : object.?data.orValue({})"},
+        {
+            "name": "changed",
+            "expression": "variables.after.filter(k, !(k in variables.before) || variables.after[k] != variables.before[k])",
+        },
+    ],
+    "validations": [
+        {
+            "expression": "request.operation != 'DELETE' && variables.before.all(k, k in variables.after) "
+            "&& !object.?immutable.orValue(false)",
+            "message": "heads of audit logs stay: nobody but an administrator removes one",
+            "reason": "Forbidden",
+        },
+        {
+            "expression": "variables.changed.all(k, variables.after[k].matches('^[0-9]{20} [0-9a-f]{64} [-0-9T:]{19}Z$'))",
+            "message": "a head is a record's number with 20 digits, its hash and a time",
+            "reason": "Invalid",
+        },
+        {
+            "expression": "variables.changed.all(k, !(k in variables.before) || (!k.contains('_') "
+            "&& variables.after[k].substring(0, 20) > variables.before[k].substring(0, 20)))",
+            "message": "a head of an audit log only grows: its record's number increases, and the head of a day never changes",
+            "reason": "Forbidden",
+        },
+    ],
+}
 
 _PROJECT_JSON = f'{{"apiVersion":"{GROUP}/{VERSION}","kind":"Project","metadata":{{"name":"'
 _IN_PROJECT: Manifest = {

@@ -40,6 +40,7 @@ ADMINISTRATOR = (
 )
 BREAK_GLASS = "pincompute:break-glass"  # group of administrators who hold a short-lived certificate for an emergency
 SYSTEM_NAMESPACE = "pincompute-system"
+AUDIT_HEADS = "pincompute-audit-heads"  # name of the ConfigMap on the host that anchors the gateways' audit logs
 HOST = "host"  # name of the host cluster among clusters
 LOCAL = "local"  # name by which an operator knows the one cluster it serves
 

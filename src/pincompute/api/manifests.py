@@ -9,7 +9,8 @@ from pincompute.api.meta import Manifest
 
 def host_manifests(kinds: Kinds = KINDS) -> list[Manifest]:
     private = (labels.secrets_namespace(process) for process in (labels.FEDERATION, labels.GATEWAY))
-    return [*map(_namespace, (labels.SYSTEM_NAMESPACE, *private)), *crds.host(kinds), *admission_policies.host(kinds)]
+    namespaces = map(_namespace, (labels.SYSTEM_NAMESPACE, *private))
+    return [*namespaces, *crds.host(kinds), *admission_policies.host(kinds), _audit_heads()]
 
 
 def member_manifests(kinds: Kinds = KINDS) -> list[Manifest]:
@@ -35,3 +36,13 @@ def _priority_classes() -> list[Manifest]:
 def _namespace(name: str) -> Manifest:
     metadata = {"name": name, "labels": {labels.MANAGED_BY: labels.PINCOMPUTE}}
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+
+
+def _audit_heads() -> Manifest:
+    """Gateways add to it and may not create it. It is applied without data, so that an upgrade leaves the data alone."""
+    metadata = {
+        "name": labels.AUDIT_HEADS,
+        "namespace": labels.SYSTEM_NAMESPACE,
+        "labels": {labels.MANAGED_BY: labels.PINCOMPUTE},
+    }
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}

@@ -21,7 +21,7 @@ from pincompute.api.labels import HOST
 from pincompute.api.member_clusters import MEMBERCLUSTERS
 from pincompute.api.meta import Key, Object, Resource
 from pincompute.api.revisions import PINREVISIONS, PinRevision
-from pincompute.gateway import problems
+from pincompute.gateway import parameter_values, problems
 from pincompute.gateway.model import KINDS, SimpleKind, SimpleKinds, of_workloads
 from pincompute.kube.cache_views import Unknown
 from pincompute.kube.cluster_set import Clusters
@@ -31,7 +31,6 @@ T = TypeVar("T", bound=Object)
 
 BY_WORKLOAD = "workload"  # index over pods: "PROJECT/NAME" of the workload they belong to
 BY_OWNER = "owner"  # index over revisions: uid of the workload they belong to
-LONGEST_NUMBER = 20  # digits of a version: more would not fit the 64 bits that API servers count with
 CATCH_UP = 2.0  # seconds to wait for a version that another gateway has returned already
 
 
@@ -123,14 +122,15 @@ class CacheReads:
         if not version:
             return
         kind, _, number = version.partition(".")
-        if not number.isdecimal() or len(number) > LONGEST_NUMBER or kind not in self._by_plural:
+        newest = parameter_values.integer(number, 0, parameter_values.LARGEST)
+        if newest is None or kind not in self._by_plural:
             raise problems.malformed(
                 f"Pincompute-Min-Version: {version[:80]!r} is not a version", "send what an answer's Pincompute-Version said"
             )
         cache = self.host(self._by_plural[kind])
         try:
             async with asyncio.timeout(CATCH_UP):
-                await cache.until(int(number))
+                await cache.until(newest)
         except TimeoutError:
             raise problems.unavailable(f"the gateway has seen {kind} up to {cache.newest} and not yet {number}", 1.0) from None
 

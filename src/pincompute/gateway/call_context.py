@@ -7,9 +7,11 @@ nothing.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
+
+import msgspec
 
 Resource: TypeAlias = str
 """What an operation is about: a workload kind's collection, such as apps, or one of RESOURCES."""
@@ -86,11 +88,30 @@ class Caller:
 ANONYMOUS = Caller("anonymous", kind="anonymous")
 
 
+class ReplicaStream(msgspec.Struct, rename="camel", omit_defaults=True):
+    """A stream into a replica: where it leads, and, once it has ended, how. Bytes are counted as the replica reads and writes.
+
+    `ended` is a sentence, such as `exit code 0` or `cut: the permission was withdrawn`.
+    """
+
+    replica: str = ""
+    container: str = ""
+    command: str = ""
+    path: str = ""
+    port: int = 0
+    transcript: str = ""
+    ended: str = ""
+    exit_code: int | None = None
+    bytes_in: int = 0
+    bytes_out: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One request. `project` and `name` are empty where the path has none; `source` is the client's address.
 
-    `reason` is what the caller says of why; read only from requests that leave a record.
+    `reason` is what the caller says of why; read only from requests that leave a record. The handler of a stream into a replica
+    fills in `stream`, and the audit records say it.
     """
 
     id: str
@@ -101,6 +122,7 @@ class Call:
     source: str
     at: datetime
     reason: str = ""
+    stream: ReplicaStream = field(default_factory=ReplicaStream, compare=False)
 
 
 def may(

@@ -15,10 +15,10 @@ from litestar.types import ControllerRouterHandler
 
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Key
-from pincompute.api.projects import PROJECTS
+from pincompute.api.projects import PROJECTS, Project
 from pincompute.gateway import administration_handlers, application, openapi_document
 from pincompute.gateway.access import Authenticator, Authorizer, Roles, ServiceTokens
-from pincompute.gateway.audit import AuditLog
+from pincompute.gateway.audit import AuditLog, HeadAnchors
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.history import HistoryRecorder, HistoryService, OperationRecorder, history_handlers
 from pincompute.gateway.host_clock import HostClock
@@ -67,6 +67,7 @@ GIVEN = (
     "history",
     "reader",
     "writer",
+    "anchors",
 )  # services that routes ask for by name
 
 
@@ -81,13 +82,15 @@ class Composition:
     tokens: ServiceTokens
     recorder: HistoryRecorder
     document: OpenApiDocument
+    permissions: StreamPermissions
+    anchors: HeadAnchors
 
     @property
     def address(self) -> str:
         return f"{self.settings.listen.address}:{self.settings.listen.port}"
 
     def background(self) -> tuple[Coroutine[Any, Any, None], ...]:
-        return self.tokens.run(), self.recorder.run(), self.document.make()
+        return self.tokens.run(), self.recorder.run(), self.document.make(), self.anchors.run()
 
     def missing(self) -> tuple[str, ...]:
         """What it waits for before it can answer; a store that is away is no reason not to."""
@@ -110,18 +113,25 @@ async def compose(settings: GatewaySettings, clusters: Clusters, kinds: SimpleKi
         tokens = ServiceTokens(TokenTable(store.database), clock)
         reads = CacheReads(clusters, kinds)
         roles = Roles(settings.access, reads.workloads)
-        authorizer = Authorizer(
-            roles, lambda name: clusters.view(HOST, PROJECTS).get(Key("", name)), tokens.in_force, time.time
-        )
+
+        def project(name: str) -> Project | None:
+            return clusters.view(HOST, PROJECTS).get(Key("", name))
+
+        authorizer = Authorizer(roles, project, tokens.in_force, time.time)
         recorder = HistoryRecorder(clusters, store, clock, reads.workloads)
+        auditor = OperationRecorder(audit, recorder, reads)
         guards = RequestGuards(
             authenticator=Authenticator(settings.issuers, tokens, settings.access.leeway),
             limiter=RequestLimiter(settings.limits, authorizer.belongs),
             authorizer=authorizer,
-            audit=OperationRecorder(audit, recorder, reads),
+            audit=auditor,
             now=clock.wall,
         )
-        replicas, access, permissions = ReplicaLookup(reads), ReplicaAccess(clusters), StreamPermissions(authorizer, time.time)
+        replicas, access = ReplicaLookup(reads), ReplicaAccess(clusters)
+        permissions = StreamPermissions(authorizer, project, time.time)
+        clusters.listen(HOST, PROJECTS, permissions.project_changed)
+        tokens.on_end(permissions.token_ended)
+        anchors = HeadAnchors(audit, clusters, settings, clock)
         verbs = LifecycleService(reads, replicas, access, RollbackCandidates(reads, store), authorizer)
         served = OpenApiDocument(lambda: printed_document(kinds))
         given: Mapping[str, Any] = {
@@ -130,13 +140,14 @@ async def compose(settings: GatewaySettings, clusters: Clusters, kinds: SimpleKi
             "authorizer": authorizer,
             "verbs": verbs,
             "logs": LogService(verbs, replicas, access, permissions),
-            "shells": ReplicaStreamService(reads, verbs, replicas, access, permissions, settings),
+            "shells": ReplicaStreamService(reads, verbs, replicas, access, permissions, settings, auditor),
             "history": HistoryService(reads, store, clock),
             "reader": ReadService(clusters, reads, authorizer),
             "writer": WriteService(reads, authorizer),
+            "anchors": anchors,
         }
         built = application.build(application.ApplicationParts(settings, reads, guards, served, given), routes(kinds))
-        yield Composition(settings, clusters, built, store, tokens, recorder, served)
+        yield Composition(settings, clusters, built, store, tokens, recorder, served, permissions, anchors)
 
 
 @cache

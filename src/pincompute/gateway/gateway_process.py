@@ -42,6 +42,7 @@ async def run(kubeconfig: Path, context: str, settings: GatewaySettings, port: i
             log.info("started", extra={"what": NAME, "pid": os.getpid(), "listens": parts.address})
             await stop.wait()
             log.info("stopping", extra={"what": NAME})
+            parts.permissions.stopping.set()
             for task in tasks:
                 task.cancel()
 

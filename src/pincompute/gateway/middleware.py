@@ -30,11 +30,17 @@ CALL = "pincompute.call"  # key in the ASGI scope
 REQUEST_ID = "pincompute.request-id"
 LONGEST_ID = 64
 LONGEST_REASON = 120  # bytes of a close frame's reason
+CLOSE_CODES = 4000  # a WebSocket that is refused with a status is closed with this and the status
+DENIALS = frozenset({401, 403})
 
 
 class RequestAuditor(Protocol):
     async def begin(self, call: Call) -> None:
         """Before what leaves a record. Raises Problem 503 when a record is a must and cannot be written."""
+        ...
+
+    async def opened(self, call: Call) -> None:
+        """Before a stream into a replica is opened, with `call.stream` filled in. Raises Problem 503 as `begin` does."""
         ...
 
     async def record(self, call: Call, *, allowed: bool, status: int, why: str = "") -> None:
@@ -69,7 +75,9 @@ class RequestMiddleware:
             await self._pass(scope, receive, answer)
         except Problem as problem:
             if answer.status:
-                await answer({"type": "websocket.close", "code": 4000 + problem.status, "reason": close_reason(problem.detail)})
+                await answer(
+                    {"type": "websocket.close", "code": CLOSE_CODES + problem.status, "reason": close_reason(problem.detail)}
+                )
             else:
                 await refuse_socket(scope, answer, problem)
 
@@ -122,7 +130,8 @@ class RequestMiddleware:
             answer.status = problem.status
             raise
         finally:
-            await self._guards.audit.record(call, allowed=True, status=answer.status or 500)
+            status = answer.status or 500
+            await self._guards.audit.record(call, allowed=status not in DENIALS, status=status)
 
 
 def _refuse_unknown(scope: Scope) -> None:
@@ -138,10 +147,15 @@ class StatusRecorder:
         self._send = send
 
     async def __call__(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-        elif message["type"] == "websocket.accept":
-            self.status = 101
+        match message["type"]:
+            case "http.response.start" | "websocket.http.response.start":
+                self.status = message["status"]  # type: ignore[typeddict-item]
+            case "websocket.accept":
+                self.status = 101
+            case "websocket.close" if not self.status:  # it is refused by a close code of ours
+                self.status = max(0, message.get("code", 0) - CLOSE_CODES)
+            case _:
+                pass
         await self._send(message)
 
 
@@ -155,7 +169,7 @@ async def refuse_socket(scope: Any, send: Send, problem: Problem) -> None:
     if "websocket.http.response" in (scope.get("extensions") or {}):
         await problems.send_to(send, problem, request_id(scope), "websocket.http.response")
     else:
-        await send({"type": "websocket.close", "code": 4000 + problem.status, "reason": close_reason(problem.detail)})
+        await send({"type": "websocket.close", "code": CLOSE_CODES + problem.status, "reason": close_reason(problem.detail)})
 
 
 def close_reason(text: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 from litestar.types import ASGIApp, Message, Receive, Send
 
+from pincompute.gateway import parameter_values
 from pincompute.gateway.settings import SdkSettings
 
 SDK = b"pincompute-sdk"  # header: of a request the version that calls, of an answer the one to move to
@@ -49,7 +50,8 @@ class SdkDeprecationMiddleware:
 def version(text: str) -> Version:
     """Its numbers; none for what is no version. A pre-release counts as what it leads to."""
     numbers = text.split("+", maxsplit=1)[0].split("-", maxsplit=1)[0].split(".")
-    return tuple(map(int, numbers)) if all(number.isascii() and number.isdigit() for number in numbers) else ()
+    found = [parameter_values.integer(number, 0, parameter_values.LARGEST) for number in numbers]
+    return tuple(number for number in found if number is not None) if None not in found else ()
 
 
 def _notice(sdk: SdkSettings) -> list[tuple[bytes, bytes]]:

@@ -73,6 +73,9 @@ class AuditSettings(_Section):
 
     `rotate` in bytes; `keep` finished files, all when it is 0; `sync` to the disk before going on, within 0.1 s, or when the
     system likes.
+
+    This gateway anchors the log's head on the host under `name`, or under its machine and port. `collector` is a URL that gets
+    each head as well.
     """
 
     file: str = "audit.log"
@@ -80,6 +83,8 @@ class AuditSettings(_Section):
     rotate: int = 64 * 1024 * 1024
     keep: int = 0
     sync: Literal["always", "soon", "never"] = "soon"
+    name: str = ""
+    collector: Annotated[str, msgspec.Meta(pattern=r"^(https?://\S+)?$")] = ""
 
 
 class ShellSettings(_Section):

@@ -8,28 +8,38 @@ import json
 import tarfile
 import time
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, NoReturn
 
 import pytest
 from replica_samples import NOW, ScriptedAccess, ScriptedProgram, key
 
+from pincompute.api.meta import ObjectMeta
+from pincompute.api.projects import Project
 from pincompute.gateway.call_context import Call, Caller, Operation
 from pincompute.gateway.middleware import close_reason
-from pincompute.gateway.operation import stream_permissions as asking
 from pincompute.gateway.operation import user_websockets
 from pincompute.gateway.operation.replica_access import ReplicaPlace
 from pincompute.gateway.operation.replica_streams import command_execution, file_copy, shell_transcript, tar_streams
 from pincompute.gateway.operation.replica_streams.shell_session import SessionEnd, ShellSession
 from pincompute.gateway.operation.replica_streams.shell_transcript import Transcript
+from pincompute.gateway.operation.replica_streams.stream_service import ReplicaContainer, ReplicaStreamService
 from pincompute.gateway.operation.stream_permissions import StreamPermissions
 from pincompute.gateway.problems import Problem
+from pincompute.gateway.settings import GatewaySettings, ShellSettings
+from pincompute.kube.api_errors import RequestInfo, Unreachable
 from pincompute.kube.streams import channel_protocol
 from pincompute.kube.streams.channel_protocol import Channel, ExitStatus, TerminalSize
 from pincompute.kube.streams.pod_exec import ExecCommand
 
 PLACE = ReplicaPlace("a1", key("web-a1-0"))
-CALL = Call("r-1", Caller("ann"), Operation("shells", "open"), "shop", "web", "10.0.0.1", NOW)
+CALLER = Caller("ann")
+
+
+def opened(caller: Caller = CALLER) -> Call:
+    return Call("r-1", caller, Operation("shells", "open"), "shop", "web", "10.0.0.1", NOW)
 
 
 class ScriptedAuthorizer:
@@ -61,9 +71,17 @@ class FakeSocket:
         self.closed = (code, reason)
 
 
+SHOP = Project(metadata=ObjectMeta(name="shop", uid="u1"))
+
+
+def judging(authorizer: Any = None, found: dict[str, Project] | None = None) -> StreamPermissions:
+    projects = {"shop": SHOP} if found is None else found
+    return StreamPermissions(authorizer or ScriptedAuthorizer(), projects.get, time.time)
+
+
 async def session(wire: FakeSocket, program: ScriptedProgram, *, idle: float = 60.0, **more: Any) -> SessionEnd:
-    rights = StreamPermissions(more.pop("authorizer", ScriptedAuthorizer()), time.time)
-    shell = ShellSession(wire, program, ExecCommand(("sh",), "main"), CALL, rights, idle, time.monotonic, **more)  # type: ignore[arg-type]
+    rights, call = more.pop("rights", None) or judging(), more.pop("call", None) or opened()
+    shell = ShellSession(wire, program, ExecCommand(("sh",), "main"), call, rights, idle, time.monotonic, **more)  # type: ignore[arg-type]
     async with asyncio.timeout(10):
         return await shell.run()
 
@@ -102,23 +120,102 @@ async def test_what_is_not_understood_ends_the_shell(case: str) -> None:
     assert wire.closed == (code, close_reason(end.why))
 
 
-async def test_a_shell_is_cut_when_the_right_is_withdrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+@dataclass
+class Withdrawing:
+    """What a test takes away: the role, the project, or the token; and how the stream learns of it."""
+
+    authorizer: ScriptedAuthorizer = field(default_factory=ScriptedAuthorizer)
+    projects: dict[str, Project] = field(default_factory=lambda: {"shop": SHOP})
+
+    def role(self, rights: StreamPermissions) -> None:
+        self.authorizer.allowed = False
+        rights.project_changed("host", SHOP, initial=False)
+
+    def project(self, rights: StreamPermissions) -> None:
+        del self.projects["shop"]
+        rights.project_changed("host", SHOP, initial=False)
+
+    def refounded(self, rights: StreamPermissions) -> None:
+        self.projects["shop"] = Project(metadata=ObjectMeta(name="shop", uid="u2"))
+        rights.project_changed("host", SHOP, initial=False)
+
+    def token(self, rights: StreamPermissions) -> None:
+        self.authorizer.allowed = False
+        rights.token_ended("t1")
+
+    def gateway(self, rights: StreamPermissions) -> None:
+        rights.stopping.set()
+
+
+CUTS = {
+    "role": (user_websockets.WITHDRAWN, "the permission was withdrawn"),
+    "project": (user_websockets.WITHDRAWN, "the project was deleted"),
+    "refounded": (user_websockets.WITHDRAWN, "the project was deleted"),
+    "token": (user_websockets.WITHDRAWN, "the permission was withdrawn"),
+    "gateway": (user_websockets.RESTARTING, "the gateway stops"),
+}
+
+
+@pytest.mark.parametrize("taken", CUTS)
+async def test_a_shell_is_cut_at_the_event_that_ends_its_right_and_its_transcript_is_whole(taken: str, tmp_path: Path) -> None:
     """S-255."""
-    monkeypatch.setattr(asking, "EVERY", 0.01)
-    authorizer, wire = ScriptedAuthorizer(), FakeSocket()
+    world, wire, call = Withdrawing(), FakeSocket(), opened(Caller("ann", kind="service", token_id="t1"))
+    rights = judging(world.authorizer, world.projects)
+    transcript = Transcript(tmp_path / "x.cast", time.monotonic, fail_open=False)
+    transcript.begin(call, ("sh",), "web/0 main")
+    program = ScriptedProgram([(Channel.STDOUT, b"said")], ExitStatus(0), waits=asyncio.Event())
     async with asyncio.TaskGroup() as group:
-        running = group.create_task(
-            session(wire, ScriptedProgram([], ExitStatus(0), waits=asyncio.Event()), authorizer=authorizer)
-        )
+        running = group.create_task(session(wire, program, rights=rights, call=call, transcript=transcript))
         await asyncio.sleep(0.05)
         assert not running.done()
-        authorizer.allowed = False
-    assert wire.closed == (user_websockets.WITHDRAWN, "the permission was withdrawn")
+        getattr(world, taken)(rights)
+    code, why = CUTS[taken]
+    assert wire.closed == (code, why)
+    assert (call.stream.ended, call.stream.bytes_out) == (f"cut: {why}", 4)
+    *_, said, last = [json.loads(text) for text in transcript.path.read_text().splitlines()]
+    assert (said[1:], last[1:]) == (["o", "said"], ["m", f"cut: {why}"])
+
+
+async def test_what_happens_to_other_projects_and_tokens_wakes_no_stream() -> None:
+    rights, asked = judging(), 0
+
+    class Counting(ScriptedAuthorizer):
+        def decide(self, *_: Any) -> ScriptedAuthorizer:
+            nonlocal asked
+            asked += 1
+            return self
+
+    rights.authorizer = Counting()  # type: ignore[assignment]
+    waiting = asyncio.create_task(rights.until_ended(opened()))
+    await asyncio.sleep(0)
+    rights.project_changed("host", Project(metadata=ObjectMeta(name="other")), initial=False)
+    rights.token_ended("t9")
+    await asyncio.sleep(0.02)
+    assert asked == 1
+    rights.project_changed("host", SHOP, initial=False)
+    await asyncio.sleep(0.02)
+    assert asked == 2
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert not rights._projects
 
 
 async def test_a_shell_ends_with_the_login_it_was_opened_with() -> None:
-    expired = Call("r", Caller("ann", expires=5.0), Operation("shells", "open"), "shop", "web", "", NOW)
-    assert StreamPermissions(ScriptedAuthorizer(), lambda: 6.0).ended(expired) == "the login has expired"  # type: ignore[arg-type]
+    expired = opened(Caller("ann", expires=time.time() + 0.05))
+    async with asyncio.timeout(5):
+        assert await judging().until_ended(expired) == "the login has expired"
+
+
+async def test_a_shell_that_is_cancelled_is_recorded_to_its_end(tmp_path: Path) -> None:
+    transcript, call = Transcript(tmp_path / "x.cast", time.monotonic, fail_open=False), opened()
+    transcript.begin(call, ("sh",), "web/0 main")
+    program = ScriptedProgram([(Channel.STDOUT, b"said")], ExitStatus(0), waits=asyncio.Event())
+    running = asyncio.create_task(session(FakeSocket(), program, call=call, transcript=transcript))
+    await asyncio.sleep(0.05)
+    running.cancel()
+    await asyncio.wait([running])
+    assert json.loads(transcript.path.read_text().splitlines()[-1])[1:] == ["m", "the user disconnected"]
+    assert call.stream.ended == "the user disconnected"
 
 
 async def test_a_shell_in_which_nothing_is_said_ends() -> None:
@@ -129,8 +226,8 @@ async def test_a_shell_in_which_nothing_is_said_ends() -> None:
 
 async def test_a_transcript_shows_what_the_terminal_showed(tmp_path: Path) -> None:
     """S-256."""
-    transcript = Transcript(tmp_path / "t" / shell_transcript.file_name(CALL), time.monotonic, fail_open=False)
-    transcript.begin(CALL, ("sh",), "web/0 main")
+    transcript = Transcript(tmp_path / "t" / shell_transcript.file_name(opened()), time.monotonic, fail_open=False)
+    transcript.begin(opened(), ("sh",), "web/0 main")
     program = ScriptedProgram([(Channel.STDOUT, "grü".encode()[:3]), (Channel.STDOUT, "grü".encode()[3:])], ExitStatus(0))
     await session(FakeSocket(), program, transcript=transcript)
     header, *events = [json.loads(text) for text in transcript.path.read_text().splitlines()]
@@ -143,7 +240,7 @@ async def test_a_shell_without_its_transcript_ends_unless_told_otherwise(tmp_pat
     (tmp_path / "file").write_text("")
     for fail_open in (False, True):
         transcript = Transcript(tmp_path / "file" / "x.cast", time.monotonic, fail_open=fail_open)
-        transcript.begin(CALL, ("sh",), "web/0 main")
+        transcript.begin(opened(), ("sh",), "web/0 main")
         program = ScriptedProgram([], ExitStatus(0), waits=None if fail_open else asyncio.Event())
         end = await session(FakeSocket(), program, transcript=transcript)
         assert end.code == (1000 if fail_open else user_websockets.FAILED)
@@ -158,13 +255,17 @@ def test_pages_of_others_open_no_shells() -> None:
             user_websockets.check_origin(origin, "gw:8443", ("https://console",))
 
 
+async def passed(_: bytes) -> None:
+    pass
+
+
 async def test_a_command_is_answered_whole() -> None:
     program = ScriptedProgram(
         [(Channel.STDOUT, b"a" * (command_execution.LARGEST_OUTPUT + 1)), (Channel.STDERR, b"e")], ExitStatus(0)
     )
     program.waits, program.reads_on = asyncio.Event(), True
     output = await command_execution.run(
-        ScriptedAccess(program=program), PLACE, ExecCommand(("x",), "main", stdin=True), b"in", 5
+        ScriptedAccess(program=program), PLACE, ExecCommand(("x",), "main", stdin=True), b"in", 5, passed
     )  # type: ignore[arg-type]
     assert (len(output.stdout.data), output.stdout.truncated) == (command_execution.LARGEST_OUTPUT, True)
     assert (output.stderr.text, bytes(program.given), program.input_ended) == ("e", b"in", True)
@@ -173,7 +274,7 @@ async def test_a_command_is_answered_whole() -> None:
 async def test_a_command_that_takes_too_long_is_a_problem() -> None:
     program = ScriptedProgram([(Channel.STDOUT, b"working")], ExitStatus(0), waits=asyncio.Event())
     with pytest.raises(Problem, match=r"did not end within 0 s; it said: working") as caught:
-        await command_execution.run(ScriptedAccess(program=program), PLACE, ExecCommand(("x",), "main"), b"", 0.05)  # type: ignore[arg-type]
+        await command_execution.run(ScriptedAccess(program=program), PLACE, ExecCommand(("x",), "main"), b"", 0.05, passed)  # type: ignore[arg-type]
     assert caught.value.code == "timeout"
 
 
@@ -351,3 +452,68 @@ async def test_an_image_without_a_shell_is_told_in_clear_words() -> None:
     wire = FakeSocket()
     await session(wire, ScriptedProgram([], ExitStatus(None, words)))
     assert channel_protocol.exit_of(wire.got[-1][1:]) == ExitStatus(None, "the image of container main has no program sh")
+
+
+class OpenedStreams:
+    """An audit log that remembers what was opened."""
+
+    def __init__(self) -> None:
+        self.opened_streams: list[str] = []
+
+    async def opened(self, call: Call) -> None:
+        self.opened_streams.append(f"{call.stream.replica} {call.stream.container} {call.stream.command}")
+
+
+class BrokenProgram(ScriptedProgram):
+    async def output(self) -> AsyncIterator[tuple[Channel, bytes]]:
+        yield self.says[0]
+        raise Unreachable(RequestInfo("a1", "GET", "exec"), "the stream broke")
+
+
+async def never() -> NoReturn:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+async def gone() -> NoReturn:
+    await asyncio.sleep(0.05)
+    raise Problem("unavailable", "the user disconnected")
+
+
+COMMANDS = {
+    "to its end": ("exit code 3", None),
+    "too long": ("the command did not end within 0 s; it said: said", "timeout"),
+    "cut": ("cut: the permission was withdrawn", "forbidden"),
+    "stopped": ("cut: the gateway stops", "unavailable"),
+    "gone": ("the user disconnected", "unavailable"),
+    "broken": ("the stream broke", "unavailable"),
+}
+
+
+@pytest.mark.parametrize("case", COMMANDS)
+async def test_a_command_leaves_a_whole_record_however_it_ends(case: str, tmp_path: Path) -> None:
+    """S-256."""
+    ended, code = COMMANDS[case]
+    authorizer, audit, call = ScriptedAuthorizer(), OpenedStreams(), opened()
+    rights = judging(authorizer)
+    settings = GatewaySettings(folder=str(tmp_path), shells=ShellSettings(transcripts=True))
+    waits = None if case in ("to its end", "broken") else asyncio.Event()
+    kind = BrokenProgram if case == "broken" else ScriptedProgram
+    access = ScriptedAccess(program=kind([(Channel.STDOUT, b"said")], ExitStatus(3), waits=waits))
+    service = ReplicaStreamService(None, None, None, access, rights, settings, audit)  # type: ignore[arg-type]
+    replica = SimpleNamespace(name="web/0", place=PLACE)
+    found = ReplicaContainer(replica, "main")  # type: ignore[arg-type]
+    seconds, disconnected = 0.1 if case == "too long" else 60.0, gone if case == "gone" else never
+    running = asyncio.create_task(service.run(found, call, ("make", "all"), b"in", seconds, disconnected))
+    await asyncio.sleep(0.05)
+    if case == "cut":
+        authorizer.allowed = False
+        rights.project_changed("host", SHOP, initial=False)
+    if case == "stopped":
+        rights.stopping.set()
+    caught = (await asyncio.gather(running, return_exceptions=True))[0]
+    assert (caught.code if isinstance(caught, Problem) else None) == code, caught
+    assert audit.opened_streams == ["web/0 main make all"]
+    assert (call.stream.ended, call.stream.bytes_in, call.stream.bytes_out) == (ended, 2, 4)
+    lines = (tmp_path / "transcripts" / call.stream.transcript).read_text().splitlines()
+    assert [json.loads(line)[1:] for line in lines[1:]] == [["o", "said"], ["m", ended]]

@@ -399,10 +399,16 @@ async def test_the_audit_log_is_proved_and_clusters_are_listed(pin: Pin) -> None
     await pin("deploy", "--detach")
     proof = await pin("admin", "audit", "verify", user="root")
     assert (proof.code, proof.out.startswith("unbroken: ")) == (0, True), proof
-    head = proof.out.split()[-1]
+    head = proof.out.splitlines()[0].split()[-1]
     assert (await pin("admin", "audit", "verify", "--head", head, user="root")).code == 0
     assert (await pin("admin", "audit", "verify", "--head", head[::-1], user="root")).code == 1
     assert (await pin("admin", "audit", "verify", "-o", "name", user="root")).code == 2
+    searched = await pin("admin", "audit", "--who", "alice", "--what", "create apps", "-o", "json", user="root")
+    found = json.loads(searched.out)["items"]
+    assert {(each["caller"], each["verb"], each["project"]) for each in found} == {("alice", "create", "shop")}
+    one = await pin("admin", "audit", "--request", found[0]["request"], "-o", "json", user="root")
+    assert [each["stage"] for each in json.loads(one.out)["items"]] == ["done", "begun"]
+    assert (await pin("admin", "audit")).code == 4
     assert "a1" in (await pin("admin", "clusters", user="root")).out
     assert (await pin("admin", "clusters")).code == 4
 

@@ -1,4 +1,4 @@
-"""`pin admin`: what administrators do: the audit log's proof, the clusters behind the zones, a project's Pod Security."""
+"""`pin admin`: what administrators do: search and prove the audit log, see clusters, set a project's Pod Security."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from pincompute_sdk.cli.output.formats import ResourceView
 from pincompute_sdk.cli.output.human_values import count
 from pincompute_sdk.cli.output.table import TableColumn
 from pincompute_sdk.cli.output.terminal import Styled
-from pincompute_sdk.generated.models import Cluster
+from pincompute_sdk.generated.models import AuditRecord, AuditReport, Cluster
 
 Level = Literal["restricted", "baseline", "privileged"]
 DAY = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
 PATIENCE = 300.0  # seconds: a log of years is read whole
+PAGE = 500  # records asked for at a time
 app = help_pages.group("admin")
-audit = App(name="audit", help="The audit log.", version_flags=[])
+audit = App(name="audit", help="Search the audit log, newest first; `verify` proves it.", version_flags=[])
 app.command(audit)
 
 CLUSTERS: ResourceView[Cluster] = ResourceView(
@@ -36,6 +37,83 @@ CLUSTERS: ResourceView[Cluster] = ResourceView(
     name=lambda c: c.name,
     nothing="no clusters",
 )
+
+
+def _outcome(record: AuditRecord) -> str:
+    if record.allowed is False:
+        return "refused"
+    return {"begun": "begun", "opened": "opened", "done": "done"}.get(record.stage, record.stage)
+
+
+def _details(record: AuditRecord) -> str:
+    """Where a stream led and how it ended, and what was said about why."""
+    stream = record.stream
+    parts = [record.why, f"({record.reason})" if record.reason else ""]
+    if stream is not None:
+        where = f"{stream.replica} {stream.container}".strip()
+        port = f"port {stream.port}" if stream.port else ""
+        moved = f"{stream.bytes_in} bytes in, {stream.bytes_out} out" if stream.ended else ""
+        parts = [where, stream.command, stream.path, port, stream.ended, moved, *parts]
+    return "; ".join(part for part in parts if part)
+
+
+RECORDS: ResourceView[AuditRecord] = ResourceView(
+    kind="record",
+    columns=(
+        TableColumn("when", lambda r: f"{r.time:%Y-%m-%d %H:%M:%S}"),
+        TableColumn("who", lambda r: r.caller),
+        TableColumn("what", lambda r: f"{r.verb} {r.resource}".strip()),
+        TableColumn("on", lambda r: "/".join(part for part in (r.project, r.name) if part)),
+        TableColumn("outcome", _outcome),
+        TableColumn("status", lambda r: str(r.status or "")),
+        TableColumn("request", lambda r: r.request, wide=True),
+        TableColumn("from", lambda r: r.source, wide=True),
+        TableColumn("details", _details, long=True),
+    ),
+    name=lambda r: str(r.seq),
+    nothing="nothing is recorded",
+)
+
+
+@audit.default
+def search(
+    *,
+    who: Annotated[str, Parameter(help="Only what this caller did or tried.")] = "",
+    what: Annotated[str, Parameter(help="Only this operation: shells, or 'open shells'.")] = "",
+    on: Annotated[str, Parameter(help="Only on this: PROJECT, or PROJECT/NAME.")] = "",
+    request: Annotated[str, Parameter(help="Only the request with this id.")] = "",
+    since: Annotated[str, Parameter(help="Only since: 15m, 2h, 3d ago, or a time.")] = "",
+    until: Annotated[str, Parameter(help="Only until: 15m, 2h, 3d ago, or a time.")] = "",
+    refused: Annotated[bool, Parameter(negative="", help="Only what was refused.")] = False,
+    limit: Annotated[int, Parameter(name=["--limit", "-n"], help="At most this many, newest first.", show_default=True)] = 50,
+    output: OutputOption = "table",
+    where: Where = ANYWHERE,
+) -> None:
+    """Search the audit log by who, what, when and request id."""
+    formats.check(output)
+    project, _, name = on.partition("/")
+    found: list[AuditRecord] = []
+    cursor = ""
+    with options.client(where) as pin:
+        while len(found) < limit:
+            page = pin.admin.audit(
+                who=who or None,
+                what=what or None,
+                project=project or None,
+                name=name or None,
+                request=request or None,
+                since=since or None,
+                until=until or None,
+                refused=refused or None,
+                limit=min(limit - len(found), PAGE),
+                cursor=cursor or None,
+                within=PATIENCE,
+            )
+            found += page.items
+            cursor = page.cursor
+            if not cursor:
+                break
+    formats.many(RECORDS, found, output)
 
 
 @app.command
@@ -73,18 +151,34 @@ def verify(
     output: OutputOption = "table",
     where: Where = ANYWHERE,
 ) -> int:
-    """Prove that no record was changed, removed or added; exit code 1 if one was."""
+    """Prove that no record was changed, removed or added, and since when; exit code 1 if one was, or anchors stopped."""
     formats.check(output)
     with options.client(where) as pin:
         report = pin.admin.audit_verify(head=head or None, within=PATIENCE)
     if output not in ("table", "wide"):
         formats.data(formats.plain(report), output)
-        return FAILURE if report.faults else 0
+        return _code(report)
     said = f"{count(report.records, 'record')} in {count(report.files, 'file')}, head {report.head}"
     if not report.faults:
         terminal.out(Styled("unbroken", "green"), f": {said}")
-        return 0
+        _show_proofs(report)
+        return _code(report)
     terminal.out(Styled("broken", "bold red"), f": {said}")
     for fault in report.faults:
         terminal.out(f"  {fault.file}:{fault.line}: {fault.what}")
-    return FAILURE
+    _show_proofs(report)
+    return _code(report)
+
+
+def _code(report: AuditReport) -> int:
+    return FAILURE if report.faults or report.stopped else 0
+
+
+def _show_proofs(report: AuditReport) -> None:
+    for proof in report.proofs:
+        since = f" since {proof.since:%Y-%m-%d %H:%M:%SZ}" if proof.since else ""
+        terminal.out(Styled("proved", "green"), f": records up to {proof.until} are unchanged{since}, by {proof.anchor}")
+    if report.unproved:
+        terminal.out(Styled("not proved", "yellow"), f": the last {count(report.unproved, 'record')}")
+    if report.stopped:
+        terminal.out(Styled("stopped", "bold red"), f": {report.stopped}")

@@ -167,6 +167,7 @@ GROUPS: dict[str, tuple[CommandEntry, ...]] = {
             "For administrators: audit, clusters, Pod Security",
             (
                 "admin clusters",
+                "admin audit --who ann --since 2h",
                 "admin audit verify",
                 "admin pod-security demo privileged --until 2027-01-31 --reason 'flashes boards'",
             ),

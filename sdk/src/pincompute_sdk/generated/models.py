@@ -15,6 +15,12 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defa
     """Base: camelCase on the wire, fields that this SDK does not know are skipped."""
 
 
+class AnchoredHead(Model):
+    seq: int
+    hash: str
+    time: datetime
+
+
 class Update(Model):
     """How a change reaches what runs."""
 
@@ -111,6 +117,44 @@ class AuditFinding(Model):
     what: str
 
 
+class AuditPage(Model):
+    items: tuple[AuditRecord, ...] = ()
+    cursor: str = ""
+    gateway: str = ""
+
+
+class AuditProof(Model):
+    until: int
+    anchor: str
+    since: datetime | None = None
+
+
+class AuditRecord(Model):
+    stage: str
+    """One of: begun, opened, done, torn, lost, unproved."""
+    time: datetime
+    seq: int
+    previous: str
+    hash: str
+    request: str = ""
+    caller: str = ""
+    kind: str = ""
+    token: str = ""
+    source: str = ""
+    resource: str = ""
+    verb: str = ""
+    project: str = ""
+    name: str = ""
+    allowed: bool | None = None
+    status: int = 0
+    why: str = ""
+    reason: str = ""
+    stream: ReplicaStream | None = None
+    torn: TornLine | None = None
+    lost: int = 0
+    anchor: AnchoredHead | None = None
+
+
 class AuditReport(Model):
     files: int
     records: int
@@ -119,6 +163,9 @@ class AuditReport(Model):
     head: str
     faults: tuple[AuditFinding, ...] = ()
     torn: tuple[AuditFinding, ...] = ()
+    proofs: tuple[AuditProof, ...] = ()
+    unproved: int = 0
+    stopped: str = ""
 
 
 class Change(Model):
@@ -702,6 +749,19 @@ class ReplicaStatus(Model):
     """Its containers, then its sidecars."""
 
 
+class ReplicaStream(Model):
+    replica: str = ""
+    container: str = ""
+    command: str = ""
+    path: str = ""
+    port: int = 0
+    transcript: str = ""
+    ended: str = ""
+    exit_code: int | None = None
+    bytes_in: int = 0
+    bytes_out: int = 0
+
+
 class ResourceList(Model):
     items: tuple[dict[str, Any], ...]
     """Each as the API server has it, without managedFields."""
@@ -910,6 +970,11 @@ class Token(Model):
 class TokenPage(Model):
     items: tuple[Token, ...]
     """Newest first."""
+
+
+class TornLine(Model):
+    bytes: int
+    sha256: str
 
 
 class Unit(Model, tag_field="kind", tag="Unit"):

@@ -12,6 +12,7 @@ from pincompute_sdk.generated.models import (
     App,
     AppList,
     AppWritten,
+    AuditPage,
     AuditReport,
     ClusterPage,
     CommandResult,
@@ -41,6 +42,7 @@ from pincompute_sdk.generated.models import (
     UnitWritten,
 )
 
+ADMIN_AUDIT = Operation("GET", "/v1/admin/audit", AuditPage)
 ADMIN_AUDIT_VERIFY = Operation("POST", "/v1/admin/audit/verify", AuditReport)
 ADMIN_CLUSTERS = Operation("GET", "/v1/admin/clusters", ClusterPage)
 ADMIN_PROJECTS_POD_SECURITY = Operation("PUT", "/v1/admin/projects/{name}/pod-security", PodSecurity)

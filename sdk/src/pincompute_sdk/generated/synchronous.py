@@ -16,6 +16,8 @@ from pincompute_sdk.generated.models import (
     App,
     AppList,
     AppWritten,
+    AuditPage,
+    AuditRecord,
     AuditReport,
     ClusterPage,
     CommandRequest,
@@ -67,6 +69,108 @@ class AdminResource:
 
     def __init__(self, caller: SyncCaller) -> None:
         self._caller = caller
+
+    def audit(
+        self,
+        *,
+        who: str | None = None,
+        what: str | None = None,
+        project: str | None = None,
+        name: str | None = None,
+        request: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        refused: bool | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+        reason: str | None = None,
+        within: float = 30.0,
+    ) -> AuditPage:
+        """GET /v1/admin/audit
+
+        who: Only what this caller did or tried.
+        what: Only this operation: shells, or open shells.
+        project: Only in this project.
+        name: Only on the workload of this name.
+        request: Only the request with this id.
+        since: Only at or after this: RFC 3339, or an age as 15m, 2h, 3d.
+        until: Only at or before this: RFC 3339, or an age.
+        refused: Only what was refused.
+        limit: Records of a page, 1 to 1000.
+        cursor: The cursor of the page before.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
+        """
+        return self._caller.call(
+            op.ADMIN_AUDIT,
+            Input(
+                {},
+                {
+                    "who": who,
+                    "what": what,
+                    "project": project,
+                    "name": name,
+                    "request": request,
+                    "since": since,
+                    "until": until,
+                    "refused": refused,
+                    "limit": limit,
+                    "cursor": cursor,
+                },
+                {"Pincompute-Reason": reason},
+                None,
+                within,
+            ),
+        )
+
+    def iterate_audit(
+        self,
+        *,
+        who: str | None = None,
+        what: str | None = None,
+        project: str | None = None,
+        name: str | None = None,
+        request: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        refused: bool | None = None,
+        limit: int | None = None,
+        reason: str | None = None,
+        within: float = 30.0,
+    ) -> Iterator[AuditRecord]:
+        """Every item, page after page.
+
+        who: Only what this caller did or tried.
+        what: Only this operation: shells, or open shells.
+        project: Only in this project.
+        name: Only on the workload of this name.
+        request: Only the request with this id.
+        since: Only at or after this: RFC 3339, or an age as 15m, 2h, 3d.
+        until: Only at or before this: RFC 3339, or an age.
+        refused: Only what was refused.
+        limit: Records of a page, 1 to 1000.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
+        """
+        for page in self._caller.pages(
+            op.ADMIN_AUDIT,
+            Input(
+                {},
+                {
+                    "who": who,
+                    "what": what,
+                    "project": project,
+                    "name": name,
+                    "request": request,
+                    "since": since,
+                    "until": until,
+                    "refused": refused,
+                    "limit": limit,
+                },
+                {"Pincompute-Reason": reason},
+                None,
+                within,
+            ),
+        ):
+            yield from page.items
 
     def audit_verify(self, *, head: str | None = None, reason: str | None = None, within: float = 30.0) -> AuditReport:
         """POST /v1/admin/audit/verify

@@ -48,6 +48,11 @@ class ServiceTokens:
         self._callers: dict[str, Caller] = {}
         self._looked = float("-inf")
         self._reading = asyncio.Lock()
+        self._on_end: list[Callable[[str], None]] = []
+
+    def on_end(self, listener: Callable[[str], None]) -> None:
+        """Registers for the id of each token that is revoked or removed."""
+        self._on_end.append(listener)
 
     async def run(self) -> None:
         """Keeps up with other gateways. While the storage is away, what is known stays in force until it expires."""
@@ -62,9 +67,13 @@ class ServiceTokens:
         async with self._reading, asyncio.timeout(READ):
             self._looked = self._clock.monotonic()
             tokens = await self._storage.everything()
-            self._by_id = {token.id: token for token in tokens}
+            before, self._by_id = self._by_id, {token.id: token for token in tokens}
             self._by_digest = {token.digest: token for token in tokens}
             self._callers.clear()
+        for identity, token in before.items():
+            known = self._by_id.get(identity)
+            if token.revoked_at is None and (known is None or known.revoked_at is not None):
+                self._tell_end(identity)
 
     async def create(
         self, name: str, caller: Caller, subject: str, scope: TokenScope, lifetime: timedelta
@@ -96,6 +105,7 @@ class ServiceTokens:
             known = self._by_id.get(identity)
             if known is not None:
                 self._keep(msgspec.structs.replace(known, revoked_at=known.revoked_at or now))
+        self._tell_end(identity)
         return found
 
     async def find(self, secret: str) -> ServiceToken | None:
@@ -124,6 +134,10 @@ class ServiceTokens:
     def all(self) -> tuple[ServiceToken, ...]:
         """Newest first; revoked and expired ones as well, for whoever wants to know what there was."""
         return tuple(sorted(self._by_id.values(), key=lambda token: (token.created_at, token.id), reverse=True))
+
+    def _tell_end(self, identity: str) -> None:
+        for listener in self._on_end:
+            listener(identity)
 
     def _keep(self, token: ServiceToken) -> None:
         self._by_id[token.id] = self._by_digest[token.digest] = token

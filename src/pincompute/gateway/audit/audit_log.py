@@ -15,7 +15,7 @@ from typing import Self
 
 from pincompute.gateway import problems
 from pincompute.gateway.audit import hash_chain, log_files
-from pincompute.gateway.audit.hash_chain import AuditEntry
+from pincompute.gateway.audit.hash_chain import AnchoredHead, AuditEntry
 from pincompute.gateway.audit.log_files import AuditError, LogFileAppender
 from pincompute.gateway.call_context import Call
 from pincompute.gateway.settings import AuditSettings
@@ -71,9 +71,41 @@ class AuditLog:
         """Why records cannot be written; empty when they can."""
         return self._trouble
 
+    @property
+    def seq(self) -> int:
+        """The number of the last record."""
+        return self._seq
+
+    async def head(self) -> AnchoredHead | None:
+        """The last record, once the disk has it; None for an empty log, and when the disk does not take it."""
+        head = AnchoredHead(self._seq, self._previous, self._clock.wall())
+        await self._sync(head.seq)
+        return head if head.seq and self._synced >= head.seq else None
+
+    async def continue_from(self, anchored: AnchoredHead) -> None:
+        """If the log is not the one whose head was anchored, add a record that says so. Its number follows the anchored one.
+
+        Raises OSError.
+        """
+        if anchored.seq > self._seq:
+            why = f"the log ends with record {self._seq}, and record {anchored.seq} was anchored"
+        elif await asyncio.to_thread(log_files.hash_of, self._path, anchored.seq) != anchored.hash:
+            why = f"record {anchored.seq} is not the one that was anchored"
+        else:
+            return
+        log.error("the audit log is not the one whose head was anchored", extra={"file": str(self._path), "why": why})
+        self._seq = max(self._seq, anchored.seq)
+        await self._write(AuditEntry(stage="unproved", time=self._clock.wall(), why=why, anchor=anchored))
+
     async def begin(self, call: Call) -> None:
         """Before an allowed call that leaves a record. Raises Problem 503 when it must not happen without one."""
-        entry = hash_chain.of_call(call, "begun", self._clock.wall(), allowed=True)
+        await self._require(hash_chain.of_call(call, "begun", self._clock.wall(), allowed=True))
+
+    async def opened(self, call: Call) -> None:
+        """Before a stream into a replica is opened. Raises Problem 503 as `begin` does."""
+        await self._require(hash_chain.of_call(call, "opened", self._clock.wall(), allowed=True))
+
+    async def _require(self, entry: AuditEntry) -> None:
         await self._write(entry)
         if self._trouble and not self._settings.fail_open:
             if self._owed and self._owed[-1] is entry:

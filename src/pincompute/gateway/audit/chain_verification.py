@@ -1,5 +1,8 @@
 """Verifies the audit log: reads its files in order and names every place where the chain of hashes is broken.
 
+Heads that were anchored elsewhere prove the records up to them: who owns the disk can write another chain, but not one that has
+their hashes. The report says until which record that holds, and since when.
+
 A torn last line is no tampering: a crash leaves one, and the next start records it. The report names it, so that
 whoever knows of no crash can ask.
 """
@@ -9,14 +12,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from itertools import chain
 from pathlib import Path
 
 import msgspec
 
 from pincompute.gateway.audit import hash_chain, log_files
-from pincompute.gateway.audit.hash_chain import AuditRecord
+from pincompute.gateway.audit.hash_chain import AnchoredHead, AuditRecord
 from pincompute.gateway.audit.log_files import AuditLine
+
+OVERDUE = timedelta(minutes=10)  # that a record may wait for an anchor
+GIVEN = "the head that you gave"
 
 
 class AuditFinding(msgspec.Struct, frozen=True, rename="camel"):
@@ -30,10 +37,21 @@ class AuditFinding(msgspec.Struct, frozen=True, rename="camel"):
         return f"{self.file}, line {self.line}: {self.what}"
 
 
+class AuditProof(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """The records up to `until` have not changed since `since`, says `anchor`. `since` is absent for a head that was given."""
+
+    until: int
+    anchor: str
+    since: datetime | None = None
+
+
 class AuditReport(msgspec.Struct, frozen=True, rename="camel"):
     """`faults` are changed, missing or foreign lines; `torn` lines a crash left; `head` is the hash of the last record.
 
     `first` is later than 1 when older files are gone, as they are where only so many are kept.
+
+    `proofs` are the oldest and the newest one. `unproved` records stand behind the newest; `stopped` says that they have been
+    waiting for an anchor for too long, and why if that is known.
 
     Whoever keeps `head` elsewhere and gives it to the next verification also finds a log that was cut off at its end.
     """
@@ -45,17 +63,37 @@ class AuditReport(msgspec.Struct, frozen=True, rename="camel"):
     head: str
     faults: tuple[AuditFinding, ...] = ()
     torn: tuple[AuditFinding, ...] = ()
+    proofs: tuple[AuditProof, ...] = ()
+    unproved: int = 0
+    stopped: str = ""
 
 
-def verify(path: Path, head: str = "") -> AuditReport:
+@dataclass(frozen=True, slots=True)
+class HostAnchors:
+    """The heads that the host has, the oldest first; `place` names where they are, `trouble` why there are no newer ones."""
+
+    place: str
+    heads: tuple[AnchoredHead, ...]
+    now: datetime
+    trouble: str = ""
+
+
+def verify(path: Path, head: str = "", anchors: HostAnchors | None = None) -> AuditReport:
     """`head` is one that was reported before. Raises OSError."""
     found = log_files.all_of(path)
     if not found:
         raise FileNotFoundError(2, "there is no audit log", str(path))
-    verifier = _ChainVerifier(head)
+    verifier = _ChainVerifier(head, anchors, _by_record(anchors))
     for line in chain.from_iterable(map(log_files.lines, found)):
         verifier.step(line)
     return verifier.report(found)
+
+
+def _by_record(anchors: HostAnchors | None) -> dict[int, list[AnchoredHead]]:
+    found: dict[int, list[AnchoredHead]] = {}
+    for head in anchors.heads if anchors is not None else ():
+        found.setdefault(head.seq, []).append(head)
+    return found
 
 
 def _misnamed(found: Iterable[Path]) -> Iterator[AuditFinding]:
@@ -72,6 +110,10 @@ class _ChainVerifier:
     """From line to line, with what the next one must carry."""
 
     wanted_head: str
+    anchors: HostAnchors | None
+    wanted: dict[int, list[AnchoredHead]]
+    proved: list[AuditProof] = field(default_factory=list[AuditProof])
+    waiting: AuditRecord | None = None  # the first record behind the newest proof
     records: int = 0
     first: int = 0
     seq: int = 0
@@ -93,7 +135,7 @@ class _ChainVerifier:
         self.records += 1
         self.first = self.first or record.seq
         self.seq, self.head, self.before = record.seq, record.hash, line
-        self.heads_seen = self.heads_seen or record.hash == self.wanted_head
+        self._prove(line, record)
 
     def report(self, files: Sequence[Path]) -> AuditReport:
         if self.pending is not None:
@@ -101,8 +143,52 @@ class _ChainVerifier:
         if self.wanted_head and not self.heads_seen:
             where = self.before or AuditLine("", 0, b"", whole=True)
             self.faults.append(AuditFinding(where.file, where.number, f"the record with hash {self.wanted_head} is gone"))
+        self._miss()
         faults = (*self.faults, *_misnamed(files))
-        return AuditReport(len(files), self.records, self.first, self.seq, self.head, faults, tuple(self.torn))
+        proofs = tuple({proof.until: proof for proof in (*self.proved[:1], *self.proved[-1:])}.values())
+        unproved = self.seq - (proofs[-1].until if proofs else self.first - 1)
+        return AuditReport(
+            len(files),
+            self.records,
+            self.first,
+            self.seq,
+            self.head,
+            faults,
+            tuple(self.torn),
+            proofs,
+            unproved,
+            self._stopped(),
+        )
+
+    def _prove(self, line: AuditLine, record: AuditRecord) -> None:
+        self.waiting = self.waiting or record
+        wanted = self.wanted.pop(record.seq, [])
+        if self.wanted_head and record.hash == self.wanted_head:
+            self.heads_seen, self.waiting = True, None
+            self.proved.append(AuditProof(record.seq, GIVEN))
+        if record.stage == "unproved":
+            self.faults.append(AuditFinding(line.file, line.number, f"the gateway found when it started: {record.why}"))
+        for head in wanted:
+            if head.hash != record.hash:
+                what = f"record {record.seq} is not the one that was anchored on {head.time:%Y-%m-%d %H:%M:%SZ}"
+                self.faults.append(AuditFinding(line.file, line.number, what))
+        if self.anchors is not None and wanted and all(head.hash == record.hash for head in wanted):
+            self.waiting = None
+            self.proved.append(AuditProof(record.seq, self.anchors.place, wanted[0].time))
+
+    def _miss(self) -> None:
+        """Anchored records that are not there; older files may be gone."""
+        where = self.before or AuditLine("", 0, b"", whole=True)
+        for head in (head for heads in self.wanted.values() for head in heads):
+            if head.seq >= self.first:
+                what = f"record {head.seq}, which was anchored on {head.time:%Y-%m-%d %H:%M:%SZ}, is gone"
+                self.faults.append(AuditFinding(where.file, where.number, what))
+
+    def _stopped(self) -> str:
+        if self.anchors is None or self.waiting is None or self.anchors.now - self.waiting.time < OVERDUE:
+            return ""
+        why = f": {self.anchors.trouble}" if self.anchors.trouble else ""
+        return f"nothing since record {self.waiting.seq} of {self.waiting.time:%Y-%m-%d %H:%M:%SZ} is anchored{why}"
 
     def _damaged(self, line: AuditLine, why: str) -> None:
         """A changed record, or the remains of one. The next line decides which."""

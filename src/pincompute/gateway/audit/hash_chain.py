@@ -8,12 +8,13 @@ The hash covers bytes, not values, so a line is verified exactly as it was writt
 from __future__ import annotations
 
 import hashlib
+import re
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Self
 
 import msgspec
 
-from pincompute.gateway.call_context import Call
+from pincompute.gateway.call_context import Call, ReplicaStream
 
 START = "0" * 64
 """What the first line of all carries as the hash of the one before."""
@@ -21,7 +22,28 @@ START = "0" * 64
 _SEPARATOR = b',"hash":"'
 _END = b'"}'
 
-Stage = Literal["begun", "done", "torn", "lost"]
+Stage = Literal["begun", "opened", "done", "torn", "lost", "unproved"]
+
+
+class AnchoredHead(msgspec.Struct, frozen=True):
+    """A record's number and hash, and when they were written down elsewhere."""
+
+    seq: int
+    hash: str
+    time: datetime
+
+    def __str__(self) -> str:
+        """Heads sort as texts by their numbers, as the admission policy compares them."""
+        return f"{self.seq:020d} {self.hash} {self.time:%Y-%m-%dT%H:%M:%SZ}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """None for a text that is no head."""
+        found = _HEAD.fullmatch(text)
+        return cls(int(found[1]), found[2], datetime.fromisoformat(found[3])) if found else None
+
+
+_HEAD = re.compile(r"([0-9]{20}) ([0-9a-f]{64}) ([0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]Z)")
 
 
 class TornLine(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -34,9 +56,12 @@ class TornLine(msgspec.Struct, frozen=True, omit_defaults=True):
 class AuditEntry(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """`begun` is written before anything happens, `done` with the outcome; a `begun` alone was interrupted.
 
+    `opened` says where a stream into a replica leads, before it is opened; its `done` says how it ended.
+
     `why` it was decided so, `reason` is what the caller said.
 
-    `torn` names the remains of a line that a crash left before it, `lost` says how many records could not be written.
+    `torn` names the remains of a line that a crash left before it, `lost` says how many records could not be written, and
+    `unproved` that the log was not the one whose head was anchored: `anchor` names it.
     """
 
     stage: Stage
@@ -54,8 +79,10 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit
     status: int = 0
     why: str = ""
     reason: str = ""
+    stream: ReplicaStream | None = None
     torn: TornLine | None = None
     lost: int = 0
+    anchor: AnchoredHead | None = None
 
 
 class AuditRecord(AuditEntry, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -91,6 +118,7 @@ def of_call(call: Call, stage: Stage, time: datetime, *, allowed: bool, status: 
         status=status,
         why=why,
         reason=call.reason,
+        stream=call.stream if call.stream.replica else None,
     )
 
 

@@ -19,6 +19,7 @@ from pincompute.gateway.audit import hash_chain
 from pincompute.gateway.audit.hash_chain import TornLine
 
 LONGEST = 1 << 20  # bytes of a line
+BLOCK = 1 << 18  # bytes read at a time from the end
 
 
 class AuditError(Exception):
@@ -58,6 +59,53 @@ def lines(file: Path) -> Iterator[AuditLine]:
     with file.open("rb") as stream:
         for number, line in enumerate(stream, 1):
             yield AuditLine(str(file), number, line.removesuffix(b"\n"), line.endswith(b"\n"))
+
+
+def first_of(file: Path) -> int:
+    """The number of the record that a file begins with; 0 for a file without a record. Finished files are named by it."""
+    if file.suffix[1:].isdigit():
+        return int(file.suffix[1:])
+    for line in lines(file):
+        with suppress(hash_chain.DamagedLine):
+            return hash_chain.decode(line.content).seq
+    return 0
+
+
+def backwards(file: Path, end: int | None = None) -> Iterator[tuple[int, bytes]]:
+    """Lines from `end`, or from the end of the file, to its beginning, each with the offset at which it begins."""
+    with file.open("rb") as stream:
+        start = stream.seek(0, os.SEEK_END) if end is None else end
+        rest = b""  # the end of a line that begins before `start`
+        while start > 0:
+            size = min(BLOCK, start)
+            start -= size
+            stream.seek(start)
+            block = stream.read(size) + rest
+            offset = start + len(block)
+            pieces = block.split(b"\n")
+            rest = pieces[0] if start and len(pieces[0]) <= LONGEST else b""
+            for piece in reversed(pieces[1:] if start else pieces):
+                offset -= len(piece)
+                if piece:
+                    yield offset, piece
+                offset -= 1
+
+
+def hash_of(path: Path, seq: int) -> str:
+    """The hash of a record; empty when it is not there. Raises OSError."""
+    for file in reversed(all_of(path)):
+        if 0 < first_of(file) <= seq:
+            return _hash_in(file, seq)
+    return ""
+
+
+def _hash_in(file: Path, seq: int) -> str:
+    for _, line in backwards(file):
+        with suppress(hash_chain.DamagedLine):
+            record = hash_chain.decode(line)
+            if record.seq <= seq:
+                return record.hash if record.seq == seq else ""
+    return ""
 
 
 def tail(path: Path) -> LogFileTail:

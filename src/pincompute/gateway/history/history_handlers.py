@@ -6,10 +6,8 @@ show the records of all of them, and `uid` tells them apart.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from typing import Annotated, TypeAlias, cast, get_args
 
 import msgspec
@@ -19,7 +17,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, QueryParameter
 
 from pincompute.api.kinds import Kinds, WorkloadKind
-from pincompute.gateway import problems
+from pincompute.gateway import parameter_values, problems
 from pincompute.gateway.call_context import Call, may
 from pincompute.gateway.history.history_service import Explanation, HistoryService
 from pincompute.gateway.history.timeline import TimelineEntry
@@ -27,23 +25,8 @@ from pincompute.gateway.problems import FieldError
 from pincompute.store.history_table import LONGEST_PAGE, RecordFilter
 from pincompute.store.records import TYPES, AnyRecord, RecordType
 
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _TYPES: tuple[RecordType, ...] = get_args(RecordType)
 _LONGEST_TEXT = 200
-
-
-def _parse_moment(field: str, text: str, now: datetime) -> datetime | None:
-    """Parse an RFC 3339 time, or an age such as `90s`, `15m`, `2h`, `3d`; None for an empty text. Raises Problem."""
-    if not text:
-        return None
-    try:
-        if ago := re.fullmatch(r"(\d{1,6})([smhdw])", text):
-            return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-        found = datetime.fromisoformat(text)
-    except (ValueError, OverflowError):
-        expected = "a time such as 2026-11-21T10:00:00Z, or a time ago such as 15m, 2h, 3d"
-        raise problems.invalid(FieldError(field, expected, f"{text[:40]!r} is no time")) from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _parse_types(names: str) -> frozenset[RecordType]:
@@ -129,8 +112,8 @@ def _asked(
         project,
         uid=uid,
         types=_parse_types(types),
-        since=_parse_moment("since", since, call.at),
-        until=_parse_moment("until", until, call.at),
+        since=parameter_values.moment("since", since, call.at),
+        until=parameter_values.moment("until", until, call.at),
         text=text,
     )
     return HistoryQuery(narrowed, cursor, limit, oldest_first)

@@ -29,6 +29,9 @@ class OperationRecorder:
     async def begin(self, call: Call) -> None:
         await self.audit.begin(call)
 
+    async def opened(self, call: Call) -> None:
+        await self.audit.opened(call)
+
     async def record(self, call: Call, *, allowed: bool, status: int, why: str = "") -> None:
         if allowed and status < 400:
             self._remember(call)

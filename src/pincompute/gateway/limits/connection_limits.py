@@ -126,8 +126,11 @@ class LimitedConnection(asyncio.Protocol):
         if not self._requests:
             self._deadline = min(self._deadline, self._loop.time() + GRACE)
         self._http.data_received(data)
-        if self._transport and self._transport.get_protocol() is not self:  # uvicorn gave it to its WebSocket protocol
+        upgraded: Any = self._transport.get_protocol() if self._transport else self
+        if upgraded is not self:  # uvicorn gave it to its WebSocket protocol
             self._end()
+            if upgraded.conn.handshake_exc is not None:  # it takes shorter lines than HTTP does, and would never answer
+                self._refuse()
 
     def eof_received(self) -> bool | None:
         return self._http.eof_received()

@@ -17,6 +17,7 @@ Path: TypeAlias = tuple[str | int, ...]
 """From the root of a value to a part of it: names in objects, positions in lists."""
 Tree: TypeAlias = Mapping[str, "Field | Tree"]
 
+LONGEST_INDEX = 9  # digits of a position in a list
 NOTHING: Json = object()  # the rest of a value that was mapped completely; None is a value
 
 
@@ -226,7 +227,7 @@ def _parts(path: str) -> Iterator[str | int]:
     for piece in path.replace("[", "\0[").replace("].", "]\0").split("\0"):
         if piece.startswith("["):
             inner = piece.strip("[]")
-            yield int(inner) if inner.isdigit() else inner
+            yield int(inner) if inner.isascii() and inner.isdigit() and len(inner) <= LONGEST_INDEX else inner
         else:
             yield from (name for name in piece.split(".") if name)
 

@@ -13,6 +13,7 @@ UserSocket: TypeAlias = WebSocket[Any, Any, Any]
 
 LARGEST = 1 << 20  # bytes of one message (S-257)
 WITHDRAWN, IDLE, UPSTREAM = 4403, 4408, 4502  # close codes of our own
+RESTARTING = 1012  # the gateway stops; another one takes the next shell
 TOO_LARGE, NOT_UNDERSTOOD, FAILED = 1009, 1003, 1011
 
 

@@ -17,11 +17,11 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from pincompute.api.meta import Object
+from pincompute.gateway import parameter_values
 from pincompute.gateway.workloads.change_journal import ChangeJournal, ObjectChange
 
 HEARTBEAT = 15.0  # seconds between heartbeats while nothing changes
 RECHECK = 3.0  # seconds between checks of the permission
-LONGEST_NUMBER = 20  # digits of a position
 BATCH = 200  # events sent in one piece
 MEDIA_TYPE = "text/event-stream"
 
@@ -91,8 +91,7 @@ class EventStream:
 
     def _position(self, last_id: str) -> int | None:
         instance, _, number = last_id.partition("-")
-        known = instance == self._instance and number.isdecimal() and len(number) <= LONGEST_NUMBER
-        return int(number) if known else None
+        return parameter_values.integer(number, 0, parameter_values.LARGEST) if instance == self._instance else None
 
     def _whole(self, position: int) -> Iterator[bytes]:
         """In pieces, each of one moment: nothing is awaited between reading the objects and encoding them."""

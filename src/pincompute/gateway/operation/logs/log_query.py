@@ -7,14 +7,14 @@ look-around, which nothing matches in bounded time, are refused.
 from __future__ import annotations
 
 import posixpath
-import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import re2
 from litestar.params import FromQuery, HeaderParameter, QueryParameter
 
-from pincompute.gateway import problems
+from pincompute.gateway import parameter_values, problems
 from pincompute.gateway.operation.logs import line_format
 from pincompute.gateway.operation.logs.line_format import SECOND
 from pincompute.gateway.problems import FieldError
@@ -45,8 +45,7 @@ def compile_pattern(text: str) -> Any:
 
 
 MOST_LINES = 10_000  # of `tail`
-LONGEST = 3e9  # seconds of `since`, about a hundred years, which API servers can count
-_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+MOST_OF_A_TIME = 10**9  # lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,22 +124,24 @@ def _since(text: str) -> str | float:
     """Parse a time, or a duration before now."""
     if not text:
         return ""
-    duration = _DURATION.fullmatch(text)
-    if duration is not None:
-        days, hours, minutes, seconds = (int(part or 0) for part in duration.groups())
-        return min(LONGEST, float(((days * 24 + hours) * 60 + minutes) * 60 + seconds))
-    try:
-        return line_format.rfc3339(line_format.nanoseconds(text))
-    except (ValueError, OverflowError):
-        expected = "a duration such as 10m or 1h30m, or a time such as 2026-11-21T14:00:00Z"
-        raise problems.invalid(FieldError("since", expected, f"{text[:80]!r} is neither")) from None
+    ago = parameter_values.span(text)
+    if ago is not None:
+        return float(ago)
+    if parameter_values.instant(text) is not None:
+        with suppress(ValueError):  # a time without a zone
+            return line_format.rfc3339(line_format.nanoseconds(text))
+    expected = "a duration such as 10m or 1h30m, or a time such as 2026-11-21T14:00:00Z"
+    raise problems.invalid(FieldError("since", expected, f"{text[:80]!r} is neither"))
 
 
 def _cursor(text: str) -> LogCursor | None:
-    at, _, count = text.partition(".")
-    if not text or not at.isdecimal() or not count.isdecimal() or len(text) > 40:
-        return None
-    return LogCursor(int(at), int(count))
+    """None for what no stream has said; a client that sends it gets the log from its beginning."""
+    first, _, second = text.partition(".")
+    at, count = (
+        parameter_values.integer(first, 0, parameter_values.LARGEST),
+        parameter_values.integer(second, 0, MOST_OF_A_TIME),
+    )
+    return None if at is None or count is None else LogCursor(at, count)
 
 
 def _file(path: str) -> str:

@@ -11,5 +11,6 @@ Kubernetes' `v5.channel.k8s.io`:
     255 0  to the program: the end of its input
 
 The gateway pings every 30 s. It closes with 1000 after the Status, 4403 when the right to the shell was withdrawn, 4408 when
-nothing was said for too long, 1009 for a message that is too large and 1003 for one that is not understood.
+nothing was said for too long, 1012 when the gateway stops, 1009 for a message that is too large and 1003 for one that is not
+understood.
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import msgspec
@@ -64,8 +65,18 @@ class CommandOutput:
     exit: ExitStatus
 
 
-async def run(access: ReplicaAccess, place: ReplicaPlace, command: ExecCommand, given: bytes, seconds: float) -> CommandOutput:
-    """Run a command. Raises Problem when it takes longer, and the program then goes on alone. Raises KubeError."""
+async def run(
+    access: ReplicaAccess,
+    place: ReplicaPlace,
+    command: ExecCommand,
+    given: bytes,
+    seconds: float,
+    passes: Callable[[bytes], Awaitable[None]],
+) -> CommandOutput:
+    """Run a command, and give every piece of its output to `passes` as it comes.
+
+    Raises Problem when it takes longer, and the program then goes on alone. Raises KubeError.
+    """
     stdout, stderr = CappedOutput(), CappedOutput()
     try:
         async with asyncio.timeout(seconds), access.exec(place, command) as process:
@@ -74,6 +85,7 @@ async def run(access: ReplicaAccess, place: ReplicaPlace, command: ExecCommand, 
                     writing = group.create_task(_write(process, given))
                     async for channel, piece in process.output():
                         (stdout if channel is Channel.STDOUT else stderr).add(piece)
+                        await passes(piece)
                     writing.cancel()
     except TimeoutError:
         said = f"; it said: {stdout.text[-200:]}" if stdout.data else ""

@@ -9,9 +9,10 @@ from contextlib import suppress
 
 from litestar.exceptions import WebSocketDisconnect
 
-from pincompute.gateway.call_context import Call
+from pincompute.gateway.call_context import Call, ReplicaStream
 from pincompute.gateway.middleware import close_reason
 from pincompute.gateway.operation import user_websockets
+from pincompute.gateway.operation.replica_streams import stream_record
 from pincompute.gateway.operation.replica_streams.shell_session import GONE, SessionEnd, first_end, permission_end
 from pincompute.gateway.operation.stream_permissions import StreamPermissions
 from pincompute.gateway.operation.user_websockets import UserSocket
@@ -19,22 +20,27 @@ from pincompute.kube.streams.pod_port_forward import PortForward
 
 
 async def run(socket: UserSocket, tunnel: PortForward, call: Call, permissions: StreamPermissions) -> SessionEnd:
-    end = await first_end(_in(socket, tunnel), _out(socket, tunnel), permission_end(call, permissions))
+    stream = call.stream
+    async with stream_record.ending(call, permissions):
+        end = await first_end(_in(socket, tunnel, stream), _out(socket, tunnel, stream), permission_end(call, permissions))
+        stream.ended = end.record
     with suppress(WebSocketDisconnect, RuntimeError, ConnectionError):
         await socket.close(end.code, close_reason(end.why))
     return end
 
 
-async def _in(socket: UserSocket, tunnel: PortForward) -> SessionEnd:
+async def _in(socket: UserSocket, tunnel: PortForward, stream: ReplicaStream) -> SessionEnd:
     while (message := await socket.receive())["type"] == "websocket.receive":
         data = message.get("bytes")
         if data is None:
             return SessionEnd(user_websockets.NOT_UNDERSTOOD, "messages must be binary")
         await tunnel.write(data)
+        stream.bytes_in += len(data)
     return GONE
 
 
-async def _out(socket: UserSocket, tunnel: PortForward) -> SessionEnd:
+async def _out(socket: UserSocket, tunnel: PortForward, stream: ReplicaStream) -> SessionEnd:
     async for piece in tunnel.pieces():
         await socket.send_bytes(piece)
+        stream.bytes_out += len(piece)
     return SessionEnd(user_websockets.UPSTREAM, tunnel.trouble) if tunnel.trouble else SessionEnd(1000)

@@ -18,7 +18,7 @@ from litestar.exceptions import WebSocketDisconnect
 from pincompute.gateway.call_context import Call
 from pincompute.gateway.middleware import close_reason
 from pincompute.gateway.operation import user_websockets
-from pincompute.gateway.operation.replica_streams import command_execution
+from pincompute.gateway.operation.replica_streams import command_execution, stream_record
 from pincompute.gateway.operation.replica_streams.shell_transcript import Transcript, TranscriptLost
 from pincompute.gateway.operation.stream_permissions import StreamPermissions
 from pincompute.gateway.operation.task_groups import first_of
@@ -40,8 +40,17 @@ class SessionEnd:
     why: str = ""
     exit: ExitStatus | None = None
 
+    @property
+    def record(self) -> str:
+        """How the audit record and the transcript say it."""
+        if self.code in (user_websockets.WITHDRAWN, user_websockets.RESTARTING):
+            return f"cut: {self.why}"
+        if self.exit is not None and self.exit.code is not None:
+            return f"exit code {self.exit.code}"
+        return self.why or (self.exit.message if self.exit is not None else "") or "the other side closed it"
 
-GONE = SessionEnd(1001, "the user has gone")
+
+GONE = SessionEnd(1001, stream_record.GONE)
 
 
 async def first_end(*parts: Coroutine[Any, Any, SessionEnd]) -> SessionEnd:
@@ -55,7 +64,8 @@ async def first_end(*parts: Coroutine[Any, Any, SessionEnd]) -> SessionEnd:
 
 
 async def permission_end(call: Call, permissions: StreamPermissions) -> SessionEnd:
-    return SessionEnd(user_websockets.WITHDRAWN, await permissions.until_ended(call))
+    why = await permissions.until_cut(call)
+    return SessionEnd(user_websockets.RESTARTING if permissions.stopping.is_set() else user_websockets.WITHDRAWN, why)
 
 
 @dataclass(slots=True)
@@ -79,7 +89,10 @@ class ShellSession:
         parts = [self._input(), self._output(), permission_end(self.call, self.permissions), self._idle()]
         if self.transcript is not None:
             parts.append(self._record(self.transcript))
-        end = await first_end(*parts)
+        async with stream_record.ending(self.call, self.permissions, self.transcript):
+            end = await first_end(*parts)
+            self.call.stream.ended = end.record
+            self.call.stream.exit_code = end.exit.code if end.exit is not None else None
         await self._close(end)
         return end
 
@@ -106,6 +119,7 @@ class ShellSession:
                 return None
             case b"\x00":
                 await self.process.write(data[1:])
+                self.call.stream.bytes_in += len(data) - 1
             case b"\x04":
                 return await self._resize(data[1:])
             case b"\xff" if data[1:] == b"\x00":
@@ -129,6 +143,7 @@ class ShellSession:
     async def _output(self) -> SessionEnd:
         async for channel, piece in self.process.output():
             self._last_activity = self.monotonic()
+            self.call.stream.bytes_out += len(piece)
             if self.transcript is not None:
                 await self.transcript.output(piece)
             await self.socket.send_bytes(channel_protocol.frame(channel, piece))
@@ -153,10 +168,6 @@ class ShellSession:
     async def _close(self, end: SessionEnd) -> None:
         """Send the exit and close the socket, unless the client is already gone."""
         ended = end.exit or ExitStatus(None, end.why)
-        if self.transcript is not None:
-            self.transcript.ended(end.why or f"exit code {ended.code}")
-            with suppress(TranscriptLost):
-                await self.transcript.finish()
         with suppress(WebSocketDisconnect, RuntimeError, ConnectionError):
             await self.socket.send_bytes(channel_protocol.frame(Channel.STATUS, channel_protocol.status_of(ended)))
             await self.socket.close(end.code, close_reason(end.why))

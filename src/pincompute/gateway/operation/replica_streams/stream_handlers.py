@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated, Any, NoReturn
 
 import msgspec
 from litestar import Request, get, post, put, websocket
@@ -13,10 +14,10 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from litestar.types import ControllerRouterHandler
 
 from pincompute.api.kinds import WorkloadKind
-from pincompute.gateway import request_parameters
+from pincompute.gateway import problems, request_parameters
 from pincompute.gateway.call_context import Call, may
 from pincompute.gateway.operation.replica_lookup import WorkloadRef
-from pincompute.gateway.operation.replica_streams import command_execution, tar_streams
+from pincompute.gateway.operation.replica_streams import command_execution, stream_record, tar_streams
 from pincompute.gateway.operation.replica_streams.command_execution import CommandResult
 from pincompute.gateway.operation.replica_streams.file_copy import CopyResult
 from pincompute.gateway.operation.replica_streams.stream_service import TAR, ReplicaStreamService
@@ -66,14 +67,24 @@ def _exec(kind: WorkloadKind) -> HTTPRouteHandler:
         name: FromPath[str],
         call: NamedDependency[Call],
         shells: NamedDependency[ReplicaStreamService],
+        request: Request[Any, Any, Any],
         data: JSONBody[CommandRequest],
     ) -> CommandResult:
         """Runs one command to its end in one replica."""
         command_execution.check(data.command, data.stdin, data.timeout_seconds)
         found = shells.find(WorkloadRef(kind, project, name), data.replica, data.container)
-        return await shells.run(found, call, data.command, data.stdin.encode(), data.timeout_seconds)
+        return await shells.run(
+            found, call, data.command, data.stdin.encode(), data.timeout_seconds, partial(_disconnected, request)
+        )
 
     return handle
+
+
+async def _disconnected(request: Request[Any, Any, Any]) -> NoReturn:
+    """Raises Problem, which nobody gets any more. The body has been read before."""
+    while (await request.receive())["type"] != "http.disconnect":
+        continue
+    raise problems.unavailable(stream_record.GONE)
 
 
 def _files_out(kind: WorkloadKind) -> HTTPRouteHandler:
@@ -106,6 +117,7 @@ def _files_in(kind: WorkloadKind) -> HTTPRouteHandler:
     async def handle(
         project: FromPath[str],
         name: FromPath[str],
+        call: NamedDependency[Call],
         shells: NamedDependency[ReplicaStreamService],
         request: Request[Any, Any, Any],
         place: Annotated[str, QueryParameter(name="path", description="A folder in the container.", min_length=1)],
@@ -114,7 +126,7 @@ def _files_in(kind: WorkloadKind) -> HTTPRouteHandler:
     ) -> CopyResult:
         """Unpacks the body, a tar stream, under a folder of a replica."""
         found = shells.find(WorkloadRef(kind, project, name), replica, container)
-        return await shells.upload(found, place, request.stream())
+        return await shells.upload(found, place, request.stream(), call)
 
     return handle
 

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import Any, NoReturn
 
 from pincompute.api import labels
 from pincompute.api.meta import Key
 from pincompute.api.projects import PROJECTS
-from pincompute.gateway import problems
+from pincompute.gateway import parameter_values, problems
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.call_context import Call
-from pincompute.gateway.middleware import refuse_socket
+from pincompute.gateway.middleware import RequestAuditor, refuse_socket
 from pincompute.gateway.operation import replica_lookup as naming
 from pincompute.gateway.operation import user_websockets
 from pincompute.gateway.operation.lifecycle_service import LifecycleService
 from pincompute.gateway.operation.replica_access import ReplicaAccess
 from pincompute.gateway.operation.replica_lookup import Replica, ReplicaLookup, WorkloadRef
-from pincompute.gateway.operation.replica_streams import command_execution, file_copy, port_tunnel, shell_transcript
+from pincompute.gateway.operation.replica_streams import (
+    command_execution,
+    file_copy,
+    port_tunnel,
+    shell_transcript,
+    stream_record,
+)
 from pincompute.gateway.operation.replica_streams.command_execution import CommandResult
-from pincompute.gateway.operation.replica_streams.file_copy import CopyBroken, CopyResult
+from pincompute.gateway.operation.replica_streams.file_copy import CopyResult
 from pincompute.gateway.operation.replica_streams.shell_session import ShellSession
 from pincompute.gateway.operation.replica_streams.shell_transcript import Transcript
 from pincompute.gateway.operation.stream_permissions import StreamPermissions
@@ -35,6 +42,7 @@ from pincompute.kube.cache_views import Unknown
 from pincompute.kube.streams.pod_exec import ExecCommand
 
 TAR = "application/x-tar"
+COPIED = "all was copied"
 TRANSCRIPTS = "transcripts"  # folder, beside the audit log
 
 
@@ -54,6 +62,7 @@ class ReplicaStreamService:
     access: ReplicaAccess
     permissions: StreamPermissions
     settings: GatewaySettings
+    audit: RequestAuditor
 
     def find(self, target: WorkloadRef, replica: str, container: str) -> ReplicaContainer:
         """Find a container. Raises Problem when there is none, or its cluster does not answer."""
@@ -64,25 +73,46 @@ class ReplicaStreamService:
         return ReplicaContainer(chosen, naming.container_of(chosen, container))
 
     async def run(
-        self, found: ReplicaContainer, call: Call, argv: tuple[str, ...], given: bytes, seconds: float
+        self,
+        found: ReplicaContainer,
+        call: Call,
+        argv: tuple[str, ...],
+        given: bytes,
+        seconds: float,
+        disconnected: Callable[[], Coroutine[Any, Any, NoReturn]],
     ) -> CommandResult:
-        command = ExecCommand(argv, found.container, stdin=bool(given))
+        """Runs a command while its caller may run it and waits for it. Raises Problem."""
+        command, stream = ExecCommand(argv, found.container, stdin=bool(given)), call.stream
+        await self._open(call, found, command=argv)
         transcript = self._transcript(call, argv, found)
+
+        async def passes(piece: bytes) -> None:
+            stream.bytes_out += len(piece)
+            if transcript is not None:
+                await transcript.output(piece)
+
+        stream.bytes_in = len(given)
+        running = command_execution.run(self.access, found.replica.place, command, given, seconds, passes)
         try:
-            output = await command_execution.run(self.access, found.replica.place, command, given, seconds)
+            async with stream_record.ending(call, self.permissions, transcript):
+                output = await first_of(
+                    running, stream_record.cut(call, self.permissions), disconnected(), stream_record.write(transcript)
+                )
+                await stream_record.flush(transcript)
+                words = command_execution.explained(output.exit, argv, found.container)
+                stream.exit_code = output.exit.code
+                stream.ended = words or f"exit code {output.exit.code}"
         except (KubeError, Unknown) as error:
             raise not_reached(error, found) from error
-        if transcript is not None:
-            await transcript.output(bytes(output.stdout.data + output.stderr.data))
-            transcript.ended(f"exit code {output.exit.code}")
-            await transcript.finish()
+        except stream_record.CutError as cut:
+            raise self._cut_off(f"the command was cut off: {cut}; it may go on in the replica") from cut
         return CommandResult(
             replica=found.replica.name,
             container=found.container,
             stdout=output.stdout.text,
             stderr=output.stderr.text,
             exit_code=output.exit.code,
-            message=command_execution.explained(output.exit, argv, found.container),
+            message=words,
             truncated=output.stdout.truncated or output.stderr.truncated,
         )
 
@@ -94,10 +124,10 @@ class ReplicaStreamService:
                 argv = tuple(socket.query_params.getall("command", [])) or command_execution.SHELL
                 tty = socket.query_params.get("tty", "true") != "false"
                 command = ExecCommand(argv, found.container, stdin=True, tty=tty)
+                await self._open(call, found, command=argv)
                 process = await stack.enter_async_context(self.access.exec(found.replica.place, command))
             except (Problem, KubeError, Unknown) as error:
-                problem = error if isinstance(error, Problem) else not_reached(error, target)
-                await refuse_socket(socket.scope, socket.send, problem)
+                await _refuse(socket, call, error, target)
                 return
             await socket.accept()
             transcript = self._transcript(call, argv, found)
@@ -111,44 +141,73 @@ class ReplicaStreamService:
                 self._check_origin(socket)
                 found = self._asked(socket, target)
                 port = _port(socket.query_params.get("port", ""))
+                await self._open(call, found, port=port)
                 tunnel = await stack.enter_async_context(self.access.forward(found.replica.place, port))
             except (Problem, KubeError, Unknown) as error:
-                problem = error if isinstance(error, Problem) else not_reached(error, target)
-                await refuse_socket(socket.scope, socket.send, problem)
+                await _refuse(socket, call, error, target)
                 return
             await socket.accept()
             await port_tunnel.run(socket, tunnel, call, self.permissions)
 
     async def download(self, found: ReplicaContainer, path: str, call: Call) -> StreamedResponse:
         """Begin once the first bytes are there. Raise Problem."""
-        checked, stack = file_copy.check_path(path), AsyncExitStack()
+        checked, stack, stream = file_copy.check_path(path), AsyncExitStack(), call.stream
+        await self._open(call, found, path=checked)
         try:
-            opened = file_copy.download(self.access, found.replica.place, found.container, checked)
-            download = await stack.enter_async_context(opened)
+            async with stream_record.ending(call, self.permissions):
+                opened = file_copy.download(self.access, found.replica.place, found.container, checked)
+                download = await stack.enter_async_context(opened)
         except (KubeError, Unknown) as error:
             raise not_reached(error, found) from error
 
         async def send(write: Write) -> None:
             await write(download.first)
+            stream.bytes_out += len(download.first)
             async for piece in download.rest:
                 await write(piece)
+                stream.bytes_out += len(piece)
 
         async def produce(write: Write) -> None:
-            async with stack:
-                await first_of(send(write), self._break(call))
+            async with stack, stream_record.ending(call, self.permissions):
+                await first_of(send(write), stream_record.cut(call, self.permissions))
+                stream.ended = COPIED
 
         return StreamedResponse(produce, TAR)
 
-    async def _break(self, call: Call) -> None:
-        raise CopyBroken(await self.permissions.until_ended(call))
+    async def upload(self, found: ReplicaContainer, path: str, body: AsyncIterator[bytes], call: Call) -> CopyResult:
+        """Raises Problem; what was copied before stays."""
+        checked, stream = file_copy.check_path(path), call.stream
+        await self._open(call, found, path=checked)
 
-    async def upload(self, found: ReplicaContainer, path: str, body: AsyncIterator[bytes]) -> CopyResult:
-        checked = file_copy.check_path(path)
+        async def counted() -> AsyncIterator[bytes]:
+            async for piece in body:
+                stream.bytes_in += len(piece)
+                yield piece
+
+        copying = file_copy.upload(self.access, found.replica.place, found.container, checked, counted())
         try:
-            size = await file_copy.upload(self.access, found.replica.place, found.container, checked, body)
+            async with stream_record.ending(call, self.permissions):
+                size = await first_of(copying, stream_record.cut(call, self.permissions))
+                stream.ended = COPIED
         except (KubeError, Unknown) as error:
             raise not_reached(error, found) from error
+        except stream_record.CutError as cut:
+            raise self._cut_off(f"the copy was cut off: {cut}; a part of it may be there") from cut
         return CopyResult(found.replica.name, found.container, checked, size)
+
+    def _cut_off(self, detail: str) -> Problem:
+        return problems.unavailable(detail) if self.permissions.stopping.is_set() else problems.forbidden(detail)
+
+    async def _open(
+        self, call: Call, found: ReplicaContainer, *, command: tuple[str, ...] = (), path: str = "", port: int = 0
+    ) -> None:
+        """Records where the stream leads. Raises Problem when that must be recorded and cannot be."""
+        stream = call.stream
+        stream.replica, stream.container = found.replica.name, found.container
+        stream.command, stream.path, stream.port = stream_record.command(command), path, port
+        if self._transcribes(call.project) and command:
+            stream.transcript = shell_transcript.file_name(call)
+        await self.audit.opened(call)
 
     def _check_origin(self, socket: UserSocket) -> None:
         headers = socket.headers
@@ -161,22 +220,31 @@ class ReplicaStreamService:
     def _transcript(self, call: Call, argv: tuple[str, ...], found: ReplicaContainer) -> Transcript | None:
         """A transcript, if the project asks for one, or the gateway's settings do."""
         audit = self.settings.audit
-        if not (self.settings.shells.transcripts or self._wanted(call.project)):
+        if not call.stream.transcript:
             return None
-        file = self.settings.path(audit.file).parent / TRANSCRIPTS / shell_transcript.file_name(call)
+        file = self.settings.path(audit.file).parent / TRANSCRIPTS / call.stream.transcript
         transcript = Transcript(file, time.monotonic, audit.fail_open)
         transcript.begin(call, argv, f"{found.replica.name} {found.container}")
         return transcript
 
-    def _wanted(self, project: str) -> bool:
+    def _transcribes(self, project: str) -> bool:
+        if self.settings.shells.transcripts:
+            return True
         found = self.reads.host(PROJECTS).get(Key("", project))
         return found is not None and found.metadata.annotations.get(labels.TRANSCRIPTS) == "true"
 
 
+async def _refuse(socket: UserSocket, call: Call, error: Problem | KubeError | Unknown, target: WorkloadRef) -> None:
+    problem = error if isinstance(error, Problem) else not_reached(error, target)
+    call.stream.ended = f"refused: {problem.detail}"
+    await refuse_socket(socket.scope, socket.send, problem)
+
+
 def _port(text: str) -> int:
-    if not text.isdecimal() or not 0 < int(text) < 65536:
+    port = parameter_values.integer(text, 1, 65535)
+    if port is None:
         raise problems.invalid(FieldError("port", "a number from 1 to 65535", f"{text[:20]!r} is not one"))
-    return int(text)
+    return port
 
 
 def not_reached(error: KubeError | Unknown, what: ReplicaContainer | WorkloadRef) -> Problem:
