@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from pincompute.api import admission_policies, crds, labels
+from pincompute.api import admission_policies, crds, labels, priority_and_fairness
 from pincompute.api.kinds import KINDS, Kinds
 from pincompute.api.meta import Manifest
 
 
 def host_manifests(kinds: Kinds = KINDS) -> list[Manifest]:
-    return [_system_namespace(), *crds.host(kinds), *admission_policies.host(kinds)]
+    return [_system_namespace(), *crds.host(kinds), *admission_policies.host(kinds), *priority_and_fairness.manifests()]
 
 
 def member_manifests(kinds: Kinds = KINDS) -> list[Manifest]:
-    return [_system_namespace(), *crds.member(kinds), *admission_policies.member(kinds)]
+    return [_system_namespace(), *crds.member(kinds), *admission_policies.member(kinds), *priority_and_fairness.manifests()]
 
 
 def _system_namespace() -> Manifest:
