@@ -68,6 +68,23 @@ def test_kubelet_serves_with_the_certificate_made_for_its_node() -> None:
     assert config["authentication"]["anonymous"]["enabled"] is False
 
 
+def test_kubelet_limits_what_one_pod_may_take_and_answers_nobody_it_does_not_know() -> None:
+    config = yaml.safe_load(files()["kubelet.yaml"])
+    assert (config["readOnlyPort"], config["authorization"]) == (0, {"mode": "Webhook"})
+    assert config["podPidsLimit"] == 1024
+    assert config["seccompDefault"] is True
+    assert config["protectKernelDefaults"] is True
+    assert (config["containerLogMaxSize"], config["containerLogMaxFiles"]) == ("10Mi", 5)
+    assert config["maxParallelImagePulls"] > 1  # only without serializeImagePulls
+    assert config["serializeImagePulls"] is False
+
+
+def test_a_node_reads_the_limit_of_processes_of_the_machine_and_not_of_its_own_namespace() -> None:
+    (program,) = real_node.programs(region(), A1, BINARIES)
+    settings = msgspec.json.decode(files()["init.json"], type=NodeSettings)
+    assert program.prepare[-1] == ("cp", "/proc/sys/kernel/pid_max", settings.pid_max)
+
+
 def test_kubelet_tolerates_version_1_cgroups_swap_and_no_capability_to_lower_the_oom_score() -> None:
     config = yaml.safe_load(files()["kubelet.yaml"])
     assert (config["failCgroupV1"], config["failSwapOn"], config["oomScoreAdj"]) == (False, False, 0)
