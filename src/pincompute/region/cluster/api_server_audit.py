@@ -23,6 +23,7 @@ BREAK_GLASS: Final = "pincompute:break-glass"
 """Group of administrators who act past the gateway without being `system:masters`."""
 
 PLATFORM: Final = [f"system:serviceaccount:{SYSTEM_NAMESPACE}:{service_account(p)}" for p in certificates.TOKEN_USERS]
+OWN_NAMESPACES: Final = [service_account(p) for p in certificates.TOKEN_USERS]  # of Secrets that one process reads
 CERTIFICATE_USERS: Final = [
     certificates.USERS[name][0] for name in (certificates.KUBE_PROXY, certificates.COREDNS, certificates.KWOK)
 ]
@@ -98,7 +99,7 @@ def _ordinary_work() -> list[Manifest]:
     ]
     endpoints = [{"group": "", "resources": ["endpoints"]}, {"group": "discovery.k8s.io", "resources": ["endpointslices"]}]
     own_statuses = [{"group": GROUP, "resources": ["*/status"]}, {"group": "", "resources": ["pods/status"]}]
-    own_secrets = {"resources": [{"group": "", "resources": ["secrets"]}], "namespaces": [SYSTEM_NAMESPACE]}
+    own_secrets = {"resources": [{"group": "", "resources": ["secrets"]}], "namespaces": [SYSTEM_NAMESPACE, *OWN_NAMESPACES]}
     connect = {"level": "Metadata", "resources": [{"group": "", "resources": CONNECT}]}
     return [
         {"level": "None", "users": ["system:apiserver"]},  # the API server itself; nobody else can be it
