@@ -23,7 +23,7 @@ from pincompute.region.nodes.real_node import POD_PROCESSES, RealNode
 KUBELET, READ_ONLY = 10250, 10255
 ORDINARY, TOO_MANY = 100, 2 * POD_PROCESSES
 MIB = 1024 * 1024
-BURSTS, BURST = 32, 4 * MIB  # bytes
+BURSTS, BURST = 24, 6 * MIB  # bytes
 KEPT = BURSTS * BURST / 2  # what may be on the disk in the end: far less than what was written
 
 FORK = """
@@ -38,7 +38,7 @@ WRITE = """
 line=0123456789abcdef; for i in 1 2 3 4 5 6; do line=$line$line; done
 burst=0
 while [ $burst -lt $BURSTS ]; do
-    n=0; while [ $n -lt 4096 ]; do echo $line; n=$((n+1)); done
+    n=0; while [ $n -lt 6144 ]; do echo $line; n=$((n+1)); done
     burst=$((burst+1)); sleep 0.5
 done
 echo written
