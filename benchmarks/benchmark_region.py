@@ -25,7 +25,7 @@ from pincompute.api.meta import Manifest
 from pincompute.kube import kubeconfig
 from pincompute.kube.api_client import ApiClient
 from pincompute.region import atomic_files, gateway_programs, home, lifecycle, provisioning, region_programs, slot_claims
-from pincompute.region.cluster import certificates, service_account_tokens
+from pincompute.region.cluster import certificates, secret_encryption, service_account_tokens
 from pincompute.region.cluster.manifest_installer import Installer
 from pincompute.region.layout import Layout, MemberSpec, RegionSpec
 from pincompute.region.machine import port_conflicts
@@ -130,6 +130,7 @@ def _folder() -> Path:
 
 def _prepare(layout: Layout, binaries: Path) -> None:
     certificates.issue(layout, datetime.now(UTC))
+    secret_encryption.issue(layout)
     port_conflicts.check(port_conflicts.wanted(layout), layout.home)
     for path, data in region_programs.configuration(layout, binaries).items():
         atomic_files.write(path, data)

@@ -7,6 +7,7 @@ first.
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import socket
@@ -15,7 +16,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,11 @@ class RealServer:
         revision = self._ask_etcd("maintenance/status", {})["header"]["revision"]
         self._ask_etcd("kv/compaction", {"revision": revision})
 
+    def stored(self, key: str) -> bytes:
+        """What etcd holds under the key, as it holds it."""
+        (found,) = self._ask_etcd("kv/range", {"key": base64.b64encode(key.encode()).decode()})["kvs"]
+        return base64.b64decode(found["value"])
+
     def _ask_etcd(self, path: str, body: dict[str, str]) -> dict[str, Any]:
         with urllib.request.urlopen(f"{self.etcd}/v3/{path}", json.dumps(body).encode(), timeout=20) as answer:
             return json.load(answer)
@@ -59,7 +65,8 @@ def programs() -> Path:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[RealServer]:
+def running(folder: Path, *flags: str, users: Iterable[str] = ()) -> Iterator[RealServer]:
+    """Users beside the administrator log in with their own name as the token. The same folder has the same objects again."""
     found = programs()
     etcd_port, peer_port, port = _free_ports(3)
     etcd, url = f"http://127.0.0.1:{etcd_port}", f"https://127.0.0.1:{port}"
@@ -67,7 +74,7 @@ def running(folder: Path) -> Iterator[RealServer]:
     try:
         started.append(_start(folder, _etcd(found, folder, etcd, f"http://127.0.0.1:{peer_port}")))
         _wait(f"{etcd}/readyz", started[0], folder / "etcd.log")
-        started.append(_start(folder, _apiserver(found, folder, etcd, port)))
+        started.append(_start(folder, (*_apiserver(found, folder, etcd, port, users), *flags)))
         _wait(f"{url}/readyz", started[1], folder / "kube-apiserver.log")
         started.append(_start(folder, _controllers(found, folder, url)))
         yield RealServer(url, etcd, found)
@@ -90,13 +97,13 @@ def _etcd(found: Path, folder: Path, client: str, peer: str) -> tuple[str, ...]:
     )
 
 
-def _apiserver(found: Path, folder: Path, etcd: str, port: int) -> tuple[str, ...]:
+def _apiserver(found: Path, folder: Path, etcd: str, port: int, users: Iterable[str]) -> tuple[str, ...]:
     key = folder / "service-account.key"
     private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     plain = serialization.NoEncryption()
     key.write_bytes(private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, plain))
     tokens = folder / "tokens.csv"
-    tokens.write_text(f"{TOKEN},contract,1,system:masters\n")
+    tokens.write_text("".join((f"{TOKEN},contract,1,system:masters\n", *(f"{user},{user},{user},\n" for user in users))))
     return (
         str(found / "kube-apiserver"),
         f"--etcd-servers={etcd}",

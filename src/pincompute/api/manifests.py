@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from pincompute.api import admission_policies, crds, labels
+from pincompute.api import admission_policies, crds, labels, priority_and_fairness
 from pincompute.api.kinds import KINDS, Kinds
 from pincompute.api.meta import Manifest
 
 
 def host_manifests(kinds: Kinds = KINDS) -> list[Manifest]:
     private = (labels.secrets_namespace(process) for process in (labels.FEDERATION, labels.GATEWAY))
-    namespaces = map(_namespace, (labels.SYSTEM_NAMESPACE, *private))
-    return [*namespaces, *crds.host(kinds), *admission_policies.host(kinds), _audit_heads()]
+    return [
+        *map(_namespace, (labels.SYSTEM_NAMESPACE, *private)),
+        *crds.host(kinds),
+        *admission_policies.host(kinds),
+        *priority_and_fairness.manifests(),
+        _audit_heads(),
+    ]
 
 
 def member_manifests(kinds: Kinds = KINDS) -> list[Manifest]:
-    return [_namespace(labels.SYSTEM_NAMESPACE), *_priority_classes(), *crds.member(kinds), *admission_policies.member(kinds)]
+    return [
+        _namespace(labels.SYSTEM_NAMESPACE),
+        *_priority_classes(),
+        *crds.member(kinds),
+        *admission_policies.member(kinds),
+        *priority_and_fairness.manifests(),
+    ]
 
 
 def _priority_classes() -> list[Manifest]:

@@ -28,6 +28,7 @@ def up(
     simulated_nodes: Annotated[int | None, Parameter(help="simulated nodes of each member; default: unchanged")] = None,
     keep_build_cache: KeepBuildCache = False,
     example: Annotated[bool, Parameter(help="run examples/hello and wait until it answers")] = True,
+    new_encryption_key: Annotated[bool, Parameter(help="encrypt all Secrets with new keys", negative="")] = False,
 ) -> None:
     """Bring the region up, or back up, or repair it; doing it twice is harmless."""
     from pincompute.api.kinds import KINDS
@@ -36,7 +37,9 @@ def up(
     _natural("--simulated-nodes", simulated_nodes or 0)
     place = home.path()
     with _reporting("the region is half up: `pincompute region up` continues, `pincompute region down` ends it") as progress:
-        answers = lifecycle.up(place, lifecycle.RegionOptions(simulated_nodes, keep_build_cache, example), progress)
+        answers = lifecycle.up(
+            place, lifecycle.RegionOptions(simulated_nodes, keep_build_cache, example, new_encryption_key), progress
+        )
         for answer in answers:
             progress.say(f"zone {answer.zone}: [bold]{answer.url}[/bold] answers: {answer.text.splitlines()[0]}")
         layout = lifecycle.existing(place)

@@ -35,13 +35,15 @@ class MemberSpec(msgspec.Struct, frozen=True, kw_only=True):
 class RegionSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What the region should be; kept in the home as `region.json`.
 
-    `real_nodes` is false where root or cgroups are missing: then only simulated nodes run.
+    `real_nodes` is false where root or cgroups are missing: then only simulated nodes run. Every cluster encrypts its Secrets
+    with its key number `encryption_key`.
     """
 
     slot: int
     members: tuple[MemberSpec, ...]
     real_nodes: bool = True
     simulated_nodes: int = 0
+    encryption_key: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from pincompute.region import atomic_files, example_app, home, provisioning, reg
 from pincompute.region.build import binary_cache, go_toolchain
 from pincompute.region.build.binary_cache import BinaryCache
 from pincompute.region.build.component_build import Component
-from pincompute.region.cluster import certificates
+from pincompute.region.cluster import certificates, secret_encryption
 from pincompute.region.layout import Layout, MemberSpec, RegionSpec
 from pincompute.region.machine import doctor, inotify_limit, leftovers, port_conflicts
 from pincompute.region.nodes import node_network
@@ -46,6 +46,7 @@ class RegionOptions:
     simulated_nodes: int | None = None
     keep_build_cache: bool = False
     example: bool = True
+    new_encryption_key: bool = False
 
 
 def up(place: Path, wish: RegionOptions, progress: Progress) -> list[example_app.ZoneAnswer]:
@@ -53,6 +54,9 @@ def up(place: Path, wish: RegionOptions, progress: Progress) -> list[example_app
     doctor.check_up()
     with home.changing(place):
         layout = _specify(place, wish)
+        if wish.new_encryption_key:
+            spec = layout.spec
+            layout = Layout(place, msgspec.structs.replace(spec, encryption_key=spec.encryption_key + 1))
         programs = find_binaries(progress, extra_components(layout), keep_build_cache=wish.keep_build_cache)
         apply(layout, programs)
         progress.say(f"region in [bold]{place}[/bold], {_described(layout)}")
@@ -88,6 +92,7 @@ def purge(place: Path, progress: Progress) -> None:
 def apply(layout: Layout, programs: Path) -> None:
     """Write what the programs read and have the supervisor run exactly what the layout wants."""
     certificates.issue(layout, datetime.now(UTC))
+    secret_encryption.issue(layout)
     node_network.prepare_region(layout)
     if layout.spec.real_nodes:
         inotify_limit.raise_limit()

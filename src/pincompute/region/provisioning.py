@@ -11,14 +11,17 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from pincompute.api import priority_and_fairness
 from pincompute.api.labels import HOST
 from pincompute.kube.api_client import ApiClient
 from pincompute.region import example_app, gateway_programs, region_programs
 from pincompute.region.cluster import (
+    api_server_audit,
     cluster_dns,
     manifest_installer,
     manifest_provider,
     member_registration,
+    secret_encryption,
     service_account_tokens,
 )
 from pincompute.region.cluster.manifest_installer import Installer
@@ -63,11 +66,13 @@ async def provision_member(region: RunningRegion, member: MemberSpec) -> None:
         *await asyncio.to_thread(manifest_provider.definitions, "member"),
         *cluster_dns.manifests(region.layout, 1 + member.index),
         *simulated_nodes.manifests(),
+        priority_and_fairness.programs_of_a_region(*api_server_audit.CERTIFICATE_USERS),
     ]
     await region.states.ready(f"{member.name}-apiserver")
     async with manifest_installer.client(region.layout.kubeconfig, member.name) as client:
         installer = Installer(client)
         await installer.apply_all(wanted)
+        await secret_encryption.encrypt_all(client, region.layout, member.name)
         await service_account_tokens.issue(client, region.layout, member.name)
         for manifest in simulated_nodes.nodes(member, region.layout.simulated_nodes(member)):
             await installer.create_once(manifest)
@@ -87,6 +92,7 @@ async def _provision_host(region: RunningRegion, members: Mapping[MemberSpec, as
         host = Installer(client)
         await host.apply_all(definitions)
         await member_registration.migrate(client)
+        await secret_encryption.encrypt_all(client, region.layout, HOST)
         await service_account_tokens.issue(client, region.layout, HOST)
         for member, task in members.items():
             await task

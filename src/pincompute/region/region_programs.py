@@ -11,7 +11,7 @@ import msgspec
 
 from pincompute.api.labels import HOST
 from pincompute.region import gateway_programs
-from pincompute.region.cluster import certificates, cluster_dns, control_plane
+from pincompute.region.cluster import api_server_audit, certificates, cluster_dns, control_plane, secret_encryption
 from pincompute.region.images import image_registry
 from pincompute.region.layout import Layout, MemberSpec
 from pincompute.region.nodes import real_node, simulated_nodes
@@ -23,7 +23,7 @@ CONFIGURATION = "PINCOMPUTE_CONFIGURATION"
 
 def programs(layout: Layout, binaries: Path) -> tuple[Program, ...]:
     """Everything the supervisor keeps running."""
-    found = [*control_plane.programs(layout, None, binaries), federation(layout), *gateway_programs.programs(layout)]
+    found = [*_control_plane(layout, None, binaries), federation(layout), *gateway_programs.programs(layout)]
     found.append(_marked(image_registry.program(layout, binaries), image_registry.configuration(layout)))
     for member in layout.spec.members:
         found += _of_member(layout, member, binaries)
@@ -33,6 +33,8 @@ def programs(layout: Layout, binaries: Path) -> tuple[Program, ...]:
 def configuration(layout: Layout, binaries: Path) -> dict[Path, bytes]:
     """Every file the programs read, to be written before they start."""
     found = dict(image_registry.configuration(layout)) | gateway_programs.configuration(layout)
+    for cluster in clusters(layout):
+        found |= api_server_audit.configuration(layout, cluster)
     for member in layout.spec.members:
         found |= cluster_dns.configuration(layout, 1 + member.index) | _of_node(layout, member, binaries)
     return found
@@ -69,10 +71,18 @@ def _of_member(layout: Layout, member: MemberSpec, binaries: Path) -> list[Progr
     index = 1 + member.index
     nodes = [_marked(program, _of_node(layout, member, binaries)) for program in real_node.programs(layout, member, binaries)]
     coredns = _marked(cluster_dns.program(layout, index, binaries), cluster_dns.configuration(layout, index))
-    found = [*control_plane.programs(layout, member, binaries), coredns, *nodes, operator(layout, member)]
+    found = [*_control_plane(layout, member, binaries), coredns, *nodes, operator(layout, member)]
     if layout.simulated_nodes(member):
         found.append(simulated_nodes.program(layout, member, binaries))
     return found
+
+
+def _control_plane(layout: Layout, member: MemberSpec | None, binaries: Path) -> list[Program]:
+    """An API server reads its audit policy and its keys only when it starts."""
+    cluster = HOST if member is None else member.name
+    reads = api_server_audit.configuration(layout, cluster) | secret_encryption.version(layout, cluster)
+    programs = control_plane.programs(layout, member, binaries)
+    return [_marked(program, reads) if program.name == f"{cluster}-apiserver" else program for program in programs]
 
 
 def _of_node(layout: Layout, member: MemberSpec, binaries: Path) -> dict[Path, bytes]:

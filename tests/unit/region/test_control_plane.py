@@ -65,6 +65,24 @@ def test_api_servers_authorize_nodes_and_roles(layout: Layout) -> None:
         assert flag(apiserver, "anonymous-auth") == "false"
 
 
+def test_every_api_server_records_who_did_what_and_encrypts_secrets(layout: Layout) -> None:
+    for member in (None, *MEMBERS):
+        cluster = "host" if member is None else member.name
+        apiserver = control_plane.programs(layout, member, BINARIES)[1]
+        assert flag(apiserver, "audit-log-path") == f"/var/region/logs/audit/{cluster}.log"
+        assert (flag(apiserver, "audit-log-mode"), flag(apiserver, "audit-log-maxsize")) == ("batch", "64")
+        assert Path(flag(apiserver, "audit-policy-file")) in region_programs.configuration(layout, BINARIES)
+        assert flag(apiserver, "encryption-provider-config") == f"/var/region/pki/{cluster}/encryption.yaml"
+
+
+def test_an_api_server_starts_anew_for_a_new_key(layout: Layout) -> None:
+    renewed = Layout(layout.home, msgspec.structs.replace(layout.spec, encryption_key=1))
+    before, after = (by_name(region_programs.programs(region, BINARIES)) for region in (layout, renewed))
+    assert {name for name in before if before[name] != after[name]} == {
+        f"{cluster}-apiserver" for cluster in ("host", "a1", "b1", "c1")
+    }
+
+
 def test_an_api_server_starts_after_its_etcd_and_ends_before_it(layout: Layout) -> None:
     for cluster in ("host", "a1", "b1", "c1"):
         member = next((m for m in MEMBERS if m.name == cluster), None)

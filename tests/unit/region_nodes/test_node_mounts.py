@@ -27,7 +27,8 @@ home = Path(sys.argv[1])
 kubelet, cgroup = str(home / "kubelet"), sys.argv[2] + "/n"
 node_init.arrange(
     node_init.NodeSettings(
-        name="n", logs="", keep=(str(home),), kubelet_directory=kubelet, cgroup=cgroup, path="", processes=()
+        name="n", logs="", keep=(str(home),), kubelet_directory=kubelet, cgroup=cgroup, path="", processes=(),
+        pid_max=str(home / "pid_max"),
     )
 )
 Path("/var/lib/kubelet/lasts").write_text("")
@@ -38,6 +39,7 @@ print(json.dumps({
     "kept": (home / "mark").exists(),
     "private": sorted(path.name for path in Path("/var/lib").iterdir() if path.name != home.name),
     "forwards": Path("/proc/sys/net/ipv4/ip_forward").read_text().strip(),
+    "pid_max": Path("/proc/sys/kernel/pid_max").read_text(),
     "groups": Path("/proc/self/cgroup").read_text().count(sys.argv[2]),
 }))
 """
@@ -53,6 +55,7 @@ def home(request: pytest.FixtureRequest) -> Iterator[Path]:
 
 def arranged(home: Path) -> dict[str, Any]:
     (home / "mark").touch()
+    (home / "pid_max").write_text("4000\n")
     command = (*ISOLATE, sys.executable, "-c", PROBE, str(home), GROUP)
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout)
 
@@ -68,9 +71,11 @@ def test_node_sees_its_home_and_its_own_folders(home: Path) -> None:
 
 
 def test_kubelet_finds_the_kernel_as_it_wants_it_and_the_machine_stays_as_it_is(home: Path) -> None:
-    names = ("vm/overcommit_memory", "kernel/panic", "kernel/panic_on_oops")
+    names = ("vm/overcommit_memory", "kernel/panic", "kernel/panic_on_oops", "kernel/pid_max")
     before = {name: Path("/proc/sys", name).read_text() for name in names}
-    assert arranged(home)["kernel"] == {
+    found = arranged(home)
+    assert found["pid_max"] == "1000\n"  # a fourth of what the machine has
+    assert found["kernel"] == {
         "vm/overcommit_memory": "1",
         "vm/panic_on_oom": "0",
         "kernel/panic": "10",

@@ -32,7 +32,7 @@ def test_node_is_one_program_in_namespaces_of_its_own() -> None:
     (program,) = real_node.programs(region(), A1, BINARIES)
     assert program.argv[:2] == ("nsenter", "--net=/run/netns/pc3-a1-node-0")
     assert {"--kill-child", "--mount", "--pid", "--fork", "--mount-proc"} <= set(program.argv)
-    assert program.prepare == node_network.node_commands(region(), A1)
+    assert program.prepare[:-1] == node_network.node_commands(region(), A1)
     assert set(program.needs) == {"a1-apiserver", "registry"}
 
 
@@ -66,6 +66,23 @@ def test_kubelet_serves_with_the_certificate_made_for_its_node() -> None:
     assert config["tlsCertFile"] == str(credentials.certificate(certificates.kubelet("a1-node-0")))
     assert config["authentication"]["x509"]["clientCAFile"] == str(credentials.certificate(certificates.CA))
     assert config["authentication"]["anonymous"]["enabled"] is False
+
+
+def test_kubelet_limits_what_one_pod_may_take_and_answers_nobody_it_does_not_know() -> None:
+    config = yaml.safe_load(files()["kubelet.yaml"])
+    assert (config["readOnlyPort"], config["authorization"]) == (0, {"mode": "Webhook"})
+    assert config["podPidsLimit"] == 1024
+    assert config["seccompDefault"] is True
+    assert config["protectKernelDefaults"] is True
+    assert (config["containerLogMaxSize"], config["containerLogMaxFiles"]) == ("10Mi", 5)
+    assert config["maxParallelImagePulls"] > 1  # only without serializeImagePulls
+    assert config["serializeImagePulls"] is False
+
+
+def test_a_node_reads_the_limit_of_processes_of_the_machine_and_not_of_its_own_namespace() -> None:
+    (program,) = real_node.programs(region(), A1, BINARIES)
+    settings = msgspec.json.decode(files()["init.json"], type=NodeSettings)
+    assert program.prepare[-1] == ("cp", "/proc/sys/kernel/pid_max", settings.pid_max)
 
 
 def test_kubelet_tolerates_version_1_cgroups_swap_and_no_capability_to_lower_the_oom_score() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pincompute.api.labels import HOST
-from pincompute.region.cluster import certificates
+from pincompute.region.cluster import api_server_audit, certificates, secret_encryption
 from pincompute.region.layout import ControlPlanePorts, Layout, MemberSpec
 from pincompute.region.process.program import HttpReady, Program
 
@@ -112,6 +112,8 @@ def apiserver(layout: Layout, name: str, index: int, binaries: Path) -> Program:
             "--max-requests-inflight=800",
             "--max-mutating-requests-inflight=400",
             "--profiling=false",
+            *api_server_audit.flags(layout, name),
+            *secret_encryption.flags(layout, name),
         ),
         environment=APISERVER_ENVIRONMENT,
         ready=_ready(f"{layout.api_url(index)}/readyz", credentials),

@@ -35,6 +35,9 @@ KERNEL = {
 }
 """What kubelet sets for the whole machine. It finds these values already there, in files of the node's own."""
 
+PID_MAX = Path("/proc/sys/kernel/pid_max")
+SHARE = 4  # the pods of one node may have a fourth of the machine's processes and threads
+
 FIRST_DELAY, LAST_DELAY = 0.1, 10.0  # seconds between a daemon's end and its next start
 STEADY = 30.0  # a daemon that ran so long starts again after FIRST_DELAY
 POLL = 0.02  # seconds between two checks while a start is due or awaited
@@ -51,7 +54,10 @@ class DaemonCommand(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """`keep` are folders that stay visible even below a private one; `processes` are the container runtime and its users."""
+    """`keep` are folders that stay visible even below a private one; `processes` are the container runtime and its users.
+
+    `pid_max` is a file with the machine's own limit: a process namespace has one of its own, which is higher.
+    """
 
     name: str
     logs: str
@@ -60,6 +66,7 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
     cgroup: str
     path: str
     processes: tuple[DaemonCommand, ...]
+    pid_max: str = str(PID_MAX)
 
 
 @dataclass(slots=True)
@@ -102,7 +109,7 @@ def arrange(settings: NodeSettings) -> None:
             _mount("--no-canonicalize", "--bind", f"/proc/self/fd/{descriptor}", folder, keep_open=descriptor)
         os.close(descriptor)
     _bind(settings.kubelet_directory, "/var/lib/kubelet")
-    _show_kernel_settings()
+    _show_kernel_settings(KERNEL | {"kernel/pid_max": str(_share_of_processes(settings))})
     Path("/proc/sys/net/ipv4/ip_forward").write_text("1")  # of this network namespace
     cgroups.remove(settings.cgroup)  # those of an earlier life: kubelet would wait 3 s for each container they name
     cgroups.enter(settings.cgroup, "system")  # daemons and shims; kubelet puts pods beside it
@@ -183,9 +190,15 @@ def _spawn(settings: NodeSettings, process: DaemonCommand) -> int:
     )
 
 
-def _show_kernel_settings() -> None:
+def _share_of_processes(settings: NodeSettings) -> int:
+    """Kubelet allows the pods of a node as many processes together as it believes that the machine may have."""
+    limits = (Path(settings.pid_max), PID_MAX.with_name("threads-max"))
+    return min(int(limit.read_text()) for limit in limits) // SHARE
+
+
+def _show_kernel_settings(wanted: dict[str, str]) -> None:
     shown = Path("/run/sysctl")
-    for name, value in KERNEL.items():
+    for name, value in wanted.items():
         file = shown / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(f"{value}\n")

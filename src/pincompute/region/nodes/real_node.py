@@ -19,7 +19,7 @@ from pincompute.region.cluster import certificates
 from pincompute.region.images import image_registry
 from pincompute.region.layout import Layout, MemberSpec
 from pincompute.region.nodes import node_network
-from pincompute.region.nodes.node_init import CONTAINERD_SOCKET, DaemonCommand, NodeSettings
+from pincompute.region.nodes.node_init import CONTAINERD_SOCKET, PID_MAX, DaemonCommand, NodeSettings
 from pincompute.region.process.program import HttpReady, Program
 
 PAUSE = "pincompute/pause:1"  # in the region's registry, made from the folder `pause` beside this file
@@ -27,6 +27,7 @@ PAUSE_SOURCE = Path(__file__).parents[1] / "images" / "pause"
 KUBELET_HEALTH = 10248
 PROXY_HEALTH = 10256
 POD_SLOTS = 250
+POD_PROCESSES = 1024  # and threads: servers have tens or hundreds, and 24 such pods fit in the fewest that a kernel allows
 IPAM = "/run/cni"  # addresses are forgotten with the node's processes, which held them
 
 
@@ -55,6 +56,10 @@ class RealNode:
         return certificates.cluster(self.layout, self.member.name)
 
     @property
+    def pid_max(self) -> Path:
+        return self.directory / "pid_max"
+
+    @property
     def cgroup(self) -> str:
         return f"{cgroup_root(self.layout)}/{self.name}"
 
@@ -76,7 +81,7 @@ def programs(layout: Layout, member: MemberSpec, binaries: Path) -> tuple[Progra
         Program(
             name=f"{member.name}-node",
             argv=(*enter, *isolate, *init),
-            prepare=node_network.node_commands(layout, member),
+            prepare=(*node_network.node_commands(layout, member), ("cp", str(PID_MAX), str(node.pid_max))),
             ready=HttpReady(url=f"http://{node.address}:{KUBELET_HEALTH}/healthz"),
             needs=(f"{member.name}-apiserver", image_registry.NAME),
             grace=15.0,
@@ -110,6 +115,7 @@ def settings(node: RealNode) -> NodeSettings:
         keep=(str(node.layout.home), str(binaries)),
         kubelet_directory=str(at / "kubelet"),
         cgroup=node.cgroup,
+        pid_max=str(node.pid_max),
         path=f"{binaries}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         processes=(
             DaemonCommand(name="containerd", argv=(str(binaries / "containerd"), f"--config={at}/containerd.toml")),
@@ -210,8 +216,18 @@ def kubelet(node: RealNode) -> Manifest:
         "podLogsDir": str(node.layout.logs / "pods" / node.name),
         "volumePluginDir": str(node.directory / "volume-plugins"),
         "maxPods": POD_SLOTS,
+        "readOnlyPort": 0,
+        "seccompDefault": True,
+        "protectKernelDefaults": True,  # the node's first process shows kubelet the values that it wants
+        "podPidsLimit": POD_PROCESSES,
         "serializeImagePulls": False,
+        "maxParallelImagePulls": 8,
         "registryPullQPS": 0,
+        "eventRecordQPS": 50,
+        "containerLogMaxSize": "10Mi",
+        "containerLogMaxFiles": 5,
+        "containerLogMaxWorkers": 2,
+        "containerLogMonitorInterval": "3s",  # the shortest there is: a container may write beyond the size until then
         "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
         "imageGCHighThresholdPercent": 100,
     }
