@@ -25,8 +25,6 @@ log = logging.getLogger(__name__)
 
 PREFIX = "pct_"  # scanners of repositories find leaked secrets by it
 ENTROPY = 32  # bytes: nothing to guess, so one round of SHA-256 is enough at rest
-SERVICE = "service:"
-"""Names of subjects that are no person begin with this; no issuer can give such a name."""
 
 REFRESH = 5.0  # seconds until a gateway knows what another one revoked
 MISS = 1.0  # seconds between two reads of the storage for an unknown secret
