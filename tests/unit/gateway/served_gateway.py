@@ -112,7 +112,7 @@ class Running:
 
     async def ask(self, subject: str, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any, Any]:
         """Status, decoded body and headers."""
-        bearer = {"Authorization": f"Bearer {await self.token(subject)}"} if subject else {}
+        bearer = {"Authorization": f"Bearer {self.issuer.token(subject)}"} if subject else {}
         async with self.http.request(method, self.url + path, json=body, headers={**bearer, **headers}) as answer:
             return answer.status, await answer.json(content_type=None), answer.headers
 

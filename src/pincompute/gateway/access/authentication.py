@@ -52,7 +52,9 @@ class Authenticator:
     async def _bearer(self, token: str) -> Caller:
         if token.startswith(service_tokens.PREFIX):
             return await self._of_service(token)
-        return await self._verifier.verify(token)
+        found = await self._verifier.verify(token)
+        self._service.logged_in(found)
+        return found
 
     async def _of_service(self, secret: str) -> Caller:
         try:

@@ -48,7 +48,7 @@ def by_route(_grants: Authorizer, _change: FieldChange) -> None:
 def by_administrator(grants: Authorizer, change: FieldChange) -> None:
     if not grants.decide(change.call.caller, ADMINISTRATION).allowed:
         raise problems.forbidden(
-            f"{change.field}: {change.call.caller.name} may not change it: only administrators do",
+            f"{change.field}: {change.call.caller.principal} may not change it: only administrators do",
             f"ask an administrator to change it, or leave {change.field} as it is",
         )
 
@@ -104,7 +104,7 @@ def _check_member(grants: Authorizer, change: FieldChange, name: str, before: st
     if not grants.may_change_role(caller, change.project, before, after, founds=change.creates):
         what = f"give {name} the role {after}" if after else f"take the role {before} from {name}"
         raise problems.forbidden(
-            f"{change.field}: {caller.name} may not {what}: nobody can grant more than they have",
+            f"{change.field}: {caller.principal} may not {what}: nobody can grant more than they have",
             "choose one of /v1/roles, or ask an owner of the project",
         )
 
