@@ -64,7 +64,7 @@ class ServiceTokens:
         """Keeps up with other gateways. While the storage is away, what is known stays in force until it expires."""
         while True:
             try:
-                await self._prune()
+                await self.prune()
                 await self.refresh()
                 await self.write_groups()
             except Exception as problem:  # noqa: BLE001 - a storage may fail in any way; the next read tries again
@@ -80,7 +80,8 @@ class ServiceTokens:
             self._subjects = frozenset(token.subject for token in tokens)
             self._callers.clear()
 
-    async def _prune(self) -> None:
+    async def prune(self) -> None:
+        """Removes what ended long ago, once an hour."""
         if self._clock.monotonic() - self._pruned < PRUNE:
             return
         async with asyncio.timeout(READ):
