@@ -228,6 +228,24 @@ async def test_the_author_of_a_spec_is_told_by_the_api_server_and_cannot_be_forg
     assert status["metadata"]["annotations"] == kept
 
 
+@pytest.mark.parametrize("spec", [{"description": "ours"}, None], ids=["with a spec", "without a spec"])
+async def test_the_author_of_a_project_cannot_be_forged_either(server: Api, spec: Any) -> None:
+    """A forged generation of 5,000 digits, or notes of any depth, also must not reach the gateway's list of projects."""
+    name = f"forged-{'with' if spec else 'without'}"
+    notes = {labels.CHANGED_BY: "1 bob", labels.OPERATIONS: "[]"}
+    project = {"metadata": {"name": name, "annotations": notes}, **({"spec": spec} if spec else {})}
+    body = {"apiVersion": projects.PROJECTS.api_version, "kind": "Project", **project}
+    made = (await _as_alice(server, "POST", projects.PROJECTS.path(), body)).ok(201)
+    assert made["metadata"]["annotations"] == {labels.CHANGED_BY: "1 alice"}
+    path = projects.PROJECTS.path("", name)
+    changed = (await _as_alice(server, "PATCH", path, {"metadata": {"annotations": notes}}, content_type=MERGE)).ok()
+    assert changed["metadata"]["annotations"] == {labels.CHANGED_BY: "1 alice"}
+    noted = {"metadata": {"annotations": {labels.OPERATIONS: "[]"}}}
+    written = (await _as_gateway(server, "PATCH", path, noted)).ok()
+    assert written["metadata"]["annotations"] == {labels.CHANGED_BY: "1 alice", labels.OPERATIONS: "[]"}
+    (await server.delete(path)).ok()
+
+
 FRACTIONS = f"/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicies/fractions-as-text.{GROUP}"
 
 

@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias
 from pincompute.api import crds, fraction_policy, labels, member_clusters, rule_compiler, template_hash
 from pincompute.api.kinds import KINDS, Kinds, WorkloadKind
 from pincompute.api.meta import GROUP, VERSION, Manifest
+from pincompute.api.projects import PROJECTS
 from pincompute.api.revisions import PINREVISIONS
 
 Operation: TypeAlias = Literal["CREATE", "UPDATE", "DELETE"]
@@ -52,6 +53,7 @@ def host(kinds: Kinds = KINDS) -> list[Manifest]:
         *(policy for kind in kinds for policy in _rules_of(kind)),
         *_validating("platform-writes", _REVISIONS_WRITTEN, _by_platform(kinds)),
         *_workload_metadata(workloads),
+        *_project_metadata(),
         *_finalizer("membercluster-finalizer", (member_clusters.MEMBERCLUSTERS.plural,), labels.DRAIN_FINALIZER),
         *_mutating(
             "fractions-as-text",
@@ -197,6 +199,13 @@ def _workload_metadata(plurals: tuple[str, ...]) -> list[Manifest]:
     return _mutating("workload-metadata", match, patches, "Fail", variables=_AUTHORSHIP, reinvocation="IfNeeded")
 
 
+def _project_metadata() -> list[Manifest]:
+    """Nobody but the platform says who wrote a project: the rules are those of workloads."""
+    match = Match(GROUP, VERSION, (PROJECTS.plural,), ("CREATE", "UPDATE"))
+    patches = f"{_AUTHOR} + {_TRUE_NOTES}"
+    return _mutating("project-metadata", match, patches, "Fail", variables=_AUTHORSHIP, reinvocation="IfNeeded")
+
+
 _FINALIZER = f"""(has(object.metadata.deletionTimestamp) ? []
     : !has(object.metadata.finalizers)
         ? [JSONPatch{{op: "add", path: "/metadata/finalizers", value: ["{labels.SHARDS_FINALIZER}"]}}]
@@ -213,7 +222,7 @@ _AUTHORSHIP: list[Manifest] = [
     {"name": "before", "expression": f"request.operation == 'CREATE' ? '' : oldObject.{_CHANGED_BY}"},
     {
         "name": "author",
-        "expression": f"""request.operation != 'CREATE' && object.spec == oldObject.spec ? variables.before
+        "expression": f"""request.operation != 'CREATE' && object.?spec == oldObject.?spec ? variables.before
             : {_IS_PLATFORM} ? ''
             : request.operation == 'CREATE' ? '1 ' + request.userInfo.username
             : string(oldObject.metadata.generation + 1) + ' ' + request.userInfo.username""",
