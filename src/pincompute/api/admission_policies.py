@@ -54,6 +54,7 @@ def host(kinds: Kinds = KINDS) -> list[Manifest]:
         *_validating("platform-writes", _REVISIONS_WRITTEN, _by_platform(kinds)),
         *_workload_metadata(workloads),
         *_project_metadata(),
+        *_validating("project-members", Match(GROUP, VERSION, (PROJECTS.plural,), ("UPDATE",)), _MEMBERS_GRANTED),
         *_finalizer("membercluster-finalizer", (member_clusters.MEMBERCLUSTERS.plural,), labels.DRAIN_FINALIZER),
         *_mutating(
             "fractions-as-text",
@@ -74,6 +75,20 @@ def member(kinds: Kinds = KINDS) -> list[Manifest]:
         *_validating("requests-and-limits", _PODS_CREATED, _HAS_RESOURCES),
         *_mutating("shards-untracked", _shards_created(kinds), _UNTRACKED, "Ignore"),
     ]
+
+
+_MEMBERS_GRANTED: Manifest = {
+    "validations": [
+        {
+            "expression": "object.?spec.?members == oldObject.?spec.?members || "
+            f"authorizer.group('{GROUP}').resource('{PROJECTS.plural}').subresource('members').check('update').allowed()",
+            "messageExpression": "request.userInfo.username + ' may not change the members of project ' + object.metadata.name "
+            f"+ ': use `pin project grant`, or ask an administrator for the permission to update {PROJECTS.plural}/members'",
+            "reason": "Forbidden",
+        }
+    ]
+}
+"""Whoever may change a project does not thereby make themselves its owner."""
 
 
 def _shards_created(kinds: Kinds) -> Match:
