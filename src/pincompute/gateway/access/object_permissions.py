@@ -77,17 +77,18 @@ FIELDS: Mapping[str, Mapping[str, FieldRule]] = {
 """The rule of each field of a spec, by the collection of its kind."""
 
 
-def check(grants: Authorizer, call: Call, kind: str, project: str, before: Manifest, after: Manifest) -> None:
-    """Judges the spec `after` that replaces `before`, both without defaults; `before` is empty for a new object.
+def check(grants: Authorizer, call: Call, kind: str, project: str, before: Manifest | None, after: Manifest) -> None:
+    """Judges the spec `after` that replaces `before`, both without defaults; `before` is None for a new object.
 
     Raises Problem.
     """
     rules = FIELDS.get(kind)
     if rules is None:
         return
-    for field in dict.fromkeys((*before, *after)):
-        if before.get(field) != after.get(field):
-            change = FieldChange(call, project, f"spec.{field}", before.get(field), after.get(field), creates=not before)
+    present = before or {}
+    for field in dict.fromkeys((*present, *after)):
+        if present.get(field) != after.get(field):
+            change = FieldChange(call, project, f"spec.{field}", present.get(field), after.get(field), creates=before is None)
             rules.get(field, by_administrator)(grants, change)
 
 

@@ -72,7 +72,7 @@ class ObjectWriter:
 
     async def create(self, wanted: DesiredResource, options: WriteOptions) -> CreateResult:
         """With a key, a repeated request finds what the first one made."""
-        self._check_permissions({}, self._kind.spec_of(wanted.manifest), wanted.manifest["metadata"], options)
+        self._check_permissions(None, self._kind.spec_of(wanted.manifest), wanted.manifest["metadata"], options)
         digest = _digest(wanted.manifest)
         self._refuse_reused(wanted, options, digest)
         mark = {IDEMPOTENCY: f"{_key(options)}.{digest}"} if options.key else {}
@@ -141,7 +141,7 @@ class ObjectWriter:
                 raise self._problem(refusal, target) from refusal
         raise problems.conflict(f"{self._kind.title(project, name)} is changed by others all the time", "try again in a moment")
 
-    def _check_permissions(self, before: Manifest, after: Manifest, metadata: Manifest, options: WriteOptions) -> None:
+    def _check_permissions(self, before: Manifest | None, after: Manifest, metadata: Manifest, options: WriteOptions) -> None:
         project = metadata.get("namespace", "") or metadata["name"]
         object_permissions.check(self._grants, options.call, self._kind.path, project, before, after)
 
