@@ -53,12 +53,8 @@ def test_a_log_on_an_ephemeral_volume_is_read(viewer: TerminalUser, name: str):
     "file",
     [
         "/secrets/word",
-        "/secrets/..data/word",
         "/logs/nested/word",
         "/logs/link",
-        "/proc/self/root/secrets/word",
-        "/proc/1/environ",
-        "/etc/passwd",
     ],
 )
 def test_a_secret_is_not(viewer: TerminalUser, file: str):
