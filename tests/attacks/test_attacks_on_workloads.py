@@ -8,12 +8,14 @@ from federation.object_builders import app, template
 
 from pincompute.api import admission_policies, validation_rules
 from pincompute.api.builtin import PODS, Pod
-from pincompute.api.labels import MANAGED_BY, PINCOMPUTE, RESTART_REQUEST, SHARD_UID
+from pincompute.api.labels import CHANGED_BY, MANAGED_BY, OPERATIONS, PINCOMPUTE, RESTART_REQUEST, SHARD_UID
 from pincompute.api.meta import Key, ObjectMeta, OwnerReference
+from pincompute.api.projects import Project
 from pincompute.api.revisions import PINREVISIONS, PinRevision, PinRevisionSpec
 from pincompute.domain import restart_requests, shard_pods
 from pincompute.federation.workload import revision_history
 from pincompute.federation.workload.revision_history import NO_REVISIONS, Revisions
+from pincompute.gateway import operation_annotation
 from pincompute.kube.informer import UNREADABLE
 from pincompute.kube.object_decoding import object_decoder
 from pincompute.operator.replicas import replicas_controller as replicas
@@ -88,6 +90,22 @@ def test_a_pod_of_another_project_is_no_pod_of_the_shard_whatever_its_label_says
 def test_a_restart_request_that_nobody_of_the_platform_wrote_is_none(text: str):
     pod = Pod(metadata=ObjectMeta(name="web-0", namespace="demo", annotations={RESTART_REQUEST: text}))
     assert restart_requests.waiting(pod) == ()
+
+
+@pytest.mark.parametrize("text", [DEEP, f'[{{"x":{DEEP}}}]', "{}", "[1]"], ids=["deep", "deep in a note", "no list", "no note"])
+def test_notes_that_nobody_of_the_platform_wrote_are_none(text: str):
+    """One project with such an annotation made the list of projects an error for everybody."""
+    noted = Project(metadata=ObjectMeta(name="shop", generation=1, annotations={OPERATIONS: text}))
+    assert operation_annotation.read(noted) == ()
+    assert operation_annotation.author(noted) == ""
+
+
+@pytest.mark.parametrize(
+    "text", ["9" * 5000 + " bob", "² bob", "x bob", "bob"], ids=["long", "no digit", "no number", "one word"]
+)
+def test_an_author_without_a_generation_is_none(text: str):
+    written = Project(metadata=ObjectMeta(name="shop", generation=1, annotations={CHANGED_BY: text}))
+    assert operation_annotation.author(written) == ""
 
 
 @pytest.mark.parametrize("text", ["²", "9" * 5000, "-1", "x"])

@@ -256,6 +256,55 @@ async def test_the_author_of_a_spec_is_told_by_the_api_server_and_cannot_be_forg
     assert status["metadata"]["annotations"] == kept
 
 
+@pytest.mark.parametrize("spec", [{"description": "ours"}, None], ids=["with a spec", "without a spec"])
+async def test_the_author_of_a_project_cannot_be_forged_either(server: Api, spec: Any) -> None:
+    """A forged generation of 5,000 digits, or notes of any depth, also must not reach the gateway's list of projects."""
+    name = f"forged-{'with' if spec else 'without'}"
+    notes = {labels.CHANGED_BY: "1 bob", labels.OPERATIONS: "[]"}
+    project = {"metadata": {"name": name, "annotations": notes}, **({"spec": spec} if spec else {})}
+    body = {"apiVersion": projects.PROJECTS.api_version, "kind": "Project", **project}
+    made = (await _as_alice(server, "POST", projects.PROJECTS.path(), body)).ok(201)
+    assert made["metadata"]["annotations"] == {labels.CHANGED_BY: "1 alice"}
+    path = projects.PROJECTS.path("", name)
+    changed = (await _as_alice(server, "PATCH", path, {"metadata": {"annotations": notes}}, content_type=MERGE)).ok()
+    assert changed["metadata"]["annotations"] == {labels.CHANGED_BY: "1 alice"}
+    noted = {"metadata": {"annotations": {labels.OPERATIONS: "[]"}}}
+    written = (await _as_gateway(server, "PATCH", path, noted)).ok()
+    assert written["metadata"]["annotations"] == {labels.CHANGED_BY: "1 alice", labels.OPERATIONS: "[]"}
+    (await server.delete(path)).ok()
+
+
+async def test_who_may_change_a_project_gives_nobody_a_role_in_it(server: Api) -> None:
+    """With the permission to update projects somebody became an owner of each. The right to do so has a name of its own."""
+    project = {"apiVersion": projects.PROJECTS.api_version, "kind": "Project", "metadata": {"name": "granted"}}
+    (await server.post(projects.PROJECTS.path(), project)).ok(201)
+    path = projects.PROJECTS.path("", "granted")
+    await _may(server, "bob", "projects", "get", "update", "patch")
+    described = {"spec": {"description": "ours"}}
+    members = {"spec": {"members": [{"name": "bob", "role": "owner"}]}}
+    await until(lambda: _taken(server, "bob", path, described), "bob to describe it")
+    refused = await _as_user(server, "bob", "PATCH", path, members, content_type=MERGE)
+    assert "bob may not change the members of project granted" in refused.refused(403, "Forbidden")["message"]
+    await _may(server, "bob", "projects/members", "update")
+    await until(lambda: _taken(server, "bob", path, members), "bob to change members")
+    (await server.delete(path)).ok()
+
+
+async def _may(api: Api, user: str, resource: str, *verbs: str) -> None:
+    name = f"{user}-{resource.replace('/', '-')}"
+    rules = [{"apiGroups": [GROUP], "resources": [resource], "verbs": list(verbs)}]
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name}
+    subjects = [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}]
+    root = "/apis/rbac.authorization.k8s.io/v1"
+    (await api.post(f"{root}/clusterroles", {"metadata": {"name": name}, "rules": rules})).ok(201)
+    (await api.post(f"{root}/clusterrolebindings", {"metadata": {"name": name}, "roleRef": role, "subjects": subjects})).ok(201)
+
+
+async def _taken(api: Api, user: str, path: str, body: Any) -> bool:
+    """The API server learns of a new permission a moment after it answered."""
+    return (await _as_user(api, user, "PATCH", path, body, content_type=MERGE)).code == 200
+
+
 FRACTIONS = f"/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicies/fractions-as-text.{GROUP}"
 
 

@@ -29,6 +29,7 @@ class AsyncClient(AsyncResources):
             verify=drivers.trust(self.context.ca),
             limits=drivers.CONNECTIONS,
             follow_redirects=False,
+            trust_env=drivers.may_use_proxy(self.context.server),
         )
         self._driver = AsyncDriver(self.state, http, credentials.renew)
         self.caller = AsyncCaller(self._driver)

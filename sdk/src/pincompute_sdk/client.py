@@ -50,6 +50,7 @@ class Client(Resources):
             verify=drivers.trust(self.context.ca),
             limits=drivers.CONNECTIONS,
             follow_redirects=False,
+            trust_env=drivers.may_use_proxy(self.context.server),
         )
         self._driver = SyncDriver(self.state, http, credentials.renew)
         self.caller = SyncCaller(self._driver)
@@ -70,8 +71,7 @@ def session_of(using: Context, policy: retry.Policy | None, given: Sequence[hook
         raise ConfigurationError(
             "no server is known", remedy="`pin login --server https://HOST:PORT`, or set PINCOMPUTE_SERVER"
         )
-    if not using.server.startswith(("https://", "http://")):
-        raise ConfigurationError(f"{using.server} is not an address", remedy="write it with its scheme: https://HOST:PORT")
+    drivers.check_address(using.server)
     credentials = TokenSource(using, configuration.path())
     session = ClientSession(using.server, credentials.token, credentials.renewable, policy or retry.Policy(), tuple(given))
     return credentials, session

@@ -23,6 +23,7 @@ from pincompute.api import (
 )
 from pincompute.api.kinds import KINDS, Kinds, WorkloadKind
 from pincompute.api.meta import GROUP, VERSION, Manifest
+from pincompute.api.projects import PROJECTS
 from pincompute.api.revisions import PINREVISIONS
 
 Operation: TypeAlias = Literal["CREATE", "UPDATE", "DELETE"]
@@ -67,6 +68,8 @@ def host(kinds: Kinds = KINDS) -> list[Manifest]:
         *_validating("audit-heads", _HEADS_WRITTEN, _HEADS_GROW),
         *_workload_metadata(workloads),
         *_project_policies(),
+        *_project_metadata(),
+        *_validating("project-members", Match(GROUP, VERSION, (projects.PROJECTS.plural,), ("UPDATE",)), _MEMBERS_GRANTED),
         *_finalizer("membercluster-finalizer", (member_clusters.MEMBERCLUSTERS.plural,), labels.DRAIN_FINALIZER),
         *_mutating(
             "fractions-as-text",
@@ -89,6 +92,20 @@ def member(kinds: Kinds = KINDS) -> list[Manifest]:
         *_validating("project-namespaces", _NAMESPACES, _KEPT_LABELS),
         *_mutating("shards-untracked", _shards_created(kinds), _UNTRACKED, "Ignore"),
     ]
+
+
+_MEMBERS_GRANTED: Manifest = {
+    "validations": [
+        {
+            "expression": "object.?spec.?members == oldObject.?spec.?members || "
+            f"authorizer.group('{GROUP}').resource('{PROJECTS.plural}').subresource('members').check('update').allowed()",
+            "messageExpression": "request.userInfo.username + ' may not change the members of project ' + object.metadata.name "
+            f"+ ': use `pin project grant`, or ask an administrator for the permission to update {PROJECTS.plural}/members'",
+            "reason": "Forbidden",
+        }
+    ]
+}
+"""Whoever may change a project does not thereby make themselves its owner."""
 
 
 def _shards_created(kinds: Kinds) -> Match:
@@ -330,6 +347,13 @@ def _workload_metadata(plurals: tuple[str, ...]) -> list[Manifest]:
     return _mutating("workload-metadata", match, patches, "Fail", variables=_AUTHORSHIP, reinvocation="IfNeeded")
 
 
+def _project_metadata() -> list[Manifest]:
+    """Nobody but the platform says who wrote a project: the rules are those of workloads."""
+    match = Match(GROUP, VERSION, (PROJECTS.plural,), ("CREATE", "UPDATE"))
+    patches = f"{_AUTHOR} + {_TRUE_NOTES}"
+    return _mutating("project-metadata", match, patches, "Fail", variables=_AUTHORSHIP, reinvocation="IfNeeded")
+
+
 _FINALIZER = f"""(has(object.metadata.deletionTimestamp) ? []
     : !has(object.metadata.finalizers)
         ? [JSONPatch{{op: "add", path: "/metadata/finalizers", value: ["{labels.SHARDS_FINALIZER}"]}}]
@@ -346,7 +370,7 @@ _AUTHORSHIP: list[Manifest] = [
     {"name": "before", "expression": f"request.operation == 'CREATE' ? '' : oldObject.{_CHANGED_BY}"},
     {
         "name": "author",
-        "expression": f"""request.operation != 'CREATE' && object.spec == oldObject.spec ? variables.before
+        "expression": f"""request.operation != 'CREATE' && object.?spec == oldObject.?spec ? variables.before
             : {_IS_PLATFORM} ? ''
             : request.operation == 'CREATE' ? '1 ' + request.userInfo.username
             : string(oldObject.metadata.generation + 1) + ' ' + request.userInfo.username""",

@@ -81,6 +81,40 @@ class Pod(Object):
     status: PodStatus = PodStatus()
 
 
+class EmptyDir(Struct):
+    medium: str = ""
+
+
+class PodVolume(Struct):
+    """`ephemeral` is a volume claim that lives as long as the pod; only whether it is there matters."""
+
+    name: str
+    empty_dir: EmptyDir | None = None
+    ephemeral: dict[str, Any] | None = None
+
+
+class VolumeMount(Struct):
+    name: str
+    mount_path: str
+
+
+class ContainerMounts(Struct):
+    name: str
+    volume_mounts: tuple[VolumeMount, ...] = ()
+
+
+class PodMountsSpec(Struct):
+    volumes: tuple[PodVolume, ...] = ()
+    containers: tuple[ContainerMounts, ...] = ()
+    init_containers: tuple[ContainerMounts, ...] = ()
+
+
+class PodMounts(Object):
+    """A pod with its volumes, which caches do not hold."""
+
+    spec: PodMountsSpec = PodMountsSpec()
+
+
 class Taint(Struct):
     key: Annotated[str, doc("Name of the taint.", minLength=1, maxLength=317)]
     effect: Annotated[
@@ -203,6 +237,7 @@ class Event(Object):
 
 
 PODS = Resource("", "v1", "Pod", "pods", True, Pod)
+POD_MOUNTS = Resource("", "v1", "Pod", "pods", True, PodMounts)
 NODES = Resource("", "v1", "Node", "nodes", False, Node)
 NAMESPACES = Resource("", "v1", "Namespace", "namespaces", False, Namespace)
 SECRETS = Resource("", "v1", "Secret", "secrets", True, Secret)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, TypeAlias
@@ -23,7 +24,8 @@ from pincompute.api.meta import Struct, doc
 from pincompute.gateway import parameter_values, problems
 from pincompute.gateway.access import Authorizer, Roles, ServiceToken, ServiceTokens, TokenScope
 from pincompute.gateway.access.permissions import UnknownPermission
-from pincompute.gateway.access.service_tokens import LONGEST
+from pincompute.gateway.access.roles import BEYOND_TOKENS
+from pincompute.gateway.access.service_tokens import LONGEST, NAME_PATTERN, scope_permissions
 from pincompute.gateway.audit import AuditError, AuditPage, AuditQuery, AuditReport, HeadAnchors, search, verify
 from pincompute.gateway.audit.record_search import LONGEST_PAGE
 from pincompute.gateway.cache_reads import CacheReads
@@ -34,14 +36,18 @@ from pincompute.gateway.settings import GatewaySettings
 _HEAD = "The head of an earlier report, kept elsewhere: a log that was cut off at its end since then lacks it."
 Head: TypeAlias = Annotated[str, QueryParameter(description=_HEAD, pattern="^([0-9a-f]{64})?$")]
 
+LONGEST_NAME = 63
+MOST_OPERATIONS = 100
 EVERY_TOKEN = Operation("tokens", "get")  # in the region: what an administrator may
 
 
 class Session(Struct):
     """Who calls, as the gateway sees it."""
 
-    name: Annotated[str, doc("Name.")]
+    name: Annotated[str, doc("Who acts: a user's name, or a service token such as `ci-deploy, made by dev`.")]
     kind: Annotated[str, doc("user, service or platform.")]
+    subject: Annotated[str, doc("Whose permissions these are: the name by which projects give roles.")] = ""
+    display_name: Annotated[str, doc("How the issuer says the user likes to be called; it gives no rights.")] = ""
     groups: Annotated[tuple[str, ...], doc("Groups that the issuer named.")] = ()
     roles: Annotated[tuple[str, ...], doc("Platform roles.")] = ()
     expires: Annotated[datetime | None, doc("When the credential ends.")] = None
@@ -51,10 +57,14 @@ class Session(Struct):
 class NewToken(Struct):
     """What a service token shall be allowed."""
 
-    name: Annotated[str, doc("What it is for.", minLength=1, maxLength=63)]
+    name: Annotated[
+        str, doc("What it is called, such as ci-deploy.", minLength=1, maxLength=LONGEST_NAME, pattern=f"^{NAME_PATTERN}$")
+    ]
     project: Annotated[str, doc("The project it is for; * for all.", minLength=1, maxLength=63)]
     role: Annotated[str, doc("At most what this role may; together with operations what both allow.")] = ""
-    operations: Annotated[tuple[str, ...], doc("Such as apps:get or logs:*; empty for all of the role.", maxItems=100)] = ()
+    operations: Annotated[
+        tuple[str, ...], doc("Such as apps:get or logs:*; empty for all of the role.", maxItems=MOST_OPERATIONS)
+    ] = ()
     days: Annotated[int, doc("Days until it ends.", minimum=1, maximum=LONGEST.days)] = 30
 
 
@@ -106,8 +116,17 @@ async def get_session(call: NamedDependency[Call], authorizer: NamedDependency[A
     """Who am I?"""
     caller = call.caller
     expires = None if math.isinf(caller.expires) else datetime.fromtimestamp(caller.expires, UTC)
-    held, groups = authorizer.held_permissions(caller, ""), tuple(sorted(caller.groups))
-    return Session(name=caller.name, kind=caller.kind, groups=groups, roles=held.roles, expires=expires, limit=held.limit)
+    held = authorizer.held_permissions(caller, "")
+    return Session(
+        name=caller.principal,
+        kind=caller.kind,
+        subject=caller.name,
+        display_name=caller.display,
+        groups=() if authorizer.groups_ended(caller) else tuple(sorted(caller.groups)),
+        roles=held.roles,
+        expires=expires,
+        limit=held.limit,
+    )
 
 
 @get("/v1/tokens", opt=may("tokens", "list"), operation_id="listTokens", tags=["tokens"])
@@ -128,7 +147,7 @@ async def create_token(
 ) -> Token:
     """The answer carries the secret; nobody sees it again."""
     _check(data, roles)
-    scope = TokenScope(project=data.project, role=data.role, operations=data.operations)
+    scope = _scope(data)
     if authorizer.excess(call.caller, scope):
         raise problems.forbidden(
             f"{call.caller.name} may not do all that this token could in project {data.project}",
@@ -230,15 +249,35 @@ async def search_audit(
 
 
 def _check(data: NewToken, roles: Roles) -> None:
+    """Raises Problem for what no token can be."""
+    if len(data.name) > LONGEST_NAME or not re.fullmatch(NAME_PATTERN, data.name):
+        expected = f"1 to {LONGEST_NAME} letters, digits, spaces and . _ / @ -"
+        raise problems.invalid(FieldError("name", expected, f"{data.name[:80]!r} is no name of a token: use {expected}"))
+    if not 1 <= data.days <= LONGEST.days:
+        raise problems.invalid(FieldError("days", f"a number from 1 to {LONGEST.days}", f"is {data.days}"))
+    _check_scope(data, roles)
+
+
+def _check_scope(data: NewToken, roles: Roles) -> None:
+    if len(data.operations) > MOST_OPERATIONS:
+        message = f"has {len(data.operations)} entries: name a role instead"
+        raise problems.invalid(FieldError("operations", f"at most {MOST_OPERATIONS}", message))
     if data.role and not roles.has(data.role):
         known = ", ".join(sorted(roles.described()))
         raise problems.invalid(FieldError("role", f"one of {known}", f"there is no role {data.role!r}"))
     if not data.role and not data.operations:
         raise problems.invalid(FieldError("role", "a role, or operations", "the token would allow nothing"))
     try:
-        roles.universe.of_operations(data.operations)
+        allowed = scope_permissions(_scope(data), roles) - BEYOND_TOKENS
     except UnknownPermission as unknown:
         raise problems.invalid(FieldError("operations", "operations such as apps:get", str(unknown))) from None
+    if not allowed:
+        message = "no token may do these, or the role allows none of them: the token would allow nothing"
+        raise problems.invalid(FieldError("operations", "operations that the role allows", message))
+
+
+def _scope(data: NewToken) -> TokenScope:
+    return TokenScope(project=data.project, role=data.role, operations=data.operations)
 
 
 def _sees(token: ServiceToken, caller: Caller, authorizer: Authorizer) -> bool:

@@ -32,6 +32,7 @@ Verb: TypeAlias = Literal[
     "open",
 ]
 PLATFORM = "pincompute:"  # names of platform parts begin with this
+MADE_BY = ", made by "  # between a service token's name and its maker's; no user's name holds it
 CallerKind: TypeAlias = Literal["user", "service", "platform", "anonymous"]
 
 RESOURCES: tuple[Resource, ...] = (
@@ -76,13 +77,25 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """An authenticated principal. `expires` is in seconds since the epoch; `token_id` names a service token."""
+    """An authenticated principal. `expires` is in seconds since the epoch.
+
+    A service token has the permissions of `name`, its maker, and is a principal of its own: `token` is what it is called, and
+    `token_id` names it. Its groups count until `groups_until`. `display` is how a user likes to be called; it gives no rights.
+    """
 
     name: str
     groups: frozenset[str] = frozenset()
     kind: CallerKind = "user"
     token_id: str = ""
     expires: float = math.inf
+    token: str = ""
+    groups_until: float = math.inf
+    display: str = ""
+
+    @property
+    def principal(self) -> str:
+        """Who acts, for records and people: `dev`, or `ci-deploy, made by dev`."""
+        return f"{self.token}{MADE_BY}{self.name}" if self.token else self.name
 
 
 ANONYMOUS = Caller("anonymous", kind="anonymous")

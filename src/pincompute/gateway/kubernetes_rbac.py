@@ -21,7 +21,8 @@ _WRITE = (*_LOOK, "create", "update", "patch", "delete")
 
 def on_host(kinds: Kinds = KINDS) -> Manifest:
     written = [_rule(resource.group, resource.plural, _WRITE) for resource in (*(k.workload for k in kinds), PROJECTS)]
-    return _role(*written, _looks(PINREVISIONS), _looks(MEMBERCLUSTERS), _rule("", "events", _LOOK))
+    members = _rule(PROJECTS.group, f"{PROJECTS.plural}/members", ("update",))  # no subresource: what an admission policy asks
+    return _role(*written, members, _looks(PINREVISIONS), _looks(MEMBERCLUSTERS), _rule("", "events", _LOOK))
 
 
 def in_members(kinds: Kinds = KINDS) -> Manifest:

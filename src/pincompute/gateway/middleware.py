@@ -197,7 +197,7 @@ def _refusal(call: Call, decision: Decision) -> Problem:
     if decision.hidden:
         return problems.not_found(what(call))
     place = f" in project {call.project}" if call.project else ""
-    detail = f"{call.caller.name} may not {call.operation}{place}: {decision.why}"
+    detail = f"{call.caller.principal} may not {call.operation}{place}: {decision.why}"
     if decision.remedy:
         return problems.forbidden(detail, decision.remedy)
     return problems.forbidden(detail) if call.project else problems.forbidden(detail, _of_the_region(call.operation))

@@ -15,6 +15,7 @@ from pincompute.api.kinds import WorkloadObject
 from pincompute.api.meta import Object, Struct
 
 KEPT = 4
+LONGEST_GENERATION = 19  # digits
 
 
 class OperationNote(Struct):
@@ -40,14 +41,15 @@ def read(obj: Object | WorkloadObject) -> tuple[OperationNote, ...]:
     text = obj.metadata.annotations.get(labels.OPERATIONS)
     try:
         return msgspec.json.decode(text, type=tuple[OperationNote, ...]) if text else ()
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):  # somebody else wrote it, before the API server kept them from it
         return ()
 
 
 def outside_author(obj: Object | WorkloadObject) -> tuple[int, str]:
     """The last generation that was written outside the platform, and its author; 0 and empty when there is none."""
     generation, _, name = obj.metadata.annotations.get(labels.CHANGED_BY, "").partition(" ")
-    return (int(generation), name) if generation.isdecimal() else (0, "")
+    usable = generation.isdecimal() and len(generation) <= LONGEST_GENERATION
+    return (int(generation), name) if usable else (0, "")
 
 
 def author(obj: Object | WorkloadObject) -> str:

@@ -100,6 +100,16 @@ def unauthenticated(detail: str, remedy: str = "log in with `pin login`, or send
     return Problem("unauthenticated", detail, remedy, headers={"WWW-Authenticate": 'Bearer realm="pincompute"'})
 
 
+def refused_token(why: str) -> Problem:
+    challenge = 'Bearer realm="pincompute", error="invalid_token"'
+    return Problem(
+        "unauthenticated",
+        f"the token is not accepted: {why}",
+        "log in again with `pin login`",
+        headers={"WWW-Authenticate": challenge},
+    )
+
+
 def token_expired(detail: str, remedy: str = "log in again with `pin login`") -> Problem:
     challenge = 'Bearer realm="pincompute", error="invalid_token", error_description="expired"'
     return Problem("token-expired", detail, remedy, headers={"WWW-Authenticate": challenge})

@@ -29,13 +29,20 @@ class ListenSettings(_Section):
 
 
 class IssuerSettings(_Section):
-    """An OIDC issuer whose tokens are accepted. `ca` is a file with the authority of its certificate."""
+    """An OIDC issuer whose tokens are accepted. `ca` is a file with the authority of its certificate.
+
+    Users may change other claims than `sub` at many issuers: name one only if its users cannot. The prefixes are those of
+    `access.user_names`. `key_lifetime` is how long keys count, in seconds, while the issuer does not answer.
+    """
 
     url: str
     client_id: str = "pincompute"
-    username_claim: str = "preferred_username"
+    username_claim: str = "sub"
     groups_claim: str = "groups"
+    username_prefix: str | None = None
+    groups_prefix: str | None = None
     ca: str = ""
+    key_lifetime: float = 3600.0
 
 
 class RoleRule(_Section):

@@ -6,6 +6,7 @@ act for a user who logged in before. Litestar's CSRF middleware checks that a fo
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -346,4 +347,15 @@ def _wanted(form: Mapping[str, str], name: str) -> str:
 
 
 def _source(request: IssuerRequest) -> str:
-    return request.client.host if request.client else ""
+    return network(request.client.host) if request.client else ""
+
+
+def network(host: str) -> str:
+    """The address that attempts are counted by. One user has a whole /64 of IPv6, so that is one address."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    return str(address.ipv4_mapped or ipaddress.IPv6Network((address, 64), strict=False))

@@ -12,7 +12,6 @@ import hashlib
 import hmac
 import os
 import secrets
-from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -29,7 +28,8 @@ FIRST = {"admin": ("admins",), "dev": ("developers",)}
 COST, BLOCK, PARALLEL = 16384, 8, 1  # 16 MiB and some 50 ms for one guess
 LARGEST_COST = 1 << 20
 LONGEST_PASSWORD = 1024  # characters
-FREE_FAILURES = 5  # wrong passwords without a wait; each further one doubles the wait
+FREE_FAILURES = 5  # wrong passwords of a user without a wait; each further one doubles the wait
+FREE_OF_ADDRESS = 30  # as well, of an address, behind which many users may log in at the same time
 LONGEST_WAIT = 60.0  # seconds
 FORGET = 900.0  # seconds after the last wrong password
 MOST_ATTEMPTS = 10_000  # users and addresses that are remembered
@@ -71,13 +71,13 @@ class LoginAttempts:
     def __len__(self) -> int:
         return len(self._unsuccessful)
 
-    def begin(self, keys: Iterable[str], now: float) -> None:
+    def begin(self, user: str, address: str, now: float) -> None:
         """Raises LoginFailed when it is too early for another attempt, which then does not count."""
         self._forget(now)
-        wait = max(self._wait(key, now) for key in keys)
+        wait = max(self._wait(f"user {user}", FREE_FAILURES, now), self._wait(f"address {address}", FREE_OF_ADDRESS, now))
         if wait > 0:
             raise LoginFailed(f"Too many attempts. Wait {max(1, round(wait))} seconds and try again.")
-        for key in keys:
+        for key in (f"user {user}", f"address {address}"):
             count, _ = self._unsuccessful.pop(key, (0, 0.0))
             self._unsuccessful[key] = count + 1, now
 
@@ -86,19 +86,20 @@ class LoginAttempts:
 
         Others of the address stay, or whoever has an account could guess on after each login of their own.
         """
-        self._unsuccessful.pop(user, None)
-        count, last = self._unsuccessful.get(address, (0, 0.0))
+        self._unsuccessful.pop(f"user {user}", None)
+        key = f"address {address}"
+        count, last = self._unsuccessful.get(key, (0, 0.0))
         if count > 1:
-            self._unsuccessful[address] = count - 1, last
+            self._unsuccessful[key] = count - 1, last
         else:
-            self._unsuccessful.pop(address, None)
+            self._unsuccessful.pop(key, None)
 
-    def _wait(self, key: str, now: float) -> float:
+    def _wait(self, key: str, free: int, now: float) -> float:
         """Seconds until the next attempt."""
         count, last = self._unsuccessful.get(key, (0, 0.0))
-        if count < FREE_FAILURES:
+        if count < free:
             return 0.0
-        return last + min(LONGEST_WAIT, 2.0 ** min(count - FREE_FAILURES, 10)) - now
+        return last + min(LONGEST_WAIT, 2.0 ** min(count - free, 10)) - now
 
     def _forget(self, now: float) -> None:
         while self._unsuccessful:
@@ -131,14 +132,13 @@ class Users:
 
     async def login(self, name: str, password: str, source: str) -> User:
         """Raises LoginFailed. An unknown user costs as much time as a wrong password, so the time tells nobody names."""
-        keys, now = (f"user {name[:256]}", f"address {source}"), self._clock.wall().timestamp()
-        self._attempts.begin(keys, now)
+        self._attempts.begin(name[:256], source, self._clock.wall().timestamp())
         user = self.get(name)
         async with self._checking:
             good = await asyncio.to_thread(matches, password, user.password if user else self._unknown)
         if user is None or not good:
             raise LoginFailed("The user name or the password is not right.")
-        self._attempts.succeeded(*keys)
+        self._attempts.succeeded(name[:256], source)
         return user
 
     def _refresh(self) -> None:

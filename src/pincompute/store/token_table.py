@@ -23,7 +23,7 @@ class TokenScope(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True
 
 
 class ServiceToken(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """`digest` is the SHA-256 of the secret; `groups` are the subject's when it was made."""
+    """`digest` is the SHA-256 of the secret; `groups` are the subject's at `groups_at`, its last login that was seen."""
 
     id: str
     name: str
@@ -35,6 +35,7 @@ class ServiceToken(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     created_at: datetime
     expires_at: datetime
     revoked_at: datetime | None = None
+    groups_at: datetime | None = None
 
 
 class TokenTable:
@@ -53,6 +54,17 @@ class TokenTable:
         async with self._database.reading() as connection:
             rows = (await connection.execute(sa.select(table).order_by(table.c.id))).all()
         return tuple(_token(row.body, row.revoked) for row in rows)
+
+    async def update(self, token: ServiceToken) -> None:
+        """Stores a token anew; its end and its revocation stay."""
+        async with self._database.writing() as connection:
+            await connection.execute(sa.update(table).where(table.c.id == token.id).values(body=msgspec.json.encode(token)))
+
+    async def prune(self, before: datetime) -> None:
+        """Removes the tokens that expired or were revoked before this time."""
+        ended = sa.or_(table.c.expires < micros(before), table.c.revoked < micros(before))
+        async with self._database.writing() as connection:
+            await connection.execute(sa.delete(table).where(ended))
 
     async def revoke(self, identity: str, at: datetime) -> bool:
         """Revokes a token; returns False when there is none. The time of the first revocation stands."""

@@ -105,6 +105,11 @@ class Running:
         secret, _ = await self.gateway.tokens.create("test", Caller(subject), subject, scope, timedelta(hours=1))
         return secret
 
+    async def _bearer(self, subject: str) -> str:
+        """A login, where the gateway trusts our issuer."""
+        trusted = self.issuer.url in [issuer.url for issuer in self.gateway.settings.issuers]
+        return self.issuer.token(subject) if trusted else await self.token(subject)
+
     async def send(self, method: str, path: str, body: Any, bearer: str) -> Answer:
         headers = {"Authorization": f"Bearer {bearer}"}
         async with self.http.request(method, self.url + path, json=body, headers=headers) as answer:
@@ -112,7 +117,7 @@ class Running:
 
     async def ask(self, subject: str, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any, Any]:
         """Status, decoded body and headers."""
-        bearer = {"Authorization": f"Bearer {await self.token(subject)}"} if subject else {}
+        bearer = {"Authorization": f"Bearer {await self._bearer(subject)}"} if subject else {}
         async with self.http.request(method, self.url + path, json=body, headers={**bearer, **headers}) as answer:
             return answer.status, await answer.json(content_type=None), answer.headers
 

@@ -19,7 +19,9 @@ async def gateway(tmp_path: Path) -> AsyncIterator[Running]:
 
 async def test_who_am_i(gateway: Running):
     status, session, _ = await gateway.ask("root", "GET", "/v1/session")
-    assert (status, session["name"], session["kind"]) == (200, "root", "service")
+    assert (status, session["name"], session["kind"], session["subject"]) == (200, "root", "user", "root")
+    found = await gateway.send("GET", "/v1/session", None, await gateway.token("root"))
+    assert (found.body["name"], found.body["kind"], found.body["subject"]) == ("test, made by root", "service", "root")
 
 
 async def test_a_service_token_is_shown_once_narrows_and_can_be_revoked(gateway: Running):
@@ -36,7 +38,7 @@ async def test_a_service_token_is_shown_once_narrows_and_can_be_revoked(gateway:
     refused = await gateway.send("DELETE", f"{APPS}/x", None, secret)
     assert refused.status == 403
     limited = "this token is limited to viewer in project shop"
-    assert refused.body["detail"] == f"alice may not delete apps in project shop: {limited}"
+    assert refused.body["detail"] == f"ci, made by alice may not delete apps in project shop: {limited}"
     assert refused.body["remedy"] == "create a token with `--role developer`, or use your own login instead of the token"
     session = await gateway.send("GET", "/v1/session", None, secret)
     assert session.body["limit"] == "viewer in project shop"

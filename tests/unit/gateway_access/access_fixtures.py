@@ -64,6 +64,14 @@ class InMemoryTokenStorage:
     async def everything(self) -> Sequence[ServiceToken]:
         return tuple(self._tokens.values())
 
+    async def update(self, token: ServiceToken) -> None:
+        self._tokens[token.id] = msgspec.structs.replace(token, revoked_at=self._tokens[token.id].revoked_at)
+
+    async def prune(self, before: datetime) -> None:
+        ended = [each for each in self._tokens.values() if min(each.expires_at, each.revoked_at or each.expires_at) < before]
+        for token in ended:
+            del self._tokens[token.id]
+
     async def revoke(self, identity: str, at: datetime) -> bool:
         found = self._tokens.get(identity)
         if found is None:

@@ -16,8 +16,8 @@ import pytest
 from access_fixtures import START, InMemoryTokenStorage, Time, World, project, user
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from joserfc import jwt
-from joserfc.jwk import ECKey, KeySet, RSAKey
+from issuer_doubles import GOOD, NOW, URL, Fixture, scope
+from joserfc.jwk import ECKey, RSAKey
 
 from pincompute.gateway.access import Authenticator, ServiceTokens, TokenScope
 from pincompute.gateway.access.issuer_keys import FRESH, PAUSE, fetch_json
@@ -29,69 +29,11 @@ from pincompute.issuer import endpoints
 from pincompute.issuer.endpoints import IssuerService
 from pincompute.issuer.token_signing import Consent
 
-URL = "https://issuer.test"
-NOW = int(START.timestamp())
-GOOD: dict[str, Any] = {
-    "iss": URL,
-    "sub": "1",
-    "aud": "pincompute",
-    "iat": NOW - 10,
-    "exp": NOW + 900,
-    "preferred_username": "alice",
-    "groups": ["devs"],
-}
-
-
-class Issuers:
-    """What issuers answer, and how often they were asked."""
-
-    def __init__(self) -> None:
-        self.keys: list[Any] = [ECKey.generate_key("P-256", {"alg": "ES256"}, auto_kid=True)]
-        self.asked: list[str] = []
-        self.down = False
-        self.discovery: dict[str, Any] = {"issuer": URL, "jwks_uri": f"{URL}/keys"}
-
-    async def __call__(self, url: str) -> Any:
-        self.asked.append(url)
-        if self.down:
-            raise TimeoutError("no answer in time")
-        if url == f"{URL}/keys":
-            return KeySet(self.keys).as_dict(private=False)
-        return self.discovery
-
-    def token(self, claims: dict[str, Any], key: Any = None, **header: Any) -> str:
-        key = key or self.keys[0]
-        algorithm = header.get("alg", "RS256" if isinstance(key, RSAKey) else "ES256")
-        return jwt.encode({"alg": algorithm, "kid": key.kid} | header, claims, key, algorithms=[algorithm])
-
-
-class Fixture:
-    def __init__(self, *issuers: IssuerSettings, leeway: float = 30.0) -> None:
-        self.time = Time()
-        self.issuers = Issuers()
-        self.service = ServiceTokens(InMemoryTokenStorage(), self.time.clock)
-        known = issuers or (IssuerSettings(url=URL),)
-        self.authenticator = Authenticator(known, self.service, leeway, self.time.clock, self.issuers)
-
-    async def identify(self, token: str) -> Caller:
-        return await self.authenticator.identify(_scope(f"Bearer {token}"))
-
-    async def refusal(self, token: str) -> Problem:
-        with pytest.raises(Problem) as caught:
-            await self.identify(token)
-        return caught.value
-
-
-def _scope(*authorizations: str, certificate: dict[str, Any] | None = None) -> dict[str, Any]:
-    headers = [(b"host", b"x"), *((b"authorization", value.encode("latin-1")) for value in authorizations)]
-    extensions = {"extensions": {"tls": {"client_certificate": certificate}}} if certificate else {}
-    return {"type": "http", "headers": headers} | extensions
-
 
 async def test_a_good_token_names_user_and_groups() -> None:
     fixture = Fixture()
     found = await fixture.identify(fixture.issuers.token(GOOD))
-    assert found == Caller("alice", frozenset({"devs"}), "user", expires=NOW + 930.0)
+    assert found == Caller("alice", frozenset({"devs"}), "user", expires=NOW + 930.0, display="Alice")
 
 
 async def test_a_token_is_verified_once_and_never_kept() -> None:
@@ -106,11 +48,14 @@ async def test_a_token_is_verified_once_and_never_kept() -> None:
 
 async def test_rsa_keys_and_several_issuers() -> None:
     fixture = Fixture(
-        IssuerSettings(url="https://other.test"), IssuerSettings(url=URL, username_claim="sub", groups_claim="roles")
+        IssuerSettings(url="https://other.test"),
+        IssuerSettings(
+            url=URL, username_claim="preferred_username", groups_claim="roles", username_prefix="", groups_prefix="one:"
+        ),
     )
     fixture.issuers.keys = [RSAKey.generate_key(2048, auto_kid=True)]
     found = await fixture.identify(fixture.issuers.token(GOOD | {"roles": "one"}))
-    assert (found.name, found.groups) == ("1", frozenset({"one"}))
+    assert (found.name, found.groups) == ("Alice", frozenset({"one:one"}))
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
@@ -127,12 +72,12 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "an audience that is a number": ({"aud": 7}, "unauthenticated", "list of names"),
     "another issuer": ({"iss": "https://evil.test"}, "unauthenticated", "is not trusted here"),
     "an issuer that only looks alike": ({"iss": URL + "/"}, "unauthenticated", "is not trusted here"),
-    "no name": ({"preferred_username": ""}, "unauthenticated", "no user name"),
-    "a name that is a number": ({"preferred_username": 7}, "unauthenticated", "no user name"),
-    "a name with a line break": ({"preferred_username": "a\nb"}, "unauthenticated", "no user name"),
-    "the name of a platform part": ({"preferred_username": "pincompute:admin"}, "unauthenticated", "reserved"),
-    "the name of a service account": ({"preferred_username": "service:ci"}, "unauthenticated", "reserved"),
-    "the name of a group": ({"preferred_username": "group:admins"}, "unauthenticated", "reserved"),
+    "no name": ({"sub": ""}, "unauthenticated", "no user name"),
+    "a name that is a number": ({"sub": 7}, "unauthenticated", "no user name"),
+    "a name with a line break": ({"sub": "a\nb"}, "unauthenticated", "no user name"),
+    "the name of a platform part": ({"sub": "pincompute:admin"}, "unauthenticated", "reserved"),
+    "the name of a service account": ({"sub": "service:ci"}, "unauthenticated", "reserved"),
+    "the name of a group": ({"sub": "group:admins"}, "unauthenticated", "reserved"),
     "groups that are numbers": ({"groups": [1]}, "unauthenticated", "list of names"),
 }
 
@@ -178,7 +123,7 @@ def _signed_with_the_public_key(fixture: Fixture) -> str:
 
 def _changed_payload(fixture: Fixture) -> str:
     head, _, sign = fixture.issuers.token(GOOD).split(".")
-    return f"{head}.{_text(json.dumps(GOOD | {'preferred_username': 'root'}).encode())}.{sign}"
+    return f"{head}.{_text(json.dumps(GOOD | {'sub': 'root'}).encode())}.{sign}"
 
 
 FORGED: dict[str, tuple[Callable[[Fixture], str], str]] = {
@@ -206,14 +151,14 @@ async def test_forged_tokens(forge: Callable[[Fixture], str], told: str) -> None
 @pytest.mark.parametrize("value", ["Basic YWxpY2U6eA==", "Bearer", "Bearer ", "", "Bearer ü"])
 async def test_headers_that_are_no_bearer_token(value: str) -> None:
     with pytest.raises(Problem, match="Bearer TOKEN"):
-        await Fixture().authenticator.identify(_scope(value))
+        await Fixture().authenticator.identify(scope(value))
 
 
 async def test_two_authorization_headers_are_refused() -> None:
     fixture = Fixture()
     token = f"Bearer {fixture.issuers.token(GOOD)}"
     with pytest.raises(Problem, match="once"):
-        await fixture.authenticator.identify(_scope(token, token))
+        await fixture.authenticator.identify(scope(token, token))
 
 
 class TestKeys:
@@ -234,9 +179,8 @@ class TestKeys:
         fixture = Fixture()
         await fixture.identify(fixture.issuers.token(GOOD))
         fixture.issuers.down = True
-        fixture.time.pass_by(FRESH + 1)
-        late = {"iat": GOOD["iat"] + 3700, "exp": GOOD["exp"] + 3700, "jti": "another"}
-        fixture.time.pass_by(60)
+        fixture.time.pass_by(FRESH + 60)
+        late = {"iat": GOOD["iat"] + FRESH, "exp": GOOD["exp"] + FRESH, "jti": "another"}
         assert (await fixture.identify(fixture.issuers.token(GOOD | late))).name == "alice"
 
     async def test_a_withdrawn_key_ends(self) -> None:
@@ -245,7 +189,7 @@ class TestKeys:
         await fixture.identify(fixture.issuers.token(GOOD))
         fixture.issuers.keys = [ECKey.generate_key("P-256", auto_kid=True)]
         fixture.time.pass_by(FRESH + 60)
-        late = GOOD | {"iat": NOW + 3600, "exp": NOW + 9000}
+        late = GOOD | {"iat": NOW + int(FRESH), "exp": NOW + 9000}
         assert "has no key" in (await fixture.refusal(fixture.issuers.token(late, old))).detail
 
     @pytest.mark.parametrize(
@@ -400,7 +344,7 @@ CERTIFICATES: dict[str, tuple[dict[str, Any], str]] = {
 
 
 async def test_a_certificate_of_a_platform_part() -> None:
-    found = await Fixture().authenticator.identify(_scope(certificate=SUBJECT | VALID))
+    found = await Fixture().authenticator.identify(scope(certificate=SUBJECT | VALID))
     assert (found.name, found.groups, found.kind) == ("pincompute:federation", frozenset({"parts"}), "platform")
     assert found.expires == (START + timedelta(days=365)).timestamp()
 
@@ -408,16 +352,16 @@ async def test_a_certificate_of_a_platform_part() -> None:
 @pytest.mark.parametrize(("certificate", "told"), CERTIFICATES.values(), ids=CERTIFICATES.keys())
 async def test_a_certificate(certificate: dict[str, Any], told: str) -> None:
     with pytest.raises(Problem, match=told):
-        await Fixture().authenticator.identify(_scope(certificate=certificate))
+        await Fixture().authenticator.identify(scope(certificate=certificate))
 
 
 async def test_a_bad_token_is_not_rescued_by_a_certificate() -> None:
     with pytest.raises(Problem, match="neither"):
-        await Fixture().authenticator.identify(_scope("Bearer x", certificate=SUBJECT | VALID))
+        await Fixture().authenticator.identify(scope("Bearer x", certificate=SUBJECT | VALID))
 
 
 async def test_without_a_credential_nobody_is_known() -> None:
-    assert await Fixture().authenticator.identify(_scope()) is ANONYMOUS
+    assert await Fixture().authenticator.identify(scope()) is ANONYMOUS
 
 
 async def test_the_issuer_of_the_region_is_accepted_like_any_other(tmp_path: Path) -> None:
@@ -435,7 +379,7 @@ async def test_the_issuer_of_the_region_is_accepted_like_any_other(tmp_path: Pat
         admin = issuer.users.get("admin")
         assert admin is not None
         token = issuer.signer.access_token(admin, Consent("admin", "", "", 0.0), issuer.now())
-        found = await authenticator.identify(_scope(f"Bearer {token}"))
+        found = await authenticator.identify(scope(f"Bearer {token}"))
         assert (found.name, found.groups) == ("admin", frozenset({"admins"}))
 
 

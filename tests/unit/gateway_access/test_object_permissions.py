@@ -23,7 +23,7 @@ def spec(**members: str) -> dict[str, Any]:
 
 OLGA = spec(olga="owner")
 LEVEL = {"podSecurity": {"level": "privileged"}}
-CHANGES: dict[str, tuple[Caller, dict[str, Any], dict[str, Any], str]] = {
+CHANGES: dict[str, tuple[Caller, dict[str, Any] | None, dict[str, Any], str]] = {
     "a member by an owner": (OWNER, OLGA, spec(olga="owner", eve="owner"), ""),
     "a member by an operator": (OPERATOR, OLGA, spec(olga="owner", eve="viewer"), "forbidden"),
     "a member with the default role": (OWNER, OLGA, {"members": [*OLGA["members"], {"name": "eve"}]}, ""),
@@ -39,15 +39,16 @@ CHANGES: dict[str, tuple[Caller, dict[str, Any], dict[str, Any], str]] = {
     "Pod Security as it was": (OWNER, {**OLGA, **LEVEL}, {**OLGA, **LEVEL, "description": "new"}, ""),
     "limits by an owner": (OWNER, OLGA, {**OLGA, "limits": {"pods": 9}}, "forbidden"),
     "a field that is not in the table, by an owner": (OWNER, OLGA, {**OLGA, "later": 1}, "forbidden"),
-    "a new project of one's own": (CREATOR, {}, spec(carl="owner", eve="developer"), ""),
-    "a new project of somebody else": (CREATOR, {}, spec(eve="owner"), ""),
-    "a new project with Pod Security": (CREATOR, {}, {**spec(carl="owner"), **LEVEL}, "forbidden"),
+    "a new project of one's own": (CREATOR, None, spec(carl="owner", eve="developer"), ""),
+    "a new project of somebody else": (CREATOR, None, spec(eve="owner"), ""),
+    "a present project without members, made one's own": (CREATOR, {}, spec(carl="owner"), "forbidden"),
+    "a new project with Pod Security": (CREATOR, None, {**spec(carl="owner"), **LEVEL}, "forbidden"),
 }
 
 
 @pytest.mark.parametrize(("caller", "before", "after", "code"), CHANGES.values(), ids=CHANGES.keys())
-def test_changes(caller: Caller, before: dict[str, Any], after: dict[str, Any], code: str):
-    project = "demo" if before else "new"
+def test_changes(caller: Caller, before: dict[str, Any] | None, after: dict[str, Any], code: str):
+    project = "new" if before is None else "demo"
     call = Call("1", caller, Operation("projects", "update"), project, "", "", START)
     try:
         object_permissions.check(World().authorizer, call, "projects", project, before, after)

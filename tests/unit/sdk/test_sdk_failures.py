@@ -61,7 +61,7 @@ def test_nothing_listens() -> None:
 
 
 def test_a_name_that_does_not_exist() -> None:
-    with _client("http://gateway.invalid") as pin, pytest.raises(errors.UnreachableError, match="cannot be resolved"):
+    with _client("https://gateway.invalid") as pin, pytest.raises(errors.UnreachableError, match="cannot be resolved"):
         pin.apps.get("demo", "hello")
 
 

@@ -156,8 +156,9 @@ def whoami(*, output: OutputOption = "table", where: Where = ANYWHERE) -> None:
     if output not in ("table", "wide"):
         formats.one(SESSION, session, output)
         return
+    called = f"{session.display_name}, " if session.display_name else ""
     groups = f", groups {', '.join(session.groups)}" if session.groups else ""
-    terminal.out(f"{session.name} ({session.kind or 'user'}{groups}) at {server}")
+    terminal.out(f"{session.name} ({called}{session.kind or 'user'}{groups}) at {server}")
     if session.limit:
         terminal.out(f"by a service token that is limited to {session.limit}")
     if project:

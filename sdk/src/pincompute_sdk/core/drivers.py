@@ -6,11 +6,13 @@ Both drivers differ only in `await`; `exchange` makes all decisions.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import httpx2
 
@@ -24,6 +26,32 @@ CONNECTIONS = httpx2.Limits(max_connections=20, max_keepalive_connections=10)
 
 class Dropped(Exception):  # noqa: N818 - not an error of its own: whoever follows a stream resumes it
     """A stream ended without the server's end event."""
+
+
+def check_address(url: str) -> None:
+    """Raises ConfigurationError for an address on the way to which others could read a token: not TLS, nor this machine."""
+    try:
+        scheme, hosts = urlsplit(url).scheme, (urlsplit(url).hostname or "", httpx2.URL(url).host)
+    except (ValueError, httpx2.InvalidURL) as error:
+        raise ConfigurationError(f"{url} is not an address", reason=str(error), remedy="write https://HOST:PORT") from error
+    if scheme not in ("https", "http") or not all(hosts):
+        raise ConfigurationError(f"{url} is not an address", remedy="write it with its scheme: https://HOST:PORT")
+    if scheme == "http" and not all(map(_is_loopback, hosts)):
+        raise ConfigurationError(
+            f"{url} is not encrypted, so others could read your token on the way", remedy="write https:// instead of http://"
+        )
+
+
+def may_use_proxy(url: str) -> bool:
+    """Plain HTTP stays on this machine, so it goes through no proxy."""
+    return urlsplit(url).scheme == "https"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def trust(ca: str) -> ssl.SSLContext:

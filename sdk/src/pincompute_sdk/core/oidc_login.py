@@ -127,9 +127,11 @@ class OidcIssuer:
 
 
 def fetch(method: str, url: str, ca: str, form: Mapping[str, str] | None = None) -> bytes:
-    """One small exchange without a token; errors name the address and what to do."""
+    """One small exchange without an access token; errors name the address and what to do."""
+    drivers.check_address(url)
+    agent, proxy = {"User-Agent": user_agent()}, drivers.may_use_proxy(url)
     try:
-        with httpx2.Client(verify=drivers.trust(ca), timeout=15.0, headers={"User-Agent": user_agent()}) as http:
+        with httpx2.Client(verify=drivers.trust(ca), timeout=15.0, headers=agent, trust_env=proxy) as http:
             response = http.request(method, url, data=dict(form) if form is not None else None)
     except httpx2.HTTPError as error:
         split = urlsplit(url)

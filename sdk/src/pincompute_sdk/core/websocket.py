@@ -79,6 +79,7 @@ async def connect(session: ClientSession, ca: str, wanted: Socket) -> ClientConn
             ping_interval=KEEP_ALIVE,
             max_size=LARGEST,
             compression=None,
+            proxy=True if url.startswith("wss:") else None,
         )
     except InvalidStatus as error:
         head = {name.lower(): value for name, value in error.response.headers.raw_items()}

@@ -545,7 +545,7 @@ class NewPodSecurity(Model):
 
 class NewToken(Model):
     name: str
-    """What it is for."""
+    """What it is called, such as ci-deploy."""
     project: str
     """The project it is for; * for all."""
     role: str = ""
@@ -866,9 +866,13 @@ class Service(Model):
 
 class Session(Model):
     name: str
-    """Name."""
+    """Who acts: a user's name, or a service token such as `ci-deploy, made by dev`."""
     kind: str
     """user, service or platform."""
+    subject: str = ""
+    """Whose permissions these are: the name by which projects give roles."""
+    display_name: str = ""
+    """How the issuer says the user likes to be called; it gives no rights."""
     groups: tuple[str, ...] = ()
     """Groups that the issuer named."""
     roles: tuple[str, ...] = ()

@@ -888,7 +888,7 @@ class AppsResource:
         since: A duration such as 10m, or a time in RFC 3339.
         tail: Only so many of the newest lines, of all replicas together.
         grep: Only lines that match this regular expression (RE2).
-        file: A file on one of the container's volumes, instead of its console.
+        file: A file on an emptyDir volume of the container, instead of its console.
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.lines(
@@ -934,7 +934,7 @@ class AppsResource:
         since: A duration such as 10m, or a time in RFC 3339.
         tail: Only so many of the newest lines, of all replicas together.
         grep: Only lines that match this regular expression (RE2).
-        file: A file on one of the container's volumes, instead of its console.
+        file: A file on an emptyDir volume of the container, instead of its console.
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.follow(
@@ -2650,7 +2650,7 @@ class UnitsResource:
         since: A duration such as 10m, or a time in RFC 3339.
         tail: Only so many of the newest lines, of all replicas together.
         grep: Only lines that match this regular expression (RE2).
-        file: A file on one of the container's volumes, instead of its console.
+        file: A file on an emptyDir volume of the container, instead of its console.
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.lines(
@@ -2696,7 +2696,7 @@ class UnitsResource:
         since: A duration such as 10m, or a time in RFC 3339.
         tail: Only so many of the newest lines, of all replicas together.
         grep: Only lines that match this regular expression (RE2).
-        file: A file on one of the container's volumes, instead of its console.
+        file: A file on an emptyDir volume of the container, instead of its console.
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.follow(

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pincompute.gateway import problems
-from pincompute.gateway.access import service_tokens, token_claims
+from pincompute.gateway.access import service_tokens
 from pincompute.gateway.access.issuer_keys import FetchJson
 from pincompute.gateway.access.oidc_verifier import OidcVerifier
 from pincompute.gateway.access.service_tokens import ServiceTokens
@@ -52,7 +52,9 @@ class Authenticator:
     async def _bearer(self, token: str) -> Caller:
         if token.startswith(service_tokens.PREFIX):
             return await self._of_service(token)
-        return await self._verifier.verify(token)
+        found = await self._verifier.verify(token)
+        self._service.logged_in(found)
+        return found
 
     async def _of_service(self, secret: str) -> Caller:
         try:
@@ -60,7 +62,7 @@ class Authenticator:
         except Exception as problem:
             raise problems.unavailable(f"service tokens cannot be looked up now: {problem}") from problem
         if found is None:
-            raise token_claims.refused_token("there is no such service token")
+            raise problems.refused_token("there is no such service token")
         if self._service.in_force(found.id) is None:
             raise _ended(found)
         return self._service.caller(found)
@@ -78,9 +80,7 @@ def _token(given: Sequence[bytes]) -> str:
 
 def _ended(token: service_tokens.ServiceToken) -> problems.Problem:
     if token.revoked_at is not None:
-        return token_claims.refused_token(
-            f"the service token {token.name!r} was revoked at {token.revoked_at:%Y-%m-%dT%H:%M:%SZ}"
-        )
+        return problems.refused_token(f"the service token {token.name!r} was revoked at {token.revoked_at:%Y-%m-%dT%H:%M:%SZ}")
     return problems.token_expired(f"the service token {token.name!r} expired at {token.expires_at:%Y-%m-%dT%H:%M:%SZ}")
 
 

@@ -6,12 +6,12 @@ A caller without any role in a project gets the same answer for it as for one th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pincompute.api.projects import Project, ProjectMember
 from pincompute.gateway.access.permissions import NONE, Permissions, permission_for
 from pincompute.gateway.access.roles import BEYOND_TOKENS, OF_THE_REGION, OWNER, SELF, Roles
-from pincompute.gateway.access.service_tokens import ServiceToken, TokenScope, scope_permissions
+from pincompute.gateway.access.service_tokens import GROUPS_LIFETIME, ServiceToken, TokenScope, scope_permissions
 from pincompute.gateway.call_context import Caller, Operation, Verb
 
 GROUP = "group:"
@@ -96,7 +96,15 @@ class Authorizer:
             return refused
         held = self.held_permissions(caller, project)
         larger = self._roles.smallest(operation) if held.withheld and project else ""
-        return evaluate(held, operation, larger)
+        decision = evaluate(held, operation, larger)
+        if decision.allowed or not self.groups_ended(caller):
+            return decision
+        why = f"{decision.why}; no login has confirmed the groups of {caller.name} for {GROUPS_LIFETIME.days} days"
+        return replace(decision, why=why, remedy=f"log in once as {caller.name}")
+
+    def groups_ended(self, caller: Caller) -> bool:
+        """The groups of a service token's subject count no more, because nobody has confirmed them for too long."""
+        return bool(caller.groups) and caller.groups_until <= self._now()
 
     def permitted(self, caller: Caller, operation: Operation, projects: Iterable[str]) -> frozenset[str]:
         """Of these projects the ones in which the caller may do this: what a list over all projects may hold."""
@@ -109,7 +117,7 @@ class Authorizer:
         """A platform role allows it in every project, also in those to come."""
         if self._ended(caller) is not None:
             return False
-        _, held = self._roles.of_platform(names(caller))
+        _, held = self._roles.of_platform(names(self._present(caller)))
         scope = self._scope(caller)
         return permission_for(operation) in held and (
             scope is None or (scope.project == "*" and permission_for(operation) in self._of(scope))
@@ -136,12 +144,13 @@ class Authorizer:
     def excess(self, caller: Caller, scope: TokenScope) -> Permissions:
         """What a token of this scope would allow beyond what the caller may; empty when it may be made."""
         place = "" if scope.project == "*" else scope.project
-        _, platform = self._roles.of_platform(names(caller))
+        _, platform = self._roles.of_platform(names(self._present(caller)))
         wanted = self._of(scope)
         return wanted - (platform if not place else self.held_permissions(caller, place).permissions)
 
     def held_permissions(self, caller: Caller, project: str) -> HeldPermissions:
         """What the caller holds in a project, or in the region when it is empty."""
+        caller = self._present(caller)
         found = self._project(project) if project else None
         members = found.spec.members if found is not None else NOBODY
         token = self._token(caller.token_id) if caller.kind == "service" else None
@@ -153,6 +162,10 @@ class Authorizer:
             self._cached.clear()
         self._cached[caller, project] = (members, token, held)
         return held
+
+    def _present(self, caller: Caller) -> Caller:
+        """The caller without groups that have ended."""
+        return replace(caller, groups=frozenset()) if self.groups_ended(caller) else caller
 
     def _compute(self, caller: Caller, project: str, members: Members) -> HeldPermissions:
         if caller.kind == "anonymous":

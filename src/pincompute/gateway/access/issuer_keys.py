@@ -1,4 +1,7 @@
-"""An issuer's public keys: found by discovery, fetched when a token names an unknown one, kept while the issuer is away.
+"""An issuer's public keys: found by discovery, fetched when a token names an unknown one.
+
+Keys are fetched again every few minutes, because those that the issuer withdraws must end. While the issuer does not answer,
+the known keys count for a limited time. After that nobody knows whether they still hold, and tokens are refused.
 
 Tokens with unknown keys cause at most one fetch in PAUSE seconds, so that nobody can attack the issuer through the gateway.
 """
@@ -23,7 +26,7 @@ from pincompute.gateway.settings import IssuerSettings
 PublicKey = RSAKey | ECKey | OKPKey
 
 PAUSE = 5.0  # seconds between fetches that unknown keys cause
-FRESH = 3600.0  # seconds after which keys are fetched again: those that were withdrawn must end
+FRESH = 300.0  # seconds after which keys are fetched again
 TIMEOUT = 5.0  # seconds for one answer of an issuer
 LARGEST = 1 << 20  # bytes of an issuer's answer
 
@@ -72,36 +75,45 @@ class IssuerKeys:
         self._now = now
         self._fetch = fetch or partial(fetch_json, ca=issuer.ca)
         self._keys: dict[str, PublicKey] = {}
+        self.generation = 0  # grows whenever the keys change
         self._tried = self._fetched = float("-inf")
         self._trouble = "its keys were never fetched"
         self._fetching = asyncio.Lock()
 
     async def get(self, kid: str) -> PublicKey | None:
-        """None when the issuer has no such key. Raises Problem 503 when that cannot be known."""
+        """None when the issuer has no such key. Raises Problem 503 when that cannot be known, or is not known any more."""
         now, known = self._now(), self._keys.get(kid)
         fresh = now - self._fetched < FRESH or now - self._tried < PAUSE or self._fetching.locked()
-        if known is not None and fresh:
+        if known is not None and fresh and not self._outdated():
             return known
         async with self._fetching:  # whoever waited here finds what the one before fetched
             if self._now() - self._tried >= PAUSE:
                 await self._refresh()
         found = self._keys.get(kid)
-        if found is None and self._trouble:
+        if self._trouble and (found is None or self._outdated()):
             raise problems.unavailable(
-                f"the issuer {self._issuer.url} cannot be asked for its keys: {self._trouble}", remedy="try again in a moment"
+                f"the issuer {self._issuer.url} cannot be asked for its keys, so its tokens are refused until it answers: "
+                f"{self._trouble}",
+                remedy="try again in a moment",
             )
         return found
+
+    def _outdated(self) -> bool:
+        return self._now() - self._fetched >= self._issuer.key_lifetime
 
     async def _refresh(self) -> None:
         """Keeps what is known when the issuer does not answer."""
         self._tried = self._now()
         try:
             async with asyncio.timeout(2 * TIMEOUT):
-                self._keys = await self._all()
+                found = await self._all()
         except (OSError, TimeoutError, ValueError, aiohttp.ClientError) as problem:
             self._trouble = str(problem) or type(problem).__name__
         else:
             self._fetched, self._trouble = self._now(), ""
+            if _prints(found) != _prints(self._keys):
+                self.generation += 1
+            self._keys = found
 
     async def _all(self) -> dict[str, PublicKey]:
         base = self._issuer.url
@@ -112,6 +124,11 @@ class IssuerKeys:
             raise ValueError(f"its keys are at {found.jwks_uri!r}, which is not https")
         listed = msgspec.convert(await self._fetch(found.jwks_uri), _KeySet)
         return {key.kid: key for key in map(_usable, listed.keys) if key is not None and key.kid}
+
+
+def _prints(keys: dict[str, PublicKey]) -> dict[str, str]:
+    """What tells two sets of keys apart: an issuer may give another key the same name."""
+    return {kid: key.thumbprint() for kid, key in keys.items()}
 
 
 def _usable(jwk: dict[str, Any]) -> PublicKey | None:

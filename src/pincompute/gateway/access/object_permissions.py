@@ -48,7 +48,7 @@ def by_route(_grants: Authorizer, _change: FieldChange) -> None:
 def by_administrator(grants: Authorizer, change: FieldChange) -> None:
     if not grants.decide(change.call.caller, ADMINISTRATION).allowed:
         raise problems.forbidden(
-            f"{change.field}: {change.call.caller.name} may not change it: only administrators do",
+            f"{change.field}: {change.call.caller.principal} may not change it: only administrators do",
             f"ask an administrator to change it, or leave {change.field} as it is",
         )
 
@@ -88,17 +88,18 @@ FIELDS: Mapping[str, Mapping[str, FieldRule]] = {
 """The rule of each field of a spec, by the collection of its kind."""
 
 
-def check(grants: Authorizer, call: Call, kind: str, project: str, before: Manifest, after: Manifest) -> None:
-    """Judges the spec `after` that replaces `before`, both without defaults; `before` is empty for a new object.
+def check(grants: Authorizer, call: Call, kind: str, project: str, before: Manifest | None, after: Manifest) -> None:
+    """Judges the spec `after` that replaces `before`, both without defaults; `before` is None for a new object.
 
     Raises Problem.
     """
     rules = FIELDS.get(kind)
     if rules is None:
         return
-    for field in dict.fromkeys((*before, *after)):
-        if before.get(field) != after.get(field):
-            change = FieldChange(call, project, f"spec.{field}", before.get(field), after.get(field), creates=not before)
+    present = before or {}
+    for field in dict.fromkeys((*present, *after)):
+        if present.get(field) != after.get(field):
+            change = FieldChange(call, project, f"spec.{field}", present.get(field), after.get(field), creates=before is None)
             rules.get(field, by_administrator)(grants, change)
 
 
@@ -115,7 +116,7 @@ def _check_member(grants: Authorizer, change: FieldChange, name: str, before: st
     if not grants.may_change_role(caller, change.project, before, after, founds=change.creates):
         what = f"give {name} the role {after}" if after else f"take the role {before} from {name}"
         raise problems.forbidden(
-            f"{change.field}: {caller.name} may not {what}: nobody can grant more than they have",
+            f"{change.field}: {caller.principal} may not {what}: nobody can grant more than they have",
             "choose one of /v1/roles, or ask an owner of the project",
         )
 

@@ -1,7 +1,8 @@
 """Service tokens: random secrets for programs, stored as hashes, that act for a subject within a scope.
 
 A token has no permissions of its own. It has those that its subject has at the time of the call, narrowed by its scope. When a
-subject loses a role, all tokens of that subject lose it.
+subject loses a role, all tokens of that subject lose it. A gateway learns from each login which groups a subject is in,
+and notes these on the tokens. Groups that no login has confirmed for GROUPS_LIFETIME do not count any more.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import re
 import secrets
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 
+from pincompute.gateway import problems
 from pincompute.gateway.access.permissions import NONE, Permissions
 from pincompute.gateway.access.roles import Roles
 from pincompute.gateway.call_context import Caller
@@ -25,13 +28,18 @@ log = logging.getLogger(__name__)
 
 PREFIX = "pct_"  # scanners of repositories find leaked secrets by it
 ENTROPY = 32  # bytes: nothing to guess, so one round of SHA-256 is enough at rest
-SERVICE = "service:"
-"""Names of subjects that are no person begin with this; no issuer can give such a name."""
+
+NAME_PATTERN = "[A-Za-z0-9]([A-Za-z0-9 ._/@-]*[A-Za-z0-9])?"  # nothing that could be read as somebody else's name
 
 REFRESH = 5.0  # seconds until a gateway knows what another one revoked
 MISS = 1.0  # seconds between two reads of the storage for an unknown secret
 READ = 5.0  # seconds that one read may take
 LONGEST = timedelta(days=366)
+GROUPS_LIFETIME = timedelta(days=30)
+CONFIRMED = timedelta(days=1)  # so old a confirmation may get before a login renews it
+MOST = 50  # tokens of a subject in force
+KEPT = timedelta(days=30)  # that a token which ended is still listed
+PRUNE = 3600.0  # seconds between two removals of what ended longer ago
 
 
 class ServiceTokens:
@@ -46,6 +54,9 @@ class ServiceTokens:
         self._by_id: dict[str, ServiceToken] = {}
         self._by_digest: dict[str, ServiceToken] = {}
         self._callers: dict[str, Caller] = {}
+        self._logins: dict[str, frozenset[str]] = {}  # the groups of subjects who logged in
+        self._subjects: frozenset[str] = frozenset()
+        self._pruned = float("-inf")
         self._looked = float("-inf")
         self._reading = asyncio.Lock()
         self._on_end: list[Callable[[str], None]] = []
@@ -58,7 +69,9 @@ class ServiceTokens:
         """Keeps up with other gateways. While the storage is away, what is known stays in force until it expires."""
         while True:
             try:
+                await self.prune()
                 await self.refresh()
+                await self.write_groups()
             except Exception as problem:  # noqa: BLE001 - a storage may fail in any way; the next read tries again
                 log.warning("service tokens not refreshed", extra={"problem": str(problem)})
             await self._clock.sleep(REFRESH)
@@ -69,16 +82,52 @@ class ServiceTokens:
             tokens = await self._storage.everything()
             before, self._by_id = self._by_id, {token.id: token for token in tokens}
             self._by_digest = {token.digest: token for token in tokens}
+            self._subjects = frozenset(token.subject for token in tokens)
             self._callers.clear()
         for identity, token in before.items():
             known = self._by_id.get(identity)
             if token.revoked_at is None and (known is None or known.revoked_at is not None):
                 self._tell_end(identity)
 
+    async def prune(self) -> None:
+        """Removes what ended long ago, once an hour."""
+        if self._clock.monotonic() - self._pruned < PRUNE:
+            return
+        async with asyncio.timeout(READ):
+            await self._storage.prune(self._clock.wall() - KEPT)
+        self._pruned = self._clock.monotonic()
+
+    def logged_in(self, caller: Caller) -> None:
+        """Notes the groups of a user who proved who they are; `write_groups` gives them to the user's tokens."""
+        if caller.name in self._subjects:
+            self._logins[caller.name] = caller.groups
+
+    async def write_groups(self) -> None:
+        """Stores the groups of the logins since the last call. A token of an earlier version keeps its groups from now on."""
+        logins, self._logins, now = self._logins, {}, self._clock.wall()
+        try:
+            for token in tuple(self._by_id.values()):
+                groups = logins.get(token.subject, frozenset(token.groups) if token.groups_at is None else None)
+                if groups is not None and self.in_force(token.id) is not None and not _has_confirmed(token, groups, now):
+                    await self._write_groups(token, groups, now)
+        except Exception:
+            self._logins = logins | self._logins
+            raise
+
+    async def _write_groups(self, token: ServiceToken, groups: frozenset[str], now: datetime) -> None:
+        async with self._reading, asyncio.timeout(READ):
+            known = self._by_id.get(token.id, token)
+            changed = msgspec.structs.replace(known, groups=tuple(sorted(groups)), groups_at=now)
+            await self._storage.update(changed)
+            self._keep(changed)
+
     async def create(
         self, name: str, caller: Caller, subject: str, scope: TokenScope, lifetime: timedelta
     ) -> tuple[str, ServiceToken]:
-        """The secret, which nobody ever sees again, and the record. Whether the caller may is for the caller of this."""
+        """The secret, which nobody ever sees again, and the record. Whether the caller may is for the caller of this.
+
+        Raises Problem when the subject has too many tokens.
+        """
         secret = PREFIX + self._entropy(ENTROPY).hex()
         now = self._clock.wall()
         token = ServiceToken(
@@ -91,8 +140,13 @@ class ServiceTokens:
             created_by=caller.name,
             created_at=now,
             expires_at=now + min(lifetime, LONGEST),
+            groups_at=now,
         )
         async with self._reading, asyncio.timeout(READ):
+            if sum(self.in_force(each.id) is not None for each in self._by_id.values() if each.subject == subject) >= MOST:
+                raise problems.conflict(
+                    f"{subject} has {MOST} service tokens, which is the limit", "revoke one that you do not need"
+                )
             await self._storage.add(token)
             self._keep(token)
         return secret, token
@@ -141,6 +195,13 @@ class ServiceTokens:
 
     def _keep(self, token: ServiceToken) -> None:
         self._by_id[token.id] = self._by_digest[token.digest] = token
+        self._subjects |= {token.subject}
+        self._callers.pop(token.id, None)
+
+
+def _has_confirmed(token: ServiceToken, groups: frozenset[str], now: datetime) -> bool:
+    fresh = token.groups_at is not None and now - token.groups_at < CONFIRMED
+    return fresh and groups == frozenset(token.groups)
 
 
 def digest(secret: str) -> str:
@@ -156,10 +217,13 @@ def scope_permissions(scope: TokenScope, roles: Roles) -> Permissions:
 
 
 def caller(token: ServiceToken) -> Caller:
+    confirmed = token.groups_at or token.created_at
     return Caller(
         name=token.subject,
         groups=frozenset(token.groups),
         kind="service",
         token_id=token.id,
         expires=token.expires_at.timestamp(),
+        token=token.name if re.fullmatch(NAME_PATTERN, token.name) else token.id,
+        groups_until=(confirmed + GROUPS_LIFETIME).timestamp(),
     )

@@ -1,4 +1,4 @@
-"""Checks the claims of a token and names its user. Pure: the signature is checked before, the time is handed in.
+"""Checks the claims of a token. Pure: the signature is checked before, the time is handed in.
 
 An expired token and one from the future get different problems: one needs a login, the other a clock that is set right. The
 message says by how much.
@@ -13,33 +13,32 @@ from typing import Any
 import msgspec
 
 from pincompute.gateway import problems
-from pincompute.gateway.access.service_tokens import SERVICE
-from pincompute.gateway.call_context import PLATFORM, Caller
+from pincompute.gateway.access import user_names
+from pincompute.gateway.access.user_names import IssuerNames
+from pincompute.gateway.call_context import Caller
 from pincompute.gateway.problems import Problem
 from pincompute.gateway.settings import IssuerSettings
 
-RESERVED = (PLATFORM, SERVICE, "group:", "anonymous")
-LONGEST_NAME = 253  # what a project's member may be called
 
-
-def caller(claims: Mapping[str, Any], issuer: IssuerSettings, now: float, leeway: float) -> Caller:
+def caller(claims: Mapping[str, Any], names: IssuerNames, now: float, leeway: float) -> Caller:
     """`now` in seconds since the epoch, `leeway` in seconds. Raises Problem 401."""
-    _check_audience(claims, issuer)
+    _check_audience(claims, names.issuer)
     expires = _check_times(claims, now, leeway)
-    return Caller(_name(claims, issuer), frozenset(_strings(claims, issuer.groups_claim)), "user", expires=expires + leeway)
+    name, groups = names.user(claims), names.groups_of(_strings(claims, names.issuer.groups_claim))
+    return Caller(name, groups, "user", expires=expires + leeway, display=user_names.display(claims, name))
 
 
 def _check_audience(claims: Mapping[str, Any], issuer: IssuerSettings) -> None:
     if claims.get("iss") != issuer.url:
-        raise refused_token(f"its issuer is {claims.get('iss')!r}, expected {issuer.url!r}")
+        raise problems.refused_token(f"its issuer is {claims.get('iss')!r}, expected {issuer.url!r}")
     if issuer.client_id not in _strings(claims, "aud"):
-        raise refused_token(f"it is meant for {claims.get('aud')!r}, expected {issuer.client_id!r}")
+        raise problems.refused_token(f"it is meant for {claims.get('aud')!r}, expected {issuer.client_id!r}")
 
 
 def _check_times(claims: Mapping[str, Any], now: float, leeway: float) -> float:
     expires = _seconds(claims, "exp")
     if expires is None:
-        raise refused_token("it has no expiry (claim exp)")
+        raise problems.refused_token("it has no expiry (claim exp)")
     for claim, word in (("nbf", "is not valid before"), ("iat", "was issued at")):
         when = _seconds(claims, claim)
         if when is not None and when > now + leeway:
@@ -52,26 +51,13 @@ def _check_times(claims: Mapping[str, Any], now: float, leeway: float) -> float:
     return expires
 
 
-def _name(claims: Mapping[str, Any], issuer: IssuerSettings) -> str:
-    name = claims.get(issuer.username_claim)
-    if not isinstance(name, str) or not name.strip() or len(name) > LONGEST_NAME or not name.isprintable():
-        raise refused_token(
-            f"its claim {issuer.username_claim!r} holds no user name of at most {LONGEST_NAME} printable characters"
-        )
-    if name.startswith(RESERVED):
-        raise refused_token(f"the user name {name!r} is reserved")
-    if issuer.username_claim == "email" and claims.get("email_verified") is not True:
-        raise refused_token("the issuer has not verified the email address")
-    return name
-
-
 def _strings(claims: Mapping[str, Any], name: str) -> list[str]:
     """A claim that is a string or a list of them."""
     value = claims.get(name, [])
     try:
         return msgspec.convert([value] if isinstance(value, str) else value, list[str])
     except msgspec.ValidationError:
-        raise refused_token(f"its claim {name!r} is no list of names") from None
+        raise problems.refused_token(f"its claim {name!r} is no list of names") from None
 
 
 def _seconds(claims: Mapping[str, Any], name: str) -> float | None:
@@ -79,21 +65,11 @@ def _seconds(claims: Mapping[str, Any], name: str) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < LAST:
-        raise refused_token(f"its claim {name!r} is no time")
+        raise problems.refused_token(f"its claim {name!r} is no time")
     return float(value)
 
 
 LAST = 253402300800  # the year 10000: what a date can say, and never NaN or infinity
-
-
-def refused_token(why: str) -> Problem:
-    challenge = 'Bearer realm="pincompute", error="invalid_token"'
-    return Problem(
-        "unauthenticated",
-        f"the token is not accepted: {why}",
-        "log in again with `pin login`",
-        headers={"WWW-Authenticate": challenge},
-    )
 
 
 def clock_wrong(what: str, ahead: float, now: float, leeway: float) -> Problem:

@@ -106,7 +106,7 @@ def of_call(call: Call, stage: Stage, time: datetime, *, allowed: bool, status: 
         stage=stage,
         time=time,
         request=call.id,
-        caller=call.caller.name,
+        caller=call.caller.principal,
         kind=call.caller.kind,
         token=call.caller.token_id,
         source=call.source,

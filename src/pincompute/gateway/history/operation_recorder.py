@@ -65,7 +65,7 @@ def _operation(call: Call, kind: WorkloadKind, obj: WorkloadObject | None, detai
         at=call.at,
         request_id=call.id,
         verb=call.operation.verb,
-        author=call.caller.name,
+        author=call.caller.principal,
         reason=call.reason,
         outcome=DONE,
         detail=detail,

@@ -138,7 +138,8 @@ def _rollback(kind: WorkloadKind) -> HTTPRouteHandler:
 def _request(verb: Verb, call: Call, key: str, why: str, *, replicas: int | None = None, to: str = "") -> LifecycleRequest:
     """Without a key every request is a new one. A reason in the body replaces the header's."""
     why = why or call.reason
-    return LifecycleRequest(verb=verb, by=call.caller.name, why=why, at=call.at, id=call.id, key=key, replicas=replicas, to=to)
+    by = call.caller.principal
+    return LifecycleRequest(verb=verb, by=by, why=why, at=call.at, id=call.id, key=key, replicas=replicas, to=to)
 
 
 def _answer(done: LifecycleResult) -> Response[LifecycleResult]:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
-from pincompute.api.builtin import PODS, Pod
+from pincompute.api.builtin import POD_MOUNTS, PODS, Pod, PodMounts
 from pincompute.api.meta import Key, Manifest
 from pincompute.domain import container_restart, restart_requests
 from pincompute.domain.container_restart import Impossible
@@ -46,6 +46,10 @@ class ReplicaAccess:
 
     def exec(self, place: ReplicaPlace, command: ExecCommand) -> AbstractAsyncContextManager[ExecProcess]:
         return pod_exec.run(self.clusters.client(place.cluster), place.pod, command)
+
+    async def mounts(self, place: ReplicaPlace) -> PodMounts:
+        """The volumes of the pod and where its containers mount them."""
+        return await self.clusters.client(place.cluster).get(POD_MOUNTS, place.pod)
 
     def forward(self, place: ReplicaPlace, port: int) -> AbstractAsyncContextManager[PortForward]:
         return pod_port_forward.open_port(self.clusters.client(place.cluster), place.pod, port)

@@ -48,8 +48,8 @@ class WriteOptions:
     dry_run: bool = False
 
     @property
-    def name(self) -> str:
-        return self.call.caller.name
+    def author(self) -> str:
+        return self.call.caller.principal
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class ObjectWriter:
 
     async def create(self, wanted: DesiredResource, options: WriteOptions) -> CreateResult:
         """With a key, a repeated request finds what the first one made."""
-        self._check_permissions({}, self._kind.spec_of(wanted.manifest), wanted.manifest["metadata"], options)
+        self._check_permissions(None, self._kind.spec_of(wanted.manifest), wanted.manifest["metadata"], options)
         digest = _digest(wanted.manifest)
         self._refuse_reused(wanted, options, digest)
         mark = {IDEMPOTENCY: f"{_key(options)}.{digest}"} if options.key else {}
@@ -124,7 +124,7 @@ class ObjectWriter:
         obj: Object = self._reads.existing(self._kind, project, name)
         for _ in range(ATTEMPTS):
             target = wanted(obj)
-            if operation_annotation.repeated(obj, "update", options.name, options.key) is not None:
+            if operation_annotation.repeated(obj, "update", options.author, options.key) is not None:
                 return self._repeated(obj, target)
             patch = self.difference(obj, target)
             if not patch:
@@ -141,7 +141,7 @@ class ObjectWriter:
                 raise self._problem(refusal, target) from refusal
         raise problems.conflict(f"{self._kind.title(project, name)} is changed by others all the time", "try again in a moment")
 
-    def _check_permissions(self, before: Manifest, after: Manifest, metadata: Manifest, options: WriteOptions) -> None:
+    def _check_permissions(self, before: Manifest | None, after: Manifest, metadata: Manifest, options: WriteOptions) -> None:
         project = metadata.get("namespace", "") or metadata["name"]
         object_permissions.check(self._grants, options.call, self._kind.path, project, before, after)
 
@@ -270,14 +270,14 @@ def _signed(options: WriteOptions, verb: str, before: tuple[OperationNote, ...] 
     """The annotation with the author, the reason and the request. It is part of the write, so a crash does not lose it."""
     call = options.call
     note = OperationNote(
-        verb=verb, by=options.name, why=call.reason, at=call.at, request=call.id, key=options.key, generation=generation
+        verb=verb, by=options.author, why=call.reason, at=call.at, request=call.id, key=options.key, generation=generation
     )
     return operation_annotation.annotation(note, before)
 
 
 def _key(options: WriteOptions) -> str:
     """The digest of a key; callers do not share keys."""
-    return hashlib.blake2s(f"{options.name}\0{options.key}".encode(), digest_size=10).hexdigest()
+    return hashlib.blake2s(f"{options.author}\0{options.key}".encode(), digest_size=10).hexdigest()
 
 
 def _digest(manifest: Manifest) -> str:

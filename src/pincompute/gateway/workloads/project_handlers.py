@@ -52,7 +52,7 @@ class ProjectWriter(WriteService):
 
     def to_create(self, kind: SimpleKind[Any], project: str, document: Data, options: WriteOptions) -> DesiredResource:
         desired = super().to_create(kind, project, document, options)
-        members = founders(kind.spec_of(desired.manifest).get("members", []), options.name, self._roles)
+        members = founders(kind.spec_of(desired.manifest).get("members", []), options.call.caller.name, self._roles)
         return desired.with_spec({**desired.manifest["spec"], "members": members})
 
     def to_replace(

@@ -65,7 +65,7 @@ class LogQuery:
 
     `since` is RFC 3339, or seconds before now, which each node counts by its own clock.
 
-    `file` is a path in the container, under one of its volumes, instead of what it writes to its console.
+    `file` is a path in the container, on one of its ephemeral volumes, instead of what it writes to its console.
     """
 
     replica: str = ""
@@ -85,7 +85,7 @@ class LogQuery:
 _Since = Annotated[str, QueryParameter(description="A duration such as 10m, or a time in RFC 3339.")]
 _Tail = Annotated[int | None, QueryParameter(description="Only so many of the newest lines, of all replicas together.")]
 _Grep = Annotated[str, QueryParameter(description="Only lines that match this regular expression (RE2).")]
-_File = Annotated[str, QueryParameter(description="A file on one of the container's volumes, instead of its console.")]
+_File = Annotated[str, QueryParameter(description="A file on an emptyDir volume of the container, instead of its console.")]
 _After = Annotated[str, HeaderParameter(name="Last-Event-ID", description="Go on after this event of a former stream.")]
 
 

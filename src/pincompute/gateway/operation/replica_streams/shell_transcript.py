@@ -48,14 +48,20 @@ class Transcript:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def begin(self, call: Call, command: tuple[str, ...], where: str) -> None:
-        about = {"by": call.caller.name, "source": call.source, "request": call.id, "project": call.project, "replica": where}
+        about = {
+            "by": call.caller.principal,
+            "source": call.source,
+            "request": call.id,
+            "project": call.project,
+            "replica": where,
+        }
         header = {
             "version": 2,
             "width": WIDTH,
             "height": HEIGHT,
             "timestamp": int(call.at.timestamp()),
             "command": " ".join(command),
-            "title": f"{call.caller.name} in {where}",
+            "title": f"{call.caller.principal} in {where}",
             "pincompute": about,
         }
         self._waiting += msgspec.json.encode(header) + b"\n"
