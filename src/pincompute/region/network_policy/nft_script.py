@@ -1,8 +1,10 @@
 """Writes the nftables table of a node: the frame that never changes, and changes of what is in it. It does no I/O.
 
 Packets from pods pass the chain `from_pods`, packets to pods `to_pods`: each pod's address leads to its namespace's chain, and
-an address that is in no map is dropped. A reply is accepted because its connection is known; packets in the other direction
-are judged every time, so a connection ends when its permission does. Nothing enters the node itself from pods but replies.
+an address that is in no map is dropped. The cluster's DNS is open to all of them, because a program that asks in the moment
+before its pod is known would wait seconds to ask again. A reply is accepted because its connection is known; packets in the
+other direction are judged every time, so a connection ends when its permission does. Nothing but replies enters the node itself
+from pods.
 """
 
 from __future__ import annotations
@@ -65,8 +67,8 @@ def _from_pods(node: NodeAddresses, dns: str) -> Iterator[str]:
     yield "meta nfproto != ipv4 drop"
     yield f"ip saddr != {node.pods} drop"
     yield REPLY
-    yield "ip saddr vmap @egress"
     yield dns
+    yield "ip saddr vmap @egress"
     yield "drop"
 
 

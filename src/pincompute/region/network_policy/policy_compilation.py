@@ -21,7 +21,6 @@ from pincompute.api.network_policies import (
     PolicyPeer,
     PolicyPort,
     PolicySelector,
-    Requirement,
     Requirements,
 )
 
@@ -33,7 +32,7 @@ NAMESPACE_NAME = "kubernetes.io/metadata.name"
 
 
 class PodSelection(NamedTuple):
-    """Pods by label, in one namespace, or in every namespace by label when `namespace` is empty."""
+    """Pods by label, in namespaces by label; `namespace` names the only one that may match, and is empty for many."""
 
     namespace: str
     namespaces: Requirements
@@ -143,18 +142,13 @@ def _selection(peer: PolicyPeer, namespace: str) -> PodSelection:
     if peer.namespace_selector is None:
         return PodSelection(namespace, (), pods)
     namespaces = peer.namespace_selector.requirements
-    if (name := _one_namespace(namespaces)) is not None:
-        return PodSelection(name, (), pods)
-    return PodSelection("", namespaces, pods)
+    return PodSelection(_one_namespace(namespaces), namespaces, pods)
 
 
-def _one_namespace(requirements: Requirements) -> str | None:
+def _one_namespace(requirements: Requirements) -> str:
     """Returns the namespace that the API server's own label names, so that pods of others need not be compared."""
-    match requirements:
-        case (Requirement(key, "In", (name,)),) if key == NAMESPACE_NAME:
-            return name
-        case _:
-            return None
+    named = (r.values[0] for r in requirements if r.key == NAMESPACE_NAME and r.operator == "In" and len(r.values) == 1)
+    return next(named, "")
 
 
 def _block(side: str, block: IpBlock) -> str | None:

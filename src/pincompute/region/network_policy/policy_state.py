@@ -229,10 +229,8 @@ def _selection(member: Members) -> PodSelection:
 
 
 def _selects(selection: PodSelection, of_namespace: Mapping[str, str], pod: NetworkPod) -> bool:
-    """Returns whether a selection that applies to the pod's namespace, by name or by label, selects the pod."""
-    if not selection.namespace and not _hold(selection.namespaces, of_namespace):
-        return False
-    return _hold(selection.pods, pod.metadata.labels)
+    """Returns whether a selection that may match the pod's namespace selects the pod."""
+    return _hold(selection.namespaces, of_namespace) and _hold(selection.pods, pod.metadata.labels)
 
 
 def _hold(requirements: Requirements, held: Mapping[str, str]) -> bool:
