@@ -88,7 +88,6 @@ def _member_cluster() -> Manifest:
 def _project() -> Manifest:
     root = structural_schema.of_kind(projects.PROJECTS.type)
     _attach(root, validation_rules.PROJECT_NAME, validation_rules.RESERVED_PROJECT_NAMES)
-    _attach(structural_schema.at(root, "spec.network.allowFrom[]"), validation_rules.DNS_LABEL)
     _attach(structural_schema.at(root, "spec.network.egress[]"), validation_rules.PUBLIC_ADDRESSES)
     _attach(structural_schema.at(root, "spec.network.egress[].ports[]"), validation_rules.PORT_RANGE)
     columns = (

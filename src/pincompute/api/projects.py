@@ -52,7 +52,7 @@ class ProjectNetwork(Struct):
     """What crosses the border of a project. Inside it, pods reach each other."""
 
     allow_from: Annotated[
-        tuple[str, ...],
+        tuple[Annotated[str, doc("Name of a project.", pattern=NAME, maxLength=63)], ...],
         doc("Projects whose pods may connect to this project's pods.", maxItems=100, x_kubernetes_list_type="set"),
     ] = ()
     egress: Annotated[tuple[ProjectEgress, ...], doc("Addresses outside the platform.", maxItems=100)] = ()
