@@ -123,21 +123,22 @@ PROJECT_NAME = _named(63, "it names a namespace in every cluster")
 PRIVATE_RANGES = (
     *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24"),
     *("192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/4", "240.0.0.0/4"),
-    *("::/96", "::ffff:0:0/96", "64:ff9b::/96", "fc00::/7", "fe80::/10", "ff00::/8"),
+    *("::/96", "64:ff9b::/96", "fc00::/7", "fe80::/10", "ff00::/8"),
 )
 """Addresses that are no public ones: private, of this machine, of the link, for many, embedded in IPv6, or reserved."""
 
+_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")  # an API server takes no such address for a range
 _CIDR = re.compile(r"[0-9a-f.:]+/(0|[1-9][0-9]{0,2})", re.IGNORECASE)
 
 
-def _is_public_range(egress: Manifest) -> bool:
-    if _CIDR.fullmatch(egress["cidr"]) is None:
-        return False
+def public_range(cidr: str) -> Network | None:
+    """Returns the range; None for what is no range, or lies in private addresses."""
     try:
-        wanted = ipaddress.ip_network(egress["cidr"], strict=False)
+        wanted = ipaddress.ip_network(cidr, strict=False) if _CIDR.fullmatch(cidr) else None
     except ValueError:
-        return False
-    return not any(contains(ipaddress.ip_network(private), wanted) for private in PRIVATE_RANGES)
+        return None
+    private = (_MAPPED, *map(ipaddress.ip_network, PRIVATE_RANGES))
+    return None if wanted is None or any(contains(outer, wanted) for outer in private) else wanted
 
 
 def contains(outer: Network, inner: Network) -> bool:
@@ -153,7 +154,7 @@ PUBLIC_ADDRESSES = Rule(
     ),
     "cidr must be a range of public addresses",
     "write for example 192.88.99.0/24; only an administrator can open a private address",
-    _is_public_range,
+    lambda egress: public_range(egress["cidr"]) is not None,
     "cidr",
 )
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pincompute.api.labels import PROJECT
 from pincompute.api.meta import Manifest
 from pincompute.api.projects import EgressPort, Project, ProjectEgress
-from pincompute.api.validation_rules import PRIVATE_RANGES, contains
+from pincompute.api.validation_rules import PRIVATE_RANGES, contains, public_range
 
 NAME = "pincompute"
 _NAMESPACE = "kubernetes.io/metadata.name"
@@ -60,15 +60,11 @@ def _egress(wanted: tuple[ProjectEgress, ...]) -> Iterator[Manifest]:
 
 
 def _block(cidr: str) -> Manifest | None:
-    """Returns the range without its private parts; None when nothing is left, or for what is no range."""
-    try:
-        wanted = ipaddress.ip_network(cidr, strict=False)
-    except ValueError:
+    """Returns the range without its private parts; None for one that an API server should have refused."""
+    wanted = public_range(cidr)
+    if wanted is None:
         return None
-    private = [ipaddress.ip_network(name) for name in PRIVATE_RANGES]
-    if any(contains(network, wanted) for network in private):
-        return None
-    excluded = [str(network) for network in private if contains(wanted, network)]
+    excluded = [name for name in PRIVATE_RANGES if contains(wanted, ipaddress.ip_network(name))]
     return {"cidr": str(wanted), **({"except": excluded} if excluded else {})}
 
 
