@@ -22,6 +22,7 @@ from live_region import Placed, Region
 from story_manifests import PORT, web
 from story_projects import make_project
 
+from pincompute.api.labels import APP
 from pincompute.api.projects import PROJECTS
 from pincompute.region.layout import Layout
 from pincompute.region.nodes import cgroups, real_node
@@ -209,7 +210,7 @@ def test_inside_the_project_everything_works(attacked: Attacked):
 def service_of(region: Region, project: str) -> str:
     """The address of a Service over the project's pods in member a1."""
     member, path = region.members["a1"], f"/api/v1/namespaces/{project}/services"
-    spec = {"selector": {"pincompute.io/app": "web"}, "ports": [{"port": 80, "targetPort": PORT}]}
+    spec = {"selector": {APP: "web"}, "ports": [{"port": 80, "targetPort": PORT}]}
     body = json.dumps({"metadata": {"name": "web"}, "spec": spec}).encode()
     return json.loads(member.request("POST", path, body, "application/json"))["spec"]["clusterIP"]
 
@@ -237,6 +238,20 @@ def test_another_project_is_reached_when_it_allows_that(attacked: Attacked):
     assert not inside(back, lambda: connects(address_of(attacked.pod), PORT)), "it is allowed in one direction only"
     allow()
     region.eventually("the victim is closed again", lambda: reached(attacked, targets) == set(), 20.0)
+
+
+def test_an_administrator_opens_the_api_server_to_one_app(attacked: Attacked):
+    """As docs/security.md says, and for as long as that policy exists."""
+    layout, member = attacked.region.layout, attacked.region.members["a1"]
+    api = {"directly": (layout.address, layout.ports(1).apiserver), "by its Service": (service_address(layout, 1), 443)}
+    egress = [{"to": [{"ipBlock": {"cidr": f"{layout.address}/32"}}], "ports": [{"port": layout.ports(1).apiserver}]}]
+    spec = {"podSelector": {"matchLabels": {APP: "web"}}, "policyTypes": ["Egress"], "egress": egress}
+    path = f"/apis/networking.k8s.io/v1/namespaces/{attacked.attacker}/networkpolicies"
+    body = json.dumps({"metadata": {"name": "kubernetes-api"}, "spec": spec}).encode()
+    member.request("POST", path, body, "application/json")
+    attacked.region.eventually("the API server is open", lambda: reached(attacked, api) == set(api), 20.0)
+    member.request("DELETE", f"{path}/kubernetes-api")
+    attacked.region.eventually("the API server is closed", lambda: reached(attacked, api) == set(), 20.0)
 
 
 def test_the_walls_stand_without_their_enforcer(attacked: Attacked):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pincompute.api.conditions import find
 from pincompute.api.meta import Struct, doc
-from pincompute.api.projects import PROJECTS, ProjectMember
+from pincompute.api.projects import PROJECTS, ProjectMember, ProjectNetwork
 from pincompute.api.projects import Project as ProjectObject
 from pincompute.gateway.model.field_mapping import field, table
 from pincompute.gateway.model.simple_kind import SimpleKind, SimpleObject
@@ -22,6 +22,9 @@ class Project(SimpleObject, tag_field="kind", tag="Project"):
 
     description: Annotated[str, doc("What it is for.")] = ""
     members: Annotated[tuple[ProjectMember, ...], doc("Who may do what.")] = ()
+    network: Annotated[ProjectNetwork, doc("Who may connect to its pods from outside, and where they may connect to.")] = (
+        ProjectNetwork()
+    )
     status: Annotated[ProjectStatus | None, doc("Whether it is ready.")] = None
 
 
@@ -36,7 +39,7 @@ PROJECT: SimpleKind[Project] = SimpleKind(
     "projects",
     Project,
     PROJECTS,
-    table(field("description", "description"), field("members", "members")),
+    table(field("description", "description"), field("members", "members"), field("network", "network")),
     _status,
     example={"kind": "Project", "name": "demo", "description": "Where things are tried"},
     patch={"description": "Where things are shown"},
