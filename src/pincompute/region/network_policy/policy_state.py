@@ -1,7 +1,8 @@
 """Keeps what the kernel must enforce, and what changed since it was last told. It does no I/O.
 
 It follows pods, namespaces and policies one by one. A pod's change costs its own elements; a policy's change costs its chain,
-and the pods of the namespaces that it names. A pod that is not in the table yet has no network but DNS.
+and the pods of the namespaces that it names. A pod that is not in the table yet has no network but DNS. An address that two
+pods claim, one of which has lost it and does not say so yet, is nobody's.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class PolicyState:
 
     def __init__(self) -> None:
         self._pods: dict[Key, NetworkPod] = {}
-        self._owners: dict[str, Key] = {}  # address -> the pod that has it
+        self._claims: defaultdict[str, set[Key]] = defaultdict(set)  # address -> pods that say they have it
         self._in_namespace: defaultdict[str, set[Key]] = defaultdict(set)
         self._labels: dict[str, dict[str, str]] = {}
         self._policies: defaultdict[str, dict[Key, CompiledPolicy]] = defaultdict(dict)
@@ -69,22 +70,17 @@ class PolicyState:
     def pod(self, key: Key, pod: NetworkPod | None) -> None:
         """The pod is now so; None when it is gone."""
         old = self._pods.pop(key, None)
-        if old is not None and self._owners.get(old.address) == key:
-            del self._owners[old.address]
         self._in_namespace[key.namespace].discard(key)
+        touched = {key}
+        if old is not None:
+            self._claims[old.address].discard(key)
+            touched |= self._claims[old.address] or self._claims.pop(old.address)
         if pod is not None and _is_ipv4(pod.address):
-            self._add_pod(key, pod)
-        self._refresh(key)
-
-    def _add_pod(self, key: Key, pod: NetworkPod) -> None:
-        self._pods[key] = pod
-        self._in_namespace[key.namespace].add(key)
-        holder = self._owners.get(pod.address)
-        if holder is not None and _older(pod, self._pods[holder]):
-            return
-        self._owners[pod.address] = key
-        if holder is not None:
-            self._refresh(holder)
+            self._pods[key] = pod
+            self._in_namespace[key.namespace].add(key)
+            self._claims[pod.address].add(key)
+            touched |= self._claims[pod.address]
+        self._refresh_all(touched)
 
     def namespace(self, name: str, namespace: Namespace | None) -> None:
         """The namespace is now so; None when it is gone."""
@@ -182,7 +178,7 @@ class PolicyState:
 
     def _elements_of(self, key: Key) -> Iterator[tuple[Element, str]]:
         pod, of_namespace = self._pods.get(key), self._labels.get(key.namespace)
-        if pod is None or of_namespace is None or self._owners.get(pod.address) != key:
+        if pod is None or of_namespace is None or len(self._claims[pod.address]) > 1:
             return
         for member in (*self._scopes[key.namespace], *self._scopes[""]):
             if not _selects(_selection(member), of_namespace, pod):
@@ -240,12 +236,6 @@ def _hold(requirements: Requirements, held: Mapping[str, str]) -> bool:
 def _numbers(named: NamedPorts, pod: NetworkPod) -> set[int]:
     ports = (port for container in (*pod.spec.containers, *pod.spec.init_containers) for port in container.ports)
     return {port.container_port for port in ports if (port.name, port.protocol) == (named.port, named.protocol)}
-
-
-def _older(pod: NetworkPod, other: NetworkPod) -> bool:
-    """An address may be given to a new pod before the end of the one that had it is known."""
-    made, made_other = pod.metadata.creation_timestamp, other.metadata.creation_timestamp
-    return made is not None and made_other is not None and made < made_other
 
 
 def _is_ipv4(address: str) -> bool:
