@@ -254,7 +254,7 @@ def test_an_administrator_opens_the_api_server_to_one_app(attacked: Attacked):
     attacked.region.eventually("the API server is closed", lambda: reached(attacked, api) == set(), 20.0)
 
 
-def test_the_walls_stand_without_their_enforcer(attacked: Attacked):
+def test_policies_stay_in_force_without_their_enforcer(attacked: Attacked):
     region, targets = attacked.region, other_projects(attacked)
     with region.frozen("a1-network"):
         assert reached(attacked, targets) == set()

@@ -22,6 +22,8 @@ from pincompute.api import labels
 from pincompute.api.builtin import Namespace
 from pincompute.api.meta import Key, ObjectMeta
 from pincompute.api.network_policies import NetworkPod, NetworkPolicy
+from pincompute.api.projects import Project, ProjectNetwork, ProjectSpec
+from pincompute.domain import network_isolation
 from pincompute.region.network_policy import nft_script
 from pincompute.region.network_policy.policy_state import PolicyState
 
@@ -272,6 +274,19 @@ def test_pods_of_a_project_and_unknown_ones_are_closed(network: PodsNetwork):
     kept.pod(Key("y", "a"), None)
     network.nft(nft_script.whole(ADDRESSING, kept.whole()))
     _proves(network, lambda s, t, p: "x" in (s[0], t[0]) or "y/a" in (s, t))
+
+
+def test_projects_are_closed_to_each_other_but_for_whom_they_allow(network: PodsNetwork):
+    """The policies that the federation makes: x lets y in."""
+    kept = state()
+    for name in NAMESPACES:
+        allowed = ProjectNetwork(allow_from=("y",) if name == "x" else ())
+        made = network_isolation.policy(Project(metadata=ObjectMeta(name=name), spec=ProjectSpec(network=allowed)))
+        meta = {"name": "pincompute", "namespace": name}
+        kept.namespace(name, namespace(name, **{labels.PROJECT: name}))
+        kept.policy(Key(name, "pincompute"), msgspec.convert({**made, "metadata": meta}, NetworkPolicy))
+    network.nft(nft_script.whole(ADDRESSING, kept.whole()))
+    _proves(network, lambda s, t, p: s[0] != t[0] and (s[0], t[0]) != ("y", "x"))
 
 
 def test_a_node_whose_policies_are_unknown_is_closed(network: PodsNetwork):
