@@ -70,6 +70,7 @@ FIELDS: Mapping[str, Mapping[str, FieldRule]] = {
     "projects": {
         "description": by_route,
         "members": by_members,
+        "network": by_route,  # the receiver allows a connection; private addresses are refused to everybody
         "podSecurity": by_administrator,
         "limits": by_administrator,
     },
