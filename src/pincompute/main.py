@@ -3,6 +3,7 @@
 pincompute region up        a whole region on this machine
 pincompute federation       the control loop of a region, beside its host cluster
 pincompute operator         the control loop of one member cluster
+pincompute network          the enforcer of NetworkPolicies on one node
 pincompute gateway serve    the API for users: apps, logs, shells, history
 pincompute issuer           a small OIDC issuer for development
 pincompute install          CRDs, policies and RBAC into a cluster that exists
@@ -63,6 +64,22 @@ def operator(*, kubeconfig: Kubeconfig, context: str, port: Port = 0, log_format
 
     structured_logs.configure(log_format)
     uvloop.run(operator_process.run(kubeconfig, context, port))
+
+
+@app.command
+def network(
+    *,
+    kubeconfig: Kubeconfig,
+    context: str,
+    settings: Annotated[Path, Parameter(help="the node's addresses, a JSON file")],
+    log_format: LogFormat = "json",
+) -> None:
+    """Enforce the NetworkPolicies of a member on this node, in whose network namespace it runs. Needs root."""
+    from pincompute.engine import structured_logs
+    from pincompute.region.network_policy import policy_enforcer
+
+    structured_logs.configure(log_format)
+    policy_enforcer.main(kubeconfig, context, settings)
 
 
 gateway = App(name="gateway", help="The users' entry point: one address for all clusters.")

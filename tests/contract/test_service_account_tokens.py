@@ -25,7 +25,7 @@ ACCOUNT = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/serviceaccounts/pincompute-ope
 
 
 async def test_a_token_names_its_process_and_follows_its_account(real_server: RealServer, tmp_path: Path) -> None:
-    layout = Layout(tmp_path, RegionSpec(slot=0, members=()))
+    layout = Layout(tmp_path, RegionSpec(slot=0, members=(), real_nodes=False))
     token = certificates.cluster(layout, "a1").token(certificates.OPERATOR)
     async with (
         ApiClient(ClusterConfig(real_server.url, verify=False, token=TOKEN), name="a1") as admin,
@@ -48,7 +48,7 @@ async def test_a_token_names_its_process_and_follows_its_account(real_server: Re
 
 @pytest.mark.parametrize("content", [b"", b"a.b", b"a.b.c", b"a.e30.c"])
 async def test_a_damaged_token_is_replaced(real_server: RealServer, tmp_path: Path, content: bytes) -> None:
-    layout = Layout(tmp_path, RegionSpec(slot=0, members=()))
+    layout = Layout(tmp_path, RegionSpec(slot=0, members=(), real_nodes=False))
     token = certificates.cluster(layout, "a1").token(certificates.FEDERATION)
     token.parent.mkdir(parents=True)
     token.write_bytes(content)
@@ -61,7 +61,7 @@ async def test_a_damaged_token_is_replaced(real_server: RealServer, tmp_path: Pa
 
 async def test_a_token_of_a_former_key_is_replaced(real_server: RealServer, tmp_path: Path) -> None:
     """Who removes the key of service accounts revokes all tokens; the next `up` makes them anew."""
-    layout = Layout(tmp_path, RegionSpec(slot=0, members=()))
+    layout = Layout(tmp_path, RegionSpec(slot=0, members=(), real_nodes=False))
     token = certificates.cluster(layout, "a1").token(certificates.FEDERATION)
     async with ApiClient(ClusterConfig(real_server.url, verify=False, token=TOKEN), name="a1") as admin:
         await Installer(admin).apply_all(m for m in installation.of("member") if m["kind"] in ("Namespace", "ServiceAccount"))

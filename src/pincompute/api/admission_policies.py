@@ -69,7 +69,7 @@ def host(kinds: Kinds = KINDS) -> list[Manifest]:
         *_workload_metadata(workloads),
         *_project_policies(),
         *_project_metadata(),
-        *_validating("project-members", Match(GROUP, VERSION, (projects.PROJECTS.plural,), ("UPDATE",)), _MEMBERS_GRANTED),
+        *_validating("project-members", Match(GROUP, VERSION, (PROJECTS.plural,), ("UPDATE",)), _MEMBERS_GRANTED),
         *_finalizer("membercluster-finalizer", (member_clusters.MEMBERCLUSTERS.plural,), labels.DRAIN_FINALIZER),
         *_mutating(
             "fractions-as-text",
@@ -261,7 +261,7 @@ def _project_policies() -> list[Manifest]:
             + request.userInfo.username + ' is none: leave the field as it is, or ask an administrator'""",
         "reason": "Forbidden",
     }
-    written = Match(GROUP, VERSION, (projects.PROJECTS.plural,), ("CREATE", "UPDATE"))
+    written = Match(GROUP, VERSION, (PROJECTS.plural,), ("CREATE", "UPDATE"))
     return [
         *_validating("project-pod-security", written, {"validations": [rule]}),
         *_validating("project-namespaces", _NAMESPACES, _KEPT_LABELS),
@@ -269,7 +269,7 @@ def _project_policies() -> list[Manifest]:
 
 
 _POD_SECURITY = "?spec.?podSecurity"
-_MASTERS = "request.userInfo.groups.exists(g, g == 'system:masters')"
+_MASTERS = f"request.userInfo.groups.exists(g, g in ['system:masters', '{labels.BREAK_GLASS}'])"
 
 
 def _administrator_or(process: str) -> str:

@@ -90,6 +90,8 @@ def _project() -> Manifest:
     _attach(root, validation_rules.PROJECT_NAME, validation_rules.RESERVED_PROJECT_NAMES)
     _attach(structural_schema.at(root, "spec.podSecurity"), *validation_rules.POD_SECURITY)
     _attach(structural_schema.at(root, "spec.podSecurity.until"), validation_rules.UNTIL)
+    _attach(structural_schema.at(root, "spec.network.egress[]"), validation_rules.PUBLIC_ADDRESSES)
+    _attach(structural_schema.at(root, "spec.network.egress[].ports[]"), validation_rules.PORT_RANGE)
     columns = (
         Column("Ready", f"{_READY}.status"),
         Column("Security", ".status.podSecurity", description="Level of Pod Security that holds now"),

@@ -48,6 +48,7 @@ LOCAL = "local"  # name by which an operator knows the one cluster it serves
 FEDERATION = "federation"
 GATEWAY = "gateway"
 OPERATOR = "operator"
+NETWORK = "network"  # enforces NetworkPolicies on the nodes of an embedded region
 
 TIER_PRIORITIES = {"Reserved": 0, "OnDemand": 0, "Preemptible": -5}
 """Priority of the pods of each tier. Pods without a class have 0 too, so pods of a tier never preempt those of others."""

@@ -66,6 +66,36 @@ class PodSecurity(Struct):
         return RESTRICTED if self.end is not None and self.end <= now else self.level
 
 
+class EgressPort(Struct):
+    port: Annotated[int, doc("The port, or the first of a range.", minimum=1, maximum=65535)]
+    end_port: Annotated[int | None, doc("Last port of a range.", minimum=1, maximum=65535)] = None
+    protocol: Annotated[str, doc("Protocol of the port.", enum=["TCP", "UDP", "SCTP"])] = "TCP"
+
+
+class ProjectEgress(Struct):
+    """Addresses outside the platform that the project's pods may connect to."""
+
+    cidr: Annotated[
+        str,
+        doc(
+            "A range of public addresses, such as 192.88.99.0/24. Private addresses in it stay closed: nodes, API servers and "
+            "the metadata service of a cloud have such.",
+            maxLength=43,
+        ),
+    ]
+    ports: Annotated[tuple[EgressPort, ...], doc("Every port when empty.", maxItems=50)] = ()
+
+
+class ProjectNetwork(Struct):
+    """What crosses the border of a project. Inside it, pods reach each other."""
+
+    allow_from: Annotated[
+        tuple[Annotated[str, doc("Name of a project.", pattern=NAME, maxLength=63)], ...],
+        doc("Projects whose pods may connect to this project's pods.", maxItems=100, x_kubernetes_list_type="set"),
+    ] = ()
+    egress: Annotated[tuple[ProjectEgress, ...], doc("Addresses outside the platform.", maxItems=100)] = ()
+
+
 class ProjectSpec(Struct):
     description: Annotated[str, doc("What the project is for.", maxLength=1024)] = ""
     members: Annotated[
@@ -74,6 +104,9 @@ class ProjectSpec(Struct):
     ] = ()
     pod_security: Annotated[PodSecurity, doc("What its pods may do on their nodes. Only an administrator changes it.")] = (
         PodSecurity()
+    )
+    network: Annotated[ProjectNetwork, doc("What its pods may connect to beyond the project, and who to them.")] = (
+        ProjectNetwork()
     )
 
 

@@ -7,14 +7,17 @@ whose rules *might* cost too much, so every list and string that a rule iterates
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from pincompute.api import labels, quantity
 from pincompute.api.meta import GROUP, NAME, Manifest
 from pincompute.api.projects import PodSecurityLevel
+
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +129,52 @@ def _name(root: Manifest) -> str:
 WORKLOAD_NAME = _named(40, "pods are named <workload>-<cluster>-<number>, in 63 characters")
 CLUSTER_NAME = _named(15, "it is part of every pod's name")
 PROJECT_NAME = _named(63, "it names a namespace in every cluster")
+
+PRIVATE_RANGES = (
+    *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24"),
+    *("192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/4", "240.0.0.0/4"),
+    *("::/96", "64:ff9b::/96", "fc00::/7", "fe80::/10", "ff00::/8"),
+)
+"""Addresses that are no public ones: private, of this machine, of the link, for many, embedded in IPv6, or reserved."""
+
+_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")  # an API server takes no such address for a range
+_CIDR = re.compile(r"[0-9a-f.:]+/(0|[1-9][0-9]{0,2})", re.IGNORECASE)
+
+
+def public_range(cidr: str) -> Network | None:
+    """Returns the range; None for what is no range, or lies in private addresses."""
+    try:
+        wanted = ipaddress.ip_network(cidr, strict=False) if _CIDR.fullmatch(cidr) else None
+    except ValueError:
+        return None
+    private = (_MAPPED, *map(ipaddress.ip_network, PRIVATE_RANGES))
+    return None if wanted is None or any(contains(outer, wanted) for outer in private) else wanted
+
+
+def contains(outer: Network, inner: Network) -> bool:
+    """Returns whether a range lies in another one; never so for ranges of two address families."""
+    if isinstance(outer, ipaddress.IPv4Network):
+        return isinstance(inner, ipaddress.IPv4Network) and inner.subnet_of(outer)
+    return isinstance(inner, ipaddress.IPv6Network) and inner.subnet_of(outer)
+
+
+PUBLIC_ADDRESSES = Rule(
+    f"isCIDR(self.cidr) && !{list(PRIVATE_RANGES)}.exists(private, cidr(private).containsCIDR(cidr(self.cidr)))".replace(
+        "'", '"'
+    ),
+    "cidr must be a range of public addresses",
+    "write for example 192.88.99.0/24; only an administrator can open a private address",
+    lambda egress: public_range(egress["cidr"]) is not None,
+    "cidr",
+)
+
+PORT_RANGE = Rule(
+    "!has(self.endPort) || self.endPort >= self.port",
+    "endPort must not be below port",
+    "raise it, or remove it for one port",
+    lambda port: port.get("endPort", port["port"]) >= port["port"],
+    "endPort",
+)
 
 _PERCENT = "^(100|[0-9]{1,2})%$"
 
@@ -372,6 +421,8 @@ _TIME = "^(|2[0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]
 UNTIL = _matches(_TIME, "must be a time in UTC", "write for example 2027-01-31T00:00:00Z")
 
 EVERY = (
+    PUBLIC_ADDRESSES,
+    PORT_RANGE,
     WORKLOAD_NAME,
     CLUSTER_NAME,
     PROJECT_NAME,

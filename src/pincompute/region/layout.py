@@ -137,6 +137,15 @@ class Layout:
     def pod_range(self, member: MemberSpec) -> str:
         return f"10.{64 + self.spec.slot}.{16 * (1 + member.index)}.0/20"
 
+    @property
+    def bridge_range(self) -> str:
+        return f"10.{64 + self.spec.slot}.0.0/24"
+
+    @property
+    def pod_ranges(self) -> str:
+        """Holds the pods of all members; the machine and the nodes, in `bridge_range`, are the only other addresses in it."""
+        return f"10.{64 + self.spec.slot}.0.0/16"
+
     def service_range(self, index: int) -> str:
         """Services of a cluster; index 0 is the host, member i has 1 + i."""
         return f"10.{128 + self.spec.slot}.{16 * index}.0/20"

@@ -27,6 +27,7 @@ from pincompute.region.cluster import (
 from pincompute.region.cluster.manifest_installer import Installer
 from pincompute.region.images import image_build, image_registry
 from pincompute.region.layout import Layout, MemberSpec
+from pincompute.region.network_policy import enforcer_program
 from pincompute.region.nodes import real_node, simulated_nodes
 from pincompute.region.process.program_states import ProgramStates
 from pincompute.region.progress import Progress
@@ -65,6 +66,7 @@ async def provision_member(region: RunningRegion, member: MemberSpec) -> None:
     wanted = [
         *await asyncio.to_thread(manifest_provider.definitions, "member"),
         *cluster_dns.manifests(region.layout, 1 + member.index),
+        *enforcer_program.manifests(region.layout),
         *simulated_nodes.manifests(),
         priority_and_fairness.programs_of_a_region(*api_server_audit.CERTIFICATE_USERS),
     ]

@@ -14,6 +14,7 @@ from pincompute.region import gateway_programs
 from pincompute.region.cluster import api_server_audit, certificates, cluster_dns, control_plane, secret_encryption
 from pincompute.region.images import image_registry
 from pincompute.region.layout import Layout, MemberSpec
+from pincompute.region.network_policy import enforcer_program
 from pincompute.region.nodes import real_node, simulated_nodes
 from pincompute.region.process.program import HttpReady, Program
 
@@ -37,6 +38,7 @@ def configuration(layout: Layout, binaries: Path) -> dict[Path, bytes]:
         found |= api_server_audit.configuration(layout, cluster)
     for member in layout.spec.members:
         found |= cluster_dns.configuration(layout, 1 + member.index) | _of_node(layout, member, binaries)
+        found |= enforcer_program.configuration(layout, member) if layout.spec.real_nodes else {}
     return found
 
 
@@ -72,6 +74,8 @@ def _of_member(layout: Layout, member: MemberSpec, binaries: Path) -> list[Progr
     nodes = [_marked(program, _of_node(layout, member, binaries)) for program in real_node.programs(layout, member, binaries)]
     coredns = _marked(cluster_dns.program(layout, index, binaries), cluster_dns.configuration(layout, index))
     found = [*_control_plane(layout, member, binaries), coredns, *nodes, operator(layout, member)]
+    if layout.spec.real_nodes:
+        found.append(_marked(enforcer_program.program(layout, member), enforcer_program.configuration(layout, member)))
     if layout.simulated_nodes(member):
         found.append(simulated_nodes.program(layout, member, binaries))
     return found

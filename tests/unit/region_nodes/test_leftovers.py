@@ -44,9 +44,13 @@ def connect(layout: Layout, member: MemberSpec) -> None:
         subprocess.run(command, check=True, timeout=20)
 
 
-def reaches(layout: Layout, source: MemberSpec, target: str) -> bool:
-    """Whether a TCP connection from a node's namespace finds the address; nothing listens, so a refusal is an arrival."""
-    code = f"import socket; print(socket.socket().connect_ex(('{target}', 9)))"
+def reaches(layout: Layout, source: MemberSpec, target: str, port: int = 0) -> bool:
+    """Whether a TCP connection from a node's namespace finds the address, at the registry's port when none is given.
+
+    Nothing listens, so a refusal is an arrival.
+    """
+    port = port or int(layout.registry.rpartition(":")[2])
+    code = f"import socket; s = socket.socket(); s.settimeout(0.5); print(s.connect_ex(('{target}', {port})))"
     command = ("nsenter", f"--net=/run/netns/{node_network.namespace(layout, source)}", sys.executable, "-c", code)
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip() == "111"
 
@@ -57,6 +61,10 @@ def test_nodes_reach_the_machine_and_each_other_and_nobody_outside(layout: Layou
         connect(layout, member)
     assert reaches(layout, A1, layout.address)
     assert reaches(layout, A1, layout.node_address(B1))
+    assert reaches(layout, A1, layout.address, layout.ports(1).apiserver)
+    assert not reaches(layout, A1, layout.address, layout.ports(0).apiserver), "the host's API server is open to a node"
+    assert not reaches(layout, A1, layout.address, layout.ports(2).apiserver), "another member's API server is open to a node"
+    assert not reaches(layout, A1, layout.address, 9), "any port of the machine is open to a node"
     rules = subprocess.run(
         ("nft", "list", "chain", "inet", node_network.table(layout.bridge), "forward"), capture_output=True, text=True
     )

@@ -291,6 +291,15 @@ class Disruption(Model):
     """
 
 
+class EgressPort(Model):
+    port: int
+    """The port, or the first of a range."""
+    end_port: int | None = None
+    """Last port of a range."""
+    protocol: str = "TCP"
+    """Protocol of the port."""
+
+
 class EmptyDir(Model):
     medium: str | None = None
     """Memory keeps it in memory. Default: on the node's disk."""
@@ -613,6 +622,15 @@ class Problem(Model):
     request_id: str = ""
 
 
+class ProjectNetwork(Model):
+    """Who may connect to its pods from outside, and where they may connect to."""
+
+    allow_from: tuple[str, ...] = ()
+    """Projects whose pods may connect to this project's pods."""
+    egress: tuple[ProjectEgress, ...] = ()
+    """Addresses outside the platform."""
+
+
 class Project(Model, tag_field="kind", tag="Project"):
     name: str
     """Name, unique among its kind in its project."""
@@ -640,8 +658,19 @@ class Project(Model, tag_field="kind", tag="Project"):
     """Who may do what."""
     pod_security: PodSecurity | None = None
     """What its pods may do on their nodes. Only an administrator changes it."""
+    network: ProjectNetwork = ProjectNetwork()
+    """Who may connect to its pods from outside, and where they may connect to."""
     status: ProjectStatus | None = None
     """Whether it is ready."""
+
+
+class ProjectEgress(Model):
+    cidr: str
+    """A range of public addresses, such as 192.88.99.0/24. Private addresses in it stay closed: nodes, API servers and the
+    metadata service of a cloud have such.
+    """
+    ports: tuple[EgressPort, ...] = ()
+    """Every port when empty."""
 
 
 class ProjectList(Model):

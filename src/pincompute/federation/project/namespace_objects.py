@@ -16,7 +16,7 @@ from pincompute.api.builtin import NAMESPACES, NETWORKPOLICIES
 from pincompute.api.labels import HOST, MANAGED_BY, PINCOMPUTE
 from pincompute.api.meta import Key, Manifest, Object, Resource
 from pincompute.api.projects import PROJECTS, Project
-from pincompute.domain import project_namespace
+from pincompute.domain import network_isolation, project_namespace
 from pincompute.domain.project_namespace import Owner
 from pincompute.engine.plan import Apply, Delete, Ref, Replace, update
 from pincompute.kube.cache_views import Views
@@ -35,8 +35,7 @@ _BY_KIND = {(resource.api_version, resource.kind): resource for resource in KIND
 
 def of(project: Project) -> tuple[Manifest, ...]:
     """Returns the listed objects: kind, name and spec; `listed` adds namespace and labels."""
-    del project
-    return ()
+    return (network_isolation.policy(project),)
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,7 @@ FIELDS: Mapping[str, Mapping[str, FieldRule]] = {
     "projects": {
         "description": by_route,
         "members": by_members,
+        "network": by_route,  # the receiver allows a connection; private addresses are refused to everybody
         "podSecurity": by_route_of_its_own,
         "limits": by_administrator,
     },

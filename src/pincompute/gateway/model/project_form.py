@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pincompute.api.conditions import find
 from pincompute.api.meta import Struct, doc
-from pincompute.api.projects import PROJECTS, RESTRICTED, PodSecurity, PodSecurityLevel, ProjectMember
+from pincompute.api.projects import PROJECTS, RESTRICTED, PodSecurity, PodSecurityLevel, ProjectMember, ProjectNetwork
 from pincompute.api.projects import Project as ProjectObject
 from pincompute.gateway.model.field_mapping import field, table
 from pincompute.gateway.model.simple_kind import SimpleKind, SimpleObject
@@ -28,6 +28,9 @@ class Project(SimpleObject, tag_field="kind", tag="Project"):
     pod_security: Annotated[
         PodSecurity | None, doc("What its pods may do on their nodes. Only an administrator changes it.")
     ] = None
+    network: Annotated[ProjectNetwork, doc("Who may connect to its pods from outside, and where they may connect to.")] = (
+        ProjectNetwork()
+    )
     status: Annotated[ProjectStatus | None, doc("Whether it is ready.")] = None
 
 
@@ -42,7 +45,12 @@ PROJECT: SimpleKind[Project] = SimpleKind(
     "projects",
     Project,
     PROJECTS,
-    table(field("description", "description"), field("members", "members"), field("podSecurity", "podSecurity")),
+    table(
+        field("description", "description"),
+        field("members", "members"),
+        field("podSecurity", "podSecurity"),
+        field("network", "network"),
+    ),
     _status,
     example={"kind": "Project", "name": "demo", "description": "Where things are tried"},
     patch={"description": "Where things are shown"},

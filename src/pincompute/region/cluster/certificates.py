@@ -39,6 +39,7 @@ KWOK = "kwok"
 FEDERATION = labels.FEDERATION
 OPERATOR = labels.OPERATOR
 GATEWAY = labels.GATEWAY
+NETWORK = labels.NETWORK
 GATEWAY_SERVER = "gateway-server"
 APISERVER = "apiserver"
 APISERVER_KUBELET = "apiserver-kubelet"
@@ -58,7 +59,7 @@ USERS = {
 }
 """File name of each user of a cluster that has a certificate -> common name and group that RBAC sees."""
 
-TOKEN_USERS = (FEDERATION, OPERATOR, GATEWAY)
+TOKEN_USERS = (FEDERATION, OPERATOR, GATEWAY, NETWORK)
 """The platform's own processes: they have a service account's token instead (`service_account_tokens`)."""
 
 

@@ -62,7 +62,8 @@ class _TokenReview(msgspec.Struct, frozen=True):
 
 async def issue(client: ApiClient, layout: Layout, cluster: str) -> None:
     """Requests what is missing, near its expiry, bound to an account that was deleted and made again, or not accepted."""
-    for process in ON_HOST if cluster == HOST else IN_MEMBER:
+    enforcer = (certificates.NETWORK,) if layout.spec.real_nodes else ()
+    for process in ON_HOST if cluster == HOST else (*IN_MEMBER, *enforcer):
         await _ensure(client, certificates.cluster(layout, cluster).token(process), service_account(process))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pincompute.region.build import go_toolchain
 from pincompute.region.machine import inotify_limit
+from pincompute.region.network_policy.policy_enforcer import BRIDGED_PACKETS
 from pincompute.region.nodes import cgroups
 from pincompute.region.region_error import RegionError
 
@@ -76,6 +77,7 @@ def kernel_features() -> dict[str, bool]:
     return {
         "veth": _works("unshare", "--net", "ip", "link", "add", "name", "try0", "type", "veth", "peer", "name", "try1"),
         "bridge": _works("unshare", "--net", "ip", "link", "add", "name", "try0", "type", "bridge"),
+        "br_netfilter": BRIDGED_PACKETS.exists() or _works("modprobe", "br_netfilter"),
         "nf_tables": _works("unshare", "--net", "nft", "add", "table", "ip", "try"),
         "overlay": overlay,
     }

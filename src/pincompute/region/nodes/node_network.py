@@ -12,13 +12,18 @@ Run as a module it connects one node: `python -m pincompute.region.nodes.node_ne
 
 from __future__ import annotations
 
+import fcntl
+import os
 import subprocess
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
 from pincompute.region.layout import Layout, MemberSpec
+from pincompute.region.network_policy import nft_script
 from pincompute.region.region_error import RegionError
 
 NAMESPACES = Path("/run/netns")
@@ -66,15 +71,47 @@ def prepare_region(layout: Layout) -> None:
     """The bridge, on whose address API servers and the registry listen. Nothing to do without real nodes."""
     if layout.spec.real_nodes:
         _ensure_bridge(layout.bridge, layout.address)
+        _run(("nft", "-f", "-"), machine_rules(layout))
+
+
+def machine_rules(layout: Layout) -> str:
+    """What may come in from the bridge: pods reach the DNS and the API server of their own cluster, nodes also the registry.
+
+    Whether a pod may reach its API server is for the node to judge. Everything else on the machine is closed to both, and
+    nobody beyond the bridge reaches what is on it.
+    """
+    bridge, machine = layout.bridge, f"inet {table(layout.bridge)}"
+    _, _, registry = layout.registry.rpartition(":")
+    lines = [f'iifname != "{bridge}" accept', "ct state established,related ct direction reply accept"]
+    for member in layout.spec.members:
+        ports, pods, node = layout.ports(1 + member.index), layout.pod_range(member), layout.node_address(member)
+        lines.append(f"ip saddr {{ {pods}, {node} }} ip daddr {layout.address} udp dport {ports.dns} accept")
+        own = f"ip daddr {layout.address} tcp dport {{ {ports.dns}, {ports.apiserver}"
+        lines += [f"ip saddr {pods} {own} }} accept", f"ip saddr {node} {own}, {registry} }} accept"]
+    lines.append("drop")
+    return "".join(
+        (
+            f"add table {machine}\n",
+            f"add chain {machine} input {{ type filter hook input priority filter - 10; policy accept; }}\n",
+            f"flush chain {machine} input\n",
+            *(f"add rule {machine} input {line}\n" for line in lines),
+        )
+    )
 
 
 def connect(node: NodeNetwork) -> None:
     """Bring the node's namespace, link, addresses and routes into being, or repair them."""
+    with _one_at_a_time():
+        _connect(node)
+
+
+def _connect(node: NodeNetwork) -> None:
     _ensure_bridge(node.bridge, node.gateway)
     if not (NAMESPACES / node.namespace).exists():
         ip("netns", "add", node.namespace)
     if not (LINKS / node.link).exists():
         ip("link", "add", node.link, "type", "veth", "peer", "name", "eth0", "netns", node.namespace)
+    _close(node.namespace)
     ip("link", "set", node.link, "master", node.bridge, "up")
     ip("-n", node.namespace, "link", "set", "lo", "up")
     ip("-n", node.namespace, "address", "replace", f"{node.address}/24", "dev", "eth0")
@@ -82,6 +119,26 @@ def connect(node: NodeNetwork) -> None:
     ip("-n", node.namespace, "route", "replace", "default", "via", node.gateway)
     for range_ in node.ranges:
         ip("route", "replace", range_, "via", node.address, "dev", node.bridge)
+
+
+@contextmanager
+def _one_at_a_time() -> Generator[None, None, None]:
+    """Two programs arrange the same node's network when both start. The lock leaves no file behind."""
+    folder = os.open(NAMESPACES.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _close(namespace: str) -> None:
+    """Give pods no network until the node's policies are known; a table that is there already stays."""
+    inside = ("nsenter", f"--net={NAMESPACES / namespace}")
+    if subprocess.run(
+        (*inside, "nft", "list", "table", *nft_script.TABLE.split()), capture_output=True, check=False
+    ).returncode:
+        _run((*inside, "nft", "-f", "-"), nft_script.closed())
 
 
 def table(bridge: str) -> str:
@@ -106,6 +163,7 @@ add table inet {table(bridge)}
 add chain inet {table(bridge)} forward {{ type filter hook forward priority filter; policy accept; }}
 flush chain inet {table(bridge)} forward
 add rule inet {table(bridge)} forward iifname "{bridge}" oifname != "{bridge}" reject
+add rule inet {table(bridge)} forward oifname "{bridge}" iifname != "{bridge}" drop
 """,
     )
     Path(f"/proc/sys/net/ipv4/conf/{bridge}/forwarding").write_text("1")
