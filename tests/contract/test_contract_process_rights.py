@@ -51,6 +51,13 @@ BUDGET = {
 EVICTION = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "web"}}
 RESTART: Manifest = {"metadata": {"annotations": {RESTART_REQUEST: "[]"}}}
 PODS, SHARDS = "/api/v1/namespaces/{}/pods", "/apis/pincompute.io/v1alpha1/namespaces/{}/pinappshards"
+NETWORK_POLICIES = "/apis/networking.k8s.io/v1/namespaces/{}/networkpolicies"
+NETWORK_POLICY = {
+    "apiVersion": "networking.k8s.io/v1",
+    "kind": "NetworkPolicy",
+    "metadata": {"name": "made", "labels": OURS},
+    "spec": {"podSelector": {}},
+}
 BUDGETS = "/apis/policy/v1/namespaces/{}/poddisruptionbudgets"
 
 
@@ -77,6 +84,7 @@ IN_PROJECTS = {
     "report on a shard": Try(OPERATOR, "PUT", SHARDS + "/web/status", {"status": {}}),
     "make a shard": Try(FEDERATION, "POST", SHARDS, SHARD, 201),
     "change a shard": Try(FEDERATION, "PUT", SHARDS + "/web", {"spec": SHARD_SPEC}),
+    "make a network policy": Try(FEDERATION, "POST", NETWORK_POLICIES, NETWORK_POLICY, 201),
     "end a shard": Try(FEDERATION, "DELETE", SHARDS + "/web"),
     "ask for a restart": Try(GATEWAY, "PATCH", PODS + "/web", RESTART, content_type=MERGE),
     "open a shell": Try(GATEWAY, "POST", PODS + "/web/exec", None, 400, STREAM),
@@ -219,6 +227,9 @@ async def test_the_federation_touches_namespaces_of_projects_only(cluster: Clust
     assert await apply("shop", OURS | {PROJECT: "shop"}) == 200
     for name in ("monitoring", "claimed", "managed", "kube-system", "pincompute-system"):
         assert await apply(name, OURS | {PROJECT: name}) == 403, name
+        ended = await federation.delete(f"/api/v1/namespaces/{name}", dryRun="All")
+        assert ended.code == 403, name
+    assert (await federation.delete("/api/v1/namespaces/shop", dryRun="All")).code == 200
     assert await apply("fresh", OURS) == 403
     assert await apply("fresh", {PROJECT: "fresh"}) == 403
     assert await apply("fresh", OURS | {PROJECT: "other"}) == 403
