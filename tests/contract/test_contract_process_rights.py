@@ -15,6 +15,7 @@ from real_api_server import TOKEN, RealServer, running
 from pincompute import installation
 from pincompute.api.labels import FEDERATION, GATEWAY, HOST, MANAGED_BY, OPERATOR, PINCOMPUTE, PROJECT, RESTART_REQUEST
 from pincompute.api.meta import Manifest
+from pincompute.api.projects import PROJECTS
 from pincompute.api.shards import PINAPPSHARDS
 from pincompute.api.workloads import PINAPPS
 from pincompute.kube.api_client import ApiClient
@@ -250,6 +251,15 @@ async def test_on_the_host_each_process_changes_only_its_part_of_what_users_ask_
     (await federation.patch(path, {"metadata": {"finalizers": []}}, dryRun="All")).ok()
     (await gateway.patch(path, {"metadata": {"finalizers": []}}, dryRun="All")).refused(403, "Forbidden")
     (await admin.patch(path, {"metadata": {"finalizers": []}})).ok()
+
+
+@host_only
+async def test_the_federation_holds_a_project_that_says_nothing_but_its_name(cluster: Cluster) -> None:
+    project = {"apiVersion": PROJECTS.api_version, "kind": PROJECTS.kind, "metadata": {"name": "bare"}}
+    assert (await cluster.admin.post(PROJECTS.path(), project)).code in (201, 409)
+    path, federation = PROJECTS.path("", "bare"), cluster.processes[FEDERATION]
+    (await federation.patch(path, {"metadata": {"finalizers": ["pincompute.io/namespaces"]}}, dryRun="All")).ok()
+    (await federation.patch(path, {"spec": {"members": []}}, dryRun="All")).refused(403, "Forbidden")
 
 
 @host_only
