@@ -15,6 +15,7 @@ from real_api_server import TOKEN, RealServer, running
 from pincompute import installation
 from pincompute.api.labels import FEDERATION, GATEWAY, HOST, MANAGED_BY, OPERATOR, PINCOMPUTE, PROJECT, RESTART_REQUEST
 from pincompute.api.meta import Manifest
+from pincompute.api.projects import PROJECTS
 from pincompute.api.shards import PINAPPSHARDS
 from pincompute.api.workloads import PINAPPS
 from pincompute.kube.api_client import ApiClient
@@ -51,6 +52,13 @@ BUDGET = {
 EVICTION = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "web"}}
 RESTART: Manifest = {"metadata": {"annotations": {RESTART_REQUEST: "[]"}}}
 PODS, SHARDS = "/api/v1/namespaces/{}/pods", "/apis/pincompute.io/v1alpha1/namespaces/{}/pinappshards"
+NETWORK_POLICIES = "/apis/networking.k8s.io/v1/namespaces/{}/networkpolicies"
+NETWORK_POLICY = {
+    "apiVersion": "networking.k8s.io/v1",
+    "kind": "NetworkPolicy",
+    "metadata": {"name": "made", "labels": OURS},
+    "spec": {"podSelector": {}},
+}
 BUDGETS = "/apis/policy/v1/namespaces/{}/poddisruptionbudgets"
 
 
@@ -77,6 +85,7 @@ IN_PROJECTS = {
     "report on a shard": Try(OPERATOR, "PUT", SHARDS + "/web/status", {"status": {}}),
     "make a shard": Try(FEDERATION, "POST", SHARDS, SHARD, 201),
     "change a shard": Try(FEDERATION, "PUT", SHARDS + "/web", {"spec": SHARD_SPEC}),
+    "make a network policy": Try(FEDERATION, "POST", NETWORK_POLICIES, NETWORK_POLICY, 201),
     "end a shard": Try(FEDERATION, "DELETE", SHARDS + "/web"),
     "ask for a restart": Try(GATEWAY, "PATCH", PODS + "/web", RESTART, content_type=MERGE),
     "open a shell": Try(GATEWAY, "POST", PODS + "/web/exec", None, 400, STREAM),
@@ -219,6 +228,9 @@ async def test_the_federation_touches_namespaces_of_projects_only(cluster: Clust
     assert await apply("shop", OURS | {PROJECT: "shop"}) == 200
     for name in ("monitoring", "claimed", "managed", "kube-system", "pincompute-system"):
         assert await apply(name, OURS | {PROJECT: name}) == 403, name
+        ended = await federation.delete(f"/api/v1/namespaces/{name}", dryRun="All")
+        assert ended.code == 403, name
+    assert (await federation.delete("/api/v1/namespaces/shop", dryRun="All")).code == 200
     assert await apply("fresh", OURS) == 403
     assert await apply("fresh", {PROJECT: "fresh"}) == 403
     assert await apply("fresh", OURS | {PROJECT: "other"}) == 403
@@ -239,6 +251,15 @@ async def test_on_the_host_each_process_changes_only_its_part_of_what_users_ask_
     (await federation.patch(path, {"metadata": {"finalizers": []}}, dryRun="All")).ok()
     (await gateway.patch(path, {"metadata": {"finalizers": []}}, dryRun="All")).refused(403, "Forbidden")
     (await admin.patch(path, {"metadata": {"finalizers": []}})).ok()
+
+
+@host_only
+async def test_the_federation_holds_a_project_that_says_nothing_but_its_name(cluster: Cluster) -> None:
+    project = {"apiVersion": PROJECTS.api_version, "kind": PROJECTS.kind, "metadata": {"name": "bare"}}
+    assert (await cluster.admin.post(PROJECTS.path(), project)).code in (201, 409)
+    path, federation = PROJECTS.path("", "bare"), cluster.processes[FEDERATION]
+    (await federation.patch(path, {"metadata": {"finalizers": ["pincompute.io/namespaces"]}}, dryRun="All")).ok()
+    (await federation.patch(path, {"spec": {"members": []}}, dryRun="All")).refused(403, "Forbidden")
 
 
 @host_only

@@ -120,7 +120,7 @@ _USERS_METADATA = ("metadata.?labels", "metadata.?annotations", "metadata.?owner
 def _intentions(kinds: Sequence[Resource[Any]]) -> list[Manifest]:
     """What users ask for is theirs: the federation ends an object by its finalizer, and the gateway takes no finalizer away."""
     federation = f"!(request.userInfo.username in {list(user_names(FEDERATION))})"
-    same = " && ".join(f"object.{part} == oldObject.{part}" for part in ("spec", *_USERS_METADATA))
+    same = " && ".join(f"object.{part} == oldObject.{part}" for part in ("?spec", *_USERS_METADATA))
     kept = "oldObject.metadata.?finalizers.orValue([]).all(f, f in object.metadata.?finalizers.orValue([]))"
     gateway = f"!(request.userInfo.username in {list(user_names(GATEWAY))})"
     policy = _policy(
