@@ -278,8 +278,8 @@ def _administrator_or(process: str) -> str:
     return f"({_MASTERS} || request.userInfo.username in {names})"
 
 
-_NAMESPACES = Match("", "v1", ("namespaces",), ("UPDATE",))
-_KEPT: list[str] = [labels.PROJECT, labels.MANAGED_BY, labels.POD_SECURITY, labels.POD_SECURITY_VERSION]
+_NAMESPACES = Match("", "v1", ("namespaces", "namespaces/status", "namespaces/finalize"), ("UPDATE",))
+_KEPT: list[str] = [labels.PROJECT, labels.PROJECT_UID, labels.MANAGED_BY, labels.POD_SECURITY, labels.POD_SECURITY_VERSION]
 _KEPT_LABELS: Manifest = {
     "matchConditions": [
         {"name": "of-a-project", "expression": f"'{labels.PROJECT}' in oldObject.metadata.?labels.orValue({{}})"},

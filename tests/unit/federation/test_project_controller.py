@@ -40,17 +40,6 @@ NAMESPACE_LABELS: dict[str, tuple[dict[str, str] | None, list[type], str]] = {
 }
 
 
-@pytest.fixture
-def bare(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Namespaces need hold nothing."""
-
-    def nothing(_project: Project) -> tuple[Manifest, ...]:
-        return ()
-
-    monkeypatch.setattr(namespace_objects, "of", nothing)
-
-
-@pytest.mark.usefixtures("bare")
 @pytest.mark.parametrize("case", NAMESPACE_LABELS)
 @pytest.mark.parametrize("cluster", [HOST, "a1"])
 def test_a_namespace_is_brought_to_the_standard_only_if_it_is_the_projects(case: str, cluster: str) -> None:
@@ -61,6 +50,32 @@ def test_a_namespace_is_brought_to_the_standard_only_if_it_is_the_projects(case:
     assert all(write.ref.cluster == cluster for write in writes)
     assert all(write.body["metadata"]["labels"] == WHOLE for write in writes)
     assert ready(made).reason == reason
+
+
+LATER = "2026-11-02T00:00:00Z"  # a day after NOW
+LEVELS: dict[str, tuple[dict[str, Any], str, float | None]] = {
+    "not lowered": ({}, "restricted", None),
+    "lowered for good": ({"level": "baseline"}, "baseline", None),
+    "lowered until later": ({"level": "baseline", "until": LATER}, "baseline", 86_400.0),
+    "privileged until later": ({"level": "privileged", "until": LATER}, "privileged", 86_400.0),
+    "privileged until now": ({"level": "privileged", "until": "2026-11-01T00:00:00Z"}, "restricted", None),
+    "privileged until a day that is not": ({"level": "privileged", "until": "2026-11-31T00:00:00Z"}, "restricted", None),
+    "privileged until a time without a zone": ({"level": "privileged", "until": "2999-01-01"}, "restricted", None),
+    "restricted until later": ({"level": "restricted", "until": LATER}, "restricted", None),
+}
+
+
+@pytest.mark.parametrize("case", LEVELS)
+def test_a_lowered_level_holds_until_its_end(case: str) -> None:
+    security, level, wakes = LEVELS[case]
+    lowered = msgspec.structs.replace(project(), spec=ProjectSpec(pod_security=PodSecurity(**security)))
+    labels = {**OURS, ENFORCE: level, f"{ENFORCE}-version": "v1.36"}
+    made = project_controller.decide(observed(found(HOST, labels), found("a1", None), of=lowered))
+    assert made.wake_after == wakes
+    (created,) = [action for action in made.actions if isinstance(action, Create | Apply)]
+    assert (created.ref.cluster, created.body["metadata"]["labels"]) == ("a1", labels)
+    (status,) = [action for action in made.actions if isinstance(action, Replace)]
+    assert status.body["status"].get("podSecurity", "restricted") == level
 
 
 def test_nothing_is_written_before_the_project_is_proved_to_be_there() -> None:
@@ -209,49 +224,12 @@ def test_the_project_goes_once_every_cluster_proves_that_it_holds_no_namespace_o
     assert release[0].body == {"metadata": {"finalizers": []}}
 
 
-# -- lowered levels -----------------------------------------------------------------------------------------------------------
-
-LATER = "2026-11-02T00:00:00Z"  # a day after NOW
-LEVELS: dict[str, tuple[dict[str, Any], str, float | None]] = {
-    "not lowered": ({}, "restricted", None),
-    "lowered for good": ({"level": "baseline"}, "baseline", None),
-    "lowered until later": ({"level": "baseline", "until": LATER}, "baseline", 86_400.0),
-    "privileged until later": ({"level": "privileged", "until": LATER}, "privileged", 86_400.0),
-    "privileged until now": ({"level": "privileged", "until": "2026-11-01T00:00:00Z"}, "restricted", None),
-    "privileged until a day that does not exist": (
-        {"level": "privileged", "until": "2026-11-31T00:00:00Z"},
-        "restricted",
-        None,
-    ),
-    "restricted until later": ({"level": "restricted", "until": LATER}, "restricted", None),
-}
-
-
-@pytest.mark.parametrize("case", LEVELS)
-def test_a_lowered_level_holds_until_its_end(case: str) -> None:
-    security, level, wakes = LEVELS[case]
-    labels = {**OURS, ENFORCE: level, f"{ENFORCE}-version": "v1.36"}
-    lowered = project(security=PodSecurity(**security))
-    made = project_controller.decide(observed(found(HOST, labels), found("a1", None), of=lowered))
-    assert made.wake_after == wakes
-    (created,) = [action for action in made.actions if isinstance(action, Create)]
-    assert (created.ref.cluster, created.body["metadata"]["labels"]) == ("a1", labels)
-    (status,) = [action for action in made.actions if isinstance(action, Replace)]
-    assert status.body["status"].get("podSecurity", "restricted") == level
-
-
 # -- the objects --------------------------------------------------------------------------------------------------------------
 
 
-def project(
-    *,
-    deleting: bool = False,
-    finalizers: tuple[str, ...] = (NAMESPACES_FINALIZER,),
-    security: PodSecurity = PodSecurity(),  # noqa: B008 - it is frozen
-) -> Project:
+def project(*, deleting: bool = False, finalizers: tuple[str, ...] = (NAMESPACES_FINALIZER,)) -> Project:
     meta = ObjectMeta(name="shop", uid="p", generation=1, resource_version="1", finalizers=finalizers)
-    meta = msgspec.structs.replace(meta, deletion_timestamp=NOW if deleting else None)
-    return Project(spec=ProjectSpec(pod_security=security), metadata=meta)
+    return Project(metadata=msgspec.structs.replace(meta, deletion_timestamp=NOW if deleting else None))
 
 
 def found(cluster: str, labels: dict[str, str] | None, *, deleting: bool = False, why: str = "") -> ProjectNamespace:

@@ -413,6 +413,17 @@ async def test_the_audit_log_is_proved_and_clusters_are_listed(pin: Pin) -> None
     assert (await pin("admin", "clusters")).code == 4
 
 
+async def test_an_administrator_lowers_the_pod_security_of_a_project(pin: Pin) -> None:
+    lower = ("admin", "pod-security", "shop", "privileged", "--reason", "flashes boards")
+    assert (await pin(*lower, "--until", "2999-01-31")).code == 4
+    assert "until is required" in (await pin(*lower, user="root")).err
+    done = await pin(*lower, "--until", "2999-01-31", user="root")
+    assert (done.code, done.out) == (0, "pods of project shop keep to privileged until 2999-01-31T00:00:00Z\n"), done
+    assert (await pin("project", "get", "shop", "-o", "jsonpath={.podSecurity.reason}")).out == "flashes boards\n"
+    assert "POD SECURITY" in (await pin("project", "get", "shop")).out
+    assert (await pin("admin", "pod-security", "shop", "restricted", user="root")).code == 0
+
+
 async def test_versions_of_both_sides(pin: Pin, gateway: Running) -> None:
     assert f"at {gateway.url}" in (await pin("version")).out
 

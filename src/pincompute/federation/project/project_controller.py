@@ -1,7 +1,7 @@
 """Gives every Project a namespace of the same name in the host and in every member, and removes them when it is deleted.
 
 In each of them the API server enforces the Pod Security Standard `restricted` (M-97), or the level to which an administrator
-lowered the project; those in members hold the objects that `namespace_objects` lists. The controller puts back what somebody
+lowered the project. Those in members hold the objects that `namespace_objects` lists. The controller puts back what somebody
 changes, in every cluster that answers, and a lowered level when it ends.
 A namespace is the project's own by the platform's label, the project's name and the Project's uid. Any other namespace of this
 name belongs to somebody else, or to a former project: the controller reports it and never takes it over (S-002). A namespace of
@@ -21,7 +21,7 @@ from pincompute.api.conditions import Condition
 from pincompute.api.labels import HOST, MANAGED_BY, NAMESPACES_FINALIZER, PINCOMPUTE, PROJECT
 from pincompute.api.member_clusters import MEMBERCLUSTERS
 from pincompute.api.meta import Key, Manifest, Object
-from pincompute.api.projects import PROJECTS, RESTRICTED, Project
+from pincompute.api.projects import PROJECTS, RESTRICTED, PodSecurityLevel, Project
 from pincompute.domain import pod_security_defaults, project_namespace
 from pincompute.domain.project_namespace import Owner
 from pincompute.engine.controller import Card, Controller, ReadAccess, WriteAccess, own_key
@@ -40,11 +40,17 @@ def decide(observed: ObservedProject) -> Plan:
         return project_deletion.decide(observed)
     if NAMESPACES_FINALIZER not in project.metadata.finalizers:  # a project of a version that left the namespaces behind
         return plan((_hold(project),))
-    body = manifest(project, observed.now)
+    body = manifest(project, project.spec.pod_security.level_at(observed.now))
     writes = tuple(write for found in observed.namespaces for write in _writes(project, body, found))
     report = _report(observed, _condition(observed, writes))
     wake_after = UNSYNCED_POLL if observed.unsynced else _seconds_lowered(project, observed.now)
     return plan(_guard(project) if writes else (), (*writes, *report), wake_after=wake_after)
+
+
+def manifest(project: Project, level: PodSecurityLevel = RESTRICTED) -> Manifest:
+    name, uid = project.metadata.name, project.metadata.uid
+    labels = {**project_namespace.labels_of(name, uid), **pod_security_defaults.namespace_labels(level)}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
 
 
 def _seconds_lowered(project: Project, now: datetime) -> float | None:
@@ -53,13 +59,6 @@ def _seconds_lowered(project: Project, now: datetime) -> float | None:
     if security.end is None or security.level_at(now) == RESTRICTED:
         return None
     return (security.end - now).total_seconds()
-
-
-def manifest(project: Project, now: datetime) -> Manifest:
-    name, uid = project.metadata.name, project.metadata.uid
-    level = project.spec.pod_security.level_at(now)
-    labels = {**project_namespace.labels_of(name, uid), **pod_security_defaults.namespace_labels(level)}
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
 
 
 def _hold(project: Project) -> Patch:
@@ -76,7 +75,7 @@ def _guard(project: Project) -> tuple[Confirm, ...]:
 
 
 def _writes(project: Project, body: Manifest, found: ProjectNamespace) -> Iterator[Action]:
-    """Yields what the cluster lacks: the namespace as in `body`, or what its labels or its contents should be."""
+    """Yields what the cluster lacks: the namespace, or what its labels or its contents should be."""
     if found.there is None:
         ref = Ref(found.cluster, NAMESPACES, Key("", project.metadata.name))
         yield Create(ref, body, f"project {project.metadata.name} needs its namespace in {found.cluster}")
