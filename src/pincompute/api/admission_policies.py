@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias
 from pincompute.api import crds, fraction_policy, labels, member_clusters, rule_compiler, template_hash
 from pincompute.api.kinds import KINDS, Kinds, WorkloadKind
 from pincompute.api.meta import GROUP, VERSION, Manifest
+from pincompute.api.projects import PROJECTS
 from pincompute.api.revisions import PINREVISIONS
 
 Operation: TypeAlias = Literal["CREATE", "UPDATE", "DELETE"]
@@ -53,6 +54,8 @@ def host(kinds: Kinds = KINDS) -> list[Manifest]:
         *_validating("platform-writes", _REVISIONS_WRITTEN, _by_platform(kinds)),
         *_workload_metadata(workloads),
         *_finalizer("membercluster-finalizer", (member_clusters.MEMBERCLUSTERS.plural,), labels.DRAIN_FINALIZER),
+        *_finalizer("project-finalizer", (PROJECTS.plural,), labels.NAMESPACES_FINALIZER),
+        *_validating("namespace-ownership", _NAMESPACES_LABELLED, _OWNERSHIP),
         *_mutating(
             "fractions-as-text",
             Match(GROUP, VERSION, workloads, ("CREATE", "UPDATE")),
@@ -71,6 +74,8 @@ def member(kinds: Kinds = KINDS) -> list[Manifest]:
         *_validating("platform-writes", written, _by_platform(kinds)),
         *_validating("requests-and-limits", _PODS_CREATED, _HAS_RESOURCES),
         *_mutating("shards-untracked", _shards_created(kinds), _UNTRACKED, "Ignore"),
+        *_validating("namespace-ownership", _NAMESPACES_LABELLED, _OWNERSHIP),
+        *_shards_in_projects(kinds),
     ]
 
 
@@ -161,6 +166,64 @@ def _by_platform(kinds: Kinds) -> Manifest:
             }
         ]
     }
+
+
+_FEDERATION = [f"{PLATFORM_USER}federation", f"{_PLATFORM_ACCOUNT}{labels.service_account('federation')}"]
+_NAMESPACES_LABELLED = Match("", "v1", ("namespaces", "namespaces/status", "namespaces/finalize"), ("CREATE", "UPDATE"))
+
+
+def _label(of: str, name: str) -> str:
+    return f"{of}.metadata.?labels[?'{name}'].orValue('')"
+
+
+def _before(name: str) -> str:
+    return f"(request.operation == 'CREATE' ? '' : {_label('oldObject', name)})"
+
+
+_OWNERSHIP: Manifest = {  # without it, whoever may label a namespace could make it a project's, or take a project's away
+    "matchConditions": [
+        {
+            "name": "not-by-federation-or-administrators",
+            "expression": f"!(request.userInfo.username in {_FEDERATION}) && !('system:masters' in request.userInfo.groups)",
+        }
+    ],
+    "validations": [
+        {
+            "expression": " && ".join(
+                f"{_label('object', name)} == {_before(name)}" for name in (labels.PROJECT, labels.PROJECT_UID)
+            )
+            + f" && ({_label('object', labels.MANAGED_BY)} == '{labels.PINCOMPUTE}') "
+            f"== ({_before(labels.MANAGED_BY)} == '{labels.PINCOMPUTE}')",
+            "messageExpression": f"""'only the platform and cluster administrators write the labels {labels.PROJECT}, '
+                + '{labels.PROJECT_UID} and {labels.MANAGED_BY}: {labels.PINCOMPUTE} of a namespace, and '
+                + request.userInfo.username + ' is neither'""",
+            "reason": "Forbidden",
+        }
+    ],
+}
+
+
+def _shards_in_projects(kinds: Kinds) -> list[Manifest]:
+    """Refuses shards outside of projects' namespaces. Selectors decide, so that a shard in one of these costs nothing more."""
+    message = (
+        """'namespace ' + request.namespace + ' is not that of a project: only the federation prepares such a namespace'"""
+    )
+    probe = f"request.namespace == '{labels.SYSTEM_NAMESPACE}' && has(request.dryRun) && request.dryRun"  # by the installer
+    body: Manifest = {"validations": [{"expression": probe, "messageExpression": message, "reason": "Forbidden"}]}
+    policy, binding = _validating("shards-in-projects", _shards_created(kinds), body)
+    outside = {
+        "managed": {"key": labels.MANAGED_BY, "operator": "NotIn", "values": [labels.PINCOMPUTE]},
+        "named": {"key": labels.PROJECT, "operator": "DoesNotExist"},
+        "owned": {"key": labels.PROJECT_UID, "operator": "DoesNotExist"},
+    }
+    return [policy, *(_narrowed(binding, name, expression) for name, expression in outside.items())]
+
+
+def _narrowed(binding: Manifest, name: str, expression: Manifest) -> Manifest:
+    """Returns the binding for namespaces that match the expression; its name is that of the policy with this one before it."""
+    metadata = {**binding["metadata"], "name": f"{name}-{binding['metadata']['name']}"}
+    match = {"namespaceSelector": {"matchExpressions": [expression]}}
+    return {**binding, "metadata": metadata, "spec": {**binding["spec"], "matchResources": match}}
 
 
 def _validating(name: str, match: Match, body: Manifest) -> list[Manifest]:

@@ -10,12 +10,14 @@ import msgspec
 
 from pincompute.api import template_hash
 from pincompute.api.builtin import (
+    NAMESPACES,
     NODES,
     PODDISRUPTIONBUDGETS,
     PODS,
     Container,
     ContainerStatus,
     LabelSelector,
+    Namespace,
     Node,
     Pod,
     PodDisruptionBudget,
@@ -27,7 +29,7 @@ from pincompute.api.conditions import Condition
 from pincompute.api.labels import MANAGED_BY, ORDINAL, PINCOMPUTE, PODS_FINALIZER, REVISION, SHAPE, SHARD_UID, WORKLOAD
 from pincompute.api.meta import Key, Object, ObjectMeta, OwnerReference, Resource
 from pincompute.api.shards import PINAPPSHARDS, Origin, PinAppShard, ShardBudget, ShardSpec, Share
-from pincompute.domain import pod_security_defaults
+from pincompute.domain import pod_security_defaults, project_namespace
 from pincompute.kube.cache_views import Unknown
 from pincompute.operator.replicas import pod_disruption_budget
 from pincompute.operator.replicas.replicas_controller import INDEXES, ObservedShard
@@ -152,8 +154,11 @@ class FixedTables:
         return cluster == "local"
 
 
+PROJECT = Namespace(metadata=ObjectMeta(name="demo", uid="n", labels=project_namespace.labels_of("demo", "demo-uid")))
+
+
 def world(
     shards: Iterable[Object] = (), pods: Iterable[Pod] = (), nodes: Iterable[Node] = (), unsynced: Any = None
 ) -> FixedTables:
-    given = {PINAPPSHARDS: shards, PODS: pods, NODES: nodes, PODDISRUPTIONBUDGETS: ()}
+    given = {PINAPPSHARDS: shards, PODS: pods, NODES: nodes, PODDISRUPTIONBUDGETS: (), NAMESPACES: (PROJECT,)}
     return FixedTables({kind: FixedTable(kind, objects, synced=kind is not unsynced) for kind, objects in given.items()})
