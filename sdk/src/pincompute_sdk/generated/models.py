@@ -593,6 +593,8 @@ class ProjectStatus(Model):
     """Workloads can be created."""
     message: str = ""
     """What is so, and what to do."""
+    remaining: tuple[RemainingNamespace, ...] = ()
+    """Of a project that is being deleted: where something of it is left."""
 
 
 class ProjectWritten(Model):
@@ -627,6 +629,13 @@ class Rejection(Model):
     """One CamelCase word for programs."""
     message: str
     """A sentence: why not, and what would change it."""
+
+
+class RemainingNamespace(Model):
+    cluster: str
+    """The cluster that still holds something of the project, or may hold it."""
+    message: str = ""
+    """What is left there, or why that is not known."""
 
 
 class ReplicaContainerStatus(Model):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pincompute.api.conditions import find
 from pincompute.api.meta import Struct, doc
-from pincompute.api.projects import PROJECTS, ProjectMember
+from pincompute.api.projects import PROJECTS, ProjectMember, RemainingNamespace
 from pincompute.api.projects import Project as ProjectObject
 from pincompute.gateway.model.field_mapping import field, table
 from pincompute.gateway.model.simple_kind import SimpleKind, SimpleObject
@@ -15,6 +15,9 @@ from pincompute.gateway.model.simple_kind import SimpleKind, SimpleObject
 class ProjectStatus(Struct):
     ready: Annotated[bool, doc("Workloads can be created.")]
     message: Annotated[str, doc("What is so, and what to do.")] = ""
+    remaining: Annotated[
+        tuple[RemainingNamespace, ...], doc("Of a project that is being deleted: where something of it is left.")
+    ] = ()
 
 
 class Project(SimpleObject, tag_field="kind", tag="Project"):
@@ -29,7 +32,7 @@ def _status(obj: ProjectObject) -> ProjectStatus:
     ready = find(obj.status.conditions, "Ready")
     if ready is None:
         return ProjectStatus(ready=False, message="it is being prepared")
-    return ProjectStatus(ready=ready.status == "True", message=ready.message)
+    return ProjectStatus(ready=ready.status == "True", message=ready.message, remaining=obj.status.remaining)
 
 
 PROJECT: SimpleKind[Project] = SimpleKind(
