@@ -219,6 +219,7 @@ class DecisionRecord(Model, tag_field="type", tag="decision"):
     project: str
     at: datetime
     scheduling: Scheduling
+    project_uid: str = ""
     workload: str = ""
     name: str = ""
     uid: str = ""
@@ -286,6 +287,7 @@ class EventRecord(Model, tag_field="type", tag="event"):
     about: str
     object: str
     last: datetime
+    project_uid: str = ""
     workload: str = ""
     name: str = ""
     uid: str = ""
@@ -303,6 +305,7 @@ class ExitRecord(Model, tag_field="type", tag="exit"):
     at: datetime
     pod: str
     pod_uid: str
+    project_uid: str = ""
     workload: str = ""
     name: str = ""
     uid: str = ""
@@ -502,6 +505,7 @@ class OperationRecord(Model, tag_field="type", tag="operation"):
     request_id: str
     verb: str
     author: str
+    project_uid: str = ""
     workload: str = ""
     name: str = ""
     uid: str = ""
@@ -715,6 +719,7 @@ class RevisionRecord(Model, tag_field="type", tag="revision"):
     project: str
     at: datetime
     generation: int
+    project_uid: str = ""
     workload: str = ""
     name: str = ""
     uid: str = ""
@@ -802,6 +807,7 @@ class StateRecord(Model, tag_field="type", tag="state"):
     project: str
     at: datetime
     after: str
+    project_uid: str = ""
     workload: str = ""
     name: str = ""
     uid: str = ""
