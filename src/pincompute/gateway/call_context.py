@@ -35,6 +35,7 @@ CallerKind: TypeAlias = Literal["user", "service", "platform", "anonymous"]
 RESOURCES: tuple[Resource, ...] = (
     "projects",
     "members",
+    "policies",
     "logs",
     "shells",
     "files",

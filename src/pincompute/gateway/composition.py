@@ -122,7 +122,7 @@ async def compose(settings: GatewaySettings, clusters: Clusters, kinds: SimpleKi
             now=clock.wall,
         )
         replicas, access, permissions = ReplicaLookup(reads), ReplicaAccess(clusters), StreamPermissions(authorizer, time.time)
-        verbs = LifecycleService(reads, replicas, access, RollbackCandidates(reads, store))
+        verbs = LifecycleService(reads, replicas, access, RollbackCandidates(reads, store), authorizer)
         served = OpenApiDocument(lambda: printed_document(kinds))
         given: Mapping[str, Any] = {
             "roles": roles,
@@ -133,7 +133,7 @@ async def compose(settings: GatewaySettings, clusters: Clusters, kinds: SimpleKi
             "shells": ReplicaStreamService(reads, verbs, replicas, access, permissions, settings),
             "history": HistoryService(reads, store, clock),
             "reader": ReadService(clusters, reads, authorizer),
-            "writer": WriteService(reads),
+            "writer": WriteService(reads, authorizer),
         }
         built = application.build(application.ApplicationParts(settings, reads, guards, served, given), routes(kinds))
         yield Composition(settings, clusters, built, store, tokens, recorder, served)
