@@ -49,7 +49,7 @@ def monitoring(region: Region) -> Iterator[str]:
 
 def test_founding_a_project_takes_over_no_namespace_of_its_name(region: Region, monitoring: str) -> None:
     """Its pods would run beside that team's secrets. In the other members the project works."""
-    region.apply({"apiVersion": "pincompute.io/v1alpha1", "kind": "Project", "metadata": {"name": monitoring}, "spec": {}})
+    region.apply(_project(monitoring))
     told = region.eventually("the name is reported as taken", lambda: _ready(region, monitoring, "NameTaken"))
     assert f"namespace {monitoring} in {MEMBER} exists and is not the platform's" in told.message
     region.apply(web(monitoring, replicas=3))
@@ -72,9 +72,7 @@ def test_a_shard_is_refused_in_a_namespace_that_is_no_projects(region: Region, p
 
 def test_a_project_founded_again_inherits_nothing(region: Region, admin: TerminalUser, dev: TerminalUser) -> None:
     """Neither the secrets in its namespaces nor its history. The former owner has no right in it either."""
-    admin.pin("project", "create", FOUNDED)
-    admin.pin("project", "grant", "dev", "owner", "--project", FOUNDED)
-    region.eventually("the project is ready", lambda: _ready(region, FOUNDED, "Prepared"))
+    _found(region, FOUNDED, "dev")
     region.apply(web(FOUNDED, "heir", replicas=1))
     region.settled(FOUNDED, "heir")
     _keep_secret(region, FOUNDED)
@@ -85,16 +83,25 @@ def test_a_project_founded_again_inherits_nothing(region: Region, admin: Termina
     done = dev.pin("project", "delete", FOUNDED, "--workloads", "--yes", "--wait")
     assert f"project {FOUNDED} is deleted" in done.out
     assert _uids(region, FOUNDED) == {}
-    admin.pin("project", "create", FOUNDED)
-    region.eventually("the new project is ready", lambda: _ready(region, FOUNDED, "Prepared"))
+    _found(region, FOUNDED, "somebody")
     assert not set(before.values()) & set(_uids(region, FOUNDED).values())
     assert region.members[MEMBER].get(SECRETS, FOUNDED, "password") is None
     assert dev.pin("list", "--project", FOUNDED, status=None).status != 0
-    admin.pin("project", "grant", "dev", "owner", "--project", FOUNDED)
+    _found(region, FOUNDED, "dev")
     assert "heir" not in dev.pin("timeline", "--project", FOUNDED, status=None).out
     assert dev.pin("history", "heir", "--project", FOUNDED, status=None).status != 0
     assert "heir" in admin.pin("history", "heir", "--project", FOUNDED).out
-    admin.pin("project", "delete", FOUNDED, "--yes", "--wait")
+    region.host.delete(PROJECTS, "", FOUNDED)
+
+
+def _project(name: str, *owners: str) -> Manifest:
+    spec = {"members": [{"name": owner, "role": "owner"} for owner in owners]}
+    return {"apiVersion": "pincompute.io/v1alpha1", "kind": "Project", "metadata": {"name": name}, "spec": spec}
+
+
+def _found(region: Region, name: str, owner: str) -> None:
+    region.apply(_project(name, owner))
+    region.eventually("the project is ready", lambda: _ready(region, name, "Prepared"))
 
 
 def _ready(region: Region, name: str, reason: str) -> Condition | None:
