@@ -10,21 +10,20 @@ import pytest
 from real_api_server import TOKEN, RealServer, running
 
 from pincompute import installation
-from pincompute.api import labels
 from pincompute.api.builtin import NAMESPACES
 from pincompute.api.kinds import KINDS
 from pincompute.api.labels import (
     AUDIT_HEADS,
     DRAIN_FINALIZER,
-    MANAGED_BY,
-    PINCOMPUTE,
-    PROJECT,
+    NAMESPACES_FINALIZER,
     SHARDS_FINALIZER,
     SYSTEM_NAMESPACE,
 )
 from pincompute.api.member_clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS
 from pincompute.api.meta import Manifest, Object, Resource
+from pincompute.api.projects import PROJECTS
 from pincompute.api.workloads import PINAPPS, PINPODS
+from pincompute.domain import project_namespace
 from pincompute.kube import api_errors, write_requests
 from pincompute.kube.api_client import ApiClient
 from pincompute.kube.kubeconfig import ClusterConfig
@@ -32,9 +31,10 @@ from pincompute.region.cluster.manifest_installer import Installer
 
 pytestmark = pytest.mark.region
 TEMPLATE = {"spec": {"containers": [{"name": "web", "image": "hello:1"}]}}
-SHOP = {"metadata": {"name": "shop", "labels": {MANAGED_BY: PINCOMPUTE, PROJECT: "shop"}}}
+SHOP = {"metadata": {"name": "shop", "labels": project_namespace.labels_of("shop", "shop-uid")}}
 AT_ONCE: tuple[tuple[Resource[Any], str, Manifest, str], ...] = (
     (MEMBERCLUSTERS, "", {"spec": {"zone": "a", "kubeconfig": {"name": "a1"}}}, DRAIN_FINALIZER),
+    (PROJECTS, "", {"spec": {}}, NAMESPACES_FINALIZER),
     (PINAPPS, "shop", {"spec": {"replicas": 1, "template": TEMPLATE}}, SHARDS_FINALIZER),
     (PINPODS, "shop", {"spec": {"template": TEMPLATE}}, SHARDS_FINALIZER),
 )
@@ -71,8 +71,9 @@ async def test_a_new_member_takes_the_first_write_of_every_kind(new_server: Real
     """None of them is refused as one that is not known."""
     async with client(new_server) as api:
         await Installer(api).apply_all(installation.of("member"))
+        await write_requests.create(api, NAMESPACES, SHOP, "test")
         for kind in (*(kind.shard for kind in KINDS), CLUSTERCAPACITIES):
-            namespace = {"namespace": labels.SYSTEM_NAMESPACE} if kind.namespaced else {}
+            namespace = {"namespace": "shop"} if kind.namespaced else {}
             try:
                 await post(api, kind, {"metadata": {"name": "first", **namespace}})
             except api_errors.Refused as refused:

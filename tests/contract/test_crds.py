@@ -28,7 +28,7 @@ from pincompute.api import (
 )
 from pincompute.api.meta import GROUP, Resource
 from pincompute.api.projects import PodSecurityLevel
-from pincompute.domain import pod_security_defaults
+from pincompute.domain import pod_security_defaults, project_namespace
 from pincompute.kube import api_errors
 from pincompute.kube.api_client import ApiClient
 from pincompute.kube.kubeconfig import ClusterConfig
@@ -92,7 +92,11 @@ async def server(real_server: RealServer, kubectl: Kubectl, unique: str) -> Asyn
 
     async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"}) as session:
         api = Api(session, real_server.url, compact, unique)
-        (await api.post("/api/v1/namespaces", {"metadata": {"name": unique, "labels": {labels.PROJECT: unique}}})).ok(201)
+        (
+            await api.post(
+                "/api/v1/namespaces", {"metadata": {"name": unique, "labels": project_namespace.labels_of(unique, "uid")}}
+            )
+        ).ok(201)
         if not kubectl.in_force:
             await until(lambda: _policies_in_force(api), "the admission policies to be in force")
             kubectl.in_force = True
@@ -470,6 +474,40 @@ async def test_only_the_platform_writes_shards(server: Api) -> None:
     (await server.post(path, SHARD)).ok(201)
     assert (await _as_alice(server, "DELETE", f"{path}/s", None)).code == 403
     (await server.delete(f"{path}/s")).ok()
+
+
+async def test_shards_are_only_made_in_namespaces_of_projects(server: Api, unique: str) -> None:
+    """Also not by the federation, whose view may be wrong, and not by an administrator, who may err."""
+    (await server.post(shards.PINAPPSHARDS.path(server.namespace), SHARD, dryRun="All")).ok(201)
+    for number, lacking in enumerate(project_namespace.labels_of(unique, "uid")):
+        name = f"{unique}-{number}"
+        found = {label: value for label, value in project_namespace.labels_of(name, "uid").items() if label != lacking}
+        (await server.post("/api/v1/namespaces", {"metadata": {"name": name, "labels": found}})).ok(201)
+        refused = (await server.post(shards.PINAPPSHARDS.path(name), SHARD, dryRun="All")).refused(403, "Forbidden")
+        assert f"namespace {name} is not that of a project" in refused["message"]
+        (await server.delete(f"/api/v1/namespaces/{name}")).ok()
+
+
+FEDERATION = "system:serviceaccount:pincompute-system:pincompute-federation"
+
+
+async def test_only_the_federation_and_administrators_own_namespaces(server: Api, unique: str) -> None:
+    """Whoever may label a namespace could otherwise make it a project's, or take a project's away."""
+    (await _as_alice(server, "POST", "/api/v1/namespaces", {"metadata": {"name": f"{unique}-x"}})).ok(201)
+    foreign, own = f"/api/v1/namespaces/{unique}-x", f"/api/v1/namespaces/{unique}"
+    labels_of = project_namespace.labels_of(f"{unique}-x", "uid")
+    (await _as_alice(server, "PATCH", foreign, {"metadata": {"labels": {"team": "web"}}}, content_type=MERGE)).ok()
+    (await _as_alice(server, "PATCH", own, {"metadata": {"labels": {"team": "web"}}}, content_type=MERGE)).ok()
+    for label, value in labels_of.items():
+        for path, change in ((foreign, value), (f"{foreign}/status", value), (own, None), (own, "other")):
+            body = {"metadata": {"labels": {label: change}}}
+            refused = (await _as_alice(server, "PATCH", path, body, content_type=MERGE)).refused(403, "Forbidden")
+            assert "only the platform changes the labels" in refused["message"]
+        made = {"metadata": {"name": f"{unique}-y", "labels": {label: value}}}
+        (await _as_alice(server, "POST", "/api/v1/namespaces", made, dryRun="All")).refused(403, "Forbidden")
+    (await server.patch(foreign, {"metadata": {"labels": labels_of}}, dryRun="All")).ok()
+    (await _as_user(server, FEDERATION, "POST", "/api/v1/namespaces", made, dryRun="All")).ok(201)
+    (await server.delete(foreign)).ok()
 
 
 async def test_a_shard_keeps_template_fields_that_this_member_does_not_know(server: Api) -> None:

@@ -26,6 +26,7 @@ from pincompute.api.projects import PROJECTS
 from pincompute.api.revisions import PINREVISIONS
 from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS
 from pincompute.api.workloads import PINAPPS, PINPODS
+from pincompute.domain import project_namespace
 from pincompute.engine.api_refusals import ApiRefusals
 from pincompute.engine.controller import Controller
 from pincompute.engine.engine import Engine
@@ -75,9 +76,9 @@ class WriteHistory:
                 self.deleted.append(event.object["metadata"]["name"])
 
 
-def store(*kinds: Resource[Any]) -> ClusterStore:
+def store(*kinds: Resource[Any], project_uid: str = "shop-uid") -> ClusterStore:
     made = ClusterStore(resources=kinds)
-    made.create(NAMESPACES, "", {"metadata": {"name": SHOP, **OURS}})
+    made.create(NAMESPACES, "", {"metadata": {"name": SHOP, "labels": project_namespace.labels_of(SHOP, project_uid)}})
     return made
 
 
@@ -256,8 +257,9 @@ class StaleRegion:
     @classmethod
     def empty(cls) -> StaleRegion:
         region = cls({HOST: store(PINAPPS, PINPODS, PINREVISIONS, MEMBERCLUSTERS, PROJECTS)})
+        project = region.host.create(PROJECTS, "", {"metadata": {"name": SHOP}, "spec": {}})
         for name in ("a1", "b1"):
-            region.stores[name] = store(PINAPPSHARDS, PINPODSHARDS, CLUSTERCAPACITIES)
+            region.stores[name] = store(PINAPPSHARDS, PINPODSHARDS, CLUSTERCAPACITIES, project_uid=project["metadata"]["uid"])
             spec = {"zone": name[0], "kubeconfig": {"name": name}}
             region.host.create(MEMBERCLUSTERS, "", {"metadata": {"name": name}, "spec": spec})
             ready = {"conditions": [{"type": "Ready", "status": "True"}]}

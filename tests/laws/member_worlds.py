@@ -15,6 +15,7 @@ from pincompute.api.builtin import NAMESPACES, NODES, PODS
 from pincompute.api.labels import LOCAL, MANAGED_BY, PINCOMPUTE, PODS_FINALIZER, SYSTEM_NAMESPACE
 from pincompute.api.meta import Key, Manifest
 from pincompute.api.shards import PINAPPSHARDS
+from pincompute.domain import project_namespace
 from pincompute.operator import operator_process as operator
 from pincompute.operator.replicas.replicas_controller import INDEXES
 from pincompute.testing.laws import Case, Scenario, SimulatedProcess, SimulatedWorld
@@ -43,8 +44,8 @@ def make(world: SimulatedWorld, mix: list[Manifest]) -> None:
 
 
 def begin(world: SimulatedWorld, mix: list[Manifest]) -> None:
-    for name in (SYSTEM_NAMESPACE, SHOP):
-        world.make(MEMBER, NAMESPACES, {"metadata": {"name": name}})
+    world.make(MEMBER, NAMESPACES, {"metadata": {"name": SYSTEM_NAMESPACE}})
+    world.make(MEMBER, NAMESPACES, {"metadata": {"name": SHOP, "labels": project_namespace.labels_of(SHOP, "shop-uid")}})
     ready = [{"type": "Ready", "status": "True"}]
     for name in ("n1", "n2"):
         world.make(MEMBER, NODES, {"metadata": {"name": name}})

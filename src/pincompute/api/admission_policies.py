@@ -71,6 +71,7 @@ def host(kinds: Kinds = KINDS) -> list[Manifest]:
         *_project_metadata(),
         *_validating("project-members", Match(GROUP, VERSION, (PROJECTS.plural,), ("UPDATE",)), _MEMBERS_GRANTED),
         *_finalizer("membercluster-finalizer", (member_clusters.MEMBERCLUSTERS.plural,), labels.DRAIN_FINALIZER),
+        *_finalizer("project-finalizer", (PROJECTS.plural,), labels.NAMESPACES_FINALIZER),
         *_mutating(
             "fractions-as-text",
             Match(GROUP, VERSION, workloads, ("CREATE", "UPDATE")),
@@ -91,6 +92,7 @@ def member(kinds: Kinds = KINDS) -> list[Manifest]:
         *_pod_policies(),
         *_validating("project-namespaces", _NAMESPACES, _KEPT_LABELS),
         *_mutating("shards-untracked", _shards_created(kinds), _UNTRACKED, "Ignore"),
+        *_shards_in_projects(kinds),
     ]
 
 
@@ -278,24 +280,6 @@ def _administrator_or(process: str) -> str:
     return f"({_MASTERS} || request.userInfo.username in {names})"
 
 
-_NAMESPACES = Match("", "v1", ("namespaces", "namespaces/status", "namespaces/finalize"), ("UPDATE",))
-_KEPT: list[str] = [labels.PROJECT, labels.PROJECT_UID, labels.MANAGED_BY, labels.POD_SECURITY, labels.POD_SECURITY_VERSION]
-_KEPT_LABELS: Manifest = {
-    "matchConditions": [
-        {"name": "of-a-project", "expression": f"'{labels.PROJECT}' in oldObject.metadata.?labels.orValue({{}})"},
-        {"name": "not-by-the-federation", "expression": f"!{_administrator_or(labels.FEDERATION)}"},
-    ],
-    "validations": [
-        {
-            "expression": f"{_KEPT}.all(k, object.metadata.?labels[?k] == oldObject.metadata.?labels[?k])",
-            "message": f"metadata.labels: only the platform changes {', '.join(_KEPT)} of a project's namespace: leave them; "
-            "an administrator changes spec.podSecurity of the Project",
-            "reason": "Forbidden",
-        }
-    ],
-}
-
-
 def _only_by(kinds: Kinds, *processes: str) -> Manifest:
     """Refuses everybody else, but for administrators in an emergency."""
     workloads = " or ".join(kind.workload.kind for kind in kinds)
@@ -311,6 +295,66 @@ def _only_by(kinds: Kinds, *processes: str) -> Manifest:
             }
         ]
     }
+
+
+def _label(of: str, name: str) -> str:
+    return f"{of}.metadata.?labels[?'{name}'].orValue('')"
+
+
+def _before(name: str) -> str:
+    return f"(request.operation == 'CREATE' ? '' : {_label('oldObject', name)})"
+
+
+_NAMESPACES = Match("", "v1", ("namespaces", "namespaces/status", "namespaces/finalize"), ("CREATE", "UPDATE"))
+_STANDARD: list[str] = [labels.POD_SECURITY, labels.POD_SECURITY_VERSION]
+_KEPT_LABELS: Manifest = {  # whoever may label a namespace could otherwise make it a project's, or take its walls away
+    "matchConditions": [
+        {"name": "not-by-federation-or-administrators", "expression": f"!{_administrator_or(labels.FEDERATION)}"}
+    ],
+    "validations": [
+        {
+            "expression": " && ".join(
+                f"{_label('object', name)} == {_before(name)}" for name in (labels.PROJECT, labels.PROJECT_UID)
+            )
+            + f" && ({_label('object', labels.MANAGED_BY)} == '{labels.PINCOMPUTE}') "
+            f"== ({_before(labels.MANAGED_BY)} == '{labels.PINCOMPUTE}')",
+            "messageExpression": f"""'only the platform changes the labels {labels.PROJECT}, '
+                + '{labels.PROJECT_UID} and {labels.MANAGED_BY}: {labels.PINCOMPUTE} of a namespace, and '
+                + request.userInfo.username + ' is not it: leave them'""",
+            "reason": "Forbidden",
+        },
+        {
+            "expression": f"{_before(labels.PROJECT)} == '' || "
+            f"{_STANDARD}.all(k, object.metadata.?labels[?k] == oldObject.metadata.?labels[?k])",
+            "message": f"metadata.labels: only the platform changes {' and '.join(_STANDARD)} of a project's namespace: "
+            "leave them; an administrator changes spec.podSecurity of the Project",
+            "reason": "Forbidden",
+        },
+    ],
+}
+
+
+def _shards_in_projects(kinds: Kinds) -> list[Manifest]:
+    """Refuses shards outside of projects' namespaces. Selectors decide, so that a shard in one of these costs nothing more."""
+    message = (
+        """'namespace ' + request.namespace + ' is not that of a project: only the federation prepares such a namespace'"""
+    )
+    probe = f"request.namespace == '{labels.SYSTEM_NAMESPACE}' && has(request.dryRun) && request.dryRun"  # by the installer
+    body: Manifest = {"validations": [{"expression": probe, "messageExpression": message, "reason": "Forbidden"}]}
+    policy, binding = _validating("shards-in-projects", _shards_created(kinds), body)
+    outside = {
+        "managed": {"key": labels.MANAGED_BY, "operator": "NotIn", "values": [labels.PINCOMPUTE]},
+        "named": {"key": labels.PROJECT, "operator": "DoesNotExist"},
+        "owned": {"key": labels.PROJECT_UID, "operator": "DoesNotExist"},
+    }
+    return [policy, *(_narrowed(binding, name, expression) for name, expression in outside.items())]
+
+
+def _narrowed(binding: Manifest, name: str, expression: Manifest) -> Manifest:
+    """Returns the binding for namespaces that match the expression; its name is that of the policy with this one before it."""
+    metadata = {**binding["metadata"], "name": f"{name}-{binding['metadata']['name']}"}
+    match = {"namespaceSelector": {"matchExpressions": [expression]}}
+    return {**binding, "metadata": metadata, "spec": {**binding["spec"], "matchResources": match}}
 
 
 def _validating(name: str, match: Match, body: Manifest) -> list[Manifest]:

@@ -23,7 +23,7 @@ from pincompute.store.sql_tables import records as table
 LONGEST_PAGE = 1000
 ROW = 250  # bytes a row takes beside its body and words, indexes included
 LONGEST_WORDS = 4000
-REPLACED = ("project", "workload", "name", "uid", "until", "rank", "words", "body", "size")
+REPLACED = ("project", "project_uid", "workload", "name", "uid", "until", "rank", "words", "body", "size")
 
 
 class CursorError(ValueError):
@@ -31,8 +31,19 @@ class CursorError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class ProjectLifetime:
+    """One project among those that have had its name: records of its own, and those without a uid since it was founded."""
+
+    uid: str
+    founded: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class RecordFilter:
-    """Which records to read; an empty or None field does not narrow. The search for `text` ignores case."""
+    """Which records to read; an empty or None field does not narrow. The search for `text` ignores case.
+
+    With a `lifetime`, records of former projects of the name are left out.
+    """
 
     project: str
     workload: str = ""
@@ -42,6 +53,7 @@ class RecordFilter:
     since: datetime | None = None
     until: datetime | None = None
     text: str = ""
+    lifetime: ProjectLifetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +138,7 @@ def _row(line: bytes) -> dict[str, Any] | None:
         "key": record.key,
         "type": record.type,
         "project": record.project,
+        "project_uid": record.project_uid,
         "workload": record.workload,
         "name": record.name,
         "uid": record.uid,
@@ -160,6 +173,9 @@ def _conditions(wanted: RecordFilter) -> list[sa.ColumnElement[bool]]:
         found.append(c.until >= micros(wanted.since))
     if wanted.until is not None:
         found.append(c.at <= micros(wanted.until))
+    if wanted.lifetime is not None:
+        unmarked = sa.and_(c.project_uid == "", c.at >= micros(wanted.lifetime.founded))
+        found.append(sa.or_(c.project_uid == wanted.lifetime.uid, unmarked))
     if wanted.text:
         found.append(c.words.contains(wanted.text.casefold(), autoescape=True))
     return found

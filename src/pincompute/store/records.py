@@ -27,12 +27,16 @@ _SEPARATOR = "\x1f"  # in no name
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel", tag_field="type"):
-    """Something that happened. `workload` is its kind; `name` is empty for what concerns a whole project."""
+    """Something that happened. `workload` is its kind; `name` is empty for what concerns a whole project.
+
+    `project_uid` tells projects of one name apart; it is empty in records of earlier versions.
+    """
 
     searched: ClassVar[tuple[str, ...]] = ()
     """The fields that a search by text reads."""
 
     project: str
+    project_uid: str = ""
     workload: str = ""
     name: str = ""
     uid: str = ""

@@ -28,6 +28,7 @@ records = sa.Table(
     sa.Column("words", sa.Text, nullable=False),  # casefolded
     sa.Column("body", sa.LargeBinary, nullable=False),
     sa.Column("size", sa.Integer, nullable=False),  # bytes the row takes, about
+    sa.Column("project_uid", sa.String(64), nullable=False, server_default=""),  # empty in rows of earlier versions
     sa.UniqueConstraint("key", name="records_key"),
     sa.Index("records_workload", "project", "name", "at", "id"),
     sa.Index("records_project", "project", "at", "id"),

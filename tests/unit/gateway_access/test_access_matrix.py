@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
-from access_fixtures import World, user
+from access_fixtures import World, project, user
+from msgspec.structs import replace
 
 from pincompute.gateway.access import TokenScope
 from pincompute.gateway.access.permissions import RESOURCES, VERBS
@@ -117,3 +118,16 @@ async def test_a_denial_names_its_cause(caller: str, place: str, why: str, remed
         PEOPLE.get(caller) or await TOKENS[caller](world), Operation("projects", "update" if place else "create"), place
     )
     assert (found.allowed, found.why, found.remedy) == (False, why, remedy)
+
+
+async def test_a_token_of_a_former_project_opens_nothing_in_a_later_one_of_its_name() -> None:
+    """Its owner may be a member of both: the token was made for the former one alone."""
+    world, reads = World(), Operation("apps", "list")
+    token = await world.service(user("olga"), TokenScope("demo", role="owner"))
+    assert world.authorizer.decide(token, reads, "demo").allowed
+    world.time.pass_by(60)
+    again = project("demo", olga="owner")
+    world.projects["demo"] = replace(again, metadata=replace(again.metadata, creation_timestamp=world.time.now))
+    assert world.authorizer.decide(user("olga"), reads, "demo").allowed
+    assert world.authorizer.decide(await world.service(user("olga"), TokenScope("demo", role="owner")), reads, "demo").allowed
+    assert not world.authorizer.decide(token, reads, "demo").allowed

@@ -13,8 +13,10 @@ from urllib.parse import quote
 import pytest
 from gateway.served_gateway import Running, running
 from history_samples import event, exit_of, operation, revision, spec, state
+from msgspec.structs import replace
 
 from pincompute.api.meta import Key
+from pincompute.api.projects import PROJECTS
 from pincompute.api.workloads import PINAPPS
 from pincompute.store.records import GONE, AnyRecord
 
@@ -25,10 +27,11 @@ PAST = ("history", "events", "timeline")
 
 
 @asynccontextmanager
-async def served(folder: Path, *records: AnyRecord) -> AsyncIterator[Running]:
-    """With this history in project shop."""
+async def served(folder: Path, *records: AnyRecord, project_uid: str | None = None) -> AsyncIterator[Running]:
+    """With this history in project shop, or in another project that had its name."""
     async with running(folder) as there:
-        there.gateway.store.record(*records)
+        uid = there.host.store.get(PROJECTS, Key("", "shop"))["metadata"]["uid"] if project_uid is None else project_uid
+        there.gateway.store.record(*(replace(record, project_uid=uid) for record in records))
         assert await there.gateway.store.settled(WITHIN)
         yield there
 
@@ -95,6 +98,17 @@ async def test_a_deletion_has_its_author_and_the_past_stays(tmp_path: Path) -> N
         operations = (await told(there, f"{HELLO}/history?type=operation"))["items"]
         assert [o["verb"] for o in operations] == ["delete", "create"], "a dry run is no deletion"
         assert (await there.ask("vera", "GET", HELLO))[0] == 404
+
+
+@pytest.mark.parametrize("project_uid", ["former", ""], ids=["a former project's", "of an earlier version"])
+async def test_history_from_before_the_project_is_for_administrators(tmp_path: Path, project_uid: str) -> None:
+    """Its members never were members of the former project of the name."""
+    async with served(tmp_path, *LIFE, project_uid=project_uid) as there:
+        for aspect in (*PAST, "explain"):
+            assert (await there.ask("vera", "GET", f"{HELLO}/{aspect}"))[0] == 404
+            assert (await there.ask("root", "GET", f"{HELLO}/{aspect}"))[0] == 200
+        assert (await told(there, "/v1/projects/shop/timeline"))["items"] == []
+        assert len((await told(there, "/v1/projects/shop/timeline", "root"))["items"]) == len(LIFE) - 1
 
 
 async def test_of_what_ran_everything_is_still_told(tmp_path: Path) -> None:

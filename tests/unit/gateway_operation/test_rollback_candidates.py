@@ -9,12 +9,14 @@ import pytest
 from replica_samples import NOW, TARGET, app
 
 from pincompute.api.meta import Manifest, ObjectMeta
+from pincompute.api.projects import Project
 from pincompute.api.revisions import PinRevision, PinRevisionSpec
 from pincompute.gateway.operation import rollback_candidates
 from pincompute.gateway.operation.lifecycle_rules import RollbackRevision
 from pincompute.gateway.operation.rollback_candidates import RollbackCandidates
 from pincompute.gateway.problems import Problem
 from pincompute.store.database import StoreUnavailable
+from pincompute.store.history_table import ProjectLifetime, RecordFilter
 
 
 def kept(*names: str) -> tuple[PinRevision, ...]:
@@ -70,11 +72,15 @@ class Away:
     def revisions(self, _obj: Any) -> tuple[PinRevision, ...]:
         return self._kept
 
+    def get(self, _resource: Any, _project: str, name: str) -> Project:
+        return Project(metadata=ObjectMeta(name=name, uid="p", creation_timestamp=NOW))
+
     @property
     def history(self) -> Away:
         return self
 
-    async def page(self, *_: Any, **__: Any) -> Any:
+    async def page(self, wanted: RecordFilter, **__: Any) -> Any:
+        assert wanted.lifetime == ProjectLifetime("p", NOW), "templates of a former project are not for this one"
         raise StoreUnavailable("no answer")
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 from workload_gateway import Running
 
+from pincompute.api.labels import NAMESPACES_FINALIZER
 from pincompute.api.meta import Key
 from pincompute.api.projects import PROJECTS
 from pincompute.api.workloads import PINAPPS
 
+SHOP = Key("", "shop")
 MEMBERS = "/v1/projects/shop/members"
 
 
@@ -48,9 +50,29 @@ async def test_a_project_with_workloads_is_not_deleted(gateway: Running) -> None
     status, problem, _ = await gateway.ask("alice", "DELETE", "/v1/projects/shop")
     assert (status, problem["code"]) == (409, "conflict")
     assert "app ant" in problem["detail"]
+    assert "--workloads" in problem["remedy"]
+    status, asked, _ = await gateway.ask("alice", "DELETE", "/v1/projects/shop?workloads=true&dryRun=true")
+    assert (status, asked["dryRun"]) == (202, True)
     assert (await gateway.ask("alice", "DELETE", "/v1/projects/shop/apps/ant"))[0] == 202
     assert (await gateway.ask("alice", "DELETE", "/v1/projects/shop"))[0] == 202
     assert (await gateway.ask("root", "GET", "/v1/projects/shop"))[0] == 404
+
+
+async def test_a_project_that_is_being_deleted_says_what_it_waits_for(gateway: Running) -> None:
+    """And nobody founds another under its name meanwhile: that one would find the former's secrets and volumes."""
+    store = gateway.host.store
+    store.patch(PROJECTS, SHOP, {"metadata": {"finalizers": [NAMESPACES_FINALIZER]}}, content_type="merge-patch")
+    await gateway.caught_up()
+    status, accepted, _ = await gateway.ask("alice", "DELETE", "/v1/projects/shop?workloads=true")
+    assert (status, accepted["waitsFor"]) == (202, ["its workloads", "its namespaces in all clusters"])
+    remaining = [{"cluster": "a1", "message": "the cluster does not answer"}]
+    store.patch(PROJECTS, SHOP, {"status": {"remaining": remaining}}, content_type="merge-patch", subresource="status")
+    await gateway.caught_up()
+    _, item, _ = await gateway.ask("alice", "GET", "/v1/projects/shop")
+    assert item["status"]["remaining"] == remaining
+    status, problem, _ = await gateway.ask("carl", "POST", "/v1/projects", {"name": "shop"})
+    assert (status, problem["code"]) == (409, "conflict")
+    assert "still being deleted" in problem["detail"]
 
 
 async def test_members_come_and_go_and_change_their_role(gateway: Running) -> None:

@@ -39,7 +39,7 @@ from pincompute.api.labels import (
 )
 from pincompute.api.meta import Key, Object, ObjectMeta, OwnerReference, Resource
 from pincompute.api.shards import PINAPPSHARDS, Origin, PinAppShard, ShardBudget, ShardSpec, Share
-from pincompute.domain import pod_security_defaults
+from pincompute.domain import pod_security_defaults, project_namespace
 from pincompute.kube.cache_views import Unknown
 from pincompute.operator.replicas import pod_disruption_budget
 from pincompute.operator.replicas.replicas_controller import INDEXES, ObservedShard
@@ -165,7 +165,8 @@ class FixedTables:
 
 
 def namespace(level: str = "restricted") -> Namespace:
-    return Namespace(metadata=ObjectMeta(name="demo", labels={POD_SECURITY: level}))
+    labels = {**project_namespace.labels_of("demo", "demo-uid"), POD_SECURITY: level}
+    return Namespace(metadata=ObjectMeta(name="demo", uid="n", labels=labels))
 
 
 def world(
@@ -173,7 +174,13 @@ def world(
     pods: Iterable[Pod] = (),
     nodes: Iterable[Node] = (),
     unsynced: Any = None,
-    namespaces: Iterable[Namespace] = (),
+    namespaces: Iterable[Namespace] | None = None,
 ) -> FixedTables:
-    given = {PINAPPSHARDS: shards, PODS: pods, NODES: nodes, PODDISRUPTIONBUDGETS: (), NAMESPACES: namespaces}
+    given = {
+        PINAPPSHARDS: shards,
+        PODS: pods,
+        NODES: nodes,
+        PODDISRUPTIONBUDGETS: (),
+        NAMESPACES: (namespace(),) if namespaces is None else namespaces,
+    }
     return FixedTables({kind: FixedTable(kind, objects, synced=kind is not unsynced) for kind, objects in given.items()})

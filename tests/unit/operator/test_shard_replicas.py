@@ -46,6 +46,18 @@ def test_a_new_shard_gets_its_pods_and_asks_first():
     assert names(plan, Create) == ["hello-a1-0", "hello-a1-1"]
 
 
+def test_no_pod_is_made_changed_or_ended_outside_of_a_projects_namespace():
+    """A shard may be there before the namespace's labels change; whoever changed them may want the pods to be others'."""
+    missing, outdated, surplus = (pod(0, V1),), (pod(0, V1), pod(1, V1)), (pod(0, V1), pod(1, V1), pod(2, V1))
+    for of, pods in ((shard(V1), missing), (shard(V2), outdated), (shard(V1), surplus)):
+        touched = [a for a in decide(seen(of, *pods)).actions if isinstance(a, Create | Patch | Delete | Evict)]
+        assert any(action.ref.resource is PODS for action in touched)
+        made = decide(seen(of, *pods, in_project=False))
+        assert not any(isinstance(a, Create | Patch | Delete | Evict) and a.ref.resource is PODS for a in made.actions)
+    [report] = [a for a in decide(seen(shard(V1), in_project=False)).actions if isinstance(a, Replace)]
+    assert "the namespace is not that of a project" in str(report.body["status"])
+
+
 def test_creates_come_in_batches_that_double():
     plan = decide(seen(shard(share(replicas=1100))))
     sizes = [sum(isinstance(a, Create) for a in stage) for stage in plan.stages]

@@ -153,7 +153,13 @@ GROUPS: dict[str, tuple[CommandEntry, ...]] = {
             "project",
             "project_commands:app",
             "Projects and their members",
-            ("project list", "project create demo", "project use demo", "project grant ann developer"),
+            (
+                "project list",
+                "project create demo",
+                "project use demo",
+                "project grant ann developer",
+                "project delete demo --wait",
+            ),
         ),
         CommandEntry(
             "token",

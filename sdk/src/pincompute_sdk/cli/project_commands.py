@@ -1,23 +1,30 @@
-"""`pin project`: list, create, use, and who may do what there."""
+"""`pin project`: list, create, use, delete, and who may do what there."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import time
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 from cyclopts import Parameter
 
-from pincompute_sdk.cli import help_pages, options
+from pincompute_sdk.cli import help_pages, options, prompt
+from pincompute_sdk.cli import wait as wait_
 from pincompute_sdk.cli.error_report import CommandError
-from pincompute_sdk.cli.exit_codes import USAGE
-from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Reason, Where
+from pincompute_sdk.cli.exit_codes import TIMEOUT, USAGE
+from pincompute_sdk.cli.live_view import Picture
+from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Reason, Where, Yes
 from pincompute_sdk.cli.output import formats, terminal
 from pincompute_sdk.cli.output.formats import ResourceView
 from pincompute_sdk.cli.output.human_values import age
 from pincompute_sdk.cli.output.table import TableColumn
+from pincompute_sdk.cli.status_tree import TreeLine
 from pincompute_sdk.core import configuration
 from pincompute_sdk.core.errors import NotFoundError
 from pincompute_sdk.generated.models import Project, ProjectMember
+
+if TYPE_CHECKING:
+    from pincompute_sdk.client import Client
 
 app = help_pages.group("project")
 
@@ -29,15 +36,27 @@ def level(project: Project) -> str:
     return f"{holds} until {until}" if holds != "restricted" and until else holds
 
 
+def _state(project: Project) -> str:
+    if project.deleting:
+        return "Deleting"
+    return "Ready" if project.status and project.status.ready else "Pending"
+
+
+def _description(project: Project) -> str:
+    """What it is for, or what happens to it; of one that is being deleted, what the deletion waits for."""
+    told = project.status.message if project.status else ""
+    return told if project.deleting or not project.description else project.description
+
+
 PROJECTS: ResourceView[Project] = ResourceView(
     kind="project",
     columns=(
         TableColumn("name", lambda p: p.name),
-        TableColumn("state", lambda p: "Ready" if p.status and p.status.ready else "Pending", state=True),
+        TableColumn("state", _state, state=True),
         TableColumn("members", lambda p: str(len(p.members))),
         TableColumn("pod security", level),
         TableColumn("age", lambda p: age(p.created)),
-        TableColumn("description", lambda p: p.description or (p.status.message if p.status else ""), long=True),
+        TableColumn("description", _description, long=True),
     ),
     name=lambda p: p.name,
     nothing="no projects; `pin project create NAME` creates one",
@@ -90,6 +109,50 @@ def create(
     with options.client(where) as pin:
         made = pin.projects.create({"kind": "Project", "name": name, "description": description}, reason=reason or None)
     terminal.out(f"{made.message}; `pin project use {name}` works in it")
+
+
+@app.command
+def delete(
+    name: Annotated[str, Parameter(help="One of `pin project list`.")],
+    /,
+    *,
+    workloads: Annotated[bool, Parameter(negative="", help="Also its apps and pods; without this it must be empty.")] = False,
+    yes: Yes = False,
+    wait: Annotated[bool, Parameter(negative="", help="Until no cluster holds anything of it.")] = False,
+    timeout: Annotated[float, Parameter(help="Seconds to wait.", show_default=True)] = 300,
+    reason: Reason = "",
+    where: Where = ANYWHERE,
+) -> None:
+    """Delete a project with its secrets and volumes in all clusters; its history is for administrators from then on."""
+    with options.client(where) as pin:
+        question = f"Delete project {name} with its secrets and volumes{' and all its workloads' if workloads else ''}?"
+        if not yes and not prompt.typed(question, name):
+            raise CommandError("nothing was deleted", remedy=f"type {name}, or add --yes")
+        accepted = pin.projects.delete(name, workloads=workloads or None, reason=reason or None)
+        if not wait:
+            terminal.out(f"{accepted.message}; `pin project list` shows it until it is gone")
+            return
+        with wait_.interruptible("the deletion", name, "pin project list"):
+            _follow_deletion(pin, name, timeout)
+    terminal.out(f"project {name} is deleted")
+
+
+def _follow_deletion(pin: Client, name: str, timeout: float) -> None:
+    """Shows what is left in each cluster until nothing is, or until the time is over."""
+    end, last = time.monotonic() + timeout, ""
+    try:
+        with Picture() as picture:
+            while time.monotonic() < end:
+                status = pin.projects.get(name).status
+                left = status.remaining if status else ()
+                head = TreeLine("", ((f"project {name}", "bold"), ("  is being deleted", "")))
+                picture.draw((head, *(TreeLine("  ", ((f"{row.cluster}: {row.message}", ""),)) for row in left)))
+                last = status.message if status else ""
+                time.sleep(wait_.PACE)
+    except NotFoundError:
+        return
+    remedy = f"the deletion continues; `pin project list` shows what it waits for, and when {name} is gone"
+    raise CommandError(f"project {name} still exists after {timeout:.0f} s", reason=last, remedy=remedy, code=TIMEOUT)
 
 
 @app.command

@@ -17,6 +17,15 @@ def confirmed(question: str) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
+def typed(question: str, word: str) -> bool:
+    """Asks for the word itself, where a wrong answer would be worse than a `y` typed too fast."""
+    if not sys.stdin.isatty():
+        raise CommandError("confirmation needed, but there is no terminal", remedy="add --yes", code=USAGE)
+    terminal.err(f"{question} Type {word} to confirm: ", end="")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip() == word
+
+
 def text(question: str, default: str) -> str:
     if not sys.stdin.isatty():
         raise CommandError(

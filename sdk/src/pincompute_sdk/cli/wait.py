@@ -73,11 +73,13 @@ def earlier_revisions(them: WorkloadsResource, app: Workload) -> list[str]:
 
 
 @contextmanager
-def interruptible(what: str, typed: str) -> Generator[None]:
-    """Ctrl-C ends the waiting and nothing else; says what continues and how to see it."""
+def interruptible(what: str, typed: str, see: str = "") -> Generator[None]:
+    """Ctrl-C ends the waiting and nothing else; says what continues and how to `see` it."""
     try:
         yield
     except KeyboardInterrupt:
         raise CommandError(
-            f"interrupted: {what} continues on the server", remedy=f"`pin status {typed} --watch` shows it", code=INTERRUPTED
+            f"interrupted: {what} continues on the server",
+            remedy=f"`{see or f'pin status {typed} --watch'}` shows it",
+            code=INTERRUPTED,
         ) from None

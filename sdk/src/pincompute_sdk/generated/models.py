@@ -266,6 +266,7 @@ class DecisionRecord(Model, tag_field="type", tag="decision"):
     project: str
     at: datetime
     scheduling: Scheduling
+    project_uid: str = ""
     workload: str = ""
     name: str = ""
     uid: str = ""
@@ -342,6 +343,7 @@ class EventRecord(Model, tag_field="type", tag="event"):
     about: str
     object: str
     last: datetime
+    project_uid: str = ""
     workload: str = ""
     name: str = ""
     uid: str = ""
@@ -359,6 +361,7 @@ class ExitRecord(Model, tag_field="type", tag="exit"):
     at: datetime
     pod: str
     pod_uid: str
+    project_uid: str = ""
     workload: str = ""
     name: str = ""
     uid: str = ""
@@ -571,6 +574,7 @@ class OperationRecord(Model, tag_field="type", tag="operation"):
     request_id: str
     verb: str
     author: str
+    project_uid: str = ""
     workload: str = ""
     name: str = ""
     uid: str = ""
@@ -699,6 +703,8 @@ class ProjectStatus(Model):
     """The level that holds now; restricted when a lowered one has ended. One of: restricted, baseline, privileged."""
     message: str = ""
     """What is so, and what to do."""
+    remaining: tuple[RemainingNamespace, ...] = ()
+    """Of a project that is being deleted: where something of it is left."""
 
 
 class ProjectWritten(Model):
@@ -733,6 +739,13 @@ class Rejection(Model):
     """One CamelCase word for programs."""
     message: str
     """A sentence: why not, and what would change it."""
+
+
+class RemainingNamespace(Model):
+    cluster: str
+    """The cluster that still holds something of the project, or may hold it."""
+    message: str = ""
+    """What is left there, or why that is not known."""
 
 
 class ReplicaContainerStatus(Model):
@@ -825,6 +838,7 @@ class RevisionRecord(Model, tag_field="type", tag="revision"):
     project: str
     at: datetime
     generation: int
+    project_uid: str = ""
     workload: str = ""
     name: str = ""
     uid: str = ""
@@ -916,6 +930,7 @@ class StateRecord(Model, tag_field="type", tag="state"):
     project: str
     at: datetime
     after: str
+    project_uid: str = ""
     workload: str = ""
     name: str = ""
     uid: str = ""

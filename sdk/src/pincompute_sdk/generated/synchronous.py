@@ -1635,6 +1635,7 @@ class ProjectsResource:
         *,
         if_match: str | None = None,
         dry_run: bool | None = None,
+        workloads: bool | None = None,
         reason: str | None = None,
         within: float = 30.0,
     ) -> ProjectWritten:
@@ -1642,11 +1643,18 @@ class ProjectsResource:
 
         if_match: Only if the object is in this version: its ETag.
         dry_run: Judge it as if it were done, and do nothing.
+        workloads: Also its workloads. Without this, a project that has some is refused.
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.call(
             op.PROJECTS_DELETE,
-            Input({"project": project}, {"dryRun": dry_run}, {"If-Match": if_match, "Pincompute-Reason": reason}, None, within),
+            Input(
+                {"project": project},
+                {"dryRun": dry_run, "workloads": workloads},
+                {"If-Match": if_match, "Pincompute-Reason": reason},
+                None,
+                within,
+            ),
         )
 
     def get(self, project: str, *, within: float = 30.0) -> Project:

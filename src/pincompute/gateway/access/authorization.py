@@ -177,7 +177,7 @@ class Authorizer:
             limit = everything if scope is None else self._outside(scope)
             basic = SELF if caller.kind == "platform" else self._roles.everybody
             return _narrowed(held | basic, limit, platform, scope, inside=False)
-        limit = everything if scope is None else self._inside(scope, project)
+        limit = everything if scope is None else NONE if self._is_former(caller, project) else self._inside(scope, project)
         roles = self._index(project, members)
         given = tuple(sorted({roles[name] for name in known if name in roles}))
         own = NONE.union(*map(self._roles.of_project, given))
@@ -205,6 +205,12 @@ class Authorizer:
 
     def _inside(self, scope: TokenScope, project: str) -> Permissions:
         return self._of(scope) if scope.project in ("*", project) else NONE
+
+    def _is_former(self, caller: Caller, project: str) -> bool:
+        """Returns whether the caller's token was made for a former project of this name: it opens nothing in a later one."""
+        token, found = self._token(caller.token_id), self._project(project)
+        founded = found.metadata.creation_timestamp if found is not None else None
+        return token is not None and founded is not None and token.scope.project == project and token.created_at < founded
 
     def _outside(self, scope: TokenScope) -> Permissions:
         """A token of one project still may ask who it is, and for lists, which then hold that project only."""

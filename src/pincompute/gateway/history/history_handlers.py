@@ -17,12 +17,15 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, QueryParameter
 
 from pincompute.api.kinds import Kinds, WorkloadKind
+from pincompute.api.projects import PROJECTS
 from pincompute.gateway import parameter_values, problems
+from pincompute.gateway.access import Authorizer
+from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.call_context import Call, may
 from pincompute.gateway.history.history_service import Explanation, HistoryService
 from pincompute.gateway.history.timeline import TimelineEntry
 from pincompute.gateway.problems import FieldError
-from pincompute.store.history_table import LONGEST_PAGE, RecordFilter
+from pincompute.store.history_table import LONGEST_PAGE, ProjectLifetime, RecordFilter
 from pincompute.store.records import TYPES, AnyRecord, RecordType
 
 _TYPES: tuple[RecordType, ...] = get_args(RecordType)
@@ -88,9 +91,26 @@ class HistoryQuery:
         return replace(self.narrowed, workload=kind, name=name, types=types)
 
 
+def _lifetime(
+    call: NamedDependency[Call],
+    project: FromPath[str],
+    reads: NamedDependency[CacheReads],
+    authorizer: NamedDependency[Authorizer],
+) -> ProjectLifetime | None:
+    """Members see the history of their own project. Former projects of its name are for administrators, who see all."""
+    if authorizer.everywhere(call.caller, call.operation):
+        return None
+    found = reads.get(PROJECTS, "", project)
+    meta = found.metadata if found is not None else None
+    if meta is None or meta.creation_timestamp is None:
+        raise problems.not_found(f"project {project}")
+    return ProjectLifetime(meta.uid, meta.creation_timestamp)
+
+
 def _asked(
     call: NamedDependency[Call],
     project: FromPath[str],
+    lifetime: NamedDependency[ProjectLifetime | None],
     since: Annotated[
         str, QueryParameter(description="Only what was so at or after this: RFC 3339, or an age as 15m, 2h, 3d.")
     ] = "",
@@ -115,6 +135,7 @@ def _asked(
         since=parameter_values.moment("since", since, call.at),
         until=parameter_values.moment("until", until, call.at),
         text=text,
+        lifetime=lifetime,
     )
     return HistoryQuery(narrowed, cursor, limit, oldest_first)
 
@@ -123,7 +144,8 @@ _Service: TypeAlias = NamedDependency[HistoryService]
 _Query: TypeAlias = NamedDependency[HistoryQuery]
 PROJECT = "/v1/projects/{project:str}"
 TAGS = ["insight"]
-ASKED: Mapping[str, Provide] = {"asked": Provide(_asked, sync_to_thread=False)}
+LIFETIME: Mapping[str, Provide] = {"lifetime": Provide(_lifetime, sync_to_thread=False)}
+ASKED: Mapping[str, Provide] = {**LIFETIME, "asked": Provide(_asked, sync_to_thread=False)}
 
 
 async def _records(history: HistoryService, wanted: RecordFilter, asked: HistoryQuery) -> Records:
@@ -156,10 +178,12 @@ def _of_workload(kind: WorkloadKind) -> tuple[HTTPRouteHandler, ...]:
         """All of it as one story, a sentence each."""
         return await _timeline(history, asked.about(about, name, ALL), asked)
 
-    @get(f"{path}/explain", opt=may("history", "get"), operation_id=f"explain{word}", tags=TAGS)
-    async def explain(project: FromPath[str], name: FromPath[str], history: _Service) -> Explanation:
+    @get(f"{path}/explain", opt=may("history", "get"), operation_id=f"explain{word}", tags=TAGS, dependencies=LIFETIME)
+    async def explain(
+        project: FromPath[str], name: FromPath[str], history: _Service, lifetime: NamedDependency[ProjectLifetime | None]
+    ) -> Explanation:
         """Why it runs where it runs, or why it does not run, and what to do."""
-        return await history.explain(kind, project, name)
+        return await history.explain(kind, project, name, lifetime)
 
     return history, events, timeline, explain
 

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any, TypeAlias, TypeVar, cast
 
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -148,6 +149,7 @@ class HistoryRecorder:
                 self._workloads.pop(uid, None)
                 yield StateRecord(
                     project=last.project,
+                    project_uid=last.project_uid,
                     workload=last.workload,
                     name=last.name,
                     uid=uid,
@@ -260,10 +262,15 @@ class HistoryRecorder:
         return present is None or present.metadata.uid != obj.metadata.uid
 
     def _record(self, records: Iterable[AnyRecord]) -> None:
-        found = tuple(records)
+        found = tuple(record if record.project_uid else self._with_project(record) for record in records)
         if found:
             self.recorded += len(found)
             self._store.record(*found)
+
+    def _with_project(self, record: AnyRecord) -> AnyRecord:
+        """Stamps the record with its project's uid. A project of the same name is founded only after the end of this one."""
+        project = self._find(HOST, PROJECTS, Key("", record.project))
+        return replace(record, project_uid=project.metadata.uid) if project is not None else record
 
 
 def _remember(known: dict[str, Value], key: str, value: Value, limit: int) -> None:

@@ -18,7 +18,7 @@ from pincompute.gateway.history.workload_explanation import ExplainedWorkload
 from pincompute.kube.clock import SYSTEM, Clock
 from pincompute.store.database import StoreUnavailable
 from pincompute.store.history_store import HistoryStore
-from pincompute.store.history_table import CursorError, RecordFilter, RecordPage
+from pincompute.store.history_table import CursorError, ProjectLifetime, RecordFilter, RecordPage
 from pincompute.store.records import AnyRecord, RevisionRecord
 
 OWN_WRITES = 0.5  # seconds to wait for recent records, so that callers find their own operations
@@ -99,10 +99,12 @@ class HistoryService:
         lines = timeline.entries(page.records, before, with_operations=with_operations and not missing)
         return (lines if oldest_first else lines[::-1]), page.cursor, missing
 
-    async def explain(self, kind: WorkloadKind, project: str, name: str) -> Explanation:
+    async def explain(
+        self, kind: WorkloadKind, project: str, name: str, lifetime: ProjectLifetime | None = None
+    ) -> Explanation:
         """Explain a workload. Raises Problem 404 for one that never existed."""
         obj: WorkloadObject | None = self._reads.get(kind.workload, project, name)
-        wanted = RecordFilter(project, kind.workload.kind, name, uid=obj.metadata.uid if obj else "")
+        wanted = RecordFilter(project, kind.workload.kind, name, uid=obj.metadata.uid if obj else "", lifetime=lifetime)
         try:
             page = await self.page(wanted, "", CONTEXT, oldest_first=False)
         except problems.Problem as problem:
@@ -159,7 +161,7 @@ class HistoryService:
         kind = kinds.named(wanted.workload, self._reads.workloads)
         if kind is not None and self._reads.get(kind.workload, wanted.project, wanted.name) is not None:
             return
-        ever = RecordFilter(wanted.project, wanted.workload, wanted.name)
+        ever = RecordFilter(wanted.project, wanted.workload, wanted.name, lifetime=wanted.lifetime)
         if not (await self._store.history.page(ever, limit=1)).records:
             word = kind.word if kind is not None else "workload"
             raise problems.not_found(f"{word} {wanted.project}/{wanted.name}, now or in the past")

@@ -6,7 +6,15 @@ from typing import Annotated
 
 from pincompute.api.conditions import find
 from pincompute.api.meta import Struct, doc
-from pincompute.api.projects import PROJECTS, RESTRICTED, PodSecurity, PodSecurityLevel, ProjectMember, ProjectNetwork
+from pincompute.api.projects import (
+    PROJECTS,
+    RESTRICTED,
+    PodSecurity,
+    PodSecurityLevel,
+    ProjectMember,
+    ProjectNetwork,
+    RemainingNamespace,
+)
 from pincompute.api.projects import Project as ProjectObject
 from pincompute.gateway.model.field_mapping import field, table
 from pincompute.gateway.model.simple_kind import SimpleKind, SimpleObject
@@ -18,6 +26,9 @@ class ProjectStatus(Struct):
         RESTRICTED
     )
     message: Annotated[str, doc("What is so, and what to do.")] = ""
+    remaining: Annotated[
+        tuple[RemainingNamespace, ...], doc("Of a project that is being deleted: where something of it is left.")
+    ] = ()
 
 
 class Project(SimpleObject, tag_field="kind", tag="Project"):
@@ -38,7 +49,9 @@ def _status(obj: ProjectObject) -> ProjectStatus:
     ready, level = find(obj.status.conditions, "Ready"), obj.status.pod_security
     if ready is None:
         return ProjectStatus(ready=False, pod_security=level, message="it is being prepared")
-    return ProjectStatus(ready=ready.status == "True", pod_security=level, message=ready.message)
+    return ProjectStatus(
+        ready=ready.status == "True", pod_security=level, message=ready.message, remaining=obj.status.remaining
+    )
 
 
 PROJECT: SimpleKind[Project] = SimpleKind(

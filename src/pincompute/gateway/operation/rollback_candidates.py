@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from pincompute.api.kinds import WorkloadObject
+from pincompute.api.projects import PROJECTS
 from pincompute.api.revisions import PinRevision
 from pincompute.gateway import problems
 from pincompute.gateway.cache_reads import CacheReads
@@ -19,7 +20,7 @@ from pincompute.gateway.operation.replica_lookup import WorkloadRef
 from pincompute.store import records
 from pincompute.store.database import StoreUnavailable
 from pincompute.store.history_store import HistoryStore
-from pincompute.store.history_table import RecordFilter
+from pincompute.store.history_table import ProjectLifetime, RecordFilter
 from pincompute.store.records import AnyRecord, RecordType
 
 LOOKED_AT = 500  # records; more changes than anybody goes back over
@@ -34,9 +35,13 @@ class RollbackCandidates:
     store: HistoryStore
 
     async def of(self, target: WorkloadRef, obj: WorkloadObject) -> Sequence[RollbackRevision]:
-        """Newest first, of the present object and of its namesakes before. Raises Problem when nothing can be known."""
+        """Newest first, of the present object and of its namesakes before it in the same project: a template of a former
+        project may hold what only that project's members may read. Raises Problem when nothing can be known.
+        """
         kept = self.reads.revisions(obj)
-        wanted = RecordFilter(target.project, target.resource.kind, target.name, types=TYPES)
+        wanted = RecordFilter(
+            target.project, target.resource.kind, target.name, types=TYPES, lifetime=self._lifetime(target.project)
+        )
         try:
             page = await self.store.history.page(wanted, limit=LOOKED_AT, oldest_first=False)
         except StoreUnavailable:
@@ -47,6 +52,12 @@ class RollbackCandidates:
                 ) from None
             return merged(kept, ())
         return merged(kept, revisions(page.records))
+
+    def _lifetime(self, name: str) -> ProjectLifetime:
+        found = self.reads.get(PROJECTS, "", name)
+        if found is None:
+            raise problems.not_found(f"project {name}")
+        return ProjectLifetime(found.metadata.uid, found.metadata.creation_timestamp or LONG_AGO)
 
 
 def merged(kept: Sequence[PinRevision], recorded: Sequence[RollbackRevision]) -> tuple[RollbackRevision, ...]:

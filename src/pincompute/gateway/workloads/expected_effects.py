@@ -130,7 +130,7 @@ def deletion(kind: SimpleKind[Any], obj: Object) -> tuple[str, tuple[str, ...]]:
     name = obj.metadata.name
     runs = _running(kind, obj)
     if runs is None:
-        return f"{name} is being deleted", ("its workloads, and what is left of it in the zones",)
+        return f"{name} is being deleted", ("its workloads", "its namespaces in all clusters")
     waits = [f"{_count(runs.status.replicas)} must end"] if runs.status.replicas else []
     silent = [line for line in runs.status.clusters if not line.known]
     waits += [f"{line.cluster} in zone {line.zone} does not answer; what runs there must end" for line in silent]

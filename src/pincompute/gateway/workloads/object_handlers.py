@@ -38,7 +38,7 @@ from pincompute.gateway.workloads.responses import (
     MinVersion,
     ObjectName,
 )
-from pincompute.gateway.workloads.write_service import WriteService
+from pincompute.gateway.workloads.write_service import Removal, WriteService
 
 Caller: TypeAlias = NamedDependency[Call]
 Names: TypeAlias = NamedDependency[ObjectName]
@@ -104,6 +104,21 @@ async def _document(request: Request[Any, Any, Any]) -> Data:
 
 def _options(call: Caller, idempotency_key: IdempotencyKey = "", dry_run: DryRun = False) -> WriteOptions:
     return WriteOptions(call, idempotency_key, dry_run)
+
+
+def _removal(if_match: IfMatch = "", dry_run: DryRun = False) -> Removal:
+    return Removal(responses.expected(if_match), dry_run)
+
+
+_WORKLOADS = "Also its workloads. Without this, a project that has some is refused."
+
+
+def _project_removal(
+    if_match: IfMatch = "",
+    dry_run: DryRun = False,
+    workloads: Annotated[bool, QueryParameter(description=_WORKLOADS)] = False,
+) -> Removal:
+    return Removal(responses.expected(if_match), dry_run, workloads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +234,8 @@ def _writes(kind: SimpleKind[Any], places: _Places) -> Iterator[HTTPRouteHandler
     replaced = _describe(kind, "update", f"replace{kind.name}", written, places.one)
     patched = _describe(kind, "update", f"patch{kind.name}", written, places.one)
     deleted = _describe(kind, "delete", f"delete{kind.name}", written, places.one, 202)
+    removal = Provide(_removal if kind.in_project else _project_removal, sync_to_thread=False)
+    deleted["dependencies"] = {**deleted["dependencies"], "removal": removal}
 
     @post(f"/v1{places.some.path}", operation_class=whole, **created)
     async def create(names: Names, document: Document, options: Options, writer: Writer) -> Response[bytes]:
@@ -240,9 +257,9 @@ def _writes(kind: SimpleKind[Any], places: _Places) -> Iterator[HTTPRouteHandler
         return await writer.patch(kind, names, document, options, responses.expected(if_match))
 
     @delete(path, **deleted)
-    async def remove(names: Names, writer: Writer, if_match: IfMatch = "", dry_run: DryRun = False) -> Response[bytes]:
+    async def remove(names: Names, writer: Writer, removal: NamedDependency[Removal]) -> Response[bytes]:
         """Delete it: answered when accepted, with what it still waits for. Asking again is harmless."""
-        return await writer.delete(kind, names, responses.expected(if_match), dry_run=dry_run)
+        return await writer.delete(kind, names, removal)
 
     yield from (create, replace, change, remove)
     if kind.in_project:

@@ -1,4 +1,4 @@
-"""HTTP handlers of projects and their members: a project's creator owns it, and a project with workloads is not deleted."""
+"""HTTP handlers of projects and their members: a project's creator owns it, and its workloads are not deleted by accident."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pincompute.gateway.workloads import object_handlers, pod_security_handlers
 from pincompute.gateway.workloads.object_writer import WriteOptions
 from pincompute.gateway.workloads.project_members import ProjectMembers, founders
 from pincompute.gateway.workloads.responses import ObjectName
-from pincompute.gateway.workloads.write_service import WriteService
+from pincompute.gateway.workloads.write_service import Removal, WriteService
 
 _MEMBERS = "/v1/projects/{project:str}/members"
 _MEMBER = f"{_MEMBERS}/{{name:str}}"
@@ -66,14 +66,19 @@ class ProjectWriter(WriteService):
     def to_patch(self, kind: SimpleKind[Any], names: ObjectName, obj: Object, document: Data, version: str) -> DesiredResource:
         return _same_members(kind, obj, super().to_patch(kind, names, obj, document, version))
 
-    async def delete(self, kind: SimpleKind[Any], names: ObjectName, version: str, *, dry_run: bool) -> Response[bytes]:
-        """Only an empty project."""
+    async def delete(self, kind: SimpleKind[Any], names: ObjectName, removal: Removal) -> Response[bytes]:
+        """An empty project, or one whose workloads are to go with it."""
         _, project = names
-        left = [(each, obj) for each in in_projects(self.reads.kinds) for obj in self.reads.host(each.resource).list(project)]
+        left = not removal.workloads and [
+            (each, obj) for each in in_projects(self.reads.kinds) for obj in self.reads.host(each.resource).list(project)
+        ]
         if left:
             workloads = ", ".join(f"{each.noun} {obj.metadata.name}" for each, obj in left[:10])
-            raise problems.conflict(f"project {project} still has {len(left)} workloads: {workloads}", "delete these first")
-        return await super().delete(kind, names, version, dry_run=dry_run)
+            raise problems.conflict(
+                f"project {project} still has {len(left)} workloads: {workloads}",
+                f"delete these first, or with it: `pin project delete {project} --workloads` (workloads=true)",
+            )
+        return await super().delete(kind, names, removal)
 
 
 def _same_members(kind: SimpleKind[Any], obj: Object, desired: DesiredResource) -> DesiredResource:

@@ -92,7 +92,9 @@ class ReadService:
         self._reads.host(kind.resource)  # before it has synced there is nothing to begin with
         view = StreamView(
             everything=lambda: self._objects(kind, self._projects(request)),
-            sees=lambda obj: request.name in ("", obj.metadata.name) and request.query.matches(obj),
+            sees=lambda obj: (
+                request.name in ("", obj.metadata.name) and request.query.matches(obj) and not self._is_former(obj)
+            ),
             allowed=lambda: self._projects(request),
             project_of=project_of(kind),
             encoded=partial(SIMPLE.encoded, kind),
@@ -100,6 +102,12 @@ class ReadService:
         events = EventStream(self._journals.of(kind.resource), self._journals.instance, view).events(last_id)
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamResponse(events, media_type=event_stream.MEDIA_TYPE, headers=headers)
+
+    def _is_former(self, obj: Object) -> bool:
+        """Returns whether it was in a former project of the name: the journal still knows what that project's members saw."""
+        project = self._reads.get(PROJECTS, "", obj.metadata.namespace) if obj.metadata.namespace else None
+        made, founded = obj.metadata.creation_timestamp, project.metadata.creation_timestamp if project is not None else None
+        return made is not None and founded is not None and made < founded
 
     def _projects(self, request: ListRequest) -> frozenset[str]:
         """The selected projects in which the caller has permission."""

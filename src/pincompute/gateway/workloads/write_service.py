@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -23,6 +23,15 @@ from pincompute.gateway.model.simple_kind import stated_spec
 from pincompute.gateway.workloads import expected_effects, preserved_fields, responses
 from pincompute.gateway.workloads.object_writer import ObjectWriter, WriteOptions, zones
 from pincompute.gateway.workloads.responses import Difference, EncodedWriteResponse, ObjectName
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """How to delete: only this `version`, if one is named; a project with its `workloads`, or only without any."""
+
+    version: str = ""
+    dry_run: bool = False
+    workloads: bool = False
 
 
 class WriteService:
@@ -89,12 +98,12 @@ class WriteService:
         message = expected_effects.change(kind, obj, stated_spec(before), found)
         return self._written(kind, obj, message, found, options)
 
-    async def delete(self, kind: SimpleKind[Any], names: ObjectName, version: str, *, dry_run: bool) -> Response[bytes]:
+    async def delete(self, kind: SimpleKind[Any], names: ObjectName, removal: Removal) -> Response[bytes]:
         found = self.reads.existing(kind, *names)
-        left = await self._writer(kind).delete(*names, version, dry_run=dry_run)
+        left = await self._writer(kind).delete(*names, removal.version, dry_run=removal.dry_run)
         message, waits = expected_effects.deletion(kind, left) if left is not None else (f"{names[1]} is gone", ())
         item, links = responses.raw(kind, left or found), responses.links(kind, *names)
-        body = EncodedWriteResponse(item=item, message=message, links=links, waits_for=waits, dry_run=dry_run)
+        body = EncodedWriteResponse(item=item, message=message, links=links, waits_for=waits, dry_run=removal.dry_run)
         return responses.written(kind, left, body, 202)
 
     def difference(self, kind: SimpleKind[Any], names: ObjectName, document: Data) -> Difference:

@@ -15,16 +15,7 @@ from itertools import islice
 from typing import Any
 
 from pincompute.api import conditions, template_hash
-from pincompute.api.builtin import (
-    NAMESPACES,
-    NODES,
-    PODDISRUPTIONBUDGETS,
-    PODS,
-    Namespace,
-    Node,
-    Pod,
-    PodDisruptionBudget,
-)
+from pincompute.api.builtin import NAMESPACES, NODES, PODDISRUPTIONBUDGETS, PODS, Namespace, Node, Pod, PodDisruptionBudget
 from pincompute.api.kinds import KINDS, Kinds
 from pincompute.api.labels import LOCAL, SHAPE, SHARD_UID, WORKLOAD
 from pincompute.api.labels import REVISION as REVISION_LABEL
@@ -36,6 +27,7 @@ from pincompute.domain import (
     container_restart,
     in_place_update,
     pod_security_defaults,
+    project_namespace,
     restart_requests,
     rolling_update,
     shard_pods,
@@ -80,9 +72,9 @@ INDEXES: Mapping[Resource[Any], Mapping[str, Callable[[Any], Iterable[str]]]] = 
 class ObservedShard:
     """`pods` are the shard's own, `marked` the uids of all that carry its label, also of such as somebody else made.
 
-    `budget` is the shard's PodDisruptionBudget; `level` the Pod Security of its namespace. `taken` are names for its pods that
-    other pods have; `draining` nodes that take no new pods; `refused` is why the API server did not take a pod at the last
-    attempt.
+    `budget` is the shard's PodDisruptionBudget. `taken` are names for its pods that other pods have; `draining` nodes that take
+    no new pods; `refused` is why the API server did not take a pod at the last attempt. `in_project`: the namespace is a
+    project's; `level` is its Pod Security.
     """
 
     resource: Resource[Any]
@@ -94,6 +86,7 @@ class ObservedShard:
     now: datetime
     budget: PodDisruptionBudget | None = None
     refused: str = ""
+    in_project: bool = True
     level: PodSecurityLevel = RESTRICTED
 
     @property
@@ -122,12 +115,12 @@ def decide(seen: ObservedShard) -> Plan:
     shares = [share for share in seen.shard.spec.mix if share.revision not in census.done]
     shapes = _shapes_of(seen.shard, seen.level)
     mix = [WantedRevision(share.revision, shapes[share.revision], share.replicas) for share in shares]
-    moves = _moves(seen, mix, census.replicas)
+    moves, refused = _steps(seen, mix, census)
     creates = _creates(seen, moves, mix)
     touched = (*_updates(seen, moves), *_restarts(seen, moves), *_ends(seen, moves, census))
     blocked = len(moves.create) - len(creates)
     unready = {replica.name for replica in census.replicas if not replica.ready}
-    troubles = unready_reason.find(seen.pods, unready, seen.now, seen.refused)
+    troubles = unready_reason.find(seen.pods, unready, seen.now, refused)
     count = shard_status.count(mix, census.replicas)
     told = shard_status.ReplicaCounts(count, _requests(moves, census.replicas), troubles, census.final)
     status = shard_status.decide(seen.ref, seen.shard, told, seen.now, since=_last_made(seen))
@@ -138,6 +131,14 @@ def decide(seen: ObservedShard) -> Plan:
     changed = bool(touched) or any(isinstance(write, Replace) for write in kept)  # a budget where there was none does no harm
     guard = _guard(seen, moved=bool(creates) or ends, ends=ends, touched=changed)
     return plan(guard, kept, (*first, *touched, *status.write), *more, wake_after=wake)
+
+
+def _steps(seen: ObservedShard, mix: list[WantedRevision], census: _Census) -> tuple[Moves, str]:
+    """Returns the steps, and why no more pods are made. In a namespace that is no project's, pods stay as they are."""
+    moves = _moves(seen, mix, census.replicas)
+    if seen.in_project:
+        return moves, seen.refused
+    return Moves(), unready_reason.NO_PROJECT if moves.create else ""
 
 
 def _moves(seen: ObservedShard, mix: list[WantedRevision], replicas: tuple[ReplicaState, ...]) -> Moves:
@@ -374,8 +375,8 @@ def controller_for(resource: Resource[Any], refusals: ApiRefusals) -> Controller
         """A node that is cordoned, or no longer, concerns the shards that have pods on it."""
         return [k for pod in views.view(LOCAL, PODS).by(BY_NODE, node.metadata.name) for k in shard_of(cluster, pod)]
 
-    def inside(_cluster: str, namespace: Namespace, views: Views) -> Iterable[Key]:
-        """Another level of Pod Security concerns every shard of the project."""
+    def within(_cluster: str, namespace: Namespace, views: Views) -> Iterable[Key]:
+        """A namespace that becomes a project's, or has another level of Pod Security, concerns its shards."""
         return [shard.key for shard in _synced(views, resource).list(namespace.metadata.name)]
 
     workload = shard_pods.workload_kind(resource)
@@ -387,8 +388,8 @@ def controller_for(resource: Resource[Any], refusals: ApiRefusals) -> Controller
             ReadAccess("local", resource, own_key),
             ReadAccess("local", PODS, shard_of),
             ReadAccess("local", NODES, _nothing, on_node),
-            ReadAccess("local", NAMESPACES, _nothing, inside),
             ReadAccess("local", PODDISRUPTIONBUDGETS, owned),
+            ReadAccess("local", NAMESPACES, _nothing, within),
         ),
         writes=(
             WriteAccess("local", resource, ("patch", "status")),
@@ -412,6 +413,7 @@ def _observe(resource: Resource[Any], shard: Shard, views: Views, now: datetime,
     own = tuple(sorted((p for p in marked if shard_pods.belongs_to(p, uid)), key=lambda p: p.metadata.name))
     namespace: Namespace | None = _synced(views, NAMESPACES).get(Key("", shard.metadata.namespace))
     on = {pod.spec.node_name for pod in own if pod.spec.node_name}
+    in_project = project_namespace.is_project(namespace)
     return ObservedShard(
         resource=resource,
         shard=shard,
@@ -423,6 +425,7 @@ def _observe(resource: Resource[Any], shard: Shard, views: Views, now: datetime,
         budget=_synced(views, PODDISRUPTIONBUDGETS).get(pod_disruption_budget.key(shard, resource)),
         refused=refused,
         level=pod_security_defaults.namespace_level(namespace.metadata.labels if namespace is not None else {}),
+        in_project=in_project,
     )
 
 
