@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from pincompute.api import crds, fraction_policy, labels, member_clusters, rule_compiler, template_hash
+from pincompute.api import crds, fraction_policy, image_ownership, labels, member_clusters, rule_compiler, template_hash
 from pincompute.api.kinds import KINDS, Kinds, WorkloadKind
 from pincompute.api.meta import GROUP, VERSION, Manifest
 from pincompute.api.revisions import PINREVISIONS
@@ -70,6 +70,7 @@ def member(kinds: Kinds = KINDS) -> list[Manifest]:
     return [
         *_validating("platform-writes", written, _by_platform(kinds)),
         *_validating("requests-and-limits", _PODS_CREATED, _HAS_RESOURCES),
+        *_validating("own-images", _PODS_WRITTEN, _OWN_IMAGES),
         *_mutating("shards-untracked", _shards_created(kinds), _UNTRACKED, "Ignore"),
     ]
 
@@ -88,6 +89,7 @@ _NOT_BY_PLATFORM: list[Manifest] = [  # which writes fractions as text itself, s
 ]
 _REVISIONS_WRITTEN = Match(GROUP, VERSION, (PINREVISIONS.plural,), ("CREATE", "UPDATE", "DELETE"))
 _PODS_CREATED = Match("", "v1", ("pods",), ("CREATE",), projects_only=True)
+_PODS_WRITTEN = Match("", "v1", ("pods", "pods/ephemeralcontainers"), ("CREATE", "UPDATE"), projects_only=True)
 
 _PROJECT_JSON = f'{{"apiVersion":"{GROUP}/{VERSION}","kind":"Project","metadata":{{"name":"'
 _IN_PROJECT: Manifest = {
@@ -110,10 +112,21 @@ def _rules_of(kind: WorkloadKind) -> list[Manifest]:
     match = Match(GROUP, VERSION, (kind.workload.plural,), ("CREATE", "UPDATE"))
     body: Manifest = {
         "matchConditions": [_SPEC_CHANGES],
-        "variables": rule_compiler.variables(crds.workload_schema(kind)),
-        "validations": [_IN_PROJECT, rule_compiler.VALIDATION],
+        "variables": [*rule_compiler.variables(crds.workload_schema(kind)), *_TEMPLATE_IMAGES],
+        "validations": [_IN_PROJECT, rule_compiler.VALIDATION, _TEMPLATE_IMAGES_OWN],
     }
     return _validating(f"{kind.name}-rules", match, body)
+
+
+_TEMPLATE_IMAGES = image_ownership.variables("object.spec.template.spec", ("containers", "initContainers", "volumes"))
+_TEMPLATE_IMAGES_OWN: Manifest = image_ownership.VALIDATION | {
+    "expression": f"({rule_compiler.TEMPLATE_STAYS}) || {image_ownership.VALIDATION['expression']}"
+}
+_OWN_IMAGES: Manifest = {
+    "matchConditions": [_SPEC_CHANGES],
+    "variables": image_ownership.variables("object.spec"),
+    "validations": [image_ownership.VALIDATION],
+}
 
 
 _HAS_RESOURCES: Manifest = {

@@ -16,7 +16,7 @@ from pincompute.api.structural_schema import Schema
 
 RULES = "x-kubernetes-validations"
 _TEMPLATE = ("object.spec", "template")
-_TEMPLATE_CHANGES = "oldObject == null || object.spec.template != oldObject.spec.template"
+TEMPLATE_STAYS = "oldObject != null && object.spec.template == oldObject.spec.template"
 _LONGEST = 4000  # characters; the API server does not show a message above 5 KiB
 
 
@@ -85,7 +85,7 @@ def _lines(schema: Schema, place: _Place) -> Iterator[str]:
     for name, below in schema.get("properties", {}).items():
         found = _joined(_lines(below, place.below(name)))
         if found and (place.value, name) == _TEMPLATE:
-            yield f"({_TEMPLATE_CHANGES} ? {found} : '')"
+            yield f"({TEMPLATE_STAYS} ? '' : {found})"
         elif found:
             yield found if name in required and place.value != "object" else f"(has({place.value}.{name}) ? {found} : '')"
     yield from _elements(schema, place)

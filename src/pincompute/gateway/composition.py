@@ -16,7 +16,7 @@ from litestar.types import ControllerRouterHandler
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Key
 from pincompute.api.projects import PROJECTS
-from pincompute.gateway import administration_handlers, application, openapi_document
+from pincompute.gateway import administration_handlers, application, openapi_document, registry_handlers
 from pincompute.gateway.access import Authenticator, Authorizer, Roles, ServiceTokens
 from pincompute.gateway.audit import AuditLog
 from pincompute.gateway.cache_reads import CacheReads
@@ -54,6 +54,7 @@ def routes(kinds: SimpleKinds = KINDS) -> Sequence[ControllerRouterHandler]:
         *lifecycle_handlers.routes(workloads),
         *history_handlers.routes(workloads),
         *administration_handlers.ROUTES,
+        *registry_handlers.ROUTES,
     )
 
 
@@ -67,6 +68,7 @@ GIVEN = (
     "history",
     "reader",
     "writer",
+    "registry",
 )  # services that routes ask for by name
 
 
@@ -134,6 +136,7 @@ async def compose(settings: GatewaySettings, clusters: Clusters, kinds: SimpleKi
             "history": HistoryService(reads, store, clock),
             "reader": ReadService(clusters, reads, authorizer),
             "writer": WriteService(reads),
+            "registry": registry_handlers.RegistryTokens(settings.registry, time.time),
         }
         built = application.build(application.ApplicationParts(settings, reads, guards, served, given), routes(kinds))
         yield Composition(settings, clusters, built, store, tokens, recorder, served)
