@@ -24,6 +24,7 @@ from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 from litestar.types import ControllerRouterHandler
 
+from pincompute.api.image_ownership import owner
 from pincompute.api.meta import doc
 from pincompute.domain import registry_access
 from pincompute.domain.registry_access import Access, Denial, InvalidScope
@@ -113,7 +114,9 @@ def _asked(scopes: Sequence[str]) -> tuple[Access, ...]:
 def _note(request: Request[Any, Any, Any], call: Call, accesses: Sequence[Access]) -> None:
     """For the audit record: what was asked for, and then what is granted."""
     named = " ".join(f"{action}:{repository}" for repository, action in accesses)
-    request.scope[CALL] = dataclasses.replace(call, name=named)  # type: ignore[literal-required]
+    projects = {owner(repository) for repository, _ in accesses}
+    project = projects.pop() if len(projects) == 1 else ""
+    request.scope[CALL] = dataclasses.replace(call, project=project, name=named)  # type: ignore[literal-required]
 
 
 def _projects(call: Call, authorizer: Authorizer) -> Callable[[str, str], str]:

@@ -277,7 +277,8 @@ def template(shop: str, other: str, case: str) -> dict[str, Any]:
             if key == "containers":
                 spec["containers"][0].update(item)
             elif key == "initContainers":
-                spec["initContainers"] = [{**spec["containers"][0], **item}]
+                plain = {name: value for name, value in spec["containers"][0].items() if not name.endswith("Probe")}
+                spec["initContainers"] = [{**plain, **item}]
             else:
                 spec["volumes"] = [*spec.get("volumes", ()), item]
     return app
@@ -309,11 +310,27 @@ def test_a_member_runs_no_image_of_another_project_for_anybody(region: Region, s
 
 
 def test_pin_names_the_field_and_the_remedy(dev: TerminalUser, shop: str, other: str):
-    app = "kind: App\nname: taker\nreplicas: 0\nimage: registry.internal/{}/secret:1\n"
+    app = "kind: App\nname: taker\nreplicas: 0\ncontainers: [{{name: web, image: 'registry.internal/{}/secret:1'}}]\n"
     dev.pin("deploy", "-f", dev.write("own.yaml", app.format(shop)), "--dry-run")
     said = dev.pin("deploy", "-f", dev.write("foreign.yaml", app.format(other)), "--dry-run", status=None)
     assert said.status != 0
-    assert "image: the image belongs to another project: name an image of this project or of the platform" in said.err
+    assert (
+        "containers[0].image: the image belongs to another project: name an image of this project or of the platform"
+        in said.err
+    )
+
+
+def test_a_projects_own_image_runs(registry: Registry, region: Region, dev: TerminalUser, shop: str):
+    """Copied from the platform's as docker would: its parts are mounted, and only the manifest is sent."""
+    held = token(dev, "repository:hello:pull", f"repository:{shop}/hello:pull,push")
+    manifest = registry.ask("GET", HELLO, held).body
+    parsed = json.loads(manifest)
+    for part in (parsed["config"], *parsed["layers"]):
+        mount = f"/v2/{shop}/hello/blobs/uploads/?mount={part['digest']}&from=hello"
+        assert registry.ask("POST", mount, held).status == 201
+    assert registry.ask("PUT", f"/v2/{shop}/hello/manifests/1", held, manifest).status == 201
+    region.apply(web(shop, "own", image=f"{shop}/hello:1", replicas=1))
+    region.settled(shop, "own")
 
 
 def test_keys_of_the_registry_are_its_owners_alone(registry: Registry):
