@@ -186,6 +186,16 @@ def test_a_scope_has_one_spelling(dev: TerminalUser, shop: str, other: str, scop
         token(dev, scope.format(shop=shop, other=other, upper=other.upper()))
 
 
+PATHS = ["{shop}/../{other}/secret", "{shop}%2F..%2F{other}/secret", "{shop}/secret/../../{other}/secret", "{other}%2Fsecret"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_path_has_one_spelling(registry: Registry, dev: TerminalUser, shop: str, other: str, path: str):
+    held = token(dev, f"repository:{shop}/secret:pull")
+    assert registry.ask("GET", f"/v2/{shop}/secret/manifests/1", held).status == 200
+    assert registry.ask("GET", f"/v2/{path.format(shop=shop, other=other)}/manifests/1", held).status in (301, 401, 404)
+
+
 def test_a_layer_of_another_project_cannot_be_mounted(registry: Registry, dev: TerminalUser, shop: str, other: str):
     scopes = [f"repository:{shop}/copy:pull,push", f"repository:{shop}/secret:pull", f"repository:{other}/secret:pull"]
     held = token(dev, *scopes)  # what it may not pull is left out, as docker expects

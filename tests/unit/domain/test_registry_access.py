@@ -61,7 +61,7 @@ def test_a_scope_in_another_form_is_refused(scope: str) -> None:
 def test_there_is_a_bound_on_scopes() -> None:
     scopes = [f"repository:shop/web{number}:pull" for number in range(registry_access.MOST_SCOPES + 1)]
     assert len(registry_access.parse(scopes[1:])) == registry_access.MOST_SCOPES
-    with pytest.raises(InvalidScope, match="more than 32"):
+    with pytest.raises(InvalidScope, match="more than 16"):
         registry_access.parse(scopes)
 
 
