@@ -11,9 +11,7 @@ from pincompute.api.builtin import NAMESPACES, NODES, PODS
 from pincompute.api.labels import (
     DRAIN_FINALIZER,
     HOST,
-    MANAGED_BY,
-    PINCOMPUTE,
-    PROJECT,
+    NAMESPACES_FINALIZER,
     SHARDS_FINALIZER,
     SYSTEM_NAMESPACE,
 )
@@ -21,6 +19,7 @@ from pincompute.api.member_clusters import MEMBERCLUSTERS
 from pincompute.api.meta import Key, Manifest
 from pincompute.api.projects import PROJECTS
 from pincompute.api.workloads import PINAPPS, PINPODS
+from pincompute.domain import project_namespace
 from pincompute.testing.laws import SimulatedWorld
 
 SHOP = "shop"
@@ -79,9 +78,9 @@ def begin(
 ) -> None:
     for cluster in (HOST, *members):
         world.make(cluster, NAMESPACES, {"metadata": {"name": SYSTEM_NAMESPACE}})
-    marks = {MANAGED_BY: PINCOMPUTE, PROJECT: SHOP}
-    world.make(HOST, NAMESPACES, {"metadata": {"name": SHOP, "labels": marks}})
-    world.make(HOST, PROJECTS, {"metadata": {"name": SHOP}, "spec": {}})
+    world.make(HOST, PROJECTS, {"metadata": {"name": SHOP, "finalizers": [NAMESPACES_FINALIZER]}, "spec": {}})
+    uid = world.objects(HOST, PROJECTS)[Key("", SHOP)].metadata.uid
+    world.make(HOST, NAMESPACES, {"metadata": {"name": SHOP, "labels": project_namespace.labels_of(SHOP, uid)}})
     for member in members:
         join(world, member, room)
     for name, app in apps.items():

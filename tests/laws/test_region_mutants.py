@@ -83,8 +83,8 @@ BUGS: dict[str, Bug] = {
         member_shards,
         UNKNOWN,
         "would remove finalizer|left over",
-        "return MemberShard(member, None, known=False, namespace_exists=False)",
-        "return MemberShard(member, None, known=True, namespace_exists=True)",
+        "return MemberShard(member, None, known=False, prepared=False)",
+        "return MemberShard(member, None, known=True, prepared=True)",
         sure=(Edit("delete"),),
         also=((shard_dispatch, "    return proofs, (Patch(", "    return (), (Patch("),),
     ),
@@ -184,7 +184,11 @@ BUGS: dict[str, Bug] = {
         sure=(Edit("leave"),),
     ),
     "projects make no namespace in members": Bug(
-        project_controller, "settles", "goal is not reached", "        if member.reachable:\n", "        if not member:\n"
+        project_controller,
+        "settles",
+        "goal is not reached",
+        "for found in observed.namespaces for write",
+        "for found in observed.namespaces[:1] for write",
     ),
     "projects write a status that says nothing new": Bug(
         project_controller, "settles", "does not settle", "metadata, project.status, status", "metadata, Plan(), status"

@@ -9,10 +9,9 @@ Without arguments they use the context that `pin login` stored; the PINCOMPUTE_*
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import httpx2
 import msgspec
@@ -22,8 +21,8 @@ from pincompute_sdk.core.configuration import Context
 from pincompute_sdk.core.drivers import SyncDriver
 from pincompute_sdk.core.errors import ConfigurationError
 from pincompute_sdk.core.exchange import ClientSession
-from pincompute_sdk.core.oidc_login import TokenSource
 from pincompute_sdk.core.operation import SyncCaller
+from pincompute_sdk.core.token_source import TokenSource
 from pincompute_sdk.generated.synchronous import Resources
 
 
@@ -73,23 +72,6 @@ def session_of(using: Context, policy: retry.Policy | None, given: Sequence[hook
         )
     if not using.server.startswith(("https://", "http://")):
         raise ConfigurationError(f"{using.server} is not an address", remedy="write it with its scheme: https://HOST:PORT")
-    credentials = TokenSource(using, _keep)
+    credentials = TokenSource(using, configuration.path())
     session = ClientSession(using.server, credentials.token, credentials.renewable, policy or retry.Policy(), tuple(given))
     return credentials, session
-
-
-def _keep(renewed: Context) -> None:
-    """Stores renewed tokens in the context they belong to; what cannot be stored still serves this process."""
-    at = configuration.path()
-    stored = configuration.load(at)
-    for name, found in stored.contexts.items():
-        if (found.server, found.issuer, found.user) == (renewed.server, renewed.issuer, renewed.user):
-            tokens: dict[str, Any] = {
-                "token": renewed.token,
-                "refresh_token": renewed.refresh_token,
-                "expires": renewed.expires,
-            }
-            contexts = {**stored.contexts, name: msgspec.structs.replace(found, **tokens)}
-            with contextlib.suppress(OSError):
-                configuration.save(at, msgspec.structs.replace(stored, contexts=contexts))
-            return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -113,12 +113,24 @@ class Node(Object):
     status: NodeStatus = NodeStatus()
 
 
+class NamespaceStatus(Struct):
+    conditions: tuple[Condition, ...] = ()
+
+
 class Namespace(Object):
-    pass
+    """The conditions say why one that is being deleted still has content."""
+
+    status: NamespaceStatus = NamespaceStatus()
 
 
 class Secret(Object):
     data: dict[str, str] = {}
+
+
+class NetworkPolicy(Object):
+    """Read whole, to notice every change by somebody else."""
+
+    spec: dict[str, Any] = {}
 
 
 class LabelSelector(Struct):
@@ -196,4 +208,5 @@ NAMESPACES = Resource("", "v1", "Namespace", "namespaces", False, Namespace)
 SECRETS = Resource("", "v1", "Secret", "secrets", True, Secret)
 LEASES = Resource("coordination.k8s.io", "v1", "Lease", "leases", True, Lease)
 PODDISRUPTIONBUDGETS = Resource("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", True, PodDisruptionBudget)
+NETWORKPOLICIES = Resource("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies", True, NetworkPolicy)
 EVENTS = Resource("", "v1", "Event", "events", True, Event, bookmarks=False)

@@ -3,6 +3,7 @@
 from pincompute.api.meta import GROUP
 
 PROJECT = f"{GROUP}/project"  # on namespaces: the project they are
+PROJECT_UID = f"{GROUP}/project-uid"  # on namespaces of projects and what the platform keeps in them: uid of the Project
 APP = f"{GROUP}/app"  # on pods: name of the workload they belong to
 WORKLOAD = f"{GROUP}/workload"  # on pods: kind of that workload, PinApp or PinPod
 REVISION = f"{GROUP}/revision"  # on pods: hash of the whole template
@@ -28,6 +29,7 @@ RESTARTS = f"{GROUP}/restarts"  # annotation on pods: JSON, container -> its res
 RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"  # annotation on templates: another value makes new pods, as kubectl does
 
 SHARDS_FINALIZER = f"{GROUP}/shards"  # on workloads: shards may still exist in members
+NAMESPACES_FINALIZER = f"{GROUP}/namespaces"  # on Projects: namespaces of the project may still exist
 DRAIN_FINALIZER = f"{GROUP}/drain"  # on MemberClusters: work may still run there
 PODS_FINALIZER = f"{GROUP}/pods"  # on shards: pods may still run
 

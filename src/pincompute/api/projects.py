@@ -36,9 +36,17 @@ class ProjectSpec(Struct):
     ] = ()
 
 
+class RemainingNamespace(Struct):
+    cluster: Annotated[str, doc("The cluster that still holds something of the project, or may hold it.")]
+    message: Annotated[str, doc("What is left there, or why that is not known.")] = ""
+
+
 class ProjectStatus(Struct):
     observed_generation: Annotated[int, doc("The last metadata.generation that was acted on.")] = 0
     conditions: Conditions = ()
+    remaining: Annotated[
+        tuple[RemainingNamespace, ...], doc("Of a project that is being deleted: where something of it is left.")
+    ] = ()
 
 
 class Project(Object):

@@ -93,6 +93,7 @@ class Worker(Generic[K]):
         self._aside = 0
         self._pace = RateLimiter(self.card.pace, self.card.pace) if self.card.pace else None
         self._troubled: set[K] = set()
+        self._conflicts: dict[K, int] = {}  # in a row, of keys whose last reconciliation met one
         self._contacts: set[str] = set()
         metrics.watch_queue(self.card.name, self.queue.__len__, lambda: len(self.queue.failing()) + len(self._setbacks))
 
@@ -256,7 +257,17 @@ class Worker(Generic[K]):
         for done in result.done:
             if executor.verb_of(done.action) is not None:  # questions are too many to log
                 self._log_action(key, done)
-        self._log_outcome(item, result)
+        self._count_conflicts(key, result)
+        self._log_outcome(key, result)
+
+    def _count_conflicts(self, key: K, result: ReconcileResult) -> None:
+        if result.outcome is not Outcome.CONFLICT:
+            self._conflicts.pop(key, None)
+            return
+        in_a_row = self._conflicts[key] = self._conflicts.get(key, 0) + 1
+        if in_a_row % PERSISTENT == 0:
+            facts = self._facts(key, alert=True, conflicts=in_a_row, error=str(result.error))
+            log.warning("conflicts do not end", extra=facts)
 
     def _log_action(self, key: K, done: ActionResult) -> None:
         facts = self._facts(key, **_facts_of(done))
@@ -265,16 +276,12 @@ class Worker(Generic[K]):
         elif done.outcome is Outcome.REFUSED:
             log.warning("refused: somebody must change something", extra=facts)
 
-    def _log_outcome(self, item: Item[K], result: ReconcileResult) -> None:
-        key = item.key
+    def _log_outcome(self, key: K, result: ReconcileResult) -> None:
         match result.outcome:
             case Outcome.BUG:
                 log.error("bug in a controller, its key is degraded", extra=self._facts(key, alert=True), exc_info=result.error)
             case Outcome.TRANSIENT if not isinstance(result.error, BulkheadFull):
                 log.warning("no success yet, backing off", extra=self._facts(key, error=str(result.error)))
-            case Outcome.CONFLICT if item.attempts % PERSISTENT == PERSISTENT - 1:
-                facts = self._facts(key, alert=True, attempts=item.attempts + 1, error=str(result.error))
-                log.warning("conflicts do not end", extra=facts)
             case Outcome.SETTLED | Outcome.ACTED | Outcome.REFUSED:
                 return
             case _:

@@ -37,6 +37,7 @@ CallerKind: TypeAlias = Literal["user", "service", "platform", "anonymous"]
 RESOURCES: tuple[Resource, ...] = (
     "projects",
     "members",
+    "policies",
     "logs",
     "shells",
     "files",

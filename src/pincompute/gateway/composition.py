@@ -124,7 +124,7 @@ async def compose(settings: GatewaySettings, clusters: Clusters, kinds: SimpleKi
             now=clock.wall,
         )
         replicas, access, permissions = ReplicaLookup(reads), ReplicaAccess(clusters), StreamPermissions(authorizer, time.time)
-        verbs = LifecycleService(reads, replicas, access, RollbackCandidates(reads, store))
+        verbs = LifecycleService(reads, replicas, access, RollbackCandidates(reads, store), authorizer)
         served = OpenApiDocument(lambda: printed_document(kinds))
         given: Mapping[str, Any] = {
             "roles": roles,
@@ -135,7 +135,7 @@ async def compose(settings: GatewaySettings, clusters: Clusters, kinds: SimpleKi
             "shells": ReplicaStreamService(reads, verbs, replicas, access, permissions, settings),
             "history": HistoryService(reads, store, clock),
             "reader": ReadService(clusters, reads, authorizer),
-            "writer": WriteService(reads),
+            "writer": WriteService(reads, authorizer),
             "registry": registry_handlers.RegistryTokens(settings.registry, time.time),
         }
         built = application.build(application.ApplicationParts(settings, reads, guards, served, given), routes(kinds))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -24,6 +24,7 @@ from pincompute.kube.circuit_breaker import CircuitBreaker
 from pincompute.kube.clock import Clock
 from pincompute.kube.credentials import ApiCredentials
 from pincompute.kube.kubeconfig import ClusterConfig, ConfigError
+from pincompute.kube.stream_connector import StreamConnector
 
 CONNECT_DEADLINE = 5.0  # seconds for TCP and TLS
 HANDSHAKE_DEADLINE = 20.0  # seconds until a WebSocket is open, which includes the way to the node
@@ -31,8 +32,6 @@ IN_FLIGHT = 64  # requests at the same time; more wait for a free connection
 KEEP_ALIVE = 75.0  # seconds an idle connection is kept
 READ_BUFFER = 1 << 20  # bytes; lists come in megabytes
 LARGEST_MESSAGE = 1 << 20  # bytes of one WebSocket message; a kubelet sends 32 KiB at most
-PING_EVERY = 30.0  # seconds between pings on a WebSocket, so that proxies do not take it for idle
-SILENCE = 45.0  # seconds without a message, an answer to a ping included, after which a WebSocket is taken for broken
 
 _QUIET = 5  # seconds without traffic before the kernel probes the peer
 _ASK_EVERY = 2
@@ -88,7 +87,7 @@ class HttpConnection:
     async def exchange(self, call: ApiCall, seconds: float) -> bytes:
         """Returns the body of a successful answer."""
         if self._requests is None:
-            self._requests = self._session(IN_FLIGHT)
+            self._requests = self._session(aiohttp.TCPConnector, IN_FLIGHT)
         limits = aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_DEADLINE)
         async with self._answer(self._requests, call, limits) as response:
             try:
@@ -101,7 +100,7 @@ class HttpConnection:
     async def stream(self, call: ApiCall, inactivity: float) -> AsyncGenerator[AsyncIterator[bytes]]:
         """Yields an endless answer in pieces; after `inactivity` seconds without a byte it counts as broken."""
         if self._streams is None:
-            self._streams = self._session(0)
+            self._streams = self._session(StreamConnector, 0)
         limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_DEADLINE, sock_read=inactivity)
         async with self._answer(self._streams, call, limits) as response:
             yield self._pieces(call.request, response)
@@ -110,17 +109,13 @@ class HttpConnection:
     async def websocket(self, call: ApiCall, protocol: str) -> AsyncGenerator[aiohttp.ClientWebSocketResponse]:
         """Opens a WebSocket that speaks `protocol` and closes it when the block ends."""
         if self._streams is None:
-            self._streams = self._session(0)
+            self._streams = self._session(StreamConnector, 0)
         socket = await self._upgrade(self._streams, call, protocol)
         async with socket:
             self.breaker.answered()
             if socket.protocol != protocol:
                 raise Unreachable(call.request, f"does not speak {protocol}, which Kubernetes 1.30 and later do")
-            pinging = asyncio.create_task(_ping(socket))
-            try:
-                yield socket
-            finally:
-                pinging.cancel()
+            yield socket
 
     async def _upgrade(self, session: aiohttp.ClientSession, call: ApiCall, protocol: str) -> aiohttp.ClientWebSocketResponse:
         options = await self._identify(call)
@@ -204,9 +199,9 @@ class HttpConnection:
             options["server_hostname"] = self.config.server_name
         return options
 
-    def _session(self, limit: int) -> aiohttp.ClientSession:
+    def _session(self, connector: type[aiohttp.TCPConnector], limit: int) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=limit, keepalive_timeout=KEEP_ALIVE, socket_factory=_socket),
+            connector=connector(limit=limit, keepalive_timeout=KEEP_ALIVE, socket_factory=_socket),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": self.user_agent},
             read_bufsize=READ_BUFFER,
@@ -218,16 +213,6 @@ async def _rest(request: RequestInfo, response: aiohttp.ClientResponse) -> bytes
         return await response.read()
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise _unreachable(request, error) from error
-
-
-async def _ping(socket: aiohttp.ClientWebSocketResponse) -> None:
-    """Pings the server. aiohttp's heartbeat would drop all that was read already when a ping cannot be sent or is answered
-    late.
-    """
-    while not socket.closed:
-        await asyncio.sleep(PING_EVERY)
-        with suppress(ConnectionError):
-            await socket.ping()
 
 
 @lru_cache(maxsize=64)  # asked for with every request that the gateway answers, told anew once a second at most

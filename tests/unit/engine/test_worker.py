@@ -241,6 +241,26 @@ async def test_conflicts_that_do_not_end_raise_an_alert(
         assert bench.count(Outcome.CONFLICT) >= 3
 
 
+async def test_conflicts_between_successes_raise_no_alert(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(worker, "PERSISTENT", 2)
+
+    def stale_every_second_time(widget: Widget) -> Plan:
+        tries = len(bench.reconciled)
+        if tries > 12:
+            return Plan()
+        ref, body = Ref(HOST, WIDGETS, widget.key), {"metadata": {"labels": {"tries": str(tries)}}}
+        return plan((Patch(ref, body, widget.metadata.uid, "1" if tries % 2 else widget.metadata.resource_version, "why"),))
+
+    async with WorkerBench(stale_every_second_time).running() as bench:
+        bench.make("one")
+        await eventually(lambda: len(bench.reconciled) > 12)
+        assert bench.count(Outcome.CONFLICT) >= 3
+        assert bench.count(Outcome.ACTED) >= 3
+        assert "conflicts do not end" not in caplog.text
+
+
 async def test_unknown_changes_nothing_until_there_is_news() -> None:
     def blind(key: Key, views: Views, _now: datetime) -> Widget | None:
         widget = views.view(HOST, WIDGETS).get(key)

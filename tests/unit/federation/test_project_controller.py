@@ -1,46 +1,224 @@
-"""A project's namespace has the platform's labels in every cluster, whoever changes them (M-97)."""
+"""A project's namespaces: labels that nobody changes for long, contents as listed, no namespace of anybody else, no remains."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 
-from pincompute.api.builtin import Namespace
-from pincompute.api.labels import HOST, MANAGED_BY, PINCOMPUTE, PROJECT
-from pincompute.api.meta import ObjectMeta
-from pincompute.api.projects import Project
-from pincompute.domain import pod_security_defaults
-from pincompute.engine.plan import Apply
-from pincompute.federation.project import project_controller
-from pincompute.federation.project.project_controller import ObservedProject
+from pincompute.api.builtin import NAMESPACES, NETWORKPOLICIES, Namespace, NamespaceStatus, NetworkPolicy
+from pincompute.api.conditions import Condition
+from pincompute.api.labels import HOST, MANAGED_BY, NAMESPACES_FINALIZER, PINCOMPUTE, PROJECT, PROJECT_UID
+from pincompute.api.meta import Key, Manifest, ObjectMeta
+from pincompute.api.projects import PROJECTS, Project
+from pincompute.domain import pod_security_defaults, project_namespace
+from pincompute.engine.plan import Apply, Confirm, Create, Delete, Patch, Plan, Replace
+from pincompute.federation.project import namespace_objects, project_controller
+from pincompute.federation.project.project_namespaces import ObservedProject, ProjectNamespace
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
-OURS = {MANAGED_BY: PINCOMPUTE, PROJECT: "shop"}
+UNCLAIMED = {MANAGED_BY: PINCOMPUTE, PROJECT: "shop"}
+OURS = {**UNCLAIMED, PROJECT_UID: "p"}
 WHOLE = {**OURS, **pod_security_defaults.NAMESPACE_LABELS}
 ENFORCE = "pod-security.kubernetes.io/enforce"
-NAMESPACES: dict[str, tuple[dict[str, str] | None, bool]] = {
-    "missing": (None, True),
-    "as it should be": (WHOLE, False),
-    "with a label of somebody else": ({**WHOLE, "team": "web"}, False),
-    "of a version without the standard": (OURS, True),
-    "with the standard lowered": ({**WHOLE, ENFORCE: "privileged"}, True),
-    "with another version of the standard": ({**WHOLE, f"{ENFORCE}-version": "v1.0"}, True),
-    "of somebody else": ({"team": "web"}, False),
+NAMESPACE_LABELS: dict[str, tuple[dict[str, str] | None, list[type], str]] = {
+    "missing": (None, [Create], "Preparing"),
+    "as it should be": (WHOLE, [], "Prepared"),
+    "with a label of somebody else": ({**WHOLE, "team": "web"}, [], "Prepared"),
+    "of a version without the standard": (OURS, [Apply], "Preparing"),
+    "of a version without uids, which is adopted": ({**WHOLE, PROJECT_UID: ""}, [Apply], "Preparing"),
+    "with the standard lowered": ({**WHOLE, ENFORCE: "privileged"}, [Apply], "Preparing"),
+    "with another version of the standard": ({**WHOLE, f"{ENFORCE}-version": "v1.0"}, [Apply], "Preparing"),
+    "of somebody else": ({"team": "web"}, [], "NameTaken"),
+    "of the platform, for another purpose": ({MANAGED_BY: PINCOMPUTE}, [], "NameTaken"),
+    "of somebody else who knows the uid": ({PROJECT: "shop", PROJECT_UID: "p"}, [], "NameTaken"),
+    "of another project": ({**WHOLE, PROJECT: "bank"}, [], "NameTaken"),
+    "of a former project of the name": ({**WHOLE, PROJECT_UID: "former"}, [], "FormerNamespace"),
 }
 
 
-@pytest.mark.parametrize("case", NAMESPACES)
+@pytest.mark.parametrize("case", NAMESPACE_LABELS)
 @pytest.mark.parametrize("cluster", [HOST, "a1"])
-def test_the_namespace_is_brought_to_the_standard(case: str, cluster: str) -> None:
-    labels, written = NAMESPACES[case]
-    there = None if labels is None else Namespace(metadata=ObjectMeta(name="shop", labels=labels))
-    made = project_controller.decide(ObservedProject(NOW, _project(), ((cluster, there),)))
-    applied: list[Any] = [action for action in made.actions if isinstance(action, Apply)]
-    assert [a.ref.cluster for a in applied] == [cluster] * written
-    assert all(a.body["metadata"]["labels"] == WHOLE for a in applied)
+def test_a_namespace_is_brought_to_the_standard_only_if_it_is_the_projects(case: str, cluster: str) -> None:
+    labels, kinds, reason = NAMESPACE_LABELS[case]
+    made = project_controller.decide(observed(found(cluster, labels)))
+    writes: list[Any] = [a for a in made.actions if isinstance(a, Create | Apply)]
+    assert [type(write) for write in writes] == kinds
+    assert all(write.ref.cluster == cluster for write in writes)
+    assert all(write.body["metadata"]["labels"] == WHOLE for write in writes)
+    assert ready(made).reason == reason
 
 
-def _project() -> Project:
-    return Project(metadata=ObjectMeta(name="shop", uid="p", generation=1, resource_version="1"))
+def test_nothing_is_written_before_the_project_is_proved_to_be_there() -> None:
+    """A stale view of a deleted project would otherwise leave a namespace that nobody removes."""
+    made = project_controller.decide(observed(found("a1", None)))
+    assert [type(action) for action in made.stages[0]] == [Confirm]
+
+
+def test_a_project_of_an_earlier_version_gets_the_finalizer_first() -> None:
+    made = project_controller.decide(observed(found("a1", None), of=project(finalizers=())))
+    [hold] = made.actions
+    assert isinstance(hold, Patch)
+    assert hold.body == {"metadata": {"finalizers": [NAMESPACES_FINALIZER]}}
+
+
+# -- contents -----------------------------------------------------------------------------------------------------------------
+
+WALL: Manifest = {
+    "apiVersion": "networking.k8s.io/v1",
+    "kind": "NetworkPolicy",
+    "metadata": {"name": "wall"},
+    "spec": {"podSelector": {}, "policyTypes": ["Ingress"]},
+}
+
+
+@pytest.fixture
+def walled(monkeypatch: pytest.MonkeyPatch) -> Project:
+    def walls(_project: Project) -> tuple[Manifest, ...]:
+        return (WALL,)
+
+    monkeypatch.setattr(namespace_objects, "of", walls)
+    return project()
+
+
+def policy(name: str = "wall", spec: Manifest = WALL["spec"], uid: str = "p") -> NetworkPolicy:
+    labels = {**OURS, PROJECT_UID: uid}
+    meta = ObjectMeta(name=name, namespace="shop", uid=f"uid-{name}", resource_version="3", labels=labels)
+    return NetworkPolicy(metadata=meta, spec=spec)
+
+
+CONTENTS: dict[str, tuple[tuple[NetworkPolicy, ...], list[type]]] = {
+    "nothing": ((), [Apply]),
+    "as listed": ((policy(),), []),
+    "changed": ((policy(spec={"podSelector": {}}),), [Replace]),
+    "with a field more": ((policy(spec={**WALL["spec"], "egress": [{}]}),), [Replace]),
+    "of a former project": ((policy(uid="former"),), [Replace]),
+    "and one that is no longer listed": ((policy(), policy("old")), [Delete]),
+}
+
+
+@pytest.mark.parametrize("case", CONTENTS)
+def test_a_members_namespace_holds_what_is_listed(case: str, walled: Project) -> None:
+    there, kinds = CONTENTS[case]
+    objects = {(NETWORKPOLICIES, obj.metadata.name): obj for obj in there}
+    made = project_controller.decide(observed(replace(found("a1", WHOLE), objects=objects), of=walled))
+    writes = [a for a in made.actions if isinstance(a, Apply | Replace | Delete) and a.ref.resource == NETWORKPOLICIES]
+    assert [type(write) for write in writes] == kinds
+    assert ready(made).reason == ("Preparing" if kinds else "Prepared")
+
+
+def test_the_hosts_namespace_holds_none_of_it(walled: Project) -> None:
+    assert ready(project_controller.decide(observed(found(HOST, WHOLE), of=walled))).reason == "Prepared"
+
+
+class OneCluster:
+    """Shows one project and one namespace with its contents."""
+
+    def __init__(self, of: Project | None, namespace: Namespace | None, *objects: NetworkPolicy) -> None:
+        self.held = {PROJECTS: [of], NAMESPACES: [namespace], NETWORKPOLICIES: objects}
+
+    def view(self, _cluster: str, resource: Any) -> Any:
+        return _One({obj.key: obj for obj in self.held[resource] if obj is not None})
+
+
+class _One(dict[Key, Any]):
+    def list(self, _namespace: str = "") -> Any:
+        return self.values()
+
+
+PREPARED: dict[str, tuple[dict[str, str] | None, tuple[NetworkPolicy, ...], bool]] = {
+    "its own, with its walls": (WHOLE, (policy(),), True),
+    "missing": (None, (policy(),), False),
+    "its own, without its walls": (WHOLE, (), False),
+    "its own, with a hole in its walls": (WHOLE, (policy(spec={"podSelector": {}}),), False),
+    "of somebody else": ({"team": "web"}, (policy(),), False),
+    "not adopted yet": (UNCLAIMED, (policy(),), False),
+    "of a former project": ({**WHOLE, PROJECT_UID: "former"}, (policy(),), False),
+}
+
+
+@pytest.mark.parametrize("case", PREPARED)
+def test_a_member_takes_shards_only_in_the_projects_own_walled_namespace(case: str, walled: Project) -> None:
+    labels, there, prepared = PREPARED[case]
+    views: Any = OneCluster(walled, found("a1", labels).there, *there)
+    assert namespace_objects.prepared("shop", "a1", views) is prepared
+
+
+def test_a_namespace_without_a_project_takes_no_shards(walled: Project) -> None:
+    del walled
+    views: Any = OneCluster(None, found("a1", WHOLE).there, policy())
+    assert not namespace_objects.prepared("shop", "a1", views)
+
+
+# -- deletion -----------------------------------------------------------------------------------------------------------------
+
+
+def test_the_hosts_namespace_goes_first() -> None:
+    made = project_controller.decide(observed(found(HOST, WHOLE), found("a1", WHOLE), of=project(deleting=True)))
+    assert [(a.ref.cluster, a.uid) for a in made.actions if isinstance(a, Delete)] == [(HOST, "ns-host")]
+    assert ready(made).reason == "Deleting"
+
+
+def test_then_those_of_the_members_go_by_uid_and_only_the_projects_own() -> None:
+    spaces = (
+        found(HOST, None),
+        found("a1", WHOLE),
+        found("b1", {"team": "web"}),
+        found("c1", {**WHOLE, PROJECT_UID: "former"}),
+        found("d1", UNCLAIMED),
+        found("e1", WHOLE, deleting=True),
+    )
+    made = project_controller.decide(observed(*spaces, of=project(deleting=True)))
+    assert [(a.ref.cluster, a.uid) for a in made.actions if isinstance(a, Delete)] == [("a1", "ns-a1"), ("d1", "ns-d1")]
+    assert not any(isinstance(action, Patch) for action in made.actions)
+
+
+def test_the_status_says_what_blocks() -> None:
+    stuck = found(HOST, WHOLE, deleting=True, why="Some content has finalizers remaining: x in 2 instances")
+    seen = replace(observed(stuck, of=project(deleting=True)), silent=("b1",))
+    message = ready(project_controller.decide(seen)).message
+    assert "host: Some content has finalizers remaining: x in 2 instances" in message
+    assert "b1: the cluster does not answer" in message
+
+
+@pytest.mark.parametrize("unseen", [{"silent": ("b1",)}, {"unsynced": ("b1",)}])
+def test_a_member_that_cannot_be_seen_holds_the_project(unseen: dict[str, Any]) -> None:
+    seen = replace(observed(found(HOST, None), found("a1", None), of=project(deleting=True)), **unseen)
+    assert not any(isinstance(action, Patch) for action in project_controller.decide(seen).actions)
+
+
+def test_the_project_goes_once_every_cluster_proves_that_it_holds_no_namespace_of_it() -> None:
+    spaces = (found(HOST, None), found("a1", None), found("b1", {"team": "web"}))
+    proofs, release = project_controller.decide(observed(*spaces, of=project(deleting=True))).stages
+    assert [(p.ref.cluster, p.uid) for p in proofs if isinstance(p, Confirm)] == [(HOST, ""), ("a1", "")]
+    assert isinstance(release[0], Patch)
+    assert release[0].body == {"metadata": {"finalizers": []}}
+
+
+# -- the objects --------------------------------------------------------------------------------------------------------------
+
+
+def project(*, deleting: bool = False, finalizers: tuple[str, ...] = (NAMESPACES_FINALIZER,)) -> Project:
+    meta = ObjectMeta(name="shop", uid="p", generation=1, resource_version="1", finalizers=finalizers)
+    return Project(metadata=msgspec.structs.replace(meta, deletion_timestamp=NOW if deleting else None))
+
+
+def found(cluster: str, labels: dict[str, str] | None, *, deleting: bool = False, why: str = "") -> ProjectNamespace:
+    if labels is None:
+        return ProjectNamespace(cluster, None)
+    told = (Condition(type="NamespaceFinalizersRemaining", status="True", reason="SomeFinalizersRemain", message=why),)
+    meta = ObjectMeta(name="shop", uid=f"ns-{cluster}", labels=labels, deletion_timestamp=NOW if deleting else None)
+    there = Namespace(metadata=meta, status=NamespaceStatus(conditions=told if why else ()))
+    return ProjectNamespace(cluster, there, project_namespace.owner(there, "p"))
+
+
+def observed(*namespaces: ProjectNamespace, of: Project | None = None) -> ObservedProject:
+    return ObservedProject(NOW, of or project(), namespaces)
+
+
+def ready(made: Plan) -> Condition:
+    status = next(a for a in made.actions if isinstance(a, Replace) and a.subresource == "status").body["status"]
+    return msgspec.convert(status["conditions"][0], Condition)

@@ -20,8 +20,8 @@ def placed(generation: int = 1, **counts: int) -> Scheduling:
     return Scheduling(generation=generation, revision="r", placement=rows)
 
 
-def site(name: str, there=None, *, known: bool = True, namespace_exists: bool = True, **facts) -> MemberShard:
-    return MemberShard(member(name, reachable=known, **facts), there, known=known, namespace_exists=namespace_exists)
+def site(name: str, there=None, *, known: bool = True, prepared: bool = True, **facts) -> MemberShard:
+    return MemberShard(member(name, reachable=known, **facts), there, known=known, prepared=prepared)
 
 
 def decide(of: Workload, sites: tuple[MemberShard, ...]) -> Plan:
@@ -114,7 +114,7 @@ def test_a_shard_of_a_deleted_namesake_goes_first():
 
 
 def test_a_member_without_the_projects_namespace_is_waited_for():
-    plan = decide(app(scheduling=placed(a1=2)), (site("a1", namespace_exists=False),))
+    plan = decide(app(scheduling=placed(a1=2)), (site("a1", prepared=False),))
     assert plan.settled
     assert plan.wake_after is not None
 

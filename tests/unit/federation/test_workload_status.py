@@ -94,7 +94,7 @@ def test_a_silent_members_last_figures_stay_and_are_marked():
     hello = placed_app()
     running = app(status=after(hello, reports(hello)))
     status = after(
-        running, (*reports(running)[:2], MemberShard(member("c1", reachable=False), None, known=False, namespace_exists=False))
+        running, (*reports(running)[:2], MemberShard(member("c1", reachable=False), None, known=False, prepared=False))
     )
     line = status.clusters[-1]
     assert (line.cluster, line.known, line.ready_replicas) == ("c1", False, 2)

@@ -390,11 +390,13 @@ class TestServiceTokens:
 
     async def test_nobody_gives_a_role_that_is_more_than_theirs(self) -> None:
         authorizer = World().authorizer
-        assert authorizer.may_grant(user("olga"), "demo", "owner")
-        assert authorizer.may_grant(user("op"), "demo", "developer")
-        assert not authorizer.may_grant(user("op"), "demo", "owner")
-        assert not authorizer.may_grant(user("olga"), "demo", "unknown")
-        assert not authorizer.may_grant(user("olga"), "other", "viewer")
+        assert authorizer.may_change_role(user("olga"), "demo", "", "owner")
+        assert not authorizer.may_change_role(user("op"), "demo", "", "developer"), "an operator changes no members"
+        assert not authorizer.may_change_role(user("olga"), "demo", "", "unknown")
+        assert authorizer.may_change_role(user("olga"), "demo", "unknown", "")
+        assert not authorizer.may_change_role(user("olga"), "other", "", "viewer")
+        assert authorizer.may_change_role(user("olga"), "new", "", "owner", founds=True)
+        assert not authorizer.may_change_role(user("olga"), "new", "", "unknown", founds=True)
 
 
 SUBJECT = {"subject": ((("commonName", "pincompute:federation"),), (("organizationName", "parts"),))}

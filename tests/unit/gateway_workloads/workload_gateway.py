@@ -120,7 +120,7 @@ def _app(clusters: Clusters, settings: GatewaySettings, audit: AuditLog) -> Any:
         "roles": roles,
         "authorizer": authorizer,
         "reader": ReadService(clusters, reads, authorizer),
-        "writer": WriteService(reads),
+        "writer": WriteService(reads, authorizer),
     }
     guards = RequestGuards(_ByHeader(), _Unlimited(), authorizer, audit)
     return application.build(application.ApplicationParts(settings, reads, guards, OpenApiDocument(str), given), ROUTES)

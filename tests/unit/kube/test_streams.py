@@ -12,7 +12,6 @@ import pytest
 from aiohttp import web
 
 from pincompute.api.meta import Key
-from pincompute.kube import http_connection
 from pincompute.kube.api_client import ApiClient
 from pincompute.kube.api_errors import NotFound, Unreachable
 from pincompute.kube.kubeconfig import ClusterConfig
@@ -102,7 +101,7 @@ async def test_everything_that_was_sent_before_the_end_is_read() -> None:
 
 async def test_a_reader_who_pauses_for_longer_than_a_ping_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """The program has ended and its server is gone when the rest of what it said is read."""
-    monkeypatch.setattr(http_connection, "PING_EVERY", 0.01)
+    monkeypatch.setattr(websocket_messages, "PING_EVERY", 0.01)
     gone = asyncio.Event()
 
     async def flood(socket: web.WebSocketResponse, request: web.Request) -> None:
@@ -127,7 +126,8 @@ async def test_a_reader_who_pauses_for_longer_than_a_ping_loses_nothing(monkeypa
 
 
 async def test_a_server_that_gives_no_sign_of_life_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(websocket_messages, "SILENCE", 0.05)
+    monkeypatch.setattr(websocket_messages, "PING_EVERY", 0.02)
+    monkeypatch.setattr(websocket_messages, "SILENCE", 0.06)
     over = asyncio.Event()
 
     async def deaf(_socket: web.WebSocketResponse, _request: web.Request) -> None:

@@ -340,6 +340,8 @@ FAILURES: dict[str, tuple[tuple[str, ...], str, int]] = {
     "a wrong option": (("list", "--bogus"), "alice", 2),
     "an argument that is missing": (("scale", "hello"), "alice", 2),
     "a name that is none": (("status", "a/b/c"), "alice", 2),
+    "a copy of nothing": (("cp", "", "hello:/tmp"), "alice", 2),
+    "a copy to nowhere": (("cp", "hello:/tmp/x", ""), "alice", 2),
 }
 
 

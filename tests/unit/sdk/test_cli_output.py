@@ -11,15 +11,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cyclopts import App
-from pincompute_sdk.cli import command_dispatch, command_table
+import yaml
+from cyclopts import App, Token
+from pincompute_sdk.cli import command_dispatch, command_table, options
 from pincompute_sdk.cli import init as writing
 from pincompute_sdk.cli.__main__ import main
 from pincompute_sdk.cli.command_table import GROUPS, CommandEntry
 from pincompute_sdk.cli.error_report import CODES, CommandError
 from pincompute_sdk.cli.exit_codes import MEANING
 from pincompute_sdk.cli.manifest import manifest_file, manifest_validation
-from pincompute_sdk.cli.output import jsonpath, table
+from pincompute_sdk.cli.output import formats, jsonpath, table
 from pincompute_sdk.cli.output.human_values import age, joined
 from pincompute_sdk.core import errors
 
@@ -179,3 +180,59 @@ def _pin(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [PIN, *arguments], capture_output=True, text=True, check=False, env=environment, stdin=subprocess.DEVNULL
     )
+
+
+CORE_SCHEMA = re.compile(
+    r"~|null|Null|NULL|true|True|TRUE|false|False|FALSE|[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+"
+    r"|[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.nan|\.NaN|\.NAN|"
+)
+"""What YAML 1.2 (10.3.2) does not read as a string."""
+
+TEXTS = (
+    "1e3",
+    "12e6",
+    "0o17",
+    "017",
+    "0x1F",
+    "1_000",
+    "12:30:45",
+    "on",
+    "No",
+    "y",
+    "N",
+    "~",
+    "",
+    "null",
+    ".5",
+    "5.",
+    "+1",
+    ".inf",
+)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_readers_of_yaml_1_1_and_1_2_read_a_string_as_a_string(text: str) -> None:
+    printed = formats.to_yaml({"value": text})
+    assert yaml.safe_load(printed) == {"value": text}
+    scalar = printed.removeprefix("value:").strip()
+    assert scalar[:1] in ("'", '"') or not CORE_SCHEMA.fullmatch(scalar)
+    assert scalar[:1] in ("'", '"') or scalar not in ("y", "Y", "n", "N")
+
+
+@pytest.mark.parametrize("text", ["web", "1.2.3", "10Mi", "100m", "yesterday", "e3", "2026-11-29x"])
+def test_what_nobody_misreads_stays_plain(text: str) -> None:
+    assert formats.to_yaml({"value": text}) == f"value: {text}\n"
+
+
+DURATIONS = {"60": 60, "60s": 60, "1.5": 1.5, "10m": 600, "1h30m": 5400, "0": 0}
+
+
+@pytest.mark.parametrize("text", DURATIONS)
+def test_durations(text: str) -> None:
+    assert options._seconds(float, [Token(value=text)]) == DURATIONS[text]
+
+
+@pytest.mark.parametrize("text", ["", "x", "-5", "5 m", "1m1h", "nan", "inf", "1e3"])
+def test_what_is_no_duration_is_refused_with_examples(text: str) -> None:
+    with pytest.raises(ValueError, match="write seconds, or 90s, 10m, 1h30m"):
+        options._seconds(float, [Token(value=text)])

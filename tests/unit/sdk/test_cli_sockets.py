@@ -155,6 +155,40 @@ async def test_output_of_a_command_that_nobody_reads_on_ends_it_without_a_word()
         os.close(writing)
 
 
+async def test_a_large_file_goes_in_as_pieces_that_a_server_takes(tmp_path: Path) -> None:
+    content = os.urandom(3 << 20)
+    (tmp_path / "content").write_bytes(content)
+    got = bytearray()
+
+    async def play(connection: ServerConnection) -> None:
+        async for message in connection:
+            assert isinstance(message, bytes)
+            if message[0] == ShellChannel.CLOSE:
+                break
+            got.extend(message[1:])
+        await connection.send(status(0))
+
+    with (tmp_path / "content").open("rb") as file:
+        async with gateway(play) as found, pin(found.url, "exec", "-i", "hello", "--", "cat", stdin=file) as program:
+            _, err = await program.communicate()
+    assert (program.returncode, err, bytes(got) == content) == (0, b"", True)
+
+
+async def test_input_without_end_is_read_no_faster_than_the_program_takes_it() -> None:
+    async def play(connection: ServerConnection) -> None:
+        for _ in range(20):
+            await connection.recv()
+        await connection.send(status(3))
+
+    zeros = os.open("/dev/zero", os.O_RDONLY)
+    try:
+        async with gateway(play) as found, pin(found.url, "exec", "-i", "hello", "--", "head", stdin=zeros) as program:
+            _, err = await program.communicate()
+    finally:
+        os.close(zeros)
+    assert (program.returncode, err) == (3, b"")
+
+
 async def _echo(connection: ServerConnection) -> None:
     async for message in connection:
         await connection.send(message.upper())

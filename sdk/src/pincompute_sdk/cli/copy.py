@@ -45,6 +45,8 @@ def cp(
     where: Where = ANYWHERE,
 ) -> None:
     """Copy files: `pin cp ./conf hello/3:/etc/` or `pin cp hello:/var/log ./log`."""
+    if not source or not destination:
+        raise CommandError("a path is empty", remedy="write `.` for the current folder", code=USAGE)
     there, here = _remote(destination), _remote(source)
     if (there is None) == (here is None):
         remedy = "write one side as NAME:PATH or NAME/REPLICA:PATH"

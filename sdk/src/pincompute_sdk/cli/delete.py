@@ -11,7 +11,7 @@ from pincompute_sdk.cli import wait as wait_
 from pincompute_sdk.cli.error_report import CommandError
 from pincompute_sdk.cli.exit_codes import TIMEOUT
 from pincompute_sdk.cli.live_view import Picture
-from pincompute_sdk.cli.options import ANYWHERE, Reason, Where, Workload, Yes
+from pincompute_sdk.cli.options import ANYWHERE, Reason, Seconds, Where, Workload, Yes
 from pincompute_sdk.cli.output import terminal
 from pincompute_sdk.cli.target import WorkloadTarget
 from pincompute_sdk.core.errors import NotFoundError
@@ -26,7 +26,7 @@ def delete(
     *,
     yes: Yes = False,
     wait: Annotated[bool, Parameter(negative="", help="Until nothing of it is left.")] = False,
-    timeout: Annotated[float, Parameter(help="Seconds to wait.", show_default=True)] = 300,
+    timeout: Annotated[Seconds, Parameter(help="How long to wait: 90s, 10m, or seconds.", show_default=True)] = 300,
     reason: Reason = "",
     where: Where = ANYWHERE,
 ) -> None:

@@ -19,7 +19,7 @@ from pincompute_sdk.cli.list_command import view_of
 from pincompute_sdk.cli.live_view import Picture
 from pincompute_sdk.cli.manifest import manifest_file, manifest_validation
 from pincompute_sdk.cli.manifest.manifest_file import Manifest
-from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Reason, Where, Yes
+from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Reason, Seconds, Where, Yes
 from pincompute_sdk.cli.output import formats, human_values, terminal
 from pincompute_sdk.core.errors import InvalidError, NotFoundError
 from pincompute_sdk.generated.kinds import KINDS, Kind, Workload
@@ -41,7 +41,7 @@ def deploy(
     wait: Annotated[bool, Parameter(help="Follow it until it runs.", negative="--detach")] = True,
     dry_run: Annotated[bool, Parameter(negative="", help="Let the server check everything, and change nothing.")] = False,
     diff: Annotated[bool, Parameter(negative="", help="Only show what would change.")] = False,
-    timeout: Annotated[float, Parameter(help="Seconds to wait.", show_default=True)] = 600,
+    timeout: Annotated[Seconds, Parameter(help="How long to wait: 90s, 10m, or seconds.", show_default=True)] = 600,
     yes: Yes = False,
     reason: Reason = "",
     output: OutputOption = "table",

@@ -22,7 +22,7 @@ from pincompute_sdk.cli.output.human_values import age
 from pincompute_sdk.cli.output.terminal import Styled
 from pincompute_sdk.client import Client
 from pincompute_sdk.core import configuration, oidc_login
-from pincompute_sdk.core.configuration import Context
+from pincompute_sdk.core.configuration import Configuration, Context
 from pincompute_sdk.core.errors import PinError
 from pincompute_sdk.core.oidc_login import Grant, OidcIssuer
 from pincompute_sdk.generated.models import Session
@@ -111,11 +111,13 @@ def _keep(where: Where, context: Context) -> None:
         session = pin.session.get()
         project = context.project or _only_project(pin)
     name = session.name or context.user
-    at = configuration.path()
-    stored = configuration.load(at)
-    called = where.context or stored.current or urlsplit(context.server).hostname or "default"
     named = msgspec.structs.replace(context, user=name, project=project)
-    configuration.save(at, configuration.Configuration(current=called, contexts={**stored.contexts, called: named}))
+
+    def stored(before: Configuration) -> Configuration:
+        called = where.context or before.current or urlsplit(context.server).hostname or "default"
+        return Configuration(current=called, contexts={**before.contexts, called: named})
+
+    called = configuration.change(configuration.path(), stored).current
     project_note = f", project {named.project}" if named.project else "; next: `pin project use NAME`"
     terminal.out(f"logged in to {context.server} as {name} (context {called}{project_note})")
 
@@ -135,7 +137,7 @@ def logout(*, where: Where = ANYWHERE) -> None:
         raise CommandError("you are not logged in", remedy="`pin login`", code=ACCESS)
     context = stored.contexts[called]
     bare = msgspec.structs.replace(context, token="", refresh_token="", expires=0, user="")
-    configuration.save(at, msgspec.structs.replace(stored, contexts={**stored.contexts, called: bare}))
+    configuration.change(at, lambda found: msgspec.structs.replace(found, contexts={**found.contexts, called: bare}))
     terminal.out(f"logged out of {context.server} (context {called})")
     if context.issuer and context.refresh_token:
         issuer = OidcIssuer(context.issuer, context.client_id, context.ca)

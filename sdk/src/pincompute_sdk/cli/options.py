@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 
 from pincompute_sdk.cli.error_report import CommandError
 from pincompute_sdk.cli.exit_codes import USAGE
@@ -23,6 +25,21 @@ Workload = Annotated[str, Parameter(help="An app, or unit/NAME.")]
 Replica = Annotated[str, Parameter(help="An app, or unit/NAME; NAME/REPLICA chooses a replica.")]
 Reason = Annotated[str, Parameter(name=["--reason", "-r"], help="Why; it is kept in the history.")]
 Yes = Annotated[bool, Parameter(name=["--yes", "-y"], negative="", help="Do not ask.")]
+
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?")
+
+
+def _seconds(_hint: object, tokens: Sequence[Token]) -> float:
+    """Parses `90`, `90s`, `10m` or `1h30m`. Raises ValueError."""
+    text = tokens[0].value
+    found = _DURATION.fullmatch(text)
+    if not text or found is None:
+        raise ValueError(f"{text!r} is no duration: write seconds, or 90s, 10m, 1h30m")
+    hours, minutes, seconds = (float(part or 0) for part in found.groups())
+    return hours * 3600 + minutes * 60 + seconds
+
+
+Seconds = Annotated[float, Parameter(converter=_seconds)]
 
 
 @Parameter(name="*", group="Where")

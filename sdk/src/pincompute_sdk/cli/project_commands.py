@@ -76,11 +76,14 @@ def use(name: Annotated[str, Parameter(help="A project of `pin project list`.")]
             raise
         used = pin.context
     at = configuration.path()
-    stored = configuration.load(at)
-    called = where.context or stored.current or "default"
-    base = stored.contexts.get(called) or configuration.Context(server=used.server, ca=used.ca)
-    contexts = {**stored.contexts, called: msgspec.structs.replace(base, project=name)}
-    configuration.save(at, configuration.Configuration(current=stored.current or called, contexts=contexts))
+    called = where.context or configuration.load(at).current or "default"
+
+    def chosen(before: configuration.Configuration) -> configuration.Configuration:
+        base = before.contexts.get(called) or configuration.Context(server=used.server, ca=used.ca)
+        contexts = {**before.contexts, called: msgspec.structs.replace(base, project=name)}
+        return configuration.Configuration(current=before.current or called, contexts=contexts)
+
+    configuration.change(at, chosen)
     terminal.out(f"project {name} (context {called})")
 
 

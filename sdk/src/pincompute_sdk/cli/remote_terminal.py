@@ -90,31 +90,29 @@ async def _ended(connection: ClientConnection, ended: ProgramExit) -> ProgramExi
 
 
 async def _input(connection: ClientConnection) -> None:
-    """Our input as it comes; its end is passed on."""
+    """Our input as it comes, one piece after another: the next is read when the connection has taken the one before."""
     from websockets.exceptions import ConnectionClosed
 
-    loop = asyncio.get_running_loop()
-    pieces: asyncio.Queue[bytes] = asyncio.Queue()
     descriptor = sys.stdin.fileno()
+    with contextlib.suppress(ConnectionClosed):
+        while piece := await _read(descriptor):
+            await connection.send(websocket.frame(ShellChannel.STDIN, piece))
+        await connection.send(websocket.end_of_input())
 
-    def readable() -> None:
-        piece = os.read(descriptor, PIECE)
-        pieces.put_nowait(piece)
-        if not piece:
-            loop.remove_reader(descriptor)
 
+async def _read(descriptor: int) -> bytes:
+    loop = asyncio.get_running_loop()
+    readable = asyncio.Event()
     try:
-        loop.add_reader(descriptor, readable)
-    except PermissionError:  # a regular file is always readable and cannot be waited for
-        pieces.put_nowait(sys.stdin.buffer.read())
-        pieces.put_nowait(b"")
+        loop.add_reader(descriptor, readable.set)
+    except PermissionError:  # a regular file or a device is always readable and cannot be waited for
+        await asyncio.sleep(0)
+        return os.read(descriptor, PIECE)
     try:
-        with contextlib.suppress(ConnectionClosed):
-            while piece := await pieces.get():
-                await connection.send(websocket.frame(ShellChannel.STDIN, piece))
-            await connection.send(websocket.end_of_input())
+        await readable.wait()
     finally:
         loop.remove_reader(descriptor)
+    return os.read(descriptor, PIECE)
 
 
 async def _resizing(connection: ClientConnection) -> None:

@@ -1,16 +1,19 @@
 """The stored servers and identities, in `~/.config/pincompute/config.yaml`; environment variables override them.
 
 The file holds tokens, so it is written with mode 0600 and replaced as a whole; `pin` warns about one that others may read.
+Programs that change it hold the lock file beside it, so that none undoes what another has just stored.
 Environment: PINCOMPUTE_SERVER, PINCOMPUTE_TOKEN, PINCOMPUTE_PROJECT, PINCOMPUTE_CA, PINCOMPUTE_CONTEXT, PINCOMPUTE_CONFIG.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -85,6 +88,32 @@ def save(at: Path, configuration: Configuration) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def locked(at: Path) -> Iterator[None]:
+    """Hold the lock of the file. Where it cannot be locked, as on a read-only file system, nobody can change it either."""
+    with suppress(OSError):
+        at.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        lock = os.open(at.with_name(f"{at.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:
+        yield
+        return
+    try:
+        with suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def change(at: Path, changed: Callable[[Configuration], Configuration]) -> Configuration:
+    """Apply a change to what the file holds now, and store the result."""
+    with locked(at):
+        result = changed(load(at))
+        save(at, result)
+    return result
 
 
 def region_home(environment: Mapping[str, str] = os.environ) -> Path:

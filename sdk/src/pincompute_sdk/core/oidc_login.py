@@ -1,7 +1,4 @@
-"""Logs in at the server's OpenID Connect issuer: device flow, browser with PKCE, renewal. It never handles passwords.
-
-The refresh token may be used once (issuers rotate it), so a renewal stores the new tokens first.
-"""
+"""Logs in at the server's OpenID Connect issuer: device flow, browser with PKCE, renewal. It never handles passwords."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import urlencode, urlsplit
@@ -24,7 +21,6 @@ from pincompute_sdk.core.errors import ConfigurationError, PinError
 from pincompute_sdk.core.exchange import ClientSession, user_agent
 
 SCOPES = "openid profile email groups offline_access"
-EARLY = 30.0  # seconds before its expiry at which a token is renewed
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 
 
@@ -210,32 +206,6 @@ def granted(context: Context, grant: Grant) -> Context:
         expires=float(said.get("exp", 0)) or (time.time() + grant.expires_in if grant.expires_in else 0),
         user=str(said.get("email") or said.get("preferred_username") or said.get("sub") or context.user),
     )
-
-
-@dataclass(slots=True)
-class TokenSource:
-    """Holds the token of one client; `store` saves renewed tokens."""
-
-    context: Context
-    store: Callable[[Context], None]
-
-    def token(self) -> str:
-        soon = self.context.expires and self.context.expires - time.time() < EARLY
-        if soon and self.renewable():
-            self.renew()
-        return self.context.token
-
-    def renewable(self) -> bool:
-        return bool(self.context.refresh_token and self.context.issuer)
-
-    def renew(self) -> None:
-        """A renewal that is refused drops the refresh token, so that the next refusal says "log in again"."""
-        issuer = OidcIssuer(self.context.issuer, self.context.client_id, self.context.ca)
-        try:
-            self.context = granted(self.context, issuer.renew(issuer.endpoints(), self.context.refresh_token))
-        except LoginError:
-            self.context = msgspec.structs.replace(self.context, refresh_token="")
-        self.store(self.context)
 
 
 def _grant(body: bytes) -> Grant:

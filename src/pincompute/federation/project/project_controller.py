@@ -1,101 +1,83 @@
-"""Gives every Project a namespace of the same name in the host and in every member.
+"""Gives every Project a namespace of the same name in the host and in every member, and removes them when it is deleted.
 
-In each of them the API server enforces the Pod Security Standard `restricted` (M-97). The controller puts its labels back in
-every cluster that answers.
-An existing namespace without our label belongs to somebody else. The controller reports it and never takes it over (S-002).
+In each of them the API server enforces the Pod Security Standard `restricted` (M-97), and those in members hold the objects
+that `namespace_objects` lists. The controller puts back what somebody changes, in every cluster that answers.
+A namespace is the project's own by the platform's label, the project's name and the Project's uid. Any other namespace of this
+name belongs to somebody else, or to a former project: the controller reports it and never takes it over (S-002). A namespace of
+a version that wrote no uid is adopted once.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterator
 
 import msgspec
 
-from pincompute.api import conditions, labels
-from pincompute.api.builtin import NAMESPACES, Namespace
+from pincompute.api import conditions
+from pincompute.api.builtin import NAMESPACES
 from pincompute.api.conditions import Condition
-from pincompute.api.labels import HOST
+from pincompute.api.labels import HOST, MANAGED_BY, NAMESPACES_FINALIZER, PINCOMPUTE, PROJECT
 from pincompute.api.member_clusters import MEMBERCLUSTERS
-from pincompute.api.meta import Key, Manifest
+from pincompute.api.meta import Key, Manifest, Object
 from pincompute.api.projects import PROJECTS, Project
-from pincompute.domain import pod_security_defaults
+from pincompute.domain import pod_security_defaults, project_namespace
+from pincompute.domain.project_namespace import Owner
 from pincompute.engine.controller import Card, Controller, ReadAccess, WriteAccess, own_key
-from pincompute.engine.plan import Apply, Plan, Ref, Replace, plan, status_update
-from pincompute.federation.member import member_state
-from pincompute.kube.cache_views import Unknown, Views
+from pincompute.engine.plan import Action, Apply, Confirm, Create, Patch, Plan, Ref, Replace, cluster_of, plan, status_update
+from pincompute.federation.project import namespace_objects, project_deletion, project_namespaces
+from pincompute.federation.project.project_namespaces import ObservedProject, ProjectNamespace
 
-UNSEEN_POLL = 0.5  # seconds between reconciliations while a member cannot be seen: its first event may not be about a namespace
-
-
-@dataclass(frozen=True, slots=True)
-class ObservedProject:
-    """`namespaces` holds the project's namespace by cluster, None where it is missing; clusters that cannot be seen are
-    absent.
-    """
-
-    now: datetime
-    project: Project
-    namespaces: tuple[tuple[str, Namespace | None], ...]
-    unseen: bool = False
+UNSYNCED_POLL = (
+    0.5  # seconds between reconciliations while a member cannot be seen: its first event may not be about a namespace
+)
 
 
 def decide(observed: ObservedProject) -> Plan:
     project = observed.project
     if project.deleting:
-        return Plan(why="is being deleted; its namespaces are the administrator's to remove")
-    applies = tuple(_apply(project, cluster) for cluster, there in observed.namespaces if not _prepared(project, there))
-    foreign = tuple(cluster for cluster, there in observed.namespaces if there is not None and not _ours(there))
-    wake_after = UNSEEN_POLL if observed.unseen else None
-    return plan(
-        tuple(a for a in applies if a.ref.cluster not in foreign), _report(observed, applies, foreign), wake_after=wake_after
-    )
+        return project_deletion.decide(observed)
+    if NAMESPACES_FINALIZER not in project.metadata.finalizers:  # a project of a version that left the namespaces behind
+        return plan((_hold(project),))
+    writes = tuple(write for found in observed.namespaces for write in _writes(project, found))
+    report = _report(observed, _condition(observed, writes))
+    wake_after = UNSYNCED_POLL if observed.unsynced else None
+    return plan(_guard(project) if writes else (), (*writes, *report), wake_after=wake_after)
 
 
-def observe(key: Key, views: Views, now: datetime) -> ObservedProject | None:
-    project = views.view(HOST, PROJECTS).get(key)
-    if project is None:
-        return None
-    name = Key("", key.name)
-    namespaces = [(HOST, views.view(HOST, NAMESPACES).get(name))]
-    staying = [member for member in member_state.observe(views) if not member.leaving]
-    for member in staying:
-        if member.reachable:
-            with suppress(Unknown):
-                namespaces.append((member.name, views.view(member.name, NAMESPACES).get(name)))
-    return ObservedProject(now, project, tuple(namespaces), unseen=len(namespaces) <= len(staying))
+def manifest(project: Project) -> Manifest:
+    name, uid = project.metadata.name, project.metadata.uid
+    labels = {**project_namespace.labels_of(name, uid), **pod_security_defaults.NAMESPACE_LABELS}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
 
 
-def manifest(project: str) -> Manifest:
-    return {
-        "apiVersion": "v1",
-        "kind": "Namespace",
-        "metadata": {
-            "name": project,
-            "labels": {labels.MANAGED_BY: labels.PINCOMPUTE, labels.PROJECT: project, **pod_security_defaults.NAMESPACE_LABELS},
-        },
-    }
+def _hold(project: Project) -> Patch:
+    meta = project.metadata
+    body: Manifest = {"metadata": {"finalizers": [*meta.finalizers, NAMESPACES_FINALIZER]}}
+    why = "its namespaces go before it does"
+    return Patch(Ref(HOST, PROJECTS, project.key), body, meta.uid, meta.resource_version, why)
 
 
-def _ours(there: Namespace) -> bool:
-    return there.metadata.labels.get(labels.MANAGED_BY) == labels.PINCOMPUTE
+def _guard(project: Project) -> tuple[Confirm, ...]:
+    """Proves that the project is there and is not being deleted: a namespace made after its deletion would stay for ever."""
+    meta = project.metadata
+    return (Confirm(Ref(HOST, PROJECTS, project.key), meta.uid, resource_version=meta.resource_version),)
 
 
-def _prepared(project: Project, there: Namespace | None) -> bool:
-    wanted = manifest(project.metadata.name)["metadata"]["labels"].items()
-    return there is not None and _ours(there) and wanted <= there.metadata.labels.items()
+def _writes(project: Project, found: ProjectNamespace) -> Iterator[Action]:
+    """Yields what the cluster lacks: the namespace, or what its labels or its contents should be."""
+    body = manifest(project)
+    if found.there is None:
+        ref = Ref(found.cluster, NAMESPACES, Key("", project.metadata.name))
+        yield Create(ref, body, f"project {project.metadata.name} needs its namespace in {found.cluster}")
+    elif found.own and not found.there.deleting:
+        if not body["metadata"]["labels"].items() <= found.there.metadata.labels.items():
+            yield Apply(found.ref, body, f"the namespace in {found.cluster} lacks labels", found.there.metadata.uid)
+        if found.owner is Owner.PROJECT and found.cluster != HOST:
+            yield from namespace_objects.writes(project, found.cluster, found.objects)
 
 
-def _apply(project: Project, cluster: str) -> Apply:
-    ref = Ref(cluster, NAMESPACES, Key("", project.metadata.name))
-    return Apply(ref, manifest(project.metadata.name), f"project {project.metadata.name} needs its namespace in {cluster}")
-
-
-def _report(observed: ObservedProject, missing: tuple[Apply, ...], foreign: tuple[str, ...]) -> tuple[Replace, ...]:
-    """Reports Ready once every cluster that answers has the namespace."""
+def _report(observed: ObservedProject, condition: Condition) -> tuple[Replace, ...]:
     project = observed.project
-    condition = _condition(project, missing, foreign)
     status = msgspec.structs.replace(
         project.status,
         observed_generation=project.metadata.generation,
@@ -104,43 +86,68 @@ def _report(observed: ObservedProject, missing: tuple[Apply, ...], foreign: tupl
     return status_update(Ref(HOST, PROJECTS, project.key), project.metadata, project.status, status, condition.message)
 
 
-def _condition(project: Project, missing: tuple[Apply, ...], foreign: tuple[str, ...]) -> Condition:
-    generation = project.metadata.generation
-    if foreign:
-        message = (
-            f"namespace {project.metadata.name} in {', '.join(foreign)} exists and is not the platform's; choose another "
-            f"name, or hand it over: kubectl label namespace {project.metadata.name} {labels.MANAGED_BY}={labels.PINCOMPUTE}"
+def _condition(observed: ObservedProject, writes: tuple[Action, ...]) -> Condition:
+    """Returns Ready once every cluster that answers has the namespace, with everything in it."""
+    name = observed.project.metadata.name
+    if foreign := _clusters(observed, Owner.FOREIGN):
+        return _not_ready(
+            observed,
+            "NameTaken",
+            f"namespace {name} in {foreign} exists and is not the platform's; choose another name, or hand it over as an "
+            f"administrator of that cluster: kubectl label namespace {name} {MANAGED_BY}={PINCOMPUTE} {PROJECT}={name}",
         )
-        return Condition(type="Ready", status="False", observed_generation=generation, reason="NameTaken", message=message)
-    if missing:
-        clusters = ", ".join(a.ref.cluster for a in missing)
-        message = f"namespaces are being made in {clusters}"
-        return Condition(type="Ready", status="False", observed_generation=generation, reason="Preparing", message=message)
+    if former := _clusters(observed, Owner.FORMER):
+        return _not_ready(
+            observed,
+            "FormerNamespace",
+            f"{former} still holds the namespace of a former project {name}, which this project does not inherit; an "
+            f"administrator of that cluster removes it: kubectl delete namespace {name}",
+        )
+    going = [found.cluster for found in observed.namespaces if found.there is not None and found.there.deleting]
+    if writes or going:
+        clusters = ", ".join(dict.fromkeys((*(cluster_of(write) for write in writes), *going)))
+        return _not_ready(observed, "Preparing", f"namespaces are being prepared in {clusters}")
+    generation = observed.project.metadata.generation
     message = "every cluster has the project's namespace"
     return Condition(type="Ready", status="True", observed_generation=generation, reason="Prepared", message=message)
 
 
-def _named_like(_cluster: str, namespace: Namespace) -> tuple[Key, ...]:
+def _clusters(observed: ObservedProject, owner: Owner) -> str:
+    return ", ".join(found.cluster for found in observed.namespaces if found.owner is owner)
+
+
+def _not_ready(observed: ObservedProject, reason: str, message: str) -> Condition:
+    generation = observed.project.metadata.generation
+    return Condition(type="Ready", status="False", observed_generation=generation, reason=reason, message=message)
+
+
+def _named_like(_cluster: str, namespace: Object) -> tuple[Key, ...]:
     return (Key("", namespace.metadata.name),)
+
+
+def _within(_cluster: str, obj: Object) -> tuple[Key, ...]:
+    return (Key("", obj.metadata.namespace),)
 
 
 CONTROLLER = Controller(
     Card(
         name="federation.projects",
-        promise="Every project has its namespace in the host and in every member that answers.",
+        promise="Every project has its namespace in the host and in every member that answers; a deleted one has none.",
         key="Project",
         reads=(
             ReadAccess("host", PROJECTS, own_key),
             ReadAccess("host", NAMESPACES, _named_like),
             ReadAccess("members", NAMESPACES, _named_like),
             ReadAccess("host", MEMBERCLUSTERS, lambda _cluster, _obj: ()),
+            *(ReadAccess("members", kind, _within) for kind in namespace_objects.KINDS),
         ),
         writes=(
-            WriteAccess("host", NAMESPACES, ("apply",)),
-            WriteAccess("members", NAMESPACES, ("apply",)),
-            WriteAccess("host", PROJECTS, ("status",)),
+            WriteAccess("host", NAMESPACES, ("create", "apply", "delete")),
+            WriteAccess("members", NAMESPACES, ("create", "apply", "delete")),
+            *(WriteAccess("members", kind, ("apply", "update", "delete")) for kind in namespace_objects.KINDS),
+            WriteAccess("host", PROJECTS, ("patch", "status")),
         ),
     ),
-    observe,
+    project_namespaces.observe,
     decide,
 )

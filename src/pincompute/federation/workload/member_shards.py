@@ -7,11 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from pincompute.api import conditions
-from pincompute.api.builtin import NAMESPACES
-from pincompute.api.meta import Key
 from pincompute.api.shards import RevisionStatus, Shard, ShardBudget, Share
 from pincompute.federation.member import member_state
 from pincompute.federation.member.member_state import MemberState
+from pincompute.federation.project import namespace_objects
 from pincompute.federation.workload import workload_model
 from pincompute.federation.workload.workload_model import Workload
 from pincompute.kube.cache_views import Unknown, Views
@@ -24,14 +23,15 @@ class MemberShard:
     """One member as far as this workload is concerned.
 
     `shard`: the workload's own, as it is or was when the member last answered; `orphan`: one that a deleted workload of the
-    same name left. `known`: the member's shards can be seen right now. `namespace_exists`: the project's namespace is there.
+    same name left. `known`: the member's shards can be seen right now. `prepared`: the project's namespace is
+    there and holds what it must hold before pods may run.
     """
 
     member: MemberState
     shard: Shard | None
     orphan: Shard | None = None
     known: bool = True
-    namespace_exists: bool = True
+    prepared: bool = True
 
     @property
     def name(self) -> str:
@@ -98,11 +98,10 @@ def _has_shard(workload: Workload, member: MemberState, views: Views) -> bool:
 def _site(workload: Workload, member: MemberState, views: Views) -> MemberShard:
     try:
         shard: Shard | None = views.view(member.name, workload.kind.shard).get(workload.key)
-        namespace = views.view(member.name, NAMESPACES).get(Key("", workload.key.namespace))
+        prepared = namespace_objects.prepared(workload.key.namespace, member.name, views)
     except Unknown:
         if member.leaving and member.ready and not workload.deleting:
             raise  # it moves away from a member that is not given up: what cannot be seen there may still run
-        return MemberShard(member, None, known=False, namespace_exists=False)
+        return MemberShard(member, None, known=False, prepared=False)
     own = workload_model.shard_of(workload, shard)
-    namespace_exists = namespace is not None and not namespace.deleting
-    return MemberShard(member, own, None if own is not None else shard, member.reachable, namespace_exists)
+    return MemberShard(member, own, None if own is not None else shard, member.reachable, prepared)

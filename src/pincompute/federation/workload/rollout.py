@@ -225,7 +225,7 @@ def _for_update(state: _State, whole: Account) -> int:
 
 
 def _candidate(state: _State, site: MemberShard) -> SurgeCandidate:
-    takes = site.known and not site.deleting and site.namespace_exists and site.member.open and not _is_full(site)
+    takes = site.known and not site.deleting and site.prepared and site.member.open and not _is_full(site)
     room = surge_placement.room_for(site.member.capacity, state.workload.rendered.requests) if takes else 0
     held = site.budget.surge if site.known and not _is_full(site) else 0
     return SurgeCandidate(site.name, state.wanted.get(site.name, 0), held, room)
@@ -278,7 +278,7 @@ def _part(state: _State, site: MemberShard, extra: int, canary: str | None) -> P
         updating=site.budget.updating,
         guaranteed=status.guaranteed if status is not None else 0,
         settled=site.settled,
-        known=site.known and (site.shard is not None or site.namespace_exists),
+        known=site.known and (site.shard is not None or site.prepared),
         evictions=max(0, waiting.evictions - surplus),
         updates=waiting.updates,
         drains=waiting.drains,

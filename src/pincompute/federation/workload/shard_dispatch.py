@@ -15,7 +15,7 @@ from pincompute.federation.workload.member_shards import MemberShard
 from pincompute.federation.workload.rollout import Assignment
 from pincompute.federation.workload.workload_model import Workload
 
-NAMESPACE_POLL = 0.5  # seconds between reconciliations while a member lacks the project's namespace
+NAMESPACE_POLL = 0.5  # seconds between reconciliations while a member lacks a prepared namespace of the project
 
 
 def writes(workload: Workload, assignments: tuple[Assignment, ...]) -> tuple[Action, ...]:
@@ -49,8 +49,8 @@ def guard(workload: Workload, assignments: tuple[Assignment, ...]) -> Stage:
 
 
 def lacks_namespace(assignments: tuple[Assignment, ...]) -> bool:
-    """Returns whether a member that should run something lacks the project's namespace."""
-    return any(a.site.known and not a.site.namespace_exists and a.mix for a in assignments)
+    """Returns whether a member that should run something lacks a prepared namespace of the project."""
+    return any(a.site.known and not a.site.prepared and a.mix for a in assignments)
 
 
 def _moves_floor(assignment: Assignment) -> bool:
@@ -69,7 +69,7 @@ def _proof(workload: Workload, site: MemberShard, shard: Shard) -> Confirm:
 def _write(workload: Workload, assignment: Assignment) -> Create | Replace | None:
     """Returns the write of the shard that this member should have now; None when it has it, or when it cannot be given one."""
     site = assignment.site
-    if not assignment.mix or not site.known or not site.namespace_exists or site.deleting or site.orphan is not None:
+    if not assignment.mix or not site.known or not site.prepared or site.deleting or site.orphan is not None:
         return None
     spec = _spec(workload, assignment)
     if site.shard is not None and site.shard.spec == spec:

@@ -25,10 +25,12 @@ from pincompute.api.builtin import NAMESPACES
 from pincompute.api.kinds import KINDS, WorkloadKind
 from pincompute.api.member_clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS
 from pincompute.api.meta import Key, Resource
+from pincompute.api.projects import PROJECTS
 from pincompute.api.revisions import PINREVISIONS, PinRevision
 from pincompute.engine.api_refusals import ApiRefusals
 from pincompute.engine.controller import Card, Controller, ReadAccess, WriteAccess, own_key
 from pincompute.engine.plan import Plan, plan
+from pincompute.federation.project import namespace_objects
 from pincompute.federation.scheduling import demand
 from pincompute.federation.workload import (
     member_shards,
@@ -144,7 +146,9 @@ def _controller(kind: WorkloadKind, refusals: ApiRefusals) -> Controller[Key, Ob
             ReadAccess("host", PINREVISIONS, lambda _cluster, revision: revision_history.workload_key(kind, revision)),
             ReadAccess("host", MEMBERCLUSTERS, _no_key),
             ReadAccess("members", kind.shard, workload_model.same_name),
+            ReadAccess("host", PROJECTS, _no_key),
             ReadAccess("members", NAMESPACES, _no_key),
+            *(ReadAccess("members", needed, _no_key) for needed in namespace_objects.KINDS),
             ReadAccess("members", CLUSTERCAPACITIES, _no_key),
         ),
         writes=(

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from pincompute.api.projects import Project, ProjectMember
 from pincompute.gateway.access.permissions import NONE, Permissions, permission_for
-from pincompute.gateway.access.roles import BEYOND_TOKENS, OF_THE_REGION, SELF, Roles
+from pincompute.gateway.access.roles import BEYOND_TOKENS, OF_THE_REGION, OWNER, SELF, Roles
 from pincompute.gateway.access.service_tokens import ServiceToken, TokenScope, scope_permissions
-from pincompute.gateway.call_context import Caller, Operation
+from pincompute.gateway.call_context import Caller, Operation, Verb
 
 GROUP = "group:"
 """Where a name may be a user's or a group's, a group's begins with this."""
@@ -119,9 +119,19 @@ class Authorizer:
         """The caller has some right in the project."""
         return bool(self.held_permissions(caller, project).permissions)
 
-    def may_grant(self, caller: Caller, project: str, role: str) -> bool:
-        """Nobody gives more than they have."""
-        return self._roles.has(role) and self._roles.of_project(role) <= self.held_permissions(caller, project).permissions
+    def may_change_role(self, caller: Caller, project: str, before: str, after: str, *, founds: bool = False) -> bool:
+        """Tells whether the caller may give a member another role, empty for none.
+
+        Nobody gives or takes more permissions than their own. `founds`: the caller creates the project, and so owns it.
+        """
+        verb: Verb = "update" if before and after else "create" if after else "delete"
+        wanted = self._roles.of_project(before) | self._roles.of_project(after) | {("members", verb)}
+        held = self.held_permissions(caller, project).permissions | (self._founders(caller, project) if founds else NONE)
+        return (not after or self._roles.has(after)) and wanted <= held
+
+    def _founders(self, caller: Caller, project: str) -> Permissions:
+        scope, owners = self._scope(caller), self._roles.of_project(OWNER)
+        return owners if scope is None else owners & self._inside(scope, project)
 
     def excess(self, caller: Caller, scope: TokenScope) -> Permissions:
         """What a token of this scope would allow beyond what the caller may; empty when it may be made."""

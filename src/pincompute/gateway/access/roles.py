@@ -14,12 +14,13 @@ from pincompute.gateway.call_context import Operation
 from pincompute.gateway.settings import AccessSettings, SettingsError
 
 READ = ("get", "list", "watch")
-BUILT_IN = ("viewer", "developer", "operator", "owner")
+OWNER = "owner"
+BUILT_IN = ("viewer", "developer", "operator", OWNER)
 """The project roles, each with all permissions of the one before."""
 
 _FIXED = PermissionUniverse(())  # of what every region has, whichever kinds of workloads it has
 
-OF_THE_REGION: Permissions = _FIXED.of(("clusters", "audit", "roles", "session"), ("*",)) | _FIXED.of(
+OF_THE_REGION: Permissions = _FIXED.of(("clusters", "audit", "roles", "session", "policies"), ("*",)) | _FIXED.of(
     ("projects",), ("create",)
 )
 """Rights that mean nothing inside a project; only a platform role or everybody's rights give them."""
@@ -48,7 +49,7 @@ def project_roles(universe: PermissionUniverse) -> Mapping[str, Permissions]:
         | of(("tokens",), ("get", "list", "create", "delete"))
         | of(("images",), ("delete",))
     )
-    return {"viewer": viewer, "developer": developer, "operator": operator, "owner": owner}
+    return {"viewer": viewer, "developer": developer, "operator": operator, OWNER: owner}
 
 
 def platform_roles(universe: PermissionUniverse) -> Mapping[str, Permissions]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, cast
 
@@ -53,6 +53,9 @@ class DesiredResource:
     @property
     def name(self) -> str:
         return self.manifest["metadata"]["name"]
+
+    def with_spec(self, spec: Data) -> DesiredResource:
+        return replace(self, manifest={**self.manifest, "spec": spec})
 
 
 def read(kind: SimpleKind[Any], document: Data, scope: DocumentScope) -> DesiredResource:

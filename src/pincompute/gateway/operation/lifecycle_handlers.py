@@ -73,7 +73,7 @@ def _plain(kind: WorkloadKind, verb: Verb) -> HTTPRouteHandler:
     ) -> Response[LifecycleResult]:
         """Answers what will be, and where to watch it come about; a second time it changes nothing."""
         asked = _request(verb, call, key, data.reason if data else "")
-        return _answer(await verbs.execute(WorkloadRef(kind, project, name), asked))
+        return _answer(await verbs.execute(WorkloadRef(kind, project, name), asked, call))
 
     return handle
 
@@ -93,7 +93,7 @@ def _restart(kind: WorkloadKind) -> HTTPRouteHandler:
         asked = _request("restart", call, key, body.reason)
         if body.replica or body.container:
             return _answer(await verbs.restart(target, body.replica, body.container, asked))
-        return _answer(await verbs.execute(target, asked))
+        return _answer(await verbs.execute(target, asked, call))
 
     return handle
 
@@ -110,7 +110,7 @@ def _scale(kind: WorkloadKind) -> HTTPRouteHandler:
     ) -> Response[LifecycleResult]:
         """So many replicas; of what is stopped, so many once it is started."""
         asked = _request("scale", call, key, data.reason, replicas=data.replicas)
-        return _answer(await verbs.execute(WorkloadRef(kind, project, name), asked))
+        return _answer(await verbs.execute(WorkloadRef(kind, project, name), asked, call))
 
     return handle
 
@@ -130,7 +130,7 @@ def _rollback(kind: WorkloadKind) -> HTTPRouteHandler:
         body = data or RollbackOptions()
         asked = _request("rollback", call, key, body.reason, to=body.revision)
         act = verbs.dry_run_of if dry_run else verbs.execute
-        return _answer(await act(WorkloadRef(kind, project, name), asked))
+        return _answer(await act(WorkloadRef(kind, project, name), asked, call))
 
     return handle
 

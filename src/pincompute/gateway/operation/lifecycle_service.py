@@ -20,8 +20,11 @@ from pincompute.api.labels import HOST
 from pincompute.api.meta import Key, Manifest
 from pincompute.domain.restart_requests import RestartRequest
 from pincompute.gateway import NAME, operation_annotation, problems
+from pincompute.gateway.access import Authorizer, object_permissions
 from pincompute.gateway.cache_reads import CacheReads
+from pincompute.gateway.call_context import Call
 from pincompute.gateway.model import SimpleKind, diff
+from pincompute.gateway.model.simple_kind import stated_spec
 from pincompute.gateway.operation import lifecycle_rules, replica_lookup
 from pincompute.gateway.operation.lifecycle_rules import LifecycleChange, LifecycleRequest
 from pincompute.gateway.operation.replica_access import ReplicaAccess
@@ -56,22 +59,23 @@ class LifecycleResult(msgspec.Struct, frozen=True, rename="camel", omit_defaults
 
 @dataclass(frozen=True, slots=True)
 class LifecycleService:
-    """Carries out lifecycle verbs. Only rollbacks use `revisions`."""
+    """Carries out lifecycle verbs. Only rollbacks use `revisions`; `grants` judge each changed field of a spec."""
 
     reads: CacheReads
     replicas: ReplicaLookup
     access: ReplicaAccess
     revisions: RollbackCandidates
+    grants: Authorizer
 
-    async def execute(self, target: WorkloadRef, request: LifecycleRequest) -> LifecycleResult:
+    async def execute(self, target: WorkloadRef, request: LifecycleRequest, call: Call) -> LifecycleResult:
         """Carry out a verb on the whole workload. Raises Problem, KubeError."""
         informed = await self._with_history(target, request)
-        return await self._write(target, request, lambda obj: lifecycle_rules.decide(target.kind, obj, informed))
+        return await self._write(target, request, lambda obj: self._decide(target, obj, informed, call))
 
-    async def dry_run_of(self, target: WorkloadRef, request: LifecycleRequest) -> LifecycleResult:
+    async def dry_run_of(self, target: WorkloadRef, request: LifecycleRequest, call: Call) -> LifecycleResult:
         """What a verb on the whole workload would change now, field by field, without a write. Raises Problem."""
         obj = self.workload(target)
-        change = lifecycle_rules.decide(target.kind, obj, await self._with_history(target, request))
+        change = self._decide(target, obj, await self._with_history(target, request), call)
         done = _result(target, obj, request, change, changed=bool(change.spec))
         return msgspec.structs.replace(done, dry_run=True, changes=self._changes(target, obj, change), revision=change.to)
 
@@ -88,6 +92,15 @@ class LifecycleService:
         await self.access.may_restart(victim.place, victim.uid, wanted)
         done = await self._note(target, request, LifecycleChange({}, _outcome_of(target, obj, victim, name)), victim, name)
         return await self._leave_request(done, victim, wanted)
+
+    def _decide(self, target: WorkloadRef, obj: WorkloadObject, request: LifecycleRequest, call: Call) -> LifecycleChange:
+        """The change, which the caller may make. Raises Problem."""
+        change = lifecycle_rules.decide(target.kind, obj, request)
+        if change.spec:
+            before = stated_spec(obj)
+            after = merge_patch.apply(before, change.spec)
+            object_permissions.check(self.grants, call, target.kind.plural, target.project, before, after)
+        return change
 
     async def _repeat(
         self, target: WorkloadRef, obj: WorkloadObject, before: OperationNote, container: str, request: LifecycleRequest

@@ -21,6 +21,7 @@ from pincompute.api.member_clusters import MEMBERCLUSTERS
 from pincompute.api.meta import GROUP, Key, Manifest, Object
 from pincompute.api.projects import PROJECTS
 from pincompute.gateway import NAME, operation_annotation, problems
+from pincompute.gateway.access import Authorizer, object_permissions
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.call_context import Call
 from pincompute.gateway.model import SimpleKind, codecs
@@ -62,14 +63,16 @@ class CreateResult:
 class ObjectWriter:
     """Writes objects of one kind. All methods raise Problem."""
 
-    def __init__(self, kind: SimpleKind[Any], reads: CacheReads) -> None:
+    def __init__(self, kind: SimpleKind[Any], reads: CacheReads, grants: Authorizer) -> None:
         self._kind = kind
         self._reads = reads
+        self._grants = grants
         self._client = reads.clusters.client(HOST)
         self._cache = reads.clusters.cache(HOST, kind.resource)
 
     async def create(self, wanted: DesiredResource, options: WriteOptions) -> CreateResult:
         """With a key, a repeated request finds what the first one made."""
+        self._check_permissions({}, self._kind.spec_of(wanted.manifest), wanted.manifest["metadata"], options)
         digest = _digest(wanted.manifest)
         self._refuse_reused(wanted, options, digest)
         mark = {IDEMPOTENCY: f"{_key(options)}.{digest}"} if options.key else {}
@@ -126,6 +129,10 @@ class ObjectWriter:
             patch = self.difference(obj, target)
             if not patch:
                 return obj
+            before = stated_spec(obj)
+            self._check_permissions(
+                before, merge_patch.apply(before, patch.get("spec", {})), target.manifest["metadata"], options
+            )
             try:
                 return await self._patch(obj, _annotated(patch, _changed(obj, patch, options)), options)
             except api_errors.Conflict:
@@ -133,6 +140,10 @@ class ObjectWriter:
             except api_errors.Refused as refusal:
                 raise self._problem(refusal, target) from refusal
         raise problems.conflict(f"{self._kind.title(project, name)} is changed by others all the time", "try again in a moment")
+
+    def _check_permissions(self, before: Manifest, after: Manifest, metadata: Manifest, options: WriteOptions) -> None:
+        project = metadata.get("namespace", "") or metadata["name"]
+        object_permissions.check(self._grants, options.call, self._kind.path, project, before, after)
 
     def _repeated(self, obj: Object, wanted: DesiredResource) -> Object:
         """The repeated request made this version, whichever version it named."""

@@ -8,14 +8,16 @@ from litestar import Response, delete, get, post, put
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, JSONBody
 
-from pincompute.api.meta import Struct, doc
+from pincompute.api.meta import Object, Struct, doc
 from pincompute.api.projects import ProjectMember
 from pincompute.gateway import problems
-from pincompute.gateway.access import Authorizer, Roles
+from pincompute.gateway.access import Authorizer, Roles, object_permissions
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.call_context import Call, Verb, may
-from pincompute.gateway.model import PROJECT, SimpleKind, field_mapping, in_projects
+from pincompute.gateway.model import PROJECT, SimpleKind, in_projects
+from pincompute.gateway.model.document_validation import DesiredResource
 from pincompute.gateway.model.field_mapping import Data
+from pincompute.gateway.model.simple_kind import stated_spec
 from pincompute.gateway.workloads import object_handlers
 from pincompute.gateway.workloads.object_writer import WriteOptions
 from pincompute.gateway.workloads.project_members import ProjectMembers, founders
@@ -41,39 +43,28 @@ class MemberList(Struct):
 class ProjectWriter(WriteService):
     """Writes projects. The creator of a project owns it, unless the document names another owner.
 
-    Members have rules of their own, which only their own handlers check; so no other write of a project changes them.
+    Members change one at a time, by their own handlers.
     """
 
-    def __init__(self, reads: CacheReads, roles: Roles) -> None:
-        super().__init__(reads)
+    def __init__(self, reads: CacheReads, grants: Authorizer, roles: Roles) -> None:
+        super().__init__(reads, grants)
         self._roles = roles
 
-    async def create(self, kind: SimpleKind[Any], project: str, document: Data, options: WriteOptions) -> Response[bytes]:
-        if document.get("kind", kind.name) == kind.name:
-            document = {**document, "members": founders(document.get("members"), options.name, self._roles)}
-        return await super().create(kind, project, document, options)
+    def to_create(self, kind: SimpleKind[Any], project: str, document: Data, options: WriteOptions) -> DesiredResource:
+        desired = super().to_create(kind, project, document, options)
+        members = founders(kind.spec_of(desired.manifest).get("members", []), options.name, self._roles)
+        return desired.with_spec({**desired.manifest["spec"], "members": members})
 
-    async def replace(
-        self, kind: SimpleKind[Any], names: ObjectName, document: Data, options: WriteOptions, version: str
-    ) -> Response[bytes]:
-        """A document without members leaves them as they are."""
-        if document.get("members") is None:
-            document = {**document, "members": self.present(kind, names).get("members", [])}
-        self._refuse_members(kind, names, document)
-        return await super().replace(kind, names, document, options, version)
+    def to_replace(
+        self, kind: SimpleKind[Any], names: ObjectName, obj: Object, document: Data, version: str
+    ) -> DesiredResource:
+        """A document that does not state the members, or what only administrators change, leaves it as it is."""
+        desired = super().to_replace(kind, names, obj, document, version)
+        kept = object_permissions.protected(kind.path, stated_spec(obj))
+        return _same_members(kind, obj, desired.with_spec({**kept, **desired.manifest["spec"]}))
 
-    async def patch(
-        self, kind: SimpleKind[Any], names: ObjectName, document: Data, options: WriteOptions, version: str
-    ) -> Response[bytes]:
-        self._refuse_members(kind, names, document)
-        return await super().patch(kind, names, document, options, version)
-
-    def _refuse_members(self, kind: SimpleKind[Any], names: ObjectName, document: Data) -> None:
-        present = self.present(kind, names).get("members", [])
-        asked = [field_mapping.at(document, path) for path in (("members",), ("spec", "members"))]
-        if any(members not in (field_mapping.NOTHING, None, present) for members in asked):
-            message = f"members change one at a time: use {_MEMBER.replace(':str', '')}"
-            raise problems.invalid(problems.FieldError("members", "the present members", message))
+    def to_patch(self, kind: SimpleKind[Any], names: ObjectName, obj: Object, document: Data, version: str) -> DesiredResource:
+        return _same_members(kind, obj, super().to_patch(kind, names, obj, document, version))
 
     async def delete(self, kind: SimpleKind[Any], names: ObjectName, version: str, *, dry_run: bool) -> Response[bytes]:
         """Only an empty project."""
@@ -85,8 +76,18 @@ class ProjectWriter(WriteService):
         return await super().delete(kind, names, version, dry_run=dry_run)
 
 
-def _project_writer(reads: NamedDependency[CacheReads], roles: NamedDependency[Roles]) -> ProjectWriter:
-    return ProjectWriter(reads, roles)
+def _same_members(kind: SimpleKind[Any], obj: Object, desired: DesiredResource) -> DesiredResource:
+    """However the request says it. A whole list would undo what somebody else changes at the same time."""
+    if kind.spec_of(desired.manifest).get("members") != stated_spec(obj).get("members"):
+        message = f"members change one at a time: use {_MEMBER.replace(':str', '')}"
+        raise problems.invalid(problems.FieldError("members", "the present members", message))
+    return desired
+
+
+def _project_writer(
+    reads: NamedDependency[CacheReads], authorizer: NamedDependency[Authorizer], roles: NamedDependency[Roles]
+) -> ProjectWriter:
+    return ProjectWriter(reads, authorizer, roles)
 
 
 def _project_members(

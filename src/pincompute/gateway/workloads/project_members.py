@@ -1,26 +1,23 @@
-"""Changes the members of a project, one at a time.
-
-A caller gives and takes only roles whose permissions they have. A project keeps its last owner, so that its own people can
-change it; only a caller with permissions in every project removes the last owner.
-"""
+"""Changes the members of a project, one at a time. `access.object_permissions` judges who may give and take which role."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from pincompute.api.projects import Project, ProjectMember
 from pincompute.gateway import problems
 from pincompute.gateway.access import Authorizer, Roles
+from pincompute.gateway.access.roles import OWNER
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.call_context import Call
-from pincompute.gateway.model import PROJECT, field_mapping
+from pincompute.gateway.model import PROJECT
 from pincompute.gateway.model.document_validation import DesiredResource
+from pincompute.gateway.model.field_mapping import Data
 from pincompute.gateway.model.simple_kind import stated_spec, users
 from pincompute.gateway.problems import FieldError
 from pincompute.gateway.workloads.object_writer import ObjectWriter, WriteOptions
 
-OWNER = "owner"
 LONGEST_NAME = 253
 MOST = 500
 
@@ -45,7 +42,6 @@ class ProjectMembers:
         if not 0 < len(member.name) <= LONGEST_NAME:
             expected = f"1 to {LONGEST_NAME} characters"
             raise problems.invalid(FieldError("name", expected, f"has {len(member.name)} characters, {expected} are expected"))
-        self._check_grant(member.role)
         await self._write(lambda present: self._with(present, member, only_new=only_new))
         return member
 
@@ -60,36 +56,17 @@ class ProjectMembers:
             raise problems.already_exists(f"member {member.name}")
         if before is None:
             return (*present, member)
-        self._check_grant(before.role)
-        made = tuple(member if each.name == member.name else each for each in present)
-        self._check_owner(present, made)
-        return made
+        return tuple(member if each.name == member.name else each for each in present)
 
     def _without(self, present: tuple[ProjectMember, ...], name: str) -> tuple[ProjectMember, ...]:
-        self._check_grant(self._find(present, name).role)
-        made = tuple(each for each in present if each.name != name)
-        self._check_owner(present, made)
-        return made
+        self._find(present, name)
+        return tuple(each for each in present if each.name != name)
 
     def _find(self, present: tuple[ProjectMember, ...], name: str) -> ProjectMember:
         found = next((each for each in present if each.name == name), None)
         if found is None:
             raise problems.not_found(f"member {self._call.project}/{name}")
         return found
-
-    def _check_grant(self, role: str) -> None:
-        if not self._grants.may_grant(self._call.caller, self._call.project, role):
-            raise problems.forbidden(
-                f"{self._call.caller.name} may not give or take the role {role}: nobody can grant more than they have",
-                "choose one of /v1/roles, or ask an owner of the project",
-            )
-
-    def _check_owner(self, before: tuple[ProjectMember, ...], after: tuple[ProjectMember, ...]) -> None:
-        lost = _owners(before) and not _owners(after)
-        if lost and not self._grants.everywhere(self._call.caller, self._call.operation):
-            raise problems.conflict(
-                f"{self._call.project} would have no owner left", "make somebody else an owner first, then repeat this"
-            )
 
     async def _write(self, change: Callable[[tuple[ProjectMember, ...]], tuple[ProjectMember, ...]]) -> None:
         def wanted(obj: Any) -> DesiredResource:
@@ -99,25 +76,18 @@ class ProjectMembers:
             return DesiredResource({"metadata": {**metadata, **notes}, "spec": {**stated_spec(obj), "members": members}})
 
         author = WriteOptions(self._call)
-        await ObjectWriter(PROJECT, self._reads).change(wanted, "", self._call.project, author)
+        await ObjectWriter(PROJECT, self._reads, self._grants).change(wanted, "", self._call.project, author)
 
 
-def founders(said: Any, founder: str, roles: Roles) -> Any:
+def founders(members: list[Data], founder: str, roles: Roles) -> list[Data]:
     """The members of a new project, including an owner. Raises Problem for a role that does not exist."""
-    if not isinstance(said, list | None):
-        return said
-    members = cast("list[Any]", said or [])
-    given = [field_mapping.at(member, ("role",)) for member in members]
+    given = [member.get("role", "") for member in members]
     unknown = [
         FieldError(f"members[{index}].role", "a role of /v1/roles", f"there is no role {role}: choose one of /v1/roles")
         for index, role in enumerate(given)
-        if isinstance(role, str) and not roles.has(role)
+        if role and not roles.has(role)
     ]
     if unknown:
         raise problems.invalid(*unknown)
-    others: list[Any] = [member for member in members if field_mapping.at(member, ("name",)) != founder]
+    others = [member for member in members if member["name"] != founder]
     return members if OWNER in given else [{"name": founder, "role": OWNER}, *others]
-
-
-def _owners(members: tuple[ProjectMember, ...]) -> tuple[str, ...]:
-    return tuple(member.name for member in members if member.role == OWNER)

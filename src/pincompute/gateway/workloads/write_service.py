@@ -11,6 +11,7 @@ from litestar import Response
 
 from pincompute.api import merge_patch
 from pincompute.api.meta import Object
+from pincompute.gateway.access import Authorizer
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.model import SimpleKind
 from pincompute.gateway.model.diff import Change, asked, text
@@ -26,16 +27,17 @@ from pincompute.gateway.workloads.responses import Difference, EncodedWriteRespo
 class WriteService:
     """All methods raise Problem."""
 
-    def __init__(self, reads: CacheReads) -> None:
+    def __init__(self, reads: CacheReads, grants: Authorizer) -> None:
         self.reads = reads
+        self._grants = grants
 
     def present(self, kind: SimpleKind[Any], names: ObjectName) -> Data:
         """What users ask for now."""
         return asked(kind.to_simple(self.reads.existing(kind, *names)))
 
     async def create(self, kind: SimpleKind[Any], project: str, document: Data, options: WriteOptions) -> Response[bytes]:
-        desired = self._read(kind, (project, ""), document)
-        made = await ObjectWriter(kind, self.reads).create(desired, options)
+        desired = self.to_create(kind, project, document, options)
+        made = await self._writer(kind).create(desired, options)
         message = expected_effects.creation(kind, desired.name, desired.manifest["spec"], zones(self.reads))
         response = self._written(kind, made.obj, message, (), options, 200 if options.dry_run else 201)
         if made.repeated:
@@ -45,29 +47,50 @@ class WriteService:
     async def replace(
         self, kind: SimpleKind[Any], names: ObjectName, document: Data, options: WriteOptions, version: str
     ) -> Response[bytes]:
-        desired = self._read(kind, names, document, version)
-        return await self._change(kind, names, lambda _: desired, options)
+        return await self._change(kind, names, lambda obj: self.to_replace(kind, names, obj, document, version), options)
 
     async def patch(
         self, kind: SimpleKind[Any], names: ObjectName, document: Data, options: WriteOptions, version: str
     ) -> Response[bytes]:
-        def desired(obj: Object) -> DesiredResource:
-            return self._read(kind, names, merge_patch.apply(asked(kind.to_simple(obj)), document), version)
+        return await self._change(kind, names, lambda obj: self.to_patch(kind, names, obj, document, version), options)
 
-        return await self._change(kind, names, desired, options)
+    def to_create(
+        self,
+        kind: SimpleKind[Any],
+        project: str,
+        document: Data,
+        options: WriteOptions,  # noqa: ARG002 - who creates it matters for some kinds
+    ) -> DesiredResource:
+        """The resource that a document creates."""
+        return self._read(kind, (project, ""), document)
+
+    def to_replace(
+        self,
+        kind: SimpleKind[Any],
+        names: ObjectName,
+        obj: Object,  # noqa: ARG002 - what is there now matters for some kinds
+        document: Data,
+        version: str,
+    ) -> DesiredResource:
+        """The resource that a document makes of the present object."""
+        return self._read(kind, names, document, version)
+
+    def to_patch(self, kind: SimpleKind[Any], names: ObjectName, obj: Object, document: Data, version: str) -> DesiredResource:
+        """The resource that a merge patch of the simple form makes of the present object."""
+        return self._read(kind, names, merge_patch.apply(asked(kind.to_simple(obj)), document), version)
 
     async def _change(
         self, kind: SimpleKind[Any], names: ObjectName, desired: Callable[[Object], DesiredResource], options: WriteOptions
     ) -> Response[bytes]:
         before = self.reads.existing(kind, *names)
-        obj = await ObjectWriter(kind, self.reads).change(desired, *names, options)
+        obj = await self._writer(kind).change(desired, *names, options)
         found = differences(asked(kind.to_simple(before)), asked(kind.to_simple(obj)))
         message = expected_effects.change(kind, obj, stated_spec(before), found)
         return self._written(kind, obj, message, found, options)
 
     async def delete(self, kind: SimpleKind[Any], names: ObjectName, version: str, *, dry_run: bool) -> Response[bytes]:
         found = self.reads.existing(kind, *names)
-        left = await ObjectWriter(kind, self.reads).delete(*names, version, dry_run=dry_run)
+        left = await self._writer(kind).delete(*names, version, dry_run=dry_run)
         message, waits = expected_effects.deletion(kind, left) if left is not None else (f"{names[1]} is gone", ())
         item, links = responses.raw(kind, left or found), responses.links(kind, *names)
         body = EncodedWriteResponse(item=item, message=message, links=links, waits_for=waits, dry_run=dry_run)
@@ -85,6 +108,9 @@ class WriteService:
         before, after = asked(kind.to_simple(obj)), asked(kind.of_manifest({**desired.manifest, "spec": spec}))
         found = differences(before, after)
         return Difference(changes=found, text=text(before, after), message=expected_effects.change(kind, obj, spec, found))
+
+    def _writer(self, kind: SimpleKind[Any]) -> ObjectWriter:
+        return ObjectWriter(kind, self.reads, self._grants)
 
     def _read(self, kind: SimpleKind[Any], names: ObjectName, document: Data, version: str = "") -> DesiredResource:
         """A `version` of If-Match overrules the one in the document."""

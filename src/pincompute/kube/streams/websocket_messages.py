@@ -1,7 +1,7 @@
-"""Receives the messages of a WebSocket to an API server, and answers pings itself.
+"""Receives the messages of a WebSocket to an API server, and sends and answers pings itself.
 
-It does not leave pings to aiohttp, which drops everything it has read when the other side closes right after a ping, and with
-it the end of every large answer.
+It leaves no pings to aiohttp, which drops everything it has read when a ping fails. It sends a ping only when nothing arrives:
+a server that closes while a ping of ours is unread resets the connection, and with it goes what is still on its way to us.
 """
 
 from __future__ import annotations
@@ -11,17 +11,25 @@ from contextlib import suppress
 
 import aiohttp
 
-from pincompute.kube.http_connection import SILENCE
+PING_EVERY = 30.0  # seconds without a message after which the server is pinged, so that proxies do not take the stream for idle
+SILENCE = 60.0  # seconds without a message, an answer to a ping included, after which a WebSocket is taken for broken
 
 
 async def receive(socket: aiohttp.ClientWebSocketResponse) -> aiohttp.WSMessage:
+    silent = 0.0
     while True:
         try:
-            async with asyncio.timeout(SILENCE):
+            async with asyncio.timeout(PING_EVERY):
                 message = await socket.receive()
         except TimeoutError:
-            silence = TimeoutError(f"no sign of life for {SILENCE:.0f} s")
-            return aiohttp.WSMessage(aiohttp.WSMsgType.ERROR, silence, None)
+            silent += PING_EVERY
+            if silent >= SILENCE:
+                silence = TimeoutError(f"no sign of life for {SILENCE:.0f} s")
+                return aiohttp.WSMessage(aiohttp.WSMsgType.ERROR, silence, None)
+            with suppress(ConnectionError):
+                await socket.ping()
+            continue
+        silent = 0.0
         if message.type is aiohttp.WSMsgType.PING:
             with suppress(ConnectionError):
                 await socket.pong(message.data)

@@ -25,6 +25,7 @@ BUILT_IN: tuple[Resource[Any], ...] = (
     builtin.SECRETS,
     builtin.LEASES,
     builtin.PODDISRUPTIONBUDGETS,
+    builtin.NETWORKPOLICIES,
     CONFIGMAPS,
     SERVICES,
     SERVICEACCOUNTS,
@@ -34,7 +35,7 @@ BUILT_IN: tuple[Resource[Any], ...] = (
 )
 
 _WITH_STATUS = ("namespaces", "pods", "nodes", "services", "deployments", "customresourcedefinitions", "poddisruptionbudgets")
-_WITH_GENERATION = ("pods", "deployments", "customresourcedefinitions", "poddisruptionbudgets")
+_WITH_GENERATION = ("pods", "deployments", "customresourcedefinitions", "poddisruptionbudgets", "networkpolicies")
 
 
 @dataclass(frozen=True, slots=True)

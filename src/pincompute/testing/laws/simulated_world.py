@@ -36,6 +36,7 @@ BUILT_IN: tuple[Resource[Any], ...] = (
     builtin.SECRETS,
     builtin.LEASES,
     builtin.PODDISRUPTIONBUDGETS,
+    builtin.NETWORKPOLICIES,
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -71,6 +72,10 @@ def data(value: Any, output: str) -> None:
         _coloured(to_json(value, indent=2) + "\n", "json")
 
 
+NO_STRING = re.compile(r"0o[0-7]+|[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?|[yYnN]")
+"""Strings that a reader of YAML 1.2 takes for a number, or one of 1.1 for a boolean, and that the library would not quote."""
+
+
 def plain(row: object) -> Any:
     """JSON data of a model; its kind stands first, as in a file."""
     return msgspec.json.decode(msgspec.json.encode(row))
@@ -82,14 +87,15 @@ def to_json(value: Any, indent: int | None = None) -> str:
 
 
 def to_yaml(value: Any) -> str:
-    """YAML in which a terminal finds nothing to obey. Only a quoted string may have escapes."""
+    """YAML that readers of versions 1.1 and 1.2 read alike, and in which a terminal finds nothing to obey."""
     import yaml
 
     class Dumper(yaml.SafeDumper):
-        """Puts a string that has anything to escape in double quotes."""
+        """Quotes strings that some reader takes for another type, and those that have anything to escape."""
 
     def represent(dumper: Any, text: str) -> Any:
-        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if UNSAFE & set(text) else None)
+        style = '"' if UNSAFE & set(text) else "'" if NO_STRING.fullmatch(text) else None
+        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
     Dumper.add_representer(str, represent)
     text = yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)

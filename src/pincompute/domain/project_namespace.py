@@ -1,0 +1,50 @@
+"""Decides whose a namespace is: that of a project, by three labels, or somebody else's.
+
+A name alone proves nothing. A cluster may hold a namespace of another team that is called like the project, or the namespace of
+a former project of the same name, with its secrets and volumes. Only cluster administrators and the federation may write these
+labels (`api/admission_policies.py`).
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from pincompute.api.builtin import Namespace
+from pincompute.api.labels import MANAGED_BY, PINCOMPUTE, PROJECT, PROJECT_UID
+
+
+class Owner(Enum):
+    """Whose a namespace is, from the point of view of one project."""
+
+    PROJECT = "the project's own"
+    FORMER = "that of a former project of this name"
+    UNCLAIMED = "handed over by an administrator, or made by a version that wrote no uid: the project may adopt it"
+    FOREIGN = "somebody else's"
+
+
+def labels_of(project: str, uid: str) -> dict[str, str]:
+    """Returns the labels that make a namespace the project's own."""
+    return {MANAGED_BY: PINCOMPUTE, PROJECT: project, PROJECT_UID: uid}
+
+
+def owner(namespace: Namespace, uid: str) -> Owner:
+    """Returns whose the namespace is for the project with this uid, which has the namespace's name."""
+    held = _holder(namespace)
+    if held is None:
+        return Owner.FOREIGN
+    if not held:
+        return Owner.UNCLAIMED
+    return Owner.PROJECT if held == uid else Owner.FORMER
+
+
+def is_project(namespace: Namespace | None) -> bool:
+    """Returns whether it is the namespace of some project, for processes that do not know the project's uid."""
+    return namespace is not None and bool(_holder(namespace))
+
+
+def _holder(namespace: Namespace) -> str | None:
+    """Returns the uid of the project that it belongs to, empty without one, and None for a namespace that is not ours."""
+    found = namespace.metadata.labels
+    if found.get(MANAGED_BY) != PINCOMPUTE or found.get(PROJECT) != namespace.metadata.name:
+        return None
+    return found.get(PROJECT_UID, "")

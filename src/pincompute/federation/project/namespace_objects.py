@@ -1,0 +1,128 @@
+"""Lists the objects that every member namespace of a project must hold before a pod may run there: the project's walls.
+
+To add a kind, add its resource to `KINDS` and its manifests to `of`. The project controller then applies them, repairs what
+somebody changes or removes, and removes what is no longer listed; a member gets no shard before it holds all of them.
+Write out every field that an API server would fill in, in its own notation ("1", not "1000m"): a spec that differs from the
+listed one counts as changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from pincompute.api.builtin import NAMESPACES, NETWORKPOLICIES
+from pincompute.api.labels import HOST, MANAGED_BY, PINCOMPUTE
+from pincompute.api.meta import Key, Manifest, Object, Resource
+from pincompute.api.projects import PROJECTS, Project
+from pincompute.domain import project_namespace
+from pincompute.domain.project_namespace import Owner
+from pincompute.engine.plan import Apply, Delete, Ref, Replace, update
+from pincompute.kube.cache_views import Views
+from pincompute.kube.informer import InformerScope
+
+KINDS: tuple[Resource[Any], ...] = (NETWORKPOLICIES,)
+SCOPE = InformerScope(labels={MANAGED_BY: PINCOMPUTE})
+"""What a process caches of these kinds: objects of the platform only."""
+
+Write: TypeAlias = Apply | Replace | Delete
+Present: TypeAlias = Mapping[tuple[Resource[Any], str], Object]
+"""The platform's objects of these kinds in one namespace, by kind and name."""
+
+_BY_KIND = {(resource.api_version, resource.kind): resource for resource in KINDS}
+
+
+def of(project: Project) -> tuple[Manifest, ...]:
+    """Returns the listed objects: kind, name and spec; `listed` adds namespace and labels."""
+    del project
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class ListedObject:
+    """One object that the namespace must hold."""
+
+    resource: Resource[Any]
+    name: str
+    body: Manifest
+
+    def equals(self, there: Object | None) -> bool:
+        """Returns whether the object is there, as it is listed."""
+        if there is None or there.deleting or there.spec != self.body["spec"]:  # type: ignore[attr-defined]
+            return False
+        return self.body["metadata"]["labels"].items() <= there.metadata.labels.items()
+
+
+_listed: dict[str, tuple[Project, tuple[ListedObject, ...]]] = {}  # by name, with the project they were made for
+
+
+def listed(project: Project) -> tuple[ListedObject, ...]:
+    """Returns the listed objects complete, made once for as long as the project stays the same."""
+    name = project.metadata.name
+    known = _listed.get(name)
+    if known is None or known[0] is not project:
+        known = _listed[name] = (project, tuple(_complete(project, manifest) for manifest in of(project)))
+    return known[1]
+
+
+def forget(project: str) -> None:
+    """Forgets a project that is gone."""
+    _listed.pop(project, None)
+
+
+def _complete(project: Project, manifest: Manifest) -> ListedObject:
+    name = project.metadata.name
+    resource = _BY_KIND[manifest["apiVersion"], manifest["kind"]]
+    metadata = manifest["metadata"]
+    labels = {**metadata.get("labels", {}), **project_namespace.labels_of(name, project.metadata.uid)}
+    return ListedObject(resource, metadata["name"], {**manifest, "metadata": {**metadata, "namespace": name, "labels": labels}})
+
+
+def present(project: Project, member: str, views: Views) -> Present:
+    """Returns the platform's objects in the project's namespace. Raises Unknown until every kind has synced there."""
+    namespace = project.metadata.name
+    return {(resource, obj.metadata.name): obj for resource in KINDS for obj in views.view(member, resource).list(namespace)}
+
+
+def writes(project: Project, member: str, there: Present) -> tuple[Write, ...]:
+    """Returns what makes the namespace hold the listed objects and none of an earlier list."""
+    wanted = {(made.resource, made.name): made for made in listed(project)}
+    repairs = (_repair(project, member, made, there.get(place)) for place, made in wanted.items())
+    surplus = (_delete(member, place[0], obj) for place, obj in there.items() if place not in wanted and not obj.deleting)
+    return (*(repair for repair in repairs if repair is not None), *surplus)
+
+
+def _repair(project: Project, member: str, made: ListedObject, there: Object | None) -> Apply | Replace | None:
+    if made.equals(there) or (there is not None and there.deleting):
+        return None
+    ref = Ref(member, made.resource, Key(project.metadata.name, made.name))
+    if there is None:
+        return Apply(ref, made.body, f"the namespace of {project.metadata.name} in {member} lacks it")
+    return update(ref, there.metadata, made.body, f"somebody changed it in {member}")  # a replacement drops added fields too
+
+
+def _delete(member: str, resource: Resource[Any], obj: Object) -> Delete:
+    return Delete(Ref(member, resource, obj.key), obj.metadata.uid, "the project no longer needs it")
+
+
+def prepared(project: str, member: str, views: Views) -> bool:
+    """Returns whether pods of the project may run in the member: its namespace is the project's own and holds every listed
+    object. Raises Unknown until that can be seen.
+    """
+    found = views.view(HOST, PROJECTS).get(Key("", project))
+    namespace = views.view(member, NAMESPACES).get(Key("", project))
+    if found is None or namespace is None or namespace.deleting:
+        return False
+    if project_namespace.owner(namespace, found.metadata.uid) is not Owner.PROJECT:
+        return False
+    return all(made.equals(views.view(member, made.resource).get(Key(project, made.name))) for made in listed(found))
+
+
+def lacking(project: Project, there: Present) -> Iterable[str]:
+    """Returns the kinds and names of listed objects that are not there as listed."""
+    return (
+        f"{made.resource.kind} {made.name}"
+        for made in listed(project)
+        if not made.equals(there.get((made.resource, made.name)))
+    )

@@ -1,0 +1,82 @@
+"""Gathers a project's namespaces in all clusters, as far as the caches show them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from pincompute.api.builtin import NAMESPACES, Namespace
+from pincompute.api.labels import HOST
+from pincompute.api.meta import Key, Object, Resource
+from pincompute.api.projects import PROJECTS, Project
+from pincompute.domain import project_namespace
+from pincompute.domain.project_namespace import Owner
+from pincompute.engine.plan import Ref
+from pincompute.federation.member import member_state
+from pincompute.federation.project import namespace_objects
+from pincompute.federation.project.namespace_objects import Present
+from pincompute.kube.cache_views import Unknown, Views
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectNamespace:
+    """The project's namespace in one cluster, None where it is missing, and the platform's objects in it."""
+
+    cluster: str
+    there: Namespace | None
+    owner: Owner | None = None
+    objects: Present = field(default_factory=dict[tuple[Resource[Any], str], Object])
+
+    @property
+    def own(self) -> bool:
+        """Returns whether it is the project's, or may become it."""
+        return self.owner in (Owner.PROJECT, Owner.UNCLAIMED)
+
+    @property
+    def ref(self) -> Ref:
+        assert self.there is not None  # noqa: S101 - callers chose namespaces that exist
+        return Ref(self.cluster, NAMESPACES, self.there.key)
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedProject:
+    """`namespaces`: of the clusters that can be seen, the host's first. `silent`: members that do not answer. `unsynced`:
+    members that answer and cannot be seen yet.
+    """
+
+    now: datetime
+    project: Project
+    namespaces: tuple[ProjectNamespace, ...]
+    silent: tuple[str, ...] = ()
+    unsynced: tuple[str, ...] = ()
+
+
+def observe(key: Key, views: Views, now: datetime) -> ObservedProject | None:
+    """A member that is being removed gets nothing new, but a deleted project leaves it as long as it answers."""
+    project = views.view(HOST, PROJECTS).get(key)
+    if project is None:
+        namespace_objects.forget(key.name)
+        return None
+    concerned = [member for member in member_state.observe(views) if not member.leaving or project.deleting]
+    answering = [member.name for member in concerned if member.reachable]
+    silent = tuple(member.name for member in concerned if not member.reachable and not member.leaving)
+    seen = [_in_cluster(HOST, project, views), *_in_members(answering, project, views)]
+    unsynced = tuple(name for name in answering if not any(found.cluster == name for found in seen))
+    return ObservedProject(now, project, tuple(seen), silent, unsynced)
+
+
+def _in_members(members: list[str], project: Project, views: Views) -> Iterator[ProjectNamespace]:
+    for name in members:
+        try:
+            yield _in_cluster(name, project, views)
+        except Unknown:
+            continue
+
+
+def _in_cluster(cluster: str, project: Project, views: Views) -> ProjectNamespace:
+    there = views.view(cluster, NAMESPACES).get(Key("", project.metadata.name))
+    objects: Present = namespace_objects.present(project, cluster, views) if cluster != HOST else {}
+    owner = project_namespace.owner(there, project.metadata.uid) if there is not None else None
+    return ProjectNamespace(cluster, there, owner, objects)

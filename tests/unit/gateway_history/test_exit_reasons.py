@@ -1,0 +1,50 @@
+"""Which exits the kubelet announced: the next one of the same container after each announcement, and no other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from history_samples import after, event, exit_of
+
+from pincompute.gateway.history import exit_reasons
+from pincompute.store.records import AnyRecord, EventRecord, ExitRecord
+
+
+def announced(
+    seconds: float, last: float | None = None, container: str = "Container web", pod: str = "hello-b1-0"
+) -> EventRecord:
+    return event(seconds, last, reason="Killing", object=pod, message=f"{container} definition changed, will be restarted")
+
+
+CASES: dict[str, tuple[Sequence[AnyRecord], list[float]]] = {
+    "nothing announced": ([event(10, object="hello-b1-0"), exit_of(0, 11)], []),
+    "the next exit only": ([announced(10), exit_of(0, 11), exit_of(1, 12)], [11]),
+    "the next exit in time, whatever the order of the records": ([exit_of(1, 12), exit_of(0, 11), announced(10)], [11]),
+    "an exit of the second before, as Kubernetes cuts times": ([exit_of(0, 9), announced(10)], [9]),
+    "no exit of an earlier second": ([exit_of(0, 8.9), announced(10)], []),
+    "an exit as late as the grace allows": ([announced(10), exit_of(0, 130)], [130]),
+    "no exit after the grace": ([announced(10), exit_of(0, 130.1)], []),
+    "each announcement has an exit of its own": ([announced(10), announced(10.5), exit_of(0, 11), exit_of(0, 12)], [11, 12]),
+    "an event that was repeated announces at its first and its last time": (
+        [announced(10, 40), exit_of(0, 11), exit_of(1, 20), exit_of(0, 41)],
+        [11, 41],
+    ),
+    "one announcement that is recorded twice is one": ([announced(10), announced(10), exit_of(0, 11), exit_of(1, 12)], [11]),
+    "the same container of another pod": ([announced(10, pod="hello-b1-1"), exit_of(0, 11)], []),
+    "another container of the pod": ([announced(10, container="Container log"), exit_of(0, 11)], []),
+    "an init container": ([announced(10, container="Init container web"), exit_of(0, 11)], [11]),
+    "a whole pod that ended": ([announced(10), exit_of(0, 11, container="")], []),
+    "an announcement after another is taken by the following exit": (
+        [announced(10), exit_of(0, 11), announced(20), exit_of(0, 21), exit_of(1, 22)],
+        [11, 21],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_announced_exits_are_expected(case: str) -> None:
+    records, expected = CASES[case]
+    judged = exit_reasons.with_causes(records)
+    assert [(type(r), r.at) for r in judged] == [(type(r), r.at) for r in records]
+    assert sorted(r.at for r in judged if isinstance(r, ExitRecord) and r.expected) == [after(seconds) for seconds in expected]

@@ -1,0 +1,126 @@
+"""Programs that share a login, against an issuer that takes a refresh token once and ends the login at its second use."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from urllib.parse import parse_qs
+
+import pytest
+from msgspec.structs import replace
+from pincompute_sdk.core import configuration
+from pincompute_sdk.core.configuration import Configuration, Context
+from pincompute_sdk.core.token_source import TokenSource
+from sdk.fake_server import Asked, Reply, answering, document
+
+PROGRAMS = 6
+
+
+@dataclass
+class RotatingIssuer:
+    """`given` counts renewals. A refresh token that comes twice ends the login, as RFC 9700 recommends."""
+
+    url: str = ""
+    given: int = 0
+    over: bool = False
+    lock: Lock = field(default_factory=Lock)
+
+    def answer(self, asked: Asked) -> Reply:
+        if asked.method == "GET":
+            return document({"token_endpoint": f"{self.url}/token"})
+        with self.lock:
+            if self.over or parse_qs(asked.body.decode())["refresh_token"] != [f"r{self.given}"]:
+                self.over = True
+                return document({"error": "invalid_grant"}, 400)
+            self.given += 1
+            time.sleep(0.02)  # an issuer far away: others ask meanwhile
+            said = {"exp": time.time() + 900, "email": "dev@example.com"}
+            return document({"access_token": jwt(self.given, said), "refresh_token": f"r{self.given}"})
+
+
+def jwt(number: int, said: dict[str, object]) -> str:
+    body = base64.urlsafe_b64encode(json.dumps(said).encode()).rstrip(b"=").decode()
+    return f"head.{body}.{number}"
+
+
+@pytest.fixture
+def issuer() -> Iterator[RotatingIssuer]:
+    found = RotatingIssuer()
+    with answering(found.answer) as server:
+        found.url = server.url
+        yield found
+
+
+@pytest.fixture
+def login(issuer: RotatingIssuer, tmp_path: Path) -> tuple[Path, Context]:
+    at = tmp_path / "pin" / "config.yaml"
+    context = Context(server="https://one", issuer=issuer.url, user="dev", token="t0", refresh_token="r0", expires=1)
+    configuration.save(at, Configuration(current="one", contexts={"one": context}))
+    return at, context
+
+
+def test_programs_at_once_renew_a_login_once(issuer: RotatingIssuer, login: tuple[Path, Context]) -> None:
+    at, context = login
+    programs = [TokenSource(context, at) for _ in range(PROGRAMS)]
+    with ThreadPoolExecutor(PROGRAMS) as pool:
+        tokens = set(pool.map(lambda program: program.token(), programs))
+    assert (issuer.given, issuer.over, len(tokens)) == (1, False, 1)
+    assert {configuration.load(at).contexts["one"].token} == tokens
+
+
+def test_threads_of_one_client_renew_once(issuer: RotatingIssuer, tmp_path: Path, login: tuple[Path, Context]) -> None:
+    alone = TokenSource(login[1], tmp_path / "none" / "config.yaml")  # a login that no file holds
+    with ThreadPoolExecutor(PROGRAMS) as pool:
+        tokens = set(pool.map(lambda _: alone.token(), range(PROGRAMS)))
+    assert (issuer.given, issuer.over, len(tokens)) == (1, False, 1)
+
+
+def test_a_program_that_runs_for_long_renews_with_what_another_one_stored(
+    issuer: RotatingIssuer, login: tuple[Path, Context]
+) -> None:
+    at, context = login
+    old, other = TokenSource(context, at), TokenSource(context, at)
+    other.renew()
+    stored = configuration.load(at)
+    late = {"one": replace(stored.contexts["one"], expires=1)}
+    configuration.save(at, replace(stored, contexts=late))  # what the other one got is over by now
+    old.renew()
+    assert (issuer.given, issuer.over) == (2, False)
+    other.renew()
+    assert (issuer.given, other.context.token) == (2, old.context.token)
+
+
+def test_a_refused_renewal_asks_for_a_login(issuer: RotatingIssuer, login: tuple[Path, Context]) -> None:
+    at, context = login
+    issuer.over = True
+    source = TokenSource(context, at)
+    assert source.token() == "t0"
+    assert not source.renewable()
+    assert configuration.load(at).contexts["one"].refresh_token == ""
+
+
+def test_a_logout_elsewhere_ends_the_login_here(issuer: RotatingIssuer, login: tuple[Path, Context]) -> None:
+    at, context = login
+    source = TokenSource(context, at)
+    configuration.change(at, lambda found: replace(found, contexts={"one": replace(context, token="", refresh_token="")}))
+    source.renew()
+    assert (issuer.given, source.renewable()) == (0, False)
+
+
+def test_changes_at_once_lose_nothing(tmp_path: Path) -> None:
+    at = tmp_path / "config.yaml"
+
+    def add(number: int) -> None:
+        context = Context(server=f"https://{number}")
+        configuration.change(at, lambda found: replace(found, contexts={**found.contexts, str(number): context}))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(add, range(24)))
+    assert len(configuration.load(at).contexts) == 24
+    assert not configuration.exposed(at)
