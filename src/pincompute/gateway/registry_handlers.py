@@ -1,4 +1,4 @@
-"""The handler that issues tokens for the region's image registry, by the token protocol that docker, buildah and crane speak.
+"""The handler that issues tokens for the region's image registry, by the token protocol that docker and buildah speak.
 
 A token lives five minutes and names every repository and action that it allows. It never allows more than its caller may do
 at that moment: pull and push in the caller's projects by role, and pull of the platform's images.
@@ -135,7 +135,9 @@ def _refusal(call: Call, denied: Sequence[Denial]) -> Problem:
         for (repository, action), why in denied
     )
     detail = "; ".join(error.message for error in errors)
-    return Problem("forbidden", detail, "ask an owner of the project for a role that allows it", errors=errors)
+    if any(owner(repository) for (repository, _), _ in denied):
+        return Problem("forbidden", detail, "ask an owner of the project for a role that allows it", errors=errors)
+    return Problem("forbidden", detail, "push to a repository of your project, PROJECT/NAME", errors=errors)
 
 
 ROUTES: Sequence[ControllerRouterHandler] = (create_registry_token,)

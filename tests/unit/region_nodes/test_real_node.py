@@ -9,6 +9,7 @@ import msgspec
 import pytest
 import yaml
 
+from pincompute.api import image_ownership
 from pincompute.region.cluster import certificates, cluster_dns
 from pincompute.region.images import image_registry
 from pincompute.region.layout import Layout, MemberSpec, RegionSpec
@@ -48,8 +49,8 @@ def test_containerd_restricts_the_oom_score_and_uses_the_regions_runc_and_regist
     assert config["version"] == 3
     assert runtime["restrict_oom_score_adj"] is True
     assert runtime["containerd"]["runtimes"]["runc"]["options"]["BinaryName"] == "/opt/programs/runc"
-    assert images["pinned_images"]["sandbox"] == f"{image_registry.HOST}/{real_node.PAUSE}"
-    assert Path(images["registry"]["config_path"]) / image_registry.HOST / "hosts.toml" in real_node.configuration(
+    assert images["pinned_images"]["sandbox"] == f"{image_ownership.REGISTRY}/{real_node.PAUSE}"
+    assert Path(images["registry"]["config_path"]) / image_ownership.REGISTRY / "hosts.toml" in real_node.configuration(
         region(), A1, BINARIES
     )
 

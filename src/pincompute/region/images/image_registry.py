@@ -12,14 +12,12 @@ from pathlib import Path
 import yaml
 
 from pincompute.api import labels
-from pincompute.api.image_ownership import REGISTRY
 from pincompute.domain import registry_access
 from pincompute.region.cluster import certificates
 from pincompute.region.layout import Layout
 from pincompute.region.process.program import Program, TcpReady
 
 NAME = "registry"
-HOST = REGISTRY
 QUIET = {"OTEL_TRACES_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "none"}  # by default it connects to a collector on loopback
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 import yaml
 
+from pincompute.api import image_ownership
 from pincompute.api.labels import CLUSTER, HOST, ZONE
 from pincompute.api.meta import Manifest
 from pincompute.region.cluster import certificates
@@ -92,7 +93,7 @@ def configuration(layout: Layout, member: MemberSpec, binaries: Path) -> dict[Pa
     return {
         at / "init.json": msgspec.json.encode(settings(node)),
         at / "containerd.toml": containerd(node).encode(),
-        at / "registry" / image_registry.HOST / "hosts.toml": registry_hosts(node).encode(),
+        at / "registry" / image_ownership.REGISTRY / "hosts.toml": registry_hosts(node).encode(),
         at / "cni" / "10-pincompute.conflist": msgspec.json.format(msgspec.json.encode(cni(node))),
         at / "kubelet.yaml": _yaml(kubelet(node)),
         at / "kube-proxy.yaml": _yaml(kube_proxy(node)),
@@ -139,7 +140,7 @@ address = "{CONTAINERD_SOCKET}"
 snapshotter = "overlayfs"
 
 [plugins."io.containerd.cri.v1.images".pinned_images]
-sandbox = "{image_registry.HOST}/{PAUSE}"
+sandbox = "{image_ownership.REGISTRY}/{PAUSE}"
 
 [plugins."io.containerd.cri.v1.images".registry]
 config_path = "{at}/registry"
