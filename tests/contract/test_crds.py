@@ -533,6 +533,47 @@ async def test_pods_of_projects_need_requests_and_limits(server: Api) -> None:
     (await server.post("/api/v1/namespaces/default/pods", POD, dryRun="All")).ok(201)
 
 
+FOREIGN: dict[str, dict[str, Any]] = {
+    "a container": {"containers": [{"name": "web", "image": "registry.internal/other/web:1"}]},
+    "an init container": {"initContainers": [{"name": "first", "image": "registry.internal/other/web@sha256:" + "a" * 64}]},
+    "a volume": {"volumes": [{"name": "v", "image": {"reference": "registry.internal/other/web"}}]},
+    "an id": {"containers": [{"name": "web", "image": "sha256:a"}]},
+    "two of them": {
+        "initContainers": [{"name": "first", "image": "registry.internal/other/web"}],
+        "volumes": [{"name": "v", "image": {"reference": "registry.internal/other/web"}}],
+    },
+}
+
+
+@pytest.mark.parametrize("case", FOREIGN)
+async def test_images_of_other_projects_are_refused_in_the_words_of_validation(server: Api, case: str) -> None:
+    app = patched({"patch": {"metadata": {"namespace": server.namespace}, "spec": {"template": {"spec": FOREIGN[case]}}}})
+    said = [str(problem) for problem in object_validation.problems(app)]
+    message = (await _create(server, app)).refused(422, "Invalid")["message"]
+    assert said
+    assert all(line in message for line in said)
+    pod = f"/api/v1/namespaces/{server.namespace}/pods"
+    enough = {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"memory": "1Gi"}}
+    spec = POD["spec"] | FOREIGN[case] | {"resources": enough}
+    message = (await server.post(pod, POD | {"spec": spec}, dryRun="All")).refused(422, "Invalid")["message"]
+    assert all(line.removeprefix("spec.template.") in message for line in said)
+
+
+async def test_a_project_runs_its_own_images_and_those_of_the_platform(server: Api) -> None:
+    for image in (
+        "hello:1",
+        "pincompute/pause:1",
+        f"{server.namespace}/web:1",
+        f"{server.namespace}/team/web@sha256:" + "a" * 64,
+    ):
+        containers = [{"name": "web", "image": f"registry.internal/{image}"}]
+        app = patched(
+            {"patch": {"metadata": {"namespace": server.namespace}, "spec": {"template": {"spec": {"containers": containers}}}}}
+        )
+        assert object_validation.problems(app) == []
+        (await server.post(f"{RESOURCES['PinApp'].path(server.namespace)}", app, dryRun="All")).ok(201)
+
+
 STATUS = {
     "phase": "Degraded",
     "replicas": 6,

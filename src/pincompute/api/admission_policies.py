@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias
 from pincompute.api import (
     crds,
     fraction_policy,
+    image_ownership,
     labels,
     member_clusters,
     projects,
@@ -91,6 +92,7 @@ def member(kinds: Kinds = KINDS) -> list[Manifest]:
         *_validating("requests-and-limits", _PODS_CREATED, _HAS_RESOURCES),
         *_pod_policies(),
         *_validating("project-namespaces", _NAMESPACES, _KEPT_LABELS),
+        *_validating("own-images", _PODS_WRITTEN, _OWN_IMAGES),
         *_mutating("shards-untracked", _shards_created(kinds), _UNTRACKED, "Ignore"),
         *_shards_in_projects(kinds),
     ]
@@ -122,6 +124,7 @@ _NOT_BY_PLATFORM: list[Manifest] = [  # which writes fractions as text itself, s
 ]
 _REVISIONS_WRITTEN = Match(GROUP, VERSION, (PINREVISIONS.plural,), ("CREATE", "UPDATE", "DELETE"))
 _PODS_CREATED = Match("", "v1", ("pods",), ("CREATE",), projects_only=True)
+_PODS_WRITTEN = Match("", "v1", ("pods", "pods/ephemeralcontainers"), ("CREATE", "UPDATE"), projects_only=True)
 
 _HEADS_WRITTEN = Match("", "v1", ("configmaps",), ("UPDATE", "DELETE"), names=(labels.AUDIT_HEADS,))
 _HEADS_GROW: Manifest = {  # head_anchors.py of the gateway describes the keys; a text begins with its record's number
@@ -183,10 +186,21 @@ def _rules_of(kind: WorkloadKind) -> list[Manifest]:
     match = Match(GROUP, VERSION, (kind.workload.plural,), ("CREATE", "UPDATE"))
     body: Manifest = {
         "matchConditions": [_SPEC_CHANGES],
-        "variables": rule_compiler.variables(crds.workload_schema(kind)),
-        "validations": [_IN_PROJECT, rule_compiler.VALIDATION],
+        "variables": [*rule_compiler.variables(crds.workload_schema(kind)), *_TEMPLATE_IMAGES],
+        "validations": [_IN_PROJECT, rule_compiler.VALIDATION, _TEMPLATE_IMAGES_OWN],
     }
     return _validating(f"{kind.name}-rules", match, body)
+
+
+_TEMPLATE_IMAGES = image_ownership.variables("object.spec.template.spec", ("containers", "initContainers", "volumes"))
+_TEMPLATE_IMAGES_OWN: Manifest = image_ownership.VALIDATION | {
+    "expression": f"({rule_compiler.TEMPLATE_STAYS}) || {image_ownership.VALIDATION['expression']}"
+}
+_OWN_IMAGES: Manifest = {
+    "matchConditions": [_SPEC_CHANGES],
+    "variables": image_ownership.variables("object.spec"),
+    "validations": [image_ownership.VALIDATION],
+}
 
 
 _HAS_RESOURCES: Manifest = {

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, TypeAlias, cast
 
-from pincompute.api import crds, pod_security_rules, template_limits, validation_rules
+from pincompute.api import crds, image_ownership, pod_security_rules, template_limits, validation_rules
 from pincompute.api.kinds import KINDS, Kinds
 from pincompute.api.meta import Manifest
 from pincompute.api.projects import RESTRICTED, PodSecurityLevel
@@ -94,6 +94,7 @@ def problems(
         *found,
         *_oversized(_at(manifest, "spec", "template")),
         *_memory_in_bytes(_at(manifest, "spec", "template", "spec")),
+        *_foreign_images(_at(manifest, "spec", "template", "spec"), _at(manifest, "metadata", "namespace")),
         *_unknown_zones(_at(manifest, "spec", "placement", "zones"), zones),
     ]
 
@@ -145,6 +146,12 @@ def _memory_in_bytes(pod: Json) -> Iterator[ManifestProblem]:
                     place = f"spec.template.spec.{lists}[{index}].resources.{kind}.memory"
                     remedy = f"write {amount.rstrip('m')}Mi" if len(amount) < 6 else "write the unit, for example 128Mi"
                     yield ManifestProblem(place, f"{amount} is less than a container needs to start", remedy)
+
+
+def _foreign_images(pod: Json, project: Json) -> Iterator[ManifestProblem]:
+    if isinstance(pod, dict) and isinstance(project, str):
+        for found in image_ownership.foreign_images(cast("Manifest", pod), project):
+            yield ManifestProblem(f"spec.template.spec.{found.field}", found.problem, found.remedy)
 
 
 def _items(value: Json, name: str) -> list[Json]:

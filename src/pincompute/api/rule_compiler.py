@@ -18,12 +18,12 @@ from pincompute.api.structural_schema import Schema
 
 RULES = "x-kubernetes-validations"
 _TEMPLATE = ("object.spec", "template")
-_TEMPLATE_CHANGES = "oldObject == null || object.spec.template != oldObject.spec.template"
 _LEVEL = (
     f"[namespaceObject.metadata.?labels[?'{labels.POD_SECURITY}'].orValue('')]"
     f".map(l, l in ['baseline', 'privileged'] ? l : '{RESTRICTED}')[0]"
 )
 _HOST_USERS = "object.?spec.?template.?spec.?hostUsers.orValue(true) != false"
+TEMPLATE_STAYS = "oldObject != null && object.spec.template == oldObject.spec.template"
 _LONGEST = 4000  # characters; the API server does not show a message above 5 KiB
 
 
@@ -96,7 +96,7 @@ def _lines(schema: Schema, place: _Place) -> Iterator[str]:
     for name, below in schema.get("properties", {}).items():
         found = _joined(_lines(below, place.below(name)))
         if found and (place.value, name) == _TEMPLATE:
-            yield f"({_TEMPLATE_CHANGES} ? {found} : '')"
+            yield f"({TEMPLATE_STAYS} ? '' : {found})"
         elif found:
             yield found if name in required and place.value != "object" else f"(has({place.value}.{name}) ? {found} : '')"
     yield from _elements(schema, place)

@@ -106,7 +106,12 @@ async def healthz() -> str:
 async def well_known(settings: NamedDependency[GatewaySettings]) -> Service:
     """What a client must know before it has a token: the version, and where to log in."""
     issuer = settings.issuers[0] if settings.issuers else None
-    return Service(version=__version__, issuer=issuer.url if issuer else "", client_id=issuer.client_id if issuer else "")
+    return Service(
+        version=__version__,
+        issuer=issuer.url if issuer else "",
+        client_id=issuer.client_id if issuer else "",
+        registry=settings.registry.address,
+    )
 
 
 @get("/openapi.json", opt=public(), include_in_schema=False, media_type="application/json")

@@ -30,6 +30,8 @@ Verb: TypeAlias = Literal[
     "scale",
     "rollback",
     "open",
+    "pull",
+    "push",
 ]
 PLATFORM = "pincompute:"  # names of platform parts begin with this
 MADE_BY = ", made by "  # between a service token's name and its maker's; no user's name holds it
@@ -42,6 +44,7 @@ RESOURCES: tuple[Resource, ...] = (
     "logs",
     "shells",
     "files",
+    "images",
     "history",
     "events",
     "tokens",
@@ -61,7 +64,8 @@ _NOUNS: dict[Resource, str] = {"members": "member"}  # all others that stand bel
 class Operation:
     """What a route does. `cost` is in tokens of the rate limit; a `stream` stays open; `audited` leaves a record of success.
 
-    `noun` is how problems name what the call is about; of a part of a workload it is the workload.
+    `noun` is how problems name what the call is about; of a part of a workload it is the workload. `basic`: the token may also
+    come as the password of basic authentication, which is all that clients of image registries can send.
     """
 
     resource: Resource
@@ -70,6 +74,7 @@ class Operation:
     audited: bool = False
     stream: bool = False
     noun: str = ""
+    basic: bool = False
 
     def __str__(self) -> str:
         return f"{self.verb} {self.resource}"
@@ -146,12 +151,13 @@ def may(
     audited: bool | None = None,
     stream: bool = False,
     noun: str = "",
+    basic: bool = False,
 ) -> dict[str, Any]:
     """A route's `opt`: it does this. Lists cost more than single reads; writes and looks into containers are audited."""
     noun = noun or _NOUNS.get(resource, "workload")
     recorded = verb not in READS or resource in RECORDED_READS
     costs = cost or {"list": 5, "watch": 5}.get(verb, 1 if verb in READS else 2)
-    return {OPERATION: Operation(resource, verb, costs, recorded if audited is None else audited, stream, noun)}
+    return {OPERATION: Operation(resource, verb, costs, recorded if audited is None else audited, stream, noun, basic)}
 
 
 def public() -> dict[str, Any]:

@@ -16,7 +16,7 @@ from litestar.types import ControllerRouterHandler
 from pincompute.api.labels import HOST
 from pincompute.api.meta import Key
 from pincompute.api.projects import PROJECTS, Project
-from pincompute.gateway import administration_handlers, application, openapi_document
+from pincompute.gateway import administration_handlers, application, openapi_document, registry_handlers
 from pincompute.gateway.access import Authenticator, Authorizer, Roles, ServiceTokens
 from pincompute.gateway.audit import AuditLog, HeadAnchors
 from pincompute.gateway.cache_reads import CacheReads
@@ -54,6 +54,7 @@ def routes(kinds: SimpleKinds = KINDS) -> Sequence[ControllerRouterHandler]:
         *lifecycle_handlers.routes(workloads),
         *history_handlers.routes(workloads),
         *administration_handlers.ROUTES,
+        *registry_handlers.ROUTES,
     )
 
 
@@ -68,6 +69,7 @@ GIVEN = (
     "reader",
     "writer",
     "anchors",
+    "registry",
 )  # services that routes ask for by name
 
 
@@ -145,6 +147,7 @@ async def compose(settings: GatewaySettings, clusters: Clusters, kinds: SimpleKi
             "reader": ReadService(clusters, reads, authorizer),
             "writer": WriteService(reads, authorizer),
             "anchors": anchors,
+            "registry": registry_handlers.RegistryTokens(settings.registry, time.time),
         }
         built = application.build(application.ApplicationParts(settings, reads, guards, served, given), routes(kinds))
         yield Composition(settings, clusters, built, store, tokens, recorder, served, permissions, anchors)

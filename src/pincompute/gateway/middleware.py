@@ -101,7 +101,7 @@ class RequestMiddleware:
     async def _identify(self, scope: Scope, operation: Operation) -> Caller:
         """A bad credential is a denial. It is recorded unless its address sends too many of them."""
         try:
-            return await self._guards.authenticator.identify(scope)
+            return await self._guards.authenticator.identify(scope, basic=operation.basic)
         except Problem as problem:
             call = _call(scope, ANONYMOUS, operation, self._guards.now())
             if await self._guards.limiter.failed_login(call.source):
@@ -129,9 +129,9 @@ class RequestMiddleware:
         except Problem as problem:
             answer.status = problem.status
             raise
-        finally:
+        finally:  # the handler may have said in the scope what it was about
             status = answer.status or 500
-            await self._guards.audit.record(call, allowed=status not in DENIALS, status=status)
+            await self._guards.audit.record(scope[CALL], allowed=status not in DENIALS, status=status)  # type: ignore[literal-required]
 
 
 def _refuse_unknown(scope: Scope) -> None:

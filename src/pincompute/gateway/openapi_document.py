@@ -28,11 +28,15 @@ METHODS = ("get", "put", "post", "delete", "patch")
 
 
 class Service(msgspec.Struct, frozen=True, rename="camel"):
-    """The gateway's version, and the OIDC issuer and client id with which to log in; empty when there is none."""
+    """The gateway's version, and the OIDC issuer and client id with which to log in; empty when there is none.
+
+    `registry` is the address to which images of the region are pushed; empty when it has no registry of its own.
+    """
 
     version: str
     issuer: str
     client_id: str
+    registry: str = ""
 
 
 class OpenApiDocument:

@@ -102,6 +102,13 @@ class ShellSettings(_Section):
     transcripts: bool = False
 
 
+class RegistrySettings(_Section):
+    """The region's image registry. `key` is a file with the private key that signs its tokens; without one there are none."""
+
+    address: str = ""
+    key: str = ""
+
+
 class SdkSettings(_Section):
     """SDKs before `oldest` get a notice: since when they are deprecated, until when they are served. Empty: none does."""
 
@@ -124,6 +131,7 @@ class GatewaySettings(_Section):
     audit: AuditSettings = AuditSettings()
     shells: ShellSettings = ShellSettings()
     sdk: SdkSettings = SdkSettings()
+    registry: RegistrySettings = RegistrySettings()
     store: str = ""
     folder: str = "."
 

@@ -235,11 +235,11 @@ def build(
     """Make an OCI image of a folder and push it to the region's registry."""
     from pincompute.region import home, lifecycle
     from pincompute.region.images import image_build
+    from pincompute.region.images.registry_client import RegistryClient
 
     with _reporting("nothing was pushed") as progress:
         layout = lifecycle.running(home.path())
-        programs = lifecycle.find_binaries(progress)
-        built = image_build.build(directory, tag, layout.registry, programs)
+        built = image_build.build(directory, tag, RegistryClient(layout))
         progress.say(f"{built.reference} {'pushed' if built.built else 'was there already'} ({built.digest})")
 
 
@@ -248,7 +248,7 @@ def _reporting(interrupted: str) -> Generator[Progress, None, None]:
     """Show progress; turn what a user can do something about into one message and an exit status."""
     from pincompute.kube.api_errors import KubeError
     from pincompute.kube.kubeconfig import ConfigError
-    from pincompute.region.images.image_build import ImageError
+    from pincompute.region.images.registry_client import ImageError
     from pincompute.region.nodes.node_network import NetworkError
     from pincompute.region.progress import Progress
     from pincompute.region.region_error import RegionError

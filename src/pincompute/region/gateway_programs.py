@@ -53,6 +53,7 @@ def _settings(layout: Layout) -> dict[str, Any]:
         "listen": {"address": address, "port": int(port)} | _certificate(layout) | {"clientCa": str(_authority(layout))},
         "issuers": [{"url": issuer_url(layout), "ca": str(_authority(layout))}],
         "access": {"platformRoles": ROLES},
+        "registry": {"address": layout.registry, "key": str(certificates.registry(layout).token_key)},
     }
 
 

@@ -26,6 +26,7 @@ from pincompute.region.cluster import (
 )
 from pincompute.region.cluster.manifest_installer import Installer
 from pincompute.region.images import image_build, image_registry
+from pincompute.region.images.registry_client import RegistryClient
 from pincompute.region.layout import Layout, MemberSpec
 from pincompute.region.network_policy import enforcer_program
 from pincompute.region.nodes import real_node, simulated_nodes
@@ -128,7 +129,7 @@ async def _push_images(region: RunningRegion) -> None:
         return
     await region.states.ready(image_registry.NAME)
     for folder, tag in ((PAUSE, real_node.PAUSE), (example_app.image_folder(), example_app.IMAGE)):
-        await asyncio.to_thread(image_build.build, folder, tag, region.layout.registry, region.binaries)
+        await asyncio.to_thread(image_build.build, folder, tag, RegistryClient(region.layout))
 
 
 async def _see_answers(region: RunningRegion) -> list[example_app.ZoneAnswer]:

@@ -24,7 +24,9 @@ CONFIGURATION = "PINCOMPUTE_CONFIGURATION"
 
 def programs(layout: Layout, binaries: Path) -> tuple[Program, ...]:
     """Everything the supervisor keeps running."""
-    found = [*_control_plane(layout, None, binaries), federation(layout), *gateway_programs.programs(layout)]
+    gateway, issuer = gateway_programs.programs(layout)
+    gateway = _marked(gateway, gateway_programs.configuration(layout))
+    found = [*_control_plane(layout, None, binaries), federation(layout), gateway, issuer]
     found.append(_marked(image_registry.program(layout, binaries), image_registry.configuration(layout)))
     for member in layout.spec.members:
         found += _of_member(layout, member, binaries)

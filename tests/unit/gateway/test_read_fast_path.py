@@ -32,7 +32,7 @@ class Counting:
     routed: int = 0
     sent: list[Any] = field(default_factory=list)
 
-    async def identify(self, _scope: Any) -> Caller:
+    async def identify(self, _scope: Any, *, basic: bool = False) -> Caller:
         self.identified += 1
         return Caller("ann")
 

@@ -37,7 +37,7 @@ class As:
 
     caller: Caller | None = None
 
-    async def identify(self, _scope: Any) -> Caller:
+    async def identify(self, _scope: Any, *, basic: bool = False) -> Caller:
         assert self.caller is not None
         return self.caller
 

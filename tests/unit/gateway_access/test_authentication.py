@@ -154,6 +154,20 @@ async def test_headers_that_are_no_bearer_token(value: str) -> None:
         await Fixture().authenticator.identify(scope(value))
 
 
+async def test_a_registrys_client_sends_its_token_as_a_password() -> None:
+    fixture = Fixture()
+    token = fixture.issuers.token(GOOD)
+
+    async def identify(text: str) -> Caller:
+        return await fixture.authenticator.identify(scope("Basic " + base64.b64encode(text.encode()).decode()), basic=True)
+
+    assert (await identify(f"anybody:{token}")).name == "alice"
+    for wrong in ("anybody:", f"{token}:", f":{token}x", token, f"anybody:{token}:", "anybody:ü"):
+        with pytest.raises(Problem) as refused:
+            await identify(wrong)
+        assert refused.value.status == 401
+
+
 async def test_two_authorization_headers_are_refused() -> None:
     fixture = Fixture()
     token = f"Bearer {fixture.issuers.token(GOOD)}"

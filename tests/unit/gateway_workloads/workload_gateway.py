@@ -42,7 +42,7 @@ ROUTES = (*object_handlers.routes(APP), *object_handlers.routes(UNIT), *project_
 
 
 class _ByHeader:
-    async def identify(self, scope: Any) -> Caller:
+    async def identify(self, scope: Any, *, basic: bool = False) -> Caller:
         return Caller(dict(scope["headers"]).get(b"x-caller", b"nobody").decode())
 
 

@@ -6,10 +6,12 @@ import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 import yaml
 from cryptography import x509
 from cryptography.x509.oid import NameOID
+from joserfc.jwk import ECKey
 
 from pincompute.kube import kubeconfig
 from pincompute.region.cluster import certificates
@@ -92,7 +94,7 @@ def test_leaves_are_renewed_a_month_before_they_expire_and_authorities_stay(layo
         f"pki/{cluster}/{authority}.crt"
         for cluster in ("host", "a1", "b1")
         for authority in (certificates.CA, certificates.ETCD_CA)
-    }
+    } | {"pki/registry.internal/ca.crt", "pki/host/registry-server.crt"}  # what a program reads only when it starts stays
     assert certificate(
         certificates.cluster(layout, "host").certificate(certificates.ADMIN)
     ).not_valid_after_utc > later + timedelta(days=300)
@@ -156,3 +158,23 @@ def test_the_platforms_processes_have_tokens_and_no_certificates(layout: Layout,
     loaded = kubeconfig.load(cluster.kubeconfig(user), "a1")  # although the account, and so the token, does not exist yet
     assert (loaded.certificate, loaded.token_file) == (None, cluster.token(user))
     assert not former.exists()
+
+
+def test_nodes_pull_with_a_certificate_of_an_authority_that_signs_nothing_else(layout: Layout) -> None:
+    certificates.issue(layout, NOW)
+    pki = certificates.registry(layout)
+    names = {path.stem: certificate(path) for path in pki.directory.glob("*.crt")}
+    assert set(names) == {certificates.CA, "a1-node-0", "b1-node-0"}
+    organization = names["a1-node-0"].subject.get_attributes_for_oid(x509.NameOID.ORGANIZATION_NAME)
+    assert [attribute.value for attribute in organization] == [certificates.REGISTRY_NODES]
+
+
+def test_the_registry_gets_the_public_half_of_the_key_that_signs_tokens(layout: Layout) -> None:
+    certificates.issue(layout, NOW)
+    pki = certificates.registry(layout)
+    before = pki.token_key.read_bytes()
+    certificates.issue(layout, NOW + timedelta(days=3000))
+    assert pki.token_key.read_bytes() == before
+    (public,) = msgspec.json.decode(pki.token_key_set.read_bytes())["keys"]
+    assert public["kid"] == ECKey.import_key(before.decode()).thumbprint()
+    assert "d" not in public

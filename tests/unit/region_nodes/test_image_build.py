@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-import socket
 import tarfile
+from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from pincompute.region.cluster import certificates
 from pincompute.region.images import image_build, image_layers
-from pincompute.region.images.image_build import ImageError
+from pincompute.region.images.registry_client import ImageError, RegistryClient
+from pincompute.region.layout import Layout, RegionSpec
 
 GOOD = "entrypoint: [/app]\nfiles:\n  - {from: app.sh, to: /app}\n"
 
@@ -71,12 +74,11 @@ def test_missing_source_is_named(folder: Path) -> None:
         image_build.fingerprint(folder, image_build.read_recipe(folder))
 
 
-def test_registry_that_does_not_answer_is_named_with_what_to_do(folder: Path) -> None:
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))  # bound but not listening: connections are refused
-        address = f"127.0.0.1:{closed.getsockname()[1]}"
-        with pytest.raises(ImageError, match=f"registry {address} cannot be reached .*is the region up"):
-            image_build.build(folder, "hello:1", address, Path("/absent"))
+def test_registry_that_does_not_answer_is_named_with_what_to_do(folder: Path, tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "home", RegionSpec(slot=31, members=(), real_nodes=False))  # nothing listens on its ports
+    certificates.issue(layout, datetime.now(UTC))
+    with pytest.raises(ImageError, match=f"registry {layout.registry} cannot be reached .*is the region up"):
+        image_build.build(folder, "hello:1", RegistryClient(layout))
 
 
 def test_fingerprint_follows_content_mode_and_environment_and_nothing_else(folder: Path) -> None:
@@ -117,9 +119,10 @@ def test_program_brings_its_loader_and_libraries_a_script_brings_none(folder: Pa
     assert image_layers.libraries(folder / "app.sh") == {}
 
 
-def test_values_with_commas_stay_one_argument() -> None:
-    assert image_build._csv("a,b") == '"a,b"'
-    assert image_build._csv("plain") == "plain"
+def test_configuration_says_what_the_recipe_says_and_nothing_else(folder: Path) -> None:
+    recipe = msgspec.structs.replace(image_build.read_recipe(folder), user="1000", platform="linux/arm64")
+    made = image_build.image_config(recipe)
+    assert made == {"os": "linux", "architecture": "arm64", "config": {"Entrypoint": ["/app"], "User": "1000"}}
 
 
 def test_image_knows_its_version_and_may_be_told_more(folder: Path) -> None:

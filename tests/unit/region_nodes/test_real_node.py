@@ -9,6 +9,7 @@ import msgspec
 import pytest
 import yaml
 
+from pincompute.api import image_ownership
 from pincompute.region.cluster import certificates, cluster_dns
 from pincompute.region.images import image_registry
 from pincompute.region.layout import Layout, MemberSpec, RegionSpec
@@ -48,16 +49,21 @@ def test_containerd_restricts_the_oom_score_and_uses_the_regions_runc_and_regist
     assert config["version"] == 3
     assert runtime["restrict_oom_score_adj"] is True
     assert runtime["containerd"]["runtimes"]["runc"]["options"]["BinaryName"] == "/opt/programs/runc"
-    assert images["pinned_images"]["sandbox"] == f"{image_registry.HOST}/{real_node.PAUSE}"
-    assert Path(images["registry"]["config_path"]) / image_registry.HOST / "hosts.toml" in real_node.configuration(
+    assert images["pinned_images"]["sandbox"] == f"{image_ownership.REGISTRY}/{real_node.PAUSE}"
+    assert Path(images["registry"]["config_path"]) / image_ownership.REGISTRY / "hosts.toml" in real_node.configuration(
         region(), A1, BINARIES
     )
 
 
 def test_hosts_file_sends_the_registrys_name_to_its_address() -> None:
     hosts = tomllib.loads(files()["hosts.toml"].decode())
-    assert hosts["server"] == f"http://{region().registry}"
-    assert list(hosts["host"]) == [f"http://{region().registry}"]
+    assert hosts["server"] == f"https://{region().registry}"
+    assert hosts["client"] == [[f"/srv/home/pki/registry.internal/a1-node-0.{part}" for part in ("crt", "key")]]
+
+
+def test_registry_has_one_name_by_which_pods_are_judged() -> None:
+    known = {path.parent.name for path in real_node.configuration(region(), A1, BINARIES) if path.name == "hosts.toml"}
+    assert known == {"registry.internal"}
 
 
 def test_kubelet_serves_with_the_certificate_made_for_its_node() -> None:
@@ -169,3 +175,12 @@ def test_registry_keeps_images_in_the_home() -> None:
     assert str(path) in image_registry.program(region(), BINARIES).argv
     assert Path(config["storage"]["filesystem"]["rootdirectory"]).is_relative_to(region().home)
     assert config["http"]["addr"] == region().registry
+
+
+def test_registry_answers_nobody_without_a_certificate_or_a_token() -> None:
+    (data,) = image_registry.configuration(region()).values()
+    config = yaml.safe_load(data)
+    assert config["http"]["tls"]["clientcas"] == ["/srv/home/pki/registry.internal/ca.crt"]
+    assert config["auth"]["region"]["signingalgorithms"] == ["ES256"]
+    assert "rootcertbundle" not in config["auth"]["region"]  # else a certificate of that authority could sign tokens
+    assert "token.key" not in data.decode()

@@ -24,7 +24,7 @@ from pincompute_sdk.cli.output import formats, jsonpath, table
 from pincompute_sdk.cli.output.human_values import age, joined
 from pincompute_sdk.core import errors
 
-from pincompute.region.images import image_registry
+from pincompute.api import image_ownership
 
 pytestmark = pytest.mark.programs
 
@@ -156,7 +156,11 @@ def test_init_reads_the_folder(tmp_path: Path, dockerfile: str) -> None:
     folder.mkdir()
     (folder / "Dockerfile").write_text(dockerfile)
     found = writing.detect(folder)
-    assert (found.name, found.image, found.port) == ("my-shop-2", f"{image_registry.HOST}/my-shop-2:1", DOCKERFILES[dockerfile])
+    assert (found.name, found.image, found.port) == (
+        "my-shop-2",
+        f"{image_ownership.REGISTRY}/my-shop-2:1",
+        DOCKERFILES[dockerfile],
+    )
     manifest_validation.check(manifest_file.read(writing.written(found, "demo"), "app.yaml"))
 
 

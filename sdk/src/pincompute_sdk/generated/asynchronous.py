@@ -44,6 +44,7 @@ from pincompute_sdk.generated.models import (
     ProjectWritten,
     Reason,
     Records,
+    RegistryToken,
     ReplicaList,
     ResourceList,
     RestartOptions,
@@ -1832,6 +1833,31 @@ class ProjectsResource:
         )
 
 
+class RegistryResource:
+    """The `registry` of the interface."""
+
+    def __init__(self, caller: AsyncCaller) -> None:
+        self._caller = caller
+
+    async def token(
+        self,
+        *,
+        scope: tuple[str, ...] | None = None,
+        service: str | None = None,
+        reason: str | None = None,
+        within: float = 30.0,
+    ) -> RegistryToken:
+        """GET /v1/registry/token
+
+        scope: What it shall allow: repository:PROJECT/NAME:pull,push.
+        service: The registry's name: pincompute-registry.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
+        """
+        return await self._caller.call(
+            op.REGISTRY_TOKEN, Input({}, {"scope": scope, "service": service}, {"Pincompute-Reason": reason}, None, within)
+        )
+
+
 class RolesResource:
     """The `roles` of the interface."""
 
@@ -3151,6 +3177,7 @@ class AsyncResources:
         self.history = HistoryResource(caller)
         self.members = MembersResource(caller)
         self.projects = ProjectsResource(caller)
+        self.registry = RegistryResource(caller)
         self.roles = RolesResource(caller)
         self.service = ServiceResource(caller)
         self.session = SessionResource(caller)

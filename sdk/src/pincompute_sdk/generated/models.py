@@ -732,6 +732,17 @@ class Records(Model):
     missing: tuple[str, ...] = ()
 
 
+class RegistryToken(Model):
+    token: str
+    """To be sent to the registry as a bearer token."""
+    access_token: str = msgspec.field(name="access_token")
+    """The same token, for clients that look for it here."""
+    expires_in: int = msgspec.field(name="expires_in")
+    """Seconds until it ends."""
+    issued_at: datetime = msgspec.field(name="issued_at")
+    """When it was issued."""
+
+
 class Rejection(Model):
     cluster: str
     """Member cluster."""
@@ -905,6 +916,7 @@ class Service(Model):
     version: str
     issuer: str
     client_id: str
+    registry: str = ""
 
 
 class Session(Model):

@@ -29,6 +29,7 @@ from pincompute_sdk.generated.models import (
     ProjectMember,
     ProjectWritten,
     Records,
+    RegistryToken,
     ReplicaList,
     ResourceList,
     RolePage,
@@ -97,6 +98,7 @@ PROJECTS_PATCH = Operation(
 )
 PROJECTS_REPLACE = Operation("PUT", "/v1/projects/{project}", ProjectWritten, keyed=True)
 PROJECTS_WATCH = Operation("GET", "/v1/projects/watch", type(None), accept="text/event-stream")
+REGISTRY_TOKEN = Operation("GET", "/v1/registry/token", RegistryToken)
 ROLES_LIST = Operation("GET", "/v1/roles", RolePage)
 SERVICE_GET = Operation("GET", "/.well-known/pincompute", Service)
 SESSION_GET = Operation("GET", "/v1/session", Session)

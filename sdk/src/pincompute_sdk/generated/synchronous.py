@@ -44,6 +44,7 @@ from pincompute_sdk.generated.models import (
     ProjectWritten,
     Reason,
     Records,
+    RegistryToken,
     ReplicaList,
     ResourceList,
     RestartOptions,
@@ -1818,6 +1819,31 @@ class ProjectsResource:
         )
 
 
+class RegistryResource:
+    """The `registry` of the interface."""
+
+    def __init__(self, caller: SyncCaller) -> None:
+        self._caller = caller
+
+    def token(
+        self,
+        *,
+        scope: tuple[str, ...] | None = None,
+        service: str | None = None,
+        reason: str | None = None,
+        within: float = 30.0,
+    ) -> RegistryToken:
+        """GET /v1/registry/token
+
+        scope: What it shall allow: repository:PROJECT/NAME:pull,push.
+        service: The registry's name: pincompute-registry.
+        reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
+        """
+        return self._caller.call(
+            op.REGISTRY_TOKEN, Input({}, {"scope": scope, "service": service}, {"Pincompute-Reason": reason}, None, within)
+        )
+
+
 class RolesResource:
     """The `roles` of the interface."""
 
@@ -3129,6 +3155,7 @@ class Resources:
         self.history = HistoryResource(caller)
         self.members = MembersResource(caller)
         self.projects = ProjectsResource(caller)
+        self.registry = RegistryResource(caller)
         self.roles = RolesResource(caller)
         self.service = ServiceResource(caller)
         self.session = SessionResource(caller)

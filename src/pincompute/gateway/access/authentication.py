@@ -8,6 +8,7 @@ they claim.
 
 from __future__ import annotations
 
+import base64
 import ssl
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -40,11 +41,14 @@ class Authenticator:
         self._service = service
         self._verifier = OidcVerifier(issuers, leeway, self._now, clock.monotonic, fetch)
 
-    async def identify(self, scope: Mapping[str, Any]) -> Caller:
-        """From an ASGI scope; ANONYMOUS when it carries no credential. Raises Problem 401 or 503."""
+    async def identify(self, scope: Mapping[str, Any], *, basic: bool = False) -> Caller:
+        """From an ASGI scope; ANONYMOUS when it carries no credential. Raises Problem 401 or 503.
+
+        `basic`: the token may be the password of basic authentication, with any user name.
+        """
         given = [value for name, value in scope["headers"] if name == b"authorization"]
         if given:
-            return await self._bearer(_token(given))
+            return await self._bearer((basic and _password(given)) or _token(given))
         extensions: Mapping[str, Any] = scope.get("extensions") or {}
         certificate: Mapping[str, Any] | None = extensions.get("tls", {}).get("client_certificate")
         return _platform_part(certificate, self._now()) if certificate else ANONYMOUS
@@ -76,6 +80,17 @@ def _token(given: Sequence[bytes]) -> str:
     if len(given) > 1 or text[: len(BEARER)].lower() != BEARER or not text[len(BEARER) :].strip().isascii():
         raise problems.unauthenticated("the Authorization header is not `Bearer TOKEN`, once")
     return text[len(BEARER) :].strip()
+
+
+def _password(given: Sequence[bytes]) -> str:
+    """The password of basic authentication; empty where the header is anything else."""
+    scheme, _, encoded = given[0].partition(b" ")
+    if len(given) > 1 or scheme.lower() != b"basic":
+        return ""
+    try:
+        return base64.b64decode(encoded, validate=True).decode("ascii").partition(":")[2]
+    except ValueError:
+        return ""
 
 
 def _ended(token: service_tokens.ServiceToken) -> problems.Problem:

@@ -1,7 +1,7 @@
 """The built-in roles and those of the settings.
 
 Project roles grow: viewer ⊂ developer ⊂ operator ⊂ owner. Platform roles hold in every project. An auditor
-sees what happened everywhere, but nothing inside a workload: no logs, files or shells.
+sees what happened everywhere, but nothing inside a workload: no logs, files, images or shells.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ OF_THE_REGION: Permissions = _FIXED.of(("clusters", "audit", "roles", "session",
 )
 """Rights that mean nothing inside a project; only a platform role or everybody's rights give them."""
 
-SELF: Permissions = _FIXED.of(("session",), ("get",))
-"""What nobody known is refused: to ask who they are."""
+SELF: Permissions = _FIXED.of(("session",), ("get",)) | _FIXED.of(("images",), ("open",))
+"""What nobody known is refused: to ask who they are, and for a token of the image registry, which holds what they may do."""
 
 BEYOND_TOKENS: Permissions = _FIXED.of(("tokens",), ("create", "update", "delete"))
 """A service token never makes, changes or removes service tokens, whatever its scope says."""
@@ -34,8 +34,8 @@ BEYOND_TOKENS: Permissions = _FIXED.of(("tokens",), ("create", "update", "delete
 
 def project_roles(universe: PermissionUniverse) -> Mapping[str, Permissions]:
     of, workloads = universe.of, universe.workloads
-    viewer = of((*workloads, "projects", "members", "history", "events", "logs"), READ)
-    developer = viewer | of(workloads, ("create", "update", "delete", "scale", "rollback"))
+    viewer = of((*workloads, "projects", "members", "history", "events", "logs", "images"), READ) | of(("images",), ("pull",))
+    developer = viewer | of(workloads, ("create", "update", "delete", "scale", "rollback")) | of(("images",), ("push",))
     operator = (
         developer
         | of(workloads, ("pause", "resume", "stop", "start", "restart"))
@@ -47,6 +47,7 @@ def project_roles(universe: PermissionUniverse) -> Mapping[str, Permissions]:
         | of(("projects",), ("update", "delete"))
         | of(("members",), ("create", "update", "delete"))
         | of(("tokens",), ("get", "list", "create", "delete"))
+        | of(("images",), ("delete",))
     )
     return {"viewer": viewer, "developer": developer, "operator": operator, OWNER: owner}
 
@@ -55,7 +56,7 @@ def platform_roles(universe: PermissionUniverse) -> Mapping[str, Permissions]:
     of, inside = universe.of, project_roles(universe)
     return {
         "admin": universe.all,
-        "auditor": of(("audit", "clusters", "tokens", "roles"), READ) | (inside["viewer"] - of(("logs",), ("*",))),
+        "auditor": of(("audit", "clusters", "tokens", "roles"), READ) | (inside["viewer"] - of(("logs", "images"), ("*",))),
         "viewer": inside["viewer"] | of(("clusters",), READ),
         "operator": inside["operator"] | of(("clusters",), READ),
         "project-creator": of(("projects",), ("create",)),

@@ -55,10 +55,7 @@ COMPONENTS = (
         tuple(f"github.com/containernetworking/plugins/plugins/{plugin}" for plugin in _CNI),
         seconds=3,
     ),
-    Component("registry", ("registry",), ("./registry",), seconds=12),
-    Component(
-        "crane", ("crane",), ("github.com/google/go-containerregistry/cmd/crane",), seconds=4, asked={"crane": ("version",)}
-    ),
+    Component("registry", ("registry",), (".",), seconds=12, module="registry"),
     Component("coredns", ("coredns",), ("./coredns",), seconds=10),
 )
 """What every region runs, in the order of the build: later components find the packages that they share compiled already."""

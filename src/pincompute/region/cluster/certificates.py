@@ -3,7 +3,10 @@
 Every cluster has an authority of its own, so that a credential of one cluster is worth nothing in another; a second one
 signs what may talk to its etcd, because etcd knows no roles. Service-account tokens are signed with a third key.
 
+The image registry has an authority for the certificates with which nodes pull, and a key that signs tokens for it.
+
     pki/CLUSTER/ca.crt  NAME.crt  NAME.key  NAME.kubeconfig  PROCESS.token  service-account.key
+    pki/registry.internal/ca.crt  NODE.crt  NODE.key  token.key  token.jwks
 """
 
 from __future__ import annotations
@@ -15,13 +18,16 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from joserfc.jwk import ECKey
 
-from pincompute.api import labels
+from pincompute.api import image_ownership, labels
+from pincompute.domain import registry_access
 from pincompute.region import atomic_files
 from pincompute.region.layout import Layout, MemberSpec
 
@@ -45,6 +51,10 @@ APISERVER = "apiserver"
 APISERVER_KUBELET = "apiserver-kubelet"
 ETCD = "etcd"
 ETCD_CLIENT = "etcd-client"
+
+REGISTRY_SERVER = "registry-server"
+REGISTRY_NODES = "pincompute:nodes"
+"""Organization in the certificates with which nodes pull from the registry."""
 
 CA = "ca"
 ETCD_CA = "etcd-ca"
@@ -72,6 +82,7 @@ class LeafCertificate:
     organization: str = ""
     hosts: tuple[str, ...] = ()
     authority: str = CA
+    life: timedelta = LEAF_LIFE  # of the authority where a program reads its certificate only when it starts
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +108,28 @@ class ClusterCredentials:
         return self.directory / "service-account.key"
 
 
+@dataclass(frozen=True, slots=True)
+class RegistryCredentials(ClusterCredentials):
+    """Where the credentials of the image registry lie."""
+
+    @property
+    def token_key(self) -> Path:
+        """Signs tokens. The gateway and `pincompute region` read it, the registry never does."""
+        return self.directory / "token.key"
+
+    @property
+    def token_key_set(self) -> Path:
+        """The public half, by which the registry verifies tokens."""
+        return self.directory / "token.jwks"
+
+
 def cluster(layout: Layout, name: str) -> ClusterCredentials:
     return ClusterCredentials(layout.pki / name)
+
+
+def registry(layout: Layout) -> RegistryCredentials:
+    """No cluster has this folder, because no cluster's name contains a dot."""
+    return RegistryCredentials(layout.pki / image_ownership.REGISTRY)
 
 
 def kubelet(node: str) -> str:
@@ -112,6 +143,7 @@ def issue(layout: Layout, now: datetime) -> None:
         member = next((member for member in layout.spec.members if member.name == name), None)
         number = index if member is None else 1 + member.index
         _issue_cluster(layout, name, number, member, now)
+    _issue_registry(layout, now)
     atomic_files.write(layout.kubeconfig, admin_kubeconfig(layout))
 
 
@@ -157,7 +189,7 @@ def _issue_cluster(layout: Layout, name: str, index: int, member: MemberSpec | N
         atomic_files.write(pki.service_account_key, _private_pem(_new_key()))
     for leaf in leaves(layout, index, member):
         _ensure_leaf(pki, leaf, now)
-        if leaf.authority == CA and leaf.name not in (APISERVER, APISERVER_KUBELET, GATEWAY_SERVER):
+        if leaf.authority == CA and leaf.name not in (APISERVER, APISERVER_KUBELET, GATEWAY_SERVER, REGISTRY_SERVER):
             credentials = {
                 "client-certificate": str(pki.certificate(leaf.name)),
                 "client-key": str(pki.key(leaf.name)),
@@ -168,6 +200,19 @@ def _issue_cluster(layout: Layout, name: str, index: int, member: MemberSpec | N
             former.unlink(missing_ok=True)
         credentials = {"tokenFile": str(pki.token(user))}
         atomic_files.write(pki.kubeconfig(user), _file_kubeconfig(layout, name, index, user, credentials))
+
+
+def _issue_registry(layout: Layout, now: datetime) -> None:
+    pki = registry(layout)
+    pki.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _ensure_authority(pki, CA, "pincompute registry nodes ca", now)
+    for node in map(layout.node_name, layout.spec.members):
+        _ensure_leaf(pki, LeafCertificate(node, node, REGISTRY_NODES), now)
+    if not pki.token_key.exists():
+        atomic_files.write(pki.token_key, _private_pem(_new_key()))
+    key = ECKey.import_key(pki.token_key.read_text())
+    public = key.as_dict(private=False, use="sig", alg=registry_access.ALGORITHM, kid=key.thumbprint())
+    atomic_files.write(pki.token_key_set, msgspec.json.format(msgspec.json.encode({"keys": [public]})))
 
 
 def leaves(layout: Layout, index: int, member: MemberSpec | None) -> tuple[LeafCertificate, ...]:
@@ -186,6 +231,7 @@ def leaves(layout: Layout, index: int, member: MemberSpec | None) -> tuple[LeafC
             *users,
             *servers,
             LeafCertificate(GATEWAY_SERVER, "pincompute-gateway", hosts=(layout.address, "127.0.0.1", "localhost")),
+            LeafCertificate(REGISTRY_SERVER, "pincompute-registry", hosts=(layout.address,), life=AUTHORITY_LIFE),
         )
     node = layout.node_name(member)
     return (
@@ -216,7 +262,7 @@ def _ensure_leaf(pki: ClusterCredentials, leaf: LeafCertificate, now: datetime) 
     held = _fresh(pki.certificate(leaf.name), now)
     if held is not None and _suits(held, leaf, issuer) and _belongs(held, pki.key(leaf.name)):
         return
-    signed, key = sign(pki, leaf, now, LEAF_LIFE)
+    signed, key = sign(pki, leaf, now, leaf.life)
     atomic_files.write(pki.key(leaf.name), key)
     atomic_files.write(pki.certificate(leaf.name), signed.public_bytes(serialization.Encoding.PEM), 0o644)
 

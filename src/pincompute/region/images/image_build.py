@@ -6,10 +6,7 @@ the user asked for is pointed there. A second build of the same source therefore
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import http.client
-import io
 import platform
 import re
 import shutil
@@ -17,25 +14,21 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import msgspec.yaml
 
+from pincompute.api.image_ownership import REGISTRY
+from pincompute.domain import registry_access
 from pincompute.region.images import image_layers
-from pincompute.region.region_error import RegionError
+from pincompute.region.images.registry_client import ImageError, RegistryClient
 
 RECIPE = "image.yaml"
 SECONDS = 120.0  # compiling or pushing one image
-ASK = 5.0  # seconds the registry has for an answer
 FORMAT = "1"  # part of every hash; to be raised when the same source must give another image
-REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:[._/]|__|-+)[a-z0-9]+)*")
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 MACHINES = {"x86_64": "linux/amd64", "aarch64": "linux/arm64"}
-MANIFESTS = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
-
-
-class ImageError(RegionError):
-    """The image cannot be made; the message names what is wrong and what to do."""
 
 
 class Compiled(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -78,52 +71,25 @@ class BuiltImage:
     built: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ImageRegistry:
-    """A registry that speaks plain HTTP, and the program that pushes to it."""
-
-    address: str
-    crane: Path
-
-    def digest(self, repository: str, tag: str) -> str:
-        """Digest of what a tag points to; empty when there is no such tag."""
-        connection = http.client.HTTPConnection(self.address, timeout=ASK)
-        try:
-            connection.request("HEAD", f"/v2/{repository}/manifests/{tag}", headers={"Accept": MANIFESTS})
-            answer = connection.getresponse()
-        except OSError as error:
-            raise ImageError(f"registry {self.address} cannot be reached ({error}): is the region up?") from error
-        finally:
-            connection.close()
-        return answer.headers.get("Docker-Content-Digest", "") if answer.status == http.client.OK else ""
-
-    def run(self, *arguments: str) -> None:
-        """Run crane without this machine's proxies and credentials, which are for other registries."""
-        with tempfile.TemporaryDirectory() as empty:
-            environment = {"HOME": empty, "DOCKER_CONFIG": empty}
-            run((str(self.crane), "--insecure", *arguments), environment)
-
-
-def build(directory: Path, tag: str, registry: str, binaries: Path, environment: dict[str, str] | None = None) -> BuiltImage:
+def build(directory: Path, tag: str, registry: RegistryClient, environment: dict[str, str] | None = None) -> BuiltImage:
     """Make the image of `directory`, push it and point `tag` ("hello:1") to it. `environment` adds to that of the recipe."""
     repository, version = parse_tag(tag)
     recipe = configured(read_recipe(directory), version, environment or {})
-    target = ImageRegistry(registry, binaries / "crane")
     source_tag = f"source-{fingerprint(directory, recipe)}"
-    digest, built = target.digest(repository, source_tag), False
+    digest, built = registry.digest(repository, source_tag), False
     if not digest:
-        _push(directory, recipe, target, f"{registry}/{repository}:{source_tag}")
-        digest, built = target.digest(repository, source_tag), True
-    if target.digest(repository, version) != digest:
-        target.run("tag", f"{registry}/{repository}@{digest}", version)
+        _push(directory, recipe, registry, repository, source_tag)
+        digest, built = registry.digest(repository, source_tag), True
+    if registry.digest(repository, version) != digest:
+        registry.tag(repository, digest, version)
         built = True
-    return BuiltImage(f"{registry}/{repository}:{version}", digest, built)
+    return BuiltImage(f"{REGISTRY}/{repository}:{version}", digest, built)
 
 
 def parse_tag(tag: str) -> tuple[str, str]:
     """Split "hello:1" into repository and version."""
     repository, colon, version = tag.rpartition(":")
-    if not colon or not REPOSITORY.fullmatch(repository) or not TAG.fullmatch(version):
+    if not colon or not registry_access.REPOSITORY.fullmatch(repository) or not TAG.fullmatch(version):
         raise ImageError(f"tag {tag!r}: expected a lower-case name and a version with a colon between them, such as hello:1")
     return repository, version
 
@@ -163,17 +129,21 @@ def fingerprint(directory: Path, recipe: ImageRecipe) -> str:
     return found.hexdigest()[:40]
 
 
-def _push(directory: Path, recipe: ImageRecipe, registry: ImageRegistry, reference: str) -> None:
+def _push(directory: Path, recipe: ImageRecipe, registry: RegistryClient, repository: str, tag: str) -> None:
     with tempfile.TemporaryDirectory() as scratch:
-        tarballs = _layers(directory, recipe, Path(scratch))
-        new_layers = [f"--new_layer={tarball}" for tarball in tarballs]
-        registry.run("append", "--oci-empty-base", *new_layers, f"--new_tag={reference}")
-    settings = [f"--set-platform={_platform(recipe)}"]
-    settings += [f"--entrypoint={_csv(argument)}" for argument in recipe.entrypoint]
-    settings += [f"--env={name}={value}" for name, value in recipe.environment.items()]
-    settings += [f"--user={recipe.user}"] if recipe.user else []
-    settings += [f"--workdir={recipe.workdir}"] if recipe.workdir else []
-    registry.run("mutate", *settings, f"--tag={reference}", reference)
+        registry.push(repository, tag, image_config(recipe), _layers(directory, recipe, Path(scratch)))
+
+
+def image_config(recipe: ImageRecipe) -> dict[str, Any]:
+    """The OCI configuration of the image, without its layers."""
+    system, _, machine = _platform(recipe).partition("/")
+    run = {
+        "Entrypoint": list(recipe.entrypoint),
+        "Env": [f"{name}={value}" for name, value in recipe.environment.items()],
+        "User": recipe.user,
+        "WorkingDir": recipe.workdir,
+    }
+    return {"os": system, "architecture": machine, "config": {name: value for name, value in run.items() if value}}
 
 
 def _layers(directory: Path, recipe: ImageRecipe, scratch: Path) -> list[Path]:
@@ -253,10 +223,3 @@ def _existing(path: Path) -> Path:
 
 def _read(path: Path) -> bytes:
     return _existing(path).read_bytes()
-
-
-def _csv(value: str) -> str:
-    """One value of a flag that takes a comma-separated list."""
-    line = io.StringIO()
-    csv.writer(line).writerow([value])
-    return line.getvalue().rstrip("\r\n")

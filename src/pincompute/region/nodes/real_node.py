@@ -13,7 +13,8 @@ from pathlib import Path
 import msgspec
 import yaml
 
-from pincompute.api.labels import CLUSTER, ZONE
+from pincompute.api import image_ownership
+from pincompute.api.labels import CLUSTER, HOST, ZONE
 from pincompute.api.meta import Manifest
 from pincompute.region.cluster import certificates
 from pincompute.region.images import image_registry
@@ -97,8 +98,7 @@ def configuration(layout: Layout, member: MemberSpec, binaries: Path) -> dict[Pa
     return {
         at / "init.json": msgspec.json.encode(settings(node)),
         at / "containerd.toml": containerd(node).encode(),
-        at / "registry" / image_registry.HOST / "hosts.toml": registry_hosts(layout).encode(),
-        at / "registry" / layout.registry / "hosts.toml": registry_hosts(layout).encode(),
+        at / "registry" / image_ownership.REGISTRY / "hosts.toml": registry_hosts(node).encode(),
         at / "cni" / "10-pincompute.conflist": msgspec.json.format(msgspec.json.encode(cni(node))),
         at / "kubelet.yaml": _yaml(kubelet(node)),
         at / "kube-proxy.yaml": _yaml(kube_proxy(node)),
@@ -146,7 +146,7 @@ address = "{CONTAINERD_SOCKET}"
 snapshotter = "overlayfs"
 
 [plugins."io.containerd.cri.v1.images".pinned_images]
-sandbox = "{image_registry.HOST}/{PAUSE}"
+sandbox = "{image_ownership.REGISTRY}/{PAUSE}"
 
 [plugins."io.containerd.cri.v1.images".registry]
 config_path = "{at}/registry"
@@ -167,10 +167,19 @@ conf_dir = "{at}/cni"
 """
 
 
-def registry_hosts(layout: Layout) -> str:
-    """Reach the region's registry by plain HTTP: it listens on the region's own bridge only."""
-    url = f"http://{layout.registry}"
-    return f'server = "{url}"\n\n[host."{url}"]\ncapabilities = ["pull", "resolve"]\n'
+def registry_hosts(node: RealNode) -> str:
+    """Where the region's registry is, which authority it has, and the certificate with which the node pulls.
+
+    containerd reads the file at every pull. It knows the registry under this name alone, so that an image has one name, by
+    which a pod is judged before it runs.
+    """
+    pki, host = certificates.registry(node.layout), certificates.cluster(node.layout, HOST)
+    return f"""\
+server = "https://{node.layout.registry}"
+capabilities = ["pull", "resolve"]
+ca = "{host.certificate(certificates.CA)}"
+client = [["{pki.certificate(node.name)}", "{pki.key(node.name)}"]]
+"""
 
 
 def cni(node: RealNode) -> Manifest:

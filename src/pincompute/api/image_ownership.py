@@ -1,0 +1,98 @@
+"""Says whose an image of the region's registry is, and which images a pod of a project may not run.
+
+A repository PROJECT/NAME is the project's. A repository without a project, such as `hello`, and those below `pincompute/` are
+the platform's, and every project may run them. Images of other registries are nobody's here.
+
+Nodes pull whatever a pod names, and keep it for the next pod, so the name is judged before the pod exists: by the API server
+of each member when a pod is written, and at the host, with the field and the remedy, when a workload is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple, cast
+
+from pincompute.api.meta import Manifest
+
+REGISTRY = "registry.internal"
+"""How manifests name the region's registry, whatever its address is."""
+
+PLATFORM = "pincompute"
+_ID = "sha256:"  # a container runtime takes it for the beginning of an image's id, and runs any image that the node holds
+_ID_PROBLEM = "an image must not be named by its id"
+_ID_REMEDY = f"write its name, for example {REGISTRY}/hello:1"
+_FOREIGN_PROBLEM = "the image belongs to another project"
+_FOREIGN_REMEDY = "name an image of this project or of the platform"
+
+
+class ForeignImage(NamedTuple):
+    """An image that a pod of the project may not run. `field` is below the pod's spec."""
+
+    field: str
+    problem: str
+    remedy: str
+
+
+def owner(repository: str) -> str:
+    """The project that a repository belongs to; empty for a repository of the platform."""
+    project, slash, _ = repository.partition("/")
+    return project if slash and project != PLATFORM else ""
+
+
+def foreign_images(pod: Manifest, project: str) -> Iterator[ForeignImage]:
+    """Every image in a pod's spec that the project may not run. What is not of the right type is passed over."""
+    for field, image in _images(pod):
+        registry, _, repository = image.partition("/")
+        if image.startswith(_ID):
+            yield ForeignImage(field, _ID_PROBLEM, _ID_REMEDY)
+        elif registry == REGISTRY and owner(repository) not in ("", project):
+            yield ForeignImage(field, _FOREIGN_PROBLEM, _FOREIGN_REMEDY)
+
+
+def _images(pod: Manifest) -> Iterator[tuple[str, str]]:
+    for lists, path in _LISTS.items():
+        items: Any = pod.get(lists)
+        for index, item in enumerate(cast("list[Any]", items) if isinstance(items, list) else []):
+            image: Any = item
+            for name in path:
+                image = cast("Manifest", image).get(name) if isinstance(image, dict) else None
+            if isinstance(image, str):
+                yield f"{lists}[{index}].{'.'.join(path)}", image
+
+
+_LISTS = {
+    "containers": ("image",),
+    "initContainers": ("image",),
+    "ephemeralContainers": ("image",),
+    "volumes": ("image", "reference"),
+}
+"""By list of a pod's spec, the way to the image in one of its elements."""
+
+
+def variables(pod: str, lists: tuple[str, ...] = tuple(_LISTS)) -> list[Manifest]:
+    """CEL for an admission policy: the variable `foreign` has one line for each image that the namespace may not run.
+
+    `pod` is the CEL of a pod's spec, such as `object.spec`. `lists` are those that its schema has.
+    """
+    lines = " + ".join(_lines(pod, name, _LISTS[name]) for name in lists)
+    return [{"name": "foreign", "expression": f"({lines}).join('; ')"}]
+
+
+def _lines(pod: str, name: str, path: tuple[str, ...]) -> str:
+    given = " && ".join(f"has(e.{'.'.join(path[: end + 1])})" for end in range(len(path)))
+    image = f"e.{'.'.join(path)}"
+    foreign = (
+        f"({image}.startsWith('{_ID}') || ({image}.matches('^{REGISTRY.replace('.', '[.]')}/.*/') && "
+        f"!{image}.matches('^{REGISTRY.replace('.', '[.]')}/({PLATFORM}|' + request.namespace + ')/')))"
+    )
+    field = f"'{pod.removeprefix('object.')}.{name}[' + string(n) + '].{'.'.join(path)}: '"
+    words = f"({image}.startsWith('{_ID}') ? '{_ID_PROBLEM}: {_ID_REMEDY}' : '{_FOREIGN_PROBLEM}: {_FOREIGN_REMEDY}')"
+    return f"{pod}.?{name}.orValue([]).transformList(n, e, {given} && {foreign}, {field} + {words})"
+
+
+VALIDATION: Manifest = {
+    "expression": "variables.foreign == ''",
+    "messageExpression": "variables.foreign.size() > 4000 ? variables.foreign.substring(0, 4000) : variables.foreign",
+    "reason": "Invalid",
+}
+"""Refuses an object for the lines in the policy's variable `foreign`."""

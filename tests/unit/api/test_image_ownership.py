@@ -1,0 +1,63 @@
+"""Whose an image is, and which images a project may not run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pincompute.api import image_ownership
+
+
+@pytest.mark.parametrize(
+    ("repository", "project"),
+    [
+        ("hello", ""),
+        ("pincompute/pause", ""),
+        ("shop/web", "shop"),
+        ("shop/team/web", "shop"),
+        ("pincompute2/x", "pincompute2"),
+    ],
+)
+def test_a_repository_below_a_project_is_the_projects(repository: str, project: str) -> None:
+    assert image_ownership.owner(repository) == project
+
+
+ALLOWED = [
+    "registry.internal/hello:1",
+    "registry.internal/pincompute/pause:1",
+    "registry.internal/shop/web:1",
+    "registry.internal/shop/web@sha256:" + "a" * 64,
+    "nginx",
+    "docker.io/other/web:1",
+    "registry.internal:5000/other/web:1",
+    "registry.internal.example/other/web:1",
+]
+
+
+@pytest.mark.parametrize("image", ALLOWED)
+def test_own_images_those_of_the_platform_and_those_of_other_registries_run(image: str) -> None:
+    assert list(image_ownership.foreign_images({"containers": [{"name": "web", "image": image}]}, "shop")) == []
+
+
+@pytest.mark.parametrize(
+    "image",
+    ["registry.internal/other/web:1", "registry.internal/shop2/web", "registry.internal/other/shop/web:1", "sha256:a"],
+)
+@pytest.mark.parametrize(
+    ("where", "field"),
+    [
+        ("containers", "containers[1].image"),
+        ("initContainers", "initContainers[1].image"),
+        ("ephemeralContainers", "ephemeralContainers[1].image"),
+        ("volumes", "volumes[1].image.reference"),
+    ],
+)
+def test_an_image_of_another_project_is_found_wherever_a_pod_can_name_one(image: str, where: str, field: str) -> None:
+    named: dict[str, Any] = {"image": {"reference": image}} if where == "volumes" else {"image": image}
+    found = list(image_ownership.foreign_images({where: [{"name": "first"}, named]}, "shop"))
+    assert [each.field for each in found] == [field]
+
+
+def test_what_is_of_the_wrong_type_is_left_to_the_schema() -> None:
+    assert list(image_ownership.foreign_images({"containers": "x", "volumes": [{"image": 1}, 2]}, "shop")) == []
