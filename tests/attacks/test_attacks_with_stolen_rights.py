@@ -9,7 +9,16 @@ from typing import Any, NamedTuple
 import pytest
 
 from pincompute import installation
-from pincompute.api.labels import BREAK_GLASS, FEDERATION, GATEWAY, OPERATOR, SYSTEM_NAMESPACE, secrets_namespace, user_names
+from pincompute.api.labels import (
+    AUDIT_HEADS,
+    BREAK_GLASS,
+    FEDERATION,
+    GATEWAY,
+    OPERATOR,
+    SYSTEM_NAMESPACE,
+    secrets_namespace,
+    user_names,
+)
 from pincompute.api.meta import Manifest
 from pincompute.engine.controller import Card
 from pincompute.engine.rbac import NEEDS, READ, SUBRESOURCES
@@ -160,6 +169,9 @@ def test_in_one_namespace_a_process_has_its_lease_or_reads_its_own_kubeconfigs(r
     for namespace, rule in granted(role, process):
         if namespace == secrets_namespace(process):
             assert (rule["resources"], rule["verbs"]) == (["secrets"], list(READ))
+        elif rule["resources"] == ["configmaps"]:
+            assert (process, namespace, rule["resourceNames"]) == ("gateway", SYSTEM_NAMESPACE, [AUDIT_HEADS])
+            assert rule["verbs"] == ["get", "patch"]
         elif namespace:
             assert (namespace, rule["resources"]) == (SYSTEM_NAMESPACE, ["leases"])
             assert rule["verbs"] == ["create"] or rule["resourceNames"] == [f"pincompute-{process}"]

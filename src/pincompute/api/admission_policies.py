@@ -38,6 +38,9 @@ _CONTROLLERS = (  # Kubernetes' own: they clear namespaces and collect garbage
 )
 
 
+_MASTERS = f"request.userInfo.groups.exists(g, g in ['system:masters', '{labels.BREAK_GLASS}'])"
+
+
 @dataclass(frozen=True, slots=True)
 class Match:
     """Which requests a policy applies to."""
@@ -132,8 +135,7 @@ _HEADS_GROW: Manifest = {  # head_anchors.py of the gateway describes the keys; 
         {"name": "of-the-platform", "expression": f"request.namespace == '{labels.SYSTEM_NAMESPACE}'"},
         {
             "name": "not-by-an-administrator",
-            "expression": "!request.userInfo.groups.exists(g, g == 'system:masters') "
-            f"&& !['{_CONTROLLERS}', 'system:kube-controller-manager'].exists(p, request.userInfo.username.startsWith(p))",
+            "expression": f"!{_MASTERS} && !(request.userInfo.username in {list(_CONTROLLERS)})",
         },
     ],
     "variables": [
@@ -285,7 +287,6 @@ def _project_policies() -> list[Manifest]:
 
 
 _POD_SECURITY = "?spec.?podSecurity"
-_MASTERS = f"request.userInfo.groups.exists(g, g in ['system:masters', '{labels.BREAK_GLASS}'])"
 
 
 def _administrator_or(process: str) -> str:
@@ -301,8 +302,7 @@ def _only_by(kinds: Kinds, *processes: str) -> Manifest:
     return {
         "validations": [
             {
-                "expression": f"request.userInfo.username in {writers} "
-                f"|| request.userInfo.groups.exists(g, g in ['system:masters', '{labels.BREAK_GLASS}'])",
+                "expression": f"request.userInfo.username in {writers} || {_MASTERS}",
                 "messageExpression": "'only the platform writes ' + request.resource.resource + ', and ' "
                 f"+ request.userInfo.username + ' is not part of it: change the {workloads} instead, in the host cluster'",
                 "reason": "Forbidden",

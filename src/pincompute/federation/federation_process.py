@@ -16,6 +16,7 @@ from pincompute.federation.scheduling import pool_controller, scheduling_queue
 from pincompute.federation.workload import orphan_collection
 from pincompute.federation.workload import workload_controller as workload
 from pincompute.kube.cluster_set import Clusters
+from pincompute.kube.informer import InformerScope
 from pincompute.kube.kubeconfig import load as load_kubeconfig
 from pincompute.kube.member_connections import MemberConnections
 
@@ -44,7 +45,7 @@ async def run(kubeconfig: Path, context: str, port: int) -> None:
     for resource, indexes in (*scheduling_queue.INDEXES.items(), *workload.INDEXES.items()):
         clusters.declare("host", resource, indexes)
     for kind in namespace_objects.KINDS:
-        clusters.declare("members", kind, scope=namespace_objects.SCOPE)
+        clusters.declare("members", kind, scope=InformerScope(labels=namespace_objects.LABELS))
     membership = MemberConnections(clusters, FEDERATION)
     refusals = ApiRefusals()
     process = ServerProcess(

@@ -40,6 +40,17 @@ NAMESPACE_LABELS: dict[str, tuple[dict[str, str] | None, list[type], str]] = {
 }
 
 
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Namespaces need hold nothing."""
+
+    def nothing(_project: Project) -> tuple[Manifest, ...]:
+        return ()
+
+    monkeypatch.setattr(namespace_objects, "of", nothing)
+
+
+@pytest.mark.usefixtures("bare")
 @pytest.mark.parametrize("case", NAMESPACE_LABELS)
 @pytest.mark.parametrize("cluster", [HOST, "a1"])
 def test_a_namespace_is_brought_to_the_standard_only_if_it_is_the_projects(case: str, cluster: str) -> None:

@@ -34,7 +34,7 @@ CHANGES: dict[str, tuple[Caller, dict[str, Any] | None, dict[str, Any], str]] = 
     "the last owner by an administrator": (ADMIN, OLGA, {}, ""),
     "the description by an operator, whose route asks for it": (OPERATOR, OLGA, {**OLGA, "description": "new"}, ""),
     "Pod Security by an owner": (OWNER, OLGA, {**OLGA, **LEVEL}, "forbidden"),
-    "Pod Security by an administrator": (ADMIN, OLGA, {**OLGA, **LEVEL}, ""),
+    "Pod Security by an administrator, who has a route of its own": (ADMIN, OLGA, {**OLGA, **LEVEL}, "forbidden"),
     "Pod Security back by an owner": (OWNER, {**OLGA, **LEVEL}, OLGA, "forbidden"),
     "Pod Security as it was": (OWNER, {**OLGA, **LEVEL}, {**OLGA, **LEVEL, "description": "new"}, ""),
     "limits by an owner": (OWNER, OLGA, {**OLGA, "limits": {"pods": 9}}, "forbidden"),

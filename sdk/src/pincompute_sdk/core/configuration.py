@@ -12,7 +12,7 @@ import os
 import socket
 import stat
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -91,7 +91,7 @@ def save(at: Path, configuration: Configuration) -> None:
 
 
 @contextmanager
-def locked(at: Path) -> Iterator[None]:
+def locked(at: Path) -> Generator[None]:
     """Hold the lock of the file. Where it cannot be locked, as on a read-only file system, nobody can change it either."""
     with suppress(OSError):
         at.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

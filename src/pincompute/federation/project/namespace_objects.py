@@ -20,11 +20,10 @@ from pincompute.domain import network_isolation, project_namespace
 from pincompute.domain.project_namespace import Owner
 from pincompute.engine.plan import Apply, Delete, Ref, Replace, update
 from pincompute.kube.cache_views import Views
-from pincompute.kube.informer import InformerScope
 
 KINDS: tuple[Resource[Any], ...] = (NETWORKPOLICIES,)
-SCOPE = InformerScope(labels={MANAGED_BY: PINCOMPUTE})
-"""What a process caches of these kinds: objects of the platform only."""
+LABELS: Mapping[str, str] = {MANAGED_BY: PINCOMPUTE}
+"""Processes cache only objects of these kinds that carry these labels: the platform's."""
 
 Write: TypeAlias = Apply | Replace | Delete
 Present: TypeAlias = Mapping[tuple[Resource[Any], str], Object]

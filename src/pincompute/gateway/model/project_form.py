@@ -46,11 +46,12 @@ class Project(SimpleObject, tag_field="kind", tag="Project"):
 
 
 def _status(obj: ProjectObject) -> ProjectStatus:
-    ready, level = find(obj.status.conditions, "Ready"), obj.status.pod_security
-    if ready is None:
-        return ProjectStatus(ready=False, pod_security=level, message="it is being prepared")
+    ready = find(obj.status.conditions, "Ready")
     return ProjectStatus(
-        ready=ready.status == "True", pod_security=level, message=ready.message, remaining=obj.status.remaining
+        ready=ready is not None and ready.status == "True",
+        pod_security=obj.status.pod_security,
+        message=ready.message if ready is not None else "it is being prepared",
+        remaining=obj.status.remaining,
     )
 
 
