@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from typing import Final, Literal, TypeAlias
 
-from pincompute.api.labels import MANAGED_BY, PINCOMPUTE, SYSTEM_NAMESPACE, service_account
+from pincompute.api import labels
+from pincompute.api.labels import FEDERATION, MANAGED_BY, NETWORK, OPERATOR, PINCOMPUTE, SYSTEM_NAMESPACE, service_account
 from pincompute.api.meta import Manifest
 
 Distinguisher: TypeAlias = Literal["ByNamespace", "ByUser"]
@@ -51,7 +52,7 @@ def manifests() -> list[Manifest]:
     may be borrowed, but not by strangers. A schema with a lower precedence is asked first: Kubernetes has 9000 for service
     accounts and 9900 for everybody.
     """
-    platform = [_account("federation"), _account("operator")]
+    platform = [_account(process) for process in (FEDERATION, OPERATOR, NETWORK)]
     everybody: Manifest = {"kind": "Group", "group": {"name": "system:authenticated"}}
     return [
         _level(PLATFORM, shares=100, queues=64, length=100),
@@ -59,7 +60,7 @@ def manifests() -> list[Manifest]:
         _level(STRANGERS, shares=10, queues=64, length=25, borrows=False),
         _schema(LEASES, LEADER_ELECTION, 150, platform, _OWN_LEASES, "ByUser"),
         _schema(PLATFORM, PLATFORM, 600, platform, _EVERYTHING, "ByNamespace"),
-        _schema(GATEWAY, GATEWAY, 610, [_account("gateway")], _EVERYTHING, "ByNamespace"),
+        _schema(GATEWAY, GATEWAY, 610, [_account(labels.GATEWAY)], _EVERYTHING, "ByNamespace"),
         _schema(STRANGERS, STRANGERS, 9500, [everybody], _EVERYTHING, "ByUser"),
     ]
 
