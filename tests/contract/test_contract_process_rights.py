@@ -123,7 +123,7 @@ async def cluster(server: RealServer, role: installation.Role, tmp_path: Path) -
     async def compact() -> None: ...
 
     name = HOST if role == "host" else "a1"
-    layout = Layout(tmp_path, RegionSpec(slot=0, members=()))
+    layout = Layout(tmp_path, RegionSpec(slot=0, members=(), real_nodes=False))
     async with ApiClient(ClusterConfig(server.url, verify=False, token=TOKEN), name=name) as admin:
         await Installer(admin).apply_all(installation.of(role))
         await service_account_tokens.issue(admin, layout, name)
