@@ -19,6 +19,7 @@ from pincompute.api.workloads import PINAPPS, PinApp, WorkloadStatus
 from pincompute.engine.plan import Plan, Ref, Replace
 from pincompute.federation.controller_keys import PoolKey
 from pincompute.federation.scheduling import pool_controller, scheduling_queue
+from pincompute.federation.workload import workload_model
 from pincompute.kube.object_store import ObjectStore
 
 
@@ -44,7 +45,9 @@ class CachedRegion:
     def __post_init__(self) -> None:
         self.stores[HOST, MEMBERCLUSTERS] = FakeCache({})
         for kind in KINDS:
-            self.stores[HOST, kind.workload] = FakeCache(scheduling_queue.INDEXES[kind.workload])
+            self.stores[HOST, kind.workload] = FakeCache(
+                {**scheduling_queue.INDEXES[kind.workload], **workload_model.INDEXES[kind.workload]}
+            )
 
     # -- Context
 
@@ -66,24 +69,24 @@ class CachedRegion:
         ready = {"conditions": (Condition(type="Ready", status="True", reason="Healthy", message=""),)}
         made = cluster(name)
         status = msgspec.structs.replace(made.status, **ready)
-        self._put(HOST, MEMBERCLUSTERS, msgspec.structs.replace(made, status=status))
+        self.put(HOST, MEMBERCLUSTERS, msgspec.structs.replace(made, status=status))
         self.stores[name, CLUSTERCAPACITIES] = FakeCache({})
         self.measure(name, room or capacity())
 
     def leave(self, name: str) -> None:
         made = self.stores[HOST, MEMBERCLUSTERS].get(Key("", name))
         meta = msgspec.structs.replace(made.metadata, deletion_timestamp=self.now)
-        self._put(HOST, MEMBERCLUSTERS, msgspec.structs.replace(made, metadata=meta))
+        self.put(HOST, MEMBERCLUSTERS, msgspec.structs.replace(made, metadata=meta))
 
     def measure(self, name: str, room: Capacity) -> None:
         status = ClusterCapacityStatus(capacity=room, measured_at=self.now)
-        self._put(name, CLUSTERCAPACITIES, ClusterCapacity(metadata=ObjectMeta(name="local", uid=f"c-{name}"), status=status))
+        self.put(name, CLUSTERCAPACITIES, ClusterCapacity(metadata=ObjectMeta(name="local", uid=f"c-{name}"), status=status))
 
     def submit(self, name: str, *, tier: str = "OnDemand", seconds: float = 0, **facts: Any) -> None:
         made = app(name, **facts).obj
         meta = msgspec.structs.replace(made.metadata, creation_timestamp=NOW + timedelta(seconds=seconds))
         spec = msgspec.structs.replace(made.spec, tier=tier)
-        self._put(HOST, PINAPPS, msgspec.structs.replace(made, metadata=meta, spec=spec))
+        self.put(HOST, PINAPPS, msgspec.structs.replace(made, metadata=meta, spec=spec))
 
     def app(self, name: str) -> PinApp:
         found = self.stores[HOST, PINAPPS].get(Key("demo", name))
@@ -94,16 +97,16 @@ class CachedRegion:
         """As a user does: a new generation."""
         made = self.app(name)
         meta = msgspec.structs.replace(made.metadata, generation=made.metadata.generation + 1)
-        self._put(HOST, PINAPPS, msgspec.structs.replace(made, metadata=meta, spec=msgspec.structs.replace(made.spec, **spec)))
+        self.put(HOST, PINAPPS, msgspec.structs.replace(made, metadata=meta, spec=msgspec.structs.replace(made.spec, **spec)))
 
     def report(self, name: str, **status: Any) -> None:
         made = self.app(name)
-        self._put(HOST, PINAPPS, msgspec.structs.replace(made, status=msgspec.structs.replace(made.status, **status)))
+        self.put(HOST, PINAPPS, msgspec.structs.replace(made, status=msgspec.structs.replace(made.status, **status)))
 
     def delete(self, name: str) -> None:
         self.stores[HOST, PINAPPS].bury(Key("demo", name), f"uid-{name}")
 
-    def _put(self, where: str, resource: Any, obj: Any) -> None:
+    def put(self, where: str, resource: Any, obj: Any) -> None:
         self.version += 1
         meta = msgspec.structs.replace(obj.metadata, resource_version=str(self.version))
         self.stores[where, resource].put(msgspec.structs.replace(obj, metadata=meta))
@@ -136,4 +139,4 @@ class CachedRegion:
     def _patch(self, patch: Replace) -> None:
         made = self.stores[HOST, patch.ref.resource].get(patch.ref.key)
         status = msgspec.convert(patch.body["status"], WorkloadStatus)
-        self._put(HOST, patch.ref.resource, msgspec.structs.replace(made, status=status))
+        self.put(HOST, patch.ref.resource, msgspec.structs.replace(made, status=status))

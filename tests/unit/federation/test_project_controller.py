@@ -166,28 +166,32 @@ class _One(dict[Key, Any]):
         return self.values()
 
 
-PREPARED: dict[str, tuple[dict[str, str] | None, tuple[NetworkPolicy, ...], bool]] = {
-    "its own, with its walls": (WHOLE, (policy(),), True),
-    "missing": (None, (policy(),), False),
-    "its own, without its walls": (WHOLE, (), False),
-    "its own, with a hole in its walls": (WHOLE, (policy(spec={"podSelector": {}}),), False),
-    "of somebody else": ({"team": "web"}, (policy(),), False),
-    "not adopted yet": (UNCLAIMED, (policy(),), False),
-    "of a former project": ({**WHOLE, PROJECT_UID: "former"}, (policy(),), False),
+LACKING: dict[str, tuple[dict[str, str] | None, tuple[NetworkPolicy, ...], str]] = {
+    "its own, with its walls": (WHOLE, (policy(),), ""),
+    "missing": (None, (policy(),), "namespace shop is missing"),
+    "its own, without its walls": (WHOLE, (), "namespace shop lacks NetworkPolicy wall"),
+    "its own, with a hole in its walls": (
+        WHOLE,
+        (policy(spec={"podSelector": {}}),),
+        "namespace shop lacks NetworkPolicy wall",
+    ),
+    "of somebody else": ({"team": "web"}, (policy(),), "namespace shop is not the platform's"),
+    "not adopted yet": (UNCLAIMED, (policy(),), "namespace shop is not adopted yet"),
+    "of a former project": ({**WHOLE, PROJECT_UID: "former"}, (policy(),), "namespace shop is a former project's"),
 }
 
 
-@pytest.mark.parametrize("case", PREPARED)
+@pytest.mark.parametrize("case", LACKING)
 def test_a_member_takes_shards_only_in_the_projects_own_walled_namespace(case: str, walled: Project) -> None:
-    labels, there, prepared = PREPARED[case]
+    labels, there, lacking = LACKING[case]
     views: Any = OneCluster(walled, found("a1", labels).there, *there)
-    assert namespace_objects.prepared("shop", "a1", views) is prepared
+    assert namespace_objects.lacking("shop", "a1", views) == lacking
 
 
 def test_a_namespace_without_a_project_takes_no_shards(walled: Project) -> None:
     del walled
     views: Any = OneCluster(None, found("a1", WHOLE).there, policy())
-    assert not namespace_objects.prepared("shop", "a1", views)
+    assert namespace_objects.lacking("shop", "a1", views) == "Project shop does not exist"
 
 
 # -- deletion -----------------------------------------------------------------------------------------------------------------

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
+
 import msgspec
 import pytest
-from federation.cached_region import CachedRegion
+from federation.cached_region import CachedRegion, FakeCache
 from federation.object_builders import NOW, app, member, shard, template, writes_shard
 
-from pincompute.api.workloads import ClusterReplicas, Scheduling
+from pincompute.api.builtin import NAMESPACES, NETWORKPOLICIES, Namespace, NetworkPolicy
+from pincompute.api.labels import HOST
+from pincompute.api.meta import Key, ObjectMeta
+from pincompute.api.projects import PROJECTS, Project
+from pincompute.api.shards import PINAPPSHARDS
+from pincompute.api.workloads import PINAPPS, ClusterReplicas, Scheduling, WorkloadStatus
+from pincompute.engine.api_refusals import ApiRefusals
 from pincompute.engine.plan import ConfirmSet, Delete, Patch, Plan, Replace
 from pincompute.federation.workload import member_shards, workload_controller
 from pincompute.federation.workload.member_shards import MemberShard
@@ -20,8 +29,8 @@ def placed(generation: int = 1, **counts: int) -> Scheduling:
     return Scheduling(generation=generation, revision="r", placement=rows)
 
 
-def site(name: str, there=None, *, known: bool = True, prepared: bool = True, **facts) -> MemberShard:
-    return MemberShard(member(name, reachable=known, **facts), there, known=known, prepared=prepared)
+def site(name: str, there=None, *, known: bool = True, lacks: str = "", **facts) -> MemberShard:
+    return MemberShard(member(name, reachable=known, **facts), there, known=known, lacks=lacks)
 
 
 def decide(of: Workload, sites: tuple[MemberShard, ...]) -> Plan:
@@ -113,10 +122,70 @@ def test_a_shard_of_a_deleted_namesake_goes_first():
     assert shares(plan) == {}
 
 
-def test_a_member_without_the_projects_namespace_is_waited_for():
-    plan = decide(app(scheduling=placed(a1=2)), (site("a1", prepared=False),))
-    assert plan.settled
-    assert plan.wake_after is not None
+LACKS = "namespace demo lacks NetworkPolicy wall"
+
+
+def test_a_member_without_a_prepared_namespace_gets_no_shard_and_the_status_says_what_is_missing():
+    hello = app(replicas=6, scheduling=placed(a1=2, b1=4))
+    plan = decide(hello, (site("a1"), site("b1", lacks=LACKS)))
+    assert shares(plan) == {"a1": 2}
+    late = workload_controller.ObservedWorkload(
+        NOW + timedelta(minutes=1), hello, (site("a1", shard(hello, "a1", 2)), site("b1", lacks=LACKS))
+    )
+    waits = workload_controller.decide(late)
+    assert not dispatched(waits)
+    [status] = [a.body["status"] for a in waits.actions if isinstance(a, Replace)]
+    assert f"4 replicas wait for the project's namespace (b1: {LACKS})" in status["message"]
+    said = msgspec.convert(status, WorkloadStatus)
+    told = Workload(hello.kind, msgspec.structs.replace(hello.obj, status=said), hello.replicas, hello.rendered)
+    again = workload_controller.decide(replace(late, workload=told))
+    assert again.settled
+    assert again.wake_after is None, "nothing polls: a change of the namespace concerns the workload"
+
+
+def test_a_shard_in_a_namespace_that_is_not_prepared_shrinks_and_never_grows():
+    former = app(replicas=6)
+    for wanted, written in ((2, {"b1": 2}), (4, {}), (6, {})):
+        hello = app(replicas=wanted, generation=1, scheduling=placed(b1=wanted))
+        there = site("b1", shard(former, "b1", 4), lacks=LACKS)
+        assert shares(decide(hello, (there,))) == written
+
+
+def test_an_update_reaches_a_shard_in_a_namespace_that_is_not_prepared():
+    """The canary is never a replica that cannot start."""
+    hello = app(replicas=4, generation=2, scheduling=placed(2, a1=2, b1=2))
+    former = app(replicas=4, pod=template("registry.internal/hello:0"))
+    there = site("a1", shard(former, "a1", 2, ready=0), lacks=LACKS)
+    plan = decide(hello, (there, site("b1", lacks=LACKS)))
+    [write] = [a for a in plan.actions if writes_shard(a)]
+    assert [share["revision"] for share in write.body["spec"]["mix"]] == [hello.rendered.revision]
+    assert shares(plan) == {"a1": 2}
+    serving = site("a1", shard(former, "a1", 2))
+    canary = decide(hello, (serving, site("b1", lacks=LACKS)))
+    [write] = [a for a in canary.actions if writes_shard(a)]
+    assert write.ref.cluster == "a1"
+    assert hello.rendered.revision in [share["revision"] for share in write.body["spec"]["mix"]]
+
+
+def test_what_changes_in_a_namespace_concerns_the_workloads_that_lack_replicas_there():
+    waiting, complete, elsewhere = (
+        app(name, scheduling=placed(**{to: 2})).obj for name, to in (("w", "a1"), ("c", "a1"), ("e", "b1"))
+    )
+    region = CachedRegion()
+    for obj in (waiting, complete, elsewhere):
+        region.put(HOST, PINAPPS, obj)
+    for name in ("a1", "b1"):
+        region.stores[name, PINAPPSHARDS] = FakeCache({})
+    region.put("a1", PINAPPSHARDS, shard(app("c"), "a1", 2))
+    card = workload_controller.controllers(ApiRefusals())[0].card
+    reads = {(read.where, read.resource): read for read in card.reads}
+    space = Namespace(metadata=ObjectMeta(name="demo", uid="n"))
+    wall = NetworkPolicy(metadata=ObjectMeta(name="wall", namespace="demo", uid="p"))
+    project = Project(metadata=ObjectMeta(name="demo", uid="p"))
+    assert list(reads["members", NAMESPACES].concerned("a1", space, region)) == [Key("demo", "w")]
+    assert list(reads["members", NETWORKPOLICIES].concerned("a1", wall, region)) == [Key("demo", "w")]
+    assert list(reads["members", NETWORKPOLICIES].concerned("c1", wall, region)) == []
+    assert sorted(reads["host", PROJECTS].concerned(HOST, project, region)) == [Key("demo", "e"), Key("demo", "w")]
 
 
 def test_deletion_removes_every_shard_and_then_releases_the_workload_with_proof():

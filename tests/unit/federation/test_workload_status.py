@@ -93,9 +93,7 @@ def test_a_silent_members_last_figures_stay_and_are_marked():
     """S-021: unknown is not zero."""
     hello = placed_app()
     running = app(status=after(hello, reports(hello)))
-    status = after(
-        running, (*reports(running)[:2], MemberShard(member("c1", reachable=False), None, known=False, prepared=False))
-    )
+    status = after(running, (*reports(running)[:2], MemberShard(member("c1", reachable=False), None, known=False)))
     line = status.clusters[-1]
     assert (line.cluster, line.known, line.ready_replicas) == ("c1", False, 2)
     assert status.ready_replicas == 4

@@ -62,7 +62,7 @@ def applies(workload: Workload, *sites: MemberShard) -> dict[str, Manifest]:
 def test_its_shards_keep_the_revision_they_have_and_learn_the_generation() -> None:
     former = app(replicas=2)
     now = with_spec(app(generation=2, scheduling=placed(2, a1=2), pod=template("registry.internal/hello:2")), paused=True)
-    spec = applies(now, MemberShard(member("a1"), shard(former, "a1", 2), known=True, prepared=True))["a1"]
+    spec = applies(now, MemberShard(member("a1"), shard(former, "a1", 2)))["a1"]
     assert spec["mix"][0]["revision"] == former.rendered.revision != now.rendered.revision
     assert (spec["paused"], spec["origin"]["generation"]) == (True, 2)
 
@@ -71,8 +71,8 @@ def test_where_it_has_to_move_its_revision_moves_with_it() -> None:
     former = app(replicas=2)
     now = with_spec(app(generation=2, scheduling=placed(2, b1=2), pod=template("registry.internal/hello:2")), paused=True)
     sites = (
-        MemberShard(member("a1", leaving=True), shard(former, "a1", 2), known=True, prepared=True),
-        MemberShard(member("b1"), None, known=True, prepared=True),
+        MemberShard(member("a1", leaving=True), shard(former, "a1", 2)),
+        MemberShard(member("b1"), None),
     )
     assert applies(now, *sites)["b1"]["mix"][0]["revision"] == former.rendered.revision
 
@@ -82,7 +82,7 @@ def test_resumed_it_gets_what_was_asked_for_meanwhile() -> None:
     now = app(generation=3, scheduling=placed(3, a1=2), pod=template("registry.internal/hello:2"))
     held = shard(former, "a1", 2)
     held = msgspec.structs.replace(held, spec=msgspec.structs.replace(held.spec, paused=True))
-    spec = applies(now, MemberShard(member("a1"), held, known=True, prepared=True))["a1"]
+    spec = applies(now, MemberShard(member("a1"), held))["a1"]
     assert [(share["revision"], share["replicas"]) for share in spec["mix"]] == [
         (former.rendered.revision, 2),
         (now.rendered.revision, 1),  # one more proves the revision first

@@ -49,11 +49,13 @@ def test_a_new_shard_gets_its_pods_and_asks_first():
 def test_no_pod_is_made_changed_or_ended_outside_of_a_projects_namespace():
     """A shard may be there before the namespace's labels change; whoever changed them may want the pods to be others'."""
     missing, outdated, surplus = (pod(0, V1),), (pod(0, V1), pod(1, V1)), (pod(0, V1), pod(1, V1), pod(2, V1))
-    for of, pods in ((shard(V1), missing), (shard(V2), outdated), (shard(V1), surplus)):
+    ended = (pod(0, V1), pod(1, V1, up=False, phase="Failed"))
+    going = shard(V1, deleting=True)
+    for of, pods in ((shard(V1), missing), (shard(V2), outdated), (shard(V1), surplus), (shard(V1), ended), (going, outdated)):
         touched = [a for a in decide(seen(of, *pods)).actions if isinstance(a, Create | Patch | Delete | Evict)]
         assert any(action.ref.resource is PODS for action in touched)
-        made = decide(seen(of, *pods, in_project=False))
-        assert not any(isinstance(a, Create | Patch | Delete | Evict) and a.ref.resource is PODS for a in made.actions)
+        made = decide(seen(of, *pods, in_project=False, budget=None))
+        assert all(isinstance(a, Replace) and a.subresource == "status" for a in made.actions), "no budget is written either"
     [report] = [a for a in decide(seen(shard(V1), in_project=False)).actions if isinstance(a, Replace)]
     assert "the namespace is not that of a project" in str(report.body["status"])
 
@@ -208,6 +210,15 @@ def test_a_deleted_shard_deletes_its_pods():
     plan = decide(seen(shard(V1, deleting=True), pod(0, V1), pod(1, V1, deleting=True)))
     assert plan.stages[0] == (Confirm(REF, UID, 1),)
     assert names(plan, Delete) == ["hello-a1-0"]
+
+
+def test_a_deleted_shard_outside_of_a_projects_namespace_goes_once_somebody_else_has_ended_its_pods():
+    waits = decide(seen(shard(V1, deleting=True), pod(0, V1), in_project=False))
+    assert waits.settled
+    assert "not that of a project" in waits.why
+    proof, (release,) = decide(seen(shard(V1, deleting=True), in_project=False)).stages
+    assert proof == (ConfirmSet(LOCAL, PODS, "demo", SHARD_UID, UID, frozenset()),)
+    assert release.body == {"metadata": {"finalizers": ["other/one"]}}
 
 
 def test_a_deleted_shard_waits_for_its_pods():

@@ -8,7 +8,7 @@ listed one counts as changed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -29,6 +29,7 @@ Write: TypeAlias = Apply | Replace | Delete
 Present: TypeAlias = Mapping[tuple[Resource[Any], str], Object]
 """The platform's objects of these kinds in one namespace, by kind and name."""
 
+_OTHERS = {Owner.FOREIGN: "not the platform's", Owner.FORMER: "a former project's", Owner.UNCLAIMED: "not adopted yet"}
 _BY_KIND = {(resource.api_version, resource.kind): resource for resource in KINDS}
 
 
@@ -104,23 +105,25 @@ def _delete(member: str, resource: Resource[Any], obj: Object) -> Delete:
     return Delete(Ref(member, resource, obj.key), obj.metadata.uid, "the project no longer needs it")
 
 
-def prepared(project: str, member: str, views: Views) -> bool:
-    """Returns whether pods of the project may run in the member: its namespace is the project's own and holds every listed
-    object. Raises Unknown until that can be seen.
+def lacking(project: str, member: str, views: Views) -> str:
+    """Returns why no pod of the project may start in the member, as a clause; empty when its namespace is the project's own and
+    holds every listed object. Raises Unknown until that can be seen.
     """
     found = views.view(HOST, PROJECTS).get(Key("", project))
     namespace = views.view(member, NAMESPACES).get(Key("", project))
-    if found is None or namespace is None or namespace.deleting:
-        return False
-    if project_namespace.owner(namespace, found.metadata.uid) is not Owner.PROJECT:
-        return False
-    return all(made.equals(views.view(member, made.resource).get(Key(project, made.name))) for made in listed(found))
-
-
-def lacking(project: Project, there: Present) -> Iterable[str]:
-    """Returns the kinds and names of listed objects that are not there as listed."""
-    return (
+    if found is None:
+        return f"Project {project} does not exist"
+    if namespace is None:
+        return f"namespace {project} is missing"
+    if namespace.deleting:
+        return f"namespace {project} is being deleted"
+    owner = project_namespace.owner(namespace, found.metadata.uid)
+    if owner is not Owner.PROJECT:
+        return f"namespace {project} is {_OTHERS[owner]}"
+    missing = (
         f"{made.resource.kind} {made.name}"
-        for made in listed(project)
-        if not made.equals(there.get((made.resource, made.name)))
+        for made in listed(found)
+        if not made.equals(views.view(member, made.resource).get(Key(project, made.name)))
     )
+    names = ", ".join(missing)
+    return f"namespace {project} lacks {names}" if names else ""

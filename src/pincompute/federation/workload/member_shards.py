@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from pincompute.api import conditions
+from pincompute.api.kinds import WorkloadKind, WorkloadObject
 from pincompute.api.shards import RevisionStatus, Shard, ShardBudget, Share
 from pincompute.federation.member import member_state
 from pincompute.federation.member.member_state import MemberState
@@ -23,19 +24,24 @@ class MemberShard:
     """One member as far as this workload is concerned.
 
     `shard`: the workload's own, as it is or was when the member last answered; `orphan`: one that a deleted workload of the
-    same name left. `known`: the member's shards can be seen right now. `prepared`: the project's namespace is
-    there and holds what it must hold before pods may run.
+    same name left. `known`: the member's shards can be seen right now. `lacks`: why no pod of the project may
+    start there, because its namespace is missing, is not the project's own or does not hold what it must hold; empty when
+    nothing is missing.
     """
 
     member: MemberState
     shard: Shard | None
     orphan: Shard | None = None
     known: bool = True
-    prepared: bool = True
+    lacks: str = ""
 
     @property
     def name(self) -> str:
         return self.member.name
+
+    @property
+    def prepared(self) -> bool:
+        return not self.lacks
 
     @property
     def mix(self) -> tuple[Share, ...]:
@@ -98,10 +104,22 @@ def _has_shard(workload: Workload, member: MemberState, views: Views) -> bool:
 def _site(workload: Workload, member: MemberState, views: Views) -> MemberShard:
     try:
         shard: Shard | None = views.view(member.name, workload.kind.shard).get(workload.key)
-        prepared = namespace_objects.prepared(workload.key.namespace, member.name, views)
+        lacks = namespace_objects.lacking(workload.key.namespace, member.name, views)
     except Unknown:
         if member.leaving and member.ready and not workload.deleting:
             raise  # it moves away from a member that is not given up: what cannot be seen there may still run
-        return MemberShard(member, None, known=False, prepared=False)
+        return MemberShard(member, None, known=False)
     own = workload_model.shard_of(workload, shard)
-    return MemberShard(member, own, None if own is not None else shard, member.reachable, prepared)
+    return MemberShard(member, own, None if own is not None else shard, member.reachable, lacks)
+
+
+def lacks_replicas(kind: WorkloadKind, obj: WorkloadObject, member: str, views: Views) -> bool:
+    """Returns whether the member's shard asks for fewer replicas than the workload has placed there. A member that cannot be
+    seen lacks none: when it can be, its contact concerns the workload anyway.
+    """
+    placed = sum(row.replicas for row in workload_model.placement(obj) if row.cluster == member)
+    with suppress(Unknown):
+        shard: Shard | None = views.view(member, kind.shard).get(obj.key)
+        own = shard is not None and shard.spec.origin.uid == obj.metadata.uid
+        return placed > (sum(share.replicas for share in shard.spec.mix) if shard is not None and own else 0)
+    return False

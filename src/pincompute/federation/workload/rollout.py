@@ -253,9 +253,15 @@ def _canary(state: _State, extra: Mapping[str, int]) -> str | None:
         return None
     spare = [site for site in state.reachable if extra.get(site.name)]
     begun = (site.name for site in spare or state.sites if _has_begun(state, site))
-    broken = (s.name for s in state.reachable if state.wanted.get(s.name, 0) > state.serving.get(s.name, 0))
+    broken = (s.name for s in state.reachable if _attainable(state, s) > state.serving.get(s.name, 0))
     able = (s.name for s in state.reachable if state.serving.get(s.name))
     return next((name for names in (begun, (site.name for site in spare), broken, able) for name in names), None)
+
+
+def _attainable(state: _State, site: MemberShard) -> int:
+    """Returns the wanted replicas that can run there now: nothing starts in a namespace that is not prepared."""
+    wanted = state.wanted.get(site.name, 0)
+    return wanted if site.prepared else min(wanted, site.replicas)
 
 
 def _has_begun(state: _State, site: MemberShard) -> bool:
@@ -263,7 +269,8 @@ def _has_begun(state: _State, site: MemberShard) -> bool:
 
 
 def _part(state: _State, site: MemberShard, extra: int, canary: str | None) -> Part:
-    target = state.wanted.get(site.name, 0) + extra
+    target = _attainable(state, site) + extra
+    target = target if site.prepared else min(target, site.replicas)
     if site.deleting or (site.member.leaving and not site.known):
         return Part(site.name, 0, site.replicas if site.deleting else 0, known=False)
     status = site.shard.status if site.shard is not None else None
@@ -278,7 +285,7 @@ def _part(state: _State, site: MemberShard, extra: int, canary: str | None) -> P
         updating=site.budget.updating,
         guaranteed=status.guaranteed if status is not None else 0,
         settled=site.settled,
-        known=site.known and (site.shard is not None or site.prepared),
+        known=site.known,
         evictions=max(0, waiting.evictions - surplus),
         updates=waiting.updates,
         drains=waiting.drains,

@@ -15,8 +15,6 @@ from pincompute.federation.workload.member_shards import MemberShard
 from pincompute.federation.workload.rollout import Assignment
 from pincompute.federation.workload.workload_model import Workload
 
-NAMESPACE_POLL = 0.5  # seconds between reconciliations while a member lacks a prepared namespace of the project
-
 
 def writes(workload: Workload, assignments: tuple[Assignment, ...]) -> tuple[Action, ...]:
     """Returns what brings the members' shards up to date: shards of deleted namesakes go, new and changed ones are applied."""
@@ -48,11 +46,6 @@ def guard(workload: Workload, assignments: tuple[Assignment, ...]) -> Stage:
     return (present, *(_proof(workload, a.site, a.site.shard) for a in assignments if a.site.known and a.site.shard))
 
 
-def lacks_namespace(assignments: tuple[Assignment, ...]) -> bool:
-    """Returns whether a member that should run something lacks a prepared namespace of the project."""
-    return any(a.site.known and not a.site.prepared and a.mix for a in assignments)
-
-
 def _moves_floor(assignment: Assignment) -> bool:
     """Returns whether it changes how many replicas the member guarantees. A new shard guarantees nothing yet."""
     site = assignment.site
@@ -69,8 +62,10 @@ def _proof(workload: Workload, site: MemberShard, shard: Shard) -> Confirm:
 def _write(workload: Workload, assignment: Assignment) -> Create | Replace | None:
     """Returns the write of the shard that this member should have now; None when it has it, or when it cannot be given one."""
     site = assignment.site
-    if not assignment.mix or not site.known or not site.prepared or site.deleting or site.orphan is not None:
+    if not assignment.mix or not site.known or site.deleting or site.orphan is not None:
         return None
+    if not site.prepared and assignment.replicas > site.replicas:
+        return None  # a namespace that is not prepared takes no more replicas; what runs there still shrinks and changes
     spec = _spec(workload, assignment)
     if site.shard is not None and site.shard.spec == spec:
         return None

@@ -24,7 +24,7 @@ from pincompute.api import template_hash as podtemplates
 from pincompute.api.builtin import NAMESPACES
 from pincompute.api.kinds import KINDS, WorkloadKind
 from pincompute.api.member_clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS
-from pincompute.api.meta import Key, Resource
+from pincompute.api.meta import Key, Object, Resource
 from pincompute.api.projects import PROJECTS
 from pincompute.api.revisions import PINREVISIONS, PinRevision
 from pincompute.engine.api_refusals import ApiRefusals
@@ -84,9 +84,7 @@ def decide(observed: ObservedWorkload) -> Plan:
         superseded,
         (*writes, *removals, *told.write),  # all at once, so that no member that fails holds up the others or the status
         revision_history.expired(workload, observed.sites, observed.revisions.kept),
-        wake_after=_soonest(
-            told.wake_after, shard_dispatch.NAMESPACE_POLL if shard_dispatch.lacks_namespace(made.assignments) else None
-        ),
+        wake_after=told.wake_after,
         why=told.why,
     )
 
@@ -125,10 +123,6 @@ def _clear(observed: ObservedWorkload) -> Plan:
     return plan((*deletes, *told.write), wake_after=told.wake_after, why=why)
 
 
-def _soonest(*seconds: float | None) -> float | None:
-    return min((s for s in seconds if s is not None), default=None)
-
-
 def _no_key(_cluster: str, _obj: Any) -> Iterable[Key]:
     return ()
 
@@ -136,6 +130,24 @@ def _no_key(_cluster: str, _obj: Any) -> Iterable[Key]:
 def _controller(kind: WorkloadKind, refusals: ApiRefusals) -> Controller[Key, ObservedWorkload]:
     def observe(key: Key, views: Views, now: datetime) -> ObservedWorkload | None:
         return observe_for(kind, key, views, now, refusals.by_cluster(card.name, key))
+
+    def placed_in(member: str, namespace: str, views: Views) -> Iterable[Key]:
+        """Workloads of the namespace that lack replicas in the member: they may wait for the namespace to be prepared."""
+        placed = views.view(labels.HOST, kind.workload).by(workload_model.BY_PLACE, workload_model.place(member, namespace))
+        return (obj.key for obj in placed if member_shards.lacks_replicas(kind, obj, member, views))
+
+    def namespace_changed(member: str, namespace: Object, views: Views) -> Iterable[Key]:
+        return placed_in(member, namespace.metadata.name, views)
+
+    def content_changed(member: str, obj: Object, views: Views) -> Iterable[Key]:
+        return placed_in(member, obj.metadata.namespace, views)
+
+    def project_changed(_host: str, project: Object, views: Views) -> Iterable[Key]:
+        """Another spec of the Project lists other objects, which may be there already."""
+        for obj in views.view(labels.HOST, kind.workload).list(project.metadata.name):
+            rows = workload_model.placement(obj)
+            if any(member_shards.lacks_replicas(kind, obj, row.cluster, views) for row in rows):
+                yield obj.key
 
     card = Card(
         name=f"federation.workload.{kind.name}",
@@ -146,9 +158,9 @@ def _controller(kind: WorkloadKind, refusals: ApiRefusals) -> Controller[Key, Ob
             ReadAccess("host", PINREVISIONS, lambda _cluster, revision: revision_history.workload_key(kind, revision)),
             ReadAccess("host", MEMBERCLUSTERS, _no_key),
             ReadAccess("members", kind.shard, workload_model.same_name),
-            ReadAccess("host", PROJECTS, _no_key),
-            ReadAccess("members", NAMESPACES, _no_key),
-            *(ReadAccess("members", needed, _no_key) for needed in namespace_objects.KINDS),
+            ReadAccess("host", PROJECTS, _no_key, project_changed),
+            ReadAccess("members", NAMESPACES, _no_key, namespace_changed),
+            *(ReadAccess("members", needed, _no_key, content_changed) for needed in namespace_objects.KINDS),
             ReadAccess("members", CLUSTERCAPACITIES, _no_key),
         ),
         writes=(

@@ -13,7 +13,7 @@ from pincompute.api.meta import Key, Manifest, Object, Resource
 from pincompute.api.quantity import InvalidQuantityError
 from pincompute.api.resource_requests import Requests
 from pincompute.api.shards import Shard
-from pincompute.api.workloads import Tier, WorkloadStatus
+from pincompute.api.workloads import ClusterReplicas, Tier, WorkloadStatus
 from pincompute.domain.disruption_account import Account
 from pincompute.engine.plan import Ref, Replace, status_update
 from pincompute.federation import kinds
@@ -132,9 +132,24 @@ def members_of(obj: WorkloadObject) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*placed, *(line.cluster for line in lines))))
 
 
+def placement(obj: WorkloadObject) -> tuple[ClusterReplicas, ...]:
+    made = obj.status.scheduling
+    return made.placement if made is not None else ()
+
+
+def place(member: str, namespace: str) -> str:
+    """Returns the value under which `BY_PLACE` files the workloads of the namespace that are placed in the member."""
+    return f"{member}/{namespace}"
+
+
+def _places(obj: WorkloadObject) -> tuple[str, ...]:
+    return tuple(place(row.cluster, obj.metadata.namespace) for row in placement(obj))
+
+
 BY_MEMBER = "member"  # index over workloads
+BY_PLACE = "place"  # likewise
 INDEXES: Mapping[Resource[Any], Mapping[str, Callable[[Any], Iterable[str]]]] = {
-    kind.workload: {BY_MEMBER: members_of} for kind in KINDS
+    kind.workload: {BY_MEMBER: members_of, BY_PLACE: _places} for kind in KINDS
 }
 
 

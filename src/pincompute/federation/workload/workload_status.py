@@ -27,15 +27,17 @@ from pincompute.federation.workload.rollout import Rollout
 from pincompute.federation.workload.workload_model import Workload
 
 TOGETHER = timedelta(seconds=5)  # from the first report of a start on, in which those of the other members are waited for
+MOST_NAMED = 3  # members that a message names
 PACE = timedelta(seconds=5)  # between writes of mere progress: a start of many pods costs a few host writes, not one for each
 
 
 @dataclass(frozen=True, slots=True)
 class _ReportedMembers:
-    """What is said beside the figures."""
+    """What is said beside the figures. `unprepared` is which members take no more replicas yet, and why."""
 
     made: Rollout | None = None
     refused: str = ""
+    unprepared: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,8 @@ def decide(
     """
     if _undecided(workload):
         return WorkloadStatusUpdate(why="waits for its first decision, whose write says all there is to say")
-    status = _status(workload, _summary(workload, sites), _observed(workload, sites), _ReportedMembers(made, refused), now)
+    told = _ReportedMembers(made, refused, _unprepared(workload, sites))
+    status = _status(workload, _summary(workload, sites), _observed(workload, sites), told, now)
     if status == workload.status:
         return WorkloadStatusUpdate()
     if not _urgent(workload.status, status, sites) and (wait := _patience(workload, sites, now)) > timedelta():
@@ -223,8 +226,21 @@ def _message(workload: Workload, lines: tuple[ClusterStatus, ...], phase: str, t
         return f"{told.refused}; correct the template or what it refers to"
     if phase in ("Running", "Stopped"):
         return ""
-    said = (next((line.message for line in lines if line.message), ""), _waits(workload, told.made))
+    said = (next((line.message for line in lines if line.message), ""), told.unprepared, _waits(workload, told.made))
     return "; ".join(part for part in said if part)
+
+
+def _unprepared(workload: Workload, sites: tuple[MemberShard, ...]) -> str:
+    """Returns where replicas wait because the project's namespace is not prepared, and what is missing there."""
+    placed = {row.cluster: row.replicas for row in workload_model.placement(workload.obj)}
+    waiting = [site for site in sites if site.known and site.lacks and placed.get(site.name, 0) > site.replicas]
+    if not waiting:
+        return ""
+    count = sum(placed[site.name] - site.replicas for site in waiting)
+    replicas = "1 replica waits" if count == 1 else f"{count} replicas wait"
+    where = ", ".join(f"{site.name}: {site.lacks}" for site in waiting[:MOST_NAMED])
+    more = f" and {len(waiting) - MOST_NAMED} more clusters" if len(waiting) > MOST_NAMED else ""
+    return f"{replicas} for the project's namespace ({where}{more}); the Ready condition of the Project says what to do"
 
 
 def _waits(workload: Workload, made: Rollout | None) -> str:

@@ -110,20 +110,17 @@ class _Census:
 
 def decide(seen: ObservedShard) -> Plan:
     if seen.shard.deleting:
-        return shard_deletion.decide(seen.ref, seen.shard, seen.pods, seen.marked)
+        return shard_deletion.decide(seen.ref, seen.shard, seen.pods, seen.marked, in_project=seen.in_project)
     census = _census(seen)
-    shares = [share for share in seen.shard.spec.mix if share.revision not in census.done]
-    shapes = _shapes_of(seen.shard, seen.level)
-    mix = [WantedRevision(share.revision, shapes[share.revision], share.replicas) for share in shares]
-    moves, refused = _steps(seen, mix, census)
+    mix = _mix(seen, census)
+    moves = _moves(seen, mix, census.replicas)
+    if not seen.in_project:
+        return _left_alone(seen, mix, census, moves)
     creates = _creates(seen, moves, mix)
     touched = (*_updates(seen, moves), *_restarts(seen, moves), *_ends(seen, moves, census))
     blocked = len(moves.create) - len(creates)
-    unready = {replica.name for replica in census.replicas if not replica.ready}
-    troubles = unready_reason.find(seen.pods, unready, seen.now, refused)
     count = shard_status.count(mix, census.replicas)
-    told = shard_status.ReplicaCounts(count, _requests(moves, census.replicas), troubles, census.final)
-    status = shard_status.decide(seen.ref, seen.shard, told, seen.now, since=_last_made(seen))
+    status = _report(seen, count, census, _requests(moves, census.replicas), seen.refused)
     wake = shard_status.earliest(census.wake_after, status.wake_after, NAME_TAKEN if blocked else None)
     first, *more = _batches(creates)
     ends = any(isinstance(a, Delete | Evict) for a in touched)
@@ -133,12 +130,28 @@ def decide(seen: ObservedShard) -> Plan:
     return plan(guard, kept, (*first, *touched, *status.write), *more, wake_after=wake)
 
 
-def _steps(seen: ObservedShard, mix: list[WantedRevision], census: _Census) -> tuple[Moves, str]:
-    """Returns the steps, and why no more pods are made. In a namespace that is no project's, pods stay as they are."""
-    moves = _moves(seen, mix, census.replicas)
-    if seen.in_project:
-        return moves, seen.refused
-    return Moves(), unready_reason.NO_PROJECT if moves.create else ""
+def _left_alone(seen: ObservedShard, mix: list[WantedRevision], census: _Census, moves: Moves) -> Plan:
+    """Reports the shard's status, and nothing else: in a namespace that is no project's, pods and budgets stay as they are."""
+    refused = unready_reason.NO_PROJECT if moves.create else ""
+    status = _report(seen, shard_status.count(mix, census.replicas), census, _requests(Moves(), census.replicas), refused)
+    return plan(status.write, wake_after=shard_status.earliest(census.wake_after, status.wake_after))
+
+
+def _report(
+    seen: ObservedShard, count: shard_status.Count, census: _Census, requests: DisruptionRequests, refused: str
+) -> shard_status.ShardStatusUpdate:
+    """Returns the report; `refused` is why no more pods are made."""
+    unready = {replica.name for replica in census.replicas if not replica.ready}
+    troubles = unready_reason.find(seen.pods, unready, seen.now, refused)
+    told = shard_status.ReplicaCounts(count, requests, troubles, census.final)
+    return shard_status.decide(seen.ref, seen.shard, told, seen.now, since=_last_made(seen))
+
+
+def _mix(seen: ObservedShard, census: _Census) -> list[WantedRevision]:
+    """Returns the mix without revisions that ran to their end."""
+    shapes = _shapes_of(seen.shard, seen.level)
+    shares = (share for share in seen.shard.spec.mix if share.revision not in census.done)
+    return [WantedRevision(share.revision, shapes[share.revision], share.replicas) for share in shares]
 
 
 def _moves(seen: ObservedShard, mix: list[WantedRevision], replicas: tuple[ReplicaState, ...]) -> Moves:

@@ -1,4 +1,9 @@
-"""Lets a deleted shard go when its pods are gone: the API server proves it, not an empty cache (S-006, S-010)."""
+"""Lets a deleted shard go when its pods are gone: the API server proves it, not an empty cache (S-006, S-010).
+
+In a namespace that is no project's, the shard keeps its finalizer and waits, because the platform ends no pods there. It goes
+when the federation adopts the namespace, as after an upgrade, when an administrator makes the namespace the project's again, or
+when somebody else ends the pods.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +15,13 @@ from pincompute.api.shards import Shard
 from pincompute.engine.plan import Confirm, ConfirmSet, Delete, Patch, Plan, Ref, plan
 
 
-def decide(ref: Ref, shard: Shard, pods: Sequence[Pod], marked: frozenset[str]) -> Plan:
+def decide(ref: Ref, shard: Shard, pods: Sequence[Pod], marked: frozenset[str], *, in_project: bool) -> Plan:
     metadata = shard.metadata
     if PODS_FINALIZER not in metadata.finalizers:
         return plan(why="the shard is being deleted by others; its pods follow it as its dependents")
     running = [pod for pod in pods if not pod.deleting]
+    if running and not in_project:
+        return plan(why=f"waits: the namespace is not that of a project, and {len(running)} pods of the shard run there")
     if running:
         return plan((Confirm(ref, metadata.uid, metadata.generation),), tuple(_delete(pod) for pod in running))
     if pods:
