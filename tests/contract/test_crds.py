@@ -414,7 +414,13 @@ async def test_the_largest_template_is_within_the_cost_that_the_api_server_allow
     resources = {"requests": amounts, "limits": amounts}
     pod["volumes"] = [{"name": f"v{n}", "emptyDir": {}} for n in range(64)]
     mounts = [{"name": f"v{n}", "mountPath": f"/{n}"} for n in range(64)]
-    full = {"image": "i", "ports": ports, "resources": resources, "volumeMounts": mounts}
+    terms = [{"topologyKey": "zone", "labelSelector": {"matchLabels": {"a": "b"}}}] * 64
+    weighted = [{"weight": 1, "podAffinityTerm": term} for term in terms]
+    begin, kept = "DuringScheduling", "IgnoredDuringExecution"
+    kinds = {f"required{begin}{kept}": terms, f"preferred{begin}{kept}": weighted}
+    pod["affinity"] = {"podAffinity": kinds, "podAntiAffinity": kinds}
+    image = f"registry.example.com:5000/{'a' * 200}:1"
+    full = {"image": image, "ports": ports, "resources": resources, "volumeMounts": mounts}
     pod["containers"] = [{"name": f"c{n}", **full} for n in range(32)]
     pod["initContainers"] = [{"name": f"i{n}", **full} for n in range(32)]
     (await server.post(workloads.PINAPPS.path(server.namespace), app, dryRun="All")).ok(201)

@@ -243,11 +243,15 @@ def _pod_policies() -> list[Manifest]:
     """
     judged = Match("", "v1", ("pods",), ("CREATE", "UPDATE"), projects_only=True)
     changed = "request.operation == 'CREATE' || object.spec.?tolerations != oldObject.spec.?tolerations"
-    rules = [replace(rule, cel=f"request.operation != 'CREATE' || {rule.cel}") for rule in validation_rules.MEMBER_POD]
-    spec: Manifest = {
-        rule_compiler.RULES: [rule.manifest() for rule in rules],
-        "properties": {"tolerations": {"items": {rule_compiler.RULES: [validation_rules.TOLERATION.manifest()]}}},
+    probed = {"items": _nested(dict.fromkeys(("livenessProbe", "readinessProbe", "startupProbe"), _nested(_GRACE)))}
+    fields = {
+        "tolerations": {"items": {rule_compiler.RULES: [validation_rules.TOLERATION.manifest()]}},
+        "affinity": _nested(dict.fromkeys(("podAffinity", "podAntiAffinity"), _AFFINITY)),
+        "containers": probed,
+        "initContainers": probed,
+        **_GRACE,
     }
+    spec = _at_creation(*validation_rules.MEMBER_POD) | _nested(fields)
     body: Manifest = {
         "matchConditions": [{"name": "tolerations-change", "expression": changed}],
         "variables": rule_compiler.variables({"properties": {"spec": spec}, "required": ["spec"]}),
@@ -263,6 +267,30 @@ def _pod_policies() -> list[Manifest]:
 
 
 _SCHEDULER = "system:kube-scheduler"
+
+
+def _nested(properties: Manifest) -> Manifest:
+    return {"properties": properties}
+
+
+def _at_creation(*rules: validation_rules.Rule) -> Manifest:
+    judged = [replace(rule, cel=f"request.operation != 'CREATE' || {rule.cel}") for rule in rules]
+    return {rule_compiler.RULES: [rule.manifest() for rule in judged]}
+
+
+_GRACE: Manifest = {"terminationGracePeriodSeconds": _at_creation(validation_rules.GRACE_PERIOD)}
+_TERM = _nested(
+    {
+        "namespaces": _at_creation(validation_rules.AFFINITY_NAMESPACES),
+        "namespaceSelector": _at_creation(validation_rules.AFFINITY_NAMESPACE_SELECTOR),
+    }
+)
+_AFFINITY = _nested(
+    {
+        "requiredDuringSchedulingIgnoredDuringExecution": {"items": _TERM},
+        "preferredDuringSchedulingIgnoredDuringExecution": {"items": _nested({"podAffinityTerm": _TERM})},
+    }
+)
 
 
 def _project_policies() -> list[Manifest]:

@@ -1,7 +1,8 @@
 """Says whose an image of the region's registry is, and which images a pod of a project may not run.
 
 A repository PROJECT/NAME is the project's. A repository without a project, such as `hello`, and those below `pincompute/` are
-the platform's, and every project may run them. Images of other registries are nobody's here.
+the platform's, and every project may run them. Images of other registries are nobody's here, but a registry needs a name of
+the public DNS: a node connects to it on the pod's behalf, and must not connect to itself or to its neighbours for a user.
 
 Nodes pull whatever a pod names, and keep it for the next pod, so the name is judged before the pod exists: by the API server
 of each member when a pod is written, and at the host, with the field and the remedy, when a workload is.
@@ -9,6 +10,7 @@ of each member when a pod is written, and at the host, with the field and the re
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple, cast
 
@@ -23,6 +25,10 @@ _ID_PROBLEM = "an image must not be named by its id"
 _ID_REMEDY = f"write its name, for example {REGISTRY}/hello:1"
 _FOREIGN_PROBLEM = "the image belongs to another project"
 _FOREIGN_REMEDY = "name an image of this project or of the platform"
+_HOST_PROBLEM = "the registry of an image must have a DNS name with a dot, and not be an IP address or localhost"
+_HOST_REMEDY = "name the registry, for example registry.example.com:5000/hello:1"
+_HOST = "^([^/]*|[a-z0-9_-]+/.*|([A-Za-z0-9_-]+[.])+[A-Za-z][A-Za-z0-9_-]*(:[0-9]+)?/.*)$"  # none, a plain path, or a DNS name
+_LOCALHOST = "^([^/]*[.])?[lL][oO][cC][aA][lL][hH][oO][sS][tT][:/]"
 
 
 class ForeignImage(NamedTuple):
@@ -39,14 +45,19 @@ def owner(repository: str) -> str:
     return project if slash and project != PLATFORM else ""
 
 
-def foreign_images(pod: Manifest, project: str) -> Iterator[ForeignImage]:
-    """Every image in a pod's spec that the project may not run. What is not of the right type is passed over."""
+def foreign_images(pod: Manifest, project: str | None) -> Iterator[ForeignImage]:
+    """Every image in a pod's spec that the project may not run. What is not of the right type is passed over.
+
+    Where the project is not known, every project's images are its own.
+    """
     for field, image in _images(pod):
         registry, _, repository = image.partition("/")
         if image.startswith(_ID):
             yield ForeignImage(field, _ID_PROBLEM, _ID_REMEDY)
-        elif registry == REGISTRY and owner(repository) not in ("", project):
+        elif project is not None and registry == REGISTRY and owner(repository) not in ("", project):
             yield ForeignImage(field, _FOREIGN_PROBLEM, _FOREIGN_REMEDY)
+        elif re.fullmatch(_HOST, image) is None or re.search(_LOCALHOST, image) is not None:
+            yield ForeignImage(field, _HOST_PROBLEM, _HOST_REMEDY)
 
 
 def _images(pod: Manifest) -> Iterator[tuple[str, str]]:
@@ -81,12 +92,19 @@ def variables(pod: str, lists: tuple[str, ...] = tuple(_LISTS)) -> list[Manifest
 def _lines(pod: str, name: str, path: tuple[str, ...]) -> str:
     given = " && ".join(f"has(e.{'.'.join(path[: end + 1])})" for end in range(len(path)))
     image = f"e.{'.'.join(path)}"
-    foreign = (
-        f"({image}.startsWith('{_ID}') || ({image}.matches('^{REGISTRY.replace('.', '[.]')}/.*/') && "
-        f"!{image}.matches('^{REGISTRY.replace('.', '[.]')}/({PLATFORM}|' + request.namespace + ')/')))"
+    by_id = f"{image}.startsWith('{_ID}')"
+    registry = REGISTRY.replace(".", "[.]")
+    others = (
+        f"({image}.startsWith('{REGISTRY}/') && {image}.matches('^{registry}/.*/') && "
+        f"!{image}.matches('^{registry}/({PLATFORM}|' + request.namespace + ')/'))"
     )
+    unnamed = f"(!{image}.matches('{_HOST}') || {image}.matches('{_LOCALHOST}'))"
+    foreign = f"({by_id} || {others} || {unnamed})"
     field = f"'{pod.removeprefix('object.')}.{name}[' + string(n) + '].{'.'.join(path)}: '"
-    words = f"({image}.startsWith('{_ID}') ? '{_ID_PROBLEM}: {_ID_REMEDY}' : '{_FOREIGN_PROBLEM}: {_FOREIGN_REMEDY}')"
+    words = (
+        f"({by_id} ? '{_ID_PROBLEM}: {_ID_REMEDY}' : {others} ? '{_FOREIGN_PROBLEM}: {_FOREIGN_REMEDY}' : "
+        f"'{_HOST_PROBLEM}: {_HOST_REMEDY}')"
+    )
     return f"{pod}.?{name}.orValue([]).transformList(n, e, {given} && {foreign}, {field} + {words})"
 
 

@@ -149,8 +149,9 @@ def _memory_in_bytes(pod: Json) -> Iterator[ManifestProblem]:
 
 
 def _foreign_images(pod: Json, project: Json) -> Iterator[ManifestProblem]:
-    if isinstance(pod, dict) and isinstance(project, str):
-        for found in image_ownership.foreign_images(cast("Manifest", pod), project):
+    if isinstance(pod, dict):
+        known = project if isinstance(project, str) else None
+        for found in image_ownership.foreign_images(cast("Manifest", pod), known):
             yield ManifestProblem(f"spec.template.spec.{found.field}", found.problem, found.remedy)
 
 

@@ -17,11 +17,12 @@ from pincompute.api.meta import Manifest
 
 Schema: TypeAlias = dict[str, Any]
 
+_RULES = "x-kubernetes-validations"
 LARGEST = 400 << 10  # bytes of a template as JSON: a shard may hold three, and etcd takes 1.5 MiB
 
 
 def _ruled(*every: validation_rules.Rule) -> Schema:
-    return {"x-kubernetes-validations": [rule.manifest() for rule in every]}
+    return {_RULES: [rule.manifest() for rule in every]}
 
 
 QUANTITY: Schema = {
@@ -66,14 +67,18 @@ LIMITS: dict[str, dict[str, Schema]] = {
         },
         "volumes": {"maxItems": 64},
         "overhead": _FEW,
-        "terminationGracePeriodSeconds": _SECONDS,
+        "terminationGracePeriodSeconds": _SECONDS | _ruled(validation_rules.GRACE_PERIOD),
         "hostNetwork": {"description": "Must not be true: pods use the pod network."},
         "hostPID": {"description": "Must not be true."},
         "hostIPC": {"description": "Must not be true."},
     },
     "ObjectMeta": {
         "labels": {"maxProperties": 64, "additionalProperties": _LABEL_VALUE, "description": "Labels of the pods."},
-        "annotations": {"maxProperties": 256, "description": "Annotations of the pods."},
+        "annotations": {
+            "maxProperties": 256,
+            "description": "Annotations of the pods.",
+            **_ruled(validation_rules.NETWORK_ANNOTATIONS),
+        },
     },
     "ResourceRequirements": {"requests": _FEW, "limits": _FEW},
     "VolumeResourceRequirements": {"requests": _FEW, "limits": _FEW},
@@ -82,7 +87,14 @@ LIMITS: dict[str, dict[str, Schema]] = {
     "EnvVar": {"name": {"minLength": 1}},
     "Volume": {"name": _DNS_LABEL},
     "VolumeMount": {"name": _DNS_LABEL, "mountPath": {"minLength": 1}},
-    "Probe": dict.fromkeys(("initialDelaySeconds", "periodSeconds", "timeoutSeconds", "failureThreshold"), _SECONDS),
+    "Probe": {
+        **dict.fromkeys(("initialDelaySeconds", "periodSeconds", "timeoutSeconds", "failureThreshold"), _SECONDS),
+        "terminationGracePeriodSeconds": _ruled(validation_rules.GRACE_PERIOD),
+    },
+    "PodAffinityTerm": {
+        "namespaces": _ruled(validation_rules.AFFINITY_NAMESPACES),
+        "namespaceSelector": _ruled(validation_rules.AFFINITY_NAMESPACE_SELECTOR),
+    },
     "TopologySpreadConstraint": {"maxSkew": {"minimum": 1}},
 }
 
@@ -132,8 +144,12 @@ def of(kind: str) -> Mapping[str, Schema]:
     choices = {field: {**limits.get(field, {}), "enum": values} for field, values in CHOICES.get(kind, {}).items()}
     known = ChainMap(choices, limits)
     rules = pod_security_rules.RULES.get(kind, {})
-    secure = {field: {**known.get(field, {}), **_ruled(*every)} for field, every in rules.items()}
+    secure = {field: _with_rules(known.get(field, {}), every) for field, every in rules.items()}
     return ChainMap(secure, choices, limits)
+
+
+def _with_rules(known: Schema, every: tuple[validation_rules.Rule, ...]) -> Schema:
+    return known | {_RULES: [*known.get(_RULES, ()), *_ruled(*every)[_RULES]]}
 
 
 def oversize(template: Manifest) -> tuple[str, str] | None:

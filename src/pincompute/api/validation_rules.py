@@ -301,6 +301,25 @@ def _is_tolerable(key: str) -> bool:
     return key in _TOLERABLE or re.fullmatch(_CLUSTER_TAINTS, key) is None
 
 
+_LONGEST_GRACE = 3600
+GRACE_PERIOD = Rule(
+    f"self <= {_LONGEST_GRACE}",
+    f"must be at most {_LONGEST_GRACE} seconds, since the deletion of a project waits for its pods",
+    "lower it, or remove it for 30 seconds",
+    lambda seconds: seconds <= _LONGEST_GRACE,
+)
+_OWN_PODS = "must not be set, since a term is about pods of the same project"
+AFFINITY_NAMESPACES = Rule("self.size() == 0", _OWN_PODS, "remove it", lambda names: not names)
+AFFINITY_NAMESPACE_SELECTOR = Rule("false", _OWN_PODS, "remove it", lambda _: False)
+
+_NETWORK_PREFIXES = ("k8s.v1.cni.cncf.io/", "cni.")
+NETWORK_ANNOTATIONS = Rule(
+    " && ".join(f"!self.exists(k, k.startsWith('{prefix}'))" for prefix in _NETWORK_PREFIXES),
+    f"keys that begin with {' or '.join(_NETWORK_PREFIXES)} choose a pod's networks, which the platform does",
+    "remove the key",
+    lambda notes: not any(key.startswith(_NETWORK_PREFIXES) for key in notes),
+)
+
 _CLASSES = ["", *map(labels.priority_class, (*labels.TIER_PRIORITIES, labels.PLACEHOLDER))]
 MEMBER_POD = (
     *NODE_CHOICE,
@@ -312,7 +331,7 @@ MEMBER_POD = (
         "priorityClassName",
     ),
 )
-"""What Pod Security does not judge of a pod in a member, beyond its tolerations. A template says less: see `POD_SPEC`."""
+"""What Pod Security does not judge of a pod in a member, beyond single fields. A template says less: see `POD_SPEC`."""
 
 POD_SPEC = (
     Rule(
@@ -435,6 +454,10 @@ EVERY = (
     DISRUPTION,
     *POD_SPEC,
     TOLERATION,
+    GRACE_PERIOD,
+    AFFINITY_NAMESPACES,
+    AFFINITY_NAMESPACE_SELECTOR,
+    NETWORK_ANNOTATIONS,
     *POD_SECURITY,
     UNTIL,
     *SERVICE_POD_SPEC,

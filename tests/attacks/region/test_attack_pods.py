@@ -35,6 +35,10 @@ MERGE = "application/merge-patch+json"
 SCHEDULER = "system:kube-scheduler"
 HOST_OF_CHECK = {"httpGet": {"port": 8080, "host": "169.254.169.254"}}
 
+REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
+TERM = {"topologyKey": "topology.kubernetes.io/region", "labelSelector": {"matchLabels": {"pincompute.io/app": "shopfront"}}}
+
 FIELDS: dict[str, tuple[dict[str, Any], str]] = {
     # what the pod says, what both API servers answer
     "a node": ({"nodeName": "a1-node-0"}, "spec.nodeName: nodeName must not be set"),
@@ -60,10 +64,41 @@ FIELDS: dict[str, tuple[dict[str, Any], str]] = {
         {"tolerations": [{"key": "gpu", "operator": "Exists"}, {"key": "pincompute.io/drain", "operator": "Exists"}]},
         "spec.tolerations[1].key: a toleration",
     ),
+    "pods of every project": (
+        {"affinity": {"podAntiAffinity": {REQUIRED: [{**TERM, "namespaceSelector": {}}]}}},
+        f"spec.affinity.podAntiAffinity.{REQUIRED}[0].namespaceSelector: must not be set",
+    ),
+    "pods of another project": (
+        {"affinity": {"podAffinity": {REQUIRED: [TERM, {**TERM, "namespaces": ["victim"]}]}}},
+        f"spec.affinity.podAffinity.{REQUIRED}[1].namespaces: must not be set",
+    ),
+    "a liking for pods of another project": (
+        {"affinity": {"podAffinity": {PREFERRED: [{"weight": 1, "podAffinityTerm": {**TERM, "namespaces": ["victim"]}}]}}},
+        f"spec.affinity.podAffinity.{PREFERRED}[0].podAffinityTerm.namespaces: must not be set",
+    ),
+    "years to end": (
+        {"terminationGracePeriodSeconds": 315360000},
+        "spec.terminationGracePeriodSeconds: must be at most 3600 seconds",
+    ),
+}
+IN_CONTAINERS: dict[str, tuple[dict[str, Any], str]] = {
+    # what the container says, what both API servers answer
+    "years to end after a check": (
+        {"livenessProbe": {"tcpSocket": {"port": 8080}, "terminationGracePeriodSeconds": 315360000}},
+        "spec.containers[0].livenessProbe.terminationGracePeriodSeconds: must be at most 3600 seconds",
+    ),
+    "an image of the node": ({"image": "127.0.0.1:10248/a/b:1"}, "spec.containers[0].image: the registry of an image must"),
+    "an image of a neighbour": ({"image": "10.64.0.1:16010/a/b:1"}, "spec.containers[0].image: the registry of an image must"),
+}
+LAWFUL_IN_CONTAINERS: dict[str, Any] = {
+    "image": "registry.example.com:5000/a/b:1",
+    "livenessProbe": {"tcpSocket": {"port": 8080}, "terminationGracePeriodSeconds": 3600},
 }
 LAWFUL: dict[str, Any] = {
     "schedulerName": "default-scheduler",
     "serviceAccountName": "default",
+    "terminationGracePeriodSeconds": 3600,
+    "affinity": {"podAffinity": {REQUIRED: [TERM]}, "podAntiAffinity": {REQUIRED: [TERM]}},
     "tolerations": [{"key": "gpu", "operator": "Exists"}, {"key": "node.kubernetes.io/not-ready", "operator": "Exists"}],
 }
 
@@ -136,6 +171,18 @@ def test_nor_does_an_app_with_kubectl_on_the_host(region: Region, member: Cluste
     said, refusal = FIELDS[case]
     assert refusal.replace("spec.", "spec.template.spec.", 1) in ask(region.host, "POST", PINAPPS.path(NAME), app(**said))
     assert ask(region.host, "POST", PINAPPS.path(NAME), app()) == ""
+
+
+@pytest.mark.parametrize("case", IN_CONTAINERS)
+def test_nor_does_a_container_on_either_side(region: Region, member: ClusterClient, case: str) -> None:
+    for said, refusal in (IN_CONTAINERS[case], (LAWFUL_IN_CONTAINERS, "")):
+        judged_pod, judged_app = pod(), app()
+        judged_pod["spec"]["containers"][0] |= said
+        judged_app["spec"]["template"]["spec"]["containers"][0] |= said
+        of_pod = ask(member, "POST", PODS, judged_pod)
+        of_app = ask(region.host, "POST", PINAPPS.path(NAME), judged_app)
+        assert (refusal in of_pod, bool(of_pod)) == (True, bool(refusal)), of_pod
+        assert (refusal.replace("spec.", "spec.template.spec.", 1) in of_app, bool(of_app)) == (True, bool(refusal)), of_app
 
 
 def test_what_is_lawful_is_taken(region: Region, member: ClusterClient) -> None:

@@ -32,6 +32,9 @@ ALLOWED = [
     "docker.io/other/web:1",
     "registry.internal:5000/other/web:1",
     "registry.internal.example/other/web:1",
+    "registry.example.com:5000/team/web:1",
+    "team/web",
+    "127.0.0.1:1",  # without a path it is a repository of the usual registry
 ]
 
 
@@ -57,6 +60,25 @@ def test_an_image_of_another_project_is_found_wherever_a_pod_can_name_one(image:
     named: dict[str, Any] = {"image": {"reference": image}} if where == "volumes" else {"image": image}
     found = list(image_ownership.foreign_images({where: [{"name": "first"}, named]}, "shop"))
     assert [each.field for each in found] == [field]
+
+
+UNNAMED = [
+    "127.0.0.1:1/a",
+    "10.64.0.1/a",
+    "127.1/a",
+    "2130706433:80/a",
+    "0x7f.1/a",
+    "[::1]/a",
+    "LOCALHOST/a",
+    "a.localhost:1/a",
+]
+
+
+@pytest.mark.parametrize("image", [*UNNAMED, "localhost./a", "example.com./a", "node:1/a", "NODE/a"])
+@pytest.mark.parametrize("project", ["shop", None])
+def test_a_registry_without_a_dns_name_is_none(image: str, project: str | None) -> None:
+    found = list(image_ownership.foreign_images({"containers": [{"image": image}]}, project))
+    assert ["must have a DNS name" in each.problem for each in found] == [True]
 
 
 def test_what_is_of_the_wrong_type_is_left_to_the_schema() -> None:
