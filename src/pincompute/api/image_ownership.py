@@ -33,7 +33,7 @@ class ForeignImage(NamedTuple):
     remedy: str
 
 
-def owner(repository: str) -> str:
+def project_of(repository: str) -> str:
     """The project that a repository belongs to; empty for a repository of the platform."""
     project, slash, _ = repository.partition("/")
     return project if slash and project != PLATFORM else ""
@@ -45,7 +45,7 @@ def foreign_images(pod: Manifest, project: str) -> Iterator[ForeignImage]:
         registry, _, repository = image.partition("/")
         if image.startswith(_ID):
             yield ForeignImage(field, _ID_PROBLEM, _ID_REMEDY)
-        elif registry == REGISTRY and owner(repository) not in ("", project):
+        elif registry == REGISTRY and project_of(repository) not in ("", project):
             yield ForeignImage(field, _FOREIGN_PROBLEM, _FOREIGN_REMEDY)
 
 

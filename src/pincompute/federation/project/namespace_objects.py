@@ -1,4 +1,4 @@
-"""Lists the objects that every member namespace of a project must hold before a pod may run there: the project's walls.
+"""Lists the objects that every member namespace of a project must hold before a pod may run there, such as its NetworkPolicy.
 
 To add a kind, add its resource to `KINDS` and its manifests to `of`. The project controller then applies them, repairs what
 somebody changes or removes, and removes what is no longer listed; a member gets no shard before it holds all of them.
@@ -17,7 +17,7 @@ from pincompute.api.labels import HOST, MANAGED_BY, PINCOMPUTE
 from pincompute.api.meta import Key, Manifest, Object, Resource
 from pincompute.api.projects import PROJECTS, Project
 from pincompute.domain import network_isolation, project_namespace
-from pincompute.domain.project_namespace import Owner
+from pincompute.domain.project_namespace import NamespaceOwner
 from pincompute.engine.plan import Apply, Delete, Ref, Replace, update
 from pincompute.kube.cache_views import Views
 
@@ -112,7 +112,7 @@ def prepared(project: str, member: str, views: Views) -> bool:
     namespace = views.view(member, NAMESPACES).get(Key("", project))
     if found is None or namespace is None or namespace.deleting:
         return False
-    if project_namespace.owner(namespace, found.metadata.uid) is not Owner.PROJECT:
+    if project_namespace.owner(namespace, found.metadata.uid) is not NamespaceOwner.PROJECT:
         return False
     return all(made.equals(views.view(member, made.resource).get(Key(project, made.name))) for made in listed(found))
 
