@@ -506,6 +506,7 @@ async def test_only_the_federation_and_administrators_own_namespaces(server: Api
         made = {"metadata": {"name": f"{unique}-y", "labels": {label: value}}}
         (await _as_alice(server, "POST", "/api/v1/namespaces", made, dryRun="All")).refused(403, "Forbidden")
     (await server.patch(foreign, {"metadata": {"labels": labels_of}}, dryRun="All")).ok()
+    made = {"metadata": {"name": f"{unique}-y", "labels": project_namespace.labels_of(f"{unique}-y", "uid")}}
     (await _as_user(server, FEDERATION, "POST", "/api/v1/namespaces", made, dryRun="All")).ok(201)
     (await server.delete(foreign)).ok()
 
