@@ -47,7 +47,7 @@ def monitoring(region: Region) -> Iterator[str]:
     region.eventually("the project is gone", lambda: region.host.get(PROJECTS, "", FOREIGN) is None)
 
 
-def test_founding_a_project_takes_over_no_namespace_of_its_name(region: Region, monitoring: str) -> None:
+def test_creating_a_project_takes_over_no_namespace_of_its_name(region: Region, monitoring: str) -> None:
     """Its pods would run beside that team's secrets. In the other members the project works."""
     region.apply(_project(monitoring))
     told = region.eventually("the name is reported as taken", lambda: _ready(region, monitoring, "NameTaken"))

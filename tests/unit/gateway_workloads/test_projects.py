@@ -14,7 +14,7 @@ SHOP = Key("", "shop")
 MEMBERS = "/v1/projects/shop/members"
 
 
-async def test_who_founds_a_project_owns_it(gateway: Running) -> None:
+async def test_who_creates_a_project_owns_it(gateway: Running) -> None:
     status, made, _ = await gateway.ask("carl", "POST", "/v1/projects", {"name": "lab", "description": "tries"})
     assert status == 201, made
     assert made["item"]["members"] == [{"name": "carl", "role": "owner"}]
