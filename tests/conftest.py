@@ -104,7 +104,7 @@ def admin(users: dict[str, TerminalUser]) -> TerminalUser:
 
 @pytest.fixture(scope="module")
 def shop(region: Region, admin: TerminalUser, dev: TerminalUser, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A project that admin founded for dev, one for all stories of a module; emptied afterwards."""
+    """A project that admin created for dev, one for all stories of a module; emptied afterwards."""
     name = f"g{hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:8]}"
     admin.pin("project", "create", name, status=None)
     admin.pin("project", "grant", "dev", "owner", "--project", name)

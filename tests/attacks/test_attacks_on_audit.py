@@ -203,7 +203,7 @@ async def test_a_search_is_bounded_and_goes_on_where_it_stopped(tmp_path: Path):
     assert found == [f"r{number}" for number in range(290, -1, -10)]
     assert pages > 8
     assert [r.request for r in search(path, AuditQuery(request="r123")).items] == ["r123"]
-    assert len(search(path, AuditQuery(refused=True)).items) == 15
+    assert len(search(path, AuditQuery(denied=True)).items) == 15
     assert search(path, AuditQuery(resource="shells", verb="delete")).items == ()
     with pytest.raises(ValueError, match="not a cursor"):
         search(path, query, "9" * 6000 + "-1")

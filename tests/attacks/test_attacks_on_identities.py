@@ -85,7 +85,7 @@ FOUNDED = {
 
 
 @pytest.mark.parametrize("said", FOUNDED.values(), ids=FOUNDED.keys())
-async def test_who_founds_a_project_gives_nobody_more_than_an_owner_has(gateway: Running, said: Any):
+async def test_who_creates_a_project_gives_nobody_more_than_an_owner_has(gateway: Running, said: Any):
     status, text = await send(gateway, "carl", "POST", "/v1/projects", said("lab", SOVEREIGN))
     assert (status, "nobody can grant more" in text) == (403, True), text
     status, text = await send(gateway, "carl", "POST", "/v1/projects", said("lab", {"name": "vera", "role": "viewer"}))

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from pincompute.gateway.operation.logs import log_files
+from pincompute.gateway.operation.logs import volume_logs
 from pincompute.gateway.problems import Problem
 
 VOLUMES: dict[str, Any] = {
@@ -62,16 +62,16 @@ FILES = {
 @pytest.mark.parametrize(("container", "file"), FILES, ids=map(":".join, FILES))
 def test_a_log_is_a_file_of_an_ephemeral_volume(container: str, file: str):
     if FILES[container, file]:
-        log_files.check(POD, container, file)
+        volume_logs.check(POD, container, file)
         return
     with pytest.raises(Problem) as caught:
-        log_files.check(POD, container, file)
+        volume_logs.check(POD, container, file)
     assert [error.field for error in caught.value.errors] == ["file"]
 
 
 def test_a_template_that_cannot_be_read_has_no_log_file():
     with pytest.raises(Problem):
-        log_files.check({"volumes": None, "containers": 7}, "main", "/data/a.log")
+        volume_logs.check({"volumes": None, "containers": 7}, "main", "/data/a.log")
 
 
 WITHIN = 15.0
@@ -86,7 +86,7 @@ def volume() -> Iterator[Path]:
 
 
 def read(shell: str, volume: Path, name: str, count: str = "+1") -> subprocess.CompletedProcess[str]:
-    argv = (shell, "-c", log_files.SCRIPT, "log", str(volume / name), "/dev/shm", count, "")
+    argv = (shell, "-c", volume_logs.SCRIPT, "log", str(volume / name), "/dev/shm", count, "")
     return subprocess.run(argv, capture_output=True, text=True, timeout=WITHIN, check=False)
 
 
@@ -146,7 +146,7 @@ def test_a_followed_file_ends_with_its_reader(shell: str, volume: Path):
 @contextmanager
 def following(shell: str, log: Path) -> Iterator[Any]:
     """The program, once it has read the first line."""
-    argv = (shell, "-c", log_files.SCRIPT, "log", str(log), "/dev/shm", "+1", "follow")
+    argv = (shell, "-c", volume_logs.SCRIPT, "log", str(log), "/dev/shm", "+1", "follow")
     with subprocess.Popen(argv, stdin=PIPE, stdout=PIPE, stderr=PIPE, text=True) as process:
         try:
             assert process.stdout is not None

@@ -60,7 +60,7 @@ async def test_an_administrator_does_not_lower_it_by_the_way(gateway: Running) -
 
 
 @pytest.mark.parametrize("field", ["podSecurity", "advanced"])
-async def test_who_founds_a_project_does_not_lower_it(gateway: Running, field: str) -> None:
+async def test_who_creates_a_project_does_not_lower_it(gateway: Running, field: str) -> None:
     body = {"podSecurity": BASELINE} if field == "podSecurity" else {"advanced": {"podSecurity": BASELINE}}
     status, problem, _ = await gateway.ask("carl", "POST", "/v1/projects", {"name": "lab", **body})
     assert (status, problem["code"]) == (403, "forbidden")

@@ -490,7 +490,7 @@ async def test_shards_are_only_made_in_namespaces_of_projects(server: Api, uniqu
         found = {label: value for label, value in project_namespace.labels_of(name, "uid").items() if label != lacking}
         (await server.post("/api/v1/namespaces", {"metadata": {"name": name, "labels": found}})).ok(201)
         refused = (await server.post(shards.PINAPPSHARDS.path(name), SHARD, dryRun="All")).refused(403, "Forbidden")
-        assert f"namespace {name} is not that of a project" in refused["message"]
+        assert f"namespace {name} is not a project's" in refused["message"]
         (await server.delete(f"/api/v1/namespaces/{name}")).ok()
 
 

@@ -94,7 +94,7 @@ def member(kinds: Kinds = KINDS) -> list[Manifest]:
         *_validating("platform-writes", written, _only_by(kinds, labels.FEDERATION, labels.OPERATOR)),
         *_validating("requests-and-limits", _PODS_CREATED, _HAS_RESOURCES),
         *_pod_policies(),
-        *_validating("project-namespaces", _NAMESPACES, _KEPT_LABELS),
+        *_validating("project-namespaces", _NAMESPACES, _PROJECT_LABELS),
         *_validating("own-images", _PODS_WRITTEN, _OWN_IMAGES),
         *_mutating("shards-untracked", _shards_created(kinds), _UNTRACKED, "Ignore"),
         *_shards_in_projects(kinds),
@@ -107,7 +107,7 @@ _MEMBERS_GRANTED: Manifest = {
             "expression": "object.?spec.?members == oldObject.?spec.?members || "
             f"authorizer.group('{GROUP}').resource('{PROJECTS.plural}').subresource('members').check('update').allowed()",
             "messageExpression": "request.userInfo.username + ' may not change the members of project ' + object.metadata.name "
-            f"+ ': use `pin project grant`, or ask an administrator for the permission to update {PROJECTS.plural}/members'",
+            f"+ ': use `pin project grant`, or ask a cluster administrator for RBAC: update of {PROJECTS.plural}/members'",
             "reason": "Forbidden",
         }
     ]
@@ -150,7 +150,8 @@ _HEADS_GROW: Manifest = {  # head_anchors.py of the gateway describes the keys; 
         {
             "expression": "request.operation != 'DELETE' && variables.before.all(k, k in variables.after) "
             "&& !object.?immutable.orValue(false)",
-            "message": "heads of audit logs stay: nobody but an administrator removes one",
+            "message": "an entry of this ConfigMap proves an audit log, so it is never removed: "
+            "leave it, or ask a cluster administrator",
             "reason": "Forbidden",
         },
         {
@@ -303,14 +304,14 @@ def _project_policies() -> list[Manifest]:
     unchanged = [f"{now} == (oldObject == null ? '{usual}' : {now.replace('object', 'oldObject', 1)})" for now, usual in pairs]
     rule: Manifest = {
         "expression": f"{_administrator_or(labels.GATEWAY)} || ({' && '.join(unchanged)})",
-        "messageExpression": """'spec.podSecurity: only an administrator changes what the pods of a project may do, and '
-            + request.userInfo.username + ' is none: leave the field as it is, or ask an administrator'""",
+        "messageExpression": """'spec.podSecurity: only an administrator changes it, and ' + request.userInfo.username
+            + ' is not one: leave it as it is, or ask one to run pin admin pod-security'""",
         "reason": "Forbidden",
     }
     written = Match(GROUP, VERSION, (PROJECTS.plural,), ("CREATE", "UPDATE"))
     return [
         *_validating("project-pod-security", written, {"validations": [rule]}),
-        *_validating("project-namespaces", _NAMESPACES, _KEPT_LABELS),
+        *_validating("project-namespaces", _NAMESPACES, _PROJECT_LABELS),
     ]
 
 
@@ -348,8 +349,8 @@ def _before(name: str) -> str:
 
 
 _NAMESPACES = Match("", "v1", ("namespaces", "namespaces/status", "namespaces/finalize"), ("CREATE", "UPDATE"))
-_STANDARD: list[str] = [labels.POD_SECURITY, labels.POD_SECURITY_VERSION]
-_KEPT_LABELS: Manifest = {  # whoever may label a namespace could otherwise make it a project's, or take its walls away
+_LEVEL_LABELS: list[str] = [labels.POD_SECURITY, labels.POD_SECURITY_VERSION]
+_PROJECT_LABELS: Manifest = {  # whoever may label a namespace could otherwise make it a project's, or lower its level
     "matchConditions": [
         {"name": "not-by-federation-or-administrators", "expression": f"!{_administrator_or(labels.FEDERATION)}"}
     ],
@@ -362,14 +363,14 @@ _KEPT_LABELS: Manifest = {  # whoever may label a namespace could otherwise make
             f"== ({_before(labels.MANAGED_BY)} == '{labels.PINCOMPUTE}')",
             "messageExpression": f"""'only the platform changes the labels {labels.PROJECT}, '
                 + '{labels.PROJECT_UID} and {labels.MANAGED_BY}: {labels.PINCOMPUTE} of a namespace, and '
-                + request.userInfo.username + ' is not it: leave them'""",
+                + request.userInfo.username + ' is not part of it: leave them as they are'""",
             "reason": "Forbidden",
         },
         {
             "expression": f"{_before(labels.PROJECT)} == '' || "
-            f"{_STANDARD}.all(k, object.metadata.?labels[?k] == oldObject.metadata.?labels[?k])",
-            "message": f"metadata.labels: only the platform changes {' and '.join(_STANDARD)} of a project's namespace: "
-            "leave them; an administrator changes spec.podSecurity of the Project",
+            f"{_LEVEL_LABELS}.all(k, object.metadata.?labels[?k] == oldObject.metadata.?labels[?k])",
+            "message": f"metadata.labels: only the platform changes {' and '.join(_LEVEL_LABELS)} of a project's namespace: "
+            "leave them as they are; an administrator changes the level with pin admin pod-security",
             "reason": "Forbidden",
         },
     ],
@@ -378,8 +379,10 @@ _KEPT_LABELS: Manifest = {  # whoever may label a namespace could otherwise make
 
 def _shards_in_projects(kinds: Kinds) -> list[Manifest]:
     """Refuses shards outside of projects' namespaces. Selectors decide, so that a shard in one of these costs nothing more."""
+    workloads = " or ".join(kind.workload.kind for kind in kinds)
     message = (
-        """'namespace ' + request.namespace + ' is not that of a project: only the federation prepares such a namespace'"""
+        """'namespace ' + request.namespace + " is not a project's: create the Project and the """
+        f"""{workloads} in the host cluster; the federation makes the shard\""""
     )
     probe = f"request.namespace == '{labels.SYSTEM_NAMESPACE}' && has(request.dryRun) && request.dryRun"  # by the installer
     body: Manifest = {"validations": [{"expression": probe, "messageExpression": message, "reason": "Forbidden"}]}

@@ -39,7 +39,7 @@ class ForeignImage(NamedTuple):
     remedy: str
 
 
-def owner(repository: str) -> str:
+def project_of(repository: str) -> str:
     """The project that a repository belongs to; empty for a repository of the platform."""
     project, slash, _ = repository.partition("/")
     return project if slash and project != PLATFORM else ""
@@ -54,7 +54,7 @@ def foreign_images(pod: Manifest, project: str | None) -> Iterator[ForeignImage]
         registry, _, repository = image.partition("/")
         if image.startswith(_ID):
             yield ForeignImage(field, _ID_PROBLEM, _ID_REMEDY)
-        elif project is not None and registry == REGISTRY and owner(repository) not in ("", project):
+        elif project is not None and registry == REGISTRY and project_of(repository) not in ("", project):
             yield ForeignImage(field, _FOREIGN_PROBLEM, _FOREIGN_REMEDY)
         elif re.fullmatch(_HOST, image) is None or re.search(_LOCALHOST, image) is not None:
             yield ForeignImage(field, _HOST_PROBLEM, _HOST_REMEDY)

@@ -127,7 +127,7 @@ class ProjectStatus(Struct):
 
 
 class Project(Object):
-    """A tenant: one namespace of the same name in the host and in every member."""
+    """A project: one namespace of the same name in the host and in every member."""
 
     spec: Annotated[ProjectSpec, doc("Who works in it.")] = ProjectSpec()
     status: Annotated[ProjectStatus, doc("Whether its namespaces exist everywhere.")] = ProjectStatus()

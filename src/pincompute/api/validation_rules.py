@@ -163,7 +163,7 @@ PUBLIC_ADDRESSES = Rule(
         "'", '"'
     ),
     "cidr must be a range of public addresses",
-    "write for example 192.88.99.0/24; only an administrator can open a private address",
+    "write for example 192.88.99.0/24; only an administrator can open a private address, with a NetworkPolicy of their own",
     lambda egress: public_range(egress["cidr"]) is not None,
     "cidr",
 )
@@ -262,10 +262,10 @@ def _absent(field: str, why: str, remedy: str) -> Rule:
     )
 
 
-def _usual(field: str, value: str, why: str) -> Rule:
+def _only(field: str, value: str, why: str) -> Rule:
     return Rule(
         f"!has(self.{field}) || self.{field} in ['', '{value}']",
-        f"{field} must not be other than {value}, since {why}",
+        f"{field} must be {value}, since {why}",
         "remove it",
         lambda spec: spec.get(field, "") in ("", value),
         field,
@@ -277,9 +277,9 @@ NODE_NAME = _absent(
 )
 NODE_CHOICE = (
     NODE_NAME,
-    _usual("schedulerName", "default-scheduler", "another scheduler could break the platform's placement"),
-    _usual("serviceAccountName", "default", "the project's only service account in a cluster is default"),
-    _usual("serviceAccount", "default", "the project's only service account in a cluster is default"),
+    _only("schedulerName", "default-scheduler", "another scheduler could break the platform's placement"),
+    _only("serviceAccountName", "default", "the project's only service account in a cluster is default"),
+    _only("serviceAccount", "default", "the project's only service account in a cluster is default"),
 )
 """What Pod Security does not judge: who chooses the pod's node, and as whom the pod talks to the API server."""
 
@@ -291,7 +291,7 @@ _CLUSTER_TAINTS = (
 TOLERATION = Rule(
     f"has(self.key) && (self.key in {list(_TOLERABLE)} || !self.key.matches('{_CLUSTER_TAINTS}'))",
     "a toleration must name the key of a taint, and not one with which the platform or Kubernetes keeps pods off a node",
-    f"remove it; keys of {GROUP}/ and node.kubernetes.io/ are not yours to tolerate, except not-ready and unreachable",
+    f"remove it, or name a key of your own; of Kubernetes' keys only {_TOLERABLE[0]} and .../unreachable are allowed",
     lambda given: _is_tolerable(given.get("key", "")),
     "key",
 )
@@ -421,10 +421,10 @@ SINGLETON = Rule(
 )
 
 
-def _for_privileged(field: str, what: str, remedy: str) -> Rule:
+def _for_privileged(field: str, remedy: str) -> Rule:
     return Rule(
         f"!has(self.level) || self.level != 'privileged' || (has(self.{field}) && self.{field}.matches('[^ ]'))",
-        f"{field} is required for the level privileged: {what}",
+        f"{field} is required for level privileged",
         remedy,
         lambda given: given.get("level") != "privileged" or bool(given.get(field, "").strip(" ")),
         field,
@@ -432,9 +432,9 @@ def _for_privileged(field: str, what: str, remedy: str) -> Rule:
 
 
 POD_SECURITY = (
-    _for_privileged("reason", "why the project needs it", "write a sentence"),
-    _for_privileged("approvedBy", "who approved it", "write a name"),
-    _for_privileged("until", "when it ends", "write a time in UTC, for example 2027-01-31T00:00:00Z"),
+    _for_privileged("reason", "write why the project needs it"),
+    _for_privileged("approvedBy", "write who approved it"),
+    _for_privileged("until", "write its end in UTC, for example 2027-01-31T00:00:00Z"),
 )
 _TIME = "^(|2[0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z)$"
 UNTIL = _matches(_TIME, "must be a time in UTC", "write for example 2027-01-31T00:00:00Z")

@@ -13,7 +13,7 @@ from pincompute.api.builtin import Namespace
 from pincompute.api.labels import MANAGED_BY, PINCOMPUTE, PROJECT, PROJECT_UID
 
 
-class Owner(Enum):
+class NamespaceOwner(Enum):
     """Whose a namespace is, from the point of view of one project."""
 
     PROJECT = "the project's own"
@@ -27,14 +27,14 @@ def labels_of(project: str, uid: str) -> dict[str, str]:
     return {MANAGED_BY: PINCOMPUTE, PROJECT: project, PROJECT_UID: uid}
 
 
-def owner(namespace: Namespace, uid: str) -> Owner:
+def owner(namespace: Namespace, uid: str) -> NamespaceOwner:
     """Returns whose the namespace is for the project with this uid, which has the namespace's name."""
     held = _holder(namespace)
     if held is None:
-        return Owner.FOREIGN
+        return NamespaceOwner.FOREIGN
     if not held:
-        return Owner.UNCLAIMED
-    return Owner.PROJECT if held == uid else Owner.FORMER
+        return NamespaceOwner.UNCLAIMED
+    return NamespaceOwner.PROJECT if held == uid else NamespaceOwner.FORMER
 
 
 def is_project(namespace: Namespace | None) -> bool:

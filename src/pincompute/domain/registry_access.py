@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from pincompute.api.image_ownership import owner
+from pincompute.api.image_ownership import project_of
 
 SERVICE = "pincompute-registry"
 ISSUER = "pincompute"
@@ -76,7 +76,7 @@ def decide(asked: Iterable[Access], in_project: Callable[[str, str], str]) -> tu
     """What is granted and what is denied. `in_project` says why a project denies an action; empty where it allows it."""
     granted, denied = list[Access](), list[Denial]()
     for access in asked:
-        project = owner(access.repository)
+        project = project_of(access.repository)
         why = in_project(project, access.action) if project else _of_platform(access.action)
         if why:
             denied.append(Denial(access, why))
@@ -86,7 +86,9 @@ def decide(asked: Iterable[Access], in_project: Callable[[str, str], str]) -> tu
 
 
 def _of_platform(action: str) -> str:
-    return "" if action == PULL else "it is an image of the platform, which only the administrator of its machine changes"
+    if action == PULL:
+        return ""
+    return "it is an image of the platform, which only `pincompute region image build` on the region's machine changes"
 
 
 def refused(granted: tuple[Access, ...], denied: tuple[Denial, ...]) -> tuple[Denial, ...]:

@@ -26,7 +26,7 @@ def index(controllers: Iterable[Controller[Any, Any]]) -> str:
 def _lines(controller: Controller[Any, Any]) -> Iterator[str]:
     card = controller.card
     yield from (f"# {card.name}", "", inspect.cleandoc(card.promise), "")
-    about = inspect.getdoc(sys.modules[controller.observe.__module__])
+    about = inspect.getdoc(sys.modules[controller.decide.__module__])
     if about and about != card.promise:
         yield from (about, "")
     yield from (f"Reconciles one **{card.key}** at a time.", "")

@@ -1,4 +1,4 @@
-"""Confines the platform's own processes by admission policies, where RBAC cannot: to objects of ours in projects of ours.
+"""Confines the platform's own processes by admission policies, where RBAC cannot: to the platform's objects in projects.
 
 RBAC grants a verb in all namespaces of a cluster. In a cluster that others use as well, a stolen credential would reach them.
 The API server decides by selectors of namespaces and objects whether a policy applies, so a write inside a project costs no
@@ -46,7 +46,7 @@ def in_members(cards: Sequence[Card[Any]]) -> list[Manifest]:
 def on_host(cards: Sequence[Card[Any]], users_objects: Sequence[Resource[Any]]) -> list[Manifest]:
     """Returns the policies of the host: `cards` are the federation's, `users_objects` the kinds that users write.
 
-    Kinds of ours need no namespace of a project here, because nothing but the platform gives them a meaning.
+    The platform's kinds need no namespace of a project here, because nothing but the platform gives them a meaning.
     """
     foreign = [(kind, parts) for kind, parts in written(cards, "host") if kind.group != GROUP]
     confined = _in_projects([_rule(*each) for each in foreign], [kind for kind, _ in foreign]) if foreign else []
@@ -54,7 +54,7 @@ def on_host(cards: Sequence[Card[Any]], users_objects: Sequence[Resource[Any]]) 
 
 
 def _in_projects(rules: list[Manifest], kinds: list[Resource[Any]]) -> list[Manifest]:
-    """Outside of a project's namespace, and where the object is not marked as ours, every write of a process is refused.
+    """Refuses every write of a process outside of projects' namespaces, and of objects without the platform's label.
 
     A binding for each reason, because the terms of one selector must all be met. An eviction and a stream have no labels.
     """
@@ -97,13 +97,14 @@ def _only_restart_requests() -> list[Manifest]:
     same = " && ".join(f"object.{part} == oldObject.{part}" for part in ("spec", *_METADATA))
     notes = f"""variables.after.all(k, k == '{RESTART_REQUEST}' || variables.before[?k] == optional.of(variables.after[k]))
         && variables.before.all(k, k == '{RESTART_REQUEST}' || k in variables.after)"""
+    only = f"of a pod the gateway changes only the annotation {RESTART_REQUEST}"
     policy = _policy(
         "gateway-restarts",
         [_rule(PODS, {PODS.plural}, "UPDATE")],
         (GATEWAY,),
         [
-            {"expression": same, "message": "the gateway changes no pod", "reason": "Forbidden"},
-            {"expression": notes, "message": f"the gateway changes no annotation but {RESTART_REQUEST}", "reason": "Forbidden"},
+            {"expression": same, "message": only, "reason": "Forbidden"},
+            {"expression": notes, "message": only, "reason": "Forbidden"},
         ],
         [
             {"name": name, "expression": f"{obj}.metadata.?annotations.orValue({{}})"}
@@ -135,7 +136,7 @@ def _intentions(kinds: Sequence[Resource[Any]]) -> list[Manifest]:
             },
             {
                 "expression": f"{gateway} || {kept}",
-                "message": "only the federation removes finalizers",
+                "message": "the gateway removes no finalizer",
                 "reason": "Forbidden",
             },
         ],

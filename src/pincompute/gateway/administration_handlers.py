@@ -150,7 +150,7 @@ async def create_token(
     scope = _scope(data)
     if authorizer.excess(call.caller, scope):
         raise problems.forbidden(
-            f"{call.caller.name} may not do all that this token could in project {data.project}",
+            f"{call.caller.principal} may not do all that this token could in project {data.project}",
             "name a lesser role, or fewer operations",
         )
     secret, made = await tokens.create(data.name, call.caller, call.caller.name, scope, timedelta(days=data.days))
@@ -205,7 +205,7 @@ def _audit_query(
     identity: Annotated[str, QueryParameter(name="request", description="Only the request with this id.")] = "",
     since: Annotated[str, QueryParameter(description="Only at or after this: RFC 3339, or an age as 15m, 2h, 3d.")] = "",
     until: Annotated[str, QueryParameter(description="Only at or before this: RFC 3339, or an age.")] = "",
-    refused: Annotated[bool, QueryParameter(description="Only what was refused.")] = False,
+    denied: Annotated[bool, QueryParameter(description="Only requests that permissions denied.")] = False,
 ) -> AuditQuery:
     """Raises Problem."""
     verb, _, resource = what.strip().rpartition(" ")
@@ -218,7 +218,7 @@ def _audit_query(
         request=identity,
         since=parameter_values.moment("since", since, call.at),
         until=parameter_values.moment("until", until, call.at),
-        refused=refused,
+        denied=denied,
     )
 
 

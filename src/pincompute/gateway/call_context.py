@@ -82,7 +82,7 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """An authenticated principal. `expires` is in seconds since the epoch.
+    """Who sent a request: a user, a service token or a platform component. `expires` is in seconds since the epoch.
 
     A service token has the permissions of `name`, its maker, and is a principal of its own: `token` is what it is called, and
     `token_id` names it. Its groups count until `groups_until`. `display` is how a user likes to be called; it gives no rights.

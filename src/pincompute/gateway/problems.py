@@ -100,12 +100,12 @@ def unauthenticated(detail: str, remedy: str = "log in with `pin login`, or send
     return Problem("unauthenticated", detail, remedy, headers={"WWW-Authenticate": 'Bearer realm="pincompute"'})
 
 
-def refused_token(why: str) -> Problem:
+def refused_token(why: str, remedy: str = "log in again with `pin login`") -> Problem:
     challenge = 'Bearer realm="pincompute", error="invalid_token"'
     return Problem(
         "unauthenticated",
         f"the token is not accepted: {why}",
-        "log in again with `pin login`",
+        remedy,
         headers={"WWW-Authenticate": challenge},
     )
 

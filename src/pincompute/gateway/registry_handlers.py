@@ -24,7 +24,7 @@ from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 from litestar.types import ControllerRouterHandler
 
-from pincompute.api.image_ownership import owner
+from pincompute.api.image_ownership import project_of
 from pincompute.api.meta import doc
 from pincompute.domain import registry_access
 from pincompute.domain.registry_access import Access, Denial, InvalidScope
@@ -114,7 +114,7 @@ def _asked(scopes: Sequence[str]) -> tuple[Access, ...]:
 def _note(request: Request[Any, Any, Any], call: Call, accesses: Sequence[Access]) -> None:
     """For the audit record: what was asked for, and then what is granted."""
     named = " ".join(f"{action}:{repository}" for repository, action in accesses)
-    projects = {owner(repository) for repository, _ in accesses}
+    projects = {project_of(repository) for repository, _ in accesses}
     project = projects.pop() if len(projects) == 1 else ""
     request.scope[CALL] = dataclasses.replace(call, project=project, name=named)  # type: ignore[literal-required]
 
@@ -131,11 +131,11 @@ def _projects(call: Call, authorizer: Authorizer) -> Callable[[str, str], str]:
 
 def _refusal(call: Call, denied: Sequence[Denial]) -> Problem:
     errors = tuple(
-        FieldError("scope", "what you may do", f"{call.caller.name} may not {action} {repository}: {why}")
+        FieldError("scope", "what you may do", f"{call.caller.principal} may not {action} {repository}: {why}")
         for (repository, action), why in denied
     )
     detail = "; ".join(error.message for error in errors)
-    if any(owner(repository) for (repository, _), _ in denied):
+    if any(project_of(repository) for (repository, _), _ in denied):
         return Problem("forbidden", detail, "ask an owner of the project for a role that allows it", errors=errors)
     return Problem("forbidden", detail, "push to a repository of your project, PROJECT/NAME", errors=errors)
 

@@ -140,12 +140,15 @@ def kubectl(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True)]) ->
 @app.command
 def break_glass(
     *,
-    user: Annotated[str, Parameter(help="your name, as API servers and the record shall name you")],
+    user: Annotated[str, Parameter(help="your name, for the record")],
     reason: Annotated[str, Parameter(help="why you need this access")],
     cluster: Annotated[str, Parameter(help="host, or the name of a member")] = "host",
     minutes: Annotated[int, Parameter(help="how long the access lasts; at most 480")] = 60,
 ) -> None:
-    """Become administrator of a cluster for an hour, when the gateway cannot help. It is recorded with your name and reason."""
+    """Become administrator of a cluster for --minutes (default 60), when the gateway cannot help.
+
+    It is recorded with your name and reason.
+    """
     import asyncio
     from datetime import UTC, datetime
 
@@ -163,7 +166,7 @@ def break_glass(
             )
         progress.say(f"administrator of {cluster} until {record.until:%H:%M} UTC: kubectl --kubeconfig {file} auth whoami")
         progress.say(
-            f"to end it before, for everybody: pincompute region kubectl --context {cluster} "
+            f"to end all emergency access now: pincompute region kubectl --context {cluster} "
             "delete clusterrolebinding pincompute-break-glass; `pincompute region up` puts it back"
         )
 

@@ -32,10 +32,10 @@ class CursorError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ProjectLifetime:
-    """One project among those that have had its name: records of its own, and those without a uid since it was founded."""
+    """One project among those that have had its name: records of its own, and those without a uid since it was created."""
 
     uid: str
-    founded: datetime
+    created: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,7 @@ def _conditions(wanted: RecordFilter) -> list[sa.ColumnElement[bool]]:
     if wanted.until is not None:
         found.append(c.at <= micros(wanted.until))
     if wanted.lifetime is not None:
-        unmarked = sa.and_(c.project_uid == "", c.at >= micros(wanted.lifetime.founded))
+        unmarked = sa.and_(c.project_uid == "", c.at >= micros(wanted.lifetime.created))
         found.append(sa.or_(c.project_uid == wanted.lifetime.uid, unmarked))
     if wanted.text:
         found.append(c.words.contains(wanted.text.casefold(), autoescape=True))

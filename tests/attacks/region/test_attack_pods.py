@@ -42,10 +42,10 @@ TERM = {"topologyKey": "topology.kubernetes.io/region", "labelSelector": {"match
 FIELDS: dict[str, tuple[dict[str, Any], str]] = {
     # what the pod says, what both API servers answer
     "a node": ({"nodeName": "a1-node-0"}, "spec.nodeName: nodeName must not be set"),
-    "a scheduler": ({"schedulerName": "mine"}, "spec.schedulerName: schedulerName must not be other than default-scheduler"),
+    "a scheduler": ({"schedulerName": "mine"}, "spec.schedulerName: schedulerName must be default-scheduler"),
     "a service account": (
         {"serviceAccountName": "builder"},
-        "spec.serviceAccountName: serviceAccountName must not be other than default",
+        "spec.serviceAccountName: serviceAccountName must be default",
     ),
     "a priority class": ({"priorityClassName": "system-node-critical"}, "spec.priorityClassName: priorityClassName must"),
     "every toleration": (

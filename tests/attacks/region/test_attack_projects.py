@@ -21,7 +21,7 @@ from pincompute.api.shards import PINAPPSHARDS
 
 MEMBER = "a1"
 FOREIGN = "attackmonitoring"
-FOUNDED = "attackfounded"
+CREATED = "attackcreated"
 SHARD: Manifest = {
     "apiVersion": "pincompute.io/v1alpha1",
     "kind": "PinAppShard",
@@ -47,7 +47,7 @@ def monitoring(region: Region) -> Iterator[str]:
     region.eventually("the project is gone", lambda: region.host.get(PROJECTS, "", FOREIGN) is None)
 
 
-def test_founding_a_project_takes_over_no_namespace_of_its_name(region: Region, monitoring: str) -> None:
+def test_creating_a_project_takes_over_no_namespace_of_its_name(region: Region, monitoring: str) -> None:
     """Its pods would run beside that team's secrets. In the other members the project works."""
     region.apply(_project(monitoring))
     told = region.eventually("the name is reported as taken", lambda: _ready(region, monitoring, "NameTaken"))
@@ -66,32 +66,32 @@ def test_a_shard_is_refused_in_a_namespace_that_is_no_projects(region: Region, p
     there = region.members[MEMBER]
     body, path = json.dumps(SHARD).encode(), PINAPPSHARDS.path
     there.request("POST", path(project), body, "application/json", dryRun="All")
-    with pytest.raises(ApiRefusal, match="namespace default is not that of a project"):
+    with pytest.raises(ApiRefusal, match="namespace default is not a project's"):
         there.request("POST", path("default"), body, "application/json", dryRun="All")
 
 
-def test_a_project_founded_again_inherits_nothing(region: Region, admin: TerminalUser, dev: TerminalUser) -> None:
+def test_a_project_created_again_inherits_nothing(region: Region, admin: TerminalUser, dev: TerminalUser) -> None:
     """Neither the secrets in its namespaces nor its history. The former owner has no right in it either."""
-    _found(region, FOUNDED, "dev")
-    region.apply(web(FOUNDED, "heir", replicas=1))
-    region.settled(FOUNDED, "heir")
-    _keep_secret(region, FOUNDED)
-    before = _uids(region, FOUNDED)
-    refused = dev.pin("project", "delete", FOUNDED, "--yes", status=None)
+    _found(region, CREATED, "dev")
+    region.apply(web(CREATED, "heir", replicas=1))
+    region.settled(CREATED, "heir")
+    _keep_secret(region, CREATED)
+    before = _uids(region, CREATED)
+    refused = dev.pin("project", "delete", CREATED, "--yes", status=None)
     assert refused.status != 0
     assert "app heir" in refused.err
-    done = dev.pin("project", "delete", FOUNDED, "--workloads", "--yes", "--wait")
-    assert f"project {FOUNDED} is deleted" in done.out
-    assert _uids(region, FOUNDED) == {}
-    _found(region, FOUNDED, "somebody")
-    assert not set(before.values()) & set(_uids(region, FOUNDED).values())
-    assert region.members[MEMBER].get(SECRETS, FOUNDED, "password") is None
-    assert dev.pin("list", "--project", FOUNDED, status=None).status != 0
-    _found(region, FOUNDED, "dev")
-    assert "heir" not in dev.pin("timeline", "--project", FOUNDED, status=None).out
-    assert dev.pin("history", "heir", "--project", FOUNDED, status=None).status != 0
-    assert "heir" in admin.pin("history", "heir", "--project", FOUNDED).out
-    region.host.delete(PROJECTS, "", FOUNDED)
+    done = dev.pin("project", "delete", CREATED, "--workloads", "--yes", "--wait")
+    assert f"project {CREATED} is deleted" in done.out
+    assert _uids(region, CREATED) == {}
+    _found(region, CREATED, "somebody")
+    assert not set(before.values()) & set(_uids(region, CREATED).values())
+    assert region.members[MEMBER].get(SECRETS, CREATED, "password") is None
+    assert dev.pin("list", "--project", CREATED, status=None).status != 0
+    _found(region, CREATED, "dev")
+    assert "heir" not in dev.pin("timeline", "--project", CREATED, status=None).out
+    assert dev.pin("history", "heir", "--project", CREATED, status=None).status != 0
+    assert "heir" in admin.pin("history", "heir", "--project", CREATED).out
+    region.host.delete(PROJECTS, "", CREATED)
 
 
 def _project(name: str, *owners: str) -> Manifest:

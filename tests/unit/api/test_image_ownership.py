@@ -20,7 +20,7 @@ from pincompute.api import image_ownership
     ],
 )
 def test_a_repository_below_a_project_is_the_projects(repository: str, project: str) -> None:
-    assert image_ownership.owner(repository) == project
+    assert image_ownership.project_of(repository) == project
 
 
 ALLOWED = [

@@ -16,7 +16,7 @@ import pytest
 
 from pincompute.gateway.audit import AuditError, AuditLog, verify
 from pincompute.gateway.audit import hash_chain as chains
-from pincompute.gateway.audit.log_files import finished
+from pincompute.gateway.audit.audit_files import finished
 from pincompute.gateway.call_context import Call, Caller, Operation
 from pincompute.gateway.problems import Problem
 from pincompute.gateway.settings import AuditSettings

@@ -339,8 +339,8 @@ class TestServiceTokens:
         assert not authorizer.may_change_role(user("olga"), "demo", "", "unknown")
         assert authorizer.may_change_role(user("olga"), "demo", "unknown", "")
         assert not authorizer.may_change_role(user("olga"), "other", "", "viewer")
-        assert authorizer.may_change_role(user("olga"), "new", "", "owner", founds=True)
-        assert not authorizer.may_change_role(user("olga"), "new", "", "unknown", founds=True)
+        assert authorizer.may_change_role(user("olga"), "new", "", "owner", creates=True)
+        assert not authorizer.may_change_role(user("olga"), "new", "", "unknown", creates=True)
 
 
 SUBJECT = {"subject": ((("commonName", "pincompute:federation"),), (("organizationName", "parts"),))}

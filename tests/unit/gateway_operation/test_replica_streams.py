@@ -135,7 +135,7 @@ class Withdrawing:
         del self.projects["shop"]
         rights.project_changed("host", SHOP, initial=False)
 
-    def refounded(self, rights: StreamPermissions) -> None:
+    def recreated(self, rights: StreamPermissions) -> None:
         self.projects["shop"] = Project(metadata=ObjectMeta(name="shop", uid="u2"))
         rights.project_changed("host", SHOP, initial=False)
 
@@ -150,7 +150,7 @@ class Withdrawing:
 CUTS = {
     "role": (user_websockets.WITHDRAWN, "the permission was withdrawn"),
     "project": (user_websockets.WITHDRAWN, "the project was deleted"),
-    "refounded": (user_websockets.WITHDRAWN, "the project was deleted"),
+    "recreated": (user_websockets.WITHDRAWN, "the project was deleted"),
     "token": (user_websockets.WITHDRAWN, "the permission was withdrawn"),
     "gateway": (user_websockets.RESTARTING, "the gateway stops"),
 }

@@ -14,7 +14,7 @@ SHOP = Key("", "shop")
 MEMBERS = "/v1/projects/shop/members"
 
 
-async def test_who_founds_a_project_owns_it(gateway: Running) -> None:
+async def test_who_creates_a_project_owns_it(gateway: Running) -> None:
     status, made, _ = await gateway.ask("carl", "POST", "/v1/projects", {"name": "lab", "description": "tries"})
     assert status == 201, made
     assert made["item"]["members"] == [{"name": "carl", "role": "owner"}]
@@ -59,7 +59,7 @@ async def test_a_project_with_workloads_is_not_deleted(gateway: Running) -> None
 
 
 async def test_a_project_that_is_being_deleted_says_what_it_waits_for(gateway: Running) -> None:
-    """And nobody founds another under its name meanwhile: that one would find the former's secrets and volumes."""
+    """And nobody creates another under its name meanwhile: that one would find the former's secrets and volumes."""
     store = gateway.host.store
     store.patch(PROJECTS, SHOP, {"metadata": {"finalizers": [NAMESPACES_FINALIZER]}}, content_type="merge-patch")
     await gateway.caught_up()

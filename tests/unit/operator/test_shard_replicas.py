@@ -57,7 +57,7 @@ def test_no_pod_is_made_changed_or_ended_outside_of_a_projects_namespace():
         made = decide(seen(of, *pods, in_project=False, budget=None))
         assert all(isinstance(a, Replace) and a.subresource == "status" for a in made.actions), "no budget is written either"
     [report] = [a for a in decide(seen(shard(V1), in_project=False)).actions if isinstance(a, Replace)]
-    assert "the namespace is not that of a project" in str(report.body["status"])
+    assert "the namespace is not a project's" in str(report.body["status"])
 
 
 def test_creates_come_in_batches_that_double():

@@ -22,7 +22,7 @@ DAY = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
 PATIENCE = 300.0  # seconds: a log of years is read whole
 PAGE = 500  # records asked for at a time
 app = help_pages.group("admin")
-audit = App(name="audit", help="Search the audit log, newest first; `verify` proves it.", version_flags=[])
+audit = App(name="audit", help="Search the audit log, newest first; `verify` checks that nobody changed it.", version_flags=[])
 app.command(audit)
 
 CLUSTERS: ResourceView[Cluster] = ResourceView(
@@ -41,7 +41,7 @@ CLUSTERS: ResourceView[Cluster] = ResourceView(
 
 def _outcome(record: AuditRecord) -> str:
     if record.allowed is False:
-        return "refused"
+        return "denied"
     return {"begun": "begun", "opened": "opened", "done": "done"}.get(record.stage, record.stage)
 
 
@@ -82,9 +82,9 @@ def search(
     what: Annotated[str, Parameter(help="Only this operation: shells, or 'open shells'.")] = "",
     on: Annotated[str, Parameter(help="Only on this: PROJECT, or PROJECT/NAME.")] = "",
     request: Annotated[str, Parameter(help="Only the request with this id.")] = "",
-    since: Annotated[str, Parameter(help="Only since: 15m, 2h, 3d ago, or a time.")] = "",
-    until: Annotated[str, Parameter(help="Only until: 15m, 2h, 3d ago, or a time.")] = "",
-    refused: Annotated[bool, Parameter(negative="", help="Only what was refused.")] = False,
+    since: Annotated[str, Parameter(help="Only records since 15m, 2h or 3d ago, or since 2026-11-29T08:00:00Z.")] = "",
+    until: Annotated[str, Parameter(help="Only records until 15m, 2h or 3d ago, or until 2026-11-29T08:00:00Z.")] = "",
+    denied: Annotated[bool, Parameter(negative="", help="Only requests that permissions denied.")] = False,
     limit: Annotated[int, Parameter(name=["--limit", "-n"], help="At most this many, newest first.", show_default=True)] = 50,
     output: OutputOption = "table",
     where: Where = ANYWHERE,
@@ -104,7 +104,7 @@ def search(
                 request=request or None,
                 since=since or None,
                 until=until or None,
-                refused=refused or None,
+                denied=denied or None,
                 limit=min(limit - len(found), PAGE),
                 cursor=cursor or None,
                 within=PATIENCE,
@@ -127,7 +127,7 @@ def clusters(*, output: OutputOption = "table", where: Where = ANYWHERE) -> None
 @app.command(name="pod-security")
 def pod_security(
     project: Annotated[str, Parameter(help="A project.")],
-    level: Annotated[Level, Parameter(help="restricted takes a lowered level back; privileged needs --reason and --until.")],
+    level: Annotated[Level, Parameter(help="restricted ends a lowered level; privileged needs --reason and --until.")],
     /,
     *,
     reason: Annotated[str, Parameter(name=["--reason", "-r"], help="Why the project needs it; kept with the project.")] = "",
@@ -135,7 +135,7 @@ def pod_security(
     approved_by: Annotated[str, Parameter(help="Who approved it. Default: you.")] = "",
     where: Where = ANYWHERE,
 ) -> None:
-    """Lower what Pod Security allows the pods of one project, or take it back."""
+    """Set the Pod Security level of one project: lower it, or set it back to restricted."""
     with options.client(where) as pin:
         asked = {"level": level, "reason": reason, "until": f"{until}T00:00:00Z" if DAY.fullmatch(until) else until}
         approved = {"approvedBy": approved_by or pin.session.get().name} if level != "restricted" else {}
@@ -147,7 +147,7 @@ def pod_security(
 @audit.command
 def verify(
     *,
-    head: Annotated[str, Parameter(help="The head of an earlier proof, kept elsewhere: it must still be there.")] = "",
+    head: Annotated[str, Parameter(help="A head that you kept from an earlier verify; fails if its record is gone.")] = "",
     output: OutputOption = "table",
     where: Where = ANYWHERE,
 ) -> int:
@@ -181,4 +181,4 @@ def _show_proofs(report: AuditReport) -> None:
     if report.unproved:
         terminal.out(Styled("not proved", "yellow"), f": the last {count(report.unproved, 'record')}")
     if report.stopped:
-        terminal.out(Styled("stopped", "bold red"), f": {report.stopped}")
+        terminal.out(Styled("not anchored", "bold red"), f": {report.stopped}")

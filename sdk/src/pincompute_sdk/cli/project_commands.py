@@ -13,7 +13,7 @@ from pincompute_sdk.cli import wait as wait_
 from pincompute_sdk.cli.error_report import CommandError
 from pincompute_sdk.cli.exit_codes import TIMEOUT, USAGE
 from pincompute_sdk.cli.live_view import Picture
-from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Reason, Where, Yes
+from pincompute_sdk.cli.options import ANYWHERE, OutputOption, Reason, Seconds, Where, Yes
 from pincompute_sdk.cli.output import formats, terminal
 from pincompute_sdk.cli.output.formats import ResourceView
 from pincompute_sdk.cli.output.human_values import age
@@ -80,7 +80,7 @@ def list_(*, output: OutputOption = "table", where: Where = ANYWHERE) -> None:
 
 @app.command
 def get(
-    name: Annotated[str, Parameter(help="A project of `pin project list`.")],
+    name: Annotated[str, Parameter(help="A project, as in pin project list.")],
     /,
     *,
     output: OutputOption = "table",
@@ -113,13 +113,15 @@ def create(
 
 @app.command
 def delete(
-    name: Annotated[str, Parameter(help="One of `pin project list`.")],
+    name: Annotated[str, Parameter(help="A project, as in pin project list.")],
     /,
     *,
-    workloads: Annotated[bool, Parameter(negative="", help="Also its apps and pods; without this it must be empty.")] = False,
+    workloads: Annotated[
+        bool, Parameter(negative="", help="Delete its apps and pods too; without this a project that has some is refused.")
+    ] = False,
     yes: Yes = False,
-    wait: Annotated[bool, Parameter(negative="", help="Until no cluster holds anything of it.")] = False,
-    timeout: Annotated[float, Parameter(help="Seconds to wait.", show_default=True)] = 300,
+    wait: Annotated[bool, Parameter(negative="", help="Wait until no cluster holds anything of it.")] = False,
+    timeout: Annotated[Seconds, Parameter(help="How long to wait: 90s, 10m, or seconds.", show_default=True)] = 300,
     reason: Reason = "",
     where: Where = ANYWHERE,
 ) -> None:
@@ -156,7 +158,7 @@ def _follow_deletion(pin: Client, name: str, timeout: float) -> None:
 
 
 @app.command
-def use(name: Annotated[str, Parameter(help="A project of `pin project list`.")], /, *, where: Where = ANYWHERE) -> None:
+def use(name: Annotated[str, Parameter(help="A project, as in pin project list.")], /, *, where: Where = ANYWHERE) -> None:
     """Work in this project from now on."""
     with options.client(where) as pin:
         try:

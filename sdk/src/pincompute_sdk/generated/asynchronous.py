@@ -81,7 +81,7 @@ class AdminResource:
         request: str | None = None,
         since: str | None = None,
         until: str | None = None,
-        refused: bool | None = None,
+        denied: bool | None = None,
         limit: int | None = None,
         cursor: str | None = None,
         reason: str | None = None,
@@ -96,7 +96,7 @@ class AdminResource:
         request: Only the request with this id.
         since: Only at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only at or before this: RFC 3339, or an age.
-        refused: Only what was refused.
+        denied: Only requests that permissions denied.
         limit: Records of a page, 1 to 1000.
         cursor: The cursor of the page before.
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
@@ -113,7 +113,7 @@ class AdminResource:
                     "request": request,
                     "since": since,
                     "until": until,
-                    "refused": refused,
+                    "denied": denied,
                     "limit": limit,
                     "cursor": cursor,
                 },
@@ -133,7 +133,7 @@ class AdminResource:
         request: str | None = None,
         since: str | None = None,
         until: str | None = None,
-        refused: bool | None = None,
+        denied: bool | None = None,
         limit: int | None = None,
         reason: str | None = None,
         within: float = 30.0,
@@ -147,7 +147,7 @@ class AdminResource:
         request: Only the request with this id.
         since: Only at or after this: RFC 3339, or an age as 15m, 2h, 3d.
         until: Only at or before this: RFC 3339, or an age.
-        refused: Only what was refused.
+        denied: Only requests that permissions denied.
         limit: Records of a page, 1 to 1000.
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
@@ -163,7 +163,7 @@ class AdminResource:
                     "request": request,
                     "since": since,
                     "until": until,
-                    "refused": refused,
+                    "denied": denied,
                     "limit": limit,
                 },
                 {"Pincompute-Reason": reason},
@@ -898,7 +898,7 @@ class AppsResource:
         since: A duration such as 10m, or a time in RFC 3339.
         tail: Only so many of the newest lines, of all replicas together.
         grep: Only lines that match this regular expression (RE2).
-        file: A file on an emptyDir volume of the container, instead of its console.
+        file: A file on an emptyDir or generic ephemeral volume of the container, instead of its console.
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.lines(
@@ -944,7 +944,7 @@ class AppsResource:
         since: A duration such as 10m, or a time in RFC 3339.
         tail: Only so many of the newest lines, of all replicas together.
         grep: Only lines that match this regular expression (RE2).
-        file: A file on an emptyDir volume of the container, instead of its console.
+        file: A file on an emptyDir or generic ephemeral volume of the container, instead of its console.
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.follow(
@@ -2705,7 +2705,7 @@ class UnitsResource:
         since: A duration such as 10m, or a time in RFC 3339.
         tail: Only so many of the newest lines, of all replicas together.
         grep: Only lines that match this regular expression (RE2).
-        file: A file on an emptyDir volume of the container, instead of its console.
+        file: A file on an emptyDir or generic ephemeral volume of the container, instead of its console.
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.lines(
@@ -2751,7 +2751,7 @@ class UnitsResource:
         since: A duration such as 10m, or a time in RFC 3339.
         tail: Only so many of the newest lines, of all replicas together.
         grep: Only lines that match this regular expression (RE2).
-        file: A file on an emptyDir volume of the container, instead of its console.
+        file: A file on an emptyDir or generic ephemeral volume of the container, instead of its console.
         reason: Why, in at most 500 characters; it is kept with the record. On the wire it is percent-encoded UTF-8.
         """
         return self._caller.follow(

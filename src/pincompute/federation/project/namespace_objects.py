@@ -1,4 +1,4 @@
-"""Lists the objects that every member namespace of a project must hold before a pod may run there: the project's walls.
+"""Lists the objects that every member namespace of a project must hold before a pod may run there, such as its NetworkPolicy.
 
 To add a kind, add its resource to `KINDS` and its manifests to `of`. The project controller then applies them, repairs what
 somebody changes or removes, and removes what is no longer listed; a member gets no shard before it holds all of them.
@@ -17,7 +17,7 @@ from pincompute.api.labels import HOST, MANAGED_BY, PINCOMPUTE
 from pincompute.api.meta import Key, Manifest, Object, Resource
 from pincompute.api.projects import PROJECTS, Project
 from pincompute.domain import network_isolation, project_namespace
-from pincompute.domain.project_namespace import Owner
+from pincompute.domain.project_namespace import NamespaceOwner
 from pincompute.engine.plan import Apply, Delete, Ref, Replace, update
 from pincompute.kube.cache_views import Views
 
@@ -29,7 +29,11 @@ Write: TypeAlias = Apply | Replace | Delete
 Present: TypeAlias = Mapping[tuple[Resource[Any], str], Object]
 """The platform's objects of these kinds in one namespace, by kind and name."""
 
-_OTHERS = {Owner.FOREIGN: "not the platform's", Owner.FORMER: "a former project's", Owner.UNCLAIMED: "not adopted yet"}
+_OTHERS = {
+    NamespaceOwner.FOREIGN: "not the platform's",
+    NamespaceOwner.FORMER: "a former project's",
+    NamespaceOwner.UNCLAIMED: "not adopted yet",
+}
 _BY_KIND = {(resource.api_version, resource.kind): resource for resource in KINDS}
 
 
@@ -118,7 +122,7 @@ def lacking(project: str, member: str, views: Views) -> str:
     if namespace.deleting:
         return f"namespace {project} is being deleted"
     owner = project_namespace.owner(namespace, found.metadata.uid)
-    if owner is not Owner.PROJECT:
+    if owner is not NamespaceOwner.PROJECT:
         return f"namespace {project} is {_OTHERS[owner]}"
     missing = (
         f"{made.resource.kind} {made.name}"

@@ -23,7 +23,7 @@ from pincompute.api.member_clusters import MEMBERCLUSTERS
 from pincompute.api.meta import Key, Manifest, Object
 from pincompute.api.projects import PROJECTS, RESTRICTED, PodSecurityLevel, Project
 from pincompute.domain import pod_security_defaults, project_namespace
-from pincompute.domain.project_namespace import Owner
+from pincompute.domain.project_namespace import NamespaceOwner
 from pincompute.engine.controller import Card, Controller, ReadAccess, WriteAccess, own_key
 from pincompute.engine.plan import Action, Apply, Confirm, Create, Patch, Plan, Ref, Replace, cluster_of, plan, status_update
 from pincompute.federation.project import namespace_objects, project_deletion, project_namespaces
@@ -39,12 +39,12 @@ def decide(observed: ObservedProject) -> Plan:
     if project.deleting:
         return project_deletion.decide(observed)
     if NAMESPACES_FINALIZER not in project.metadata.finalizers:  # a project of a version that left the namespaces behind
-        return plan((_hold(project),))
+        return plan((_add_finalizer(project),))
     body = manifest(project, project.spec.pod_security.level_at(observed.now))
     writes = tuple(write for found in observed.namespaces for write in _writes(project, body, found))
     report = _report(observed, _condition(observed, writes))
     wake_after = UNSYNCED_POLL if observed.unsynced else _seconds_lowered(project, observed.now)
-    return plan(_guard(project) if writes else (), (*writes, *report), wake_after=wake_after)
+    return plan(_confirm_project(project) if writes else (), (*writes, *report), wake_after=wake_after)
 
 
 def manifest(project: Project, level: PodSecurityLevel = RESTRICTED) -> Manifest:
@@ -61,14 +61,14 @@ def _seconds_lowered(project: Project, now: datetime) -> float | None:
     return (security.end - now).total_seconds()
 
 
-def _hold(project: Project) -> Patch:
+def _add_finalizer(project: Project) -> Patch:
     meta = project.metadata
     body: Manifest = {"metadata": {"finalizers": [*meta.finalizers, NAMESPACES_FINALIZER]}}
     why = "its namespaces go before it does"
     return Patch(Ref(HOST, PROJECTS, project.key), body, meta.uid, meta.resource_version, why)
 
 
-def _guard(project: Project) -> tuple[Confirm, ...]:
+def _confirm_project(project: Project) -> tuple[Confirm, ...]:
     """Proves that the project is there and is not being deleted: a namespace made after its deletion would stay for ever."""
     meta = project.metadata
     return (Confirm(Ref(HOST, PROJECTS, project.key), meta.uid, resource_version=meta.resource_version),)
@@ -79,10 +79,10 @@ def _writes(project: Project, body: Manifest, found: ProjectNamespace) -> Iterat
     if found.there is None:
         ref = Ref(found.cluster, NAMESPACES, Key("", project.metadata.name))
         yield Create(ref, body, f"project {project.metadata.name} needs its namespace in {found.cluster}")
-    elif found.own and not found.there.deleting:
+    elif found.claimable and not found.there.deleting:
         if not body["metadata"]["labels"].items() <= found.there.metadata.labels.items():
             yield Apply(found.ref, body, f"the namespace in {found.cluster} lacks labels", found.there.metadata.uid)
-        if found.owner is Owner.PROJECT and found.cluster != HOST:
+        if found.owner is NamespaceOwner.PROJECT and found.cluster != HOST:
             yield from namespace_objects.writes(project, found.cluster, found.objects)
 
 
@@ -100,14 +100,14 @@ def _report(observed: ObservedProject, condition: Condition) -> tuple[Replace, .
 def _condition(observed: ObservedProject, writes: tuple[Action, ...]) -> Condition:
     """Returns Ready once every cluster that answers has the namespace, with everything in it."""
     name = observed.project.metadata.name
-    if foreign := _clusters(observed, Owner.FOREIGN):
+    if foreign := _clusters(observed, NamespaceOwner.FOREIGN):
         return _not_ready(
             observed,
             "NameTaken",
             f"namespace {name} in {foreign} exists and is not the platform's; choose another name, or hand it over as an "
             f"administrator of that cluster: kubectl label namespace {name} {MANAGED_BY}={PINCOMPUTE} {PROJECT}={name}",
         )
-    if former := _clusters(observed, Owner.FORMER):
+    if former := _clusters(observed, NamespaceOwner.FORMER):
         return _not_ready(
             observed,
             "FormerNamespace",
@@ -123,7 +123,7 @@ def _condition(observed: ObservedProject, writes: tuple[Action, ...]) -> Conditi
     return Condition(type="Ready", status="True", observed_generation=generation, reason="Prepared", message=message)
 
 
-def _clusters(observed: ObservedProject, owner: Owner) -> str:
+def _clusters(observed: ObservedProject, owner: NamespaceOwner) -> str:
     return ", ".join(found.cluster for found in observed.namespaces if found.owner is owner)
 
 

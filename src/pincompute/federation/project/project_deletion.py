@@ -24,12 +24,12 @@ def decide(observed: ObservedProject) -> Plan:
     if NAMESPACES_FINALIZER not in observed.project.metadata.finalizers:
         return Plan(why="is being deleted")
     host, *members = observed.namespaces
-    if host.own:
+    if host.claimable:
         return plan((*_deletions(host), *_report(observed, (host,))))
-    left = tuple(found for found in members if found.own)
+    left = tuple(found for found in members if found.claimable)
     if left or observed.silent or observed.unsynced:
         return plan((*_deletions(*left), *_report(observed, left)))
-    return plan(_absence(observed), (_release(observed),))
+    return plan(_absence(observed), (_remove_finalizer(observed),))
 
 
 def _deletions(*namespaces: ProjectNamespace) -> tuple[Delete, ...]:
@@ -75,7 +75,7 @@ def _absence(observed: ObservedProject) -> Stage:
     return tuple(Confirm(Ref(found.cluster, NAMESPACES, key), "") for found in observed.namespaces if found.there is None)
 
 
-def _release(observed: ObservedProject) -> Patch:
+def _remove_finalizer(observed: ObservedProject) -> Patch:
     metadata = observed.project.metadata
     kept = [finalizer for finalizer in metadata.finalizers if finalizer != NAMESPACES_FINALIZER]
     ref = Ref(HOST, PROJECTS, observed.project.key)

@@ -12,7 +12,7 @@ from pincompute.api.labels import HOST
 from pincompute.api.meta import Key, Object, Resource
 from pincompute.api.projects import PROJECTS, Project
 from pincompute.domain import project_namespace
-from pincompute.domain.project_namespace import Owner
+from pincompute.domain.project_namespace import NamespaceOwner
 from pincompute.engine.plan import Ref
 from pincompute.federation.member import member_state
 from pincompute.federation.project import namespace_objects
@@ -26,13 +26,13 @@ class ProjectNamespace:
 
     cluster: str
     there: Namespace | None
-    owner: Owner | None = None
+    owner: NamespaceOwner | None = None
     objects: Present = field(default_factory=dict[tuple[Resource[Any], str], Object])
 
     @property
-    def own(self) -> bool:
+    def claimable(self) -> bool:
         """Returns whether it is the project's, or may become it."""
-        return self.owner in (Owner.PROJECT, Owner.UNCLAIMED)
+        return self.owner in (NamespaceOwner.PROJECT, NamespaceOwner.UNCLAIMED)
 
     @property
     def ref(self) -> Ref:

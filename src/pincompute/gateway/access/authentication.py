@@ -23,6 +23,7 @@ from pincompute.gateway.settings import IssuerSettings
 from pincompute.kube.clock import SYSTEM, Clock
 
 BEARER = "bearer "
+REMEDY = "create a new one with `pin token create`"
 
 
 class Authenticator:
@@ -66,7 +67,7 @@ class Authenticator:
         except Exception as problem:
             raise problems.unavailable(f"service tokens cannot be looked up now: {problem}") from problem
         if found is None:
-            raise problems.refused_token("there is no such service token")
+            raise problems.refused_token("there is no such service token", REMEDY)
         if self._service.in_force(found.id) is None:
             raise _ended(found)
         return self._service.caller(found)
@@ -95,8 +96,10 @@ def _password(given: Sequence[bytes]) -> str:
 
 def _ended(token: service_tokens.ServiceToken) -> problems.Problem:
     if token.revoked_at is not None:
-        return problems.refused_token(f"the service token {token.name!r} was revoked at {token.revoked_at:%Y-%m-%dT%H:%M:%SZ}")
-    return problems.token_expired(f"the service token {token.name!r} expired at {token.expires_at:%Y-%m-%dT%H:%M:%SZ}")
+        return problems.refused_token(
+            f"the service token {token.name!r} was revoked at {token.revoked_at:%Y-%m-%dT%H:%M:%SZ}", REMEDY
+        )
+    return problems.token_expired(f"the service token {token.name!r} expired at {token.expires_at:%Y-%m-%dT%H:%M:%SZ}", REMEDY)
 
 
 def _platform_part(certificate: Mapping[str, Any], now: float) -> Caller:

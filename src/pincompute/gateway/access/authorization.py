@@ -127,17 +127,17 @@ class Authorizer:
         """The caller has some right in the project."""
         return bool(self.held_permissions(caller, project).permissions)
 
-    def may_change_role(self, caller: Caller, project: str, before: str, after: str, *, founds: bool = False) -> bool:
+    def may_change_role(self, caller: Caller, project: str, before: str, after: str, *, creates: bool = False) -> bool:
         """Tells whether the caller may give a member another role, empty for none.
 
-        Nobody gives or takes more permissions than their own. `founds`: the caller creates the project, and so owns it.
+        Nobody gives or takes more permissions than their own. `creates`: the caller creates the project, and so owns it.
         """
         verb: Verb = "update" if before and after else "create" if after else "delete"
         wanted = self._roles.of_project(before) | self._roles.of_project(after) | {("members", verb)}
-        held = self.held_permissions(caller, project).permissions | (self._founders(caller, project) if founds else NONE)
+        held = self.held_permissions(caller, project).permissions | (self._owner_rights(caller, project) if creates else NONE)
         return (not after or self._roles.has(after)) and wanted <= held
 
-    def _founders(self, caller: Caller, project: str) -> Permissions:
+    def _owner_rights(self, caller: Caller, project: str) -> Permissions:
         scope, owners = self._scope(caller), self._roles.of_project(OWNER)
         return owners if scope is None else owners & self._inside(scope, project)
 
@@ -209,8 +209,8 @@ class Authorizer:
     def _is_former(self, caller: Caller, project: str) -> bool:
         """Returns whether the caller's token was made for a former project of this name: it opens nothing in a later one."""
         token, found = self._token(caller.token_id), self._project(project)
-        founded = found.metadata.creation_timestamp if found is not None else None
-        return token is not None and founded is not None and token.scope.project == project and token.created_at < founded
+        created = found.metadata.creation_timestamp if found is not None else None
+        return token is not None and created is not None and token.scope.project == project and token.created_at < created
 
     def _outside(self, scope: TokenScope) -> Permissions:
         """A token of one project still may ask who it is, and for lists, which then hold that project only."""

@@ -59,7 +59,7 @@ def by_route_of_its_own(grants: Authorizer, change: FieldChange) -> None:
         return
     by_administrator(grants, change)
     raise problems.forbidden(
-        f"{change.field}: it changes by a request of its own, which the audit log names",
+        f"{change.field}: only its own request changes it, so that the audit log shows who did",
         f"use PUT /v1/admin/projects/{change.project}/pod-security, or `pin admin pod-security`",
     )
 
@@ -104,7 +104,7 @@ def check(grants: Authorizer, call: Call, kind: str, project: str, before: Manif
             rules.get(field, by_administrator)(grants, change)
 
 
-def protected(kind: str, spec: Manifest) -> Manifest:
+def protected_fields(kind: str, spec: Manifest) -> Manifest:
     """The fields of a spec that need more than the route's permission: a replacement that does not state them keeps them."""
     rules = FIELDS.get(kind, {})
     return {name: part for name, part in spec.items() if rules and rules.get(name) is not by_route}
@@ -114,11 +114,11 @@ def _check_member(grants: Authorizer, change: FieldChange, name: str, before: st
     caller = change.call.caller
     if change.creates and (name, after) == (caller.name, OWNER):
         return  # who creates a project owns it
-    if not grants.may_change_role(caller, change.project, before, after, founds=change.creates):
+    if not grants.may_change_role(caller, change.project, before, after, creates=change.creates):
         what = f"give {name} the role {after}" if after else f"take the role {before} from {name}"
         raise problems.forbidden(
             f"{change.field}: {caller.principal} may not {what}: nobody can grant more than they have",
-            "choose one of /v1/roles, or ask an owner of the project",
+            "give a role that you hold, or ask an owner of the project",
         )
 
 

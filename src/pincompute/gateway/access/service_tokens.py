@@ -1,7 +1,7 @@
-"""Service tokens: random secrets for programs, stored as hashes, that act for a subject within a scope.
+"""Service tokens: random secrets for programs, stored as hashes, that act for their maker within a scope.
 
-A token has no permissions of its own. It has those that its subject has at the time of the call, narrowed by its scope. When a
-subject loses a role, all tokens of that subject lose it. A gateway learns from each login which groups a subject is in,
+A token has no permissions of its own. It has those that its maker has at the time of the call, narrowed by its scope. When a
+maker loses a role, all their tokens lose it. A gateway learns from each login which groups a maker is in,
 and notes these on the tokens. Groups that no login has confirmed for GROUPS_LIFETIME do not count any more.
 """
 
@@ -37,7 +37,7 @@ READ = 5.0  # seconds that one read may take
 LONGEST = timedelta(days=366)
 GROUPS_LIFETIME = timedelta(days=30)
 CONFIRMED = timedelta(days=1)  # so old a confirmation may get before a login renews it
-MOST = 50  # tokens of a subject in force
+MOST = 50  # tokens in force of one maker
 KEPT = timedelta(days=30)  # that a token which ended is still listed
 PRUNE = 3600.0  # seconds between two removals of what ended longer ago
 
@@ -54,7 +54,7 @@ class ServiceTokens:
         self._by_id: dict[str, ServiceToken] = {}
         self._by_digest: dict[str, ServiceToken] = {}
         self._callers: dict[str, Caller] = {}
-        self._logins: dict[str, frozenset[str]] = {}  # the groups of subjects who logged in
+        self._logins: dict[str, frozenset[str]] = {}  # the groups of makers who logged in
         self._subjects: frozenset[str] = frozenset()
         self._pruned = float("-inf")
         self._looked = float("-inf")
@@ -126,7 +126,7 @@ class ServiceTokens:
     ) -> tuple[str, ServiceToken]:
         """The secret, which nobody ever sees again, and the record. Whether the caller may is for the caller of this.
 
-        Raises Problem when the subject has too many tokens.
+        Raises Problem when the maker has too many tokens.
         """
         secret = PREFIX + self._entropy(ENTROPY).hex()
         now = self._clock.wall()

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Self
 
 from pincompute.gateway import problems
-from pincompute.gateway.audit import hash_chain, log_files
+from pincompute.gateway.audit import audit_files, hash_chain
+from pincompute.gateway.audit.audit_files import AuditError, LogFileAppender
 from pincompute.gateway.audit.hash_chain import AnchoredHead, AuditEntry
-from pincompute.gateway.audit.log_files import AuditError, LogFileAppender
 from pincompute.gateway.call_context import Call
 from pincompute.gateway.settings import AuditSettings
 from pincompute.kube.clock import SYSTEM, Clock
@@ -89,7 +89,7 @@ class AuditLog:
         """
         if anchored.seq > self._seq:
             why = f"the log ends with record {self._seq}, and record {anchored.seq} was anchored"
-        elif await asyncio.to_thread(log_files.hash_of, self._path, anchored.seq) != anchored.hash:
+        elif await asyncio.to_thread(audit_files.hash_of, self._path, anchored.seq) != anchored.hash:
             why = f"record {anchored.seq} is not the one that was anchored"
         else:
             return
@@ -185,7 +185,7 @@ class AuditLog:
                 return
             upto = self._seq
             try:
-                await asyncio.to_thread(log_files.sync, self._file.duplicate())
+                await asyncio.to_thread(audit_files.sync, self._file.duplicate())
             except OSError as problem:
                 self._fail(problem)
             else:
@@ -194,7 +194,7 @@ class AuditLog:
 
 def _first(path: Path, otherwise: int) -> int:
     """The record a file begins with, for its name once it is finished."""
-    for line in log_files.lines(path):
+    for line in audit_files.lines(path):
         if line.whole:
             try:
                 return hash_chain.decode(line.content).seq

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import msgspec
 
-from pincompute.gateway.audit import hash_chain, log_files
+from pincompute.gateway.audit import audit_files, hash_chain
+from pincompute.gateway.audit.audit_files import AuditLine
 from pincompute.gateway.audit.hash_chain import AnchoredHead, AuditRecord
-from pincompute.gateway.audit.log_files import AuditLine
 
 OVERDUE = timedelta(minutes=10)  # that a record may wait for an anchor
 GIVEN = "the head that you gave"
@@ -80,11 +80,11 @@ class HostAnchors:
 
 def verify(path: Path, head: str = "", anchors: HostAnchors | None = None) -> AuditReport:
     """`head` is one that was reported before. Raises OSError."""
-    found = log_files.all_of(path)
+    found = audit_files.all_of(path)
     if not found:
         raise FileNotFoundError(2, "there is no audit log", str(path))
     verifier = _ChainVerifier(head, anchors, _by_record(anchors))
-    for line in chain.from_iterable(map(log_files.lines, found)):
+    for line in chain.from_iterable(map(audit_files.lines, found)):
         verifier.step(line)
     return verifier.report(found)
 
@@ -99,7 +99,7 @@ def _by_record(anchors: HostAnchors | None) -> dict[int, list[AnchoredHead]]:
 def _misnamed(found: Iterable[Path]) -> Iterator[AuditFinding]:
     """Finished files are named by their first record: one that begins later has lost its beginning."""
     for file in found:
-        first, named = next(log_files.lines(file), None), file.suffix[1:]
+        first, named = next(audit_files.lines(file), None), file.suffix[1:]
         with suppress(hash_chain.DamagedLine):
             if first is not None and named.isdigit() and hash_chain.decode(first.content).seq != int(named):
                 yield AuditFinding(str(file), 1, f"is not record {int(named)}, with which this file began")

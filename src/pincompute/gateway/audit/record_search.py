@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from pincompute.gateway.audit import hash_chain, log_files
+from pincompute.gateway.audit import audit_files, hash_chain
 from pincompute.gateway.audit.hash_chain import AuditRecord
 
 MOST = 32 << 20  # bytes that one page reads
@@ -27,7 +27,7 @@ _CURSOR = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
 
 @dataclass(frozen=True, slots=True)
 class AuditQuery:
-    """Empty fields select all records. `resource` and `verb` are of the operation, and `refused` selects denials."""
+    """Empty fields select all records. `resource` and `verb` are of the operation; `denied` selects what permissions denied."""
 
     caller: str = ""
     resource: str = ""
@@ -37,7 +37,7 @@ class AuditQuery:
     request: str = ""
     since: datetime | None = None
     until: datetime | None = None
-    refused: bool = False
+    denied: bool = False
 
     def named(self) -> tuple[tuple[str, str], ...]:
         """The fields that must have a value."""
@@ -47,12 +47,12 @@ class AuditQuery:
     def needles(self) -> tuple[bytes, ...]:
         """What a line that matches contains."""
         found = (f'"{name}":'.encode() + msgspec.json.encode(value) for name, value in self.named())
-        return (*found, DENIED) if self.refused else tuple(found)
+        return (*found, DENIED) if self.denied else tuple(found)
 
     def matches(self, record: AuditRecord) -> bool:
         return (
             all(getattr(record, name) == value for name, value in self.named())
-            and not (self.refused and record.allowed is not False)
+            and not (self.denied and record.allowed is not False)
             and (self.since is None or record.time >= self.since)
             and (self.until is None or record.time <= self.until)
         )
@@ -75,7 +75,7 @@ def search(path: Path, query: AuditQuery, cursor: str = "", limit: int = 100, mo
     for number, file, end in _files(path, cursor):
         if query.until is not None and _begins_after(file, query.until):
             continue
-        for offset, line in log_files.backwards(file, end):
+        for offset, line in audit_files.backwards(file, end):
             if page.full:
                 return AuditPage(tuple(page.found), f"{number}-{offset + len(line) + 1}")
             page.step(line)
@@ -102,10 +102,10 @@ class _Page:
     def step(self, line: bytes) -> None:
         self._read += len(line) + 1
         candidate = all(needle in line for needle in self.needles)
-        due = self.query.since is not None and self._read // log_files.BLOCK > self._block
+        due = self.query.since is not None and self._read // audit_files.BLOCK > self._block
         if not (candidate or due):
             return
-        self._block = self._read // log_files.BLOCK
+        self._block = self._read // audit_files.BLOCK
         with suppress(hash_chain.DamagedLine):
             record = hash_chain.decode(line)
             if self.query.matches(record):
@@ -118,7 +118,7 @@ def _files(path: Path, cursor: str) -> Iterator[tuple[int, Path, int | None]]:
     known = _CURSOR.fullmatch(cursor)
     if cursor and known is None:
         raise ValueError("it is not a cursor of this log")
-    numbered = [(number, file) for file in log_files.all_of(path) if (number := log_files.first_of(file))]
+    numbered = [(number, file) for file in audit_files.all_of(path) if (number := audit_files.first_of(file))]
     for number, file in reversed(numbered):
         if known is None or number < int(known[1]):
             yield number, file, None
@@ -127,7 +127,7 @@ def _files(path: Path, cursor: str) -> Iterator[tuple[int, Path, int | None]]:
 
 
 def _begins_after(file: Path, moment: datetime) -> bool:
-    line = next(log_files.lines(file), None)
+    line = next(audit_files.lines(file), None)
     with suppress(hash_chain.DamagedLine):
         return line is not None and hash_chain.decode(line.content).time > moment + SET_BACK
     return False

@@ -268,7 +268,7 @@ class HistoryRecorder:
             self._store.record(*found)
 
     def _with_project(self, record: AnyRecord) -> AnyRecord:
-        """Stamps the record with its project's uid. A project of the same name is founded only after the end of this one."""
+        """Stamps the record with its project's uid. A project of the same name is created only after the end of this one."""
         project = self._find(HOST, PROJECTS, Key("", record.project))
         return replace(record, project_uid=project.metadata.uid) if project is not None else record
 

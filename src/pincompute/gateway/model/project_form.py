@@ -1,4 +1,4 @@
-"""Project: how users write a tenant, and where each field stands in its resource."""
+"""Project: how users write a project, and where each field stands in its resource."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ProjectStatus(Struct):
 
 
 class Project(SimpleObject, tag_field="kind", tag="Project"):
-    """A tenant: its workloads, its members and what they may do."""
+    """A project: its workloads, its members and what they may do."""
 
     description: Annotated[str, doc("What it is for.")] = ""
     members: Annotated[tuple[ProjectMember, ...], doc("Who may do what.")] = ()

@@ -39,7 +39,10 @@ async def set_pod_security(
     authorizer: NamedDependency[Authorizer],
     call: NamedDependency[Call],
 ) -> PodSecurity:
-    """Lower the level for one project, or take it back. `privileged` needs a reason, a name and an end."""
+    """Set the Pod Security level of one project: lower it, or set it back to restricted.
+
+    `privileged` needs a reason, a name and an end.
+    """
     security = msgspec.convert(msgspec.to_builtins(data), PodSecurity)
     _refuse_past(security, call.at)
 

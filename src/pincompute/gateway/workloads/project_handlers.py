@@ -20,7 +20,7 @@ from pincompute.gateway.model.field_mapping import Data
 from pincompute.gateway.model.simple_kind import stated_spec
 from pincompute.gateway.workloads import object_handlers, pod_security_handlers
 from pincompute.gateway.workloads.object_writer import WriteOptions
-from pincompute.gateway.workloads.project_members import ProjectMembers, founders
+from pincompute.gateway.workloads.project_members import ProjectMembers, with_an_owner
 from pincompute.gateway.workloads.responses import ObjectName
 from pincompute.gateway.workloads.write_service import Removal, WriteService
 
@@ -52,7 +52,7 @@ class ProjectWriter(WriteService):
 
     def to_create(self, kind: SimpleKind[Any], project: str, document: Data, options: WriteOptions) -> DesiredResource:
         desired = super().to_create(kind, project, document, options)
-        members = founders(kind.spec_of(desired.manifest).get("members", []), options.call.caller.name, self._roles)
+        members = with_an_owner(kind.spec_of(desired.manifest).get("members", []), options.call.caller.name, self._roles)
         return desired.with_spec({**desired.manifest["spec"], "members": members})
 
     def to_replace(
@@ -60,7 +60,7 @@ class ProjectWriter(WriteService):
     ) -> DesiredResource:
         """A document that does not state the members, or what only administrators change, leaves it as it is."""
         desired = super().to_replace(kind, names, obj, document, version)
-        kept = object_permissions.protected(kind.path, stated_spec(obj))
+        kept = object_permissions.protected_fields(kind.path, stated_spec(obj))
         return _same_members(kind, obj, desired.with_spec({**kept, **desired.manifest["spec"]}))
 
     def to_patch(self, kind: SimpleKind[Any], names: ObjectName, obj: Object, document: Data, version: str) -> DesiredResource:

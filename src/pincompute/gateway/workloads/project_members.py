@@ -79,7 +79,7 @@ class ProjectMembers:
         await ObjectWriter(PROJECT, self._reads, self._grants).change(wanted, "", self._call.project, author)
 
 
-def founders(members: list[Data], founder: str, roles: Roles) -> list[Data]:
+def with_an_owner(members: list[Data], creator: str, roles: Roles) -> list[Data]:
     """The members of a new project, including an owner. Raises Problem for a role that does not exist."""
     given = [member.get("role", "") for member in members]
     unknown = [
@@ -89,5 +89,5 @@ def founders(members: list[Data], founder: str, roles: Roles) -> list[Data]:
     ]
     if unknown:
         raise problems.invalid(*unknown)
-    others = [member for member in members if member["name"] != founder]
-    return members if OWNER in given else [{"name": founder, "role": OWNER}, *others]
+    others = [member for member in members if member["name"] != creator]
+    return members if OWNER in given else [{"name": creator, "role": OWNER}, *others]

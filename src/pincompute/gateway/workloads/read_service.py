@@ -106,8 +106,8 @@ class ReadService:
     def _is_former(self, obj: Object) -> bool:
         """Returns whether it was in a former project of the name: the journal still knows what that project's members saw."""
         project = self._reads.get(PROJECTS, "", obj.metadata.namespace) if obj.metadata.namespace else None
-        made, founded = obj.metadata.creation_timestamp, project.metadata.creation_timestamp if project is not None else None
-        return made is not None and founded is not None and made < founded
+        made, created = obj.metadata.creation_timestamp, project.metadata.creation_timestamp if project is not None else None
+        return made is not None and created is not None and made < created
 
     def _projects(self, request: ListRequest) -> frozenset[str]:
         """The selected projects in which the caller has permission."""

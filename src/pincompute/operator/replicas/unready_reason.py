@@ -18,7 +18,7 @@ from pincompute.api.builtin import ContainerStateTerminated, ContainerStatus, Po
 PATIENCE = 30.0  # seconds a running container may be unready before its probe is named: three periods of a default probe
 CUT_OFF = 255  # exit code of a container whose end nobody saw
 ROOT_REMEDY = "give the image a USER that is a number and not 0, or set securityContext.runAsUser in the template"
-NO_PROJECT = "the namespace is not that of a project"
+NO_PROJECT = "the namespace is not a project's"
 LONGEST = 400  # characters of a message from elsewhere
 
 _IMAGE = ("ImagePullBackOff", "ErrImagePull", "ErrImageNeverPull", "RegistryUnavailable", "InvalidImageName")

@@ -28,7 +28,9 @@ PAUSE_SOURCE = Path(__file__).parents[1] / "images" / "pause"
 KUBELET_HEALTH = 10248
 PROXY_HEALTH = 10256
 POD_SLOTS = 250
-POD_PROCESSES = 1024  # and threads: servers have tens or hundreds, and 24 such pods fit in the fewest that a kernel allows
+POD_PROCESSES = (
+    1024  # and threads: servers have tens or hundreds, and 32 such pods fit in 32768, the fewest that Linux allows a machine
+)
 IPAM = "/run/cni"  # addresses are forgotten with the node's processes, which held them
 
 

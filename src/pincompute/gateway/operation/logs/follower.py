@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from pincompute.api.builtin import ContainerStateTerminated, ContainerStatus
-from pincompute.gateway.operation.logs import line_format, log_files, source_selection
+from pincompute.gateway.operation.logs import line_format, source_selection, volume_logs
 from pincompute.gateway.operation.logs.line_buffer import LineBuffer
 from pincompute.gateway.operation.logs.line_format import LogSource
 from pincompute.gateway.operation.logs.line_ordering import WAIT, ClockSkew, ReorderBuffer
@@ -159,7 +159,7 @@ class LogFollower:
         opened = self.now()
         since = watermark.since or self._since()
         if self.query.file:
-            stream = log_files.read(self.access, source, self.query, follow=True)
+            stream = volume_logs.read(self.access, source, self.query, follow=True)
         else:
             stream = self.access.logs(
                 source.replica.place, LogOptions(source.container, since, previous=previous, follow=follow)

@@ -85,7 +85,10 @@ class LogQuery:
 _Since = Annotated[str, QueryParameter(description="A duration such as 10m, or a time in RFC 3339.")]
 _Tail = Annotated[int | None, QueryParameter(description="Only so many of the newest lines, of all replicas together.")]
 _Grep = Annotated[str, QueryParameter(description="Only lines that match this regular expression (RE2).")]
-_File = Annotated[str, QueryParameter(description="A file on an emptyDir volume of the container, instead of its console.")]
+_File = Annotated[
+    str,
+    QueryParameter(description="A file on an emptyDir or generic ephemeral volume of the container, instead of its console."),
+]
 _After = Annotated[str, HeaderParameter(name="Last-Event-ID", description="Go on after this event of a former stream.")]
 
 

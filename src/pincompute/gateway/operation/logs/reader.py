@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
 from pincompute.api.builtin import ContainerStatus
-from pincompute.gateway.operation.logs import line_format, log_files, source_selection
+from pincompute.gateway.operation.logs import line_format, source_selection, volume_logs
 from pincompute.gateway.operation.logs.follower import LogFollower
 from pincompute.gateway.operation.logs.line_buffer import LineBuffer
 from pincompute.gateway.operation.logs.line_format import LogSource, Stamped
@@ -100,7 +100,7 @@ class LogReader:
 
     def _open_log(self, source: LogSource) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         if self.query.file:
-            return log_files.read(self.access, source, self.query, follow=False)
+            return volume_logs.read(self.access, source, self.query, follow=False)
         options = LogOptions(source.container, self.query.since, self._tail(), self.query.previous)
         return self.access.logs(source.replica.place, options)
 

@@ -8,7 +8,7 @@ from pincompute.api import template_hash
 from pincompute.api.kinds import WorkloadObject
 from pincompute.gateway import problems
 from pincompute.gateway.operation import replica_lookup as naming
-from pincompute.gateway.operation.logs import log_files
+from pincompute.gateway.operation.logs import volume_logs
 from pincompute.gateway.operation.logs.line_format import LogSource
 from pincompute.gateway.operation.logs.log_query import LogQuery
 from pincompute.gateway.operation.replica_lookup import Replica, WorkloadRef
@@ -26,7 +26,7 @@ def check(obj: WorkloadObject, target: WorkloadRef, there: Sequence[Replica], qu
         naming.choose(target, there, query.replica)
     if query.file:
         first = obj.spec.template["spec"]["containers"][0]["name"]
-        log_files.check(obj.spec.template["spec"], query.container or first, query.file)
+        volume_logs.check(obj.spec.template["spec"], query.container or first, query.file)
     if len(select(there, query)) > MOST:
         raise problems.invalid(
             FieldError("container", f"at most {MOST} logs in one stream", "name a replica or a container to narrow it")

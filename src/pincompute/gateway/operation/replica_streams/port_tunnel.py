@@ -21,7 +21,7 @@ from pincompute.kube.streams.pod_port_forward import PortForward
 
 async def run(socket: UserSocket, tunnel: PortForward, call: Call, permissions: StreamPermissions) -> SessionEnd:
     stream = call.stream
-    async with stream_record.ending(call, permissions):
+    async with stream_record.recorded_end(call, permissions):
         end = await first_end(_in(socket, tunnel, stream), _out(socket, tunnel, stream), permission_end(call, permissions))
         stream.ended = end.record
     with suppress(WebSocketDisconnect, RuntimeError, ConnectionError):

@@ -89,7 +89,7 @@ class ShellSession:
         parts = [self._input(), self._output(), permission_end(self.call, self.permissions), self._idle()]
         if self.transcript is not None:
             parts.append(self._record(self.transcript))
-        async with stream_record.ending(self.call, self.permissions, self.transcript):
+        async with stream_record.recorded_end(self.call, self.permissions, self.transcript):
             end = await first_end(*parts)
             self.call.stream.ended = end.record
             self.call.stream.exit_code = end.exit.code if end.exit is not None else None

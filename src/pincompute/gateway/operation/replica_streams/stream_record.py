@@ -32,7 +32,9 @@ async def cut(call: Call, permissions: StreamPermissions) -> NoReturn:
 
 
 @asynccontextmanager
-async def ending(call: Call, permissions: StreamPermissions, transcript: Transcript | None = None) -> AsyncGenerator[None]:
+async def recorded_end(
+    call: Call, permissions: StreamPermissions, transcript: Transcript | None = None
+) -> AsyncGenerator[None]:
     """Around a stream. Its body says in `call.stream.ended` how it ended, unless it ends by an exception."""
     try:
         yield

@@ -94,7 +94,7 @@ class ReplicaStreamService:
         stream.bytes_in = len(given)
         running = command_execution.run(self.access, found.replica.place, command, given, seconds, passes)
         try:
-            async with stream_record.ending(call, self.permissions, transcript):
+            async with stream_record.recorded_end(call, self.permissions, transcript):
                 output = await first_of(
                     running, stream_record.cut(call, self.permissions), disconnected(), stream_record.write(transcript)
                 )
@@ -154,7 +154,7 @@ class ReplicaStreamService:
         checked, stack, stream = file_copy.check_path(path), AsyncExitStack(), call.stream
         await self._open(call, found, path=checked)
         try:
-            async with stream_record.ending(call, self.permissions):
+            async with stream_record.recorded_end(call, self.permissions):
                 opened = file_copy.download(self.access, found.replica.place, found.container, checked)
                 download = await stack.enter_async_context(opened)
         except (KubeError, Unknown) as error:
@@ -168,7 +168,7 @@ class ReplicaStreamService:
                 stream.bytes_out += len(piece)
 
         async def produce(write: Write) -> None:
-            async with stack, stream_record.ending(call, self.permissions):
+            async with stack, stream_record.recorded_end(call, self.permissions):
                 await first_of(send(write), stream_record.cut(call, self.permissions))
                 stream.ended = COPIED
 
@@ -186,7 +186,7 @@ class ReplicaStreamService:
 
         copying = file_copy.upload(self.access, found.replica.place, found.container, checked, counted())
         try:
-            async with stream_record.ending(call, self.permissions):
+            async with stream_record.recorded_end(call, self.permissions):
                 size = await first_of(copying, stream_record.cut(call, self.permissions))
                 stream.ended = COPIED
         except (KubeError, Unknown) as error:

@@ -81,7 +81,7 @@ def check(pod: Any, container: str, file: str) -> None:
         raise problems.invalid(
             FieldError(
                 "file",
-                "a path below an emptyDir volume of the container, not in memory",
+                "a path below an emptyDir (not in memory) or a generic ephemeral volume of the container",
                 f"{file} is not on such a volume; {container} has: {declared}",
             )
         )
