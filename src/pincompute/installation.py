@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from pincompute import gateway
-from pincompute.api import manifests
+from pincompute.api import admission_policies, manifests
 from pincompute.api.kinds import KINDS, Kinds
 from pincompute.api.labels import (
     AUDIT_HEADS,
@@ -31,6 +31,7 @@ from pincompute.api.meta import Manifest
 from pincompute.api.projects import PROJECTS
 from pincompute.engine import process_policies, rbac
 from pincompute.federation import federation_process as federation
+from pincompute.federation.project import namespace_objects
 from pincompute.gateway import kubernetes_rbac
 from pincompute.operator import operator_process as operator
 from pincompute.region.cluster import manifest_installer as clusters
@@ -85,7 +86,8 @@ def _member_rights(kinds: Kinds) -> list[Manifest]:
     federated = [c.card for c in federation.CONTROLLERS]
     local = [c.card for c in operator.CONTROLLERS]
     return [
-        *process_policies.in_members([*federated, *local]),
+        *process_policies.in_members([*federated, *local], namespace_objects.NAMES),
+        *admission_policies.platform_objects(namespace_objects.KINDS),
         *_service_accounts(FEDERATION, OPERATOR, GATEWAY),
         *_granted(FEDERATION, rbac.cluster_role(federation.NAME, federated, "members")),
         *_granted(OPERATOR, rbac.cluster_role(operator.NAME, local, "local")),

@@ -38,7 +38,7 @@ pytestmark = pytest.mark.region
 
 OURS = {MANAGED_BY: PINCOMPUTE}
 NAMESPACES = {
-    "shop": OURS | {PROJECT: "shop", PROJECT_UID: "uid"},
+    "shop": OURS | {PROJECT: "shop", PROJECT_UID: "u"},
     "monitoring": {},
     "claimed": {PROJECT: "claimed"},  # somebody else's, who copied one of our labels
     "managed": OURS,
@@ -63,11 +63,16 @@ EVICTION = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": 
 RESTART: Manifest = {"metadata": {"annotations": {RESTART_REQUEST: "[]"}}}
 PODS, SHARDS = "/api/v1/namespaces/{}/pods", "/apis/pincompute.io/v1alpha1/namespaces/{}/pinappshards"
 NETWORK_POLICIES = "/apis/networking.k8s.io/v1/namespaces/{}/networkpolicies"
-NETWORK_POLICY = {
+NETWORK_POLICY: Manifest = {
     "apiVersion": "networking.k8s.io/v1",
     "kind": "NetworkPolicy",
     "metadata": {"name": "made", "labels": OURS},
     "spec": {"podSelector": {}},
+}
+SOMEBODY = {
+    "metadata": {"name": "somebody"},
+    "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+    "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "somebody"}],
 }
 BUDGETS = "/apis/policy/v1/namespaces/{}/poddisruptionbudgets"
 
@@ -106,6 +111,8 @@ IN_PROJECTS = {
 @dataclass
 class Cluster:
     admin: Api
+    somebody: Api
+    """May do everything in the cluster by RBAC, and is no administrator of the region."""
     processes: dict[str, Api]
 
     async def attempt(self, what: Try, namespace: str) -> Answer:
@@ -141,10 +148,11 @@ async def cluster(server: RealServer, role: installation.Role, tmp_path: Path) -
     pki = certificates.cluster(layout, name)
     tokens = {p: pki.token(p).read_text() for p in (FEDERATION, GATEWAY, OPERATOR) if pki.token(p).exists()}
     try:
-        for who, token in ({"admin": TOKEN} | tokens).items():
+        for who, token in ({"admin": TOKEN, "somebody": TOKEN} | tokens).items():
             sessions[who] = aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"})
+        sessions["somebody"].headers["Impersonate-User"] = "somebody"
         apis = {who: Api(session, server.url, compact, "shop") for who, session in sessions.items()}
-        made = Cluster(apis.pop("admin"), apis)
+        made = Cluster(apis.pop("admin"), apis.pop("somebody"), apis)
         await _fill(made.admin, role)
         await until(lambda: _confined(made, role), "the policies to be in force")
         yield made
@@ -154,25 +162,22 @@ async def cluster(server: RealServer, role: installation.Role, tmp_path: Path) -
 
 
 async def _fill(admin: Api, role: installation.Role) -> None:
-    """The same objects in every namespace, so that only the namespace differs."""
+    """The same objects in every namespace, so that only the namespace differs. It is a project's until it is filled."""
+    bound = await admin.post("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", SOMEBODY)
+    assert bound.code in (201, 409), bound.body
     for namespace, labels in NAMESPACES.items():
-        project = OURS | {PROJECT: namespace, PROJECT_UID: "uid"}  # shards come into projects only, so it is one at first
+        project = OURS | {PROJECT: namespace, PROJECT_UID: "u"}
         made = await admin.post("/api/v1/namespaces", {"metadata": {"name": namespace, "labels": project}})
         assert made.code in (201, 409), made.body
-        if made.code == 409:
-            continue
-        if role == "member":
+        if role == "member" and made.code == 201:
             for path, body in ((PODS, POD), (SHARDS, SHARD)):
-                await until(lambda: _is_made(admin, path.format(namespace), body), "the namespace to be a project's")  # noqa: B023
-        changed = {label: labels.get(label) for label in project}
-        (await admin.patch(f"/api/v1/namespaces/{namespace}", {"metadata": {"labels": changed}})).ok()
+                answer = await admin.post(path.format(namespace), {**body, "metadata": {"name": "web", "labels": OURS}})
+                assert answer.code == 201, answer.body
+        wanted = {name: labels.get(name) for name in project}
+        (await admin.patch(f"/api/v1/namespaces/{namespace}", {"metadata": {"labels": wanted}})).ok()
     foreign = {**POD, "metadata": {"name": "foreign"}}
     if role == "member":
         assert (await admin.post(PODS.format("shop"), foreign)).code in (201, 409)
-
-
-async def _is_made(admin: Api, path: str, body: Manifest) -> bool:
-    return (await admin.post(path, {**body, "metadata": {"name": "web", "labels": OURS}})).code in (201, 409)
 
 
 async def _confined(cluster: Cluster, role: installation.Role) -> bool:
@@ -185,7 +190,9 @@ async def _confined(cluster: Cluster, role: installation.Role) -> bool:
     )
     outside = [await cluster.attempt(IN_PROJECTS["make a pod"], namespace) for namespace in ("claimed", "managed")]
     own = await cluster.processes[OPERATOR].delete(PODS.format("shop") + "/foreign", dryRun="All")
-    return {gateway.code, own.code, *(answer.code for answer in outside)} == {403}
+    unlisted = {**NETWORK_POLICY, "metadata": {"name": "made"}}
+    listed = await cluster.processes[FEDERATION].post(NETWORK_POLICIES.format("shop"), unlisted, dryRun="All")
+    return {gateway.code, own.code, listed.code, *(answer.code for answer in outside)} == {403}
 
 
 member_only = pytest.mark.parametrize("role", ["member"], indirect=True, scope="module")
@@ -213,6 +220,55 @@ async def test_the_operator_leaves_pods_without_our_label_alone(cluster: Cluster
     released = await operator.patch(f"{pods}/web", {"metadata": {"labels": {MANAGED_BY: None}}}, dryRun="All")
     unmarked = await operator.post(pods, {**POD, "metadata": {"name": "made"}}, dryRun="All")
     assert [taken.code, released.code, unmarked.code] == [403, 403, 403]
+
+
+@member_only
+async def test_the_federation_takes_back_a_network_policy_that_lost_its_label(cluster: Cluster) -> None:
+    """Somebody with rights in the cluster could otherwise open a project for good. Other policies stay theirs."""
+    admin, federation = cluster.admin, cluster.processes[FEDERATION]
+    policies = NETWORK_POLICIES.format("shop")
+    opened = {**NETWORK_POLICY, "spec": {"podSelector": {}, "ingress": [{}], "policyTypes": ["Ingress"]}}
+    for name, code in (("pincompute", 200), ("theirs", 403)):
+        made = await admin.post(policies, {**opened, "metadata": {"name": name}})
+        assert made.code in (201, 409), made.body
+        listed = {**NETWORK_POLICY, "metadata": {"name": name, "labels": OURS}}
+        taken = await federation.patch(f"{policies}/{name}", listed, APPLY, fieldManager="f", force="true", dryRun="All")
+        assert taken.code == code, taken.body
+        released = {**NETWORK_POLICY, "metadata": {"name": name}}
+        kept = await federation.patch(f"{policies}/{name}", released, APPLY, fieldManager="f", force="true", dryRun="All")
+        assert kept.code == 403, kept.body
+        assert (await federation.delete(f"{policies}/{name}", dryRun="All")).code == 403
+        (await admin.delete(f"{policies}/{name}")).ok()
+
+
+@member_only
+async def test_nobody_else_writes_the_platforms_network_policies(cluster: Cluster) -> None:
+    """Neither somebody who may do everything in the cluster, as long as they are no administrator of the region."""
+    admin, federation = cluster.admin, cluster.processes[FEDERATION]
+    policies = NETWORK_POLICIES.format("shop")
+    assert (await federation.post(policies, NETWORK_POLICY)).code in (201, 409)
+    assert (await admin.post(policies, {**NETWORK_POLICY, "metadata": {"name": "theirs"}})).code in (201, 409)
+
+    async def guarded() -> bool:
+        return (await cluster.somebody.delete(f"{policies}/made", dryRun="All")).code == 403
+
+    await until(guarded, "the policy to be in force")
+    opened: Manifest = {"spec": {"ingress": [{}]}}
+    tries: list[tuple[str, str, Any]] = [
+        ("PATCH", "made", opened),
+        ("PATCH", "made", {"metadata": {"labels": {MANAGED_BY: None}}}),
+        ("DELETE", "made", None),
+        ("PATCH", "theirs", {"metadata": {"labels": OURS}}),
+    ]
+    for verb, name, body in tries:
+        path = f"{policies}/{name}"
+        refused = await cluster.somebody.call(verb, path, body, content_type=MERGE, dryRun="All")
+        assert "only the platform writes networkpolicies" in refused.refused(403, "Forbidden")["message"]
+        (await admin.call(verb, path, body, content_type=MERGE, dryRun="All")).ok()
+    (await cluster.somebody.patch(f"{policies}/theirs", opened, MERGE, dryRun="All")).ok()
+    (await cluster.somebody.delete(f"{policies}/theirs", dryRun="All")).ok()
+    for path in (f"{policies}/made", f"{policies}/theirs"):
+        (await admin.delete(path)).ok()
 
 
 @member_only

@@ -8,8 +8,9 @@ cannot read, the schema refuses field by field.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from pincompute.api import (
     crds,
@@ -23,7 +24,7 @@ from pincompute.api import (
     validation_rules,
 )
 from pincompute.api.kinds import KINDS, Kinds, WorkloadKind
-from pincompute.api.meta import GROUP, VERSION, Manifest
+from pincompute.api.meta import GROUP, VERSION, Manifest, Resource
 from pincompute.api.projects import PROJECTS
 from pincompute.api.revisions import PINREVISIONS
 
@@ -99,6 +100,29 @@ def member(kinds: Kinds = KINDS) -> list[Manifest]:
         *_mutating("shards-untracked", _shards_created(kinds), _UNTRACKED, "Ignore"),
         *_shards_in_projects(kinds),
     ]
+
+
+def platform_objects(kinds: Sequence[Resource[Any]]) -> list[Manifest]:
+    """Returns the policies that keep the platform's objects of these kinds in projects: nobody else changes, removes or marks
+    one.
+
+    The API server asks for each write whether the old or the new object carries the label, so other objects cost nothing.
+    """
+    writers = f"({_administrator_or(labels.FEDERATION)} || request.userInfo.username in {list(_CONTROLLERS)})"
+    rule: Manifest = {
+        "expression": writers,
+        "messageExpression": "'only the platform writes ' + request.resource.resource + ' with the label "
+        f"{labels.MANAGED_BY}: {labels.PINCOMPUTE} in a project, and ' + request.userInfo.username + ' is not part of it: "
+        "leave ' + request.name + ' as it is, or make another object without the label'",
+        "reason": "Forbidden",
+    }
+    selected = {"matchResources": {"objectSelector": {"matchLabels": {labels.MANAGED_BY: labels.PINCOMPUTE}}}}
+    made: list[Manifest] = []
+    for kind in kinds:
+        written = Match(kind.group, kind.version, (kind.plural,), ("CREATE", "UPDATE", "DELETE"), projects_only=True)
+        policy, binding = _validating(f"platform-{kind.plural}", written, {"validations": [rule]})
+        made += [policy, {**binding, "spec": {**binding["spec"], **selected}}]
+    return made
 
 
 _MEMBERS_GRANTED: Manifest = {

@@ -7,10 +7,15 @@ labels (`api/admission_policies.py`).
 
 from __future__ import annotations
 
+from datetime import timedelta
 from enum import Enum
 
 from pincompute.api.builtin import Namespace
 from pincompute.api.labels import MANAGED_BY, PINCOMPUTE, PROJECT, PROJECT_UID
+from pincompute.api.meta import ObjectMeta
+
+CLOCK_SKEW = timedelta(minutes=5)
+"""The host's and a member's API server, which date Project and namespace, may differ by this much."""
 
 
 class NamespaceOwner(Enum):
@@ -18,7 +23,7 @@ class NamespaceOwner(Enum):
 
     PROJECT = "the project's own"
     FORMER = "that of a former project of this name"
-    UNCLAIMED = "handed over by an administrator, or made by a version that wrote no uid: the project may adopt it"
+    UNCLAIMED = "made for this project by a version that wrote no uid: the project may adopt it"
     FOREIGN = "somebody else's"
 
 
@@ -27,14 +32,23 @@ def labels_of(project: str, uid: str) -> dict[str, str]:
     return {MANAGED_BY: PINCOMPUTE, PROJECT: project, PROJECT_UID: uid}
 
 
-def owner(namespace: Namespace, uid: str) -> NamespaceOwner:
-    """Returns whose the namespace is for the project with this uid, which has the namespace's name."""
+def owner(namespace: Namespace, project: ObjectMeta) -> NamespaceOwner:
+    """Returns whose the namespace is for the project with this metadata, which has the namespace's name.
+
+    A version that wrote no uid made a namespace after its Project, and left it behind when the Project went. So a namespace
+    without uid that is older than the Project belongs to a former one.
+    """
     held = _holder(namespace)
     if held is None:
         return NamespaceOwner.FOREIGN
     if not held:
-        return NamespaceOwner.UNCLAIMED
-    return NamespaceOwner.PROJECT if held == uid else NamespaceOwner.FORMER
+        return NamespaceOwner.UNCLAIMED if _made_since(namespace, project) else NamespaceOwner.FORMER
+    return NamespaceOwner.PROJECT if held == project.uid else NamespaceOwner.FORMER
+
+
+def _made_since(namespace: Namespace, project: ObjectMeta) -> bool:
+    made, since = namespace.metadata.creation_timestamp, project.creation_timestamp
+    return made is not None and since is not None and made + CLOCK_SKEW >= since
 
 
 def is_project(namespace: Namespace | None) -> bool:

@@ -7,7 +7,8 @@ evaluation. Everybody but the named users is left alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from pincompute.api.builtin import NAMESPACES, PODS
@@ -19,6 +20,9 @@ from pincompute.engine.rbac import SUBRESOURCES
 _WRITES = ("CREATE", "UPDATE", "DELETE")
 _STREAMS = ("exec", "attach", "portforward", "proxy")
 _NOT_OURS: Manifest = {"matchExpressions": [{"key": MANAGED_BY, "operator": "NotIn", "values": [PINCOMPUTE]}]}
+_ONLY_MANAGED = f"""'pincompute writes and opens only what it manages: ' + request.resource.resource + ' ' + request.name
+    + ' in namespace ' + request.namespace + ' must carry the label {MANAGED_BY}: {PINCOMPUTE}, and the namespace also '
+    + 'the label {PROJECT}'"""
 _NO_PROJECT: Manifest = {"matchExpressions": [{"key": PROJECT, "operator": "DoesNotExist"}]}
 
 
@@ -32,12 +36,18 @@ def written(cards: Iterable[Card[Any]], where: Where) -> list[tuple[Resource[Any
     return sorted(found.items(), key=lambda item: (item[0].group, item[0].plural))
 
 
-def in_members(cards: Sequence[Card[Any]]) -> list[Manifest]:
-    """Returns the policies of a member: `cards` are those of the federation and the operator."""
+def in_members(cards: Sequence[Card[Any]], listed: Mapping[Resource[Any], Sequence[str]]) -> list[Manifest]:
+    """Returns the policies of a member: `cards` are those of the federation and the operator. `listed` are the objects that
+    every project's namespace holds, by kind and name.
+    """
     kinds = [*written(cards, "members"), *written(cards, "local")]
     streams = _rule(PODS, {f"{PODS.plural}/{stream}" for stream in _STREAMS}, "CONNECT")
     return [
-        *_in_projects([streams, *(_rule(kind, parts) for kind, parts in _united(kinds))], [kind for kind, _ in _united(kinds)]),
+        *_in_projects(
+            [streams, *(_rule(kind, parts) for kind, parts in _united(kinds))],
+            [kind for kind, _ in _united(kinds) if kind not in listed],
+        ),
+        *_listed_objects(listed),
         *_namespaces_of_projects(),
         *_only_restart_requests(),
     ]
@@ -59,14 +69,11 @@ def _in_projects(rules: list[Manifest], kinds: list[Resource[Any]]) -> list[Mani
     A binding for each reason, because the terms of one selector must all be met. An eviction and a stream have no labels.
     """
     marked = [_rule(kind, {kind.plural}) for kind in kinds]
-    message = f"""'pincompute writes and opens only what it manages: ' + request.resource.resource + ' ' + request.name
-        + ' in namespace ' + request.namespace + ' must carry the label {MANAGED_BY}: {PINCOMPUTE}, and the namespace also '
-        + 'the label {PROJECT}'"""
     policy = _policy(
         "processes-in-projects",
         rules,
         (FEDERATION, GATEWAY, OPERATOR),
-        [{"expression": "false", "messageExpression": message, "reason": "Forbidden"}],
+        [{"expression": "false", "messageExpression": _ONLY_MANAGED, "reason": "Forbidden"}],
     )
     return [
         policy,
@@ -74,6 +81,30 @@ def _in_projects(rules: list[Manifest], kinds: list[Resource[Any]]) -> list[Mani
         _binding(policy, "processes-in-projects", {"namespaceSelector": _NO_PROJECT}),
         _binding(policy, "processes-own-objects", {"objectSelector": _NOT_OURS, "resourceRules": marked}),
     ]
+
+
+def _listed_objects(listed: Mapping[Resource[Any], Sequence[str]]) -> list[Manifest]:
+    """Of the kinds that every project holds, a process writes what is marked as ours, and takes back a listed name that lost
+    its mark: otherwise whoever removes the label could open a project for good.
+    """
+    places = list(chain.from_iterable([f"{kind.plural}/{name}" for name in names] for kind, names in listed.items()))
+    after = f"object.metadata.?labels[?'{MANAGED_BY}'].orValue('') == '{PINCOMPUTE}'"
+    before = f"oldObject.metadata.?labels[?'{MANAGED_BY}'].orValue('') == '{PINCOMPUTE}'"
+    taken_back = f"(request.operation == 'UPDATE' && (request.resource.resource + '/' + request.name) in {places})"
+    policy = _policy(
+        "processes-listed-objects",
+        [_rule(kind, {kind.plural}) for kind in listed],
+        (FEDERATION, GATEWAY, OPERATOR),
+        [
+            {
+                "expression": f"(request.operation == 'DELETE' || {after})"
+                f" && (request.operation == 'CREATE' || {before} || {taken_back})",
+                "messageExpression": _ONLY_MANAGED,
+                "reason": "Forbidden",
+            }
+        ],
+    )
+    return [policy, _binding(policy, "processes-listed-objects", {})]
 
 
 def _namespaces_of_projects() -> list[Manifest]:

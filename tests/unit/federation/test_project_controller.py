@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ from pincompute.federation.project import namespace_objects, project_controller
 from pincompute.federation.project.project_namespaces import ObservedProject, ProjectNamespace
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
+FOUNDED = NOW - timedelta(days=2)
 UNCLAIMED = {MANAGED_BY: PINCOMPUTE, PROJECT: "shop"}
 OURS = {**UNCLAIMED, PROJECT_UID: "p"}
 WHOLE = {**OURS, **pod_security_defaults.namespace_labels()}
@@ -37,6 +39,13 @@ NAMESPACE_LABELS: dict[str, tuple[dict[str, str] | None, list[type], str]] = {
     "of somebody else who knows the uid": ({PROJECT: "shop", PROJECT_UID: "p"}, [], "NameTaken"),
     "of another project": ({**WHOLE, PROJECT: "bank"}, [], "NameTaken"),
     "of a former project of the name": ({**WHOLE, PROJECT_UID: "former"}, [], "FormerNamespace"),
+}
+
+WITHOUT_UID: dict[str, tuple[timedelta | None, str]] = {
+    "made after its project": (timedelta(seconds=1), "Preparing"),
+    "made after its project, by a clock that runs late": (timedelta(minutes=-4), "Preparing"),
+    "left behind by a former project": (timedelta(minutes=-6), "FormerNamespace"),
+    "of an unknown age": (None, "FormerNamespace"),
 }
 
 
@@ -61,6 +70,28 @@ def test_a_namespace_is_brought_to_the_standard_only_if_it_is_the_projects(case:
     assert all(write.ref.cluster == cluster for write in writes)
     assert all(write.body["metadata"]["labels"] == WHOLE for write in writes)
     assert ready(made).reason == reason
+
+
+@pytest.mark.usefixtures("bare")
+@pytest.mark.parametrize("case", WITHOUT_UID)
+@pytest.mark.parametrize("cluster", [HOST, "a1"])
+def test_a_namespace_without_uid_is_adopted_only_if_it_was_made_for_this_project(case: str, cluster: str) -> None:
+    """A version that wrote no uid left the namespaces of deleted projects behind, with secrets and volumes."""
+    age, reason = WITHOUT_UID[case]
+    made_at = None if age is None else FOUNDED + age
+    made = project_controller.decide(observed(found(cluster, UNCLAIMED, made_at=made_at)))
+    assert ready(made).reason == reason
+    assert any(isinstance(action, Apply) for action in made.actions) == (reason == "Preparing")
+
+
+@pytest.mark.usefixtures("bare")
+@pytest.mark.parametrize("labels", [{"team": "web"}, {**WHOLE, PROJECT_UID: "former"}, {PROJECT: "bank"}])
+def test_the_message_has_the_command_that_hands_a_namespace_over(labels: dict[str, str]) -> None:
+    message = ready(project_controller.decide(observed(found("a1", labels)))).message
+    (command,) = re.findall(r"kubectl label --overwrite namespace shop (.*)", message)
+    handed = {**labels, **dict(pair.split("=") for pair in command.split())}
+    made = project_controller.decide(observed(found("a1", handed, made_at=FOUNDED - timedelta(days=9))))
+    assert ready(made).reason in ("Preparing", "Prepared")
 
 
 LATER = "2026-11-02T00:00:00Z"  # a day after NOW
@@ -137,6 +168,12 @@ CONTENTS: dict[str, tuple[tuple[NetworkPolicy, ...], list[type]]] = {
 }
 
 
+def test_every_listed_name_may_be_taken_back() -> None:
+    """An admission policy lets the federation write what lost its label only where the name is listed."""
+    listed = [(made.resource, made.name) for made in namespace_objects.listed(project())]
+    assert listed == [(kind, name) for kind, names in namespace_objects.NAMES.items() for name in names]
+
+
 @pytest.mark.parametrize("case", CONTENTS)
 def test_a_members_namespace_holds_what_is_listed(case: str, walled: Project) -> None:
     there, kinds = CONTENTS[case]
@@ -211,6 +248,7 @@ def test_then_those_of_the_members_go_by_uid_and_only_the_projects_own() -> None
         found("c1", {**WHOLE, PROJECT_UID: "former"}),
         found("d1", UNCLAIMED),
         found("e1", WHOLE, deleting=True),
+        found("f1", UNCLAIMED, made_at=FOUNDED - timedelta(days=9)),
     )
     made = project_controller.decide(observed(*spaces, of=project(deleting=True)))
     assert [(a.ref.cluster, a.uid) for a in made.actions if isinstance(a, Delete)] == [("a1", "ns-a1"), ("d1", "ns-d1")]
@@ -244,16 +282,25 @@ def test_the_project_goes_once_every_cluster_proves_that_it_holds_no_namespace_o
 
 def project(*, deleting: bool = False, finalizers: tuple[str, ...] = (NAMESPACES_FINALIZER,)) -> Project:
     meta = ObjectMeta(name="shop", uid="p", generation=1, resource_version="1", finalizers=finalizers)
-    return Project(metadata=msgspec.structs.replace(meta, deletion_timestamp=NOW if deleting else None))
+    times = {"creation_timestamp": FOUNDED, "deletion_timestamp": NOW if deleting else None}
+    return Project(metadata=msgspec.structs.replace(meta, **times))
 
 
-def found(cluster: str, labels: dict[str, str] | None, *, deleting: bool = False, why: str = "") -> ProjectNamespace:
+def found(
+    cluster: str,
+    labels: dict[str, str] | None,
+    *,
+    deleting: bool = False,
+    why: str = "",
+    made_at: datetime | None = FOUNDED,
+) -> ProjectNamespace:
     if labels is None:
         return ProjectNamespace(cluster, None)
     told = (Condition(type="NamespaceFinalizersRemaining", status="True", reason="SomeFinalizersRemain", message=why),)
-    meta = ObjectMeta(name="shop", uid=f"ns-{cluster}", labels=labels, deletion_timestamp=NOW if deleting else None)
+    times = {"creation_timestamp": made_at, "deletion_timestamp": NOW if deleting else None}
+    meta = msgspec.structs.replace(ObjectMeta(name="shop", uid=f"ns-{cluster}", labels=labels), **times)
     there = Namespace(metadata=meta, status=NamespaceStatus(conditions=told if why else ()))
-    return ProjectNamespace(cluster, there, project_namespace.owner(there, "p"))
+    return ProjectNamespace(cluster, there, project_namespace.owner(there, project().metadata))
 
 
 def observed(*namespaces: ProjectNamespace, of: Project | None = None) -> ObservedProject:

@@ -1,7 +1,8 @@
 """Lists the objects that every member namespace of a project must hold before a pod may run there, such as its NetworkPolicy.
 
-To add a kind, add its resource to `KINDS` and its manifests to `of`. The project controller then applies them, repairs what
-somebody changes or removes, and removes what is no longer listed; a member gets no shard before it holds all of them.
+To add a kind, add its resource with the names to `NAMES` and its manifests to `of`. The project controller then applies them,
+repairs what somebody changes or removes, and removes what is no longer listed; a member gets no shard before it holds all of
+them. Admission policies let nobody but the federation and administrators write these objects.
 Write out every field that an API server would fill in, in its own notation ("1", not "1000m"): a spec that differs from the
 listed one counts as changed.
 """
@@ -21,7 +22,10 @@ from pincompute.domain.project_namespace import NamespaceOwner
 from pincompute.engine.plan import Apply, Delete, Ref, Replace, update
 from pincompute.kube.cache_views import Views
 
-KINDS: tuple[Resource[Any], ...] = (NETWORKPOLICIES,)
+NAMES: Mapping[Resource[Any], tuple[str, ...]] = {NETWORKPOLICIES: (network_isolation.NAME,)}
+"""All names of listed objects, by kind: an admission policy lets the federation take one back that lost its label."""
+
+KINDS: tuple[Resource[Any], ...] = tuple(NAMES)
 LABELS: Mapping[str, str] = {MANAGED_BY: PINCOMPUTE}
 """Processes cache only objects of these kinds that carry these labels: the platform's."""
 
@@ -121,7 +125,7 @@ def lacking(project: str, member: str, views: Views) -> str:
         return f"namespace {project} is missing"
     if namespace.deleting:
         return f"namespace {project} is being deleted"
-    owner = project_namespace.owner(namespace, found.metadata.uid)
+    owner = project_namespace.owner(namespace, found.metadata)
     if owner is not NamespaceOwner.PROJECT:
         return f"namespace {project} is {_OTHERS[owner]}"
     missing = (

@@ -5,7 +5,7 @@ lowered the project. Those in members hold the objects that `namespace_objects` 
 changes, in every cluster that answers, and a lowered level when it ends.
 A namespace is the project's own by the platform's label, the project's name and the Project's uid. Any other namespace of this
 name belongs to somebody else, or to a former project: the controller reports it and never takes it over (S-002). A namespace of
-a version that wrote no uid is adopted once.
+a version that wrote no uid is adopted once, unless it is older than the Project.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import msgspec
 from pincompute.api import conditions
 from pincompute.api.builtin import NAMESPACES
 from pincompute.api.conditions import Condition
-from pincompute.api.labels import HOST, MANAGED_BY, NAMESPACES_FINALIZER, PINCOMPUTE, PROJECT
+from pincompute.api.labels import HOST, NAMESPACES_FINALIZER
 from pincompute.api.member_clusters import MEMBERCLUSTERS
 from pincompute.api.meta import Key, Manifest, Object
 from pincompute.api.projects import PROJECTS, RESTRICTED, PodSecurityLevel, Project
@@ -105,14 +105,15 @@ def _condition(observed: ObservedProject, writes: tuple[Action, ...]) -> Conditi
             observed,
             "NameTaken",
             f"namespace {name} in {foreign} exists and is not the platform's; choose another name, or hand it over as an "
-            f"administrator of that cluster: kubectl label namespace {name} {MANAGED_BY}={PINCOMPUTE} {PROJECT}={name}",
+            f"administrator of that cluster: {_handover(observed.project)}",
         )
     if former := _clusters(observed, NamespaceOwner.FORMER):
         return _not_ready(
             observed,
             "FormerNamespace",
             f"{former} still holds the namespace of a former project {name}, which this project does not inherit; an "
-            f"administrator of that cluster removes it: kubectl delete namespace {name}",
+            f"administrator of that cluster removes it: kubectl delete namespace {name}; or, to give this project "
+            f"everything in it: {_handover(observed.project)}",
         )
     going = [found.cluster for found in observed.namespaces if found.there is not None and found.there.deleting]
     if writes or going:
@@ -121,6 +122,13 @@ def _condition(observed: ObservedProject, writes: tuple[Action, ...]) -> Conditi
     generation = observed.project.metadata.generation
     message = "every cluster has the project's namespace"
     return Condition(type="Ready", status="True", observed_generation=generation, reason="Prepared", message=message)
+
+
+def _handover(project: Project) -> str:
+    """Returns the command that makes the namespace the project's own."""
+    labels = project_namespace.labels_of(project.metadata.name, project.metadata.uid)
+    pairs = " ".join(f"{name}={value}" for name, value in labels.items())
+    return f"kubectl label --overwrite namespace {project.metadata.name} {pairs}"
 
 
 def _clusters(observed: ObservedProject, owner: NamespaceOwner) -> str:

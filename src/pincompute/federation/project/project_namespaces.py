@@ -78,5 +78,5 @@ def _in_members(members: list[str], project: Project, views: Views) -> Iterator[
 def _in_cluster(cluster: str, project: Project, views: Views) -> ProjectNamespace:
     there = views.view(cluster, NAMESPACES).get(Key("", project.metadata.name))
     objects: Present = namespace_objects.present(project, cluster, views) if cluster != HOST else {}
-    owner = project_namespace.owner(there, project.metadata.uid) if there is not None else None
+    owner = project_namespace.owner(there, project.metadata) if there is not None else None
     return ProjectNamespace(cluster, there, owner, objects)
