@@ -13,7 +13,7 @@ from pincompute.region.network_policy.policy_state import PolicyState, RuleChang
 
 
 def pod(namespace: str, name: str, address: str, **more: object) -> NetworkPod:
-    metadata = {"name": name, "namespace": namespace, "labels": {"app": name.split("-")[0]}}
+    metadata = {"name": name, "namespace": namespace, "labels": {"app": name.split("-", maxsplit=1)[0]}}
     return msgspec.convert({"metadata": metadata, "spec": more, "status": {"podIP": address, "phase": "Running"}}, NetworkPod)
 
 

@@ -222,7 +222,8 @@ def _compiled(policy: NetworkPolicy) -> CompiledPolicy:
     try:
         return compile_policy(policy)
     except ValueError as error:
-        log.error("a network policy is closed: it does not compile", extra={"policy": str(policy.key), "problem": str(error)})  # noqa: TRY400 - the trace says no more
+        said = {"policy": str(policy.key), "problem": str(error)}
+        log.error("a network policy that does not compile is closed", extra=said)  # noqa: TRY400 - the trace says no more
         return closed_policy(policy)
 
 
