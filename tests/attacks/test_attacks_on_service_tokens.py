@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from gateway.served_gateway import Running, running
-from gateway_access.access_fixtures import START, InMemoryTokenStorage, Time, World, user
+from gateway_access.access_fixtures import START, InMemoryTokenStorage, Time, World, project, user
+from msgspec.structs import replace
 
 from pincompute.gateway.access import ServiceTokens, TokenScope
 from pincompute.gateway.access.service_tokens import GROUPS_LIFETIME, KEPT, MOST, PRUNE, ServiceToken, caller
@@ -92,6 +93,28 @@ async def test_the_groups_of_a_token_of_an_earlier_version_end_as_well():
     present = tokens.in_force("t")
     assert present is not None
     assert caller(present).groups_until == (START + GROUPS_LIFETIME).timestamp()
+
+
+async def test_a_token_of_a_former_project_without_members_does_not_open_a_later_one():
+    """A platform administrator needs no membership, so nothing but the project's uid tells the two apart."""
+    world, admin = World(), user("anna", "admins")
+    tokens: list[Caller] = []
+    for uid, founded in (("first", START), ("second", START - timedelta(seconds=2))):
+        bare = project("bare", uid)
+        world.projects["bare"] = replace(bare, metadata=replace(bare.metadata, creation_timestamp=founded))
+        tokens.append(await world.service(admin, TokenScope("bare", role="viewer")))
+        assert world.authorizer.decide(tokens[-1], READ, "bare").allowed
+    assert not world.authorizer.decide(tokens[0], READ, "bare").allowed
+
+
+async def test_no_token_is_made_ahead_for_a_project_that_somebody_will_create(tmp_path: Path):
+    access = AccessSettings(platform_roles={"admin": ("root",)})
+    async with running(tmp_path, access=access) as gateway:
+        root = gateway.issuer.token("root")
+        for project_name, status in (("shop", 201), ("to-come", 404)):
+            asked = {"name": "ci", "project": project_name, "role": "viewer"}
+            answer = await gateway.send("POST", "/v1/tokens", asked, root)
+            assert answer.status == status, answer.text
 
 
 async def test_nobody_fills_the_store_with_tokens():

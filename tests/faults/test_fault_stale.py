@@ -30,6 +30,7 @@ from pincompute.domain import project_namespace
 from pincompute.engine.api_refusals import ApiRefusals
 from pincompute.engine.controller import Controller
 from pincompute.engine.engine import Engine
+from pincompute.federation.project import project_namespaces
 from pincompute.federation.scheduling import scheduling_queue
 from pincompute.federation.workload import orphan_collection
 from pincompute.federation.workload import workload_controller as workload
@@ -104,7 +105,11 @@ async def process(
         clusters = Clusters(user_agent="test", timing=PATIENT, clock=clock)
         for resource, indexes in replicas.INDEXES.items():
             clusters.declare("local", resource, indexes)
-        for resource, indexes in (*scheduling_queue.INDEXES.items(), *workload.INDEXES.items()):
+        for resource, indexes in (
+            *scheduling_queue.INDEXES.items(),
+            *workload.INDEXES.items(),
+            *project_namespaces.INDEXES.items(),
+        ):
             clusters.declare("host", resource, indexes)
         engine = Engine(controllers, clusters, now=lambda: datetime.now(UTC) + age)
         await stack.enter_async_context(clusters)

@@ -14,6 +14,7 @@ from region_edits import CRAMPED, ROOMY, AppEdit, Edit, PodEdit, apply, begin
 from pincompute.api.kinds import KINDS
 from pincompute.api.labels import HOST, LOCAL
 from pincompute.federation import federation_process as federation
+from pincompute.federation.project import project_namespaces
 from pincompute.federation.scheduling import scheduling_queue
 from pincompute.federation.workload import workload_controller as workload
 from pincompute.federation.workload import workload_model
@@ -39,7 +40,7 @@ TIERS = ("OnDemand", "Reserved", "Preemptible")
 OF_WORKLOADS = {
     kind.workload: {**scheduling_queue.INDEXES[kind.workload], **workload_model.INDEXES[kind.workload]} for kind in KINDS
 }
-ALL_INDEXES = {**INDEXES, **workload.INDEXES, **OF_WORKLOADS}
+ALL_INDEXES = {**INDEXES, **workload.INDEXES, **project_namespaces.INDEXES, **OF_WORKLOADS}
 
 
 def processes(members: tuple[str, ...]) -> tuple[SimulatedProcess, ...]:

@@ -23,7 +23,7 @@ class AsyncClient(AsyncResources):
         self, using: Context | None = None, *, policy: retry.Policy | None = None, hooks: Sequence[hooks.Hook] = (), **over: str
     ) -> None:
         self.context = using or context(**over)
-        credentials, self.state = session_of(self.context, policy, hooks)
+        self.state = session_of(self.context, policy, hooks)
         http = httpx2.AsyncClient(
             base_url=self.context.server,
             verify=drivers.trust(self.context.ca),
@@ -31,7 +31,7 @@ class AsyncClient(AsyncResources):
             follow_redirects=False,
             trust_env=drivers.may_use_proxy(self.context.server),
         )
-        self._driver = AsyncDriver(self.state, http, credentials.renew)
+        self._driver = AsyncDriver(self.state, http)
         self.caller = AsyncCaller(self._driver)
         super().__init__(self.caller)
 

@@ -44,7 +44,7 @@ class Client(Resources):
         self, using: Context | None = None, *, policy: retry.Policy | None = None, hooks: Sequence[hooks.Hook] = (), **over: str
     ) -> None:
         self.context = using or context(**over)
-        credentials, self.state = session_of(self.context, policy, hooks)
+        self.state = session_of(self.context, policy, hooks)
         http = httpx2.Client(
             base_url=self.context.server,
             verify=drivers.trust(self.context.ca),
@@ -52,7 +52,7 @@ class Client(Resources):
             follow_redirects=False,
             trust_env=drivers.may_use_proxy(self.context.server),
         )
-        self._driver = SyncDriver(self.state, http, credentials.renew)
+        self._driver = SyncDriver(self.state, http)
         self.caller = SyncCaller(self._driver)
         super().__init__(self.caller)
 
@@ -66,12 +66,19 @@ class Client(Resources):
         self.close()
 
 
-def session_of(using: Context, policy: retry.Policy | None, given: Sequence[hooks.Hook]) -> tuple[TokenSource, ClientSession]:
+def session_of(using: Context, policy: retry.Policy | None, given: Sequence[hooks.Hook]) -> ClientSession:
     if not using.server:
         raise ConfigurationError(
             "no server is known", remedy="`pin login --server https://HOST:PORT`, or set PINCOMPUTE_SERVER"
         )
     drivers.check_address(using.server)
     credentials = TokenSource(using, configuration.path())
-    session = ClientSession(using.server, credentials.token, credentials.renewable, policy or retry.Policy(), tuple(given))
-    return credentials, session
+    return ClientSession(
+        using.server,
+        credentials.token,
+        credentials.renewable,
+        credentials.renewal_due,
+        credentials.renew,
+        policy or retry.Policy(),
+        tuple(given),
+    )

@@ -91,7 +91,11 @@ class ProjectNetwork(Struct):
 
     allow_from: Annotated[
         tuple[Annotated[str, doc("Name of a project.", pattern=NAME, maxLength=63)], ...],
-        doc("Projects whose pods may connect to this project's pods.", maxItems=100, x_kubernetes_list_type="set"),
+        doc(
+            "Projects whose pods may connect to this project's pods: those that have these names now.",
+            maxItems=100,
+            x_kubernetes_list_type="set",
+        ),
     ] = ()
     egress: Annotated[tuple[ProjectEgress, ...], doc("Addresses outside the platform.", maxItems=100)] = ()
 
@@ -115,12 +119,25 @@ class RemainingNamespace(Struct):
     message: Annotated[str, doc("What is left there, or why that is not known.")] = ""
 
 
+class AllowedProject(Struct):
+    name: Annotated[str, doc("A name in spec.network.allowFrom.")]
+    uid: Annotated[str, doc("The uid of the project that had this name when it was allowed.")]
+
+
 class ProjectStatus(Struct):
     observed_generation: Annotated[int, doc("The last metadata.generation that was acted on.")] = 0
     pod_security: Annotated[PodSecurityLevel, doc("The level that holds now; restricted when a lowered one has ended.")] = (
         RESTRICTED
     )
     conditions: Conditions = ()
+    allowed_projects: Annotated[
+        tuple[AllowedProject, ...],
+        doc(
+            "The projects that spec.network.allowFrom lets in. A later project of the same name is not let in.",
+            x_kubernetes_list_type="map",
+            x_kubernetes_list_map_keys=["name"],
+        ),
+    ] = ()
     remaining: Annotated[
         tuple[RemainingNamespace, ...], doc("Of a project that is being deleted: where something of it is left.")
     ] = ()

@@ -2,17 +2,19 @@
 
 Pods of the project reach each other, the cluster's DNS, and what `spec.network` opens. A connection between two projects is
 the receiving project's to allow, so the policy lets pods out to every project's pods, and each project's policy lets in.
+A name in `spec.network.allowFrom` means the project that has it when the platform first sees both: the project's status keeps
+the uid, and a later project of the name stays outside until an owner removes the name and adds it again.
 Private addresses outside the projects (nodes, API servers, the metadata service of a cloud) stay closed in any case.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from pincompute.api.labels import PROJECT
+from pincompute.api.labels import PROJECT, PROJECT_UID
 from pincompute.api.meta import Manifest
-from pincompute.api.projects import EgressPort, Project, ProjectEgress
+from pincompute.api.projects import AllowedProject, EgressPort, Project, ProjectEgress
 from pincompute.api.validation_rules import PRIVATE_RANGES, contains, public_range
 
 NAME = "pincompute"
@@ -32,7 +34,7 @@ def policy(project: Project) -> Manifest:
     """Returns the one policy of a project: its kind, name and spec, with every field that an API server would fill in."""
     network = project.spec.network
     inside: Manifest = {"podSelector": {}}
-    allowed = [_pods_of(name) for name in sorted(set(network.allow_from) - {project.metadata.name})]
+    allowed = [_pods_of(each) for each in project.status.allowed_projects if each.name in network.allow_from]
     projects = {"namespaceSelector": {"matchExpressions": [{"key": PROJECT, "operator": "Exists"}]}}
     return {
         "apiVersion": "networking.k8s.io/v1",
@@ -47,8 +49,20 @@ def policy(project: Project) -> Manifest:
     }
 
 
-def _pods_of(project: str) -> Manifest:
-    return {"namespaceSelector": {"matchLabels": {_NAMESPACE: project, PROJECT: project}}}
+def allowed_projects(project: Project, uids: Mapping[str, str]) -> tuple[AllowedProject, ...]:
+    """Returns the projects that `spec.network.allowFrom` means; `uids` are those of the projects that exist, by name.
+
+    A name without a project means the first project that gets it.
+    """
+    known = {each.name: each.uid for each in project.status.allowed_projects}
+    names = sorted(set(project.spec.network.allow_from) - {project.metadata.name})
+    found = {name: known.get(name) or uids.get(name, "") for name in names}
+    return tuple(AllowedProject(name=name, uid=uid) for name, uid in found.items() if uid)
+
+
+def _pods_of(project: AllowedProject) -> Manifest:
+    labels = {_NAMESPACE: project.name, PROJECT: project.name, PROJECT_UID: project.uid}
+    return {"namespaceSelector": {"matchLabels": labels}}
 
 
 def _egress(wanted: tuple[ProjectEgress, ...]) -> Iterator[Manifest]:

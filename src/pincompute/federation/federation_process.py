@@ -11,7 +11,7 @@ from pincompute.engine.api_refusals import ApiRefusals
 from pincompute.engine.controller import Controller
 from pincompute.engine.server_process import ServerProcess
 from pincompute.federation.member import health, removal
-from pincompute.federation.project import namespace_objects, project_controller
+from pincompute.federation.project import namespace_objects, project_controller, project_namespaces
 from pincompute.federation.scheduling import pool_controller, scheduling_queue
 from pincompute.federation.workload import orphan_collection
 from pincompute.federation.workload import workload_controller as workload
@@ -42,7 +42,11 @@ async def run(kubeconfig: Path, context: str, port: int) -> None:
     """Runs until it is stopped. Raises ConfigError when the kubeconfig cannot be used."""
     host = load_kubeconfig(kubeconfig, context)
     clusters = Clusters(user_agent=f"{NAME}/{__version__}")
-    for resource, indexes in (*scheduling_queue.INDEXES.items(), *workload.INDEXES.items()):
+    for resource, indexes in (
+        *scheduling_queue.INDEXES.items(),
+        *workload.INDEXES.items(),
+        *project_namespaces.INDEXES.items(),
+    ):
         clusters.declare("host", resource, indexes)
     for kind in namespace_objects.KINDS:
         clusters.declare("members", kind, scope=InformerScope(labels=namespace_objects.LABELS))

@@ -153,7 +153,10 @@ async def create_token(
             f"{call.caller.principal} may not do all that this token could in project {data.project}",
             "name a lesser role, or fewer operations",
         )
-    secret, made = await tokens.create(data.name, call.caller, call.caller.name, scope, timedelta(days=data.days))
+    bound = authorizer.bind(scope)
+    if bound is None:
+        raise problems.not_found(f"project {data.project}")
+    secret, made = await tokens.create(data.name, call.caller, call.caller.name, bound, timedelta(days=data.days))
     return _token(made, secret)
 
 

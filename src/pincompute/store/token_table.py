@@ -15,11 +15,15 @@ from pincompute.store.sql_tables import tokens as table
 
 
 class TokenScope(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """Where and what: a project ("*" for all), and a role or operations such as `apps:get`, `apps:*`. No both: nothing."""
+    """Where and what: a project ("*" for all), and a role or operations such as `apps:get`, `apps:*`. No both: nothing.
+
+    `project_uid` is the uid of the project that the token was made for. It is empty for "*" and on tokens of earlier versions.
+    """
 
     project: str
     role: str = ""
     operations: tuple[str, ...] = ()
+    project_uid: str = ""
 
 
 class ServiceToken(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -5,17 +5,36 @@ from __future__ import annotations
 import ipaddress
 
 import pytest
+from msgspec.structs import replace
 
 from pincompute.api.meta import Manifest, ObjectMeta
-from pincompute.api.projects import EgressPort, Project, ProjectEgress, ProjectNetwork, ProjectSpec
+from pincompute.api.projects import (
+    AllowedProject,
+    EgressPort,
+    Project,
+    ProjectEgress,
+    ProjectNetwork,
+    ProjectSpec,
+    ProjectStatus,
+)
 from pincompute.domain import network_isolation
 
 SECRET = ("10.64.0.1", "169.254.169.254", "192.168.1.1", "172.20.0.1", "100.64.0.9", "127.0.0.1", "fd00::1", "fe80::1", "::1")
 
 
 def policy(*allow_from: str, egress: tuple[ProjectEgress, ...] = ()) -> Manifest:
+    project = shop(*allow_from, egress=egress)
+    allowed = network_isolation.allowed_projects(project, {name: f"uid-{name}" for name in allow_from})
+    return network_isolation.policy(allowing(project, *allowed))["spec"]
+
+
+def shop(*allow_from: str, egress: tuple[ProjectEgress, ...] = ()) -> Project:
     network = ProjectNetwork(allow_from=allow_from, egress=egress)
-    return network_isolation.policy(Project(metadata=ObjectMeta(name="shop"), spec=ProjectSpec(network=network)))["spec"]
+    return Project(metadata=ObjectMeta(name="shop"), spec=ProjectSpec(network=network))
+
+
+def allowing(project: Project, *allowed: AllowedProject) -> Project:
+    return replace(project, status=ProjectStatus(allowed_projects=allowed))
 
 
 def blocks(spec: Manifest) -> list[Manifest]:
@@ -34,7 +53,23 @@ def test_a_project_that_is_let_in_must_be_the_platforms() -> None:
     """A namespace of that name that belongs to somebody else has no label of a project."""
     [rule] = policy("web", "shop", "bank", "web")["ingress"]
     named = [peer["namespaceSelector"]["matchLabels"] for peer in rule["from"][1:]]
-    assert named == [{"kubernetes.io/metadata.name": name, "pincompute.io/project": name} for name in ("bank", "web")]
+    assert named == [
+        {"kubernetes.io/metadata.name": name, "pincompute.io/project": name, "pincompute.io/project-uid": f"uid-{name}"}
+        for name in ("bank", "web")
+    ]
+
+
+def test_a_name_means_the_project_that_had_it_when_it_was_allowed() -> None:
+    first = AllowedProject(name="web", uid="first")
+    waiting = shop("web")
+    assert network_isolation.allowed_projects(waiting, {}) == (), "nobody is let in before there is one"
+    assert network_isolation.allowed_projects(waiting, {"web": "first"}) == (first,)
+    open_to_first = allowing(waiting, first)
+    for uids in ({"web": "first"}, {}, {"web": "second"}):
+        assert network_isolation.allowed_projects(open_to_first, uids) == (first,)
+    removed = allowing(shop(), first)
+    assert network_isolation.policy(removed)["spec"] == policy()
+    assert network_isolation.allowed_projects(removed, {"web": "second"}) == (), "a name that is added again is looked up again"
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,10 @@ from pincompute.api.builtin import NAMESPACES, NETWORKPOLICIES, Namespace, Names
 from pincompute.api.conditions import Condition
 from pincompute.api.labels import HOST, MANAGED_BY, NAMESPACES_FINALIZER, PINCOMPUTE, PROJECT, PROJECT_UID
 from pincompute.api.meta import Key, Manifest, ObjectMeta
-from pincompute.api.projects import PROJECTS, PodSecurity, Project, ProjectSpec
+from pincompute.api.projects import PROJECTS, AllowedProject, PodSecurity, Project, ProjectNetwork, ProjectSpec, ProjectStatus
 from pincompute.domain import pod_security_defaults, project_namespace
 from pincompute.engine.plan import Apply, Confirm, Create, Delete, Patch, Plan, Replace
-from pincompute.federation.project import namespace_objects, project_controller
+from pincompute.federation.project import namespace_objects, project_controller, project_namespaces
 from pincompute.federation.project.project_namespaces import ObservedProject, ProjectNamespace
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -277,6 +277,53 @@ def test_the_project_goes_once_every_cluster_proves_that_it_holds_no_namespace_o
     assert release[0].body == {"metadata": {"finalizers": []}}
 
 
+# -- the network --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_later_project_of_an_allowed_name_stays_outside_until_it_is_allowed_anew() -> None:
+    first, second = {"web": "first"}, {"web": "second"}
+    before = allowing(project(), "web")
+    allowed, told = _allowed(before, first)
+    assert (allowed, told.status) == ([{"name": "web", "uid": "first"}], "True")
+    open_to_first = msgspec.structs.replace(before, status=ProjectStatus(allowed_projects=(AllowedProject(**_named(first)),)))
+    allowed, told = _allowed(open_to_first, second)
+    assert (allowed, told.status, told.reason) == ([{"name": "web", "uid": "first"}], "False", "LaterProject")
+    assert "remove the name from spec.network.allowFrom" in told.message
+    closed = msgspec.structs.replace(allowing(open_to_first), status=open_to_first.status)
+    made = project_controller.decide(replace(observed(found(HOST, WHOLE), of=closed), uids={}))
+    assert "allowedProjects" not in status_of(made)
+    allowed, _ = _allowed(before, second)
+    assert allowed == [{"name": "web", "uid": "second"}]
+
+
+def test_the_policy_that_is_written_is_already_that_of_the_status() -> None:
+    """Else an upgrade would close what is open, until its status is written."""
+    seen = replace(observed(found(HOST, WHOLE), found("a1", WHOLE), of=allowing(project(), "web")), uids={"web": "first"})
+    (wall,) = [a for a in project_controller.decide(seen).actions if isinstance(a, Apply) and a.ref.cluster == "a1"]
+    assert wall.body["spec"]["ingress"][0]["from"][1]["namespaceSelector"]["matchLabels"][PROJECT_UID] == "first"
+
+
+def test_projects_that_name_another_one_are_reconciled_with_it() -> None:
+    (by_name,) = project_namespaces.INDEXES[PROJECTS].values()
+    assert list(by_name(allowing(project(), "web", "bank"))) == ["web", "bank"]
+    assert list(by_name(project())) == []
+
+
+def allowing(of: Project, *names: str) -> Project:
+    return msgspec.structs.replace(of, spec=ProjectSpec(network=ProjectNetwork(allow_from=names)))
+
+
+def _named(uids: dict[str, str]) -> dict[str, str]:
+    ((name, uid),) = uids.items()
+    return {"name": name, "uid": uid}
+
+
+def _allowed(of: Project, uids: dict[str, str]) -> tuple[list[dict[str, str]], Condition]:
+    status = status_of(project_controller.decide(replace(observed(found(HOST, WHOLE), of=of), uids=uids)))
+    (told,) = [each for each in status["conditions"] if each["type"] == project_controller.NETWORK_ALLOWED]
+    return list(status["allowedProjects"]), msgspec.convert(told, Condition)
+
+
 # -- the objects --------------------------------------------------------------------------------------------------------------
 
 
@@ -308,5 +355,8 @@ def observed(*namespaces: ProjectNamespace, of: Project | None = None) -> Observ
 
 
 def ready(made: Plan) -> Condition:
-    status = next(a for a in made.actions if isinstance(a, Replace) and a.subresource == "status").body["status"]
-    return msgspec.convert(status["conditions"][0], Condition)
+    return msgspec.convert(status_of(made)["conditions"][0], Condition)
+
+
+def status_of(made: Plan) -> dict[str, Any]:
+    return next(a for a in made.actions if isinstance(a, Replace) and a.subresource == "status").body["status"]

@@ -46,10 +46,10 @@ class Time:
         return Clock(monotonic=lambda: self.monotonic, sleep=self.sleep, wall=lambda: self.now)
 
 
-def project(name: str, **members: str) -> Project:
+def project(name: str, uid: str = "", **members: str) -> Project:
     """Members by name; `__` stands for a colon."""
     listed = tuple(ProjectMember(name=who.replace("__", ":"), role=role) for who, role in members.items())
-    return Project(metadata=ObjectMeta(name=name), spec=ProjectSpec(members=listed))
+    return Project(metadata=ObjectMeta(name=name, uid=uid or f"uid-of-{name}"), spec=ProjectSpec(members=listed))
 
 
 class InMemoryTokenStorage:
@@ -107,7 +107,8 @@ class World:
         self.authorizer = Authorizer(Roles(ACCESS), self.projects.get, self.tokens.in_force, lambda: self.time.now.timestamp())
 
     async def token(self, owner: Caller, scope: TokenScope, subject: str = "", days: float = 1) -> ServiceToken:
-        _, made = await self.tokens.create("t", owner, subject or owner.name, scope, timedelta(days=days))
+        bound = self.authorizer.bind(scope) or scope
+        _, made = await self.tokens.create("t", owner, subject or owner.name, bound, timedelta(days=days))
         return made
 
     async def service(self, owner: Caller, scope: TokenScope, subject: str = "") -> Caller:

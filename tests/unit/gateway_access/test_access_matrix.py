@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from msgspec.structs import replace
 
 from pincompute.gateway.access import TokenScope
 from pincompute.gateway.access.permissions import RESOURCES, VERBS
+from pincompute.gateway.access.service_tokens import caller
 from pincompute.gateway.call_context import ANONYMOUS, Caller, Operation
 
 TABLE: dict[str, dict[str, dict[str, str]]] = yaml.safe_load(Path(__file__).with_name("matrix.yaml").read_text())
@@ -121,13 +123,25 @@ async def test_a_denial_names_its_cause(caller: str, place: str, why: str, remed
 
 
 async def test_a_token_of_a_former_project_opens_nothing_in_a_later_one_of_its_name() -> None:
-    """Its owner may be a member of both: the token was made for the former one alone."""
+    """Its owner may be a member of both: the token was made for the former one alone, whatever the clocks say."""
     world, reads = World(), Operation("apps", "list")
     token = await world.service(user("olga"), TokenScope("demo", role="owner"))
     assert world.authorizer.decide(token, reads, "demo").allowed
-    world.time.pass_by(60)
-    again = project("demo", olga="owner")
-    world.projects["demo"] = replace(again, metadata=replace(again.metadata, creation_timestamp=world.time.now))
-    assert world.authorizer.decide(user("olga"), reads, "demo").allowed
-    assert world.authorizer.decide(await world.service(user("olga"), TokenScope("demo", role="owner")), reads, "demo").allowed
-    assert not world.authorizer.decide(token, reads, "demo").allowed
+    again = project("demo", uid="later", olga="owner")
+    slow, fast = (world.time.now + timedelta(seconds=seconds) for seconds in (2, -2))
+    for founded in (slow, fast):
+        world.projects["demo"] = replace(again, metadata=replace(again.metadata, creation_timestamp=founded))
+        assert world.authorizer.decide(user("olga"), reads, "demo").allowed
+        later = await world.service(user("olga"), TokenScope("demo", role="owner"))
+        assert world.authorizer.decide(later, reads, "demo").allowed
+        assert not world.authorizer.decide(token, reads, "demo").allowed
+
+
+async def test_a_token_of_an_earlier_version_is_bound_to_its_project_by_time() -> None:
+    world, reads = World(), Operation("apps", "list")
+    _, made = await world.tokens.create("t", user("olga"), "olga", TokenScope("demo", role="owner"), timedelta(days=1))
+    assert world.authorizer.decide(caller(made), reads, "demo").allowed
+    again = project("demo", uid="later", olga="owner")
+    founded = world.time.now + timedelta(seconds=60)
+    world.projects["demo"] = replace(again, metadata=replace(again.metadata, creation_timestamp=founded))
+    assert not world.authorizer.decide(caller(made), reads, "demo").allowed

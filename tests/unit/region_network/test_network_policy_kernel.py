@@ -22,7 +22,7 @@ from pincompute.api import labels
 from pincompute.api.builtin import Namespace
 from pincompute.api.meta import Key, ObjectMeta
 from pincompute.api.network_policies import NetworkPod, NetworkPolicy
-from pincompute.api.projects import Project, ProjectNetwork, ProjectSpec
+from pincompute.api.projects import AllowedProject, Project, ProjectNetwork, ProjectSpec, ProjectStatus
 from pincompute.domain import network_isolation
 from pincompute.region.network_policy import nft_script
 from pincompute.region.network_policy.policy_state import PolicyState
@@ -277,13 +277,17 @@ def test_pods_of_a_project_and_unknown_ones_are_closed(network: PodsNetwork):
 
 
 def test_projects_are_closed_to_each_other_but_for_whom_they_allow(network: PodsNetwork):
-    """The policies that the federation makes: x lets y in."""
+    """The policies that the federation makes: x lets y in, and z would let in a former x."""
     kept = state()
+    uids = {"x": {"y": "uid-y"}, "z": {"x": "former"}}
     for name in NAMESPACES:
-        allowed = ProjectNetwork(allow_from=("y",) if name == "x" else ())
-        made = network_isolation.policy(Project(metadata=ObjectMeta(name=name), spec=ProjectSpec(network=allowed)))
+        allowed = tuple(AllowedProject(name=other, uid=uid) for other, uid in uids.get(name, {}).items())
+        spec = ProjectSpec(network=ProjectNetwork(allow_from=tuple(each.name for each in allowed)))
+        made = network_isolation.policy(
+            Project(metadata=ObjectMeta(name=name), spec=spec, status=ProjectStatus(allowed_projects=allowed))
+        )
         meta = {"name": "pincompute", "namespace": name}
-        kept.namespace(name, namespace(name, **{labels.PROJECT: name}))
+        kept.namespace(name, namespace(name, **{labels.PROJECT: name, labels.PROJECT_UID: f"uid-{name}"}))
         kept.policy(Key(name, "pincompute"), msgspec.convert({**made, "metadata": meta}, NetworkPolicy))
     network.nft(nft_script.whole(ADDRESSING, kept.whole()))
     _proves(network, lambda s, t, p: s[0] != t[0] and (s[0], t[0]) != ("y", "x"))

@@ -13,7 +13,7 @@ from pincompute.region.network_policy.policy_state import PolicyState, RuleChang
 
 
 def pod(namespace: str, name: str, address: str, **more: object) -> NetworkPod:
-    metadata = {"name": name, "namespace": namespace}
+    metadata = {"name": name, "namespace": namespace, "labels": {"app": name.split("-", maxsplit=1)[0]}}
     return msgspec.convert({"metadata": metadata, "spec": more, "status": {"podIP": address, "phase": "Running"}}, NetworkPod)
 
 
@@ -106,3 +106,39 @@ def test_a_namespace_that_goes_takes_everything_along(state: PolicyState):
     assert set(change.chains.values()) == {None}
     assert set(change.elements.values()) == {None}
     assert "p7" not in str(state.whole())
+
+
+def opened(name: str, cidr: str, selected: str = "web") -> NetworkPolicy:
+    """Lets the pods of an app out to a range, and nothing in."""
+    spec = {
+        "podSelector": {"matchLabels": {"app": selected}},
+        "policyTypes": ["Ingress", "Egress"],
+        "egress": [{"to": [{"ipBlock": {"cidr": cidr}}]}],
+    }
+    return msgspec.convert({"metadata": {"name": name, "namespace": "p7"}, "spec": spec}, NetworkPolicy)
+
+
+def test_a_policy_that_does_not_compile_is_closed_alone(state: PolicyState, caplog: pytest.LogCaptureFixture):
+    """An API server accepts a leading zero in an address, and Python does not."""
+    key = Key("p7", "opened")
+    state.policy(key, opened("opened", "11.0.0.0/8"))
+    chain = next(name for name, rules in state.take().chains.items() if rules == ("ip daddr 11.0.0.0/8 accept",))
+    state.policy(key, opened("opened", "010.0.0.0/8"))
+    change = state.take()
+    assert change.chains == {chain: ()}
+    assert "p7/opened" in str([record.__dict__ for record in caplog.records])
+    state.pod(Key("p7", "new"), pod("p7", "new", "10.0.7.9"))
+    assert verdict(state.take(), "egress", "10.0.7.9") == "goto egress-namespace-p7", "other changes still arrive"
+    state.policy(key, opened("opened", "11.0.0.0/8"))
+    assert state.take().chains == {chain: ("ip daddr 11.0.0.0/8 accept",)}
+
+
+def test_a_policy_that_never_compiled_isolates_its_pods_outside_projects():
+    made = PolicyState()
+    made.namespace("p7", Namespace(metadata=ObjectMeta(name="p7", labels={"kubernetes.io/metadata.name": "p7"})))
+    made.pod(Key("p7", "web"), pod("p7", "web", "10.0.7.1"))
+    made.pod(Key("p7", "other"), pod("p7", "other", "10.0.7.2"))
+    made.policy(Key("p7", "bad"), opened("bad", "010.0.0.0/8"))
+    change = made.take()
+    assert verdict(change, "egress", "10.0.7.1") == "goto egress-namespace-p7"
+    assert verdict(change, "egress", "10.0.7.2") == "accept"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import time
@@ -14,6 +15,7 @@ from urllib.parse import parse_qs
 
 import pytest
 from msgspec.structs import replace
+from pincompute_sdk import AsyncClient
 from pincompute_sdk.core import configuration
 from pincompute_sdk.core.configuration import Configuration, Context
 from pincompute_sdk.core.token_source import TokenSource
@@ -65,11 +67,18 @@ def login(issuer: RotatingIssuer, tmp_path: Path) -> tuple[Path, Context]:
     return at, context
 
 
+def used(source: TokenSource) -> str:
+    """The token that a call takes."""
+    if source.renewal_due():
+        source.renew(source.token())
+    return source.token()
+
+
 def test_programs_at_once_renew_a_login_once(issuer: RotatingIssuer, login: tuple[Path, Context]) -> None:
     at, context = login
     programs = [TokenSource(context, at) for _ in range(PROGRAMS)]
     with ThreadPoolExecutor(PROGRAMS) as pool:
-        tokens = set(pool.map(lambda program: program.token(), programs))
+        tokens = set(pool.map(used, programs))
     assert (issuer.given, issuer.over, len(tokens)) == (1, False, 1)
     assert {configuration.load(at).contexts["one"].token} == tokens
 
@@ -77,7 +86,7 @@ def test_programs_at_once_renew_a_login_once(issuer: RotatingIssuer, login: tupl
 def test_threads_of_one_client_renew_once(issuer: RotatingIssuer, tmp_path: Path, login: tuple[Path, Context]) -> None:
     alone = TokenSource(login[1], tmp_path / "none" / "config.yaml")  # a login that no file holds
     with ThreadPoolExecutor(PROGRAMS) as pool:
-        tokens = set(pool.map(lambda _: alone.token(), range(PROGRAMS)))
+        tokens = set(pool.map(lambda _: used(alone), range(PROGRAMS)))
     assert (issuer.given, issuer.over, len(tokens)) == (1, False, 1)
 
 
@@ -86,13 +95,13 @@ def test_a_program_that_runs_for_long_renews_with_what_another_one_stored(
 ) -> None:
     at, context = login
     old, other = TokenSource(context, at), TokenSource(context, at)
-    other.renew()
+    other.renew(other.token())
     stored = configuration.load(at)
     late = {"one": replace(stored.contexts["one"], expires=1)}
     configuration.save(at, replace(stored, contexts=late))  # what the other one got is over by now
-    old.renew()
+    old.renew(old.token())
     assert (issuer.given, issuer.over) == (2, False)
-    other.renew()
+    other.renew(other.token())
     assert (issuer.given, other.context.token) == (2, old.context.token)
 
 
@@ -100,7 +109,7 @@ def test_a_refused_renewal_asks_for_a_login(issuer: RotatingIssuer, login: tuple
     at, context = login
     issuer.over = True
     source = TokenSource(context, at)
-    assert source.token() == "t0"
+    assert used(source) == "t0"
     assert not source.renewable()
     assert configuration.load(at).contexts["one"].refresh_token == ""
 
@@ -109,7 +118,7 @@ def test_a_logout_elsewhere_ends_the_login_here(issuer: RotatingIssuer, login: t
     at, context = login
     source = TokenSource(context, at)
     configuration.change(at, lambda found: replace(found, contexts={"one": replace(context, token="", refresh_token="")}))
-    source.renew()
+    source.renew(source.token())
     assert (issuer.given, source.renewable()) == (0, False)
 
 
@@ -124,3 +133,32 @@ def test_changes_at_once_lose_nothing(tmp_path: Path) -> None:
         list(pool.map(add, range(24)))
     assert len(configuration.load(at).contexts) == 24
     assert not configuration.exposed(at)
+
+
+async def test_an_asynchronous_client_renews_outside_its_event_loop(
+    issuer: RotatingIssuer, login: tuple[Path, Context], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another program holds the lock of the configuration; everything else in the loop goes on."""
+    at, context = login
+    monkeypatch.setattr(configuration, "path", lambda: at)
+    with answering(document({"name": "hello"})) as server:
+        async with AsyncClient(replace(context, server=server.url)) as pin:
+            with configuration.locked(at):
+                call = asyncio.create_task(pin.apps.get("demo", "hello"))
+                await asyncio.sleep(0.2)
+                assert (issuer.given, server.asked, call.done()) == (0, [], False)
+            assert (await call).name == "hello"
+            await asyncio.gather(*(pin.apps.get("demo", "hello") for _ in range(PROGRAMS)))
+        assert issuer.given == 1
+        assert {asked.headers["authorization"] for asked in server.asked} == {f"Bearer {pin.state.token()}"}
+
+
+async def test_an_asynchronous_client_renews_once_for_calls_at_once(
+    issuer: RotatingIssuer, login: tuple[Path, Context], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at, context = login
+    monkeypatch.setattr(configuration, "path", lambda: at)
+    with answering(document({"name": "hello"})) as server:
+        async with AsyncClient(replace(context, server=server.url)) as pin:
+            await asyncio.gather(*(pin.apps.get("demo", "hello") for _ in range(PROGRAMS)))
+    assert (issuer.given, issuer.over) == (1, False)

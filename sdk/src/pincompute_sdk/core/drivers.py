@@ -70,11 +70,10 @@ def trust(ca: str) -> ssl.SSLContext:
 
 @dataclass(slots=True)
 class SyncDriver:
-    """`renew` gets a new access token; it is called when the present one was refused."""
+    """Runs the calls of a client in the thread that makes them."""
 
     session: ClientSession
     http: httpx2.Client
-    renew: Callable[[], None]
 
     def call(self, request: HttpRequest) -> HttpResponse:
         return self._run(exchange(self.session, request), self._send)
@@ -113,8 +112,8 @@ class SyncDriver:
                 return send(request)
             case Sleep(seconds):
                 time.sleep(seconds)
-            case Renew():
-                self.renew()
+            case Renew(token):
+                self.session.renew(token)
         return None
 
     def _send(self, request: HttpRequest) -> Outcome:
@@ -137,11 +136,10 @@ class SyncDriver:
 
 @dataclass(slots=True)
 class AsyncDriver:
-    """As SyncDriver; `renew` runs in a thread because it talks to the issuer."""
+    """As SyncDriver; a renewal runs in a thread because it waits for the configuration's lock and for the issuer."""
 
     session: ClientSession
     http: httpx2.AsyncClient
-    renew: Callable[[], None]
 
     async def call(self, request: HttpRequest) -> HttpResponse:
         steps = exchange(self.session, request)
@@ -171,8 +169,8 @@ class AsyncDriver:
                 return await self._send(request, opened)
             case Sleep(seconds):
                 await asyncio.sleep(seconds)
-            case Renew():
-                await asyncio.to_thread(self.renew)
+            case Renew(token):
+                await asyncio.to_thread(self.session.renew, token)
         return None
 
     async def _send(self, request: HttpRequest, opened: list[httpx2.Response] | None) -> Outcome:

@@ -33,7 +33,9 @@ class Sleep:
 
 @dataclass(frozen=True, slots=True)
 class Renew:
-    """Get a new access token, if that is possible; the outcome is not waited for here but seen in the next attempt."""
+    """Get an access token in place of this one, if that is possible; the next attempt uses what the session has then."""
+
+    token: str
 
 
 Step: TypeAlias = Send | Sleep | Renew
@@ -46,11 +48,16 @@ class DeprecationNotice(UserWarning):
 
 @dataclass(slots=True)
 class ClientSession:
-    """The state of a client between its calls."""
+    """The state of a client between its calls.
+
+    `token`, `renewable` and `renewal_due` do no I/O. `renew` replaces the given token; it waits for files and the issuer.
+    """
 
     server: str
     token: Callable[[], str]
     renewable: Callable[[], bool] = lambda: False
+    renewal_due: Callable[[], bool] = lambda: False
+    renew: Callable[[str], None] = lambda _token: None
     policy: retry.Policy = field(default_factory=retry.Policy)
     callers_hooks: tuple[hooks.Hook, ...] = ()
     budget: retry.RetryBudget = field(default_factory=retry.RetryBudget)
@@ -101,7 +108,9 @@ def exchange(session: ClientSession, request: HttpRequest) -> Exchange:
     tried, renewed = retry.RetryState(0, 0.0), False
     session.budget.earn()
     while True:
-        began = time.monotonic()
+        if session.renewal_due():
+            yield Renew(session.token())
+        began, used = time.monotonic(), session.token()
         outcome = yield Send(session.dressed(request))
         if outcome is None:
             raise TypeError("a driver answers Send with an outcome")
@@ -115,7 +124,7 @@ def exchange(session: ClientSession, request: HttpRequest) -> Exchange:
                 return outcome
             if outcome.status == 401 and not renewed and session.renewable():
                 renewed = True
-                yield Renew()
+                yield Renew(used)
                 continue
         if wait is None:
             raise error_mapping.error(session, outcome)

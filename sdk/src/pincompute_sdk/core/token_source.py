@@ -30,19 +30,24 @@ class TokenSource:
     _renewal: Lock = field(default_factory=Lock)
 
     def token(self) -> str:
-        if _is_due(self.context):
-            with self._renewal:
-                if _is_due(self.context):  # no other thread has renewed it meanwhile
-                    self._renew()
+        """Returns the present token, without I/O."""
         return self.context.token
+
+    def renewal_due(self) -> bool:
+        """Returns whether the token ends soon. A login that ended stays due: another program may store a new one."""
+        return _is_due(self.context)
 
     def renewable(self) -> bool:
         return bool(self.context.refresh_token and self.context.issuer)
 
-    def renew(self) -> None:
-        """Gets new tokens and stores them. A refused renewal drops the refresh token: the user must log in again."""
+    def renew(self, token: str) -> None:
+        """Gets new tokens in place of `token` and stores them, unless another thread has replaced it meanwhile.
+
+        A refused renewal drops the refresh token: the user must log in again.
+        """
         with self._renewal:
-            self._renew()
+            if self.context.token == token:
+                self._renew()
 
     def _renew(self) -> None:
         with configuration.locked(self.file):

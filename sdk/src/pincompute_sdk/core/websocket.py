@@ -6,6 +6,7 @@ status when the program has ended.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -67,6 +68,8 @@ async def connect(session: ClientSession, ca: str, wanted: Socket) -> ClientConn
     from websockets.exceptions import InvalidStatus, WebSocketException
 
     url = wanted.url(session.server)
+    if session.renewal_due():
+        await asyncio.to_thread(session.renew, session.token())
     headers = dict(session.dressed(HttpRequest("GET", wanted.route)).headers)
     agent = headers.pop("User-Agent")
     try:

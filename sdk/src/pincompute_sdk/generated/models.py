@@ -630,7 +630,7 @@ class ProjectNetwork(Model):
     """Who may connect to its pods from outside, and where they may connect to."""
 
     allow_from: tuple[str, ...] = ()
-    """Projects whose pods may connect to this project's pods."""
+    """Projects whose pods may connect to this project's pods: those that have these names now."""
     egress: tuple[ProjectEgress, ...] = ()
     """Addresses outside the platform."""
 

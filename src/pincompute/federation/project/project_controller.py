@@ -21,14 +21,16 @@ from pincompute.api.conditions import Condition
 from pincompute.api.labels import HOST, NAMESPACES_FINALIZER
 from pincompute.api.member_clusters import MEMBERCLUSTERS
 from pincompute.api.meta import Key, Manifest, Object
-from pincompute.api.projects import PROJECTS, RESTRICTED, PodSecurityLevel, Project
-from pincompute.domain import pod_security_defaults, project_namespace
+from pincompute.api.projects import PROJECTS, RESTRICTED, AllowedProject, PodSecurityLevel, Project
+from pincompute.domain import network_isolation, pod_security_defaults, project_namespace
 from pincompute.domain.project_namespace import NamespaceOwner
 from pincompute.engine.controller import Card, Controller, ReadAccess, WriteAccess, own_key
 from pincompute.engine.plan import Action, Apply, Confirm, Create, Patch, Plan, Ref, Replace, cluster_of, plan, status_update
 from pincompute.federation.project import namespace_objects, project_deletion, project_namespaces
-from pincompute.federation.project.project_namespaces import ObservedProject, ProjectNamespace
+from pincompute.federation.project.project_namespaces import BY_ALLOWED, ObservedProject, ProjectNamespace
+from pincompute.kube.cache_views import Views
 
+NETWORK_ALLOWED = "NetworkAllowed"
 UNSYNCED_POLL = (
     0.5  # seconds between reconciliations while a member cannot be seen: its first event may not be about a namespace
 )
@@ -40,9 +42,12 @@ def decide(observed: ObservedProject) -> Plan:
         return project_deletion.decide(observed)
     if NAMESPACES_FINALIZER not in project.metadata.finalizers:  # a project of a version that left the namespaces behind
         return plan((_add_finalizer(project),))
+    allowed = network_isolation.allowed_projects(project, observed.uids)
+    if allowed != project.status.allowed_projects:
+        project = msgspec.structs.replace(project, status=msgspec.structs.replace(project.status, allowed_projects=allowed))
     body = manifest(project, project.spec.pod_security.level_at(observed.now))
     writes = tuple(write for found in observed.namespaces for write in _writes(project, body, found))
-    report = _report(observed, _condition(observed, writes))
+    report = _report(observed, allowed, _condition(observed, writes))
     wake_after = UNSYNCED_POLL if observed.unsynced else _seconds_lowered(project, observed.now)
     return plan(_confirm_project(project) if writes else (), (*writes, *report), wake_after=wake_after)
 
@@ -86,13 +91,15 @@ def _writes(project: Project, body: Manifest, found: ProjectNamespace) -> Iterat
             yield from namespace_objects.writes(project, found.cluster, found.objects)
 
 
-def _report(observed: ObservedProject, condition: Condition) -> tuple[Replace, ...]:
+def _report(observed: ObservedProject, allowed: tuple[AllowedProject, ...], condition: Condition) -> tuple[Replace, ...]:
     project = observed.project
+    wanted = (condition, *_network_condition(observed, allowed))
     status = msgspec.structs.replace(
         project.status,
         observed_generation=project.metadata.generation,
         pod_security=project.spec.pod_security.level_at(observed.now),
-        conditions=conditions.merge(project.status.conditions, (condition,), observed.now),
+        allowed_projects=allowed,
+        conditions=conditions.merge(project.status.conditions, wanted, observed.now),
     )
     return status_update(Ref(HOST, PROJECTS, project.key), project.metadata, project.status, status, condition.message)
 
@@ -124,6 +131,24 @@ def _condition(observed: ObservedProject, writes: tuple[Action, ...]) -> Conditi
     return Condition(type="Ready", status="True", observed_generation=generation, reason="Prepared", message=message)
 
 
+def _network_condition(observed: ObservedProject, allowed: tuple[AllowedProject, ...]) -> Iterator[Condition]:
+    """Yields NetworkAllowed for a project that lets others in, or did."""
+    project = observed.project
+    if not project.spec.network.allow_from and conditions.find(project.status.conditions, NETWORK_ALLOWED) is None:
+        return
+    later = ", ".join(each.name for each in allowed if observed.uids.get(each.name, each.uid) != each.uid)
+    made = Condition(type=NETWORK_ALLOWED, status="True", observed_generation=project.metadata.generation)
+    if later:
+        message = (
+            f"{later}: another project has this name than when you allowed it, and it is not let in; to let it in, remove the "
+            "name from spec.network.allowFrom, save, and add it again"
+        )
+        yield msgspec.structs.replace(made, status="False", reason="LaterProject", message=message)
+    else:
+        message = "the projects in spec.network.allowFrom are let in"
+        yield msgspec.structs.replace(made, reason="Allowed", message=message)
+
+
 def _handover(project: Project) -> str:
     """Returns the command that makes the namespace the project's own."""
     labels = project_namespace.labels_of(project.metadata.name, project.metadata.uid)
@@ -140,6 +165,12 @@ def _not_ready(observed: ObservedProject, reason: str, message: str) -> Conditio
     return Condition(type="Ready", status="False", observed_generation=generation, reason=reason, message=message)
 
 
+def _allowing(_cluster: str, project: Project, views: Views) -> Iterator[Key]:
+    """Yields the projects that name this one in spec.network.allowFrom."""
+    for found in views.view(HOST, PROJECTS).by(BY_ALLOWED, project.metadata.name):
+        yield found.key
+
+
 def _named_like(_cluster: str, namespace: Object) -> tuple[Key, ...]:
     return (Key("", namespace.metadata.name),)
 
@@ -154,7 +185,7 @@ CONTROLLER = Controller(
         promise="Every project has its namespace in the host and in every member that answers; a deleted one has none.",
         key="Project",
         reads=(
-            ReadAccess("host", PROJECTS, own_key),
+            ReadAccess("host", PROJECTS, own_key, _allowing),
             ReadAccess("host", NAMESPACES, _named_like),
             ReadAccess("members", NAMESPACES, _named_like),
             ReadAccess("host", MEMBERCLUSTERS, lambda _cluster, _obj: ()),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -18,6 +18,15 @@ from pincompute.federation.member import member_state
 from pincompute.federation.project import namespace_objects
 from pincompute.federation.project.namespace_objects import Present
 from pincompute.kube.cache_views import Unknown, Views
+
+BY_ALLOWED = "allowed"  # index over projects: the names in spec.network.allowFrom
+
+
+def _allowed(project: Project) -> Iterable[str]:
+    return project.spec.network.allow_from
+
+
+INDEXES: Mapping[Resource[Any], Mapping[str, Callable[[Any], Iterable[str]]]] = {PROJECTS: {BY_ALLOWED: _allowed}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +52,7 @@ class ProjectNamespace:
 @dataclass(frozen=True, slots=True)
 class ObservedProject:
     """`namespaces`: of the clusters that can be seen, the host's first. `silent`: members that do not answer. `unsynced`:
-    members that answer and cannot be seen yet.
+    members that answer and cannot be seen yet. `uids`: of the projects that `spec.network.allowFrom` names, by name.
     """
 
     now: datetime
@@ -51,6 +60,7 @@ class ObservedProject:
     namespaces: tuple[ProjectNamespace, ...]
     silent: tuple[str, ...] = ()
     unsynced: tuple[str, ...] = ()
+    uids: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 def observe(key: Key, views: Views, now: datetime) -> ObservedProject | None:
@@ -64,7 +74,13 @@ def observe(key: Key, views: Views, now: datetime) -> ObservedProject | None:
     silent = tuple(member.name for member in concerned if not member.reachable and not member.leaving)
     seen = [_in_cluster(HOST, project, views), *_in_members(answering, project, views)]
     unsynced = tuple(name for name in answering if not any(found.cluster == name for found in seen))
-    return ObservedProject(now, project, tuple(seen), silent, unsynced)
+    return ObservedProject(now, project, tuple(seen), silent, unsynced, _uids(project, views))
+
+
+def _uids(project: Project, views: Views) -> dict[str, str]:
+    projects = views.view(HOST, PROJECTS)
+    named = (projects.get(Key("", name)) for name in project.spec.network.allow_from)
+    return {found.metadata.name: found.metadata.uid for found in named if found is not None}
 
 
 def _in_members(members: list[str], project: Project, views: Views) -> Iterator[ProjectNamespace]:

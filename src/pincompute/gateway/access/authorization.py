@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import msgspec
 
 from pincompute.api.projects import Project, ProjectMember
 from pincompute.gateway.access.permissions import NONE, Permissions, permission_for
@@ -67,6 +70,15 @@ Members = tuple[ProjectMember, ...]
 NOBODY: Members = ()
 
 
+class _CachedPermissions(NamedTuple):
+    """Permissions and what they were computed from. The uid counts because all projects without members share one tuple."""
+
+    uid: str
+    members: Members
+    token: ServiceToken | None
+    held: HeldPermissions
+
+
 class Authorizer:
     """Every decision sees the latest change, so streams ask again.
 
@@ -86,7 +98,7 @@ class Authorizer:
         self._token = token
         self._now = now
         self._indexed: dict[str, tuple[Members, dict[str, str]]] = {}
-        self._cached: dict[tuple[Caller, str], tuple[Members, ServiceToken | None, HeldPermissions]] = {}
+        self._cached: dict[tuple[Caller, str], _CachedPermissions] = {}
 
     def decide(self, caller: Caller, operation: Operation, project: str = "", name: str = "") -> Decision:
         """`name` is not looked at yet: rights are given on projects, so that one thing in it is as another."""
@@ -141,6 +153,13 @@ class Authorizer:
         scope, owners = self._scope(caller), self._roles.of_project(OWNER)
         return owners if scope is None else owners & self._inside(scope, project)
 
+    def bind(self, scope: TokenScope) -> TokenScope | None:
+        """Returns the scope bound to the project that has its name now, so that no later one opens; None when there is none."""
+        if scope.project == "*":
+            return scope
+        found = self._project(scope.project)
+        return None if found is None else msgspec.structs.replace(scope, project_uid=found.metadata.uid)
+
     def excess(self, caller: Caller, scope: TokenScope) -> Permissions:
         """What a token of this scope would allow beyond what the caller may; empty when it may be made."""
         place = "" if scope.project == "*" else scope.project
@@ -152,15 +171,15 @@ class Authorizer:
         """What the caller holds in a project, or in the region when it is empty."""
         caller = self._present(caller)
         found = self._project(project) if project else None
-        members = found.spec.members if found is not None else NOBODY
+        uid, members = (found.metadata.uid, found.spec.members) if found is not None else ("", NOBODY)
         token = self._token(caller.token_id) if caller.kind == "service" else None
         known = self._cached.get((caller, project))
-        if known is not None and known[0] is members and known[1] is token:
-            return known[2]
+        if known is not None and known.uid == uid and known.members is members and known.token is token:
+            return known.held
         held = self._compute(caller, project, members)
         if len(self._cached) >= REMEMBERED:
             self._cached.clear()
-        self._cached[caller, project] = (members, token, held)
+        self._cached[caller, project] = _CachedPermissions(uid, members, token, held)
         return held
 
     def _present(self, caller: Caller) -> Caller:
@@ -207,10 +226,17 @@ class Authorizer:
         return self._of(scope) if scope.project in ("*", project) else NONE
 
     def _is_former(self, caller: Caller, project: str) -> bool:
-        """Returns whether the caller's token was made for a former project of this name: it opens nothing in a later one."""
+        """Returns whether the caller's token was made for a former project of this name: it opens nothing in a later one.
+
+        For a token of an earlier version, which names no uid, the times decide.
+        """
         token, found = self._token(caller.token_id), self._project(project)
-        created = found.metadata.creation_timestamp if found is not None else None
-        return token is not None and created is not None and token.scope.project == project and token.created_at < created
+        if token is None or found is None or token.scope.project != project:
+            return False
+        if token.scope.project_uid:
+            return token.scope.project_uid != found.metadata.uid
+        created = found.metadata.creation_timestamp
+        return created is not None and token.created_at < created
 
     def _outside(self, scope: TokenScope) -> Permissions:
         """A token of one project still may ask who it is, and for lists, which then hold that project only."""

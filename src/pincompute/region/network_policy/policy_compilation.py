@@ -78,6 +78,7 @@ class _Match(NamedTuple):
 
 
 def compile_policy(policy: NetworkPolicy) -> CompiledPolicy:
+    """Raises ValueError for a policy with an address that Python reads differently from the API server, as 010.0.0.0/8."""
     namespace, spec = policy.metadata.namespace, policy.spec
     target = PodSelection(namespace, (), spec.pod_selector.requirements)
     compiled: dict[Direction, list[_Match]] = {}
@@ -91,6 +92,14 @@ def compile_policy(policy: NetworkPolicy) -> CompiledPolicy:
         {direction: tuple(match.text for match in matches) for direction, matches in compiled.items()},
         frozenset({target, *members}),
     )
+
+
+def closed_policy(policy: NetworkPolicy) -> CompiledPolicy:
+    """Returns the policy without a rule: it isolates the pods that it selects."""
+    spec = policy.spec
+    isolates = {"ingress": spec.isolates_ingress, "egress": spec.isolates_egress}
+    target = PodSelection(policy.metadata.namespace, (), spec.pod_selector.requirements)
+    return CompiledPolicy(target, {direction: () for direction in DIRECTIONS if isolates[direction]}, frozenset({target}))
 
 
 def policy_chain(direction: Direction, policy: Key) -> str:

@@ -8,6 +8,7 @@ pods claim, one of which has lost it and does not say so yet, is nobody's.
 from __future__ import annotations
 
 import ipaddress
+import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from pincompute.region.network_policy.policy_compilation import (
     Members,
     NamedPorts,
     PodSelection,
+    closed_policy,
     compile_policy,
     namespace_chain,
     namespace_rules,
@@ -32,6 +34,8 @@ from pincompute.region.network_policy.policy_compilation import (
 
 K = TypeVar("K")
 V = TypeVar("V")
+
+log = logging.getLogger(__name__)
 
 Element: TypeAlias = tuple[str, str]
 """A set or map, and a key in it."""
@@ -98,8 +102,8 @@ class PolicyState:
 
     def policy(self, key: Key, policy: NetworkPolicy | None) -> None:
         """The policy is now so; None when it is gone."""
+        new = None if policy is None else _compiled(policy)
         old = self._policies[key.namespace].pop(key, None)
-        new = None if policy is None else compile_policy(policy)
         if new is not None:
             self._policies[key.namespace][key] = new
         before, after = (frozenset[Members]() if p is None else p.members for p in (old, new))
@@ -211,6 +215,16 @@ class PolicyState:
         if self._elements.get(element) != verdict:
             self._before.elements.setdefault(element, self._elements.get(element))
             _put(self._elements, element, verdict)
+
+
+def _compiled(policy: NetworkPolicy) -> CompiledPolicy:
+    """Returns the policy closed when it does not compile: one bad policy costs no other one."""
+    try:
+        return compile_policy(policy)
+    except ValueError as error:
+        said = {"policy": str(policy.key), "problem": str(error)}
+        log.error("a network policy that does not compile is closed", extra=said)  # noqa: TRY400 - the trace says no more
+        return closed_policy(policy)
 
 
 def _put(table: dict[K, V], key: K, value: V | None) -> None:
