@@ -104,8 +104,11 @@ class ReadService:
         return StreamResponse(events, media_type=event_stream.MEDIA_TYPE, headers=headers)
 
     def _is_former(self, obj: Object) -> bool:
-        """Returns whether it was in a former project of the name: the journal still knows what that project's members saw."""
-        project = self._reads.get(PROJECTS, "", obj.metadata.namespace) if obj.metadata.namespace else None
+        """Returns whether it was in a former project of the name, or was that: the journal knows what its members saw."""
+        if not obj.metadata.namespace:
+            present = self._reads.get(PROJECTS, "", obj.metadata.name)
+            return present is not None and present.metadata.uid != obj.metadata.uid
+        project = self._reads.get(PROJECTS, "", obj.metadata.namespace)
         made, founded = obj.metadata.creation_timestamp, project.metadata.creation_timestamp if project is not None else None
         return made is not None and founded is not None and made < founded
 
