@@ -169,8 +169,8 @@ _HEADS_GROW: Manifest = {  # head_anchors.py of the gateway describes the keys; 
             "reason": "Invalid",
         },
         {  # a policy knows no clock; a head of a day cannot be one of a record to come, or of another day than it says
-            "expression": "variables.changed.all(k, !k.contains('_') || (k.endsWith('_' + variables.after[k].substring(86, 96)) "
-            "&& variables.after[?k.split('_')[0]].orValue('').substring(0, 20) >= variables.after[k].substring(0, 20)))",
+            "expression": "variables.changed.all(k, !k.contains('_') || (k.endsWith('_' + variables.after[k].substring(86, 96))"
+            " && variables.after[?k.split('_')[0]].orValue('').substring(0, 20) >= variables.after[k].substring(0, 20)))",
             "message": "the head of a day has a time of that day and is not newer than the newest head of its gateway",
             "reason": "Invalid",
         },
@@ -387,7 +387,7 @@ _METADATA_KEPT: Manifest = {
         ),
     ],
 }
-"""Whoever may update an object cannot delete it by a reference to an absent owner, hold its deletion, or speak for the platform."""
+"""Whoever may update an object does not thereby delete it, by an owner that is absent, hold its deletion, or forge a key."""
 
 
 def _only_by(kinds: Kinds, *processes: str) -> Manifest:
