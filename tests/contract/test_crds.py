@@ -330,18 +330,18 @@ async def test_a_spec_that_differs_in_notation_alone_has_no_new_author(server: A
 
 
 ABSENT = {"apiVersion": "v1", "kind": "Namespace", "name": "nothere", "uid": "00000000-0000-0000-0000-000000000001"}
-FOREIGN: dict[str, dict[str, Any]] = {
+FOREIGN_METADATA: dict[str, dict[str, Any]] = {
     "an owner that does not exist": {"ownerReferences": [ABSENT]},
     "a finalizer": {"finalizers": ["example.com/hold"]},
     "an annotation of the platform": {"annotations": {labels.TRANSCRIPTS: "false"}},
     "a label of the platform": {"labels": {labels.PROJECT: "other"}},
 }
-OWN = {"labels": {"app.kubernetes.io/instance": "argo"}, "annotations": {"example.com/team": "web"}}
+OWN_METADATA = {"labels": {"app.kubernetes.io/instance": "argo"}, "annotations": {"example.com/team": "web"}}
 USERS_OBJECTS = ("least", "a member", "a project")
 
 
 @pytest.mark.parametrize("sample", USERS_OBJECTS)
-@pytest.mark.parametrize("case", FOREIGN)
+@pytest.mark.parametrize("case", FOREIGN_METADATA)
 async def test_users_write_their_own_metadata_and_none_that_ends_holds_or_forges(
     server: Api, case: str, sample: str, unique: str
 ) -> None:
@@ -350,10 +350,10 @@ async def test_users_write_their_own_metadata_and_none_that_ends_holds_or_forges
     resource, name = RESOURCES[body["kind"]], f"m{unique[-10:]}"
     namespace = server.namespace if resource.namespaced else ""
     collection, path = resource.path(namespace), resource.path(namespace, name)
-    foreign = {**FOREIGN[case]}
+    foreign = FOREIGN_METADATA[case]
     made = await _as_alice(server, "POST", collection, {**body, "metadata": {"name": name, **foreign}}, dryRun="All")
     assert made.code == 403, made.body
-    (await _as_alice(server, "POST", collection, {**body, "metadata": {"name": name, **OWN}})).ok(201)
+    (await _as_alice(server, "POST", collection, {**body, "metadata": {"name": name, **OWN_METADATA}})).ok(201)
     refused = await _as_alice(server, "PATCH", path, {"metadata": foreign}, content_type=MERGE)
     assert refused.code == 403, refused.body
     assert f"metadata.{next(iter(foreign))}: " in str(refused.body)
