@@ -16,7 +16,7 @@ import pytest
 from pincompute.api.builtin import NAMESPACES
 from pincompute.api.labels import AUDIT_HEADS, HOST, SYSTEM_NAMESPACE
 from pincompute.api.meta import Key
-from pincompute.gateway.audit import AuditLog, AuditQuery, AuditReport, HeadAnchors, search, verify
+from pincompute.gateway.audit import AuditLog, AuditQuery, AuditReport, HeadAnchors, head_anchors, search, verify
 from pincompute.gateway.audit import hash_chain as chains
 from pincompute.gateway.audit.head_anchors import CONFIGMAPS
 from pincompute.gateway.call_context import Call, Caller, Operation
@@ -150,6 +150,15 @@ async def test_a_tail_that_was_cut_off_by_some_records_shows(host: Host):
     assert "record 10, which was anchored on 2026-11-29 12:00:00Z, is gone" in whats(await host.verify())
     await host.write(1)
     assert "record 11 follows record 7" in whats(await host.verify())
+
+
+async def test_anchors_that_were_removed_show_at_once(host: Host):
+    await host.write(5)
+    assert (await host.verify()).faults == ()
+    host.memory.store.delete(CONFIGMAPS, Key(SYSTEM_NAMESPACE, AUDIT_HEADS))
+    report = await host.verify()
+    assert f"the {head_anchors.PLACE} is gone, and with it every proof" in whats(report)
+    assert report.proofs == ()
 
 
 async def test_a_gateway_that_is_kept_from_the_host_shows_after_ten_minutes(host: Host):

@@ -89,8 +89,8 @@ HASH, OTHER, AT = "a" * 64, "b" * 64, "2026-11-29T12:00:00Z"
 HEAD, DAY = f"{10:020d} {HASH} {AT}", f"{3:020d} {HASH} {AT}"
 GROWS: tuple[dict[str, str | None], ...] = (
     {"gw": f"{11:020d} {OTHER} {AT}"},
-    {"gw_2026-11-30": HEAD},
-    {"other": DAY},
+    {"gw_2026-11-30": HEAD.replace(AT, "2026-11-30T00:00:01Z")},
+    {"other": DAY, "other_2026-11-29": DAY},
 )
 SHRINKS: dict[str, dict[str, str | None]] = {
     "a lower record": {"gw": f"{9:020d} {OTHER} {AT}"},
@@ -99,7 +99,23 @@ SHRINKS: dict[str, dict[str, str | None]] = {
     "a head that is gone": {"gw": None},
     "a head of a day that is gone": {"gw_2026-11-29": None},
     "no head": {"gw": "9"},
+    "a record that no gateway reaches": {"gw": f"{10**20 - 1:020d} {OTHER} {AT}"},
+    "a record that is too far behind": {"gw": f"{10**9:020d} {OTHER} {AT}"},
+    "a head of another day than it says": {"gw_2099-01-01": HEAD},
+    "a head of a day that is newer than the newest": {"gw_2026-11-28": f"{12:020d} {HASH} 2026-11-28T12:00:00Z"},
+    "a head of a day of no gateway": {"unknown_2026-11-29": DAY},
+    "a long name": {"g" * 101: HEAD},
+    "a head with a tail": {"gw": f"{11:020d} {OTHER} {AT}" + "x" * 1000},
 }
+ABSENT = {"apiVersion": "v1", "kind": "ConfigMap", "name": "nothere", "uid": "00000000-0000-0000-0000-000000000001"}
+BESIDE_HEADS: tuple[Manifest, ...] = (
+    {"metadata": {"ownerReferences": [ABSENT]}},
+    {"metadata": {"finalizers": ["example.com/hold"]}},
+    {"metadata": {"annotations": {"example.com/large": "x" * 200_000}}},
+    {"metadata": {"labels": {"a": "b"}}},
+    {"binaryData": {"large": "eHh4"}},
+    {"immutable": True},
+)
 
 
 async def test_heads_of_audit_logs_only_grow(new_server: RealServer) -> None:
@@ -122,9 +138,12 @@ async def test_heads_of_audit_logs_only_grow(new_server: RealServer) -> None:
             status, said = await change({"data": data}, GATEWAY)
             assert status in (403, 422), what
             assert "head" in said, what
-        assert (await change({"immutable": True}, GATEWAY))[0] == 403
+        for body in BESIDE_HEADS:
+            assert (await change(body, GATEWAY))[0] == 403, str(body)[:80]
         assert await delete(GATEWAY) == 403
         for data in GROWS:
             assert (await change({"data": data}, GATEWAY))[0] == 200, data
         administrator = {"Authorization": f"Bearer {TOKEN}"}
+        assert (await change({"metadata": {"labels": {"a": "b"}}}, administrator))[0] == 200
+        assert (await change({"data": {"gw": f"{12:020d} {OTHER} {AT}"}}, GATEWAY))[0] == 200, "a label that is there stays"
         assert await delete(administrator) == 200

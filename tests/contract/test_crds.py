@@ -12,7 +12,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from contract_client import MERGE, Answer, Api, until
+from contract_client import JSON_PATCH, MERGE, Answer, Api, until
 from pod_security_cases import LEVELS, SECURE, template, unit
 from real_api_server import TOKEN, RealServer
 
@@ -327,6 +327,76 @@ async def test_a_spec_that_differs_in_notation_alone_has_no_new_author(server: A
     replaced = (await _as_alice(server, "PUT", path, file)).ok()
     generation, _, _ = replaced["metadata"]["annotations"].get(labels.CHANGED_BY, "0").partition(" ")
     assert int(generation) <= replaced["metadata"]["generation"] == 1
+
+
+ABSENT = {"apiVersion": "v1", "kind": "Namespace", "name": "nothere", "uid": "00000000-0000-0000-0000-000000000001"}
+FOREIGN_METADATA: dict[str, dict[str, Any]] = {
+    "an owner that does not exist": {"ownerReferences": [ABSENT]},
+    "a finalizer": {"finalizers": ["example.com/hold"]},
+    "an annotation of the platform": {"annotations": {labels.TRANSCRIPTS: "false"}},
+    "a label of the platform": {"labels": {labels.PROJECT: "other"}},
+}
+OWN_METADATA = {"labels": {"app.kubernetes.io/instance": "argo"}, "annotations": {"example.com/team": "web"}}
+USERS_OBJECTS = ("least", "a member", "a project")
+
+
+@pytest.mark.parametrize("sample", USERS_OBJECTS)
+@pytest.mark.parametrize("case", FOREIGN_METADATA)
+async def test_users_write_their_own_metadata_and_none_that_ends_holds_or_forges(
+    server: Api, case: str, sample: str, unique: str
+) -> None:
+    """An administrator may, and what is there stays without being in anybody's way."""
+    body = patched(INPUTS["good"][sample])
+    resource, name = RESOURCES[body["kind"]], f"m{unique[-10:]}"
+    namespace = server.namespace if resource.namespaced else ""
+    collection, path = resource.path(namespace), resource.path(namespace, name)
+    foreign = FOREIGN_METADATA[case]
+    made = await _as_alice(server, "POST", collection, {**body, "metadata": {"name": name, **foreign}}, dryRun="All")
+    assert made.code == 403, made.body
+    (await _as_alice(server, "POST", collection, {**body, "metadata": {"name": name, **OWN_METADATA}})).ok(201)
+    refused = await _as_alice(server, "PATCH", path, {"metadata": foreign}, content_type=MERGE)
+    assert refused.code == 403, refused.body
+    assert f"metadata.{next(iter(foreign))}: " in str(refused.body)
+    changed = {"metadata": {"annotations": {"example.com/team": "shop"}}}
+    (await _as_alice(server, "PATCH", path, changed, content_type=MERGE)).ok()
+    if "ownerReferences" not in foreign:
+        (await server.patch(path, {"metadata": foreign})).ok()
+        (await _as_alice(server, "PATCH", path, {"metadata": {"labels": {"own": "1"}}}, content_type=MERGE)).ok()
+    if "annotations" in foreign:
+        ended = {"metadata": {"annotations": {labels.TRANSCRIPTS: None}}}
+        assert (await _as_alice(server, "PATCH", path, ended, content_type=MERGE)).code == 403
+    (await server.delete(path)).ok()
+    await server.patch(path, {"metadata": {"finalizers": None}})
+
+
+async def test_a_project_of_a_name_that_is_reserved_by_now_still_gets_a_status(server: Api) -> None:
+    definition = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{projects.PROJECTS.plural}.pincompute.io"
+    before = (await server.get(definition)).ok()
+    schema = before["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    kept = schema["x-kubernetes-validations"]
+    path, name = projects.PROJECTS.path(), "pincompute-former"
+    project = {"apiVersion": projects.PROJECTS.api_version, "kind": "Project", "metadata": {"name": name}}
+    assert (await server.post(path, project)).code == 422
+
+    async def rules(wanted: list[Any], code: int) -> None:
+        patch = [{"op": "replace", "path": "/spec/versions/0/schema/openAPIV3Schema/x-kubernetes-validations", "value": wanted}]
+        (await server.patch(definition, patch, JSON_PATCH)).ok()
+
+        async def in_force() -> bool:
+            return (await server.post(path, project, dryRun="All")).code == code
+
+        await until(in_force, "the rules to be in force")
+
+    await rules([rule for rule in kept if "kube-" not in rule["rule"]], 201)
+    (await server.post(path, project)).ok(201)
+    await rules(kept, 422)
+    try:
+        one = projects.PROJECTS.path("", name)
+        (await server.patch(f"{one}/status", {"status": {"conditions": []}})).ok()
+        (await server.patch(one, {"spec": {"description": "ours"}})).ok()
+    finally:
+        (await server.delete(one)).ok()
+        await server.patch(one, {"metadata": {"finalizers": None}})
 
 
 async def test_what_the_gateway_noted_cannot_be_forged_or_lost(server: Api) -> None:

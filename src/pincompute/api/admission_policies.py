@@ -39,6 +39,7 @@ _CONTROLLERS = (  # Kubernetes' own: they clear namespaces and collect garbage
 )
 
 
+_IS_CONTROLLER = f"(request.userInfo.username in {list(_CONTROLLERS)})"
 _MASTERS = f"request.userInfo.groups.exists(g, g in ['system:masters', '{labels.BREAK_GLASS}'])"
 
 
@@ -74,6 +75,7 @@ def host(kinds: Kinds = KINDS) -> list[Manifest]:
         *_workload_metadata(workloads),
         *_project_policies(),
         *_project_metadata(),
+        *_validating("own-metadata", _objects_of_users(workloads), _METADATA_KEPT),
         *_validating("project-members", Match(GROUP, VERSION, (PROJECTS.plural,), ("UPDATE",)), _MEMBERS_GRANTED),
         *_finalizer("membercluster-finalizer", (member_clusters.MEMBERCLUSTERS.plural,), labels.DRAIN_FINALIZER),
         *_finalizer("project-finalizer", (PROJECTS.plural,), labels.NAMESPACES_FINALIZER),
@@ -153,14 +155,15 @@ _REVISIONS_WRITTEN = Match(GROUP, VERSION, (PINREVISIONS.plural,), ("CREATE", "U
 _PODS_CREATED = Match("", "v1", ("pods",), ("CREATE",), projects_only=True)
 _PODS_WRITTEN = Match("", "v1", ("pods", "pods/ephemeralcontainers"), ("CREATE", "UPDATE"), projects_only=True)
 
+_METADATA_PARTS = ("labels", "annotations", "finalizers", "ownerReferences")
+_HEAD_KEY = "^[a-z0-9-]{1,100}(_[0-9]{4}-[0-9]{2}-[0-9]{2})?$"
+_HEAD = "^0000[0-9]{16} [0-9a-f]{64} [0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]Z$"
+_HEAD_STEP = 100_000_000  # records that a gateway writes at most while the host does not answer
 _HEADS_WRITTEN = Match("", "v1", ("configmaps",), ("UPDATE", "DELETE"), names=(labels.AUDIT_HEADS,))
 _HEADS_GROW: Manifest = {  # head_anchors.py of the gateway describes the keys; a text begins with its record's number
     "matchConditions": [
         {"name": "of-the-platform", "expression": f"request.namespace == '{labels.SYSTEM_NAMESPACE}'"},
-        {
-            "name": "not-by-an-administrator",
-            "expression": f"!{_MASTERS} && !(request.userInfo.username in {list(_CONTROLLERS)})",
-        },
+        {"name": "not-by-an-administrator", "expression": f"!{_MASTERS} && !{_IS_CONTROLLER}"},
     ],
     "variables": [
         {"name": "before", "expression": "oldObject.?data.orValue({})"},
@@ -179,8 +182,27 @@ _HEADS_GROW: Manifest = {  # head_anchors.py of the gateway describes the keys; 
             "reason": "Forbidden",
         },
         {
-            "expression": "variables.changed.all(k, variables.after[k].matches('^[0-9]{20} [0-9a-f]{64} [-0-9T:]{19}Z$'))",
-            "message": "a head is a record's number with 20 digits, its hash and a time",
+            "expression": "request.operation == 'DELETE' || (object.?binaryData == oldObject.?binaryData && "
+            + " && ".join(f"object.metadata.?{part} == oldObject.metadata.?{part}" for part in _METADATA_PARTS)
+            + ")",
+            "message": "nothing but the heads of audit logs changes here: leave metadata and binaryData to an administrator",
+            "reason": "Forbidden",
+        },
+        {
+            "expression": f"variables.changed.all(k, k.matches('{_HEAD_KEY}') && variables.after[k].matches('{_HEAD}'))",
+            "message": "a head is a record's number with 20 digits, its hash and a time, under the name of its gateway",
+            "reason": "Invalid",
+        },
+        {  # a policy knows no clock; a head of a day cannot be one of a record to come, or of another day than it says
+            "expression": "variables.changed.all(k, !k.contains('_') || (k.endsWith('_' + variables.after[k].substring(86, 96))"
+            " && variables.after[?k.split('_')[0]].orValue('').substring(0, 20) >= variables.after[k].substring(0, 20)))",
+            "message": "the head of a day has a time of that day and is not newer than the newest head of its gateway",
+            "reason": "Invalid",
+        },
+        {
+            "expression": "variables.changed.all(k, !(k in variables.before) || int(variables.after[k].substring(0, 20)) "
+            f"- int(variables.before[k].substring(0, 20)) <= {_HEAD_STEP})",
+            "message": f"a head of an audit log is at most {_HEAD_STEP:,} records behind the one before it",
             "reason": "Invalid",
         },
         {
@@ -318,6 +340,10 @@ _AFFINITY = _nested(
 )
 
 
+def _objects_of_users(workloads: tuple[str, ...]) -> Match:
+    return Match(GROUP, VERSION, (*workloads, PROJECTS.plural, member_clusters.MEMBERCLUSTERS.plural), ("CREATE", "UPDATE"))
+
+
 def _project_policies() -> list[Manifest]:
     """Who may lower the Pod Security of a project: an administrator, or the gateway, which asks who its caller is.
 
@@ -346,6 +372,75 @@ def _administrator_or(process: str) -> str:
     """CEL: the request comes from an administrator of the cluster or from one process of the platform."""
     names = [labels.ADMINISTRATOR, *labels.user_names(process)]
     return f"({_MASTERS} || request.userInfo.username in {names})"
+
+
+_PLATFORMS_FINALIZER = (  # a policy adds it to whatever anybody writes
+    f"(request.resource.resource == '{PROJECTS.plural}' ? '{labels.NAMESPACES_FINALIZER}' "
+    f": request.resource.resource == '{member_clusters.MEMBERCLUSTERS.plural}' ? '{labels.DRAIN_FINALIZER}' "
+    f": '{labels.SHARDS_FINALIZER}')"
+)
+_TRUE_KEYS = (  # policies write the true value into workloads and projects, whoever writes these
+    f"(request.resource.resource != '{member_clusters.MEMBERCLUSTERS.plural}' || {_IS_GATEWAY} "
+    f"? {[labels.CHANGED_BY, labels.OPERATIONS]} : [])"
+)
+
+
+def _kept_keys(part: str) -> str:
+    """CEL: no key of the platform is added or has another value, and transcripts do not end unseen."""
+    after, before = f"object.metadata.?{part}.orValue({{}})", f"variables.{part}"
+    return (
+        f"{after}.all(k, !k.startsWith('{GROUP}/') || {before}[?k] == object.metadata.{part}[?k] || k in {_TRUE_KEYS})"
+        f" && (!('{labels.TRANSCRIPTS}' in {before}) || '{labels.TRANSCRIPTS}' in {after})"
+    )
+
+
+def _before_it(part: str, empty: str) -> Manifest:
+    return {"name": part, "expression": f"oldObject == null ? {empty} : oldObject.metadata.?{part}.orValue({empty})"}
+
+
+_METADATA_KEPT: Manifest = {
+    "matchConditions": [
+        {
+            "name": "metadata-changes",
+            "expression": "request.operation == 'CREATE' || "
+            + " || ".join(f"object.metadata.?{part} != oldObject.metadata.?{part}" for part in _METADATA_PARTS),
+        },
+        {
+            "name": "not-by-federation-or-administrators",
+            "expression": f"!{_administrator_or(labels.FEDERATION)} && !{_IS_CONTROLLER}",
+        },
+    ],
+    "variables": [
+        _before_it("ownerReferences", "[]"),
+        _before_it("finalizers", "[]"),
+        _before_it("labels", "{}"),
+        _before_it("annotations", "{}"),
+    ],
+    "validations": [
+        {
+            "expression": "object.metadata.?ownerReferences.orValue([]).all(o, variables.ownerReferences.exists(b, b == o))",
+            "message": "metadata.ownerReferences: only the platform adds one, because an object whose owner is gone is "
+            "deleted: remove it",
+            "reason": "Forbidden",
+        },
+        {
+            "expression": "object.metadata.?finalizers.orValue([]).all(f, f in variables.finalizers || "
+            f"f == {_PLATFORMS_FINALIZER})",
+            "message": "metadata.finalizers: only the platform adds one, because it holds the deletion: remove it",
+            "reason": "Forbidden",
+        },
+        *(
+            {
+                "expression": _kept_keys(part),
+                "message": f"metadata.{part}: only the platform and administrators change keys that begin with {GROUP}/: "
+                "leave them as they are",
+                "reason": "Forbidden",
+            }
+            for part in ("labels", "annotations")
+        ),
+    ],
+}
+"""Whoever may update an object does not thereby delete it, by an owner that is absent, hold its deletion, or forge a key."""
 
 
 def _only_by(kinds: Kinds, *processes: str) -> Manifest:

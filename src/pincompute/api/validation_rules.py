@@ -28,7 +28,8 @@ class Rule:
     the types of the schema, not on anything being there. `needs` is a pattern of paths below: where such a part has the wrong
     type, the rule cannot be judged. `names_value`: our own message begins with the value, which the API server shows by itself.
     `levels`: the levels of Pod Security at which the rule applies; empty for every level. `host_users`: it applies to pods with
-    the users of the host, and not to those in a user namespace of their own (`hostUsers: false`).
+    the users of the host, and not to those in a user namespace of their own (`hostUsers: false`). `on_create`: an API server
+    judges only new objects by it, so `oldSelf` is optional in `cel`.
     """
 
     cel: str
@@ -40,12 +41,14 @@ class Rule:
     names_value: bool = False
     levels: tuple[PodSecurityLevel, ...] = ()
     host_users: bool = False
+    on_create: bool = False
 
     def manifest(self) -> Manifest:
         path = {"fieldPath": f".{self.path}"} if self.path else {}
         levels = {"levels": list(self.levels)} if self.levels else {}
         users = {"hostUsers": True} if self.host_users else {}
-        return {"rule": self.cel, "message": f"{self.problem}: {self.remedy}", **path, **levels, **users}
+        created = {"optionalOldSelf": True} if self.on_create else {}
+        return {"rule": self.cel, "message": f"{self.problem}: {self.remedy}", **path, **levels, **users, **created}
 
     def applies(self, level: PodSecurityLevel, *, host_users: bool) -> bool:
         return (not self.levels or level in self.levels) and (host_users or not self.host_users)
@@ -131,11 +134,13 @@ CLUSTER_NAME = _named(15, "it is part of every pod's name")
 PROJECT_NAME = _named(63, "it names a namespace in every cluster")
 
 PRIVATE_RANGES = (
-    *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24"),
-    *("192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/4", "240.0.0.0/4"),
-    *("::/96", "64:ff9b::/96", "fc00::/7", "fe80::/10", "ff00::/8"),
+    *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "168.63.129.16/32", "169.254.0.0/16", "172.16.0.0/12"),
+    *("192.0.0.0/24", "192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/4", "240.0.0.0/4"),
+    *("::/96", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8"),
 )
-"""Addresses that are no public ones: private, of this machine, of the link, for many, embedded in IPv6, or reserved."""
+"""Addresses that are no public ones: private, of this machine, of the link, for many, embedded in IPv6, or reserved.
+
+168.63.129.16 is the platform address of Azure, which answers as metadata services do."""
 
 _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")  # an API server takes no such address for a range
 _CIDR = re.compile(r"[0-9a-f.:]+/(0|[1-9][0-9]{0,2})", re.IGNORECASE)
@@ -408,10 +413,12 @@ RESERVED_CLUSTER_NAMES = Rule(
     lambda root: _name(root) not in (labels.HOST, labels.LOCAL),
 )
 RESERVED_PROJECT_NAMES = Rule(
-    f"!self.metadata.name.startsWith('kube-') && !(self.metadata.name in ['default', '{labels.SYSTEM_NAMESPACE}'])",
-    f"metadata.name must not be default or {labels.SYSTEM_NAMESPACE} or begin with kube-, since a project owns its namespace",
+    "oldSelf.hasValue() || !(self.metadata.name == 'default' || self.metadata.name.startsWith('kube-') "
+    f"|| self.metadata.name.startsWith('{labels.PINCOMPUTE}'))",
+    f"metadata.name must not be default and not begin with kube- or {labels.PINCOMPUTE}, since a project owns its namespace",
     "choose another name",
-    lambda root: not _name(root).startswith("kube-") and _name(root) not in ("default", labels.SYSTEM_NAMESPACE),
+    lambda root: _name(root) != "default" and not _name(root).startswith(("kube-", labels.PINCOMPUTE)),
+    on_create=True,
 )
 SINGLETON = Rule(
     f"self.metadata.name == '{labels.LOCAL}'",

@@ -93,6 +93,23 @@ async def test_nothing_is_lost_or_doubled_over_a_reconnection(gateway: Running) 
         assert await again.next() == ("modified", "ant")
 
 
+async def test_a_former_project_of_the_name_is_not_shown_to_the_members_of_the_new_one(gateway: Running) -> None:
+    store, streams, key = gateway.host.store, Streams(gateway), Key("", "lab")
+    async with streams.open("vera", "/v1/projects/watch") as answer:
+        reader = Reader(answer)
+        await reader.until("synced")
+    store.create(PROJECTS, "", {"metadata": {"name": "lab"}, "spec": {"members": [{"name": "carl", "role": "owner"}]}})
+    store.patch(PROJECTS, key, {"spec": {"description": "a secret"}}, content_type="merge-patch")
+    store.delete(PROJECTS, key)
+    store.create(PROJECTS, "", {"metadata": {"name": "lab"}, "spec": {"members": [{"name": "vera", "role": "owner"}]}})
+    await gateway.caught_up()
+    async with streams.open("vera", "/v1/projects/watch", reader.last_id) as answer:
+        again = Reader(answer)
+        assert await again.next() == ("added", "lab")
+        store.patch(PROJECTS, key, {"spec": {"description": "ours"}}, content_type="merge-patch")
+        assert await again.next() == ("modified", "lab")
+
+
 async def test_an_unknown_place_is_answered_with_the_whole_state(gateway: Running) -> None:
     gateway.host.store.create(PINAPPS, "shop", manifest("ant"))
     await gateway.caught_up()

@@ -70,12 +70,16 @@ class AuditReport(msgspec.Struct, frozen=True, rename="camel"):
 
 @dataclass(frozen=True, slots=True)
 class HostAnchors:
-    """The heads that the host has, the oldest first; `place` names where they are, `trouble` why there are no newer ones."""
+    """The heads that the host has, the oldest first; `place` names where they are, `trouble` why there are no newer ones.
+
+    `removed` says that the place itself is missing, which is a fault at once: no gateway may remove it.
+    """
 
     place: str
     heads: tuple[AnchoredHead, ...]
     now: datetime
     trouble: str = ""
+    removed: str = ""
 
 
 def verify(path: Path, head: str = "", anchors: HostAnchors | None = None) -> AuditReport:
@@ -179,6 +183,8 @@ class _ChainVerifier:
     def _miss(self) -> None:
         """Anchored records that are not there; older files may be gone."""
         where = self.before or AuditLine("", 0, b"", whole=True)
+        if self.anchors is not None and self.anchors.removed:
+            self.faults.append(AuditFinding(where.file, where.number, self.anchors.removed))
         for head in (head for heads in self.wanted.values() for head in heads):
             if head.seq >= self.first:
                 what = f"record {head.seq}, which was anchored on {head.time:%Y-%m-%d %H:%M:%SZ}, is gone"

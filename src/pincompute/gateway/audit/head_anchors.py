@@ -31,7 +31,7 @@ from pincompute.gateway.audit.chain_verification import HostAnchors
 from pincompute.gateway.audit.hash_chain import AnchoredHead
 from pincompute.gateway.settings import GatewaySettings
 from pincompute.kube.api_client import ApiClient
-from pincompute.kube.api_errors import KubeError, Refused
+from pincompute.kube.api_errors import KubeError, NotFound, Refused
 from pincompute.kube.cache_views import Unknown
 from pincompute.kube.clock import Clock
 from pincompute.kube.cluster_set import Clusters
@@ -39,6 +39,9 @@ from pincompute.kube.cluster_set import Clusters
 log = logging.getLogger(__name__)
 
 PLACE = f"ConfigMap {SYSTEM_NAMESPACE}/{AUDIT_HEADS} of the host"
+REMOVED = (
+    f"the {PLACE} is gone, and with it every proof: only an administrator can remove it; apply the platform's manifests again"
+)
 CONFIGMAPS = Resource("", "v1", "ConfigMap", "configmaps", True, Object)
 PERIOD = 60.0  # seconds between two heads
 FIRST = 2.0  # seconds between two tries until the first head is anchored
@@ -95,12 +98,13 @@ class HeadAnchors:
 
     async def read(self) -> HostAnchors:
         """Every head of this gateway that the host has, the oldest first."""
-        heads, trouble = (), self._trouble
+        heads, trouble, removed = (), self._trouble, ""
         try:
             heads = tuple(sorted(self._own(await self._data()), key=lambda head: head.seq))
         except (KubeError, Unknown) as problem:
             trouble = f"the anchors cannot be read: {problem}"
-        return HostAnchors(PLACE, heads, self._clock.wall(), trouble)
+            removed = REMOVED if isinstance(problem, NotFound) else ""
+        return HostAnchors(PLACE, heads, self._clock.wall(), trouble, removed)
 
     async def _anchor_all(self) -> None:
         while True:

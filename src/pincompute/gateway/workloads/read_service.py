@@ -11,7 +11,7 @@ import msgspec
 from litestar.response import Stream as StreamResponse
 
 from pincompute.api.meta import Object
-from pincompute.api.projects import PROJECTS
+from pincompute.api.projects import PROJECTS, Project
 from pincompute.gateway.access import Authorizer
 from pincompute.gateway.cache_reads import CacheReads
 from pincompute.gateway.call_context import Call
@@ -104,7 +104,10 @@ class ReadService:
         return StreamResponse(events, media_type=event_stream.MEDIA_TYPE, headers=headers)
 
     def _is_former(self, obj: Object) -> bool:
-        """Returns whether it was in a former project of the name: the journal still knows what that project's members saw."""
+        """Returns whether it was in a former project of the name, or was that: the journal knows what its members saw."""
+        if isinstance(obj, Project):
+            present = self._reads.get(PROJECTS, "", obj.metadata.name)
+            return present is not None and present.metadata.uid != obj.metadata.uid
         project = self._reads.get(PROJECTS, "", obj.metadata.namespace) if obj.metadata.namespace else None
         made, created = obj.metadata.creation_timestamp, project.metadata.creation_timestamp if project is not None else None
         return made is not None and created is not None and made < created
