@@ -253,14 +253,13 @@ def _canary(state: _State, extra: Mapping[str, int]) -> str | None:
         return None
     spare = [site for site in state.reachable if extra.get(site.name)]
     begun = (site.name for site in spare or state.sites if _has_begun(state, site))
-    broken = (s.name for s in state.reachable if _attainable(state, s) > state.serving.get(s.name, 0))
+    broken = (s.name for s in state.reachable if _attainable(s, state.wanted.get(s.name, 0)) > state.serving.get(s.name, 0))
     able = (s.name for s in state.reachable if state.serving.get(s.name))
     return next((name for names in (begun, (site.name for site in spare), broken, able) for name in names), None)
 
 
-def _attainable(state: _State, site: MemberShard) -> int:
-    """Returns the wanted replicas that can run there now: nothing starts in a namespace that is not prepared."""
-    wanted = state.wanted.get(site.name, 0)
+def _attainable(site: MemberShard, wanted: int) -> int:
+    """Returns how many of the wanted replicas the member can have now: a namespace that is not prepared takes no more."""
     return wanted if site.prepared else min(wanted, site.replicas)
 
 
@@ -269,8 +268,7 @@ def _has_begun(state: _State, site: MemberShard) -> bool:
 
 
 def _part(state: _State, site: MemberShard, extra: int, canary: str | None) -> Part:
-    target = _attainable(state, site) + extra
-    target = target if site.prepared else min(target, site.replicas)
+    target = _attainable(site, state.wanted.get(site.name, 0) + extra)
     if site.deleting or (site.member.leaving and not site.known):
         return Part(site.name, 0, site.replicas if site.deleting else 0, known=False)
     status = site.shard.status if site.shard is not None else None
