@@ -22,12 +22,13 @@ from joserfc.jwk import ECKey
 
 from pincompute.api import kinds
 from pincompute.api.builtin import NAMESPACES
-from pincompute.api.labels import HOST
+from pincompute.api.labels import AUDIT_HEADS, HOST, SYSTEM_NAMESPACE
 from pincompute.api.member_clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS
 from pincompute.api.projects import PROJECTS
 from pincompute.api.revisions import PINREVISIONS
 from pincompute.gateway import http_server, settings
 from pincompute.gateway.access.service_tokens import TokenScope
+from pincompute.gateway.audit.head_anchors import CONFIGMAPS
 from pincompute.gateway.call_context import Caller
 from pincompute.gateway.composition import Composition, compose
 from pincompute.gateway.settings import AccessSettings, GatewaySettings, ListenSettings
@@ -172,6 +173,8 @@ def populate(host: MemoryServer) -> None:
     members = [{"name": name, "role": role} for name, role in ROLES.items()]
     host.store.create(NAMESPACES, "", {"metadata": {"name": "shop", "labels": {"pincompute.io/project": "shop"}}})
     host.store.create(PROJECTS, "", {"metadata": {"name": "shop"}, "spec": {"members": members}})
+    host.store.create(NAMESPACES, "", {"metadata": {"name": SYSTEM_NAMESPACE}})
+    host.store.create(CONFIGMAPS, SYSTEM_NAMESPACE, {"metadata": {"name": AUDIT_HEADS}})
     reference = {"name": "member-a1", "namespace": "pincompute-system"}
     host.store.create(MEMBERCLUSTERS, "", {"metadata": {"name": "a1"}, "spec": {"zone": "a", "kubeconfig": reference}})
 

@@ -23,6 +23,8 @@ from pincompute.federation.workload import workload_model
 from pincompute.federation.workload.workload_model import WorkloadObject
 from pincompute.kube.cache_views import Unknown, Views
 
+WAIT = 5.0  # seconds until a member that still has work is judged again: a status that no longer names it wakes nobody
+
 
 @dataclass(frozen=True, slots=True)
 class ObservedRemoval:
@@ -41,7 +43,7 @@ def decide(observed: ObservedRemoval) -> Plan:
         return Plan()
     if observed.placed or observed.shards:
         rest = ", ".join(str(key) for key in (observed.placed or observed.shards or ())[:5])
-        return Plan(why=f"waits until {rest} runs elsewhere")
+        return Plan(why=f"waits until {rest} runs elsewhere", wake_after=WAIT)
     proofs = (
         ()
         if observed.shards is None
