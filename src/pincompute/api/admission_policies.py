@@ -379,9 +379,9 @@ _PLATFORMS_FINALIZER = (  # a policy adds it to whatever anybody writes
     f": request.resource.resource == '{member_clusters.MEMBERCLUSTERS.plural}' ? '{labels.DRAIN_FINALIZER}' "
     f": '{labels.SHARDS_FINALIZER}')"
 )
-_TRUE_KEYS = (  # policies write the true value into workloads and projects, whoever writes these
-    f"(request.resource.resource != '{member_clusters.MEMBERCLUSTERS.plural}' || {_IS_GATEWAY} "
-    f"? {[labels.CHANGED_BY, labels.OPERATIONS]} : [])"
+_TRUE_KEYS = (  # policies write the true values of the first two into workloads and projects, whoever writes these
+    f"({_IS_GATEWAY} ? {[labels.CHANGED_BY, labels.OPERATIONS, labels.IDEMPOTENCY]} "
+    f": request.resource.resource != '{member_clusters.MEMBERCLUSTERS.plural}' ? {[labels.CHANGED_BY, labels.OPERATIONS]} : [])"
 )
 
 

@@ -23,6 +23,7 @@ IN_PLACE = f"{GROUP}/in-place-update"  # annotation on pods: JSON, container -> 
 TEMPLATE_KEYS = f"{GROUP}/template-keys"  # annotation on pods: JSON, labels and annotations that came from the template
 TRANSCRIPTS = f"{GROUP}/transcripts"  # annotation on projects: "true" records what its shells show
 OPERATIONS = f"{GROUP}/operations"  # annotation on workloads: JSON, the last operations, who asked for each and why
+IDEMPOTENCY = f"{GROUP}/idempotency"  # annotation: digests of the key and of the request that created the object
 CHANGED_BY = (
     f"{GROUP}/changed-by"  # annotation on workloads: generation of the spec and who wrote it, where that is not the platform
 )

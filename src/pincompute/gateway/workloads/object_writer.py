@@ -15,10 +15,10 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
-from pincompute.api import merge_patch
+from pincompute.api import labels, merge_patch
 from pincompute.api.labels import HOST
 from pincompute.api.member_clusters import MEMBERCLUSTERS
-from pincompute.api.meta import GROUP, Key, Manifest, Object
+from pincompute.api.meta import Key, Manifest, Object
 from pincompute.api.projects import PROJECTS
 from pincompute.gateway import NAME, operation_annotation, problems
 from pincompute.gateway.access import Authorizer, object_permissions
@@ -32,7 +32,6 @@ from pincompute.gateway.problems import FieldError, Problem
 from pincompute.gateway.workloads import preserved_fields
 from pincompute.kube import api_errors, write_requests
 
-IDEMPOTENCY = f"{GROUP}/idempotency"  # annotation: digests of the key and of the request that created the object
 ATTEMPTS = 8  # to change an object that others change at the same time
 
 _locks: WeakValueDictionary[tuple[str, str, str], asyncio.Lock] = WeakValueDictionary()
@@ -75,7 +74,7 @@ class ObjectWriter:
         self._check_permissions(None, self._kind.spec_of(wanted.manifest), wanted.manifest["metadata"], options)
         digest = _digest(wanted.manifest)
         self._refuse_reused(wanted, options, digest)
-        mark = {IDEMPOTENCY: f"{_key(options)}.{digest}"} if options.key else {}
+        mark = {labels.IDEMPOTENCY: f"{_key(options)}.{digest}"} if options.key else {}
         body = _annotated(wanted.manifest, {**_signed(options, "create", generation=1), **mark})
         try:
             made = await write_requests.create(self._client, self._kind.resource, body, NAME, dry_run=options.dry_run)
@@ -93,13 +92,13 @@ class ObjectWriter:
             return
         prefix, namespace = f"{_key(options)}.", wanted.manifest["metadata"].get("namespace", "")
         for obj in self._reads.host(self._kind.resource).list(namespace):
-            mark = obj.metadata.annotations.get(IDEMPOTENCY, "")
+            mark = obj.metadata.annotations.get(labels.IDEMPOTENCY, "")
             if mark.startswith(prefix) and mark != prefix + digest:
                 raise _reused(obj)
 
     async def _existing(self, wanted: DesiredResource, options: WriteOptions, digest: str) -> CreateResult:
         found = await self._current(wanted.manifest["metadata"].get("namespace", ""), wanted.name)
-        mark = found.metadata.annotations.get(IDEMPOTENCY, "")
+        mark = found.metadata.annotations.get(labels.IDEMPOTENCY, "")
         if options.key and mark == f"{_key(options)}.{digest}":
             return CreateResult(found, repeated=True)
         if options.key and mark.startswith(f"{_key(options)}."):
