@@ -106,12 +106,14 @@ def test_heads_of_the_audit_log_only_grow_also_for_the_gateways_credential(regio
         body = json.dumps({"data": dict(changes)})
         return region.kubectl("patch", *HEADS, "--type=merge", "-p", body, "--dry-run=server", GATEWAY)
 
-    patch((name, f"{10**19} {digest} {time}"))
+    later = f"{int(data[name][:20]) + 1000:020d} {digest} {time}"
+    patch((name, later))
     patch(("other", f"{1:020d} {digest} {time}"))
     forbidden = {
         "a lower record": lambda: patch((name, f"{0:020d} {digest} {time}")),
         "another hash of the same record": lambda: patch((name, f"{data[name][:20]} {digest} {time}")),
-        "another head of a day": lambda: patch((day, f"{10**19} {digest} {time}")),
+        "a record that no gateway reaches": lambda: patch((name, f"{10**19} {digest} {time}")),
+        "another head of a day": lambda: patch((day, later)),
         "a head that is gone": lambda: patch((name, None)),
         "a head of a day that is gone": lambda: patch((day, None)),
         "what is no head": lambda: patch((name, "9")),
