@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from pincompute.api import labels
@@ -22,7 +23,7 @@ from pincompute.api.builtin import NAMESPACES, PODS
 from pincompute.api.labels import HOST, LOCAL
 from pincompute.api.member_clusters import CLUSTERCAPACITIES, MEMBERCLUSTERS
 from pincompute.api.meta import Key, Manifest, Resource
-from pincompute.api.projects import PROJECTS
+from pincompute.api.projects import PROJECTS, Project
 from pincompute.api.revisions import PINREVISIONS
 from pincompute.api.shards import PINAPPSHARDS, PINPODSHARDS
 from pincompute.api.workloads import PINAPPS, PINPODS
@@ -30,7 +31,7 @@ from pincompute.domain import project_namespace
 from pincompute.engine.api_refusals import ApiRefusals
 from pincompute.engine.controller import Controller
 from pincompute.engine.engine import Engine
-from pincompute.federation.project import project_namespaces
+from pincompute.federation.project import namespace_objects, project_namespaces
 from pincompute.federation.scheduling import scheduling_queue
 from pincompute.federation.workload import orphan_collection
 from pincompute.federation.workload import workload_controller as workload
@@ -263,8 +264,11 @@ class StaleRegion:
     def empty(cls) -> StaleRegion:
         region = cls({HOST: store(PINAPPS, PINPODS, PINREVISIONS, MEMBERCLUSTERS, PROJECTS)})
         project = region.host.create(PROJECTS, "", {"metadata": {"name": SHOP}, "spec": {}})
+        needed = namespace_objects.listed(msgspec.convert(project, Project))
         for name in ("a1", "b1"):
             region.stores[name] = store(PINAPPSHARDS, PINPODSHARDS, CLUSTERCAPACITIES, project_uid=project["metadata"]["uid"])
+            for made in needed:
+                region.stores[name].create(made.resource, SHOP, dict(made.body))
             spec = {"zone": name[0], "kubeconfig": {"name": name}}
             region.host.create(MEMBERCLUSTERS, "", {"metadata": {"name": name}, "spec": spec})
             ready = {"conditions": [{"type": "Ready", "status": "True"}]}
