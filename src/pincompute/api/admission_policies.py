@@ -110,7 +110,7 @@ def platform_objects(kinds: Sequence[Resource[Any]]) -> list[Manifest]:
 
     The API server asks for each write whether the old or the new object carries the label, so other objects cost nothing.
     """
-    writers = f"({_administrator_or(labels.FEDERATION)} || request.userInfo.username in {list(_CONTROLLERS)})"
+    writers = f"({_administrator_or(labels.FEDERATION)} || {_IS_CONTROLLER})"
     rule: Manifest = {
         "expression": writers,
         "messageExpression": "'only the platform writes ' + request.resource.resource + ' with the label "

@@ -32,7 +32,7 @@ from pincompute.kube.cache_views import Views
 
 NETWORK_ALLOWED = "NetworkAllowed"
 UNSYNCED_POLL = (
-    0.5  # seconds between reconciliations while a member cannot be seen: its first event may not be about a namespace
+    0.5  # seconds between reconciliations while a member cannot be seen: its first event may be about something else
 )
 
 
